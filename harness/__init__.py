@@ -1,0 +1,1 @@
+"""Boots, compares and judges real FreeBSD kernels on NUMA guests."""

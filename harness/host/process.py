@@ -1,0 +1,253 @@
+"""The one door for subprocesses: argument lists, a closed environment, a process group each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from harness.errors import InfraError
+
+#: What a child sees of our environment; everything else it needs is given by name.
+_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TERM", "USER", "LOGNAME")
+
+#: The Debian package of each program that the harness starts, for the remedy of a missing one.
+PACKAGES = {
+    "git": "git",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "makefs": "makefs",
+    "libvirtd": "libvirt-daemon-system",
+    "virtlogd": "libvirt-daemon-system",
+    "setpriv": "util-linux",
+    "sh": "dash",
+    "patch": "patch",
+}
+
+Stream = int | IO[bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A process that has ended."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output, bad bytes replaced."""
+        return self.stdout.decode("utf-8", "replace")
+
+
+class Process(Protocol):
+    """A process that may still run, with all that it started."""
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is the id of its group too."""
+        ...
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """The exit status; None if it still runs after ``timeout`` seconds."""
+        ...
+
+    def kill(self) -> None:
+        """End the whole group and wait for it; no harm if it has ended."""
+        ...
+
+
+class Runner(Protocol):
+    """Starts programs."""
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        deadline: float | None = None,
+        check: bool = True,
+    ) -> Finished:
+        """Run to the end.
+
+        Args:
+            argv: the program and its arguments; no shell reads them.
+            cwd: the folder to run in.
+            env: added to the closed environment.
+            stdin: given on standard input.
+            deadline: seconds after which the whole group is killed.
+            check: raise if the program fails.
+
+        Raises:
+            InfraError: the program is missing, took too long, or (``check``) failed.
+        """
+        ...
+
+    def spawn(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdout: Stream = subprocess.DEVNULL,
+        stderr: Stream = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
+        outlives_us: bool = False,
+    ) -> Process:
+        """Start and return at once.  Unless ``outlives_us``, it is killed when we die.
+
+        Raises:
+            InfraError: the program is missing.
+        """
+        ...
+
+
+class HostProcess:
+    """A real process; see ``Process``."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+
+    @property
+    def pid(self) -> int:
+        """See ``Process``."""
+        return self._popen.pid
+
+    def poll(self) -> int | None:
+        """See ``Process``."""
+        return self._popen.poll()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """See ``Process``."""
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        """See ``Process``."""
+        _kill_group(self._popen)
+
+
+class HostRunner:
+    """Starts programs on this machine; see ``Runner``."""
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        deadline: float | None = None,
+        check: bool = True,
+    ) -> Finished:
+        """See ``Runner``."""
+        words = _resolve(argv)
+        popen = _start(words, cwd, env, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE)
+        try:
+            stdout, stderr = popen.communicate(stdin, timeout=deadline)
+        except subprocess.TimeoutExpired:
+            raise InfraError(
+                f"{words[0]} did not end within {deadline:g} s",
+                remedy=f"the whole command was: {' '.join(words)}",
+            ) from None
+        finally:
+            _kill_group(popen)
+        finished = Finished(tuple(words), popen.returncode, stdout, stderr)
+        if check and finished.returncode != 0:
+            raise failure(finished)
+        return finished
+
+    def spawn(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdout: Stream = subprocess.DEVNULL,
+        stderr: Stream = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
+        outlives_us: bool = False,
+    ) -> HostProcess:
+        """See ``Runner``."""
+        words = _resolve(argv)
+        if not outlives_us:
+            # The kernel's parent-death signal is the only thing that still works
+            # when we are killed with SIGKILL.
+            words = [*_resolve(["setpriv", "--pdeathsig", "KILL", "--"]), *words]
+        popen = _start(words, cwd, env, subprocess.DEVNULL, stdout, stderr, pass_fds)
+        return HostProcess(popen)
+
+
+def failure(finished: Finished) -> InfraError:
+    """The error for a program that failed, with the last lines that it wrote."""
+    tail = (finished.stderr or finished.stdout).decode("utf-8", "replace").splitlines()[-20:]
+    return InfraError(
+        f"{Path(finished.argv[0]).name} failed with exit status {finished.returncode}",
+        remedy=f"the command was: {' '.join(finished.argv)}",
+        detail="\n".join(tail),
+    )
+
+
+def missing_program(name: str) -> InfraError:
+    """The error for a program that this host lacks, with the command that installs it."""
+    package = PACKAGES.get(name, name)
+    return InfraError(
+        f"the program {name} is not installed", remedy=f"install it: apt-get install {package}"
+    )
+
+
+def _resolve(argv: Sequence[str | Path]) -> list[str]:
+    words = [str(word) for word in argv]
+    found = shutil.which(words[0])
+    if found is None:
+        raise missing_program(words[0])
+    return [found, *words[1:]]
+
+
+def _start(
+    words: list[str],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: int,
+    stdout: Stream,
+    stderr: Stream,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    closed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return subprocess.Popen(
+        words,
+        cwd=cwd,
+        env={**closed, **(env or {})},
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=tuple(pass_fds),
+        process_group=0,
+    )
+
+
+def _kill_group(popen: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the group; its leader may have ended before its children."""
+    try:
+        os.killpg(popen.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    finally:
+        popen.wait()
+        for stream in (popen.stdin, popen.stdout, popen.stderr):
+            if stream is not None:
+                stream.close()

@@ -1,0 +1,167 @@
+"""Every path, lock and atomic write of the harness."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from harness.errors import InfraError
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A held lock; a child that inherits ``fd`` keeps it held after we die."""
+
+    path: Path
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folders that the harness owns.
+
+    Args:
+        cache: what can be made again: toolchains, objects, kernels, guests' images.
+        state: what cannot: records of runs.
+        runtime: sockets and locks; gone after a reboot.
+    """
+
+    cache: Path
+    state: Path
+    runtime: Path
+
+    @classmethod
+    def of_user(cls) -> Workspace:
+        """The user's own folders, after the XDG base directory specification."""
+        return cls(
+            cache=platformdirs.user_cache_path("harness"),
+            state=platformdirs.user_state_path("harness"),
+            runtime=platformdirs.user_runtime_path("harness"),
+        )
+
+    @property
+    def runs(self) -> Path:
+        """The folder of records."""
+        return self.state / "runs"
+
+    @contextlib.contextmanager
+    def scratch(self, prefix: str) -> Iterator[Path]:
+        """A temporary folder, removed on every way out.
+
+        What a killed harness left behind is swept by the next call: a folder is in
+        use as long as somebody holds its lock.
+        """
+        parent = self.cache / "scratch"
+        make_folder(parent)
+        with contextlib.ExitStack() as held:
+            # Made and swept under one lock, so that nobody sweeps a folder whose
+            # owner has not locked it yet.
+            with self.lock("scratch"):
+                _sweep(parent)
+                folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=parent))
+                guard = folder.with_name(folder.name + ".lock")
+                held.enter_context(self._hold(guard, _say_nothing))
+            held.callback(guard.unlink, missing_ok=True)
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            yield folder
+
+    @contextlib.contextmanager
+    def lock(self, name: str, waiting: Callable[[str], None] | None = None) -> Iterator[Lock]:
+        """Hold the lock called ``name``.
+
+        Args:
+            name: of the lock's file.
+            waiting: told the holder's process id, once, if another holds it.
+
+        Raises:
+            InfraError: the lock's file cannot be made.
+        """
+        path = self.cache / "locks" / f"{name}.lock"
+        make_folder(path.parent)
+        with self._hold(path, waiting or _say_nothing) as lock:
+            yield lock
+
+    @contextlib.contextmanager
+    def _hold(self, path: Path, waiting: Callable[[str], None]) -> Iterator[Lock]:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting(os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?")
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            yield Lock(path, fd)
+        finally:
+            # Closing drops the lock unless a child of ours still holds the same
+            # open file: then it lasts until that child has ended, as it must.
+            os.close(fd)
+
+
+def make_folder(path: Path) -> None:
+    """Make ``path`` and its parents.
+
+    Raises:
+        InfraError: the host does not let us.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise host_refused(path, error) from error
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file so that it is there whole or not at all, whatever kills us.
+
+    Raises:
+        InfraError: the disk is full or the folder not writable.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise host_refused(path, error) from error
+
+
+def host_refused(path: Path, error: OSError) -> InfraError:
+    """The error for a file operation that the host refused, with a remedy."""
+    remedies = {
+        errno.ENOSPC: "free some space (harness gc removes old kernels), then run it again",
+        errno.EDQUOT: "free some of your quota, then run it again",
+        errno.EACCES: "give yourself the right to write there",
+        errno.EROFS: "choose a folder on a writable file system with XDG_CACHE_HOME",
+    }
+    return InfraError(
+        f"cannot write {path}: {error.strerror}",
+        remedy=remedies.get(error.errno or 0, "see the cause above"),
+    )
+
+
+def _say_nothing(holder: str) -> None:
+    """Wait for ``holder`` without a word."""
+
+
+def _sweep(parent: Path) -> None:
+    """Remove scratch folders whose owner is gone."""
+    for lock in parent.glob("*.lock"):
+        with contextlib.suppress(OSError), lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink(missing_ok=True)
