@@ -1,0 +1,423 @@
+"""Reading and cutting one C function of a kernel source file by its structure.
+
+The file as a whole is only split into tokens: kernel macros and code divided by preprocessor
+conditionals make a grammar lose its way, and every function below with it. The body of the one
+function asked for is then parsed alone with tree-sitter, with the offsets it has in the file, so
+that an edit is a byte range of the file and every other byte stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import tree_sitter_c
+from tree_sitter import Language, Node, Parser
+
+_LEXEME = re.compile(
+    rb"""
+    (?P<comment> /\*.*?\*/ | //(?:\\\r?\n|[^\n])* )
+  | (?P<directive> ^[ \t]*\#(?:\\\r?\n|"(?:\\.|[^"\\\n])*"|/\*.*?\*/|[^\n])* )
+  | (?P<token>
+      "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | \.?\d[\w.]* | \w+
+    | \+\+ | -- | && | \|\| | -> | (?:<<|>>)=? | [-+*/%&|^!=<>]= | \.{3}
+    | (?!\\\r?\n)\S
+    )
+    """,
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
+_CLOSER = {b"(": b")", b"{": b"}"}
+_ZERO = frozenset({b"0", b"false", b"NULL"})
+_EXCERPT_LINES = 150
+
+
+class Cause(StrEnum):
+    """Why a function's text is not what an edit expects."""
+
+    FUNCTION_MISSING = "function missing"
+    FUNCTION_TWICE = "function found twice"
+    UNREADABLE = "function unreadable"
+    PREPROCESSOR_SPLIT = "split by the preprocessor"
+    STATEMENT_ABSENT = "already absent"
+    STATEMENT_CHANGED = "statement not found"
+    STATEMENT_TWICE = "statement found twice"
+
+
+class Mismatch(Exception):  # noqa: N818 - an answer about a text, not yet anybody's error
+    """The text is not what an edit expects.
+
+    Args:
+        cause: the class of the finding.
+        finding: a clause that says what was looked for and what is there instead.
+        excerpt: the function's text as found; empty if there is none.
+    """
+
+    def __init__(self, cause: Cause, finding: str, excerpt: str = "") -> None:
+        super().__init__(finding)
+        self.cause = cause
+        self.finding = finding
+        self.excerpt = excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """Bytes ``start`` to ``end`` (exclusive) of a file, and what stands there afterwards."""
+
+    start: int
+    end: int
+    replacement: bytes = b""
+
+
+def spliced(text: bytes, splices: Iterable[Splice]) -> bytes:
+    """The text with all splices made; they must not overlap."""
+    for splice in sorted(splices, key=lambda each: each.start, reverse=True):
+        text = text[: splice.start] + splice.replacement + text[splice.end :]
+    return text
+
+
+# --- tokens ---------------------------------------------------------------------------------
+
+
+def tokens(text: bytes) -> list[bytes]:
+    """The C tokens of a text without comments, white space and preprocessor directives."""
+    return [match.group() for match in _lexemes(text)]
+
+
+def _lexemes(text: bytes) -> Iterator[re.Match[bytes]]:
+    return (match for match in _LEXEME.finditer(text) if match.lastgroup == "token")
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Byte offsets of a function definition: its name, its body with the braces."""
+
+    name: int
+    body: int
+    end: int
+
+
+def _definitions(text: bytes, name: bytes) -> Iterator[_Extent]:
+    lexemes = list(_lexemes(text))
+    for index, lexeme in enumerate(lexemes):
+        if lexeme.group() == name and (opening := _body_opening(lexemes, index + 1)) is not None:
+            closing = _closing(lexemes, opening)
+            yield _Extent(lexeme.start(), lexemes[opening].start(), lexemes[closing].end())
+
+
+def _body_opening(lexemes: Sequence[re.Match[bytes]], index: int) -> int | None:
+    """The index of the ``{`` after a parameter list that starts at ``index``, if this is one.
+
+    Only a definition has the brace there: a call is followed by an operator or ``;``, a prototype
+    by ``;``. Attributes (``__attribute__((…))``, ``__unused``) may stand between.
+    """
+    seen_parameters = False
+    while index < len(lexemes):
+        token = lexemes[index].group()
+        if token == b"(":
+            index = _closing(lexemes, index)
+            seen_parameters = True
+        elif token == b"{" and seen_parameters:
+            return index
+        elif not (seen_parameters and token.startswith(b"__")):
+            return None
+        index += 1
+    return None
+
+
+def _closing(lexemes: Sequence[re.Match[bytes]], opening: int) -> int:
+    """The index of the bracket that closes the one at ``opening``; the last one if none does."""
+    opener = lexemes[opening].group()
+    closer = _CLOSER[opener]
+    depth = 0
+    for index in range(opening, len(lexemes)):
+        token = lexemes[index].group()
+        depth += (token == opener) - (token == closer)
+        if depth == 0:
+            return index
+    return len(lexemes) - 1
+
+
+# --- one function ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function definition inside the text of its file; ``body`` has the file's offsets."""
+
+    text: bytes
+    name: str
+    body: Node
+    excerpt: str
+
+    def nodes(self) -> Iterator[Node]:
+        """Every node of the body, outer before inner, in the order of the text."""
+        return descendants(self.body)
+
+    def arms(self, condition: Condition) -> Iterator[Node]:
+        """The arms of every ``if`` that run when the condition has just been found to hold."""
+        for node in self.nodes():
+            if node.type == "if_statement":
+                yield from (arm for holding, arm in arms(node) if holding == condition)
+
+    def goto_labels(self) -> frozenset[bytes]:
+        """The labels that some ``goto`` names."""
+        return frozenset(_label(node) for node in self.nodes() if node.type == "goto_statement")
+
+    def without_labels(self, names: frozenset[bytes]) -> bytes:
+        """The file's text without the labels of these names; what they label stays."""
+        labels = (node for node in self.nodes() if node.type == "labeled_statement")
+        return spliced(
+            self.text,
+            (
+                _cut(self.text, node.start_byte, _colon(node).end_byte)
+                for node in labels
+                if _label(node) in names
+            ),
+        )
+
+    def without_statement(self, statement: Node) -> bytes:
+        """The file's text without a statement and the comments that belong to it.
+
+        Those are the comments inside of it, directly above it on lines of their own, and behind
+        it on its last line. Where the grammar demands a statement, an empty block remains.
+        """
+        if statement.parent is None or statement.parent.type != "compound_statement":
+            return spliced(
+                self.text, [Splice(statement.start_byte, statement.end_byte, replacement=b"{ }")]
+            )
+        start, end = self._with_comments(statement)
+        return spliced(self.text, [_cut(self.text, start, end)])
+
+    def _with_comments(self, statement: Node) -> tuple[int, int]:
+        start, end = statement.start_byte, statement.end_byte
+        above = statement.prev_sibling
+        while above is not None and above.type == "comment" and self._leads_to(above, start):
+            start = above.start_byte
+            above = above.prev_sibling
+        behind = statement.next_sibling
+        while behind is not None and behind.type == "comment":
+            if b"\n" in self.text[end : behind.start_byte]:
+                break
+            end = behind.end_byte
+            behind = behind.next_sibling
+        return start, end
+
+    def _leads_to(self, comment: Node, start: int) -> bool:
+        """Whether a comment has its line to itself and what starts at ``start`` is right below."""
+        indent = self.text[_line_start(self.text, comment.start_byte) : comment.start_byte]
+        lines_down = self.text.count(b"\n", comment.end_byte, start)
+        return not indent.strip() and lines_down <= 1
+
+
+def read_function(text: bytes, name: str) -> Function:
+    """The one definition of a function in the text of a C file.
+
+    Raises:
+        Mismatch: it is missing, defined more than once, or cannot be parsed, which mostly means
+            that preprocessor conditionals divide its statements.
+    """
+    extents = list(_definitions(text, name.encode()))
+    excerpts = [_excerpt(text, extent) for extent in extents]
+    if not extents:
+        raise Mismatch(Cause.FUNCTION_MISSING, "the function is not defined in this file")
+    if len(extents) > 1:
+        lines = ", ".join(str(_line_number(text, extent.name)) for extent in extents)
+        raise Mismatch(
+            Cause.FUNCTION_TWICE,
+            f"the function is defined {len(extents)} times, in lines {lines}",
+            "\n\n".join(excerpts),
+        )
+    (extent,), (excerpt,) = extents, excerpts
+    root = _parse(text[extent.body : extent.end], offset=extent.body)
+    if root.has_error:
+        raise _unparsable(text, root, excerpt)
+    return Function(text, name, root.named_children[0], excerpt)
+
+
+def _unparsable(text: bytes, root: Node, excerpt: str) -> Mismatch:
+    error = next(node for node in descendants(root) if node.is_error or node.is_missing)
+    finding = f"line {_line_number(text, error.start_byte)} does not parse as C"
+    if any(match.lastgroup == "directive" for match in _LEXEME.finditer(root.text or b"")):
+        return Mismatch(
+            Cause.PREPROCESSOR_SPLIT,
+            f"{finding} while preprocessor conditionals divide the function",
+            excerpt,
+        )
+    return Mismatch(Cause.UNREADABLE, finding, excerpt)
+
+
+def _excerpt(text: bytes, extent: _Extent) -> str:
+    found = text[_line_start(text, extent.name) : extent.end].decode(errors="replace")
+    lines = found.splitlines()
+    return "\n".join(lines[:_EXCERPT_LINES] + ["…"] * (len(lines) > _EXCERPT_LINES))
+
+
+def _parse(block: bytes, *, offset: int = 0) -> Node:
+    """The tree of a file that has nothing but this block, braces included, at ``offset``."""
+    return Parser(Language(tree_sitter_c.language())).parse(b" " * offset + block).root_node
+
+
+# --- nodes ----------------------------------------------------------------------------------
+
+
+def descendants(node: Node) -> Iterator[Node]:
+    """The node and every node below it, outer before inner, in the order of the text."""
+    yield node
+    for child in node.children:
+        yield from descendants(child)
+
+
+def normal_form(node: Node) -> bytes:
+    """The tokens of a statement or expression, each operation in one pair of parentheses.
+
+    Equal for texts that differ in white space, comments and superfluous parentheses only.
+    """
+    children = [child for child in node.children if child.type != "comment"]
+    if node.type == "parenthesized_expression":
+        return b" ".join(normal_form(child) for child in children[1:-1])
+    if not children:
+        return _source(node)
+    return b"(" + b" ".join(normal_form(child) for child in children) + b")"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """That an expression, in normal form and freed from tests against zero, is true or false."""
+
+    expression: bytes
+    holds: bool
+
+    @property
+    def negated(self) -> Condition:
+        """That the expression is the opposite."""
+        return Condition(self.expression, not self.holds)
+
+
+def condition_of(expression: Node) -> Condition:
+    """What holds when a condition is taken: ``!x``, ``x == 0``, ``(x) == NULL`` are the same."""
+    operands = [child for child in expression.children if child.type != "comment"]
+    match [_source(operand) for operand in operands]:
+        case [b"(", _, b")"]:
+            return condition_of(operands[1])
+        case [b"!", _]:
+            return condition_of(operands[1]).negated
+        case [_, b"==" | b"!=" as comparison, zero] if zero in _ZERO:
+            compared = condition_of(operands[0])
+            return compared.negated if comparison == b"==" else compared
+    return Condition(normal_form(expression), holds=True)
+
+
+def arms(if_statement: Node) -> Iterator[tuple[Condition, Node]]:
+    """Each arm of an ``if``: what holds when it runs, and its statement."""
+    condition = condition_of(_field(if_statement, "condition"))
+    yield condition, _field(if_statement, "consequence")
+    alternative = if_statement.child_by_field_name("alternative")
+    if alternative is not None:
+        yield condition.negated, next(statements(alternative))
+
+
+def statements(block: Node) -> Iterator[Node]:
+    """The statements of a block or behind an ``else``; of any other statement, just that one."""
+    if block.type in ("compound_statement", "else_clause"):
+        yield from (child for child in block.named_children if child.type != "comment")
+    else:
+        yield block
+
+
+def is_directive(node: Node) -> bool:
+    """Whether the node is a preprocessor directive or a region that one governs."""
+    return node.type.startswith("preproc_")
+
+
+def read_condition(source: str) -> Condition:
+    """The condition that a C expression states.
+
+    Raises:
+        ValueError: the text is no expression.
+    """
+    return condition_of(_field(_read(f"if ({source}) ;"), "condition"))
+
+
+def read_statement(source: str) -> Node:
+    """The tree of one C statement.
+
+    Raises:
+        ValueError: the text is no statement.
+    """
+    return _read(source)
+
+
+def _read(statement: str) -> Node:
+    root = _parse(b"{" + statement.encode() + b"}")
+    (block,) = root.named_children
+    if root.has_error or block.named_child_count != 1:
+        raise ValueError(f"not one C statement: {statement}")
+    return block.named_children[0]
+
+
+def _source(node: Node) -> bytes:
+    return node.text or b""
+
+
+def _field(node: Node, name: str) -> Node:
+    child = node.child_by_field_name(name)
+    if child is None:
+        raise ValueError(f"{node.type} without {name}")
+    return child
+
+
+def _label(node: Node) -> bytes:
+    return _source(_field(node, "label"))
+
+
+def _colon(labeled_statement: Node) -> Node:
+    return next(child for child in labeled_statement.children if child.type == ":")
+
+
+# --- white space ----------------------------------------------------------------------------
+
+
+def _cut(text: bytes, start: int, end: int) -> Splice:
+    """Removes a range with the white space that stood there for its sake only.
+
+    Whole lines go if nothing else is on them, and then of the blank lines around them so many
+    that none stand doubled, behind an opening brace or before a closing one.
+    """
+    first, last = _line_start(text, start), _line_end(text, end)
+    begins_line = not text[first:start].strip()
+    ends_line = not text[end:last].strip()
+    if begins_line and ends_line:
+        return Splice(*_with_blank_lines(text, first, last))
+    if begins_line:
+        return Splice(start, end + _width_of_space(text[end:last]))
+    return Splice(start - _width_of_space(text[first:start][::-1]), end)
+
+
+def _with_blank_lines(text: bytes, first: int, last: int) -> tuple[int, int]:
+    before, after = text[:first].rstrip(), text[last:].lstrip()
+    blank_before = text.count(b"\n", len(before), first) > 1
+    if blank_before or before.endswith(b"{"):
+        last = _line_start(text, len(text) - len(after))
+    if blank_before and after.startswith(b"}"):
+        first = _line_end(text, len(before))
+    return first, last
+
+
+def _line_number(text: bytes, offset: int) -> int:
+    return text.count(b"\n", 0, offset) + 1
+
+
+def _line_start(text: bytes, offset: int) -> int:
+    return text.rfind(b"\n", 0, offset) + 1
+
+
+def _line_end(text: bytes, offset: int) -> int:
+    """The offset behind the line's newline."""
+    newline = text.find(b"\n", offset)
+    return len(text) if newline < 0 else newline + 1
+
+
+def _width_of_space(text: bytes) -> int:
+    return len(text) - len(text.lstrip(b" \t"))
