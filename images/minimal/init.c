@@ -1,0 +1,41 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * The harness's init for FreeBSD/amd64 13.x and later: tells what a NUMA
+ * regression needs to know, and ends the guest.  No C library, no options.
+ */
+
+#include "facts.h"
+#include "report.h"
+#include "syscall.h"
+
+#define TIOCDRAIN	0x2000745e	/* sys/sys/ttycom.h: _IO('t', 94) */
+#define COPIES		2
+
+static __attribute__((used, noreturn)) void
+run(void)
+{
+	int64_t console = open("/dev/console", O_RDWR);
+
+	record("begin");
+	field_number("version", 1);
+	field_text("guest", "freebsd");
+	record_done();
+	report_kernel();
+	report_topology();
+	report_zones(count_domains());
+	report_tables();
+	report_end();
+	report_print(console, COPIES);
+	(void)syscall(SYS_ioctl, (uint64_t)console, TIOCDRAIN, 0, 0, 0, 0);
+	power_off();
+}
+
+/* The kernel enters here with a stack that is not aligned as C wants it. */
+__attribute__((naked, noreturn)) void
+_start(void)
+{
+	__asm volatile("xorl %ebp, %ebp; andq $-16, %rsp; call run");
+}

@@ -1,0 +1,137 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+
+#include "report.h"
+#include "syscall.h"
+#include "text.h"
+
+#define REPORT_MAX	(512 * 1024)
+#define MARK		"@harness "
+
+static char report[REPORT_MAX];
+static struct text out = { .at = report, .end = report + REPORT_MAX };
+static const char *covered;	/* where the checksum of this record begins */
+static unsigned records;
+
+static void
+put_char(char c)
+{
+	text_string(&out, (const char[]){ c, '\0' });
+}
+
+static void
+put_hex(uint64_t value, int digits)
+{
+	while (digits-- > 0)
+		put_char("0123456789abcdef"[(value >> (4 * digits)) & 0xf]);
+}
+
+/* The IEEE polynomial, bit by bit: the report is short. */
+static uint32_t
+crc32(const char *from, const char *end)
+{
+	uint32_t crc = ~0u;
+
+	for (; from < end; from++) {
+		crc ^= (unsigned char)*from;
+		for (int bit = 0; bit < 8; bit++)
+			crc = (crc >> 1) ^ (0xedb88320u & -(crc & 1));
+	}
+	return (~crc);
+}
+
+static bool
+is_plain(char c)
+{
+	return ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	    c == '.' || c == '_' || c == ':' || c == ',' || c == '/' || c == '+' || c == '-');
+}
+
+void
+record(const char *name)
+{
+	text_string(&out, MARK);
+	covered = out.at;
+	for (unsigned place = 1000; place > 0; place /= 10)
+		put_char((char)('0' + records / place % 10));
+	put_char(' ');
+	text_string(&out, name);
+	records++;
+}
+
+static void
+put_key(const char *key)
+{
+	put_char(' ');
+	text_string(&out, key);
+	put_char('=');
+}
+
+void
+field_number(const char *key, int64_t value)
+{
+	put_key(key);
+	if (value < 0)
+		put_char('-');
+	text_number(&out, (uint64_t)(value < 0 ? -value : value));
+}
+
+void
+field_text(const char *key, const char *value)
+{
+	put_key(key);
+	for (; *value != '\0'; value++)
+		if (is_plain(*value)) {
+			put_char(*value);
+		} else {
+			put_char('%');
+			put_hex((unsigned char)*value, 2);
+		}
+}
+
+void
+field_bytes(const char *key, const void *bytes, size_t length)
+{
+	const unsigned char *byte = bytes;
+
+	put_key(key);
+	while (length-- > 0)
+		put_hex(*byte++, 2);
+}
+
+void
+record_done(void)
+{
+	uint32_t crc = crc32(covered, out.at);
+
+	text_string(&out, " *");
+	put_hex(crc, 8);
+	put_char('\n');
+}
+
+void
+report_end(void)
+{
+	record("end");
+	field_number("records", records);
+	record_done();
+}
+
+void
+report_print(int64_t console, int copies)
+{
+	while (copies-- > 0) {
+		const char *from = report;
+		int64_t written;
+
+		while (from < out.at) {
+			written = syscall(SYS_write, (uint64_t)console, (uintptr_t)from,
+			    (uint64_t)(out.at - from), 0, 0, 0);
+			if (written <= 0)
+				break;
+			from += written;
+		}
+	}
+}

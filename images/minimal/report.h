@@ -1,0 +1,32 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+/*
+ * The probe report: lines of the form
+ *
+ *	@harness NNNN name key=value key=value *CCCCCCCC
+ *
+ * with a sequence number and the CRC-32 of what stands between "@harness "
+ * and " *".  Values are percent-encoded.  harness/console/probe.py reads them.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+void	record(const char *name);
+void	field_number(const char *key, int64_t value);
+void	field_text(const char *key, const char *value);
+void	field_bytes(const char *key, const void *bytes, size_t length);
+void	record_done(void);
+
+/* With the final record, which counts them all. */
+void	report_end(void);
+
+/* What kernel messages spoil in one copy, the other one has. */
+void	report_print(int64_t console, int copies);
+
+#endif
