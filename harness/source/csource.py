@@ -400,7 +400,7 @@ def _with_blank_lines(text: bytes, first: int, last: int) -> tuple[int, int]:
     blank_before = text.count(b"\n", len(before), first) > 1
     if blank_before or before.endswith(b"{"):
         last = _line_start(text, len(text) - len(after))
-    if blank_before and after.startswith(b"}"):
+    if after.startswith(b"}"):
         first = _line_end(text, len(before))
     return first, last
 

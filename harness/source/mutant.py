@@ -110,7 +110,7 @@ class Call:
     def matches(self, node: Node) -> bool:
         """See `Target.matches`."""
         call = read_statement(f"{self.function}({self.arguments});")
-        return node.type == call.type and normal_form(node) == normal_form(call)
+        return normal_form(node) == normal_form(call)
 
     def resembles(self, node: Node) -> bool:
         """See `Target.resembles`: any call of the function."""

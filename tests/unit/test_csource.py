@@ -222,6 +222,7 @@ class TestWithoutStatement:
             pytest.param("g();\nvictim();\nh();\n", "g();\nh();\n", id="between"),
             pytest.param("g();\n\nvictim();\n\nh();\n", "g();\n\nh();\n", id="between blank lines"),
             pytest.param("\nvictim();\n\ng();\n", "\ng();\n", id="first"),
+            pytest.param("victim();\n\ng();\n", "g();\n", id="first, blank line below"),
             pytest.param("g();\n\nvictim();\n", "g();\n", id="last"),
             pytest.param("victim();\n", "", id="alone"),
             pytest.param("g(); victim(); h();\n", "g(); h();\n", id="on a line with others"),

@@ -213,12 +213,17 @@ class TestRefused:
             (FALLBACK, "restart;\n\t\t\t}\n", "restart;\n#ifdef A\n\t}\n#else\n\t}\n#endif\n"),
             (WAIT, WAITING, f"#ifdef A\nx();\n#elif defined(B)\n{WAITING}#endif\n"),
             (WAIT, WAITING, f"#ifdef A\n#ifdef B\n{WAITING}#endif\n#endif\n"),
+            (WAIT, WAITING, f"{WAITING}#ifdef A\n#ifdef B\n{WAITING}#endif\n#endif\n"),
         ],
     )
     def test_a_statement_that_only_some_kernels_have(
         self, mutant: Mutant, part: str, divided: str
     ) -> None:
         assert refusal(mutant, changed(part, divided)).cause is Cause.PREPROCESSOR_SPLIT
+
+    def test_but_not_for_something_similar_elsewhere_that_only_some_kernels_have(self) -> None:
+        text = changed("\treturn (keg", "#ifdef A\n\tvm_wait_domain(0);\n#endif\n\treturn (keg")
+        assert WAIT.apply(text) == changed(WAITING, "", text)
 
     def test_a_function_that_does_not_parse(self) -> None:
         text = changed("MPASS(keg != NULL);", "FOREACH(a, b) { x(); }")
