@@ -1,0 +1,1 @@
+"""The guest: its topology, its specification, and the backends that run it."""

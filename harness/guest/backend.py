@@ -1,0 +1,87 @@
+"""What starts guests: the protocols both backends keep, and how a guest can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from harness.guest.spec import GuestSpec
+
+
+class Ending(StrEnum):
+    """How a guest ended, as QEMU saw it; what the kernel said of it stands on the console."""
+
+    POWEROFF = "poweroff"  # the guest switched itself off
+    RESET = "reset"  # the guest reset the machine: a reboot, a panic's end, a triple fault
+    KILLED = "killed"  # somebody on the host ended it
+    CRASHED = "crashed"  # QEMU itself died
+
+
+@dataclass(frozen=True, slots=True)
+class GuestExit:
+    """The end of a guest.
+
+    ``returncode`` is QEMU's exit status, negative for a signal, where the backend knows it.
+    ``stderr`` is the end of what QEMU wrote on standard error.
+    """
+
+    ending: Ending
+    returncode: int | None = None
+    stderr: str = ""
+
+
+class Guest(Protocol):
+    """A guest that was started."""
+
+    def wait(self, timeout: float | None = None) -> GuestExit | None:
+        """How it ended; None if it still runs after ``timeout`` seconds (None: no limit).
+
+        Raises:
+            InfraError: the host lost track of the guest (a dead libvirtd).
+        """
+        ...
+
+    def destroy(self) -> None:
+        """End the guest and free what it held; no harm if it has ended."""
+        ...
+
+    def stderr_tail(self) -> str:
+        """The end of what QEMU wrote on standard error so far."""
+        ...
+
+
+class Backend(Protocol):
+    """A way to start guests."""
+
+    @property
+    def name(self) -> str:
+        """As on the command line: ``qemu`` or ``libvirt``."""
+        ...
+
+    def start(self, spec: GuestSpec, *, keep: bool = False) -> Guest:
+        """Start a guest; it ends with us, however we end, unless ``keep``.
+
+        Something must be listening on the sockets of the guest's serial ports.
+
+        Raises:
+            InfraError: the host cannot run it.
+        """
+        ...
+
+    def describe(self, spec: GuestSpec) -> str:
+        """The exact command line or domain XML that ``start`` would use."""
+        ...
+
+
+def ending_of_reason(reason: str) -> Ending:
+    """The ending that QEMU's event SHUTDOWN names (``ShutdownCause`` in ``qapi/run-state.json``).
+
+    Both backends ask for QEMU's ``-no-reboot``, which turns a reset into a shutdown and leaves
+    only the cause to tell them apart.
+    """
+    if reason == "guest-shutdown":
+        return Ending.POWEROFF
+    if reason.startswith("host-"):
+        return Ending.KILLED
+    return Ending.RESET

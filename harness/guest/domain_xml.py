@@ -1,0 +1,212 @@
+"""From a guest's specification to libvirt's domain XML. Pure.
+
+Follows libvirt's ``formatdomain.html`` from 8.6 on. Whatever libvirt has an element for is an
+element; the rest is in ``command_line_items``, each with the reason why it is there.
+"""
+
+from __future__ import annotations
+
+import shlex
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as Xml
+
+from harness.guest.qemu_argv import distance_options
+from harness.guest.spec import DISK_SLOT, MACHINE, GuestSpec, display_name
+from harness.guest.topology import Topology, even_distances
+from harness.host.accelerator import Accelerator
+from harness.image.media import DirectKernel, EfiFolder
+
+QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+_DOMAIN_TYPE: Final = {Accelerator.TCG: "qemu", Accelerator.KVM: "kvm"}
+_CPU_MODE: Final = {Accelerator.TCG: "maximum", Accelerator.KVM: "host-passthrough"}
+
+
+_MEMORYLESS_EMULATOR: Final = """\
+#!/bin/sh
+# libvirt gives every NUMA cell a memory backend, also a cell without memory, and QEMU refuses
+# a backend of 0 bytes. This stands in for QEMU and leaves those backends out.
+count=$#
+empty=
+while [ "$count" -gt 0 ]; do
+    word=$1
+    shift
+    count=$((count - 1))
+    case $word in
+    -object)
+        case $1 in
+        '{"qom-type":"memory-backend-ram","id":"ram-node'[0-9]'","size":0}')
+            name=${1#*'"id":"'}
+            empty="$empty ,memdev=${name%%'"'*} "
+            shift
+            count=$((count - 1))
+            continue
+            ;;
+        esac
+        ;;
+    node,*,memdev=ram-node[0-9])
+        case $empty in
+        *" ,memdev=${word##*,memdev=} "*) word=${word%,memdev=*} ;;
+        esac
+        ;;
+    esac
+    set -- "$@" "$word"
+done
+exec @QEMU@ "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLineItem:
+    """Arguments handed to QEMU past libvirt, and why there is no other way."""
+
+    args: tuple[str, ...]
+    reason: str
+
+
+def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
+    """What libvirt has no element for."""
+    items = []
+    if not spec.sata:
+        items.append(
+            CommandLineItem(
+                ("-machine", "sata=off"),
+                "q35's SATA controller is built in and no element leaves it out; "
+                "FreeBSD's AHCI driver loops on it under KMSAN (FAILURE - create data_map)",
+            )
+        )
+    distances = tuple(distance_options(spec.topology))
+    if distances and spec.topology.distances == even_distances(len(spec.topology.nodes)):
+        items.append(
+            CommandLineItem(
+                distances,
+                "libvirt drops distances that are all 10 and 20, and the guest would have no SLIT",
+            )
+        )
+    return tuple(items)
+
+
+def needs_wrapped_emulator(spec: GuestSpec) -> bool:
+    """Whether libvirt must start ``memoryless_emulator`` instead of QEMU (seen with 9.0)."""
+    return any(node.memory_mib == 0 for node in spec.topology.nodes)
+
+
+def memoryless_emulator(program: str) -> str:
+    """A script to stand in for QEMU (``program``) when a node has no memory."""
+    return _MEMORYLESS_EMULATOR.replace("@QEMU@", shlex.quote(program))
+
+
+def domain_name(spec: GuestSpec) -> str:
+    """The domain's name: unlike others' of the same guest, as its console socket is."""
+    return f"{display_name(spec)}-{zlib.crc32(bytes(spec.console_socket)):08x}"
+
+
+def domain_xml(spec: GuestSpec, emulator: Path | None = None) -> str:
+    """The XML of a transient domain that is gone when the guest powers off or resets.
+
+    ``emulator``: instead of the QEMU that libvirt chooses.
+    """
+    Xml.register_namespace("qemu", QEMU_NAMESPACE)
+    domain = Xml.Element("domain", type=_DOMAIN_TYPE[spec.accelerator])
+    _text(domain, "name", domain_name(spec))
+    _text(domain, "memory", str(spec.topology.memory_mib), unit="MiB")
+    _text(domain, "vcpu", str(spec.cpus), placement="static")
+    _boot(domain, spec)
+    _features(domain)
+    _cpu(domain, spec)
+    for event in ("on_poweroff", "on_reboot", "on_crash"):
+        _text(domain, event, "destroy")
+    _devices(domain, spec, emulator)
+    _command_line(domain, spec)
+    Xml.indent(domain)
+    return Xml.tostring(domain, encoding="unicode") + "\n"
+
+
+def _boot(domain: Xml.Element, spec: GuestSpec) -> None:
+    os = Xml.SubElement(domain, "os")
+    _text(os, "type", "hvm", arch="x86_64", machine=MACHINE)
+    match spec.media:
+        case DirectKernel(kernel, append):
+            _text(os, "kernel", str(kernel))
+            if append:
+                _text(os, "cmdline", append)
+        case EfiFolder():
+            _text(os, "loader", str(spec.firmware), readonly="yes", type="pflash", stateless="yes")
+
+
+def _features(domain: Xml.Element) -> None:
+    features = Xml.SubElement(domain, "features")
+    Xml.SubElement(features, "acpi")
+    Xml.SubElement(features, "apic")
+
+
+def _cpu(domain: Xml.Element, spec: GuestSpec) -> None:
+    cpu = Xml.SubElement(domain, "cpu", mode=_CPU_MODE[spec.accelerator])
+    Xml.SubElement(cpu, "topology", sockets=str(spec.cpus), dies="1", cores="1", threads="1")
+    numa = Xml.SubElement(cpu, "numa")
+    for attributes, distances in _cells(spec.topology):
+        cell = Xml.SubElement(numa, "cell", attributes)
+        siblings = Xml.SubElement(cell, "distances")
+        for number, distance in enumerate(distances):
+            Xml.SubElement(siblings, "sibling", id=str(number), value=str(distance))
+
+
+def _cells(topology: Topology) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+    rows = zip(topology.nodes, topology.cpu_ids(), topology.distances, strict=True)
+    for number, (node, ids, distances) in enumerate(rows):
+        attributes = {"id": str(number), "memory": str(node.memory_mib), "unit": "MiB"}
+        if ids:
+            attributes["cpus"] = f"{ids[0]}-{ids[-1]}"
+        yield attributes, distances
+
+
+def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> None:
+    devices = Xml.SubElement(domain, "devices")
+    if emulator is not None:
+        _text(devices, "emulator", str(emulator))
+    if isinstance(spec.media, EfiFolder):
+        _disk(devices, spec.media.folder)
+    for number, path in enumerate(spec.all_serial_sockets):
+        serial = Xml.SubElement(devices, "serial", type="unix")
+        Xml.SubElement(serial, "source", mode="connect", path=str(path))
+        Xml.SubElement(serial, "target", type="isa-serial", port=str(number))
+    # Without these two, libvirt adds a USB controller and a memory balloon of its own.
+    Xml.SubElement(devices, "controller", type="usb", model="none")
+    Xml.SubElement(devices, "memballoon", model="none")
+
+
+def _disk(devices: Xml.Element, folder: Path) -> None:
+    disk = Xml.SubElement(devices, "disk", type="dir", device="disk")
+    Xml.SubElement(disk, "driver", name="qemu", type="fat")
+    Xml.SubElement(disk, "source", dir=str(folder))
+    Xml.SubElement(disk, "target", dev="vda", bus="virtio")
+    Xml.SubElement(disk, "readonly")
+    Xml.SubElement(disk, "boot", order="1")
+    Xml.SubElement(
+        disk,
+        "address",
+        type="pci",
+        domain="0x0000",
+        bus="0x00",
+        slot=f"{DISK_SLOT:#04x}",
+        function="0x0",
+    )
+
+
+def _command_line(domain: Xml.Element, spec: GuestSpec) -> None:
+    items = command_line_items(spec)
+    if not items:
+        return
+    command_line = Xml.SubElement(domain, f"{{{QEMU_NAMESPACE}}}commandline")
+    for item in items:
+        command_line.append(Xml.Comment(f" {item.reason} ".replace("--", "- -")))
+        for arg in item.args:
+            Xml.SubElement(command_line, f"{{{QEMU_NAMESPACE}}}arg", value=arg)
+
+
+def _text(parent: Xml.Element, tag: str, text: str, **attributes: str) -> None:
+    Xml.SubElement(parent, tag, attributes).text = text

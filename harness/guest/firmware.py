@@ -1,0 +1,35 @@
+"""Where hosts keep the UEFI firmware (OVMF) for guests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness.errors import InfraError
+
+OVMF_CODE: Final = (
+    Path("/usr/share/OVMF/OVMF_CODE_4M.fd"),  # Debian, Ubuntu
+    Path("/usr/share/OVMF/OVMF_CODE.fd"),  # Debian, Ubuntu before 2021
+    Path("/usr/share/edk2/ovmf/OVMF_CODE.fd"),  # Fedora
+    Path("/usr/share/edk2/x64/OVMF_CODE.4m.fd"),  # Arch
+    Path("/usr/share/qemu/ovmf-x86_64-code.bin"),  # openSUSE
+    Path("/usr/local/share/edk2-qemu/QEMU_UEFI_CODE-x86_64.fd"),  # FreeBSD
+)
+"""Code images without secure boot; their variables live in memory only, and die with the guest."""
+
+
+def find_firmware(candidates: Sequence[Path] = OVMF_CODE) -> Path:
+    """The first firmware image that is there.
+
+    Raises:
+        InfraError: none is.
+    """
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise InfraError(
+        "no UEFI firmware for guests (OVMF) on this host: none of "
+        + ", ".join(str(path) for path in candidates),
+        remedy="install it: apt-get install ovmf",
+    )

@@ -1,0 +1,177 @@
+"""A libvirtd of our own, for root.
+
+libvirt starts a daemon by itself for ordinary users only; for root it wants the system's, with
+the system's configuration, folders and guests. A daemon whose user id is not 0 keeps everything
+below the XDG folders it is given. So ours runs in a user namespace in which we, outside root, are
+user 1: it has root's access to files and devices, no privileges, and shares nothing with a
+libvirtd of the system. That needs util-linux's ``unshare`` and a Linux that lets us make user
+namespaces; where it does not, the error says what else there is.
+
+One daemon serves all harness processes of a workspace. It outlives them on purpose, since it
+ends the guests of a harness that was killed, and goes away when it has had neither clients nor
+guests for ``IDLE_SECONDS``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from harness.errors import InfraError
+from harness.host.clock import Clock
+from harness.host.process import Process, Runner, missing_program
+from harness.host.workspace import Workspace, make_folder, write_atomic
+
+IDLE_SECONDS: Final = 10
+START_SECONDS: Final = 60.0
+
+_LIBVIRTD: Final = "libvirtd"
+_SBIN: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+_LONGEST_SOCKET: Final = "config/libvirt/qemu/lib/domain-1000-harness-0123456789ab/monitor.sock"
+_SOCKET_PATH_LIMIT: Final = 107
+
+_QEMU_CONF: Final = """\
+# There is no virtlogd, and no security driver that works for a user without privileges.
+stdio_handler = "file"
+security_driver = "none"
+"""
+
+
+class PrivateLibvirtd:
+    """The daemon of one workspace, started when needed.
+
+    Args:
+        runner: starts it.
+        clock: measures how long it takes to answer.
+        workspace: where its sockets, its configuration and its cache are.
+        waiting: told the process id of a harness that is just starting it.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        clock: Clock,
+        workspace: Workspace,
+        waiting: Callable[[str], None] | None = None,
+    ) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._workspace = workspace
+        self._waiting = waiting
+        self._root = workspace.runtime / "libvirt"
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's socket."""
+        return self._root / "run" / "libvirt" / "libvirt-sock"
+
+    @property
+    def uri(self) -> str:
+        """The address under which libvirt's clients find the daemon."""
+        return f"qemu+unix:///session?socket={self.socket}"
+
+    @property
+    def log_folder(self) -> Path:
+        """Where QEMU's standard error of each guest is kept."""
+        return self._cache / "libvirt" / "qemu" / "log"
+
+    def ensure(self) -> None:
+        """Have it running, starting it if need be.
+
+        Raises:
+            InfraError: it is not installed, or does not come up.
+        """
+        if self._answers():
+            return
+        with self._workspace.lock("libvirtd", self._waiting):
+            if not self._answers():
+                self._start()
+
+    @property
+    def _cache(self) -> Path:
+        return self._workspace.cache / "libvirt"
+
+    @property
+    def _log(self) -> Path:
+        return self._root / "libvirtd.log"
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            try:
+                client.connect(str(self.socket))
+            except OSError:
+                return False
+        return True
+
+    def _start(self) -> None:
+        self._prepare()
+        argv = (
+            *("unshare", "--user", "--map-user=1", "--map-group=1", "--"),
+            *(_program(), "--timeout", str(IDLE_SECONDS), "--config", self._root / "libvirtd.conf"),
+        )
+        environment = {
+            "HOME": str(self._root),
+            "XDG_RUNTIME_DIR": str(self._root / "run"),
+            "XDG_CONFIG_HOME": str(self._root / "config"),
+            "XDG_CACHE_HOME": str(self._cache),
+        }
+        with self._log.open("wb") as log:
+            daemon = self._runner.spawn(
+                argv, env=environment, stdout=log, stderr=log, outlives_us=True
+            )
+        try:
+            self._await(daemon)
+        except BaseException:
+            daemon.kill()
+            raise
+
+    def _prepare(self) -> None:
+        longest = self._root / _LONGEST_SOCKET
+        if len(bytes(longest)) > _SOCKET_PATH_LIMIT:
+            raise InfraError(
+                f"{self._root}: too long a path for libvirt's sockets, such as {longest}",
+                remedy="Set XDG_RUNTIME_DIR to a shorter path.",
+            )
+        for folder in (self._root / "run", self._cache):
+            make_folder(folder)
+        self._root.chmod(0o700)
+        write_atomic(self._root / "config" / "libvirt" / "qemu.conf", _QEMU_CONF)
+        write_atomic(
+            self._root / "libvirtd.conf",
+            f'unix_sock_dir = "{self.socket.parent}"\nauth_unix_rw = "none"\n',
+        )
+
+    def _await(self, daemon: Process) -> None:
+        deadline = self._clock.monotonic() + START_SECONDS
+        while not self._answers():
+            returncode = daemon.poll()
+            if returncode is not None:
+                raise InfraError(
+                    f"libvirtd ended with exit status {returncode} when the harness started it",
+                    remedy="If this host lets root make no user namespaces: use --backend qemu, "
+                    "an ordinary user, or a libvirtd of your own with --libvirt-uri.",
+                    detail=self._last_words(),
+                )
+            if self._clock.monotonic() > deadline:
+                raise InfraError(
+                    f"libvirtd did not answer within {START_SECONDS:g} s",
+                    remedy=f"See its log {self._log}, or use --backend qemu.",
+                    detail=self._last_words(),
+                )
+            self._clock.sleep(0.05)
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-10:])
+
+
+def _program() -> str:
+    """The path of libvirtd, which is where an ordinary ``PATH`` does not look."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN))
+    found = shutil.which(_LIBVIRTD, path=path)
+    if found is None:
+        raise missing_program(_LIBVIRTD)
+    return found

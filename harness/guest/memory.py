@@ -1,0 +1,40 @@
+"""Whether the host has the memory that a guest may come to use."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psutil
+
+from harness.errors import InfraError
+from harness.guest.spec import MIB, GuestSpec
+
+OVERHEAD_BYTES: Final = 256 * MIB
+"""What QEMU itself takes beside the guest's memory: its own data and translated code."""
+
+
+def required_memory(spec: GuestSpec) -> int:
+    """Bytes of host memory to set aside for this guest."""
+    return spec.memory_bytes + OVERHEAD_BYTES
+
+
+def available_memory() -> int:
+    """Bytes of memory that this host can give to new processes without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
+def check_memory(spec: GuestSpec, available: int) -> None:
+    """Refuse a guest that does not fit.
+
+    Raises:
+        InfraError: it needs more than ``available`` bytes.
+    """
+    required = required_memory(spec)
+    if required > available:
+        raise InfraError(
+            f"guest {spec.name} needs memory the host does not have: "
+            f"{required // MIB} MiB ({spec.topology.memory_mib} MiB in "
+            f"{len(spec.topology.nodes)} nodes and {OVERHEAD_BYTES // MIB} MiB for QEMU), "
+            f"{available // MIB} MiB are available",
+            remedy="Give the nodes less memory, use fewer nodes or end other guests.",
+        )

@@ -1,0 +1,142 @@
+"""The backend that starts QEMU itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Callable
+from typing import IO, Final
+
+from harness.errors import InfraError
+from harness.guest.backend import Ending, GuestExit, ending_of_reason
+from harness.guest.memory import available_memory, check_memory
+from harness.guest.qemu_argv import qemu_argv
+from harness.guest.qmp import ControlChannel
+from harness.guest.spec import GuestSpec
+from harness.host.clock import Clock
+from harness.host.process import Process, Runner
+
+START_SECONDS: Final = 60.0
+"""How long QEMU may take until it answers; it takes a tenth of a second on an idle host."""
+
+_STDERR_BYTES: Final = 8192
+
+
+class QemuGuest:
+    """A guest in a QEMU process of ours; see ``Guest``."""
+
+    def __init__(self, process: Process, control: ControlChannel, stderr: IO[bytes]) -> None:
+        self._process = process
+        self._control = control
+        self._stderr = stderr
+        self._last_words = ""
+        self._killed = False
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self._process.pid
+
+    def wait(self, timeout: float | None = None) -> GuestExit | None:
+        """See ``Guest``."""
+        returncode = self._process.wait(timeout)
+        self._control.drain()
+        if returncode is None:
+            return None
+        self._release()
+        return GuestExit(self._ending(), returncode, self._last_words)
+
+    def destroy(self) -> None:
+        """See ``Guest``."""
+        self._killed = self._killed or self._process.poll() is None
+        self._process.kill()
+        self._release()
+
+    def stderr_tail(self) -> str:
+        """See ``Guest``."""
+        return self._last_words if self._stderr.closed else _tail(self._stderr)
+
+    def _release(self) -> None:
+        self._last_words = self.stderr_tail()
+        self._control.drain()
+        self._control.close()
+        self._stderr.close()
+
+    def _ending(self) -> Ending:
+        if self._control.shutdown_reason is not None:
+            return ending_of_reason(self._control.shutdown_reason)
+        return Ending.KILLED if self._killed else Ending.CRASHED
+
+
+class QemuBackend:
+    """Starts one QEMU process a guest; see ``Backend``.
+
+    Args:
+        runner: starts the process, which dies with us.
+        clock: measures how long QEMU takes to answer.
+        available: bytes of host memory that guests may take.
+    """
+
+    name = "qemu"
+
+    def __init__(
+        self, runner: Runner, clock: Clock, available: Callable[[], int] = available_memory
+    ) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._available = available
+
+    def describe(self, spec: GuestSpec) -> str:
+        """See ``Backend``."""
+        return shlex.join(qemu_argv(spec)) + "\n"
+
+    def start(self, spec: GuestSpec, *, keep: bool = False) -> QemuGuest:
+        """See ``Backend``.
+
+        Raises:
+            InfraError: no QEMU, too little memory, or QEMU did not come up.
+        """
+        check_memory(spec, self._available())
+        control = ControlChannel(spec.control_socket)
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115 - the guest closes it at its end
+        try:
+            process = self._runner.spawn(qemu_argv(spec), stderr=stderr, outlives_us=keep)
+        except BaseException:
+            control.close()
+            stderr.close()
+            raise
+        guest = QemuGuest(process, control, stderr)
+        try:
+            self._await(spec, guest, process, control)
+        except BaseException:
+            guest.destroy()
+            raise
+        return guest
+
+    def _await(
+        self, spec: GuestSpec, guest: QemuGuest, process: Process, control: ControlChannel
+    ) -> None:
+        deadline = self._clock.monotonic() + START_SECONDS
+        while not control.ready(timeout=0.1):
+            returncode = process.poll()
+            if returncode is not None:
+                raise InfraError(
+                    f"QEMU ended with exit status {returncode} before guest {spec.name} started",
+                    remedy="See what it said below; harness doctor tells what this host can do.",
+                    detail=guest.stderr_tail(),
+                )
+            if self._clock.monotonic() > deadline:
+                raise InfraError(
+                    f"QEMU did not answer within {START_SECONDS:g} s of starting guest {spec.name}",
+                    remedy="See that the host is not out of memory; try the accelerator tcg.",
+                    detail=guest.stderr_tail(),
+                )
+
+
+def _tail(file: IO[bytes]) -> str:
+    # Not by seeking: QEMU writes through the same file offset.
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), _STDERR_BYTES, max(0, size - _STDERR_BYTES)).decode(
+        "utf-8", "replace"
+    )

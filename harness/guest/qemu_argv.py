@@ -1,0 +1,118 @@
+"""From a guest's specification to QEMU's command line. Pure.
+
+The options are those of QEMU's ``qemu-options.hx`` (the manual page) from 7.2 on. What libvirt
+would write for ``harness.guest.domain_xml`` must make the same machine: the same order of
+nodes, the same ids of CPUs, the disk in the same PCI slot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from harness.guest.spec import DISK_SLOT, MACHINE, GuestSpec, display_name
+from harness.guest.topology import Node, Topology
+from harness.host.accelerator import Accelerator
+from harness.image.media import DirectKernel, EfiFolder
+
+PROGRAM: Final = "qemu-system-x86_64"
+
+_ACCELERATION: Final = {
+    Accelerator.TCG: ("-accel", "tcg,thread=multi", "-cpu", "max"),
+    Accelerator.KVM: ("-accel", "kvm", "-cpu", "host"),
+}
+
+
+def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
+    """The command line that starts this guest and ends when the guest powers off or resets."""
+    return (
+        program,
+        *("-name", display_name(spec)),
+        *("-machine", f"{MACHINE},sata={'on' if spec.sata else 'off'}"),
+        *_ACCELERATION[spec.accelerator],
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *_topology(spec.topology),
+        *_media(spec),
+        *_serial_ports(spec),
+        *_control(spec.control_socket),
+    )
+
+
+def _topology(topology: Topology) -> Iterator[str]:
+    cpus = topology.cpus
+    yield from ("-m", f"{topology.memory_mib}M")
+    yield from ("-smp", f"{cpus},sockets={cpus},dies=1,cores=1,threads=1")
+    for number, (node, ids) in enumerate(zip(topology.nodes, topology.cpu_ids(), strict=True)):
+        yield from _node(number, node, ids)
+    yield from distance_options(topology)
+
+
+def distance_options(topology: Topology) -> Iterator[str]:
+    """One option for each pair of different nodes; with one node there is no SLIT."""
+    for i, row in enumerate(topology.distances):
+        for j, distance in enumerate(row):
+            if i != j:
+                yield from ("-numa", f"dist,src={i},dst={j},val={distance}")
+
+
+def _node(number: int, node: Node, ids: range) -> Iterator[str]:
+    option = f"node,nodeid={number}"
+    if ids:
+        option += f",cpus={ids[0]}-{ids[-1]}"
+    if node.memory_mib:
+        yield from ("-object", f"memory-backend-ram,id=ram-node{number},size={node.memory_mib}M")
+        option += f",memdev=ram-node{number}"
+    yield from ("-numa", option)
+
+
+def _media(spec: GuestSpec) -> Iterator[str]:
+    match spec.media:
+        case DirectKernel(kernel, append):
+            yield from ("-kernel", str(kernel))
+            if append:
+                yield from ("-append", append)
+        case EfiFolder(folder):
+            yield from _pflash(spec.firmware)
+            yield from ("-blockdev", _json(_fat_volume(folder)))
+            yield from (
+                "-device",
+                f"virtio-blk-pci,drive=media,bus=pcie.0,addr={DISK_SLOT:#x},bootindex=1",
+            )
+
+
+def _pflash(code: Path | None) -> Iterator[str]:
+    file = {"driver": "file", "filename": str(code), "node-name": "firmware", "read-only": True}
+    yield from ("-blockdev", _json(file))
+    yield from ("-machine", "pflash0=firmware")
+
+
+def _fat_volume(folder: Path) -> dict[str, object]:
+    return {
+        "driver": "vvfat",
+        "node-name": "media",
+        "dir": str(folder),
+        "floppy": False,
+        "rw": False,
+        "read-only": True,
+    }
+
+
+def _serial_ports(spec: GuestSpec) -> Iterator[str]:
+    for number, path in enumerate(spec.all_serial_sockets):
+        yield from ("-chardev", _socket(f"serial{number}", path))
+        yield from ("-device", f"isa-serial,chardev=serial{number},index={number}")
+
+
+def _control(path: Path) -> Iterator[str]:
+    yield from ("-chardev", _socket("control", path), "-mon", "chardev=control,mode=control")
+
+
+def _socket(name: str, path: Path) -> str:
+    escaped = str(path).replace(",", ",,")
+    return f"socket,id={name},path={escaped},server=off"
+
+
+def _json(value: dict[str, object]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,112 @@
+"""One guest to be: the value that both backends turn into the same machine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness.errors import InfraError, UsageError
+from harness.guest.topology import Topology
+from harness.host.accelerator import Accelerator
+from harness.image.media import DirectKernel, EfiFolder, Media
+
+MACHINE: Final = "q35"
+"""PCI Express, the ACPI tables FreeBSD expects, and a SATA controller that can be left out."""
+
+DISK_SLOT: Final = 2
+"""PCI slot of the guest's disk on the root bus, the same under both backends."""
+
+MAX_SERIAL_PORTS: Final = 4
+"""COM1 to COM4 of QEMU's isa-serial."""
+
+MAX_SOCKET_PATH: Final = 103
+"""Bytes of a path in ``sockaddr_un`` less the NUL: 103 on FreeBSD and macOS, 107 on Linux."""
+
+MIB: Final = 1 << 20
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """Everything that decides how a guest is started.
+
+    Args:
+        name: for people and process lists; letters, digits and ``._+-``.
+        topology: nodes, CPUs, memory and distances.
+        media: what it boots from.
+        accelerator: what executes the guest's instructions.
+        firmware: UEFI code (a pflash image) for an ``EfiFolder``; None for a ``DirectKernel``.
+        console_socket: unix socket on which the harness listens; the first serial port of the
+            guest connects to it, so that no byte is lost.
+        sata: keep q35's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
+        serial_sockets: the same for the second to fourth serial port.
+
+    Raises:
+        UsageError: a name that no host would take, too many serial ports, firmware missing.
+        InfraError: a socket's path is longer than a unix socket's may be.
+    """
+
+    name: str
+    topology: Topology
+    media: Media
+    accelerator: Accelerator
+    firmware: Path | None
+    console_socket: Path
+    sata: bool = False
+    serial_sockets: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if _NAME.fullmatch(self.name) is None:
+            raise UsageError(
+                f"guest name {self.name!r}",
+                remedy="Use up to 100 letters, digits, dots, pluses, dashes and underscores.",
+            )
+        if len(self.all_serial_sockets) > MAX_SERIAL_PORTS:
+            raise UsageError(
+                f"{len(self.all_serial_sockets)} serial ports",
+                remedy=f"A PC has at most {MAX_SERIAL_PORTS}.",
+            )
+        if isinstance(self.media, EfiFolder) and self.firmware is None:
+            raise UsageError(
+                f"guest {self.name} boots through UEFI and has no firmware",
+                remedy="Give the path of OVMF's code image (Debian package ovmf).",
+            )
+        for path in (*self.all_serial_sockets, self.control_socket):
+            if len(bytes(path)) > MAX_SOCKET_PATH:
+                raise InfraError(
+                    f"{path}: too long for a unix socket (at most {MAX_SOCKET_PATH} bytes)",
+                    remedy="Set XDG_RUNTIME_DIR to a shorter path.",
+                )
+
+    @property
+    def all_serial_sockets(self) -> tuple[Path, ...]:
+        """The sockets of COM1 (the console), COM2 and so on."""
+        return (self.console_socket, *self.serial_sockets)
+
+    @property
+    def control_socket(self) -> Path:
+        """Where QEMU, when started directly, tells how the guest ended (QMP)."""
+        return self.console_socket.with_name(self.console_socket.name + ".qmp")
+
+    @property
+    def cpus(self) -> int:
+        """Number of CPUs."""
+        return self.topology.cpus
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the guest in bytes."""
+        return self.topology.memory_mib * MIB
+
+    @property
+    def direct_kernel(self) -> DirectKernel | None:
+        """The kernel that QEMU loads itself, if that is what the guest boots from."""
+        return self.media if isinstance(self.media, DirectKernel) else None
+
+
+def display_name(spec: GuestSpec) -> str:
+    """The name shown by ``ps`` and ``virsh list``, for the same guest under either backend."""
+    return f"harness-{spec.name}"

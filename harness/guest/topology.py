@@ -1,0 +1,237 @@
+"""The NUMA layout of a guest, and what a FreeBSD kernel makes of it.
+
+A guest has nodes; FreeBSD calls what it sees of them memory domains. The rules come from
+FreeBSD's ``sys/dev/acpica/acpi_pxm.c`` (``check_domains``, ``renumber_domains``,
+``slit_parse_table``), ``sys/amd64/include/param.h`` (``MAXMEMDOM``) and QEMU's
+``hw/core/numa.c`` (``parse_numa_distance``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Final
+
+from harness.errors import UsageError
+from harness.kernel.spec import Sanitizer
+
+MAX_NODES: Final = 8
+"""``MAXMEMDOM`` of FreeBSD/amd64: with more, it refuses the SRAT and sees one domain."""
+
+MAX_CPUS: Final = 255
+"""Above it, CPUs need x2APIC ids, which firmware under emulation does not set up."""
+
+MEMORY_MIB_PER_NODE: Final = 1024
+"""Default memory of a node in MiB.
+
+Eight nodes of it boot a KASAN kernel; eight of 512 MiB do not (the kernel finds no page below
+1 MiB for the trampoline that starts the other CPUs).
+"""
+
+KMSAN_MEMORY_FACTOR: Final = 3
+"""KMSAN keeps a byte of shadow and a byte of origin for each byte of memory."""
+
+LOCAL_DISTANCE: Final = 10
+REMOTE_DISTANCE: Final = 20
+UNREACHABLE: Final = 255
+"""ACPI 6.5, 5.2.17: 10 is a node's distance to itself, 255 means "no path"."""
+
+Distances = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One NUMA node of the guest. Either figure may be 0, not both.
+
+    ``memory_mib`` is in MiB (2**20 bytes).
+    """
+
+    cpus: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDomain:
+    """A memory domain as FreeBSD numbers it: its CPUs (by their number in the guest), MiB."""
+
+    cpus: tuple[int, ...]
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The nodes of a guest and the distances between them (the SLIT, row = from).
+
+    Raises:
+        UsageError: no such machine can be had from QEMU, or FreeBSD would not take it.
+    """
+
+    nodes: tuple[Node, ...]
+    distances: Distances
+
+    def __post_init__(self) -> None:
+        _check_nodes(self.nodes)
+        _check_distances(self.distances, len(self.nodes))
+
+    @classmethod
+    def even(
+        cls, nodes: int, cpus_per_node: int = 1, memory_mib_per_node: int = MEMORY_MIB_PER_NODE
+    ) -> Topology:
+        """The same CPUs and memory (MiB) in every node, all nodes equally far apart."""
+        node = Node(cpus=cpus_per_node, memory_mib=memory_mib_per_node)
+        return cls.of((node,) * nodes)
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node]) -> Topology:
+        """These nodes, all equally far apart (10 and 20)."""
+        listed = tuple(nodes)
+        return cls(listed, even_distances(len(listed)))
+
+    @property
+    def cpus(self) -> int:
+        """Number of CPUs of the whole guest."""
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory of the whole guest in MiB."""
+        return sum(node.memory_mib for node in self.nodes)
+
+    def cpu_ids(self) -> tuple[range, ...]:
+        """The CPU numbers of each node: counted through the nodes in order, without gaps."""
+        ends = accumulate((node.cpus for node in self.nodes), initial=0)
+        return tuple(range(first, end) for first, end in pairwise(ends))
+
+    def nodes_without_cpus(self) -> tuple[int, ...]:
+        """Numbers of the nodes that have memory and no CPU."""
+        return tuple(i for i, node in enumerate(self.nodes) if node.cpus == 0)
+
+    def guest_domains(self) -> tuple[GuestDomain, ...]:
+        """What FreeBSD (a kernel with ``options NUMA``) makes of the nodes.
+
+        A node without memory is a domain without memory (``mem dom 1 is empty``). One node
+        without CPUs makes the kernel ignore the SRAT: one domain with everything.
+        """
+        if self.nodes_without_cpus():
+            return (GuestDomain(tuple(range(self.cpus)), self.memory_mib),)
+        return tuple(
+            GuestDomain(tuple(ids), node.memory_mib)
+            for ids, node in zip(self.cpu_ids(), self.nodes, strict=True)
+        )
+
+    def guest_distances(self) -> Distances:
+        """What FreeBSD's ``vm.phys_locality`` says: -1 where it knows of no distance.
+
+        It keeps the table only when there are several domains (``vm_phys_register_domains``).
+        """
+        if len(self.guest_domains()) == 1:
+            return ((-1,),)
+        return tuple(
+            tuple(-1 if value == UNREACHABLE else value for value in row) for row in self.distances
+        )
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of this layout before judging a kernel by it."""
+        return tuple(
+            f"node {node} has memory and no CPUs: FreeBSD refuses it (SRAT: No CPU found for "
+            f"memory domain {node}) and ignores the whole SRAT, so that the guest sees one domain"
+            for node in self.nodes_without_cpus()[:1]
+        )
+
+
+def even_distances(nodes: int) -> Distances:
+    """10 from each node to itself, 20 to every other."""
+    return tuple(
+        tuple(LOCAL_DISTANCE if i == j else REMOTE_DISTANCE for j in range(nodes))
+        for i in range(nodes)
+    )
+
+
+def default_memory_mib(sanitizer: Sanitizer) -> int:
+    """Memory of a node in MiB where the user gives none."""
+    factor = KMSAN_MEMORY_FACTOR if sanitizer is Sanitizer.KMSAN else 1
+    return MEMORY_MIB_PER_NODE * factor
+
+
+def parse_node_counts(text: str) -> tuple[int, ...]:
+    """Numbers of nodes as written on a command line: ``4``, ``1,2,4``, ``1-8``, ``1,4-6``.
+
+    Returns them in the order given, each once.
+
+    Raises:
+        UsageError: not of that form, none, or more nodes than FreeBSD takes.
+    """
+    counts: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part, re.ASCII)
+        if match is None:
+            raise _bad_count(text, f"{part.strip()!r} is neither a number nor a range")
+        first = int(match[1])
+        last = int(match[2] or first)
+        if first > last:
+            raise _bad_count(text, f"the range {part.strip()} runs backwards")
+        if first < 1:
+            raise _bad_count(text, "a guest has at least one node")
+        if last > MAX_NODES:
+            raise _bad_count(text, f"FreeBSD/amd64 takes at most {MAX_NODES} memory domains")
+        counts += range(first, last + 1)
+    return tuple(dict.fromkeys(counts))
+
+
+def _bad_count(text: str, why: str) -> UsageError:
+    return UsageError(
+        f"number of nodes {text!r}: {why}",
+        remedy=f"Give numbers from 1 to {MAX_NODES}, such as 4 or 1,2,4 or 1-8.",
+    )
+
+
+def _check_nodes(nodes: tuple[Node, ...]) -> None:
+    if not nodes:
+        raise UsageError("a topology without nodes", remedy="Give at least one node.")
+    if len(nodes) > MAX_NODES:
+        raise UsageError(
+            f"{len(nodes)} nodes: FreeBSD/amd64 takes at most {MAX_NODES} memory domains "
+            "(MAXMEMDOM)",
+            remedy=f"Give from 1 to {MAX_NODES} nodes.",
+        )
+    for number, node in enumerate(nodes):
+        if node.cpus < 0 or node.memory_mib < 0:
+            raise UsageError(
+                f"node {number}: {node.cpus} CPUs and {node.memory_mib} MiB of memory",
+                remedy="Neither can be below 0.",
+            )
+        if node.cpus == 0 and node.memory_mib == 0:
+            raise UsageError(
+                f"node {number} has neither CPUs nor memory, so that no table would mention it",
+                remedy="Give it CPUs or memory, or leave it out.",
+            )
+    cpus = sum(node.cpus for node in nodes)
+    if not 1 <= cpus <= MAX_CPUS:
+        raise UsageError(
+            f"{cpus} CPUs in all nodes together", remedy=f"Give a guest 1 to {MAX_CPUS} CPUs."
+        )
+    if not any(node.memory_mib for node in nodes):
+        raise UsageError("no node has memory", remedy="Give at least one node memory.")
+
+
+def _check_distances(distances: Distances, nodes: int) -> None:
+    if len(distances) != nodes or any(len(row) != nodes for row in distances):
+        raise UsageError(
+            f"the distances are not a table of {nodes} rows with {nodes} numbers each",
+            remedy="Give one row a node, and in each row the distance to every node.",
+        )
+    for i, row in enumerate(distances):
+        for j, value in enumerate(row):
+            if i == j and value != LOCAL_DISTANCE:
+                raise UsageError(
+                    f"distance {value} from node {i} to itself",
+                    remedy=f"ACPI and QEMU take only {LOCAL_DISTANCE} there.",
+                )
+            if i != j and not LOCAL_DISTANCE < value <= UNREACHABLE:
+                raise UsageError(
+                    f"distance {value} from node {i} to node {j}",
+                    remedy=f"Give {LOCAL_DISTANCE + 1} to {UNREACHABLE - 1}, "
+                    f"or {UNREACHABLE} for unreachable.",
+                )

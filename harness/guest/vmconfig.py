@@ -1,0 +1,189 @@
+"""Guests described in files: one TOML file a guest, shipped in ``vmconfigs/`` or the user's own.
+
+A file gives defaults that flags override::
+
+    description = "Two nodes, the second three times as large"
+    sanitizer = "kasan"                 # none, kasan or kmsan; none if left out
+    distances = [[10, 21], [21, 10]]    # row = from; 10 and 20 if left out
+
+    [[node]]
+    cpus = 1                            # 1 if left out; 0: a node without CPUs
+    memory_mib = 512                    # 1024, with KMSAN 3072, if left out; 0: without memory
+
+    [[node]]
+    memory_mib = 1536
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import UsageError
+from harness.guest.topology import Node, Topology, default_memory_mib, even_distances
+from harness.host.resources import data_file
+from harness.kernel.spec import Sanitizer
+
+_SUFFIX: Final = ".toml"
+
+
+@dataclass(frozen=True, slots=True)
+class VmConfig:
+    """A guest as a file describes it. ``name`` is the file's name without its suffix."""
+
+    name: str
+    description: str
+    sanitizer: Sanitizer
+    topology: Topology
+
+
+class _NodeFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    cpus: Annotated[int, Field(ge=0)] = 1
+    memory_mib: Annotated[int, Field(ge=0)] | None = None
+
+
+class _VmFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    description: str = ""
+    sanitizer: Literal["none", "kasan", "kmsan"] = "none"
+    node: Annotated[list[_NodeFile], Field(min_length=1)]
+    distances: list[list[int]] | None = None
+
+
+def vmconfig_names(folder: Path | None = None) -> tuple[str, ...]:
+    """The names of the guests described in ``folder`` (default: those shipped), sorted."""
+    return tuple(sorted(path.stem for path in _folder(folder).glob(f"*{_SUFFIX}")))
+
+
+def load_vmconfig(name_or_path: str | Path, folder: Path | None = None) -> VmConfig:
+    """The guest of that name in ``folder`` (default: those shipped), or in that file.
+
+    Whatever ends in ``.toml`` or holds a ``/`` is a path, anything else a name.
+
+    Raises:
+        UsageError: no such guest or file, not TOML, an unknown or bad key, or a layout that
+            cannot be.
+    """
+    path = _find(str(name_or_path), _folder(folder))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}",
+            remedy="Give a readable TOML file, or one of the shipped guests: "
+            + ", ".join(vmconfig_names(folder)),
+        ) from error
+    return parse_vmconfig(text, name=path.stem, origin=str(path))
+
+
+def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
+    """The guest that this TOML text describes; ``origin`` stands in front of errors.
+
+    Raises:
+        UsageError: see ``load_vmconfig``.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{origin}: not TOML: {error}", remedy="Mend that line.") from error
+    try:
+        file = _VmFile.model_validate(table)
+    except ValidationError as error:
+        raise _key_error(origin, error) from error
+    sanitizer = Sanitizer(file.sanitizer)
+    memory_mib = default_memory_mib(sanitizer)
+    nodes = tuple(
+        Node(node.cpus, memory_mib if node.memory_mib is None else node.memory_mib)
+        for node in file.node
+    )
+    distances = even_distances(len(nodes))
+    if file.distances is not None:
+        distances = tuple(tuple(row) for row in file.distances)
+    try:
+        topology = Topology(nodes, distances)
+    except UsageError as error:
+        raise UsageError(f"{origin}: {error.message}", remedy=error.remedy) from error
+    return VmConfig(name, file.description, sanitizer, topology)
+
+
+def render_vmconfig(config: VmConfig) -> str:
+    """The TOML text that ``parse_vmconfig`` reads back as an equal guest."""
+    lines = [
+        f"description = {_toml_string(config.description)}",
+        f'sanitizer = "{config.sanitizer}"',
+        f"distances = {[list(row) for row in config.topology.distances]}",
+    ]
+    for node in config.topology.nodes:
+        lines += ["", "[[node]]", f"cpus = {node.cpus}", f"memory_mib = {node.memory_mib}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_string(text: str) -> str:
+    escaped = "".join(
+        f"\\U{ord(char):08x}" if char in '"\\' or not char.isprintable() else char for char in text
+    )
+    return f'"{escaped}"'
+
+
+def _folder(folder: Path | None) -> Path:
+    return data_file("vmconfigs") if folder is None else folder
+
+
+def _find(wanted: str, folder: Path) -> Path:
+    if "/" in wanted or wanted.endswith(_SUFFIX):
+        return Path(wanted)
+    names = vmconfig_names(folder)
+    if wanted in names:
+        return folder / f"{wanted}{_SUFFIX}"
+    close = difflib.get_close_matches(wanted, names, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise UsageError(
+        f"no guest named {wanted!r}",
+        remedy=f"{hint}There are {', '.join(names)}; a file is given by a path ending in .toml.",
+    )
+
+
+def _key_error(origin: str, error: ValidationError) -> UsageError:
+    """The first complaint in words: which key, what is wrong with it, what would be right."""
+    complaint = error.errors(include_url=False, include_context=False)[0]
+    key = _key_name(complaint["loc"])
+    if complaint["type"] == "extra_forbidden":
+        known = _known_keys(complaint["loc"])
+        close = difflib.get_close_matches(str(complaint["loc"][-1]), known, n=1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        return UsageError(
+            f"{origin}: unknown key {key}", remedy=f"{hint}Known here: {', '.join(known)}."
+        )
+    if complaint["type"] == "missing":
+        return UsageError(
+            f"{origin}: {key} is missing", remedy=f"Add at least one [[{key}]] table."
+        )
+    return UsageError(
+        f"{origin}: {key} = {_shown(complaint['input'])}: {complaint['msg']}",
+        remedy="See the head of harness/guest/vmconfig.py or a shipped file for the form.",
+    )
+
+
+def _key_name(location: tuple[int | str, ...]) -> str:
+    name = ""
+    for part in location:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return name.removeprefix(".")
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model = _NodeFile if location[0] == "node" and len(location) > 1 else _VmFile
+    return list(model.model_fields)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,31 @@
+"""What a guest boots from: the last noun of the image stage, the first of the guest's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class EfiFolder:
+    """A folder that the guest's firmware sees as a read-only FAT volume.
+
+    It holds ``EFI/BOOT/BOOTX64.EFI`` and what that loader reads: ``boot/loader.rc``,
+    ``boot/kernel/kernel``, ``boot/mfsroot``.
+    """
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DirectKernel:
+    """An ELF kernel with a PVH entry note, started by QEMU itself without firmware of ours.
+
+    ``append`` is the kernel's command line.
+    """
+
+    kernel: Path
+    append: str = ""
+
+
+Media = EfiFolder | DirectKernel
