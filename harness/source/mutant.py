@@ -38,7 +38,7 @@ _REMEDIES: Mapping[Cause, str] = MappingProxyType(
         Cause.FUNCTION_TWICE: "Leave one definition in the file: which one is built is not known.",
         Cause.UNREADABLE: "Mend the function, or give the change as a patch with --patch.",
         Cause.PREPROCESSOR_SPLIT: "Give the change as a patch with --patch.",
-        Cause.STATEMENT_ABSENT: "Run this tree without the mutant: it is as the mutant leaves it.",
+        Cause.STATEMENT_ABSENT: "Take a tree that has it, or run this one without the mutant.",
         Cause.STATEMENT_CHANGED: "Compare with the function below; give the change with --patch.",
         Cause.STATEMENT_TWICE: "Give the change as a patch with --patch: it must be unambiguous.",
     }
