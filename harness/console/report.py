@@ -1,0 +1,142 @@
+"""The guest's report as a value: what the kernel says of its domains, CPUs, memory and zones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.console.events import ProbeRecord
+
+MAX_TABLE_PARTS = 4096
+
+
+class ReportError(ValueError):
+    """The records do not make a report; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainMemory:
+    """The physical memory that the kernel manages in a domain; ``page_size`` in bytes."""
+
+    pages: int
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneDomain:
+    """What a zone's keg holds in a domain."""
+
+    pages: int
+    free_items: int
+    free_slabs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A UMA zone with a reserve: items kept back, items a slab, and what each domain holds."""
+
+    reserve: int
+    items_per_slab: int
+    domains: Mapping[int, ZoneDomain]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestReport:
+    """What the guest's init found; ``cpus`` maps a CPU to its domain, ``distances`` are SLIT's."""
+
+    guest: str
+    release: str
+    osreldate: int
+    ident: str
+    domains: int
+    cpus: Mapping[int, int]
+    memory: Mapping[int, DomainMemory]
+    distances: Mapping[tuple[int, int], int]
+    zones: Mapping[str, Zone]
+    tables: Mapping[str, bytes]
+
+
+def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
+    """The report that a complete set of records makes.
+
+    Raises:
+        ReportError: a record is missing, or a value is not what its name promises.
+    """
+    reader = _Reader(records)
+    begin, kernel, topology = (reader.one(name) for name in ("begin", "kernel", "topology"))
+    return GuestReport(
+        guest=_text(begin, "guest"),
+        release=_text(kernel, "release"),
+        osreldate=_number(kernel, "osreldate"),
+        ident=_text(kernel, "ident"),
+        domains=_number(topology, "domains"),
+        cpus={_number(r, "id"): _number(r, "domain") for r in reader.all("cpu")},
+        memory={
+            _number(r, "domain"): DomainMemory(_number(r, "pages"), _number(r, "page_size"))
+            for r in reader.all("memory")
+        },
+        distances={
+            (_number(r, "from"), _number(r, "to")): _number(r, "value")
+            for r in reader.all("distance")
+        },
+        zones={_text(r, "name"): reader.zone(r) for r in reader.all("zone")},
+        tables=reader.tables(),
+    )
+
+
+class _Reader:
+    def __init__(self, records: Iterable[ProbeRecord]) -> None:
+        self._records = sorted(records, key=lambda record: record.number)
+
+    def all(self, name: str) -> Iterator[ProbeRecord]:
+        return (record for record in self._records if record.name == name)
+
+    def one(self, name: str) -> ProbeRecord:
+        found = list(self.all(name))
+        if len(found) != 1:
+            raise ReportError(f"the report has {len(found)} records {name}, not one")
+        return found[0]
+
+    def zone(self, record: ProbeRecord) -> Zone:
+        name = _text(record, "name")
+        domains = {
+            _number(r, "domain"): ZoneDomain(
+                _number(r, "pages"), _number(r, "free_items"), _number(r, "free_slabs")
+            )
+            for r in self.all("zonedomain")
+            if _text(r, "zone") == name
+        }
+        return Zone(_number(record, "reserve"), _number(record, "ipers"), domains)
+
+    def tables(self) -> dict[str, bytes]:
+        parts: dict[str, dict[int, bytes]] = {}
+        wanted: dict[str, int] = {}
+        for record in self.all("table"):
+            name = _text(record, "name")
+            wanted[name] = _number(record, "parts")
+            parts.setdefault(name, {})[_number(record, "part")] = _hex(record, "hex")
+        for name, count in wanted.items():
+            if count > MAX_TABLE_PARTS or sorted(parts[name]) != list(range(count)):
+                raise ReportError(f"the report has not all {count} parts of the table {name}")
+        return {name: b"".join(parts[name][n] for n in range(wanted[name])) for name in wanted}
+
+
+def _text(record: ProbeRecord, key: str) -> str:
+    for name, value in record.fields:
+        if name == key:
+            return value
+    raise ReportError(f"record {record.number:04} {record.name} has no {key}")
+
+
+def _number(record: ProbeRecord, key: str) -> int:
+    text = _text(record, key)
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20):
+        raise ReportError(f"record {record.number:04} {record.name}: {key}={text[:40]} no number")
+    return int(text)
+
+
+def _hex(record: ProbeRecord, key: str) -> bytes:
+    try:
+        return bytes.fromhex(_text(record, key))
+    except ValueError as error:
+        raise ReportError(f"record {record.number:04} {record.name}: {key} is not hex") from error

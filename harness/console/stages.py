@@ -1,0 +1,53 @@
+"""How far a boot has come."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from harness.console import events as e
+
+
+class Stage(StrEnum):
+    """The stages of a boot, in their order; each begins with an event."""
+
+    FIRMWARE = "firmware"
+    LOADER = "loader"
+    KERNEL = "kernel"
+    CPUS = "CPUs"
+    DEVICES = "devices"
+    ROOT = "root"
+    INIT = "init"
+    SHUTDOWN = "shutdown"
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether the kernel has been entered."""
+        return self not in (Stage.FIRMWARE, Stage.LOADER)
+
+
+_ORDER = tuple(Stage)
+
+_BEGUN_BY: dict[type[e.Event], Stage] = {
+    e.LoaderStarted: Stage.LOADER,
+    e.FileLoading: Stage.LOADER,
+    e.LoaderPrompt: Stage.LOADER,
+    e.KernelEntered: Stage.KERNEL,
+    e.MessagesBegin: Stage.KERNEL,
+    e.KernelStarted: Stage.KERNEL,
+    e.Panic: Stage.KERNEL,
+    e.FatalTrap: Stage.KERNEL,
+    e.CpusLaunched: Stage.CPUS,
+    e.DeviceScan: Stage.DEVICES,
+    e.MountRoot: Stage.ROOT,
+    e.MountRootPrompt: Stage.ROOT,
+    e.InitStarted: Stage.INIT,
+    e.ProbeRecord: Stage.INIT,
+    e.Shutdown: Stage.SHUTDOWN,
+}
+
+
+def stage_after(stage: Stage, event: e.Event) -> Stage:
+    """The stage once ``event`` has been seen: never an earlier one, but for a reset."""
+    if isinstance(event, e.FirmwareStarted):
+        return Stage.FIRMWARE
+    return max(stage, _BEGUN_BY.get(type(event), stage), key=_ORDER.index)
