@@ -1,0 +1,263 @@
+"""The built-in guest: our own tiny kernel, compiled from ``images/embedded``.
+
+It is linked twice. The second link adds a table of the functions that the first one placed, so
+that the guest names the frames of its backtraces itself, from the addresses it really has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from harness.errors import BuildError, InfraError, UsageError
+from harness.host.process import Finished, Runner
+from harness.host.resources import data_file
+from harness.kernel.spec import Sanitizer
+from harness.kernel.toolchain import Llvm, installed_llvms
+
+_DETAIL_LINES = 40
+_SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
+
+_FLAGS = (
+    "--target=x86_64-unknown-linux-gnu",  # clang refuses the sanitizer for bare ELF
+    "-std=c11",
+    "-O2",
+    "-g",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-pic",
+    "-mcmodel=kernel",
+    "-mno-red-zone",
+    "-mno-mmx",
+    "-mno-sse",
+    "-msoft-float",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    # Each function that the backtrace is to show has a frame of its own.
+    "-fno-omit-frame-pointer",
+    "-mno-omit-leaf-frame-pointer",
+    "-fno-optimize-sibling-calls",
+    "-finline-hint-functions",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wmissing-prototypes",
+    "-Werror",
+    # The same bytes wherever it is built.
+    "-ffile-prefix-map=../src=images/embedded",
+    "-ffile-compilation-dir=.",
+)
+
+_KASAN_FLAGS = (
+    "-DKASAN",
+    "-fsanitize=kernel-address",
+    *(
+        word
+        for option in (
+            "-asan-mapping-offset=0xdffff7c000000000",  # KASAN_SHADOW_OFFSET of layout.h
+            "-asan-instrumentation-with-call-threshold=0",
+            "-asan-stack=1",
+            "-asan-globals=1",
+            "-asan-use-after-scope=1",
+        )
+        for word in ("-mllvm", option)
+    ),
+)
+
+
+class Variant(StrEnum):
+    """Which side of the commit the guest renders."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBuild:
+    """One build of the built-in guest.
+
+    Raises:
+        UsageError: a sanitizer that it does not have.
+    """
+
+    variant: Variant
+    sanitizer: Sanitizer = Sanitizer.NONE
+
+    def __post_init__(self) -> None:
+        if self.sanitizer is Sanitizer.KMSAN:
+            raise UsageError(
+                "the built-in guest has no KMSAN",
+                remedy="use --kasan or no sanitizer with it, or a FreeBSD tree with --source",
+            )
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The compiler's arguments for every source file."""
+        kasan = _KASAN_FLAGS if self.sanitizer is Sanitizer.KASAN else ()
+        return (*_FLAGS, f"-DHARNESS_COMMIT={int(self.variant is Variant.AFTER)}", *kasan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    address: int
+    size: int
+    name: str
+
+
+def newest_llvm(
+    installed: Callable[[], list[Llvm]] = installed_llvms,
+    which: Callable[[str], str | None] = shutil.which,
+) -> Path:
+    """The folder of the newest clang of this host that has its linker beside it.
+
+    Raises:
+        InfraError: there is none.
+    """
+    found = installed()
+    if found:
+        return max(found, key=lambda llvm: llvm.major).bindir
+    # FreeBSD has them in its base system, some Linux distributions without a version.
+    clang, linker = which("clang"), which("ld.lld")
+    if clang and linker:
+        return Path(clang).parent
+    missing = [name for name, path in (("clang", clang), ("lld", linker)) if not path]
+    raise InfraError(
+        f"{' and '.join(missing)} not installed, which the built-in guest is compiled with",
+        remedy=f"install: apt-get install {' '.join(missing)}",
+    )
+
+
+def embedded_key(build: EmbeddedBuild, runner: Runner) -> str:
+    """What the bytes of the guest depend on, as a SHA-256 in hexadecimal.
+
+    Raises:
+        InfraError: no compiler on this host.
+    """
+    bindir = newest_llvm()
+    digest = hashlib.sha256()
+    parts = [
+        *(runner.run([bindir / program, "--version"]).stdout for program in ("clang", "ld.lld")),
+        "\0".join(build.flags).encode(),
+        *(part for source in _sources() for part in (source.name.encode(), source.read_bytes())),
+    ]
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def build_embedded(build: EmbeddedBuild, runner: Runner, output: Path) -> Path:
+    """Compile the guest into the folder ``output`` and return the kernel, an ELF file.
+
+    The folder is made if need be; sources and objects stay in it, beside the kernel. The kernel
+    holds its DWARF debug information.
+
+    Raises:
+        BuildError: the sources do not compile; the detail has the compiler's own lines.
+        InfraError: no compiler on this host.
+    """
+    bindir = newest_llvm()
+    sources, objects = output / "src", output / "obj"
+    objects.mkdir(parents=True, exist_ok=True)
+    sources.mkdir(exist_ok=True)
+    for source in _sources():
+        shutil.copyfile(source, sources / source.name)
+    units = sorted(path.name for path in sources.iterdir() if path.suffix in {".c", ".S"})
+    work = _Workbench(bindir, build.flags, runner, objects)
+    work.compile(f"../src/{unit}" for unit in units)
+    script = work.preprocess("../src/kernel.ld")
+    compiled = [f"{Path(unit).stem}.o" for unit in units]
+    first = _functions(work.link("first.elf", script, [*compiled, work.symbols("none", [])]))
+    kernel = work.link("kernel.elf", script, [*compiled, work.symbols("ksyms", first)])
+    if _functions(kernel) != first:
+        raise BuildError(
+            "the built-in guest's second link moved its functions",
+            remedy="kernel.ld must place the text before everything whose size may change",
+        )
+    return kernel.rename(output / "kernel.elf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Workbench:
+    """Runs compiler and linker in the folder of the objects, so that all paths are relative."""
+
+    bindir: Path
+    flags: tuple[str, ...]
+    runner: Runner
+    folder: Path
+
+    def compile(self, units: Iterator[str]) -> None:
+        self._run([self.bindir / "clang", *self.flags, "-c", *units])
+
+    def preprocess(self, script: str) -> str:
+        expanded = f"{Path(script).stem}.lds"
+        self._run([self.bindir / "clang", "-E", "-P", "-x", "c", script, "-o", expanded])
+        return expanded
+
+    def symbols(self, name: str, functions: list[_Function]) -> str:
+        (self.folder / f"{name}.s").write_text(_symbol_table(functions), encoding="ascii")
+        self._run([self.bindir / "clang", _FLAGS[0], "-c", f"{name}.s"])
+        return f"{name}.o"
+
+    def link(self, name: str, script: str, objects: list[str]) -> Path:
+        words = ["-static", "-nostdlib", "--build-id=none", "-z", "max-page-size=4096"]
+        self._run([self.bindir / "ld.lld", *words, "-T", script, "-o", name, *objects])
+        return self.folder / name
+
+    def _run(self, argv: list[str | Path]) -> None:
+        finished = self.runner.run(argv, cwd=self.folder, check=False)
+        if finished.returncode != 0:
+            raise _build_error(finished)
+
+
+def _build_error(finished: Finished) -> BuildError:
+    program = Path(finished.argv[0]).name
+    lines = finished.stderr.decode("utf-8", "replace").splitlines()
+    return BuildError(
+        f"the built-in guest does not build: {program} ended with {finished.returncode}",
+        remedy="mend the sources in images/embedded",
+        detail="\n".join(lines[:_DETAIL_LINES]),
+    )
+
+
+def _sources() -> list[Path]:
+    folder = data_file("images", "embedded")
+    return sorted(path for path in folder.iterdir() if path.suffix in _SOURCE_SUFFIXES)
+
+
+def _functions(kernel: Path) -> list[_Function]:
+    with kernel.open("rb") as file:
+        sections = ELFFile(file).iter_sections()
+        tables = [section for section in sections if isinstance(section, SymbolTableSection)]
+        return sorted(
+            (
+                _Function(symbol["st_value"], symbol["st_size"], symbol.name)
+                for table in tables
+                for symbol in table.iter_symbols()
+                if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_size"] > 0
+            ),
+            key=lambda function: (function.address, function.name),
+        )
+
+
+def _symbol_table(functions: list[_Function]) -> str:
+    """Assembly for ``ksyms`` of backtrace.c: address, size and name of each function."""
+    entries = "".join(
+        f"\t.quad {function.address:#x}, {function.size}, .Lname{number}\n"
+        for number, function in enumerate(functions)
+    )
+    names = "".join(
+        f'.Lname{number}:\n\t.asciz "{function.name}"\n'
+        for number, function in enumerate(functions)
+    )
+    return (
+        '\t.section .ksyms, "aw"\n\t.globl ksyms, ksyms_count\n\t.balign 8\n'
+        f"ksyms_count:\n\t.quad {len(functions)}\nksyms:\n{entries}{names}"
+        '\t.section .note.GNU-stack, "", @progbits\n'
+    )

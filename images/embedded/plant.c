@@ -1,0 +1,129 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * Planted faults, by the tunable harness.plant: each makes a kind of end that
+ * a harness must recognise, in seconds and on any machine.
+ */
+
+#include "boot.h"
+#include "keg.h"
+#include "malloc_flags.h"
+#include "plant.h"
+#include "pool.h"
+
+#define PLANT_WORDS	5
+
+struct plant {
+	const char	*name;
+	void		(*run)(void);
+};
+
+static struct uma_keg *
+plant_zone(void)
+{
+	return (uma_zcreate("HARNESS PLANT", PLANT_WORDS * sizeof(uint64_t), 0));
+}
+
+/* Writes one word behind an item: only the sanitizer sees that. */
+static __noinline void
+plant_overflow(void)
+{
+	struct uma_keg *zone = plant_zone();
+	volatile uint64_t *item = uma_zalloc(zone, M_WAITOK);
+
+	for (int word = 0; word <= PLANT_WORDS; word++)
+		item[word] = 0x5a5a5a5a5a5a5a5a;
+	uma_zfree(zone, (void *)(uintptr_t)item);
+}
+
+/* Writes to an item that has been freed. */
+static __noinline void
+plant_use_after_free(void)
+{
+	struct uma_keg *zone = plant_zone();
+	volatile uint64_t *item = uma_zalloc(zone, M_WAITOK);
+
+	uma_zfree(zone, (void *)(uintptr_t)item);
+	item[0] = 0x5a5a5a5a5a5a5a5a;
+}
+
+/*
+ * M_WAITOK in a domain whose pages are all in use, which a sleep would free:
+ * the second half of the commit.  Without it this never ends.
+ */
+static __noinline void
+plant_short(void)
+{
+	struct uma_keg *zone = plant_zone();
+
+	vm_page_exhaust_domain(0);
+	uma_zfree(zone, uma_zalloc(zone, M_WAITOK));
+	printf("harness.plant=short: the allocation came through\n");
+}
+
+static __noinline void
+plant_trap(void)
+{
+	*(volatile uint32_t *)0x30 = 1;
+}
+
+static __noinline void
+plant_reset(void)
+{
+	cpu_triple_fault();
+}
+
+static __noinline void
+plant_hang(void)
+{
+	cpu_halt();
+}
+
+static __noinline void
+plant_end(void)
+{
+	kern_poweroff();
+}
+
+/* What a console may hold besides: nothing of it means anything. */
+static __noinline void
+plant_noise(void)
+{
+	static const char raw[] = "\033[2J\033[01;01H\a\b\b\f half a line\r then \0 the rest"
+	    "\xff\xfe\x80 not text\n";
+
+	cnputs(raw, sizeof(raw) - 1);
+	printf("@harness 0000 begin version=1 guest=embedded *00000000\n");
+	printf("@harness 0001 end records=2 *deadbeef\n");
+	printf("a driver says panic: in the middle of its line, and goes on\n");
+	printf("lock order reversal: (no report)\nno newline before the next");
+	printf("\n@harness 9999\n\n");
+}
+
+static const struct plant plants[] = {
+	{ "overflow", plant_overflow },
+	{ "use-after-free", plant_use_after_free },
+	{ "short", plant_short },
+	{ "trap", plant_trap },
+	{ "reset", plant_reset },
+	{ "hang", plant_hang },
+	{ "end", plant_end },
+	{ "noise", plant_noise },
+};
+
+void
+plant_run(void)
+{
+	char name[32];
+
+	if (!tunable_string("harness.plant", name, sizeof(name)))
+		return;
+	for (size_t i = 0; i < nitems(plants); i++)
+		if (strcmp(plants[i].name, name) == 0) {
+			plants[i].run();
+			return;
+		}
+	printf("harness.plant=%s: no such plant, ignored\n", name);
+}

@@ -1,0 +1,119 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * Page tables: the direct map of all physical memory, in pages of 1 GiB (of
+ * 2 MiB where the CPU has none), and a window of 4 KiB pages for slabs.  No
+ * memory is touched for being mapped.
+ */
+
+#include "boot.h"
+#include "cpu.h"
+#include "kasan.h"
+#include "pmap.h"
+
+#define PG_V		0x001
+#define PG_RW		0x002
+#define PG_PS		0x080
+
+#define CPUID_EXTENDED	0x80000001
+#define CPUID_PAGE1GB	0x04000000	/* in %edx */
+
+#define GIB		(1UL << 30)
+#define TABLE_ENTRIES	512
+#define FIRMWARE_GIBS	4	/* ACPI tables lie below 4 GiB, in RAM or above it */
+#define SMALL_MAP_GIBS	16	/* without pages of 1 GiB: as far as these reach */
+
+extern uint64_t dmap_pdpt[TABLE_ENTRIES];
+extern uint64_t kva_ptes[KVA_SIZE / PAGE_SIZE];
+
+static uint64_t small_pds[SMALL_MAP_GIBS][TABLE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+static vm_paddr_t dmap_end = GIB;
+static size_t kva_pages;
+
+static bool
+cpu_has_gib_pages(void)
+{
+	uint32_t registers[4];
+
+	cpuid(0x80000000, registers);
+	if (registers[0] < CPUID_EXTENDED)
+		return (false);
+	cpuid(CPUID_EXTENDED, registers);
+	return ((registers[3] & CPUID_PAGE1GB) != 0);
+}
+
+static uint64_t
+small_pages_of_gib(size_t gib)
+{
+	uint64_t *pd = small_pds[gib];
+
+	for (size_t i = 0; i < TABLE_ENTRIES; i++)
+		pd[i] = (gib * GIB + i * PAGE_SIZE_2M) | PG_V | PG_RW | PG_PS;
+	return (((uintptr_t)pd - KERNBASE) | PG_V | PG_RW);
+}
+
+/* Memory above the direct map's end is of no use to us. */
+static void
+drop_memory_above(vm_paddr_t limit)
+{
+	while (phys_avail_count > 0 && phys_avail[phys_avail_count - 1].end > limit) {
+		struct phys_range *last = &phys_avail[phys_avail_count - 1];
+
+		printf("pmap: memory above %#lx is not mapped\n", limit);
+		last->end = limit;
+		if (last->start < limit)
+			return;
+		phys_avail_count--;
+	}
+}
+
+void
+pmap_bootstrap(void)
+{
+	bool large = cpu_has_gib_pages();
+	size_t limit = large ? TABLE_ENTRIES : SMALL_MAP_GIBS;
+	size_t gibs = FIRMWARE_GIBS;
+
+	for (int i = 0; i < phys_avail_count; i++)
+		gibs = MAX(gibs, howmany(phys_avail[i].end, GIB));
+	if (gibs > limit) {
+		gibs = limit;
+		drop_memory_above(limit * GIB);
+	}
+	for (size_t gib = 1; gib < gibs; gib++)
+		dmap_pdpt[gib] = large ? (gib * GIB) | PG_V | PG_RW | PG_PS :
+		    small_pages_of_gib(gib);
+	dmap_end = gibs * GIB;
+	flush_tlb();
+	kasan_mark((const void *)VM_MIN_KERNEL_ADDRESS, 0, KVA_SIZE, KASAN_KMEM_REDZONE);
+}
+
+bool
+dmap_covers(vm_paddr_t start, size_t size)
+{
+	return (start < dmap_end && size <= dmap_end - start);
+}
+
+/* Maps one page at the next free kernel virtual address; NULL: none is left. */
+void *
+pmap_map(vm_paddr_t page)
+{
+	void *mapped;
+
+	if (kva_pages == nitems(kva_ptes))
+		return (NULL);
+	kva_ptes[kva_pages] = page | PG_V | PG_RW;
+	mapped = (void *)(VM_MIN_KERNEL_ADDRESS + kva_pages * PAGE_SIZE);
+	kva_pages++;
+	kasan_mark(mapped, PAGE_SIZE, PAGE_SIZE, 0);
+	return (mapped);
+}
+
+/* The first kernel virtual address that is not in use. */
+vm_offset_t
+kva_in_use(void)
+{
+	return (VM_MIN_KERNEL_ADDRESS + kva_pages * PAGE_SIZE);
+}

@@ -1,0 +1,67 @@
+"""The built-in guest for tests: each of its builds made once, booted as often as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from embedded_guest import Boot, Kernels, Machine
+
+from harness.host.process import HostRunner
+from harness.image.embedded import EmbeddedBuild, Variant, build_embedded
+from harness.kernel.spec import Sanitizer
+
+SECONDS = 60.0
+"""Longer than any boot of the built-in guest takes, on whatever host."""
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+    """The builds of the guest, each compiled when it is first asked for."""
+    made: dict[EmbeddedBuild, Path] = {}
+
+    def kernel(variant: Variant, sanitizer: Sanitizer = Sanitizer.NONE) -> Path:
+        build = EmbeddedBuild(variant, sanitizer)
+        if build not in made:
+            folder = tmp_path_factory.mktemp(f"{variant}-{sanitizer}")
+            made[build] = build_embedded(build, HostRunner(), folder)
+        return made[build]
+
+    return kernel
+
+
+@pytest.fixture
+def boot(tmp_path: Path) -> Callable[..., Boot]:
+    """Boots a kernel and waits for the end, or for ``silent_after`` and a second of silence."""
+
+    def run(kernel: Path, machine: Machine, append: str = "", silent_after: str = "") -> Boot:
+        console = tmp_path / "console"
+        console.write_bytes(b"")
+        argv: Sequence[str | Path] = [
+            "qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-display", "none",
+            "-no-reboot", "-serial", f"file:{console}", *machine.argv(),
+            "-kernel", kernel, "-append", append,
+        ]  # fmt: skip
+        process = HostRunner().spawn(argv)
+        try:
+            if silent_after:
+                return _until_silent(process.wait, console, silent_after)
+            ended = process.wait(SECONDS) is not None
+            return Boot(console.read_bytes(), ended)
+        finally:
+            process.kill()
+
+    return run
+
+
+def _until_silent(wait: Callable[[float], int | None], console: Path, text: str) -> Boot:
+    while text.encode() not in console.read_bytes() and wait(0.1) is None:
+        pass
+    before = console.read_bytes()
+    while True:
+        ended = wait(1.0) is not None
+        after = console.read_bytes()
+        if ended or after == before:
+            return Boot(after, ended)
+        before = after
