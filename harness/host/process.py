@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ PACKAGES = {
     "makefs": "makefs",
     "libvirtd": "libvirt-daemon-system",
     "virtlogd": "libvirt-daemon-system",
-    "setpriv": "util-linux",
     "sh": "dash",
     "patch": "patch",
 }
@@ -117,8 +117,11 @@ class Runner(Protocol):
 class HostProcess:
     """A real process; see ``Process``."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], guard: subprocess.Popen[bytes] | None
+    ) -> None:
         self._popen = popen
+        self._guard = guard
 
     @property
     def pid(self) -> int:
@@ -127,18 +130,27 @@ class HostProcess:
 
     def poll(self) -> int | None:
         """See ``Process``."""
-        return self._popen.poll()
+        return self._ended(self._popen.poll())
 
     def wait(self, timeout: float | None = None) -> int | None:
         """See ``Process``."""
         try:
-            return self._popen.wait(timeout)
+            return self._ended(self._popen.wait(timeout))
         except subprocess.TimeoutExpired:
             return None
 
     def kill(self) -> None:
         """See ``Process``."""
         _kill_group(self._popen)
+        self._ended(self._popen.returncode)
+
+    def _ended(self, status: int | None) -> int | None:
+        """Let the guard go once there is nothing left to guard."""
+        if status is not None and self._guard is not None:
+            _kill_group(self._popen)
+            _kill_group(self._guard)
+            self._guard = None
+        return status
 
 
 class HostRunner:
@@ -184,12 +196,18 @@ class HostRunner:
     ) -> HostProcess:
         """See ``Runner``."""
         words = _resolve(argv)
-        if not outlives_us:
-            # The kernel's parent-death signal is the only thing that still works
-            # when we are killed with SIGKILL.
-            words = [*_resolve(["setpriv", "--pdeathsig", "KILL", "--"]), *words]
         popen = _start(words, cwd, env, subprocess.DEVNULL, stdout, stderr, pass_fds)
-        return HostProcess(popen)
+        return HostProcess(popen, None if outlives_us else _guard(popen.pid))
+
+
+#: Reads until we are gone, which closes the pipe, and then ends the group.  It works
+#: when we are killed with SIGKILL, and reaches what the child has started in turn.
+_GUARD = "import os, signal, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), signal.SIGKILL)"
+
+
+def _guard(group: int) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-I", "-S", "-c", _GUARD, str(group)]
+    return _start(words, None, None, subprocess.PIPE, subprocess.DEVNULL, subprocess.DEVNULL)
 
 
 def failure(finished: Finished) -> InfraError:

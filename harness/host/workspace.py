@@ -45,7 +45,7 @@ class Workspace:
         return cls(
             cache=platformdirs.user_cache_path("harness"),
             state=platformdirs.user_state_path("harness"),
-            runtime=platformdirs.user_runtime_path("harness"),
+            runtime=_runtime_folder(),
         )
 
     @property
@@ -106,6 +106,14 @@ class Workspace:
             # Closing drops the lock unless a child of ours still holds the same
             # open file: then it lasts until that child has ended, as it must.
             os.close(fd)
+
+
+def _runtime_folder() -> Path:
+    """A short path, since a socket's may have 107 bytes only (see unix(7))."""
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    if given:
+        return Path(given) / "harness"
+    return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}"
 
 
 def make_folder(path: Path) -> None:

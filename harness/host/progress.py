@@ -1,0 +1,33 @@
+"""What a verb tells the person who waits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Hears of stages and remarks; decides itself whether and how to show them."""
+
+    def stage(self, name: str) -> None:
+        """A new stage has begun; the one before has ended."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something worth a line of its own, such as waiting for another harness."""
+        ...
+
+
+class Recorded:
+    """Keeps what it is told; for tests, and for callers that show nothing."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.notes: list[str] = []
+
+    def stage(self, name: str) -> None:
+        """See ``Progress``."""
+        self.stages.append(name)
+
+    def note(self, message: str) -> None:
+        """See ``Progress``."""
+        self.notes.append(message)

@@ -1,0 +1,151 @@
+"""A built kernel with all that boots it, and the cache of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from harness.errors import UsageError
+from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
+from harness.kernel.spec import Sanitizer
+
+_IDENTITY = "identity.json"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelIdentity:
+    """What a kernel was made from; stands in every record.
+
+    Args:
+        key: of the cache; equal keys mean equal kernels.
+        source: where the tree is, as the user named it.
+        label: the revision and what is changed on top, for people.
+        commit: the revision; None where there is none.
+        tree: git's hash of all that was checked out.
+        dirty: uncommitted changes are in it.
+        patch: hash of the patch on top, if any.
+        mutant: its name, if any.
+        release: such as 13.2-RELEASE.
+        kernconf: the configuration's name.
+        sanitizer: none, kasan or kmsan.
+        compiler: the first line of its ``--version``.
+    """
+
+    key: str
+    source: str
+    label: str
+    commit: str | None
+    tree: str
+    dirty: bool
+    patch: str | None
+    mutant: str | None
+    release: str
+    kernconf: str
+    sanitizer: Sanitizer
+    compiler: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelArtifact:
+    """The files of a built kernel.
+
+    Args:
+        identity: what it was made from.
+        kernel: the ELF file that boots.
+        debug: an ELF file with its symbols and line tables; may be ``kernel`` itself.
+        loader: FreeBSD's EFI loader; None for a kernel that QEMU starts by itself.
+    """
+
+    identity: KernelIdentity
+    kernel: Path
+    debug: Path
+    loader: Path | None
+
+
+class KernelCache:
+    """Built kernels by key, in the workspace's cache."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._folder = workspace.cache / "kernels"
+
+    def find(self, key: str) -> KernelArtifact | None:
+        """The kernel with that key, if it is there whole."""
+        folder = self._folder / key
+        try:
+            data = json.loads((folder / _IDENTITY).read_text())
+        except (OSError, ValueError):
+            return None
+        identity = KernelIdentity(**{**data, "sanitizer": Sanitizer(data["sanitizer"])})
+        return _artifact(folder, identity)
+
+    def store(self, identity: KernelIdentity, files: dict[str, Path]) -> KernelArtifact:
+        """Keep copies of ``files`` (``kernel``, ``kernel.debug``, ``loader.efi``, ``config``).
+
+        Raises:
+            InfraError: the disk is full, or the folder not writable.
+        """
+        folder = self._folder / identity.key
+        # Filled under another name: a folder with the right name is whole.
+        filling = self._folder / f".{identity.key}.{uuid.uuid4().hex[:8]}"
+        make_folder(filling)
+        try:
+            for name, path in files.items():
+                shutil.copyfile(path, filling / name)
+            write_atomic(filling / _IDENTITY, json.dumps(asdict(identity), indent=1) + "\n")
+            shutil.rmtree(folder, ignore_errors=True)
+            filling.rename(folder)
+        except OSError as error:
+            raise host_refused(folder, error) from error
+        finally:
+            shutil.rmtree(filling, ignore_errors=True)
+        return _artifact(folder, identity)
+
+
+def _artifact(folder: Path, identity: KernelIdentity) -> KernelArtifact:
+    debug, loader = folder / "kernel.debug", folder / "loader.efi"
+    return KernelArtifact(
+        identity=identity,
+        kernel=folder / "kernel",
+        debug=debug if debug.is_file() else folder / "kernel",
+        loader=loader if loader.is_file() else None,
+    )
+
+
+def sanitizer_of(kernel: Path) -> Sanitizer:
+    """Which sanitizer a kernel file was built with, from its symbols.
+
+    Raises:
+        UsageError: it is not an amd64 ELF executable with a symbol table.
+    """
+    marks = {"kasan_init": Sanitizer.KASAN, "kmsan_init": Sanitizer.KMSAN}
+    found = Sanitizer.NONE
+    try:
+        with kernel.open("rb") as file:
+            elf = ELFFile(file)
+            table = elf.get_section_by_name(".symtab")
+            if elf.get_machine_arch() != "x64" or not isinstance(table, SymbolTableSection):
+                raise _not_a_kernel(kernel, "it is no amd64 ELF file with symbols")
+            for symbol, sanitizer in marks.items():
+                if table.get_symbol_by_name(symbol):
+                    found = sanitizer
+            if not table.get_symbol_by_name("mi_startup"):
+                raise _not_a_kernel(kernel, "it has no mi_startup")
+    except OSError as error:
+        raise _not_a_kernel(kernel, error.strerror or str(error)) from error
+    except ELFError as error:
+        raise _not_a_kernel(kernel, f"it is no ELF file ({error})") from error
+    return found
+
+
+def _not_a_kernel(kernel: Path, cause: str) -> UsageError:
+    return UsageError(
+        f"{kernel} is not a FreeBSD kernel: {cause}",
+        remedy="name a kernel with --kernel, such as /boot/kernel/kernel of an amd64 system",
+    )

@@ -1,0 +1,270 @@
+"""Builds kernels and loaders from source trees; see FreeBSD's build(7)."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import BuildError
+from harness.host.clock import Clock
+from harness.host.process import Runner
+from harness.host.progress import Progress
+from harness.host.workspace import Workspace, make_folder, write_atomic
+from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
+from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, parallel
+from harness.kernel.spec import KernelConfig
+from harness.kernel.toolchain import (
+    Llvm,
+    best_llvm,
+    bootstrap_bmake,
+    compiler_version,
+    installed_llvms,
+)
+from harness.source.revision import Change, Snapshot, combined_hash
+from harness.source.tree import SourceTree, locked
+
+#: Counts up when the way of building changes what comes out.
+_RECIPE = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds kernels on this host.
+
+    Args:
+        workspace: where objects and kernels are kept.
+        runner: starts git, make and compilers.
+        clock: for the one second that make's time stamps need.
+        progress: told of stages.
+    """
+
+    workspace: Workspace
+    runner: Runner
+    clock: Clock
+    progress: Progress
+
+    def build(self, tree: SourceTree, change: Change, config: KernelConfig) -> KernelArtifact:
+        """The kernel of ``tree`` with ``change``, from the cache or built.
+
+        Raises:
+            UsageError: the revision, patch, mutant, tree or configuration is at fault.
+            BuildError: the revision does not build.
+            InfraError: the host is at fault.
+        """
+        with locked(tree, self.workspace, self._waiting) as lock_fd:
+            self.progress.stage("source")
+            snapshot = tree.snapshot(change)
+            llvm = best_llvm(snapshot.llvm, installed_llvms())
+            compiler = compiler_version(llvm, self.runner)
+            key = combined_hash(
+                (_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler)
+            )
+            cached = KernelCache(self.workspace).find(key)
+            if cached is not None:
+                return _relabelled(cached, snapshot)
+            files = self._make_files(_Job(self, tree, snapshot, config, llvm, lock_fd))
+            identity = KernelIdentity(
+                key=key,
+                source=snapshot.location,
+                label=snapshot.label,
+                commit=snapshot.commit,
+                tree=snapshot.tree,
+                dirty=snapshot.dirty,
+                patch=snapshot.patch,
+                mutant=snapshot.mutant,
+                release=snapshot.release,
+                kernconf=config.name,
+                sanitizer=config.sanitizer,
+                compiler=compiler,
+            )
+            return KernelCache(self.workspace).store(identity, files)
+
+    def _make_files(self, job: _Job) -> dict[str, Path]:
+        """Check out and build; bmake compares time stamps in whole seconds, so a file must
+        not be checked out within the second in which its old object was made.
+        """
+        ended = job.tree.home / "last-build"
+        if ended.exists() and self.clock.now().timestamp() - ended.stat().st_mtime < 1.0:
+            self.clock.sleep(1.0)
+        job.tree.checkout(job.snapshot)
+        try:
+            return job.run()
+        finally:
+            write_atomic(ended, "")
+
+    def _waiting(self, holder: str) -> None:
+        self.progress.note(f"waiting for process {holder}, which is building from the same tree")
+
+
+def _relabelled(cached: KernelArtifact, snapshot: Snapshot) -> KernelArtifact:
+    """The cached kernel under the name that it was asked for by: equal trees have many."""
+    identity = replace(
+        cached.identity,
+        source=snapshot.location,
+        label=snapshot.label,
+        commit=snapshot.commit,
+        tree=snapshot.tree,
+        dirty=snapshot.dirty,
+        patch=snapshot.patch,
+        mutant=snapshot.mutant,
+    )
+    return replace(cached, identity=identity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One build, with the tree's lock held."""
+
+    builder: Builder
+    tree: SourceTree
+    snapshot: Snapshot
+    config: KernelConfig
+    llvm: Llvm
+    lock_fd: int
+
+    def run(self) -> dict[str, Path]:
+        """Toolchain, kernel and loader, each only as far as it is not there yet."""
+        make = self._make()
+        self._toolchain(make)
+        self._kernel(make)
+        loader = self._loader(make)
+        folder = self._kernel_objects(make)
+        return {
+            "kernel": folder / "kernel",
+            "kernel.debug": folder / "kernel.debug",
+            "loader.efi": loader,
+            "config": self._config_folder / self.config.name,
+        }
+
+    @property
+    def _objects(self) -> Path:
+        return self.tree.home / f"obj-{self.llvm.major}"
+
+    @property
+    def _config_folder(self) -> Path:
+        return self._objects / "kernconf"
+
+    def _log(self, name: str) -> Path:
+        return self.tree.home / "logs" / f"{name}.log"
+
+    def _make(self) -> Make:
+        self.builder.progress.stage("make")
+        make_folder(self._objects)
+        bmake = bootstrap_bmake(
+            self.tree.checkout_folder,
+            self.tree.home / f"bmake-{self.snapshot.make[:12]}",
+            self.builder.runner,
+        )
+        return Make(
+            bmake, self.tree.checkout_folder, self._objects, self.llvm,
+            self.builder.runner, self.lock_fd,
+        )  # fmt: skip
+
+    def _toolchain(self, make: Make) -> None:
+        stamp = _Stamp(self._objects / "toolchain", self.snapshot.toolchain)
+        if stamp.is_fresh():
+            return
+        self.builder.progress.stage("toolchain")
+        if stamp.was_interrupted():
+            shutil.rmtree(self._output(make), ignore_errors=True)
+        with stamp:
+            make.run([parallel(), *TOOLCHAIN_OPTIONS, "kernel-toolchain"], self._log("toolchain"))
+
+    def _kernel(self, make: Make) -> None:
+        self.builder.progress.stage("kernel")
+        write_atomic(self._config_folder / self.config.name, self.config.text)
+        folder = self._kernel_objects(make)
+        configured = _Stamp(
+            self._objects / f"{self.config.name}.config",
+            combined_hash((self.snapshot.config, self.snapshot.toolchain, self.config.digest)),
+        )
+        built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
+        if built.was_interrupted():
+            built.remove_newer(folder)
+        # Without a change in what config(8) reads, only compilers and linker need to run.
+        fast = ["-DKERNFAST"] if configured.is_fresh() and (folder / "Makefile").is_file() else []
+        with configured, built:
+            make.run(
+                [parallel(), f"KERNCONF={self.config.name}", f"KERNCONFDIR={self._config_folder}",
+                 "NO_MODULES=yes", "WITHOUT_CTF=yes", *fast, "buildkernel"],
+                self._log(self.config.name),
+            )  # fmt: skip
+        if not (folder / "kernel.debug").is_file():
+            raise BuildError(
+                f"the configuration {self.config.name} makes a kernel without debug symbols",
+                remedy="give it: makeoptions DEBUG=-g",
+            )
+
+    def _loader(self, make: Make) -> Path:
+        loader = self._output(make) / "stand/efi/loader_simp/loader_simp.efi"
+        stamp = _Stamp(self._objects / "loader", self.snapshot.loader)
+        if stamp.is_fresh() and loader.is_file():
+            return loader
+        self.builder.progress.stage("loader")
+        script = self._objects / "loader.sh"
+        write_atomic(script, _loader_script(make))
+        script.chmod(0o755)
+        with stamp:
+            make.run([f"BUILDENV_SHELL={script}", "buildenv"], self._log("loader"))
+        return loader
+
+    def _output(self, make: Make) -> Path:
+        """The object directory of the tree: MAKEOBJDIRPREFIX, its path, and the target."""
+        return Path(f"{self._objects}{make.tree}") / "amd64.amd64"
+
+    def _kernel_objects(self, make: Make) -> Path:
+        return self._output(make) / "sys" / self.config.name
+
+
+def _loader_script(make: Make) -> str:
+    """Run inside ``buildenv``: libsa, then the EFI loader without an interpreter.
+
+    buildenv itself refuses ``-j``.
+    """
+    options = " ".join(LOADER_OPTIONS)
+    return (
+        f"#!{shutil.which('sh')}\nset -e\n"
+        f"for part in libsa efi; do (cd stand/$part && {make.bmake} {parallel()} {options} obj all); done\n"
+    )
+
+
+class _Stamp:
+    """Says of which content a part was last built, and whether that was cut short.
+
+    As a context it marks the part as being built; only a clean way out leaves it fresh.
+    """
+
+    def __init__(self, path: Path, content: str) -> None:
+        self._done = path.with_name(path.name + ".done")
+        self._started = path.with_name(path.name + ".started")
+        self._content = content
+
+    def is_fresh(self) -> bool:
+        """Whether the part was built, to the end, from this content."""
+        try:
+            return not self.was_interrupted() and self._done.read_text() == self._content
+        except OSError:
+            return False
+
+    def was_interrupted(self) -> bool:
+        """Whether a build of it was killed."""
+        return self._started.exists()
+
+    def remove_newer(self, folder: Path) -> None:
+        """Remove what the killed build wrote: any of it may be half a file."""
+        since = self._started.stat().st_mtime
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since:
+                path.unlink()
+
+    def __enter__(self) -> None:
+        self._done.unlink(missing_ok=True)
+        self._started.touch()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            write_atomic(self._done, self._content)
+        if kind is None or issubclass(kind, Exception):
+            # make has ended by itself, so it has removed what it did not finish.
+            self._started.unlink(missing_ok=True)

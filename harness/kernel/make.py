@@ -1,0 +1,153 @@
+"""The tree's own build system, run on this host: arguments, logs, and what its errors say."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import BuildError, HarnessError, InfraError, UsageError
+from harness.host.process import Runner
+from harness.host.workspace import make_folder
+from harness.kernel.toolchain import Llvm
+
+#: Parts of the toolchain that no kernel needs; without them it is built in a fraction
+#: of the time, and without most of contrib (see src.conf(5)).
+TOOLCHAIN_OPTIONS = tuple(
+    f"-DWITHOUT_{name}"
+    for name in (
+        "BSNMP", "CLANG", "CLANG_BOOTSTRAP", "CTF", "FILE", "GAMES", "ICONV", "KERBEROS",
+        "LLD", "LLDB", "LLD_BOOTSTRAP", "LLVM_BINUTILS", "LOCALES", "PMC", "RESCUE",
+        "TCSH", "TESTS", "ZONEINFO",
+    )
+)  # fmt: skip
+
+#: Parts of the loader that a memory-disk root does not need.
+LOADER_OPTIONS = tuple(
+    f"-DWITHOUT_{name}"
+    for name in ("BEARSSL", "FORTH", "LOADER_GELI", "LOADER_LUA", "LOADER_ZFS", "TESTS")
+)
+
+#: Lines of a build's log that say what is wrong, as compilers, linkers, config(8)
+#: and make itself write them.
+_ERROR_LINE = re.compile(
+    r"(?::\d+(?::\d+)?: (?:fatal )?error: |^(?:ld(?:\.lld)?|clang(?:-\d+)?): error: "
+    r"|^config: |unknown option \"|don't know how to make|undefined (?:symbol|reference)"
+    r"|No space left on device|^\*\*\* )"
+)
+_UNKNOWN_OPTION = re.compile(r'unknown option "([^"]*)"')
+_NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+_MAX_LOG_TAIL = 4 * 1024 * 1024
+
+
+def parallel() -> str:
+    """make's option to use every processor of the host."""
+    return f"-j{(os.cpu_count() or 1) + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """The tree's make, ready to run.
+
+    Args:
+        bmake: the tree's own make, built for this host.
+        tree: the source files.
+        objects: MAKEOBJDIRPREFIX.
+        llvm: the compiler for the target.
+        runner: starts it.
+        lock_fd: the tree's lock, which every process of the build keeps held.
+    """
+
+    bmake: Path
+    tree: Path
+    objects: Path
+    llvm: Llvm
+    runner: Runner
+    lock_fd: int
+
+    def run(self, target: Sequence[str], log: Path) -> None:
+        """Make ``target`` (with its variables), all output into ``log``.
+
+        Raises:
+            BuildError: the revision does not build; the compiler's lines are the detail.
+            UsageError: config(8) refused the configuration.
+            InfraError: the disk is full.
+        """
+        make_folder(log.parent)
+        with log.open("wb") as output:
+            process = self.runner.spawn(
+                self.command(target), cwd=self.tree, env=self.environment(),
+                stdout=output, stderr=output, pass_fds=(self.lock_fd,),
+            )  # fmt: skip
+            try:
+                status = process.wait()
+            finally:
+                process.kill()
+        if status != 0:
+            raise build_failure(_tail(log), log)
+
+    def command(self, target: Sequence[str]) -> list[str | Path]:
+        """The command line.  No file of the host's (make.conf, src.conf) has a say."""
+        return [
+            self.bmake,
+            "__MAKE_CONF=/dev/null",
+            "SRCCONF=/dev/null",
+            "SRC_ENV_CONF=/dev/null",
+            "-DWITH_AUTO_OBJ",
+            "-DWITHOUT_CLEAN",
+            "-DWITH_REPRODUCIBLE_BUILD",
+            "TARGET=amd64",
+            "TARGET_ARCH=amd64",
+            *target,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """What ``tools/build/make.py`` sets for a build on another system."""
+        bindir = self.llvm.bindir
+        return {
+            "MAKEOBJDIRPREFIX": str(self.objects),
+            "CC": "cc",
+            "CXX": "c++",
+            "CPP": "cpp",
+            "XCC": str(bindir / "clang"),
+            "XCXX": str(bindir / "clang++"),
+            "XCPP": str(bindir / "clang-cpp"),
+            "XLD": str(bindir / "ld.lld"),
+            "LC_ALL": "C",
+        }
+
+
+def build_failure(log_text: str, log: Path) -> HarnessError:
+    """The error that the end of a build's log amounts to, by who is to blame."""
+    lines = [line for line in log_text.splitlines() if _ERROR_LINE.search(line)]
+    detail = "\n".join(line[:400] for line in lines[:20]) or log_text[-2000:]
+    where = f"the whole log is {log}"
+    if _NO_SPACE.search(log_text):
+        return InfraError(
+            "the disk is full: the build could not go on",
+            remedy=f"free some space (harness gc removes old kernels); {where}",
+            detail=detail,
+        )
+    option = _UNKNOWN_OPTION.search(log_text)
+    if option is not None:
+        return UsageError(
+            f"the kernel configuration has the option {option[1]}, which this tree does not know",
+            remedy=f"correct the configuration; sys/conf/options* list the options; {where}",
+            detail=detail,
+        )
+    refused = [line for line in lines if line.startswith("config: ")]
+    if refused:
+        return UsageError(
+            f"config(8) refused the kernel configuration: {refused[0].removeprefix('config: ')}",
+            remedy=f"correct the configuration; {where}",
+            detail=detail,
+        )
+    return BuildError("the revision does not build", remedy=where, detail=detail)
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _MAX_LOG_TAIL))
+        return file.read().decode("utf-8", "replace")

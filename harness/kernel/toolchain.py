@@ -1,0 +1,102 @@
+"""The host's compiler for a tree, and the tree's own make, bootstrapped on this host."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import BuildError, InfraError
+from harness.host.process import Runner, failure
+
+#: Where distributions put a versioned LLVM: Debian, Fedora, FreeBSD's packages.
+_PREFIXES = ("/usr/lib/llvm-*", "/usr/lib64/llvm*", "/usr/local/llvm*")
+
+#: The programs that ``tools/build/make.py`` infers from ``--cross-bindir``.
+_NEEDED = ("clang", "clang++", "clang-cpp", "ld.lld")
+
+
+@dataclass(frozen=True, slots=True)
+class Llvm:
+    """An LLVM of this host.
+
+    Args:
+        major: its major version.
+        bindir: the folder of clang and ld.lld.
+    """
+
+    major: int
+    bindir: Path
+
+
+def best_llvm(wanted: int, installed: Sequence[Llvm]) -> Llvm:
+    """The LLVM nearest to ``wanted``; of two as near, the newer.
+
+    An older kernel under a much newer compiler fails on new warnings, a newer kernel
+    under an older one on missing options, so distance counts in both directions.
+
+    Raises:
+        InfraError: none is installed.
+    """
+    if not installed:
+        raise InfraError(
+            "no clang and ld.lld are installed",
+            remedy=f"install them: apt-get install clang-{wanted} lld-{wanted} llvm-{wanted}",
+        )
+    return min(installed, key=lambda llvm: (abs(llvm.major - wanted), -llvm.major))
+
+
+def installed_llvms(prefixes: Sequence[str] = _PREFIXES) -> list[Llvm]:
+    """Every LLVM of this host that has all that a kernel needs."""
+    found = []
+    for pattern in prefixes:
+        root, _, name = pattern.rpartition("/")
+        for prefix in Path(root).glob(name):
+            version = re.search(r"(\d+)\Z", prefix.name)
+            if version and all((prefix / "bin" / program).is_file() for program in _NEEDED):
+                found.append(Llvm(int(version[1]), prefix / "bin"))
+    return sorted(found, key=lambda llvm: llvm.major)
+
+
+def compiler_version(llvm: Llvm, runner: Runner) -> str:
+    """The first line of ``clang --version``."""
+    return runner.run([llvm.bindir / "clang", "--version"]).text.splitlines()[0]
+
+
+def bootstrap_bmake(tree: Path, home: Path, runner: Runner) -> Path:
+    """The tree's own bmake, built for this host into ``home``.
+
+    It is what ``tools/build/make.py`` does, but for bmake's unit tests, which depend on
+    how the host's ``sh`` quotes and on signals that a background job ignores.
+
+    Raises:
+        BuildError: it does not build.
+    """
+    binary = home / "bin" / "bmake"
+    if binary.is_file():
+        return binary
+    source = tree / "contrib" / "bmake"
+    work = home / "build"
+    shutil.rmtree(home, ignore_errors=True)
+    work.mkdir(parents=True)
+    makefiles = home / "share" / "mk"
+    configure: list[str | Path] = [
+        "sh", source / "configure", f"--with-default-sys-path=.../share/mk:{makefiles}",
+        "--with-machine=amd64", "--without-filemon", f"--prefix={home}",
+    ]  # fmt: skip
+    for command in (configure, ["sh", "make-bootstrap.sh"]):
+        finished = runner.run(command, cwd=work, check=False)
+        if finished.returncode != 0:
+            raise BuildError(
+                "the tree's make (contrib/bmake) does not build on this host",
+                remedy=f"the build was in {work}",
+                detail=str(failure(finished).detail),
+            )
+    shutil.copytree(source / "mk", makefiles)
+    binary.parent.mkdir()
+    # Last, and by renaming: a file there means that all before it is whole.
+    shutil.copy2(work / "bmake", binary.with_name("bmake.new"))
+    binary.with_name("bmake.new").rename(binary)
+    return binary
