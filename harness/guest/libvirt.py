@@ -25,7 +25,7 @@ from harness.guest.domain_xml import (
     memoryless_emulator,
     needs_wrapped_emulator,
 )
-from harness.guest.libvirtd import PrivateLibvirtd
+from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import PROGRAM
 from harness.guest.spec import GuestSpec
@@ -53,25 +53,29 @@ class _Watch:
 
     def __init__(self, core: Any) -> None:
         self._core = core
-        self._reason = ""
         self.over = threading.Event()
         self.ending: Ending | None = None
 
     def monitor(self, *event: Any) -> None:
-        """QEMU's own event SHUTDOWN: (connection, domain, name, seconds, micros, details, _)."""
-        self._reason = str(json.loads(event[5]).get("reason", ""))
+        """QEMU's own event SHUTDOWN: (connection, domain, name, seconds, micros, details, _).
+
+        The end is told here and not when libvirt declares the domain stopped: that comes up to
+        seconds later, when process 1 has reaped QEMU.
+        """
+        self.end(ending_of_reason(str(json.loads(event[5]).get("reason", ""))))
 
     def lifecycle(self, *event: Any) -> None:
         """A change of the domain's state: (connection, domain, event, detail, _)."""
         kind, detail = event[2], event[3]
-        if kind != self._core.VIR_DOMAIN_EVENT_STOPPED:
-            return
-        if detail == self._core.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN:
-            self.ending = ending_of_reason(self._reason)
-        elif detail == self._core.VIR_DOMAIN_EVENT_STOPPED_DESTROYED:
-            self.ending = Ending.KILLED
-        else:
-            self.ending = Ending.CRASHED
+        if kind == self._core.VIR_DOMAIN_EVENT_STOPPED:
+            destroyed = detail == self._core.VIR_DOMAIN_EVENT_STOPPED_DESTROYED
+            self.end(Ending.KILLED if destroyed else Ending.CRASHED)
+
+    def end(self, ending: Ending) -> None:
+        """Note how the guest ended."""
+        # Only the first counts: libvirt itself ends QEMU with a signal after the guest's end.
+        if self.ending is None:
+            self.ending = ending
         self.over.set()
 
     def closed(self, *_: Any) -> None:
@@ -134,16 +138,14 @@ class LibvirtGuest:
 
     def destroy(self) -> None:
         """See ``Guest``."""
-        lost = self._watch.over.is_set() and self._watch.ending is None
-        if self._domain is not None and not lost:
+        if self._domain is not None:
             try:
                 self._domain.destroy()
             except self._library.core.libvirtError as error:
-                lost = error.get_error_code() != self._library.core.VIR_ERR_NO_DOMAIN
-        if self._domain is not None and self._watch.ending is None and not lost:
-            self._watch.over.wait(_KEEPALIVE_SECONDS)
-        if lost and _is_local(self._uri):
-            _kill_orphan(self._name)
+                if error.get_error_code() != self._library.core.VIR_ERR_NO_DOMAIN:
+                    self._end_without_libvirt()
+            else:
+                self._watch.end(Ending.KILLED)
         self._release()
 
     def stderr_tail(self) -> str:
@@ -155,6 +157,11 @@ class LibvirtGuest:
         except OSError:
             return ""
         return qemu_stderr(text)[-_STDERR_CHARS:]
+
+    def _end_without_libvirt(self) -> None:
+        """End QEMU although its libvirtd has died, where that is in our power."""
+        if _is_local(self._uri):
+            _kill_orphan(self._name)
 
     def _release(self) -> None:
         """Close the connection, which also ends the domain if it still runs."""
@@ -178,6 +185,7 @@ class LibvirtBackend:
         uri: another libvirt's address; by default the user's session, for root one of our own.
         available: bytes of host memory that guests may take.
         waiting: told the process id of another harness that is just starting the daemon.
+        idle_seconds: after which the daemon goes away when nobody uses it.
     """
 
     name = "libvirt"
@@ -191,12 +199,13 @@ class LibvirtBackend:
         uri: str | None = None,
         available: Callable[[], int] = available_memory,
         waiting: Callable[[str], None] | None = None,
+        idle_seconds: int = IDLE_SECONDS,
     ) -> None:
         self._workspace = workspace
         self._available = available
         self._daemon: PrivateLibvirtd | None = None
         if uri is None and os.geteuid() == 0:
-            self._daemon = PrivateLibvirtd(runner, clock, workspace, waiting)
+            self._daemon = PrivateLibvirtd(runner, clock, workspace, waiting, idle_seconds)
         self.uri = uri or (self._daemon.uri if self._daemon else SESSION_URI)
 
     def describe(self, spec: GuestSpec) -> str:

@@ -31,7 +31,7 @@ START_SECONDS: Final = 60.0
 
 _LIBVIRTD: Final = "libvirtd"
 _SBIN: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin")
-_LONGEST_SOCKET: Final = "config/libvirt/qemu/lib/domain-1000-harness-0123456789ab/monitor.sock"
+_LONGEST_SOCKET: Final = "libvirt/qemu/lib/domain-1000-harness-0123456789ab/monitor.sock"
 _SOCKET_PATH_LIMIT: Final = 107
 
 _QEMU_CONF: Final = """\
@@ -49,6 +49,7 @@ class PrivateLibvirtd:
         clock: measures how long it takes to answer.
         workspace: where its sockets, its configuration and its cache are.
         waiting: told the process id of a harness that is just starting it.
+        idle_seconds: after which it goes away when nobody uses it.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class PrivateLibvirtd:
         clock: Clock,
         workspace: Workspace,
         waiting: Callable[[str], None] | None = None,
+        idle_seconds: int = IDLE_SECONDS,
     ) -> None:
         self._runner = runner
         self._clock = clock
         self._workspace = workspace
         self._waiting = waiting
+        self._idle_seconds = idle_seconds
         self._root = workspace.runtime / "libvirt"
 
     @property
@@ -111,12 +114,18 @@ class PrivateLibvirtd:
         self._prepare()
         argv = (
             *("unshare", "--user", "--map-user=1", "--map-group=1", "--"),
-            *(_program(), "--timeout", str(IDLE_SECONDS), "--config", self._root / "libvirtd.conf"),
+            *(
+                _program(),
+                "--timeout",
+                str(self._idle_seconds),
+                "--config",
+                self._root / "libvirtd.conf",
+            ),
         )
         environment = {
             "HOME": str(self._root),
             "XDG_RUNTIME_DIR": str(self._root / "run"),
-            "XDG_CONFIG_HOME": str(self._root / "config"),
+            "XDG_CONFIG_HOME": str(self._root),
             "XDG_CACHE_HOME": str(self._cache),
         }
         with self._log.open("wb") as log:
@@ -139,7 +148,7 @@ class PrivateLibvirtd:
         for folder in (self._root / "run", self._cache):
             make_folder(folder)
         self._root.chmod(0o700)
-        write_atomic(self._root / "config" / "libvirt" / "qemu.conf", _QEMU_CONF)
+        write_atomic(self._root / "libvirt" / "qemu.conf", _QEMU_CONF)
         write_atomic(
             self._root / "libvirtd.conf",
             f'unix_sock_dir = "{self.socket.parent}"\nauth_unix_rw = "none"\n',

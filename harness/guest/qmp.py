@@ -87,6 +87,6 @@ class ControlChannel:
             case {"return": _}:
                 self._ready = True
             case {"event": "SHUTDOWN", "data": {"reason": str(reason)}}:
-                self.shutdown_reason = reason
+                self.shutdown_reason = self.shutdown_reason or reason
             case _:
                 pass

@@ -1,0 +1,165 @@
+"""The libvirt domain: the same machine as QEMU's command line, in libvirt's own elements."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+from guest_specs import FIRMWARE, guest_spec, guest_specs
+from hypothesis import given
+
+from harness.guest.domain_xml import (
+    QEMU_NAMESPACE,
+    command_line_items,
+    domain_name,
+    domain_xml,
+    memoryless_emulator,
+    needs_wrapped_emulator,
+)
+from harness.guest.spec import GuestSpec
+from harness.guest.topology import Node, Topology
+from harness.host.accelerator import Accelerator
+from harness.image.media import DirectKernel, EfiFolder
+
+QEMU_ARGS = f"{{{QEMU_NAMESPACE}}}commandline/{{{QEMU_NAMESPACE}}}arg"
+
+
+def parsed(spec: GuestSpec) -> Xml.Element:
+    return Xml.fromstring(domain_xml(spec))  # noqa: S314 - we wrote it
+
+
+def found(root: Xml.Element, path: str) -> Xml.Element:
+    element = root.find(path)
+    assert element is not None, path
+    return element
+
+
+@given(guest_specs())
+def test_nodes_cpus_memory_and_distances_are_native_elements(spec: GuestSpec) -> None:
+    root = parsed(spec)
+    assert found(root, "memory").attrib == {"unit": "MiB"}
+    assert found(root, "memory").text == str(spec.topology.memory_mib)
+    assert found(root, "vcpu").text == str(spec.cpus)
+    assert found(root, "cpu/topology").attrib["sockets"] == str(spec.cpus)
+    cells = root.findall("cpu/numa/cell")
+    assert [cell.attrib["id"] for cell in cells] == [str(i) for i in range(len(cells))]
+    assert [int(cell.attrib["memory"]) for cell in cells] == [
+        node.memory_mib for node in spec.topology.nodes
+    ]
+    assert [cell.attrib.get("cpus") for cell in cells] == [
+        f"{ids[0]}-{ids[-1]}" if ids else None for ids in spec.topology.cpu_ids()
+    ]
+    rows = [
+        tuple(int(sibling.attrib["value"]) for sibling in cell.findall("distances/sibling"))
+        for cell in cells
+    ]
+    assert tuple(rows) == spec.topology.distances
+
+
+@given(guest_specs())
+def test_serial_ports_and_disks_are_native_elements(spec: GuestSpec) -> None:
+    root = parsed(spec)
+    serials = root.findall("devices/serial")
+    assert [found(serial, "source").attrib for serial in serials] == [
+        {"mode": "connect", "path": str(path)} for path in spec.all_serial_sockets
+    ]
+    folders = [disk.attrib["dir"] for disk in root.findall("devices/disk/source")]
+    assert folders == ([str(spec.media.folder)] if isinstance(spec.media, EfiFolder) else [])
+
+
+@given(guest_specs())
+def test_every_argument_past_libvirt_is_listed_with_its_reason(spec: GuestSpec) -> None:
+    items = command_line_items(spec)
+    listed = [argument for item in items for argument in item.args]
+    assert [arg.attrib["value"] for arg in parsed(spec).findall(QEMU_ARGS)] == listed
+    assert all(item.reason for item in items)
+    for item in items:
+        assert item.reason in domain_xml(spec)
+
+
+def test_distances_that_libvirt_drops_are_given_past_it() -> None:
+    usual = command_line_items(guest_spec(Topology.even(2), sata=True))
+    assert [item.args for item in usual] == [
+        ("-numa", "dist,src=0,dst=1,val=20", "-numa", "dist,src=1,dst=0,val=20")
+    ]
+    unusual = Topology((Node(1, 512), Node(1, 512)), ((10, 21), (21, 10)))
+    assert command_line_items(guest_spec(unusual, sata=True)) == ()
+    assert command_line_items(guest_spec(Topology.even(1), sata=True)) == ()
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "kind", "mode"),
+    [(Accelerator.TCG, "qemu", "maximum"), (Accelerator.KVM, "kvm", "host-passthrough")],
+)
+def test_the_accelerator_decides_domain_type_and_cpu(
+    accelerator: Accelerator, kind: str, mode: str
+) -> None:
+    root = parsed(guest_spec(accelerator=accelerator))
+    assert root.attrib["type"] == kind
+    assert found(root, "cpu").attrib["mode"] == mode
+
+
+def test_an_efi_folder_boots_from_read_only_firmware_without_variables() -> None:
+    root = parsed(guest_spec())
+    loader = found(root, "os/loader")
+    assert loader.text == str(FIRMWARE)
+    assert loader.attrib == {"readonly": "yes", "type": "pflash", "stateless": "yes"}
+    assert root.find("os/kernel") is None
+    assert found(root, "devices/disk/address").attrib["slot"] == "0x02"
+
+
+def test_a_direct_kernel_boots_without_firmware_and_disk() -> None:
+    root = parsed(guest_spec(media=DirectKernel(Path("/k/kernel.elf"), "plant=a<b&c")))
+    assert found(root, "os/kernel").text == "/k/kernel.elf"
+    assert found(root, "os/cmdline").text == "plant=a<b&c"
+    assert root.find("os/loader") is None
+    assert root.find("devices/disk") is None
+
+
+def test_the_domain_is_gone_whatever_ends_the_guest() -> None:
+    root = parsed(guest_spec())
+    endings = [root.findtext(event) for event in ("on_poweroff", "on_reboot", "on_crash")]
+    assert endings == ["destroy"] * 3
+
+
+def test_two_guests_of_one_kind_have_different_domain_names() -> None:
+    one, two = guest_spec(), guest_spec(console_socket=Path("/run/harness/other"))
+    assert domain_name(one) != domain_name(two)
+    assert domain_name(one).startswith("harness-numa2-kasan-")
+
+
+def test_the_emulator_is_libvirts_choice_unless_a_node_has_no_memory() -> None:
+    assert parsed(guest_spec()).find("devices/emulator") is None
+    memoryless = guest_spec(Topology.of([Node(1, 512), Node(1, 0)]))
+    assert needs_wrapped_emulator(memoryless)
+    assert not needs_wrapped_emulator(guest_spec())
+    assert "<emulator>/x/qemu</emulator>" in domain_xml(memoryless, Path("/x/qemu"))
+
+
+def test_the_emulator_for_memoryless_nodes_leaves_out_empty_backends_only(tmp_path: Path) -> None:
+    echo = tmp_path / "qemu it's"
+    echo.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text(memoryless_emulator(str(echo)))
+    for path in (echo, wrapper):
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    full = '{"qom-type":"memory-backend-ram","id":"ram-node1","size":1048576}'
+    empty = '{"qom-type":"memory-backend-ram","id":"ram-node0","size":0}'
+    secret = '{"qom-type":"secret","id":"masterKey0","format":"raw","file":"/a b"}'
+    given_words = [
+        *("-name", "guest=a b", "-object", secret, "-object", empty),
+        *("-numa", "node,nodeid=0,cpus=0,memdev=ram-node0", "-object", full),
+        *("-numa", "node,nodeid=1,cpus=1,memdev=ram-node1", "-append", "", "*"),
+    ]
+    passed_on = subprocess.run(
+        [wrapper, *given_words], check=True, capture_output=True, text=True, env=dict(os.environ)
+    ).stdout.split("\n")[:-1]
+    assert passed_on == [
+        *("-name", "guest=a b", "-object", secret),
+        *("-numa", "node,nodeid=0,cpus=0", "-object", full),
+        *("-numa", "node,nodeid=1,cpus=1,memdev=ram-node1", "-append", "", "*"),
+    ]

@@ -1,0 +1,161 @@
+"""The command line for QEMU, and what a guest's specification refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from guest_specs import FIRMWARE, guest_spec, guest_specs
+from hypothesis import given
+
+from harness.errors import HarnessError, InfraError, UsageError
+from harness.guest.qemu_argv import qemu_argv
+from harness.guest.spec import GuestSpec
+from harness.guest.topology import Node, Topology
+from harness.host.accelerator import Accelerator
+from harness.image.media import DirectKernel, EfiFolder, Media
+
+
+def values(argv: Sequence[str], option: str) -> list[str]:
+    return [value for name, value in pairwise(argv) if name == option]
+
+
+def numa(spec: GuestSpec) -> list[str]:
+    return values(qemu_argv(spec), "-numa")
+
+
+def test_nodes_are_given_with_their_cpus_and_memory() -> None:
+    spec = guest_spec(Topology.of([Node(2, 512), Node(1, 1536)]))
+    argv = qemu_argv(spec)
+    assert values(argv, "-m") == ["2048M"]
+    assert values(argv, "-smp") == ["3,sockets=3,dies=1,cores=1,threads=1"]
+    assert values(argv, "-object") == [
+        "memory-backend-ram,id=ram-node0,size=512M",
+        "memory-backend-ram,id=ram-node1,size=1536M",
+    ]
+    assert numa(spec) == [
+        "node,nodeid=0,cpus=0-1,memdev=ram-node0",
+        "node,nodeid=1,cpus=2-2,memdev=ram-node1",
+        "dist,src=0,dst=1,val=20",
+        "dist,src=1,dst=0,val=20",
+    ]
+
+
+def test_a_node_without_memory_has_no_memory_backend() -> None:
+    spec = guest_spec(Topology.of([Node(1, 512), Node(1, 0)]))
+    assert "node,nodeid=1,cpus=1-1" in numa(spec)
+    assert len(values(qemu_argv(spec), "-object")) == 1
+
+
+def test_a_node_without_cpus_names_none() -> None:
+    spec = guest_spec(Topology.of([Node(1, 512), Node(0, 512)]))
+    assert "node,nodeid=1,memdev=ram-node1" in numa(spec)
+
+
+def test_distances_are_given_in_both_directions() -> None:
+    spec = guest_spec(Topology((Node(1, 512), Node(1, 512)), ((10, 15), (25, 10))))
+    assert numa(spec)[-2:] == ["dist,src=0,dst=1,val=15", "dist,src=1,dst=0,val=25"]
+
+
+def test_one_node_has_no_distances() -> None:
+    assert numa(guest_spec(Topology.even(1))) == ["node,nodeid=0,cpus=0-0,memdev=ram-node0"]
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "options"),
+    [
+        (Accelerator.TCG, ["tcg,thread=multi", "max"]),
+        (Accelerator.KVM, ["kvm", "host"]),
+    ],
+)
+def test_the_accelerator_decides_the_cpu(accelerator: Accelerator, options: list[str]) -> None:
+    argv = qemu_argv(guest_spec(accelerator=accelerator))
+    assert values(argv, "-accel") + values(argv, "-cpu") == options
+
+
+def test_the_guest_has_nothing_it_was_not_given() -> None:
+    argv = qemu_argv(guest_spec())
+    assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(argv)
+    assert values(argv, "-display") == ["none"]
+    assert {device.split(",")[0] for device in values(argv, "-device")} == {
+        "virtio-blk-pci",
+        "isa-serial",
+    }
+
+
+def test_the_sata_controller_is_left_out_unless_asked_for() -> None:
+    assert "q35,sata=off" in qemu_argv(guest_spec())
+    assert "q35,sata=on" in qemu_argv(guest_spec(sata=True))
+
+
+def test_a_folder_is_served_read_only_to_the_firmware() -> None:
+    argv = qemu_argv(guest_spec(media=EfiFolder(Path('/images/a,b "c"'))))
+    firmware, media = (json.loads(value) for value in values(argv, "-blockdev"))
+    assert firmware["filename"] == str(FIRMWARE)
+    assert firmware["read-only"] is True
+    assert media["dir"] == '/images/a,b "c"'
+    assert media["read-only"] is True
+    assert media["rw"] is False
+    assert "-kernel" not in argv
+
+
+def test_a_direct_kernel_needs_no_firmware_and_no_disk() -> None:
+    argv = qemu_argv(guest_spec(media=DirectKernel(Path("/k/kernel.elf"), "plant=overflow")))
+    assert values(argv, "-kernel") == ["/k/kernel.elf"]
+    assert values(argv, "-append") == ["plant=overflow"]
+    assert values(argv, "-blockdev") == []
+
+
+def test_serial_ports_connect_to_listening_sockets_in_order() -> None:
+    argv = qemu_argv(guest_spec(serial_sockets=(Path("/run/a,b"),)))
+    assert values(argv, "-chardev")[:2] == [
+        "socket,id=serial0,path=/run/harness/console,server=off",
+        "socket,id=serial1,path=/run/a,,b,server=off",
+    ]
+    assert "isa-serial,chardev=serial1,index=1" in values(argv, "-device")
+
+
+@given(guest_specs())
+def test_every_cpu_and_every_byte_belongs_to_exactly_one_node(spec: GuestSpec) -> None:
+    cpus: list[int] = []
+    for value in numa(spec):
+        for key, _, text in (part.partition("=") for part in value.split(",")):
+            if key == "cpus":
+                first, last = map(int, text.split("-"))
+                cpus += range(first, last + 1)
+    assert cpus == list(range(spec.cpus))
+    backends = values(qemu_argv(spec), "-object")
+    sizes = [int(value.rpartition("size=")[2].removesuffix("M")) for value in backends]
+    assert sum(sizes) << 20 == spec.memory_bytes
+    assert all(sizes)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "cause"),
+    [
+        ({"name": "a/b"}, UsageError, "guest name 'a/b'"),
+        ({"name": ""}, UsageError, "guest name ''"),
+        ({"firmware": None}, UsageError, "has no firmware"),
+        ({"serial_sockets": (Path("/s"),) * 4}, UsageError, "5 serial ports"),
+        ({"console_socket": Path("/" + "x" * 100)}, InfraError, "too long for a unix socket"),
+    ],
+)
+def test_a_specification_that_no_host_can_start_is_refused(
+    change: dict[str, object], kind: type[HarnessError], cause: str
+) -> None:
+    media: Media = EfiFolder(Path("/images/one"))
+    good: dict[str, object] = {
+        "name": "numa2",
+        "topology": Topology.even(2),
+        "media": media,
+        "accelerator": Accelerator.TCG,
+        "firmware": FIRMWARE,
+        "console_socket": Path("/run/console"),
+    }
+    with pytest.raises(kind) as refused:
+        GuestSpec(**{**good, **change})  # type: ignore[arg-type]
+    assert cause in refused.value.message
+    assert refused.value.remedy
