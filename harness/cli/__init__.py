@@ -1,0 +1,1 @@
+"""The command line: arguments in, verbs called, results told, exit codes out."""

@@ -225,7 +225,9 @@ def _loader_script(make: Make) -> str:
     options = " ".join(LOADER_OPTIONS)
     return (
         f"#!{shutil.which('sh')}\nset -e\n"
-        f"for part in libsa efi; do (cd stand/$part && {make.bmake} {parallel()} {options} obj all); done\n"
+        "for part in libsa efi; do\n"
+        f"  (cd stand/$part && {make.bmake} {parallel()} {options} obj all)\n"
+        "done\n"
     )
 
 

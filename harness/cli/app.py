@@ -1,0 +1,76 @@
+"""What every command is given."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from harness.config import Settings, load_settings
+from harness.host.clock import Clock, HostClock
+from harness.host.process import HostRunner, Runner
+from harness.host.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The host's verbs and the way to tell the user.
+
+    Args:
+        workspace: the harness's folders.
+        runner: starts programs.
+        clock: tells time.
+        as_json: one JSON document on standard output, all else on standard error.
+        out: where records go; None for the workspace's ``runs``.
+        verbosity: -1 quiet, 0 normal, 1 verbose.
+    """
+
+    workspace: Workspace
+    runner: Runner
+    clock: Clock
+    as_json: bool
+    out: Path | None
+    verbosity: int
+
+    @property
+    def runs(self) -> Path:
+        """The folder that records are put into."""
+        return self.out or self.workspace.runs
+
+    @property
+    def talk(self) -> Console:
+        """Where people are told of progress and remarks: standard error."""
+        return Console(stderr=True, quiet=self.verbosity < 0, highlight=False)
+
+    @property
+    def paper(self) -> Console:
+        """Where people read results: standard output, or nowhere with ``--json``."""
+        return Console(quiet=self.as_json, highlight=False, soft_wrap=True)
+
+    def settings(self) -> Settings:
+        """The user's settings."""
+        return load_settings()
+
+    def emit(self, document: Any) -> None:
+        """The JSON document of a command, if it was asked for."""
+        if self.as_json:
+            json.dump(document, sys.stdout, indent=2, default=str)
+            sys.stdout.write("\n")
+
+    def warn(self, message: str) -> None:
+        """A remark that does not end the command."""
+        self.talk.print(f"[yellow]warning:[/] {escape(message)}")
+
+
+def make_app(*, as_json: bool, out: Path | None, verbosity: int) -> App:
+    """The real one, on this host."""
+    return App(Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity)
+
+
+pass_app = click.make_pass_decorator(App)
