@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from harness.console.events import (
+    UNKNOWN_FUNCTION,
     Backtrace,
     Event,
     FatalTrap,
@@ -245,7 +246,7 @@ def parse_frame(text: str) -> Frame | None:
     """A frame in DDB's format or in stack(9)'s, other output before it allowed."""
     head, mark, place = text.partition(_FRAME_MARK)
     if mark and (found := _FRAME_PLACE.match(place)):
-        name = head.rsplit(maxsplit=1)[-1][-255:] if head.strip() else "??"
+        name = head.rsplit(maxsplit=1)[-1][-255:] if head.strip() else UNKNOWN_FUNCTION
         return Frame(
             function=found["function"] or name,
             symbol_offset=int(found["offset"] or "0", 16),

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+UNKNOWN_FUNCTION = "??"
+"""DDB's name for a function without a symbol."""
+
 
 class Detector(StrEnum):
     """The sanitizers that report on a FreeBSD console, by the names of their options."""

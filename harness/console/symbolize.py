@@ -23,7 +23,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness.console.events import Frame
+from harness.console.events import UNKNOWN_FUNCTION, Frame
 from harness.errors import InfraError, UsageError
 from harness.host.process import Runner
 
@@ -127,13 +127,12 @@ class SymbolTable:
         return by_name
 
     def function_at(self, address: int) -> str | None:
-        """The function that holds ``address``; assembly's may have no size."""
+        """The function that holds ``address``; one of assembly's may have no size."""
         last = bisect.bisect_right(self._addresses, address)
-        nearest = self._functions[max(0, last - _OVERLAPPING) : last]
-        for function in reversed(nearest):
-            if function.size == 0 or address < function.address + function.size:
-                return function.name
-        return None
+        nearest = self._functions[max(0, last - _OVERLAPPING) : last][::-1]
+        holding = [f for f in nearest if address < f.address + f.size]
+        holding = holding or [f for f in nearest[:1] if f.size == 0]
+        return holding[0].name if holding else None
 
     def addresses(self, frame: Frame) -> tuple[int, ...]:
         """The addresses that ``frame`` may mean; more than one if static functions share a name."""
@@ -220,7 +219,9 @@ class Symbolizer:
         if not places:
             return SymbolizedFrame(frame.function, "", 0)
         own = places[-1]
-        return SymbolizedFrame(own.function, own.file, own.line, places[:-1], len(found) == 1)
+        # a label within the function may hide its name from llvm-symbolizer
+        name = own.function if frame.function == UNKNOWN_FUNCTION else frame.function
+        return SymbolizedFrame(name, own.file, own.line, places[:-1], len(found) == 1)
 
     def _look_up(self, addresses: Iterable[int]) -> dict[int, tuple[Location, ...]]:
         lines = [f"{address:#x}" for address in sorted(addresses)]
