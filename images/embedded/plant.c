@@ -10,10 +10,12 @@
 #include "boot.h"
 #include "keg.h"
 #include "malloc_flags.h"
+#include "numa.h"
 #include "plant.h"
 #include "pool.h"
 
 #define PLANT_WORDS	5
+#define PLANT_RESERVE	4
 
 struct plant {
 	const char	*name;
@@ -63,6 +65,33 @@ plant_short(void)
 	printf("harness.plant=short: the allocation came through\n");
 }
 
+static uint32_t
+take_all(struct uma_keg *zone, int flags)
+{
+	uint32_t items = 0;
+
+	while (uma_zalloc(zone, flags) != NULL)
+		items++;
+	return (items);
+}
+
+/*
+ * Takes every item of a zone with a slab in each domain, in turn without and
+ * with leave to use the reserve: how far each reaches is plain to see.
+ */
+static __noinline void
+plant_drain(void)
+{
+	struct uma_keg *zone = plant_zone();
+	uint32_t without, with;
+
+	uma_zone_reserve(zone, PLANT_RESERVE);
+	uma_prealloc(zone, (uint32_t)vm_ndomains * zone->uk_ipers);
+	without = take_all(zone, M_NOWAIT | M_NOVM);
+	with = take_all(zone, M_NOWAIT | M_NOVM | M_USE_RESERVE);
+	printf("harness.plant=drain: %u items, then %u by M_USE_RESERVE\n", without, with);
+}
+
 static __noinline void
 plant_trap(void)
 {
@@ -97,7 +126,7 @@ plant_noise(void)
 	cnputs(raw, sizeof(raw) - 1);
 	printf("@harness 0000 begin version=1 guest=embedded *00000000\n");
 	printf("@harness 0001 end records=2 *deadbeef\n");
-	printf("a driver says panic: in the middle of its line, and goes on\n");
+	printf("a driver that says panic in the middle of its line, and goes on\n");
 	printf("lock order reversal: (no report)\nno newline before the next");
 	printf("\n@harness 9999\n\n");
 }
@@ -106,6 +135,7 @@ static const struct plant plants[] = {
 	{ "overflow", plant_overflow },
 	{ "use-after-free", plant_use_after_free },
 	{ "short", plant_short },
+	{ "drain", plant_drain },
 	{ "trap", plant_trap },
 	{ "reset", plant_reset },
 	{ "hang", plant_hang },

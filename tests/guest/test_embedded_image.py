@@ -120,6 +120,30 @@ def test_after_sleeps_until_a_short_domain_has_pages(kernels: Kernels, boot: Boo
     assert result.report
 
 
+@pytest.mark.parametrize(
+    ("variant", "sanitizer", "without", "by_reserve"),
+    [
+        pytest.param(BEFORE, NONE, 96, 4, id="before-the-asking-domains-own"),
+        pytest.param(AFTER, NONE, 96, 104, id="after-the-other-domains-too"),
+        pytest.param(AFTER, KASAN, 68, 76, id="redzones-leave-room-for-fewer"),
+    ],
+)
+def test_m_use_reserve_reaches_what_other_allocations_must_leave(
+    kernels: Kernels,
+    boot: BootIt,
+    variant: Variant,
+    sanitizer: Sanitizer,
+    without: int,
+    by_reserve: int,
+) -> None:
+    append = "uma.prealloc_domain=0 harness.plant=drain"
+    result = boot(kernels(variant, sanitizer), even(2), append)
+    said = f"harness.plant=drain: {without} items, then {by_reserve} by M_USE_RESERVE"
+    assert said in result.lines
+    zone = result.records("zone")[1]
+    assert (zone["name"], zone["reserve"]) == ("HARNESS_PLANT", "4")
+
+
 # The machine it sees
 
 
