@@ -14,13 +14,18 @@ from typing import ClassVar
 from harness.console.events import (
     UNKNOWN_FUNCTION,
     Backtrace,
+    CpusLaunched,
+    DeviceScan,
     Event,
     FatalTrap,
     Frame,
+    InitStarted,
     KernelStarted,
     KernelWarning,
     LockOrderReversal,
+    MountRoot,
     Panic,
+    ProbeRecord,
     WarningKind,
 )
 from harness.console.patterns import clip
@@ -75,6 +80,9 @@ _KERNEL_ENTRY = re.compile(
 )
 
 
+_SIGNS_OF_LIFE = (CpusLaunched, DeviceScan, MountRoot, InitStarted, ProbeRecord)
+
+
 @dataclass(slots=True)
 class Block(ABC):
     """Lines that make one event; ``offset`` is the first one's."""
@@ -88,6 +96,9 @@ class Block(ABC):
     def take(self, text: str, offset: int) -> bool:
         """Whether the line belongs here; sets ``done`` when it is the last one."""
 
+    def hear(self, event: Event) -> None:  # noqa: B027
+        """Another event came in between."""
+
     @abstractmethod
     def finish(self, *, lost_patience: bool) -> Event | None:
         """The event, from what came."""
@@ -96,13 +107,14 @@ class Block(ABC):
 @dataclass(slots=True)
 class PanicHead(Block):
     """``panic:``, ``cpuid =``, ``time =``. Any program can print the word panic: without the
-    rest, and with the console going on, it was not the kernel's.
+    rest, and with the boot going on, it was not the kernel's.
     """
 
     patience: ClassVar[int] = 16
 
     message: str
     cpu: int | None = None
+    _alive: bool = field(default=False, init=False)
 
     def take(self, text: str, offset: int) -> bool:
         """See Block."""
@@ -112,9 +124,14 @@ class PanicHead(Block):
         self.done = bool(_PANIC_TIME.match(text))
         return self.done
 
+    def hear(self, event: Event) -> None:
+        """See Block: vpanic() stops the other CPUs first, so no boot goes on after it."""
+        self._alive = self._alive or isinstance(event, _SIGNS_OF_LIFE)
+
     def finish(self, *, lost_patience: bool) -> Event:
         """See Block."""
-        if lost_patience and self.cpu is None:
+        proven = self.done or self.cpu is not None
+        if not proven and (lost_patience or self._alive):
             text = f"panic: {self.message}"
             return KernelWarning(self.offset, WarningKind.UNPROVEN_PANIC, text)
         return Panic(self.offset, self.message, self.cpu)

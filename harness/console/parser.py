@@ -215,6 +215,8 @@ class ConsoleParser:
             self._emit(event)
 
     def _emit(self, event: Event) -> None:
+        if self._block:
+            self._block.hear(event)
         if isinstance(event, FirmwareStarted):
             self._before_kernel = True
         elif isinstance(event, _IN_KERNEL):

@@ -232,6 +232,16 @@ def test_the_word_panic_alone_is_a_warning_when_the_console_goes_on() -> None:
     assert told[0].kind is WarningKind.UNPROVEN_PANIC
 
 
+def test_the_word_panic_alone_is_a_warning_when_the_boot_goes_on() -> None:
+    told = in_kernel("a driver says panic: so what\nstart_init: trying /sbin/init\nUptime: 1s\n")
+    assert [type(event) for event in told] == [e.InitStarted, e.KernelWarning, e.Shutdown]
+
+
+def test_panic_whose_head_came_torn_by_another_cpu_is_still_one() -> None:
+    told = in_kernel(f"panic: out\nstart_init: trying /sbin/init\n{PANIC_TAIL}")
+    assert told[1] == e.Panic(15, "out", 3)
+
+
 def test_kernel_panic_of_another_word_is_none() -> None:
     assert in_kernel("dont-panic: 1\n") == []
 
@@ -252,6 +262,7 @@ vm_thing() at vm_thing+0x2/frame 0x30
 ??() at 0xffffffff81234567/frame 0x40
 start() at start
 --- trap 0, rip = 0, rsp = 0, rbp = 0 ---
+late() at late+0x1
 """
 
 FRAMES = (
