@@ -203,7 +203,11 @@ def test_function_is_named_by_any_address_within(kernel: Path, symbolizer: Symbo
     assert symbolizer.function_at(0x10) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"#!/bin/sh\n", b"\x7fELF" + b"\xff" * 60])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"#!/bin/sh\n", b"\x7fELF" + b"\xff" * 60],
+    ids=["empty", "script", "torn"],
+)
 def test_file_that_is_not_elf_is_a_usage_error(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "kernel"
     file.write_bytes(content)
