@@ -10,8 +10,12 @@ from typing import Any, TypeVar
 import click
 
 from harness.cli.app import make_app
+from harness.errors import UsageError
+from harness.kernel.spec import Sanitizer
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def common_options(command: F) -> F:
@@ -31,3 +35,92 @@ def common_options(command: F) -> F:
         return command(app, *args, **rest)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+#: Which kernel: the tree and its configuration.
+source_options = _stacked(
+    click.option("--source", metavar="TREE|URL|embedded", help="A FreeBSD tree, or 'embedded'."),
+    click.option("--kernconf", metavar="NAME|FILE", help="Another kernel configuration."),
+)
+
+#: Which kernel: one revision, with changes on top.
+change_options = _stacked(
+    click.option("--rev", "revision", metavar="REV", help="A revision; default: as it stands."),
+    click.option("--patch", type=_FILE, help="Apply a patch file on top."),
+    click.option("--mutant", metavar="NAME", help="Apply a mutant on top."),
+)
+
+kernel_option = click.option("--kernel", type=_FILE, help="A kernel that is built already.")
+
+#: One sanitizer, or none.
+sanitizer_options = _stacked(
+    click.option("--kasan", is_flag=True, help="With the kernel address sanitizer."),
+    click.option("--kmsan", is_flag=True, help="With the kernel memory sanitizer."),
+)
+
+#: Where and how guests run.
+guest_options = _stacked(
+    click.option("--vm", metavar="NAME|FILE", help="A guest of vmconfigs/; flags override it."),
+    click.option(
+        "--memory", type=click.IntRange(min=1), metavar="MIB", help="Memory of each node."
+    ),
+    click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="CPUs of each node."),
+    click.option("--backend", type=click.Choice(["qemu", "libvirt"]), help="What starts guests."),
+    click.option("--libvirt-uri", metavar="URI", help="Another libvirt."),
+    click.option(
+        "--accelerator", type=click.Choice(["kvm", "tcg"]), help="Default: what was proven to work."
+    ),
+    click.option(
+        "--until", type=click.Choice(["init", "mountroot"]), default="init", show_default=True,
+        help="How far the guest must come.",
+    ),
+    click.option("--timeout", type=click.FloatRange(min=1), metavar="S", help="Seconds a boot."),
+    click.option(
+        "--tunable", "tunables", multiple=True, metavar="K=V", help="A kernel tunable; repeatable."
+    ),
+)  # fmt: skip
+
+junit_option = click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
+
+
+def one_sanitizer(*, kasan: bool, kmsan: bool) -> Sanitizer:
+    """The sanitizer that the flags name.
+
+    Raises:
+        UsageError: both.
+    """
+    if kasan and kmsan:
+        raise UsageError(
+            "--kasan and --kmsan exclude each other: a kernel has one sanitizer",
+            remedy="name one of them; harness compare takes both as two columns",
+        )
+    if kasan:
+        return Sanitizer.KASAN
+    return Sanitizer.KMSAN if kmsan else Sanitizer.NONE
+
+
+def parse_tunables(pairs: tuple[str, ...]) -> dict[str, str]:
+    """``K=V`` pairs; the loader's recipe checks names and values.
+
+    Raises:
+        UsageError: one has no ``=``.
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                f"the tunable {pair!r} is not of the form NAME=VALUE",
+                remedy="write it as in loader.conf(5), such as --tunable vm.pmap.pti=0",
+            )
+        found[name] = value
+    return found

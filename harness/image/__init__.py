@@ -1,0 +1,1 @@
+"""Images: what a guest boots from."""

@@ -36,6 +36,10 @@ class KernelIdentity:
         kernconf: the configuration's name.
         sanitizer: none, kasan or kmsan.
         compiler: the first line of its ``--version``.
+        reserve_fallback: see ``harness.source.reading.AllocatorForm``.
+        advances_first: the same.
+        reserve_at_boot: the boot allocates kernel map entries from the reserve; FreeBSD
+            does where a sanitizer takes the direct map away.
     """
 
     key: str
@@ -50,6 +54,9 @@ class KernelIdentity:
     kernconf: str
     sanitizer: Sanitizer
     compiler: str
+    reserve_fallback: bool | None = None
+    advances_first: bool | None = None
+    reserve_at_boot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,11 @@ class KernelCache:
             return None
         identity = KernelIdentity(**{**data, "sanitizer": Sanitizer(data["sanitizer"])})
         return _artifact(folder, identity)
+
+    def newest_loader(self) -> Path | None:
+        """The loader that was built last, whatever its tree."""
+        loaders = self._folder.glob("[!.]*/loader.efi")
+        return max(loaders, key=lambda path: path.stat().st_mtime, default=None)
 
     def store(self, identity: KernelIdentity, files: dict[str, Path]) -> KernelArtifact:
         """Keep copies of ``files`` (``kernel``, ``kernel.debug``, ``loader.efi``, ``config``).

@@ -13,7 +13,7 @@ from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, parallel
-from harness.kernel.spec import KernelConfig
+from harness.kernel.spec import KernelConfig, Sanitizer
 from harness.kernel.toolchain import (
     Llvm,
     best_llvm,
@@ -77,6 +77,9 @@ class Builder:
                 kernconf=config.name,
                 sanitizer=config.sanitizer,
                 compiler=compiler,
+                reserve_fallback=snapshot.allocator.reserve_fallback,
+                advances_first=snapshot.allocator.advances_first,
+                reserve_at_boot=config.sanitizer is not Sanitizer.NONE,
             )
             return KernelCache(self.workspace).store(identity, files)
 

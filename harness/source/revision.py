@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.source.reading import AllocatorForm
 
 #: The files that a kernel, its toolchain and its loader are built from, as git
 #: pathspecs; all else of a FreeBSD tree (the large parts of contrib, documents, tests,
@@ -42,7 +43,6 @@ BUILD_PATHS = (
     ":!crypto/libecc",
     ":!crypto/openssh",
     ":!crypto/openssl",
-    ":!krb5",
     ":!release",
     ":!share/colldef",
     ":!share/doc",
@@ -121,6 +121,7 @@ class Snapshot:
         make: a hash of the tree's own make.
         release: what the tree says it is, such as 13.2-RELEASE.
         llvm: the major version of the LLVM that the tree brings.
+        allocator: what its UMA is like.
     """
 
     location: str
@@ -136,6 +137,7 @@ class Snapshot:
     make: str
     release: str
     llvm: int
+    allocator: AllocatorForm
 
     @property
     def label(self) -> str:

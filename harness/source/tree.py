@@ -14,6 +14,7 @@ from harness.host.process import Runner
 from harness.host.workspace import Workspace, make_folder
 from harness.source.git import Repository, clone, git_directory, object_names
 from harness.source.mutant import find_mutant
+from harness.source.reading import allocator_form
 from harness.source.revision import (
     BUILD_PATHS,
     CONFIG_PATHS,
@@ -90,6 +91,9 @@ class SourceTree:
             make=_hash_of(entries, MAKE_PATHS),
             release=str(release),
             llvm=llvm,
+            allocator=allocator_form(
+                self._blob(index, "sys/vm/uma_core.c"), self._blob(index, "sys/vm/vm_domainset.c")
+            ),
         )
 
     def checkout(self, snapshot: Snapshot) -> Path:

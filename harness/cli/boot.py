@@ -1,0 +1,116 @@
+"""``harness boot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.app import App
+from harness.cli.options import (
+    change_options,
+    common_options,
+    guest_options,
+    junit_option,
+    kernel_option,
+    one_sanitizer,
+    sanitizer_options,
+    source_options,
+)
+from harness.cli.session import GuestOptions, Session
+from harness.errors import HarnessError, InfraError, UsageError
+from harness.host.progress import Recorded
+from harness.kernel.spec import Sanitizer
+from harness.pipeline.matrix import CellPlan, repeated
+from harness.results.record import Run
+from harness.source.revision import Change
+from harness.verdict import Outcome
+
+#: What ``git bisect run`` understands (git-bisect(1)).
+_SKIP = 125
+_STOP = 128
+
+#: Outcomes that say that the kernel is bad, rather than that the boot proves nothing.
+_BAD = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN, Outcome.HANG,
+                  Outcome.DEBUGGER, Outcome.RESET, Outcome.ENDED})  # fmt: skip
+
+
+@click.command()
+@source_options
+@change_options
+@kernel_option
+@sanitizer_options
+@click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
+@guest_options
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Boot N times.")
+@junit_option
+@click.option("--dry-run", is_flag=True, help="Print the exact command line or domain XML.")
+@click.option("--git-bisect", is_flag=True, help="Exit codes for 'git bisect run'.")
+@common_options
+def boot(
+    app: App,
+    source: str | None,
+    kernconf: str | None,
+    kernel: Path | None,
+    numa: str | None,
+    repeat: int,
+    junit: Path | None,
+    **options: Any,
+) -> int:
+    """Build a kernel, boot it on a NUMA guest, and say what became of it.
+
+    \b
+    Examples:
+      harness boot --numa 4 --kasan
+      harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5
+      git bisect run harness boot --source . --numa 2 --kasan --git-bisect
+    """
+    dry_run, git_bisect = options.pop("dry_run"), options.pop("git_bisect")
+    change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
+    flags = {name: options.pop(name) for name in ("kasan", "kmsan")}
+    session = Session(app, GuestOptions(**options))
+    try:
+        config = session.vmconfig()
+        sanitizer = one_sanitizer(**flags)
+        if config is not None and sanitizer is Sanitizer.NONE:
+            sanitizer = config.sanitizer
+        topologies = session.topologies(numa, sanitizer)
+        if len(topologies) != 1:
+            raise UsageError(
+                f"--numa {numa} names several guests, and boot boots one",
+                remedy="name one number; harness compare takes several",
+            )
+        what = session.what(source, kernconf, kernel, change)
+        cell = CellPlan(
+            name=f"{sanitizer}-numa{len(topologies[0].nodes)}",
+            side="",
+            what=what,
+            sanitizer=sanitizer,
+            boot=session.plan(topologies[0]),
+            expected=(Outcome.BOOTED,),
+        )
+        if dry_run:
+            return _describe(session, cell, app)
+        run = session.run("boot", repeated(cell, repeat), junit)
+    except HarnessError as error:
+        if not git_bisect:
+            raise
+        app.warn(str(error))
+        return _STOP if isinstance(error, UsageError | InfraError) else _SKIP
+    return _bisect_code(run) if git_bisect else run.exit_code
+
+
+def _describe(session: Session, cell: CellPlan, app: App) -> int:
+    kernel = session.kernels().provide(cell.what, cell.sanitizer, Recorded())
+    text = session.booter().describe(cell.name, kernel, cell.boot)
+    app.paper.print(text.rstrip(), markup=False)
+    app.emit({"guest": text})
+    return 0
+
+
+def _bisect_code(run: Run) -> int:
+    if any(cell.host_failed for cell in run.cells):
+        return _STOP
+    outcomes = {cell.verdict.outcome for cell in run.cells if cell.verdict}
+    return 1 if outcomes & _BAD else 0

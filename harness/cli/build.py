@@ -1,0 +1,60 @@
+"""``harness build``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.app import App
+from harness.cli.options import (
+    change_options,
+    common_options,
+    one_sanitizer,
+    sanitizer_options,
+    source_options,
+)
+from harness.cli.progress import LiveRows
+from harness.config import source_location
+from harness.pipeline.kernels import Kernels, What
+from harness.source.revision import Change
+
+
+@click.command()
+@source_options
+@change_options
+@sanitizer_options
+@common_options
+def build(
+    app: App,
+    source: str | None,
+    kernconf: str | None,
+    revision: str | None,
+    patch: Path | None,
+    mutant: str | None,
+    **flags: Any,
+) -> int:
+    """Build a kernel and keep it.
+
+    \b
+    Examples:
+      harness build --kasan
+      harness build --source ~/src --rev stable/14 --kernconf GENERIC-KASAN
+    """
+    sanitizer = one_sanitizer(**flags)
+    location = source_location(source, app.settings())
+    what = What(location, Change(revision, patch, mutant), kernconf)
+    with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
+        progress = rows.row("build")
+        try:
+            kernel = Kernels(app.workspace, app.runner, app.clock).provide(
+                what, sanitizer, progress
+            )
+        finally:
+            rows.done("build", None)
+    app.paper.print(f"{kernel.identity.release} {kernel.identity.label}", markup=False)
+    app.paper.print(str(kernel.kernel), markup=False)
+    app.emit({**asdict(kernel.identity), "kernel": kernel.kernel, "debug": kernel.debug})
+    return 0

@@ -1,0 +1,193 @@
+"""``harness compare``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.app import App
+from harness.cli.options import (
+    common_options,
+    guest_options,
+    junit_option,
+    sanitizer_options,
+    source_options,
+)
+from harness.cli.session import GuestOptions, Session
+from harness.errors import UsageError
+from harness.guest.topology import parse_node_counts
+from harness.kernel.spec import Sanitizer
+from harness.pipeline.kernels import What, pair_of
+from harness.pipeline.matrix import CellPlan, repeated
+from harness.source.revision import Change
+from harness.source.tree import open_tree
+from harness.verdict import Outcome
+
+_SIDES = ("before", "after")
+
+
+@click.command()
+@source_options
+@click.option("--commit", metavar="REV", help="A revision; before is its first parent.")
+@click.option("--before", metavar="REV", help="The revision before.")
+@click.option("--after", metavar="REV", help="The revision after.")
+@click.option(
+    "--patch",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A patch; before is the tree without it.",
+)
+@click.option("--mutant", metavar="NAME", help="A mutant; before is the tree with it.")
+@sanitizer_options
+@click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
+@guest_options
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Boot each N times.")
+@click.option(
+    "--expect",
+    "expects",
+    multiple=True,
+    metavar="[N:]SIDE=OUTCOME,…",
+    help="What is expected; default: what the tree's allocator is like.",
+)
+@junit_option
+@common_options
+def compare(
+    app: App,
+    source: str | None,
+    kernconf: str | None,
+    numa: str | None,
+    repeat: int,
+    expects: tuple[str, ...],
+    junit: Path | None,
+    **options: Any,
+) -> int:
+    """Boot two kernels on the same guests: nodes x sanitizer x before and after.
+
+    \b
+    Examples:
+      harness compare --source embedded --numa 4 --kasan
+      harness compare --mutant drop-commit --numa 1,2,4 --kasan
+      harness compare --commit REV --numa 2 --kasan --backend libvirt
+      harness compare --before A --after B --numa 2 --expect before=panic,after=booted
+    """
+    names = ("commit", "before", "after", "patch", "mutant")
+    pair = Pair(**{name: options.pop(name) for name in names})
+    sanitizers = _sanitizers(kasan=options.pop("kasan"), kmsan=options.pop("kmsan"))
+    session = Session(app, GuestOptions(**options))
+    config = session.vmconfig()
+    if config is not None and sanitizers == [Sanitizer.NONE]:
+        sanitizers = [config.sanitizer]
+    expected = parse_expectations(expects)
+    sides = _sides(session.what(source, kernconf), pair, app)
+    plans = []
+    for side, what in zip(_SIDES, sides, strict=True):
+        for sanitizer in sanitizers:
+            for topology in session.topologies(numa, sanitizer):
+                nodes = len(topology.nodes)
+                plan = CellPlan(
+                    name=f"{side}-{sanitizer}-numa{nodes}",
+                    side=side,
+                    what=what,
+                    sanitizer=sanitizer,
+                    boot=session.plan(topology),
+                    expected=expected.get((nodes, side), expected.get((None, side))),
+                )
+                plans += repeated(plan, repeat)
+    return session.run("compare", plans, junit).exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two kernels to compare, as the options name them."""
+
+    commit: str | None = None
+    before: str | None = None
+    after: str | None = None
+    patch: Path | None = None
+    mutant: str | None = None
+
+    def ways(self) -> list[str]:
+        """Which ways of naming a pair were used."""
+        used = {
+            "--commit": self.commit,
+            "--before and --after": self.before or self.after,
+            "--patch": self.patch,
+            "--mutant": self.mutant,
+        }
+        return [name for name, value in used.items() if value]
+
+
+def _sides(what: What, pair: Pair, app: App) -> tuple[What, What]:
+    """The kernels before and after.
+
+    Raises:
+        UsageError: no pair, more than one, or half of one.
+    """
+    ways = pair.ways()
+    if what.is_embedded:
+        if ways:
+            raise UsageError(
+                f"the built-in guest has one pair, so {ways[0]} says nothing",
+                remedy=f"leave {ways[0]} out, or name a FreeBSD tree with --source",
+            )
+        return pair_of(what, None, None)
+    if len(ways) != 1:
+        given = " and ".join(ways) or "nothing"
+        raise UsageError(
+            f"a comparison needs one pair of kernels, and {given} was given",
+            remedy="name --commit, or --before and --after, or --patch, or --mutant",
+        )
+    if pair.commit:
+        tree = open_tree(what.source, app.workspace, app.runner)
+        parent = tree.repository.parent(pair.commit)
+        return pair_of(what, Change(parent), Change(pair.commit))
+    if pair.patch:
+        return pair_of(what, Change(), Change(patch=pair.patch))
+    if pair.mutant:
+        return pair_of(what, Change(mutant=pair.mutant), Change())
+    if not (pair.before and pair.after):
+        raise UsageError("only one of --before and --after was given", remedy="name both revisions")
+    return pair_of(what, Change(pair.before), Change(pair.after))
+
+
+def _sanitizers(*, kasan: bool, kmsan: bool) -> list[Sanitizer]:
+    chosen = [
+        sanitizer
+        for sanitizer, wanted in ((Sanitizer.KASAN, kasan), (Sanitizer.KMSAN, kmsan))
+        if wanted
+    ]
+    return chosen or [Sanitizer.NONE]
+
+
+def parse_expectations(
+    texts: tuple[str, ...],
+) -> Mapping[tuple[int | None, str], tuple[Outcome, ...]]:
+    """``2,4:before=panic,after=booted`` by (nodes or None, side).
+
+    Raises:
+        UsageError: a side or outcome that is none.
+    """
+    found: dict[tuple[int | None, str], tuple[Outcome, ...]] = {}
+    for text in texts:
+        numbers, colon, rest = text.rpartition(":")
+        nodes: tuple[int | None, ...] = parse_node_counts(numbers) if colon else (None,)
+        for part in rest.split(","):
+            side, _, outcome = part.partition("=")
+            if side not in _SIDES or outcome not in set(Outcome):
+                raise _bad_expectation(text, part, outcome)
+            for count in nodes:
+                found[count, side] = (*found.get((count, side), ()), Outcome(outcome))
+    return found
+
+
+def _bad_expectation(text: str, part: str, outcome: str) -> UsageError:
+    near = difflib.get_close_matches(outcome, list(Outcome), n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UsageError(
+        f"--expect {text}: {part!r} is not SIDE=OUTCOME",
+        remedy=f"{hint}sides: {', '.join(_SIDES)}; outcomes: {', '.join(Outcome)}",
+    )

@@ -1,0 +1,111 @@
+"""Live progress: a line a kernel and a guest, with stage and elapsed time."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.host.clock import Clock
+from harness.host.progress import Progress
+from harness.results.record import Cell
+from harness.results.text import outcome_in_words
+
+
+@dataclass(slots=True)
+class _Row:
+    stage: str
+    started: float
+    stage_started: float
+    ended: float | None = None
+    outcome: str = ""
+    good: bool = True
+    stages: list[tuple[str, float]] = field(default_factory=list)
+
+
+class LiveRows:
+    """A live table on a terminal; elsewhere a line for each thing that ended."""
+
+    def __init__(self, console: Console, clock: Clock, *, verbose: bool) -> None:
+        self._console = console
+        self._clock = clock
+        self._verbose = verbose
+        self._rows: dict[str, _Row] = {}
+        self._lock = threading.Lock()
+        self._live = Live(
+            console=console, get_renderable=self._table, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> LiveRows:
+        if self._console.is_terminal and not self._console.quiet:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def row(self, name: str) -> Progress:
+        """See ``harness.pipeline.matrix.Rows``."""
+        now = self._clock.monotonic()
+        with self._lock:
+            self._rows[name] = _Row("", now, now)
+        return _RowProgress(self, name)
+
+    def done(self, name: str, cell: Cell | None) -> None:
+        """See ``harness.pipeline.matrix.Rows``."""
+        with self._lock:
+            row = self._rows[name]
+            row.ended = self._clock.monotonic()
+            if cell is not None:
+                row.outcome, row.good = outcome_in_words(cell), cell.as_expected
+        if not self._live.is_started:
+            took = f"{row.ended - row.started:.1f} s"
+            self._console.print(f"{name}: {row.outcome or 'ready'} ({took})", markup=False)
+
+    def stage(self, name: str, stage: str) -> None:
+        """The row called ``name`` has entered ``stage``."""
+        now = self._clock.monotonic()
+        with self._lock:
+            row = self._rows[name]
+            row.stage, row.stage_started = stage, now
+        if self._verbose and not self._live.is_started:
+            self._console.print(f"{name}: {stage} at {now - row.started:.1f} s", markup=False)
+
+    def note(self, message: str) -> None:
+        """A line that stays."""
+        self._console.print(message, markup=False)
+
+    def _table(self) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        now = self._clock.monotonic()
+        with self._lock:
+            for name, row in self._rows.items():
+                if row.ended is None:
+                    state = Text(f"{row.stage} {now - row.stage_started:.0f} s", "cyan")
+                else:
+                    state = Text(row.outcome or "ready", "green" if row.good else "red")
+                total = (row.ended or now) - row.started
+                table.add_row(name, state, f"{total:.0f} s")
+        return table
+
+
+@dataclass(frozen=True, slots=True)
+class _RowProgress:
+    rows: LiveRows
+    name: str
+
+    def stage(self, name: str) -> None:
+        self.rows.stage(self.name, name)
+
+    def note(self, message: str) -> None:
+        self.rows.note(message)

@@ -1,0 +1,28 @@
+"""``harness report``."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.app import App
+from harness.cli.options import common_options
+from harness.results.store import Store
+from harness.results.text import print_document
+
+
+@click.command()
+@click.argument("run", default="latest")
+@common_options
+def report(app: App, run: str) -> int:
+    """Tell what a run came to; RUN is a record's name or 'latest'.
+
+    \b
+    Examples:
+      harness report
+      harness report 20260102-030405-compare --json
+    """
+    document = Store(app.runs).load(run)
+    print_document(document, app.paper)
+    app.emit(document)
+    code: int = document["exit_code"]
+    return code

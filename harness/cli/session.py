@@ -1,0 +1,152 @@
+"""What boot and compare have in common: from options to cells, from cells to a record."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.cli.app import App
+from harness.cli.options import parse_tunables
+from harness.cli.progress import LiveRows
+from harness.config import source_location
+from harness.errors import UsageError
+from harness.guest.backend import Backend
+from harness.guest.libvirt import LibvirtBackend
+from harness.guest.memory import available_memory
+from harness.guest.qemu import QemuBackend
+from harness.guest.topology import Node, Topology, default_memory_mib, parse_node_counts
+from harness.guest.vmconfig import VmConfig, load_vmconfig
+from harness.host.accelerator import Accelerator, prove_accelerator
+from harness.kernel.spec import Sanitizer
+from harness.pipeline.boot import Booter, BootPlan
+from harness.pipeline.kernels import Kernels, What
+from harness.pipeline.matrix import CellPlan, Matrix
+from harness.results.junit import write_junit
+from harness.results.record import Run, to_document
+from harness.results.store import Store
+from harness.results.text import print_run
+from harness.source.revision import Change
+from harness.verdict import Until
+
+#: Guests at once: as many as the host has processors for, but this many at the most.
+_MAX_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class GuestOptions:
+    """The values of ``guest_options``."""
+
+    vm: str | None
+    memory: int | None
+    cpus: int | None
+    backend: str | None
+    libvirt_uri: str | None
+    accelerator: str | None
+    until: str
+    timeout: float | None
+    tunables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One command that boots guests."""
+
+    app: App
+    options: GuestOptions
+
+    def what(self, source: str | None, kernconf: str | None, kernel: Path | None = None,
+             change: Change | None = None) -> What:  # fmt: skip
+        """The kernel that the options name."""
+        location = source_location(source, self.app.settings())
+        return What(location, change or Change(), kernconf, kernel)
+
+    def vmconfig(self) -> VmConfig | None:
+        """The guest of ``--vm``, if one was named."""
+        return load_vmconfig(self.options.vm) if self.options.vm else None
+
+    def topologies(self, numa: str | None, sanitizer: Sanitizer) -> list[Topology]:
+        """One topology for each number of nodes, or that of ``--vm``.
+
+        Raises:
+            UsageError: bad numbers, or both ``--vm`` and ``--numa``.
+        """
+        config = self.vmconfig()
+        if config is not None:
+            if numa is not None:
+                raise UsageError(
+                    "--numa and --vm both say what the guest looks like",
+                    remedy="name one of them",
+                )
+            return [self._resized(config.topology)]
+        memory = self.options.memory or default_memory_mib(sanitizer)
+        return [
+            Topology.even(count, self.options.cpus or 1, memory)
+            for count in parse_node_counts(numa or "1")
+        ]
+
+    def _resized(self, topology: Topology) -> Topology:
+        memory, cpus = self.options.memory, self.options.cpus
+        nodes = tuple(
+            Node(cpus if cpus and node.cpus else node.cpus,
+                 memory if memory and node.memory_mib else node.memory_mib)
+            for node in topology.nodes
+        )  # fmt: skip
+        return Topology(nodes, topology.distances)
+
+    def plan(self, topology: Topology) -> BootPlan:
+        """How each guest of that topology is booted."""
+        for warning in topology.warnings():
+            self.app.warn(warning)
+        return BootPlan(
+            topology=topology,
+            until=Until(self.options.until),
+            accelerator=self.accelerator(),
+            tunables=parse_tunables(self.options.tunables),
+            timeout=self.options.timeout,
+        )
+
+    def accelerator(self) -> Accelerator:
+        """The one asked for, or the one that was proven to work on this host."""
+        if self.options.accelerator:
+            return Accelerator(self.options.accelerator)
+        return prove_accelerator(self.app.workspace, self.app.runner, self.app.clock).accelerator
+
+    def backend(self) -> Backend:
+        """The one asked for, or the settings'."""
+        app, boot = self.app, self.app.settings().boot
+        if (self.options.backend or boot.backend) == "libvirt":
+            uri = self.options.libvirt_uri or boot.libvirt_uri
+            return LibvirtBackend(app.runner, app.workspace, uri=uri)
+        return QemuBackend(app.runner, app.clock)
+
+    def booter(self) -> Booter:
+        """Boots guests with that backend."""
+        return Booter(self.app.workspace, self.app.runner, self.app.clock, self.backend())
+
+    def kernels(self) -> Kernels:
+        """Provides kernels from this host's caches and compilers."""
+        return Kernels(self.app.workspace, self.app.runner, self.app.clock)
+
+    def run(self, kind: str, plans: Sequence[CellPlan], junit: Path | None) -> Run:
+        """Boot all cells, keep the record, tell the user."""
+        app = self.app
+        store = Store(app.runs)
+        moment = app.clock.now()
+        folder = store.create(kind, moment)
+        with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
+            jobs = min(len(plans), _MAX_JOBS, os.cpu_count() or 1)
+            matrix = Matrix(self.kernels(), self.booter(), rows, jobs, available_memory())
+            cells = matrix.run(plans, folder)
+        run = Run(folder.name, tuple(sys.argv[1:]), moment.isoformat(), version("harness"), cells)
+        store.save(run)
+        if junit is not None:
+            write_junit(run, junit)
+        print_run(run, app.paper)
+        app.emit(to_document(run))
+        app.talk.print(f"record: {shlex.quote(str(folder))}", markup=False, soft_wrap=True)
+        return run

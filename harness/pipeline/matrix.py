@@ -1,0 +1,215 @@
+"""Many boots: kernels built one after the other, guests run side by side as memory allows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from harness.errors import HarnessError, InfraError
+from harness.expectation import Expectation, expected_of
+from harness.guest.memory import OVERHEAD_BYTES
+from harness.guest.spec import MIB
+from harness.guest.topology import Topology
+from harness.host.progress import Progress
+from harness.kernel.artifact import KernelArtifact
+from harness.kernel.spec import Sanitizer
+from harness.pipeline.boot import Booter, BootPlan
+from harness.pipeline.kernels import Kernels, What, guest_in_words
+from harness.results.record import Cell
+from harness.verdict import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CellPlan:
+    """One boot to be.
+
+    Args:
+        name: unique in the run.
+        side: ``before``, ``after``, or empty.
+        what: the kernel.
+        sanitizer: of the kernel.
+        boot: how it is booted.
+        expected: what the user expects; None leaves it to ``harness.expectation``.
+    """
+
+    name: str
+    side: str
+    what: What
+    sanitizer: Sanitizer
+    boot: BootPlan
+    expected: tuple[Outcome, ...] | None = None
+
+    @property
+    def kernel_name(self) -> str:
+        """Equal for cells that boot the same kernel."""
+        return f"{self.side or 'kernel'} {self.sanitizer}"
+
+
+class Rows(Protocol):
+    """Gives a progress of its own to each kernel and each cell."""
+
+    def row(self, name: str) -> Progress:
+        """The progress called ``name``."""
+        ...
+
+    def done(self, name: str, cell: Cell | None) -> None:
+        """The row has ended; a cell says how."""
+        ...
+
+
+@dataclass(slots=True)
+class _MemoryGate:
+    """Lets guests in while their memory fits together; one alone always may try."""
+
+    free: int
+    running: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def room_for(self, topology: Topology) -> Iterator[None]:
+        """Wait for the memory of a guest, and hold it."""
+        need = topology.memory_mib * MIB + OVERHEAD_BYTES
+        with self.changed:
+            self.changed.wait_for(lambda: self.running == 0 or self.free >= need)
+            self.free -= need
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += need
+                self.running -= 1
+                self.changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Runs cells.
+
+    Args:
+        kernels: provides them.
+        booter: boots them; its ``cancelled`` ends all guests.
+        rows: shows what goes on.
+        jobs: how many guests at once.
+        memory: bytes that they may take together.
+    """
+
+    kernels: Kernels
+    booter: Booter
+    rows: Rows
+    jobs: int
+    memory: int
+
+    def run(self, plans: Sequence[CellPlan], folder: Path) -> tuple[Cell, ...]:
+        """Boot every cell; the host's failures become cells, the user's mistakes errors.
+
+        Raises:
+            UsageError: what the user named is at fault.
+            BuildError: a revision does not build.
+        """
+        gate = _MemoryGate(self.memory)
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures: list[Future[Cell]] = []
+            try:
+                for plan, kernel in self._with_kernels(plans):
+                    futures.append(pool.submit(self._boot, plan, kernel, folder, gate))
+                return tuple(_results(futures))
+            except BaseException:
+                self.booter.cancelled.set()
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def _with_kernels(
+        self, plans: Sequence[CellPlan]
+    ) -> Iterator[tuple[CellPlan, KernelArtifact | InfraError]]:
+        """Each plan with its kernel; the kernel of the next is built while guests boot."""
+        built: dict[str, KernelArtifact | InfraError] = {}
+        for plan in plans:
+            name = plan.kernel_name
+            if name not in built:
+                row = f"build {name}"
+                try:
+                    progress = self.rows.row(row)
+                    built[name] = self.kernels.provide(plan.what, plan.sanitizer, progress)
+                except InfraError as error:
+                    built[name] = error
+                finally:
+                    self.rows.done(row, None)
+            yield plan, built[name]
+
+    def _boot(
+        self,
+        plan: CellPlan,
+        kernel: KernelArtifact | InfraError,
+        folder: Path,
+        gate: _MemoryGate,
+    ) -> Cell:
+        cell = Cell(
+            name=plan.name,
+            side=plan.side,
+            guest=plan.what.source,
+            nodes=len(plan.boot.topology.nodes),
+            sanitizer=plan.sanitizer.value,
+            backend=self.booter.backend.name,
+            accelerator=plan.boot.accelerator.value,
+            topology=_topology_document(plan.boot.topology),
+        )
+        if isinstance(kernel, InfraError):
+            return replace(cell, error=str(kernel))
+        expectation = _expectation(plan, kernel)
+        cell = replace(
+            cell,
+            guest=guest_in_words(kernel.identity),
+            kernel=kernel.identity,
+            sanitizer=kernel.identity.sanitizer.value,
+            expected=expectation.outcomes,
+            why_expected=expectation.why,
+        )
+        with gate.room_for(plan.boot.topology):
+            cell = self._boot_cell(cell, plan, kernel, folder)
+        self.rows.done(plan.name, cell)
+        return cell
+
+    def _boot_cell(self, cell: Cell, plan: CellPlan, kernel: KernelArtifact, folder: Path) -> Cell:
+        progress = self.rows.row(plan.name)
+        try:
+            booted = self.booter.boot(plan.name, kernel, plan.boot, folder / plan.name, progress)
+        except HarnessError as error:
+            if error.exit_code != InfraError.exit_code:
+                raise
+            return replace(cell, error=str(error))
+        return replace(
+            cell,
+            verdict=booted.verdict,
+            stages=booted.stages,
+            report=booted.report,
+            seconds=round(booted.verdict.seconds, 3),
+        )
+
+
+def _results(futures: Sequence[Future[Cell]]) -> Iterator[Cell]:
+    for future in futures:
+        yield future.result()
+
+
+def _expectation(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
+    if plan.expected is not None:
+        return Expectation(plan.expected, "you said so")
+    return expected_of(kernel.identity, len(plan.boot.topology.guest_domains()))
+
+
+def _topology_document(topology: Topology) -> Mapping[str, object]:
+    return asdict(topology)
+
+
+def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
+    """The same cell several times, under numbered names."""
+    if times == 1:
+        return [plan]
+    return [replace(plan, name=f"{plan.name}-{number}") for number in range(1, times + 1)]

@@ -1,0 +1,33 @@
+"""From a kernel artifact to what a guest boots from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.host.process import Runner
+from harness.host.workspace import Workspace
+from harness.image.media import DirectKernel, Media
+from harness.kernel.artifact import KernelArtifact
+
+
+def make_media(
+    kernel: KernelArtifact,
+    tunables: Mapping[str, str],
+    scratch: Path,
+    workspace: Workspace,
+    runner: Runner,
+) -> Media:
+    """What a guest boots ``kernel`` from, laid out in ``scratch`` if it needs files.
+
+    Raises:
+        UsageError: a tunable that a loader cannot be given.
+        InfraError: a program that makes the image is missing or failed.
+    """
+    if kernel.loader is None:
+        return DirectKernel(
+            kernel.kernel, " ".join(f"{name}={value}" for name, value in tunables.items())
+        )
+    from harness.image.assemble import assemble_freebsd
+
+    return assemble_freebsd(kernel.kernel, kernel.loader, tunables, scratch, workspace, runner)

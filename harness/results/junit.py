@@ -1,0 +1,62 @@
+"""Runs as JUnit XML: one test case a cell.
+
+The kernel's failure is a ``failure`` with the symbolised backtrace; trouble of the host is
+an ``error``, never a failure, so that a CI can tell a bad kernel from a bad machine.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+
+from harness.host.workspace import write_atomic
+from harness.results.record import Cell, Run, backtrace_lines
+
+#: What XML 1.0 cannot hold; a guest may print any of it.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_junit(run: Run, path: Path) -> None:
+    """Write the run to ``path``.
+
+    Raises:
+        InfraError: the file cannot be written.
+    """
+    suite = TestSuite(f"harness.{run.name}")
+    suite.timestamp = run.started
+    for cell in run.cells:
+        suite.add_testcase(_case(cell))
+    document = JUnitXml()
+    document.add_testsuite(suite)
+    document.update_statistics()
+    write_atomic(path, document.tostring())
+
+
+def _case(cell: Cell) -> TestCase:
+    case = TestCase(cell.name, classname=_clean(cell.guest), time=round(cell.seconds, 3))
+    if cell.as_expected:
+        return case
+    verdict = cell.verdict
+    if verdict is None or cell.host_failed:
+        message = cell.error or (verdict.title if verdict else "no verdict")
+        result = Error(_clean(message.splitlines()[0]), "InfraError")
+        result.text = _clean(message)
+        case.result = [result]
+        return case
+    wanted = " or ".join(cell.expected) or "booted"
+    failure = Failure(_clean(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)
+    failure.text = _clean(
+        "\n".join(
+            [f"expected {wanted}", verdict.message or verdict.title,
+             *backtrace_lines([asdict(frame) for frame in verdict.symbolized])]
+        )
+    )  # fmt: skip
+    case.result = [failure]
+    return case
+
+
+def _clean(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

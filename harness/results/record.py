@@ -1,0 +1,131 @@
+"""What is kept of a run: one record, with a cell for each guest that was booted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.kernel.artifact import KernelIdentity
+from harness.verdict import Outcome, Verdict
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One boot of one guest.
+
+    Args:
+        name: unique in the run, and the name of its folder.
+        side: ``before`` or ``after`` in a comparison, else empty.
+        guest: what was booted, in words: FreeBSD and its release, or the built-in guest.
+        nodes: NUMA nodes of the topology.
+        topology: the nodes' CPUs and memory (MiB), and the distances.
+        backend: qemu or libvirt.
+        accelerator: kvm or tcg.
+        kernel: what the kernel was made from; None if it was never built.
+        verdict: None if the host failed before there was one.
+        error: the host's failure, in words; empty without one.
+        expected: the outcomes that are expected; empty means that nothing is.
+        stages: seconds from start to each stage's beginning.
+        report: what the guest said of itself, record by record.
+        seconds: from the guest's start to its end.
+    """
+
+    name: str
+    side: str
+    guest: str
+    nodes: int
+    sanitizer: str
+    backend: str
+    accelerator: str
+    kernel: KernelIdentity | None = None
+    topology: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    error: str = ""
+    expected: tuple[Outcome, ...] = ()
+    why_expected: str = ""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    report: Sequence[Mapping[str, Any]] = ()
+    seconds: float = 0.0
+
+    @property
+    def host_failed(self) -> bool:
+        """Whether the host, not the kernel, is to blame for what happened."""
+        return self.verdict is None or self.verdict.blames_host
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the kernel did what was expected; without an expectation, whether it booted."""
+        if self.verdict is None or self.host_failed:
+            return False
+        return self.verdict.outcome in (self.expected or (Outcome.BOOTED,))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One command's boots.
+
+    Args:
+        name: of the record and its folder.
+        command: the arguments it was called with.
+        started: ISO 8601, UTC.
+        version: the harness's own.
+        cells: in the order of the matrix.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    started: str
+    version: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 as expected, 1 the kernel failed or differs, 3 the host failed."""
+        if any(cell.host_failed for cell in self.cells):
+            return 3
+        return 0 if all(cell.as_expected for cell in self.cells) else 1
+
+
+def to_document(run: Run) -> dict[str, Any]:
+    """The run as JSON's types; what ``--json`` prints and ``record.json`` holds."""
+    return {
+        "schema": SCHEMA,
+        "name": run.name,
+        "command": list(run.command),
+        "started": run.started,
+        "harness": run.version,
+        "exit_code": run.exit_code,
+        "cells": [to_cell_document(cell) for cell in run.cells],
+    }
+
+
+def to_cell_document(cell: Cell) -> dict[str, Any]:
+    """One cell as JSON's types."""
+    document = asdict(cell)
+    document["host_failed"] = cell.host_failed
+    document["as_expected"] = cell.as_expected
+    return document
+
+
+def backtrace_lines(frames: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A symbolised backtrace for people, innermost first; inlined callers are marked.
+
+    Args:
+        frames: ``SymbolizedFrame`` as JSON's types.
+    """
+    lines = []
+    for number, frame in enumerate(frames):
+        lines += [
+            f"#{number:<3}{inlined['function']} (inlined) at {_place(inlined)}"
+            for inlined in frame["inlined"]
+        ]
+        guess = "" if frame["certain"] else " (or another of that name)"
+        lines.append(f"#{number:<3}{frame['function']} at {_place(frame)}{guess}")
+    return lines
+
+
+def _place(spot: Mapping[str, Any]) -> str:
+    return f"{spot['file']}:{spot['line']}" if spot["file"] else "?"

@@ -1,0 +1,89 @@
+"""The folders of runs.
+
+A run's folder holds ``record.json``, written last, and a folder for each cell: the raw
+console, its events, the command line or domain XML, the kernel's configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.host.workspace import make_folder, write_atomic
+from harness.results.record import Run, to_document
+
+RECORD = "record.json"
+LATEST = "latest"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The records under one folder."""
+
+    folder: Path
+
+    def create(self, kind: str, moment: datetime) -> Path:
+        """A new, empty folder, named after the command and the time.
+
+        Raises:
+            InfraError: the folder cannot be made.
+        """
+        make_folder(self.folder)
+        base = f"{moment:%Y%m%d-%H%M%S}-{kind}"
+        for number in range(1000):
+            path = self.folder / (f"{base}-{number}" if number else base)
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+        raise AssertionError("a thousand runs in one second")
+
+    def save(self, run: Run) -> Path:
+        """Write the record of a run that has ended; returns its folder."""
+        folder = self.folder / run.name
+        text = json.dumps(to_document(run), indent=1, default=str)
+        write_atomic(folder / RECORD, text + "\n")
+        return folder
+
+    def names(self) -> list[str]:
+        """Every run with a record, oldest first."""
+        found = self.folder.glob(f"*/{RECORD}")
+        return [path.parent.name for path in sorted(found, key=lambda p: p.stat().st_mtime)]
+
+    def find(self, name: str) -> Path:
+        """The folder of the run called ``name``; ``latest`` is the newest.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        names = self.names()
+        if name == LATEST and names:
+            return self.folder / names[-1]
+        if name in names and _NAME.match(name):
+            return self.folder / name
+        known = ", ".join(names[-5:]) or "none yet"
+        raise UsageError(
+            f"there is no run {name!r} in {self.folder}", remedy=f"the newest runs: {known}"
+        )
+
+    def load(self, name: str) -> dict[str, Any]:
+        """The document of a run, as ``to_document`` made it.
+
+        Raises:
+            UsageError: there is no such run, or its record is damaged.
+        """
+        path = self.find(name) / RECORD
+        try:
+            document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise UsageError(
+                f"{path} is damaged: {error}", remedy="remove its folder, or name another run"
+            ) from error
+        return document

@@ -1,0 +1,107 @@
+"""Runs for people: a table of cells, and below it what went wrong, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
+from harness.verdict import Outcome
+
+_STYLES = {Outcome.BOOTED.value: "green"}
+_MAX_FRAMES = 24
+
+
+def printable(text: str) -> str:
+    """A guest's words without control characters: a terminal obeys them."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def outcome_in_words(cell: Cell) -> str:
+    """``panic: vm_map_entry_create: …`` or what the host's trouble was."""
+    return _outcome(to_cell_document(cell))
+
+
+def print_run(run: Run, console: Console) -> None:
+    """The table, then each failure's backtrace and warnings."""
+    print_document(to_document(run), console)
+
+
+def print_document(document: Mapping[str, Any], console: Console) -> None:
+    """The same of a record that was kept."""
+    console.print(_table(document["cells"]))
+    for cell in document["cells"]:
+        _print_trouble(cell, console)
+
+
+def _outcome(cell: Mapping[str, Any]) -> str:
+    verdict = cell["verdict"]
+    if verdict is None:
+        error = cell["error"] or "no verdict"
+        return printable(f"host: {error.splitlines()[0]}")
+    if verdict["outcome"] == Outcome.BOOTED:
+        return str(verdict["outcome"])
+    return printable(f"{verdict['outcome']}: {verdict['title']}")
+
+
+def _table(cells: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("guest", "cell", "backend", "outcome", "expected"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("seconds", justify="right")
+    for cell in cells:
+        outcome = Text(_outcome(cell))
+        if cell["verdict"] is not None:
+            outcome.stylize(_STYLES.get(cell["verdict"]["outcome"], "red"))
+        table.add_row(
+            Text(printable(cell["guest"])),
+            cell["name"],
+            f"{cell['backend']}/{cell['accelerator']}",
+            outcome,
+            _mark(cell),
+            f"{cell['seconds']:.1f}",
+        )
+    return table
+
+
+def _mark(cell: Mapping[str, Any]) -> Text:
+    if cell["host_failed"]:
+        return Text("host failed", "yellow")
+    if not cell["expected"]:
+        return Text("(nothing expected)", "yellow")
+    if cell["as_expected"]:
+        return Text("as expected", "green")
+    return Text(f"NOT {' or '.join(cell['expected'])}", "red")
+
+
+def _print_trouble(cell: Mapping[str, Any], console: Console) -> None:
+    lines = _trouble(cell)
+    if not lines:
+        return
+    kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
+    console.print(Text(printable(f"{cell['name']} ({cell['guest']}{kernel})"), "bold"))
+    for line in lines:
+        console.print(Text(f"  {printable(line)}"))
+
+
+def _trouble(cell: Mapping[str, Any]) -> list[str]:
+    if cell["error"]:
+        return list(cell["error"].splitlines())
+    verdict = cell["verdict"]
+    if verdict is None:
+        return []
+    warnings = [f"warning: {warning}" for warning in verdict["warnings"][:5]]
+    if verdict["outcome"] == Outcome.BOOTED:
+        return warnings
+    frames = backtrace_lines(verdict["symbolized"])
+    more = len(frames) - _MAX_FRAMES
+    return [
+        verdict["message"] or verdict["title"],
+        *frames[:_MAX_FRAMES],
+        *([f"… and {more} frames more"] if more > 0 else []),
+        *warnings,
+    ]
