@@ -1,0 +1,119 @@
+"""``harness doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli.app import App
+from harness.cli.options import common_options
+from harness.config import source_location
+from harness.errors import HarnessError, InfraError
+from harness.guest.firmware import find_firmware
+from harness.host.doctor import (
+    Doctor,
+    Finding,
+    can_do_main_job,
+    good,
+    install,
+    missing_packages,
+)
+from harness.host.repair import sweep
+from harness.kernel.toolchain import installed_llvms
+from harness.source.revision import parse_release
+
+_NEWVERS = "sys/conf/newvers.sh"
+
+
+@click.command()
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Prove the accelerator again, and remove what killed harnesses left behind.",
+)
+@common_options
+def doctor(app: App, repair: bool) -> int:
+    """Tell what this host can do, and what to install.
+
+    Exits with 0 if kernels can be built, booted and compared, and with 3 if not.
+
+    \b
+    Examples:
+      harness doctor
+      harness doctor --repair
+    """
+    repairs = sweep(app.workspace) if repair else []
+    physician = Doctor(
+        workspace=app.workspace,
+        runner=app.runner,
+        clock=app.clock,
+        firmware=find_firmware,
+        llvms=lambda: {llvm.major: llvm.bindir for llvm in installed_llvms()},
+    )
+    findings = [*physician.examine(refresh=repair), source_finding(_location(app))]
+    possible = can_do_main_job(findings)
+    _print(app.paper, findings)
+    for sentence in repairs or (["nothing was left to remove"] if repair else []):
+        app.paper.print(f"repair: {sentence}", markup=False)
+    app.emit(
+        {
+            "possible": possible,
+            "findings": [asdict(finding) for finding in findings],
+            "repairs": repairs,
+        }
+    )
+    return 0 if possible else InfraError.exit_code
+
+
+def source_finding(location: str) -> Finding:
+    """The configured source: a tree that is not there is told, a URL is not asked."""
+    if "://" in location or location.startswith("git@"):
+        return good("source", f"{location} (cloned when first needed)", needed=False)
+    if location == "embedded":
+        return good("source", "the built-in guest, which is not FreeBSD", needed=False)
+    try:
+        text = (Path(location).expanduser() / _NEWVERS).read_text("utf-8", "replace")
+        return good("source", f"{location}: FreeBSD {parse_release(text)}", needed=False)
+    except OSError as error:
+        found = f"{location}: {error.strerror} ({_NEWVERS})"
+    except HarnessError as error:
+        found = f"{location}: {error.message}"
+    remedy = "correct HARNESS_SOURCE, or source.tree of the settings"
+    return Finding("source", False, found, remedy)
+
+
+def _location(app: App) -> str:
+    return source_location(None, app.settings())
+
+
+def _print(paper: Console, findings: Sequence[Finding]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "what", "found"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        table.add_row(_mark(finding), escape(finding.name), escape(_text(finding)))
+    paper.print(table)
+    for needed, words in ((True, "needed"), (False, "for everything")):
+        packages = missing_packages(findings, needed=needed)
+        if packages:
+            paper.print(f"{words}: {install(packages)}", markup=False)
+    if can_do_main_job(findings):
+        paper.print("This host can build, boot and compare FreeBSD kernels.")
+    else:
+        paper.print("This host cannot compare FreeBSD kernels yet.")
+
+
+def _mark(finding: Finding) -> str:
+    if finding.ok:
+        return "[green]ok[/]"
+    return "[red]missing[/]" if finding.needed else "[yellow]optional[/]"
+
+
+def _text(finding: Finding) -> str:
+    return finding.found if finding.ok else f"{finding.found}\n→ {finding.remedy}"

@@ -1,0 +1,171 @@
+"""Keeps the cache within a size: what was not used for longest goes first."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.host.inuse import claimed
+from harness.host.workspace import Workspace, host_refused
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
+_UNITS = ("", "K", "M", "G", "T")
+
+#: Files of a tree that each build writes; their time is that of the tree's last use.
+_TREE_USED = ("last-build", "snapshot.index")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """Something of the cache that is removed as a whole.
+
+    Args:
+        kind: what it is, for people.
+        path: its folder.
+        guards: what must be free for it to be removed: itself, and locks.
+        size: bytes of disk that it takes.
+        used: when it was last built or booted, in seconds since the epoch.
+    """
+
+    kind: str
+    path: Path
+    guards: tuple[Path, ...]
+    size: int
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became of the cache.
+
+    Args:
+        removed: what went, oldest first.
+        busy: what should have gone but is in use.
+        before: bytes in the cache before.
+        after: bytes in it now.
+    """
+
+    removed: tuple[CacheEntry, ...]
+    busy: tuple[CacheEntry, ...]
+    before: int
+    after: int
+
+
+def cache_entries(workspace: Workspace) -> list[CacheEntry]:
+    """All that may be removed: kernels, images, and trees with their objects."""
+    entries = [
+        _entry(kind, folder, (folder,), ())
+        for kind in ("kernel", "image")
+        for folder in _folders(workspace.cache / f"{kind}s")
+    ]
+    for folder in _folders(workspace.cache / "trees"):
+        guards = (folder, workspace.cache / "locks" / f"tree-{folder.name}.lock")
+        entries.append(_entry("tree", folder, guards, [folder / name for name in _TREE_USED]))
+    return entries
+
+
+def choose(entries: Sequence[CacheEntry], limit: int) -> list[CacheEntry]:
+    """Those to remove, oldest first, so that the rest takes no more than ``limit`` bytes."""
+    excess = sum(entry.size for entry in entries) - limit
+    chosen = []
+    for entry in sorted(entries, key=lambda entry: entry.used):
+        if excess <= 0:
+            break
+        chosen.append(entry)
+        excess -= entry.size
+    return chosen
+
+
+def collect(workspace: Workspace, limit: int, *, dry_run: bool = False) -> Collected:
+    """Bring the cache down to ``limit`` bytes; what is in use stays, and others go instead.
+
+    Args:
+        workspace: whose cache.
+        limit: bytes.
+        dry_run: say what would go, and remove nothing.
+
+    Raises:
+        InfraError: the host does not let us remove something.
+    """
+    entries = cache_entries(workspace)
+    free = [entry for entry in entries if _is_free(entry)]
+    busy = [entry for entry in entries if entry not in free]
+    chosen = choose(free, limit - sum(entry.size for entry in busy))
+    removed = [entry for entry in chosen if dry_run or _remove(entry)]
+    before = sum(entry.size for entry in entries)
+    after = before - sum(entry.size for entry in removed)
+    return Collected(tuple(removed), tuple(busy) if after > limit else (), before, after)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``20G``, ``1.5T``, ``500 MiB`` or ``1048576``; units are powers of 1024.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    found = _SIZE.match(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is not a size", remedy="write it as 500M, 20G or 1.5T")
+    return int(float(found[1]) * 1024 ** _UNITS.index(found[2].upper()))
+
+
+def format_size(size: float) -> str:
+    """``1.9 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def disk_usage(folder: Path) -> int:
+    """Bytes of disk that a folder takes with all that is in it, as du(1) counts them."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in (".", *files):
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return total
+
+
+def _entry(kind: str, folder: Path, guards: tuple[Path, ...], used: Sequence[Path]) -> CacheEntry:
+    times = [path.stat().st_mtime for path in (folder, *used) if path.exists()]
+    return CacheEntry(kind, folder, guards, disk_usage(folder), max(times))
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    """Whole folders only: a name with a dot in front is still being filled."""
+    if parent.is_dir():
+        yield from (path for path in sorted(parent.glob("[!.]*")) if path.is_dir())
+
+
+def _is_free(entry: CacheEntry) -> bool:
+    with _all_claimed(entry) as free:
+        return free
+
+
+@contextlib.contextmanager
+def _all_claimed(entry: CacheEntry) -> Iterator[bool]:
+    with contextlib.ExitStack() as held:
+        yield all(held.enter_context(claimed(guard)) for guard in entry.guards)
+
+
+def _remove(entry: CacheEntry) -> bool:
+    """Remove it unless somebody has begun to use it; at no time is half of it there."""
+    going = entry.path.with_name(f".{entry.path.name}.{uuid.uuid4().hex[:8]}")
+    with _all_claimed(entry) as free:
+        if not free:
+            return False
+        try:
+            entry.path.rename(going)
+            shutil.rmtree(going)
+        except OSError as error:
+            raise host_refused(entry.path, error) from error
+    return True
