@@ -14,6 +14,8 @@
 #define TIOCDRAIN	0x2000745e	/* sys/sys/ttycom.h: _IO('t', 94) */
 #define COPIES		2
 
+void	_start(void);
+
 static __attribute__((used, noreturn)) void
 run(void)
 {

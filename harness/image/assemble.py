@@ -1,0 +1,119 @@
+"""Makes what a FreeBSD guest boots from: our init, its root file system, the volume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.host.process import Runner
+from harness.host.resources import data_file
+from harness.host.workspace import Workspace, host_refused, make_folder
+from harness.image.embedded import newest_llvm
+from harness.image.media import EfiFolder
+from harness.image.recipe import (
+    INIT,
+    INIT_FLAGS,
+    LOADER_SCRIPT,
+    ROOT_FOLDERS,
+    loader_rc,
+    makefs_words,
+    volume,
+)
+
+
+def assemble_freebsd(
+    kernel: Path,
+    loader: Path,
+    tunables: Mapping[str, str],
+    folder: Path,
+    workspace: Workspace,
+    runner: Runner,
+) -> EfiFolder:
+    """Lay out, below ``folder``, the volume that boots ``kernel`` into our init.
+
+    The root file system is made once and kept in the workspace's cache.
+
+    Raises:
+        UsageError: a tunable that the loader would not take.
+        InfraError: clang, lld or makefs is missing or failed, or the disk is full.
+    """
+    script = loader_rc(tunables)
+    files = volume(kernel, loader, root_image(workspace, runner))
+    top = folder / "volume"
+    place = top
+    try:
+        for target, source in files.items():
+            place = top / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(source, place)
+        place = top / LOADER_SCRIPT
+        place.write_text(script, encoding="ascii")
+    except OSError as error:
+        raise host_refused(place, error) from error
+    return EfiFolder(top)
+
+
+def root_image(workspace: Workspace, runner: Runner) -> Path:
+    """The root file system with our init, from the cache if it is there.
+
+    Raises:
+        InfraError: see ``build_init``; makefs is missing or failed.
+    """
+    kept = workspace.cache / "images" / f"mfsroot-{init_key(runner)[:20]}"
+    if kept.is_file():
+        return kept
+    make_folder(kept.parent)
+    with workspace.scratch("mfsroot") as scratch:
+        root = scratch / "root"
+        for name in ROOT_FOLDERS:
+            make_folder(root / name)
+        build_init(runner, root / INIT)
+        image = scratch / "image"
+        runner.run(makefs_words(image, root))
+        # Made twice at once, both are the same: the later one replaces the other.
+        return image.replace(kept)
+
+
+def init_key(runner: Runner) -> str:
+    """What the bytes of the root file system depend on, as a SHA-256 in hexadecimal.
+
+    Raises:
+        InfraError: no compiler on this host.
+    """
+    bindir = newest_llvm()
+    digest = hashlib.sha256()
+    parts = [
+        *(runner.run([bindir / program, "--version"]).stdout for program in ("clang", "ld.lld")),
+        "\0".join((*INIT_FLAGS, *makefs_words(Path("image"), Path("root")))).encode(),
+        *(part for path in _sources("*.[ch]") for part in (path.name.encode(), path.read_bytes())),
+    ]
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def build_init(runner: Runner, out: Path) -> Path:
+    """Compile ``images/minimal`` to ``out``, a static FreeBSD/amd64 program.
+
+    Raises:
+        InfraError: no compiler on this host, or it failed.
+    """
+    # Called by its own path, clang finds the lld beside it.
+    clang = newest_llvm() / "clang"
+    runner.run([clang, *INIT_FLAGS, "-o", out, *_sources("*.c")])
+    return out
+
+
+def _sources(pattern: str) -> list[Path]:
+    return sorted(data_file("images", "minimal").glob(pattern))
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A hard link where it can be one: nobody writes to the volume."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

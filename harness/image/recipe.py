@@ -1,0 +1,147 @@
+"""What stands on the volume that a FreeBSD guest boots from. Pure.
+
+The loader is FreeBSD's ``loader_simp.efi``, whose script is plain commands
+(``stand/common/interp_simple.c``), so that no Lua or Forth has to be built and read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from harness.errors import UsageError
+
+LOADER: Final = PurePosixPath("EFI/BOOT/BOOTX64.EFI")
+"""Where UEFI firmware looks on a removable volume (UEFI 2.10, 3.5.1.1)."""
+
+LOADER_SCRIPT: Final = PurePosixPath("boot/loader.rc")
+KERNEL: Final = PurePosixPath("boot/kernel/kernel")
+ROOT_IMAGE: Final = PurePosixPath("boot/mfsroot")
+
+INIT: Final = PurePosixPath("sbin/init")
+"""In the root file system; the kernel looks there first (``sys/kern/init_main.c``)."""
+
+ROOT_FOLDERS: Final = (PurePosixPath("sbin"), PurePosixPath("dev"))
+"""All else that the root file system holds: ``dev`` is where the kernel mounts devfs."""
+
+INIT_FLAGS: Final = (
+    # Marks the program as FreeBSD's, which is how the kernel knows what it runs.
+    "--target=x86_64-unknown-freebsd13.2",
+    "-std=c11",
+    "-O1",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-pic",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-nostdlib",
+    "-static",
+    "-fuse-ld=lld",
+    "-Wl,--build-id=none",
+    "-Wall",
+    "-Wextra",
+    "-Wmissing-prototypes",
+    "-Werror",
+)
+
+DEFAULT_TUNABLES: Final[Mapping[str, str]] = {
+    "vfs.root.mountfrom": "ufs:/dev/md0",
+    # A panic ends the guest at once: no prompt that nobody answers, no 15 s of waiting.
+    "debug.debugger_on_panic": "0",
+    "kern.panic_reboot_wait_time": "0",
+}
+"""Kernel environment that a user's tunables may override."""
+
+CONSOLE_TUNABLES: Final[Mapping[str, str]] = {
+    "console": "comconsole",
+    "boot_serial": "YES",
+    "comconsole_speed": "115200",
+    "hint.uart.0.at": "isa",
+    "hint.uart.0.port": "0x3F8",
+    "hint.uart.0.flags": "0x10",  # this one is the console (uart(4))
+    "hint.uart.0.irq": "4",
+}
+"""Without these the harness hears nothing, so nobody may override them."""
+
+_LINE_BYTES: Final = 255  # interp_include(): char input[256]
+_NAME_BYTES: Final = 128  # KENV_MNAMELEN, sys/sys/kenv.h
+_VALUE_BYTES: Final = 128  # KENV_MVALLEN
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.%-]*", re.ASCII)
+# Printable, and neither a quote nor what means something inside quotes (interp_parse.c).
+_VALUE = re.compile(r"[ !#%-&(-\[\]-~]*", re.ASCII)
+
+
+def loader_rc(tunables: Mapping[str, str]) -> str:
+    """The loader's script for a guest with this kernel environment (loader.conf(5)).
+
+    Commands that the guest's log has no use for begin with ``@``, which keeps the loader from
+    echoing them. Those that may fail begin with ``-``: the script then goes on, to its last
+    line, which resets a guest that did not boot instead of leaving it at a prompt.
+
+    Raises:
+        UsageError: a name or a value that the loader or the kernel would not take.
+    """
+    for name, value in tunables.items():
+        _check_tunable(name, value)
+    environment = {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES}
+    return "".join(
+        f"{line}\n"
+        for line in (
+            # A kernel with a sanitizer touches its shadow before it has page tables of its
+            # own; the tables of a loader that does not copy have nothing there. It stands
+            # first because it drops all that was loaded. Loaders before 13.1 always copy,
+            # and do not know the command.
+            "-copy_staging enable",
+            *(_set(name, value) for name, value in environment.items()),
+            f"-load /{KERNEL}",
+            f"-load -t mfs_root /{ROOT_IMAGE}",
+            "-boot",
+            "reboot",
+        )
+    )
+
+
+def volume(kernel: Path, loader: Path, root_image: Path) -> Mapping[PurePosixPath, Path]:
+    """The files of the volume beside the script: place on it, and file of the host."""
+    return {LOADER: loader, KERNEL: kernel, ROOT_IMAGE: root_image}
+
+
+def makefs_words(image: Path, root: Path) -> tuple[str, ...]:
+    """The command that makes the root file system (NetBSD's makefs, as Debian has it).
+
+    The kernel refuses that program's UFS2, and without a size it fails on a tree as small as
+    ours (``ffs_alloccg: map corrupted``).
+    """
+    return ("makefs", "-t", "ffs", "-o", "version=1", "-s", "256k", str(image), str(root))
+
+
+def _set(name: str, value: str) -> str:
+    return f'@set {name}="{value}"'
+
+
+def _check_tunable(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name) or len(name) >= _NAME_BYTES:
+        raise UsageError(
+            f"no tunable can be called {name!r}",
+            remedy="letters, digits, dots, dashes and underscores, less than "
+            f"{_NAME_BYTES} of them, as in vm.kmem_size",
+        )
+    if not _VALUE.fullmatch(value) or len(value) >= _VALUE_BYTES:
+        raise UsageError(
+            f"the loader cannot give the tunable {name} the value {value!r}",
+            remedy=f"less than {_VALUE_BYTES} printable ASCII characters, without quotes, "
+            "backslash or dollar sign",
+        )
+    if name in CONSOLE_TUNABLES:
+        raise UsageError(
+            f"the tunable {name} is the harness's own",
+            remedy="the guest's console must stay where the harness listens: leave it out",
+        )
+    if len(_set(name, value)) > _LINE_BYTES:
+        raise UsageError(
+            f"the tunable {name} and its value are too long together",
+            remedy=f"the loader reads lines of at most {_LINE_BYTES} characters",
+        )
