@@ -221,14 +221,14 @@ class _Job:
 
 
 def _loader_script(make: Make) -> str:
-    """Run inside ``buildenv``: libsa, then the EFI loader without an interpreter.
+    """Run inside ``buildenv``: the EFI loader without an interpreter, and its libraries.
 
     buildenv itself refuses ``-j``.
     """
     options = " ".join(LOADER_OPTIONS)
     return (
         f"#!{shutil.which('sh')}\nset -e\n"
-        "for part in libsa efi; do\n"
+        "for part in libsa efi/libefi efi/loader_simp; do\n"
         f"  (cd stand/$part && {make.bmake} {parallel()} {options} obj all)\n"
         "done\n"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.host.process import Runner
 from harness.host.workspace import Workspace
+from harness.image.assemble import assemble_freebsd
 from harness.image.media import DirectKernel, Media
 from harness.kernel.artifact import KernelArtifact
 
@@ -28,6 +29,5 @@ def make_media(
         return DirectKernel(
             kernel.kernel, " ".join(f"{name}={value}" for name, value in tunables.items())
         )
-    from harness.image.assemble import assemble_freebsd
 
     return assemble_freebsd(kernel.kernel, kernel.loader, tunables, scratch, workspace, runner)
