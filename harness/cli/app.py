@@ -18,6 +18,9 @@ from harness.host.process import HostRunner, Runner
 from harness.host.workspace import Workspace
 
 
+_WIDE = 200
+
+
 @dataclass(frozen=True, slots=True)
 class App:
     """The host's verbs and the way to tell the user.
@@ -51,7 +54,9 @@ class App:
     @property
     def paper(self) -> Console:
         """Where people read results: standard output, or nowhere with ``--json``."""
-        return Console(quiet=self.as_json, highlight=False, soft_wrap=True)
+        # Where no terminal says how wide it is, a line may be as long as it is.
+        width = None if sys.stdout.isatty() else _WIDE
+        return Console(quiet=self.as_json, highlight=False, width=width)
 
     def settings(self) -> Settings:
         """The user's settings."""

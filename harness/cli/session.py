@@ -121,7 +121,7 @@ class Session:
         app, boot = self.app, self.app.settings().boot
         if (self.options.backend or boot.backend) == "libvirt":
             uri = self.options.libvirt_uri or boot.libvirt_uri
-            return LibvirtBackend(app.runner, app.workspace, uri=uri)
+            return LibvirtBackend(app.runner, app.clock, app.workspace, uri=uri)
         return QemuBackend(app.runner, app.clock)
 
     def booter(self) -> Booter:

@@ -36,6 +36,7 @@ class KernelIdentity:
         kernconf: the configuration's name.
         sanitizer: none, kasan or kmsan.
         compiler: the first line of its ``--version``.
+        source_root: the folder it was compiled in, which its debug symbols name.
         reserve_fallback: see ``harness.source.reading.AllocatorForm``.
         advances_first: the same.
         reserve_at_boot: the boot allocates kernel map entries from the reserve; FreeBSD
@@ -54,6 +55,7 @@ class KernelIdentity:
     kernconf: str
     sanitizer: Sanitizer
     compiler: str
+    source_root: str = ""
     reserve_fallback: bool | None = None
     advances_first: bool | None = None
     reserve_at_boot: bool = False

@@ -60,27 +60,12 @@ class Builder:
             key = combined_hash(
                 (_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler)
             )
+            identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
             cached = KernelCache(self.workspace).find(key)
             if cached is not None:
-                return _relabelled(cached, snapshot)
+                # Equal trees go by many names: the kernel gets the one it was asked for by.
+                return replace(cached, identity=identity)
             files = self._make_files(_Job(self, tree, snapshot, config, llvm, lock_fd))
-            identity = KernelIdentity(
-                key=key,
-                source=snapshot.location,
-                label=snapshot.label,
-                commit=snapshot.commit,
-                tree=snapshot.tree,
-                dirty=snapshot.dirty,
-                patch=snapshot.patch,
-                mutant=snapshot.mutant,
-                release=snapshot.release,
-                kernconf=config.name,
-                sanitizer=config.sanitizer,
-                compiler=compiler,
-                reserve_fallback=snapshot.allocator.reserve_fallback,
-                advances_first=snapshot.allocator.advances_first,
-                reserve_at_boot=config.sanitizer is not Sanitizer.NONE,
-            )
             return KernelCache(self.workspace).store(identity, files)
 
     def _make_files(self, job: _Job) -> dict[str, Path]:
@@ -100,10 +85,11 @@ class Builder:
         self.progress.note(f"waiting for process {holder}, which is building from the same tree")
 
 
-def _relabelled(cached: KernelArtifact, snapshot: Snapshot) -> KernelArtifact:
-    """The cached kernel under the name that it was asked for by: equal trees have many."""
-    identity = replace(
-        cached.identity,
+def _identity(
+    key: str, snapshot: Snapshot, config: KernelConfig, compiler: str, checkout: Path
+) -> KernelIdentity:
+    return KernelIdentity(
+        key=key,
         source=snapshot.location,
         label=snapshot.label,
         commit=snapshot.commit,
@@ -111,8 +97,15 @@ def _relabelled(cached: KernelArtifact, snapshot: Snapshot) -> KernelArtifact:
         dirty=snapshot.dirty,
         patch=snapshot.patch,
         mutant=snapshot.mutant,
+        release=snapshot.release,
+        kernconf=config.name,
+        sanitizer=config.sanitizer,
+        compiler=compiler,
+        source_root=str(checkout),
+        reserve_fallback=snapshot.allocator.reserve_fallback,
+        advances_first=snapshot.allocator.advances_first,
+        reserve_at_boot=config.sanitizer is not Sanitizer.NONE,
     )
-    return replace(cached, identity=identity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,9 @@ class Booter:
         seconds: float,
         first: Stage,
     ) -> Verdict:
-        symbolizer = Symbolizer(self.runner, kernel.debug, find_program())
+        symbolizer = Symbolizer(
+            self.runner, kernel.debug, find_program(), kernel.identity.source_root
+        )
         verdict = judge(
             heard.events, ending, plan.until, seconds=seconds, first_stage=first,
             function_at=symbolizer.function_at,
