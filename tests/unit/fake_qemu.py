@@ -1,0 +1,55 @@
+"""A program in QEMU's place that behaves under each accelerator as it is told."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.host.accelerator import QEMU, exit_status
+
+WORKS = f"exit {exit_status()}"
+HANGS = "exec sleep 1000"
+REPORTS_AND_HANGS = "echo 'KVM internal error. Suberror: 1' >&2; exec sleep 1000"
+REFUSES = f"echo '{QEMU}: failed to initialize kvm: Invalid argument' >&2; exit 1"
+DIES = "kill -SEGV $$"
+
+SCRIPT = """#!/bin/sh
+echo "$@" >>{log}
+case "$*" in
+*--version*) echo "QEMU emulator version {version}"; echo "Copyright";;
+*"-accel kvm"*) {kvm};;
+*"-accel tcg"*) {tcg};;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class FakeQemu:
+    """Stands first in PATH."""
+
+    folder: Path
+
+    @classmethod
+    def installed(cls, folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
+        folder.mkdir()
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+        return cls(folder)
+
+    def behaves(self, *, kvm: str = WORKS, tcg: str = WORKS, version: str = "7.2.22") -> None:
+        program = self.folder / QEMU
+        text = SCRIPT.format(log=self._log, version=version, kvm=kvm, tcg=tcg)
+        program.write_text(text)
+        program.chmod(0o755)
+
+    def guests(self) -> list[str]:
+        """The accelerators of the guests since it was last asked."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        self._log.unlink(missing_ok=True)
+        return [line.split()[1] for line in lines if line.startswith("-accel")]
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "log"

@@ -1,0 +1,140 @@
+"""The code keeps to the table of stages: each imports only what stands to its left."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+
+PACKAGE = Path(harness.__file__).parent
+
+STAGES = (
+    "errors", "host", "config",
+    "source", "kernel", "image", "guest", "console", "verdict", "expectation",
+    "model", "check", "bisect", "results", "nightly", "pipeline", "cli", "pytest_plugin",
+)  # fmt: skip
+"""The way of the data, from left to right."""
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
+EACH_SOURCE = pytest.mark.parametrize(
+    "source", SOURCES, ids=[str(path.relative_to(PACKAGE)) for path in SOURCES]
+)
+
+PROCESS_MODULES = {"subprocess", "multiprocessing", "pty"}
+PROCESS_CALLS = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}
+HOST_VERBS = {"HostRunner", "HostClock", "of_user"}
+
+LINUX_MODULES = {"ctypes"}  # the way to prctl(2) and its like
+LINUX_PATHS = ("/proc/", "/sys/", "/dev/kvm", "/dev/shm")
+LINUX_NAMES = {
+    "O_PATH", "O_TMPFILE", "epoll", "eventfd", "getxattr", "memfd_create", "pidfd_open", "prctl",
+    "pidfd_send_signal", "prlimit", "sched_getaffinity", "sched_setaffinity", "setns", "setxattr",
+    "timerfd_create", "unshare", "SO_PEERCRED", "AF_NETLINK", "AF_VSOCK",
+    "cpu_affinity", "ionice", "memory_maps",
+}  # fmt: skip
+"""Names of os, select, socket and psutil that FreeBSD's Python does not have."""
+
+
+@functools.cache
+def parsed(source: Path) -> ast.Module:
+    return ast.parse(source.read_text("utf-8"))
+
+
+def stage_of(source: Path) -> str:
+    return source.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(source: Path) -> Iterator[str]:
+    """The full names of all modules that a file imports, wherever in it."""
+    for node in ast.walk(parsed(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source}: imports are absolute"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def roots(source: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(source)}
+
+
+def names(source: Path) -> set[str]:
+    """Every name and attribute that a file uses."""
+    found = set()
+    for node in ast.walk(parsed(source)):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+    return found
+
+
+def strings(source: Path) -> set[str]:
+    """Every string that a file uses; docstrings and comments may speak of anything."""
+    nodes = list(ast.walk(parsed(source)))
+    prose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+    }
+
+
+@EACH_SOURCE
+def test_stage_imports_only_stages_to_its_left(source: Path) -> None:
+    stage = stage_of(source)
+    if stage == "__init__":
+        assert not any(name.startswith("harness.") for name in imported(source))
+        return
+    assert stage in STAGES, f"give {stage} its place in the table"
+    allowed = {*STAGES[: STAGES.index(stage) + 1]}
+    used = {name.split(".")[1] for name in imported(source) if name.startswith("harness.")}
+    assert used <= allowed, f"{stage} stands to the left of {', '.join(used - allowed)}"
+
+
+@EACH_SOURCE
+def test_processes_are_started_through_one_door(source: Path) -> None:
+    if source == PACKAGE / "host" / "process.py":
+        return
+    assert not roots(source) & PROCESS_MODULES
+    called = {
+        node.attr
+        for node in ast.walk(parsed(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+    }
+    assert not {name for name in called if name in PROCESS_CALLS or name.startswith("exec")}
+
+
+@EACH_SOURCE
+def test_linux_stays_in_host(source: Path) -> None:
+    if stage_of(source) == "host":
+        return
+    assert not roots(source) & LINUX_MODULES
+    assert not names(source) & LINUX_NAMES
+    assert not [text for text in strings(source) if text.startswith(LINUX_PATHS)]
+
+
+@EACH_SOURCE
+def test_only_the_command_line_ends_the_program_or_takes_the_real_host(source: Path) -> None:
+    if stage_of(source) in {"cli", "pytest_plugin"}:
+        return
+    assert "sys.exit" not in set(imported(source))
+    exits = [
+        node
+        for node in ast.walk(parsed(source))
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"exit", "_exit"}
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {"sys", "os"}
+    ]
+    assert not exits
+    if stage_of(source) != "host":
+        assert not names(source) & HOST_VERBS
