@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
-@dataclass
+@dataclass(eq=False)  # plugins are kept in sets
 class FreeBSDTally:
     """Counts the tests marked ``freebsd``.
 

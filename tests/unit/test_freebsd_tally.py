@@ -27,7 +27,11 @@ def test_needs_a_tree(n, freebsd_tree): assert freebsd_tree.is_dir()
 @pytest.mark.long
 def test_boots_five_times(): pass
 
-def test_anything(): pytest.skip("not of FreeBSD")
+def test_unmarked(): pytest.skip("not of FreeBSD")
+"""
+
+ELSEWHERE = """
+def test_anything(): pass
 """
 
 INI = """
@@ -50,6 +54,7 @@ def run_suite(tmp_path: Path) -> RunSuite:
     for name in ("conftest.py", "freebsd_source.py", "freebsd/conftest.py"):
         shutil.copyfile(TESTS / name, tmp_path / name)
     (folder / "test_suite.py").write_text(SUITE)
+    (tmp_path / "test_elsewhere.py").write_text(ELSEWHERE)
 
     def run(*arguments: str, source: str = "") -> Finished:
         env = {"HARNESS_SOURCE": source, "XDG_CONFIG_HOME": str(tmp_path)}
