@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as Xml
 
-from harness.guest.qemu_argv import distance_options
+from harness.guest.qemu_argv import control_options, distance_options
 from harness.guest.spec import DISK_SLOT, MACHINE, GuestSpec, display_name
 from harness.guest.topology import Topology, even_distances
 from harness.host.accelerator import Accelerator
@@ -70,7 +70,12 @@ class CommandLineItem:
 
 def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
     """What libvirt has no element for."""
-    items = []
+    items = [
+        CommandLineItem(
+            tuple(control_options(spec.control_socket)),
+            "libvirt's events do not tell a reset from a power-off and may not come at all",
+        )
+    ]
     if not spec.sata:
         items.append(
             CommandLineItem(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import json
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from harness.errors import InfraError
+from harness.errors import InfraError, UsageError
 from harness.guest.backend import Ending, GuestExit, ending_of_reason
 from harness.guest.domain_xml import (
     domain_name,
@@ -28,6 +27,7 @@ from harness.guest.domain_xml import (
 from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import PROGRAM
+from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import GuestSpec
 from harness.host.clock import Clock
 from harness.host.process import Runner, missing_program
@@ -37,140 +37,113 @@ SESSION_URI: Final = "qemu:///session"
 
 _KEEPALIVE_SECONDS: Final = 10
 _KEEPALIVE_COUNT: Final = 6
+_SLICE_SECONDS: Final = 0.2
 _STDERR_CHARS: Final = 8192
 _LIBVIRT_LINE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: ")
 
 
-class _Library(NamedTuple):
-    """libvirt's Python modules, loaded when first needed since they are an optional extra."""
+class _Origin(NamedTuple):
+    """Where a domain is: its name, its libvirt, and QEMU's standard error if we can read it."""
 
-    core: Any
-    qemu: Any
-
-
-class _Watch:
-    """What libvirt's events have told of one domain; filled by the event thread."""
-
-    def __init__(self, core: Any) -> None:
-        self._core = core
-        self.over = threading.Event()
-        self.ending: Ending | None = None
-
-    def monitor(self, *event: Any) -> None:
-        """QEMU's own event SHUTDOWN: (connection, domain, name, seconds, micros, details, _).
-
-        The end is told here and not when libvirt declares the domain stopped: that comes up to
-        seconds later, when process 1 has reaped QEMU.
-        """
-        self.end(ending_of_reason(str(json.loads(event[5]).get("reason", ""))))
-
-    def lifecycle(self, *event: Any) -> None:
-        """A change of the domain's state: (connection, domain, event, detail, _)."""
-        kind, detail = event[2], event[3]
-        if kind == self._core.VIR_DOMAIN_EVENT_STOPPED:
-            destroyed = detail == self._core.VIR_DOMAIN_EVENT_STOPPED_DESTROYED
-            self.end(Ending.KILLED if destroyed else Ending.CRASHED)
-
-    def end(self, ending: Ending) -> None:
-        """Note how the guest ended."""
-        # Only the first counts: libvirt itself ends QEMU with a signal after the guest's end.
-        if self.ending is None:
-            self.ending = ending
-        self.over.set()
-
-    def closed(self, *_: Any) -> None:
-        """The connection is gone: libvirtd has died or does not answer."""
-        self.over.set()
+    domain: str
+    uri: str
+    log: Path | None
 
 
 class LibvirtGuest:
-    """A guest in a libvirt domain; see ``Guest``."""
+    """A guest in a libvirt domain; see ``Guest``.
+
+    How it ended we learn from QEMU itself. libvirt's events do not tell a reset from a power-off,
+    and about one in a hundred domains that ended soon after their start ended without any event
+    (libvirt 9.0).
+    """
 
     def __init__(
-        self, library: _Library, connection: Any, name: str, uri: str, log: Path | None
+        self, library: Any, connection: Any, control: ControlChannel, origin: _Origin, clock: Clock
     ) -> None:
         self._library = library
         self._connection: Any = connection
-        self._name = name
-        self._uri = uri
-        self._log = log
-        self._watch = _Watch(library.core)
+        self._control = control
+        self._origin = origin
+        self._clock = clock
         self._domain: Any = None
-        self._callbacks: list[Callable[[], object]] = []
+        self._killed = False
+        self._lost = threading.Event()
+        connection.registerCloseCallback(lambda *_: self._lost.set(), None)
 
     @property
     def domain(self) -> str:
         """The domain's name."""
-        return self._name
+        return self._origin.domain
 
     def start(self, xml: str, flags: int) -> None:
-        """Create the domain, stopped, so that no event is missed; then let it run."""
-        core, connection = self._library.core, self._connection
-        connection.registerCloseCallback(self._watch.closed, None)
-        self._callbacks.append(connection.unregisterCloseCallback)
-        self._domain = connection.createXML(xml, flags | core.VIR_DOMAIN_START_PAUSED)
-        lifecycle = connection.domainEventRegisterAny(
-            self._domain, core.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._watch.lifecycle, None
+        """Create the domain, stopped until QEMU answers us, so that its end is not missed."""
+        self._domain = self._connection.createXML(
+            xml, flags | self._library.VIR_DOMAIN_START_PAUSED
         )
-        self._callbacks.append(lambda: connection.domainEventDeregisterAny(lifecycle))
-        monitor = self._library.qemu.qemuMonitorEventRegister(
-            connection, self._domain, "SHUTDOWN", self._watch.monitor, None
-        )
-        self._callbacks.append(
-            lambda: self._library.qemu.qemuMonitorEventDeregister(connection, monitor)
-        )
+        deadline = self._clock.monotonic() + START_SECONDS
+        while not self._control.ready(_SLICE_SECONDS):
+            if self._control.closed or self._clock.monotonic() > deadline:
+                raise InfraError(
+                    f"QEMU of guest {self.domain} did not answer",
+                    remedy="See what it said below; harness doctor tells what this host can do.",
+                    detail=self.stderr_tail(),
+                )
         self._domain.resume()
 
     def wait(self, timeout: float | None = None) -> GuestExit | None:
         """See ``Guest``."""
-        if not self._watch.over.wait(timeout):
-            return None
-        ending = self._watch.ending
-        if ending is None:
-            raise InfraError(
-                f"lost libvirtd at {self._uri} while guest {self._name} ran: it has died or "
-                "does not answer",
-                remedy="Run it again; should it happen again, use --backend qemu.",
-                detail=self.stderr_tail(),
-            )
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        while not (self._killed or self._control.closed or self._control.shutdown_reason):
+            if self._lost.is_set():
+                raise InfraError(
+                    f"lost libvirtd at {self._origin.uri} while guest {self.domain} ran: "
+                    "it has died or does not answer",
+                    remedy="Run it again; should it happen again, use --backend qemu.",
+                    detail=self.stderr_tail(),
+                )
+            left = _SLICE_SECONDS if deadline is None else deadline - self._clock.monotonic()
+            self._control.read(max(0.0, min(left, _SLICE_SECONDS)))
+            if left <= 0:
+                return None
         self._release()
-        return GuestExit(ending, None, self.stderr_tail())
+        return GuestExit(self._ending(), None, self.stderr_tail())
 
     def destroy(self) -> None:
         """See ``Guest``."""
         if self._domain is not None:
+            self._killed = not (self._control.closed or self._control.shutdown_reason)
             try:
                 self._domain.destroy()
-            except self._library.core.libvirtError as error:
-                if error.get_error_code() != self._library.core.VIR_ERR_NO_DOMAIN:
-                    self._end_without_libvirt()
-            else:
-                self._watch.end(Ending.KILLED)
+            except self._library.libvirtError as error:
+                if error.get_error_code() != self._library.VIR_ERR_NO_DOMAIN:
+                    _kill_orphan(self.domain)
         self._release()
+
+    def _ending(self) -> Ending:
+        if self._killed:
+            return Ending.KILLED
+        reason = self._control.shutdown_reason
+        return Ending.CRASHED if reason is None else ending_of_reason(reason)
 
     def stderr_tail(self) -> str:
         """See ``Guest``."""
-        if self._log is None:
+        if self._origin.log is None:
             return ""
         try:
-            text = self._log.read_text("utf-8", "replace")
+            text = self._origin.log.read_text("utf-8", "replace")
         except OSError:
             return ""
         return qemu_stderr(text)[-_STDERR_CHARS:]
 
-    def _end_without_libvirt(self) -> None:
-        """End QEMU although its libvirtd has died, where that is in our power."""
-        if _is_local(self._uri):
-            _kill_orphan(self._name)
-
     def _release(self) -> None:
         """Close the connection, which also ends the domain if it still runs."""
-        while self._callbacks:
-            with contextlib.suppress(self._library.core.libvirtError):
-                self._callbacks.pop()()
+        self._control.close()
         self._domain = None
         if self._connection is not None:
-            with contextlib.suppress(self._library.core.libvirtError):
+            with contextlib.suppress(self._library.libvirtError):
+                self._connection.unregisterCloseCallback()
+            with contextlib.suppress(self._library.libvirtError):
                 self._connection.close()
         self._connection = None
 
@@ -180,7 +153,7 @@ class LibvirtBackend:
 
     Args:
         runner: starts a libvirtd of our own for root.
-        clock: measures how long that takes.
+        clock: measures waiting.
         workspace: where it keeps its files.
         uri: another libvirt's address; by default the user's session, for root one of our own.
         available: bytes of host memory that guests may take.
@@ -201,11 +174,12 @@ class LibvirtBackend:
         waiting: Callable[[str], None] | None = None,
         idle_seconds: int = IDLE_SECONDS,
     ) -> None:
+        self._clock = clock
         self._workspace = workspace
         self._available = available
         self._daemon: PrivateLibvirtd | None = None
         if uri is None and os.geteuid() == 0:
-            self._daemon = PrivateLibvirtd(runner, clock, workspace, waiting, idle_seconds)
+            self._daemon = PrivateLibvirtd(runner, workspace, waiting, idle_seconds)
         self.uri = uri or (self._daemon.uri if self._daemon else SESSION_URI)
 
     def describe(self, spec: GuestSpec) -> str:
@@ -219,16 +193,16 @@ class LibvirtBackend:
             InfraError: no libvirt, no connection, too little memory, or libvirt's refusal.
         """
         library = _library()
-        if _is_local(self.uri):
-            check_memory(spec, self._available())
-        if needs_wrapped_emulator(spec):
-            self._write_wrapper(spec)
+        self._prepare(spec)
         name = domain_name(spec)
-        guest = LibvirtGuest(library, self._connect(library), name, self.uri, self._log(name))
-        flags = 0 if keep else library.core.VIR_DOMAIN_START_AUTODESTROY
+        connection = self._connect(library)
+        control = ControlChannel(spec.control_socket)
+        origin = _Origin(name, self.uri, self._log(name))
+        guest = LibvirtGuest(library, connection, control, origin, self._clock)
+        flags = 0 if keep else library.VIR_DOMAIN_START_AUTODESTROY
         try:
             guest.start(self.describe(spec), flags)
-        except library.core.libvirtError as error:
+        except library.libvirtError as error:
             guest.destroy()
             raise InfraError(
                 f"libvirt at {self.uri} did not start guest {spec.name}: "
@@ -242,14 +216,14 @@ class LibvirtBackend:
             raise
         return guest
 
-    def _connect(self, library: _Library) -> Any:
+    def _connect(self, library: Any) -> Any:
         for last in (False, True):
             if self._daemon is not None:
                 self._daemon.ensure()
             try:
-                connection = library.core.open(self.uri)
+                connection = library.open(self.uri)
                 connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT)
-            except library.core.libvirtError as error:
+            except library.libvirtError as error:
                 # A daemon of ours may have been about to leave, being idle: once more.
                 if last or self._daemon is None:
                     raise _no_connection(self.uri, error) from error
@@ -268,19 +242,24 @@ class LibvirtBackend:
     def _wrapper(self) -> Path:
         return self._workspace.cache / "libvirt" / "qemu-memoryless"
 
-    def _write_wrapper(self, spec: GuestSpec) -> None:
-        if not _is_local(self.uri):
-            raise InfraError(
-                f"guest {spec.name} has a node without memory, which libvirt cannot express, "
-                f"and the way round it needs a libvirtd on this host, unlike {self.uri}",
-                remedy="Use --backend qemu, or a local libvirtd.",
+    def _prepare(self, spec: GuestSpec) -> None:
+        """See that this host can run the guest."""
+        if urlsplit(self.uri).hostname:
+            raise UsageError(
+                f"libvirt at {self.uri} is another host's, and could not reach the guest's "
+                f"console, {spec.console_socket}, on this one",
+                remedy="Run the harness there, or give the address of a libvirtd of this host.",
             )
+        check_memory(spec, self._available())
         emulator = shutil.which(PROGRAM)
         if emulator is None:
             raise missing_program(PROGRAM)
-        text = memoryless_emulator(emulator)
-        path = self._wrapper()
+        if needs_wrapped_emulator(spec):
+            self._write_wrapper(memoryless_emulator(emulator))
+
+    def _write_wrapper(self, text: str) -> None:
         # libvirt asks an emulator for its capabilities again whenever the file has changed.
+        path = self._wrapper()
         if not path.is_file() or path.read_text() != text:
             write_atomic(path, text)
             path.chmod(0o755)
@@ -300,26 +279,31 @@ def qemu_stderr(log: str) -> str:
 
 
 @functools.cache
-def _library() -> _Library:
-    """Load libvirt, keep it from writing to standard error and let it tell of events."""
+def _library() -> Any:
+    """libvirt's Python module, an optional extra; kept from writing to standard error.
+
+    A thread runs its event loop, without which it would not notice a dead connection.
+    """
     try:
-        core = importlib.import_module("libvirt")
-        qemu = importlib.import_module("libvirt_qemu")
+        library = importlib.import_module("libvirt")
     except ImportError as error:
         raise InfraError(
             f"libvirt's Python module is not usable: {error}",
             remedy="install it: apt-get install libvirt-dev pkg-config gcc "
             "&& pip install 'harness[libvirt]'; or use --backend qemu",
         ) from error
-    core.registerErrorHandler(lambda *_: None, None)
-    core.virEventRegisterDefaultImpl()
-    threading.Thread(target=_run_events, args=(core,), name="libvirt-events", daemon=True).start()
-    return _Library(core, qemu)
+    library.registerErrorHandler(lambda *_: None, None)
+    library.virEventRegisterDefaultImpl()
+    thread = threading.Thread(
+        target=_run_events, args=(library,), name="libvirt-events", daemon=True
+    )
+    thread.start()
+    return library
 
 
-def _run_events(core: Any) -> None:
+def _run_events(library: Any) -> None:
     while True:
-        core.virEventRunDefaultImpl()
+        library.virEventRunDefaultImpl()
 
 
 def _no_connection(uri: str, error: Exception) -> InfraError:
@@ -328,10 +312,6 @@ def _no_connection(uri: str, error: Exception) -> InfraError:
         remedy="See that a libvirtd runs there and that you may use it, "
         "leave --libvirt-uri out, or use --backend qemu.",
     )
-
-
-def _is_local(uri: str) -> bool:
-    return not urlsplit(uri).hostname
 
 
 def _kill_orphan(name: str) -> None:

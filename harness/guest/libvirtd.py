@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import InfraError
-from harness.host.clock import Clock
-from harness.host.process import Process, Runner, missing_program
+from harness.host.process import Runner, missing_program
 from harness.host.workspace import Workspace, make_folder, write_atomic
 
 IDLE_SECONDS: Final = 10
 START_SECONDS: Final = 60.0
+"""How long it may take until it answers; half a second on an idle host."""
 
 _LIBVIRTD: Final = "libvirtd"
 _SBIN: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -46,7 +46,6 @@ class PrivateLibvirtd:
 
     Args:
         runner: starts it.
-        clock: measures how long it takes to answer.
         workspace: where its sockets, its configuration and its cache are.
         waiting: told the process id of a harness that is just starting it.
         idle_seconds: after which it goes away when nobody uses it.
@@ -55,13 +54,11 @@ class PrivateLibvirtd:
     def __init__(
         self,
         runner: Runner,
-        clock: Clock,
         workspace: Workspace,
         waiting: Callable[[str], None] | None = None,
         idle_seconds: int = IDLE_SECONDS,
     ) -> None:
         self._runner = runner
-        self._clock = clock
         self._workspace = workspace
         self._waiting = waiting
         self._idle_seconds = idle_seconds
@@ -98,10 +95,6 @@ class PrivateLibvirtd:
     def _cache(self) -> Path:
         return self._workspace.cache / "libvirt"
 
-    @property
-    def _log(self) -> Path:
-        return self._root / "libvirtd.log"
-
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             try:
@@ -114,13 +107,8 @@ class PrivateLibvirtd:
         self._prepare()
         argv = (
             *("unshare", "--user", "--map-user=1", "--map-group=1", "--"),
-            *(
-                _program(),
-                "--timeout",
-                str(self._idle_seconds),
-                "--config",
-                self._root / "libvirtd.conf",
-            ),
+            *(_program(), "--daemon", "--timeout", str(self._idle_seconds)),
+            *("--config", self._root / "libvirtd.conf"),
         )
         environment = {
             "HOME": str(self._root),
@@ -128,15 +116,15 @@ class PrivateLibvirtd:
             "XDG_CONFIG_HOME": str(self._root),
             "XDG_CACHE_HOME": str(self._cache),
         }
-        with self._log.open("wb") as log:
-            daemon = self._runner.spawn(
-                argv, env=environment, stdout=log, stderr=log, outlives_us=True
+        # With --daemon it leaves our process group, and returns when it answers.
+        started = self._runner.run(argv, env=environment, deadline=START_SECONDS, check=False)
+        if started.returncode != 0:
+            raise InfraError(
+                f"libvirtd ended with exit status {started.returncode} when the harness started it",
+                remedy="If this host lets root make no user namespaces: use --backend qemu, "
+                "an ordinary user, or a libvirtd of your own with --libvirt-uri.",
+                detail="\n".join(started.stderr.decode("utf-8", "replace").splitlines()[-10:]),
             )
-        try:
-            self._await(daemon)
-        except BaseException:
-            daemon.kill()
-            raise
 
     def _prepare(self) -> None:
         longest = self._root / _LONGEST_SOCKET
@@ -153,28 +141,6 @@ class PrivateLibvirtd:
             self._root / "libvirtd.conf",
             f'unix_sock_dir = "{self.socket.parent}"\nauth_unix_rw = "none"\n',
         )
-
-    def _await(self, daemon: Process) -> None:
-        deadline = self._clock.monotonic() + START_SECONDS
-        while not self._answers():
-            returncode = daemon.poll()
-            if returncode is not None:
-                raise InfraError(
-                    f"libvirtd ended with exit status {returncode} when the harness started it",
-                    remedy="If this host lets root make no user namespaces: use --backend qemu, "
-                    "an ordinary user, or a libvirtd of your own with --libvirt-uri.",
-                    detail=self._last_words(),
-                )
-            if self._clock.monotonic() > deadline:
-                raise InfraError(
-                    f"libvirtd did not answer within {START_SECONDS:g} s",
-                    remedy=f"See its log {self._log}, or use --backend qemu.",
-                    detail=self._last_words(),
-                )
-            self._clock.sleep(0.05)
-
-    def _last_words(self) -> str:
-        return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-10:])
 
 
 def _program() -> str:

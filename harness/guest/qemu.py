@@ -12,13 +12,10 @@ from harness.errors import InfraError
 from harness.guest.backend import Ending, GuestExit, ending_of_reason
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import qemu_argv
-from harness.guest.qmp import ControlChannel
+from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import GuestSpec
 from harness.host.clock import Clock
 from harness.host.process import Process, Runner
-
-START_SECONDS: Final = 60.0
-"""How long QEMU may take until it answers; it takes a tenth of a second on an idle host."""
 
 _STDERR_BYTES: Final = 8192
 

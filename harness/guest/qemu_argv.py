@@ -36,7 +36,7 @@ def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
         *_topology(spec.topology),
         *_media(spec),
         *_serial_ports(spec),
-        *_control(spec.control_socket),
+        *control_options(spec.control_socket),
     )
 
 
@@ -105,7 +105,8 @@ def _serial_ports(spec: GuestSpec) -> Iterator[str]:
         yield from ("-device", f"isa-serial,chardev=serial{number},index={number}")
 
 
-def _control(path: Path) -> Iterator[str]:
+def control_options(path: Path) -> Iterator[str]:
+    """Have QEMU connect to us and tell how the guest ends."""
     yield from ("-chardev", _socket("control", path), "-mon", "chardev=control,mode=control")
 
 

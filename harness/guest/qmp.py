@@ -14,6 +14,9 @@ from typing import Any, Final
 
 from harness.errors import InfraError
 
+START_SECONDS: Final = 60.0
+"""How long QEMU may take until it answers; it takes a tenth of a second on an idle host."""
+
 _LINE_LIMIT: Final = 1 << 20
 
 
@@ -26,6 +29,7 @@ class ControlChannel:
         self._connection: socket.socket | None = None
         self._pending = b""
         self._ready = False
+        self._ended = False
         self.shutdown_reason: str | None = None
         try:
             path.unlink(missing_ok=True)
@@ -49,9 +53,14 @@ class ControlChannel:
             self.read(timeout)
         return self._ready
 
+    @property
+    def closed(self) -> bool:
+        """Whether QEMU was connected and is gone."""
+        return self._connection is not None and self._ended
+
     def read(self, timeout: float) -> bool:
-        """Take in what QEMU has sent; whether more may follow."""
-        if self._connection is None or self._connection.fileno() < 0:
+        """Take in what QEMU has sent, waiting up to ``timeout`` s; whether anything came."""
+        if self._connection is None or self._ended:
             return False
         self._connection.settimeout(timeout)
         try:
@@ -60,6 +69,7 @@ class ControlChannel:
             return False
         except OSError:
             data = b""
+        self._ended = not data
         *lines, self._pending = (self._pending + data).split(b"\n")
         self._pending = self._pending[:_LINE_LIMIT]
         for line in lines:
@@ -73,6 +83,7 @@ class ControlChannel:
 
     def close(self) -> None:
         """Close and remove the socket."""
+        self._ended = True
         self._listener.close()
         if self._connection is not None:
             self._connection.close()
