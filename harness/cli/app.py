@@ -17,7 +17,6 @@ from harness.host.clock import Clock, HostClock
 from harness.host.process import HostRunner, Runner
 from harness.host.workspace import Workspace
 
-
 _WIDE = 200
 
 

@@ -182,14 +182,16 @@ class Symbolizer:
         runner: starts llvm-symbolizer, once for all the frames of a call.
         kernel: the ELF file with symbols and debug information.
         program: llvm-symbolizer; see ``find_program``.
-        source_root: the folder that file names become relative to, as the build knew it.
+        source_roots: the folders that file names become relative to, as the build knew them.
     """
 
-    def __init__(self, runner: Runner, kernel: Path, program: str, source_root: str = "") -> None:
+    def __init__(
+        self, runner: Runner, kernel: Path, program: str, source_roots: Sequence[str] = ()
+    ) -> None:
         self._runner = runner
         self._kernel = kernel
         self._program = program
-        self._source_root = source_root.rstrip("/")
+        self._source_roots = tuple(f"{root.rstrip('/')}/" for root in source_roots)
         self.symbols = SymbolTable(kernel)
 
     def symbolize(self, frames: Sequence[Frame]) -> tuple[SymbolizedFrame, ...]:
@@ -257,8 +259,8 @@ class Symbolizer:
 
     def _relative(self, file: str) -> str:
         path = posixpath.normpath(file) if file else ""
-        root = self._source_root
-        return path[len(root) + 1 :] if root and path.startswith(f"{root}/") else path
+        roots = (root for root in self._source_roots if path.startswith(root))
+        return path.removeprefix(next(roots, ""))
 
 
 def find_program() -> str:

@@ -36,7 +36,7 @@ class KernelIdentity:
         kernconf: the configuration's name.
         sanitizer: none, kasan or kmsan.
         compiler: the first line of its ``--version``.
-        source_root: the folder it was compiled in, which its debug symbols name.
+        source_roots: the folders that its debug symbols name for the tree's top.
         reserve_fallback: see ``harness.source.reading.AllocatorForm``.
         advances_first: the same.
         reserve_at_boot: the boot allocates kernel map entries from the reserve; FreeBSD
@@ -55,7 +55,7 @@ class KernelIdentity:
     kernconf: str
     sanitizer: Sanitizer
     compiler: str
-    source_root: str = ""
+    source_roots: tuple[str, ...] = ()
     reserve_fallback: bool | None = None
     advances_first: bool | None = None
     reserve_at_boot: bool = False

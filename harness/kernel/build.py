@@ -27,6 +27,10 @@ from harness.source.tree import SourceTree, locked
 #: Counts up when the way of building changes what comes out.
 _RECIPE = "1"
 
+#: What later releases put into debug symbols instead of the real folder
+#: (``WITH_REPRODUCIBLE_BUILD``, sys/conf/kern.pre.mk).
+_REPRODUCIBLE_ROOT = "/usr/src"
+
 
 @dataclass(frozen=True, slots=True)
 class Builder:
@@ -101,7 +105,7 @@ def _identity(
         kernconf=config.name,
         sanitizer=config.sanitizer,
         compiler=compiler,
-        source_root=str(checkout),
+        source_roots=(str(checkout), _REPRODUCIBLE_ROOT),
         reserve_fallback=snapshot.allocator.reserve_fallback,
         advances_first=snapshot.allocator.advances_first,
         reserve_at_boot=config.sanitizer is not Sanitizer.NONE,

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from harness.console.events import Event, ProbeRecord
+from harness.console.events import Event
 from harness.console.parser import ConsoleParser
+from harness.console.report import GuestReport
 from harness.console.stages import Stage
 from harness.console.symbolize import Symbolizer, find_program
 from harness.errors import InfraError
@@ -28,6 +28,7 @@ from harness.host.progress import Progress
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.image.media import DirectKernel, Media
 from harness.kernel.artifact import KernelArtifact
+from harness.pipeline.agreement import report_of
 from harness.pipeline.media import make_media
 from harness.verdict import Ending, Limits, Stop, Until, Verdict, Watch, judge
 
@@ -69,12 +70,12 @@ class Booted:
     Args:
         verdict: what became of it, frames symbolised.
         stages: seconds from the guest's start to each stage's first event.
-        report: what init said, record by record.
+        report: what init said; None if it did not come to say all of it.
     """
 
     verdict: Verdict
     stages: Mapping[str, float]
-    report: tuple[Mapping[str, Any], ...]
+    report: GuestReport | None
 
 
 @dataclass(slots=True)
@@ -125,8 +126,7 @@ class Booter:
         progress.stage("verdict")
         verdict = self._judge(kernel, heard, ending, plan, seconds, _first_stage(media))
         _write_events(folder / "events.jsonl", heard)
-        report = tuple(_report(heard.events))
-        return Booted(verdict, heard.stages, report)
+        return Booted(verdict, heard.stages, report_of(heard.events))
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
         """The exact command line or domain XML that ``boot`` would use."""
@@ -180,7 +180,7 @@ class Booter:
         first: Stage,
     ) -> Verdict:
         symbolizer = Symbolizer(
-            self.runner, kernel.debug, find_program(), kernel.identity.source_root
+            self.runner, kernel.debug, find_program(), kernel.identity.source_roots
         )
         verdict = judge(
             heard.events, ending, plan.until, seconds=seconds, first_stage=first,
@@ -310,9 +310,3 @@ def _write_events(path: Path, heard: _Heard) -> None:
         for event, at in zip(heard.events, heard.times, strict=True)
     )
     write_atomic(path, "".join(f"{line}\n" for line in lines))
-
-
-def _report(events: list[Event]) -> Iterator[Mapping[str, Any]]:
-    for event in events:
-        if isinstance(event, ProbeRecord):
-            yield {"record": event.name, **dict(event.fields)}

@@ -18,6 +18,7 @@ from harness.guest.topology import Topology
 from harness.host.progress import Progress
 from harness.kernel.artifact import KernelArtifact
 from harness.kernel.spec import Sanitizer
+from harness.pipeline.agreement import disagreements
 from harness.pipeline.boot import Booter, BootPlan
 from harness.pipeline.kernels import Kernels, What, guest_in_words
 from harness.results.record import Cell
@@ -189,6 +190,7 @@ class Matrix:
             verdict=booted.verdict,
             stages=booted.stages,
             report=booted.report,
+            disagreements=disagreements(plan.boot.topology, booted.report) if booted.report else (),
             seconds=round(booted.verdict.seconds, 3),
         )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from harness.console.report import GuestReport
 from harness.kernel.artifact import KernelIdentity
 from harness.verdict import Outcome, Verdict
 
@@ -29,7 +30,8 @@ class Cell:
         error: the host's failure, in words; empty without one.
         expected: the outcomes that are expected; empty means that nothing is.
         stages: seconds from start to each stage's beginning.
-        report: what the guest said of itself, record by record.
+        report: what the guest said of itself; None if it did not come to say it.
+        disagreements: where that is not what it was given, in words.
         seconds: from the guest's start to its end.
     """
 
@@ -47,7 +49,8 @@ class Cell:
     expected: tuple[Outcome, ...] = ()
     why_expected: str = ""
     stages: Mapping[str, float] = field(default_factory=dict)
-    report: Sequence[Mapping[str, Any]] = ()
+    report: GuestReport | None = None
+    disagreements: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -104,10 +107,29 @@ def to_document(run: Run) -> dict[str, Any]:
 
 def to_cell_document(cell: Cell) -> dict[str, Any]:
     """One cell as JSON's types."""
-    document = asdict(cell)
+    document = asdict(replace(cell, report=None))
+    document["report"] = _report_document(cell.report)
     document["host_failed"] = cell.host_failed
     document["as_expected"] = cell.as_expected
     return document
+
+
+def _report_document(report: GuestReport | None) -> dict[str, Any] | None:
+    """The guest's report with JSON's keys, and its tables in hexadecimal."""
+    if report is None:
+        return None
+    return {
+        "guest": report.guest,
+        "release": report.release,
+        "osreldate": report.osreldate,
+        "ident": report.ident,
+        "domains": report.domains,
+        "cpus": {str(cpu): domain for cpu, domain in report.cpus.items()},
+        "memory": {str(domain): asdict(memory) for domain, memory in report.memory.items()},
+        "distances": [[*pair, value] for pair, value in report.distances.items()],
+        "zones": {name: asdict(zone) for name, zone in report.zones.items()},
+        "tables": {name: table.hex() for name, table in report.tables.items()},
+    }
 
 
 def backtrace_lines(frames: Sequence[Mapping[str, Any]]) -> list[str]:

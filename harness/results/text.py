@@ -14,6 +14,7 @@ from harness.verdict import Outcome
 
 _STYLES = {Outcome.BOOTED.value: "green"}
 _MAX_FRAMES = 24
+_MAX_WARNINGS = 5
 
 
 def printable(text: str) -> str:
@@ -94,7 +95,8 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     verdict = cell["verdict"]
     if verdict is None:
         return []
-    warnings = [f"warning: {warning}" for warning in verdict["warnings"][:5]]
+    told = (*cell["disagreements"], *verdict["warnings"][:_MAX_WARNINGS])
+    warnings = [f"warning: {warning}" for warning in told]
     if verdict["outcome"] == Outcome.BOOTED:
         return warnings
     frames = backtrace_lines(verdict["symbolized"])

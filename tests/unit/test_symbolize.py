@@ -115,7 +115,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def symbolizer(kernel: Path) -> Symbolizer:
-    return Symbolizer(HostRunner(), kernel, find_program(), source_root=str(kernel.parent))
+    return Symbolizer(HostRunner(), kernel, find_program(), [str(kernel.parent)])
 
 
 def address_of(kernel: Path, symbol: str) -> int:
