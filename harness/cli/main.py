@@ -6,38 +6,74 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InfraError
 
-#: Where each command is; imported only when it is called.
-COMMANDS = {
-    "doctor": "harness.cli.doctor:doctor",
-    "build": "harness.cli.build:build",
-    "boot": "harness.cli.boot:boot",
-    "compare": "harness.cli.compare:compare",
-    "report": "harness.cli.report:report",
-    "console": "harness.cli.console:console",
-    "ps": "harness.cli.ps:ps",
-    "stop": "harness.cli.stop:stop",
-    "gc": "harness.cli.gc:gc",
-}
+#: What ``git bisect run`` takes for "stop", not for "bad" (git-bisect(1)).
+_GIT_STOPS = 128
+
+
+class _Place(NamedTuple):
+    """Where a command is, and what it says of itself in one line.
+
+    It is imported only when it is called: all of them take half a second. A test holds the
+    lines to what the commands say.
+    """
+
+    name: str
+    summary: str
+
+    def command(self) -> click.Command:
+        """The command itself, imported now."""
+        module = importlib.import_module(f"harness.cli.{self.name}")
+        command: click.Command = getattr(module, self.name)
+        return command
+
+
+#: In the order of the help.
+COMMANDS = (
+    _Place("doctor", "Tell what this host can do, and what to install."),
+    _Place("build", "Build a kernel and keep it."),
+    _Place("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
+    _Place("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
+    _Place("report", "Tell what a run came to; RUN is a record's name or 'latest'."),
+    _Place("console", "Print a guest's console, follow it, or type at it."),
+    _Place("ps", "List the guests that 'boot --keep' has left running."),
+    _Place("stop", "End guests that 'boot --keep' has left running."),
+    _Place("gc", "Remove built kernels, images and trees' objects, those longest unused first."),
+    _Place("man", "Print the manual page."),
+)
 
 
 class _Commands(click.Group):
     """The commands of the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [place.name for place in COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, _, name = place.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        found = (place for place in COMMANDS if place.name == cmd_name)
+        place = next(found, None)
+        return place.command() if place else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(place.name, place.summary) for place in COMMANDS])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [
+            *(
+                CompletionItem(place.name, help=place.summary)
+                for place in COMMANDS
+                if place.name.startswith(incomplete)
+            ),
+            # Past the group's own, which would import every command.
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,6 +86,12 @@ def cli() -> None:
       harness boot --numa 4 --kasan
       harness compare --commit REV --numa 2,4 --kasan
       harness compare --source embedded --numa 4 --kasan
+
+    \b
+    Completion, for bash, zsh or fish (here bash, in ~/.bashrc):
+      eval "$(_HARNESS_COMPLETE=bash_source harness)"
+    Manual page:
+      harness man | man -l -
     """
 
 
@@ -59,14 +101,22 @@ def run(arguments: Sequence[str]) -> int:
         result = cli.main(list(arguments), prog_name="harness", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
+        return _failed(2, arguments)
+    except (click.Abort, KeyboardInterrupt) as error:
         sys.stderr.write("harness: interrupted\n")
-        return 128 + signal.SIGINT
+        return 128 + _signal_of(error)
     except HarnessError as error:
         _tell(error)
-        return error.exit_code
+        return _failed(error.exit_code, arguments)
+    except Exception:  # whatever it is, it is ours
+        _tell_bug(arguments)
+        return _failed(InfraError.exit_code, arguments)
     return result if isinstance(result, int) else 0
+
+
+def _failed(code: int, arguments: Sequence[str]) -> int:
+    """A failure that says nothing of the kernel must not be a bad revision to git."""
+    return _GIT_STOPS if "--git-bisect" in arguments else code
 
 
 def _tell(error: HarnessError) -> None:
@@ -76,14 +126,36 @@ def _tell(error: HarnessError) -> None:
     sys.stderr.write("\n".join(lines) + "\n")
 
 
+def _tell_bug(arguments: Sequence[str]) -> None:
+    """One line on the terminal; all there is to know in a file."""
+    module = importlib.import_module("harness.cli.bug")
+    verbose = {"-v", "--verbose"} & set(arguments)
+    sys.stderr.write(module.bug_report(arguments, verbose=bool(verbose)))
+
+
+def _signal_of(error: BaseException) -> int:
+    """The signal that made us stop; click hides it behind an exception of its own."""
+    cause = error.__cause__ if isinstance(error, click.Abort) else error
+    return cause.signum if isinstance(cause, Terminated) else signal.SIGINT
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that takes the same way out as Ctrl-C, so that nothing is left over."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
 def _terminate(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    raise Terminated(signum)
 
 
 def main() -> None:
     """The entry point of the ``harness`` program."""
-    # A background job of a shell ignores SIGINT and would hand that on to make and
-    # its tests; SIGTERM takes the same way out as Ctrl-C, so that nothing is left over.
+    # A background job of a shell ignores SIGINT and would hand that on to make and its tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+        signal.signal(signal.SIGHUP, _terminate)
     sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,91 @@
+"""``harness man``: one manual page for all commands, out of what they say of themselves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import click
+
+from harness.cli.main import COMMANDS
+
+
+@click.command()
+@click.pass_context
+def man(ctx: click.Context) -> int:
+    """Print the manual page.
+
+    \b
+    Examples:
+      harness man | man -l -
+      harness man > ~/.local/share/man/man1/harness.1
+    """
+    sys.stdout.write(manual_page(ctx.find_root()))
+    return 0
+
+
+def manual_page(root: click.Context) -> str:
+    """The page in man(7)'s macros."""
+    return "".join(f"{line}\n" for line in _page(root))
+
+
+def _page(root: click.Context) -> Iterator[str]:
+    help_text = (root.command.help or "").partition("\n\n")
+    yield f'.TH HARNESS 1 "" "harness {version("harness")}" "User Commands"'
+    yield from (".SH NAME", rf"harness \- {_text(help_text[0].rstrip('.'))}")
+    yield from (".SH SYNOPSIS", r".B harness", r"\fICOMMAND\fR [\fIOPTIONS\fR] [\fIARGUMENTS\fR]")
+    yield ".SH DESCRIPTION"
+    yield from _prose(help_text[2])
+    yield ".SH COMMANDS"
+    for place in COMMANDS:
+        command = place.command()
+        yield from _command(command, click.Context(command, root, place.name))
+    yield ".SH EXIT STATUS"
+    for code, meaning in _EXIT_CODES:
+        yield from (".TP", f".B {code}", meaning)
+    yield ".SH ENVIRONMENT"
+    for name, meaning in _ENVIRONMENT:
+        yield from (".TP", f".B {name}", meaning)
+
+
+_EXIT_CODES = (
+    ("0", "as expected"),
+    ("1", "the kernel failed or differs"),
+    ("2", "bad arguments, files, revisions or trees"),
+    ("3", "the host failed, or the harness itself"),
+    ("4", "the revision does not build"),
+    ("130, 143, 129", "ended by Ctrl-C, SIGTERM or SIGHUP; no guest is left"),
+)
+
+_ENVIRONMENT = (
+    ("HARNESS_SOURCE", "the FreeBSD tree, git URL or 'embedded' to take without --source"),
+    ("XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR",
+     "where settings, kernels, records and sockets are, each in a folder harness"),
+)  # fmt: skip
+
+
+def _command(command: click.Command, ctx: click.Context) -> Iterator[str]:
+    pieces = " ".join(_text(piece) for piece in command.collect_usage_pieces(ctx))
+    yield rf".SS harness {_text(ctx.info_name or '')} {pieces}"
+    yield from _prose(command.help or "")
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            yield from (".TP", f".B {_text(record[0])}", _text(record[1]))
+
+
+def _prose(text: str) -> Iterator[str]:
+    """Paragraphs; one that click is to leave as it is (``\\b``) keeps its lines."""
+    for paragraph in text.strip().split("\n\n"):
+        lines = paragraph.splitlines()
+        if lines and lines[0].strip() == "\b":
+            yield from (".PP", ".nf", *(_text(line) for line in lines[1:]), ".fi")
+        else:
+            yield from (".PP", _text(" ".join(line.strip() for line in lines)))
+
+
+def _text(text: str) -> str:
+    """Text in which roff finds nothing to obey."""
+    escaped = text.replace("\\", r"\e").replace("-", r"\-")
+    return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
