@@ -91,7 +91,9 @@ class KernelCache:
             data = json.loads((folder / _IDENTITY).read_text())
         except (OSError, ValueError):
             return None
-        identity = KernelIdentity(**{**data, "sanitizer": Sanitizer(data["sanitizer"])})
+        data["sanitizer"] = Sanitizer(data["sanitizer"])
+        data["source_roots"] = tuple(data.get("source_roots", ()))
+        identity = KernelIdentity(**data)
         return _artifact(folder, identity)
 
     def newest_loader(self) -> Path | None:

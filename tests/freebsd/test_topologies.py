@@ -1,0 +1,40 @@
+"""What a real kernel says of its domains, CPUs, memory and distances is what it was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness_command import harness
+
+from harness.guest.vmconfig import load_vmconfig, vmconfig_names
+from harness.kernel.spec import Sanitizer
+
+pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(1200)]
+
+#: Booted in every run; the others are for the long tier.
+SHORT = ("uneven-kasan", "memoryless-kasan")
+
+
+def of_this_tree(name: str) -> bool:
+    """KMSAN came with FreeBSD 14; those guests are tested on a newer tree."""
+    return load_vmconfig(name).sanitizer is not Sanitizer.KMSAN
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in SHORT else pytest.param(name, marks=pytest.mark.long)
+        for name in vmconfig_names()
+        if of_this_tree(name)
+    ],
+)
+def test_the_guest_sees_the_machine_that_its_file_describes(
+    name: str, freebsd_tree: Path, tmp_path: Path
+) -> None:
+    answer = harness("boot", "--source", freebsd_tree, "--vm", name, out=tmp_path)
+    (cell,) = answer.document["cells"]
+    assert cell["verdict"]["outcome"] == "booted", answer.told
+    assert cell["report"]["domains"] == len(load_vmconfig(name).topology.guest_domains())
+    assert cell["disagreements"] == []
+    assert answer.code == 0
