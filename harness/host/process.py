@@ -1,16 +1,18 @@
-"""The one door for subprocesses: argument lists, a closed environment, a process group each."""
+"""The one door for subprocesses: argument lists, a closed environment, a session each."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
+
+import psutil
 
 from harness.errors import InfraError
 
@@ -51,7 +53,7 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int:
-        """The process id, which is the id of its group too."""
+        """The process id, which is the id of its group and of its session too."""
         ...
 
     def poll(self) -> int | None:
@@ -63,7 +65,7 @@ class Process(Protocol):
         ...
 
     def kill(self) -> None:
-        """End the whole group and wait for it; no harm if it has ended."""
+        """End it and all that it started, and wait for it; no harm if it has ended."""
         ...
 
 
@@ -87,7 +89,7 @@ class Runner(Protocol):
             cwd: the folder to run in.
             env: added to the closed environment.
             stdin: given on standard input.
-            deadline: seconds after which the whole group is killed.
+            deadline: seconds after which it is killed with all that it started.
             check: raise if the program fails.
 
         Raises:
@@ -141,14 +143,14 @@ class HostProcess:
 
     def kill(self) -> None:
         """See ``Process``."""
-        _kill_group(self._popen)
+        _kill_session(self._popen)
         self._ended(self._popen.returncode)
 
     def _ended(self, status: int | None) -> int | None:
         """Let the guard go once there is nothing left to guard."""
         if status is not None and self._guard is not None:
-            _kill_group(self._popen)
-            _kill_group(self._guard)
+            _kill_session(self._popen)
+            _kill_session(self._guard)
             self._guard = None
         return status
 
@@ -177,7 +179,7 @@ class HostRunner:
                 remedy=f"the whole command was: {' '.join(words)}",
             ) from None
         finally:
-            _kill_group(popen)
+            _kill_session(popen)
         finished = Finished(tuple(words), popen.returncode, stdout, stderr)
         if check and finished.returncode != 0:
             raise failure(finished)
@@ -197,16 +199,20 @@ class HostRunner:
         """See ``Runner``."""
         words = _resolve(argv)
         popen = _start(words, cwd, env, subprocess.DEVNULL, stdout, stderr, pass_fds)
-        return HostProcess(popen, None if outlives_us else _guard(popen.pid))
+        try:
+            return HostProcess(popen, None if outlives_us else _guard(popen.pid))
+        except BaseException:
+            _kill_session(popen)
+            raise
 
 
-#: Reads until we are gone, which closes the pipe, and then ends the group.  It works
+#: Reads until we are gone, which closes the pipe, and then ends the session.  It works
 #: when we are killed with SIGKILL, and reaches what the child has started in turn.
-_GUARD = "import os, signal, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), signal.SIGKILL)"
+_GUARD = 'read -r _; kill -s KILL -- "-$1"; exec pkill -KILL -s "$1"'
 
 
-def _guard(group: int) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-I", "-S", "-c", _GUARD, str(group)]
+def _guard(session: int) -> subprocess.Popen[bytes]:
+    words = ["/bin/sh", "-c", _GUARD, "sh", str(session)]
     return _start(words, None, None, subprocess.PIPE, subprocess.DEVNULL, subprocess.DEVNULL)
 
 
@@ -254,18 +260,36 @@ def _start(
         stdout=stdout,
         stderr=stderr,
         pass_fds=tuple(pass_fds),
-        process_group=0,
+        start_new_session=True,
     )
 
 
-def _kill_group(popen: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the group; its leader may have ended before its children."""
+def _kill_session(popen: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the session; its leader may have ended before its children."""
     try:
-        os.killpg(popen.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(popen.pid, signal.SIGKILL)
+        popen.wait()
+        _kill_members(popen.pid)
     finally:
         popen.wait()
         for stream in (popen.stdin, popen.stdout, popen.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _kill_members(session: int) -> None:
+    """Kill the session's other groups: bmake gives each of its jobs one (``JobExec``, job.c)."""
+    killed: set[int] = set()
+    while members := set(_members(session)) - killed:
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= members
+
+
+def _members(session: int) -> Iterator[int]:
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == session:
+                yield pid

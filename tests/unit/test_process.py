@@ -24,7 +24,7 @@ HARNESS = """
 import sys, time
 from pathlib import Path
 from harness.host.process import HostRunner
-process = HostRunner().spawn(["sh", "-c", {script!r}], outlives_us={outlives_us})
+process = HostRunner().spawn(["bash", "-c", {script!r}], outlives_us={outlives_us})
 time.sleep(1000)
 """
 
@@ -136,6 +136,21 @@ def test_spawned_process_is_polled_waited_for_and_killed_with_its_children(
     process.kill()
 
 
+@pytest.mark.parametrize("way_out", ["kill", "end"])
+def test_children_in_groups_of_their_own_end_too(
+    runner: HostRunner, tmp_path: Path, sleeper: Callable[[], psutil.Process], way_out: str
+) -> None:
+    """As the jobs of bmake."""
+    process = runner.spawn(["bash", "-c", f"set -m; {STARTS_A_SLEEPER} sleep 0.2"], cwd=tmp_path)
+    child = sleeper()
+    assert os.getpgid(child.pid) != process.pid
+    if way_out == "kill":
+        process.kill()
+    else:
+        process.wait(SECONDS)
+    assert ends(child)
+
+
 def test_children_of_a_spawned_process_end_with_it(
     runner: HostRunner, tmp_path: Path, sleeper: Callable[[], psutil.Process]
 ) -> None:
@@ -160,7 +175,7 @@ def run_and_kill_a_harness(
     runner: HostRunner, folder: Path, find: Callable[[], psutil.Process], *, outlives_us: bool
 ) -> psutil.Process:
     """A harness that has spawned a process and is ended by SIGKILL; gives that process."""
-    code = HARNESS.format(script=STARTS_A_SLEEPER + "wait", outlives_us=outlives_us)
+    code = HARNESS.format(script="set -m;" + STARTS_A_SLEEPER + "wait", outlives_us=outlives_us)
     harness = runner.spawn([sys.executable, "-c", code], cwd=folder)
     child = find()
     os.kill(harness.pid, signal.SIGKILL)
