@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from harness.guest.spec import GuestSpec
+from harness.host.processid import ProcessId
 
 
 class Ending(StrEnum):
@@ -31,6 +32,15 @@ class GuestExit:
     stderr: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a guest that we have left is found again: QEMU's process, and libvirt's domain."""
+
+    process: ProcessId
+    uri: str = ""
+    domain: str = ""
+
+
 class Guest(Protocol):
     """A guest that was started."""
 
@@ -44,6 +54,13 @@ class Guest(Protocol):
 
     def destroy(self) -> None:
         """End the guest and free what it held; no harm if it has ended."""
+        ...
+
+    def leave(self) -> Whereabouts | None:
+        """Free what we hold of a guest that was started with ``keep``, and let it run on.
+
+        None if it has ended.
+        """
         ...
 
     def stderr_tail(self) -> str:

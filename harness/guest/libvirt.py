@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Ending, GuestExit, ending_of_reason
+from harness.guest.backend import Ending, GuestExit, Whereabouts, ending_of_reason
 from harness.guest.domain_xml import (
     domain_name,
     domain_xml,
@@ -31,6 +31,7 @@ from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import GuestSpec
 from harness.host.clock import Clock
 from harness.host.process import Runner, missing_program
+from harness.host.processid import find_process
 from harness.host.workspace import Workspace, write_atomic
 
 SESSION_URI: Final = "qemu:///session"
@@ -119,6 +120,12 @@ class LibvirtGuest:
                 if error.get_error_code() != self._library.VIR_ERR_NO_DOMAIN:
                     _kill_orphan(self.domain)
         self._release()
+
+    def leave(self) -> Whereabouts | None:
+        """See ``Guest``."""
+        process = find_process(str(self._control.path))
+        self._release()
+        return Whereabouts(process, self._origin.uri, self.domain) if process else None
 
     def _ending(self) -> Ending:
         if self._killed:
@@ -304,6 +311,17 @@ def _library() -> Any:
 def _run_events(library: Any) -> None:
     while True:
         library.virEventRunDefaultImpl()
+
+
+def destroy_domain(uri: str, name: str) -> None:
+    """End a domain that we have left; no harm if libvirt or the domain is gone.
+
+    Raises:
+        InfraError: libvirt's Python module is missing.
+    """
+    library = _library()
+    with contextlib.suppress(library.libvirtError), contextlib.closing(library.open(uri)) as there:
+        there.lookupByName(name).destroy()
 
 
 def _no_connection(uri: str, error: Exception) -> InfraError:

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import IO, Final
 
 from harness.errors import InfraError
-from harness.guest.backend import Ending, GuestExit, ending_of_reason
+from harness.guest.backend import Ending, GuestExit, Whereabouts, ending_of_reason
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import qemu_argv
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import GuestSpec
 from harness.host.clock import Clock
 from harness.host.process import Process, Runner
+from harness.host.processid import ProcessId
 
 _STDERR_BYTES: Final = 8192
 
@@ -49,6 +50,14 @@ class QemuGuest:
         self._killed = self._killed or self._process.poll() is None
         self._process.kill()
         self._release()
+
+    def leave(self) -> Whereabouts | None:
+        """See ``Guest``."""
+        if self._process.poll() is not None:
+            return None
+        process = ProcessId.of(self._process.pid)
+        self._release()
+        return Whereabouts(process) if process else None
 
     def stderr_tail(self) -> str:
         """See ``Guest``."""

@@ -24,7 +24,7 @@ class ControlChannel:
     """A unix socket on which QEMU connects to us; keeps the cause of the guest's shutdown."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._connection: socket.socket | None = None
         self._pending = b""
@@ -87,7 +87,7 @@ class ControlChannel:
         self._listener.close()
         if self._connection is not None:
             self._connection.close()
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _take(self, line: bytes) -> None:
         try:

@@ -1,0 +1,80 @@
+"""Processes that are not our children: told apart, found, and ended for certain."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+from harness.errors import InfraError
+from harness.host.clock import Clock
+
+_KILL_SECONDS: Final = 30.0
+_TICK: Final = 0.02
+
+_SAME_SECONDS: Final = 2.0
+"""How far two readings of a start may be apart: the system derives them from the wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process by its number and its start, since numbers are used again.
+
+    Args:
+        pid: its number.
+        started: when it began, in seconds since the epoch.
+    """
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """The process that has this number now; None if it has ended."""
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return cls(pid, process.create_time())
+        except psutil.NoSuchProcess:
+            return None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        now = ProcessId.of(self.pid)
+        return now is not None and abs(now.started - self.started) < _SAME_SECONDS
+
+    def kill(self, clock: Clock) -> None:
+        """End it and wait until it is gone; no harm if it has ended.
+
+        Raises:
+            InfraError: it is not ours to end, or hangs in the system.
+        """
+        deadline = clock.monotonic() + _KILL_SECONDS
+        try:
+            while self.alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    psutil.Process(self.pid).kill()
+                if clock.monotonic() > deadline:
+                    raise InfraError(
+                        f"process {self.pid} did not end within {_KILL_SECONDS:g} s of SIGKILL",
+                        remedy=f"see what it waits for: ps -o pid,stat,wchan,args -p {self.pid}",
+                    )
+                clock.sleep(_TICK)
+        except psutil.AccessDenied as error:
+            raise InfraError(
+                f"process {self.pid} is another user's", remedy="end it as that user"
+            ) from error
+
+
+def find_process(word: str) -> ProcessId | None:
+    """A process with ``word`` within one of its arguments."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(word in argument for argument in process.info["cmdline"] or ()):
+            found = ProcessId.of(process.pid)
+            if found is not None:
+                return found
+    return None
