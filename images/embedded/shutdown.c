@@ -5,6 +5,7 @@
 /* How the kernel ends: panic, reset, power-off, a halt for good. */
 
 #include "acpi.h"
+#include "boot.h"
 #include "cpu.h"
 #include "kernel.h"
 
@@ -64,6 +65,18 @@ cpu_triple_fault(void)
 	cpu_halt();
 }
 
+/* The tunable harness.keep: a guest that somebody wants to look at stays as it is. */
+static void
+halt_if_kept(void)
+{
+	int keep = 0;
+
+	if (tunable_int("harness.keep", &keep) && keep != 0) {
+		printf("The operating system has halted.\n");
+		cpu_halt();
+	}
+}
+
 /* The machine obeys a little later; what comes next means that it did not. */
 static void
 wait_for_machine(void)
@@ -76,6 +89,7 @@ void
 kern_reboot(void)
 {
 	print_uptime();
+	halt_if_kept();
 	printf("Rebooting...\n");
 	outb(RESET_CONTROL, RESET_FULL);
 	wait_for_machine();
@@ -86,6 +100,7 @@ void
 kern_poweroff(void)
 {
 	print_uptime();
+	halt_if_kept();
 	printf("acpi0: Powering system off\n");
 	acpi_poweroff();
 	wait_for_machine();

@@ -14,6 +14,7 @@ void	report_tables(void);		/* acpi.c */
 
 int	count_domains(void);
 
+void	keep_if_asked(void);		/* keep.c */
 void	power_off(void) __attribute__((noreturn));	/* power.c */
 
 #endif

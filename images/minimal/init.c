@@ -4,7 +4,8 @@
  */
 /*
  * The harness's init for FreeBSD/amd64 13.x and later: tells what a NUMA
- * regression needs to know, and ends the guest.  No C library, no options.
+ * regression needs to know, and ends the guest, unless it is to be kept.  No C
+ * library, no options.
  */
 
 #include "facts.h"
@@ -32,6 +33,7 @@ run(void)
 	report_end();
 	report_print(console, COPIES);
 	(void)syscall(SYS_ioctl, (uint64_t)console, TIOCDRAIN, 0, 0, 0, 0);
+	keep_if_asked();
 	power_off();
 }
 

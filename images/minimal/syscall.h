@@ -35,6 +35,8 @@ enum {
 	SYS_ioctl = 54,
 	SYS_reboot = 55,
 	SYS___sysctl = 202,
+	SYS_nanosleep = 240,
+	SYS_kenv = 390,
 	SYS_pread = 475,
 	SYS_cpuset_getaffinity = 487,
 };

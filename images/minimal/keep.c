@@ -1,0 +1,32 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/* The tunable harness.keep=1: the guest stays up after its report. */
+
+#include "facts.h"
+#include "syscall.h"
+
+#define KENV_GET	0	/* sys/sys/kenv.h */
+#define KEEP_MAX	8
+
+static bool
+keep_asked(void)
+{
+	char value[KEEP_MAX];
+
+	return (syscall(SYS_kenv, KENV_GET, (uintptr_t)"harness.keep", (uintptr_t)value,
+	    sizeof(value), 0, 0) > 0 && value[0] == '1');
+}
+
+void
+keep_if_asked(void)
+{
+	static const struct {
+		int64_t	seconds;
+		int64_t	nanoseconds;
+	} long_time = { .seconds = 1000000 };
+
+	while (keep_asked())
+		(void)syscall(SYS_nanosleep, (uintptr_t)&long_time, 0, 0, 0, 0, 0);
+}
