@@ -28,7 +28,7 @@ class CacheEntry:
 
     Args:
         kind: what it is, for people.
-        path: its folder.
+        path: its file or folder.
         guards: what must be free for it to be removed: itself, and locks.
         size: bytes of disk that it takes.
         used: when it was last built or booted, in seconds since the epoch.
@@ -61,11 +61,11 @@ class Collected:
 def cache_entries(workspace: Workspace) -> list[CacheEntry]:
     """All that may be removed: kernels, images, and trees with their objects."""
     entries = [
-        _entry(kind, folder, (folder,), ())
+        _entry(kind, path, (path,), ())
         for kind in ("kernel", "image")
-        for folder in _folders(workspace.cache / f"{kind}s")
+        for path in _whole(workspace.cache / f"{kind}s")
     ]
-    for folder in _folders(workspace.cache / "trees"):
+    for folder in _whole(workspace.cache / "trees"):
         guards = (folder, workspace.cache / "locks" / f"tree-{folder.name}.lock")
         entries.append(_entry("tree", folder, guards, [folder / name for name in _TREE_USED]))
     return entries
@@ -125,10 +125,10 @@ def format_size(size: float) -> str:
     return f"{size:.1f} TiB"
 
 
-def disk_usage(folder: Path) -> int:
-    """Bytes of disk that a folder takes with all that is in it, as du(1) counts them."""
-    total = 0
-    for place, _, files in os.walk(folder):
+def disk_usage(path: Path) -> int:
+    """Bytes of disk that a file, or a folder with all in it, takes, as du(1) counts them."""
+    total = 0 if path.is_dir() else path.lstat().st_blocks * 512
+    for place, _, files in os.walk(path):
         for name in (".", *files):
             with contextlib.suppress(FileNotFoundError):
                 total += os.lstat(os.path.join(place, name)).st_blocks * 512
@@ -140,10 +140,9 @@ def _entry(kind: str, folder: Path, guards: tuple[Path, ...], used: Sequence[Pat
     return CacheEntry(kind, folder, guards, disk_usage(folder), max(times))
 
 
-def _folders(parent: Path) -> Iterator[Path]:
-    """Whole folders only: a name with a dot in front is still being filled."""
-    if parent.is_dir():
-        yield from (path for path in sorted(parent.glob("[!.]*")) if path.is_dir())
+def _whole(parent: Path) -> list[Path]:
+    """Whole files and folders only: a name with a dot in front is still being filled."""
+    return sorted(parent.glob("[!.]*"))
 
 
 def _is_free(entry: CacheEntry) -> bool:
@@ -165,7 +164,7 @@ def _remove(entry: CacheEntry) -> bool:
             return False
         try:
             entry.path.rename(going)
-            shutil.rmtree(going)
         except OSError as error:
             raise host_refused(entry.path, error) from error
+        remove(going)
     return True

@@ -19,6 +19,8 @@ from harness.errors import InfraError
 def in_use(path: Path) -> Iterator[None]:
     """Keep ``path``, a file or folder of the cache, from being removed; many may do so at once.
 
+    It counts as used now: what was not used for longest is removed first.
+
     Raises:
         InfraError: it is not there.
     """
@@ -30,6 +32,7 @@ def in_use(path: Path) -> Iterator[None]:
         fcntl.flock(fd, fcntl.LOCK_SH)
         if not _is_at(fd, path):
             raise _gone(path)
+        os.utime(fd)
         yield
     finally:
         os.close(fd)

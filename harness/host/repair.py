@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import psutil
 
+from harness.host.cachesize import remove
 from harness.host.inuse import claimed
 from harness.host.workspace import Workspace
 
@@ -55,8 +55,8 @@ def _sweep_half_filled(workspace: Workspace) -> Iterator[str]:
             with claimed(path) as free:
                 if not free:
                     yield f"left {path}, which another process is working on"
-                elif path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    remove(path)
                     yield f"removed {path}, which a killed process left unfinished"
 
 

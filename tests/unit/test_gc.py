@@ -149,6 +149,25 @@ def test_what_is_in_use_stays_and_another_goes(workspace: Workspace, fill: Fill)
     assert [entry.path for entry in collect(workspace, 0).removed] == [used]
 
 
+def test_images_that_are_single_files_go_too(workspace: Workspace) -> None:
+    image = workspace.cache / "images" / "mfsroot-0123"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(os.urandom(BLOCKS))
+    with in_use(image):
+        assert collect(workspace, 0).removed == ()
+    size = disk_usage(image)
+    assert [entry.size for entry in collect(workspace, 0).removed] == [size]
+    assert size >= BLOCKS
+    assert not image.exists()
+
+
+def test_using_counts_as_use(workspace: Workspace, fill: Fill) -> None:
+    old, new = fill("kernels/a", 1), fill("kernels/b", 2)
+    with in_use(old):
+        pass
+    assert [entry.path for entry in collect(workspace, BLOCKS * 3 // 2).removed] == [new]
+
+
 def test_tree_that_is_being_built_from_stays(workspace: Workspace, fill: Fill) -> None:
     tree = fill("trees/b", 1)
     with workspace.lock("tree-b"):
