@@ -94,11 +94,12 @@ def collect(workspace: Workspace, limit: int, *, dry_run: bool = False) -> Colle
     Raises:
         InfraError: the host does not let us remove something.
     """
-    entries = cache_entries(workspace)
-    free = [entry for entry in entries if _is_free(entry)]
-    busy = [entry for entry in entries if entry not in free]
-    chosen = choose(free, limit - sum(entry.size for entry in busy))
-    removed = [entry for entry in chosen if dry_run or _remove(entry)]
+    with workspace.lock("gc"):
+        entries = cache_entries(workspace)
+        free = [entry for entry in entries if _is_free(entry)]
+        busy = [entry for entry in entries if entry not in free]
+        chosen = choose(free, limit - sum(entry.size for entry in busy))
+        removed = [entry for entry in chosen if dry_run or _remove(entry)]
     before = sum(entry.size for entry in entries)
     after = before - sum(entry.size for entry in removed)
     return Collected(tuple(removed), tuple(busy) if after > limit else (), before, after)
@@ -133,6 +134,21 @@ def disk_usage(path: Path) -> int:
             with contextlib.suppress(FileNotFoundError):
                 total += os.lstat(os.path.join(place, name)).st_blocks * 512
     return total
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it.
+
+    Raises:
+        InfraError: the host does not let us.
+    """
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError as error:
+        raise host_refused(path, error) from error
 
 
 def _entry(kind: str, folder: Path, guards: tuple[Path, ...], used: Sequence[Path]) -> CacheEntry:

@@ -134,7 +134,7 @@ def test_a_trees_last_build_counts_as_its_use(workspace: Workspace, fill: Fill) 
 
 
 def test_what_is_no_build_of_ours_stays(workspace: Workspace, fill: Fill) -> None:
-    others = [fill(name, 1) for name in ("kernels/.filling", "scratch/guest", "libvirt", "locks")]
+    others = [fill(name, 1) for name in ("kernels/.filling", "scratch/guest", "libvirt")]
     assert collect(workspace, 0).removed == ()
     assert all(path.exists() for path in others)
 
