@@ -9,6 +9,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -33,7 +34,7 @@ class BootSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    backend: str = "qemu"
+    backend: Literal["qemu", "libvirt"] = "qemu"
     """``qemu`` or ``libvirt``."""
     libvirt_uri: str | None = None
     """The libvirt connection; None chooses by user (see ``harness.guest.libvirt``)."""
@@ -65,7 +66,8 @@ def load_settings(path: Path | None = None) -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}", remedy="correct or remove it") from error
+        cause = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read {path}: {cause}", remedy="correct or remove it") from error
     try:
         return Settings.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

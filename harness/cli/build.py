@@ -52,8 +52,10 @@ def build(
             kernel = Kernels(app.workspace, app.runner, app.clock).provide(
                 what, sanitizer, progress
             )
-        finally:
-            rows.done("build", None)
+        except BaseException:
+            rows.failed("build")
+            raise
+        rows.done("build", None)
     app.paper.print(f"{kernel.identity.release} {kernel.identity.label}", markup=False)
     app.paper.print(str(kernel.kernel), markup=False)
     app.emit({**asdict(kernel.identity), "kernel": kernel.kernel, "debug": kernel.debug})

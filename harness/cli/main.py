@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from harness.errors import HarnessError, InfraError
+
+#: What any file operation anywhere may meet with, and is no fault of ours.
+_HOST_REFUSES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENOMEM}
+)
 
 #: What ``git bisect run`` takes for "stop", not for "bad" (git-bisect(1)).
 _GIT_STOPS = 128
@@ -108,8 +115,11 @@ def run(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         _tell(error)
         return _failed(error.exit_code, arguments)
-    except Exception:  # whatever it is, it is ours
-        _tell_bug(arguments)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _HOST_REFUSES:
+            _tell(_refused(error))
+        else:  # whatever it is, it is ours
+            _tell_bug(arguments)
         return _failed(InfraError.exit_code, arguments)
     return result if isinstance(result, int) else 0
 
@@ -124,6 +134,12 @@ def _tell(error: HarnessError) -> None:
     lines += [f"  {error.remedy}"] if error.remedy else []
     lines += [f"  | {line}" for line in error.detail.splitlines()]
     sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _refused(error: OSError) -> InfraError:
+    module = importlib.import_module("harness.host.workspace")
+    found: InfraError = module.host_refused(Path(error.filename or "a file"), error)
+    return found
 
 
 def _tell_bug(arguments: Sequence[str]) -> None:

@@ -63,14 +63,22 @@ class LiveRows:
 
     def done(self, name: str, cell: Cell | None) -> None:
         """See ``harness.pipeline.matrix.Rows``."""
+        if cell is None:
+            self._end(name, "ready", good=True)
+        else:
+            self._end(name, outcome_in_words(cell), good=cell.as_expected)
+
+    def failed(self, name: str) -> None:
+        """See ``harness.pipeline.matrix.Rows``."""
+        self._end(name, "failed", good=False)
+
+    def _end(self, name: str, outcome: str, *, good: bool) -> None:
         with self._lock:
             row = self._rows[name]
             row.ended = self._clock.monotonic()
-            if cell is not None:
-                row.outcome, row.good = outcome_in_words(cell), cell.as_expected
+            row.outcome, row.good = outcome, good
         if not self._live.is_started:
-            took = f"{row.ended - row.started:.1f} s"
-            self._console.print(f"{name}: {row.outcome or 'ready'} ({took})", markup=False)
+            self._say(f"{name}: {outcome} ({row.ended - row.started:.1f} s)")
 
     def stage(self, name: str, stage: str) -> None:
         """The row called ``name`` has entered ``stage``."""
@@ -79,11 +87,14 @@ class LiveRows:
             row = self._rows[name]
             row.stage, row.stage_started = stage, now
         if self._verbose and not self._live.is_started:
-            self._console.print(f"{name}: {stage} at {now - row.started:.1f} s", markup=False)
+            self._say(f"{name}: {stage} at {now - row.started:.1f} s")
 
     def note(self, message: str) -> None:
         """A line that stays."""
-        self._console.print(message, markup=False)
+        self._say(message)
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
@@ -93,7 +104,7 @@ class LiveRows:
                 if row.ended is None:
                     state = Text(f"{row.stage} {now - row.stage_started:.0f} s", "cyan")
                 else:
-                    state = Text(row.outcome or "ready", "green" if row.good else "red")
+                    state = Text(row.outcome, "green" if row.good else "red")
                 total = (row.ended or now) - row.started
                 table.add_row(name, state, f"{total:.0f} s")
         return table

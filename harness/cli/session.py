@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,15 +139,20 @@ class Session:
         store = Store(app.runs)
         moment = app.clock.now()
         folder = store.create(kind, moment)
-        with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
-            jobs = min(len(plans), _MAX_JOBS, os.cpu_count() or 1)
-            matrix = Matrix(self.kernels(), self.booter(), rows, jobs, available_memory())
-            cells = matrix.run(plans, folder)
+        try:
+            with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
+                jobs = min(len(plans), _MAX_JOBS, os.cpu_count() or 1)
+                matrix = Matrix(self.kernels(), self.booter(), rows, jobs, available_memory())
+                cells = matrix.run(plans, folder)
+        except BaseException:
+            if not any(folder.glob("*/console.log")):  # what guests have said stays
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         run = Run(folder.name, tuple(sys.argv[1:]), moment.isoformat(), version("harness"), cells)
         store.save(run)
-        if junit is not None:
-            write_junit(run, junit)
         print_run(run, app.paper)
         app.emit(to_document(run))
         app.talk.print(f"record: {shlex.quote(str(folder))}", markup=False, soft_wrap=True)
+        if junit is not None:
+            write_junit(run, junit)
         return run

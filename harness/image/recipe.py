@@ -104,6 +104,22 @@ def loader_rc(tunables: Mapping[str, str]) -> str:
     )
 
 
+def kernel_command_line(tunables: Mapping[str, str]) -> str:
+    """The same for a kernel that QEMU starts: ``name=value``, with spaces in between.
+
+    Raises:
+        UsageError: a name or a value that cannot be told so.
+    """
+    for name, value in tunables.items():
+        _check_tunable(name, value)
+        if " " in value:
+            raise UsageError(
+                f"without a loader, the tunable {name} cannot have the value {value!r}",
+                remedy="leave the spaces out: they stand between tunables",
+            )
+    return " ".join(f"{name}={value}" for name, value in tunables.items())
+
+
 def volume(kernel: Path, loader: Path, root_image: Path) -> Mapping[PurePosixPath, Path]:
     """The files of the volume beside the script: place on it, and file of the host."""
     return {LOADER: loader, KERNEL: kernel, ROOT_IMAGE: root_image}

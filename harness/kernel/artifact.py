@@ -89,11 +89,12 @@ class KernelCache:
         folder = self._folder / key
         try:
             data = json.loads((folder / _IDENTITY).read_text())
-        except (OSError, ValueError):
+            data["sanitizer"] = Sanitizer(data["sanitizer"])
+            data["source_roots"] = tuple(data.get("source_roots", ()))
+            identity = KernelIdentity(**data)
+        except (OSError, ValueError, KeyError, TypeError):
+            # Not there, damaged, or kept by a harness that knew other things of kernels.
             return None
-        data["sanitizer"] = Sanitizer(data["sanitizer"])
-        data["source_roots"] = tuple(data.get("source_roots", ()))
-        identity = KernelIdentity(**data)
         return _artifact(folder, identity)
 
     def newest_loader(self) -> Path | None:

@@ -16,9 +16,9 @@ from harness.guest.memory import OVERHEAD_BYTES
 from harness.guest.spec import MIB
 from harness.guest.topology import Topology
 from harness.host.progress import Progress
+from harness.host.workspace import host_refused
 from harness.kernel.artifact import KernelArtifact
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.agreement import disagreements
 from harness.pipeline.boot import Booter, BootPlan
 from harness.pipeline.kernels import Kernels, What, guest_in_words
 from harness.results.record import Cell
@@ -59,7 +59,11 @@ class Rows(Protocol):
         ...
 
     def done(self, name: str, cell: Cell | None) -> None:
-        """The row has ended; a cell says how."""
+        """The row has ended well, or as the cell says."""
+        ...
+
+    def failed(self, name: str) -> None:
+        """The row has ended with an error, which is told elsewhere."""
         ...
 
 
@@ -134,15 +138,21 @@ class Matrix:
         for plan in plans:
             name = plan.kernel_name
             if name not in built:
-                row = f"build {name}"
-                try:
-                    progress = self.rows.row(row)
-                    built[name] = self.kernels.provide(plan.what, plan.sanitizer, progress)
-                except InfraError as error:
-                    built[name] = error
-                finally:
-                    self.rows.done(row, None)
+                built[name] = self._provide(plan, f"build {name}")
             yield plan, built[name]
+
+    def _provide(self, plan: CellPlan, row: str) -> KernelArtifact | InfraError:
+        progress = self.rows.row(row)
+        try:
+            kernel = self.kernels.provide(plan.what, plan.sanitizer, progress)
+        except InfraError as error:
+            self.rows.failed(row)
+            return error
+        except BaseException:
+            self.rows.failed(row)
+            raise
+        self.rows.done(row, None)
+        return kernel
 
     def _boot(
         self,
@@ -185,12 +195,14 @@ class Matrix:
             if error.exit_code != InfraError.exit_code:
                 raise
             return replace(cell, error=str(error))
+        except OSError as error:
+            return replace(cell, error=str(host_refused(Path(error.filename or folder), error)))
         return replace(
             cell,
             verdict=booted.verdict,
             stages=booted.stages,
             report=booted.report,
-            disagreements=disagreements(plan.boot.topology, booted.report) if booted.report else (),
+            disagreements=booted.disagreements,
             seconds=round(booted.verdict.seconds, 3),
         )
 

@@ -9,6 +9,7 @@ from harness.host.process import Runner
 from harness.host.workspace import Workspace
 from harness.image.assemble import assemble_freebsd
 from harness.image.media import DirectKernel, Media
+from harness.image.recipe import kernel_command_line
 from harness.kernel.artifact import KernelArtifact
 
 
@@ -26,8 +27,5 @@ def make_media(
         InfraError: a program that makes the image is missing or failed.
     """
     if kernel.loader is None:
-        return DirectKernel(
-            kernel.kernel, " ".join(f"{name}={value}" for name, value in tunables.items())
-        )
-
+        return DirectKernel(kernel.kernel, kernel_command_line(tunables))
     return assemble_freebsd(kernel.kernel, kernel.loader, tunables, scratch, workspace, runner)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.host.workspace import make_folder, write_atomic
-from harness.results.record import Run, to_document
+from harness.host.workspace import host_refused, make_folder, write_atomic
+from harness.results.record import SCHEMA, Run, to_document
 
 RECORD = "record.json"
 LATEST = "latest"
@@ -42,6 +42,8 @@ class Store:
                 path.mkdir()
             except FileExistsError:
                 continue
+            except OSError as error:
+                raise host_refused(path, error) from error
             return path
         raise AssertionError("a thousand runs in one second")
 
@@ -86,4 +88,9 @@ class Store:
             raise UsageError(
                 f"{path} is damaged: {error}", remedy="remove its folder, or name another run"
             ) from error
+        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+            raise UsageError(
+                f"{path} is not a record that this version of the harness can read",
+                remedy="read it with the version that wrote it, or name another run",
+            )
         return document
