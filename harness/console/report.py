@@ -76,8 +76,7 @@ def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
             for r in reader.all("memory")
         },
         distances={
-            (_number(r, "from"), _number(r, "to")): _number(r, "value")
-            for r in reader.all("distance")
+            (_number(r, "from"), _number(r, "to")): _distance(r) for r in reader.all("distance")
         },
         zones={_text(r, "name"): reader.zone(r) for r in reader.all("zone")},
         tables=reader.tables(),
@@ -133,6 +132,11 @@ def _number(record: ProbeRecord, key: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
         raise ReportError(f"record {record.number:04} {record.name}: {key}={text[:40]} no number")
     return int(text)
+
+
+def _distance(record: ProbeRecord) -> int:
+    """As ``vm.phys_locality`` says it: -1 where the kernel knows none."""
+    return -1 if _text(record, "value") == "-1" else _number(record, "value")
 
 
 def _hex(record: ProbeRecord, key: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.console.events import Event, ProbeRecord
+from harness.console.events import Event, ProbeRecord, ReportComplete
 from harness.console.report import GuestReport, ReportError, read_report
 from harness.guest.spec import MIB
 from harness.guest.topology import Topology
@@ -14,13 +14,15 @@ from harness.guest.topology import Topology
 _LEAST = 0.5
 
 
-def report_of(events: Iterable[Event]) -> GuestReport | None:
-    """What the guest's init said, if it said all of it."""
-    records = [event for event in events if isinstance(event, ProbeRecord)]
+def report_of(events: Iterable[Event]) -> tuple[GuestReport | None, tuple[str, ...]]:
+    """What the guest's init said, if it came to say all of it; and what is wrong with it."""
+    told = list(events)
+    if not any(isinstance(event, ReportComplete) for event in told):
+        return None, ()
     try:
-        return read_report(records) if records else None
-    except ReportError:
-        return None
+        return read_report(event for event in told if isinstance(event, ProbeRecord)), ()
+    except ReportError as error:
+        return None, (f"the guest's report cannot be read: {error}",)
 
 
 def disagreements(topology: Topology, report: GuestReport) -> tuple[str, ...]:

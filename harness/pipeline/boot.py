@@ -6,8 +6,10 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from harness.console.events import Event
 from harness.console.parser import ConsoleParser
@@ -18,8 +20,9 @@ from harness.errors import InfraError
 from harness.guest.backend import Backend, Guest, GuestExit
 from harness.guest.backend import Ending as GuestEnding
 from harness.guest.firmware import find_firmware
+from harness.guest.registry import KeptGuest, Registry
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import SerialTap
+from harness.guest.tap import Detached, Tap
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import Clock
@@ -28,8 +31,10 @@ from harness.host.progress import Progress
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.image.media import DirectKernel, Media
 from harness.kernel.artifact import KernelArtifact
-from harness.pipeline.agreement import report_of
+from harness.pipeline.agreement import disagreements, report_of
+from harness.pipeline.kernels import guest_in_words
 from harness.pipeline.media import make_media
+from harness.pipeline.place import Place, lasting_place, passing_place
 from harness.verdict import Ending, Limits, Stop, Until, Verdict, Watch, judge
 
 #: How much longer everything takes without hardware help; a KASAN kernel that needs 2 s
@@ -38,6 +43,25 @@ SLOWNESS = {Accelerator.KVM: 1.0, Accelerator.TCG: 4.0}
 
 #: Seconds between looks at the guest when it says nothing.
 _TICK = 0.25
+
+
+#: Seconds for a guest that stays up to print the second copy of its report.
+_KEPT_FAREWELL = 0.25
+
+#: Kernel environment of a guest that is kept, unless the user says otherwise: a panic stops in the
+#: debugger, and neither our init nor the built-in guest ends the machine.
+KEEP_TUNABLES = {"debug.debugger_on_panic": "1", "harness.keep": "1"}
+
+
+class Terminal(Protocol):
+    """Somebody who sits at the guest's console."""
+
+    def attached(self, tap: Tap) -> AbstractContextManager[Tap]:
+        """Connect them for as long as the context lasts.
+
+        Reading from the tap that it gives raises ``Detached`` when they leave.
+        """
+        ...
 
 
 class Cancelled(BaseException):
@@ -54,6 +78,7 @@ class BootPlan:
         tunables: kernel environment, by name (see loader.conf(5)).
         accelerator: kvm or tcg.
         timeout: seconds for the whole boot; None leaves it to the stages' limits.
+        keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
     """
 
     topology: Topology
@@ -61,6 +86,7 @@ class BootPlan:
     accelerator: Accelerator
     tunables: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +97,13 @@ class Booted:
         verdict: what became of it, frames symbolised.
         stages: seconds from the guest's start to each stage's first event.
         report: what init said; None if it did not come to say all of it.
+        disagreements: where the guest does not see the machine that it was given.
     """
 
     verdict: Verdict
     stages: Mapping[str, float]
     report: GuestReport | None
+    disagreements: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -97,6 +125,7 @@ class Booter:
         clock: tells time.
         backend: starts guests.
         cancelled: set when the user wants it all to end.
+        terminal: connects somebody to the guest's console, who then decides when it ends.
     """
 
     workspace: Workspace
@@ -104,6 +133,7 @@ class Booter:
     clock: Clock
     backend: Backend
     cancelled: threading.Event = field(default_factory=threading.Event)
+    terminal: Terminal | None = None
 
     def boot(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
@@ -116,58 +146,81 @@ class Booter:
         """
         make_folder(folder)
         progress.stage("image")
-        with self.workspace.scratch("guest") as scratch, self._sockets(name) as console:
-            media = make_media(kernel, plan.tunables, scratch, self.workspace, self.runner)
-            spec = self._spec(name, media, plan, console)
+        log = (folder / "console.log").resolve()
+        with self._place(name, kernel, plan, log) as place:
+            media = self._media(kernel, plan, place)
+            spec = self._spec(name, media, plan, place)
             write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))
             started = self.clock.monotonic()
-            heard, ending = self._run(spec, plan, folder / "console.log", progress)
+            heard, ending = self._run(spec, plan, place, log, progress)
             seconds = self.clock.monotonic() - started
         progress.stage("verdict")
         verdict = self._judge(kernel, heard, ending, plan, seconds, _first_stage(media))
         _write_events(folder / "events.jsonl", heard)
-        return Booted(verdict, heard.stages, report_of(heard.events))
+        report, wrong = report_of(heard.events)
+        if report is not None:
+            wrong = disagreements(plan.topology, report)
+        return Booted(verdict, heard.stages, report, wrong)
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
         """The exact command line or domain XML that ``boot`` would use."""
-        with self.workspace.scratch("guest") as scratch, self._sockets(name) as console:
-            media = make_media(kernel, plan.tunables, scratch, self.workspace, self.runner)
-            return self.backend.describe(self._spec(name, media, plan, console))
+        with passing_place(self.workspace, name) as passing:
+            log = passing.folder / "console.log" if plan.keep else None
+            place = replace(passing, log=log)
+            media = self._media(kernel, plan, place)
+            return self.backend.describe(self._spec(name, media, plan, place))
 
-    def _spec(self, name: str, media: Media, plan: BootPlan, console: Path) -> GuestSpec:
+    def _place(
+        self, name: str, kernel: KernelArtifact, plan: BootPlan, log: Path
+    ) -> AbstractContextManager[Place]:
+        if not plan.keep:
+            return passing_place(self.workspace, name)
+        guest = KeptGuest(
+            name=name,
+            run=log.parent.parent.name,
+            cell=name,
+            guest=guest_in_words(kernel.identity),
+            backend=self.backend.name,
+            nodes=len(plan.topology.nodes),
+            topology=asdict(plan.topology),
+            started=self.clock.now().isoformat(),
+            console=log,
+        )
+        return lasting_place(Registry(self.workspace, self.clock), guest)
+
+    def _media(self, kernel: KernelArtifact, plan: BootPlan, place: Place) -> Media:
+        tunables = {**(KEEP_TUNABLES if plan.keep else {}), **plan.tunables}
+        return make_media(kernel, tunables, place.folder, self.workspace, self.runner)
+
+    def _spec(self, name: str, media: Media, plan: BootPlan, place: Place) -> GuestSpec:
         return GuestSpec(
             name=name,
             topology=plan.topology,
             media=media,
             accelerator=plan.accelerator,
             firmware=None if isinstance(media, DirectKernel) else find_firmware(),
-            console_socket=console,
+            console_socket=place.socket,
+            console_log=place.log,
         )
 
-    @contextlib.contextmanager
-    def _sockets(self, name: str) -> Iterator[Path]:
-        """A short path for the guest's console; the socket goes with the guest."""
-        make_folder(self.workspace.runtime)
-        path = self.workspace.runtime / f"{name[-40:]}-{threading.get_ident() % 100000}.console"
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
     def _run(
-        self, spec: GuestSpec, plan: BootPlan, log: Path, progress: Progress
+        self, spec: GuestSpec, plan: BootPlan, place: Place, log: Path, progress: Progress
     ) -> tuple[_Heard, Ending]:
-        """Start the guest, listen until it ends or must be ended."""
+        """Start the guest, listen until it ends or must be ended, or is to be left."""
         heard = _Heard()
-        with SerialTap(spec.console_socket) as tap, _log_file(log) as sink:
+        with place.tap() as tap, _log_file(None if place.log else log) as sink:
             progress.stage("start")
             started = self.clock.monotonic()
-            guest = self.backend.start(spec)
+            guest = self.backend.start(spec, keep=plan.keep)
+            left = False
             try:
-                session = _Session(self, guest, tap, sink, plan, started, progress, heard)
-                ending = session.listen(_first_stage(spec.media))
+                with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
+                    session = _Session(self, guest, line, sink, plan, started, progress, heard)
+                    ending = session.listen(_first_stage(spec.media))
+                left = _leave(guest, place)
             finally:
-                guest.destroy()
+                if not left:
+                    guest.destroy()
         return heard, ending
 
     def _judge(
@@ -196,7 +249,7 @@ class _Session:
         self,
         booter: Booter,
         guest: Guest,
-        tap: SerialTap,
+        tap: Tap,
         sink: Callable[[bytes], None],
         plan: BootPlan,
         started: float,
@@ -216,13 +269,18 @@ class _Session:
     def listen(self, first: Stage) -> Ending:
         """Until the guest has ended or is to be ended; says how."""
         limits = Limits(factor=SLOWNESS[self._plan.accelerator])
+        if self._plan.keep:
+            limits = replace(limits, farewell=_KEPT_FAREWELL)
         watch = Watch(limits, self._plan.until, self._started, first)
         self._enter(watch.stage)
         stop: Stop | None = None
         while stop is None:
             now = self._booter.clock.monotonic()
-            stop = watch.decision(now) or self._overdue(now)
-            data = None if stop else self._tap.read(min(_TICK, max(0.0, watch.deadline() - now)))
+            stop = self._decision(watch, now)
+            try:
+                data = None if stop else self._tap.read(self._patience(watch, now))
+            except Detached:
+                data, stop = None, Stop(Ending.INTERRUPTED, "whoever sat at its console left")
             if self._booter.cancelled.is_set():
                 raise Cancelled
             if data:
@@ -233,6 +291,16 @@ class _Session:
             return self._ended(watch)
         self._hear(self._parser.close(), watch)
         return stop.ending
+
+    def _decision(self, watch: Watch, now: float) -> Stop | None:
+        """Whoever sits at the console decides themselves how long to wait for what."""
+        stop = None if self._booter.terminal else watch.decision(now)
+        return stop or self._overdue(now)
+
+    def _patience(self, watch: Watch, now: float) -> float:
+        if self._booter.terminal:
+            return _TICK
+        return min(_TICK, max(0.0, watch.deadline() - now))
 
     def _overdue(self, now: float) -> Stop | None:
         timeout = self._plan.timeout
@@ -259,8 +327,9 @@ class _Session:
 
     def _ended(self, watch: Watch) -> Ending:
         """The guest has ended by itself: what it still had to say, and how it ended."""
-        while data := self._tap.read(0):
-            self._take(data, watch)
+        with contextlib.suppress(Detached):
+            while data := self._tap.read(0):
+                self._take(data, watch)
         self._hear(self._parser.close(), watch)
         end = self._guest.wait(10.0)
         return _ending(end, self._guest)
@@ -286,13 +355,25 @@ def _ending(end: GuestExit | None, guest: Guest) -> Ending:
     }[end.ending]
 
 
+def _leave(guest: Guest, place: Place) -> bool:
+    """Leave a guest that is to be kept; False if it is not, or has ended."""
+    where = guest.leave() if place.claim else None
+    if place.claim is None or where is None:
+        return False
+    place.claim.keep(where)
+    return True
+
+
 def _first_stage(media: Media) -> Stage:
     return Stage.KERNEL if isinstance(media, DirectKernel) else Stage.FIRMWARE
 
 
 @contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """The console's bytes as they came."""
+def _log_file(path: Path | None) -> Iterator[Callable[[bytes], None]]:
+    """The console's bytes as they came; without a path, somebody else writes them."""
+    if path is None:
+        yield _write_nothing
+        return
     with path.open("wb", buffering=0) as file:
 
         def write(data: bytes) -> None:
@@ -302,6 +383,10 @@ def _log_file(path: Path) -> Iterator[Callable[[bytes], None]]:
                 raise host_refused(path, error) from error
 
         yield write
+
+
+def _write_nothing(data: bytes) -> None:
+    """QEMU has written ``data`` to the log that it was read from."""
 
 
 def _write_events(path: Path, heard: _Heard) -> None:
