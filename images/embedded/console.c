@@ -11,7 +11,7 @@
 #define COM_DATA	(COM1 + 0)
 #define COM_LSR		(COM1 + 5)
 #define LSR_TXRDY	0x20
-#define TX_SPINS	100000	/* a dead port must not stop the kernel */
+#define TX_SPINS	(1 << 30)	/* a dead port must not stop the kernel, a full socket may take its time */
 
 struct sink {
 	char	*buffer;	/* NULL: to the console */
