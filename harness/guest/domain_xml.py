@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as Xml
 
-from harness.guest.qemu_argv import control_options, distance_options
+from harness.guest.qemu_argv import WITHHELD_FEATURES, control_options, distance_options
 from harness.guest.spec import DISK_SLOT, MACHINE, GuestSpec, display_name
 from harness.guest.topology import Topology, even_distances
 from harness.host.accelerator import Accelerator
@@ -152,6 +152,8 @@ def _features(domain: Xml.Element) -> None:
 def _cpu(domain: Xml.Element, spec: GuestSpec) -> None:
     cpu = Xml.SubElement(domain, "cpu", mode=_CPU_MODE[spec.accelerator])
     Xml.SubElement(cpu, "topology", sockets=str(spec.cpus), dies="1", cores="1", threads="1")
+    for feature in WITHHELD_FEATURES[spec.accelerator]:
+        Xml.SubElement(cpu, "feature", policy="disable", name=feature)
     numa = Xml.SubElement(cpu, "numa")
     for attributes, distances in _cells(spec.topology):
         cell = Xml.SubElement(numa, "cell", attributes)

@@ -24,6 +24,19 @@ _ACCELERATION: Final = {
     Accelerator.KVM: ("-accel", "kvm", "-cpu", "host"),
 }
 
+WITHHELD_FEATURES: Final = {
+    Accelerator.TCG: (
+        # QEMU's mwait is a pause loop: each idle CPU would burn one of the host's.
+        "monitor",
+        # TCG runs rep stosb byte by byte; without erms the kernel clears by quadwords.
+        "erms",
+        # FreeBSD turns on 5-level paging where it can: an address layout few machines have.
+        "la57",
+    ),
+    Accelerator.KVM: (),
+}
+"""CPU features that the guest is not shown, by QEMU's and libvirt's common names."""
+
 
 def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
     """The command line that starts this guest and ends when the guest powers off or resets."""
@@ -31,13 +44,19 @@ def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
         program,
         *("-name", display_name(spec)),
         *("-machine", f"{MACHINE},sata={'on' if spec.sata else 'off'}"),
-        *_ACCELERATION[spec.accelerator],
+        *_acceleration(spec.accelerator),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *_topology(spec.topology),
         *_media(spec),
         *_serial_ports(spec),
         *control_options(spec.control_socket),
     )
+
+
+def _acceleration(accelerator: Accelerator) -> Iterator[str]:
+    *options, model = _ACCELERATION[accelerator]
+    yield from options
+    yield ",".join([model, *(f"{name}=off" for name in WITHHELD_FEATURES[accelerator])])
 
 
 def _topology(topology: Topology) -> Iterator[str]:

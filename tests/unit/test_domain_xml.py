@@ -95,15 +95,20 @@ def test_distances_that_libvirt_drops_are_given_past_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "kind", "mode"),
-    [(Accelerator.TCG, "qemu", "maximum"), (Accelerator.KVM, "kvm", "host-passthrough")],
+    ("accelerator", "kind", "mode", "withheld"),
+    [
+        (Accelerator.TCG, "qemu", "maximum", ["monitor", "erms", "la57"]),
+        (Accelerator.KVM, "kvm", "host-passthrough", []),
+    ],
 )
 def test_the_accelerator_decides_domain_type_and_cpu(
-    accelerator: Accelerator, kind: str, mode: str
+    accelerator: Accelerator, kind: str, mode: str, withheld: list[str]
 ) -> None:
     root = parsed(guest_spec(accelerator=accelerator))
     assert root.attrib["type"] == kind
     assert found(root, "cpu").attrib["mode"] == mode
+    assert [feature.attrib["name"] for feature in root.findall("cpu/feature")] == withheld
+    assert {feature.attrib["policy"] for feature in root.findall("cpu/feature")} <= {"disable"}
 
 
 def test_an_efi_folder_boots_from_read_only_firmware_without_variables() -> None:

@@ -67,7 +67,7 @@ def test_one_node_has_no_distances() -> None:
 @pytest.mark.parametrize(
     ("accelerator", "options"),
     [
-        (Accelerator.TCG, ["tcg,thread=multi", "max"]),
+        (Accelerator.TCG, ["tcg,thread=multi", "max,monitor=off,erms=off,la57=off"]),
         (Accelerator.KVM, ["kvm", "host"]),
     ],
 )
