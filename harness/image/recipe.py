@@ -51,6 +51,8 @@ DEFAULT_TUNABLES: Final[Mapping[str, str]] = {
     # A panic ends the guest at once: no prompt that nobody answers, no 15 s of waiting.
     "debug.debugger_on_panic": "0",
     "kern.panic_reboot_wait_time": "0",
+    # A guest has no entropy of its own, and needs none; the kernel need not warn of it.
+    "kern.random.initial_seeding.disable_bypass_warnings": "1",
 }
 """Kernel environment that a user's tunables may override."""
 
