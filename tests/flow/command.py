@@ -1,0 +1,164 @@
+"""The harness as its users have it: a program of its own, with a home of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+SECONDS = 60.0
+"""Longer than any of this takes, on whatever host; nothing waits for all of it."""
+
+PROGRAM = (sys.executable, "-c", "from harness.cli.main import main; main()")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a harness came to."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """The error alone, without progress; ``harness: `` and what follows."""
+        start = self.stderr.find("harness: ")
+        return self.stderr[start:] if start >= 0 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of a user who has only just installed the harness.
+
+    All processes that a harness of this home starts carry the home's temporary folder in
+    their environment, which is how they are told from others.
+    """
+
+    folder: Path
+    env: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder / "tmp"),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "XDG_RUNTIME_DIR": str(self.folder / "run"),
+        }
+        for name in ("TMPDIR", "XDG_RUNTIME_DIR"):
+            Path(env[name]).mkdir(parents=True)
+        object.__setattr__(self, "env", env)
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache" / "harness"
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "state" / "harness" / "runs"
+
+    def configure(self, text: str | bytes) -> None:
+        path = self.folder / "config" / "harness" / "config.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def run(self, *words: str | Path, cwd: Path | None = None, **env: str) -> Said:
+        """A harness to its end."""
+        finished = subprocess.run(
+            [*PROGRAM, *map(str, words)],
+            cwd=cwd or self.folder, env={**self.env, **env}, stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=500, check=False,
+        )  # fmt: skip
+        decoded = (text.decode("utf-8", "replace") for text in (finished.stdout, finished.stderr))
+        return Said(finished.returncode, *decoded)
+
+    @contextlib.contextmanager
+    def started(self, *words: str | Path, **env: str) -> Iterator[Running]:
+        """A harness that runs; killed at the end if it still does."""
+        number = len(list(self.folder.glob("*.stderr")))
+        path = self.folder / f"{number}.stderr"
+        with path.open("wb") as stderr:
+            popen = subprocess.Popen(
+                [*PROGRAM, *map(str, words)],
+                cwd=self.folder, env={**self.env, **env}, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield Running(popen, path)
+        finally:
+            popen.kill()
+            popen.wait()
+
+    def processes(self) -> list[psutil.Process]:
+        """All that harnesses of this home have started and that runs, themselves included."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                marked = process.environ().get("TMPDIR") == self.env["TMPDIR"]
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def wait_until_nothing_runs(self) -> None:
+        """Processes that were sent SIGKILL need a moment until they are gone."""
+        psutil.wait_procs(self.processes(), timeout=SECONDS)
+        assert self.processes() == []
+
+    def leftovers(self) -> list[Path]:
+        """Scratch folders, sockets, half-written files, runs without a word in them."""
+        cache, runtime = self.cache, Path(self.env["XDG_RUNTIME_DIR"])
+        return [
+            *(cache / "scratch").glob("*"),
+            *(path for path in runtime.rglob("*") if path.is_socket()),
+            *(path for path in cache.rglob(".*") if "trees" not in path.parts),
+            *(run for run in self.runs.glob("*") if not any(run.glob("*"))),
+            *Path(self.env["TMPDIR"]).iterdir(),
+        ]
+
+    def held_locks(self) -> list[str]:
+        held = []
+        for path in sorted((self.cache / "locks").glob("*.lock")):
+            with path.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    held.append(path.name)
+        return held
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A harness that was started."""
+
+    popen: subprocess.Popen[bytes]
+    said: Path
+
+    def wait_for_words(self, words: str) -> None:
+        """Until the harness has said them on standard error."""
+        while words not in self.said.read_text():
+            assert self.popen.poll() is None, self.said.read_text()
+
+    def end_by(self, signum: signal.Signals) -> int:
+        """Send it the signal and wait; gives the exit status."""
+        self.popen.send_signal(signum)
+        return self.popen.wait(SECONDS)
+
+
+def script(folder: Path, name: str, text: str) -> str:
+    """Put a program into a folder; gives a PATH in which it comes first."""
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"

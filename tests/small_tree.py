@@ -1,0 +1,62 @@
+"""A source tree small enough to be made in each test, with all that is read of one before make.
+
+It is not FreeBSD's: no file of it is, beyond the few lines that say which release a tree is.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+NEWVERS = "sys/conf/newvers.sh"
+LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
+UMA = "sys/vm/uma_core.c"
+DOMAINSET = "sys/vm/vm_domainset.c"
+CONFIGURE = "contrib/bmake/configure"
+
+FILES: Mapping[str, str] = {
+    NEWVERS: 'TYPE="FreeBSD"\nREVISION="13.2"\nBRANCH="RELEASE"\n',
+    LLVM_VERSION: "#define CLANG_VERSION 14.0.5\n#define CLANG_VERSION_MAJOR 14\n",
+    UMA: "/* No allocator here. */\nint uma;\n",
+    DOMAINSET: "int domainset;\n",
+    CONFIGURE: "echo configure: this tree has no make >&2\nexit 1\n",
+    "contrib/bmake/mk/sys.mk": "",
+    "sys/kern/kern_main.c": "int main;\n",
+    "share/man/man9/zone.9": "Not built, so not checked out.\n",
+}
+
+
+def plain_tree(folder: Path, **changed: str) -> Path:
+    """A folder with the files; ``changed`` are texts by the names above, in lower case."""
+    named = {"newvers": NEWVERS, "llvm_version": LLVM_VERSION, "uma": UMA, "configure": CONFIGURE}
+    files = {**FILES, **{named[name]: text for name, text in changed.items()}}
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def git_tree(folder: Path, **changed: str) -> Path:
+    """The same as a clone with one commit, tagged ``first``."""
+    plain_tree(folder, **changed)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "first")
+    return folder
+
+
+def commit(folder: Path, tag: str) -> str:
+    """Commit all that is there, under a tag; gives the hash."""
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", tag)
+    git(folder, "tag", tag)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def git(folder: Path, *words: str) -> str:
+    settings = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "gc.auto=0")
+    finished = subprocess.run(
+        ["git", "-C", str(folder), *settings, *words], capture_output=True, text=True, check=True
+    )
+    return finished.stdout.strip()
