@@ -45,6 +45,8 @@ _BAD = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN, Out
 @guest_options
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Boot N times.")
 @junit_option
+@click.option("--keep", is_flag=True, help="Leave the guest running after the verdict.")
+@click.option("--interactive", is_flag=True, help="Sit at the guest's console; Ctrl-] leaves it.")
 @click.option("--dry-run", is_flag=True, help="Print the exact command line or domain XML.")
 @click.option("--git-bisect", is_flag=True, help="Exit codes for 'git bisect run'.")
 @common_options
@@ -63,14 +65,17 @@ def boot(
     \b
     Examples:
       harness boot --numa 4 --kasan
+      harness boot --numa 2 --kasan --mutant drop-commit --keep --interactive
       harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5
       git bisect run harness boot --source . --numa 2 --kasan --git-bisect
     """
     dry_run, git_bisect = options.pop("dry_run"), options.pop("git_bisect")
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
     flags = {name: options.pop(name) for name in ("kasan", "kmsan")}
-    session = Session(app, GuestOptions(**options))
+    manner = {name: options.pop(name) for name in ("keep", "interactive")}
+    session = Session(app, GuestOptions(**options), **manner)
     try:
+        _check_manner(session, alone=repeat == 1 and not git_bisect)
         config = session.vmconfig()
         sanitizer = one_sanitizer(**flags)
         if config is not None and sanitizer is Sanitizer.NONE:
@@ -99,6 +104,20 @@ def boot(
         app.warn(str(error))
         return _STOP if isinstance(error, UsageError | InfraError) else _SKIP
     return _bisect_code(run) if git_bisect else run.exit_code
+
+
+def _check_manner(session: Session, *, alone: bool) -> None:
+    for name in ("keep", "interactive"):
+        if getattr(session, name) and not alone:
+            raise UsageError(
+                f"--{name} is for one guest that somebody looks at",
+                remedy="leave out --repeat and --git-bisect",
+            )
+    if session.interactive and session.app.as_json:
+        raise UsageError(
+            "--interactive and --json both want standard output",
+            remedy="leave out --json; harness report --json prints the record afterwards",
+        )
 
 
 def _describe(session: Session, cell: CellPlan, app: App) -> int:

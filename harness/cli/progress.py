@@ -89,6 +89,10 @@ class LiveRows:
         if self._verbose and not self._live.is_started:
             self._say(f"{name}: {stage} at {now - row.started:.1f} s")
 
+    def pause(self) -> None:
+        """Leave the terminal to others from now on."""
+        self._live.stop()
+
     def note(self, message: str) -> None:
         """A line that stays."""
         self._say(message)

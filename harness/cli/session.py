@@ -7,19 +7,21 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from harness.cli.app import App
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
+from harness.cli.terminal import HostTerminal
 from harness.config import source_location
 from harness.errors import UsageError
 from harness.guest.backend import Backend
 from harness.guest.libvirt import LibvirtBackend
 from harness.guest.memory import available_memory
 from harness.guest.qemu import QemuBackend
+from harness.guest.registry import Registry
 from harness.guest.topology import Node, Topology, default_memory_mib, parse_node_counts
 from harness.guest.vmconfig import VmConfig, load_vmconfig
 from harness.host.accelerator import Accelerator, prove_accelerator
@@ -55,10 +57,19 @@ class GuestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One command that boots guests."""
+    """One command that boots guests.
+
+    Args:
+        app: the host and the user.
+        options: where and how guests run.
+        keep: leave the guest running.
+        interactive: connect the user's terminal to the guest's console.
+    """
 
     app: App
     options: GuestOptions
+    keep: bool = False
+    interactive: bool = False
 
     def what(self, source: str | None, kernconf: str | None, kernel: Path | None = None,
              change: Change | None = None) -> What:  # fmt: skip
@@ -109,6 +120,7 @@ class Session:
             accelerator=self.accelerator(),
             tunables=parse_tunables(self.options.tunables),
             timeout=self.options.timeout,
+            keep=self.keep,
         )
 
     def accelerator(self) -> Accelerator:
@@ -129,6 +141,26 @@ class Session:
         """Boots guests with that backend."""
         return Booter(self.app.workspace, self.app.runner, self.app.clock, self.backend())
 
+    def _terminal(self, rows: LiveRows) -> HostTerminal | None:
+        def announce() -> None:
+            rows.pause()
+            rows.note("The guest's console; Ctrl-] leaves it.")
+
+        return HostTerminal.of_user(announce) if self.interactive else None
+
+    def _tell_kept(self, run: Run) -> None:
+        if not self.keep:
+            return
+        kept = [one for one in Registry(self.app.workspace, self.app.clock).live()
+                if one.run == run.name]  # fmt: skip
+        for guest in kept:
+            self.app.talk.print(
+                f"{guest.name} runs on: harness console --interactive {guest.name}, "
+                f"harness stop {guest.name}", markup=False, soft_wrap=True,
+            )  # fmt: skip
+        if not kept:
+            self.app.warn("the guest has ended by itself, so there is none to keep")
+
     def kernels(self) -> Kernels:
         """Provides kernels from this host's caches and compilers."""
         return Kernels(self.app.workspace, self.app.runner, self.app.clock)
@@ -142,7 +174,8 @@ class Session:
         try:
             with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
                 jobs = min(len(plans), _MAX_JOBS, os.cpu_count() or 1)
-                matrix = Matrix(self.kernels(), self.booter(), rows, jobs, available_memory())
+                booter = replace(self.booter(), terminal=self._terminal(rows))
+                matrix = Matrix(self.kernels(), booter, rows, jobs, available_memory())
                 cells = matrix.run(plans, folder)
         except BaseException:
             if not any(folder.glob("*/console.log")):  # what guests have said stays
@@ -150,6 +183,7 @@ class Session:
             raise
         run = Run(folder.name, tuple(sys.argv[1:]), moment.isoformat(), version("harness"), cells)
         store.save(run)
+        self._tell_kept(run)
         print_run(run, app.paper)
         app.emit(to_document(run))
         app.talk.print(f"record: {shlex.quote(str(folder))}", markup=False, soft_wrap=True)

@@ -179,10 +179,7 @@ def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> Non
         _disk(devices, spec.media.folder)
     for number, path in enumerate(spec.all_serial_sockets):
         serial = Xml.SubElement(devices, "serial", type="unix")
-        logged = number == 0 and spec.console_log is not None
-        Xml.SubElement(serial, "source", mode="bind" if logged else "connect", path=str(path))
-        if logged:
-            Xml.SubElement(serial, "log", file=str(spec.console_log), append="on")
+        Xml.SubElement(serial, "source", mode="connect", path=str(path))
         Xml.SubElement(serial, "target", type="isa-serial", port=str(number))
     # Without these two, libvirt adds a USB controller and a memory balloon of its own.
     Xml.SubElement(devices, "controller", type="usb", model="none")

@@ -31,7 +31,7 @@ from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import GuestSpec
 from harness.host.clock import Clock
 from harness.host.process import Runner, missing_program
-from harness.host.processid import find_process
+from harness.host.processid import find_processes
 from harness.host.workspace import Workspace, write_atomic
 
 SESSION_URI: Final = "qemu:///session"
@@ -123,9 +123,9 @@ class LibvirtGuest:
 
     def leave(self) -> Whereabouts | None:
         """See ``Guest``."""
-        process = find_process(str(self._control.path))
+        processes = find_processes(str(self._control.path))
         self._release()
-        return Whereabouts(process, self._origin.uri, self.domain) if process else None
+        return Whereabouts(processes[0], self._origin.uri, self.domain) if processes else None
 
     def _ending(self) -> Ending:
         if self._killed:

@@ -120,10 +120,7 @@ def _fat_volume(folder: Path) -> dict[str, object]:
 
 def _serial_ports(spec: GuestSpec) -> Iterator[str]:
     for number, path in enumerate(spec.all_serial_sockets):
-        chardev = _socket(f"serial{number}", path)
-        if number == 0 and spec.console_log is not None:
-            chardev = _logged_socket("serial0", path, spec.console_log)
-        yield from ("-chardev", chardev)
+        yield from ("-chardev", _socket(f"serial{number}", path))
         yield from ("-device", f"isa-serial,chardev=serial{number},index={number}")
 
 
@@ -133,18 +130,8 @@ def control_options(path: Path) -> Iterator[str]:
 
 
 def _socket(name: str, path: Path) -> str:
-    return f"socket,id={name},path={_escaped(path)},server=off"
-
-
-def _logged_socket(name: str, path: Path, log: Path) -> str:
-    return (
-        f"socket,id={name},path={_escaped(path)},server=on,wait=off,"
-        f"logfile={_escaped(log)},logappend=on"
-    )
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace(",", ",,")
+    escaped = str(path).replace(",", ",,")
+    return f"socket,id={name},path={escaped},server=off"
 
 
 def _json(value: dict[str, object]) -> str:

@@ -43,9 +43,6 @@ class GuestSpec:
             guest connects to it, so that no byte is lost.
         sata: keep q35's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
         serial_sockets: the same for the second to fourth serial port.
-        console_log: for a guest that may outlive the harness: QEMU itself adds all that comes from
-            the console to this file, and listens on ``console_socket`` instead of connecting to
-            it, so that anybody may come and type, and go.
 
     Raises:
         UsageError: a name that no host would take, too many serial ports, firmware missing.
@@ -60,7 +57,6 @@ class GuestSpec:
     console_socket: Path
     sata: bool = False
     serial_sockets: tuple[Path, ...] = ()
-    console_log: Path | None = None
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:

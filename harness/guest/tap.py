@@ -7,12 +7,12 @@ import select
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 _CHUNK: Final = 64 * 1024
 
-_POLL_SECONDS: Final = 0.05
-"""How often a log is looked at when no socket says that there is more."""
+_POLL_SECONDS: Final = 0.02
+"""How often a log is looked at; short enough for an echo to come at once."""
 
 
 class Detached(Exception):  # noqa: N818 - it is no error
@@ -76,6 +76,10 @@ class SerialTap:
         except ConnectionResetError:
             return b""
 
+    def fileno(self) -> int | None:
+        """The descriptor of the guest's console, for another process to go on; None before it."""
+        return self._connection.fileno() if self._connection else None
+
     def write(self, data: bytes) -> None:
         """See ``Tap``."""
         if self._connection is not None:
@@ -84,28 +88,27 @@ class SerialTap:
 
 
 class LogTap:
-    """Follows the log that QEMU writes of a console, and types at QEMU's socket; see ``Tap``.
-
-    The log holds every byte, whoever is connected; what comes by the socket only says that the
-    log has grown.
+    """Follows the log of a kept guest's console, and types at it; see ``Tap``.
 
     Args:
-        log: where QEMU writes; made if it is not there.
-        path: QEMU's socket, which need not be there yet.
+        log: what ``harness.guest.relay`` writes.
+        entrance: the relay's socket.
         offset: where in the log to begin.
     """
 
-    def __init__(self, log: Path, path: Path, offset: int = 0) -> None:
+    def __init__(self, log: Path, entrance: Path, offset: int = 0) -> None:
         self._log = log
-        self._path = path
+        self._entrance = entrance
         self._offset = offset
-        self._file: BinaryIO | None = None
-        self._connection: socket.socket | None = None
+        self._files = contextlib.ExitStack()
 
     def __enter__(self) -> LogTap:
-        self._log.touch()
-        self._file = self._log.open("rb", buffering=0)
+        self._file = self._files.enter_context(self._log.open("rb", buffering=0))
         self._file.seek(self._offset)
+        self._typing = self._files.enter_context(socket.socket(socket.AF_UNIX))
+        self._typing.setblocking(False)
+        with contextlib.suppress(OSError):  # the guest has ended: there is still its log
+            self._typing.connect(str(self._entrance))
         return self
 
     def __exit__(
@@ -114,53 +117,19 @@ class LogTap:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for end in (self._connection, self._file):
-            if end is not None:
-                end.close()
+        self._files.close()
 
     def read(self, timeout: float, also: int | None = None) -> bytes | None:
-        """See ``Tap``; never empty, since another may still write to the log."""
-        data = self._more()
-        if data:
-            return data
-        connection = self._connected()
-        sources = [connection] if connection else []
-        if _readable(sources, min(timeout, _POLL_SECONDS), also):
-            self._discard()
-        return self._more()
+        """See ``Tap``; never empty, since the log may grow at any time."""
+        data = self._file.read(_CHUNK)
+        if not data:
+            _readable([], min(timeout, _POLL_SECONDS), also)
+        return data or None
 
     def write(self, data: bytes) -> None:
         """See ``Tap``."""
-        if self._connection is not None:
-            with contextlib.suppress(OSError):
-                self._connection.sendall(data)
-
-    def _more(self) -> bytes | None:
-        return self._file.read(_CHUNK) or None if self._file else None
-
-    def _connected(self) -> socket.socket | None:
-        if self._connection is None:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            # QEMU takes one at a time: where others wait already, connecting would block.
-            connection.setblocking(False)
-            try:
-                connection.connect(str(self._path))
-            except OSError:
-                connection.close()
-            else:
-                self._connection = connection
-        return self._connection
-
-    def _discard(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            there = self._connection.recv(_CHUNK)
-        except OSError:
-            there = b""
-        if not there:
-            self._connection.close()
-            self._connection = None
+        with contextlib.suppress(OSError):
+            self._typing.sendall(data)
 
 
 def _readable(sources: list[socket.socket], timeout: float, also: int | None) -> bool:

@@ -70,11 +70,11 @@ class ProcessId:
             ) from error
 
 
-def find_process(word: str) -> ProcessId | None:
-    """A process with ``word`` within one of its arguments."""
-    for process in psutil.process_iter(["cmdline"]):
-        if any(word in argument for argument in process.info["cmdline"] or ()):
-            found = ProcessId.of(process.pid)
-            if found is not None:
-                return found
-    return None
+def find_processes(word: str) -> list[ProcessId]:
+    """The processes with ``word`` within one of their arguments."""
+    found = (
+        ProcessId.of(process.pid)
+        for process in psutil.process_iter(["cmdline"])
+        if any(word in argument for argument in process.info["cmdline"] or ())
+    )
+    return [process for process in found if process is not None]

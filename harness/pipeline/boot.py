@@ -20,9 +20,10 @@ from harness.errors import InfraError
 from harness.guest.backend import Backend, Guest, GuestExit
 from harness.guest.backend import Ending as GuestEnding
 from harness.guest.firmware import find_firmware
-from harness.guest.registry import KeptGuest, Registry
+from harness.guest.registry import Claim, KeptGuest, Registry
+from harness.guest.relay import relay_argv
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import Detached, Tap
+from harness.guest.tap import Detached, SerialTap, Tap
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import Clock
@@ -34,7 +35,7 @@ from harness.kernel.artifact import KernelArtifact
 from harness.pipeline.agreement import disagreements, report_of
 from harness.pipeline.kernels import guest_in_words
 from harness.pipeline.media import make_media
-from harness.pipeline.place import Place, lasting_place, passing_place
+from harness.pipeline.place import Place, lasting_place, new_socket, passing_place
 from harness.verdict import Ending, Limits, Stop, Until, Verdict, Watch, judge
 
 #: How much longer everything takes without hardware help; a KASAN kernel that needs 2 s
@@ -164,9 +165,7 @@ class Booter:
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
         """The exact command line or domain XML that ``boot`` would use."""
-        with passing_place(self.workspace, name) as passing:
-            log = passing.folder / "console.log" if plan.keep else None
-            place = replace(passing, log=log)
+        with passing_place(self.workspace, name) as place:
             media = self._media(kernel, plan, place)
             return self.backend.describe(self._spec(name, media, plan, place))
 
@@ -185,6 +184,7 @@ class Booter:
             topology=asdict(plan.topology),
             started=self.clock.now().isoformat(),
             console=log,
+            socket=new_socket(self.workspace, name),
         )
         return lasting_place(Registry(self.workspace, self.clock), guest)
 
@@ -200,7 +200,6 @@ class Booter:
             accelerator=plan.accelerator,
             firmware=None if isinstance(media, DirectKernel) else find_firmware(),
             console_socket=place.socket,
-            console_log=place.log,
         )
 
     def _run(
@@ -208,7 +207,7 @@ class Booter:
     ) -> tuple[_Heard, Ending]:
         """Start the guest, listen until it ends or must be ended, or is to be left."""
         heard = _Heard()
-        with place.tap() as tap, _log_file(None if place.log else log) as sink:
+        with SerialTap(place.socket) as tap, _log_file(log) as sink:
             progress.stage("start")
             started = self.clock.monotonic()
             guest = self.backend.start(spec, keep=plan.keep)
@@ -217,11 +216,21 @@ class Booter:
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = _Session(self, guest, line, sink, plan, started, progress, heard)
                     ending = session.listen(_first_stage(spec.media))
-                left = _leave(guest, place)
+                left = place.claim is not None and self._leave(guest, tap, place.claim)
             finally:
                 if not left:
                     guest.destroy()
         return heard, ending
+
+    def _leave(self, guest: Guest, tap: SerialTap, claim: Claim) -> bool:
+        """Let the guest run on without us, with a relay at its console; False if it has ended."""
+        where, console = guest.leave(), tap.fileno()
+        if where is None or console is None:
+            return False
+        words = relay_argv(console, claim.guest.console, claim.guest.entrance)
+        self.runner.spawn(words, pass_fds=[console], outlives_us=True)
+        claim.keep(where)
+        return True
 
     def _judge(
         self,
@@ -355,25 +364,13 @@ def _ending(end: GuestExit | None, guest: Guest) -> Ending:
     }[end.ending]
 
 
-def _leave(guest: Guest, place: Place) -> bool:
-    """Leave a guest that is to be kept; False if it is not, or has ended."""
-    where = guest.leave() if place.claim else None
-    if place.claim is None or where is None:
-        return False
-    place.claim.keep(where)
-    return True
-
-
 def _first_stage(media: Media) -> Stage:
     return Stage.KERNEL if isinstance(media, DirectKernel) else Stage.FIRMWARE
 
 
 @contextlib.contextmanager
-def _log_file(path: Path | None) -> Iterator[Callable[[bytes], None]]:
-    """The console's bytes as they came; without a path, somebody else writes them."""
-    if path is None:
-        yield _write_nothing
-        return
+def _log_file(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """The console's bytes as they came."""
     with path.open("wb", buffering=0) as file:
 
         def write(data: bytes) -> None:
@@ -383,10 +380,6 @@ def _log_file(path: Path | None) -> Iterator[Callable[[bytes], None]]:
                 raise host_refused(path, error) from error
 
         yield write
-
-
-def _write_nothing(data: bytes) -> None:
-    """QEMU has written ``data`` to the log that it was read from."""
 
 
 def _write_events(path: Path, heard: _Heard) -> None:

@@ -1,0 +1,55 @@
+"""``harness ps``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from harness.cli.app import App
+from harness.cli.options import common_options
+from harness.guest.registry import KeptGuest, Registry, to_document
+
+
+@click.command()
+@common_options
+def ps(app: App) -> int:
+    """List the guests that 'boot --keep' has left running.
+
+    \b
+    Examples:
+      harness ps
+      harness ps --json
+    """
+    guests = Registry(app.workspace, app.clock).live()
+    if guests:
+        app.paper.print(_table(guests, app.clock.now()))
+    else:
+        app.talk.print("no guest runs; harness boot --keep leaves one running")
+    app.emit([to_document(guest) for guest in guests])
+    return 0
+
+
+def _table(guests: Sequence[KeptGuest], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "guest", "backend", "nodes", "up for", "run"):
+        table.add_column(heading, overflow="fold")
+    for guest in guests:
+        seconds = (now - datetime.fromisoformat(guest.started)).total_seconds()
+        cells = (guest.name, guest.guest, guest.backend, str(guest.nodes), format_age(seconds))
+        table.add_row(*(Text(cell) for cell in (*cells, guest.run)))
+    return table
+
+
+def format_age(seconds: float) -> str:
+    """``5 s``, ``3 min``, ``2 h 10 min``, ``4 d 3 h``: the two greatest units are enough."""
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return f"{max(0, int(seconds))} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,64 @@
+"""``harness stop``."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.app import App
+from harness.cli.options import common_options
+from harness.errors import UsageError
+from harness.guest.registry import KeptGuest, Registry
+from harness.results.store import Store
+
+
+@click.command()
+@click.argument("guest", metavar="[RUN|NAME]", required=False)
+@click.option("--all", "everything", is_flag=True, help="End all of them.")
+@common_options
+def stop(app: App, guest: str | None, *, everything: bool) -> int:
+    """End guests that 'boot --keep' has left running.
+
+    Without an argument, the one that there is; with a record's name, all of its guests. Their
+    records stay. A guest that has ended already is as good.
+
+    \b
+    Examples:
+      harness stop
+      harness stop kasan-numa4
+      harness stop --all
+    """
+    if guest is not None and everything:
+        raise UsageError(
+            "--all and a name both say which guests to end", remedy="leave one of them out"
+        )
+    registry = Registry(app.workspace, app.clock)
+    chosen = _chosen(registry, guest, Store(app.runs), everything=everything)
+    for one in chosen:
+        registry.end(one)
+        app.paper.print(f"{one.name}: ended", markup=False)
+    if not chosen:
+        app.talk.print("nothing to end: no such guest runs")
+    app.emit({"ended": [one.name for one in chosen]})
+    return 0
+
+
+def _chosen(
+    registry: Registry, name: str | None, store: Store, *, everything: bool
+) -> list[KeptGuest]:
+    live = registry.live()
+    if name is not None:
+        # Of a run that is known, no guest may be left; a name that nobody knows is a mistake.
+        return [] if name in store.names() and not _of(live, name) else registry.find(name)
+    if len(live) > 1 and not everything:
+        raise UsageError(
+            f"{len(live)} guests run", remedy=f"name one of {_names(live)}, or give --all"
+        )
+    return live
+
+
+def _of(live: list[KeptGuest], run: str) -> list[KeptGuest]:
+    return [guest for guest in live if guest.run == run]
+
+
+def _names(live: list[KeptGuest]) -> str:
+    return ", ".join(guest.name for guest in live)

@@ -1,0 +1,115 @@
+"""The user's terminal, connected to a guest's serial console."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+from harness.guest.tap import Detached, Tap
+
+LEAVE = b"\x1d"
+"""Ctrl-], as telnet(1) and virsh(1) have it."""
+
+_CHUNK = 4096
+
+#: Ends what colours, hidden cursor or other screen a guest's words have left behind.
+_SANE = b"\x1b[?1049l\x1b[?25h\x1b[0m\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class HostTerminal:
+    """Standard input and output, each of them a terminal.
+
+    Args:
+        announce: called before the console is shown.
+    """
+
+    announce: Callable[[], None]
+
+    @classmethod
+    def of_user(cls, announce: Callable[[], None]) -> HostTerminal:
+        """The user's.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UsageError(
+                "--interactive needs a terminal, and standard input or output is none",
+                remedy="leave it out, or run it in a terminal",
+            )
+        return cls(announce)
+
+    @contextlib.contextmanager
+    def attached(self, tap: Tap) -> Iterator[Tap]:
+        """See ``harness.pipeline.boot.Terminal``."""
+        self.announce()
+        keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
+        before = termios.tcgetattr(keyboard)
+        try:
+            tty.setraw(keyboard)
+            yield _AttachedTap(tap, keyboard, screen)
+        finally:
+            # Both fail if the terminal is gone.
+            with contextlib.suppress(OSError):
+                _write(screen, _SANE)
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(keyboard, termios.TCSAFLUSH, before)
+
+
+@dataclass(frozen=True, slots=True)
+class _AttachedTap:
+    """A tap whose reader lets the user read and type as well."""
+
+    tap: Tap
+    keyboard: int
+    screen: int
+
+    def read(self, timeout: float, also: int | None = None) -> bytes | None:
+        """See ``Tap``.
+
+        Raises:
+            Detached: the user has left.
+        """
+        del also
+        data = self.tap.read(timeout, self.keyboard)
+        if data:
+            _show(self.screen, data)
+        self._type()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See ``Tap``."""
+        self.tap.write(data)
+
+    def _type(self) -> None:
+        if not select.select([self.keyboard], [], [], 0)[0]:
+            return
+        try:
+            typed = os.read(self.keyboard, _CHUNK)
+        except OSError:
+            typed = b""
+        before, leave, _ = typed.partition(LEAVE)
+        if before:
+            self.tap.write(before)
+        if leave or not typed:
+            raise Detached
+
+
+def _show(screen: int, data: bytes) -> None:
+    try:
+        _write(screen, data)
+    except OSError as error:  # the terminal is gone
+        raise Detached from error
+
+
+def _write(screen: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(screen, data) :]

@@ -1,0 +1,225 @@
+"""The guests that outlive the harness: who they are, and their end.
+
+Each has a folder ``guests/NAME`` in the workspace's state: what it boots from, and ``guest.json``.
+That is written before the guest is started, with the process of the harness that starts it: should
+that be killed before the guest is kept, the next look at the registry ends the guest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from harness.errors import InfraError, UsageError
+from harness.guest.backend import Whereabouts
+from harness.guest.libvirt import destroy_domain
+from harness.host.clock import Clock
+from harness.host.processid import ProcessId, find_processes
+from harness.host.workspace import Workspace, make_folder, write_atomic
+
+LATEST: Final = "latest"
+
+SOCKET_SUFFIX: Final = ".console"
+"""Of the sockets of guests' consoles."""
+
+_FILE: Final = "guest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGuest:
+    """A guest that is kept, or is to be once its verdict is there.
+
+    Args:
+        name: its own among the kept.
+        run: the record that it belongs to.
+        cell: which of the record's.
+        guest: what was booted, in words.
+        backend: qemu or libvirt.
+        nodes: NUMA nodes.
+        topology: the nodes' CPUs and memory (MiB), and the distances.
+        started: ISO 8601, UTC.
+        console: the log of its console.
+        socket: of its console; stands in its QEMU's command line and its relay's, and no other.
+        owner: the harness that boots it; None when it is kept.
+        process: QEMU's, when it is kept.
+        uri: libvirt's address, under libvirt.
+        domain: libvirt's name for it.
+    """
+
+    name: str
+    run: str
+    cell: str
+    guest: str
+    backend: str
+    nodes: int
+    topology: dict[str, Any]
+    started: str
+    console: Path
+    socket: Path
+    owner: ProcessId | None = None
+    process: ProcessId | None = None
+    uri: str = ""
+    domain: str = ""
+
+    @property
+    def entrance(self) -> Path:
+        """Where its relay listens for whoever types."""
+        return self.socket.with_name(self.socket.name + ".in")
+
+
+@dataclass(slots=True)
+class Claim:
+    """A place in the registry for a guest that is being booted.
+
+    Args:
+        guest: what is known of it.
+        folder: the place, for what the guest boots from.
+        kept: whether ``keep`` was called.
+    """
+
+    guest: KeptGuest
+    folder: Path
+    kept: bool = field(default=False, init=False)
+
+    def keep(self, where: Whereabouts) -> None:
+        """The guest was left, and is there."""
+        _write(
+            self.folder,
+            replace(self.guest, owner=None, process=where.process, uri=where.uri,
+                    domain=where.domain),
+        )  # fmt: skip
+        self.kept = True
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The kept guests of a workspace.
+
+    Args:
+        workspace: whose.
+        clock: measures how long a guest takes to end.
+    """
+
+    workspace: Workspace
+    clock: Clock
+
+    @property
+    def _folder(self) -> Path:
+        return self.workspace.state / "guests"
+
+    @contextlib.contextmanager
+    def claim(self, guest: KeptGuest, owner: int) -> Iterator[Claim]:
+        """A place for a guest; gone afterwards unless it was kept.
+
+        Args:
+            guest: its name gets a number if another has it.
+            owner: the process id of this harness.
+        """
+        with self._locked():
+            self._sweep()
+            claim = self._place(replace(guest, owner=ProcessId.of(owner)))
+        try:
+            yield claim
+        finally:
+            if not claim.kept:
+                self.end(claim.guest)
+
+    def live(self) -> list[KeptGuest]:
+        """Those that run, oldest first; what is left of others is removed."""
+        with self._locked():
+            found = self._sweep()
+        return sorted((guest for guest in found if guest.owner is None), key=lambda g: g.started)
+
+    def find(self, name: str) -> list[KeptGuest]:
+        """The live ones of a run, or the one of that name; ``latest`` is the newest.
+
+        Raises:
+            UsageError: there is none.
+        """
+        live = self.live()
+        found = [guest for guest in live if name in (guest.name, guest.run)]
+        if name == LATEST:
+            found = live[-1:]
+        if found:
+            return found
+        known = ", ".join(guest.name for guest in live) or "none"
+        raise UsageError(
+            f"no guest that was kept is called {name!r}, nor is there one of such a run",
+            remedy=f"those that run: {known}; harness boot --keep leaves one running",
+        )
+
+    def end(self, guest: KeptGuest) -> None:
+        """End it and remove what is left of it; no harm if it has ended.
+
+        Raises:
+            InfraError: it cannot be ended.
+        """
+        if guest.uri:
+            destroy_domain(guest.uri, guest.domain)
+        for process in find_processes(str(guest.socket)):
+            process.kill(self.clock)
+        self._forget(guest)
+
+    def _locked(self) -> contextlib.AbstractContextManager[object]:
+        make_folder(self._folder)
+        return self.workspace.lock("guests")
+
+    def _place(self, guest: KeptGuest) -> Claim:
+        number, name = 1, guest.name
+        while (self._folder / name).exists():
+            number += 1
+            name = f"{guest.name}-{number}"
+        claim = Claim(replace(guest, name=name), self._folder / name)
+        _write(claim.folder, claim.guest)
+        return claim
+
+    def _sweep(self) -> list[KeptGuest]:
+        """All that are kept or being booted, after removing what is left of the rest."""
+        found = []
+        for folder in sorted(self._folder.glob("[!.]*")):
+            guest = _read(folder)
+            if guest is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif any(process and process.alive for process in (guest.owner, guest.process)):
+                found.append(guest)
+            elif guest.owner is None:
+                self._forget(guest)
+            else:
+                with contextlib.suppress(InfraError):
+                    self.end(guest)
+        return found
+
+    def _forget(self, guest: KeptGuest) -> None:
+        guest.entrance.unlink(missing_ok=True)
+        shutil.rmtree(self._folder / guest.name, ignore_errors=True)
+
+
+def to_document(guest: KeptGuest) -> dict[str, Any]:
+    """The guest as JSON's types."""
+    return json.loads(json.dumps(asdict(guest), default=str))  # type: ignore[no-any-return]
+
+
+def _write(folder: Path, guest: KeptGuest) -> None:
+    write_atomic(folder / _FILE, json.dumps(to_document(guest), indent=1) + "\n")
+
+
+def _read(folder: Path) -> KeptGuest | None:
+    """None if it is not there whole."""
+    try:
+        document: dict[str, Any] = json.loads((folder / _FILE).read_text("utf-8"))
+        for key in ("owner", "process"):
+            if document[key] is not None:
+                document[key] = ProcessId(**document[key])
+        for key in ("console", "socket"):
+            document[key] = Path(document[key])
+        guest = KeptGuest(**document)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    # Processes are ended by the socket in their command lines: it must be one of a guest.
+    genuine = guest.socket.is_absolute() and guest.socket.suffix == SOCKET_SUFFIX
+    return guest if genuine and guest.name == folder.name else None

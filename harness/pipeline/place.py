@@ -1,0 +1,52 @@
+"""Where a guest lives on the host: its files, its socket, and for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.guest.registry import SOCKET_SUFFIX, Claim, KeptGuest, Registry
+from harness.host.workspace import Workspace, make_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A guest's home.
+
+    Args:
+        folder: for what it boots from.
+        socket: of its console.
+        claim: on a lasting place; it is called to keep the guest.
+    """
+
+    folder: Path
+    socket: Path
+    claim: Claim | None = None
+
+
+@contextlib.contextmanager
+def passing_place(workspace: Workspace, name: str) -> Iterator[Place]:
+    """For a guest that ends with us."""
+    with workspace.scratch("guest") as folder:
+        socket = new_socket(workspace, name)
+        try:
+            yield Place(folder, socket)
+        finally:
+            socket.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lasting_place(registry: Registry, guest: KeptGuest) -> Iterator[Place]:
+    """For a guest that may be kept; gone with the guest."""
+    with registry.claim(guest, os.getpid()) as claim:
+        yield Place(claim.folder, guest.socket, claim)
+
+
+def new_socket(workspace: Workspace, name: str) -> Path:
+    """A path that is short, as a socket's must be, and nobody else's."""
+    make_folder(workspace.runtime)
+    return workspace.runtime / f"{name[-40:]}-{uuid.uuid4().hex[:8]}{SOCKET_SUFFIX}"
