@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from harness.errors import InfraError
+from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 
 #: Longer than any of this takes, on whatever host; nothing waits for all of it.
@@ -25,6 +26,7 @@ import sys, time
 from pathlib import Path
 from harness.host.process import HostRunner
 process = HostRunner().spawn(["bash", "-c", {script!r}], outlives_us={outlives_us})
+Path("spawned").touch()
 time.sleep(1000)
 """
 
@@ -41,8 +43,7 @@ def sleeper(tmp_path: Path) -> Iterator[Callable[[], psutil.Process]]:
 
     def find() -> psutil.Process:
         pid = tmp_path / "pid"
-        while not pid.exists():
-            pass
+        assert becomes_true(pid.exists)
         found.append(psutil.Process(int(pid.read_text())))
         return found[-1]
 
@@ -52,16 +53,27 @@ def sleeper(tmp_path: Path) -> Iterator[Callable[[], psutil.Process]]:
             process.kill()
 
 
-def ends(process: psutil.Process) -> bool:
-    """Whether it ends; one that nobody has waited for yet counts as ended."""
+def becomes_true(condition: Callable[[], bool]) -> bool:
+    """Whether it does, within a time that is longer than it takes on any host."""
+    clock = HostClock()
+    deadline = clock.monotonic() + SECONDS
+    while not condition():
+        if clock.monotonic() > deadline:
+            return False
+        clock.sleep(0.01)
+    return True
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """One that nobody has waited for yet has ended, too."""
     try:
-        while process.status() != psutil.STATUS_ZOMBIE:
-            process.wait(0.05)
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-    except psutil.TimeoutExpired:
-        return ends(process)
-    return True
+
+
+def ends(process: psutil.Process) -> bool:
+    return becomes_true(lambda: has_ended(process))
 
 
 def test_gives_what_the_program_wrote_and_its_status(runner: HostRunner) -> None:
@@ -178,6 +190,7 @@ def run_and_kill_a_harness(
     code = HARNESS.format(script="set -m;" + STARTS_A_SLEEPER + "wait", outlives_us=outlives_us)
     harness = runner.spawn([sys.executable, "-c", code], cwd=folder)
     child = find()
+    assert becomes_true((folder / "spawned").exists)
     os.kill(harness.pid, signal.SIGKILL)
     assert harness.wait(SECONDS) == -signal.SIGKILL
     return child
