@@ -2,30 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 
 from harness.cli.app import App
 from harness.cli.options import common_options
+from harness.cli.terminal import HostTerminal
 from harness.errors import UsageError
+from harness.guest.registry import KeptGuest, Registry
+from harness.guest.tap import Detached, LogTap
 from harness.results.store import Store
 from harness.results.text import printable
+
+_TICK = 0.25
+_LINE = 1 << 16
+
+#: How much of what was said before somebody sees who comes to sit at a console.
+_BEFORE = 4096
 
 
 @click.command()
 @click.argument("run", default="latest")
 @click.argument("cell", required=False)
 @click.option("--raw", is_flag=True, help="The bytes as they came, control characters and all.")
+@click.option("--follow", "-f", is_flag=True, help="Go on while the guest runs (boot --keep).")
+@click.option("--interactive", is_flag=True, help="Type at a guest that runs; Ctrl-] leaves it.")
 @common_options
-def console(app: App, run: str, cell: str | None, *, raw: bool) -> int:
-    """Print a guest's console; CELL is needed where a run has several.
+def console(
+    app: App, run: str, cell: str | None, *, raw: bool, follow: bool, interactive: bool
+) -> int:
+    """Print a guest's console, follow it, or type at it.
+
+    RUN is a record's name, the name of a guest that was kept, or 'latest'; CELL is needed where a
+    run has several.
 
     \b
     Examples:
       harness console
       harness console latest before-kasan-numa4
+      harness console --follow
+      harness console --interactive kasan-numa2
     """
+    registry = Registry(app.workspace, app.clock)
+    if interactive:
+        _sit_at(_live_guest(registry, run, cell), app)
+        return 0
+    log, guest = _log(app, registry.live(), run, cell)
+    blocks = _blocks(log, guest if follow else None)
+    for data in blocks if raw else map(_line, _lines(blocks)):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    return 0
+
+
+def _live_guest(registry: Registry, name: str, cell: str | None) -> KeptGuest:
+    found = [guest for guest in registry.find(name) if cell in (None, guest.cell)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{len(found)} guests that run are meant by {' '.join(filter(None, (name, cell)))}",
+            remedy="name one of those that harness ps lists",
+        )
+    return found[0]
+
+
+def _log(
+    app: App, live: list[KeptGuest], run: str, cell: str | None
+) -> tuple[Path, KeptGuest | None]:
+    """The log of a guest by its name, or of a cell of a record; with it the guest, if it runs."""
+    for guest in live:
+        if guest.name == run and cell is None:
+            return guest.console, guest
     folder = Store(app.runs).find(run)
     logs = {path.parent.name: path for path in sorted(folder.glob("*/console.log"))}
     name = cell or (next(iter(logs)) if len(logs) == 1 else None)
@@ -34,12 +84,49 @@ def console(app: App, run: str, cell: str | None, *, raw: bool) -> int:
         raise UsageError(
             f"run {folder.name} has {asked}", remedy=f"name one of: {', '.join(logs) or 'none'}"
         )
-    with logs[name].open("rb") as log:
-        if raw:
-            for block in iter(lambda: log.read(1 << 16), b""):
-                sys.stdout.buffer.write(block)
-            return 0
-        while line := log.readline(1 << 16):
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            sys.stdout.write(printable(text) + "\n")
-    return 0
+    log = logs[name].resolve()
+    return log, next((guest for guest in live if guest.console == log), None)
+
+
+def _sit_at(guest: KeptGuest, app: App) -> None:
+    def announce() -> None:
+        app.talk.print(f"The console of {guest.name}; Ctrl-] leaves it.", markup=False)
+
+    terminal = HostTerminal.of_user(announce)
+    offset = max(0, guest.console.stat().st_size - _BEFORE)
+    with (
+        LogTap(guest.console, guest.entrance, offset) as tap,
+        terminal.attached(tap) as line,
+        contextlib.suppress(Detached),
+    ):
+        while line.read(_TICK) or guest.runs:
+            pass
+    if not guest.runs:
+        app.talk.print(f"{guest.name} has ended", markup=False)
+
+
+def _blocks(log: Path, guest: KeptGuest | None) -> Iterator[bytes]:
+    """What stands in the log, and what comes to it as long as ``guest`` runs."""
+    with LogTap(log, guest.entrance if guest else None) as tap:
+        running = True
+        while running:
+            running = guest is not None and guest.runs
+            while data := tap.read(_TICK if running else 0):
+                yield data
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines, a long one in pieces."""
+    rest = b""
+    for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+        if len(rest) > _LINE:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
+
+
+def _line(line: bytes) -> bytes:
+    return printable(line.decode("utf-8", "replace").rstrip("\r")).encode() + b"\n"

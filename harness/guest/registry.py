@@ -67,6 +67,11 @@ class KeptGuest:
     domain: str = ""
 
     @property
+    def runs(self) -> bool:
+        """Whether it is kept and has not ended."""
+        return self.process is not None and self.process.alive
+
+    @property
     def entrance(self) -> Path:
         """Where its relay listens for whoever types."""
         return self.socket.with_name(self.socket.name + ".in")

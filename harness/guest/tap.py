@@ -92,11 +92,11 @@ class LogTap:
 
     Args:
         log: what ``harness.guest.relay`` writes.
-        entrance: the relay's socket.
+        entrance: the relay's socket; None only follows.
         offset: where in the log to begin.
     """
 
-    def __init__(self, log: Path, entrance: Path, offset: int = 0) -> None:
+    def __init__(self, log: Path, entrance: Path | None, offset: int = 0) -> None:
         self._log = log
         self._entrance = entrance
         self._offset = offset
@@ -107,9 +107,13 @@ class LogTap:
         self._file.seek(self._offset)
         self._typing = self._files.enter_context(socket.socket(socket.AF_UNIX))
         self._typing.setblocking(False)
-        with contextlib.suppress(OSError):  # the guest has ended: there is still its log
-            self._typing.connect(str(self._entrance))
+        if self._entrance is not None:
+            self._connect(self._entrance)
         return self
+
+    def _connect(self, entrance: Path) -> None:
+        with contextlib.suppress(OSError):  # the guest has ended: there is still its log
+            self._typing.connect(str(entrance))
 
     def __exit__(
         self,
