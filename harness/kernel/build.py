@@ -12,7 +12,7 @@ from harness.host.process import Runner
 from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
-from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, parallel
+from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, kernel_target, parallel
 from harness.kernel.spec import KernelConfig, Sanitizer
 from harness.kernel.toolchain import (
     Llvm,
@@ -183,13 +183,12 @@ class _Job:
         if built.was_interrupted():
             built.remove_newer(folder)
         # Without a change in what config(8) reads, only compilers and linker need to run.
-        fast = ["-DKERNFAST"] if configured.is_fresh() and (folder / "Makefile").is_file() else []
+        fast = configured.is_fresh() and (folder / "Makefile").is_file()
         with configured, built:
             make.run(
-                [parallel(), f"KERNCONF={self.config.name}", f"KERNCONFDIR={self._config_folder}",
-                 "NO_MODULES=yes", "WITHOUT_CTF=yes", *fast, "buildkernel"],
+                kernel_target(self.config.name, self._config_folder, fast=fast),
                 self._log(self.config.name),
-            )  # fmt: skip
+            )
         if not (folder / "kernel.debug").is_file():
             raise BuildError(
                 f"the configuration {self.config.name} makes a kernel without debug symbols",

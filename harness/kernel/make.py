@@ -47,6 +47,26 @@ def parallel() -> str:
     return f"-j{(os.cpu_count() or 1) + 1}"
 
 
+def kernel_target(name: str, folder: Path, *, fast: bool) -> list[str]:
+    """make's arguments for a kernel alone.
+
+    Args:
+        name: KERNCONF.
+        folder: the configuration's.
+        fast: run compilers and linker only (``KERNFAST``); right while nothing that
+            config(8) reads has changed.
+    """
+    return [
+        parallel(),
+        f"KERNCONF={name}",
+        f"KERNCONFDIR={folder}",
+        "NO_MODULES=yes",
+        "WITHOUT_CTF=yes",
+        *(["-DKERNFAST"] if fast else []),
+        "buildkernel",
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Make:
     """The tree's make, ready to run.

@@ -6,7 +6,6 @@ work tree of our own (see git(1), ENVIRONMENT VARIABLES).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,9 +161,3 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     raise InfraError(
         f"cannot clone {url}", remedy="see the cause below, then run it again", detail=error
     ) from failure(finished)
-
-
-def object_names(lines: Sequence[str]) -> list[tuple[str, str]]:
-    """(hash, path) of each ``git ls-files --stage -z`` record."""
-    split = (line.split("\t", 1) for line in lines)
-    return [(meta.split()[1], path) for meta, path in split]

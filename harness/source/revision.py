@@ -77,6 +77,9 @@ KERNEL_PATHS = (
     "usr.sbin/config",
 )
 
+#: Where a file that git does not know yet can matter to a build.
+NEW_FILE_PATHS = (*KERNEL_PATHS, "stand", "tools/build")
+
 #: What decides which files a configuration takes: while it stays, config(8) need not run.
 CONFIG_PATHS = ("sys/amd64/conf", "sys/conf", "usr.sbin/config")
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.host.process import Runner
 from harness.host.workspace import Workspace, make_folder
-from harness.source.git import Repository, clone, git_directory, object_names
+from harness.source.git import Repository, clone, git_directory
 from harness.source.mutant import find_mutant
 from harness.source.reading import allocator_form
 from harness.source.revision import (
@@ -22,6 +23,7 @@ from harness.source.revision import (
     KERNEL_PATHS,
     LOADER_PATHS,
     MAKE_PATHS,
+    NEW_FILE_PATHS,
     Change,
     Snapshot,
     combined_hash,
@@ -128,20 +130,31 @@ class SourceTree:
                 shutil.copyfile(own, index)
             else:
                 git("read-tree", "HEAD", index=index)
-        changed = git("diff-files", "--name-only", "-z", index=index, work_tree=files).stdout
-        new = git(
-            "ls-files", "--others", "--exclude-standard", "-z", index=index, work_tree=files
-        ).stdout
+        # git's own index knows every file of a clone; only few new ones can matter.
+        looked_at = NEW_FILE_PATHS if self.versioned else BUILD_PATHS
+        with ThreadPoolExecutor(2) as both:
+            asked = (
+                ("diff-files", "--name-only", "-z"),
+                ("ls-files", "--others", "--exclude-standard", "-z", "--", *looked_at),
+            )
+            changed, new = both.map(lambda words: git(*words, index=index, work_tree=files), asked)
         git(
             "update-index", "--add", "--remove", "-z", "--stdin",
-            index=index, work_tree=files, stdin=changed + new,
+            index=index, work_tree=files, stdin=changed.stdout + new.stdout,
         )  # fmt: skip
-        if not self.versioned:
-            return False
-        # Compared by what is built: a clone may lack objects that nobody needs.
-        committed = self.home / "head.index"
-        git("read-tree", "HEAD", index=committed)
-        return self._entries(index) != self._entries(committed)
+        return self.versioned and self._differs_from_head(index)
+
+    def _differs_from_head(self, index: Path) -> bool:
+        """Whether anything that is built differs; files that the clone lacks do not count."""
+        listing = ("diff-index", "--cached", "--no-renames", "-z", "HEAD", "--")
+        fields = [
+            field
+            for part in (BUILD_PATHS, EXTRA_PATHS)
+            for field in self.repository.lines(*listing, *part, index=index)
+        ]
+        committed = {row.split()[2] for row in fields[::2] if row.endswith(" D")}
+        gone = self._missing(committed)
+        return any(not row.endswith(" D") or row.split()[2] not in gone for row in fields[::2])
 
     def _blob(self, index: Path, path: str) -> bytes:
         found = self.repository.git("cat-file", "blob", f":{path}", index=index, check=False)
@@ -188,11 +201,14 @@ class SourceTree:
             return listed
         # A clone may lack objects (some mirrors drop large files).  What the kernel
         # needs of them the build will name; the rest must not stop the checkout.
-        names = {name for name, _ in object_names([f"{m}\t{p}" for p, m in listed.items()])}
+        missing = self._missing({meta.split()[1] for meta in listed.values()})
+        return {path: meta for path, meta in listed.items() if meta.split()[1] not in missing}
+
+    def _missing(self, names: Iterable[str]) -> set[str]:
+        """Those of the objects that the repository does not have."""
         asked = "".join(f"{name}\n" for name in names).encode()
         answers = self.repository.git("cat-file", "--batch-check", "--buffer", stdin=asked).text
-        missing = {line.split()[0] for line in answers.splitlines() if line.endswith(" missing")}
-        return {path: meta for path, meta in listed.items() if meta.split()[1] not in missing}
+        return {line.split()[0] for line in answers.splitlines() if line.endswith(" missing")}
 
     def _write_tree(self, entries: Mapping[str, str]) -> str:
         index = self.home / "tree.index"
