@@ -40,6 +40,7 @@ PROGRAMS: Final = {
     "flex": "flex",
     "gawk": "gawk",
     "m4": "m4",
+    "pkill": "procps",
     "yacc": "byacc",
 }
 
