@@ -40,5 +40,5 @@ def test_types_of_the_package() -> None:
 @pytest.mark.parametrize("folder", [".", *FOLDERS])
 def test_types_of_the_tests(folder: str) -> None:
     """One folder at a time: each is a place of its own to import from, as pytest has it."""
-    files = sorted((TESTS / folder).glob("*.py"))
-    assert content("mypy", *files, MYPYPATH=str(TESTS))
+    place = TESTS / folder
+    assert content("mypy", *sorted(place.glob("*.py")), MYPYPATH=f"{place}:{TESTS}")
