@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +117,13 @@ class Runner(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End all that it has started and that does not outlive us, and start nothing more.
+
+        Whoever waits for one of them sees it end.
+        """
+        ...
+
 
 class HostProcess:
     """A real process; see ``Process``."""
@@ -146,17 +155,36 @@ class HostProcess:
         _kill_session(self._popen)
         self._ended(self._popen.returncode)
 
+    def kill_soon(self) -> None:
+        """End it without waiting: for another thread, since the owner waits already."""
+        if self._popen.returncode is None:
+            _signal_session(self._popen.pid)
+
+    def communicate(self, stdin: bytes, deadline: float | None) -> tuple[bytes, bytes, int]:
+        """Give it its input; its output, errors and exit status once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not within ``deadline`` seconds.
+        """
+        stdout, stderr = self._popen.communicate(stdin, timeout=deadline)
+        return stdout, stderr, self._popen.returncode
+
     def _ended(self, status: int | None) -> int | None:
         """Let the guard go once there is nothing left to guard."""
         if status is not None and self._guard is not None:
             _kill_session(self._popen)
-            _kill_session(self._guard)
+            _kill_guard(self._guard)
             self._guard = None
         return status
 
 
 class HostRunner:
     """Starts programs on this machine; see ``Runner``."""
+
+    def __init__(self) -> None:
+        self._running: weakref.WeakSet[HostProcess] = weakref.WeakSet()
+        self._closed = False
+        self._lock = threading.Lock()
 
     def run(
         self,
@@ -170,17 +198,18 @@ class HostRunner:
     ) -> Finished:
         """See ``Runner``."""
         words = _resolve(argv)
-        popen = _start(words, cwd, env, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE)
+        pipes = (subprocess.PIPE,) * 3
+        process = self._launch(_Launch(words, cwd, env or {}, pipes))
         try:
-            stdout, stderr = popen.communicate(stdin, timeout=deadline)
+            stdout, stderr, status = process.communicate(stdin, deadline)
         except subprocess.TimeoutExpired:
             raise InfraError(
                 f"{words[0]} did not end within {deadline:g} s",
                 remedy=f"the whole command was: {' '.join(words)}",
             ) from None
         finally:
-            _kill_session(popen)
-        finished = Finished(tuple(words), popen.returncode, stdout, stderr)
+            process.kill()
+        finished = Finished(tuple(words), status, stdout, stderr)
         if check and finished.returncode != 0:
             raise failure(finished)
         return finished
@@ -197,13 +226,80 @@ class HostRunner:
         outlives_us: bool = False,
     ) -> HostProcess:
         """See ``Runner``."""
-        words = _resolve(argv)
-        popen = _start(words, cwd, env, subprocess.DEVNULL, stdout, stderr, pass_fds)
+        streams = (subprocess.DEVNULL, stdout, stderr)
+        launch = _Launch(_resolve(argv), cwd, env or {}, streams, tuple(pass_fds), not outlives_us)
+        return self._launch(launch)
+
+    def close(self) -> None:
+        """See ``Runner``."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                process.kill_soon()
+
+    def _launch(self, launch: _Launch) -> HostProcess:
+        with self._lock:
+            if self._closed:
+                raise InfraError(f"{launch.words[0]} was not started: the harness is ending")
+            process = launch.process()
+            if launch.guarded:
+                self._running.add(process)
+            return process
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """A process to be."""
+
+    words: list[str]
+    cwd: Path | None
+    env: Mapping[str, str]
+    streams: tuple[Stream, Stream, Stream]
+    pass_fds: tuple[int, ...] = ()
+    guarded: bool = True
+
+    def process(self) -> HostProcess:
+        """Start it with its guard, in a thread of its own.
+
+        Ctrl-C is raised in the main thread wherever that is, so that there it could be
+        between the child's start and our taking note of it.
+        """
+        done: list[HostProcess] = []
+        errors: list[Exception] = []
+
+        def start() -> None:
+            try:
+                done.append(self._start())
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=start)
         try:
-            return HostProcess(popen, None if outlives_us else _guard(popen.pid))
+            thread.start()
+            thread.join()
         except BaseException:
-            _kill_session(popen)
+            thread.join()
+            for process in done:
+                process.kill()
             raise
+        if errors:
+            raise errors[0]
+        return done[0]
+
+    def _start(self) -> HostProcess:
+        closed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        stdin, stdout, stderr = self.streams
+        popen = subprocess.Popen(
+            self.words,
+            cwd=self.cwd,
+            env={**closed, **self.env},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=self.pass_fds,
+            start_new_session=True,
+        )
+        return HostProcess(popen, _guard(popen.pid, closed) if self.guarded else None)
 
 
 #: Reads until we are gone, which closes the pipe, and then ends the session.  It works
@@ -211,9 +307,15 @@ class HostRunner:
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; exec pkill -KILL -s "$1"'
 
 
-def _guard(session: int) -> subprocess.Popen[bytes]:
-    words = ["/bin/sh", "-c", _GUARD, "sh", str(session)]
-    return _start(words, None, None, subprocess.PIPE, subprocess.DEVNULL, subprocess.DEVNULL)
+def _guard(session: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "sh", str(session)],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def failure(finished: Finished) -> InfraError:
@@ -242,35 +344,10 @@ def _resolve(argv: Sequence[str | Path]) -> list[str]:
     return [found, *words[1:]]
 
 
-def _start(
-    words: list[str],
-    cwd: Path | None,
-    env: Mapping[str, str] | None,
-    stdin: int,
-    stdout: Stream,
-    stderr: Stream,
-    pass_fds: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
-    closed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return subprocess.Popen(
-        words,
-        cwd=cwd,
-        env={**closed, **(env or {})},
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        pass_fds=tuple(pass_fds),
-        start_new_session=True,
-    )
-
-
 def _kill_session(popen: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the session; its leader may have ended before its children."""
     try:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(popen.pid, signal.SIGKILL)
-        popen.wait()
-        _kill_members(popen.pid)
+        _signal_session(popen.pid)
     finally:
         popen.wait()
         for stream in (popen.stdin, popen.stdout, popen.stderr):
@@ -278,8 +355,18 @@ def _kill_session(popen: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _kill_members(session: int) -> None:
-    """Kill the session's other groups: bmake gives each of its jobs one (``JobExec``, job.c)."""
+def _kill_guard(guard: subprocess.Popen[bytes]) -> None:
+    """Before its pipe is closed: it must not do its work."""
+    guard.kill()
+    guard.wait()
+    if guard.stdin is not None:
+        guard.stdin.close()
+
+
+def _signal_session(session: int) -> None:
+    """Kill its group, and its other groups: bmake gives each job one (``JobExec``, job.c)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(session, signal.SIGKILL)
     killed: set[int] = set()
     while members := set(_members(session)) - killed:
         for pid in members:

@@ -126,6 +126,7 @@ class Matrix:
                 return tuple(_results(futures))
             except BaseException:
                 self.booter.cancelled.set()
+                self.booter.runner.close()
                 for future in futures:
                     future.cancel()
                 raise

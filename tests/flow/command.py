@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-SECONDS = 60.0
+SECONDS = 20.0
 """Longer than any of this takes, on whatever host; nothing waits for all of it."""
 
 PROGRAM = (sys.executable, "-c", "from harness.cli.main import main; main()")
@@ -112,7 +112,8 @@ class Home:
 
     def wait_until_nothing_runs(self) -> None:
         """Processes that were sent SIGKILL need a moment until they are gone."""
-        psutil.wait_procs(self.processes(), timeout=SECONDS)
+        _, alive = psutil.wait_procs(self.processes(), timeout=SECONDS)
+        assert [process.cmdline() for process in alive if process.is_running()] == []
         assert self.processes() == []
 
     def leftovers(self) -> list[Path]:

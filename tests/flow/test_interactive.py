@@ -1,0 +1,161 @@
+"""A user at the guest's console, played through a pseudo-terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from command import PROGRAM, SECONDS, Home
+
+BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg", "--interactive")
+HANG = (*BOOT, "--tunable", "harness.plant=hang")
+CONNECTED = "Ctrl-] leaves it"
+BANNER = "---<<BOOT>>---"
+LEAVE = b"\x1d"
+
+
+@dataclass
+class Seat:
+    """A terminal with a harness in it."""
+
+    master: int
+    slave: int
+    popen: subprocess.Popen[bytes]
+    seen: str = ""
+    before: list[Any] = field(default_factory=list)
+
+    def wait_for(self, text: str) -> None:
+        while text not in self.seen:
+            assert select.select([self.master], [], [], SECONDS)[0], self.seen
+            self.seen += os.read(self.master, 1 << 16).decode("utf-8", "replace")
+
+    def end(self) -> int:
+        """Reads on until the harness ends; gives its exit status."""
+        while self.popen.poll() is None:
+            if select.select([self.master], [], [], 0.05)[0]:
+                self.seen += os.read(self.master, 1 << 16).decode("utf-8", "replace")
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 1 << 16).decode("utf-8", "replace")
+        return self.popen.returncode
+
+    @property
+    def is_as_before(self) -> bool:
+        return termios.tcgetattr(self.slave) == self.before
+
+
+@contextlib.contextmanager
+def seated(home: Home, *words: str) -> Iterator[Seat]:
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+
+    def take_terminal() -> None:
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    popen = subprocess.Popen(
+        [*PROGRAM, *words], cwd=home.folder, env={**home.env, "TERM": "xterm"},
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        preexec_fn=take_terminal,  # noqa: PLW1509 - before any thread of this test
+    )  # fmt: skip
+    seat = Seat(master, slave, popen, before=before)
+    try:
+        yield seat
+    finally:
+        popen.kill()
+        popen.wait()
+        for end in (seat.master, seat.slave):
+            with contextlib.suppress(OSError):
+                os.close(end)
+
+
+def test_without_a_terminal_it_is_refused(home: Home) -> None:
+    said = home.run(*BOOT)
+    assert said.code == 2
+    assert "needs a terminal" in said.error
+
+
+def test_it_and_json_exclude_each_other(home: Home) -> None:
+    assert "--json" in home.run(*BOOT, "--json").error
+
+
+@pytest.mark.guest
+def test_the_user_sees_the_guest_and_then_the_verdict(home: Home) -> None:
+    with seated(home, *BOOT) as seat:
+        seat.wait_for(CONNECTED)
+        seat.wait_for(BANNER)
+        assert seat.end() == 0
+        assert "booted" in seat.seen.partition("Powering system off")[2]
+        assert seat.is_as_before
+    assert BANNER in home.run("console").stdout
+
+
+@pytest.mark.guest
+def test_leaving_ends_the_guest(home: Home) -> None:
+    with seated(home, *HANG) as seat:
+        seat.wait_for(BANNER)
+        assert not seat.is_as_before
+        os.write(seat.master, b"nobody hears this" + LEAVE)
+        assert seat.end() == 1
+        assert seat.is_as_before
+    cell = json.loads(home.run("report", "--json").stdout)["cells"][0]
+    assert cell["verdict"]["outcome"] == "ended"
+    assert "interrupted" in cell["verdict"]["title"]
+    home.wait_until_nothing_runs()
+
+
+@pytest.mark.guest
+def test_leaving_a_guest_that_is_kept_lets_it_run_and_one_can_come_back(home: Home) -> None:
+    with seated(home, *BOOT, "--keep") as seat:
+        seat.wait_for("halted")
+        os.write(seat.master, LEAVE)
+        assert seat.end() == 0
+    with seated(home, "console", "--interactive") as seat:
+        seat.wait_for("halted")
+        os.write(seat.master, LEAVE)
+        assert seat.end() == 0
+        assert seat.is_as_before
+    assert len(json.loads(home.run("ps", "--json").stdout)) == 1
+
+
+@pytest.mark.guest
+def test_whoever_sits_at_a_guest_is_told_of_its_end(home: Home) -> None:
+    with seated(home, *BOOT, "--keep") as seat:
+        seat.wait_for("halted")
+        os.write(seat.master, LEAVE)
+        assert seat.end() == 0
+    with seated(home, "console", "--interactive") as seat:
+        seat.wait_for("halted")
+        assert home.run("stop").code == 0
+        assert seat.end() == 0
+        assert "has ended" in seat.seen
+        assert seat.is_as_before
+
+
+@pytest.mark.guest
+def test_a_signal_ends_the_guest_and_gives_the_terminal_back(home: Home) -> None:
+    with seated(home, *HANG) as seat:
+        seat.wait_for(BANNER)
+        seat.popen.send_signal(signal.SIGTERM)
+        assert seat.end() == 128 + signal.SIGTERM
+        assert seat.is_as_before
+    home.wait_until_nothing_runs()
+
+
+@pytest.mark.guest
+def test_a_terminal_that_is_closed_takes_the_guest_with_it(home: Home) -> None:
+    with seated(home, *HANG) as seat:
+        seat.wait_for(BANNER)
+        os.close(seat.slave)
+        os.close(seat.master)
+        assert seat.popen.wait(SECONDS) == 128 + signal.SIGHUP
+    home.wait_until_nothing_runs()

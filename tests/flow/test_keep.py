@@ -1,0 +1,148 @@
+"""Guests that are kept: they outlive the harness, and end for certain when they are to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from command import SECONDS, Home
+
+from harness.guest.relay import relay_argv
+from harness.guest.tap import LogTap
+from harness.host.process import HostRunner
+
+KEEP = ("boot", "--source", "embedded", "--accelerator", "tcg", "--keep")
+HALTED = "The operating system has halted."
+
+
+def kept(home: Home) -> list[dict[str, Any]]:
+    guests: list[dict[str, Any]] = json.loads(home.run("ps", "--json").stdout)
+    return guests
+
+
+def verdict(home: Home) -> dict[str, Any]:
+    record = json.loads(home.run("report", "--json").stdout)
+    found: dict[str, Any] = record["cells"][0]["verdict"]
+    return found
+
+
+def wait_for_log(guest: dict[str, Any], text: str) -> None:
+    """The relay may still be about to write what the guest said last."""
+    with LogTap(Path(guest["console"]), None) as tap:
+        said = b""
+        while text.encode() not in said:
+            said += tap.read(SECONDS) or b""
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("backend", ["qemu", "libvirt"])
+def test_a_booted_guest_stays_until_it_is_stopped_and_then_leaves_but_its_record(
+    home: Home, backend: str
+) -> None:
+    boot = home.run(*KEEP, "--numa", "2", "--backend", backend)
+    assert boot.code == 0, boot.stderr
+    (guest,) = kept(home)
+    assert guest["name"] in boot.stderr
+    assert (guest["backend"], guest["nodes"]) == (backend, 2)
+    assert running(guest)
+    wait_for_log(guest, HALTED)
+
+    assert home.run("stop").stdout == f"{guest['name']}: ended\n"
+    assert not running(guest)
+    assert kept(home) == []
+    assert not list((home.folder / "state" / "harness" / "guests").iterdir())
+    assert not list((home.folder / "run" / "harness").glob("*.console*"))
+    assert home.run("report", guest["run"]).code == 0
+
+
+@pytest.mark.guest
+def test_a_panicked_guest_stays_where_it_stopped(home: Home) -> None:
+    assert home.run(*KEEP, "--numa", "2", "--mutant", "drop-commit").code == 1
+    assert verdict(home)["outcome"] == "panic"
+    (guest,) = kept(home)
+    assert running(guest)
+    wait_for_log(guest, HALTED)
+
+
+def running(guest: dict[str, Any]) -> bool:
+    pid = guest["process"]["pid"]
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("plant", ["reset", "trap"])
+def test_a_guest_that_ended_by_itself_is_not_kept(home: Home, plant: str) -> None:
+    boot = home.run(*KEEP, "--tunable", f"harness.plant={plant}", "--tunable", "harness.keep=0")
+    assert boot.code == 1
+    assert "has ended by itself" in boot.stderr
+    assert kept(home) == []
+
+
+@pytest.mark.guest
+def test_a_guest_whose_harness_was_killed_before_the_verdict_is_ended(home: Home) -> None:
+    with home.started(*KEEP, "-v", "--tunable", "harness.plant=hang") as harness:
+        harness.wait_for_words("kernel at")
+        harness.end_by(signal.SIGKILL)
+    assert kept(home) == []
+    home.wait_until_nothing_runs()
+
+
+@pytest.mark.parametrize("words", [("--repeat", "2"), ("--repeat", "2", "--interactive")])
+def test_only_one_guest_is_kept_at_a_time(home: Home, words: tuple[str, ...]) -> None:
+    said = home.run(*KEEP, *words)
+    assert said.code == 2
+    assert "one guest that somebody looks at" in said.error
+
+
+# The relay, without a guest
+
+
+def test_relay_logs_what_comes_passes_on_what_is_typed_and_ends_with_the_console(
+    tmp_path: Path,
+) -> None:
+    log, entrance = tmp_path / "log", tmp_path / "in"
+    log.write_bytes(b"before\n")
+    guest, ours = socket.socketpair()
+    guest.settimeout(SECONDS)
+    with guest, ours:
+        words = relay_argv(ours.fileno(), log, entrance)
+        relay = HostRunner().spawn(words, pass_fds=[ours.fileno()])
+        ours.close()
+        try:
+            guest.sendall(b"said\n")
+            with LogTap(log, None, offset=len(b"before\n")) as tap:
+                assert read(tap, 5) == b"said\n"
+            with LogTap(log, entrance) as one, LogTap(log, entrance) as other:
+                one.write(b"x")
+                assert guest.recv(10) == b"x"
+                other.write(b"y")
+                assert guest.recv(10) == b"y"
+            guest.sendall(b"last\n")
+            guest.close()
+            assert relay.wait(SECONDS) == 0
+        finally:
+            relay.kill()
+    assert log.read_bytes() == b"before\nsaid\nlast\n"
+    assert not entrance.exists()
+
+
+def read(tap: LogTap, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += tap.read(SECONDS) or b""
+    return data
+
+
+def test_typing_at_a_console_whose_guest_has_ended_harms_nobody(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"all there was")
+    with LogTap(log, tmp_path / "in") as tap:
+        tap.write(b"x")
+        assert tap.read(0) == b"all there was"
+        assert tap.read(0) is None
