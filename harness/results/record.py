@@ -101,7 +101,9 @@ def to_document(run: Run) -> dict[str, Any]:
         "started": run.started,
         "harness": run.version,
         "exit_code": run.exit_code,
-        "cells": [to_cell_document(cell) for cell in run.cells],
+        "cells": [
+            {**to_cell_document(cell), "origin": origin_of(cell, run.cells)} for cell in run.cells
+        ],
     }
 
 
@@ -112,6 +114,30 @@ def to_cell_document(cell: Cell) -> dict[str, Any]:
     document["host_failed"] = cell.host_failed
     document["as_expected"] = cell.as_expected
     return document
+
+
+def origin_of(cell: Cell, cells: Sequence[Cell]) -> str:
+    """Whose a kernel's failure is, in words; empty where the run does not tell.
+
+    A tree has bugs of its own, and a sanitizer reports them in some boots and not in
+    others: a failure that both sides of a comparison show is not the change's, and one
+    of a kernel without a change of ours is the tree's.
+    """
+    verdict = cell.verdict
+    if verdict is None or cell.kernel is None or verdict.outcome is Outcome.BOOTED:
+        return ""
+    told = (verdict.outcome, verdict.title)
+    others = {other.side for other in cells if other.side != cell.side and _told(other) == told}
+    if others:
+        return "on both sides, so not the change's doing"
+    kernel = cell.kernel
+    if not cell.side and not (kernel.mutant or kernel.patch or kernel.dirty):
+        return "the tree's own: this kernel has no change on top"
+    return ""
+
+
+def _told(cell: Cell) -> tuple[Outcome, str] | None:
+    return (cell.verdict.outcome, cell.verdict.title) if cell.verdict else None
 
 
 def _report_document(report: GuestReport | None) -> dict[str, Any] | None:

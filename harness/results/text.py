@@ -103,6 +103,7 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     more = len(frames) - _MAX_FRAMES
     return [
         verdict["message"] or verdict["title"],
+        *([cell["origin"]] if cell.get("origin") else []),
         *frames[:_MAX_FRAMES],
         *([f"… and {more} frames more"] if more > 0 else []),
         *warnings,
