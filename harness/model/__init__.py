@@ -1,0 +1,4 @@
+"""The reference model of FreeBSD's UMA where it hands out slabs: what a kernel should do.
+
+It stands on nothing else of the harness, so that nothing a guest says can leak into it.
+"""

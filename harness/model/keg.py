@@ -1,0 +1,457 @@
+"""A keg and what hands out its slabs: FreeBSD's ``sys/vm/uma_core.c``, by its names.
+
+Followed: ``keg_first_slab``, ``keg_fetch_free_slab``, ``keg_fetch_slab``, ``keg_alloc_slab``,
+``slab_alloc_item``, ``slab_free_item``, ``uma_prealloc``, ``uma_zone_reserve``,
+``keg_drain_domain``, ``zone_alloc_item`` with ``zone_import`` of one item. Left out: per-CPU
+caches and buckets (the zones in question have none), item limits, slab headers outside of their
+slab, and other CPUs that come between.
+
+Sleeping is a value: an operation that would sleep, or try again for ever, ends with ``Blocked``.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from harness.errors import UsageError
+from harness.model.domainset import (
+    Domainset,
+    DomainsetIter,
+    DomainsetRef,
+    Policy,
+    domain_mask,
+    vm_domainset_iter_policy_ref_init,
+)
+from harness.model.flags import (
+    M_NOVM,
+    M_NOWAIT,
+    M_USE_RESERVE,
+    M_WAITOK,
+    UMA_ANYDOMAIN,
+    KernelAssertion,
+)
+from harness.model.variants import Variant
+
+_WAITOK_NOVM: Final = M_WAITOK | M_NOVM
+
+
+class Slab:
+    """``struct uma_slab``.
+
+    Attributes:
+        number: counts the slabs of the keg from 0; stands for the address.
+        us_domain: in whose lists it is; 0 in a hashed keg.
+        memory: the domain that its memory was asked from.
+        us_freecount: free items.
+        us_free: mask of the free items.
+    """
+
+    __slots__ = ("memory", "number", "us_domain", "us_free", "us_freecount")
+
+    def __init__(self, number: int, us_domain: int, memory: int, ipers: int) -> None:
+        self.number = number
+        self.us_domain = us_domain
+        self.memory = memory
+        self.us_freecount = ipers
+        self.us_free = (1 << ipers) - 1
+
+
+class Domain:
+    """``struct uma_domain``. The head of each list is its last element."""
+
+    __slots__ = (
+        "ud_free_items", "ud_free_slab", "ud_free_slabs", "ud_full_slab", "ud_pages",
+        "ud_part_slab",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.ud_part_slab: list[Slab] = []
+        self.ud_free_slab: list[Slab] = []
+        self.ud_full_slab: list[Slab] = []
+        self.ud_pages = 0
+        self.ud_free_items = 0
+        self.ud_free_slabs = 0
+
+
+class Blocked(NamedTuple):
+    """What an operation does instead of ending.
+
+    Args:
+        sleeps: it waits until one of ``domains`` has memory; otherwise it tries again at once,
+            and would for ever, as nothing else happens in the model.
+        domains: those waited for, or tried.
+    """
+
+    sleeps: bool
+    domains: tuple[int, ...]
+
+    def __str__(self) -> str:
+        what = "would wait on" if self.sleeps else "would try again for ever in"
+        plural = "domain" if len(self.domains) == 1 else "the domains"
+        return f"{what} {plural} {', '.join(map(str, self.domains))}"
+
+
+class Outcome(NamedTuple):
+    """What an allocation came to.
+
+    Args:
+        item: its address in the model (slab number times items a slab, plus index); or None.
+        domain: that the item's memory lies in; -1 without an item.
+        calls: the domains that the slab allocator (``uk_allocf``) was asked for, in order.
+        blocked: why it has not ended, if so.
+    """
+
+    item: int | None
+    domain: int
+    calls: tuple[int, ...]
+    blocked: Blocked | None
+
+
+class Shape(NamedTuple):
+    """What a zone is made like.
+
+    Args:
+        domains: ``vm_ndomains``.
+        ipers: items a slab.
+        reserve: ``uk_reserve``.
+        hashed: ``UMA_ZFLAG_HASH``: all slabs are in the lists of domain 0.
+        first_touch: ``UMA_ZONE_FIRSTTOUCH``; otherwise ``UMA_ZONE_ROUNDROBIN``.
+        stock: the slab allocator is one of the kernel's own, which sleep by themselves and
+            assert on flags (``malloc2vm_flags``); otherwise it only says no.
+        empty: mask of the domains without memory (``VM_DOMAIN_EMPTY``).
+        slabs: each domain has memory for so many; None for as many as anybody likes.
+        place: where the iterator stands (``dr_iter``).
+    """
+
+    domains: int
+    ipers: int
+    reserve: int = 0
+    hashed: bool = False
+    first_touch: bool = True
+    stock: bool = False
+    empty: int = 0
+    slabs: int | None = None
+    place: int = 0
+
+
+class Keg:
+    """``struct uma_keg``, the zone on it, and the memory below.
+
+    Args:
+        variant: the form of the kernel's code.
+        shape: what the zone is made like.
+
+    Attributes:
+        calls: the domains that the slab allocator was asked for by the last operation.
+        blocked: why the last operation has not ended, if so.
+        in_use: how many slabs have their memory in each domain.
+        slabs: all slabs by number.
+        low: mask of the domains below their minimum of free pages (``vm_min_domains``), beside
+            those that have run out.
+        refusing: mask of the domains in which the slab allocator finds nothing.
+        why: if a list, the reason of each decision is appended to it.
+
+    Raises:
+        UsageError: no such zone: no domain with memory, or no items in a slab.
+    """
+
+    __slots__ = (
+        "_cold", "_next", "blocked", "calls", "in_use", "low", "refusing", "shape", "slabs",
+        "uk_domain", "uk_dr", "uk_reserve", "variant", "why",
+    )  # fmt: skip
+
+    def __init__(self, variant: Variant, shape: Shape) -> None:
+        _check(shape)
+        everywhere = Domainset(Policy.ROUNDROBIN, tuple(range(shape.domains)))
+        # domainset_zero() takes empty domains out of all policies before the first zone is made.
+        policy = everywhere.without(shape.empty)
+        if policy is None:
+            raise UsageError("no domain has memory", remedy="leave one domain that is not empty")
+        self.variant = variant
+        self.shape = shape
+        self.uk_reserve = shape.reserve
+        self.uk_dr = DomainsetRef(policy, shape.place)
+        self.uk_domain = [Domain() for _ in range(shape.domains)]
+        self.low = 0
+        self.refusing = shape.empty
+        self.slabs: dict[int, Slab] = {}
+        self.blocked: Blocked | None = None
+        self.why: list[str] | None = None
+        self.calls: list[int] = []
+        self.in_use = [0] * shape.domains
+        self._next = 0
+        self._cold = True
+
+    # --- the zone -------------------------------------------------------------------------------
+
+    def uma_zone_reserve(self, items: int) -> None:
+        """Set the reserve.
+
+        Raises:
+            KernelAssertion: the zone has been used.
+        """
+        if not self._cold:
+            raise KernelAssertion("uma_zone_reserve", "keg initialization after use")
+        self.uk_reserve = items
+
+    def uma_zalloc(self, flags: int, cpu_domain: int = 0) -> Outcome:
+        """An item for a CPU of that domain.
+
+        Raises:
+            KernelAssertion: the kernel asserts against the flags or the domain.
+        """
+        return self.zone_alloc_item(cpu_domain if self.shape.first_touch else UMA_ANYDOMAIN, flags)
+
+    def uma_zalloc_domain(self, domain: int, flags: int) -> Outcome:
+        """An item from that domain, whatever the CPU.
+
+        Raises:
+            KernelAssertion: as for ``uma_zalloc``, or the zone is not first-touch.
+        """
+        if not self.shape.first_touch:
+            raise KernelAssertion("uma_zalloc_domain", "called with non-FIRSTTOUCH zone")
+        return self.zone_alloc_item(domain, flags)
+
+    def zone_alloc_item(self, domain: int, flags: int) -> Outcome:
+        """An item from a domain, or from any (``UMA_ANYDOMAIN``)."""
+        if domain >= 0 and self.shape.empty >> domain & 1:
+            if self.why is not None:
+                self.why.append(f"domain {domain} is empty, so any domain will do")
+            domain = UMA_ANYDOMAIN
+        calls: list[int] = []
+        self.calls = calls
+        self.blocked = None
+        slab = self.keg_fetch_slab(domain, flags)
+        if slab is None:
+            return Outcome(None, -1, tuple(calls), self.blocked)
+        return Outcome(self.slab_alloc_item(slab), slab.memory, tuple(calls), None)
+
+    def uma_zfree(self, item: int) -> None:
+        """Give an item back.
+
+        Raises:
+            KernelAssertion: it is free already, or none of this zone's.
+        """
+        number, index = divmod(item, self.shape.ipers)
+        slab = self.slabs.get(number)
+        if slab is None or slab.us_free >> index & 1:
+            raise KernelAssertion("uma_dbg_free", f"duplicate free of item {item}")
+        self.slab_free_item(slab, index)
+
+    def uma_prealloc(self, items: int) -> Outcome:
+        """Fresh slabs for so many items, into the lists of free slabs.
+
+        Gives the domain of the last slab. Where no domain has memory, the kernel waits for it.
+        """
+        calls: list[int] = []
+        self.calls = calls
+        self.blocked = None
+        memory = -1
+        for _ in range(-(-items // self.shape.ipers)):
+            iterator = self._iterator()
+            slab = self.keg_alloc_slab(iterator.domain, M_NOWAIT)
+            while slab is None:
+                if not iterator.policy():
+                    return Outcome(None, -1, tuple(calls), self._wait_doms())
+                slab = self.keg_alloc_slab(iterator.domain, M_NOWAIT)
+            domain = self.uk_domain[slab.us_domain]
+            _remove(domain.ud_part_slab, slab)
+            domain.ud_free_slab.append(slab)
+            domain.ud_free_slabs += 1
+            memory = slab.memory
+        return Outcome(None, memory, tuple(calls), None)
+
+    # --- the keg --------------------------------------------------------------------------------
+
+    def keg_first_slab(self, domain: int, rr: bool) -> Slab | None:
+        """A slab with free items, put into the list of partial slabs."""
+        start = domain
+        while True:
+            dom = self.uk_domain[domain]
+            if dom.ud_part_slab:
+                return dom.ud_part_slab[-1]
+            if dom.ud_free_slab:
+                slab = dom.ud_free_slab.pop()
+                dom.ud_free_slabs -= 1
+                dom.ud_part_slab.append(slab)
+                return slab
+            if rr:
+                domain = (domain + 1) % len(self.uk_domain)
+            if domain == start:
+                return None
+
+    def keg_fetch_free_slab(self, domain: int, rr: bool, flags: int) -> Slab | None:
+        """A slab with free items in that domain, unless they are the reserve."""
+        if self.shape.hashed:
+            domain = 0
+        reserve = 0 if flags & M_USE_RESERVE else self.uk_reserve
+        free = self.uk_domain[domain].ud_free_items
+        if free <= reserve:
+            if self.why is not None:
+                kept = f", {reserve} of them kept in reserve" if reserve and free else ""
+                self.why.append(f"domain {domain} has {free} free items{kept}")
+            return None
+        slab = self.keg_first_slab(domain, rr)
+        if self.why is not None and slab is not None:
+            self.why.append(f"domain {domain} has {free} free items: slab {slab.number}")
+        return slab
+
+    def keg_fetch_slab(self, rdomain: int, flags: int) -> Slab | None:
+        """A slab with a free item: one that is there, or a fresh one.
+
+        Raises:
+            KernelAssertion: ``M_WAITOK`` with ``M_NOVM``, or a domain that is none.
+        """
+        if flags & _WAITOK_NOVM == _WAITOK_NOVM:
+            raise KernelAssertion("keg_fetch_slab", f"invalid flags {flags:#x}")
+        if not UMA_ANYDOMAIN <= rdomain < len(self.uk_domain):
+            raise KernelAssertion("keg_first_slab", f"domain {rdomain} out of range")
+        if rdomain == UMA_ANYDOMAIN:
+            return self._fetch_round_robin(flags)
+        slab = self.keg_fetch_free_slab(rdomain, False, flags)
+        if slab is None and not flags & M_NOVM:
+            slab = self.keg_alloc_slab(rdomain, flags)
+        if slab is not None or self.blocked is not None:
+            return slab
+        if flags & M_USE_RESERVE and self.variant.reserve_fallback:
+            if self.why is not None:
+                self.why.append("M_USE_RESERVE: drain the reserves of all domains")
+            return self._fetch_round_robin(flags)
+        if flags & M_WAITOK:
+            self.blocked = self._wait_domain(rdomain)
+            return None
+        return self.keg_fetch_free_slab(rdomain, False, flags)
+
+    def _fetch_round_robin(self, flags: int) -> Slab | None:
+        """``keg_fetch_slab`` where the keg's policy chooses the domain."""
+        aflags = flags & ~M_WAITOK | M_NOWAIT
+        iterator = self._iterator()
+        while True:
+            slab = self.keg_fetch_free_slab(iterator.domain, True, flags)
+            if slab is None and not flags & M_NOVM:
+                slab = self.keg_alloc_slab(iterator.domain, aflags)
+            if slab is not None:
+                return slab
+            if not iterator.policy():
+                break
+        if flags & M_WAITOK:
+            self.blocked = self._wait_doms()
+            return None
+        return self.keg_fetch_free_slab(iterator.domain, True, flags)
+
+    def keg_alloc_slab(self, domain: int, aflags: int) -> Slab | None:
+        """A fresh slab, put into the list of partial slabs, if the allocator finds memory.
+
+        Raises:
+            KernelAssertion: the allocator is a stock one and asserts against the flags.
+        """
+        shape = self.shape
+        if shape.stock and aflags & M_USE_RESERVE and not aflags & M_NOWAIT:
+            raise KernelAssertion("malloc2vm_flags", "M_USE_RESERVE requires M_NOWAIT")
+        self.calls.append(domain)
+        if self.refusing >> domain & 1 or self.in_use[domain] == shape.slabs:
+            if self.why is not None:
+                self.why.append(f"the slab allocator finds nothing in domain {domain}")
+            if shape.stock and aflags & M_WAITOK:
+                self.blocked = Blocked(True, (domain,))
+            return None
+        slab = Slab(self._next, 0 if shape.hashed else domain, domain, shape.ipers)
+        self.slabs[slab.number] = slab
+        self.in_use[domain] += 1
+        self._next += 1
+        dom = self.uk_domain[slab.us_domain]
+        dom.ud_part_slab.append(slab)
+        dom.ud_pages += 1
+        dom.ud_free_items += shape.ipers
+        if self.why is not None:
+            self.why.append(f"fresh slab {slab.number} in domain {domain}")
+        return slab
+
+    def slab_alloc_item(self, slab: Slab) -> int:
+        """Take the lowest free item out of a slab in the list of partial slabs."""
+        dom = self.uk_domain[slab.us_domain]
+        free = slab.us_free
+        bit = free & -free
+        slab.us_free = free ^ bit
+        slab.us_freecount -= 1
+        dom.ud_free_items -= 1
+        self._cold = False
+        if slab.us_freecount == 0:
+            _remove(dom.ud_part_slab, slab)
+            dom.ud_full_slab.append(slab)
+        return slab.number * self.shape.ipers + bit.bit_length() - 1
+
+    def slab_free_item(self, slab: Slab, index: int) -> None:
+        """Put an item back into its slab, and the slab into the list where it belongs now."""
+        dom = self.uk_domain[slab.us_domain]
+        was_full = slab.us_freecount == 0
+        if slab.us_freecount + 1 == self.shape.ipers:
+            _remove(dom.ud_full_slab if was_full else dom.ud_part_slab, slab)
+            dom.ud_free_slab.append(slab)
+            dom.ud_free_slabs += 1
+        elif was_full:
+            _remove(dom.ud_full_slab, slab)
+            dom.ud_part_slab.append(slab)
+        slab.us_free |= 1 << index
+        slab.us_freecount += 1
+        dom.ud_free_items += 1
+
+    def keg_drain_domain(self, domain: int) -> int:
+        """Give free slabs back to the system, but those that hold the reserve; how many went."""
+        dom = self.uk_domain[domain]
+        ipers = self.shape.ipers
+        lacking = self.uk_reserve - (dom.ud_free_items - dom.ud_free_slabs * ipers)
+        keep = min(dom.ud_free_slabs, -(-lacking // ipers)) if lacking > 0 else 0
+        going = dom.ud_free_slabs - keep
+        # The smaller part is moved from the head of the list; the rest is the other part.
+        at = keep if going > keep else going
+        head = dom.ud_free_slab[len(dom.ud_free_slab) - at :]
+        tail = dom.ud_free_slab[: len(dom.ud_free_slab) - at]
+        gone, dom.ud_free_slab = (tail, head[::-1]) if going > keep else (head, tail)
+        for slab in gone:
+            del self.slabs[slab.number]
+            self.in_use[slab.memory] -= 1
+        dom.ud_free_items -= going * ipers
+        dom.ud_free_slabs -= going
+        dom.ud_pages -= going
+        return going
+
+    # --- memory ---------------------------------------------------------------------------------
+
+    def short(self) -> int:
+        """The domains below their minimum of free pages: ``low``, and those that have run out."""
+        most = self.shape.slabs
+        if most is None:
+            return self.low
+        return self.low | domain_mask(
+            domain for domain, slabs in enumerate(self.in_use) if slabs == most
+        )
+
+    def _iterator(self) -> DomainsetIter:
+        return vm_domainset_iter_policy_ref_init(self.variant, self.uk_dr, self.short())
+
+    def _wait_domain(self, domain: int) -> Blocked:
+        """``vm_wait_domain``, which returns at once unless the domain is below its minimum."""
+        sleeps = self.variant.domain_wait and bool(self.short() >> domain & 1)
+        return Blocked(sleeps, (domain,))
+
+    def _wait_doms(self) -> Blocked:
+        """``vm_wait_doms``, which returns at once unless all domains are below their minimum."""
+        policy = self.uk_dr.dr_policy
+        return Blocked(self.short() & policy.mask == policy.mask, policy.order)
+
+
+def _remove(slabs: list[Slab], slab: Slab) -> None:
+    if slabs[-1] is slab:
+        slabs.pop()
+    else:
+        slabs.remove(slab)
+
+
+def _check(shape: Shape) -> None:
+    if shape.domains < 1 or shape.ipers < 1 or shape.reserve < 0:
+        raise UsageError(
+            f"no zone has {shape.domains} domains, {shape.ipers} items a slab "
+            f"and a reserve of {shape.reserve}",
+            remedy="give at least one domain and one item a slab, and no negative reserve",
+        )

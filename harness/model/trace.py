@@ -1,0 +1,311 @@
+"""Traces: operations on one zone in a text that a person can read and write.
+
+::
+
+    # two domains, the reserve in one of them
+    variant 13-after
+    zone domains=2 ipers=42 reserve=2
+    prealloc 2
+    alloc cpu=0 M_NOWAIT|M_NOVM|M_USE_RESERVE
+    free 2
+
+Operations count from 1; ``free 2`` gives back what operation 2 got. ``zone`` takes the names of
+``harness.model.keg.Shape``: ``domains``, ``ipers``, ``reserve``, ``slabs``, ``place`` with numbers,
+``empty`` with domains (``empty=1,3``), and the words ``hashed``, ``round-robin`` and ``stock``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from harness.errors import UsageError
+from harness.model.domainset import domain_mask
+from harness.model.flags import UMA_ANYDOMAIN, KernelAssertion, flags_in_words, parse_flags
+from harness.model.keg import Keg, Outcome, Shape
+from harness.model.variants import Variant, find_variant
+
+
+class Verb(StrEnum):
+    """What an operation does."""
+
+    PREALLOC = "prealloc"
+    ALLOC = "alloc"
+    FREE = "free"
+    DRAIN = "drain"
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+    LOW = "low"
+    RECOVER = "recover"
+
+
+class Place(StrEnum):
+    """Who says from which domain an allocation is."""
+
+    CPU = "cpu"
+    DOMAIN = "domain"
+
+
+_MEANING: Mapping[Verb, str] = {
+    Verb.REFUSE: "the slab allocator finds nothing in domain {}",
+    Verb.ACCEPT: "the slab allocator finds memory in domain {} again",
+    Verb.LOW: "domain {} is below its minimum of free pages",
+    Verb.RECOVER: "domain {} is above its minimum of free pages again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One line of a trace.
+
+    Args:
+        verb: what is done.
+        number: items of a ``prealloc``, an earlier operation for a ``free``, else a domain:
+            of the CPU or of the memory for an ``alloc``, by ``place``.
+        flags: of an ``alloc``.
+        place: of an ``alloc``.
+    """
+
+    verb: Verb
+    number: int
+    flags: int = 0
+    place: Place = Place.CPU
+
+    def __str__(self) -> str:
+        if self.verb is Verb.ALLOC:
+            domain = "any" if self.number == UMA_ANYDOMAIN else self.number
+            return f"{self.verb} {self.place}={domain} {flags_in_words(self.flags)}"
+        return f"{self.verb} {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A zone and what is done to it."""
+
+    variant: Variant
+    shape: Shape
+    operations: tuple[Operation, ...]
+
+    def __str__(self) -> str:
+        lines = [f"variant {self.variant.name}", f"zone {_shape_in_words(self.shape)}"]
+        return "\n".join([*lines, *map(str, self.operations)]) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an operation came to.
+
+    Args:
+        number: counts from 1.
+        operation: what was done.
+        outcome: of an ``alloc`` or ``prealloc``.
+        slab: that the item came from.
+        result: one line.
+        why: the kernel's decisions on the way.
+        free_items: in each domain, afterwards.
+        place: where the keg's iterator stands afterwards.
+    """
+
+    number: int
+    operation: Operation
+    outcome: Outcome | None
+    slab: int | None
+    result: str
+    why: tuple[str, ...]
+    free_items: tuple[int, ...]
+    place: int
+
+
+class Player:
+    """Runs operations on a model of a zone, one after the other."""
+
+    def __init__(self, variant: Variant, shape: Shape) -> None:
+        self.keg = Keg(variant, shape)
+        self._items: dict[int, int] = {}
+        self._number = 0
+
+    def play(self, operation: Operation) -> Step:
+        """Run one operation.
+
+        Raises:
+            KernelAssertion: the kernel asserts against it.
+            UsageError: it names a domain or an item that is not there.
+        """
+        keg, self._number = self.keg, self._number + 1
+        keg.why = []
+        outcome, slab = None, None
+        verb, number = operation.verb, operation.number
+        if verb is Verb.FREE:
+            item = self._taken(number)
+            keg.uma_zfree(item)
+            result = f"slab {item // keg.shape.ipers} has item {item % keg.shape.ipers} back"
+        elif verb is Verb.ALLOC:
+            outcome = self._allocate(operation)
+            result, slab = self._told(outcome)
+        elif verb is Verb.PREALLOC:
+            outcome = keg.uma_prealloc(number)
+            result = str(outcome.blocked) if outcome.blocked else "done"
+        else:
+            result = self._change(verb, number)
+        return Step(
+            self._number, operation, outcome, slab, result, tuple(keg.why),
+            tuple(domain.ud_free_items for domain in keg.uk_domain), keg.uk_dr.dr_iter,
+        )  # fmt: skip
+
+    def _allocate(self, operation: Operation) -> Outcome:
+        if operation.place is Place.CPU:
+            outcome = self.keg.uma_zalloc(operation.flags, operation.number)
+        elif operation.number == UMA_ANYDOMAIN:
+            outcome = self.keg.zone_alloc_item(UMA_ANYDOMAIN, operation.flags)
+        else:
+            outcome = self.keg.uma_zalloc_domain(operation.number, operation.flags)
+        if outcome.item is not None:
+            self._items[self._number] = outcome.item
+        return outcome
+
+    def _told(self, outcome: Outcome) -> tuple[str, int | None]:
+        if outcome.item is None:
+            return str(outcome.blocked) if outcome.blocked else "no item", None
+        slab, index = divmod(outcome.item, self.keg.shape.ipers)
+        return f"item {index} of slab {slab}, domain {outcome.domain}", slab
+
+    def _taken(self, number: int) -> int:
+        if number not in self._items:
+            raise UsageError(
+                f"operation {self._number} frees what operation {number} got, and that has nothing",
+                remedy="name an alloc that got an item and was not freed",
+            )
+        return self._items.pop(number)
+
+    def _change(self, verb: Verb, domain: int) -> str:
+        keg = self.keg
+        if domain >= keg.shape.domains:
+            raise UsageError(
+                f"operation {self._number}: there is no domain {domain}",
+                remedy=f"name one from 0 to {keg.shape.domains - 1}",
+            )
+        bit = 1 << domain
+        if verb is Verb.DRAIN:
+            gone = keg.keg_drain_domain(domain)
+            return f"{gone} free slabs of domain {domain} go back"
+        if verb is Verb.REFUSE:
+            keg.refusing |= bit
+        elif verb is Verb.ACCEPT:
+            keg.refusing &= ~bit | keg.shape.empty
+        elif verb is Verb.LOW:
+            keg.low |= bit
+        else:
+            keg.low &= ~bit
+        return _MEANING[verb].format(domain)
+
+
+def run_trace(trace: Trace) -> Iterator[Step]:
+    """The steps of a trace, each run when it is asked for; raises as ``Player.play``."""
+    player = Player(trace.variant, trace.shape)
+    for operation in trace.operations:
+        yield player.play(operation)
+
+
+# --- text -------------------------------------------------------------------------------------
+
+_COUNTS = ("domains", "ipers", "reserve", "slabs", "place")
+_ALLOC = re.compile(r"(?:(cpu|domain)=(\d{1,3})|domain=(any)) (\S+)", re.ASCII)
+
+
+def parse_trace(text: str, variant: Variant | None = None) -> Trace:
+    """Read a trace.
+
+    Args:
+        text: of the file.
+        variant: taken instead of the one that the file names.
+
+    Raises:
+        UsageError: not of the form above; names the line.
+    """
+    shape: Shape | None = None
+    operations: list[Operation] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        word, _, rest = line.partition("#")[0].strip().partition(" ")
+        try:
+            if word == "variant":
+                variant = variant or find_variant(rest.strip())
+            elif word == "zone":
+                shape = _parse_shape(rest.split())
+            elif word:
+                operations.append(_parse_operation(word, " ".join(rest.split())))
+        except KernelAssertion:
+            raise
+        except UsageError as error:
+            raise UsageError(f"line {number}: {error.message}", remedy=error.remedy) from error
+    if variant is None or shape is None:
+        missing = "variant" if variant is None else "zone"
+        raise UsageError(
+            f"the trace has no line that says {missing}",
+            remedy="begin it with 'variant 13-after' and 'zone domains=2 ipers=42 reserve=2'",
+        )
+    return Trace(variant, shape, tuple(operations))
+
+
+def _parse_operation(word: str, rest: str) -> Operation:
+    if word not in set(Verb):
+        raise UsageError(f"there is no operation {word!r}", remedy=f"known: {', '.join(Verb)}")
+    verb = Verb(word)
+    if verb is not Verb.ALLOC:
+        return Operation(verb, _number(rest))
+    match = _ALLOC.fullmatch(rest)
+    if match is None:
+        raise UsageError(
+            f"{rest!r} does not say what to allocate",
+            remedy="write it as: alloc cpu=0 M_NOWAIT|M_NOVM, or alloc domain=1 M_WAITOK",
+        )
+    place = Place(match[1] or Place.DOMAIN)
+    return Operation(verb, int(match[2] or UMA_ANYDOMAIN), parse_flags(match[4]), place)
+
+
+def _parse_shape(words: list[str]) -> Shape:
+    shape = Shape(domains=1, ipers=1)
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in _COUNTS:
+            counts: Mapping[str, Any] = {name: _number(value)}
+            shape = shape._replace(**counts)
+        elif name == "empty":
+            shape = shape._replace(empty=domain_mask(map(_number, value.split(","))))
+        elif word == "hashed":
+            shape = shape._replace(hashed=True)
+        elif word == "round-robin":
+            shape = shape._replace(first_touch=False)
+        elif word == "stock":
+            shape = shape._replace(stock=True)
+        else:
+            _refuse_shape(word)
+    return shape
+
+
+def _refuse_shape(word: str) -> NoReturn:
+    raise UsageError(
+        f"a zone has no {word!r}",
+        remedy=f"known: {', '.join(_COUNTS)}, empty, hashed, round-robin, stock",
+    )
+
+
+def _number(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,9}", text) is None:
+        raise UsageError(f"{text!r} is no number", remedy="write a decimal number")
+    return int(text)
+
+
+def _shape_in_words(shape: Shape) -> str:
+    words = [f"domains={shape.domains} ipers={shape.ipers} reserve={shape.reserve}"]
+    if shape.slabs is not None:
+        words.append(f"slabs={shape.slabs}")
+    if shape.place:
+        words.append(f"place={shape.place}")
+    if shape.empty:
+        empty = (str(domain) for domain in range(shape.domains) if shape.empty >> domain & 1)
+        words.append(f"empty={','.join(empty)}")
+    flags = {"hashed": shape.hashed, "round-robin": not shape.first_touch, "stock": shape.stock}
+    return " ".join([*words, *(word for word, given in flags.items() if given)])
