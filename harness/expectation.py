@@ -1,16 +1,15 @@
-"""What a boot should come to, from what the tree's allocator is like.
-
-The boot allocates kernel map entries from a reserve that ``uma_prealloc`` put into one
-domain (``vm_map_startup`` and ``kmem_init``, sys/vm/vm_map.c and vm_kern.c).  The boot
-CPU counts as domain 0 until the SRAT is applied, so the allocation finds the reserve only
-if it lies there, or if ``keg_fetch_slab`` looks into the other domains.
-"""
+"""What a boot should come to: the reference model's prediction for a kernel on a topology."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.guest.topology import Topology
 from harness.kernel.artifact import KernelIdentity
+from harness.model.predict import Prediction, predict_boot
+from harness.model.variants import Variant
+from harness.source.forms import SlabForm
 from harness.verdict import Outcome
 
 
@@ -22,21 +21,40 @@ class Expectation:
     why: str
 
 
-def expected_of(identity: KernelIdentity, domains: int) -> Expectation:
-    """What a kernel should come to on a guest that shows it ``domains`` memory domains."""
-    booted = (Outcome.BOOTED,)
-    if not identity.reserve_at_boot:
-        return Expectation(booted, "with the direct map, kernel map entries need no reserve")
-    if identity.reserve_fallback:
-        return Expectation(booted, "keg_fetch_slab drains every domain's reserve")
-    if domains == 1:
-        return Expectation(booted, "with one domain, the reserve is where it is asked for")
-    if identity.reserve_fallback is None or identity.advances_first is None:
+def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
+    """What a kernel should come to on a guest with that topology.
+
+    What could not be read of its tree is left open: the answer is one that all possible forms
+    give, or none.
+    """
+    predictions = [
+        predict_on(variant, topology, reserve_at_boot=identity.reserve_at_boot)
+        for variant in _possible(identity)
+    ]
+    if len({prediction.panics for prediction in predictions}) > 1:
         return Expectation((), "this tree's allocator could not be read")
-    if identity.advances_first:
-        return Expectation(
-            (Outcome.PANIC,),
-            "the iterator advances first, so the reserve lies in domain 1, and the boot CPU "
-            "asks domain 0 only",
-        )
-    return Expectation(booted, "the iterator is read first, so the reserve lies in domain 0")
+    outcome = Outcome.PANIC if predictions[0].panics else Outcome.BOOTED
+    why = " or ".join(dict.fromkeys(prediction.why for prediction in predictions))
+    return Expectation((outcome,), why)
+
+
+def predict_on(variant: Variant, topology: Topology, *, reserve_at_boot: bool) -> Prediction:
+    """The prediction for a topology, as the domains that FreeBSD sees of it."""
+    memory = [domain.memory_mib > 0 for domain in topology.guest_domains()]
+    return predict_boot(variant, memory, reserve_at_boot=reserve_at_boot)
+
+
+def variant_of(form: SlabForm) -> Variant:
+    """The model's variant for what was read of a tree."""
+    return Variant(form.advances_first, form.masked, form.reserve_fallback, form.domain_wait)
+
+
+def _possible(identity: KernelIdentity) -> Iterator[Variant]:
+    """The forms that a kernel may have; those that matter to a boot, where memory abounds."""
+    for advances in _either(identity.advances_first):
+        for fallback in _either(identity.reserve_fallback):
+            yield Variant(advances, not advances, fallback, fallback)
+
+
+def _either(known: bool | None) -> tuple[bool, ...]:
+    return (True, False) if known is None else (known,)
