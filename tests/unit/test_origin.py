@@ -43,7 +43,7 @@ def test_a_kernel_without_a_change_on_top_shows_the_trees_own_bugs() -> None:
 def test_of_a_changed_kernel_alone_nobody_can_tell() -> None:
     cell = failed("", "MSan: in statclock")
     for change in ({"mutant": "drop-commit"}, {"patch": "0123"}, {"dirty": True}):
-        changed = replace(cell, kernel=replace(KERNEL, **change))  # type: ignore[arg-type]
+        changed = replace(cell, kernel=replace(KERNEL, **change))
         assert origin_of(changed, [changed]) == ""
 
 
