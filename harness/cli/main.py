@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +24,10 @@ _HOST_REFUSES = frozenset(
 
 #: What ``git bisect run`` takes for "stop", not for "bad" (git-bisect(1)).
 _GIT_STOPS = 128
+
+
+#: Seconds after which a wait looks for signals.
+_GLANCE = 0.5
 
 
 class _Place(NamedTuple):
@@ -47,6 +53,7 @@ COMMANDS = (
     _Place("build", "Build a kernel and keep it."),
     _Place("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
     _Place("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
+    _Place("model", "Say what a kernel should do: predict boots, run traces, explore all states."),
     _Place("report", "Tell what a run came to; RUN is a record's name or 'latest'."),
     _Place("console", "Print a guest's console, follow it, or type at it."),
     _Place("ps", "List the guests that 'boot --keep' has left running."),
@@ -109,9 +116,10 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return _failed(2, arguments)
-    except (click.Abort, KeyboardInterrupt) as error:
-        sys.stderr.write("harness: interrupted\n")
-        return 128 + _signal_of(error)
+    except (click.Abort, KeyboardInterrupt):
+        return _interrupted(signal.SIGINT)
+    except Terminated as error:
+        return _interrupted(error.signum)
     except HarnessError as error:
         _tell(error)
         return _failed(error.exit_code, arguments)
@@ -124,6 +132,11 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _interrupted(signum: int) -> int:
+    _say("harness: interrupted\n")
+    return 128 + signum
+
+
 def _failed(code: int, arguments: Sequence[str]) -> int:
     """A failure that says nothing of the kernel must not be a bad revision to git."""
     return _GIT_STOPS if "--git-bisect" in arguments else code
@@ -133,7 +146,7 @@ def _tell(error: HarnessError) -> None:
     lines = [f"harness: {error.message}"]
     lines += [f"  {error.remedy}"] if error.remedy else []
     lines += [f"  | {line}" for line in error.detail.splitlines()]
-    sys.stderr.write("\n".join(lines) + "\n")
+    _say("\n".join(lines) + "\n")
 
 
 def _refused(error: OSError) -> InfraError:
@@ -146,17 +159,30 @@ def _tell_bug(arguments: Sequence[str]) -> None:
     """One line on the terminal; all there is to know in a file."""
     module = importlib.import_module("harness.cli.bug")
     verbose = {"-v", "--verbose"} & set(arguments)
-    sys.stderr.write(module.bug_report(arguments, verbose=bool(verbose)))
+    _say(module.bug_report(arguments, verbose=bool(verbose)))
 
 
-def _signal_of(error: BaseException) -> int:
-    """The signal that made us stop; click hides it behind an exception of its own."""
-    cause = error.__cause__ if isinstance(error, click.Abort) else error
-    return cause.signum if isinstance(cause, Terminated) else signal.SIGINT
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(text)
 
 
-class Terminated(KeyboardInterrupt):
-    """A signal that takes the same way out as Ctrl-C, so that nothing is left over."""
+def _drop_unsaid() -> None:
+    """Let go of what a terminal that is gone did not take: Python would exit with 120 for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+class Terminated(BaseException):
+    """A signal that takes the same way out as Ctrl-C, so that nothing is left over.
+
+    It is no ``KeyboardInterrupt``: for that one, click writes to a terminal that may be gone.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -174,4 +200,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
         signal.signal(signal.SIGHUP, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    _drop_unsaid()
+    sys.exit(code)

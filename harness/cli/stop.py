@@ -7,7 +7,7 @@ import click
 from harness.cli.app import App
 from harness.cli.options import common_options
 from harness.errors import UsageError
-from harness.guest.registry import KeptGuest, Registry
+from harness.guest.registry import LATEST, KeptGuest, Registry
 from harness.results.store import Store
 
 
@@ -48,16 +48,13 @@ def _chosen(
     live = registry.live()
     if name is not None:
         # Of a run that is known, no guest may be left; a name that nobody knows is a mistake.
-        return [] if name in store.names() and not _of(live, name) else registry.find(name)
+        known = name == LATEST or name in store.names()
+        return registry.find(name) if live or not known else []
     if len(live) > 1 and not everything:
         raise UsageError(
             f"{len(live)} guests run", remedy=f"name one of {_names(live)}, or give --all"
         )
     return live
-
-
-def _of(live: list[KeptGuest], run: str) -> list[KeptGuest]:
-    return [guest for guest in live if guest.run == run]
 
 
 def _names(live: list[KeptGuest]) -> str:

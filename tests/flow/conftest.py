@@ -17,6 +17,14 @@ def shared_home() -> Iterator[Home]:
 
 
 @pytest.fixture
+def guest_home(shared_home: Home) -> Iterator[Home]:
+    """The shared one, without the guests that the test has kept."""
+    yield shared_home
+    if any((shared_home.folder / "state" / "harness").glob("guests/*")):
+        assert shared_home.run("stop", "--all").code == 0
+
+
+@pytest.fixture
 def home() -> Iterator[Home]:
     yield from _made()
 

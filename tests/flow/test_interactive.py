@@ -55,7 +55,7 @@ class Seat:
 
 
 @contextlib.contextmanager
-def seated(home: Home, *words: str) -> Iterator[Seat]:
+def seated(guest_home: Home, *words: str) -> Iterator[Seat]:
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
 
@@ -63,7 +63,7 @@ def seated(home: Home, *words: str) -> Iterator[Seat]:
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     popen = subprocess.Popen(
-        [*PROGRAM, *words], cwd=home.folder, env={**home.env, "TERM": "xterm"},
+        [*PROGRAM, *words], cwd=guest_home.folder, env={**guest_home.env, "TERM": "xterm"},
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         preexec_fn=take_terminal,  # noqa: PLW1509 - before any thread of this test
     )  # fmt: skip
@@ -78,84 +78,84 @@ def seated(home: Home, *words: str) -> Iterator[Seat]:
                 os.close(end)
 
 
-def test_without_a_terminal_it_is_refused(home: Home) -> None:
-    said = home.run(*BOOT)
+def test_without_a_terminal_it_is_refused(guest_home: Home) -> None:
+    said = guest_home.run(*BOOT)
     assert said.code == 2
     assert "needs a terminal" in said.error
 
 
-def test_it_and_json_exclude_each_other(home: Home) -> None:
-    assert "--json" in home.run(*BOOT, "--json").error
+def test_it_and_json_exclude_each_other(guest_home: Home) -> None:
+    assert "--json" in guest_home.run(*BOOT, "--json").error
 
 
 @pytest.mark.guest
-def test_the_user_sees_the_guest_and_then_the_verdict(home: Home) -> None:
-    with seated(home, *BOOT) as seat:
+def test_the_user_sees_the_guest_and_then_the_verdict(guest_home: Home) -> None:
+    with seated(guest_home, *BOOT) as seat:
         seat.wait_for(CONNECTED)
         seat.wait_for(BANNER)
         assert seat.end() == 0
         assert "booted" in seat.seen.partition("Powering system off")[2]
         assert seat.is_as_before
-    assert BANNER in home.run("console").stdout
+    assert BANNER in guest_home.run("console").stdout
 
 
 @pytest.mark.guest
-def test_leaving_ends_the_guest(home: Home) -> None:
-    with seated(home, *HANG) as seat:
+def test_leaving_ends_the_guest(guest_home: Home) -> None:
+    with seated(guest_home, *HANG) as seat:
         seat.wait_for(BANNER)
         assert not seat.is_as_before
         os.write(seat.master, b"nobody hears this" + LEAVE)
         assert seat.end() == 1
         assert seat.is_as_before
-    cell = json.loads(home.run("report", "--json").stdout)["cells"][0]
+    cell = json.loads(guest_home.run("report", "--json").stdout)["cells"][0]
     assert cell["verdict"]["outcome"] == "ended"
     assert "interrupted" in cell["verdict"]["title"]
-    home.wait_until_nothing_runs()
+    guest_home.wait_until_nothing_runs()
 
 
 @pytest.mark.guest
-def test_leaving_a_guest_that_is_kept_lets_it_run_and_one_can_come_back(home: Home) -> None:
-    with seated(home, *BOOT, "--keep") as seat:
+def test_leaving_a_guest_that_is_kept_lets_it_run_and_one_can_come_back(guest_home: Home) -> None:
+    with seated(guest_home, *BOOT, "--keep") as seat:
         seat.wait_for("halted")
         os.write(seat.master, LEAVE)
         assert seat.end() == 0
-    with seated(home, "console", "--interactive") as seat:
+    with seated(guest_home, "console", "--interactive") as seat:
         seat.wait_for("halted")
         os.write(seat.master, LEAVE)
         assert seat.end() == 0
         assert seat.is_as_before
-    assert len(json.loads(home.run("ps", "--json").stdout)) == 1
+    assert len(json.loads(guest_home.run("ps", "--json").stdout)) == 1
 
 
 @pytest.mark.guest
-def test_whoever_sits_at_a_guest_is_told_of_its_end(home: Home) -> None:
-    with seated(home, *BOOT, "--keep") as seat:
+def test_whoever_sits_at_a_guest_is_told_of_its_end(guest_home: Home) -> None:
+    with seated(guest_home, *BOOT, "--keep") as seat:
         seat.wait_for("halted")
         os.write(seat.master, LEAVE)
         assert seat.end() == 0
-    with seated(home, "console", "--interactive") as seat:
+    with seated(guest_home, "console", "--interactive") as seat:
         seat.wait_for("halted")
-        assert home.run("stop").code == 0
+        assert guest_home.run("stop").code == 0
         assert seat.end() == 0
         assert "has ended" in seat.seen
         assert seat.is_as_before
 
 
 @pytest.mark.guest
-def test_a_signal_ends_the_guest_and_gives_the_terminal_back(home: Home) -> None:
-    with seated(home, *HANG) as seat:
+def test_a_signal_ends_the_guest_and_gives_the_terminal_back(guest_home: Home) -> None:
+    with seated(guest_home, *HANG) as seat:
         seat.wait_for(BANNER)
         seat.popen.send_signal(signal.SIGTERM)
         assert seat.end() == 128 + signal.SIGTERM
         assert seat.is_as_before
-    home.wait_until_nothing_runs()
+    guest_home.wait_until_nothing_runs()
 
 
 @pytest.mark.guest
-def test_a_terminal_that_is_closed_takes_the_guest_with_it(home: Home) -> None:
-    with seated(home, *HANG) as seat:
+def test_a_terminal_that_is_closed_takes_the_guest_with_it(guest_home: Home) -> None:
+    with seated(guest_home, *HANG) as seat:
         seat.wait_for(BANNER)
         os.close(seat.slave)
         os.close(seat.master)
         assert seat.popen.wait(SECONDS) == 128 + signal.SIGHUP
-    home.wait_until_nothing_runs()
+    guest_home.wait_until_nothing_runs()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,13 @@ KEEP = ("boot", "--source", "embedded", "--accelerator", "tcg", "--keep")
 HALTED = "The operating system has halted."
 
 
-def kept(home: Home) -> list[dict[str, Any]]:
-    guests: list[dict[str, Any]] = json.loads(home.run("ps", "--json").stdout)
+def kept(guest_home: Home) -> list[dict[str, Any]]:
+    guests: list[dict[str, Any]] = json.loads(guest_home.run("ps", "--json").stdout)
     return guests
 
 
-def verdict(home: Home) -> dict[str, Any]:
-    record = json.loads(home.run("report", "--json").stdout)
+def verdict(guest_home: Home) -> dict[str, Any]:
+    record = json.loads(guest_home.run("report", "--json").stdout)
     found: dict[str, Any] = record["cells"][0]["verdict"]
     return found
 
@@ -43,29 +42,29 @@ def wait_for_log(guest: dict[str, Any], text: str) -> None:
 @pytest.mark.guest
 @pytest.mark.parametrize("backend", ["qemu", "libvirt"])
 def test_a_booted_guest_stays_until_it_is_stopped_and_then_leaves_but_its_record(
-    home: Home, backend: str
+    guest_home: Home, backend: str
 ) -> None:
-    boot = home.run(*KEEP, "--numa", "2", "--backend", backend)
+    boot = guest_home.run(*KEEP, "--numa", "2", "--backend", backend)
     assert boot.code == 0, boot.stderr
-    (guest,) = kept(home)
+    (guest,) = kept(guest_home)
     assert guest["name"] in boot.stderr
     assert (guest["backend"], guest["nodes"]) == (backend, 2)
     assert running(guest)
     wait_for_log(guest, HALTED)
 
-    assert home.run("stop").stdout == f"{guest['name']}: ended\n"
+    assert guest_home.run("stop").stdout == f"{guest['name']}: ended\n"
     assert not running(guest)
-    assert kept(home) == []
-    assert not list((home.folder / "state" / "harness" / "guests").iterdir())
-    assert not list((home.folder / "run" / "harness").glob("*.console*"))
-    assert home.run("report", guest["run"]).code == 0
+    assert kept(guest_home) == []
+    assert not list((guest_home.folder / "state" / "harness" / "guests").iterdir())
+    assert not list((guest_home.folder / "run" / "harness").glob("*.console*"))
+    assert guest_home.run("report", guest["run"]).code == 0
 
 
 @pytest.mark.guest
-def test_a_panicked_guest_stays_where_it_stopped(home: Home) -> None:
-    assert home.run(*KEEP, "--numa", "2", "--mutant", "drop-commit").code == 1
-    assert verdict(home)["outcome"] == "panic"
-    (guest,) = kept(home)
+def test_a_panicked_guest_stays_where_it_stopped(guest_home: Home) -> None:
+    assert guest_home.run(*KEEP, "--numa", "2", "--mutant", "drop-commit").code == 1
+    assert verdict(guest_home)["outcome"] == "panic"
+    (guest,) = kept(guest_home)
     assert running(guest)
     wait_for_log(guest, HALTED)
 
@@ -77,25 +76,27 @@ def running(guest: dict[str, Any]) -> bool:
 
 @pytest.mark.guest
 @pytest.mark.parametrize("plant", ["reset", "trap"])
-def test_a_guest_that_ended_by_itself_is_not_kept(home: Home, plant: str) -> None:
-    boot = home.run(*KEEP, "--tunable", f"harness.plant={plant}", "--tunable", "harness.keep=0")
+def test_a_guest_that_ended_by_itself_is_not_kept(guest_home: Home, plant: str) -> None:
+    boot = guest_home.run(
+        *KEEP, "--tunable", f"harness.plant={plant}", "--tunable", "harness.keep=0"
+    )
     assert boot.code == 1
     assert "has ended by itself" in boot.stderr
-    assert kept(home) == []
+    assert kept(guest_home) == []
 
 
 @pytest.mark.guest
-def test_a_guest_whose_harness_was_killed_before_the_verdict_is_ended(home: Home) -> None:
-    with home.started(*KEEP, "-v", "--tunable", "harness.plant=hang") as harness:
+def test_a_guest_whose_harness_was_killed_before_the_verdict_is_ended(guest_home: Home) -> None:
+    with guest_home.started(*KEEP, "-v", "--tunable", "harness.plant=hang") as harness:
         harness.wait_for_words("kernel at")
         harness.end_by(signal.SIGKILL)
-    assert kept(home) == []
-    home.wait_until_nothing_runs()
+    assert kept(guest_home) == []
+    guest_home.wait_until_nothing_runs()
 
 
 @pytest.mark.parametrize("words", [("--repeat", "2"), ("--repeat", "2", "--interactive")])
-def test_only_one_guest_is_kept_at_a_time(home: Home, words: tuple[str, ...]) -> None:
-    said = home.run(*KEEP, *words)
+def test_only_one_guest_is_kept_at_a_time(guest_home: Home, words: tuple[str, ...]) -> None:
+    said = guest_home.run(*KEEP, *words)
     assert said.code == 2
     assert "one guest that somebody looks at" in said.error
 

@@ -1,0 +1,89 @@
+"""The command line as a whole: its help, its manual, and how a bug of its own is told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from harness.cli import main
+from harness.cli.man import manual_page
+from harness.cli.options import common_options
+
+PLACES = pytest.mark.parametrize("place", main.COMMANDS, ids=[p.name for p in main.COMMANDS])
+
+
+@PLACES
+def test_help_says_of_a_command_what_it_says_itself(place: main._Place) -> None:
+    assert place.command().get_short_help_str(limit=200) == place.summary
+
+
+@PLACES
+def test_each_command_has_an_example(place: main._Place) -> None:
+    assert f"harness {place.name}" in (place.command().help or "")
+
+
+def test_manual_page_has_every_command_and_option() -> None:
+    page = manual_page(click.Context(main.cli, info_name="harness")).replace("\\-", "-")
+    for place in main.COMMANDS:
+        assert f".SS harness {place.name} " in page
+        for option in place.command().params:
+            assert all(name in page for name in option.opts if name.startswith("--"))
+    assert page.startswith(".TH HARNESS 1 ")
+
+
+def test_manual_page_obeys_no_text_of_ours() -> None:
+    page = manual_page(click.Context(main.cli, info_name="harness"))
+    requests = set(re.findall(r"(?m)^[.'](\w+)", page))
+    assert requests <= {"TH", "SH", "SS", "PP", "TP", "B", "nf", "fi"}
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), 3), (("--git-bisect",), 128)])
+def test_bug_is_one_line_and_a_file(
+    flags: tuple[str, ...],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(main, "COMMANDS", (main._Place("no_such_module", ""),))
+    assert main.run(["no_such_module", *flags]) == code
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert "a bug of the harness" in told
+    (report,) = (tmp_path / "harness" / "bugs").iterdir()
+    assert str(report) in told
+    text = report.read_text()
+    assert "Traceback" in text
+    assert "harness no_such_module" in text
+
+
+def test_bug_is_told_in_full_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(main, "COMMANDS", (main._Place("no_such_module", ""),))
+    main.run(["no_such_module", "-v"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143), (1, 129)])
+def test_a_signal_gives_the_exit_code_of_shells(
+    signum: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Place(main._Place):
+        __slots__ = ()
+
+        def command(self) -> click.Command:
+            @click.command()
+            @common_options
+            def ended(app: object) -> None:
+                raise main.Terminated(signum)
+
+            return ended
+
+    monkeypatch.setattr(main, "COMMANDS", (Place("ended", ""),))
+    assert main.run(["ended"]) == code
