@@ -92,7 +92,7 @@ def boot(
             side="",
             what=what,
             sanitizer=sanitizer,
-            boot=session.plan(topologies[0]),
+            boot=session.plan(topologies[0], sanitizer),
             expected=(Outcome.BOOTED,),
         )
         if dry_run:

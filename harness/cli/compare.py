@@ -93,7 +93,7 @@ def compare(
                     side=side,
                     what=what,
                     sanitizer=sanitizer,
-                    boot=session.plan(topology),
+                    boot=session.plan(topology, sanitizer),
                     expected=expected.get((nodes, side), expected.get((None, side))),
                 )
                 plans += repeated(plan, repeat)

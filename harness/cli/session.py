@@ -22,7 +22,8 @@ from harness.guest.libvirt import LibvirtBackend
 from harness.guest.memory import available_memory
 from harness.guest.qemu import QemuBackend
 from harness.guest.registry import Registry
-from harness.guest.topology import Node, Topology, default_memory_mib, parse_node_counts
+from harness.guest.shadow import default_topology, memory_warnings
+from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.guest.vmconfig import VmConfig, load_vmconfig
 from harness.host.accelerator import Accelerator, prove_accelerator
 from harness.kernel.spec import Sanitizer
@@ -95,9 +96,8 @@ class Session:
                     remedy="name one of them",
                 )
             return [self._resized(config.topology)]
-        memory = self.options.memory or default_memory_mib(sanitizer)
         return [
-            Topology.even(count, self.options.cpus or 1, memory)
+            default_topology(count, sanitizer, self.options.cpus, self.options.memory)
             for count in parse_node_counts(numa or "1")
         ]
 
@@ -110,9 +110,9 @@ class Session:
         )  # fmt: skip
         return Topology(nodes, topology.distances)
 
-    def plan(self, topology: Topology) -> BootPlan:
+    def plan(self, topology: Topology, sanitizer: Sanitizer) -> BootPlan:
         """How each guest of that topology is booted."""
-        for warning in topology.warnings():
+        for warning in (*topology.warnings(), *memory_warnings(topology, sanitizer)):
             self.app.warn(warning)
         return BootPlan(
             topology=topology,

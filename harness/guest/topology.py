@@ -15,7 +15,6 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from harness.errors import UsageError
-from harness.kernel.spec import Sanitizer
 
 MAX_NODES: Final = 8
 """``MAXMEMDOM`` of FreeBSD/amd64: with more, it refuses the SRAT and sees one domain."""
@@ -24,14 +23,7 @@ MAX_CPUS: Final = 255
 """Above it, CPUs need x2APIC ids, which firmware under emulation does not set up."""
 
 MEMORY_MIB_PER_NODE: Final = 1024
-"""Default memory of a node in MiB.
-
-Eight nodes of it boot a KASAN kernel; eight of 512 MiB do not (the kernel finds no page below
-1 MiB for the trampoline that starts the other CPUs).
-"""
-
-KMSAN_MEMORY_FACTOR: Final = 3
-"""KMSAN keeps a byte of shadow and a byte of origin for each byte of memory."""
+"""Default memory of a node in MiB; ``harness.guest.shadow`` knows where it is not enough."""
 
 LOCAL_DISTANCE: Final = 10
 REMOTE_DISTANCE: Final = 20
@@ -147,12 +139,6 @@ def even_distances(nodes: int) -> Distances:
         tuple(LOCAL_DISTANCE if i == j else REMOTE_DISTANCE for j in range(nodes))
         for i in range(nodes)
     )
-
-
-def default_memory_mib(sanitizer: Sanitizer) -> int:
-    """Memory of a node in MiB where the user gives none."""
-    factor = KMSAN_MEMORY_FACTOR if sanitizer is Sanitizer.KMSAN else 1
-    return MEMORY_MIB_PER_NODE * factor
 
 
 def parse_node_counts(text: str) -> tuple[int, ...]:

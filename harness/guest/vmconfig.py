@@ -8,7 +8,7 @@ A file gives defaults that flags override::
 
     [[node]]
     cpus = 1                            # 1 if left out; 0: a node without CPUs
-    memory_mib = 512                    # 1024, with KMSAN 3072, if left out; 0: without memory
+    memory_mib = 512                    # 1024 if left out, more with KMSAN; 0: without memory
 
     [[node]]
     memory_mib = 1536
@@ -25,7 +25,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import UsageError
-from harness.guest.topology import Node, Topology, default_memory_mib, even_distances
+from harness.guest.shadow import default_memory_mib
+from harness.guest.topology import Node, Topology, even_distances
 from harness.host.resources import data_file
 from harness.kernel.spec import Sanitizer
 
@@ -99,10 +100,12 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
     except ValidationError as error:
         raise _key_error(origin, error) from error
     sanitizer = Sanitizer(file.sanitizer)
-    memory_mib = default_memory_mib(sanitizer)
+    defaults = (
+        default_memory_mib(sanitizer, number, len(file.node)) for number in range(len(file.node))
+    )
     nodes = tuple(
-        Node(node.cpus, memory_mib if node.memory_mib is None else node.memory_mib)
-        for node in file.node
+        Node(node.cpus, default if node.memory_mib is None else node.memory_mib)
+        for node, default in zip(file.node, defaults, strict=True)
     )
     distances = even_distances(len(nodes))
     if file.distances is not None:

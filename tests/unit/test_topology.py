@@ -12,11 +12,9 @@ from harness.guest.topology import (
     GuestDomain,
     Node,
     Topology,
-    default_memory_mib,
     even_distances,
     parse_node_counts,
 )
-from harness.kernel.spec import Sanitizer
 
 
 @pytest.mark.parametrize(
@@ -157,8 +155,3 @@ def test_distances_that_acpi_and_qemu_do_not_take_are_refused(
         Topology((Node(1, 512), Node(1, 512)), distances)
     assert cause in refused.value.message
     assert refused.value.remedy
-
-
-def test_kmsan_gets_three_times_the_memory() -> None:
-    assert default_memory_mib(Sanitizer.KMSAN) == 3 * default_memory_mib(Sanitizer.KASAN)
-    assert default_memory_mib(Sanitizer.NONE) == default_memory_mib(Sanitizer.KASAN)

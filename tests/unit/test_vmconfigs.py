@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.guest.shadow import memory_warnings
 from harness.guest.topology import Node, Topology
 from harness.guest.vmconfig import (
     VmConfig,
@@ -48,9 +49,10 @@ def test_even_guests_are_shipped(nodes: int) -> None:
     assert config.topology == Topology.even(nodes)
 
 
-def test_kmsan_guests_have_three_times_the_memory() -> None:
-    kmsan, kasan = load_vmconfig("numa4-kmsan"), load_vmconfig("numa4-kasan")
-    assert kmsan.topology.memory_mib == 3 * kasan.topology.memory_mib
+def test_every_shipped_guest_has_the_memory_that_its_sanitizer_needs() -> None:
+    for name in vmconfig_names():
+        config = load_vmconfig(name)
+        assert memory_warnings(config.topology, config.sanitizer) == (), name
 
 
 def test_the_shipped_guests_cover_the_uneven_layouts() -> None:
