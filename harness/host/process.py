@@ -32,6 +32,8 @@ PACKAGES = {
     "patch": "patch",
 }
 
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
 Stream = int | IO[bytes] | None
 
 
@@ -338,7 +340,9 @@ def missing_program(name: str) -> InfraError:
 
 def _resolve(argv: Sequence[str | Path]) -> list[str]:
     words = [str(word) for word in argv]
-    found = shutil.which(words[0])
+    # Debian's users have no sbin on their path, and makefs and libvirtd are there.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS])
+    found = shutil.which(words[0], path=path)
     if found is None:
         raise missing_program(words[0])
     return [found, *words[1:]]

@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,16 +63,18 @@ class Workspace:
         """
         parent = self.cache / "scratch"
         make_folder(parent)
+        folder = parent / f"{prefix}-{uuid.uuid4().hex[:8]}"
+        guard = folder.with_name(folder.name + ".lock")
         with contextlib.ExitStack() as held:
+            # Before there is anything to remove: Ctrl-C may come right after.
+            held.callback(guard.unlink, missing_ok=True)
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
             # Made and swept under one lock, so that nobody sweeps a folder whose
             # owner has not locked it yet.
             with self.lock("scratch"):
                 _sweep(parent)
-                folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=parent))
-                guard = folder.with_name(folder.name + ".lock")
                 held.enter_context(self._hold(guard, _say_nothing))
-            held.callback(guard.unlink, missing_ok=True)
-            held.callback(shutil.rmtree, folder, ignore_errors=True)
+                make_folder(folder)
             yield folder
 
     @contextlib.contextmanager

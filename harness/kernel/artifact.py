@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from harness.errors import UsageError
+from harness.host.inuse import in_use
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.kernel.spec import Sanitizer
 
@@ -77,6 +80,21 @@ class KernelArtifact:
     loader: Path | None
 
 
+@contextlib.contextmanager
+def kept(kernel: KernelArtifact, workspace: Workspace) -> Iterator[None]:
+    """Keep a kernel's files from being removed from the cache while they are needed.
+
+    Raises:
+        InfraError: they are not there any more.
+    """
+    files = (kernel.kernel, kernel.debug, *([kernel.loader] if kernel.loader else []))
+    cached = {file.parent for file in files if file.is_relative_to(workspace.cache)}
+    with contextlib.ExitStack() as held:
+        for folder in sorted(cached):
+            held.enter_context(in_use(folder))
+        yield
+
+
 class KernelCache:
     """Built kernels by key, in the workspace's cache."""
 
@@ -112,11 +130,12 @@ class KernelCache:
         filling = self._folder / f".{identity.key}.{uuid.uuid4().hex[:8]}"
         make_folder(filling)
         try:
-            for name, path in files.items():
-                shutil.copyfile(path, filling / name)
-            write_atomic(filling / _IDENTITY, json.dumps(asdict(identity), indent=1) + "\n")
-            shutil.rmtree(folder, ignore_errors=True)
-            filling.rename(folder)
+            with in_use(filling):
+                for name, path in files.items():
+                    shutil.copyfile(path, filling / name)
+                write_atomic(filling / _IDENTITY, json.dumps(asdict(identity), indent=1) + "\n")
+                shutil.rmtree(folder, ignore_errors=True)
+                filling.rename(folder)
         except OSError as error:
             raise host_refused(folder, error) from error
         finally:

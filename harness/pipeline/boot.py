@@ -31,7 +31,7 @@ from harness.host.process import Runner
 from harness.host.progress import Progress
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.image.media import DirectKernel, Media
-from harness.kernel.artifact import KernelArtifact
+from harness.kernel.artifact import KernelArtifact, kept
 from harness.pipeline.agreement import disagreements, report_of
 from harness.pipeline.kernels import guest_in_words
 from harness.pipeline.media import make_media
@@ -146,6 +146,12 @@ class Booter:
             Cancelled: the user ended it.
         """
         make_folder(folder)
+        with kept(kernel, self.workspace):
+            return self._boot(name, kernel, plan, folder, progress)
+
+    def _boot(
+        self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
+    ) -> Booted:
         progress.stage("image")
         log = (folder / "console.log").resolve()
         with self._place(name, kernel, plan, log) as place:
