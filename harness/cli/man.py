@@ -88,4 +88,5 @@ def _prose(text: str) -> Iterator[str]:
 def _text(text: str) -> str:
     """Text in which roff finds nothing to obey."""
     escaped = text.replace("\\", r"\e").replace("-", r"\-")
+    escaped = "".join(char if char.isascii() else f"\\[u{ord(char):04X}]" for char in escaped)
     return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped

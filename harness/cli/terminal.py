@@ -55,7 +55,7 @@ class HostTerminal:
         before = termios.tcgetattr(keyboard)
         try:
             tty.setraw(keyboard)
-            yield _AttachedTap(tap, keyboard, screen)
+            yield AttachedTap(tap, keyboard, screen)
         finally:
             # Both fail if the terminal is gone.
             with contextlib.suppress(OSError):
@@ -65,7 +65,7 @@ class HostTerminal:
 
 
 @dataclass(frozen=True, slots=True)
-class _AttachedTap:
+class AttachedTap:
     """A tap whose reader lets the user read and type as well."""
 
     tap: Tap
@@ -79,10 +79,11 @@ class _AttachedTap:
             Detached: the user has left.
         """
         del also
+        # Before reading, or what has been read would be lost when the user leaves.
+        self._type()
         data = self.tap.read(timeout, self.keyboard)
         if data:
             _show(self.screen, data)
-        self._type()
         return data
 
     def write(self, data: bytes) -> None:
@@ -104,10 +105,8 @@ class _AttachedTap:
 
 
 def _show(screen: int, data: bytes) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the terminal is gone, and so is the keyboard
         _write(screen, data)
-    except OSError as error:  # the terminal is gone
-        raise Detached from error
 
 
 def _write(screen: int, data: bytes) -> None:

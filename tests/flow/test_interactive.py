@@ -11,12 +11,16 @@ import select
 import signal
 import subprocess
 import termios
+import tty
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from command import PROGRAM, SECONDS, Home
+
+from harness.cli.terminal import AttachedTap
+from harness.guest.tap import Detached
 
 BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg", "--interactive")
 HANG = (*BOOT, "--tunable", "harness.plant=hang")
@@ -159,3 +163,32 @@ def test_a_terminal_that_is_closed_takes_the_guest_with_it(guest_home: Home) -> 
         os.close(seat.master)
         assert seat.popen.wait(SECONDS) == 128 + signal.SIGHUP
     guest_home.wait_until_nothing_runs()
+
+
+class OneWord:
+    """A tap that has one thing to say, whenever it is read."""
+
+    def __init__(self) -> None:
+        self.typed = b""
+
+    def read(self, timeout: float, also: int | None = None) -> bytes | None:
+        del timeout, also
+        return b"word"
+
+    def write(self, data: bytes) -> None:
+        self.typed += data
+
+
+def test_what_was_shown_was_read_though_the_user_leaves_meanwhile() -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "r+b", buffering=0), os.fdopen(master, "r+b", buffering=0) as user:
+        tty.setraw(slave)
+        tap = OneWord()
+        line = AttachedTap(tap, slave, slave)
+        assert line.read(0) == b"word"
+        user.write(b"ab" + LEAVE + b"c")
+        assert select.select([slave], [], [], SECONDS)[0]
+        with pytest.raises(Detached):
+            line.read(0)
+        assert tap.typed == b"ab"
+        assert user.read(100) == b"word"
