@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,9 @@ _GIT_STOPS = 128
 
 #: Seconds after which a wait looks for signals.
 _GLANCE = 0.5
+
+#: Seconds that a way out may take before the next Ctrl-C cuts it short.
+_PATIENCE = 5.0
 
 
 class _Place(NamedTuple):
@@ -189,17 +193,27 @@ class Terminated(BaseException):
         self.signum = signum
 
 
-def _terminate(signum: int, frame: object) -> None:
-    raise Terminated(signum)
+class _Signals:
+    """Raises the first signal; the impatient ones after it find us obeying already."""
+
+    def __init__(self) -> None:
+        self._since = -_PATIENCE
+
+    def __call__(self, signum: int, frame: object) -> None:
+        now = time.monotonic()
+        if now - self._since >= _PATIENCE:
+            self._since = now
+            raise Terminated(signum)
 
 
 def main() -> None:
     """The entry point of the ``harness`` program."""
     # A background job of a shell ignores SIGINT and would hand that on to make and its tests.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminate)
+    obey = _Signals()
+    signal.signal(signal.SIGINT, obey)
+    signal.signal(signal.SIGTERM, obey)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
-        signal.signal(signal.SIGHUP, _terminate)
+        signal.signal(signal.SIGHUP, obey)
     code = run(sys.argv[1:])
     _drop_unsaid()
     sys.exit(code)
