@@ -69,15 +69,8 @@ class _Move(NamedTuple):
 class _Came(NamedTuple):
     """How a state was first reached."""
 
-    parent: _Reached
+    parent: _State
     move: _Move
-
-
-class _Reached(NamedTuple):
-    """A state with the place of the iterator: 0, but in hashed zones."""
-
-    place: int
-    domains: _State
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +131,8 @@ class _Search:
         self._bounds = bounds
         self._board = _Board(Keg(variant, bounds.shape))
         nothing = _DomainState(False, False, (), (), ())
-        self._start = _Reached(0, (nothing,) * bounds.domains)
-        self._came: dict[_Reached, _Came | None] = {self._start: None}
+        self._start = (nothing,) * bounds.domains
+        self._came: dict[_State, _Came | None] = {self._start: None}
         self._broken: dict[Property, Trace] = {}
         self._operations = 0
 
@@ -160,10 +153,10 @@ class _Search:
     def _shortest(self) -> int:
         return min(len(trace.operations) for trace in self._broken.values())
 
-    def _expand(self, state: _Reached) -> Iterator[_Reached]:
+    def _expand(self, state: _State) -> Iterator[_State]:
         board, came = self._board, self._came
         board.load(state)
-        for move in _moves(state.domains):
+        for move in _moves(state):
             self._operations += 1
             new, broken = board.play(move)
             if broken is not None and broken not in self._broken:
@@ -172,7 +165,7 @@ class _Search:
                 came[new] = _Came(state, move)
                 yield new
 
-    def _trace(self, state: _Reached, last: _Move) -> Trace:
+    def _trace(self, state: _State, last: _Move) -> Trace:
         moves = [last]
         while (came := self._came[state]) is not None:
             moves.append(came.move)
@@ -203,32 +196,32 @@ class _Board:
     def __init__(self, keg: Keg) -> None:
         self._keg = keg
         self._hashed = keg.shape.hashed
-        self._state = _Reached(0, ())
+        self._state: _State = ()
         self._in_use: list[int] = []
 
-    def load(self, state: _Reached) -> None:
+    def load(self, state: _State) -> None:
         """Put the keg into a state."""
         self._state = state
         keg = self._keg
         keg.slabs.clear()
-        keg.in_use = self._in_use = [0] * len(state.domains)
-        for number, domain in enumerate(state.domains):
+        keg.in_use = self._in_use = [0] * len(state)
+        for number, domain in enumerate(state):
             keg.uk_domain[number] = self._domain(number, domain)
             for slab in _slabs(keg.uk_domain[number]):
                 self._in_use[slab.memory] += 1
 
-    def play(self, move: _Move) -> tuple[_Reached, Property | None]:
+    def play(self, move: _Move) -> tuple[_State, Property | None]:
         """What a move leads to, and what it breaks; the keg is as before afterwards."""
         keg, state = self._keg, self._state
         keg.in_use = self._in_use.copy()
-        keg.uk_dr.dr_iter = state.place
+        keg.uk_dr.dr_iter = 0
         keg.low = keg.refusing = 0
-        for number, domain in enumerate(state.domains):
+        for number, domain in enumerate(state):
             keg.low |= domain.low << number
             keg.refusing |= domain.refusing << number
         broken: Property | None = None
         touched: int | None = move.domain
-        domains = state.domains
+        domains = state
         if move.verb is Verb.ALLOC:
             touched, broken = self._allocate(move)
         elif move.verb is Verb.FREE:
@@ -247,7 +240,7 @@ class _Board:
                 broken = Property.COUNTERS
             changed = self._seen(domains[touched], dom)
             domains = (*domains[:touched], changed, *domains[touched + 1 :])
-            keg.uk_domain[touched] = self._domain(touched, state.domains[touched])
+            keg.uk_domain[touched] = self._domain(touched, state[touched])
         return self._canonical(keg.uk_dr.dr_iter, domains), broken
 
     def _allocate(self, move: _Move) -> tuple[int | None, Property | None]:
@@ -309,11 +302,29 @@ class _Board:
             tuple(sorted([weight * slab.memory for slab in domain.ud_full_slab])),
         )
 
-    def _canonical(self, place: int, domains: _State) -> _Reached:
+    def _canonical(self, place: int, domains: _State) -> _State:
         place %= len(domains)
-        if self._hashed or not place:
-            return _Reached(place, domains)
-        return _Reached(0, domains[place:] + domains[:place])
+        if not place:
+            return domains
+        turned = domains[place:] + domains[:place]
+        return self._with_lists_in_front(place, domains[0], turned) if self._hashed else turned
+
+    def _with_lists_in_front(self, place: int, lists: _DomainState, turned: _State) -> _State:
+        """A hashed zone's slabs stay in domain 0; only what they say of their memory turns."""
+        weight, domains = self._keg.shape.ipers + 1, len(turned)
+
+        def turn(tokens: tuple[int, ...]) -> list[int]:
+            return [
+                (token // weight - place) % domains * weight + token % weight for token in tokens
+            ]
+
+        bare = [_DomainState(domain.low, domain.refusing, (), (), ()) for domain in turned]
+        bare[0] = bare[0]._replace(
+            part=tuple(turn(lists.part)),
+            free=tuple(turn(lists.free)),
+            full=tuple(sorted(turn(lists.full))),
+        )
+        return tuple(bare)
 
 
 def _toggled(domains: _State, move: _Move) -> _State:
@@ -343,13 +354,14 @@ def _adds_up(domain: Domain, ipers: int) -> bool:
     )
 
 
-def _victim(keg: Keg, move: _Move) -> tuple[Slab, int]:
+def _victim(keg: Keg, move: _Move, turn: int = 0) -> tuple[Slab, int]:
     """The slab that a ``free`` names, and the lowest item taken from it."""
     domain = keg.uk_domain[move.domain]
     if move.position > _FULL:
         slab = domain.ud_part_slab[move.position]
     else:
-        by_memory = {slab.memory: slab for slab in domain.ud_full_slab}
+        domains = keg.shape.domains
+        by_memory = {(slab.memory - turn) % domains: slab for slab in domain.ud_full_slab}
         slab = by_memory[sorted(by_memory)[_FULL - move.position]]
     taken = ~slab.us_free
     return slab, (taken & -taken).bit_length() - 1
@@ -361,9 +373,7 @@ def _written_out(variant: Variant, shape: Shape, moves: list[_Move]) -> Trace:
     giver: dict[int, int] = {}
     operations: list[Operation] = []
     for move in moves:
-        # The iterator stands at the domain that the search calls 0.
-        turn = 0 if shape.hashed else player.keg.uk_dr.dr_iter
-        operation = _real(move, player.keg, giver, turn)
+        operation = _real(move, player.keg, giver)
         operations.append(operation)
         outcome = player.play(operation).outcome
         if outcome is not None and outcome.item is not None:
@@ -371,13 +381,16 @@ def _written_out(variant: Variant, shape: Shape, moves: list[_Move]) -> Trace:
     return Trace(variant, shape, tuple(operations))
 
 
-def _real(move: _Move, keg: Keg, giver: dict[int, int], turn: int) -> Operation:
+def _real(move: _Move, keg: Keg, giver: dict[int, int]) -> Operation:
     if move.verb is Verb.PREALLOC:
         return Operation(Verb.PREALLOC, move.domain)
+    # The iterator stands at the domain that the search calls 0.
+    turn = keg.uk_dr.dr_iter
     domain = move.domain
-    if domain != UMA_ANYDOMAIN:
+    lists_stay = keg.shape.hashed and move.verb in (Verb.FREE, Verb.DRAIN)
+    if domain != UMA_ANYDOMAIN and not lists_stay:
         domain = (domain + turn) % keg.shape.domains
     if move.verb is Verb.FREE:
-        slab, index = _victim(keg, move._replace(domain=domain))
+        slab, index = _victim(keg, move._replace(domain=domain), turn)
         return Operation(Verb.FREE, giver[slab.number * keg.shape.ipers + index])
     return Operation(move.verb, domain, move.flags, Place.DOMAIN)

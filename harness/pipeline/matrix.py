@@ -216,7 +216,7 @@ def _results(futures: Sequence[Future[Cell]]) -> Iterator[Cell]:
 def _expectation(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
     if plan.expected is not None:
         return Expectation(plan.expected, "you said so")
-    return expected_of(kernel.identity, len(plan.boot.topology.guest_domains()))
+    return expected_of(kernel.identity, plan.boot.topology)
 
 
 def _topology_document(topology: Topology) -> Mapping[str, object]:

@@ -15,8 +15,8 @@ PACKAGE = Path(harness.__file__).parent
 
 STAGES = (
     "errors", "host", "config",
-    "source", "kernel", "image", "guest", "console", "verdict", "expectation",
-    "model", "check", "bisect", "results", "nightly", "pipeline", "cli", "pytest_plugin",
+    "source", "kernel", "image", "guest", "console", "verdict", "model", "expectation",
+    "check", "bisect", "results", "nightly", "pipeline", "cli", "pytest_plugin",
 )  # fmt: skip
 """The way of the data, from left to right."""
 
