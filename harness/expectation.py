@@ -27,42 +27,31 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
     What could not be read of its tree is left open: the answer is one that all possible forms
     give, or none.
     """
+    # The built-in guest has one thread.
+    threads = identity.release != "embedded"
     predictions = [
-        predict_on(variant, topology, reserve_at_boot=identity.reserve_at_boot)
+        predict_on(variant, topology, reserve_at_boot=identity.reserve_at_boot, threads=threads)
         for variant in _possible(identity)
     ]
-    if len({prediction.panics for prediction in predictions}) > 1:
+    outcomes = {_outcomes(prediction) for prediction in predictions}
+    if len(outcomes) > 1:
         return Expectation((), "this tree's allocator could not be read")
-    outcome = Outcome.PANIC if predictions[0].panics else Outcome.BOOTED
     why = " or ".join(dict.fromkeys(prediction.why for prediction in predictions))
-    if outcome is Outcome.BOOTED and _may_die_late(identity, topology):
-        return Expectation((outcome, Outcome.PANIC), f"{why}; {_LATE}")
-    return Expectation((outcome,), why)
+    return Expectation(outcomes.pop(), why)
 
 
-#: Seen on 15.1 with KASAN: what the model follows is over by then, and which CPU the page
-#: daemon begins on is the scheduler's choice.
-_LATE = (
-    "the page daemon's first allocation (vm_pageout, swap_pager_swap_init) finds no reserve "
-    "if it runs on a CPU of another domain"
-)
+def _outcomes(prediction: Prediction) -> tuple[Outcome, ...]:
+    if prediction.panics:
+        return (Outcome.PANIC,)
+    return (Outcome.BOOTED, Outcome.PANIC) if prediction.late else (Outcome.BOOTED,)
 
 
-def _may_die_late(identity: KernelIdentity, topology: Topology) -> bool:
-    """Whether the reserve is looked for in one domain only, by threads that run on several."""
-    built_in = identity.release == "embedded"  # it has one thread
-    return (
-        identity.reserve_at_boot
-        and not identity.reserve_fallback
-        and len(topology.guest_domains()) > 1
-        and not built_in
-    )
-
-
-def predict_on(variant: Variant, topology: Topology, *, reserve_at_boot: bool) -> Prediction:
+def predict_on(
+    variant: Variant, topology: Topology, *, reserve_at_boot: bool, threads: bool
+) -> Prediction:
     """The prediction for a topology, as the domains that FreeBSD sees of it."""
     memory = [domain.memory_mib > 0 for domain in topology.guest_domains()]
-    return predict_boot(variant, memory, reserve_at_boot=reserve_at_boot)
+    return predict_boot(variant, memory, reserve_at_boot=reserve_at_boot, threads=threads)
 
 
 def variant_of(form: SlabForm) -> Variant:

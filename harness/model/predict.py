@@ -38,6 +38,8 @@ class Prediction:
     Args:
         panics: it ends in ``PANIC``.
         allocation: the one that fails; empty where none does.
+        late: the domains whose CPUs find no entry once they ask for one: the boot may still
+            panic, if such a CPU is the first to need a fresh one (the page daemon was seen to).
         why: in words.
         slabs: slabs of the kernel map's entries in each domain when the boot has got through,
             or when it panics; empty where the boot needs none.
@@ -47,15 +49,26 @@ class Prediction:
     allocation: str
     why: str
     slabs: tuple[int, ...] = ()
+    late: tuple[int, ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        """``booted``, ``panic``, or that both may be."""
+        if self.panics:
+            return "panic"
+        return "booted or panic" if self.late else "booted"
 
 
-def predict_boot(variant: Variant, memory: Sequence[bool], *, reserve_at_boot: bool) -> Prediction:
+def predict_boot(
+    variant: Variant, memory: Sequence[bool], *, reserve_at_boot: bool, threads: bool = True
+) -> Prediction:
     """What becomes of a boot.
 
     Args:
         variant: the form of the kernel's code.
         memory: for each domain that the kernel sees, whether it has memory; at least one has.
         reserve_at_boot: the kernel has no direct map to take slabs from, as with a sanitizer.
+        threads: later on, it runs on other CPUs too.
     """
     if not reserve_at_boot:
         return Prediction(False, "", "with the direct map, kernel map entries need no reserve")
@@ -72,7 +85,15 @@ def predict_boot(variant: Variant, memory: Sequence[bool], *, reserve_at_boot: b
                 )
                 return Prediction(True, allocation, why, boot.slabs())
         boot.unlock()
-    return Prediction(False, "", _why_booted(boot, placed, memory), boot.slabs())
+    slabs, late = boot.slabs(), boot.out_of_reach() if threads else ()
+    why = _why_booted(boot, placed, memory)
+    if late:
+        plural = "domain" if len(late) == 1 else "domains"
+        why += (
+            f"; a CPU of {plural} {', '.join(map(str, late))} finds none, and the page daemon's "
+            "first allocation (vm_pageout, swap_pager_swap_init) panics if it runs there"
+        )
+    return Prediction(False, "", why, slabs, late)
 
 
 def _why_booted(boot: _Boot, placed: int, memory: Sequence[bool]) -> str:
@@ -109,6 +130,15 @@ class _Boot:
             self.create_entry()
             self.keg.uma_prealloc(1)
             self._replenish = False
+
+    def out_of_reach(self) -> tuple[int, ...]:
+        """The domains whose CPUs find no entry, not even in the reserve.
+
+        Only looked at when the boot is over: each entry found is taken.
+        """
+        flags = M_NOWAIT | M_NOVM | M_USE_RESERVE
+        domains = range(self.keg.shape.domains)
+        return tuple(d for d in domains if self.keg.uma_zalloc(flags, d).item is None)
 
     def slabs(self) -> tuple[int, ...]:
         """Slabs in each domain."""

@@ -1,0 +1,293 @@
+"""``harness model``: the reference model by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from harness.cli.app import App
+from harness.cli.options import (
+    change_options,
+    common_options,
+    one_sanitizer,
+    sanitizer_options,
+    source_options,
+)
+from harness.config import source_location
+from harness.errors import UsageError
+from harness.expectation import predict_on, variant_of
+from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
+from harness.guest.vmconfig import load_vmconfig
+from harness.kernel.spec import Sanitizer
+from harness.model.explore import Bounds, Findings, explore
+from harness.model.predict import PANIC, Prediction
+from harness.model.trace import Step, parse_trace, run_trace
+from harness.model.variants import VARIANTS, Variant, find_variant
+from harness.pipeline.kernels import BEFORE_MUTANT, EMBEDDED
+from harness.source.forms import DOMAINSET, UMA_CORE, slab_form
+from harness.source.revision import Change
+from harness.source.tree import locked, open_tree
+
+_VARIANT = click.option(
+    "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."
+)
+
+
+@click.group()
+def model() -> None:
+    """Say what a kernel should do: predict boots, run traces, explore all states.
+
+    \b
+    Examples:
+      harness model predict --numa 1-8 --kasan
+      harness model trace FILE
+      harness model explore --domains 3 --slabs 2 --depth 8
+    """
+
+
+# --- predict ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """What a prediction is for: the form of the code, how it was found, and where."""
+
+    variant: Variant
+    why: tuple[str, ...]
+    guest: str
+    reserve_at_boot: bool
+    threads: bool = True
+
+
+@model.command()
+@source_options
+@change_options
+@sanitizer_options
+@click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
+@click.option("--vm", metavar="NAME|FILE", help="A guest of vmconfigs/ instead.")
+@common_options
+def predict(
+    app: App,
+    source: str | None,
+    kernconf: str | None,
+    revision: str | None,
+    patch: Path | None,
+    mutant: str | None,
+    numa: str | None,
+    vm: str | None,
+    **flags: Any,
+) -> int:
+    """Say which topologies panic at boot, and in which allocation, without booting.
+
+    \b
+    Examples:
+      harness model predict --source embedded --mutant drop-commit --numa 1-8
+      harness model predict --mutant drop-commit --kasan --numa 1,2,4
+      harness model predict --vm numa4-kasan
+    """
+    sanitizer, topologies = _guests(numa, vm, one_sanitizer(**flags))
+    if kernconf is not None:
+        app.warn("--kernconf: sanitizers come from --kasan and --kmsan; nothing else matters here")
+    location = source_location(source, app.settings())
+    code = _read(app, location, Change(revision, patch, mutant), sanitizer)
+    app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof})", markup=False)
+    for line in code.why:
+        app.paper.print(f"  {line}", markup=False)
+    predictions = [
+        predict_on(
+            code.variant, topology, reserve_at_boot=code.reserve_at_boot, threads=code.threads
+        )
+        for topology in topologies
+    ]
+    for topology, prediction in zip(topologies, predictions, strict=True):
+        _print_prediction(app, topology, prediction)
+    app.emit(_predictions_document(code, sanitizer, topologies, predictions))
+    return 0
+
+
+def _guests(
+    numa: str | None, vm: str | None, sanitizer: Sanitizer
+) -> tuple[Sanitizer, list[Topology]]:
+    if vm is None:
+        counts = parse_node_counts(numa or "1-8")
+        return sanitizer, [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
+    if numa is not None:
+        raise UsageError(
+            "--numa and --vm both say what the guest looks like", remedy="name one of them"
+        )
+    config = load_vmconfig(vm)
+    return config.sanitizer if sanitizer is Sanitizer.NONE else sanitizer, [config.topology]
+
+
+def _read(app: App, location: str, change: Change, sanitizer: Sanitizer) -> _Code:
+    if location == EMBEDDED:
+        return _embedded(change)
+    tree = open_tree(location, app.workspace, app.runner)
+    with locked(tree, app.workspace, lambda holder: app.talk.print(f"waiting for {holder}")):
+        snapshot = tree.snapshot(change)
+        uma_core, domainset = (
+            tree.repository.git("cat-file", "blob", f"{snapshot.tree}:{path}").stdout
+            for path in (UMA_CORE, DOMAINSET)
+        )
+    form = slab_form(uma_core, domainset)
+    return _Code(
+        variant_of(form),
+        form.why,
+        f"FreeBSD {snapshot.release} {snapshot.label}",
+        sanitizer is not Sanitizer.NONE,
+    )
+
+
+def _embedded(change: Change) -> _Code:
+    if change not in (Change(), Change(mutant=BEFORE_MUTANT)):
+        raise UsageError(
+            "the built-in guest has no revisions and patches, and one mutant only",
+            remedy=f"name --mutant {BEFORE_MUTANT}, or a FreeBSD tree with --source",
+        )
+    variant = VARIANTS["13-before" if change.mutant else "13-after"]
+    why = ("it is made after 13.x, and takes the reserve at boot with any sanitizer or none",)
+    return _Code(variant, why, "built-in guest (not FreeBSD)", reserve_at_boot=True, threads=False)
+
+
+def _print_prediction(app: App, topology: Topology, prediction: Prediction) -> None:
+    nodes = len(topology.nodes)
+    line = f"{nodes} {'node' if nodes == 1 else 'nodes'}: "
+    line += prediction.in_words
+    if prediction.panics:
+        line += f": {PANIC}: {prediction.allocation}"
+    app.paper.print(f"{line}; {prediction.why}", markup=False, soft_wrap=True)
+
+
+def _predictions_document(
+    code: _Code,
+    sanitizer: Sanitizer,
+    topologies: list[Topology],
+    predictions: list[Prediction],
+) -> Mapping[str, Any]:
+    return {
+        "guest": code.guest,
+        "sanitizer": sanitizer.value,
+        "variant": code.variant.name,
+        "proof": code.variant.proof,
+        "read": code.why,
+        "predictions": [
+            {
+                "nodes": len(topology.nodes),
+                "domains": [domain.memory_mib for domain in topology.guest_domains()],
+                "outcome": prediction.in_words,
+                "allocation": prediction.allocation,
+                "why": prediction.why,
+                "slabs": prediction.slabs,
+                "late": prediction.late,
+            }
+            for topology, prediction in zip(topologies, predictions, strict=True)
+        ],
+    }
+
+
+# --- trace ------------------------------------------------------------------------------------
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_VARIANT
+@common_options
+def trace(app: App, file: Path, variant: str | None) -> int:
+    """Run a trace, and print each step: its domain, its slab, and why.
+
+    \b
+    Examples:
+      harness model trace FILE
+      harness model trace FILE --variant 15-before
+    """
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
+    read = parse_trace(text, find_variant(variant) if variant else None)
+    app.paper.print(f"{read.variant.name} ({read.variant.proof})", markup=False)
+    steps = []
+    for step in run_trace(read):
+        steps.append(_step_document(step))
+        app.paper.print(f"{step.number:4} {escape(str(step.operation))}: [bold]{step.result}[/]")
+        for reason in step.why:
+            app.paper.print(f"       {reason}", markup=False)
+    app.emit({"variant": read.variant.name, "proof": read.variant.proof, "steps": steps})
+    return 0
+
+
+def _step_document(step: Step) -> Mapping[str, Any]:
+    outcome = step.outcome
+    return {
+        "number": step.number,
+        "operation": str(step.operation),
+        "result": step.result,
+        "item": outcome.item if outcome else None,
+        "slab": step.slab,
+        "domain": outcome.domain if outcome and outcome.domain >= 0 else None,
+        "allocator_calls": outcome.calls if outcome else (),
+        "blocked": outcome.blocked._asdict() if outcome and outcome.blocked else None,
+        "why": step.why,
+        "free_items": step.free_items,
+        "iterator": step.place,
+    }
+
+
+# --- explore ----------------------------------------------------------------------------------
+
+
+@model.command("explore")
+@click.option("--domains", type=click.IntRange(1, 8), default=3, show_default=True)
+@click.option("--slabs", type=click.IntRange(1, 4), default=2, show_default=True,
+              help="Slabs that each domain has memory for.")  # fmt: skip
+@click.option("--depth", type=click.IntRange(1, 20), default=8, show_default=True,
+              help="Operations in a row.")  # fmt: skip
+@_VARIANT
+@common_options
+def explore_command(app: App, domains: int, slabs: int, depth: int, variant: str | None) -> int:
+    """Look at every state of a small zone; prove what holds, or show the shortest trace.
+
+    \b
+    Examples:
+      harness model explore --domains 3 --slabs 2 --depth 8
+      harness model explore --variant 15-before
+    """
+    chosen = [find_variant(variant)] if variant else list(VARIANTS.values())
+    findings = []
+    for each in chosen:
+        for hashed in (False, True):
+            found = explore(each, Bounds(domains, slabs, depth, hashed))
+            findings.append(_findings_document(found))
+            _print_findings(app, found)
+    app.emit(findings)
+    return 0
+
+
+def _print_findings(app: App, found: Findings) -> None:
+    zone = "one list of slabs (UMA_ZFLAG_HASH)" if found.bounds.hashed else "lists by domain"
+    word = "all holds" if found.proven else "broken"
+    app.paper.print(
+        f"{found.variant.name} ({found.variant.proof}), {zone}: {word} "
+        f"in {found.states} states, {found.operations} operations", markup=False,
+    )  # fmt: skip
+    for what, shortest in found.broken.items():
+        app.paper.print(f"  not true: {what}. The shortest trace:", markup=False)
+        for line in str(shortest).splitlines():
+            app.paper.print(f"    {line}", markup=False)
+
+
+def _findings_document(found: Findings) -> Mapping[str, Any]:
+    return {
+        "variant": found.variant.name,
+        "proof": found.variant.proof,
+        "hashed": found.bounds.hashed,
+        "states": found.states,
+        "operations": found.operations,
+        "proven": found.proven,
+        "broken": {what.name.lower(): str(shortest) for what, shortest in found.broken.items()},
+    }

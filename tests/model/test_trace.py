@@ -1,0 +1,112 @@
+"""Traces: text that a person can write, and what their steps say."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK, UMA_ANYDOMAIN
+from harness.model.keg import Shape
+from harness.model.trace import Operation, Place, Trace, Verb, parse_trace, run_trace
+from harness.model.variants import VARIANTS
+
+BUG = """\
+# the reserve lies in domain 1, and the boot CPU asks domain 0
+variant 13-before
+zone domains=2 ipers=42 reserve=2
+prealloc 2
+alloc cpu=0 M_NOWAIT|M_NOVM|M_USE_RESERVE
+alloc domain=1 M_NOWAIT
+free 3
+"""
+
+
+def test_steps_tell_domain_and_slab_and_why() -> None:
+    _, missed, got, freed = run_trace(parse_trace(BUG))
+    assert missed.result == "no item"
+    assert "domain 0 has 0 free items" in missed.why
+    assert got.result == "item 0 of slab 0, domain 1"
+    assert got.why == ("domain 1 has 42 free items: slab 0",)
+    assert freed.free_items == (0, 42)
+
+
+def test_another_variant_may_be_taken_than_the_files() -> None:
+    steps = list(run_trace(parse_trace(BUG, VARIANTS["13-after"])))
+    assert steps[1].result == "item 0 of slab 0, domain 1"
+    assert "M_USE_RESERVE: drain the reserves of all domains" in steps[1].why
+
+
+def test_sleeping_is_told() -> None:
+    text = "variant 13-after\nzone domains=2 ipers=2\nlow 1\nrefuse 1\nalloc cpu=1 M_WAITOK\n"
+    assert list(run_trace(parse_trace(text)))[-1].result == "would wait on domain 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("alloc M_NOWAIT", "line 3: 'M_NOWAIT' does not say what to allocate"),
+        ("alloc cpu=0 M_ZERO", "line 3: the model knows no flag 'M_ZERO'"),
+        ("explode 1", "line 3: there is no operation 'explode'"),
+        ("free one", "line 3: 'one' is no number"),
+        ("zone colour=red", "line 3: a zone has no 'colour=red'"),
+        ("variant 12-after", "line 3: the model has no variant '12-after'"),
+    ],
+)
+def test_a_bad_line_is_named(line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("|", r"\|")):
+        parse_trace(f"# two lines\nzone domains=2 ipers=2\n{line}\n")
+
+
+def test_a_trace_names_its_zone() -> None:
+    with pytest.raises(UsageError, match="no line that says zone"):
+        parse_trace("variant 13-after\n")
+
+
+@pytest.mark.parametrize("line", ["free 7", "refuse 2", "low 9", "drain 2"])
+def test_what_is_not_there_is_refused_when_it_is_reached(line: str) -> None:
+    trace = parse_trace(f"variant 13-after\nzone domains=2 ipers=2\n{line}\n")
+    with pytest.raises(UsageError):
+        list(run_trace(trace))
+
+
+FLAGS = st.sampled_from([M_NOWAIT, M_NOWAIT | M_NOVM | M_USE_RESERVE, M_WAITOK])
+ALLOCATIONS = st.builds(Operation, st.just(Verb.ALLOC), st.integers(0, 7), FLAGS) | st.builds(
+    Operation, st.just(Verb.ALLOC), st.integers(UMA_ANYDOMAIN, 7), FLAGS, st.just(Place.DOMAIN)
+)
+OTHERS = st.builds(
+    Operation, st.sampled_from([verb for verb in Verb if verb is not Verb.ALLOC]), st.integers(0, 9)
+)
+SHAPES = st.builds(
+    Shape,
+    domains=st.integers(1, 8),
+    ipers=st.integers(1, 99),
+    reserve=st.integers(0, 9),
+    hashed=st.booleans(),
+    first_touch=st.booleans(),
+    stock=st.booleans(),
+    slabs=st.none() | st.integers(0, 9),
+    empty=st.integers(0, 255),
+    place=st.integers(0, 9),
+).map(lambda shape: shape._replace(empty=shape.empty & (1 << shape.domains) - 1))
+
+
+@given(
+    st.builds(
+        Trace,
+        st.sampled_from(list(VARIANTS.values())),
+        SHAPES,
+        st.lists(ALLOCATIONS | OTHERS).map(tuple),
+    )
+)
+def test_a_trace_reads_back_as_it_was_written(trace: Trace) -> None:
+    assert parse_trace(str(trace)) == trace
+
+
+@given(st.text(alphabet="aloc frezn=0123|M_\n#cpu", max_size=80))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(UsageError):
+        assert parse_trace(text).shape.ipers >= 0
