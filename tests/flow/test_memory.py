@@ -1,0 +1,99 @@
+"""However much a guest says, the harness stays small: below 150 MiB.
+
+The whole harness is real, and runs as a program of its own. In QEMU's place is one that
+connects to the console as QEMU does, says far too much, and switches itself off.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import Home
+
+LIMIT_MIB = 150
+
+#: QEMU's part: the versions, the sockets of its command line, the words of its QMP.
+FLOODING_QEMU = """#!{python} -IS
+import json, re, socket, sys
+if "--version" in sys.argv:
+    sys.exit(print("QEMU emulator version 9"))
+paths = [re.search("path=([^,]*)", word)[1] for word in sys.argv if "path=" in word]
+sockets = {{path.endswith(".qmp"): socket.socket(socket.AF_UNIX) for path in paths}}
+for path in paths:
+    sockets[path.endswith(".qmp")].connect(path)
+control, console = sockets[True], sockets[False]
+control.sendall(b'{{"QMP": {{}}}}\\n')
+control.recv(100)
+control.sendall(b'{{"return": {{}}}}\\n')
+MIB = 1 << 20
+for size, text in {flood}:
+    block = text * (MIB // len(text) + 1)
+    for _ in range(size):
+        console.sendall(block)
+control.sendall(b'{{"event": "SHUTDOWN", "data": {{"reason": "guest-shutdown"}}}}\\n')
+"""
+
+#: Runs a command and tells its own peak, in KiB: children do not count, nor does a parent.
+MEASURED = """
+import re, sys
+from harness.cli.main import run
+code = run(sys.argv[2:])
+status = open("/proc/self/status").read()
+open(sys.argv[1], "w").write(re.search(r"VmHWM:\\s*(\\d+) kB", status)[1])
+sys.exit(code)
+"""
+
+BOOT = b"---<<BOOT>>---\r\n"
+LONG_LINE = (100, b"x")
+WORDS = b"atkbd0: [GIANT-LOCKED]\r\npci0: <memory, RAM> at device 1.0 (no driver attached)\r\n"
+
+FLOODS = {
+    "words": WORDS,
+    "line ends": b"\n",
+    "warnings": b"WARNING: 42 of them\r\n",
+    "lock orders": b"lock order reversal:\r\n 1st 0x1 a (a) @ a.c:1\r\n 2nd 0x2 b (b) @ b.c:2\r\n",
+    "panics": b"panic: again\r\ncpuid = 0\r\nKDB: stack backtrace:\r\n#0 0x1 at a+0x1\r\n",
+    "frames": b"#0 0xffffffff80000000 at vpanic+0x151\r\n",
+    "records": b"@harness 0000 begin version=1 guest=freebsd *00000000\r\n",
+    "escapes": b"\x1b[2J\x1b[1;1H\x08\x08",
+    "bad text": b"\xff\xfe\x00",
+}
+
+
+def peak_mib(home: Home, folder: Path, flood: list[tuple[int, bytes]]) -> float:
+    """Boots a guest that says so many MiB of each text; gives the harness's peak."""
+    assert home.run("build", "--source", "embedded").code == 0
+    program = folder / "bin" / "qemu-system-x86_64"
+    program.parent.mkdir()
+    program.write_text(FLOODING_QEMU.format(python=sys.executable, flood=flood))
+    program.chmod(0o755)
+    peak = folder / "peak"
+    words = ("boot", "--source", "embedded", "--accelerator", "tcg", "--timeout", "500", "-q")
+    finished = subprocess.run(
+        [sys.executable, "-c", MEASURED, peak, *words],
+        env={**home.env, "PATH": f"{program.parent}{os.pathsep}{home.env['PATH']}"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode in (0, 1), finished.stderr
+    (log,) = home.runs.glob("*/*/console.log")
+    assert log.stat().st_size >= sum(size for size, _ in flood) << 20
+    return int(peak.read_text()) / 1024
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+def test_flood_of(home: Home, tmp_path: Path, flood: bytes) -> None:
+    assert peak_mib(home, tmp_path, [(1, BOOT), (4, flood)]) < LIMIT_MIB
+
+
+def test_line_of_100_mb(home: Home, tmp_path: Path) -> None:
+    assert peak_mib(home, tmp_path, [(1, BOOT), LONG_LINE, (1, b"\n")]) < LIMIT_MIB
+
+
+@pytest.mark.long
+def test_console_of_a_gibibyte(home: Home, tmp_path: Path) -> None:
+    flood = [(512, WORDS), LONG_LINE, (1, b"\n"), (412, WORDS)]
+    assert peak_mib(home, tmp_path, flood) < LIMIT_MIB
