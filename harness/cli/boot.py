@@ -123,7 +123,7 @@ def _check_manner(session: Session, *, alone: bool) -> None:
 def _describe(session: Session, cell: CellPlan, app: App) -> int:
     kernel = session.kernels().provide(cell.what, cell.sanitizer, Recorded())
     text = session.booter().describe(cell.name, kernel, cell.boot)
-    app.paper.print(text.rstrip(), markup=False)
+    app.paper.print(text.rstrip(), markup=False, soft_wrap=True)
     app.emit({"guest": text})
     return 0
 

@@ -52,6 +52,9 @@ def console(
         _sit_at(_live_guest(registry, run, cell), app)
         return 0
     log, guest = _log(app, registry.live(), run, cell)
+    if app.as_json:
+        app.emit({"console": log, "bytes": log.stat().st_size, "runs": guest is not None})
+        return 0
     blocks = _blocks(log, guest if follow else None)
     for data in blocks if raw else map(_line, _lines(blocks)):
         sys.stdout.buffer.write(data)

@@ -151,6 +151,14 @@ def test_raw_console_is_what_came(shared_home: Home) -> None:
     assert said.stdout == raw.decode("utf-8", "replace")
 
 
+def test_console_as_json_says_where_it_is(shared_home: Home) -> None:
+    run = document(shared_home.run(*PANICS, "--json"))["name"]
+    told = document(shared_home.run("console", "--json"))
+    path = Path(told["console"])
+    assert path == shared_home.runs / run / "none-numa4" / "console.log"
+    assert (told["bytes"], told["runs"]) == (path.stat().st_size, False)
+
+
 def latest(home: Home) -> str:
     return str(document(home.run("report", "--json"))["name"])
 
@@ -168,6 +176,7 @@ def test_dry_run_prints_the_command_line_and_boots_nothing(shared_home: Home) ->
     said = shared_home.run("boot", "--source", "embedded", "--numa", "2", "--dry-run")
     assert said.code == 0
     assert said.stdout.startswith("qemu-system-x86_64 ")
+    assert said.stdout.count("\n") == 1, "a line to be copied"
     assert "-numa" in said.stdout
     assert len(list(shared_home.runs.glob("*"))) == before
 
