@@ -405,6 +405,9 @@ class FailingCompiler:
     def spawn(self, argv: Sequence[str | Path], **options: object) -> Process:
         raise AssertionError(f"a build spawns nothing: {argv} {options}")
 
+    def close(self) -> None:
+        """Nothing of it runs."""
+
 
 def test_the_same_build_gives_the_same_bytes_anywhere(kernels: Kernels, tmp_path: Path) -> None:
     folder = tmp_path / "somewhere" / "else"
