@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -155,7 +154,7 @@ def _tell(error: HarnessError) -> None:
 
 def _refused(error: OSError) -> InfraError:
     module = importlib.import_module("harness.host.workspace")
-    found: InfraError = module.host_refused(Path(error.filename or "a file"), error)
+    found: InfraError = module.host_error(error)
     return found
 
 

@@ -95,15 +95,17 @@ class Workspace:
 
     @contextlib.contextmanager
     def _hold(self, path: Path, waiting: Callable[[str], None]) -> Iterator[Lock]:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise host_refused(path, error) from error
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 waiting(os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?")
                 fcntl.flock(fd, fcntl.LOCK_EX)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            _sign(fd, path)
             yield Lock(path, fd)
         finally:
             # Closing drops the lock unless a child of ours still holds the same
@@ -163,6 +165,20 @@ def host_refused(path: Path, error: OSError) -> InfraError:
         f"cannot write {path}: {error.strerror}",
         remedy=remedies.get(error.errno or 0, "see the cause above"),
     )
+
+
+def host_error(error: OSError) -> InfraError:
+    """The same where only the error tells of which file, or of which copy (``shutil``)."""
+    return host_refused(Path(str(error.filename2 or error.filename or "a file")), error)
+
+
+def _sign(fd: int, path: Path) -> None:
+    """Write into a lock whose it is."""
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        raise host_refused(path, error) from error
 
 
 def _say_nothing(holder: str) -> None:

@@ -16,13 +16,15 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness.errors import BuildError, InfraError, UsageError
+from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.process import Finished, Runner
 from harness.host.resources import data_file
 from harness.kernel.spec import Sanitizer
 from harness.kernel.toolchain import Llvm, installed_llvms
 
 _DETAIL_LINES = 40
+_NO_SPACE = "No space left on device"
+_CRASHED = "PLEASE submit a bug report"
 _SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
 
 _FLAGS = (
@@ -216,9 +218,17 @@ class _Workbench:
             raise _build_error(finished)
 
 
-def _build_error(finished: Finished) -> BuildError:
+def _build_error(finished: Finished) -> HarnessError:
     program = Path(finished.argv[0]).name
-    lines = finished.stderr.decode("utf-8", "replace").splitlines()
+    text = finished.stderr.decode("utf-8", "replace")
+    lines = text.splitlines()
+    # lld writes through a mapping of its output, so that a full disk makes it crash.
+    if finished.returncode < 0 or _NO_SPACE in text or _CRASHED in text:
+        return InfraError(
+            f"{program} could not go on while it built the built-in guest",
+            remedy="see that the cache's disk has space left (harness gc removes old kernels)",
+            detail="\n".join(lines[:_DETAIL_LINES]),
+        )
     return BuildError(
         f"the built-in guest does not build: {program} ended with {finished.returncode}",
         remedy="mend the sources in images/embedded",

@@ -38,7 +38,8 @@ _ERROR_LINE = re.compile(
     r"|No space left on device|^\*\*\* )"
 )
 _UNKNOWN_OPTION = re.compile(r'unknown option "([^"]*)"')
-_NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+#: lld writes through a mapping of its output, so that a full disk ends it by SIGBUS.
+_NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|Bus error")
 _MAX_LOG_TAIL = 4 * 1024 * 1024
 
 

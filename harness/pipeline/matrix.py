@@ -16,7 +16,7 @@ from harness.guest.memory import OVERHEAD_BYTES
 from harness.guest.spec import MIB
 from harness.guest.topology import Topology
 from harness.host.progress import Progress
-from harness.host.workspace import host_refused
+from harness.host.workspace import host_error
 from harness.kernel.artifact import KernelArtifact
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.boot import Booter, BootPlan
@@ -197,7 +197,7 @@ class Matrix:
                 raise
             return replace(cell, error=str(error))
         except OSError as error:
-            return replace(cell, error=str(host_refused(Path(error.filename or folder), error)))
+            return replace(cell, error=str(host_error(error)))
         return replace(
             cell,
             verdict=booted.verdict,

@@ -1,0 +1,78 @@
+"""Full disks: the host's trouble, told with the file and what to do, wherever it hits.
+
+Each runs in a mount namespace of its own, with a small file system in the place of a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from command import PROGRAM, Home, Said
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting takes root"
+    ),
+]
+
+BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg")
+
+
+def run_with_little_room(home: Home, folder: str, size: str, *words: str) -> Said:
+    """A harness in whose home ``folder`` has ``size`` of room."""
+    place = home.folder / folder
+    place.mkdir(parents=True, exist_ok=True)
+    script = f'mount -t tmpfs -o size={size} none "{place}" && exec "$@"'
+    finished = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", *PROGRAM, *words],
+        env=home.env, cwd=home.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return Said(finished.returncode, finished.stdout, finished.stderr)
+
+
+def told(said: Said) -> str:
+    assert "Traceback" not in said.stderr
+    assert "bug of the harness" not in said.stderr
+    assert said.code == 3, said
+    return said.stdout + said.error
+
+
+@pytest.mark.parametrize("size", ["4k", "16k", "64k", "128k", "256k", "512k", "768k"])
+def test_cache(home: Home, size: str) -> None:
+    """The built-in kernel takes more than each of these, with sources and objects."""
+    text = told(run_with_little_room(home, "cache", size, *BOOT))
+    assert (
+        "cannot write " + str(home.cache) in text or "see that the cache's disk has space" in text
+    )
+    assert home.run(*BOOT).code == 0
+
+
+@pytest.mark.parametrize("size", ["4k", "8k"])
+def test_records(home: Home, size: str) -> None:
+    assert home.run("build", "--source", "embedded").code == 0
+    noise = ("--tunable", "harness.plant=noise")
+    text = told(run_with_little_room(home, "state", size, *BOOT, *noise))
+    assert "No space left on device" in text
+    assert str(home.runs) in text
+    assert home.run(*BOOT).code == 0
+
+
+def test_sockets(home: Home) -> None:
+    text = told(run_with_little_room(home, "run", "4k,nr_inodes=2", *BOOT))
+    assert "No space left on device" in text
+
+
+def test_settings_are_read_only(home: Home) -> None:
+    """Nobody writes there, so that it does not matter."""
+    assert run_with_little_room(home, "config", "4k,ro", *BOOT).code == 0
+
+
+def test_junit_file_on_a_full_disk_does_not_swallow_the_result(home: Home) -> None:
+    words = ("--junit", "small/junit.xml")
+    text = told(run_with_little_room(home, "small", "4k,nr_inodes=1", *BOOT, *words))
+    assert "built-in guest" in text
+    assert "small/junit.xml: No space left on device" in text
