@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from harness.host.process import Runner
 from harness.host.resources import data_file
 from harness.host.workspace import Workspace, host_refused, make_folder
 from harness.image.embedded import newest_llvm
+from harness.image.key import content_key
 from harness.image.media import EfiFolder
 from harness.image.recipe import (
     INIT,
@@ -62,7 +62,7 @@ def root_image(workspace: Workspace, runner: Runner) -> Path:
     Raises:
         InfraError: see ``build_init``; makefs is missing or failed.
     """
-    kept = workspace.cache / "images" / f"mfsroot-{init_key(runner)[:20]}"
+    kept = workspace.cache / "images" / f"mfsroot-{init_key()[:20]}"
     if kept.is_file():
         return kept
     make_folder(kept.parent)
@@ -77,22 +77,18 @@ def root_image(workspace: Workspace, runner: Runner) -> Path:
         return image.replace(kept)
 
 
-def init_key(runner: Runner) -> str:
-    """What the bytes of the root file system depend on, as a SHA-256 in hexadecimal.
+def init_key() -> str:
+    """What the bytes of the root file system depend on; see ``content_key``.
 
     Raises:
         InfraError: no compiler on this host.
     """
     bindir = newest_llvm()
-    digest = hashlib.sha256()
-    parts = [
-        *(runner.run([bindir / program, "--version"]).stdout for program in ("clang", "ld.lld")),
-        "\0".join((*INIT_FLAGS, *makefs_words(Path("image"), Path("root")))).encode(),
-        *(part for path in _sources("*.[ch]") for part in (path.name.encode(), path.read_bytes())),
-    ]
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
+    return content_key(
+        (bindir / "clang", bindir / "ld.lld"),
+        (*INIT_FLAGS, *map(str, makefs_words(Path("image"), Path("root")))),
+        _sources("*.[ch]"),
+    )
 
 
 def build_init(runner: Runner, out: Path) -> Path:

@@ -6,7 +6,6 @@ that the guest names the frames of its backtraces itself, from the addresses it 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from elftools.elf.sections import SymbolTableSection
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.process import Finished, Runner
 from harness.host.resources import data_file
+from harness.image.key import content_key
 from harness.kernel.spec import Sanitizer
 from harness.kernel.toolchain import Llvm, installed_llvms
 
@@ -136,22 +136,14 @@ def newest_llvm(
     )
 
 
-def embedded_key(build: EmbeddedBuild, runner: Runner) -> str:
-    """What the bytes of the guest depend on, as a SHA-256 in hexadecimal.
+def embedded_key(build: EmbeddedBuild) -> str:
+    """What the bytes of the guest depend on; see ``content_key``.
 
     Raises:
         InfraError: no compiler on this host.
     """
     bindir = newest_llvm()
-    digest = hashlib.sha256()
-    parts = [
-        *(runner.run([bindir / program, "--version"]).stdout for program in ("clang", "ld.lld")),
-        "\0".join(build.flags).encode(),
-        *(part for source in _sources() for part in (source.name.encode(), source.read_bytes())),
-    ]
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
+    return content_key((bindir / "clang", bindir / "ld.lld"), build.flags, _sources())
 
 
 def build_embedded(build: EmbeddedBuild, runner: Runner, output: Path) -> Path:

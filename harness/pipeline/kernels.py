@@ -80,7 +80,7 @@ class Kernels:
     def _embedded(self, what: What, sanitizer: Sanitizer, progress: Progress) -> KernelArtifact:
         build = EmbeddedBuild(_variant(what), sanitizer)
         cache = KernelCache(self.workspace)
-        key = embedded_key(build, self.runner)[:40]
+        key = embedded_key(build)[:40]
         found = cache.find(key)
         if found is not None:
             return found

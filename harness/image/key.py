@@ -1,0 +1,32 @@
+"""Keys of what is compiled here: equal keys mean equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def content_key(programs: Iterable[Path], words: Iterable[str], sources: Iterable[Path]) -> str:
+    """A SHA-256, in hexadecimal, of all that the output depends on.
+
+    Args:
+        programs: compiler and linker; by their files' identity, because asking two of them
+            for their version takes longer than all else that is done before a boot.
+        words: their arguments.
+        sources: the files that they read, by name and content.
+    """
+    digest = hashlib.sha256()
+    for part in (
+        *(_identity(program) for program in programs),
+        *(word.encode() for word in words),
+        *(part for path in sources for part in (path.name.encode(), path.read_bytes())),
+    ):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _identity(program: Path) -> bytes:
+    real = program.resolve()
+    status = real.stat()
+    return f"{real} {status.st_size} {status.st_mtime_ns}".encode()
