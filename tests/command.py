@@ -39,11 +39,13 @@ class Said:
 class Home:
     """The folders of a user who has only just installed the harness.
 
+    Those in ``given`` (variables of the environment) are somebody else's, used together.
     All processes that a harness of this home starts carry the home's temporary folder in
     their environment, which is how they are told from others.
     """
 
     folder: Path
+    given: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +57,7 @@ class Home:
             "XDG_STATE_HOME": str(self.folder / "state"),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
             "XDG_RUNTIME_DIR": str(self.folder / "run"),
+            **self.given,
         }
         for name in ("TMPDIR", "XDG_RUNTIME_DIR"):
             Path(env[name]).mkdir(parents=True)
@@ -62,7 +65,7 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        return self.folder / "cache" / "harness"
+        return Path(self.env["XDG_CACHE_HOME"], "harness")
 
     @property
     def runs(self) -> Path:
