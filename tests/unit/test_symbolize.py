@@ -71,6 +71,7 @@ class CountingRunner(HostRunner):
     """Runs programs for real and counts them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs = 0
 
     def run(
