@@ -182,7 +182,7 @@ def parse_release(newvers: str) -> Release:
         for name in ("REVISION", "BRANCH")
     }
     revision, branch = found["REVISION"], found["BRANCH"]
-    if revision is None or branch is None or not revision[1][0].isdigit():
+    if revision is None or branch is None or not re.match(r"\d+\.", revision[1], re.ASCII):
         raise UsageError(
             "sys/conf/newvers.sh does not say which release the tree is",
             remedy="name a FreeBSD source tree, 13.0 or later",

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import InfraError, UsageError
 from harness.host.process import Runner
 from harness.host.workspace import Workspace, make_folder
 from harness.source.git import Repository, clone, git_directory
@@ -105,11 +105,21 @@ class SourceTree:
         """
         index = self.home / "checkout.index"
         _forget_lock(index)
-        make_folder(self.checkout_folder)
-        self.repository.git(
-            "read-tree", "--reset", "-u", snapshot.tree, index=index, work_tree=self.checkout_folder
-        )
+        try:
+            self._read_tree(snapshot.tree, index)
+        except InfraError as error:
+            if "index file" not in error.detail:
+                raise
+            # Damaged, as a host that lost power may leave it: nobody knows what is there.
+            index.unlink()
+            shutil.rmtree(self.checkout_folder)
+            self._read_tree(snapshot.tree, index)
         return self.checkout_folder
+
+    def _read_tree(self, tree: str, index: Path) -> None:
+        folder = self.checkout_folder
+        make_folder(folder)
+        self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
 
     def _head(self, revision: str | None) -> str | None:
         if revision is not None and not self.versioned:
