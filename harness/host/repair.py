@@ -19,7 +19,7 @@ def sweep(workspace: Workspace) -> list[str]:
     """
     return [
         *_sweep_scratch(workspace),
-        *_sweep_sockets(workspace),
+        *sweep_sockets(workspace),
         *_sweep_half_filled(workspace),
         *_sweep_temporaries(workspace),
     ]
@@ -35,15 +35,18 @@ def _sweep_scratch(workspace: Workspace) -> Iterator[str]:
             yield f"removed the scratch folder {folder}"
 
 
-def _sweep_sockets(workspace: Workspace) -> Iterator[str]:
-    """Sockets that no process has bound.
+def sweep_sockets(workspace: Workspace) -> Iterator[str]:
+    """Remove sockets that no process has bound, and say which.
 
     They are looked up rather than connected to: who connects to the console of a guest
     that is just starting is taken for the guest.
     """
+    sockets = [path for path in sorted(workspace.runtime.rglob("*")) if path.is_socket()]
+    if not sockets:
+        return
     bound = {str(connection.laddr) for connection in psutil.net_connections("unix")}
-    for path in sorted(workspace.runtime.rglob("*")):
-        if path.is_socket() and str(path) not in bound:
+    for path in sockets:
+        if str(path) not in bound:
             path.unlink(missing_ok=True)
             yield f"removed the socket {path}, which nobody listens on"
 

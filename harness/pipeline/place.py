@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.guest.registry import SOCKET_SUFFIX, Claim, KeptGuest, Registry
+from harness.host.repair import sweep_sockets
 from harness.host.workspace import Workspace, make_folder
 
 
@@ -47,6 +49,10 @@ def lasting_place(registry: Registry, guest: KeptGuest) -> Iterator[Place]:
 
 
 def new_socket(workspace: Workspace, name: str) -> Path:
-    """A path that is short, as a socket's must be, and nobody else's."""
+    """A path that is short, as a socket's must be, and nobody else's.
+
+    Those of guests whose harness was killed go on this occasion.
+    """
     make_folder(workspace.runtime)
+    deque(sweep_sockets(workspace), maxlen=0)
     return workspace.runtime / f"{name[-40:]}-{uuid.uuid4().hex[:8]}{SOCKET_SUFFIX}"
