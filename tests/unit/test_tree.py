@@ -118,12 +118,6 @@ def test_users_own_files_are_never_changed(folder: Path, workspace: Workspace) -
     assert user_state(folder) == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_tree_may_be_read_only(folder: Path, workspace: Workspace) -> None:
-    folder.chmod(0o500)
-    taken(folder, workspace)
-
-
 def test_parts_hash_apart(folder: Path, workspace: Workspace) -> None:
     """So that a change of the kernel builds no toolchain, and one of a manual page nothing."""
     before = taken(folder, workspace)

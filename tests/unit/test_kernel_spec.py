@@ -1,0 +1,85 @@
+"""Kernel configurations: their names, their texts, and the sanitizer that they have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.kernel.spec import KernelConfig, Sanitizer, kernel_config
+
+KASAN, KMSAN, NONE = Sanitizer.KASAN, Sanitizer.KMSAN, Sanitizer.NONE
+
+
+def options(config: KernelConfig) -> list[str]:
+    words = [line.split() for line in config.text.splitlines()]
+    return [word[1] for word in words if word[:1] == ["options"]]
+
+
+@pytest.mark.parametrize(
+    ("sanitizer", "name"), [(NONE, "HARNESS"), (KASAN, "HARNESS-KASAN"), (KMSAN, "HARNESS-KMSAN")]
+)
+def test_slim_kernel_is_named_after_its_sanitizer(sanitizer: Sanitizer, name: str) -> None:
+    config = kernel_config(sanitizer)
+    assert (config.name, config.sanitizer) == (name, sanitizer)
+    assert config.text.endswith(f"\nident\t\t{name}\n")
+    found = {word for word in options(config) if word in ("KASAN", "KMSAN")}
+    assert found == ({sanitizer.upper()} - {"NONE"})
+    assert {"NUMA", "MD_ROOT", "KDB"} <= set(options(config))
+
+
+def test_configuration_of_the_tree_is_included_with_what_our_guests_need() -> None:
+    config = kernel_config(NONE, "GENERIC")
+    assert config.name == "HARNESS-GENERIC"
+    assert config.text.startswith('include\t"GENERIC"\n')
+    assert "MD_ROOT" in options(config)
+
+
+@pytest.mark.parametrize("asked", [NONE, KASAN])
+def test_sanitizer_that_a_configuration_brings_is_told_and_not_added(asked: Sanitizer) -> None:
+    config = kernel_config(asked, "GENERIC-KASAN")
+    assert (config.name, config.sanitizer) == ("HARNESS-GENERIC-KASAN", KASAN)
+    assert "KASAN" not in options(config)
+
+
+def test_sanitizer_is_added_to_a_configuration_without_one() -> None:
+    config = kernel_config(KMSAN, "GENERIC")
+    assert (config.name, config.sanitizer) == ("HARNESS-GENERIC-KMSAN", KMSAN)
+    assert "KMSAN" in options(config)
+
+
+def test_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "MY.conf"
+    path.write_text("cpu\t\tHAMMER\nident MINE\n#options KASAN\n")
+    config = kernel_config(NONE, str(path))
+    assert (config.name, config.sanitizer) == ("HARNESS-MY_conf", NONE)
+    assert config.text.startswith(path.read_text())
+    assert config.text.endswith("ident\t\tHARNESS-MY_conf\n"), "the last ident counts"
+
+
+@pytest.mark.parametrize("line", ["options KASAN", "  options\tKASAN # slow", "options \t KASAN"])
+def test_sanitizer_of_a_file_is_found(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "MINE"
+    path.write_text(f"cpu HAMMER\n{line}\n")
+    assert kernel_config(NONE, str(path)).sanitizer is KASAN
+    assert options(kernel_config(KASAN, str(path))).count("KASAN") == 1
+
+
+@pytest.mark.parametrize("kernconf", ["GENERIC-KASAN", "file"])
+def test_two_sanitizers_are_refused(tmp_path: Path, kernconf: str) -> None:
+    (tmp_path / "file").write_text("options KASAN\n")
+    name = str(tmp_path / "file") if kernconf == "file" else kernconf
+    with pytest.raises(UsageError, match="has KASAN, and KMSAN was asked for"):
+        kernel_config(KMSAN, name)
+
+
+@pytest.mark.parametrize("kernconf", ["", "../GENERIC", "no/such", "1ST", 'A"B', "A B", "-j"])
+def test_what_is_neither_file_nor_name_is_refused(kernconf: str) -> None:
+    with pytest.raises(UsageError, match="is neither a file nor a name"):
+        kernel_config(NONE, kernconf)
+
+
+def test_digest_follows_the_text() -> None:
+    assert kernel_config(NONE).digest == kernel_config(NONE).digest
+    assert kernel_config(NONE).digest != kernel_config(KASAN).digest

@@ -1,0 +1,108 @@
+"""Which LLVM builds a tree, and the bootstrap of the tree's own make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import BuildError, InfraError
+from harness.host.process import HostRunner
+from harness.kernel.toolchain import (
+    Llvm,
+    best_llvm,
+    bootstrap_bmake,
+    compiler_version,
+    installed_llvms,
+)
+
+MAJORS = st.integers(10, 25)
+
+
+def llvms(*majors: int) -> list[Llvm]:
+    return [Llvm(major, Path(f"/usr/lib/llvm-{major}/bin")) for major in majors]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "installed", "best"),
+    [(14, (13, 14, 19), 14), (14, (13, 19), 13), (19, (14, 18), 18), (15, (14, 16), 16)],
+)
+def test_nearest_is_taken_and_of_two_the_newer(
+    wanted: int, installed: tuple[int, ...], best: int
+) -> None:
+    assert best_llvm(wanted, llvms(*installed)).major == best
+
+
+@given(MAJORS, st.sets(MAJORS, min_size=1))
+def test_none_is_nearer_than_the_best(wanted: int, installed: set[int]) -> None:
+    best = best_llvm(wanted, llvms(*installed)).major
+    assert best in installed
+    assert all(abs(best - wanted) <= abs(major - wanted) for major in installed)
+
+
+def test_none_installed_names_the_packages() -> None:
+    with pytest.raises(InfraError, match="no clang and") as caught:
+        best_llvm(14, [])
+    assert caught.value.remedy.endswith("apt-get install clang-14 lld-14 llvm-14")
+
+
+def test_only_whole_ones_count(tmp_path: Path) -> None:
+    for name, programs in {
+        "llvm-14": ("clang", "clang++", "clang-cpp", "ld.lld"),
+        "llvm-9": ("clang", "clang++", "clang-cpp", "ld.lld"),
+        "llvm-19": ("clang", "clang++"),
+        "llvm-old": ("clang", "clang++", "clang-cpp", "ld.lld"),
+    }.items():
+        (tmp_path / name / "bin").mkdir(parents=True)
+        for program in programs:
+            (tmp_path / name / "bin" / program).touch()
+    found = installed_llvms([f"{tmp_path}/llvm-*"])
+    assert [llvm.major for llvm in found] == [9, 14]
+    assert found[1].bindir == tmp_path / "llvm-14" / "bin"
+
+
+def test_compiler_is_told_by_its_first_line() -> None:
+    for llvm in installed_llvms():
+        assert f"clang version {llvm.major}." in compiler_version(llvm, HostRunner())
+
+
+#: A make small enough for a test: what ``make-bootstrap.sh`` leaves, and files for ``.mk``.
+CONFIGURE = """\
+case "$*" in *--with-default-sys-path=.../share/mk:*) ;; *) exit 9;; esac
+printf 'echo built >&2; echo "#!/bin/sh" >bmake; chmod +x bmake\\n' >make-bootstrap.sh
+"""
+
+
+def tree_with(folder: Path, configure: str) -> Path:
+    source = folder / "tree" / "contrib" / "bmake"
+    (source / "mk").mkdir(parents=True)
+    (source / "mk" / "sys.mk").write_text("# rules\n")
+    (source / "configure").write_text(configure)
+    return folder / "tree"
+
+
+def test_make_is_built_once(tmp_path: Path) -> None:
+    tree, home = tree_with(tmp_path, CONFIGURE), tmp_path / "home"
+    built = bootstrap_bmake(tree, home, HostRunner())
+    assert built == home / "bin" / "bmake"
+    assert (home / "share" / "mk" / "sys.mk").is_file()
+    made = built.stat().st_mtime_ns
+    assert bootstrap_bmake(tree, home, HostRunner()).stat().st_mtime_ns == made
+
+
+def test_make_that_was_cut_short_is_built_anew(tmp_path: Path) -> None:
+    tree, home = tree_with(tmp_path, CONFIGURE), tmp_path / "home"
+    (home / "build").mkdir(parents=True)
+    (home / "build" / "bmake").write_text("half")
+    (home / "share" / "mk").mkdir(parents=True)
+    assert bootstrap_bmake(tree, home, HostRunner()).read_text() == "#!/bin/sh\n"
+
+
+def test_make_that_does_not_build_shows_why(tmp_path: Path) -> None:
+    tree = tree_with(tmp_path, "echo no compiler here >&2\nexit 77\n")
+    with pytest.raises(BuildError, match="does not build on this host") as caught:
+        bootstrap_bmake(tree, tmp_path / "home", HostRunner())
+    assert caught.value.detail == "no compiler here"
+    assert not (tmp_path / "home" / "bin").exists()
