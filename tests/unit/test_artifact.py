@@ -1,0 +1,177 @@
+"""The cache of kernels, and what a kernel file says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cells import IDENTITY
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.errors import InfraError, UsageError
+from harness.host.workspace import Workspace
+from harness.image.embedded import newest_llvm
+from harness.kernel.artifact import KernelCache, kept, sanitizer_of
+from harness.kernel.spec import Sanitizer
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    found = {name: tmp_path / name for name in ("kernel", "kernel.debug", "loader.efi")}
+    for name, path in found.items():
+        path.write_text(f"the {name}")
+    return found
+
+
+def folder_of(workspace: Workspace) -> Path:
+    return workspace.cache / "kernels" / IDENTITY.key
+
+
+def test_what_was_stored_is_found(workspace: Workspace, files: dict[str, Path]) -> None:
+    cache = KernelCache(workspace)
+    assert cache.find(IDENTITY.key) is None
+    identity = replace(IDENTITY, source_roots=("/src", "/usr/src"))
+    stored = cache.store(identity, files)
+    assert cache.find(IDENTITY.key) == stored
+    assert stored.identity == identity
+    assert stored.kernel.read_text() == "the kernel"
+    assert stored.loader is not None
+    assert stored.loader.read_text() == "the loader.efi"
+    assert [path.name for path in folder_of(workspace).parent.iterdir()] == [IDENTITY.key]
+
+
+def test_kernel_alone_is_its_own_symbols(workspace: Workspace, files: dict[str, Path]) -> None:
+    stored = KernelCache(workspace).store(IDENTITY, {"kernel": files["kernel"]})
+    assert stored.debug == stored.kernel
+    assert stored.loader is None
+
+
+def test_stored_again_it_is_the_later_one(workspace: Workspace, files: dict[str, Path]) -> None:
+    cache = KernelCache(workspace)
+    cache.store(IDENTITY, files)
+    files["kernel"].write_text("another")
+    assert cache.store(IDENTITY, files).kernel.read_text() == "another"
+
+
+def test_half_stored_kernel_is_none(workspace: Workspace, files: dict[str, Path]) -> None:
+    """A killed harness leaves a folder under another name, or one without an identity."""
+    cache = KernelCache(workspace)
+    cache.store(IDENTITY, files)
+    folder_of(workspace).rename(folder_of(workspace).with_name(f".{IDENTITY.key}.1234"))
+    assert cache.find(IDENTITY.key) is None
+    assert cache.newest_loader() is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"key": "k", "sanitizer": "kasan"}', '{"sanitizer": "none"}']
+)
+def test_identity_that_cannot_be_read_is_a_kernel_to_be_built(
+    workspace: Workspace, files: dict[str, Path], text: str
+) -> None:
+    cache = KernelCache(workspace)
+    cache.store(IDENTITY, files)
+    (folder_of(workspace) / "identity.json").write_text(text)
+    assert cache.find(IDENTITY.key) is None
+
+
+def test_kernel_of_another_version_is_a_kernel_to_be_built(
+    workspace: Workspace, files: dict[str, Path]
+) -> None:
+    cache = KernelCache(workspace)
+    cache.store(IDENTITY, files)
+    path = folder_of(workspace) / "identity.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "new": 1}))
+    assert cache.find(IDENTITY.key) is None
+
+
+def test_missing_file_leaves_nothing(workspace: Workspace, files: dict[str, Path]) -> None:
+    with pytest.raises(InfraError, match="No such file"):
+        KernelCache(workspace).store(IDENTITY, {**files, "config": Path("/no/config")})
+    assert list(folder_of(workspace).parent.iterdir()) == []
+
+
+def test_newest_loader_is_that_of_the_last_kernel(
+    workspace: Workspace, files: dict[str, Path]
+) -> None:
+    cache = KernelCache(workspace)
+    assert cache.newest_loader() is None
+    for number, key in enumerate(("b", "a")):
+        loader = cache.store(replace(IDENTITY, key=key), files).loader
+        assert loader is not None
+        os.utime(loader, (number, number))
+    assert cache.newest_loader() == workspace.cache / "kernels" / "a" / "loader.efi"
+
+
+def test_kernel_that_is_gone_cannot_be_kept(workspace: Workspace, files: dict[str, Path]) -> None:
+    stored = KernelCache(workspace).store(IDENTITY, files)
+    with kept(stored, workspace):
+        pass
+    folder_of(workspace).rename(workspace.cache / "elsewhere")
+    with pytest.raises(InfraError, match="removed from the cache"), kept(stored, workspace):
+        pass
+
+
+def elf(folder: Path, symbols: tuple[str, ...], target: str = "x86_64-unknown-freebsd") -> Path:
+    """An object file with functions of those names."""
+    source, out = folder / "a.c", folder / "a.o"
+    source.write_text("".join(f"void {name}(void) {{}}\n" for name in symbols) or "int none;\n")
+    clang = newest_llvm() / "clang"
+    subprocess.run([clang, f"--target={target}", "-c", source, "-o", out], check=True)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("symbols", "sanitizer"),
+    [
+        (("mi_startup",), Sanitizer.NONE),
+        (("mi_startup", "kasan_init"), Sanitizer.KASAN),
+        (("mi_startup", "kmsan_init"), Sanitizer.KMSAN),
+        (("mi_startup", "not_kasan_init"), Sanitizer.NONE),
+    ],
+)
+def test_sanitizer_of_a_kernel_is_read_from_its_symbols(
+    tmp_path: Path, symbols: tuple[str, ...], sanitizer: Sanitizer
+) -> None:
+    assert sanitizer_of(elf(tmp_path, symbols)) is sanitizer
+
+
+def test_other_programs_are_no_kernels(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it has no mi_startup"):
+        sanitizer_of(elf(tmp_path, ("main",)))
+    with pytest.raises(UsageError, match="it is no amd64 ELF file"):
+        sanitizer_of(elf(tmp_path, ("mi_startup",), "aarch64-unknown-freebsd"))
+
+
+@pytest.mark.parametrize("path", ["/no/kernel", "/", "/dev/null", "/etc/passwd"])
+def test_other_files_are_no_kernels(path: str) -> None:
+    with pytest.raises(UsageError, match=f"{path} is not a FreeBSD kernel: "):
+        sanitizer_of(Path(path))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_damaged_kernel_is_refused_or_read(tmp_path: Path, data: st.DataObject) -> None:
+    """Whatever bytes are changed or missing: an answer or a refusal, no other error."""
+    path = tmp_path / "kernel.o"
+    if not path.exists():
+        elf(tmp_path, ("mi_startup", "kasan_init")).rename(path)
+    good = path.read_bytes()
+    damaged = bytearray(good[: data.draw(st.integers(0, len(good)))])
+    if damaged:
+        for _ in range(data.draw(st.integers(0, 8))):
+            damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    broken = tmp_path / "damaged"
+    broken.write_bytes(damaged)
+    with contextlib.suppress(UsageError):
+        assert sanitizer_of(broken) in Sanitizer

@@ -1,0 +1,84 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.cli.compare import Pair, parse_expectations
+from harness.cli.options import one_sanitizer, parse_tunables
+from harness.errors import UsageError
+from harness.kernel.spec import Sanitizer
+from harness.verdict import Outcome
+
+
+def test_sanitizer_flags_exclude_each_other() -> None:
+    assert one_sanitizer(kasan=False, kmsan=False) is Sanitizer.NONE
+    assert one_sanitizer(kasan=True, kmsan=False) is Sanitizer.KASAN
+    assert one_sanitizer(kasan=False, kmsan=True) is Sanitizer.KMSAN
+    with pytest.raises(UsageError, match="exclude each other"):
+        one_sanitizer(kasan=True, kmsan=True)
+
+
+def test_tunables_end_at_the_first_equals_sign_and_the_last_one_counts() -> None:
+    assert parse_tunables(("a=1", "b.c=x=y", "d=", "a=2")) == {"a": "2", "b.c": "x=y", "d": ""}
+
+
+@pytest.mark.parametrize("pair", ["", "a", "=1", "="])
+def test_tunable_without_a_name_or_a_value_is_refused(pair: str) -> None:
+    with pytest.raises(UsageError, match="is not of the form NAME=VALUE"):
+        parse_tunables((pair,))
+
+
+@given(st.dictionaries(st.from_regex(r"[^=]+", fullmatch=True), st.text()))
+def test_tunables_are_read_as_they_are_written(tunables: dict[str, str]) -> None:
+    assert parse_tunables(tuple(f"{name}={value}" for name, value in tunables.items())) == tunables
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ((), {}),
+        (("before=panic,after=booted",),
+         {(None, "before"): (Outcome.PANIC,), (None, "after"): (Outcome.BOOTED,)}),
+        (("2,4:before=panic",), {(2, "before"): (Outcome.PANIC,), (4, "before"): (Outcome.PANIC,)}),
+        (("1-3:after=hang",), {(n, "after"): (Outcome.HANG,) for n in (1, 2, 3)}),
+        (("before=panic", "before=kasan"), {(None, "before"): (Outcome.PANIC, Outcome.KASAN)}),
+        (("1:before=booted", "2,4:before=panic"),
+         {(1, "before"): (Outcome.BOOTED,), (2, "before"): (Outcome.PANIC,),
+          (4, "before"): (Outcome.PANIC,)}),
+    ],
+)  # fmt: skip
+def test_expectations(
+    texts: tuple[str, ...], expected: dict[tuple[int | None, str], tuple[Outcome, ...]]
+) -> None:
+    assert parse_expectations(texts) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "panic", "before", "before=", "before=panik", "Before=panic", "middle=panic",
+     "before=panic,", ":before=panic", "0:before=panic", "9:before=panic", "x:before=panic",
+     "before=panic:after=booted"],
+)  # fmt: skip
+def test_expectation_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_expectations((text,))
+
+
+@given(st.text(alphabet="0123456789,-:=beforaftpnic ", max_size=30))
+def test_any_expectation_is_read_or_refused(text: str) -> None:
+    try:
+        found = parse_expectations((text,))
+    except UsageError:
+        return
+    assert found
+    assert all(side in ("before", "after") for _, side in found)
+
+
+def test_pair_tells_how_it_was_named() -> None:
+    assert Pair().ways() == []
+    assert Pair(commit="a").ways() == ["--commit"]
+    assert Pair(before="a").ways() == Pair(after="a").ways() == ["--before and --after"]
+    assert Pair(commit="a", mutant="m").ways() == ["--commit", "--mutant"]

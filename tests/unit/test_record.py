@@ -1,0 +1,79 @@
+"""Records: what counts as expected, whose fault it is, and what JSON keeps of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+from cells import FRAMES, cell, run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.console.stages import Stage
+from harness.results.record import Cell, backtrace_lines, to_document
+from harness.verdict import Outcome, Verdict
+
+OUTCOMES = st.sampled_from(list(Outcome))
+HOST = cell(None, error="QEMU died")
+FIRMWARE = cell(None, verdict=Verdict(Outcome.FIRMWARE, "no volume", Stage.FIRMWARE, False))
+
+
+def test_without_an_expectation_a_boot_is_expected() -> None:
+    assert cell(Outcome.BOOTED).as_expected
+    assert not cell(Outcome.PANIC).as_expected
+
+
+def test_any_of_the_expected_outcomes_will_do() -> None:
+    expected = (Outcome.PANIC, Outcome.KASAN)
+    assert cell(Outcome.PANIC, expected=expected).as_expected
+    assert not cell(Outcome.BOOTED, expected=expected).as_expected
+
+
+@pytest.mark.parametrize("one", [HOST, FIRMWARE], ids=["no verdict", "before the kernel"])
+def test_trouble_of_the_host_is_never_as_expected(one: Cell) -> None:
+    assert one.host_failed
+    assert not one.as_expected
+
+
+def test_firmware_that_dies_under_a_running_kernel_is_the_kernels_doing() -> None:
+    verdict = Verdict(Outcome.FIRMWARE, "back in the firmware", Stage.KERNEL, kernel_entered=True)
+    assert not cell(None, verdict=verdict).host_failed
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"),
+    [
+        ((cell(),), 0),
+        ((cell(), cell(Outcome.PANIC)), 1),
+        ((cell(Outcome.PANIC, expected=(Outcome.PANIC,)), cell()), 0),
+        ((cell(Outcome.PANIC), HOST), 3),
+        ((cell(), FIRMWARE), 3),
+    ],
+)  # fmt: skip
+def test_exit_code_tells_the_worst(cells: tuple[Cell, ...], code: int) -> None:
+    assert run(*cells).exit_code == code
+
+
+@given(st.lists(st.tuples(st.none() | OUTCOMES, st.lists(OUTCOMES, max_size=2)), min_size=1))
+def test_json_says_what_the_record_says(drawn: list[tuple[Outcome | None, list[Outcome]]]) -> None:
+    told = run(*(cell(outcome, expected=tuple(expected)) for outcome, expected in drawn))
+    document = json.loads(json.dumps(to_document(told)))
+    assert document["exit_code"] == told.exit_code
+    for kept, one in zip(document["cells"], told.cells, strict=True):
+        assert kept["as_expected"] is one.as_expected
+        assert kept["host_failed"] is one.host_failed
+        assert kept["expected"] == [str(outcome) for outcome in one.expected]
+        assert (kept["verdict"] or {}).get("outcome") == (
+            one.verdict.outcome.value if one.verdict else None
+        )
+
+
+def test_backtrace_names_inlined_callers_and_doubts() -> None:
+    assert backtrace_lines([asdict(frame) for frame in FRAMES]) == [
+        "#0  panic at sys/kern/kern_shutdown.c:843",
+        "#1  vm_map_init (inlined) at sys/vm/vm_map.c:3",
+        "#1  kmem_init at sys/vm/vm_kern.c:7",
+        "#2  init at sys/dev/a.c:5 (or another of that name)",
+        "#3  btext at ?",
+    ]

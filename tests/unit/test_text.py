@@ -1,0 +1,94 @@
+"""Runs as people read them."""
+
+from __future__ import annotations
+
+import io
+
+from cells import FRAMES, cell, run
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from harness.results.record import Cell, to_document
+from harness.results.text import outcome_in_words, print_document, print_run, printable
+from harness.verdict import Outcome
+
+
+def told(*cells: Cell, width: int = 200) -> str:
+    page = io.StringIO()
+    print_run(run(*cells), Console(file=page, width=width, highlight=False))
+    return page.getvalue()
+
+
+def test_row_says_what_was_booted_where_and_what_became_of_it() -> None:
+    row = told(cell()).splitlines()[1]
+    words = ["FreeBSD 13.2-RELEASE", "kasan-numa2", "qemu/tcg", "booted", "12.3"]
+    assert [row.index(word) for word in words] == sorted(row.index(word) for word in words)
+
+
+def test_mark_says_whether_that_was_expected() -> None:
+    expected = (Outcome.PANIC, Outcome.TRAP)
+    assert "as expected" in told(cell(Outcome.PANIC, expected=expected))
+    assert "NOT panic or trap" in told(cell(expected=expected))
+    assert "(nothing expected)" in told(cell())
+    assert "host failed" in told(cell(None, error="QEMU died", expected=expected))
+
+
+def test_failure_is_told_with_its_backtrace() -> None:
+    lines = told(cell(Outcome.PANIC)).splitlines()
+    start = lines.index("kasan-numa2 (FreeBSD 13.2-RELEASE, kernel 314a92d5a1)")
+    assert lines[start + 1] == "  kernel resources: 4096"
+    assert "  #0  panic at sys/kern/kern_shutdown.c:843" in lines[start:]
+
+
+def test_long_backtrace_is_cut() -> None:
+    text = told(cell(Outcome.PANIC, words={"symbolized": FRAMES[:1] * 100}))
+    assert "… and 76 frames more" in text
+
+
+def test_hosts_trouble_is_told_with_its_remedy() -> None:
+    text = told(cell(None, error="QEMU died\nreinstall it", kernel=None))
+    assert "host: QEMU died" in text
+    assert "kasan-numa2 (FreeBSD 13.2-RELEASE)\n  QEMU died\n  reinstall it\n" in text
+
+
+def test_warnings_of_a_boot_are_told_up_to_a_number() -> None:
+    text = told(cell(warnings=tuple(f"w{number}" for number in range(9))))
+    assert text.count("  warning: w") == 5
+
+
+def test_record_that_was_kept_reads_the_same() -> None:
+    cells = (cell(Outcome.PANIC), cell(None, error="QEMU died"))
+    page = io.StringIO()
+    print_document(to_document(run(*cells)), Console(file=page, width=200, highlight=False))
+    assert page.getvalue() == told(*cells)
+
+
+def test_outcome_in_words() -> None:
+    assert outcome_in_words(cell()) == "booted"
+    assert outcome_in_words(cell(Outcome.PANIC)) == "panic: kernel resources exhausted"
+    assert outcome_in_words(cell(None, error="QEMU died\nmore")) == "host: QEMU died"
+    assert outcome_in_words(cell(None)) == "host: no verdict"
+
+
+@given(st.text())
+def test_no_control_character_is_printable(text: str) -> None:
+    shown = printable(text)
+    assert len(shown) == len(text)
+    assert all(char.isprintable() for char in shown)
+
+
+@given(st.text(), st.text(), st.text())
+def test_nothing_that_a_guest_prints_reaches_the_terminal(
+    title: str, message: str, guest: str
+) -> None:
+    hostile = {"title": title, "message": message}
+    text = told(
+        cell(Outcome.PANIC, words=hostile, guest=guest, warnings=(message,)),
+        cell(None, error=message or "x", guest=guest),
+    )
+    assert all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_markup_in_a_guests_words_is_no_markup() -> None:
+    assert "[bold red]x[/]" in told(cell(Outcome.PANIC, words={"title": "[bold red]x[/]"}))
