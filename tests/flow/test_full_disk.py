@@ -41,7 +41,13 @@ def told(said: Said) -> str:
     return said.stdout + said.error
 
 
-@pytest.mark.parametrize("size", ["4k", "16k", "64k", "128k", "256k", "512k", "768k"])
+SIZES = [
+    pytest.param(size, marks=[] if size in ("16k", "512k") else pytest.mark.long)
+    for size in ("4k", "16k", "64k", "128k", "256k", "512k", "768k")
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_cache(home: Home, size: str) -> None:
     """The built-in kernel takes more than each of these, with sources and objects."""
     text = told(run_with_little_room(home, "cache", size, *BOOT))

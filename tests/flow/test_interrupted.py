@@ -82,11 +82,13 @@ def interrupted(home: Home, running: Running, signum: signal.Signals) -> None:
         assert home.leftovers() + home.empty_runs() == []
 
 
-#: SIGTERM takes the way of Ctrl-C, so that once is enough for CI.
+#: SIGTERM takes the way of Ctrl-C, so that once is enough for CI; so is a wait for git or make.
+IN_CI = {"guest": SIGNALS, "make": (signal.SIGKILL,), "source": (signal.SIGINT,)}
+
 EACH_WAY = [
     pytest.param(
         stage, signum, id=f"{name}-{signum.name}",
-        marks=[pytest.mark.long] * (signum == signal.SIGTERM and name != "guest"),
+        marks=[pytest.mark.long] * (signum not in IN_CI.get(name, (signal.SIGINT, signal.SIGKILL))),
     )
     for name, stage in STAGES.items()
     for signum in SIGNALS
