@@ -116,7 +116,8 @@ class Home:
     def wait_until_nothing_runs(self) -> None:
         """Processes that were sent SIGKILL need a moment until they are gone."""
         psutil.wait_procs(self.processes(), timeout=SECONDS)
-        assert [words(process) for process in self.processes()] == []
+        left = [f"{process}: {words(process)}" for process in self.processes()]
+        assert not left, "\n".join(left)
 
     def scratch_folders(self) -> list[Path]:
         return list((self.cache / "scratch").glob("*"))

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import click
@@ -112,10 +112,17 @@ def cli() -> None:
     """
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code."""
+def run(arguments: Sequence[str], before_the_end: list[Callable[[], None]] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: without the program's name.
+        before_the_end: filled with what a signal is to call before all else.
+    """
     try:
-        result = cli.main(list(arguments), prog_name="harness", standalone_mode=False)
+        result = cli.main(
+            list(arguments), prog_name="harness", standalone_mode=False, obj=before_the_end
+        )
     except click.ClickException as error:
         error.show()
         return _failed(2, arguments)
@@ -197,11 +204,14 @@ class _Signals:
 
     def __init__(self) -> None:
         self._since = -_PATIENCE
+        self.before_the_end: list[Callable[[], None]] = []
 
     def __call__(self, signum: int, frame: object) -> None:
         now = time.monotonic()
         if now - self._since >= _PATIENCE:
             self._since = now
+            for end in self.before_the_end:
+                end()
             raise Terminated(signum)
 
 
@@ -213,6 +223,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, obey)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
         signal.signal(signal.SIGHUP, obey)
-    code = run(sys.argv[1:])
+    # A signal that comes just before a wait begins is seen when the wait ends; it is cut short.
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, _GLANCE, _GLANCE)
+    code = run(sys.argv[1:], obey.before_the_end)
+    signal.setitimer(signal.ITIMER_REAL, 0)  # nobody would heed it any more
     _drop_unsaid()
     sys.exit(code)

@@ -32,6 +32,9 @@ def common_options(command: F) -> F:
         *args: Any, as_json: bool, out: Path | None, verbose: bool, quiet: bool, **rest: Any
     ) -> Any:
         app = make_app(as_json=as_json, out=out, verbosity=verbose - quiet)
+        before_the_end = click.get_current_context().find_root().obj
+        if before_the_end is not None:
+            before_the_end.append(app.runner.close)
         return command(app, *args, **rest)
 
     return wrapped  # type: ignore[return-value]

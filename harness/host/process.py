@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +140,11 @@ class HostProcess:
         """See ``Process``."""
         return self._popen.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether somebody has seen it end."""
+        return self._popen.returncode is not None
+
     def poll(self) -> int | None:
         """See ``Process``."""
         return self._ended(self._popen.poll())
@@ -157,9 +161,16 @@ class HostProcess:
         _kill_session(self._popen)
         self._ended(self._popen.returncode)
 
+    def begin(self) -> None:
+        """Let it begin with nothing on its standard input."""
+        if self._popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), self._popen.stdin as gate:
+                gate.write(_OPEN)
+            self._popen.stdin = None
+
     def kill_soon(self) -> None:
         """End it without waiting: for another thread, since the owner waits already."""
-        if self._popen.returncode is None:
+        if not self.has_ended:
             _signal_session(self._popen.pid)
 
     def communicate(self, stdin: bytes, deadline: float | None) -> tuple[bytes, bytes, int]:
@@ -168,7 +179,7 @@ class HostProcess:
         Raises:
             subprocess.TimeoutExpired: it has not within ``deadline`` seconds.
         """
-        stdout, stderr = self._popen.communicate(stdin, timeout=deadline)
+        stdout, stderr = self._popen.communicate(_OPEN + stdin, timeout=deadline)
         return stdout, stderr, self._popen.returncode
 
     def _ended(self, status: int | None) -> int | None:
@@ -184,9 +195,10 @@ class HostRunner:
     """Starts programs on this machine; see ``Runner``."""
 
     def __init__(self) -> None:
-        self._running: weakref.WeakSet[HostProcess] = weakref.WeakSet()
+        self._running: set[HostProcess] = set()
         self._closed = False
-        self._lock = threading.Lock()
+        # A signal's handler closes us in the middle of whatever the main thread does.
+        self._lock = threading.RLock()
 
     def run(
         self,
@@ -200,8 +212,8 @@ class HostRunner:
     ) -> Finished:
         """See ``Runner``."""
         words = _resolve(argv)
-        pipes = (subprocess.PIPE,) * 3
-        process = self._launch(_Launch(words, cwd, env or {}, pipes))
+        pipes = (subprocess.PIPE, subprocess.PIPE)
+        process = self._launch(_Launch(words, cwd, env or {}, pipes, keeps_stdin=True))
         try:
             stdout, stderr, status = process.communicate(stdin, deadline)
         except subprocess.TimeoutExpired:
@@ -228,15 +240,19 @@ class HostRunner:
         outlives_us: bool = False,
     ) -> HostProcess:
         """See ``Runner``."""
-        streams = (subprocess.DEVNULL, stdout, stderr)
-        launch = _Launch(_resolve(argv), cwd, env or {}, streams, tuple(pass_fds), not outlives_us)
-        return self._launch(launch)
+        launch = _Launch(
+            _resolve(argv), cwd, env or {}, (stdout, stderr), tuple(pass_fds),
+            guarded=not outlives_us,
+        )  # fmt: skip
+        process = self._launch(launch)
+        process.begin()
+        return process
 
     def close(self) -> None:
         """See ``Runner``."""
         with self._lock:
             self._closed = True
-            for process in self._running:
+            for process in tuple(self._running):
                 process.kill_soon()
 
     def _launch(self, launch: _Launch) -> HostProcess:
@@ -244,6 +260,7 @@ class HostRunner:
             if self._closed:
                 raise InfraError(f"{launch.words[0]} was not started: the harness is ending")
             process = launch.process()
+            self._running = {one for one in self._running if not one.has_ended}
             if launch.guarded:
                 self._running.add(process)
             return process
@@ -256,8 +273,9 @@ class _Launch:
     words: list[str]
     cwd: Path | None
     env: Mapping[str, str]
-    streams: tuple[Stream, Stream, Stream]
+    streams: tuple[Stream, Stream]
     pass_fds: tuple[int, ...] = ()
+    keeps_stdin: bool = False
     guarded: bool = True
 
     def process(self) -> HostProcess:
@@ -290,19 +308,26 @@ class _Launch:
 
     def _start(self) -> HostProcess:
         closed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        stdin, stdout, stderr = self.streams
+        gate = [_SH, "-c", _GATE if self.keeps_stdin else f"{_GATE} </dev/null", "sh"]
         popen = subprocess.Popen(
-            self.words,
+            [*gate, *self.words] if self.guarded else self.words,
             cwd=self.cwd,
             env={**closed, **self.env},
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
+            stdin=subprocess.PIPE if self.guarded else subprocess.DEVNULL,
+            stdout=self.streams[0],
+            stderr=self.streams[1],
             pass_fds=self.pass_fds,
             start_new_session=True,
         )
         return HostProcess(popen, _guard(popen.pid, closed) if self.guarded else None)
 
+
+_SH = "/bin/sh"
+
+#: Becomes the program once it is told to, which is when its guard is there; if we are
+#: killed before that, there is nothing to read.
+_GATE = 'read -r _ || exit; unset PWD OLDPWD SHLVL; exec "$@"'
+_OPEN = b"\n"
 
 #: Reads until we are gone, which closes the pipe, and then ends the session.  It works
 #: when we are killed with SIGKILL, and reaches what the child has started in turn.
@@ -311,7 +336,7 @@ _GUARD = 'read -r _; kill -s KILL -- "-$1"; exec pkill -KILL -s "$1"'
 
 def _guard(session: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["/bin/sh", "-c", _GUARD, "sh", str(session)],
+        [_SH, "-c", _GUARD, "sh", str(session)],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
