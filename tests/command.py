@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,9 +116,9 @@ class Home:
 
     def wait_until_nothing_runs(self) -> None:
         """Processes that were sent SIGKILL need a moment until they are gone."""
-        psutil.wait_procs(self.processes(), timeout=SECONDS)
-        left = [f"{process}: {words(process)}" for process in self.processes()]
-        assert not left, "\n".join(left)
+        deadline = time.monotonic() + SECONDS
+        while left := [f"{process}: {words(process)}" for process in self.processes()]:
+            assert time.monotonic() < deadline, "\n".join(left)
 
     def scratch_folders(self) -> list[Path]:
         return list((self.cache / "scratch").glob("*"))

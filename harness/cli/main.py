@@ -112,16 +112,46 @@ def cli() -> None:
     """
 
 
-def run(arguments: Sequence[str], before_the_end: list[Callable[[], None]] | None = None) -> int:
-    """Run one command and return its exit code.
+class Terminated(BaseException):
+    """A signal that takes the same way out as Ctrl-C, so that nothing is left over.
 
-    Args:
-        arguments: without the program's name.
-        before_the_end: filled with what a signal is to call before all else.
+    It is no ``KeyboardInterrupt``: for that one, click writes to a terminal that may be gone.
     """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class Signals:
+    """Raises the first signal; the impatient ones after it find us obeying already.
+
+    Attributes:
+        before_the_end: what a signal calls before all else.
+        obeyed: the signal; None as long as there was none.
+    """
+
+    def __init__(self) -> None:
+        self.before_the_end: list[Callable[[], None]] = []
+        self.obeyed: int | None = None
+        self._since = -_PATIENCE
+
+    def __call__(self, signum: int, frame: object) -> None:
+        """Python calls it in the main thread, wherever that is."""
+        now = time.monotonic()
+        if now - self._since >= _PATIENCE:
+            self._since, self.obeyed = now, signum
+            for end in self.before_the_end:
+                end()
+            raise Terminated(signum)
+
+
+def run(arguments: Sequence[str], signals: Signals | None = None) -> int:
+    """Run one command, whose arguments those are, and return its exit code."""
+    signals = signals or Signals()
     try:
         result = cli.main(
-            list(arguments), prog_name="harness", standalone_mode=False, obj=before_the_end
+            list(arguments), prog_name="harness", standalone_mode=False, obj=signals.before_the_end
         )
     except click.ClickException as error:
         error.show()
@@ -130,15 +160,10 @@ def run(arguments: Sequence[str], before_the_end: list[Callable[[], None]] | Non
         return _interrupted(signal.SIGINT)
     except Terminated as error:
         return _interrupted(error.signum)
-    except HarnessError as error:
-        _tell(error)
-        return _failed(error.exit_code, arguments)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _HOST_REFUSES:
-            _tell(_refused(error))
-        else:  # whatever it is, it is ours
-            _tell_bug(arguments)
-        return _failed(InfraError.exit_code, arguments)
+        if signals.obeyed is not None:  # this is what became of it
+            return _interrupted(signals.obeyed)
+        return _failed(_tell(error, arguments), arguments)
     return result if isinstance(result, int) else 0
 
 
@@ -152,11 +177,18 @@ def _failed(code: int, arguments: Sequence[str]) -> int:
     return _GIT_STOPS if "--git-bisect" in arguments else code
 
 
-def _tell(error: HarnessError) -> None:
+def _tell(error: Exception, arguments: Sequence[str]) -> int:
+    """Say what was wrong; gives the exit code by whose fault it was."""
+    if isinstance(error, OSError) and error.errno in _HOST_REFUSES:
+        error = _refused(error)
+    if not isinstance(error, HarnessError):  # whatever it is, it is ours
+        _tell_bug(arguments)
+        return InfraError.exit_code
     lines = [f"harness: {error.message}"]
     lines += [f"  {error.remedy}"] if error.remedy else []
     lines += [f"  | {line}" for line in error.detail.splitlines()]
     _say("\n".join(lines) + "\n")
+    return error.exit_code
 
 
 def _refused(error: OSError) -> InfraError:
@@ -188,37 +220,17 @@ def _drop_unsaid() -> None:
             os.close(nowhere)
 
 
-class Terminated(BaseException):
-    """A signal that takes the same way out as Ctrl-C, so that nothing is left over.
-
-    It is no ``KeyboardInterrupt``: for that one, click writes to a terminal that may be gone.
-    """
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
-
-
-class _Signals:
-    """Raises the first signal; the impatient ones after it find us obeying already."""
-
-    def __init__(self) -> None:
-        self._since = -_PATIENCE
-        self.before_the_end: list[Callable[[], None]] = []
-
-    def __call__(self, signum: int, frame: object) -> None:
-        now = time.monotonic()
-        if now - self._since >= _PATIENCE:
-            self._since = now
-            for end in self.before_the_end:
-                end()
-            raise Terminated(signum)
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """A signal may find Python where nothing can be raised; all that runs is ended even so."""
+    if not isinstance(lost.exc_value, Terminated):
+        sys.__unraisablehook__(lost)
 
 
 def main() -> None:
     """The entry point of the ``harness`` program."""
     # A background job of a shell ignores SIGINT and would hand that on to make and its tests.
-    obey = _Signals()
+    obey = Signals()
+    sys.unraisablehook = _unraisable
     signal.signal(signal.SIGINT, obey)
     signal.signal(signal.SIGTERM, obey)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
@@ -226,7 +238,7 @@ def main() -> None:
     # A signal that comes just before a wait begins is seen when the wait ends; it is cut short.
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, _GLANCE, _GLANCE)
-    code = run(sys.argv[1:], obey.before_the_end)
+    code = run(sys.argv[1:], obey)
     signal.setitimer(signal.ITIMER_REAL, 0)  # nobody would heed it any more
     _drop_unsaid()
     sys.exit(code)

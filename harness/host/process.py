@@ -279,34 +279,10 @@ class _Launch:
     guarded: bool = True
 
     def process(self) -> HostProcess:
-        """Start it with its guard, in a thread of its own.
+        """Start it with its guard.
 
-        Ctrl-C is raised in the main thread wherever that is, so that there it could be
-        between the child's start and our taking note of it.
+        Ctrl-C may come in between: what has not begun ends with the pipe that we lose.
         """
-        done: list[HostProcess] = []
-        errors: list[Exception] = []
-
-        def start() -> None:
-            try:
-                done.append(self._start())
-            except Exception as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=start)
-        try:
-            thread.start()
-            thread.join()
-        except BaseException:
-            thread.join()
-            for process in done:
-                process.kill()
-            raise
-        if errors:
-            raise errors[0]
-        return done[0]
-
-    def _start(self) -> HostProcess:
         closed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         gate = [_SH, "-c", _GATE if self.keeps_stdin else f"{_GATE} </dev/null", "sh"]
         popen = subprocess.Popen(

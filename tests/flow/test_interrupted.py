@@ -72,10 +72,10 @@ STAGES = {
 def interrupted(home: Home, running: Running, signum: signal.Signals) -> None:
     """End it, and look what is left."""
     code = running.end_by(signum)
-    assert code == (-signum if signum == signal.SIGKILL else 128 + signum)
+    said = running.said.read_text()
+    assert code == (-signum if signum == signal.SIGKILL else 128 + signum), said
     home.wait_until_nothing_runs()
     assert home.held_locks() == []
-    said = running.said.read_text()
     assert "Traceback" not in said
     if signum != signal.SIGKILL:
         assert said.endswith("harness: interrupted\n")
