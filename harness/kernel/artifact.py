@@ -7,7 +7,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -16,6 +16,7 @@ from elftools.elf.elffile import ELFFile
 from harness.errors import UsageError
 from harness.host.inuse import in_use
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
+from harness.kernel.module import module_file
 from harness.kernel.spec import Sanitizer
 
 _IDENTITY = "identity.json"
@@ -72,12 +73,14 @@ class KernelArtifact:
         kernel: the ELF file that boots.
         debug: an ELF file with its symbols and line tables; may be ``kernel`` itself.
         loader: FreeBSD's EFI loader; None for a kernel that QEMU starts by itself.
+        module: what ``harness check`` talks to; None if it was not built, or is in the kernel.
     """
 
     identity: KernelIdentity
     kernel: Path
     debug: Path
     loader: Path | None
+    module: Path | None = None
 
 
 @contextlib.contextmanager
@@ -142,14 +145,33 @@ class KernelCache:
             shutil.rmtree(filling, ignore_errors=True)
         return _artifact(folder, identity)
 
+    def add_module(self, kernel: KernelArtifact, module: Path) -> KernelArtifact:
+        """Keep a copy of the kernel's check module beside it.
+
+        Raises:
+            InfraError: the disk is full, or the folder not writable.
+        """
+        target = kernel.kernel.parent / module_file()
+        filling = target.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        try:
+            shutil.copyfile(module, filling)
+            filling.rename(target)
+        except OSError as error:
+            raise host_refused(target, error) from error
+        finally:
+            filling.unlink(missing_ok=True)
+        return replace(kernel, module=target)
+
 
 def _artifact(folder: Path, identity: KernelIdentity) -> KernelArtifact:
     debug, loader = folder / "kernel.debug", folder / "loader.efi"
+    module = folder / module_file()
     return KernelArtifact(
         identity=identity,
         kernel=folder / "kernel",
         debug=debug if debug.is_file() else folder / "kernel",
         loader=loader if loader.is_file() else None,
+        module=module if module.is_file() else None,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from harness.errors import BuildError
 from harness.host.clock import Clock
@@ -13,6 +15,7 @@ from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, kernel_target, parallel
+from harness.kernel.module import MODULE, lay_out, module_script, module_sources
 from harness.kernel.spec import KernelConfig, Sanitizer
 from harness.kernel.toolchain import (
     Llvm,
@@ -23,6 +26,8 @@ from harness.kernel.toolchain import (
 )
 from harness.source.revision import Change, Snapshot, combined_hash
 from harness.source.tree import SourceTree, locked
+
+T = TypeVar("T")
 
 #: Counts up when the way of building changes what comes out.
 _RECIPE = "1"
@@ -48,8 +53,12 @@ class Builder:
     clock: Clock
     progress: Progress
 
-    def build(self, tree: SourceTree, change: Change, config: KernelConfig) -> KernelArtifact:
+    def build(
+        self, tree: SourceTree, change: Change, config: KernelConfig, *, module: bool = False
+    ) -> KernelArtifact:
         """The kernel of ``tree`` with ``change``, from the cache or built.
+
+        With ``module`` there is one of ``harness.kernel.module`` for it, too.
 
         Raises:
             UsageError: the revision, patch, mutant, tree or configuration is at fault.
@@ -65,14 +74,17 @@ class Builder:
                 (_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler)
             )
             identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
-            cached = KernelCache(self.workspace).find(key)
-            if cached is not None:
-                # Equal trees go by many names: the kernel gets the one it was asked for by.
-                return replace(cached, identity=identity)
-            files = self._make_files(_Job(self, tree, snapshot, config, llvm, lock_fd))
-            return KernelCache(self.workspace).store(identity, files)
+            cache = KernelCache(self.workspace)
+            cached = cache.find(key)
+            job = _Job(self, tree, snapshot, config, llvm, lock_fd)
+            if cached is None:
+                cached = cache.store(identity, self._make(job, job.run))
+            if module and cached.module is None:
+                cached = cache.add_module(cached, self._make(job, job.module))
+            # Equal trees go by many names: the kernel gets the one it was asked for by.
+            return replace(cached, identity=identity)
 
-    def _make_files(self, job: _Job) -> dict[str, Path]:
+    def _make(self, job: _Job, work: Callable[[], T]) -> T:
         """Check out and build; bmake compares time stamps in whole seconds, so a file must
         not be checked out within the second in which its old object was made.
         """
@@ -81,7 +93,7 @@ class Builder:
             self.clock.sleep(1.0)
         job.tree.checkout(job.snapshot)
         try:
-            return job.run()
+            return work()
         finally:
             write_atomic(ended, "")
 
@@ -136,6 +148,20 @@ class _Job:
             "loader.efi": loader,
             "config": self._config_folder / self.config.name,
         }
+
+    def module(self) -> Path:
+        """The check module, against the kernel of this snapshot, which is built if need be."""
+        make = self._make()
+        built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
+        if not (built.is_fresh() and self._kernel_objects(make).is_dir()):
+            self._toolchain(make)
+            self._kernel(make)
+        self.builder.progress.stage("module")
+        work = self._objects / "modules" / self.config.name
+        make_folder(work)
+        lay_out(module_sources(), work)
+        self._run_inside(make, "module", module_script(make, work, self._kernel_objects(make)))
+        return work / f"{MODULE}.ko"
 
     @property
     def _objects(self) -> Path:
@@ -201,12 +227,16 @@ class _Job:
         if stamp.is_fresh() and loader.is_file():
             return loader
         self.builder.progress.stage("loader")
-        script = self._objects / "loader.sh"
-        write_atomic(script, _loader_script(make))
-        script.chmod(0o755)
         with stamp:
-            make.run([f"BUILDENV_SHELL={script}", "buildenv"], self._log("loader"))
+            self._run_inside(make, "loader", _loader_script(make))
         return loader
+
+    def _run_inside(self, make: Make, name: str, text: str) -> None:
+        """Run a script in the tree's build environment."""
+        script = self._objects / f"{name}.sh"
+        write_atomic(script, text)
+        script.chmod(0o755)
+        make.run([f"BUILDENV_SHELL={script}", "buildenv"], self._log(name))
 
     def _output(self, make: Make) -> Path:
         """The object directory of the tree: MAKEOBJDIRPREFIX, its path, and the target."""

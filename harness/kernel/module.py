@@ -1,0 +1,63 @@
+"""The module that ``harness check`` talks to, built against a kernel from ``images/kmod``.
+
+The tree's own ``bsd.kmod.mk`` builds it, as kld(4) modules outside of the tree are built: with
+``SYSDIR`` for the headers and ``KERNBUILDDIR`` for the kernel's options and sanitizer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.host.resources import data_file
+from harness.kernel.make import Make, parallel
+
+#: The module's name for the kernel's linker, whatever the file is called.
+MODULE = "harness_check"
+
+
+def module_sources() -> list[Path]:
+    """The files of ``images/kmod`` that make it."""
+    folder = data_file("images", "kmod")
+    return sorted(path for path in folder.iterdir() if path.suffix in {".c", ".h", ""})
+
+
+def module_file() -> str:
+    """The name of the built file beside its kernel; other sources give another name."""
+    digest = hashlib.sha256()
+    for path in module_sources():
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{MODULE}-{digest.hexdigest()[:12]}.ko"
+
+
+def module_script(make: Make, work: Path, kernel_objects: Path) -> str:
+    """Run inside ``buildenv``.
+
+    13.x tells modules the sanitizer's flags on make's command line (``MKMODULESENV`` of
+    ``sys/conf/kern.pre.mk``); later releases find them by themselves.
+
+    Args:
+        make: of the tree.
+        work: where the sources are copied to and built.
+        kernel_objects: of the kernel, which is built.
+    """
+    build = (
+        f"{make.bmake} {parallel()} MK_AUTO_OBJ=no MK_CTF=no "
+        f"SYSDIR={make.tree}/sys KERNBUILDDIR={kernel_objects}"
+    )
+    return (
+        f"#!{shutil.which('sh')}\nset -e\ncd {work}\n"
+        f"san=$({build} -V SAN_CFLAGS)\n"
+        f'[ -n "$san" ] || export SAN_CFLAGS="$({make.bmake} -C {kernel_objects} -V SAN_CFLAGS)"\n'
+        f"{build} all\n"
+    )
+
+
+def lay_out(sources: Sequence[Path], work: Path) -> None:
+    """Copy those sources that have changed, so that make builds what has changed."""
+    for source in sources:
+        target = work / source.name
+        if not target.is_file() or target.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, target)

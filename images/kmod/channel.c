@@ -1,0 +1,96 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * The channel: COM2, polled.  No driver of the kernel's has it (the harness
+ * gives the tunable hint.uart.1.disabled), so it works whatever becomes of
+ * user land, and the console stays the console's.
+ */
+
+#include "check.h"
+
+#include <sys/conf.h>
+#include <sys/kernel.h>
+#include <sys/kthread.h>
+#include <sys/module.h>
+#include <sys/proc.h>
+
+#include <machine/cpufunc.h>
+
+#define COM2		0x2f8
+#define COM_DATA	(COM2 + 0)
+#define COM_IER		(COM2 + 1)
+#define COM_FCR		(COM2 + 2)
+#define COM_LCR		(COM2 + 3)
+#define COM_MCR		(COM2 + 4)
+#define COM_LSR		(COM2 + 5)
+#define FCR_ENABLE	0x07	/* with both FIFOs emptied */
+#define LCR_8BITS	0x03
+#define MCR_DTR_RTS	0x03
+#define LSR_RXRDY	0x01
+#define LSR_TXRDY	0x20
+#define NO_PORT		0xff
+#define FIFO_BYTES	16
+#define EAGER_POLLS	4000	/* before the CPU is given to others for a tick */
+
+static void
+wait_to_send(void)
+{
+	while ((inb(COM_LSR) & LSR_TXRDY) == 0)
+		cpu_spinwait();
+}
+
+void
+probe_send(const char *text, size_t length)
+{
+	for (size_t sent = 0; sent < length; sent++) {
+		if (sent % FIFO_BYTES == 0)
+			wait_to_send();
+		outb(COM_DATA, (uint8_t)text[sent]);
+	}
+}
+
+static void
+channel_main(void *unused __unused)
+{
+	unsigned idle = 0;
+
+	for (;;) {
+		if ((inb(COM_LSR) & LSR_RXRDY) != 0) {
+			probe_take((char)inb(COM_DATA));
+			idle = 0;
+		} else if (++idle < EAGER_POLLS)
+			cpu_spinwait();
+		else
+			pause("hcheck", 1);
+	}
+}
+
+static void
+channel_start(void *unused __unused)
+{
+	struct proc *process;
+
+	outb(COM_IER, 0);
+	outb(COM_LCR, LCR_8BITS);
+	outb(COM_FCR, FCR_ENABLE);
+	outb(COM_MCR, MCR_DTR_RTS);
+	if (inb(COM_LSR) == NO_PORT) {
+		printf("harness_check: no second serial port, so nobody to talk to\n");
+		return;
+	}
+	if (worker_start() != 0 ||
+	    kproc_create(channel_main, NULL, &process, 0, 0, "harness_check") != 0)
+		printf("harness_check: no thread for the channel\n");
+}
+SYSINIT(harness_check, SI_SUB_KTHREAD_IDLE, SI_ORDER_ANY, channel_start, NULL);
+
+static int
+harness_check_event(module_t module __unused, int event, void *unused __unused)
+{
+	/* It is loaded with the kernel and stays: its zones cannot be taken back. */
+	return (event == MOD_LOAD ? 0 : EOPNOTSUPP);
+}
+DEV_MODULE(harness_check, harness_check_event, NULL);
+MODULE_VERSION(harness_check, 1);

@@ -1,0 +1,76 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * Domains below their minimum of free pages.  For a trace it is enough to say
+ * so, in vm_min_domains, which is all that the iterators and vm_wait_domain()
+ * look at.  To measure how a thread waits, the pages are really taken.
+ */
+
+#include "check.h"
+
+#include <sys/domainset.h>
+#include <sys/lock.h>
+#include <sys/mutex.h>
+#include <sys/vmmeter.h>
+
+#include <vm/vm.h>
+#include <vm/vm_param.h>
+#include <vm/vm_page.h>
+#include <vm/vm_phys.h>
+#include <vm/vm_pagequeue.h>
+
+extern struct mtx_padalign vm_domainset_lock;
+
+static domainset_t said_low;
+static struct pglist taken = TAILQ_HEAD_INITIALIZER(taken);
+
+void
+probe_low(int domain, bool low)
+{
+	mtx_lock(&vm_domainset_lock);
+	if (low) {
+		DOMAINSET_SET(domain, &said_low);
+		DOMAINSET_SET(domain, &vm_min_domains);
+	} else if (DOMAINSET_ISSET(domain, &said_low)) {
+		DOMAINSET_CLR(domain, &said_low);
+		DOMAINSET_CLR(domain, &vm_min_domains);
+	}
+	wakeup(&vm_min_domains);
+	mtx_unlock(&vm_domainset_lock);
+}
+
+void
+memory_recover(void)
+{
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		probe_low(domain, false);
+}
+
+/* Takes pages until the domain is below its minimum. */
+bool
+memory_take(int domain)
+{
+	vm_page_t page;
+
+	while (!vm_page_count_min_domain(domain)) {
+		page = vm_page_alloc_noobj_domain(domain, VM_ALLOC_WIRED);
+		if (page == NULL)
+			return (false);
+		TAILQ_INSERT_TAIL(&taken, page, plinks.q);
+	}
+	return (true);
+}
+
+void
+memory_give_back(void)
+{
+	vm_page_t page;
+
+	while ((page = TAILQ_FIRST(&taken)) != NULL) {
+		TAILQ_REMOVE(&taken, page, plinks.q);
+		vm_page_unwire_noq(page);
+		vm_page_free(page);
+	}
+}

@@ -1,0 +1,121 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * Operations run in a thread of their own: one with M_WAITOK may sleep until
+ * memory comes back, and somebody must be there to see that and bring it.
+ */
+
+#include "check.h"
+
+#include <sys/kernel.h>
+#include <sys/kthread.h>
+#include <sys/lock.h>
+#include <sys/mutex.h>
+#include <sys/proc.h>
+#include <sys/sched.h>
+
+#define EAGER_LOOKS	200	/* at the end of an operation, before waiting by ticks */
+
+static struct mtx worker_mtx;
+static struct thread *worker;
+static void (*worker_function)(void *);
+static void *worker_argument;
+static int worker_cpu;
+static volatile bool worker_busy;
+
+static void
+worker_main(void *unused __unused)
+{
+	for (;;) {
+		mtx_lock(&worker_mtx);
+		while (!worker_busy)
+			mtx_sleep(&worker_function, &worker_mtx, 0, "hcwork", 0);
+		mtx_unlock(&worker_mtx);
+		thread_lock(curthread);
+		sched_bind(curthread, worker_cpu);
+		thread_unlock(curthread);
+		worker_function(worker_argument);
+		mtx_lock(&worker_mtx);
+		worker_busy = false;
+		wakeup(&worker_mtx);
+		mtx_unlock(&worker_mtx);
+	}
+}
+
+int
+worker_start(void)
+{
+	struct proc *process;
+	int error;
+
+	mtx_init(&worker_mtx, "harness_check worker", NULL, MTX_DEF);
+	error = kproc_create(worker_main, NULL, &process, 0, 0, "harness_worker");
+	if (error == 0)
+		worker = FIRST_THREAD_IN_PROC(process);
+	return (error);
+}
+
+void
+worker_begin(int cpu, void (*function)(void *), void *argument)
+{
+	mtx_lock(&worker_mtx);
+	worker_cpu = cpu;
+	worker_function = function;
+	worker_argument = argument;
+	worker_busy = true;
+	wakeup(&worker_function);
+	mtx_unlock(&worker_mtx);
+}
+
+bool
+worker_done(void)
+{
+	for (int look = 0; look < EAGER_LOOKS && worker_busy; look++)
+		cpu_spinwait();
+	mtx_lock(&worker_mtx);
+	if (worker_busy)
+		mtx_sleep(&worker_mtx, &worker_mtx, 0, "hcdone", 1);
+	mtx_unlock(&worker_mtx);
+	return (!worker_busy);
+}
+
+/* Whether it waits for memory, as vm_wait_doms() does. */
+bool
+worker_asleep(void)
+{
+	bool asleep;
+
+	thread_lock(worker);
+	asleep = TD_ON_SLEEPQ(worker) && worker->td_wmesg != NULL &&
+	    strcmp(worker->td_wmesg, "vmwait") == 0;
+	thread_unlock(worker);
+	return (asleep);
+}
+
+uint64_t
+worker_cpu_us(void)
+{
+	uint64_t ticks;
+
+	thread_lock(worker);
+	ticks = worker->td_incruntime + worker->td_runtime;
+	thread_unlock(worker);
+	return (cputick2usec(ticks));
+}
+
+/* Runs it to its end; whenever it sleeps for memory, there is some again.  How often? */
+unsigned
+worker_run(int cpu, void (*function)(void *), void *argument)
+{
+	unsigned slept = 0;
+
+	worker_begin(cpu, function, argument);
+	while (!worker_done())
+		if (worker_asleep()) {
+			slept++;
+			memory_recover();
+		}
+	return (slept);
+}
