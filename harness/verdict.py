@@ -335,9 +335,15 @@ class Watch:
         self._stage_since = started
         self._heard = started
         self._in_trouble = False
+        self._arrived = False
         self._entered = first_stage.in_kernel
         self._parting: float | None = None
         self._stop: Stop | None = None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the guest has come as far as it had to, and is in no trouble."""
+        return self._arrived and not self._in_trouble and self._stop is None
 
     def observe(self, events: Iterable[e.Event], now: float) -> None:
         """Bytes came at ``now``, and with them these events, which may be none."""
@@ -396,6 +402,7 @@ class Watch:
     def _reached(self, now: float) -> None:
         if self._in_trouble:
             return
+        self._arrived = True
         if self._until is Until.MOUNTROOT:
             self._end("the root is being mounted")
         elif self._parting is None:

@@ -27,8 +27,9 @@ from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.guest.vmconfig import VmConfig, load_vmconfig
 from harness.host.accelerator import Accelerator, prove_accelerator
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.boot import Booter, BootPlan
+from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels, What
+from harness.pipeline.listen import BootPlan
 from harness.pipeline.matrix import CellPlan, Matrix
 from harness.results.junit import write_junit
 from harness.results.record import Run, to_document

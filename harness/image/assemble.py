@@ -31,8 +31,11 @@ def assemble_freebsd(
     folder: Path,
     workspace: Workspace,
     runner: Runner,
+    module: Path | None = None,
 ) -> EfiFolder:
     """Lay out, below ``folder``, the volume that boots ``kernel`` into our init.
+
+    A ``module`` is loaded with it.
 
     The root file system is made once and kept in the workspace's cache.
 
@@ -40,8 +43,8 @@ def assemble_freebsd(
         UsageError: a tunable that the loader would not take.
         InfraError: clang, lld or makefs is missing or failed, or the disk is full.
     """
-    script = loader_rc(tunables)
-    files = volume(kernel, loader, root_image(workspace, runner))
+    script = loader_rc(tunables, module=module is not None)
+    files = volume(kernel, loader, root_image(workspace, runner), module)
     top = folder / "volume"
     place = top
     try:

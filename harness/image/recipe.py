@@ -19,6 +19,7 @@ LOADER: Final = PurePosixPath("EFI/BOOT/BOOTX64.EFI")
 LOADER_SCRIPT: Final = PurePosixPath("boot/loader.rc")
 KERNEL: Final = PurePosixPath("boot/kernel/kernel")
 ROOT_IMAGE: Final = PurePosixPath("boot/mfsroot")
+MODULE: Final = PurePosixPath("boot/kernel/harness_check.ko")
 
 INIT: Final = PurePosixPath("sbin/init")
 """In the root file system; the kernel looks there first (``sys/kern/init_main.c``)."""
@@ -67,6 +68,12 @@ CONSOLE_TUNABLES: Final[Mapping[str, str]] = {
 }
 """Without these the harness hears nothing, so nobody may override them."""
 
+MODULE_TUNABLES: Final[Mapping[str, str]] = {
+    # The check module polls the second serial port itself (images/kmod/channel.c).
+    "hint.uart.1.disabled": "1",
+}
+"""Given with the check module, and nobody may override them."""
+
 _LINE_BYTES: Final = 255  # interp_include(): char input[256]
 _NAME_BYTES: Final = 128  # KENV_MNAMELEN, sys/sys/kenv.h
 _VALUE_BYTES: Final = 128  # KENV_MVALLEN
@@ -76,8 +83,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.%-]*", re.ASCII)
 _VALUE = re.compile(r"[ !#%-&(-\[\]-~]*", re.ASCII)
 
 
-def loader_rc(tunables: Mapping[str, str]) -> str:
+def loader_rc(tunables: Mapping[str, str], *, module: bool = False) -> str:
     """The loader's script for a guest with this kernel environment (loader.conf(5)).
+
+    With ``module`` the check module is loaded, too.
 
     Commands that the guest's log has no use for begin with ``@``, which keeps the loader from
     echoing them. Those that may fail begin with ``-``: the script then goes on, to its last
@@ -89,6 +98,8 @@ def loader_rc(tunables: Mapping[str, str]) -> str:
     for name, value in tunables.items():
         _check_tunable(name, value)
     environment = {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES}
+    if module:
+        environment |= MODULE_TUNABLES
     return "".join(
         f"{line}\n"
         for line in (
@@ -99,6 +110,7 @@ def loader_rc(tunables: Mapping[str, str]) -> str:
             "-copy_staging enable",
             *(_set(name, value) for name, value in environment.items()),
             f"-load /{KERNEL}",
+            *([f"-load /{MODULE}"] if module else []),
             f"-load -t mfs_root /{ROOT_IMAGE}",
             "-boot",
             "reboot",
@@ -122,9 +134,12 @@ def kernel_command_line(tunables: Mapping[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in tunables.items())
 
 
-def volume(kernel: Path, loader: Path, root_image: Path) -> Mapping[PurePosixPath, Path]:
+def volume(
+    kernel: Path, loader: Path, root_image: Path, module: Path | None = None
+) -> Mapping[PurePosixPath, Path]:
     """The files of the volume beside the script: place on it, and file of the host."""
-    return {LOADER: loader, KERNEL: kernel, ROOT_IMAGE: root_image}
+    files = {LOADER: loader, KERNEL: kernel, ROOT_IMAGE: root_image}
+    return files if module is None else {**files, MODULE: module}
 
 
 def makefs_words(image: Path, root: Path) -> tuple[str, ...]:
@@ -153,10 +168,10 @@ def _check_tunable(name: str, value: str) -> None:
             remedy=f"less than {_VALUE_BYTES} printable ASCII characters, without quotes, "
             "backslash or dollar sign",
         )
-    if name in CONSOLE_TUNABLES:
+    if name in CONSOLE_TUNABLES or name in MODULE_TUNABLES:
         raise UsageError(
             f"the tunable {name} is the harness's own",
-            remedy="the guest's console must stay where the harness listens: leave it out",
+            remedy="the guest's serial ports must stay where the harness listens: leave it out",
         )
     if len(_set(name, value)) > _LINE_BYTES:
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -152,7 +153,7 @@ class KernelCache:
             InfraError: the disk is full, or the folder not writable.
         """
         target = kernel.kernel.parent / module_file()
-        filling = target.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        filling = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             shutil.copyfile(module, filling)
             filling.rename(target)

@@ -44,7 +44,7 @@ def module_script(make: Make, work: Path, kernel_objects: Path) -> str:
         kernel_objects: of the kernel, which is built.
     """
     build = (
-        f"{make.bmake} {parallel()} MK_AUTO_OBJ=no MK_CTF=no "
+        f"{make.bmake} {parallel()} MK_AUTO_OBJ=no MK_CTF=no MK_SSP=no "
         f"SYSDIR={make.tree}/sys KERNBUILDDIR={kernel_objects}"
     )
     return (

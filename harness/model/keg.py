@@ -6,7 +6,8 @@ Followed: ``keg_first_slab``, ``keg_fetch_free_slab``, ``keg_fetch_slab``, ``keg
 caches and buckets (the zones in question have none), item limits, slab headers outside of their
 slab, and other CPUs that come between.
 
-Sleeping is a value: an operation that would sleep, or try again for ever, ends with ``Blocked``.
+Sleeping is a value: an operation that would sleep, or try again for ever, ends with ``Blocked``;
+unless the shape says that memory comes back (``Shape.patience``).
 """
 
 from __future__ import annotations
@@ -99,12 +100,14 @@ class Outcome(NamedTuple):
         domain: that the item's memory lies in; -1 without an item.
         calls: the domains that the slab allocator (``uk_allocf``) was asked for, in order.
         blocked: why it has not ended, if so.
+        slept: how often it slept before it ended.
     """
 
     item: int | None
     domain: int
     calls: tuple[int, ...]
     blocked: Blocked | None
+    slept: int = 0
 
 
 class Shape(NamedTuple):
@@ -121,6 +124,8 @@ class Shape(NamedTuple):
         empty: mask of the domains without memory (``VM_DOMAIN_EMPTY``).
         slabs: each domain has memory for so many; None for as many as anybody likes.
         place: where the iterator stands (``dr_iter``).
+        patience: the slab allocator gives in at this call of one operation, and no domain is
+            below its minimum any more once somebody sleeps; so an allocation always ends.
     """
 
     domains: int
@@ -132,6 +137,7 @@ class Shape(NamedTuple):
     empty: int = 0
     slabs: int | None = None
     place: int = 0
+    patience: int | None = None
 
 
 class Keg:
@@ -144,6 +150,7 @@ class Keg:
     Attributes:
         calls: the domains that the slab allocator was asked for by the last operation.
         blocked: why the last operation has not ended, if so.
+        slept: how often the last operation slept.
         in_use: how many slabs have their memory in each domain.
         slabs: all slabs by number.
         low: mask of the domains below their minimum of free pages (``vm_min_domains``), beside
@@ -157,7 +164,7 @@ class Keg:
 
     __slots__ = (
         "_cold", "_next", "blocked", "calls", "in_use", "low", "refusing", "shape", "slabs",
-        "uk_domain", "uk_dr", "uk_reserve", "variant", "why",
+        "slept", "uk_domain", "uk_dr", "uk_reserve", "variant", "why",
     )  # fmt: skip
 
     def __init__(self, variant: Variant, shape: Shape) -> None:
@@ -178,6 +185,7 @@ class Keg:
         self.blocked: Blocked | None = None
         self.why: list[str] | None = None
         self.calls: list[int] = []
+        self.slept = 0
         self.in_use = [0] * shape.domains
         self._next = 0
         self._cold = True
@@ -221,10 +229,11 @@ class Keg:
         calls: list[int] = []
         self.calls = calls
         self.blocked = None
+        self.slept = 0
         slab = self.keg_fetch_slab(domain, flags)
         if slab is None:
-            return Outcome(None, -1, tuple(calls), self.blocked)
-        return Outcome(self.slab_alloc_item(slab), slab.memory, tuple(calls), None)
+            return Outcome(None, -1, tuple(calls), self.blocked, self.slept)
+        return Outcome(self.slab_alloc_item(slab), slab.memory, tuple(calls), None, self.slept)
 
     def uma_zfree(self, item: int) -> None:
         """Give an item back.
@@ -308,19 +317,24 @@ class Keg:
             raise KernelAssertion("keg_first_slab", f"domain {rdomain} out of range")
         if rdomain == UMA_ANYDOMAIN:
             return self._fetch_round_robin(flags)
-        slab = self.keg_fetch_free_slab(rdomain, False, flags)
-        if slab is None and not flags & M_NOVM:
-            slab = self.keg_alloc_slab(rdomain, flags)
-        if slab is not None or self.blocked is not None:
-            return slab
-        if flags & M_USE_RESERVE and self.variant.reserve_fallback:
-            if self.why is not None:
-                self.why.append("M_USE_RESERVE: drain the reserves of all domains")
-            return self._fetch_round_robin(flags)
-        if flags & M_WAITOK:
-            self.blocked = self._wait_domain(rdomain)
-            return None
-        return self.keg_fetch_free_slab(rdomain, False, flags)
+        return self._fetch_from(rdomain, flags)
+
+    def _fetch_from(self, rdomain: int, flags: int) -> Slab | None:
+        """``keg_fetch_slab`` where the caller chooses the domain."""
+        while True:
+            slab = self.keg_fetch_free_slab(rdomain, False, flags)
+            if slab is None and not flags & M_NOVM:
+                slab = self.keg_alloc_slab(rdomain, flags)
+            if slab is not None or self.blocked is not None:
+                return slab
+            if flags & M_USE_RESERVE and self.variant.reserve_fallback:
+                if self.why is not None:
+                    self.why.append("M_USE_RESERVE: drain the reserves of all domains")
+                return self._fetch_round_robin(flags)
+            if not flags & M_WAITOK:
+                return self.keg_fetch_free_slab(rdomain, False, flags)
+            if not self._goes_on(self._wait_domain(rdomain)):
+                return None
 
     def _fetch_round_robin(self, flags: int) -> Slab | None:
         """``keg_fetch_slab`` where the keg's policy chooses the domain."""
@@ -332,12 +346,13 @@ class Keg:
                 slab = self.keg_alloc_slab(iterator.domain, aflags)
             if slab is not None:
                 return slab
-            if not iterator.policy():
-                break
-        if flags & M_WAITOK:
-            self.blocked = self._wait_doms()
-            return None
-        return self.keg_fetch_free_slab(iterator.domain, True, flags)
+            if iterator.policy():
+                continue
+            if not flags & M_WAITOK:
+                return self.keg_fetch_free_slab(iterator.domain, True, flags)
+            if not self._goes_on(self._wait_doms()):
+                return None
+            iterator = self._iterator()
 
     def keg_alloc_slab(self, domain: int, aflags: int) -> Slab | None:
         """A fresh slab, put into the list of partial slabs, if the allocator finds memory.
@@ -349,7 +364,8 @@ class Keg:
         if shape.stock and aflags & M_USE_RESERVE and not aflags & M_NOWAIT:
             raise KernelAssertion("malloc2vm_flags", "M_USE_RESERVE requires M_NOWAIT")
         self.calls.append(domain)
-        if self.refusing >> domain & 1 or self.in_use[domain] == shape.slabs:
+        patient = shape.patience is None or len(self.calls) < shape.patience
+        if patient and (self.refusing >> domain & 1 or self.in_use[domain] == shape.slabs):
             if self.why is not None:
                 self.why.append(f"the slab allocator finds nothing in domain {domain}")
             if shape.stock and aflags & M_WAITOK:
@@ -429,6 +445,18 @@ class Keg:
 
     def _iterator(self) -> DomainsetIter:
         return vm_domainset_iter_policy_ref_init(self.variant, self.uk_dr, self.short())
+
+    def _goes_on(self, blocked: Blocked) -> bool:
+        """Whether whoever waits so is to go on; see ``Shape.patience``."""
+        if self.shape.patience is None:
+            self.blocked = blocked
+            return False
+        if blocked.sleeps:
+            self.slept += 1
+            self.low = 0
+            if self.why is not None:
+                self.why.append(f"{blocked}; memory comes back everywhere")
+        return True
 
     def _wait_domain(self, domain: int) -> Blocked:
         """``vm_wait_domain``, which returns at once unless the domain is below its minimum."""

@@ -10,8 +10,9 @@
     free 2
 
 Operations count from 1; ``free 2`` gives back what operation 2 got. ``zone`` takes the names of
-``harness.model.keg.Shape``: ``domains``, ``ipers``, ``reserve``, ``slabs``, ``place`` with numbers,
-``empty`` with domains (``empty=1,3``), and the words ``hashed``, ``round-robin`` and ``stock``.
+``harness.model.keg.Shape``: ``domains``, ``ipers``, ``reserve``, ``slabs``, ``place``,
+``patience`` with numbers, ``empty`` with domains (``empty=1,3``), and the words ``hashed``,
+``round-robin`` and ``stock``.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ def run_trace(trace: Trace) -> Iterator[Step]:
 
 # --- text -------------------------------------------------------------------------------------
 
-_COUNTS = ("domains", "ipers", "reserve", "slabs", "place")
+_COUNTS = ("domains", "ipers", "reserve", "slabs", "place", "patience")
 _ALLOC = re.compile(r"(?:(cpu|domain)=(\d{1,3})|domain=(any)) (\S+)", re.ASCII)
 
 
@@ -304,6 +305,8 @@ def _shape_in_words(shape: Shape) -> str:
         words.append(f"slabs={shape.slabs}")
     if shape.place:
         words.append(f"place={shape.place}")
+    if shape.patience is not None:
+        words.append(f"patience={shape.patience}")
     if shape.empty:
         empty = (str(domain) for domain in range(shape.domains) if shape.empty >> domain & 1)
         words.append(f"empty={','.join(empty)}")

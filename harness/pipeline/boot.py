@@ -9,23 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
-from harness.console.events import Event
-from harness.console.parser import ConsoleParser
 from harness.console.report import GuestReport
 from harness.console.stages import Stage
 from harness.console.symbolize import Symbolizer, find_program
-from harness.errors import InfraError
-from harness.guest.backend import Backend, Guest, GuestExit
-from harness.guest.backend import Ending as GuestEnding
+from harness.guest.backend import Backend, Guest
 from harness.guest.firmware import find_firmware
 from harness.guest.registry import Claim, KeptGuest, Registry
 from harness.guest.relay import relay_argv
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import Detached, SerialTap, Tap
-from harness.guest.topology import Topology
-from harness.host.accelerator import Accelerator
+from harness.guest.tap import SerialTap
 from harness.host.clock import Clock
 from harness.host.process import Runner
 from harness.host.progress import Progress
@@ -33,61 +26,19 @@ from harness.host.workspace import Workspace, host_refused, make_folder, write_a
 from harness.image.media import DirectKernel, Media
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.pipeline.agreement import disagreements, report_of
+from harness.pipeline.companion import Companion, Companionship
 from harness.pipeline.kernels import guest_in_words
+from harness.pipeline.listen import BootPlan, Heard, Session, Terminal
 from harness.pipeline.media import make_media
 from harness.pipeline.place import Place, lasting_place, new_socket, passing_place
-from harness.verdict import Ending, Limits, Stop, Until, Verdict, Watch, judge
-
-#: How much longer everything takes without hardware help; a KASAN kernel that needs 2 s
-#: under KVM was seen to need 13 to 20 s under TCG, and a busy host doubles that.
-SLOWNESS = {Accelerator.KVM: 1.0, Accelerator.TCG: 4.0}
-
-#: Seconds between looks at the guest when it says nothing.
-_TICK = 0.25
-
-
-#: Seconds for a guest that stays up to print the second copy of its report.
-_KEPT_FAREWELL = 0.25
+from harness.verdict import Ending, Verdict, judge
 
 #: Kernel environment of a guest that is kept, unless the user says otherwise: a panic stops in the
 #: debugger, and neither our init nor the built-in guest ends the machine.
 KEEP_TUNABLES = {"debug.debugger_on_panic": "1", "harness.keep": "1"}
 
-
-class Terminal(Protocol):
-    """Somebody who sits at the guest's console."""
-
-    def attached(self, tap: Tap) -> AbstractContextManager[Tap]:
-        """Connect them for as long as the context lasts.
-
-        Reading from the tap that it gives raises ``Detached`` when they leave.
-        """
-        ...
-
-
-class Cancelled(BaseException):
-    """The user ended the run; like KeyboardInterrupt, nobody but the command handles it."""
-
-
-@dataclass(frozen=True, slots=True)
-class BootPlan:
-    """How a guest is booted.
-
-    Args:
-        topology: its nodes.
-        until: how far it must come.
-        tunables: kernel environment, by name (see loader.conf(5)).
-        accelerator: kvm or tcg.
-        timeout: seconds for the whole boot; None leaves it to the stages' limits.
-        keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
-    """
-
-    topology: Topology
-    until: Until
-    accelerator: Accelerator
-    tunables: Mapping[str, str] = field(default_factory=dict)
-    timeout: float | None = None
-    keep: bool = False
+#: The same for a guest that a companion works with: it stays up after its report.
+CHECK_TUNABLES = {"harness.check": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +56,6 @@ class Booted:
     stages: Mapping[str, float]
     report: GuestReport | None
     disagreements: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What has come from the console so far."""
-
-    events: list[Event] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +137,15 @@ class Booter:
         return lasting_place(Registry(self.workspace, self.clock), guest)
 
     def _media(self, kernel: KernelArtifact, plan: BootPlan, place: Place) -> Media:
-        tunables = {**(KEEP_TUNABLES if plan.keep else {}), **plan.tunables}
-        return make_media(kernel, tunables, place.folder, self.workspace, self.runner)
+        tunables = {
+            **(KEEP_TUNABLES if plan.keep else {}),
+            **(CHECK_TUNABLES if plan.companion else {}),
+            **plan.tunables,
+        }
+        return make_media(
+            kernel, tunables, place.folder, self.workspace, self.runner,
+            module=plan.companion is not None,
+        )  # fmt: skip
 
     def _spec(self, name: str, media: Media, plan: BootPlan, place: Place) -> GuestSpec:
         return GuestSpec(
@@ -206,21 +155,29 @@ class Booter:
             accelerator=plan.accelerator,
             firmware=None if isinstance(media, DirectKernel) else find_firmware(),
             console_socket=place.socket,
+            serial_sockets=(place.channel,) if plan.companion else (),
         )
 
     def _run(
         self, spec: GuestSpec, plan: BootPlan, place: Place, log: Path, progress: Progress
-    ) -> tuple[_Heard, Ending]:
+    ) -> tuple[Heard, Ending]:
         """Start the guest, listen until it ends or must be ended, or is to be left."""
-        heard = _Heard()
-        with SerialTap(place.socket) as tap, _log_file(log) as sink:
+        heard = Heard()
+        with (
+            SerialTap(place.socket) as tap,
+            _log_file(log) as sink,
+            _accompanied(plan.companion, place) as companionship,
+        ):
             progress.stage("start")
             started = self.clock.monotonic()
             guest = self.backend.start(spec, keep=plan.keep)
             left = False
             try:
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
-                    session = _Session(self, guest, line, sink, plan, started, progress, heard)
+                    session = Session(
+                        self.clock, guest, line, sink, plan, started, progress, heard,
+                        self.cancelled, self.terminal is not None, companionship,
+                    )  # fmt: skip
                     ending = session.listen(_first_stage(spec.media))
                 left = place.claim is not None and self._leave(guest, tap, place.claim)
             finally:
@@ -241,7 +198,7 @@ class Booter:
     def _judge(
         self,
         kernel: KernelArtifact,
-        heard: _Heard,
+        heard: Heard,
         ending: Ending,
         plan: BootPlan,
         seconds: float,
@@ -257,121 +214,22 @@ class Booter:
         return replace(verdict, symbolized=symbolizer.symbolize(verdict.frames))
 
 
-class _Session:
-    """Listens to one guest."""
-
-    def __init__(
-        self,
-        booter: Booter,
-        guest: Guest,
-        tap: Tap,
-        sink: Callable[[bytes], None],
-        plan: BootPlan,
-        started: float,
-        progress: Progress,
-        heard: _Heard,
-    ) -> None:
-        self._booter = booter
-        self._guest = guest
-        self._tap = tap
-        self._sink = sink
-        self._plan = plan
-        self._started = started
-        self._progress = progress
-        self._heard = heard
-        self._parser = ConsoleParser()
-
-    def listen(self, first: Stage) -> Ending:
-        """Until the guest has ended or is to be ended; says how."""
-        limits = Limits(factor=SLOWNESS[self._plan.accelerator])
-        if self._plan.keep:
-            limits = replace(limits, farewell=_KEPT_FAREWELL)
-        watch = Watch(limits, self._plan.until, self._started, first)
-        self._enter(watch.stage)
-        stop: Stop | None = None
-        while stop is None:
-            now = self._booter.clock.monotonic()
-            stop = self._decision(watch, now)
-            try:
-                data = None if stop else self._tap.read(self._patience(watch, now))
-            except Detached:
-                data, stop = None, Stop(Ending.INTERRUPTED, "whoever sat at its console left")
-            if self._booter.cancelled.is_set():
-                raise Cancelled
-            if data:
-                self._take(data, watch)
-            elif stop is None and (data == b"" or self._guest.wait(0) is not None):
-                break
-        if stop is None:
-            return self._ended(watch)
-        self._hear(self._parser.close(), watch)
-        return stop.ending
-
-    def _decision(self, watch: Watch, now: float) -> Stop | None:
-        """Whoever sits at the console decides themselves how long to wait for what."""
-        stop = None if self._booter.terminal else watch.decision(now)
-        return stop or self._overdue(now)
-
-    def _patience(self, watch: Watch, now: float) -> float:
-        if self._booter.terminal:
-            return _TICK
-        return min(_TICK, max(0.0, watch.deadline() - now))
-
-    def _overdue(self, now: float) -> Stop | None:
-        timeout = self._plan.timeout
-        if timeout is not None and now - self._started >= timeout:
-            return Stop(Ending.DEADLINE, f"it took longer than {timeout:g} s")
-        return None
-
-    def _take(self, data: bytes, watch: Watch) -> None:
-        self._sink(data)
-        self._hear(self._parser.feed(data), watch)
-
-    def _hear(self, events: list[Event], watch: Watch) -> None:
-        now = self._booter.clock.monotonic()
-        self._heard.events += events
-        self._heard.times += [now - self._started] * len(events)
-        watch.observe(events, now)
-        self._enter(watch.stage)
-
-    def _enter(self, stage: Stage) -> None:
-        if stage.value not in self._heard.stages:
-            seconds = self._booter.clock.monotonic() - self._started
-            self._heard.stages[stage.value] = round(seconds, 3)
-            self._progress.stage(stage.value)
-
-    def _ended(self, watch: Watch) -> Ending:
-        """The guest has ended by itself: what it still had to say, and how it ended."""
-        with contextlib.suppress(Detached):
-            while data := self._tap.read(0):
-                self._take(data, watch)
-        self._hear(self._parser.close(), watch)
-        end = self._guest.wait(10.0)
-        return _ending(end, self._guest)
-
-
-def _ending(end: GuestExit | None, guest: Guest) -> Ending:
-    if end is None:
-        raise InfraError(
-            "QEMU closed the guest's console but did not end",
-            remedy="see what QEMU said below",
-            detail=guest.stderr_tail(),
-        )
-    if end.ending is GuestEnding.CRASHED:
-        raise InfraError(
-            f"QEMU died (exit status {end.returncode})",
-            remedy="see what QEMU said below; harness doctor tells what this host can do",
-            detail=end.stderr,
-        )
-    return {
-        GuestEnding.POWEROFF: Ending.EXITED,
-        GuestEnding.RESET: Ending.RESET,
-        GuestEnding.KILLED: Ending.INTERRUPTED,
-    }[end.ending]
-
-
 def _first_stage(media: Media) -> Stage:
     return Stage.KERNEL if isinstance(media, DirectKernel) else Stage.FIRMWARE
+
+
+@contextlib.contextmanager
+def _accompanied(companion: Companion | None, place: Place) -> Iterator[Companionship | None]:
+    """The companion with its channel; let go at the end, and waited for."""
+    if companion is None:
+        yield None
+        return
+    with SerialTap(place.channel) as channel:
+        companionship = Companionship(companion, channel)
+        try:
+            yield companionship
+        finally:
+            companionship.end()
 
 
 @contextlib.contextmanager
@@ -388,7 +246,7 @@ def _log_file(path: Path) -> Iterator[Callable[[bytes], None]]:
         yield write
 
 
-def _write_events(path: Path, heard: _Heard) -> None:
+def _write_events(path: Path, heard: Heard) -> None:
     lines = (
         json.dumps({"seconds": round(at, 3), "event": type(event).__name__, **asdict(event)})
         for event, at in zip(heard.events, heard.times, strict=True)

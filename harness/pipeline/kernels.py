@@ -61,8 +61,10 @@ class Kernels:
     runner: Runner
     clock: Clock
 
-    def provide(self, what: What, sanitizer: Sanitizer, progress: Progress) -> KernelArtifact:
-        """The kernel, built if it must be.
+    def provide(
+        self, what: What, sanitizer: Sanitizer, progress: Progress, *, module: bool = False
+    ) -> KernelArtifact:
+        """The kernel, built if it must be; with ``module``, its check module, too.
 
         Raises:
             UsageError: what the user named is at fault.
@@ -75,7 +77,8 @@ class Kernels:
             return self._embedded(what, sanitizer, progress)
         tree = open_tree(what.source, self.workspace, self.runner)
         builder = Builder(self.workspace, self.runner, self.clock, progress)
-        return builder.build(tree, what.change, kernel_config(sanitizer, what.kernconf))
+        config = kernel_config(sanitizer, what.kernconf)
+        return builder.build(tree, what.change, config, module=module)
 
     def _embedded(self, what: What, sanitizer: Sanitizer, progress: Progress) -> KernelArtifact:
         build = EmbeddedBuild(_variant(what), sanitizer)

@@ -19,8 +19,9 @@ from harness.host.progress import Progress
 from harness.host.workspace import host_error
 from harness.kernel.artifact import KernelArtifact
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.boot import Booter, BootPlan
+from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels, What, guest_in_words
+from harness.pipeline.listen import BootPlan
 from harness.results.record import Cell
 from harness.verdict import Outcome
 
@@ -145,7 +146,9 @@ class Matrix:
     def _provide(self, plan: CellPlan, row: str) -> KernelArtifact | InfraError:
         progress = self.rows.row(row)
         try:
-            kernel = self.kernels.provide(plan.what, plan.sanitizer, progress)
+            kernel = self.kernels.provide(
+                plan.what, plan.sanitizer, progress, module=plan.boot.companion is not None
+            )
         except InfraError as error:
             self.rows.failed(row)
             return error

@@ -19,8 +19,12 @@ def make_media(
     scratch: Path,
     workspace: Workspace,
     runner: Runner,
+    *,
+    module: bool = False,
 ) -> Media:
     """What a guest boots ``kernel`` from, laid out in ``scratch`` if it needs files.
+
+    With ``module`` the kernel's check module is loaded, if it has one of its own.
 
     Raises:
         UsageError: a tunable that a loader cannot be given.
@@ -28,4 +32,7 @@ def make_media(
     """
     if kernel.loader is None:
         return DirectKernel(kernel.kernel, kernel_command_line(tunables))
-    return assemble_freebsd(kernel.kernel, kernel.loader, tunables, scratch, workspace, runner)
+    return assemble_freebsd(
+        kernel.kernel, kernel.loader, tunables, scratch, workspace, runner,
+        kernel.module if module else None,
+    )  # fmt: skip

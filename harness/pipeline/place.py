@@ -29,6 +29,11 @@ class Place:
     socket: Path
     claim: Claim | None = None
 
+    @property
+    def channel(self) -> Path:
+        """Of its second serial port."""
+        return self.socket.with_name(f"{self.socket.name}.check")
+
 
 @contextlib.contextmanager
 def passing_place(workspace: Workspace, name: str) -> Iterator[Place]:

@@ -91,6 +91,7 @@ SHAPES = st.builds(
     slabs=st.none() | st.integers(0, 9),
     empty=st.integers(0, 255),
     place=st.integers(0, 9),
+    patience=st.none() | st.integers(1, 99),
 ).map(lambda shape: shape._replace(empty=shape.empty & (1 << shape.domains) - 1))
 
 

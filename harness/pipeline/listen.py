@@ -1,0 +1,216 @@
+"""Listens to one guest until it has ended, or is to be ended."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from harness.console.events import Event
+from harness.console.parser import ConsoleParser
+from harness.console.stages import Stage
+from harness.errors import InfraError
+from harness.guest.backend import Ending as GuestEnding
+from harness.guest.backend import Guest, GuestExit
+from harness.guest.tap import Detached, Tap
+from harness.guest.topology import Topology
+from harness.host.accelerator import Accelerator
+from harness.host.clock import Clock
+from harness.host.progress import Progress
+from harness.pipeline.agreement import report_of
+from harness.pipeline.companion import Companion, Companionship
+from harness.verdict import Ending, Limits, Stop, Until, Watch
+
+#: How much longer everything takes without hardware help; a KASAN kernel that needs 2 s
+#: under KVM was seen to need 13 to 20 s under TCG, and a busy host doubles that.
+SLOWNESS = {Accelerator.KVM: 1.0, Accelerator.TCG: 4.0}
+
+#: Seconds between looks at the guest when it says nothing.
+_TICK = 0.25
+
+#: Seconds for a guest that stays up to print the second copy of its report.
+_KEPT_FAREWELL = 0.25
+
+
+class Terminal(Protocol):
+    """Somebody who sits at the guest's console."""
+
+    def attached(self, tap: Tap) -> AbstractContextManager[Tap]:
+        """Connect them for as long as the context lasts.
+
+        Reading from the tap that it gives raises ``Detached`` when they leave.
+        """
+        ...
+
+
+class Cancelled(BaseException):
+    """The user ended the run; like KeyboardInterrupt, nobody but the command handles it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """How a guest is booted.
+
+    Args:
+        topology: its nodes.
+        until: how far it must come.
+        tunables: kernel environment, by name (see loader.conf(5)).
+        accelerator: kvm or tcg.
+        timeout: seconds for the whole boot; None leaves it to the stages' limits.
+        keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
+        companion: works with the guest once it has come up; its kernel gets the check module.
+    """
+
+    topology: Topology
+    until: Until
+    accelerator: Accelerator
+    tunables: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    keep: bool = False
+    companion: Companion | None = None
+
+
+@dataclass(slots=True)
+class Heard:
+    """What has come from the console so far."""
+
+    events: list[Event] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Session:
+    """Listens to one guest.
+
+    Args:
+        clock: tells time.
+        guest: whom it listens to.
+        tap: the guest's console.
+        sink: keeps the console's bytes.
+        plan: how far the guest must come.
+        started: when it was started, in monotonic seconds.
+        progress: told of the boot's stages.
+        heard: gets what came from the console.
+        cancelled: set when the user wants it all to end.
+        attended: somebody sits at the console, and decides when it ends.
+        companionship: who works with the guest once it has come up, and then decides.
+    """
+
+    clock: Clock
+    guest: Guest
+    tap: Tap
+    sink: Callable[[bytes], None]
+    plan: BootPlan
+    started: float
+    progress: Progress
+    heard: Heard
+    cancelled: threading.Event
+    attended: bool = False
+    companionship: Companionship | None = None
+    _parser: ConsoleParser = field(default_factory=ConsoleParser)
+
+    def listen(self, first: Stage) -> Ending:
+        """Until the guest has ended or is to be ended; says how."""
+        limits = Limits(factor=SLOWNESS[self.plan.accelerator])
+        if self.plan.keep:
+            limits = replace(limits, farewell=_KEPT_FAREWELL)
+        watch = Watch(limits, self.plan.until, self.started, first)
+        self._enter(watch.stage)
+        stop: Stop | None = None
+        while stop is None:
+            now = self.clock.monotonic()
+            stop = self._decision(watch, now)
+            try:
+                data = None if stop else self.tap.read(self._patience(watch, now))
+            except Detached:
+                data, stop = None, Stop(Ending.INTERRUPTED, "whoever sat at its console left")
+            if self.cancelled.is_set():
+                raise Cancelled
+            if data:
+                self._take(data, watch)
+            elif stop is None and (data == b"" or self.guest.wait(0) is not None):
+                break
+        if stop is None:
+            return self._ended(watch)
+        self._hear(self._parser.close(), watch)
+        return stop.ending
+
+    def _decision(self, watch: Watch, now: float) -> Stop | None:
+        """Whoever sits at the console decides themselves how long to wait for what."""
+        if self.companionship is not None and watch.arrived:
+            stop = self._accompany(self.companionship)
+        else:
+            stop = None if self.attended else watch.decision(now)
+        return stop or self._overdue(now)
+
+    def _accompany(self, companionship: Companionship) -> Stop | None:
+        """Let the companion work with the guest, for as long as that takes."""
+        if not companionship.begun:
+            report, _ = report_of(self.heard.events)
+            if report is not None:
+                self.progress.stage("check")
+                companionship.begin(report)
+        if companionship.busy:
+            return None
+        return Stop(Ending.STOPPED, "who worked with it is done")
+
+    def _patience(self, watch: Watch, now: float) -> float:
+        if self.attended or self.companionship is not None:
+            return _TICK
+        return min(_TICK, max(0.0, watch.deadline() - now))
+
+    def _overdue(self, now: float) -> Stop | None:
+        timeout = self.plan.timeout
+        if timeout is not None and now - self.started >= timeout:
+            return Stop(Ending.DEADLINE, f"it took longer than {timeout:g} s")
+        return None
+
+    def _take(self, data: bytes, watch: Watch) -> None:
+        self.sink(data)
+        self._hear(self._parser.feed(data), watch)
+
+    def _hear(self, events: list[Event], watch: Watch) -> None:
+        now = self.clock.monotonic()
+        self.heard.events += events
+        self.heard.times += [now - self.started] * len(events)
+        watch.observe(events, now)
+        self._enter(watch.stage)
+
+    def _enter(self, stage: Stage) -> None:
+        if stage.value not in self.heard.stages:
+            seconds = self.clock.monotonic() - self.started
+            self.heard.stages[stage.value] = round(seconds, 3)
+            self.progress.stage(stage.value)
+
+    def _ended(self, watch: Watch) -> Ending:
+        """The guest has ended by itself: what it still had to say, and how it ended."""
+        with contextlib.suppress(Detached):
+            while data := self.tap.read(0):
+                self._take(data, watch)
+        self._hear(self._parser.close(), watch)
+        end = self.guest.wait(10.0)
+        return _ending(end, self.guest)
+
+
+def _ending(end: GuestExit | None, guest: Guest) -> Ending:
+    if end is None:
+        raise InfraError(
+            "QEMU closed the guest's console but did not end",
+            remedy="see what QEMU said below",
+            detail=guest.stderr_tail(),
+        )
+    if end.ending is GuestEnding.CRASHED:
+        raise InfraError(
+            f"QEMU died (exit status {end.returncode})",
+            remedy="see what QEMU said below; harness doctor tells what this host can do",
+            detail=end.stderr,
+        )
+    return {
+        GuestEnding.POWEROFF: Ending.EXITED,
+        GuestEnding.RESET: Ending.RESET,
+        GuestEnding.KILLED: Ending.INTERRUPTED,
+    }[end.ending]
