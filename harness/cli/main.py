@@ -57,6 +57,7 @@ COMMANDS = (
     _Place("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
     _Place("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
     _Place("model", "Say what a kernel should do: predict boots, run traces, explore all states."),
+    _Place("check", "Run the same operations in a guest and in the model, and compare each step."),
     _Place("report", "Tell what a run came to; RUN is a record's name or 'latest'."),
     _Place("console", "Print a guest's console, follow it, or type at it."),
     _Place("ps", "List the guests that 'boot --keep' has left running."),
@@ -103,6 +104,7 @@ def cli() -> None:
       harness boot --numa 4 --kasan
       harness compare --commit REV --numa 2,4 --kasan
       harness compare --source embedded --numa 4 --kasan
+      harness check --numa 4 --kasan --ops 1000
 
     \b
     Completion, for bash, zsh or fish (here bash, in ~/.bashrc):

@@ -28,10 +28,9 @@ from harness.model.explore import Bounds, Findings, explore
 from harness.model.predict import PANIC, Prediction
 from harness.model.trace import Step, parse_trace, run_trace
 from harness.model.variants import VARIANTS, Variant, find_variant
+from harness.pipeline.forms import read_form
 from harness.pipeline.kernels import BEFORE_MUTANT, EMBEDDED
-from harness.source.forms import DOMAINSET, UMA_CORE, slab_form
 from harness.source.revision import Change
-from harness.source.tree import locked, open_tree
 
 _VARIANT = click.option(
     "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."
@@ -127,14 +126,10 @@ def _guests(
 def _read(app: App, location: str, change: Change, sanitizer: Sanitizer) -> _Code:
     if location == EMBEDDED:
         return _embedded(change)
-    tree = open_tree(location, app.workspace, app.runner)
-    with locked(tree, app.workspace, lambda holder: app.talk.print(f"waiting for {holder}")):
-        snapshot = tree.snapshot(change)
-        uma_core, domainset = (
-            tree.repository.git("cat-file", "blob", f"{snapshot.tree}:{path}").stdout
-            for path in (UMA_CORE, DOMAINSET)
-        )
-    form = slab_form(uma_core, domainset)
+    snapshot, form = read_form(
+        location, change, app.workspace, app.runner,
+        lambda holder: app.talk.print(f"waiting for {holder}"),
+    )  # fmt: skip
     return _Code(
         variant_of(form),
         form.why,

@@ -149,28 +149,44 @@ def parse_node_counts(text: str) -> tuple[int, ...]:
     Raises:
         UsageError: not of that form, none, or more nodes than FreeBSD takes.
     """
-    counts: list[int] = []
+    return parse_numbers(
+        text, MAX_NODES, "number of nodes",
+        few="a guest has at least one node",
+        many=f"FreeBSD/amd64 takes at most {MAX_NODES} memory domains",
+    )  # fmt: skip
+
+
+def parse_numbers(text: str, most: int, what: str, *, few: str, many: str) -> tuple[int, ...]:
+    """Numbers from 1 to ``most``, in the one grammar for them; each once.
+
+    Args:
+        text: as written.
+        most: the largest there is; at most 999.
+        what: they are, in words.
+        few: why there is none below 1.
+        many: why there is none above ``most``.
+
+    Raises:
+        UsageError: not of that form, or out of range.
+    """
+    numbers: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part, re.ASCII)
         if match is None:
-            raise _bad_count(text, f"{part.strip()!r} is neither a number nor a range")
-        first = int(match[1])
-        last = int(match[2] or first)
-        if first > last:
-            raise _bad_count(text, f"the range {part.strip()} runs backwards")
-        if first < 1:
-            raise _bad_count(text, "a guest has at least one node")
-        if last > MAX_NODES:
-            raise _bad_count(text, f"FreeBSD/amd64 takes at most {MAX_NODES} memory domains")
-        counts += range(first, last + 1)
-    return tuple(dict.fromkeys(counts))
-
-
-def _bad_count(text: str, why: str) -> UsageError:
-    return UsageError(
-        f"number of nodes {text!r}: {why}",
-        remedy=f"Give numbers from 1 to {MAX_NODES}, such as 4 or 1,2,4 or 1-8.",
-    )
+            why = f"{part.strip()!r} is neither a number nor a range"
+        else:
+            first, last = int(match[1]), int(match[2] or match[1])
+            if 1 <= first <= last <= most:
+                numbers += range(first, last + 1)
+                continue
+            backwards = first > last
+            why = f"the range {part.strip()} runs backwards" if backwards else many
+            why = few if first < 1 and not backwards else why
+        raise UsageError(
+            f"{what} {text!r}: {why}",
+            remedy=f"Give numbers from 1 to {most}, such as 4 or 1,2,4 or 1-{most}.",
+        )
+    return tuple(dict.fromkeys(numbers))
 
 
 def _check_nodes(nodes: tuple[Node, ...]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from harness.check.checker import Checker
 from harness.errors import HarnessError, InfraError
 from harness.expectation import Expectation, expected_of
 from harness.guest.memory import OVERHEAD_BYTES
@@ -37,6 +38,7 @@ class CellPlan:
         sanitizer: of the kernel.
         boot: how it is booted.
         expected: what the user expects; None leaves it to ``harness.expectation``.
+        checker: holds the guest to the model; None for a boot alone.
     """
 
     name: str
@@ -45,6 +47,7 @@ class CellPlan:
     sanitizer: Sanitizer
     boot: BootPlan
     expected: tuple[Outcome, ...] | None = None
+    checker: Checker | None = None
 
     @property
     def kernel_name(self) -> str:
@@ -147,7 +150,7 @@ class Matrix:
         progress = self.rows.row(row)
         try:
             kernel = self.kernels.provide(
-                plan.what, plan.sanitizer, progress, module=plan.boot.companion is not None
+                plan.what, plan.sanitizer, progress, module=plan.checker is not None
             )
         except InfraError as error:
             self.rows.failed(row)
@@ -193,8 +196,9 @@ class Matrix:
 
     def _boot_cell(self, cell: Cell, plan: CellPlan, kernel: KernelArtifact, folder: Path) -> Cell:
         progress = self.rows.row(plan.name)
+        boot = replace(plan.boot, companion=plan.checker)
         try:
-            booted = self.booter.boot(plan.name, kernel, plan.boot, folder / plan.name, progress)
+            booted = self.booter.boot(plan.name, kernel, boot, folder / plan.name, progress)
         except HarnessError as error:
             if error.exit_code != InfraError.exit_code:
                 raise
@@ -208,6 +212,7 @@ class Matrix:
             report=booted.report,
             disagreements=booted.disagreements,
             seconds=round(booted.verdict.seconds, 3),
+            check=plan.checker.result if plan.checker else None,
         )
 
 

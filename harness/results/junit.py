@@ -14,6 +14,8 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from harness.host.workspace import write_atomic
 from harness.results.record import Cell, Run, backtrace_lines
+from harness.results.text import check_lines
+from harness.verdict import Outcome
 
 #: What XML 1.0 cannot hold; a guest may print any of it.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -45,6 +47,12 @@ def _case(cell: Cell) -> TestCase:
         result = Error(_clean(message.splitlines()[0]), "InfraError")
         result.text = _clean(message)
         case.result = [result]
+        return case
+    if cell.check is not None and not cell.check.agreed and verdict.outcome is Outcome.BOOTED:
+        check = asdict(cell.check)
+        failure = Failure(_clean(f"check {cell.check.conclusion}: {cell.check.why}"), "check")
+        failure.text = _clean("\n".join([*check_lines(check), cell.check.trace]))
+        case.result = [failure]
         return case
     wanted = " or ".join(cell.expected) or "booted"
     failure = Failure(_clean(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from harness.check.result import CheckResult
 from harness.console.report import GuestReport
 from harness.kernel.artifact import KernelIdentity
 from harness.verdict import Outcome, Verdict
@@ -33,6 +34,7 @@ class Cell:
         report: what the guest said of itself; None if it did not come to say it.
         disagreements: where that is not what it was given, in words.
         seconds: from the guest's start to its end.
+        check: what came of holding its allocator to the model; None if that was not asked for.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Cell:
     report: GuestReport | None = None
     disagreements: tuple[str, ...] = ()
     seconds: float = 0.0
+    check: CheckResult | None = None
 
     @property
     def host_failed(self) -> bool:
@@ -62,6 +65,8 @@ class Cell:
     def as_expected(self) -> bool:
         """Whether the kernel did what was expected; without an expectation, whether it booted."""
         if self.verdict is None or self.host_failed:
+            return False
+        if self.check is not None and not self.check.agreed:
             return False
         return self.verdict.outcome in (self.expected or (Outcome.BOOTED,))
 

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.check.result import Conclusion
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.verdict import Outcome
 
-_STYLES = {Outcome.BOOTED.value: "green"}
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
 
@@ -45,7 +45,8 @@ def _outcome(cell: Mapping[str, Any]) -> str:
         error = cell["error"] or "no verdict"
         return printable(f"host: {error.splitlines()[0]}")
     if verdict["outcome"] == Outcome.BOOTED:
-        return str(verdict["outcome"])
+        check = cell.get("check")
+        return f"{verdict['outcome']}, check {check['conclusion']}" if check else "booted"
     return printable(f"{verdict['outcome']}: {verdict['title']}")
 
 
@@ -57,7 +58,8 @@ def _table(cells: Iterable[Mapping[str, Any]]) -> Table:
     for cell in cells:
         outcome = Text(_outcome(cell))
         if cell["verdict"] is not None:
-            outcome.stylize(_STYLES.get(cell["verdict"]["outcome"], "red"))
+            good = check_agreed(cell) and cell["verdict"]["outcome"] == Outcome.BOOTED
+            outcome.stylize("green" if good else "red")
         table.add_row(
             Text(printable(cell["guest"])),
             cell["name"],
@@ -76,17 +78,56 @@ def _mark(cell: Mapping[str, Any]) -> Text:
         return Text("(nothing expected)", "yellow")
     if cell["as_expected"]:
         return Text("as expected", "green")
+    if not check_agreed(cell):
+        return Text("NOT as the model says", "red")
     return Text(f"NOT {' or '.join(cell['expected'])}", "red")
 
 
 def _print_trouble(cell: Mapping[str, Any], console: Console) -> None:
-    lines = _trouble(cell)
+    lines = [*check_lines(cell.get("check")), *_trouble(cell)]
     if not lines:
         return
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
     console.print(Text(printable(f"{cell['name']} ({cell['guest']}{kernel})"), "bold"))
     for line in lines:
         console.print(Text(f"  {printable(line)}"))
+
+
+def check_agreed(cell: Mapping[str, Any]) -> bool:
+    """Whether the guest was held to the model and did what it says; true if it was not held."""
+    check = cell.get("check")
+    return check is None or check["conclusion"] == Conclusion.AGREED
+
+
+def check_lines(check: Mapping[str, Any] | None) -> list[str]:
+    """What came of holding a guest to the model, for people.
+
+    Args:
+        check: ``CheckResult`` as JSON's types; None gives nothing.
+    """
+    if check is None:
+        return []
+    lines = [
+        f"check {check['conclusion']}: {check['operations']} operations on {check['zones']} zones, "
+        f"seed {check['seed']}, model {check['model']} ({check['proof']})"
+    ]
+    lines += [check["why"]] if check["why"] and not check["difference"] else []
+    starved = check["starved"]
+    if starved is not None:
+        lines.append(
+            f"waiting for memory, the thread {'slept' if starved['asleep'] else 'spun'}: "
+            f"{starved['calls']} calls of the slab allocator and "
+            f"{starved['run_us'] / 1000:.0f} ms of CPU in {starved['elapsed_us'] / 1000:.0f} ms; "
+            f"served {starved['wake_us'] / 1000:.1f} ms after memory came back"
+        )
+    difference = check["difference"]
+    if difference is not None:
+        lines += [
+            f"after {difference['first']} operations; the shortest trace that shows it:",
+            *(f"    {line}" for line in difference["trace"].splitlines()),
+            *(f"step {difference['step']}: {line}" for line in difference["lines"]),
+        ]
+    return lines
 
 
 def _trouble(cell: Mapping[str, Any]) -> list[str]:

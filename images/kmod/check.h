@@ -22,7 +22,8 @@ const char *slabs_find(const void *item, unsigned *number, size_t *offset);
 void	*slabs_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *pflag, int wait);
 void	 slabs_free(void *memory, vm_size_t bytes, uint8_t pflag);
 
-/* worker.c: a thread that does one thing after another on the CPU that it is told. */
+/* worker.c: on which CPU things are done, and by whom. */
+void	 run_on(int cpu, void (*function)(void *), void *argument);
 int	 worker_start(void);
 unsigned worker_run(int cpu, void (*function)(void *), void *argument);
 void	 worker_begin(int cpu, void (*function)(void *), void *argument);
@@ -33,7 +34,8 @@ uint64_t worker_cpu_us(void);
 /* memory.c: domains that are short of memory, and are said to be. */
 void	 memory_recover(void);
 bool	 memory_take(int domain);
-void	 memory_give_back(void);
+uint64_t memory_give_back(int domain);
+uint64_t now_us(void);
 
 /* zone.c */
 uma_zone_t zone_now(void);

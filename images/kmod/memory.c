@@ -13,6 +13,7 @@
 #include <sys/domainset.h>
 #include <sys/lock.h>
 #include <sys/mutex.h>
+#include <sys/time.h>
 #include <sys/vmmeter.h>
 
 #include <vm/vm.h>
@@ -48,29 +49,36 @@ memory_recover(void)
 		probe_low(domain, false);
 }
 
-/* Takes pages until the domain is below its minimum. */
+uint64_t
+now_us(void)
+{
+	return ((uint64_t)(sbinuptime() / SBT_1US));
+}
+
+/* Takes what the domain has, so that it is well below its minimum. */
 bool
 memory_take(int domain)
 {
 	vm_page_t page;
 
-	while (!vm_page_count_min_domain(domain)) {
-		page = vm_page_alloc_noobj_domain(domain, VM_ALLOC_WIRED);
-		if (page == NULL)
-			return (false);
+	while ((page = vm_page_alloc_noobj_domain(domain, VM_ALLOC_WIRED)) != NULL)
 		TAILQ_INSERT_TAIL(&taken, page, plinks.q);
-	}
-	return (true);
+	return (vm_page_count_min_domain(domain));
 }
 
-void
-memory_give_back(void)
+/* Gives it back; when was the domain above its minimum again? */
+uint64_t
+memory_give_back(int domain)
 {
+	uint64_t enough = 0;
 	vm_page_t page;
 
 	while ((page = TAILQ_FIRST(&taken)) != NULL) {
 		TAILQ_REMOVE(&taken, page, plinks.q);
 		vm_page_unwire_noq(page);
 		vm_page_free(page);
+		if (enough == 0 && !vm_page_count_min_domain(domain))
+			enough = now_us();
 	}
+	return (enough);
 }

@@ -12,56 +12,68 @@
 
 #include <sys/limits.h>
 #include <sys/malloc.h>
-#include <sys/time.h>
 
-static void *starved_item;
-static int starved_domain;
+#define SETTLE_US	500000	/* the page daemon finds something to free at first */
+
+struct request {
+	void		*item;
+	uint64_t	 ended_us;
+	int		 domain;
+};
 
 static void
-run_starved(void *unused __unused)
+run_starved(void *argument)
 {
-	starved_item = uma_zalloc_domain(zone_now(), NULL, starved_domain, M_WAITOK);
+	struct request *request = argument;
+
+	request->item = uma_zalloc_domain(zone_now(), NULL, request->domain, M_WAITOK);
+	request->ended_us = now_us();
 }
 
-static uint64_t
-now_us(void)
+/* Keeps the domain empty for so long, whatever comes back; false: it has memory. */
+static bool
+keep_empty(int domain, uint64_t microseconds)
 {
-	return ((uint64_t)(sbinuptime() / SBT_1US));
+	uint64_t start = now_us();
+	bool empty = true;
+
+	while (now_us() - start < microseconds) {
+		empty = memory_take(domain);
+		pause("hcempt", 1);
+	}
+	return (empty);
 }
 
 const char *
 probe_starve(int domain, int cpu, unsigned milliseconds, struct probe_starved *starved)
 {
-	uint64_t start, run;
+	struct request request = { .domain = domain };
+	uint64_t start, run, enough;
 
 	if (!zone_is_first_touch())
 		return ("no-first-touch-zone");
-	if (!memory_take(domain)) {
-		memory_give_back();
+	if (!keep_empty(domain, SETTLE_US)) {
+		memory_give_back(domain);
 		return ("domain-cannot-be-emptied");
 	}
-	starved_domain = domain;
-	starved_item = NULL;
 	slabs_begin();
 	slabs_set_patience(UINT_MAX);
 	probe_refuse(domain, true);
 	start = now_us();
 	run = worker_cpu_us();
-	worker_begin(cpu, run_starved, NULL);
-	while (now_us() - start < (uint64_t)milliseconds * 1000 && !worker_done())
-		continue;
+	worker_begin(cpu, run_starved, &request);
+	keep_empty(domain, (uint64_t)milliseconds * 1000);
 	starved->calls = slabs_calls();
 	starved->run_us = worker_cpu_us() - run;
 	starved->elapsed_us = now_us() - start;
 	starved->asleep = worker_asleep();
 	probe_refuse(domain, false);
-	start = now_us();
-	memory_give_back();
+	enough = memory_give_back(domain);
 	while (!worker_done())
 		continue;
-	starved->wake_us = now_us() - start;
-	starved->served = starved_item != NULL;
-	if (starved_item != NULL)
-		uma_zfree(zone_now(), starved_item);
+	starved->wake_us = request.ended_us - MIN(request.ended_us, enough);
+	starved->served = request.item != NULL;
+	if (request.item != NULL)
+		uma_zfree(zone_now(), request.item);
 	return (NULL);
 }

@@ -3,8 +3,9 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * Operations run in a thread of their own: one with M_WAITOK may sleep until
- * memory comes back, and somebody must be there to see that and bring it.
+ * Operations run on the CPU that they are told.  Those that may sleep until
+ * memory comes back run in a thread of their own: somebody must be there to see
+ * that and bring it.
  */
 
 #include "check.h"
@@ -13,8 +14,10 @@
 #include <sys/kthread.h>
 #include <sys/lock.h>
 #include <sys/mutex.h>
+#include <sys/pcpu.h>
 #include <sys/proc.h>
 #include <sys/sched.h>
+#include <sys/smp.h>
 
 #define EAGER_LOOKS	200	/* at the end of an operation, before waiting by ticks */
 
@@ -26,6 +29,15 @@ static int worker_cpu;
 static volatile bool worker_busy;
 
 static void
+move_to(int cpu)
+{
+	thread_lock(curthread);
+	if (!sched_is_bound(curthread) || PCPU_GET(cpuid) != cpu)
+		sched_bind(curthread, cpu);
+	thread_unlock(curthread);
+}
+
+static void
 worker_main(void *unused __unused)
 {
 	for (;;) {
@@ -33,9 +45,7 @@ worker_main(void *unused __unused)
 		while (!worker_busy)
 			mtx_sleep(&worker_function, &worker_mtx, 0, "hcwork", 0);
 		mtx_unlock(&worker_mtx);
-		thread_lock(curthread);
-		sched_bind(curthread, worker_cpu);
-		thread_unlock(curthread);
+		move_to(worker_cpu);
 		worker_function(worker_argument);
 		mtx_lock(&worker_mtx);
 		worker_busy = false;
@@ -94,15 +104,27 @@ worker_asleep(void)
 	return (asleep);
 }
 
+/* The thread's CPU time so far, what it is running just now included. */
 uint64_t
 worker_cpu_us(void)
 {
-	uint64_t ticks;
+	uint64_t ticks, since;
 
 	thread_lock(worker);
-	ticks = worker->td_incruntime + worker->td_runtime;
+	ticks = worker->td_runtime;
+	if (TD_IS_RUNNING(worker) && worker->td_oncpu != NOCPU) {
+		since = pcpu_find(worker->td_oncpu)->pc_switchtime;
+		ticks += MAX(cpu_ticks(), since) - since;
+	}
 	thread_unlock(worker);
 	return (cputick2usec(ticks));
+}
+
+void
+run_on(int cpu, void (*function)(void *), void *argument)
+{
+	move_to(cpu);
+	function(argument);
 }
 
 /* Runs it to its end; whenever it sleeps for memory, there is some again.  How often? */

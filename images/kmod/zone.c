@@ -137,7 +137,10 @@ probe_alloc(unsigned slot, int cpu, int domain, int flags, struct probe_outcome 
 	    (flags & M_NOWAIT) == 0)
 		return ("reserve-without-nowait");
 	slabs_begin();
-	outcome->slept = worker_run(cpu, run_alloc, &operation);
+	if ((flags & M_WAITOK) != 0)
+		outcome->slept = worker_run(cpu, run_alloc, &operation);
+	else
+		run_on(cpu, run_alloc, &operation);
 	slabs_log(outcome);
 	items[slot] = operation.item;
 	if (operation.item == NULL)
@@ -167,7 +170,7 @@ probe_free(unsigned slot, int cpu, struct probe_outcome *outcome)
 		return ("no-such-item");
 	items[slot] = NULL;
 	slabs_begin();
-	outcome->slept = worker_run(cpu, run_free, &operation);
+	run_on(cpu, run_free, &operation);
 	slabs_log(outcome);
 	return (NULL);
 }

@@ -1,0 +1,208 @@
+"""A check of one guest: random traces or a given one, the differences shrunk."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestRefused, GuestSilent
+from harness.check.generate import random_trace, zone_plan
+from harness.check.guest import CheckedGuest, Differs, is_taken, plan_of
+from harness.check.protocol import Nonsense, read_number
+from harness.check.result import CheckResult, Conclusion, Difference
+from harness.check.shrink import Operations, shrink
+from harness.console.report import GuestReport
+from harness.errors import UsageError
+from harness.guest.tap import Detached, Tap
+from harness.host.clock import Clock
+from harness.model.keg import Shape
+from harness.model.trace import Trace
+from harness.model.variants import Variant
+
+#: Operations of one random trace, each on a zone of its own.
+TRACE_LENGTH = 200
+#: How many shorter traces are tried on the guest.
+_SHRINK_ATTEMPTS = 400
+#: Seconds that an answer may take on a fast accelerator.
+_SILENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """What is to be checked.
+
+    Args:
+        variant: of the model: what the code should do.
+        operations: how many, at least.
+        seed: of the random traces.
+        replay: a trace to run instead of random ones.
+        starve: look at how a thread waits for memory, too.
+        slowness: how much longer everything may take than on a fast accelerator.
+    """
+
+    variant: Variant
+    operations: int
+    seed: int
+    replay: Trace | None = None
+    starve: bool = True
+    slowness: float = 1.0
+
+
+class Checker:
+    """Checks one guest; a companion (``harness.pipeline.companion``).
+
+    Args:
+        plan: what is to be checked.
+        clock: tells time.
+
+    Attributes:
+        result: what has come of it so far; the check is over when ``work`` is.
+    """
+
+    def __init__(self, plan: CheckPlan, clock: Clock) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._operations: Operations = ()
+        self._shape: Shape | None = None
+        self._counted = 0
+        self._counted_before = 0
+        self.result = CheckResult(
+            plan.variant.name, plan.variant.proof, plan.seed,
+            conclusion=Conclusion.GONE, why="the guest has not come so far",
+        )  # fmt: skip
+
+    def work(self, channel: Tap, report: GuestReport) -> None:
+        """Check the guest, to the end or to what ends it; ``result`` says what came of it."""
+        started = self._clock.monotonic()
+        try:
+            self._check(channel, report)
+        except Detached:
+            # The console has told why the guest is to be ended.
+            self._ended(Conclusion.GONE, "the guest was ended in the middle")
+        except GuestGone as ended:
+            self._ended(Conclusion.GONE, str(ended))
+        except GuestSilent as ended:
+            self._ended(Conclusion.SILENT, str(ended))
+        except Nonsense as ended:
+            self._ended(Conclusion.NONSENSE, str(ended))
+        except ChannelEnded as ended:
+            self._ended(Conclusion.REFUSED, str(ended))
+        seconds = round(self._clock.monotonic() - started, 3)
+        self.result = replace(self.result, operations=self._counted, seconds=seconds)
+
+    def _check(self, tap: Tap, report: GuestReport) -> None:
+        channel = Channel(tap, self._clock, _SILENCE * self._plan.slowness)
+        domains = read_number(channel.open(), "domains")
+        if domains != report.domains:
+            raise Nonsense(f"{domains} domains, and its init said {report.domains}")
+        guest = CheckedGuest(channel, report, domains, self._plan.variant, self._count)
+        trace = self._plan.replay
+        difference = self._random(guest) if trace is None else self._replay(guest, trace)
+        self.result = replace(self.result, zones=guest.zones)
+        if difference is not None:
+            lines = "; ".join(difference.lines)
+            self._conclude(Conclusion.DIFFERS, lines, difference)
+        else:
+            self._conclude(Conclusion.AGREED, "")
+            if self._plan.starve and self._plan.replay is None:
+                self._starve(guest)
+
+    def _random(self, guest: CheckedGuest) -> Difference | None:
+        rng = random.Random(self._plan.seed)  # noqa: S311 - to be repeated, not to be secret
+        hashes = guest.hashes()
+        while self._counted < self._plan.operations:
+            self._shape = guest.zone(zone_plan(rng, hashed=hashes))
+            self._operations = random_trace(rng, self._plan.variant, self._shape, TRACE_LENGTH)
+            self._counted_before = self._counted
+            found = guest.run(self._shape, self._operations)
+            if found is not None:
+                return self._shrunk(guest, self._shape, found)
+            guest.discard()
+        return None
+
+    def _replay(self, guest: CheckedGuest, trace: Trace) -> Difference | None:
+        self._shape = guest.zone(plan_of(trace.shape))
+        if self._shape.domains < trace.shape.domains:
+            raise UsageError(
+                f"the trace is for {trace.shape.domains} domains, the guest has "
+                f"{self._shape.domains}",
+                remedy=f"name --numa {trace.shape.domains}",
+            )
+        self._operations = trace.operations
+        if not is_taken(self._plan.variant, self._shape, self._operations):
+            raise UsageError(
+                "the trace has an operation that the kernel asserts against, or that never ends",
+                remedy="see what harness model trace says of it",
+            )
+        found = guest.run(self._shape, self._operations)
+        return None if found is None else self._told(self._shape, self._operations, found)
+
+    def _shrunk(self, guest: CheckedGuest, shape: Shape, found: Differs) -> Difference:
+        first = self._counted + 1
+        self._counted = first
+        operations = self._operations[: found.place + 1]
+        shortest = [(operations, found)]
+
+        def shows(candidate: Operations) -> bool:
+            again = guest.differs(shape, candidate)
+            if again is not None:
+                shortest.append((candidate[: again.place + 1], again))
+            return again is not None
+
+        # What counts is said of the traces as they were found, not of those tried on the way.
+        with_shrinking, self._counted = self._counted, 0
+        try:
+            shrink(operations, shows, _SHRINK_ATTEMPTS)
+        except (GuestGone, GuestSilent, GuestRefused, Nonsense):
+            pass  # a shorter one is worse for the guest: the shortest so far is good enough
+        finally:
+            self._counted = with_shrinking
+        best, how = min(shortest, key=lambda each: len(each[0]))
+        return replace(self._told(shape, best, how), first=first)
+
+    def _told(self, shape: Shape, operations: Operations, found: Differs) -> Difference:
+        trace = Trace(self._plan.variant, shape, operations)
+        return Difference(
+            trace=str(trace),
+            length=len(operations),
+            step=found.place + 1,
+            operation=str(found.operation),
+            lines=found.lines,
+            first=self._counted + 1,
+        )
+
+    def _starve(self, guest: CheckedGuest) -> None:
+        domain = guest.starvable()
+        if domain is None:
+            return
+        try:
+            starved = guest.starve(domain)
+        except GuestRefused:
+            return  # the built-in guest has one thread
+        sleeps = self._plan.variant.domain_wait
+        self.result = replace(self.result, starved=starved, sleeps=sleeps)
+        if starved.asleep != sleeps:
+            does = "sleeps" if starved.asleep else "spins"
+            self._conclude(
+                Conclusion.DIFFERS,
+                f"a thread that waits for memory of domain {domain} {does}: "
+                f"{starved.calls_per_second:.0f} calls of the slab allocator a second",
+            )
+
+    def _count(self) -> None:
+        self._counted += 1
+
+    def _conclude(
+        self, conclusion: Conclusion, why: str, difference: Difference | None = None
+    ) -> None:
+        self.result = replace(
+            self.result, conclusion=conclusion, why=why, difference=difference, trace=""
+        )
+
+    def _ended(self, conclusion: Conclusion, why: str) -> None:
+        """The guest is lost: the trace up to the operation that has no answer."""
+        trace = ""
+        if self._shape is not None and self._operations:
+            asked = self._operations[: self._counted - self._counted_before + 1]
+            trace = str(Trace(self._plan.variant, self._shape, asked))
+        self.result = replace(self.result, conclusion=conclusion, why=why, trace=trace)

@@ -1,0 +1,154 @@
+"""Random traces, weighted to where it is interesting. Pure: the same seed gives the same trace."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
+from harness.model.keg import Shape
+from harness.model.trace import Operation, Place, Player, Verb
+from harness.model.variants import Variant
+
+T = TypeVar("T")
+
+#: Items a slab: few, so that slabs fill up and reserves are used up; and FreeBSD's 42 map entries.
+ITEMS_PER_SLAB: Final = (1, 2, 2, 3, 4, 8, 42)
+
+#: The slab allocator gives in at this call of one operation: more than any that may fail makes.
+PATIENCE: Final = 40
+
+_FLAGS: Final = (
+    (M_NOWAIT, 6),
+    (M_NOWAIT | M_NOVM, 4),
+    (M_NOWAIT | M_USE_RESERVE, 5),
+    (M_NOWAIT | M_NOVM | M_USE_RESERVE, 6),
+    (M_WAITOK, 3),
+    (M_WAITOK | M_USE_RESERVE, 2),
+)
+_VERBS: Final = (
+    (Verb.ALLOC, 60),
+    (Verb.FREE, 18),
+    (Verb.REFUSE, 5),
+    (Verb.ACCEPT, 4),
+    (Verb.LOW, 4),
+    (Verb.RECOVER, 3),
+    (Verb.DRAIN, 3),
+    (Verb.PREALLOC, 3),
+)
+#: How many slabs a domain may have before more is freed than allocated.
+_MANY_SLABS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePlan:
+    """A zone to be made, in the model's terms.
+
+    Args:
+        ipers: items a slab.
+        reserve: items.
+        round_robin: instead of first-touch.
+        hashed: slabs hash into one list.
+    """
+
+    ipers: int
+    reserve: int
+    round_robin: bool
+    hashed: bool
+
+
+def zone_plan(rng: random.Random, *, hashed: bool) -> ZonePlan:
+    """A zone; most have a reserve, of up to two slabs.
+
+    Args:
+        rng: where chance comes from.
+        hashed: whether the guest knows zones whose slabs hash into one list.
+    """
+    ipers = rng.choice(ITEMS_PER_SLAB)
+    kind = rng.choices(("first-touch", "round-robin", "hashed"), (8, 2, 2 if hashed else 0))[0]
+    reserve = rng.choice((0, 1, 1, ipers, ipers + 1, 2 * ipers)) if ipers > 1 else rng.randint(0, 3)
+    return ZonePlan(ipers, reserve, kind == "round-robin", kind == "hashed")
+
+
+def random_trace(
+    rng: random.Random, variant: Variant, shape: Shape, length: int
+) -> tuple[Operation, ...]:
+    """Operations that the model takes: none that the kernel asserts against, none without end.
+
+    Args:
+        rng: where chance comes from.
+        variant: of the model that says which operations there can be.
+        shape: of the zone.
+        length: how many.
+    """
+    writer = _Writer(rng, variant, shape)
+    return tuple(writer.write() for _ in range(length))
+
+
+class _Writer:
+    def __init__(self, rng: random.Random, variant: Variant, shape: Shape) -> None:
+        self._rng = rng
+        self._shape = shape
+        self._player = Player(variant, shape)
+        self._held: list[int] = []
+        self._number = 0
+        self._domains = [d for d in range(shape.domains) if not shape.empty >> d & 1]
+        self._favourite = rng.choice(self._domains)
+
+    def write(self) -> Operation:
+        """The next operation."""
+        self._number += 1
+        if self._rng.random() < 1 / 24:
+            self._favourite = self._rng.choice(self._domains)
+        operation = self._operation()
+        step = self._player.play(operation)
+        if operation.verb is Verb.ALLOC and step.outcome and step.outcome.item is not None:
+            self._held.append(self._number)
+        return operation
+
+    def _operation(self) -> Operation:
+        verb = self._verb()
+        if verb is Verb.ALLOC:
+            return self._allocation()
+        if verb is Verb.FREE:
+            return Operation(verb, self._held.pop(self._rng.randrange(len(self._held))))
+        if verb is Verb.PREALLOC:
+            return Operation(verb, self._rng.randint(1, 2 * self._shape.ipers))
+        return Operation(verb, self._domain())
+
+    def _verb(self) -> Verb:
+        verb = _weighted(self._rng, _VERBS)
+        keg = self._player.keg
+        crowded = sum(keg.in_use) > _MANY_SLABS * len(self._domains)
+        if crowded and verb in (Verb.ALLOC, Verb.PREALLOC) and self._held:
+            verb = Verb.FREE
+        if verb is Verb.FREE and not self._held:
+            verb = Verb.ALLOC
+        refused = all(keg.refusing >> domain & 1 for domain in self._domains)
+        if verb is Verb.PREALLOC and (refused or crowded):
+            verb = Verb.ACCEPT
+        return verb
+
+    def _allocation(self) -> Operation:
+        # With headers elsewhere, their zone's allocator is a stock one (malloc2vm_flags).
+        flags = _weighted(self._rng, _FLAGS[:-1] if self._shape.hashed else _FLAGS)
+        if not self._shape.first_touch:
+            return Operation(Verb.ALLOC, self._cpu_domain(), flags)
+        if self._rng.random() < 0.5:
+            return Operation(Verb.ALLOC, self._domain(), flags, Place.DOMAIN)
+        return Operation(Verb.ALLOC, self._cpu_domain(), flags)
+
+    def _domain(self) -> int:
+        return self._favourite if self._rng.random() < 0.6 else self._rng.choice(self._domains)
+
+    def _cpu_domain(self) -> int:
+        """A CPU's: also one without memory."""
+        if self._rng.random() < 0.2:
+            return self._rng.randrange(self._shape.domains)
+        return self._domain()
+
+
+def _weighted(rng: random.Random, choices: Sequence[tuple[T, int]]) -> T:
+    return rng.choices([value for value, _ in choices], [weight for _, weight in choices])[0]

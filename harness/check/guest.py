@@ -1,0 +1,231 @@
+"""A guest's zones and operations, over its channel: runs traces, and holds them to the model."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.check.channel import Channel, GuestRefused
+from harness.check.generate import PATIENCE, ZonePlan
+from harness.check.observation import Observation, differences, of_guest, of_model
+from harness.check.protocol import (
+    Counters,
+    Order,
+    Starved,
+    command,
+    read_answer,
+    read_counters,
+    read_number,
+    read_starved,
+)
+from harness.check.shrink import Operations
+from harness.console.events import ProbeRecord
+from harness.console.report import GuestReport
+from harness.errors import UsageError
+from harness.model.flags import KernelAssertion
+from harness.model.keg import Shape
+from harness.model.trace import Operation, Place, Player, Verb
+from harness.model.variants import Variant
+
+PAGE = 4096
+#: Commands that may be on their way; the guest answers them one by one.
+_WINDOW = 24
+_SIZE_STEP = 8
+_STARVE_MS = 2000
+#: What taking and giving back a domain's pages may take, in seconds, beside the waiting itself.
+_STARVE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """The first operation of a trace that does not do what the model says.
+
+    Args:
+        place: of the operation in the trace, from 0.
+        operation: which.
+        lines: how it differs.
+    """
+
+    place: int
+    operation: Operation
+    lines: tuple[str, ...]
+
+
+class CheckedGuest:
+    """A guest with a check module.
+
+    Args:
+        channel: to the module, open.
+        report: what the guest said of its CPUs and memory.
+        domains: how many it has.
+        variant: of the model that it is held against.
+        done: told of each operation that did what the model says.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        report: GuestReport,
+        domains: int,
+        variant: Variant,
+        done: Callable[[], None],
+    ) -> None:
+        self._channel = channel
+        self._variant = variant
+        self._done = done
+        self._domains = domains
+        self._empty = sum(
+            1 << domain for domain, memory in report.memory.items() if memory.pages == 0
+        )
+        self._cpus = {
+            domain: sorted(cpu for cpu, home in report.cpus.items() if home == domain)
+            for domain in range(domains)
+        }
+        self._sizes: dict[tuple[int, bool], int] = {}
+        self._told: dict[int, Counters] = {}
+        self._cpu = 0
+        self.zones = 0
+
+    def hashes(self) -> bool:
+        """Whether it knows zones whose slabs hash into one list."""
+        try:
+            self._make(Order(PAGE // 2, 0, round_robin=False, hashed=True, patience=PATIENCE))
+        except GuestRefused:
+            return False
+        return True
+
+    def zone(self, plan: ZonePlan) -> Shape:
+        """A fresh zone; what it starts with is read once, here.
+
+        Raises:
+            UsageError: the guest makes no such zone.
+            ChannelEnded: see ``Channel``.
+        """
+        record = self._sized(plan)
+        self.zones += 1
+        self._told = read_counters(record)
+        return Shape(
+            domains=self._domains,
+            ipers=plan.ipers,
+            reserve=plan.reserve,
+            hashed=plan.hashed,
+            first_touch=not plan.round_robin,
+            empty=self._empty,
+            place=read_number(record, "place"),
+            patience=PATIENCE,
+        )
+
+    def run(self, shape: Shape, operations: Operations) -> Differs | None:
+        """Run them on the zone just made; where the guest differs, if it does.
+
+        The model answers first: nothing that the guest says goes into it.
+
+        Raises:
+            ChannelEnded: see ``Channel``.
+            Nonsense: see ``Channel``.
+        """
+        player = Player(self._variant, shape)
+        expected: deque[Observation] = deque()
+        ahead = iter(operations)
+        for place, operation in enumerate(operations):
+            for following in ahead:
+                expected.append(of_model(player, player.play(following)))
+                number = place + self._channel.outstanding + 1
+                self._channel.send(self._command(following, number))
+                if self._channel.outstanding >= _WINDOW:
+                    break
+            found = self._compare(expected.popleft())
+            if found:
+                self._channel.settle()
+                return Differs(place, operation, found)
+            self._done()
+        return None
+
+    def differs(self, shape: Shape, operations: Operations) -> Differs | None:
+        """The same in a fresh zone like the one that was made with ``shape``.
+
+        A trace that the model does not take differs in nothing.
+        """
+        if not is_taken(self._variant, shape, operations):
+            return None
+        fresh = self.zone(plan_of(shape))
+        return self.run(fresh, operations)
+
+    def discard(self) -> None:
+        """Give the zone's memory back: it has done nothing wrong."""
+        self._channel.ask("discard")
+
+    def starve(self, domain: int) -> Starved:
+        """How a thread waits for memory in a domain that really has none to give."""
+        self.zone(ZonePlan(2, 0, round_robin=False, hashed=False))
+        cpu = self._cpu_of(domain, 0)
+        answer = self._channel.ask(
+            f"starve domain={domain} cpu={cpu} milliseconds={_STARVE_MS}", _STARVE_SECONDS
+        )
+        return read_starved(answer)
+
+    def starvable(self) -> int | None:
+        """A domain that a thread can be starved in while others have memory; None: there is none.
+
+        The last one: a sanitizer's shadow lies in the first.
+        """
+        return next(
+            (d for d in reversed(range(1, self._domains)) if not self._empty >> d & 1), None
+        )
+
+    def _compare(self, expected: Observation) -> tuple[str, ...]:
+        answer = read_answer(self._channel.receive())
+        seen = of_guest(answer, self._told, self._domains)
+        self._told |= answer.changed
+        return differences(expected, seen)
+
+    def _command(self, operation: Operation, number: int) -> str:
+        """``number`` is the operation's in its trace, and an item's slot."""
+        slot = operation.number if operation.verb is Verb.FREE else number
+        if operation.verb is Verb.ALLOC and operation.place is Place.CPU:
+            # Others stay on that CPU: to move takes longer than all else.
+            self._cpu = self._cpu_of(operation.number, number)
+        return command(operation, slot, self._cpu)
+
+    def _cpu_of(self, domain: int, number: int) -> int:
+        """One of the domain's CPUs, in turn; any, where it has none."""
+        cpus = self._cpus[domain] or [0]
+        return cpus[number % len(cpus)]
+
+    def _make(self, order: Order) -> ProbeRecord:
+        return self._channel.ask(str(order))
+
+    def _sized(self, plan: ZonePlan) -> ProbeRecord:
+        """A zone of the largest items of which so many go into a slab."""
+        key = (plan.ipers, plan.hashed)
+        first = self._sizes.get(key, PAGE // plan.ipers // _SIZE_STEP * _SIZE_STEP)
+        last = PAGE // (plan.ipers + 1) if plan.ipers > 1 else PAGE // 2
+        for size in range(first, last, -_SIZE_STEP):
+            order = Order(size, plan.reserve, plan.round_robin, plan.hashed, PATIENCE)
+            try:
+                record = self._make(order)
+            except GuestRefused:
+                continue
+            if read_number(record, "ipers") == plan.ipers:
+                self._sizes[key] = size
+                return record
+        raise UsageError(
+            f"the guest makes no zone with {plan.ipers} items a slab",
+            remedy="replay a trace with fewer, or more, items a slab (ipers=)",
+        )
+
+
+def plan_of(shape: Shape) -> ZonePlan:
+    """The zone that a shape describes."""
+    return ZonePlan(shape.ipers, shape.reserve, not shape.first_touch, shape.hashed)
+
+
+def is_taken(variant: Variant, shape: Shape, operations: Operations) -> bool:
+    """Whether the model runs them to their end: nothing asserted against, nothing for ever."""
+    player = Player(variant, shape)
+    try:
+        steps = [player.play(operation) for operation in operations]
+    except (KernelAssertion, UsageError):
+        return False
+    return not any(step.outcome is not None and step.outcome.blocked for step in steps)

@@ -1,0 +1,84 @@
+"""What a check came to: values that stand in the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.check.protocol import Starved
+
+
+class Conclusion(StrEnum):
+    """How a check ended."""
+
+    AGREED = "agreed"
+    """the guest did what the model says, to the last operation"""
+    DIFFERS = "differs"
+    """it did something else"""
+    GONE = "gone"
+    """it ended in the middle: the boot's verdict says of what"""
+    SILENT = "silent"
+    """it runs, and has stopped answering"""
+    NONSENSE = "nonsense"
+    """it answers what is no answer"""
+    REFUSED = "refused"
+    """it says that it cannot do what it was told"""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a guest did not do what the model says.
+
+    Args:
+        trace: the shortest that was found to show it, as text (``harness.model.trace``).
+        length: operations of that trace.
+        step: the operation that differs, counted from 1.
+        operation: what it is.
+        lines: how it differs.
+        first: how many operations had been run when it was first seen.
+    """
+
+    trace: str
+    length: int
+    step: int
+    operation: str
+    lines: tuple[str, ...]
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check came to.
+
+    Args:
+        model: the variant of the model that it was held against.
+        proof: the release on which that variant was proven, or ``unproven``.
+        seed: of the random traces.
+        operations: how many the guest was seen to do as the model says, and one that differs.
+        zones: how many were made for them.
+        conclusion: how it ended.
+        why: in words, where it did not agree.
+        difference: where it did something else.
+        trace: what was being run when the guest fell silent or ended, as text.
+        starved: how a thread waited for memory; None if it was not looked at.
+        sleeps: whether the model says that it sleeps while it waits so.
+        seconds: how long it took.
+    """
+
+    model: str
+    proof: str
+    seed: int
+    operations: int = 0
+    zones: int = 0
+    conclusion: Conclusion = Conclusion.AGREED
+    why: str = ""
+    difference: Difference | None = None
+    trace: str = ""
+    starved: Starved | None = None
+    sleeps: bool | None = None
+    seconds: float = 0.0
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the guest did what the model says."""
+        return self.conclusion is Conclusion.AGREED

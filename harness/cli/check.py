@@ -1,0 +1,174 @@
+"""``harness check``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.check.checker import Checker, CheckPlan
+from harness.cli.app import App
+from harness.cli.options import (
+    change_options,
+    common_options,
+    guest_options,
+    junit_option,
+    one_sanitizer,
+    sanitizer_options,
+    source_options,
+)
+from harness.cli.session import GuestOptions, Session
+from harness.errors import UsageError
+from harness.expectation import variant_of
+from harness.guest.topology import parse_numbers
+from harness.host.workspace import write_atomic
+from harness.kernel.spec import Sanitizer
+from harness.model.trace import Trace, parse_trace
+from harness.model.variants import VARIANTS, Variant, find_variant
+from harness.pipeline.forms import read_form
+from harness.pipeline.kernels import What
+from harness.pipeline.listen import SLOWNESS, BootPlan
+from harness.pipeline.matrix import CellPlan
+from harness.results.record import Run
+from harness.source.revision import Change
+from harness.verdict import Outcome
+
+_MAX_SEEDS = 999
+
+#: A report of KMSAN's ends the guest, unless it is told otherwise (``sys/kern/subr_msan.c``); and
+#: trees have reports of their own.
+_KMSAN_GOES_ON = ("debug.kmsan.panic_on_violation", "0")
+
+
+@click.command()
+@source_options
+@change_options
+@sanitizer_options
+@click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 2]")
+@guest_options
+@click.option("--ops", type=click.IntRange(1, 10_000_000), default=1000, show_default=True,
+              help="Operations a seed, at least.")  # fmt: skip
+@click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",
+              help="Of the random traces: 7, or 1-10; a guest for each.")  # fmt: skip
+@click.option("--replay", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Run that trace instead of random ones.")  # fmt: skip
+@click.option("--model", "variant", metavar="NAME|as-built",
+              help=f"Hold it to this variant: {', '.join(VARIANTS)}; or to what its source does.  "
+              "[default: what its source does, with the commit]")  # fmt: skip
+@junit_option
+@common_options
+def check(
+    app: App,
+    source: str | None,
+    kernconf: str | None,
+    revision: str | None,
+    patch: Path | None,
+    mutant: str | None,
+    numa: str | None,
+    **options: Any,
+) -> int:
+    """Run the same operations in a guest and in the model, and compare each step.
+
+    What differs is shrunk to the shortest trace that shows it, and kept in the run's folder as
+    difference.trace, which --replay and 'harness model trace' read.
+
+    \b
+    Examples:
+      harness check --numa 4 --kasan --ops 1000 --seed 7
+      harness check --numa 2 --mutant drop-reserve-fallback --seed 1-10
+      harness check --source embedded --numa 4
+      harness check --numa 2 --replay difference.trace
+    """
+    own = {name: options.pop(name) for name in ("ops", "seeds", "replay", "variant", "junit")}
+    sanitizer = one_sanitizer(**{name: options.pop(name) for name in ("kasan", "kmsan")})
+    session = Session(app, GuestOptions(**options))
+    config = session.vmconfig()
+    if config is not None and sanitizer is Sanitizer.NONE:
+        sanitizer = config.sanitizer
+    what = session.what(source, kernconf, None, Change(revision, patch, mutant))
+    trace = _read_trace(own["replay"])
+    topologies = session.topologies(numa or (None if config else "2"), sanitizer)
+    if len(topologies) != 1:
+        raise UsageError(
+            f"--numa {numa} names several guests, and a check is of one",
+            remedy="name one number",
+        )
+    seeds = [1] if trace else parse_numbers(
+        own["seeds"], _MAX_SEEDS, "seed", few="seeds count from 1", many="there are 999 seeds"
+    )  # fmt: skip
+    boot = _patient(session.plan(topologies[0], sanitizer), sanitizer)
+    plan = CheckPlan(
+        variant=_variant(app, what, own["variant"]),
+        operations=own["ops"],
+        seed=1,
+        replay=trace,
+        slowness=SLOWNESS[boot.accelerator],
+    )
+    nodes = len(topologies[0].nodes)
+    cells = [
+        CellPlan(
+            name=f"check-{sanitizer}-numa{nodes}" + (f"-seed{seed}" if len(seeds) > 1 else ""),
+            side="",
+            what=what,
+            sanitizer=sanitizer,
+            boot=boot,
+            expected=_expected(sanitizer),
+            checker=Checker(replace(plan, seed=seed), app.clock),
+        )
+        for seed in seeds
+    ]
+    run = session.run("check", cells, own["junit"])
+    _keep_traces(app, run)
+    return run.exit_code
+
+
+def _read_trace(file: Path | None) -> Trace | None:
+    if file is None:
+        return None
+    try:
+        return parse_trace(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
+
+
+def _variant(app: App, what: What, named: str | None) -> Variant:
+    """What the guest is held to: its own form, with the commit, unless the user says otherwise."""
+    if named not in (None, "as-built"):
+        return find_variant(named or "")
+    change = what.change if named else replace(what.change, mutant=None)
+    if what.is_embedded:
+        return VARIANTS["13-before" if change.mutant else "13-after"]
+    _, form = read_form(
+        what.source, change, app.workspace, app.runner,
+        lambda holder: app.talk.print(f"waiting for {holder}"),
+    )  # fmt: skip
+    built = variant_of(form)
+    return built if named else replace(built, reserve_fallback=True, domain_wait=True)
+
+
+def _patient(boot: BootPlan, sanitizer: Sanitizer) -> BootPlan:
+    """With KMSAN the guest goes on after a report, unless the user says otherwise."""
+    if sanitizer is not Sanitizer.KMSAN:
+        return boot
+    return replace(boot, tunables={**dict([_KMSAN_GOES_ON]), **boot.tunables})
+
+
+def _expected(sanitizer: Sanitizer) -> tuple[Outcome, ...]:
+    """A report that the kernel survives is told, and does not make a check fail."""
+    if sanitizer is Sanitizer.KMSAN:
+        return (Outcome.BOOTED, Outcome.KMSAN)
+    return (Outcome.BOOTED,)
+
+
+def _keep_traces(app: App, run: Run) -> None:
+    for cell in run.cells:
+        result = cell.check
+        if result is None:
+            continue
+        text = result.difference.trace if result.difference else result.trace
+        if text:
+            path = app.runs / run.name / cell.name / "difference.trace"
+            write_atomic(path, text)
+            app.talk.print(f"trace: {path}", markup=False, soft_wrap=True)
