@@ -20,7 +20,7 @@ from harness.model.trace import Trace
 from harness.model.variants import Variant
 
 #: Operations of one random trace, each on a zone of its own.
-TRACE_LENGTH = 200
+TRACE_LENGTH = 60
 #: How many shorter traces are tried on the guest.
 _SHRINK_ATTEMPTS = 400
 #: Seconds that an answer may take on a fast accelerator.
@@ -111,7 +111,7 @@ class Checker:
         rng = random.Random(self._plan.seed)  # noqa: S311 - to be repeated, not to be secret
         hashes = guest.hashes()
         while self._counted < self._plan.operations:
-            self._shape = guest.zone(zone_plan(rng, hashed=hashes))
+            self._shape = guest.zone(zone_plan(rng, guest.zones, hashed=hashes))
             self._operations = random_trace(rng, self._plan.variant, self._shape, TRACE_LENGTH)
             self._counted_before = self._counted
             found = guest.run(self._shape, self._operations)

@@ -38,6 +38,8 @@ _VERBS: Final = (
     (Verb.DRAIN, 3),
     (Verb.PREALLOC, 3),
 )
+#: Of the zones of a check, in turn.
+_KINDS: Final = ("first-touch", "first-touch", "round-robin", "first-touch", "hashed")
 #: How many slabs a domain may have before more is freed than allocated.
 _MANY_SLABS: Final = 6
 
@@ -59,17 +61,18 @@ class ZonePlan:
     hashed: bool
 
 
-def zone_plan(rng: random.Random, *, hashed: bool) -> ZonePlan:
-    """A zone; most have a reserve, of up to two slabs.
+def zone_plan(rng: random.Random, number: int, *, hashed: bool) -> ZonePlan:
+    """The zone of that number; most are first-touch, and most have a reserve of up to two slabs.
 
     Args:
         rng: where chance comes from.
+        number: counts the zones of a check from 0.
         hashed: whether the guest knows zones whose slabs hash into one list.
     """
     ipers = rng.choice(ITEMS_PER_SLAB)
-    kind = rng.choices(("first-touch", "round-robin", "hashed"), (8, 2, 2 if hashed else 0))[0]
     reserve = rng.choice((0, 1, 1, ipers, ipers + 1, 2 * ipers)) if ipers > 1 else rng.randint(0, 3)
-    return ZonePlan(ipers, reserve, kind == "round-robin", kind == "hashed")
+    kind = _KINDS[number % len(_KINDS)]
+    return ZonePlan(ipers, reserve, kind == "round-robin", hashed and kind == "hashed")
 
 
 def random_trace(

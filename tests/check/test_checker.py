@@ -1,0 +1,151 @@
+"""Checks of guests that do what the model says, or something else, or nothing any more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from model_guest import ModelGuest, report
+
+from harness.check.checker import Checker, CheckPlan
+from harness.check.result import CheckResult, Conclusion
+from harness.errors import UsageError
+from harness.host.clock import HostClock
+from harness.model.trace import parse_trace
+from harness.model.variants import VARIANTS, Variant
+
+AFTER, BEFORE = VARIANTS["15-after"], VARIANTS["15-before"]
+EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+
+
+def checked(guest: ModelGuest, variant: Variant, seed: int = 1, **plan: object) -> CheckResult:
+    """The result of a check of that guest."""
+    chosen = CheckPlan(variant, 1000, seed, slowness=0.02)
+    checker = Checker(CheckPlan(**{**_fields(chosen), **plan}), HostClock())  # type: ignore[arg-type]
+    empty = tuple(d for d in range(guest.domains) if guest.empty >> d & 1)
+    checker.work(guest, report(guest.domains, empty))
+    return checker.result
+
+
+def _fields(plan: CheckPlan) -> dict[str, object]:
+    return {name: getattr(plan, name) for name in plan.__slots__}
+
+
+@EACH
+@pytest.mark.parametrize("domains", [1, 2, 4])
+def test_a_guest_that_does_what_the_model_says_agrees(variant: Variant, domains: int) -> None:
+    result = checked(ModelGuest(variant, domains), variant)
+    assert result.conclusion is Conclusion.AGREED, result
+    assert result.operations >= 1000
+    assert result.zones >= 5
+
+
+def test_a_domain_without_memory_is_part_of_it() -> None:
+    assert checked(ModelGuest(AFTER, 3, empty=0b010), AFTER).agreed
+
+
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_a_guest_without_the_commit_is_caught_within_200_operations_and_shrunk(seed: int) -> None:
+    result = checked(ModelGuest(BEFORE, 2), AFTER, seed)
+    assert result.conclusion is Conclusion.DIFFERS
+    assert result.difference is not None
+    assert result.difference.first <= 200
+    assert result.difference.length <= 10
+
+
+def test_the_shrunk_trace_shows_the_same_when_it_is_replayed() -> None:
+    found = checked(ModelGuest(BEFORE, 2), AFTER).difference
+    assert found is not None
+    again = checked(ModelGuest(BEFORE, 2), AFTER, replay=parse_trace(found.trace))
+    assert again.difference is not None
+    assert again.difference.lines == found.lines
+    assert checked(ModelGuest(AFTER, 2), AFTER, replay=parse_trace(found.trace)).agreed
+
+
+def test_the_same_seed_runs_the_same_operations() -> None:
+    first, second = ModelGuest(AFTER, 2), ModelGuest(AFTER, 2)
+    checked(first, AFTER, 5)
+    checked(second, AFTER, 5)
+    assert first.commands == second.commands
+
+
+def test_nothing_that_the_guest_answers_changes_what_it_is_told_next() -> None:
+    honest, liar = ModelGuest(AFTER, 2), ModelGuest(AFTER, 2)
+    liar.answer = after(100, lambda body: body.replace("place=", "place=7"))
+    checked(honest, AFTER)
+    checked(liar, AFTER)
+    sent = [command for command in liar.commands if not command.startswith("zone")][:100]
+    assert sent == [one for one in honest.commands if not one.startswith("zone")][:100]
+
+
+def after(count: int, lie: Callable[[str], str]) -> Callable[[str], str]:
+    """Answers truly so many times, and then so."""
+    answered = 0
+
+    def answer(body: str) -> str:
+        nonlocal answered
+        answered += 1
+        return body if answered <= count else lie(body)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("lie", "conclusion"),
+    [
+        (lambda _: "end", Conclusion.GONE),
+        (lambda _: "", Conclusion.SILENT),
+        (lambda body: f"{body} calls=zzz", Conclusion.NONSENSE),
+        (lambda body: "0042 " + body[5:], Conclusion.NONSENSE),
+        (lambda body: body + " x=" + "y" * 3000, Conclusion.NONSENSE),
+        (lambda body: body.replace("place=", "plaice="), Conclusion.NONSENSE),
+        (lambda body: body[:5] + "error why=out-of-range", Conclusion.REFUSED),
+    ],
+    ids=["ends", "falls silent", "no calls", "wrong number", "long line", "no place", "refuses"],
+)  # fmt: skip
+def test_a_guest_that_is_lost_ends_the_check_with_the_trace_so_far(
+    lie: Callable[[str], str], conclusion: Conclusion
+) -> None:
+    guest = ModelGuest(AFTER, 2)
+    guest.answer = after(50, lie)
+    result = checked(guest, AFTER)
+    assert result.conclusion is conclusion, result
+    assert result.why
+    assert result.operations <= 50
+    trace = parse_trace(result.trace)
+    assert len(trace.operations) == result.operations + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: re.sub(r"item=(\d+)\.(\d+)", r"item=\1.9\2", body),
+        lambda body: re.sub(r" d0=(\d+),", r" d0=9\1,", body),
+        lambda body: re.sub(r"domain=0", "domain=1", body),
+        lambda body: re.sub(r"calls=(\d+)", r"calls=\g<1>0", body),
+        lambda body: re.sub(r"place=", "slept=3 place=", body),
+    ],
+    ids=["another item", "a counter off", "memory elsewhere", "one call more", "slept"],
+)
+def test_whatever_is_off_by_one_is_seen(change: Callable[[str], str]) -> None:
+    guest = ModelGuest(AFTER, 2)
+    guest.answer = after(30, change)
+    result = checked(guest, AFTER)
+    assert result.conclusion is Conclusion.DIFFERS
+    assert result.difference is not None
+    assert result.difference.lines
+
+
+def test_a_trace_for_more_domains_than_the_guest_has_is_refused() -> None:
+    text = "variant 15-after\nzone domains=4 ipers=2 reserve=1\nalloc domain=3 M_NOWAIT\n"
+    with pytest.raises(UsageError, match="for 4 domains, the guest has 2"):
+        checked(ModelGuest(AFTER, 2), AFTER, replay=parse_trace(text))
+
+
+def test_a_trace_that_the_kernel_asserts_against_is_not_run() -> None:
+    text = "variant 15-after\nzone domains=2 ipers=2 reserve=1\nalloc domain=1 M_WAITOK|M_NOVM\n"
+    guest = ModelGuest(AFTER, 2)
+    with pytest.raises(UsageError, match="asserts against"):
+        checked(guest, AFTER, replay=parse_trace(text))
+    assert not [command for command in guest.commands if command.startswith("alloc")]

@@ -1,0 +1,86 @@
+"""Shrinking: what is left shows the same, and no single operation of it can go."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.check.shrink import Operations, shrink, without
+from harness.model.flags import M_NOWAIT
+from harness.model.trace import Operation, Verb
+
+ENOUGH = 10_000
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> Operations:
+    """Allocations, lows, and frees of what was allocated before, each once."""
+    operations: list[Operation] = []
+    held: list[int] = []
+    for number in range(1, draw(st.integers(1, 40)) + 1):
+        kind = draw(st.sampled_from(["alloc", "low", "free"]))
+        if kind == "free" and held:
+            operations.append(Operation(Verb.FREE, held.pop(draw(st.integers(0, len(held) - 1)))))
+        elif kind == "low":
+            operations.append(Operation(Verb.LOW, draw(st.integers(0, 3))))
+        else:
+            operations.append(Operation(Verb.ALLOC, draw(st.integers(0, 3)), M_NOWAIT))
+            held.append(number)
+    return tuple(operations)
+
+
+def is_sound(operations: Operations) -> bool:
+    """Each free names an allocation before it, and no two the same."""
+    freed = set()
+    for place, operation in enumerate(operations):
+        if operation.verb is Verb.FREE:
+            number = operation.number
+            if number > place or operations[number - 1].verb is not Verb.ALLOC or number in freed:
+                return False
+            freed.add(number)
+    return True
+
+
+@given(traces(), st.sets(st.integers(0, 39)))
+def test_a_free_still_names_its_allocation_or_goes_with_it(
+    operations: Operations, dropped: set[int]
+) -> None:
+    left = without(operations, frozenset(dropped))
+    assert is_sound(left)
+    kept = [o for place, o in enumerate(operations) if place not in dropped]
+    assert [o for o in left if o.verb is not Verb.FREE] == [
+        o for o in kept if o.verb is not Verb.FREE
+    ]
+
+
+@given(traces())
+def test_nothing_dropped_is_nothing_changed(operations: Operations) -> None:
+    assert without(operations, frozenset()) == operations
+
+
+@given(traces(), st.data())
+def test_the_shortest_shows_it_and_no_single_operation_can_go(
+    operations: Operations, data: st.DataObject
+) -> None:
+    verb = data.draw(st.sampled_from([operation.verb for operation in operations]))
+    most = sum(operation.verb is verb for operation in operations)
+    wanted = data.draw(st.integers(1, most))
+
+    def shows(candidate: Operations) -> bool:
+        return sum(operation.verb is verb for operation in candidate) >= wanted
+
+    shortest = shrink(operations, shows, ENOUGH)
+    assert shows(shortest)
+    assert not any(shows(without(shortest, frozenset([n]))) for n in range(len(shortest)))
+
+
+@given(traces(), st.integers(0, 20))
+def test_it_asks_no_more_often_than_it_may(operations: Operations, attempts: int) -> None:
+    asked = []
+
+    def shows(candidate: Operations) -> bool:
+        asked.append(candidate)
+        return False
+
+    shrink(operations, shows, attempts)
+    assert len(asked) <= attempts
