@@ -15,6 +15,7 @@ from harness.console.report import GuestReport
 from harness.errors import UsageError
 from harness.guest.tap import Detached, Tap
 from harness.host.clock import Clock
+from harness.host.progress import Progress, Recorded
 from harness.model.keg import Shape
 from harness.model.trace import Trace
 from harness.model.variants import Variant
@@ -23,6 +24,8 @@ from harness.model.variants import Variant
 TRACE_LENGTH = 60
 #: How many shorter traces are tried on the guest.
 _SHRINK_ATTEMPTS = 400
+#: Operations after which the progress is told.
+_TELL_EVERY = 50
 #: Seconds that an answer may take on a fast accelerator.
 _SILENCE = 20.0
 
@@ -66,13 +69,15 @@ class Checker:
         self._shape: Shape | None = None
         self._counted = 0
         self._counted_before = 0
+        self._progress: Progress = Recorded()
         self.result = CheckResult(
             plan.variant.name, plan.variant.proof, plan.seed,
             conclusion=Conclusion.GONE, why="the guest has not come so far",
         )  # fmt: skip
 
-    def work(self, channel: Tap, report: GuestReport) -> None:
+    def work(self, channel: Tap, report: GuestReport, progress: Progress) -> None:
         """Check the guest, to the end or to what ends it; ``result`` says what came of it."""
+        self._progress = progress
         started = self._clock.monotonic()
         try:
             self._check(channel, report)
@@ -151,6 +156,7 @@ class Checker:
 
         # What counts is said of the traces as they were found, not of those tried on the way.
         with_shrinking, self._counted = self._counted, 0
+        self._progress.detail("shrinks what differs")
         try:
             shrink(operations, shows, _SHRINK_ATTEMPTS)
         except (GuestGone, GuestSilent, GuestRefused, Nonsense):
@@ -191,6 +197,8 @@ class Checker:
 
     def _count(self) -> None:
         self._counted += 1
+        if self._counted % _TELL_EVERY == 0:
+            self._progress.detail(f"{self._counted} of {self._plan.operations}")
 
     def _conclude(
         self, conclusion: Conclusion, why: str, difference: Difference | None = None

@@ -22,6 +22,7 @@ class _Row:
     stage: str
     started: float
     stage_started: float
+    detail: str = ""
     ended: float | None = None
     outcome: str = ""
     good: bool = True
@@ -85,9 +86,14 @@ class LiveRows:
         now = self._clock.monotonic()
         with self._lock:
             row = self._rows[name]
-            row.stage, row.stage_started = stage, now
+            row.stage, row.stage_started, row.detail = stage, now, ""
         if self._verbose and not self._live.is_started:
             self._say(f"{name}: {stage} at {now - row.started:.1f} s")
+
+    def detail(self, name: str, text: str) -> None:
+        """How far the row called ``name`` has come in its stage."""
+        with self._lock:
+            self._rows[name].detail = text
 
     def pause(self) -> None:
         """Leave the terminal to others from now on."""
@@ -106,7 +112,8 @@ class LiveRows:
         with self._lock:
             for name, row in self._rows.items():
                 if row.ended is None:
-                    state = Text(f"{row.stage} {now - row.stage_started:.0f} s", "cyan")
+                    words = [row.stage, row.detail, f"{now - row.stage_started:.0f} s"]
+                    state = Text(" ".join(word for word in words if word), "cyan")
                 else:
                     state = Text(row.outcome, "green" if row.good else "red")
                 total = (row.ended or now) - row.started
@@ -121,6 +128,9 @@ class _RowProgress:
 
     def stage(self, name: str) -> None:
         self.rows.stage(self.name, name)
+
+    def detail(self, text: str) -> None:
+        self.rows.detail(self.name, text)
 
     def note(self, message: str) -> None:
         self.rows.note(message)

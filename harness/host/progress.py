@@ -12,6 +12,10 @@ class Progress(Protocol):
         """A new stage has begun; the one before has ended."""
         ...
 
+    def detail(self, text: str) -> None:
+        """How far the stage has come; worth a look, and no line of its own."""
+        ...
+
     def note(self, message: str) -> None:
         """Something worth a line of its own, such as waiting for another harness."""
         ...
@@ -27,6 +31,9 @@ class Recorded:
     def stage(self, name: str) -> None:
         """See ``Progress``."""
         self.stages.append(name)
+
+    def detail(self, text: str) -> None:
+        """See ``Progress``."""
 
     def note(self, message: str) -> None:
         """See ``Progress``."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from harness.console.report import GuestReport
 from harness.guest.tap import Detached, Tap
+from harness.host.progress import Progress
 
 #: Seconds after which a companion notices at the latest that its guest is gone.
 _TICK = 0.25
@@ -15,7 +16,7 @@ _TICK = 0.25
 class Companion(Protocol):
     """What works with a guest; ``harness.check`` has one."""
 
-    def work(self, channel: Tap, report: GuestReport) -> None:
+    def work(self, channel: Tap, report: GuestReport, progress: Progress) -> None:
         """Until the work is done, whatever the guest answers.
 
         Reading from the channel gives no bytes at the guest's end, and raises ``Detached`` when
@@ -48,9 +49,9 @@ class Companionship:
         """Whether it has been begun and has not ended."""
         return self._thread is not None and self._thread.is_alive()
 
-    def begin(self, report: GuestReport) -> None:
+    def begin(self, report: GuestReport, progress: Progress) -> None:
         """Start the work: the guest has come up, and this is what it says of itself."""
-        self._thread = threading.Thread(target=self._work, args=(report,), daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(report, progress), daemon=True)
         self._thread.start()
 
     def end(self) -> None:
@@ -61,9 +62,9 @@ class Companionship:
         if self._raised is not None:
             raise self._raised
 
-    def _work(self, report: GuestReport) -> None:
+    def _work(self, report: GuestReport, progress: Progress) -> None:
         try:
-            self._companion.work(self._line, report)
+            self._companion.work(self._line, report, progress)
         except Detached:
             pass
         except BaseException as error:  # told in the thread that waits for it

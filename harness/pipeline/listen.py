@@ -153,7 +153,7 @@ class Session:
             report, _ = report_of(self.heard.events)
             if report is not None:
                 self.progress.stage("check")
-                companionship.begin(report)
+                companionship.begin(report, self.progress)
         if companionship.busy:
             return None
         return Stop(Ending.STOPPED, "who worked with it is done")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.check.checker import Checker
+from harness.check.result import Conclusion
 from harness.errors import HarnessError, InfraError
 from harness.expectation import Expectation, expected_of
 from harness.guest.memory import OVERHEAD_BYTES
@@ -24,7 +25,7 @@ from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels, What, guest_in_words
 from harness.pipeline.listen import BootPlan
 from harness.results.record import Cell
-from harness.verdict import Outcome
+from harness.verdict import Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +208,26 @@ class Matrix:
             return replace(cell, error=str(host_error(error)))
         return replace(
             cell,
-            verdict=booted.verdict,
+            verdict=_with_check(booted.verdict, plan.checker),
             stages=booted.stages,
             report=booted.report,
             disagreements=booted.disagreements,
             seconds=round(booted.verdict.seconds, 3),
             check=plan.checker.result if plan.checker else None,
         )
+
+
+def _with_check(verdict: Verdict, checker: Checker | None) -> Verdict:
+    """A guest that came up and then stopped answering hangs, whatever its console says."""
+    if (
+        checker is None
+        or checker.result.conclusion is not Conclusion.SILENT
+        or verdict.outcome is not Outcome.BOOTED
+    ):
+        return verdict
+    return replace(
+        verdict, outcome=Outcome.HANG, title="silent during a check", message=checker.result.why
+    )
 
 
 def _results(futures: Sequence[Future[Cell]]) -> Iterator[Cell]:

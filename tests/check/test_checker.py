@@ -12,6 +12,7 @@ from harness.check.checker import Checker, CheckPlan
 from harness.check.result import CheckResult, Conclusion
 from harness.errors import UsageError
 from harness.host.clock import HostClock
+from harness.host.progress import Recorded
 from harness.model.trace import parse_trace
 from harness.model.variants import VARIANTS, Variant
 
@@ -24,7 +25,7 @@ def checked(guest: ModelGuest, variant: Variant, seed: int = 1, **plan: object) 
     chosen = CheckPlan(variant, 1000, seed, slowness=0.02)
     checker = Checker(CheckPlan(**{**_fields(chosen), **plan}), HostClock())  # type: ignore[arg-type]
     empty = tuple(d for d in range(guest.domains) if guest.empty >> d & 1)
-    checker.work(guest, report(guest.domains, empty))
+    checker.work(guest, report(guest.domains, empty), Recorded())
     return checker.result
 
 
