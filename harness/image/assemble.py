@@ -90,7 +90,7 @@ def init_key() -> str:
     return content_key(
         (bindir / "clang", bindir / "ld.lld"),
         (*INIT_FLAGS, *map(str, makefs_words(Path("image"), Path("root")))),
-        _sources("*.[ch]"),
+        (*_sources("*.[ch]"), data_file("images", "kmod", "crc32.h")),
     )
 
 

@@ -1,5 +1,7 @@
 """The built-in guest: our own tiny kernel, compiled from ``images/embedded``.
 
+It is compiled with ``protocol.c`` of ``images/kmod``: both guests of ``harness check`` speak alike.
+
 It is linked twice. The second link adds a table of the functions that the first one placed, so
 that the guest names the frames of its backtraces itself, from the addresses it really has.
 """
@@ -7,7 +9,7 @@ that the guest names the frames of its backtraces itself, from the addresses it 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +28,7 @@ _DETAIL_LINES = 40
 _NO_SPACE = "No space left on device"
 _CRASHED = "PLEASE submit a bug report"
 _SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
+_SHARED = ("crc32.h", "protocol.c", "protocol.h")
 
 _FLAGS = (
     "--target=x86_64-unknown-linux-gnu",  # clang refuses the sanitizer for bare ELF
@@ -52,8 +55,10 @@ _FLAGS = (
     "-Wconversion",
     "-Wmissing-prototypes",
     "-Werror",
+    "-I../src/embedded",
+    "-I../src/kmod",
     # The same bytes wherever it is built.
-    "-ffile-prefix-map=../src=images/embedded",
+    "-ffile-prefix-map=../src=images",
     "-ffile-compilation-dir=.",
 )
 
@@ -159,13 +164,16 @@ def build_embedded(build: EmbeddedBuild, runner: Runner, output: Path) -> Path:
     bindir = newest_llvm()
     sources, objects = output / "src", output / "obj"
     objects.mkdir(parents=True, exist_ok=True)
-    sources.mkdir(exist_ok=True)
+    units = []
     for source in _sources():
-        shutil.copyfile(source, sources / source.name)
-    units = sorted(path.name for path in sources.iterdir() if path.suffix in {".c", ".S"})
+        copy = sources / source.parent.name / source.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+        if source.suffix in {".c", ".S"}:
+            units.append(f"../src/{copy.relative_to(sources)}")
     work = _Workbench(bindir, build.flags, runner, objects)
-    work.compile(f"../src/{unit}" for unit in units)
-    script = work.preprocess("../src/kernel.ld")
+    work.compile(units)
+    script = work.preprocess("../src/embedded/kernel.ld")
     compiled = [f"{Path(unit).stem}.o" for unit in units]
     first = _functions(work.link("first.elf", script, [*compiled, work.symbols("none", [])]))
     kernel = work.link("kernel.elf", script, [*compiled, work.symbols("ksyms", first)])
@@ -186,7 +194,7 @@ class _Workbench:
     runner: Runner
     folder: Path
 
-    def compile(self, units: Iterator[str]) -> None:
+    def compile(self, units: Iterable[str]) -> None:
         self._run([self.bindir / "clang", *self.flags, "-c", *units])
 
     def preprocess(self, script: str) -> str:
@@ -230,7 +238,8 @@ def _build_error(finished: Finished) -> HarnessError:
 
 def _sources() -> list[Path]:
     folder = data_file("images", "embedded")
-    return sorted(path for path in folder.iterdir() if path.suffix in _SOURCE_SUFFIXES)
+    own = sorted(path for path in folder.iterdir() if path.suffix in _SOURCE_SUFFIXES)
+    return [*own, *(data_file("images", "kmod", name) for name in _SHARED)]
 
 
 def _functions(kernel: Path) -> list[_Function]:

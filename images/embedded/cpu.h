@@ -56,6 +56,12 @@ flush_tlb(void)
 	__asm volatile("movq %%cr3, %0; movq %0, %%cr3" : "=r"(root) : : "memory");
 }
 
+static inline void
+invlpg(const void *address)
+{
+	__asm volatile("invlpg %0" : : "m"(*(const char *)address) : "memory");
+}
+
 struct table_pointer {
 	uint16_t limit;
 	uint64_t base;

@@ -51,4 +51,12 @@ calltrap:
 	hlt				/* trap() does not return */
 	.size	calltrap, . - calltrap
 
+/* An interrupt does no more than end a hlt; the controller wants no answer (irq.c). */
+	.globl	irq_stub
+	.type	irq_stub, @function
+	.balign	16
+irq_stub:
+	iretq
+	.size	irq_stub, . - irq_stub
+
 	.section .note.GNU-stack, "", @progbits

@@ -5,6 +5,7 @@
 /* The order of the boot. */
 
 #include "boot.h"
+#include "check.h"
 #include "domainset.h"
 #include "kasan.h"
 #include "numa.h"
@@ -48,7 +49,9 @@ mi_startup(vm_paddr_t start_info)
 	numa_init();
 	vm_mem_init();
 	plant_run();
+	check_init();
 	report_print();
 	report_print();
+	check_run();
 	kern_poweroff();
 }

@@ -16,6 +16,7 @@
 #include "kasan.h"
 #include "keg.h"
 #include "malloc_flags.h"
+#include "numa.h"
 #include "pool.h"
 
 #define ITEMS_SIZE	(PAGE_SIZE - SLAB_HEADER_SIZE)
@@ -38,6 +39,19 @@ list_insert(struct uma_slab *slab, struct uma_slab **list)
 	*list = slab;
 }
 
+static void
+list_swap(struct uma_slab **left, struct uma_slab **right)
+{
+	struct uma_slab *slab = *left;
+
+	*left = *right;
+	*right = slab;
+	if (*left != NULL)
+		(*left)->us_link = left;
+	if (*right != NULL)
+		(*right)->us_link = right;
+}
+
 void
 slab_move(struct uma_slab *slab, struct uma_slab **list)
 {
@@ -47,27 +61,39 @@ slab_move(struct uma_slab *slab, struct uma_slab **list)
 	list_insert(slab, list);
 }
 
-/* A slab with a free item, put on the list of partly used ones. */
+/*
+ * A slab with a free item, put on the list of partly used ones; by round-robin
+ * also out of the domains behind, should this one's lists be empty.
+ */
 static struct uma_slab *
-keg_first_slab(struct uma_domain *dom)
+keg_first_slab(struct uma_keg *keg, int domain, bool rr)
 {
-	if (dom->ud_part_slab == NULL && dom->ud_free_slab != NULL) {
-		dom->ud_free_slabs--;
-		slab_move(dom->ud_free_slab, &dom->ud_part_slab);
-	}
-	return (dom->ud_part_slab);
+	int start = domain;
+
+	do {
+		struct uma_domain *dom = &keg->uk_domain[domain];
+
+		if (dom->ud_part_slab == NULL && dom->ud_free_slab != NULL) {
+			dom->ud_free_slabs--;
+			slab_move(dom->ud_free_slab, &dom->ud_part_slab);
+		}
+		if (dom->ud_part_slab != NULL)
+			return (dom->ud_part_slab);
+		if (rr)
+			domain = (domain + 1) % vm_ndomains;
+	} while (domain != start);
+	return (NULL);
 }
 
 /* From what the domain has; the reserve is for those who may use it. */
 static struct uma_slab *
-keg_fetch_free_slab(struct uma_keg *keg, int domain, int flags)
+keg_fetch_free_slab(struct uma_keg *keg, int domain, bool rr, int flags)
 {
-	struct uma_domain *dom = &keg->uk_domain[domain];
 	uint32_t kept = (flags & M_USE_RESERVE) != 0 ? 0 : keg->uk_reserve;
 
-	if (dom->ud_free_items <= kept)
+	if (keg->uk_domain[domain].ud_free_items <= kept)
 		return (NULL);
-	return (keg_first_slab(dom));
+	return (keg_first_slab(keg, domain, rr));
 }
 
 /* A fresh slab, on the list of partly used ones: the caller takes an item. */
@@ -92,65 +118,102 @@ keg_alloc_slab(struct uma_keg *keg, int domain, int flags)
 	return (slab);
 }
 
+static void
+keg_free_slab(struct uma_slab *slab)
+{
+	vm_page_free(slab_data(slab));
+}
+
+/*
+ * Gives back the domain's free slabs, but those that the reserve needs beside
+ * the free items of partly used slabs.  The smaller part is moved off the
+ * list, from its head on, and so comes to lie the other way round.
+ */
+void
+keg_drain_domain(struct uma_keg *keg, int domain)
+{
+	struct uma_domain *dom = &keg->uk_domain[domain];
+	uint32_t partial = dom->ud_free_items - dom->ud_free_slabs * keg->uk_ipers;
+	uint32_t lacking = keg->uk_reserve > partial ? keg->uk_reserve - partial : 0;
+	uint32_t keep = MIN(dom->ud_free_slabs, howmany(lacking, keg->uk_ipers));
+	uint32_t going = dom->ud_free_slabs - keep;
+	struct uma_slab *gone = NULL, *slab;
+
+	for (uint32_t i = 0; i < MIN(keep, going); i++)
+		slab_move(dom->ud_free_slab, &gone);
+	if (going > keep)
+		list_swap(&gone, &dom->ud_free_slab);
+	dom->ud_free_items -= going * keg->uk_ipers;
+	dom->ud_free_slabs -= going;
+	dom->ud_pages -= going;
+	while ((slab = gone) != NULL) {
+		gone = slab->us_next;
+		keg_free_slab(slab);
+	}
+}
+
 /* An existing slab of the domain, or a fresh one if the caller bears that. */
 static struct uma_slab *
-keg_fetch_domain(struct uma_keg *keg, int domain, int flags, int allocation_flags)
+keg_fetch_domain(struct uma_keg *keg, int domain, bool rr, int flags)
 {
-	struct uma_slab *slab = keg_fetch_free_slab(keg, domain, flags);
+	/* By round-robin nobody may sleep for one domain: we do, for all of them. */
+	int allocation_flags = rr ? (flags & ~M_WAITOK) | M_NOWAIT : flags;
+	struct uma_slab *slab = keg_fetch_free_slab(keg, domain, rr, flags);
 
 	if (slab == NULL && (flags & M_NOVM) == 0)
 		slab = keg_alloc_slab(keg, domain, allocation_flags);
 	return (slab);
 }
 
+/* Domain after domain; the last one looked at is left in *domain. */
 static struct uma_slab *
-keg_fetch_any_domain(struct uma_keg *keg, int flags)
+keg_fetch_any_domain(struct uma_keg *keg, int *domain, int flags)
 {
-	int allocation_flags = (flags & ~M_WAITOK) | M_NOWAIT;	/* we wait, for all domains */
 	struct vm_domainset_iter iter;
 	struct uma_slab *slab;
-	int domain;
 
-	vm_domainset_iter_policy_ref_init(&iter, &keg->uk_iter, &domain);
+	vm_domainset_iter_policy_ref_init(&iter, &keg->uk_iter, domain);
 	do {
-		slab = keg_fetch_domain(keg, domain, flags, allocation_flags);
-	} while (slab == NULL && vm_domainset_iter_policy(&iter, &domain));
+		slab = keg_fetch_domain(keg, *domain, true, flags);
+	} while (slab == NULL && vm_domainset_iter_policy(&iter, domain));
 	return (slab);
 }
 
 /*
  * A slab with a free item, on the list of partly used ones: out of rdomain
- * (first touch), or out of any for UMA_ANYDOMAIN.  There is one CPU and no
- * lock to let go of, hence no second look before giving up.
+ * (first touch), or out of any for UMA_ANYDOMAIN.
  */
 struct uma_slab *
 keg_fetch_slab(struct uma_keg *keg, int rdomain, int flags)
 {
-	struct uma_slab *slab;
-
 	KASSERT((flags & (M_WAITOK | M_NOVM)) != (M_WAITOK | M_NOVM),
 	    ("%s: invalid flags %#x", __func__, (unsigned)flags));
 	for (;;) {
-		if (rdomain == UMA_ANYDOMAIN)
-			slab = keg_fetch_any_domain(keg, flags);
+		bool rr = rdomain == UMA_ANYDOMAIN;
+		int domain = rdomain;
+		struct uma_slab *slab;
+
+		if (rr)
+			slab = keg_fetch_any_domain(keg, &domain, flags);
 		else
-			slab = keg_fetch_domain(keg, rdomain, flags, flags);
+			slab = keg_fetch_domain(keg, domain, false, flags);
 		if (slab != NULL)
 			return (slab);
 #if HARNESS_COMMIT
 		/* The reserve may lie in another domain: look there before giving up. */
-		if (rdomain != UMA_ANYDOMAIN && (flags & M_USE_RESERVE) != 0) {
+		if (!rr && (flags & M_USE_RESERVE) != 0) {
 			rdomain = UMA_ANYDOMAIN;
 			continue;
 		}
 #endif
+		/* No lock was held over the search: someone may have freed an item. */
 		if ((flags & M_WAITOK) == 0)
-			return (NULL);
-		if (rdomain == UMA_ANYDOMAIN)
+			return (keg_fetch_free_slab(keg, domain, rr, flags));
+		if (rr)
 			vm_wait_doms();
 #if HARNESS_COMMIT
 		else
-			vm_wait_domain(rdomain);
+			vm_wait_domain(domain);
 #endif
 	}
 }

@@ -9,6 +9,7 @@
 
 #define UMA_ANYDOMAIN		(-1)	/* by the keg's round-robin */
 #define UMA_ZONE_VM		0x0001	/* used by the VM itself */
+#define UMA_ZONE_ROUNDROBIN	0x0002	/* the keg's iterator chooses; else first touch */
 
 #define SLAB_ITEMS_MAX		256
 #define SLAB_HEADER_SIZE	64	/* at the end of the slab's page */
@@ -52,12 +53,14 @@ struct uma_keg {
 /* keg.c */
 struct uma_slab *keg_alloc_slab(struct uma_keg *keg, int domain, int flags);
 struct uma_slab *keg_fetch_slab(struct uma_keg *keg, int rdomain, int flags);
+void	keg_drain_domain(struct uma_keg *keg, int domain);
 void	*slab_alloc_item(struct uma_keg *keg, struct uma_slab *slab);
 void	slab_free_item(struct uma_keg *keg, void *item);
 void	slab_move(struct uma_slab *slab, struct uma_slab **list);
 
 /* zone.c: here a zone is no more than its keg, as with UMA_ZONE_NOBUCKET. */
 struct uma_keg *uma_zcreate(const char *name, uint32_t size, uint32_t flags);
+void	uma_zdestroy(struct uma_keg *keg);
 void	uma_zone_reserve(struct uma_keg *keg, uint32_t items);
 void	uma_zone_set_allocf(struct uma_keg *keg, uma_alloc *allocf);
 void	uma_prealloc(struct uma_keg *keg, uint32_t items);

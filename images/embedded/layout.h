@@ -16,11 +16,11 @@
 
 #define KERNBASE		0xffffffff80000000	/* physical 0, for the image */
 #define KERNLOAD		0x200000		/* physical start of the image */
-#define KERNEL_IMAGE_MAX	0x400000		/* the image ends below this */
+#define KERNEL_IMAGE_MAX	0x600000		/* the image ends below this */
 
 #define DMAP_MIN_ADDRESS	0xfffff80000000000	/* all physical memory */
 #define VM_MIN_KERNEL_ADDRESS	0xfffffe0000000000	/* slabs are mapped here */
-#define KVA_SIZE		0x400000		/* ... in 4 MiB */
+#define KVA_SIZE		0xa00000		/* ... in 10 MiB */
 
 /* Shadow byte of address A: (A >> 3) + KASAN_SHADOW_OFFSET. */
 #define KASAN_SHADOW_OFFSET	0xdffff7c000000000

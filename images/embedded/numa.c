@@ -37,6 +37,7 @@ struct entry {
 typedef bool entry_handler(const struct entry *);
 
 int vm_ndomains = 1;
+int pcpu_domain;
 struct cpu_info cpus[MAXCPU];
 int mp_ncpus;
 
@@ -326,6 +327,16 @@ int
 vm_phys_lookup_locality(int from, int to)
 {
 	return (locality[from][to]);
+}
+
+/* The domain that a page lies in. */
+int
+vm_phys_domain(vm_paddr_t page)
+{
+	for (int i = 0; i < num_mem; i++)
+		if (mem_info[i].start <= page && page < mem_info[i].end)
+			return (mem_info[i].domain);
+	panic("vm_phys_domain: %#lx lies in no domain", page);
 }
 
 void

@@ -30,7 +30,7 @@ extern uint64_t kva_ptes[KVA_SIZE / PAGE_SIZE];
 
 static uint64_t small_pds[SMALL_MAP_GIBS][TABLE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
 static vm_paddr_t dmap_end = GIB;
-static size_t kva_pages;
+static size_t kva_next;		/* where to look for a free address first */
 
 static bool
 cpu_has_gib_pages(void)
@@ -96,24 +96,54 @@ dmap_covers(vm_paddr_t start, size_t size)
 	return (start < dmap_end && size <= dmap_end - start);
 }
 
-/* Maps one page at the next free kernel virtual address; NULL: none is left. */
+static uint64_t *
+pte_of(const void *mapped)
+{
+	return (&kva_ptes[((uintptr_t)mapped - VM_MIN_KERNEL_ADDRESS) / PAGE_SIZE]);
+}
+
+/*
+ * Maps one page at the next free kernel virtual address; NULL: none is left.
+ * An address comes again as late as may be, so that a stale pointer is caught.
+ */
 void *
 pmap_map(vm_paddr_t page)
 {
-	void *mapped;
+	for (size_t tries = 0; tries < nitems(kva_ptes); tries++) {
+		void *mapped = (void *)(VM_MIN_KERNEL_ADDRESS + kva_next * PAGE_SIZE);
 
-	if (kva_pages == nitems(kva_ptes))
-		return (NULL);
-	kva_ptes[kva_pages] = page | PG_V | PG_RW;
-	mapped = (void *)(VM_MIN_KERNEL_ADDRESS + kva_pages * PAGE_SIZE);
-	kva_pages++;
-	kasan_mark(mapped, PAGE_SIZE, PAGE_SIZE, 0);
-	return (mapped);
+		kva_next = (kva_next + 1) % nitems(kva_ptes);
+		if (*pte_of(mapped) == 0) {
+			*pte_of(mapped) = page | PG_V | PG_RW;
+			kasan_mark(mapped, PAGE_SIZE, PAGE_SIZE, 0);
+			return (mapped);
+		}
+	}
+	return (NULL);
 }
 
-/* The first kernel virtual address that is not in use. */
+/* Returns the page that was mapped there. */
+vm_paddr_t
+pmap_unmap(void *mapped)
+{
+	vm_paddr_t page = pmap_kextract(mapped);
+
+	*pte_of(mapped) = 0;
+	invlpg(mapped);
+	kasan_mark(mapped, 0, PAGE_SIZE, KASAN_KMEM_REDZONE);
+	return (page);
+}
+
+/* The page that holds what lies at this address of the window. */
+vm_paddr_t
+pmap_kextract(const void *mapped)
+{
+	return (rounddown2(*pte_of(mapped), PAGE_SIZE));
+}
+
+/* Where the next page will be mapped, as long as none has been unmapped. */
 vm_offset_t
 kva_in_use(void)
 {
-	return (VM_MIN_KERNEL_ADDRESS + kva_pages * PAGE_SIZE);
+	return (VM_MIN_KERNEL_ADDRESS + kva_next * PAGE_SIZE);
 }

@@ -9,6 +9,8 @@
 
 void		pmap_bootstrap(void);
 void		*pmap_map(vm_paddr_t page);
+vm_paddr_t	pmap_unmap(void *mapped);
+vm_paddr_t	pmap_kextract(const void *mapped);
 vm_offset_t	kva_in_use(void);
 bool		dmap_covers(vm_paddr_t start, size_t size);
 

@@ -4,7 +4,7 @@
  */
 /*
  * Physical pages by domain.  Pages are counted and handed out one at a time;
- * none is touched before that.  A slab stays with its keg, so none comes back.
+ * none is touched before that.  Those that come back hold each other's numbers.
  */
 
 #include "malloc_flags.h"
@@ -16,6 +16,7 @@
 #define FREE_MIN	4	/* a domain with fewer is short of pages */
 
 static struct vm_domain vm_dom[MAXMEMDOM];
+static unsigned sleeps;
 
 static void
 add_range(int domain, vm_paddr_t start, vm_paddr_t end)
@@ -60,7 +61,20 @@ vm_domain_empty(int domain)
 bool
 vm_page_count_min_domain(int domain)
 {
-	return (vm_dom[domain].vmd_free_count < FREE_MIN);
+	return (vm_dom[domain].vmd_low || vm_dom[domain].vmd_free_count < FREE_MIN);
+}
+
+/* Says that the domain is short of pages, however many it has. */
+void
+vm_page_low_domain(int domain, bool low)
+{
+	vm_dom[domain].vmd_low = low;
+}
+
+static vm_paddr_t *
+next_freed(vm_paddr_t page)
+{
+	return (dmap_pointer(page));
 }
 
 /* A page, mapped into the kernel; NULL: this domain has none to give. */
@@ -70,19 +84,35 @@ vm_page_alloc_domain(int domain, int flags)
 	struct vm_domain *vmd = &vm_dom[domain];
 	uint64_t kept = (flags & M_USE_RESERVE) != 0 ? 0 : FREE_RESERVED;
 	struct phys_range *range = vmd->vmd_ranges;
+	vm_paddr_t freed = vmd->vmd_freed;
 	void *mapped;
 
 	if (vmd->vmd_free_count <= kept)
 		return (NULL);
-	while (range->start == range->end)
+	while (freed == 0 && range->start == range->end)
 		range++;
-	if ((mapped = pmap_map(range->start)) == NULL)
+	if ((mapped = pmap_map(freed != 0 ? freed : range->start)) == NULL)
 		return (NULL);
-	range->start += PAGE_SIZE;
+	if (freed != 0)
+		vmd->vmd_freed = *next_freed(freed);
+	else
+		range->start += PAGE_SIZE;
 	vmd->vmd_free_count--;
 	if ((flags & M_ZERO) != 0)
 		memset(mapped, 0, PAGE_SIZE);
 	return (mapped);
+}
+
+/* Takes back what vm_page_alloc_domain() gave. */
+void
+vm_page_free(void *mapped)
+{
+	vm_paddr_t page = pmap_unmap(mapped);
+	struct vm_domain *vmd = &vm_dom[vm_phys_domain(page)];
+
+	*next_freed(page) = vmd->vmd_freed;
+	vmd->vmd_freed = page;
+	vmd->vmd_free_count++;
 }
 
 /* All that is free goes into use until someone waits for pages of this domain. */
@@ -95,26 +125,40 @@ vm_page_exhaust_domain(int domain)
 	vmd->vmd_free_count = 0;
 }
 
-/*
- * The page daemon's turn.  It has this one only: who waits where nothing can
- * be laundered sleeps for good, as nobody else runs who could free a page.
- */
-static void
-vm_pageout(int domain)
+static bool
+vm_page_count_min_all(void)
 {
-	struct vm_domain *vmd = &vm_dom[domain];
-
-	vmd->vmd_free_count += vmd->vmd_inactive_count;
-	vmd->vmd_inactive_count = 0;
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		if (!vm_page_count_min_domain(domain))
+			return (false);
+	return (true);
 }
 
-/* Sleeps until the domain has pages; returns at once unless it is short of them. */
+/* Somebody sleeps, so the page daemon has its turn, in all domains. */
+static void
+vm_pageout(void)
+{
+	sleeps++;
+	for (int domain = 0; domain < vm_ndomains; domain++) {
+		struct vm_domain *vmd = &vm_dom[domain];
+
+		vmd->vmd_free_count += vmd->vmd_inactive_count;
+		vmd->vmd_inactive_count = 0;
+		vmd->vmd_low = false;
+	}
+}
+
+/*
+ * Sleeps until the domain has pages; returns at once unless it is short of
+ * them.  The page daemon has one turn only: who waits where nothing can be
+ * laundered sleeps for good, as nobody else runs who could free a page.
+ */
 void
 vm_wait_domain(int domain)
 {
 	if (!vm_page_count_min_domain(domain))
 		return;
-	vm_pageout(domain);
+	vm_pageout();
 	if (vm_page_count_min_domain(domain))
 		cpu_halt();
 }
@@ -123,10 +167,16 @@ vm_wait_domain(int domain)
 void
 vm_wait_doms(void)
 {
-	for (int domain = 0; domain < vm_ndomains; domain++)
-		vm_pageout(domain);
-	for (int domain = 0; domain < vm_ndomains; domain++)
-		if (!vm_page_count_min_domain(domain))
-			return;
-	cpu_halt();
+	if (!vm_page_count_min_all())
+		return;
+	vm_pageout();
+	if (vm_page_count_min_all())
+		cpu_halt();
+}
+
+/* How often anybody has slept for pages. */
+unsigned
+vm_sleeps(void)
+{
+	return (sleeps);
 }

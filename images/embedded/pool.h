@@ -16,6 +16,8 @@ struct vm_domain {
 	uint64_t	vmd_page_count;		/* all that it was given */
 	uint64_t	vmd_free_count;
 	uint64_t	vmd_inactive_count;	/* in use, can be laundered on demand */
+	vm_paddr_t	vmd_freed;		/* handed out and back again: the first of them */
+	bool		vmd_low;		/* said to be short of pages */
 };
 
 void	vm_page_startup(void);
@@ -23,8 +25,11 @@ const struct vm_domain *vm_domain(int domain);
 bool	vm_domain_empty(int domain);
 bool	vm_page_count_min_domain(int domain);
 void	*vm_page_alloc_domain(int domain, int flags);
+void	vm_page_free(void *mapped);
 void	vm_page_exhaust_domain(int domain);
+void	vm_page_low_domain(int domain, bool low);
 void	vm_wait_domain(int domain);
 void	vm_wait_doms(void);
+unsigned vm_sleeps(void);
 
 #endif

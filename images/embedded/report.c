@@ -10,6 +10,7 @@
  */
 
 #include "acpi.h"
+#include "crc32.h"
 #include "keg.h"
 #include "numa.h"
 #include "pool.h"
@@ -19,20 +20,6 @@
 #define TABLE_PART	64	/* bytes of a table in one record */
 
 static unsigned sequence;
-
-/* CRC-32 as of IEEE 802.3, which zlib computes too. */
-static uint32_t
-crc32(const char *text, size_t length)
-{
-	uint32_t crc = 0xffffffff;
-
-	while (length-- > 0) {
-		crc ^= (uint8_t)*text++;
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
-	}
-	return (~crc);
-}
 
 static void __printflike(1, 2)
 record(const char *format, ...)
@@ -46,7 +33,7 @@ record(const char *format, ...)
 	length += vsnprintf(line + length, sizeof(line) - (size_t)length, format, arguments);
 	va_end(arguments);
 	KASSERT((size_t)length < sizeof(line), ("%s: a record is too long", __func__));
-	printf("@harness %s *%08x\n", line, crc32(line, (size_t)length));
+	printf("@harness %s *%08x\n", line, probe_crc32(line, (size_t)length));
 }
 
 /* As a sysctl's name has it, and so without need of an escape. */

@@ -11,7 +11,7 @@
 #include "kernel.h"
 #include "trap.h"
 
-#define VECTORS		32
+#define VECTORS		IRQ_VECTOR	/* those of exceptions */
 #define STUB_SIZE	16
 #define GATE_INTERRUPT	0x8e00	/* present, ring 0, 64-bit interrupt gate */
 
@@ -39,9 +39,9 @@ struct trap_name {
 	const char	*text;
 };
 
-extern const char exception_stubs[];
+extern const char exception_stubs[], irq_stub[];
 
-static struct gate idt[VECTORS];
+static struct gate idt[IRQ_VECTOR + IRQ_COUNT];
 
 static const struct trap_name trap_names[VECTORS] = {
 	[0] =	{ 18, "integer divide fault" },
@@ -67,22 +67,27 @@ static const struct trap_name trap_names[VECTORS] = {
 
 void	trap(const struct trapframe *frame) __dead2;
 
+static struct gate
+gate_to(uintptr_t stub)
+{
+	return ((struct gate) {
+		.offset_low = (uint16_t)stub,
+		.selector = KCODE_SEL,
+		.attributes = GATE_INTERRUPT,
+		.offset_middle = (uint16_t)(stub >> 16),
+		.offset_high = (uint32_t)(stub >> 32),
+	});
+}
+
 void
 trap_init(void)
 {
 	static struct table_pointer pointer;
 
-	for (int i = 0; i < VECTORS; i++) {
-		uintptr_t stub = (uintptr_t)exception_stubs + (uintptr_t)i * STUB_SIZE;
-
-		idt[i] = (struct gate) {
-			.offset_low = (uint16_t)stub,
-			.selector = KCODE_SEL,
-			.attributes = GATE_INTERRUPT,
-			.offset_middle = (uint16_t)(stub >> 16),
-			.offset_high = (uint32_t)(stub >> 32),
-		};
-	}
+	for (int i = 0; i < VECTORS; i++)
+		idt[i] = gate_to((uintptr_t)exception_stubs + (uintptr_t)i * STUB_SIZE);
+	for (int i = 0; i < IRQ_COUNT; i++)
+		idt[IRQ_VECTOR + i] = gate_to((uintptr_t)irq_stub);
 	pointer.limit = sizeof(idt) - 1;
 	pointer.base = (uintptr_t)idt;
 	lidt(&pointer);

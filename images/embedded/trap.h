@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+#define IRQ_VECTOR	32	/* behind the exceptions' */
+#define IRQ_COUNT	8	/* of the first interrupt controller */
+
 /* What exception.S leaves on the stack. */
 struct trapframe {
 	uint64_t	tf_r15, tf_r14, tf_r13, tf_r12, tf_r11, tf_r10, tf_r9, tf_r8;

@@ -90,16 +90,15 @@ vm_map_unlock(struct vm_map *map)
 static void *
 kmapent_alloc(struct uma_keg *keg, int domain, int flags)
 {
-	vm_offset_t address = kva_in_use();
 	bool locked = kernel_map.locked;
-	void *page;
+	char *page;
 
 	(void)keg;
 	if (!locked)
 		vm_map_lock(&kernel_map);
 	page = vm_page_alloc_domain(domain, flags | M_USE_RESERVE);
 	if (page != NULL)
-		vm_map_insert(&kernel_map, address, address + PAGE_SIZE);
+		vm_map_insert(&kernel_map, (vm_offset_t)page, (vm_offset_t)page + PAGE_SIZE);
 	if (!locked)
 		vm_map_unlock(&kernel_map);
 	return (page);

@@ -8,6 +8,7 @@
 #include "domainset.h"
 #include "keg.h"
 #include "malloc_flags.h"
+#include "numa.h"
 #include "pool.h"
 
 #define ZONES_MAX	8
@@ -19,14 +20,7 @@
 #define ITEM_REDZONE	0
 #endif
 
-/*
- * At this point of the boot the one CPU counts as of domain 0, wherever the
- * SRAT puts it: so does FreeBSD's until it applies the SRAT (SI_SUB_CPU).
- */
-#define CURRENT_DOMAIN	0
-
-static struct uma_keg kegs[ZONES_MAX];
-static size_t keg_count;
+static struct uma_keg kegs[ZONES_MAX];	/* without a name: not in use */
 
 static void *
 page_alloc(struct uma_keg *keg, int domain, int flags)
@@ -35,7 +29,7 @@ page_alloc(struct uma_keg *keg, int domain, int flags)
 	return (vm_page_alloc_domain(domain, flags));
 }
 
-/* As many items as fit into a page before the slab's header. */
+/* As many items as fit into a page before the slab's header; 0: not even one. */
 static void
 keg_layout(struct uma_keg *keg)
 {
@@ -44,23 +38,36 @@ keg_layout(struct uma_keg *keg)
 
 	keg->uk_rsize = (uint32_t)roundup2(keg->uk_size, ITEM_ALIGN) + redzone;
 	keg->uk_ipers = MIN((PAGE_SIZE - SLAB_HEADER_SIZE) / keg->uk_rsize, SLAB_ITEMS_MAX);
-	KASSERT(keg->uk_ipers > 0, ("%s: %s: items of %u bytes", __func__, keg->uk_name,
-	    keg->uk_size));
 }
 
+/* NULL: such an item does not fit into a page. */
 struct uma_keg *
 uma_zcreate(const char *name, uint32_t size, uint32_t flags)
 {
-	struct uma_keg *keg = &kegs[keg_count];
+	struct uma_keg *keg = kegs;
 
-	KASSERT(keg_count < ZONES_MAX, ("%s: too many zones", __func__));
-	keg_count++;
-	keg->uk_name = name;
-	keg->uk_size = size;
-	keg->uk_flags = flags;
-	keg->uk_allocf = page_alloc;
+	while (keg < kegs + ZONES_MAX && keg->uk_name != NULL)
+		keg++;
+	KASSERT(keg < kegs + ZONES_MAX, ("%s: too many zones", __func__));
+	*keg = (struct uma_keg) { .uk_size = size, .uk_flags = flags, .uk_allocf = page_alloc };
 	keg_layout(keg);
+	if (keg->uk_ipers == 0)
+		return (NULL);
+	keg->uk_name = name;
 	return (keg);
+}
+
+/* All pages go back, which takes that all items were freed. */
+void
+uma_zdestroy(struct uma_keg *keg)
+{
+	keg->uk_reserve = 0;
+	for (int domain = 0; domain < vm_ndomains; domain++) {
+		keg_drain_domain(keg, domain);
+		KASSERT(keg->uk_domain[domain].ud_pages == 0, ("%s: %s: items are in use",
+		    __func__, keg->uk_name));
+	}
+	keg->uk_name = NULL;
 }
 
 void
@@ -93,13 +100,13 @@ uma_prealloc(struct uma_keg *keg, uint32_t items)
 	}
 }
 
-void *
-uma_zalloc_domain(struct uma_keg *keg, int domain, int flags)
+static void *
+zone_alloc_item(struct uma_keg *keg, int domain, int flags)
 {
 	struct uma_slab *slab;
 	void *item;
 
-	if (vm_domain_empty(domain))
+	if (domain != UMA_ANYDOMAIN && vm_domain_empty(domain))
 		domain = UMA_ANYDOMAIN;
 	if ((slab = keg_fetch_slab(keg, domain, flags)) == NULL)
 		return (NULL);
@@ -109,11 +116,21 @@ uma_zalloc_domain(struct uma_keg *keg, int domain, int flags)
 	return (item);
 }
 
-/* First touch: out of the domain of the CPU that asks. */
+/* First touch is out of the domain of the CPU that asks. */
 void *
 uma_zalloc(struct uma_keg *keg, int flags)
 {
-	return (uma_zalloc_domain(keg, CURRENT_DOMAIN, flags));
+	bool rr = (keg->uk_flags & UMA_ZONE_ROUNDROBIN) != 0;
+
+	return (zone_alloc_item(keg, rr ? UMA_ANYDOMAIN : pcpu_domain, flags));
+}
+
+void *
+uma_zalloc_domain(struct uma_keg *keg, int domain, int flags)
+{
+	KASSERT((keg->uk_flags & UMA_ZONE_ROUNDROBIN) == 0,
+	    ("%s: called with non-FIRSTTOUCH zone", __func__));
+	return (zone_alloc_item(keg, domain, flags));
 }
 
 void
@@ -122,9 +139,12 @@ uma_zfree(struct uma_keg *keg, void *item)
 	slab_free_item(keg, item);
 }
 
-/* The zones in the order of their making; NULL behind the last. */
+/* The zones that are there; NULL behind the last. */
 const struct uma_keg *
 uma_keg_at(size_t index)
 {
-	return (index < keg_count ? &kegs[index] : NULL);
+	for (const struct uma_keg *keg = kegs; keg < kegs + ZONES_MAX; keg++)
+		if (keg->uk_name != NULL && index-- == 0)
+			return (keg);
+	return (NULL);
 }

@@ -25,20 +25,6 @@ struct line {
 static struct line in, out;
 static struct probe_counters told[DOMAINS_MAX];
 
-/* CRC-32 as of IEEE 802.3, which zlib computes too. */
-uint32_t
-probe_crc32(const char *text, size_t length)
-{
-	uint32_t crc = 0xffffffff;
-
-	while (length-- > 0) {
-		crc ^= (uint8_t)*text++;
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
-	}
-	return (~crc);
-}
-
 /* --- what is said ------------------------------------------------------- */
 
 static void

@@ -24,6 +24,8 @@
 #include "kernel.h"
 #endif
 
+#include "crc32.h"
+
 #define PROBE_CALLS	128	/* calls of the slab allocator that an answer can list */
 #define PROBE_SLOTS	4096	/* items that a trace can hold */
 #define PROBE_BY_CPU	(-2)	/* the domain of the CPU: uma_zalloc() */
@@ -74,8 +76,7 @@ struct probe_starved {
  * protocol.c: takes a byte of the channel.  A line that is none of ours is
  * answered with an error.
  */
-void	 probe_take(char c);
-uint32_t probe_crc32(const char *text, size_t length);
+void	probe_take(char c);
 
 /*
  * The guest's part.  Those that return text return NULL, or why they cannot

@@ -7,6 +7,8 @@
 #include "syscall.h"
 #include "text.h"
 
+#include "../kmod/crc32.h"
+
 #define REPORT_MAX	(512 * 1024)
 #define MARK		"@harness "
 
@@ -26,20 +28,6 @@ put_hex(uint64_t value, int digits)
 {
 	while (digits-- > 0)
 		put_char("0123456789abcdef"[(value >> (4 * digits)) & 0xf]);
-}
-
-/* The IEEE polynomial, bit by bit: the report is short. */
-static uint32_t
-crc32(const char *from, const char *end)
-{
-	uint32_t crc = ~0u;
-
-	for (; from < end; from++) {
-		crc ^= (unsigned char)*from;
-		for (int bit = 0; bit < 8; bit++)
-			crc = (crc >> 1) ^ (0xedb88320u & -(crc & 1));
-	}
-	return (~crc);
 }
 
 static bool
@@ -104,7 +92,7 @@ field_bytes(const char *key, const void *bytes, size_t length)
 void
 record_done(void)
 {
-	uint32_t crc = crc32(covered, out.at);
+	uint32_t crc = probe_crc32(covered, (size_t)(out.at - covered));
 
 	text_string(&out, " *");
 	put_hex(crc, 8);

@@ -1,0 +1,82 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * The channel of "harness check": COM2, 8 bits.  Polled while bytes come; then
+ * the CPU sleeps, so that a waiting guest takes nothing from its host.
+ */
+
+#include "channel.h"
+#include "cpu.h"
+#include "irq.h"
+#include "protocol.h"
+
+#define COM2		0x2f8
+#define COM_DATA	(COM2 + 0)
+#define COM_IER		(COM2 + 1)
+#define COM_FCR		(COM2 + 2)
+#define COM_LCR		(COM2 + 3)
+#define COM_MCR		(COM2 + 4)
+#define COM_LSR		(COM2 + 5)
+#define COM2_IRQ	3
+#define IER_RXRDY	0x01
+#define FCR_ENABLE	0xc7	/* both FIFOs, emptied; the interrupt comes with 14 bytes, or late */
+#define LCR_8BITS	0x03
+#define LCR_DIVISOR	0x80	/* COM_DATA and COM_IER are the divisor */
+#define MCR_IENABLE	0x0b	/* with DTR and RTS */
+#define LSR_RXRDY	0x01
+#define LSR_TXRDY	0x20
+#define NO_PORT		0xff
+#define FIFO_BYTES	16
+#define EAGER_LOOKS	20	/* for the rest of a line */
+#define LOOK_SPINS	5000	/* from one to the next: microseconds */
+
+/*
+ * Between two looks at the port: QEMU takes the lock for each that it needs to
+ * bring us bytes, so that who looks all the time waits twenty times as long.
+ */
+static void
+wait_a_little(void)
+{
+	for (int spins = 0; spins < LOOK_SPINS; spins++)
+		__asm volatile("");
+}
+
+bool
+channel_open(void)
+{
+	outb(COM_LCR, LCR_DIVISOR);
+	outb(COM_DATA, 1);		/* 115200: it decides how late that interrupt is */
+	outb(COM_IER, 0);
+	outb(COM_LCR, LCR_8BITS);
+	outb(COM_FCR, FCR_ENABLE);
+	outb(COM_MCR, MCR_IENABLE);
+	outb(COM_IER, IER_RXRDY);
+	irq_enable(COM2_IRQ);
+	return (inb(COM_LSR) != NO_PORT);
+}
+
+void
+channel_serve(void)
+{
+	for (int looks = 0;; looks++) {
+		if ((inb(COM_LSR) & LSR_RXRDY) != 0) {
+			probe_take((char)inb(COM_DATA));
+			looks = 0;
+		} else if (looks < EAGER_LOOKS)
+			wait_a_little();
+		else
+			irq_wait();
+	}
+}
+
+void
+probe_send(const char *text, size_t length)
+{
+	for (size_t sent = 0; sent < length; sent++) {
+		while (sent % FIFO_BYTES == 0 && (inb(COM_LSR) & LSR_TXRDY) == 0)
+			wait_a_little();
+		outb(COM_DATA, (uint8_t)text[sent]);
+	}
+}
