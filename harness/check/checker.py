@@ -103,7 +103,6 @@ class Checker:
         guest = CheckedGuest(channel, report, domains, self._plan.variant, self._count)
         trace = self._plan.replay
         difference = self._random(guest) if trace is None else self._replay(guest, trace)
-        self.result = replace(self.result, zones=guest.zones)
         if difference is not None:
             lines = "; ".join(difference.lines)
             self._conclude(Conclusion.DIFFERS, lines, difference)
@@ -119,6 +118,7 @@ class Checker:
             self._shape = guest.zone(zone_plan(rng, guest.zones, hashed=hashes))
             self._operations = random_trace(rng, self._plan.variant, self._shape, TRACE_LENGTH)
             self._counted_before = self._counted
+            self.result = replace(self.result, zones=self.result.zones + 1)
             found = guest.run(self._shape, self._operations)
             if found is not None:
                 return self._shrunk(guest, self._shape, found)
@@ -133,6 +133,7 @@ class Checker:
                 f"{self._shape.domains}",
                 remedy=f"name --numa {trace.shape.domains}",
             )
+        self.result = replace(self.result, zones=1)
         self._operations = trace.operations
         if not is_taken(self._plan.variant, self._shape, self._operations):
             raise UsageError(
