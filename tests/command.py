@@ -18,6 +18,9 @@ import psutil
 SECONDS = 60.0
 """Longer than any of this takes, on whatever host; nothing waits for all of it."""
 
+GLANCE = 0.01
+"""Seconds between two looks, so that what is waited for has the processor."""
+
 PROGRAM = (sys.executable, "-c", "from harness.cli.main import main; main()")
 
 
@@ -119,6 +122,7 @@ class Home:
         deadline = time.monotonic() + SECONDS
         while left := [f"{process}: {words(process)}" for process in self.processes()]:
             assert time.monotonic() < deadline, "\n".join(left)
+            time.sleep(GLANCE)
 
     def scratch_folders(self) -> list[Path]:
         return list((self.cache / "scratch").glob("*"))
@@ -165,6 +169,7 @@ class Running:
         """Until the harness has said them on standard error."""
         while words not in self.said.read_text():
             assert self.popen.poll() is None, self.said.read_text()
+            time.sleep(GLANCE)
 
     def end_by(self, signum: signal.Signals) -> int:
         """Send it the signal and wait; gives the exit status."""

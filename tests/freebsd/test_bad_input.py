@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,6 @@ from harness.host.resources import data_file
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(2400)]
 
 SIGNALS = (signal.SIGINT, signal.SIGKILL)
-NAME = "FLOWTEST"
 
 
 @pytest.fixture
@@ -37,15 +38,27 @@ def home(freebsd_tree: Path) -> Iterator[Home]:
 
 @pytest.fixture
 def kernconf(home: Home) -> Iterator[Path]:
-    """The slim configuration under a name of its own; its objects are removed at the end."""
-    path = home.folder / NAME
+    """The slim configuration under a name that no other run has used.
+
+    The name stands in the kernel, so the cache has none of it; what it leaves there is removed.
+    """
+    path = home.folder / f"FLOWTEST-{uuid.uuid4().hex[:8]}"
     shutil.copyfile(data_file("images", "kernconf", "slim"), path)
     yield path
-    for pattern in (f"obj-*/kernconf/HARNESS-{NAME}", f"obj-*/HARNESS-{NAME}.*"):
-        for file in home.cache.glob(f"trees/*/{pattern}"):
-            file.unlink()
-    for folder in home.cache.glob(f"trees/*/obj-*/**/amd64.amd64/sys/HARNESS-{NAME}"):
+    forget(home, path.name)
+
+
+def forget(home: Home, kernconf: str) -> None:
+    """Take all that came of a configuration out of the user's cache."""
+    name = f"HARNESS-{kernconf}"
+    of_trees = (f"obj-*/kernconf/{name}", f"obj-*/{name}.*", f"logs/{name}.log")
+    for file in (file for kind in of_trees for file in home.cache.glob(f"trees/*/{kind}")):
+        file.unlink()
+    for folder in home.cache.glob(f"trees/*/obj-*/**/amd64.amd64/sys/{name}"):
         shutil.rmtree(folder)
+    for identity in home.cache.glob("kernels/*/identity.json"):
+        if json.loads(identity.read_text())["kernconf"] == name:
+            shutil.rmtree(identity.parent)
 
 
 def refused(said: Said, code: int, message: str) -> None:
@@ -72,6 +85,7 @@ def test_unknown_option_is_told_by_name(home: Home, kernconf: Path) -> None:
 
 def test_unknown_configuration_is_told_in_the_words_of_config(home: Home) -> None:
     said = home.run("build", "--kernconf", "NO_SUCH_CONF")
+    forget(home, "NO_SUCH_CONF")
     refused(said, 2, "config(8) refused the kernel configuration: ")
     assert "NO_SUCH_CONF" in said.error
 

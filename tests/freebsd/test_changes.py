@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness_command import harness
 
 from harness.host.process import HostRunner
+from harness.host.workspace import Workspace
 from harness.source.git import git_directory
 from harness.source.mutant import find_mutant
+from harness.source.tree import open_tree
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.long, pytest.mark.timeout(2400)]
 
@@ -24,8 +27,16 @@ def git(repository: Path, *words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def forget(location: str) -> None:
+    """Take a tree that is no more out of the user's cache; kernels of its content stay."""
+    workspace = Workspace.of_user()
+    home = open_tree(location, workspace, HostRunner()).home
+    shutil.rmtree(home)
+    Path(workspace.cache, "locks", f"tree-{home.name}.lock").unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="module")
-def history(freebsd_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def history(freebsd_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A clone in which one commit puts the change in; its parent is without it."""
     clone = tmp_path_factory.mktemp("history") / "src"
     origin = git_directory(freebsd_tree, HostRunner())
@@ -43,7 +54,8 @@ def history(freebsd_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     commit(clone, "as before the change")
     (clone / UMA).write_bytes(after)
     commit(clone, "the change")
-    return clone
+    yield clone
+    forget(str(clone))
 
 
 def forget_missing_files(clone: Path) -> None:
@@ -86,6 +98,7 @@ def test_a_file_url_is_cloned_by_the_harness(history: Path, tmp_path: Path) -> N
         "compare", "--source", f"file://{history}", "--commit", git(history, "rev-parse", "HEAD"),
         "--numa", "2", "--kasan", out=tmp_path,
     )  # fmt: skip
+    forget(f"file://{history}")
     assert answer.outcomes() == {"before-kasan-numa2": "panic", "after-kasan-numa2": "booted"}
 
 
@@ -120,6 +133,7 @@ def test_an_uncommitted_edit_is_built_and_the_record_says_so(history: Path, tmp_
     text = (copy / UMA).read_bytes()
     (copy / UMA).write_bytes(find_mutant("drop-commit").apply(text))
     answer = harness("boot", "--source", copy, "--numa", "2", "--kasan", out=tmp_path / "runs")
+    forget(str(copy))
     (cell,) = answer.document["cells"]
     assert cell["verdict"]["outcome"] == "panic"
     assert cell["kernel"]["dirty"] is True
