@@ -6,11 +6,15 @@ work tree of our own (see git(1), ENVIRONMENT VARIABLES).
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InfraError, UsageError
 from harness.host.process import Finished, Runner, failure
+from harness.source.parts import TREE, Entry, parent
 
 #: Settings of the user's that would change what we read or write.
 _SETTINGS = (
@@ -76,10 +80,98 @@ class Repository:
             ["git", *settings, *arguments], cwd=work_tree, env=env, stdin=stdin, check=check
         )
 
-    def lines(self, *arguments: str | Path, index: Path | None = None) -> list[str]:
+    def lines(
+        self, *arguments: str | Path, index: Path | None = None, work_tree: Path | None = None
+    ) -> list[str]:
         """The NUL-separated records that a ``-z`` command prints."""
-        output = self.git(*arguments, index=index).stdout
-        return [record.decode("utf-8", "surrogateescape") for record in output.split(b"\0")[:-1]]
+        output = self.git(*arguments, index=index, work_tree=work_tree).stdout
+        return [_decoded(record) for record in output.split(b"\0")[:-1]]
+
+    def blobs(self, names: Sequence[str]) -> list[bytes | None]:
+        """The contents of objects by their names (gitrevisions(7)); None for one that is not."""
+        asked = "".join(f"{name}\n" for name in names).encode()
+        output = self.git("cat-file", "--batch", stdin=asked).stdout
+        found: list[bytes | None] = []
+        for _ in names:
+            header, _, output = output.partition(b"\n")
+            words = header.split(b" ")
+            if len(words) != 3 or not words[2].isdigit():
+                found.append(None)
+                continue
+            size = int(words[2])
+            found.append(output[:size])
+            output = output[size + 1 :]
+        return found
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Those of the objects that are not here."""
+        asked = "".join(f"{name}\n" for name in names).encode()
+        answers = self.git("cat-file", "--batch-check", "--buffer", stdin=asked).text
+        return {line.split()[0] for line in answers.splitlines() if line.endswith(" missing")}
+
+    def listing(self, tree: str, folders: Iterable[str]) -> list[Entry]:
+        """What is in some folders of a tree (``""`` is its top), but not below those."""
+        below = [f"{folder}/" for folder in folders if folder]
+        with ThreadPoolExecutor(2) as both:
+            top = both.submit(self.lines, "ls-tree", "-z", tree)
+            # With -t a folder is listed even though another of the paths leads into it.
+            deeper = both.submit(self.lines, "ls-tree", "-z", "-t", tree, *below)
+        records = [*top.result(), *(deeper.result() if below else ())]
+        return [_entry(record) for record in dict.fromkeys(records)]
+
+    def entries(self, tree: str, paths: Sequence[str]) -> list[Entry]:
+        """What a tree has at some paths."""
+        return [_entry(record) for record in self.lines("ls-tree", "-z", tree, "--", *paths)]
+
+    def files(self, tree: str) -> list[Entry]:
+        """All files of a tree."""
+        return [_entry(record) for record in self.lines("ls-tree", "-r", "-z", tree)]
+
+    def differences(self, old: str, new: str) -> list[tuple[Entry, Entry]]:
+        """The files that differ between two trees, as before and after."""
+        return pairs(self.lines("diff-tree", "-r", "--no-renames", "-z", old, new))
+
+    def make_tree(self, entries: Iterable[Entry]) -> str:
+        """Write the tree that has those entries, of any folders, and no others."""
+        folders: defaultdict[str, list[Entry]] = defaultdict(list)
+        for entry in entries:
+            folders[parent(entry.path)].append(entry)
+        depth = max(map(_depth, folders), default=0)
+        while depth > 0:
+            level = [folder for folder in folders if _depth(folder) == depth]
+            for folder, name in zip(level, self._make_trees(folders[one] for one in level),
+                                    strict=True):  # fmt: skip
+                folders[parent(folder)].append(Entry("040000", TREE, name, folder))
+            depth -= 1
+        return self._make_trees([folders[""]])[0]
+
+    def write_index(self, index: Path) -> str:
+        """The tree that an index holds; objects may be missing."""
+        return self.git("write-tree", "--missing-ok", index=index).text.strip()
+
+    def fill_index(self, index: Path, entries: Iterable[Entry]) -> None:
+        """Put files into an index, or take absent ones out of it."""
+        records = (f"{entry.mode} {entry.name}\t{entry.path}\0" for entry in entries)
+        stdin = "".join(records).encode("utf-8", "surrogateescape")
+        self.git("update-index", "-z", "--index-info", index=index, stdin=stdin)
+
+    def index_files(self, index: Path) -> list[Entry]:
+        """All files of an index."""
+        found = []
+        for record in self.lines("ls-files", "--stage", "-z", index=index):
+            meta, path = record.split("\t", 1)
+            mode, name, _ = meta.split(" ")
+            found.append(Entry(mode, "blob", name, path))
+        return found
+
+    def _make_trees(self, trees: Iterable[Sequence[Entry]]) -> list[str]:
+        records = (
+            "".join(f"{entry.mode} {entry.kind} {entry.name}\t{entry.path.rpartition('/')[2]}\0"
+                    for entry in entries)
+            for entries in trees
+        )  # fmt: skip
+        stdin = "\0".join(records).encode("utf-8", "surrogateescape")
+        return self.git("mktree", "-z", "--missing", "--batch", stdin=stdin).text.split()
 
     def commit(self, revision: str) -> str:
         """The full hash of a commit.
@@ -161,3 +253,36 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     raise InfraError(
         f"cannot clone {url}", remedy="see the cause below, then run it again", detail=error
     ) from failure(finished)
+
+
+def forget_lock(index: Path) -> None:
+    """Remove git's lock of one of our indexes: we hold the tree's, so its owner was killed."""
+    index.with_name(index.name + ".lock").unlink(missing_ok=True)
+
+
+def is_damage(error: InfraError) -> bool:
+    """Whether git found an index cut short, as a host that lost power may leave it."""
+    return "index file" in error.detail
+
+
+def pairs(fields: Sequence[str]) -> list[tuple[Entry, Entry]]:
+    """The records of git's raw difference format with ``-z``, as before and after."""
+    found = []
+    for meta, path in zip(fields[::2], fields[1::2], strict=True):
+        before, after, was, now, _ = meta.removeprefix(":").split(" ")
+        found.append((Entry(before, "blob", was, path), Entry(after, "blob", now, path)))
+    return found
+
+
+def _entry(record: str) -> Entry:
+    meta, path = record.split("\t", 1)
+    mode, kind, name = meta.split(" ")
+    return Entry(mode, kind, name, path)
+
+
+def _decoded(record: bytes) -> str:
+    return record.decode("utf-8", "surrogateescape")
+
+
+def _depth(folder: str) -> int:
+    return folder.count("/") + 1 if folder else 0

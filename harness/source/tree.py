@@ -5,25 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InfraError, UsageError
 from harness.host.process import Runner
 from harness.host.workspace import Workspace, make_folder
-from harness.source.git import Repository, clone, git_directory
+from harness.source import parts
+from harness.source.files import clone_content, folder_tree
+from harness.source.git import Repository, clone, forget_lock, git_directory, is_damage
+from harness.source.lacking import lacking
 from harness.source.mutant import find_mutant
+from harness.source.parts import Content, Entry, Part
+from harness.source.patch import read_patch
 from harness.source.reading import allocator_form
 from harness.source.revision import (
-    BUILD_PATHS,
-    CONFIG_PATHS,
-    EXTRA_PATHS,
-    KERNEL_PATHS,
-    LOADER_PATHS,
-    MAKE_PATHS,
-    NEW_FILE_PATHS,
     Change,
     Snapshot,
     combined_hash,
@@ -33,6 +30,10 @@ from harness.source.revision import (
 
 _NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
+_UMA, _DOMAINSET = "sys/vm/uma_core.c", "sys/vm/vm_domainset.c"
+
+#: What is hashed on its own.
+_PARTS = (parts.KERNEL, parts.TOOLCHAIN, parts.LOADER, parts.CONFIG, parts.MAKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +66,35 @@ class SourceTree:
             UsageError: an unknown revision, a patch that does not apply, a mutant that
                 is refused, or a tree that is not FreeBSD's.
         """
-        index = self.home / "snapshot.index"
-        _forget_lock(index)
         commit = self._head(change.revision)
-        if change.revision is not None or self.files is None:
-            self.repository.git("read-tree", commit or "HEAD", index=index)
-            dirty = False
+        if change.revision is None and self.files is not None:
+            content, dirty = self._user_files(self.files)
         else:
-            dirty = self._read_files(index, self.files)
-        release = parse_release(self._blob(index, _NEWVERS).decode("utf-8", "replace"))
-        llvm = parse_llvm_major(self._blob(index, _LLVM_VERSION).decode("utf-8", "replace"))
-        patch = self._apply_patch(index, change.patch)
-        if change.mutant is not None:
-            self._apply_mutant(index, change.mutant)
-        entries = self._entries(index)
+            content, dirty = Content(f"{commit or 'HEAD'}^{{tree}}"), False
+        newvers, llvm_version = self._texts(content, _NEWVERS, _LLVM_VERSION)
+        release = parse_release(newvers.decode("utf-8", "replace"))
+        llvm = parse_llvm_major(llvm_version.decode("utf-8", "replace"))
+        patch = read_patch(change.patch, self.location) if change.patch else None
+        if patch is not None:
+            content = patch.applied(self.repository, content, self.home / "patched.index")
+        content = self._mutated(content, change.mutant)
+        built = self._built(content)
+        hashes = self._hashes(built)
         return Snapshot(
             location=self.location,
             commit=commit,
             dirty=dirty,
-            patch=patch,
+            patch=patch.digest if patch else None,
             mutant=change.mutant,
-            tree=self._write_tree(entries),
-            kernel=_hash_of(entries, KERNEL_PATHS),
-            toolchain=_hash_of(entries, KERNEL_PATHS, others=True),
-            loader=_hash_of(entries, LOADER_PATHS),
-            config=_hash_of(entries, CONFIG_PATHS),
-            make=_hash_of(entries, MAKE_PATHS),
+            tree=built,
+            kernel=hashes[parts.KERNEL],
+            toolchain=hashes[parts.TOOLCHAIN],
+            loader=hashes[parts.LOADER],
+            config=hashes[parts.CONFIG],
+            make=hashes[parts.MAKE],
             release=str(release),
             llvm=llvm,
-            allocator=allocator_form(
-                self._blob(index, "sys/vm/uma_core.c"), self._blob(index, "sys/vm/vm_domainset.c")
-            ),
+            allocator=allocator_form(*self._texts(content, _UMA, _DOMAINSET)),
         )
 
     def checkout(self, snapshot: Snapshot) -> Path:
@@ -104,13 +103,14 @@ class SourceTree:
         The caller holds the tree's lock.
         """
         index = self.home / "checkout.index"
-        _forget_lock(index)
+        forget_lock(index)
         try:
             self._read_tree(snapshot.tree, index)
         except InfraError as error:
-            if "index file" not in error.detail:
+            # Something is not as it was, and nobody knows what is there.
+            self._lacking.unlink(missing_ok=True)
+            if not is_damage(error):
                 raise
-            # Damaged, as a host that lost power may leave it: nobody knows what is there.
             index.unlink()
             shutil.rmtree(self.checkout_folder)
             self._read_tree(snapshot.tree, index)
@@ -129,107 +129,60 @@ class SourceTree:
             )
         return self.repository.commit(revision or "HEAD") if self.versioned else None
 
-    def _read_files(self, index: Path, files: Path) -> bool:
-        """Bring the index to what the user's files hold; True if that differs from HEAD."""
-        git = self.repository.git
+    @property
+    def _lacking(self) -> Path:
+        return self.home / "lacking.json"
+
+    def _user_files(self, files: Path) -> tuple[Content, bool]:
+        """The user's files, and whether they differ from what is committed."""
+        index = self.home / "snapshot.index"
         if self.versioned:
-            # The user's own index knows which files are unchanged and which are
-            # outside a sparse checkout.
-            own = self.repository.git_dir / "index"
-            if own.is_file():
-                shutil.copyfile(own, index)
-            else:
-                git("read-tree", "HEAD", index=index)
-        # git's own index knows every file of a clone; only few new ones can matter.
-        looked_at = NEW_FILE_PATHS if self.versioned else BUILD_PATHS
-        with ThreadPoolExecutor(2) as both:
-            asked = (
-                ("diff-files", "--name-only", "-z"),
-                ("ls-files", "--others", "--exclude-standard", "-z", "--", *looked_at),
-            )
-            changed, new = both.map(lambda words: git(*words, index=index, work_tree=files), asked)
-        git(
-            "update-index", "--add", "--remove", "-z", "--stdin",
-            index=index, work_tree=files, stdin=changed.stdout + new.stdout,
-        )  # fmt: skip
-        return self.versioned and self._differs_from_head(index)
+            return clone_content(self.repository, files, index)
+        return Content(folder_tree(self.repository, files, index)), False
 
-    def _differs_from_head(self, index: Path) -> bool:
-        """Whether anything that is built differs; files that the clone lacks do not count."""
-        listing = ("diff-index", "--cached", "--no-renames", "-z", "HEAD", "--")
-        fields = [
-            field
-            for part in (BUILD_PATHS, EXTRA_PATHS)
-            for field in self.repository.lines(*listing, *part, index=index)
-        ]
-        committed = {row.split()[2] for row in fields[::2] if row.endswith(" D")}
-        gone = self._missing(committed)
-        return any(not row.endswith(" D") or row.split()[2] not in gone for row in fields[::2])
+    def _texts(self, content: Content, *paths: str) -> list[bytes]:
+        """The texts of files that every FreeBSD tree has."""
+        texts = self.repository.blobs([content.name_of(path) for path in paths])
+        for path, text in zip(paths, texts, strict=True):
+            if text is None:
+                raise _not_freebsd(self.location, f"it has no {path}")
+        return [text for text in texts if text is not None]
 
-    def _blob(self, index: Path, path: str) -> bytes:
-        found = self.repository.git("cat-file", "blob", f":{path}", index=index, check=False)
-        if found.returncode != 0:
-            raise _not_freebsd(self.location, f"it has no {path}")
-        return found.stdout
-
-    def _apply_patch(self, index: Path, patch: Path | None) -> str | None:
-        if patch is None:
-            return None
-        try:
-            text = patch.read_bytes()
-        except OSError as error:
-            raise UsageError(
-                f"cannot read the patch {patch}: {error.strerror}", remedy="correct --patch"
-            ) from error
-        applied = self.repository.git(
-            "apply", "--cached", "--whitespace=nowarn", "-", index=index, stdin=text, check=False
-        )
-        if applied.returncode != 0:
-            raise UsageError(
-                f"the patch {patch} does not apply to {self.location}",
-                remedy="make it against the revision that is built, with git diff",
-                detail=applied.stderr.decode("utf-8", "replace").strip(),
-            )
-        return hashlib.sha256(text).hexdigest()[:12]
-
-    def _apply_mutant(self, index: Path, name: str) -> None:
+    def _mutated(self, content: Content, name: str | None) -> Content:
+        if name is None:
+            return content
         mutant = find_mutant(name)
-        changed = mutant.apply(self._blob(index, str(mutant.path)))
+        path = str(mutant.path)
+        changed = mutant.apply(*self._texts(content, path))
         blob = self.repository.git("hash-object", "-w", "--stdin", stdin=changed).text.strip()
-        self.repository.git(
-            "update-index", "--cacheinfo", f"100644,{blob},{mutant.path}", index=index
-        )
+        return content.but([Entry("100644", "blob", blob, path)])
 
-    def _entries(self, index: Path) -> dict[str, str]:
-        """``mode hash stage`` by path, of all that the build needs and the clone has."""
-        listed: dict[str, str] = {}
-        for paths in (BUILD_PATHS, EXTRA_PATHS):
-            for line in self.repository.lines("ls-files", "-s", "-z", "--", *paths, index=index):
-                meta, path = line.split("\t", 1)
-                listed[path] = meta
-        if self.repository.is_partial():
-            return listed
-        # A clone may lack objects (some mirrors drop large files).  What the kernel
-        # needs of them the build will name; the rest must not stop the checkout.
-        missing = self._missing({meta.split()[1] for meta in listed.values()})
-        return {path: meta for path, meta in listed.items() if meta.split()[1] not in missing}
+    def _built(self, content: Content) -> str:
+        """The tree of what is built and what the clone has."""
+        part = parts.BUILT.without(content.changed)
+        changed = [
+            entry
+            for entry in content.changed.values()
+            if not entry.is_absent and parts.BUILT.holds(entry.path)
+        ]
+        whole = self._make_part(content.tree, part, changed)
+        gone = lacking(self.repository, whole, self._lacking)
+        return self._make_part(content.tree, part.without(gone), changed) if gone else whole
 
-    def _missing(self, names: Iterable[str]) -> set[str]:
-        """Those of the objects that the repository does not have."""
-        asked = "".join(f"{name}\n" for name in names).encode()
-        answers = self.repository.git("cat-file", "--batch-check", "--buffer", stdin=asked).text
-        return {line.split()[0] for line in answers.splitlines() if line.endswith(" missing")}
+    def _make_part(self, tree: str, part: Part, more: Sequence[Entry]) -> str:
+        listing = self.repository.listing(tree, part.folders())
+        return self.repository.make_tree([*part.whole(listing), *more])
 
-    def _write_tree(self, entries: Mapping[str, str]) -> str:
-        index = self.home / "tree.index"
-        index.unlink(missing_ok=True)
-        _forget_lock(index)
-        listing = "".join(f"{meta}\t{path}\0" for path, meta in entries.items())
-        self.repository.git(
-            "update-index", "-z", "--index-info",
-            index=index, stdin=listing.encode("utf-8", "surrogateescape"),
-        )  # fmt: skip
-        return self.repository.git("write-tree", index=index).text.strip()
+    def _hashes(self, tree: str) -> dict[Part, str]:
+        """A hash of each part of a tree."""
+        folders = {folder for part in _PARTS for folder in part.folders()}
+        listing = sorted(self.repository.listing(tree, folders), key=lambda entry: entry.path)
+        return {
+            part: combined_hash(
+                tuple(f"{entry.mode} {entry.name} {entry.path}" for entry in part.whole(listing))
+            )
+            for part in _PARTS
+        }
 
 
 @contextlib.contextmanager
@@ -286,22 +239,6 @@ def _home(identity: str, workspace: Workspace) -> Path:
     home = workspace.cache / "trees" / hashlib.sha256(identity.encode()).hexdigest()[:12]
     make_folder(home / "objects")
     return home
-
-
-def _hash_of(entries: Mapping[str, str], paths: tuple[str, ...], *, others: bool = False) -> str:
-    """A hash of the entries under ``paths``, or (``others``) of all but them."""
-    prefixes = tuple(f"{path}/" for path in paths)
-    chosen = sorted(
-        f"{meta} {path}"
-        for path, meta in entries.items()
-        if (path in paths or path.startswith(prefixes)) is not others
-    )
-    return combined_hash(tuple(chosen))
-
-
-def _forget_lock(index: Path) -> None:
-    """Remove git's lock of one of our indexes: we hold the tree's, so its owner was killed."""
-    index.with_name(index.name + ".lock").unlink(missing_ok=True)
 
 
 def _not_freebsd(location: str, cause: str) -> UsageError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from small_tree import DOMAINSET, FILES, UMA, commit, git, git_tree, plain_tree
+from small_tree import CONFIGURE, DOMAINSET, FILES, UMA, commit, git, git_tree, plain_tree
 
 from harness.errors import UsageError
 from harness.host.process import HostRunner
@@ -153,22 +154,28 @@ def test_checkout_mends_what_a_killed_one_left(folder: Path, workspace: Workspac
     out = tree.checkout(snapshot)
     (out / UMA).write_text("half a fi")
     (out / DOMAINSET).unlink()
-    for name in ("snapshot", "checkout", "tree"):
+    for name in ("snapshot", "changed", "checkout", "patched"):
         (tree.home / f"{name}.index.lock").write_text("")
     tree.checkout(tree.snapshot(Change()))
     assert (out / UMA).read_text() == FILES[UMA]
     assert (out / DOMAINSET).read_text() == FILES[DOMAINSET]
 
 
-@pytest.mark.parametrize("index", ["snapshot.index", "checkout.index", "tree.index", "head.index"])
-@pytest.mark.parametrize("text", ["", "DIRC"])
-def test_damaged_index_is_made_anew(
-    folder: Path, workspace: Workspace, index: str, text: str
+OURS = ("snapshot.index", "changed.index", "checkout.index", "patched.index", "lacking.json")
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("text", ["", "DIRC", "{}"])
+@pytest.mark.parametrize("versioned", [True, False])
+def test_damaged_file_of_ours_is_made_anew(
+    tmp_path: Path, workspace: Workspace, name: str, text: str, versioned: bool
 ) -> None:
+    folder = (git_tree if versioned else plain_tree)(tmp_path / "tree")
+    (folder / "sys/vm/new.c").write_text("int new;\n")
     tree = opened(folder, workspace)
     before = tree.snapshot(Change())
     tree.checkout(before)
-    (tree.home / index).write_text(text)
+    (tree.home / name).write_text(text)
     after = tree.snapshot(Change())
     assert after == before
     assert files(tree.checkout(after))[UMA] == FILES[UMA]
@@ -199,16 +206,151 @@ def test_same_patch_on_an_edited_tree_may_no_longer_apply(
     assert UMA in caught.value.detail
 
 
+PATCHES = {
+    "edits": (UMA, "int edited;\n"),
+    "makes": ("sys/vm/new.c", "int new;\n"),
+    "makes-where-there-is-no-folder": ("sys/new/new.c", "int new;\n"),
+    "removes": ("contrib/bmake/mk/sys.mk", None),
+    "adds-outside": (NOT_BUILT, "changed\n"),
+}
+
+
+@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize("kind", [*PATCHES, "renames", "everything"])
+def test_patch_makes_of_a_tree_what_git_makes_of_its_files(
+    folder: Path, workspace: Workspace, tmp_path: Path, kind: str, edited: bool
+) -> None:
+    other = "sys/kern/kern_main.c"
+    if edited:
+        (folder / other).write_text("int edited_before;\n")
+    for name in PATCHES if kind == "everything" else [kind] if kind in PATCHES else []:
+        path, text = PATCHES[name]
+        if text is None:
+            (folder / path).unlink()
+        else:
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(text)
+    if kind in ("renames", "everything"):
+        (folder / CONFIGURE).rename(folder / "contrib/bmake/renamed")
+    git(folder, "add", "--all")
+    diff = ("diff", "--cached", "-M", "HEAD", "--", ".", f":!{other}")
+    (tmp_path / "a.patch").write_text(git(folder, *diff) + "\n")
+    after = taken(folder, workspace)
+    git(folder, "reset", "--quiet", "--hard")
+    if edited:
+        (folder / other).write_text("int edited_before;\n")
+    patched = taken(folder, workspace, Change(patch=tmp_path / "a.patch"))
+    assert patched.tree == after.tree
+    assert patched.dirty is edited
+    if not edited:
+        on_top = Change(revision="first", patch=tmp_path / "a.patch")
+        assert taken(folder, workspace, on_top).tree == after.tree
+
+
+def test_patch_goes_on_top_of_edits_in_the_same_file(
+    folder: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    edited = "int edited;\n" + FILES[UMA]
+    (folder / UMA).write_text(edited)
+    git(folder, "add", UMA)
+    (folder / UMA).write_text(edited + "int added;\n")
+    (tmp_path / "a.patch").write_text(git(folder, "diff") + "\n")
+    (folder / UMA).write_text(edited)
+    tree = opened(folder, workspace)
+    out = tree.checkout(tree.snapshot(Change(patch=tmp_path / "a.patch")))
+    assert (out / UMA).read_text() == edited + "int added;\n"
+
+
+def test_files_of_which_only_the_time_differs_are_no_change(
+    folder: Path, workspace: Workspace
+) -> None:
+    before = taken(folder, workspace)
+    for path in (UMA, DOMAINSET):
+        os.utime(folder / path, (1, 1))
+    assert taken(folder, workspace) == before
+
+
+def test_mode_and_kind_of_a_file_are_part_of_it(folder: Path, workspace: Workspace) -> None:
+    tree = opened(folder, workspace)
+    (folder / UMA).chmod(0o755)
+    (folder / DOMAINSET).unlink()
+    (folder / DOMAINSET).symlink_to("uma_core.c")
+    (folder / "sys/kern/kern_main.c").unlink()
+    (folder / "sys/kern/kern_main.c").mkdir()
+    (folder / "sys/kern/kern_main.c/inner.c").write_text("int inner;\n")
+    snapshot = tree.snapshot(Change())
+    out = tree.checkout(snapshot)
+    assert os.access(out / UMA, os.X_OK)
+    assert os.readlink(out / DOMAINSET) == "uma_core.c"
+    assert (out / "sys/kern/kern_main.c/inner.c").read_text() == "int inner;\n"
+    assert snapshot.dirty
+
+
+def test_staged_and_merely_announced_files_are_in_it(folder: Path, workspace: Workspace) -> None:
+    tree = opened(folder, workspace)
+    for name, words in (("staged.c", ["add"]), ("announced.c", ["add", "--intent-to-add"])):
+        (folder / "sys/vm" / name).write_text("int new;\n")
+        git(folder, *words, f"sys/vm/{name}")
+    out = tree.checkout(tree.snapshot(Change()))
+    assert (out / "sys/vm/staged.c").exists()
+    assert (out / "sys/vm/announced.c").exists()
+
+
+def test_merge_that_is_not_done_is_taken_as_its_files_are(
+    folder: Path, workspace: Workspace
+) -> None:
+    git(folder, "checkout", "--quiet", "-b", "side")
+    (folder / UMA).write_text("int side;\n")
+    commit(folder, "side-change")
+    git(folder, "checkout", "--quiet", "main")
+    (folder / UMA).write_text("int main;\n")
+    commit(folder, "main-change")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(folder, "merge", "side")
+    text = (folder / UMA).read_text()
+    assert "<<<<<<<" in text
+    tree = opened(folder, workspace)
+    snapshot = tree.snapshot(Change())
+    assert snapshot.dirty
+    assert (tree.checkout(snapshot) / UMA).read_text() == text
+
+
+def drop(folder: Path, path: str) -> Path:
+    """Take a committed file's content out of a clone; gives where it was."""
+    name = git(folder, "rev-parse", f"HEAD:{path}")
+    object_file = folder / ".git" / "objects" / name[:2] / name[2:]
+    object_file.rename(folder / ".git" / name)
+    return object_file
+
+
 def test_objects_that_a_clone_lacks_are_left_out(folder: Path, workspace: Workspace) -> None:
     """Some mirrors drop large files; what the kernel needs of them the build will name."""
-    name = git(folder, "rev-parse", f"HEAD:{DOMAINSET}")
-    other = git(folder, "rev-parse", "HEAD:contrib/bmake/configure")
-    (folder / ".git" / "objects" / other[:2] / other[2:]).unlink()
+    drop(folder, CONFIGURE)
     tree = opened(folder, workspace)
-    out = files(tree.checkout(tree.snapshot(Change(revision="first"))))
-    assert DOMAINSET in out
-    assert "contrib/bmake/configure" not in out
-    assert name
+    for _ in range(2):
+        out = files(tree.checkout(tree.snapshot(Change(revision="first"))))
+        assert DOMAINSET in out
+        assert CONFIGURE not in out
+
+
+def test_object_that_is_there_again_is_taken_again(folder: Path, workspace: Workspace) -> None:
+    before = taken(folder, workspace, Change(revision="first"))
+    place = drop(folder, CONFIGURE)
+    (opened(folder, workspace).home / "lacking.json").unlink()
+    assert taken(folder, workspace, Change(revision="first")).tree != before.tree
+    (folder / ".git" / f"{place.parent.name}{place.name}").rename(place)
+    assert taken(folder, workspace, Change(revision="first")) == before
+
+
+def test_what_a_clone_lacks_and_its_files_do_not_have_is_no_edit(
+    folder: Path, workspace: Workspace
+) -> None:
+    drop(folder, CONFIGURE)
+    (folder / CONFIGURE).unlink()
+    assert not taken(folder, workspace).dirty
+    (folder / UMA).unlink()
+    with pytest.raises(UsageError, match=r"has no sys/vm/uma_core\.c"):
+        taken(folder, workspace)
 
 
 def test_url_is_cloned_once(folder: Path, workspace: Workspace) -> None:

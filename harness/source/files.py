@@ -1,0 +1,133 @@
+"""A tree's files as the user has them, uncommitted changes included, in terms of git's objects."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness.errors import InfraError
+from harness.source.git import Repository, forget_lock, is_damage, pairs
+from harness.source.parts import BUILT, BUILT_PATHSPECS, NEW_FILE_PATHSPECS, Content, Entry
+
+_UNKNOWN = ("ls-files", "--others", "--exclude-standard", "-z", "--")
+
+
+def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Content, bool]:
+    """The files of a clone, and whether they differ from what is committed.
+
+    The user's own index knows which files are unchanged, and which are outside a sparse
+    checkout; what differs from it is put on top.
+
+    Args:
+        repository: the clone's.
+        files: its work tree.
+        index: a file of ours, made anew.
+    """
+    own = repository.git_dir / "index"
+    forget_lock(index)
+    if own.is_file():
+        shutil.copyfile(own, index)
+    else:
+        index.unlink(missing_ok=True)
+        repository.git("read-tree", "HEAD", index=index)
+
+    def ask(words: Sequence[str]) -> list[str]:
+        return repository.lines(*words, index=index, work_tree=files)
+
+    with ThreadPoolExecutor(3) as pool:
+        changed = pool.submit(ask, ("diff-files", "-z"))
+        # The index knows every file of a clone; only few new ones can matter.
+        new = pool.submit(ask, (*_UNKNOWN, *NEW_FILE_PATHSPECS))
+        tree = pool.submit(_tree_of, repository, index)
+    differing = [
+        *pairs(changed.result()),
+        *((Entry.absent(path), Entry.absent(path)) for path in new.result()),
+    ]
+    if tree.result() is None:
+        _add(repository, files, index, (before.path for before, _ in differing))
+    content = Content(tree.result() or repository.write_index(index))
+    on_top = _read(repository, files, index.with_name("changed.index"), differing)
+    return content.but(after for _, after in on_top), _is_dirty(repository, content.tree, on_top)
+
+
+def folder_tree(repository: Repository, files: Path, index: Path) -> str:
+    """The tree of a plain folder's files.
+
+    Args:
+        repository: one of ours.
+        files: the folder.
+        index: a file of ours, which knows the files of the last time.
+    """
+    forget_lock(index)
+    try:
+        return _updated(repository, files, index)
+    except InfraError as error:
+        if not is_damage(error):
+            raise
+        index.unlink()
+        return _updated(repository, files, index)
+
+
+def _updated(repository: Repository, files: Path, index: Path) -> str:
+    asked = (("diff-files", "--name-only", "-z"), *((*_UNKNOWN, *one) for one in BUILT_PATHSPECS))
+    paths = [
+        path for words in asked for path in repository.lines(*words, index=index, work_tree=files)
+    ]
+    _add(repository, files, index, paths)
+    return repository.write_index(index)
+
+
+def _tree_of(repository: Repository, index: Path) -> str | None:
+    """None while a merge is not done: its index has no tree."""
+    try:
+        return repository.write_index(index)
+    except InfraError as error:
+        if is_damage(error):
+            raise
+        return None
+
+
+def _add(repository: Repository, files: Path, index: Path, paths: Iterable[str]) -> None:
+    """Bring an index to what files hold, or take them out of it."""
+    stdin = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+    words = ("update-index", "--add", "--remove", "-z", "--stdin")
+    repository.git(*words, index=index, work_tree=files, stdin=stdin)
+
+
+def _read(
+    repository: Repository, files: Path, index: Path, differing: Sequence[tuple[Entry, Entry]]
+) -> list[tuple[Entry, Entry]]:
+    """The files that do differ, before and after: of some git knows only another time stamp."""
+    index.unlink(missing_ok=True)
+    forget_lock(index)
+    there = {}
+    removed = {
+        after.path for before, after in differing if after.is_absent and not before.is_absent
+    }
+    paths = [before.path for before, _ in differing if before.path not in removed]
+    if paths:
+        _add(repository, files, index, paths)
+        there = {entry.path: entry for entry in repository.index_files(index)}
+    read = [(before, there.get(before.path, after)) for before, after in differing]
+    return [(before, after) for before, after in read if before != after]
+
+
+def _is_dirty(repository: Repository, tree: str, on_top: Sequence[tuple[Entry, Entry]]) -> bool:
+    """Whether anything that is built differs from HEAD; what the clone lacks does not count."""
+    differing = {
+        before.path: (before, after) for before, after in repository.differences("HEAD", tree)
+    }
+    for before, after in on_top:
+        committed, _ = differing.get(before.path, (before, after))
+        differing[before.path] = (committed, after)
+    changed = [
+        (before, after)
+        for before, after in differing.values()
+        if before != after and BUILT.holds(before.path)
+    ]
+    if not all(after.is_absent for _, after in changed):
+        return True
+    names = {before.name for before, _ in changed}
+    return repository.missing(names) != names

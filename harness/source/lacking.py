@@ -1,0 +1,56 @@
+"""Files whose content a clone does not have: some mirrors drop large ones.
+
+What the kernel needs of them the build will name; the rest must not stop the checkout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import InfraError
+from harness.host.workspace import write_atomic
+from harness.source.git import Repository
+
+#: Beyond as many changed files, the tree that they are compared with is put anew.
+_MANY = 500
+
+
+def lacking(repository: Repository, tree: str, memory: Path) -> tuple[str, ...]:
+    """The paths of a tree's files whose objects are missing.
+
+    Every object is asked for once. Afterwards only those are that differ from the tree of
+    that time, and those that were missing: git keeps what a revision in use refers to.
+
+    Args:
+        repository: a partial clone lacks nothing, since it fetches what it has not.
+        tree: the tree.
+        memory: a file of ours; that of another tree, or damaged, is as good as none.
+    """
+    if repository.is_partial():
+        return ()
+    suspects = _suspects(repository, tree, memory)
+    anew = suspects is None or len(suspects) > _MANY
+    if suspects is None:
+        suspects = {entry.path: entry.name for entry in repository.files(tree)}
+    missing = repository.missing(set(suspects.values()))
+    found = {path: name for path, name in suspects.items() if name in missing}
+    if anew:
+        write_atomic(memory, json.dumps({"tree": tree, "lacking": found}))
+    return tuple(found)
+
+
+def _suspects(repository: Repository, tree: str, memory: Path) -> Mapping[str, str] | None:
+    """The objects to ask for, by path; None for all."""
+    try:
+        known = json.loads(memory.read_text())
+        changed = repository.differences(known["tree"], tree)
+        suspects = dict(known["lacking"])
+    except (OSError, ValueError, KeyError, TypeError, InfraError):
+        return None
+    for _, after in changed:
+        suspects.pop(after.path, None)
+        if not after.is_absent:
+            suspects[after.path] = after.name
+    return suspects
