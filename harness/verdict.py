@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.console import events as e
-from harness.console.patterns import detector_of
+from harness.console.pattern import detector_of
 from harness.console.stages import Stage, stage_after
 from harness.console.symbolize import SymbolizedFrame
 from harness.console.titles import (

@@ -28,7 +28,7 @@ from harness.console.events import (
     ProbeRecord,
     WarningKind,
 )
-from harness.console.patterns import clip
+from harness.console.pattern import clip
 
 MAX_FRAMES = 256
 """A backtrace keeps its innermost frames; the kernel prints up to 65535."""

@@ -24,16 +24,8 @@ from harness.console.events import (
     SanitizerReport,
 )
 from harness.console.lines import CONTROL, LINE_END, split_line
-from harness.console.patterns import (
-    PATTERNS,
-    PROMPTS,
-    Match,
-    Name,
-    Pattern,
-    Prompt,
-    clip,
-    detector_of,
-)
+from harness.console.pattern import Match, Name, Pattern, Prompt, clip, detector_of
+from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
 
 MAX_LINE = 64 * 1024

@@ -11,210 +11,75 @@ expression takes linear time: a guest may print anything.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-
 from harness.console import events as e
-from harness.console.events import Detector, Event, ShutdownStep, WarningKind
-
-MAX_TEXT = 1024
-"""How many characters of a line an event keeps at most."""
-
-Match = re.Match[str]
-
-
-class Name(StrEnum):
-    """The patterns by name."""
-
-    PROBE_LINE = "probe line"
-    PANIC = "panic"
-    FATAL_TRAP = "fatal trap"
-    FATAL_DOUBLE_FAULT = "fatal double fault"
-    SANITIZER_REPORT = "sanitizer report"
-    BACKTRACE = "backtrace"
-    LOCK_ORDER_REVERSAL = "lock order reversal"
-    LOCK_ORDER = "lock order"
-    DUPLICATE_LOCK = "duplicate lock"
-    LOCKS_HELD = "locks held"
-    SLEEPING_THREAD = "sleeping thread"
-    ASSERTION = "assertion"
-    TRAP_WITHOUT_INTERRUPTS = "trap without interrupts"
-    DEBUGGER_ENTERED = "debugger entered"
-    UPTIME = "uptime"
-    AUTOMATIC_REBOOT = "automatic reboot"
-    REBOOTING = "rebooting"
-    POWERING_OFF = "powering off"
-    HALTED = "halted"
-    FIRMWARE_STARTED = "firmware started"
-    FIRMWARE_FAILED = "firmware failed"
-    FIRMWARE_SHELL = "firmware shell"
-    FIRMWARE_EXCEPTION = "firmware exception"
-    LOADER_STARTED = "loader started"
-    LOADER_CANNOT = "loader cannot"
-    LOADER_UNKNOWN_FORMAT = "loader unknown format"
-    LOADER_NO_KERNEL = "loader no kernel"
-    LOADER_NO_MEMORY = "loader no memory"
-    LOADER_ELF = "loader elf"
-    LOADER_UNABLE = "loader unable"
-    LOADER_FIRMWARE_CALL = "loader firmware call"
-    FILES_UNLOADED = "files unloaded"
-    KERNEL_LOADING = "kernel loading"
-    FILE_LOADING = "file loading"
-    KERNEL_ENTERED = "kernel entered"
-    MESSAGES_BEGIN = "messages begin"
-    KERNEL_STARTED = "kernel started"
-    SRAT_REFUSED = "SRAT refused"
-    DOMAIN_EMPTY = "domain empty"
-    CPUS_DETECTED = "CPUs detected"
-    CPUS_LAUNCHED = "CPUs launched"
-    CPU_LAUNCHED = "CPU launched"
-    DEVICE_SCAN = "device scan"
-    MOUNT_ROOT = "mount root"
-    MOUNT_ROOT_FAILED = "mount root failed"
-    INIT_STARTED = "init started"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """One kind of line.
-
-    ``build`` makes the event; without it the parser treats the line by the pattern's name, as
-    what it begins goes over several lines. A pattern that ``ends_trouble`` also ends the
-    backtrace before it.
-    """
-
-    name: Name
-    needle: str
-    regex: re.Pattern[str]
-    build: Callable[[int, Match], Event] | None = None
-    before_kernel_only: bool = False
-    ends_trouble: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Text after which the guest waits for a human: no line end follows, so it cannot be waited
-    for. It counts at the very start of a line only.
-    """
-
-    text: str
-    build: Callable[[int], Event]
-    before_kernel_only: bool = False
-
-
-def detector_of(message: str) -> Detector | None:
-    """Which sanitizer speaks in a panic's message or a report's, if one does."""
-    if message.startswith("ASan: "):
-        return Detector.KASAN
-    return Detector.KMSAN if message.startswith("MSan: ") else None
-
-
-def clip(text: str) -> str:
-    """At most MAX_TEXT characters of ``text``, without blanks around."""
-    return text.strip()[:MAX_TEXT]
-
-
-def _pattern(
-    name: Name,
-    needle: str,
-    regex: str,
-    build: Callable[[int, Match], Event] | None = None,
-    *,
-    before_kernel_only: bool = False,
-    ends_trouble: bool = False,
-) -> Pattern:
-    return Pattern(
-        name,
-        needle,
-        re.compile(regex, re.ASCII),
-        build,
-        before_kernel_only,
-        ends_trouble,
-    )
-
-
-def _complaint(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern:
-    return _pattern(name, needle, regex, lambda at, m: e.KernelWarning(at, kind, clip(m["text"])))
-
-
-def _way_out(name: Name, needle: str, regex: str, step: ShutdownStep) -> Pattern:
-    return _pattern(name, needle, regex, lambda at, _: e.Shutdown(at, step), ends_trouble=True)
-
-
-def _loader_fails(name: Name, needle: str, regex: str) -> Pattern:
-    return _pattern(
-        name,
-        needle,
-        regex,
-        lambda at, m: e.LoaderFailed(at, clip(m["text"])),
-        before_kernel_only=True,
-    )
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.split()[:1024])
-
+from harness.console.events import ShutdownStep, WarningKind
+from harness.console.pattern import (
+    Name,
+    Pattern,
+    Prompt,
+    clip,
+    complaint,
+    loader_fails,
+    numbers,
+    pattern,
+    way_out,
+)
 
 _TROUBLE = (
     # our own init; see harness.console.probe
-    _pattern(Name.PROBE_LINE, "@harness ", r"@harness (?P<text>.*)"),
+    pattern(Name.PROBE_LINE, "@harness ", r"@harness (?P<text>.*)"),
     # sys/kern/kern_shutdown.c, vpanic()
-    _pattern(Name.PANIC, "panic: ", r"(?<![\w-])panic: (?P<message>.*)"),
+    pattern(Name.PANIC, "panic: ", r"(?<![\w-])panic: (?P<message>.*)"),
     # sys/amd64/amd64/trap.c, trap_fatal() and dblfault_handler()
-    _pattern(
+    pattern(
         Name.FATAL_TRAP,
         "Fatal trap ",
         r"Fatal trap (?P<number>\d{1,4}): (?P<name>.{1,200}) while in (?P<mode>kernel|user) mode",
     ),
-    _pattern(Name.FATAL_DOUBLE_FAULT, "Fatal double fault", r"Fatal double fault\s*$"),
+    pattern(Name.FATAL_DOUBLE_FAULT, "Fatal double fault", r"Fatal double fault\s*$"),
     # sys/kern/subr_asan.c kasan_report(), sys/kern/subr_msan.c kmsan_report_*()
-    _pattern(
+    pattern(
         Name.SANITIZER_REPORT,
         "San: ",
         r"(?P<message>ASan: Invalid access, .*|MSan: [Uu]ninitialized .*)",
     ),
     # sys/kern/subr_kdb.c kdb_backtrace(), sys/kern/subr_witness.c witness_debugger()
-    _pattern(Name.BACKTRACE, "stack backtrace", r"(?:KDB: |^)stack backtrace(?: of thread \d+)?:"),
+    pattern(Name.BACKTRACE, "stack backtrace", r"(?:KDB: |^)stack backtrace(?: of thread \d+)?:"),
     # sys/kern/subr_witness.c, witness_checkorder() and witness_warn()
-    _pattern(
-        Name.LOCK_ORDER_REVERSAL, "lock order reversal:", r"^(?P<text>lock order reversal:.*)"
-    ),
-    _pattern(Name.LOCK_ORDER, "lock order ", r"^lock order .* (?:established|attempted) at:"),
-    _complaint(
+    pattern(Name.LOCK_ORDER_REVERSAL, "lock order reversal:", r"^(?P<text>lock order reversal:.*)"),
+    pattern(Name.LOCK_ORDER, "lock order ", r"^lock order .* (?:established|attempted) at:"),
+    complaint(
         Name.DUPLICATE_LOCK,
         "acquiring duplicate lock",
         r"(?P<text>acquiring duplicate lock of same type.*)",
         WarningKind.DUPLICATE_LOCK,
     ),
-    _complaint(
+    complaint(
         Name.LOCKS_HELD,
         "locks held:",
         r"^(?P<text>.{1,200}? with the following .{0,40}locks held:)",
         WarningKind.LOCKS_HELD,
     ),
     # sys/kern/subr_turnstile.c, propagate_priority()
-    _complaint(
+    complaint(
         Name.SLEEPING_THREAD,
         "Sleeping thread",
         r"(?P<text>Sleeping thread .*)",
         WarningKind.SLEEPING_THREAD,
     ),
     # sys/kern/kern_shutdown.c, kassert_panic()
-    _complaint(
+    complaint(
         Name.ASSERTION, "KASSERT failed: ", r"(?P<text>KASSERT failed: .*)", WarningKind.ASSERTION
     ),
     # sys/amd64/amd64/trap.c, trap()
-    _complaint(
+    complaint(
         Name.TRAP_WITHOUT_INTERRUPTS,
         "kernel trap ",
         r"(?P<text>kernel trap \d+ with interrupts disabled)",
         WarningKind.TRAP,
     ),
     # sys/kern/subr_kdb.c, kdb_enter()
-    _pattern(
+    pattern(
         Name.DEBUGGER_ENTERED,
         "KDB: enter: ",
         r"KDB: enter: (?P<reason>.*)",
@@ -225,22 +90,22 @@ _TROUBLE = (
 
 _WAY_OUT = (
     # sys/kern/kern_shutdown.c: print_uptime(), shutdown_panic(), shutdown_reset(), shutdown_halt()
-    _way_out(Name.UPTIME, "Uptime: ", r"Uptime: (?:\d+[dhms])+\s*$", ShutdownStep.UPTIME),
-    _way_out(
+    way_out(Name.UPTIME, "Uptime: ", r"Uptime: (?:\d+[dhms])+\s*$", ShutdownStep.UPTIME),
+    way_out(
         Name.AUTOMATIC_REBOOT,
         "Automatic reboot in ",
         r"Automatic reboot in \d+ seconds",
         ShutdownStep.AUTOMATIC_REBOOT,
     ),
-    _way_out(Name.REBOOTING, "Rebooting...", r"Rebooting\.\.\.\s*$", ShutdownStep.REBOOTING),
-    _way_out(
+    way_out(Name.REBOOTING, "Rebooting...", r"Rebooting\.\.\.\s*$", ShutdownStep.REBOOTING),
+    way_out(
         Name.HALTED,
         "operating system has halted",
         r"The operating system has halted\.",
         ShutdownStep.HALTED,
     ),
     # sys/dev/acpica/acpi.c, acpi_shutdown_final()
-    _way_out(
+    way_out(
         Name.POWERING_OFF,
         "Powering system off",
         r"acpi\d+: Powering system off",
@@ -251,27 +116,27 @@ _WAY_OUT = (
 _FIRMWARE = (
     # EDK II MdeModulePkg/Library/UefiBootManagerLib and Universal/BdsDxe; a second start means
     # that the guest was reset
-    _pattern(
+    pattern(
         Name.FIRMWARE_STARTED,
         "BdsDxe: loading",
         r"BdsDxe: loading (?P<option>Boot[0-9A-F]{4})",
         lambda at, m: e.FirmwareStarted(at, m["option"]),
         ends_trouble=True,
     ),
-    _pattern(
+    pattern(
         Name.FIRMWARE_FAILED,
         "BdsDxe: No bootable",
         r"BdsDxe: (?P<text>No bootable option.*)",
         lambda at, m: e.FirmwareFailed(at, clip(m["text"])),
     ),
-    _pattern(
+    pattern(
         Name.FIRMWARE_SHELL,
         "UEFI Interactive Shell",
         r"(?P<text>UEFI Interactive Shell.*)",
         lambda at, m: e.FirmwareFailed(at, clip(m["text"])),
     ),
     # EDK II UefiCpuPkg/Library/CpuExceptionHandlerLib, DumpCpuContext()
-    _pattern(
+    pattern(
         Name.FIRMWARE_EXCEPTION,
         "!!!! X64 Exception Type",
         r"!!!! X64 Exception Type - (?P<vector>[0-9A-Fa-f]{2})(?:\((?P<name>[^()]{1,80})\))?",
@@ -282,53 +147,53 @@ _FIRMWARE = (
 
 _LOADER = (
     # stand/common/boot.c, module.c, load_elf.c, interp_simple.c; stand/efi/loader/*.c
-    _pattern(
+    pattern(
         Name.LOADER_STARTED,
         "loader, Revision ",
         r"FreeBSD/\S{1,16} [^,]{0,64}loader, Revision (?P<revision>[\w.]{1,32})",
         lambda at, m: e.LoaderStarted(at, m["revision"]),
     ),
-    _pattern(
+    pattern(
         Name.FILES_UNLOADED,
         "unloading kernel",
         r"(?P<text>changed \w+, unloading kernel)",
         lambda at, m: e.FilesUnloaded(at, m["text"]),
         before_kernel_only=True,
     ),
-    _loader_fails(
+    loader_fails(
         Name.LOADER_CANNOT, "can't ", r"(?P<text>can't (?:find|load|open|boot|verify) .*)"
     ),
-    _loader_fails(
+    loader_fails(
         Name.LOADER_UNKNOWN_FORMAT,
         "don't know how to load",
         r"(?P<text>don't know how to load module .*)",
     ),
-    _loader_fails(
+    loader_fails(
         Name.LOADER_NO_KERNEL,
         "kernel",
         r"(?P<text>no bootable kernel|no valid kernel found|Unable to load a kernel!)",
     ),
-    _loader_fails(Name.LOADER_NO_MEMORY, "no memory to load", r"(?P<text>no memory to load .*)"),
-    _loader_fails(Name.LOADER_ELF, "elf64_load", r"(?P<text>elf64_load(?:file|image): .*)"),
-    _loader_fails(
+    loader_fails(Name.LOADER_NO_MEMORY, "no memory to load", r"(?P<text>no memory to load .*)"),
+    loader_fails(Name.LOADER_ELF, "elf64_load", r"(?P<text>elf64_load(?:file|image): .*)"),
+    loader_fails(
         Name.LOADER_UNABLE,
         "nable to ",
         r"(?P<text>(?:efi_check_space: )?Unable to (?:allocate|expand) .*)",
     ),
-    _loader_fails(
+    loader_fails(
         Name.LOADER_FIRMWARE_CALL,
         "taging area",
         r"(?P<text>failed to allocate staging area: .*"
         r"|Can't find valid memory map for staging area!)",
     ),
-    _pattern(
+    pattern(
         Name.KERNEL_LOADING,
         " text=0x",
         r"^(?P<path>/\S{1,255}) text=0x",
         lambda at, m: e.FileLoading(at, m["path"]),
         before_kernel_only=True,
     ),
-    _pattern(
+    pattern(
         Name.FILE_LOADING,
         "size",
         r"^(?P<path>/\S{1,255}) .?size(?:=| )0x[0-9a-f]+",
@@ -336,7 +201,7 @@ _LOADER = (
         before_kernel_only=True,
     ),
     # stand/efi/loader/arch/amd64/elf64_freebsd.c, elf64_exec()
-    _pattern(
+    pattern(
         Name.KERNEL_ENTERED,
         "Start @ 0x",
         r"Start @ 0x(?P<entry>[0-9a-f]{1,16}) \.\.\.",
@@ -346,7 +211,7 @@ _LOADER = (
 
 _KERNEL = (
     # sys/kern/subr_prf.c, BOOT_TAG
-    _pattern(
+    pattern(
         Name.MESSAGES_BEGIN,
         "---<<BOOT>>---",
         r"---<<BOOT>>---",
@@ -354,13 +219,13 @@ _KERNEL = (
         ends_trouble=True,
     ),
     # sys/conf/newvers.sh, VERSTR
-    _pattern(
+    pattern(
         Name.KERNEL_STARTED,
         "FreeBSD ",
         r"^FreeBSD (?P<release>\d{1,3}\.\d{1,3}-\S{1,64}) (?P<version>.*)",
     ),
     # sys/dev/acpica/acpi_pxm.c: srat_parse_entry(), check_domains(), check_phys_avail()
-    _pattern(
+    pattern(
         Name.SRAT_REFUSED,
         "SRAT: ",
         r"SRAT: (?P<reason>No CPU found for memory domain \d+|No memory region found for .*"
@@ -368,46 +233,46 @@ _KERNEL = (
         r"|Too many memory (?:regions|domains).*)",
         lambda at, m: e.SratRefused(at, clip(m["reason"])),
     ),
-    _pattern(
+    pattern(
         Name.DOMAIN_EMPTY,
         "SRAT: mem dom",
         r"SRAT: mem dom (?P<domain>\d{1,4}) is empty",
         lambda at, m: e.DomainEmpty(at, int(m["domain"])),
     ),
     # sys/kern/subr_smp.c, mp_start()
-    _pattern(
+    pattern(
         Name.CPUS_DETECTED,
         "System Detected: ",
         r"FreeBSD/SMP: Multiprocessor System Detected: (?P<count>\d{1,5}) CPUs",
         lambda at, m: e.CpusDetected(at, int(m["count"])),
     ),
     # sys/x86/x86/mp_x86.c, init_secondary_tail()
-    _pattern(
+    pattern(
         Name.CPUS_LAUNCHED,
         "Launching APs: ",
         r"Launching APs: (?P<cpus>(?:\d{1,5} ?)+)",
-        lambda at, m: e.CpusLaunched(at, _numbers(m["cpus"])),
+        lambda at, m: e.CpusLaunched(at, numbers(m["cpus"])),
     ),
-    _pattern(
+    pattern(
         Name.CPU_LAUNCHED,
         "SMP: AP CPU #",
         r"SMP: AP CPU #(?P<cpu>\d{1,5}) Launched!",
         lambda at, m: e.CpusLaunched(at, (int(m["cpu"]),)),
     ),
-    _pattern(
+    pattern(
         Name.DEVICE_SCAN,
         "pci0: <",
         r"(?<!\w)(?P<device>pci0): <[^>]{0,64}PCI bus>",
         lambda at, m: e.DeviceScan(at, m["device"]),
     ),
     # sys/kern/vfs_mountroot.c, parse_mount()
-    _pattern(
+    pattern(
         Name.MOUNT_ROOT,
         "Trying to mount root from ",
         r"Trying to mount root from (?P<source>\S{1,255}) \[",
         lambda at, m: e.MountRoot(at, m["source"]),
     ),
-    _pattern(
+    pattern(
         Name.MOUNT_ROOT_FAILED,
         "Mounting from ",
         r"Mounting from (?P<source>\S{1,255}) failed with error (?P<error>\d{1,5})"
@@ -415,13 +280,13 @@ _KERNEL = (
         lambda at, m: e.MountRootFailed(at, m["source"], int(m["error"]), bool(m["retrying"])),
     ),
     # sys/kern/init_main.c, start_init()
-    _pattern(
+    pattern(
         Name.INIT_STARTED,
         "start_init: trying ",
         r"start_init: trying (?P<path>\S{1,255})",
         lambda at, m: e.InitStarted(at, m["path"]),
     ),
-    _complaint(
+    complaint(
         Name.WARNING, "WARNING: ", r"(?P<text>(?:^[\w.-]{1,32}: )?WARNING: .*)", WarningKind.OTHER
     ),
 )

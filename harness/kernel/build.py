@@ -14,7 +14,7 @@ from harness.host.process import Runner
 from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
-from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, kernel_target, parallel
+from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
 from harness.kernel.spec import KernelConfig, Sanitizer
 from harness.kernel.toolchain import (
@@ -199,7 +199,6 @@ class _Job:
 
     def _kernel(self, make: Make) -> None:
         self.builder.progress.stage("kernel")
-        write_atomic(self._config_folder / self.config.name, self.config.text)
         folder = self._kernel_objects(make)
         configured = _Stamp(
             self._objects / f"{self.config.name}.config",
@@ -208,18 +207,29 @@ class _Job:
         built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
         if built.was_interrupted():
             built.remove_newer(folder)
-        # Without a change in what config(8) reads, only compilers and linker need to run.
-        fast = configured.is_fresh() and (folder / "Makefile").is_file()
-        with configured, built:
-            make.run(
-                kernel_target(self.config.name, self._config_folder, fast=fast),
-                self._log(self.config.name),
-            )
+        if not (configured.is_fresh() and self._remade(make, folder, built)):
+            write_atomic(self._config_folder / self.config.name, self.config.text)
+            with configured, built:
+                make.build_kernel(
+                    self.config.name, self._config_folder, self._log(self.config.name)
+                )
         if not (folder / "kernel.debug").is_file():
             raise BuildError(
                 f"the configuration {self.config.name} makes a kernel without debug symbols",
                 remedy="give it: makeoptions DEBUG=-g",
             )
+
+    def _remade(self, make: Make, folder: Path, built: _Stamp) -> bool:
+        """Compile what has changed and link; a failure counts only if ``buildkernel`` has it too.
+
+        Stale dependencies of objects, which ``buildkernel`` removes, are one that it has not.
+        """
+        try:
+            with built:
+                make.remake_kernel(self.config.name, folder, self._log(self.config.name))
+        except BuildError:
+            return False
+        return True
 
     def _loader(self, make: Make) -> Path:
         loader = self._output(make) / "stand/efi/loader_simp/loader_simp.efi"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.process import Runner
-from harness.host.workspace import make_folder
+from harness.host.workspace import make_folder, write_atomic
 from harness.kernel.toolchain import Llvm
 
 #: Parts of the toolchain that no kernel needs; without them it is built in a fraction
@@ -48,14 +48,12 @@ def parallel() -> str:
     return f"-j{(os.cpu_count() or 1) + 1}"
 
 
-def kernel_target(name: str, folder: Path, *, fast: bool) -> list[str]:
+def kernel_target(name: str, folder: Path) -> list[str]:
     """make's arguments for a kernel alone.
 
     Args:
         name: KERNCONF.
         folder: the configuration's.
-        fast: run compilers and linker only (``KERNFAST``); right while nothing that
-            config(8) reads has changed.
     """
     return [
         parallel(),
@@ -63,9 +61,16 @@ def kernel_target(name: str, folder: Path, *, fast: bool) -> list[str]:
         f"KERNCONFDIR={folder}",
         "NO_MODULES=yes",
         "WITHOUT_CTF=yes",
-        *(["-DKERNFAST"] if fast else []),
         "buildkernel",
     ]
+
+
+#: What the kernel's own make reads before its makefile when ``buildkernel`` starts it
+#: (``KERNEL_FLAGS``, Makefile.inc1): it writes down its environment as the shell's commands.
+_REMEMBER = "HARNESS_REMEMBERS!=\texport -p >{}\n"
+
+#: The descriptors of a job server that is gone.
+_JOB_SERVER = re.compile(r" -J \d+,\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Make:
     runner: Runner
     lock_fd: int
 
-    def run(self, target: Sequence[str], log: Path) -> None:
+    def run(self, target: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         """Make ``target`` (with its variables), all output into ``log``.
 
         Raises:
@@ -96,10 +101,47 @@ class Make:
             UsageError: config(8) refused the configuration.
             InfraError: the disk is full.
         """
+        self._run(self.command(target), self.tree, {**self.environment(), **(env or {})}, log)
+
+    def build_kernel(self, name: str, folder: Path, log: Path) -> None:
+        """``buildkernel`` of a configuration in a folder, and what ``remake_kernel`` needs.
+
+        Raises:
+            see ``run``.
+        """
+        makefile = self._remembered(name).with_suffix(".mk")
+        write_atomic(makefile, _REMEMBER.format(self._remembered(name)))
+        flags = f"-f {makefile} -f Makefile"
+        self.run(kernel_target(name, folder), log, {"KERNEL_FLAGS": flags})
+
+    def remake_kernel(self, name: str, objects: Path, log: Path) -> None:
+        """The last step of ``buildkernel`` alone, in the environment that it had then.
+
+        Right while nothing has changed but what the kernel is compiled from: the steps before
+        only configure, and build tools. They are a third of the time of a small change.
+
+        Raises:
+            BuildError: it does not build so, or it was never built.
+            InfraError: the disk is full.
+        """
+        try:
+            remembered = _JOB_SERVER.sub("", self._remembered(name).read_text())
+        except OSError as error:
+            raise BuildError("the kernel was never built", remedy="build it") from error
+        script = f'{remembered}\nexec "$@"'
+        words: list[str | Path] = [self.bmake, "KERNEL=kernel", "all", "-DNO_MODULES_OBJ"]
+        self._run(["sh", "-ec", script, "sh", *words], objects, {}, log)
+
+    def _remembered(self, name: str) -> Path:
+        return self.objects / f"{name}.environment"
+
+    def _run(
+        self, command: Sequence[str | Path], folder: Path, env: Mapping[str, str], log: Path
+    ) -> None:
         make_folder(log.parent)
         with log.open("wb") as output:
             process = self.runner.spawn(
-                self.command(target), cwd=self.tree, env=self.environment(),
+                command, cwd=folder, env=env,
                 stdout=output, stderr=output, pass_fds=(self.lock_fd,),
             )  # fmt: skip
             try:

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import tree_sitter_c
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Node
+
+from harness.source.cnode import Condition, arms, colon, descendants, label, parse
 
 _LEXEME = re.compile(
     rb"""
@@ -29,7 +30,6 @@ _LEXEME = re.compile(
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
 _CLOSER = {b"(": b")", b"{": b"}"}
-_ZERO = frozenset({b"0", b"false", b"NULL"})
 _EXCERPT_LINES = 150
 
 
@@ -163,7 +163,7 @@ class Function:
 
     def goto_labels(self) -> frozenset[bytes]:
         """The labels that some ``goto`` names."""
-        return frozenset(_label(node) for node in self.nodes() if node.type == "goto_statement")
+        return frozenset(label(node) for node in self.nodes() if node.type == "goto_statement")
 
     def without_labels(self, names: frozenset[bytes]) -> bytes:
         """The file's text without the labels of these names; what they label stays."""
@@ -171,9 +171,9 @@ class Function:
         return spliced(
             self.text,
             (
-                _cut(self.text, node.start_byte, _colon(node).end_byte)
+                _cut(self.text, node.start_byte, colon(node).end_byte)
                 for node in labels
-                if _label(node) in names
+                if label(node) in names
             ),
         )
 
@@ -230,7 +230,7 @@ def read_function(text: bytes, name: str) -> Function:
             "\n\n".join(excerpts),
         )
     (extent,), (excerpt,) = extents, excerpts
-    root = _parse(text[extent.body : extent.end], offset=extent.body)
+    root = parse(text[extent.body : extent.end], offset=extent.body)
     if root.has_error:
         raise _unparsable(text, root, excerpt)
     return Function(text, name, root.named_children[0], excerpt)
@@ -252,128 +252,6 @@ def _excerpt(text: bytes, extent: _Extent) -> str:
     found = text[_line_start(text, extent.name) : extent.end].decode(errors="replace")
     lines = found.splitlines()
     return "\n".join(lines[:_EXCERPT_LINES] + ["…"] * (len(lines) > _EXCERPT_LINES))
-
-
-def _parse(block: bytes, *, offset: int = 0) -> Node:
-    """The tree of a file that has nothing but this block, braces included, at ``offset``."""
-    return Parser(Language(tree_sitter_c.language())).parse(b" " * offset + block).root_node
-
-
-# --- nodes ----------------------------------------------------------------------------------
-
-
-def descendants(node: Node) -> Iterator[Node]:
-    """The node and every node below it, outer before inner, in the order of the text."""
-    yield node
-    for child in node.children:
-        yield from descendants(child)
-
-
-def normal_form(node: Node) -> bytes:
-    """The tokens of a statement or expression, each operation in one pair of parentheses.
-
-    Equal for texts that differ in white space, comments and superfluous parentheses only.
-    """
-    children = [child for child in node.children if child.type != "comment"]
-    if node.type == "parenthesized_expression":
-        return b" ".join(normal_form(child) for child in children[1:-1])
-    if not children:
-        return _source(node)
-    return b"(" + b" ".join(normal_form(child) for child in children) + b")"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """That an expression, in normal form and freed from tests against zero, is true or false."""
-
-    expression: bytes
-    holds: bool
-
-    @property
-    def negated(self) -> Condition:
-        """That the expression is the opposite."""
-        return Condition(self.expression, not self.holds)
-
-
-def condition_of(expression: Node) -> Condition:
-    """What holds when a condition is taken: ``!x``, ``x == 0``, ``(x) == NULL`` are the same."""
-    operands = [child for child in expression.children if child.type != "comment"]
-    match [_source(operand) for operand in operands]:
-        case [b"(", _, b")"]:
-            return condition_of(operands[1])
-        case [b"!", _]:
-            return condition_of(operands[1]).negated
-        case [_, b"==" | b"!=" as comparison, zero] if zero in _ZERO:
-            compared = condition_of(operands[0])
-            return compared.negated if comparison == b"==" else compared
-    return Condition(normal_form(expression), holds=True)
-
-
-def arms(if_statement: Node) -> Iterator[tuple[Condition, Node]]:
-    """Each arm of an ``if``: what holds when it runs, and its statement."""
-    condition = condition_of(_field(if_statement, "condition"))
-    yield condition, _field(if_statement, "consequence")
-    alternative = if_statement.child_by_field_name("alternative")
-    if alternative is not None:
-        yield condition.negated, next(statements(alternative))
-
-
-def statements(block: Node) -> Iterator[Node]:
-    """The statements of a block or behind an ``else``; of any other statement, just that one."""
-    if block.type in ("compound_statement", "else_clause"):
-        yield from (child for child in block.named_children if child.type != "comment")
-    else:
-        yield block
-
-
-def is_directive(node: Node) -> bool:
-    """Whether the node is a preprocessor directive or a region that one governs."""
-    return node.type.startswith("preproc_")
-
-
-def read_condition(source: str) -> Condition:
-    """The condition that a C expression states.
-
-    Raises:
-        ValueError: the text is no expression.
-    """
-    return condition_of(_field(_read(f"if ({source}) ;"), "condition"))
-
-
-def read_statement(source: str) -> Node:
-    """The tree of one C statement.
-
-    Raises:
-        ValueError: the text is no statement.
-    """
-    return _read(source)
-
-
-def _read(statement: str) -> Node:
-    root = _parse(b"{" + statement.encode() + b"}")
-    (block,) = root.named_children
-    if root.has_error or block.named_child_count != 1:
-        raise ValueError(f"not one C statement: {statement}")
-    return block.named_children[0]
-
-
-def _source(node: Node) -> bytes:
-    return node.text or b""
-
-
-def _field(node: Node, name: str) -> Node:
-    child = node.child_by_field_name(name)
-    if child is None:
-        raise ValueError(f"{node.type} without {name}")
-    return child
-
-
-def _label(node: Node) -> bytes:
-    return _source(_field(node, "label"))
-
-
-def _colon(labeled_statement: Node) -> Node:
-    return next(child for child in labeled_statement.children if child.type == ":")
 
 
 # --- white space ----------------------------------------------------------------------------

@@ -17,20 +17,16 @@ from typing import Protocol
 from tree_sitter import Node
 
 from harness.errors import UsageError
-from harness.source.csource import (
-    Cause,
-    Function,
-    Mismatch,
+from harness.source.cnode import (
     arms,
     descendants,
     is_directive,
     normal_form,
     read_condition,
-    read_function,
     read_statement,
     statements,
-    tokens,
 )
+from harness.source.csource import Cause, Function, Mismatch, read_function, tokens
 
 _REMEDIES: Mapping[Cause, str] = MappingProxyType(
     {

@@ -198,9 +198,19 @@ TOOLCHAIN = Part(taken=frozenset({""}), left_out=frozenset(_KERNEL))
 #: What the loader is compiled from.
 LOADER = _only("stand", "share/mk")
 
-#: What decides which files a configuration takes, and how: while it stays, neither config(8)
-#: nor the tree's own makefiles have anything new to say.
-CONFIG = _only("sys/amd64/conf", "sys/conf", "usr.sbin/config")
+#: What decides how a kernel is compiled, and from which files: while it stays, config(8), the
+#: tree's makefiles and the tools that ``buildkernel`` builds have nothing new to say.
+CONFIG = _only(
+    "Makefile",
+    "Makefile.inc1",
+    "Makefile.sys.inc",
+    "share/mk",
+    "sys/amd64/conf",
+    "sys/conf",
+    "sys/dev/aic7xxx/aicasm",
+    "sys/sys/param.h",
+    "usr.sbin/config",
+)
 
 #: The tree's own make.
 MAKE = _only("contrib/bmake")

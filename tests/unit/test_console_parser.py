@@ -9,7 +9,8 @@ import pytest
 from harness.console import events as e
 from harness.console.events import Detector, Event, Frame, ShutdownStep, WarningKind
 from harness.console.parser import MAX_EVENTS, MAX_LINE, ConsoleParser
-from harness.console.patterns import PATTERNS, PROMPTS, Name
+from harness.console.pattern import Name
+from harness.console.patterns import PATTERNS, PROMPTS
 
 
 def read(text: str | bytes) -> list[Event]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harness.console.events import Event
 from harness.console.parser import MAX_LINE, ConsoleParser
-from harness.console.patterns import PATTERNS, PROMPTS, Pattern
+from harness.console.pattern import Pattern
+from harness.console.patterns import PATTERNS, PROMPTS
 
 FRAGMENTS = [
     *(pattern.needle.encode() for pattern in PATTERNS),

@@ -1,0 +1,154 @@
+"""What a pattern of the console's table is: its name, its needle, its expression, its event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.console import events as e
+from harness.console.events import Detector, Event, ShutdownStep, WarningKind
+
+MAX_TEXT = 1024
+"""How many characters of a line an event keeps at most."""
+
+Match = re.Match[str]
+
+
+class Name(StrEnum):
+    """The patterns by name."""
+
+    PROBE_LINE = "probe line"
+    PANIC = "panic"
+    FATAL_TRAP = "fatal trap"
+    FATAL_DOUBLE_FAULT = "fatal double fault"
+    SANITIZER_REPORT = "sanitizer report"
+    BACKTRACE = "backtrace"
+    LOCK_ORDER_REVERSAL = "lock order reversal"
+    LOCK_ORDER = "lock order"
+    DUPLICATE_LOCK = "duplicate lock"
+    LOCKS_HELD = "locks held"
+    SLEEPING_THREAD = "sleeping thread"
+    ASSERTION = "assertion"
+    TRAP_WITHOUT_INTERRUPTS = "trap without interrupts"
+    DEBUGGER_ENTERED = "debugger entered"
+    UPTIME = "uptime"
+    AUTOMATIC_REBOOT = "automatic reboot"
+    REBOOTING = "rebooting"
+    POWERING_OFF = "powering off"
+    HALTED = "halted"
+    FIRMWARE_STARTED = "firmware started"
+    FIRMWARE_FAILED = "firmware failed"
+    FIRMWARE_SHELL = "firmware shell"
+    FIRMWARE_EXCEPTION = "firmware exception"
+    LOADER_STARTED = "loader started"
+    LOADER_CANNOT = "loader cannot"
+    LOADER_UNKNOWN_FORMAT = "loader unknown format"
+    LOADER_NO_KERNEL = "loader no kernel"
+    LOADER_NO_MEMORY = "loader no memory"
+    LOADER_ELF = "loader elf"
+    LOADER_UNABLE = "loader unable"
+    LOADER_FIRMWARE_CALL = "loader firmware call"
+    FILES_UNLOADED = "files unloaded"
+    KERNEL_LOADING = "kernel loading"
+    FILE_LOADING = "file loading"
+    KERNEL_ENTERED = "kernel entered"
+    MESSAGES_BEGIN = "messages begin"
+    KERNEL_STARTED = "kernel started"
+    SRAT_REFUSED = "SRAT refused"
+    DOMAIN_EMPTY = "domain empty"
+    CPUS_DETECTED = "CPUs detected"
+    CPUS_LAUNCHED = "CPUs launched"
+    CPU_LAUNCHED = "CPU launched"
+    DEVICE_SCAN = "device scan"
+    MOUNT_ROOT = "mount root"
+    MOUNT_ROOT_FAILED = "mount root failed"
+    INIT_STARTED = "init started"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One kind of line.
+
+    ``build`` makes the event; without it the parser treats the line by the pattern's name, as
+    what it begins goes over several lines. A pattern that ``ends_trouble`` also ends the
+    backtrace before it.
+    """
+
+    name: Name
+    needle: str
+    regex: re.Pattern[str]
+    build: Callable[[int, Match], Event] | None = None
+    before_kernel_only: bool = False
+    ends_trouble: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Text after which the guest waits for a human: no line end follows, so it cannot be waited
+    for. It counts at the very start of a line only.
+    """
+
+    text: str
+    build: Callable[[int], Event]
+    before_kernel_only: bool = False
+
+
+def detector_of(message: str) -> Detector | None:
+    """Which sanitizer speaks in a panic's message or a report's, if one does."""
+    if message.startswith("ASan: "):
+        return Detector.KASAN
+    return Detector.KMSAN if message.startswith("MSan: ") else None
+
+
+def clip(text: str) -> str:
+    """At most MAX_TEXT characters of ``text``, without blanks around."""
+    return text.strip()[:MAX_TEXT]
+
+
+def pattern(
+    name: Name,
+    needle: str,
+    regex: str,
+    build: Callable[[int, Match], Event] | None = None,
+    *,
+    before_kernel_only: bool = False,
+    ends_trouble: bool = False,
+) -> Pattern:
+    """A pattern from its expression's text."""
+    return Pattern(
+        name,
+        needle,
+        re.compile(regex, re.ASCII),
+        build,
+        before_kernel_only,
+        ends_trouble,
+    )
+
+
+def complaint(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern:
+    """The kernel complains, and the boot goes on."""
+    return pattern(name, needle, regex, lambda at, m: e.KernelWarning(at, kind, clip(m["text"])))
+
+
+def way_out(name: Name, needle: str, regex: str, step: ShutdownStep) -> Pattern:
+    """The kernel goes down."""
+    return pattern(name, needle, regex, lambda at, _: e.Shutdown(at, step), ends_trouble=True)
+
+
+def loader_fails(name: Name, needle: str, regex: str) -> Pattern:
+    """The loader gives up; the same words later are somebody else's."""
+    return pattern(
+        name,
+        needle,
+        regex,
+        lambda at, m: e.LoaderFailed(at, clip(m["text"])),
+        before_kernel_only=True,
+    )
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a list, of which a guest may print any."""
+    return tuple(int(word) for word in text.split()[:1024])
