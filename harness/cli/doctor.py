@@ -16,6 +16,7 @@ from harness.cli.options import common_options
 from harness.config import source_location
 from harness.errors import HarnessError, InfraError
 from harness.guest.firmware import find_firmware
+from harness.guest.registry import Registry
 from harness.host.doctor import (
     Doctor,
     Finding,
@@ -35,7 +36,7 @@ _NEWVERS = "sys/conf/newvers.sh"
 @click.option(
     "--repair",
     is_flag=True,
-    help="Prove the accelerator again, and remove what killed harnesses left behind.",
+    help="Prove the accelerator again, and end and remove what killed harnesses left behind.",
 )
 @common_options
 def doctor(app: App, repair: bool) -> int:
@@ -48,7 +49,9 @@ def doctor(app: App, repair: bool) -> int:
       harness doctor
       harness doctor --repair
     """
-    repairs = sweep(app.workspace) if repair else []
+    # Guests first: their sockets and folders are then nobody's.
+    guests = Registry(app.workspace, app.clock)
+    repairs = [*guests.sweep(), *sweep(app.workspace)] if repair else []
     physician = Doctor(
         workspace=app.workspace,
         runner=app.runner,

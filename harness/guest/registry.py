@@ -126,7 +126,7 @@ class Registry:
             owner: the process id of this harness.
         """
         with self._locked():
-            self._sweep()
+            self._look()
             claim = self._place(replace(guest, owner=ProcessId.of(owner)))
         try:
             yield claim
@@ -137,8 +137,14 @@ class Registry:
     def live(self) -> list[KeptGuest]:
         """Those that run, oldest first; what is left of others is removed."""
         with self._locked():
-            found = self._sweep()
+            found, _ = self._look()
         return sorted((guest for guest in found if guest.owner is None), key=lambda g: g.started)
+
+    def sweep(self) -> list[str]:
+        """End guests whose harness was killed before it kept them; says what was done."""
+        with self._locked():
+            _, done = self._look()
+        return done
 
     def find(self, name: str) -> list[KeptGuest]:
         """The live ones of a run, or the one of that name; ``latest`` is the newest.
@@ -183,21 +189,29 @@ class Registry:
         _write(claim.folder, claim.guest)
         return claim
 
-    def _sweep(self) -> list[KeptGuest]:
-        """All that are kept or being booted, after removing what is left of the rest."""
-        found = []
+    def _look(self) -> tuple[list[KeptGuest], list[str]]:
+        """All that are kept or being booted, and what was done to remove what is left of others."""
+        found, done = [], []
         for folder in sorted(self._folder.glob("[!.]*")):
             guest = _read(folder)
             if guest is None:
                 shutil.rmtree(folder, ignore_errors=True)
+                done.append(f"removed {folder}, which tells of no guest")
             elif any(process and process.alive for process in (guest.owner, guest.process)):
                 found.append(guest)
             elif guest.owner is None:
                 self._forget(guest)
+                done.append(f"removed what was left of the guest {guest.name}, which has ended")
             else:
-                with contextlib.suppress(InfraError):
-                    self.end(guest)
-        return found
+                done.append(self._end_orphan(guest))
+        return found, done
+
+    def _end_orphan(self, guest: KeptGuest) -> str:
+        try:
+            self.end(guest)
+        except InfraError as error:
+            return f"could not end the guest {guest.name}: {error.message}"
+        return f"ended the guest {guest.name}, whose harness was killed before it kept it"
 
     def _forget(self, guest: KeptGuest) -> None:
         guest.entrance.unlink(missing_ok=True)

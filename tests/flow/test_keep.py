@@ -94,6 +94,22 @@ def test_a_guest_whose_harness_was_killed_before_the_verdict_is_ended(guest_home
     guest_home.wait_until_nothing_runs()
 
 
+@pytest.mark.guest
+def test_repair_ends_a_guest_whose_harness_was_killed_and_no_kept_one(guest_home: Home) -> None:
+    assert guest_home.run(*KEEP).code == 0
+    (well,) = kept(guest_home)
+    with guest_home.started(*KEEP, "-v", "--tunable", "harness.plant=hang") as harness:
+        harness.wait_for_words("kernel at")
+        harness.end_by(signal.SIGKILL)
+    said = guest_home.run("doctor", "--repair")
+    assert "whose harness was killed before it kept it" in said.stdout, said
+    assert kept(guest_home) == [well]
+    assert running(well)
+    assert "nothing was left to remove" in guest_home.run("doctor", "--repair").stdout
+    guest_home.run("stop")
+    guest_home.wait_until_nothing_runs()
+
+
 @pytest.mark.parametrize("words", [("--repeat", "2"), ("--repeat", "2", "--interactive")])
 def test_only_one_guest_is_kept_at_a_time(guest_home: Home, words: tuple[str, ...]) -> None:
     said = guest_home.run(*KEEP, *words)
