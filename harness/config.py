@@ -6,7 +6,6 @@ A flag beats an environment variable, that beats this file, that beats the defau
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -15,9 +14,6 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import UsageError
-
-#: FreeBSD's own repository; what ``--source`` is where nothing else says.
-OFFICIAL_SOURCE = "https://git.FreeBSD.org/src.git"
 
 
 class SourceSettings(BaseModel):
@@ -74,11 +70,6 @@ def load_settings(path: Path | None = None) -> Settings:
         raise UsageError(f"{path} is not TOML: {error}", remedy="correct that line") from error
     except ValidationError as error:
         raise _refused(path, error) from error
-
-
-def source_location(flag: str | None, settings: Settings) -> str:
-    """Which source: the flag, ``$HARNESS_SOURCE``, the settings, FreeBSD's own repository."""
-    return flag or os.environ.get("HARNESS_SOURCE") or settings.source.tree or OFFICIAL_SOURCE
 
 
 def _refused(path: Path, error: ValidationError) -> UsageError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.config import OFFICIAL_SOURCE, load_settings, source_location
+from harness.config import load_settings
+from harness.source.location import OFFICIAL_SOURCE, source_location
 
 
 def configured_tree() -> str | None:
@@ -12,7 +13,7 @@ def configured_tree() -> str | None:
 
     A URL would have to be cloned, and the built-in guest is not FreeBSD: neither counts.
     """
-    location = source_location(None, load_settings())
+    location = source_location(None, lambda: load_settings().source.tree)
     if location in {OFFICIAL_SOURCE, "embedded"} or "://" in location:
         return None
     return str(Path(location).expanduser())

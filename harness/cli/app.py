@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from harness.config import Settings, load_settings
 from harness.host.clock import Clock, HostClock
 from harness.host.process import HostRunner, Runner
 from harness.host.workspace import Workspace
+from harness.source.location import source_location
+
+if TYPE_CHECKING:
+    from harness.config import Settings
 
 _WIDE = 200
 
@@ -59,7 +63,13 @@ class App:
 
     def settings(self) -> Settings:
         """The user's settings."""
-        return load_settings()
+        # What checks them is imported for them only: it takes longer than many a command.
+        settings: Settings = importlib.import_module("harness.config").load_settings()
+        return settings
+
+    def source(self, flag: str | None) -> str:
+        """Which source tree is meant, given ``--source``."""
+        return source_location(flag, lambda: self.settings().source.tree)
 
     def emit(self, document: Any) -> None:
         """The JSON document of a command, if it was asked for."""

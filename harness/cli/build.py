@@ -17,7 +17,6 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.progress import LiveRows
-from harness.config import source_location
 from harness.pipeline.kernels import Kernels, What
 from harness.source.revision import Change
 
@@ -44,7 +43,7 @@ def build(
       harness build --source ~/src --rev stable/14 --kernconf GENERIC-KASAN
     """
     sanitizer = one_sanitizer(**flags)
-    location = source_location(source, app.settings())
+    location = app.source(source)
     what = What(location, Change(revision, patch, mutant), kernconf)
     with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
         progress = rows.row("build")
@@ -55,7 +54,7 @@ def build(
         except BaseException:
             rows.failed("build")
             raise
-        rows.done("build", None)
+        rows.done("build", "ready", good=True)
     app.paper.print(f"{kernel.identity.release} {kernel.identity.label}", markup=False)
     app.paper.print(str(kernel.kernel), markup=False)
     app.emit({**asdict(kernel.identity), "kernel": kernel.kernel, "debug": kernel.debug})

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from harness.cli.app import App
 from harness.cli.options import common_options
-from harness.config import source_location
 from harness.errors import HarnessError, InfraError
 from harness.guest.firmware import find_firmware
 from harness.guest.registry import Registry
@@ -59,7 +58,7 @@ def doctor(app: App, repair: bool) -> int:
         firmware=find_firmware,
         llvms=lambda: {llvm.major: llvm.bindir for llvm in installed_llvms()},
     )
-    findings = [*physician.examine(refresh=repair), source_finding(_location(app))]
+    findings = [*physician.examine(refresh=repair), source_finding(app.source(None))]
     possible = can_do_main_job(findings)
     _print(app.paper, findings)
     for sentence in repairs or (["nothing was left to remove"] if repair else []):
@@ -89,10 +88,6 @@ def source_finding(location: str) -> Finding:
         found = f"{location}: {error.message}"
     remedy = "correct HARNESS_SOURCE, or source.tree of the settings"
     return Finding("source", False, found, remedy)
-
-
-def _location(app: App) -> str:
-    return source_location(None, app.settings())
 
 
 def _print(paper: Console, findings: Sequence[Finding]) -> None:

@@ -18,7 +18,6 @@ from harness.cli.options import (
     sanitizer_options,
     source_options,
 )
-from harness.config import source_location
 from harness.errors import UsageError
 from harness.expectation import predict_on, variant_of
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
@@ -92,7 +91,7 @@ def predict(
     sanitizer, topologies = _guests(numa, vm, one_sanitizer(**flags))
     if kernconf is not None:
         app.warn("--kernconf: sanitizers come from --kasan and --kmsan; nothing else matters here")
-    location = source_location(source, app.settings())
+    location = app.source(source)
     code = _read(app, location, Change(revision, patch, mutant), sanitizer)
     app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof})", markup=False)
     for line in code.why:

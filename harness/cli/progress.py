@@ -13,8 +13,6 @@ from rich.text import Text
 
 from harness.host.clock import Clock
 from harness.host.progress import Progress
-from harness.results.record import Cell
-from harness.results.text import outcome_in_words
 
 
 @dataclass(slots=True)
@@ -62,12 +60,9 @@ class LiveRows:
             self._rows[name] = _Row("", now, now)
         return _RowProgress(self, name)
 
-    def done(self, name: str, cell: Cell | None) -> None:
+    def done(self, name: str, outcome: str, *, good: bool) -> None:
         """See ``harness.pipeline.matrix.Rows``."""
-        if cell is None:
-            self._end(name, "ready", good=True)
-        else:
-            self._end(name, outcome_in_words(cell), good=cell.as_expected)
+        self._end(name, outcome, good=good)
 
     def failed(self, name: str) -> None:
         """See ``harness.pipeline.matrix.Rows``."""

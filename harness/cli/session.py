@@ -15,7 +15,6 @@ from harness.cli.app import App
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
 from harness.cli.terminal import HostTerminal
-from harness.config import source_location
 from harness.errors import UsageError
 from harness.guest.backend import Backend
 from harness.guest.libvirt import LibvirtBackend
@@ -76,7 +75,7 @@ class Session:
     def what(self, source: str | None, kernconf: str | None, kernel: Path | None = None,
              change: Change | None = None) -> What:  # fmt: skip
         """The kernel that the options name."""
-        location = source_location(source, self.app.settings())
+        location = self.app.source(source)
         return What(location, change or Change(), kernconf, kernel)
 
     def vmconfig(self) -> VmConfig | None:

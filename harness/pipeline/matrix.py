@@ -25,6 +25,7 @@ from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels, What, guest_in_words
 from harness.pipeline.listen import BootPlan
 from harness.results.record import Cell
+from harness.results.text import outcome_in_words
 from harness.verdict import Outcome, Verdict
 
 
@@ -63,8 +64,8 @@ class Rows(Protocol):
         """The progress called ``name``."""
         ...
 
-    def done(self, name: str, cell: Cell | None) -> None:
-        """The row has ended well, or as the cell says."""
+    def done(self, name: str, outcome: str, *, good: bool) -> None:
+        """The row has ended, with what it came to in words."""
         ...
 
     def failed(self, name: str) -> None:
@@ -159,7 +160,7 @@ class Matrix:
         except BaseException:
             self.rows.failed(row)
             raise
-        self.rows.done(row, None)
+        self.rows.done(row, "ready", good=True)
         return kernel
 
     def _boot(
@@ -192,7 +193,7 @@ class Matrix:
         )
         with gate.room_for(plan.boot.topology):
             cell = self._boot_cell(cell, plan, kernel, folder)
-        self.rows.done(plan.name, cell)
+        self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
 
     def _boot_cell(self, cell: Cell, plan: CellPlan, kernel: KernelArtifact, folder: Path) -> Cell:

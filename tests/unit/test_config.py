@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness.config import (
-    OFFICIAL_SOURCE,
     Settings,
     SourceSettings,
     load_settings,
     settings_file,
-    source_location,
 )
 from harness.errors import UsageError
+from harness.source.location import OFFICIAL_SOURCE, source_location
 
 
 @pytest.fixture
@@ -90,4 +89,4 @@ def test_flag_beats_variable_beats_file_beats_default(
     if variable is not None:
         monkeypatch.setenv("HARNESS_SOURCE", variable)
     settings = Settings(source=SourceSettings(tree=tree))
-    assert source_location(flag, settings) == expected
+    assert source_location(flag, lambda: settings.source.tree) == expected

@@ -1,0 +1,74 @@
+"""A rebuild takes a shorter way than ``buildkernel`` does; what it makes is the same."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness_command import harness
+
+from harness.host.process import HostRunner
+from harness.host.workspace import Workspace
+from harness.source.tree import open_tree
+
+pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(2400)]
+
+CHANGED = "sys/vm/uma_core.c"
+CONFIGURATION = "HARNESS-KASAN"
+
+
+@pytest.fixture
+def patch(freebsd_tree: Path, tmp_path: Path) -> Path:
+    """One more line of code, which no cache has seen."""
+    old = (freebsd_tree / CHANGED).read_text("utf-8", "replace").splitlines(keepends=True)
+    new = [*old, f"int harness_test_{uuid.uuid4().hex} = 1;\n"]
+    path = tmp_path / "change.patch"
+    path.write_text("".join(difflib.unified_diff(old, new, f"a/{CHANGED}", f"b/{CHANGED}")))
+    return path
+
+
+@pytest.fixture
+def home(freebsd_tree: Path) -> Path:
+    """The folder of the cache that serves the tree."""
+    return open_tree(str(freebsd_tree), Workspace.of_user(), HostRunner()).home
+
+
+@pytest.fixture
+def made() -> Iterator[list[Path]]:
+    """Folders of the cache that are removed at the end."""
+    folders: list[Path] = []
+    yield folders
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def build(tree: Path, patch: Path, out: Path) -> Path:
+    answer = harness("build", "--source", tree, "--kasan", "--patch", patch, out=out)
+    assert answer.code == 0, answer.told
+    return Workspace.of_user().cache / "kernels" / str(answer.document["key"])
+
+
+def went_the_whole_way(home: Path) -> bool:
+    return ">>> Kernel build for" in (home / "logs" / f"{CONFIGURATION}.log").read_text()
+
+
+def test_the_kernels_own_make_alone_makes_what_buildkernel_makes(
+    freebsd_tree: Path, home: Path, patch: Path, made: list[Path], tmp_path: Path
+) -> None:
+    harness("build", "--source", freebsd_tree, "--kasan", out=tmp_path)
+    made.append(build(freebsd_tree, patch, tmp_path))
+    assert not went_the_whole_way(home)
+    names = ("kernel", "kernel.debug")
+    ours = {name: (made[0] / name).read_bytes() for name in names}
+
+    shutil.rmtree(made[0])
+    for remembered in home.glob(f"obj-*/{CONFIGURATION}.environment"):
+        remembered.unlink()
+    (home / "src" / CHANGED).touch()
+    assert build(freebsd_tree, patch, tmp_path) == made[0]
+    assert went_the_whole_way(home)
+    assert {name: (made[0] / name).read_bytes() for name in names} == ours
