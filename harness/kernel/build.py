@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -67,9 +68,12 @@ class Builder:
         """
         with locked(tree, self.workspace, self._waiting) as lock_fd:
             self.progress.stage("source")
-            snapshot = tree.snapshot(change)
-            llvm = best_llvm(snapshot.llvm, installed_llvms())
-            compiler = compiler_version(llvm, self.runner)
+            llvms = installed_llvms()
+            with ThreadPoolExecutor(len(llvms) + 1) as beside:
+                asked = {llvm: beside.submit(compiler_version, llvm, self.runner) for llvm in llvms}
+                snapshot = tree.snapshot(change)
+            llvm = best_llvm(snapshot.llvm, llvms)
+            compiler = asked[llvm].result()
             key = combined_hash(
                 (_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler)
             )
@@ -98,6 +102,7 @@ class Builder:
             write_atomic(ended, "")
 
     def _waiting(self, holder: str) -> None:
+        self.progress.stage("waiting")
         self.progress.note(f"waiting for process {holder}, which is building from the same tree")
 
 

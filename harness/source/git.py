@@ -6,6 +6,7 @@ work tree of our own (see git(1), ENVIRONMENT VARIABLES).
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -133,17 +134,26 @@ class Repository:
 
     def make_tree(self, entries: Iterable[Entry]) -> str:
         """Write the tree that has those entries, of any folders, and no others."""
-        folders: defaultdict[str, list[Entry]] = defaultdict(list)
+        folders: defaultdict[str, list[Entry]] = defaultdict(list, {"": []})
         for entry in entries:
             folders[parent(entry.path)].append(entry)
-        depth = max(map(_depth, folders), default=0)
-        while depth > 0:
-            level = [folder for folder in folders if _depth(folder) == depth]
-            for folder, name in zip(level, self._make_trees(folders[one] for one in level),
-                                    strict=True):  # fmt: skip
-                folders[parent(folder)].append(Entry("040000", TREE, name, folder))
-            depth -= 1
-        return self._make_trees([folders[""]])[0]
+        named: dict[str, str] = {}
+        for depth in range(max(map(_depth, folders)), -1, -1):
+            for folder in [one for one in folders if _depth(one) == depth]:
+                named[folder] = tree_name(folders[folder])
+                if folder:
+                    entry = Entry("040000", TREE, named[folder], folder)
+                    folders[parent(folder)].append(entry)
+        # All at once, which takes names that git has not given yet: it must agree.
+        records = ("".join(map(_record, folders[folder])) for folder in named)
+        stdin = "\0".join(records).encode("utf-8", "surrogateescape")
+        given = self.git("mktree", "-z", "--missing", "--batch", stdin=stdin).text.split()
+        if given != list(named.values()):
+            raise InfraError(
+                f"git names trees of {self.git_dir} otherwise than by SHA-1",
+                remedy="use a repository of git's default object format",
+            )
+        return named[""]
 
     def write_index(self, index: Path) -> str:
         """The tree that an index holds; objects may be missing."""
@@ -163,15 +173,6 @@ class Repository:
             mode, name, _ = meta.split(" ")
             found.append(Entry(mode, "blob", name, path))
         return found
-
-    def _make_trees(self, trees: Iterable[Sequence[Entry]]) -> list[str]:
-        records = (
-            "".join(f"{entry.mode} {entry.kind} {entry.name}\t{entry.path.rpartition('/')[2]}\0"
-                    for entry in entries)
-            for entries in trees
-        )  # fmt: skip
-        stdin = "\0".join(records).encode("utf-8", "surrogateescape")
-        return self.git("mktree", "-z", "--missing", "--batch", stdin=stdin).text.split()
 
     def commit(self, revision: str) -> str:
         """The full hash of a commit.
@@ -255,6 +256,18 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     ) from failure(finished)
 
 
+def tree_name(entries: Iterable[Entry]) -> str:
+    """What git calls a tree of those entries, all of one folder (see gitformat-pack(5))."""
+    rows = []
+    for entry in entries:
+        name = entry.path.rpartition("/")[2].encode("utf-8", "surrogateescape")
+        row = entry.mode.lstrip("0").encode() + b" " + name + b"\0" + bytes.fromhex(entry.name)
+        rows.append((name + b"/" if entry.kind == TREE else name, row))
+    body = b"".join(row for _, row in sorted(rows))
+    header = f"tree {len(body)}".encode() + b"\0"
+    return hashlib.sha1(header + body, usedforsecurity=False).hexdigest()
+
+
 def forget_lock(index: Path) -> None:
     """Remove git's lock of one of our indexes: we hold the tree's, so its owner was killed."""
     index.with_name(index.name + ".lock").unlink(missing_ok=True)
@@ -278,6 +291,11 @@ def _entry(record: str) -> Entry:
     meta, path = record.split("\t", 1)
     mode, kind, name = meta.split(" ")
     return Entry(mode, kind, name, path)
+
+
+def _record(entry: Entry) -> str:
+    """As ``git mktree -z`` reads it."""
+    return f"{entry.mode} {entry.kind} {entry.name}\t{entry.path.rpartition('/')[2]}\0"
 
 
 def _decoded(record: bytes) -> str:

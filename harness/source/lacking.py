@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.errors import InfraError
@@ -28,9 +29,11 @@ def lacking(repository: Repository, tree: str, memory: Path) -> tuple[str, ...]:
         tree: the tree.
         memory: a file of ours; that of another tree, or damaged, is as good as none.
     """
-    if repository.is_partial():
-        return ()
-    suspects = _suspects(repository, tree, memory)
+    with ThreadPoolExecutor(1) as beside:
+        looked_up = beside.submit(_suspects, repository, tree, memory)
+        if repository.is_partial():
+            return ()
+        suspects = looked_up.result()
     anew = suspects is None or len(suspects) > _MANY
     if suspects is None:
         suspects = {entry.path: entry.name for entry in repository.files(tree)}

@@ -86,8 +86,9 @@ class Part:
         return False
 
     def folders(self) -> frozenset[str]:
-        """The folders that are of it neither wholly nor not at all, and that one must look into."""
-        return frozenset(above for path in (*self.taken, *self.left_out) for above in parents(path))
+        """The folders to look into: the top, and those that are only partly of it."""
+        marks = (*self.taken, *self.left_out)
+        return frozenset({"", *(above for path in marks for above in parents(path))})
 
     def whole(self, listing: Iterable[Entry]) -> list[Entry]:
         """The entries that make it up, of a listing of (at least) its folders."""

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +79,10 @@ class SourceTree:
         if patch is not None:
             content = patch.applied(self.repository, content, self.home / "patched.index")
         content = self._mutated(content, change.mutant)
-        built = self._built(content)
-        hashes = self._hashes(built)
+        with ThreadPoolExecutor(1) as beside:
+            texts = beside.submit(self._texts, content, _UMA, _DOMAINSET)
+            built = self._built(content)
+            hashes = self._hashes(built)
         return Snapshot(
             location=self.location,
             commit=commit,
@@ -94,7 +97,7 @@ class SourceTree:
             make=hashes[parts.MAKE],
             release=str(release),
             llvm=llvm,
-            allocator=allocator_form(*self._texts(content, _UMA, _DOMAINSET)),
+            allocator=allocator_form(*texts.result()),
         )
 
     def checkout(self, snapshot: Snapshot) -> Path:
