@@ -28,7 +28,8 @@ def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Con
     own = repository.git_dir / "index"
     forget_lock(index)
     if own.is_file():
-        shutil.copyfile(own, index)
+        # With its time, by which git knows files that were written when the index was.
+        shutil.copy2(own, index)
     else:
         index.unlink(missing_ok=True)
         repository.git("read-tree", "HEAD", index=index)
@@ -40,7 +41,7 @@ def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Con
         changed = pool.submit(ask, ("diff-files", "-z"))
         # The index knows every file of a clone; only few new ones can matter.
         new = pool.submit(ask, (*_UNKNOWN, *NEW_FILE_PATHSPECS))
-        tree = pool.submit(_tree_of, repository, index)
+        tree = pool.submit(_tree_of, repository, files, index)
     differing = [
         *pairs(changed.result()),
         *((Entry.absent(path), Entry.absent(path)) for path in new.result()),
@@ -79,10 +80,10 @@ def _updated(repository: Repository, files: Path, index: Path) -> str:
     return repository.write_index(index)
 
 
-def _tree_of(repository: Repository, index: Path) -> str | None:
+def _tree_of(repository: Repository, files: Path, index: Path) -> str | None:
     """None while a merge is not done: its index has no tree."""
     try:
-        return repository.write_index(index)
+        return repository.write_index(index, files)
     except InfraError as error:
         if is_damage(error):
             raise
@@ -130,4 +131,4 @@ def _is_dirty(repository: Repository, tree: str, on_top: Sequence[tuple[Entry, E
     if not all(after.is_absent for _, after in changed):
         return True
     names = {before.name for before, _ in changed}
-    return repository.missing(names) != names
+    return bool(names) and repository.missing(names) != names

@@ -155,9 +155,10 @@ class Repository:
             )
         return named[""]
 
-    def write_index(self, index: Path) -> str:
+    def write_index(self, index: Path, work_tree: Path | None = None) -> str:
         """The tree that an index holds; objects may be missing."""
-        return self.git("write-tree", "--missing-ok", index=index).text.strip()
+        words = ("write-tree", "--missing-ok")
+        return self.git(*words, index=index, work_tree=work_tree).text.strip()
 
     def fill_index(self, index: Path, entries: Iterable[Entry]) -> None:
         """Put files into an index, or take absent ones out of it."""
