@@ -24,6 +24,7 @@ from harness.kernel.toolchain import (
     bootstrap_bmake,
     compiler_version,
     installed_llvms,
+    keep_to_compiler,
 )
 from harness.source.revision import Change, Snapshot, combined_hash
 from harness.source.tree import SourceTree, locked
@@ -80,7 +81,7 @@ class Builder:
             identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
             cache = KernelCache(self.workspace)
             cached = cache.find(key)
-            job = _Job(self, tree, snapshot, config, llvm, lock_fd)
+            job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
             if cached is None:
                 cached = cache.store(identity, self._make(job, job.run))
             if module and cached.module is None:
@@ -138,6 +139,7 @@ class _Job:
     snapshot: Snapshot
     config: KernelConfig
     llvm: Llvm
+    compiler: str
     lock_fd: int
 
     def run(self) -> dict[str, Path]:
@@ -187,10 +189,12 @@ class _Job:
             self.tree.home / f"bmake-{self.snapshot.make[:12]}",
             self.builder.runner,
         )
-        return Make(
+        make = Make(
             bmake, self.tree.checkout_folder, self._objects, self.llvm,
             self.builder.runner, self.lock_fd,
         )  # fmt: skip
+        keep_to_compiler(self._objects, self._output(make), self.compiler)
+        return make
 
     def _toolchain(self, make: Make) -> None:
         stamp = _Stamp(self._objects / "toolchain", self.snapshot.toolchain)

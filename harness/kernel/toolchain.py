@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.errors import BuildError, InfraError
 from harness.host.process import Runner, failure
+from harness.host.workspace import write_atomic
 
 #: Where distributions put a versioned LLVM: Debian, Fedora, FreeBSD's packages.
 _PREFIXES = ("/usr/lib/llvm-*", "/usr/lib64/llvm*", "/usr/local/llvm*")
@@ -63,6 +64,26 @@ def installed_llvms(prefixes: Sequence[str] = _PREFIXES) -> list[Llvm]:
 def compiler_version(llvm: Llvm, runner: Runner) -> str:
     """The first line of ``clang --version``."""
     return runner.run([llvm.bindir / "clang", "--version"]).text.splitlines()[0]
+
+
+def keep_to_compiler(objects: Path, output: Path, compiler: str) -> None:
+    """Remove what another compiler of the same major version has made: make would not notice.
+
+    Args:
+        objects: MAKEOBJDIRPREFIX, with the marks (``.done``) of what is whole.
+        output: what make has put there.
+        compiler: as ``compiler_version`` tells it.
+    """
+    mark = objects / "compiler"
+    known = mark.read_text() if mark.exists() else None
+    if known == compiler:
+        return
+    if known is not None:
+        # The marks first: whatever kills us, nothing is then taken for whole.
+        for done in objects.glob("*.done"):
+            done.unlink()
+        shutil.rmtree(output, ignore_errors=True)
+    write_atomic(mark, compiler)
 
 
 def bootstrap_bmake(tree: Path, home: Path, runner: Runner) -> Path:

@@ -16,6 +16,7 @@ from harness.kernel.toolchain import (
     bootstrap_bmake,
     compiler_version,
     installed_llvms,
+    keep_to_compiler,
 )
 
 MAJORS = st.integers(10, 25)
@@ -106,3 +107,14 @@ def test_make_that_does_not_build_shows_why(tmp_path: Path) -> None:
         bootstrap_bmake(tree, tmp_path / "home", HostRunner())
     assert caught.value.detail == "no compiler here"
     assert not (tmp_path / "home" / "bin").exists()
+
+
+def test_objects_of_another_compiler_are_no_objects(tmp_path: Path) -> None:
+    """Of the same major version, that is: a distribution's update."""
+    output, stamp = tmp_path / "output", tmp_path / "toolchain.done"
+    compilers = ("clang version 14.0.6", "clang version 14.0.6", "clang version 14.0.7")
+    for compiler, kept in zip(compilers, (True, True, False), strict=True):
+        output.mkdir(exist_ok=True)
+        stamp.touch()
+        keep_to_compiler(tmp_path, output, compiler)
+        assert (output.exists(), stamp.exists()) == (kept, kept)
