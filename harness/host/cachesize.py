@@ -18,8 +18,8 @@ from harness.host.workspace import Workspace, host_refused
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = ("", "K", "M", "G", "T")
 
-#: Files of a tree that each build writes; their time is that of the tree's last use.
-_TREE_USED = ("last-build", "snapshot.index")
+#: Files of a tree whose time is that of its last use: of a build, and of any look at it.
+_TREE_USED = ("last-build", "last-use")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class SourceTree:
             UsageError: an unknown revision, a patch that does not apply, a mutant that
                 is refused, or a tree that is not FreeBSD's.
         """
+        (self.home / "last-use").touch()  # it is not old, whatever it finds in the cache
         commit = self._head(change.revision)
         if change.revision is None and self.files is not None:
             content, dirty = self._user_files(self.files)

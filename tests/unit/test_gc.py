@@ -126,9 +126,12 @@ def test_those_longest_unused_go_of_whatever_kind(workspace: Workspace, fill: Fi
     assert collected.after == collected.before - collected.removed[0].size
 
 
-def test_a_trees_last_build_counts_as_its_use(workspace: Workspace, fill: Fill) -> None:
+@pytest.mark.parametrize("name", ["last-build", "last-use"])
+def test_a_trees_last_build_and_the_last_look_at_it_count_as_its_use(
+    workspace: Workspace, fill: Fill, name: str
+) -> None:
     tree, kernel = fill("trees/b", 1), fill("kernels/a", 2)
-    (tree / "last-build").touch()
+    (tree / name).touch()
     os.utime(tree, (1, 1))
     assert [entry.path for entry in collect(workspace, BLOCKS * 3 // 2).removed] == [kernel]
 

@@ -11,6 +11,7 @@ import pytest
 from small_tree import CONFIGURE, DOMAINSET, FILES, UMA, commit, git, git_tree, plain_tree
 
 from harness.errors import UsageError
+from harness.host.cachesize import cache_entries
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.revision import Change, Snapshot
@@ -371,6 +372,17 @@ def test_trees_have_homes_of_their_own(folder: Path, workspace: Workspace, tmp_p
     other = git_tree(tmp_path / "other")
     assert opened(folder, workspace).home != opened(other, workspace).home
     assert opened(folder, workspace).home == opened(f"{folder}/../tree", workspace).home
+
+
+def test_look_at_a_tree_counts_as_its_use(folder: Path, workspace: Workspace) -> None:
+    home = opened(folder, workspace).home
+    taken(folder, workspace)
+    for path in (home, *home.iterdir()):
+        os.utime(path, (1, 1))
+    taken(folder, workspace)
+    (entry,) = cache_entries(workspace)
+    assert entry.path == home
+    assert entry.used > 1
 
 
 def test_lock_is_the_trees(folder: Path, workspace: Workspace) -> None:
