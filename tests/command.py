@@ -117,6 +117,14 @@ class Home:
                     found.append(process)
         return found
 
+    def names(self) -> list[str]:
+        """The names of those processes' programs."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                found.append(process.name())
+        return found
+
     def wait_until_nothing_runs(self) -> None:
         """Processes that were sent SIGKILL need a moment until they are gone."""
         deadline = time.monotonic() + SECONDS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
-import psutil
 import pytest
 from command import Home, Running, Said
 
@@ -118,16 +116,8 @@ def appended(file: Path, line: str) -> str:
 
 def compiles(home: Home, running: Running) -> None:
     """Wait until compilers run."""
-    while not any("clang" in name for name in names(home)):
+    while "clang" not in home.names():
         assert running.popen.poll() is None, running.said.read_text()
-
-
-def names(home: Home) -> list[str]:
-    found = []
-    for process in home.processes():
-        with contextlib.suppress(psutil.Error):
-            found.append(process.name())
-    return found
 
 
 @pytest.mark.parametrize("signum", SIGNALS)

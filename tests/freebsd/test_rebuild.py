@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import Home
 from harness_command import harness
 
 from harness.host.process import HostRunner
@@ -56,10 +58,27 @@ def went_the_whole_way(home: Path) -> bool:
     return ">>> Kernel build for" in (home / "logs" / f"{CONFIGURATION}.log").read_text()
 
 
+def kill(tree: Path, patch: Path, folder: Path, program: str) -> None:
+    """Begin a build, and kill it when that program of its make runs."""
+    folder.mkdir()
+    user = Home(folder, {"XDG_CACHE_HOME": str(Workspace.of_user().cache.parent)})
+    words = ("build", "-v", "--source", tree, "--kasan", "--patch", patch)
+    with user.started(*words) as running:
+        running.wait_for_words("kernel at")
+        while program not in user.names():
+            assert running.popen.poll() is None, running.said.read_text()
+        running.end_by(signal.SIGKILL)
+    user.wait_until_nothing_runs()
+
+
+@pytest.mark.parametrize("killed_in", [(), ("clang", "ld.lld")])
 def test_the_kernels_own_make_alone_makes_what_buildkernel_makes(
-    freebsd_tree: Path, home: Path, patch: Path, made: list[Path], tmp_path: Path
-) -> None:
+    freebsd_tree: Path, home: Path, patch: Path, made: list[Path], tmp_path: Path,
+    killed_in: tuple[str, ...],
+) -> None:  # fmt: skip
     harness("build", "--source", freebsd_tree, "--kasan", out=tmp_path)
+    for program in killed_in:
+        kill(freebsd_tree, patch, tmp_path / program, program)
     made.append(build(freebsd_tree, patch, tmp_path))
     assert not went_the_whole_way(home)
     names = ("kernel", "kernel.debug")
