@@ -35,8 +35,8 @@ _VERBS: Final = (
     (Verb.ACCEPT, 4),
     (Verb.LOW, 4),
     (Verb.RECOVER, 3),
-    (Verb.DRAIN, 3),
-    (Verb.PREALLOC, 3),
+    (Verb.DRAIN, 5),
+    (Verb.PREALLOC, 4),
 )
 #: Of the zones of a check, in turn.
 _KINDS: Final = ("first-touch", "first-touch", "round-robin", "first-touch", "hashed")
@@ -118,7 +118,9 @@ class _Writer:
         if verb is Verb.FREE:
             return Operation(verb, self._held.pop(self._rng.randrange(len(self._held))))
         if verb is Verb.PREALLOC:
-            return Operation(verb, self._rng.randint(1, 2 * self._shape.ipers))
+            # Several slabs at once: a drain then has some to keep and more to let go.
+            slabs = self._rng.choice((1, 1, 2, 4, 7))
+            return Operation(verb, self._rng.randint(1, slabs * self._shape.ipers))
         return Operation(verb, self._domain())
 
     def _verb(self) -> Verb:

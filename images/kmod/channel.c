@@ -32,7 +32,8 @@
 #define LSR_TXRDY	0x20
 #define NO_PORT		0xff
 #define FIFO_BYTES	16
-#define EAGER_POLLS	4000	/* before the CPU is given to others for a tick */
+#define EAGER_POLLS	400	/* before the CPU is given to others for a tick */
+#define REST		2000	/* between looks: each takes the lock that QEMU delivers under */
 
 static void
 wait_to_send(void)
@@ -52,6 +53,13 @@ probe_send(const char *text, size_t length)
 }
 
 static void
+rest(void)
+{
+	for (volatile unsigned spins = 0; spins < REST; spins++)
+		continue;
+}
+
+static void
 channel_main(void *unused __unused)
 {
 	unsigned idle = 0;
@@ -61,7 +69,7 @@ channel_main(void *unused __unused)
 			probe_take((char)inb(COM_DATA));
 			idle = 0;
 		} else if (++idle < EAGER_POLLS)
-			cpu_spinwait();
+			rest();
 		else
 			pause("hcheck", 1);
 	}
