@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from harness.host.process import Runner
 from harness.host.workspace import Workspace
-from harness.source.forms import DOMAINSET, UMA_CORE, SlabForm, slab_form
+from harness.source.forms import SlabForm, slab_form
+from harness.source.mutants_domainset import DOMAINSET
+from harness.source.mutants_uma_core import UMA_CORE
 from harness.source.revision import Change, Snapshot
 from harness.source.tree import locked, open_tree
 

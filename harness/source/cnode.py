@@ -94,6 +94,15 @@ def read_condition(source: str) -> Condition:
     return condition_of(_field(_read(f"if ({source}) ;"), "condition"))
 
 
+def read_expression(source: str) -> Node:
+    """The tree of one C expression.
+
+    Raises:
+        ValueError: the text is no expression.
+    """
+    return _read(f"{source};").named_children[0]
+
+
 def read_statement(source: str) -> Node:
     """The tree of one C statement.
 

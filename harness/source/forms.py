@@ -7,21 +7,17 @@ be one that it knows, token for token, as a digest says: the model says nothing 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.errors import UsageError
 from harness.source.csource import Cause, Function, Mismatch, read_function, tokens
-from harness.source.mutant import MUTANTS, MutantRefused
+from harness.source.mutant import MutantRefused, numa_part
+from harness.source.mutants import MUTANTS
+from harness.source.mutants_domainset import DOMAINSET
+from harness.source.mutants_uma_core import UMA_CORE
 from harness.source.reading import allocator_form
-
-UMA_CORE = "sys/vm/uma_core.c"
-DOMAINSET = "sys/vm/vm_domainset.c"
-
-#: Where the file goes on with what kernels without ``options NUMA`` have instead.
-_NOT_NUMA = re.compile(rb"^[ \t]*#[ \t]*else\b", re.MULTILINE)
 
 _COUNTED, _MASKED = "13.2", "15.1"
 _BOTH = f"{_COUNTED} and {_MASKED}"
@@ -101,7 +97,7 @@ def slab_form(uma_core: bytes, domainset: bytes) -> SlabForm:
         stripped = MUTANTS[mutant].apply(stripped) if there else stripped
     for name, known in _KNOWN_UMA.items():
         _release_of(stripped, UMA_CORE, name, known)
-    numa = _NOT_NUMA.split(domainset, maxsplit=1)[0]
+    numa = numa_part(domainset)
     first = _release_of(numa, DOMAINSET, _FIRST, _KNOWN_FIRST)
     for name, digest in _KNOWN_ITERATOR[first].items():
         _release_of(numa, DOMAINSET, name, {digest: first})

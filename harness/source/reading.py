@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from harness.source.csource import Cause
-from harness.source.mutant import MUTANTS, MutantRefused
+from harness.source.mutant import MutantRefused
+from harness.source.mutants import MUTANTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from harness.source import parts
 from harness.source.files import clone_content, folder_tree
 from harness.source.git import Repository, clone, forget_lock, git_directory, is_damage
 from harness.source.lacking import lacking
-from harness.source.mutant import find_mutant
+from harness.source.mutants import find_mutant
 from harness.source.parts import Content, Entry, Part
 from harness.source.patch import read_patch
 from harness.source.reading import allocator_form

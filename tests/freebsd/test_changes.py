@@ -13,7 +13,7 @@ from harness_command import harness
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.git import git_directory
-from harness.source.mutant import find_mutant
+from harness.source.mutants import find_mutant
 from harness.source.tree import open_tree
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.long, pytest.mark.timeout(2400)]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from harness.source.csource import Cause, read_function, tokens
-from harness.source.mutant import MUTANTS, Mutant, MutantRefused, find_mutant
+from harness.source.mutant import Mutant, MutantRefused, numa_part
+from harness.source.mutants import MUTANTS, find_mutant
 
 pytestmark = pytest.mark.freebsd
 
-EACH = pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS.keys())
 FALLBACK = b"if((flags&M_USE_RESERVE)!=0){rdomain=UMA_ANYDOMAIN;gotorestart;}"
 WAIT = b"vm_wait_domain(domain);"
 GONE = {
@@ -20,6 +20,7 @@ GONE = {
     "drop-domain-wait": WAIT,
     "drop-commit": FALLBACK + WAIT,
 }
+EACH = pytest.mark.parametrize("mutant", [find_mutant(name) for name in GONE], ids=list(GONE))
 
 
 def source(tree: Path, mutant: Mutant) -> bytes:
@@ -31,6 +32,19 @@ def extent(text: bytes, mutant: Mutant) -> tuple[int, int]:
     body = read_function(text, mutant.function).body
     name = text.rindex(mutant.function.encode() + b"(", 0, body.start_byte)
     return text.rindex(b"\n", 0, name - 1) + 1, body.end_byte
+
+
+@pytest.fixture(scope="module")
+def mutated(freebsd_tree: Path) -> dict[str, bytes]:
+    """The mutated file by mutant; those that are not there must be for another form of the code."""
+    texts = {}
+    for mutant in MUTANTS.values():
+        try:
+            texts[mutant.name] = mutant.apply(source(freebsd_tree, mutant))
+        except MutantRefused:
+            if not mutant.only:
+                raise
+    return texts
 
 
 def removed_and_added(before: bytes, after: bytes) -> tuple[bytes, bytes]:
@@ -69,6 +83,35 @@ def test_every_goto_keeps_its_label_and_every_label_a_goto(
         and (label := node.child_by_field_name("label")) is not None
     }
     assert labels == function.goto_labels()
+
+
+def test_of_a_file_only_the_mutants_function_changes(
+    freebsd_tree: Path, mutated: dict[str, bytes]
+) -> None:
+    for name, text in mutated.items():
+        mutant = find_mutant(name)
+        before = source(freebsd_tree, mutant)
+        start, end = extent(numa_part(before), mutant)
+        assert text != before, name
+        assert text.startswith(before[:start]), name
+        assert text.endswith(before[end:]), name
+
+
+def test_no_mutant_is_applied_to_itself(mutated: dict[str, bytes]) -> None:
+    for name, text in mutated.items():
+        with pytest.raises(MutantRefused):
+            find_mutant(name).apply(text)
+
+
+def test_there_are_many_and_no_two_are_the_same(mutated: dict[str, bytes]) -> None:
+    assert len(set(mutated.values())) == len(mutated) >= 25
+
+
+def test_a_tree_has_one_order_of_reading_and_advancing_to_be_swapped(
+    mutated: dict[str, bytes],
+) -> None:
+    orders = {f"vm_domainset_iter_rr.{name}" for name in ("read-first", "advance-first")}
+    assert len(orders & mutated.keys()) == 1
 
 
 @EACH

@@ -9,8 +9,10 @@ from freebsd_source import configured_tree
 
 from harness.errors import UsageError
 from harness.expectation import variant_of
-from harness.source.forms import DOMAINSET, UMA_CORE, slab_form
-from harness.source.mutant import MUTANTS
+from harness.source.forms import slab_form
+from harness.source.mutants import MUTANTS
+from harness.source.mutants_domainset import DOMAINSET
+from harness.source.mutants_uma_core import UMA_CORE
 
 
 @pytest.fixture(scope="module")
