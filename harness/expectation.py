@@ -10,6 +10,7 @@ from harness.kernel.artifact import KernelIdentity
 from harness.model.predict import Prediction, predict_boot
 from harness.model.variants import Variant
 from harness.source.forms import SlabForm
+from harness.source.mutants import MUTANTS
 from harness.verdict import Outcome
 
 
@@ -25,8 +26,10 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
     """What a kernel should come to on a guest with that topology.
 
     What could not be read of its tree is left open: the answer is one that all possible forms
-    give, or none.
+    give, or none. Nor is anything known of mutants that the model has no variant for.
     """
+    if identity.mutant is not None and not MUTANTS[identity.mutant].followed:
+        return Expectation((), f"the model does not follow the mutant {identity.mutant}")
     # The built-in guest has one thread.
     threads = identity.release != "embedded"
     predictions = [

@@ -1,1 +1,1 @@
-"""The same operations in a running kernel and in the reference model, compared step by step."""
+"""What tells a kernel that is right from one that only boots: the model, counters, mutants."""

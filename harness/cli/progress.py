@@ -105,7 +105,9 @@ class LiveRows:
         table = Table(box=None, show_header=False, pad_edge=False)
         now = self._clock.monotonic()
         with self._lock:
-            for name, row in self._rows.items():
+            # What does not fit on the screen has ended long ago.
+            newest = list(self._rows.items())[-max(self._console.height - 2, 1) :]
+            for name, row in newest:
                 if row.ended is None:
                     words = [row.stage, row.detail, f"{now - row.stage_started:.0f} s"]
                     state = Text(" ".join(word for word in words if word), "cyan")

@@ -1,4 +1,4 @@
-"""What boot and compare have in common: from options to cells, from cells to a record."""
+"""What commands that boot have in common: from options to cells, from cells to a record."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from harness.check.mutation import Judgement
 from harness.cli.app import App
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
@@ -31,7 +32,7 @@ from harness.pipeline.kernels import Kernels, What
 from harness.pipeline.listen import BootPlan
 from harness.pipeline.matrix import CellPlan, Matrix
 from harness.results.junit import write_junit
-from harness.results.record import Run, to_document
+from harness.results.record import Cell, Run, to_document
 from harness.results.store import Store
 from harness.results.text import print_run
 from harness.source.revision import Change
@@ -39,6 +40,9 @@ from harness.verdict import Until
 
 #: Guests at once: as many as the host has processors for, but this many at the most.
 _MAX_JOBS = 8
+
+#: What is done with guests, their records going into the folder: all cells, and judgements.
+Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,26 +171,36 @@ class Session:
 
     def run(self, kind: str, plans: Sequence[CellPlan], junit: Path | None) -> Run:
         """Boot all cells, keep the record, tell the user."""
+        run = self.carry_out(
+            kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ())
+        )
+        if junit is not None:
+            write_junit(run, junit)
+        return run
+
+    def carry_out(self, kind: str, guests: int, work: Work) -> Run:
+        """Do what is done with guests, so many at the most; keep the record, tell the user."""
         app = self.app
         store = Store(app.runs)
         moment = app.clock.now()
         folder = store.create(kind, moment)
         try:
             with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
-                jobs = min(len(plans), _MAX_JOBS, os.cpu_count() or 1)
+                jobs = min(guests, _MAX_JOBS, os.cpu_count() or 1)
                 booter = replace(self.booter(), terminal=self._terminal(rows))
                 matrix = Matrix(self.kernels(), booter, rows, jobs, available_memory())
-                cells = matrix.run(plans, folder)
+                cells, judgements = work(matrix, folder)
         except BaseException:
             if not any(folder.glob("*/console.log")):  # what guests have said stays
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        run = Run(folder.name, tuple(sys.argv[1:]), moment.isoformat(), version("harness"), cells)
+        run = Run(
+            folder.name, tuple(sys.argv[1:]), moment.isoformat(), version("harness"),
+            cells, judgements,
+        )  # fmt: skip
         store.save(run)
         self._tell_kept(run)
         print_run(run, app.paper)
         app.emit(to_document(run))
         app.talk.print(f"record: {shlex.quote(str(folder))}", markup=False, soft_wrap=True)
-        if junit is not None:
-            write_junit(run, junit)
         return run

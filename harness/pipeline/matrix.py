@@ -74,7 +74,7 @@ class Rows(Protocol):
 
 
 @dataclass(slots=True)
-class _MemoryGate:
+class MemoryGate:
     """Lets guests in while their memory fits together; one alone always may try."""
 
     free: int
@@ -123,18 +123,24 @@ class Matrix:
             UsageError: what the user named is at fault.
             BuildError: a revision does not build.
         """
-        gate = _MemoryGate(self.memory)
+        gate = MemoryGate(self.memory)
+        with self.pool() as pool:
+            futures = [
+                pool.submit(self.boot, plan, kernel, folder, gate)
+                for plan, kernel in self._with_kernels(plans)
+            ]
+            return tuple(_results(futures))
+
+    @contextmanager
+    def pool(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads that wait for guests; whatever ends this early ends all guests."""
         with ThreadPoolExecutor(self.jobs) as pool:
-            futures: list[Future[Cell]] = []
             try:
-                for plan, kernel in self._with_kernels(plans):
-                    futures.append(pool.submit(self._boot, plan, kernel, folder, gate))
-                return tuple(_results(futures))
+                yield pool
             except BaseException:
                 self.booter.cancelled.set()
                 self.booter.runner.close()
-                for future in futures:
-                    future.cancel()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _with_kernels(
@@ -145,31 +151,35 @@ class Matrix:
         for plan in plans:
             name = plan.kernel_name
             if name not in built:
-                built[name] = self._provide(plan, f"build {name}")
+                try:
+                    built[name] = self.provide(
+                        plan.what, plan.sanitizer, f"build {name}", module=plan.checker is not None
+                    )
+                except InfraError as error:
+                    built[name] = error
             yield plan, built[name]
 
-    def _provide(self, plan: CellPlan, row: str) -> KernelArtifact | InfraError:
+    def provide(
+        self, what: What, sanitizer: Sanitizer, row: str, *, module: bool = False
+    ) -> KernelArtifact:
+        """The kernel, with a progress of that name; raises as ``Kernels.provide``."""
         progress = self.rows.row(row)
         try:
-            kernel = self.kernels.provide(
-                plan.what, plan.sanitizer, progress, module=plan.checker is not None
-            )
-        except InfraError as error:
-            self.rows.failed(row)
-            return error
+            kernel = self.kernels.provide(what, sanitizer, progress, module=module)
         except BaseException:
             self.rows.failed(row)
             raise
         self.rows.done(row, "ready", good=True)
         return kernel
 
-    def _boot(
+    def boot(
         self,
         plan: CellPlan,
         kernel: KernelArtifact | InfraError,
         folder: Path,
-        gate: _MemoryGate,
+        gate: MemoryGate,
     ) -> Cell:
+        """Boot one cell as soon as the gate lets its guest in."""
         cell = Cell(
             name=plan.name,
             side=plan.side,

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from harness.check.mutation import Fate, Judgement
 from harness.check.result import CheckResult
 from harness.console.report import GuestReport
+from harness.errors import BuildError, InfraError
 from harness.kernel.artifact import KernelIdentity
 from harness.verdict import Outcome, Verdict
 
@@ -81,6 +83,7 @@ class Run:
         started: ISO 8601, UTC.
         version: the harness's own.
         cells: in the order of the matrix.
+        judgements: what became of each mutant, in a run that judges mutants.
     """
 
     name: str
@@ -88,10 +91,16 @@ class Run:
     started: str
     version: str
     cells: tuple[Cell, ...]
+    judgements: tuple[Judgement, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 as expected, 1 the kernel failed or differs, 3 the host failed."""
+        """0 as expected, 1 the kernel failed or differs, 3 the host failed.
+
+        Of mutants: 1 one survives without a reason, 4 one does not build.
+        """
+        if self.judgements:
+            return _exit_code(self.judgements)
         if any(cell.host_failed for cell in self.cells):
             return 3
         return 0 if all(cell.as_expected for cell in self.cells) else 1
@@ -109,7 +118,19 @@ def to_document(run: Run) -> dict[str, Any]:
         "cells": [
             {**to_cell_document(cell), "origin": origin_of(cell, run.cells)} for cell in run.cells
         ],
+        "mutants": [
+            {**asdict(each), "as_it_should_be": each.as_it_should_be} for each in run.judgements
+        ],
     }
+
+
+def _exit_code(judgements: Sequence[Judgement]) -> int:
+    fates = {each.fate for each in judgements}
+    if Fate.HOST_FAILED in fates:
+        return InfraError.exit_code
+    if Fate.UNBUILT in fates:
+        return BuildError.exit_code
+    return 0 if all(each.as_it_should_be for each in judgements) else 1
 
 
 def to_cell_document(cell: Cell) -> dict[str, Any]:

@@ -1,20 +1,23 @@
-"""Runs for people: a table of cells, and below it what went wrong, frame by frame."""
+"""Runs for people: a table of cells, and below it what went wrong; or one of mutants."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.check.mutation import Fate
 from harness.check.result import Conclusion
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.verdict import Outcome
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
+_MAX_WHY = 160
 
 
 def printable(text: str) -> str:
@@ -33,7 +36,10 @@ def print_run(run: Run, console: Console) -> None:
 
 
 def print_document(document: Mapping[str, Any], console: Console) -> None:
-    """The same of a record that was kept."""
+    """The same of a record that was kept; of mutants, what became of each."""
+    if document.get("mutants"):
+        _print_mutants(document["mutants"], console)
+        return
     console.print(_table(document["cells"]))
     for cell in document["cells"]:
         _print_trouble(cell, console)
@@ -149,3 +155,37 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
         *([f"… and {more} frames more"] if more > 0 else []),
         *warnings,
     ]
+
+
+def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """What became of each, and below that how many each oracle caught."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("mutant", "fate", "by"):
+        table.add_column(heading)
+    table.add_column("seconds", justify="right")
+    table.add_column("why", overflow="fold")
+    for each in mutants:
+        table.add_row(
+            each["mutant"],
+            Text(each["fate"], "green" if each["as_it_should_be"] else "red"),
+            each["oracle"],
+            f"{each['seconds']:.1f}" if each["seconds"] else "",
+            Text(printable(_why(each))),
+        )
+    console.print(table)
+    fates = Counter(each["fate"] for each in mutants)
+    oracles = Counter(each["oracle"] for each in mutants if each["fate"] == Fate.CAUGHT)
+    told = [f"{count} {fate}" for fate, count in fates.items()]
+    told += [f"{count} by {oracle}" for oracle, count in oracles.items()]
+    console.print(f"{len(mutants)} mutants: {', '.join(told)}", markup=False)
+
+
+def _why(judgement: Mapping[str, Any]) -> str:
+    if judgement["fate"] == Fate.SURVIVED:
+        reason = judgement["reason"] or "NO REASON: no oracle sees it"
+        return f"equivalent: {reason}" if judgement["equivalent"] else reason
+    first, *_ = judgement["why"].splitlines() or [""]
+    why = first if len(first) <= _MAX_WHY else f"{first[:_MAX_WHY]}…"
+    if judgement["fate"] == Fate.CAUGHT and judgement["equivalent"]:
+        return f"SAID TO BE EQUIVALENT ({judgement['reason']}): {why}"
+    return why

@@ -38,7 +38,6 @@ DOMAINSET_MUTANTS = (
         "stand-still",
         "does not step on to the next domain",
         Drop(Call("vm_domainset_iter_rr", "di, domain")),
-        only=COUNTED,
     ),
     _iter_policy(
         "one-too-many",

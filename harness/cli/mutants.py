@@ -1,0 +1,144 @@
+"""``harness mutants``."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from harness.check.mutation import Judgement
+from harness.cli.app import App
+from harness.cli.options import (
+    common_options,
+    guest_options,
+    one_sanitizer,
+    sanitizer_options,
+    source_options,
+)
+from harness.cli.session import GuestOptions, Session
+from harness.errors import UsageError
+from harness.guest.memory import available_memory
+from harness.kernel.spec import Sanitizer
+from harness.pipeline.matrix import Matrix, MemoryGate
+from harness.pipeline.mutants import Boots, Mutation
+from harness.results.record import Cell
+from harness.source.mutant import Mutant
+from harness.source.mutants import MUTANTS, find_mutant
+from harness.source.revision import Change
+from harness.verdict import Until
+
+
+@click.command()
+@source_options
+@click.option("--rev", "revision", metavar="REV", help="A revision; default: as it stands.")
+@click.option(
+    "--patch", type=click.Path(path_type=Path, dir_okay=False), help="Apply a patch file on top."
+)
+@click.option(
+    "--mutant",
+    "patterns",
+    multiple=True,
+    metavar="NAME",
+    help="These only; 'uma_prealloc.*' works.",
+)
+@click.option("--list", "only_list", is_flag=True, help="List the mutants, and do nothing else.")
+@sanitizer_options
+@click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 2,4.  [default: 2]")
+@guest_options
+@click.option(
+    "--baseline", type=click.IntRange(2, 100), default=3, show_default=True,
+    help="Boots of the kernel without a mutant, to learn which counters are steady.",
+)  # fmt: skip
+@common_options
+def mutants(
+    app: App,
+    source: str | None,
+    kernconf: str | None,
+    revision: str | None,
+    patch: Path | None,
+    patterns: tuple[str, ...],
+    numa: str | None,
+    **options: Any,
+) -> int:
+    """Judge every mutant of a tree: is it caught, by what, how fast.
+
+    Oracles look in turn: boot (as predicted without the mutant), counters (of the zones with a
+    reserve, as without the mutant). Kernels are kept, so a second run only boots.
+
+    \b
+    Examples:
+      harness mutants --list
+      harness mutants --numa 2,4 --kasan
+      harness mutants --source ~/src --mutant 'uma_prealloc.*' --numa 2 --kasan
+    """
+    chosen = _chosen(patterns)
+    only_list, baseline = options.pop("only_list"), options.pop("baseline")
+    if only_list:
+        return _list(app, chosen)
+    sanitizer = one_sanitizer(kasan=options.pop("kasan"), kmsan=options.pop("kmsan"))
+    session = Session(app, GuestOptions(**options))
+    what = session.what(source, kernconf, change=Change(revision, patch))
+    if what.is_embedded:
+        raise UsageError(
+            "the built-in guest is no FreeBSD kernel, and has one mutant only",
+            remedy="name a FreeBSD tree with --source; harness compare takes the built-in guest",
+        )
+    if options["until"] != Until.INIT:
+        raise UsageError(
+            "the counters come from the guest's init, which --until would not let it reach",
+            remedy="leave --until out",
+        )
+    config = session.vmconfig()
+    if config is not None and sanitizer is Sanitizer.NONE:
+        sanitizer = config.sanitizer
+    topologies = session.topologies(numa or (None if config else "2"), sanitizer)
+    plans = {len(each.nodes): session.plan(each, sanitizer) for each in topologies}
+
+    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+        gate = MemoryGate(available_memory())
+        boots = Boots(matrix, what, sanitizer, plans, folder, gate)
+        judgements = Mutation(boots, baseline).run(chosen)
+        return tuple(boots.cells.values()), judgements
+
+    return session.carry_out("mutants", baseline * len(plans) + len(chosen), work).exit_code
+
+
+def _chosen(patterns: tuple[str, ...]) -> list[Mutant]:
+    """The mutants that the patterns name; all, if there are none.
+
+    Raises:
+        UsageError: a pattern that names none.
+    """
+    if not patterns:
+        return list(MUTANTS.values())
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        matching = fnmatch.filter(MUTANTS, pattern)
+        names |= dict.fromkeys(matching or [find_mutant(pattern).name])
+    return [MUTANTS[name] for name in names]
+
+
+def _list(app: App, chosen: list[Mutant]) -> int:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("mutant", no_wrap=True)
+    table.add_column("the kernel with it", overflow="fold")
+    for mutant in chosen:
+        only = f" (only for {mutant.only})" if mutant.only else ""
+        table.add_row(mutant.name, mutant.description + only)
+    app.paper.print(table)
+    app.emit([
+        {
+            "name": mutant.name,
+            "description": mutant.description,
+            "file": str(mutant.path),
+            "function": mutant.function,
+            "only": mutant.only,
+            "equivalent": mutant.equivalent,
+            "hole": mutant.hole,
+        }
+        for mutant in chosen
+    ])  # fmt: skip
+    return 0

@@ -1,0 +1,237 @@
+"""Every mutant built, booted and shown to oracles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+
+from harness.check.counters import Steady
+from harness.check.mutation import Caught, Fate, Judgement, Oracle, Survived, judged, judgement
+from harness.errors import BuildError, InfraError
+from harness.expectation import expected_of
+from harness.kernel.artifact import KernelArtifact, KernelIdentity
+from harness.kernel.spec import Sanitizer
+from harness.pipeline.boot import BootPlan
+from harness.pipeline.kernels import What
+from harness.pipeline.matrix import CellPlan, Matrix, MemoryGate
+from harness.results.record import Cell
+from harness.results.text import outcome_in_words
+from harness.source.mutant import Mutant, MutantRefused
+from harness.verdict import Outcome
+
+#: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the
+#: least that it may: many mutants hang, and the limits of an ordinary boot are generous.
+_PATIENCE = 5
+_LEAST_PATIENCE = 60.0
+
+_UNMUTATED = "unmutated"
+
+
+@dataclass(frozen=True, slots=True)
+class Boots:
+    """Boots of kernels, each made once however many oracles look at it.
+
+    Args:
+        matrix: boots them.
+        what: the kernel without a mutant.
+        sanitizer: of all kernels.
+        plans: how each topology is booted, by the number of its nodes.
+        folder: of the run.
+        gate: lets guests in.
+        cells: all that were booted, by name.
+    """
+
+    matrix: Matrix
+    what: What
+    sanitizer: Sanitizer
+    plans: Mapping[int, BootPlan]
+    folder: Path
+    gate: MemoryGate
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    def boot(self, kernel: KernelArtifact, nodes: int, number: int = 1) -> Cell:
+        """The cell of a kernel's boot number ``number`` on so many nodes.
+
+        Raises:
+            InfraError: the host failed.
+        """
+        side = kernel.identity.mutant or _UNMUTATED
+        name = f"{side}-{self.sanitizer}-numa{nodes}" + (f"-{number}" if number > 1 else "")
+        if name not in self.cells:
+            plan = CellPlan(name, side, self.what, self.sanitizer, self.plans[nodes])
+            self.cells[name] = self.matrix.boot(plan, kernel, self.folder, self.gate)
+        cell = self.cells[name]
+        if cell.host_failed:
+            raise InfraError(f"{name}: {outcome_in_words(cell)}")
+        return cell
+
+
+@dataclass(frozen=True, slots=True)
+class BootOracle:
+    """Catches what does not boot as is predicted of the kernel without the mutant.
+
+    Args:
+        boots: boots kernels.
+        unmutated: the kernel without a mutant.
+    """
+
+    boots: Boots
+    unmutated: KernelIdentity
+    name: str = "boot"
+
+    def judge(self, kernel: KernelArtifact) -> Caught | Survived:
+        """See ``Oracle``; stops at the first topology that shows it."""
+        seconds = 0.0
+        for nodes, plan in self.boots.plans.items():
+            cell = self.boots.boot(kernel, nodes)
+            seconds += cell.seconds
+            expected = expected_of(self.unmutated, plan.topology).outcomes or (Outcome.BOOTED,)
+            if cell.verdict is None or cell.verdict.outcome not in expected:
+                return Caught(seconds, f"{_on(nodes)}: {outcome_in_words(cell)}")
+        return Survived(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class CountersOracle:
+    """Catches what says other things of its zones than the kernel without the mutant.
+
+    Args:
+        boots: boots kernels; those of the boot oracle serve here too.
+        steady: what the kernel without a mutant says, by the number of nodes.
+    """
+
+    boots: Boots
+    steady: Mapping[int, Steady]
+    name: str = "counters"
+
+    def judge(self, kernel: KernelArtifact) -> Caught | Survived:
+        """See ``Oracle``; what differs must differ in a second boot as well."""
+        seconds = 0.0
+        for nodes, steady in self.steady.items():
+            found = _differences(steady, self.boots.boot(kernel, nodes))
+            if found:
+                again = self.boots.boot(kernel, nodes, 2)
+                seconds += again.seconds
+                found &= _differences(steady, again)
+            if found:
+                return Caught(seconds, f"{_on(nodes)}: {'; '.join(sorted(found))}")
+        return Survived(seconds)
+
+
+def _differences(steady: Steady, cell: Cell) -> frozenset[str]:
+    if cell.report is None:
+        return frozenset()
+    return steady.differences(cell.report)
+
+
+def _on(nodes: int) -> str:
+    return f"{nodes} node" if nodes == 1 else f"{nodes} nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Builds mutants one after the other, and judges each while the next is built.
+
+    Args:
+        boots: boots kernels.
+        times: how often the kernel without a mutant is booted on each topology.
+        more: further oracles, that look at what boots and counters have let through.
+    """
+
+    boots: Boots
+    times: int
+    more: Sequence[Oracle] = ()
+
+    def run(self, mutants: Sequence[Mutant]) -> tuple[Judgement, ...]:
+        """What becomes of each.
+
+        If an oracle catches the kernel without a mutant, that is all there is to say.
+
+        Raises:
+            UsageError: the tree or the options are at fault.
+            BuildError: the tree does not build without a mutant.
+            InfraError: the host failed before a mutant was looked at.
+        """
+        matrix = self.boots.matrix
+        unmutated = self._provide(self.boots.what, _UNMUTATED)
+        with matrix.pool() as pool:
+            oracles = self._oracles(unmutated, pool)
+            false_alarm = _false_alarm(unmutated, oracles)
+            if false_alarm is not None:
+                return (false_alarm,)
+            futures = []
+            for number, mutant in enumerate(mutants, start=1):
+                kernel = self._mutated(mutant, f"{mutant.name} ({number} of {len(mutants)})")
+                futures.append(pool.submit(_fate, mutant, kernel, oracles))
+            return tuple(_results(futures))
+
+    def _oracles(self, unmutated: KernelArtifact, pool: ThreadPoolExecutor) -> tuple[Oracle, ...]:
+        """All oracles, when they know the kernel without a mutant."""
+        boots = self.boots
+        pairs = list(product(range(1, self.times + 1), boots.plans))
+        cells = list(pool.map(lambda pair: boots.boot(unmutated, pair[1], pair[0]), pairs))
+        reports: dict[int, list[Cell]] = {}
+        for (_, nodes), cell in zip(pairs, cells, strict=True):
+            reports.setdefault(nodes, []).append(cell)
+        steady = {
+            nodes: Steady.of([cell.report for cell in told if cell.report is not None])
+            for nodes, told in reports.items()
+            if all(cell.report is not None for cell in told)
+        }
+        patient = replace(boots, plans=_patient(boots.plans, cells))
+        return BootOracle(patient, unmutated.identity), CountersOracle(patient, steady), *self.more
+
+    def _mutated(self, mutant: Mutant, row: str) -> KernelArtifact | Judgement:
+        change = replace(self.boots.what.change, mutant=mutant.name)
+        try:
+            return self._provide(replace(self.boots.what, change=change), row)
+        except MutantRefused as refused:
+            return judgement(mutant, Fate.ABSENT, refused.message)
+        except BuildError as error:
+            return judgement(mutant, Fate.UNBUILT, str(error))
+        except InfraError as error:
+            return judgement(mutant, Fate.HOST_FAILED, str(error))
+
+    def _provide(self, what: What, row: str) -> KernelArtifact:
+        return self.boots.matrix.provide(what, self.boots.sanitizer, f"build {row}")
+
+
+def _false_alarm(unmutated: KernelArtifact, oracles: Sequence[Oracle]) -> Judgement | None:
+    """What catches the kernel without a mutant, if anything does."""
+    for oracle in oracles:
+        found = oracle.judge(unmutated)
+        if isinstance(found, Caught):
+            return Judgement(
+                _UNMUTATED, Fate.CAUGHT, oracle.name, found.seconds, found.why,
+                reason="it has no mutant in it", equivalent=True,
+            )  # fmt: skip
+    return None
+
+
+def _fate(
+    mutant: Mutant, kernel: KernelArtifact | Judgement, oracles: Sequence[Oracle]
+) -> Judgement:
+    if isinstance(kernel, Judgement):
+        return kernel
+    try:
+        return judged(mutant, kernel, oracles)
+    except InfraError as error:
+        return judgement(mutant, Fate.HOST_FAILED, str(error))
+
+
+def _results(futures: Sequence[Future[Judgement]]) -> Iterator[Judgement]:
+    for future in futures:
+        yield future.result()
+
+
+def _patient(plans: Mapping[int, BootPlan], cells: Sequence[Cell]) -> Mapping[int, BootPlan]:
+    """The plans with an end to each boot, unless the user has set one."""
+    slowest = max(cell.seconds for cell in cells)
+    timeout = max(_LEAST_PATIENCE, _PATIENCE * slowest)
+    return {
+        nodes: plan if plan.timeout is not None else replace(plan, timeout=timeout)
+        for nodes, plan in plans.items()
+    }

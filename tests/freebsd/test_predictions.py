@@ -1,0 +1,134 @@
+"""What the reference model predicts of a boot, written down before it, is what becomes of it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness_command import harness
+
+from harness.source.mutant import MutantRefused
+from harness.source.mutants import find_mutant
+from harness.source.mutants_domainset import DOMAINSET
+from harness.source.mutants_uma_core import UMA_CORE
+
+pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3600)]
+
+PANIC = "vm_map_entry_create: kernel resources exhausted"
+LATE = "vm_pageout"
+DROP = ("--mutant", "drop-commit")
+SANITIZERS = pytest.mark.parametrize("sanitizer", ["kasan", "none"])
+GUESTS = pytest.mark.parametrize(
+    "guest",
+    [("--numa", "1,2,3,4,8"), ("--vm", "memoryless-kasan")],
+    ids=["nodes", "a node without memory"],
+)
+
+Prediction = dict[str, Any]
+
+
+def flags(sanitizer: str) -> list[str]:
+    return [] if sanitizer == "none" else [f"--{sanitizer}"]
+
+
+def predicted(tree: Path, out: Path, *words: str | Path) -> dict[int, Prediction]:
+    """By the number of nodes."""
+    answer = harness("model", "predict", "--source", tree, *words, out=out)
+    assert answer.code == 0, answer.told
+    return {each["nodes"]: each for each in answer.document["predictions"]}
+
+
+def agree(prediction: Prediction, cell: dict[str, Any]) -> None:
+    """The outcome; where it panics, the allocation; where it boots, the slabs of each domain."""
+    verdict = cell["verdict"]
+    where = f"{cell['name']}: {prediction}, {verdict['outcome']} {verdict['title']}"
+    assert verdict["outcome"] in prediction["outcome"].split(" or "), where
+    assert cell["nodes"] == prediction["nodes"]
+    if verdict["outcome"] == "panic":
+        assert verdict["title"] == PANIC, where
+        frames = [frame["function"] for frame in verdict["symbolized"]]
+        assert ("kmem_init" if prediction["allocation"] else LATE) in frames, where
+    elif prediction["slabs"]:
+        domains = cell["report"]["zones"]["KMAP_ENTRY"]["domains"]
+        assert [domain["pages"] for domain in domains.values()] == prediction["slabs"], where
+
+
+@pytest.mark.long
+@SANITIZERS
+@GUESTS
+def test_with_and_without_the_commit(
+    guest: tuple[str, str], sanitizer: str, freebsd_tree: Path, tmp_path: Path
+) -> None:
+    if sanitizer == "none" and guest[0] == "--vm":
+        guest = ("--vm", str(without_sanitizer(tmp_path)))
+    words = [*flags(sanitizer), *guest]
+    predictions = {
+        "before": predicted(freebsd_tree, tmp_path, *DROP, *words),
+        "after": predicted(freebsd_tree, tmp_path, *words),
+    }
+    answer = harness("compare", "--source", freebsd_tree, *DROP, *words, out=tmp_path)
+    for cell in answer.document["cells"]:
+        agree(predictions[cell["side"]][cell["nodes"]], cell)
+    assert answer.code == 0, answer.told
+
+
+def without_sanitizer(folder: Path) -> Path:
+    """The same guest for a kernel without one."""
+    nodes = "".join(f"[[node]]\ncpus = 1\nmemory_mib = {memory}\n" for memory in (1024, 0, 1024))
+    file = folder / "memoryless.toml"
+    file.write_text(f'description = "The middle node without memory"\n{nodes}')
+    return file
+
+
+@pytest.fixture(scope="module")
+def swapped(freebsd_tree: Path) -> str:
+    """The mutant that swaps reading and advancing in this tree's form of the iterator."""
+    text = (freebsd_tree / DOMAINSET).read_bytes()
+    for name in ("vm_domainset_iter_rr.read-first", "vm_domainset_iter_rr.advance-first"):
+        try:
+            find_mutant(name).apply(text)
+        except MutantRefused:
+            continue
+        return name
+    raise AssertionError("the tree's iterator is of no known form")
+
+
+@pytest.fixture(scope="module")
+def without_commit(freebsd_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A patch that takes the commit out, so that a mutant can be put on top."""
+    after = (freebsd_tree / UMA_CORE).read_bytes()
+    before = find_mutant("drop-commit").apply(after)
+    old, new = (text.decode().splitlines(keepends=True) for text in (after, before))
+    patch = tmp_path_factory.mktemp("patch") / "without.diff"
+    patch.write_text("".join(difflib.unified_diff(old, new, f"a/{UMA_CORE}", f"b/{UMA_CORE}")))
+    return patch
+
+
+@pytest.mark.parametrize(
+    "numa",
+    ["2", *(pytest.param(numa, marks=pytest.mark.long) for numa in ("1", "3", "4", "8"))],
+)
+def test_without_the_commit_and_with_the_iterator_reading_in_the_other_order(
+    numa: str, swapped: str, without_commit: Path, freebsd_tree: Path, tmp_path: Path
+) -> None:
+    words = ("--patch", without_commit, "--mutant", swapped, "--kasan", "--numa", numa)
+    prediction = predicted(freebsd_tree, tmp_path, *words)[int(numa)]
+    answer = harness("boot", "--source", freebsd_tree, *words, out=tmp_path)
+    (cell,) = answer.document["cells"]
+    agree(prediction, cell)
+
+
+@pytest.mark.long
+@SANITIZERS
+def test_with_the_commit_and_the_iterator_reading_in_the_other_order(
+    sanitizer: str, swapped: str, freebsd_tree: Path, tmp_path: Path
+) -> None:
+    words = [*flags(sanitizer), "--numa", "1,2,3,4,8"]
+    predictions = predicted(freebsd_tree, tmp_path, "--mutant", swapped, *words)
+    answer = harness("compare", "--source", freebsd_tree, "--mutant", swapped, *words, out=tmp_path)
+    for cell in answer.document["cells"]:
+        if cell["side"] == "before":
+            agree(predictions[cell["nodes"]], cell)
+    assert answer.code == 0, answer.told
