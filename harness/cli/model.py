@@ -178,6 +178,7 @@ def _predictions_document(
                 "why": prediction.why,
                 "slabs": prediction.slabs,
                 "late": prediction.late,
+                "later": sorted(prediction.later),
             }
             for topology, prediction in zip(topologies, predictions, strict=True)
         ],

@@ -1,15 +1,20 @@
 """Whether a kernel comes through the first allocations of its boot.
 
-Followed: ``vm_map_startup``, ``kmem_init``, ``vm_map_entry_create`` and the unlocking of the
-kernel map (``sys/vm/vm_map.c``, ``sys/vm/vm_kern.c``), ``uma_startup2`` (``sys/vm/uma_core.c``)
-and the order of ``vm_mem_init`` (``sys/vm/vm_init.c``): empty domains are taken out of the
-policies (``domainset_zero``) before the first zone is made. The boot CPU counts as domain 0 until
-the SRAT is applied to CPUs, which is later (``SI_SUB_CPU``).
+Followed: ``vm_map_startup``, ``kmem_init``, ``vm_map_entry_create``, ``kmapent_alloc`` and the
+unlocking of the kernel map (``sys/vm/vm_map.c``, ``sys/vm/vm_kern.c``), and the order of
+``vm_mem_init`` (``sys/vm/vm_init.c``): empty domains are taken out of the policies
+(``domainset_zero``) before the first zone is made. The boot CPU counts as domain 0 until the SRAT
+is applied to CPUs, which is later (``SI_SUB_CPU``).
+
+On amd64, addresses of fresh slabs follow the page array's and have its protection, so
+``vm_map_insert`` extends its entry instead of making one; and the memory that UMA starts with lies
+in the direct map (``pmap_map``), so ``uma_startup2`` enters none of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,9 +29,11 @@ _IPERS: Final = 42
 _RESERVE: Final = 2
 _BOOT_CPU: Final = 0
 
-#: What is entered into the kernel map, and how many times it is unlocked in between.
-_FIRST_LOCK: Final = ("the kernel's image", "the page array")
-_SECOND_LOCK: Final = ("the memory that UMA started with",)
+#: What ``kmem_init`` enters into the kernel map while it has it locked.
+_ENTRIES: Final = ("the kernel's image", "the page array")
+
+#: Slabs that a boot was seen to add after ``kmem_init``, and some more.
+_LATER: Final = 8
 
 PANIC: Final = "vm_map_entry_create: kernel resources exhausted"
 
@@ -41,8 +48,9 @@ class Prediction:
         late: the domains whose CPUs find no entry once they ask for one: the boot may still
             panic, if such a CPU is the first to need a fresh one (the page daemon was seen to).
         why: in words.
-        slabs: slabs of the kernel map's entries in each domain when the boot has got through,
-            or when it panics; empty where the boot needs none.
+        slabs: slabs of the kernel map's entries in each domain when ``kmem_init`` is through, or
+            when it panics; empty where the boot needs none.
+        later: what they may be by the end of the boot; see ``slabs_within``.
     """
 
     panics: bool
@@ -50,6 +58,7 @@ class Prediction:
     why: str
     slabs: tuple[int, ...] = ()
     late: tuple[int, ...] = ()
+    later: frozenset[tuple[int, ...]] = frozenset()
 
     @property
     def in_words(self) -> str:
@@ -72,19 +81,17 @@ def predict_boot(
     """
     if not reserve_at_boot:
         return Prediction(False, "", "with the direct map, kernel map entries need no reserve")
-    empty = domain_mask(domain for domain, has in enumerate(memory) if not has)
-    boot = _Boot(Keg(variant, Shape(len(memory), _IPERS, _RESERVE, empty=empty)))
-    placed = boot.keg.uma_prealloc(_RESERVE).domain
-    for entries in (_FIRST_LOCK, _SECOND_LOCK):
-        for entry in entries:
-            if not boot.create_entry():
-                allocation = f"a kernel map entry for {entry} (M_NOWAIT|M_NOVM|M_USE_RESERVE)"
-                why = (
-                    f"the reserve lies in domain {placed}, and the boot CPU asks domain "
-                    f"{_BOOT_CPU} only"
-                )
-                return Prediction(True, allocation, why, boot.slabs())
-        boot.unlock()
+    boot = _booting(variant, memory)
+    placed = next(domain for domain, slabs in enumerate(boot.slabs()) if slabs)
+    for entry in _ENTRIES:
+        if not boot.create_entry(_BOOT_CPU):
+            allocation = f"a kernel map entry for {entry} (M_NOWAIT|M_NOVM|M_USE_RESERVE)"
+            why = (
+                f"the reserve lies in domain {placed}, and the boot CPU asks domain "
+                f"{_BOOT_CPU} only"
+            )
+            return Prediction(True, allocation, why, boot.slabs())
+    boot.unlock()
     slabs, late = boot.slabs(), boot.out_of_reach() if threads else ()
     why = _why_booted(boot, placed, memory)
     if late:
@@ -93,7 +100,40 @@ def predict_boot(
             f"; a CPU of {plural} {', '.join(map(str, late))} finds none, and the page daemon's "
             "first allocation (vm_pageout, swap_pager_swap_init) panics if it runs there"
         )
-    return Prediction(False, "", why, slabs, late)
+    return Prediction(False, "", why, slabs, late, slabs_within(variant, memory, _LATER))
+
+
+def slabs_within(
+    variant: Variant, memory: Sequence[bool], slabs: int
+) -> frozenset[tuple[int, ...]]:
+    """The slabs in each domain that a boot may lead to, up to so many after ``kmem_init``.
+
+    Whichever CPU asks for an entry where its domain has none to spare takes it from the reserve,
+    and that gets a slab. Which CPUs ask, and how often, is left open. What panics leads nowhere.
+    """
+    boot = _booting(variant, memory)
+    for _ in _ENTRIES:
+        if not boot.create_entry(_BOOT_CPU):
+            return frozenset()
+    boot.unlock()
+    level = {boot.slabs_and_place(): boot}
+    found = {boot.slabs()}
+    for _ in range(slabs):
+        level = {
+            after.slabs_and_place(): after
+            for before in level.values()
+            for after in before.with_one_more_slab()
+        }
+        found |= {each.slabs() for each in level.values()}
+    return frozenset(found)
+
+
+def _booting(variant: Variant, memory: Sequence[bool]) -> _Boot:
+    """A boot that has come through ``vm_map_startup``."""
+    empty = domain_mask(domain for domain, has in enumerate(memory) if not has)
+    boot = _Boot(Keg(variant, Shape(len(memory), _IPERS, _RESERVE, empty=empty)))
+    boot.keg.uma_prealloc(_RESERVE)
+    return boot
 
 
 def _why_booted(boot: _Boot, placed: int, memory: Sequence[bool]) -> str:
@@ -117,19 +157,32 @@ class _Boot:
         self.drained = False
         self._replenish = False
 
-    def create_entry(self) -> bool:
-        """``vm_map_entry_create``: whether there is an entry."""
-        if self.keg.uma_zalloc(M_NOWAIT | M_NOVM, _BOOT_CPU).item is not None:
+    def create_entry(self, domain: int) -> bool:
+        """``vm_map_entry_create`` on a CPU of that domain: whether there is an entry."""
+        if self.keg.uma_zalloc(M_NOWAIT | M_NOVM, domain).item is not None:
             return True
         self._replenish = self.drained = True
-        return self.keg.uma_zalloc(M_NOWAIT | M_NOVM | M_USE_RESERVE, _BOOT_CPU).item is not None
+        return self.keg.uma_zalloc(M_NOWAIT | M_NOVM | M_USE_RESERVE, domain).item is not None
 
     def unlock(self) -> None:
-        """``_vm_map_unlock``: a used reserve gets a slab, which takes an entry for its address."""
+        """``_vm_map_unlock``: a used reserve gets a slab."""
         if self._replenish:
-            self.create_entry()
             self.keg.uma_prealloc(1)
             self._replenish = False
+
+    def with_one_more_slab(self) -> Iterator[_Boot]:
+        """What becomes of it if a CPU asks where its domain has nothing to spare."""
+        for domain, state in enumerate(self.keg.uk_domain):
+            if state.ud_free_items <= _RESERVE:
+                after = copy.deepcopy(self)
+                if after.create_entry(domain):
+                    after.unlock()
+                    yield after
+
+    def slabs_and_place(self) -> tuple[tuple[int, ...], int]:
+        """What decides where the next slab will be."""
+        keg = self.keg
+        return self.slabs(), keg.uk_dr.dr_iter % len(keg.uk_dr.dr_policy.order)
 
     def out_of_reach(self) -> tuple[int, ...]:
         """The domains whose CPUs find no entry, not even in the reserve.

@@ -41,7 +41,7 @@ def predicted(tree: Path, out: Path, *words: str | Path) -> dict[int, Prediction
 
 
 def agree(prediction: Prediction, cell: dict[str, Any]) -> None:
-    """The outcome; where it panics, the allocation; where it boots, the slabs of each domain."""
+    """The outcome; where it panics, the allocation; where it boots, the slabs in each domain."""
     verdict = cell["verdict"]
     where = f"{cell['name']}: {prediction}, {verdict['outcome']} {verdict['title']}"
     assert verdict["outcome"] in prediction["outcome"].split(" or "), where
@@ -52,7 +52,7 @@ def agree(prediction: Prediction, cell: dict[str, Any]) -> None:
         assert ("kmem_init" if prediction["allocation"] else LATE) in frames, where
     elif prediction["slabs"]:
         domains = cell["report"]["zones"]["KMAP_ENTRY"]["domains"]
-        assert [domain["pages"] for domain in domains.values()] == prediction["slabs"], where
+        assert [domain["pages"] for domain in domains.values()] in prediction["later"], where
 
 
 @pytest.mark.long

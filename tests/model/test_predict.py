@@ -37,9 +37,28 @@ def test_prediction_is_what_real_kernels_did(name: str, domains: int, panicked: 
     assert panics(VARIANTS[name], *[True] * domains) == panicked
 
 
-def test_the_second_slab_of_13_lies_where_the_running_guest_has_it() -> None:
-    found = predict_boot(VARIANTS["13-after"], (True, True), reserve_at_boot=True)
-    assert found.slabs == (1, 1)
+@pytest.mark.parametrize(
+    ("name", "slabs"),
+    [
+        ("13-after", (1,)),
+        ("13-after", (1, 1)),
+        ("13-after", (0, 1, 4)),
+        ("13-after", (0, 1, 5, 0)),
+        ("13-after", (0, 1, 5, 0, 0, 0, 0, 0)),
+    ],
+)
+def test_a_boot_may_end_with_the_slabs_that_real_kernels_had(
+    name: str, slabs: tuple[int, ...]
+) -> None:
+    found = predict_boot(VARIANTS[name], [True] * len(slabs), reserve_at_boot=True)
+    assert slabs in found.later
+    assert found.slabs in found.later
+
+
+def test_what_slabs_a_boot_may_end_with_is_not_left_to_chance() -> None:
+    found = predict_boot(VARIANTS["13-after"], [True] * 4, reserve_at_boot=True)
+    assert found.slabs == (0, 1, 1, 0)
+    assert found.later == {(0, 1, more, 0) for more in range(1, 10)}
 
 
 def test_15_without_the_commit_may_die_late_on_a_cpu_of_another_domain() -> None:
