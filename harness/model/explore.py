@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK, UMA_ANYDOMAIN
-from harness.model.keg import Domain, Keg, Shape, Slab
+from harness.model.keg import Keg, Shape
+from harness.model.slab import Domain, Slab
 from harness.model.trace import Operation, Place, Player, Trace, Verb
 from harness.model.variants import Variant
 

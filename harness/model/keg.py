@@ -31,47 +31,10 @@ from harness.model.flags import (
     UMA_ANYDOMAIN,
     KernelAssertion,
 )
+from harness.model.slab import Domain, Slab
 from harness.model.variants import Variant
 
 _WAITOK_NOVM: Final = M_WAITOK | M_NOVM
-
-
-class Slab:
-    """``struct uma_slab``.
-
-    Attributes:
-        number: counts the slabs of the keg from 0; stands for the address.
-        us_domain: in whose lists it is; 0 in a hashed keg.
-        memory: the domain that its memory was asked from.
-        us_freecount: free items.
-        us_free: mask of the free items.
-    """
-
-    __slots__ = ("memory", "number", "us_domain", "us_free", "us_freecount")
-
-    def __init__(self, number: int, us_domain: int, memory: int, ipers: int) -> None:
-        self.number = number
-        self.us_domain = us_domain
-        self.memory = memory
-        self.us_freecount = ipers
-        self.us_free = (1 << ipers) - 1
-
-
-class Domain:
-    """``struct uma_domain``. The head of each list is its last element."""
-
-    __slots__ = (
-        "ud_free_items", "ud_free_slab", "ud_free_slabs", "ud_full_slab", "ud_pages",
-        "ud_part_slab",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.ud_part_slab: list[Slab] = []
-        self.ud_free_slab: list[Slab] = []
-        self.ud_full_slab: list[Slab] = []
-        self.ud_pages = 0
-        self.ud_free_items = 0
-        self.ud_free_slabs = 0
 
 
 class Blocked(NamedTuple):
@@ -263,10 +226,7 @@ class Keg:
                 if not iterator.policy():
                     return Outcome(None, -1, tuple(calls), self._wait_doms())
                 slab = self.keg_alloc_slab(iterator.domain, M_NOWAIT)
-            domain = self.uk_domain[slab.us_domain]
-            _remove(domain.ud_part_slab, slab)
-            domain.ud_free_slab.append(slab)
-            domain.ud_free_slabs += 1
+            self.uk_domain[slab.us_domain].partial_to_free(slab)
             memory = slab.memory
         return Outcome(None, memory, tuple(calls), None)
 
@@ -280,10 +240,7 @@ class Keg:
             if dom.ud_part_slab:
                 return dom.ud_part_slab[-1]
             if dom.ud_free_slab:
-                slab = dom.ud_free_slab.pop()
-                dom.ud_free_slabs -= 1
-                dom.ud_part_slab.append(slab)
-                return slab
+                return dom.free_to_partial()
             if rr:
                 domain = (domain + 1) % len(self.uk_domain)
             if domain == start:
@@ -375,62 +332,28 @@ class Keg:
         self.slabs[slab.number] = slab
         self.in_use[domain] += 1
         self._next += 1
-        dom = self.uk_domain[slab.us_domain]
-        dom.ud_part_slab.append(slab)
-        dom.ud_pages += 1
-        dom.ud_free_items += shape.ipers
+        self.uk_domain[slab.us_domain].add_slab(slab)
         if self.why is not None:
             self.why.append(f"fresh slab {slab.number} in domain {domain}")
         return slab
 
     def slab_alloc_item(self, slab: Slab) -> int:
         """Take the lowest free item out of a slab in the list of partial slabs."""
-        dom = self.uk_domain[slab.us_domain]
-        free = slab.us_free
-        bit = free & -free
-        slab.us_free = free ^ bit
-        slab.us_freecount -= 1
-        dom.ud_free_items -= 1
         self._cold = False
-        if slab.us_freecount == 0:
-            _remove(dom.ud_part_slab, slab)
-            dom.ud_full_slab.append(slab)
-        return slab.number * self.shape.ipers + bit.bit_length() - 1
+        index = self.uk_domain[slab.us_domain].take_item(slab)
+        return slab.number * self.shape.ipers + index
 
     def slab_free_item(self, slab: Slab, index: int) -> None:
         """Put an item back into its slab, and the slab into the list where it belongs now."""
-        dom = self.uk_domain[slab.us_domain]
-        was_full = slab.us_freecount == 0
-        if slab.us_freecount + 1 == self.shape.ipers:
-            _remove(dom.ud_full_slab if was_full else dom.ud_part_slab, slab)
-            dom.ud_free_slab.append(slab)
-            dom.ud_free_slabs += 1
-        elif was_full:
-            _remove(dom.ud_full_slab, slab)
-            dom.ud_part_slab.append(slab)
-        slab.us_free |= 1 << index
-        slab.us_freecount += 1
-        dom.ud_free_items += 1
+        self.uk_domain[slab.us_domain].put_item(slab, index, self.shape.ipers)
 
     def keg_drain_domain(self, domain: int) -> int:
         """Give free slabs back to the system, but those that hold the reserve; how many went."""
-        dom = self.uk_domain[domain]
-        ipers = self.shape.ipers
-        lacking = self.uk_reserve - (dom.ud_free_items - dom.ud_free_slabs * ipers)
-        keep = min(dom.ud_free_slabs, -(-lacking // ipers)) if lacking > 0 else 0
-        going = dom.ud_free_slabs - keep
-        # The smaller part is moved from the head of the list; the rest is the other part.
-        at = keep if going > keep else going
-        head = dom.ud_free_slab[len(dom.ud_free_slab) - at :]
-        tail = dom.ud_free_slab[: len(dom.ud_free_slab) - at]
-        gone, dom.ud_free_slab = (tail, head[::-1]) if going > keep else (head, tail)
+        gone = self.uk_domain[domain].drain(self.uk_reserve, self.shape.ipers)
         for slab in gone:
             del self.slabs[slab.number]
             self.in_use[slab.memory] -= 1
-        dom.ud_free_items -= going * ipers
-        dom.ud_free_slabs -= going
-        dom.ud_pages -= going
-        return going
+        return len(gone)
 
     # --- memory ---------------------------------------------------------------------------------
 
@@ -467,13 +390,6 @@ class Keg:
         """``vm_wait_doms``, which returns at once unless all domains are below their minimum."""
         policy = self.uk_dr.dr_policy
         return Blocked(self.short() & policy.mask == policy.mask, policy.order)
-
-
-def _remove(slabs: list[Slab], slab: Slab) -> None:
-    if slabs[-1] is slab:
-        slabs.pop()
-    else:
-        slabs.remove(slab)
 
 
 def _check(shape: Shape) -> None:
