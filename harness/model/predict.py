@@ -35,6 +35,9 @@ _ENTRIES: Final = ("the kernel's image", "the page array")
 #: Slabs that a boot was seen to add after ``kmem_init``, and some more.
 _LATER: Final = 8
 
+#: What was seen to be the first on a CPU whose domain has no entry.
+_LATE_ASKERS: Final = "the page daemon's swap_pager_swap_init and start-up's pbuf_prealloc"
+
 PANIC: Final = "vm_map_entry_create: kernel resources exhausted"
 
 
@@ -46,7 +49,7 @@ class Prediction:
         panics: it ends in ``PANIC``.
         allocation: the one that fails; empty where none does.
         late: the domains whose CPUs find no entry once they ask for one: the boot may still
-            panic, if such a CPU is the first to need a fresh one (the page daemon was seen to).
+            panic, if such a CPU needs one (see ``_LATE_ASKERS``).
         why: in words.
         slabs: slabs of the kernel map's entries in each domain when ``kmem_init`` is through, or
             when it panics; empty where the boot needs none.
@@ -97,8 +100,8 @@ def predict_boot(
     if late:
         plural = "domain" if len(late) == 1 else "domains"
         why += (
-            f"; a CPU of {plural} {', '.join(map(str, late))} finds none, and the page daemon's "
-            "first allocation (vm_pageout, swap_pager_swap_init) panics if it runs there"
+            f"; a CPU of {plural} {', '.join(map(str, late))} finds none, and the first that "
+            f"needs one there panics ({_LATE_ASKERS} were seen to)"
         )
     return Prediction(False, "", why, slabs, late, slabs_within(variant, memory, _LATER))
 
