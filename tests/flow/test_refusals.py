@@ -49,6 +49,21 @@ ARGUMENTS = {
         "the built-in guest has no mutant 'drop-domain-wait'",
         "it has one: drop-commit",
     ),
+    "mutants of the built-in guest": (
+        ("mutants", "--source", "embedded", "--numa", "2"),
+        "the built-in guest is no FreeBSD kernel, and has one mutant only",
+        "name a FreeBSD tree with --source",
+    ),
+    "a mutant that is none": (
+        ("mutants", "--source", "/no/tree", "--mutant", "keg_first_slab.skip-fre"),
+        "There is no mutant keg_first_slab.skip-fre.",
+        "Did you mean keg_first_slab.skip-free?",
+    ),
+    "mutants that do not come to init": (
+        ("mutants", "--source", "/no/tree", "--until", "mountroot"),
+        "the counters come from the guest's init, which --until would not let it reach",
+        "leave --until out",
+    ),
     "a sanitizer that the built-in guest lacks": (
         (*BOOT, "--kmsan"),
         "the built-in guest has no KMSAN",
