@@ -83,6 +83,18 @@ def test_with_and_without_the_commit(
     assert answer.code == 0, answer.told
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("half", ["drop-reserve-fallback", "drop-domain-wait"])
+def test_with_half_of_the_commit(half: str, freebsd_tree: Path, tmp_path: Path) -> None:
+    words = ("--mutant", half, "--kasan", "--numa", "1,2")
+    predictions = predicted(freebsd_tree, tmp_path, *words)
+    answer = harness("compare", "--source", freebsd_tree, *words, out=tmp_path)
+    for cell in answer.document["cells"]:
+        if cell["side"] == "before":
+            agree(predictions[cell["nodes"]], cell, tmp_path / answer.document["name"])
+    assert answer.code == 0, answer.told
+
+
 def without_sanitizer(folder: Path) -> Path:
     """The same guest for a kernel without one."""
     nodes = "".join(f"[[node]]\ncpus = 1\nmemory_mib = {memory}\n" for memory in (1024, 0, 1024))
