@@ -14,8 +14,8 @@ from harness.errors import BuildError, InfraError
 from harness.expectation import expected_of
 from harness.kernel.artifact import KernelArtifact, KernelIdentity
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.boot import BootPlan
 from harness.pipeline.kernels import What
+from harness.pipeline.listen import BootPlan
 from harness.pipeline.matrix import CellPlan, Matrix, MemoryGate
 from harness.results.record import Cell
 from harness.results.text import outcome_in_words
