@@ -138,7 +138,8 @@ class Mutation:
     Args:
         boots: boots kernels.
         times: how often the kernel without a mutant is booted on each topology.
-        more: further oracles, that look at what boots and counters have let through.
+        more: further oracles, that look at what boots and counters have let through; kernels then
+            come with their check module.
     """
 
     boots: Boots
@@ -196,7 +197,9 @@ class Mutation:
             return judgement(mutant, Fate.HOST_FAILED, str(error))
 
     def _provide(self, what: What, row: str) -> KernelArtifact:
-        return self.boots.matrix.provide(what, self.boots.sanitizer, f"build {row}")
+        return self.boots.matrix.provide(
+            what, self.boots.sanitizer, f"build {row}", module=bool(self.more)
+        )
 
 
 def _false_alarm(unmutated: KernelArtifact, oracles: Sequence[Oracle]) -> Judgement | None:
