@@ -46,7 +46,9 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
 def _outcomes(prediction: Prediction) -> tuple[Outcome, ...]:
     if prediction.panics:
         return (Outcome.PANIC,)
-    return (Outcome.BOOTED, Outcome.PANIC) if prediction.late else (Outcome.BOOTED,)
+    if prediction.late:
+        return (Outcome.BOOTED, Outcome.PANIC, Outcome.HANG)
+    return (Outcome.BOOTED,)
 
 
 def predict_on(

@@ -49,7 +49,10 @@ class Prediction:
         panics: it ends in ``PANIC``.
         allocation: the one that fails; empty where none does.
         late: the domains whose CPUs find no entry once they ask for one: the boot may still
-            panic, if such a CPU needs one (see ``_LATE_ASKERS``).
+            panic, if such a CPU needs one (see ``_LATE_ASKERS``). It may also hang: the tags of
+            kernel addresses (``vmem btag``) have their reserve in the same place, and where
+            ``bt_fill`` finds none, slabs of other zones cannot be allocated, which under
+            ``M_WAITOK`` is tried again for ever (seen on two and three nodes).
         why: in words.
         slabs: slabs of the kernel map's entries in each domain when ``kmem_init`` is through, or
             when it panics; empty where the boot needs none.
@@ -65,10 +68,10 @@ class Prediction:
 
     @property
     def in_words(self) -> str:
-        """``booted``, ``panic``, or that both may be."""
+        """``booted``, ``panic``, or what may be."""
         if self.panics:
             return "panic"
-        return "booted or panic" if self.late else "booted"
+        return "booted or panic or hang" if self.late else "booted"
 
 
 def predict_boot(
@@ -101,7 +104,8 @@ def predict_boot(
         plural = "domain" if len(late) == 1 else "domains"
         why += (
             f"; a CPU of {plural} {', '.join(map(str, late))} finds none, and the first that "
-            f"needs one there panics ({_LATE_ASKERS} were seen to)"
+            f"needs one there panics ({_LATE_ASKERS} were seen to), or M_WAITOK spins there for "
+            "want of a vmem btag"
         )
     return Prediction(False, "", why, slabs, late, slabs_within(variant, memory, _LATER))
 

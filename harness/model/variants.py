@@ -6,8 +6,8 @@ A variant is chosen by reading a tree (``harness.source.forms``), never by its v
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from harness.errors import UsageError
@@ -65,9 +65,23 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
     }
 )
 
+
+def _booted(before: Variant, after: Variant) -> Iterator[Variant]:
+    """Both, each with its iterator's order swapped, and each half of the commit."""
+    for each in (before, after):
+        yield each
+        yield replace(each, advances_first=not each.advances_first)
+    yield replace(after, reserve_fallback=False)
+    yield replace(after, domain_wait=False)
+
+
 #: Where real kernels of that form were booted and did as the model says. No 14.x was tried.
 PROVEN_ON: Mapping[Variant, str] = MappingProxyType(
-    {variant: "13.2" if name.startswith("13") else "15.1" for name, variant in VARIANTS.items()}
+    {
+        variant: release
+        for release, major in (("13.2", 13), ("15.1", 15))
+        for variant in _booted(VARIANTS[f"{major}-before"], VARIANTS[f"{major}-after"])
+    }
 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.check.counters import Steady
 from harness.check.mutation import Caught, Fate, Judgement, Oracle, Survived, judged, judgement
+from harness.console.report import GuestReport
 from harness.errors import BuildError, InfraError
 from harness.expectation import expected_of
 from harness.kernel.artifact import KernelArtifact, KernelIdentity
@@ -52,14 +53,14 @@ class Boots:
     gate: MemoryGate
     cells: dict[str, Cell] = field(default_factory=dict)
 
-    def boot(self, kernel: KernelArtifact, nodes: int, number: int = 1) -> Cell:
-        """The cell of a kernel's boot number ``number`` on so many nodes.
+    def boot(self, kernel: KernelArtifact, nodes: int, which: int | str = 1) -> Cell:
+        """The cell of one of a kernel's boots on so many nodes.
 
         Raises:
             InfraError: the host failed.
         """
         side = kernel.identity.mutant or _UNMUTATED
-        name = f"{side}-{self.sanitizer}-numa{nodes}" + (f"-{number}" if number > 1 else "")
+        name = f"{side}-{self.sanitizer}-numa{nodes}" + (f"-{which}" if which != 1 else "")
         if name not in self.cells:
             plan = CellPlan(name, side, self.what, self.sanitizer, self.plans[nodes])
             self.cells[name] = self.matrix.boot(plan, kernel, self.folder, self.gate)
@@ -96,35 +97,45 @@ class BootOracle:
 
 @dataclass(frozen=True, slots=True)
 class CountersOracle:
-    """Catches what says other things of its zones than the kernel without the mutant.
+    """Catches what says other things of its zones than the kernel without a mutant.
+
+    A difference must be there in a second boot as well, and must not be the hour's: the kernel
+    without a mutant is booted again, too, and what it says otherwise now is not steady any more.
 
     Args:
         boots: boots kernels; those of the boot oracle serve here too.
-        steady: what the kernel without a mutant says, by the number of nodes.
+        unmutated: the kernel without a mutant.
+        told: what that has said, boot by boot, by the number of nodes; more is added.
     """
 
     boots: Boots
-    steady: Mapping[int, Steady]
+    unmutated: KernelArtifact
+    told: Mapping[int, list[GuestReport]]
     name: str = "counters"
 
     def judge(self, kernel: KernelArtifact) -> Caught | Survived:
-        """See ``Oracle``; what differs must differ in a second boot as well."""
+        """See ``Oracle``."""
         seconds = 0.0
-        for nodes, steady in self.steady.items():
-            found = _differences(steady, self.boots.boot(kernel, nodes))
-            if found:
-                again = self.boots.boot(kernel, nodes, 2)
-                seconds += again.seconds
-                found &= _differences(steady, again)
+        for nodes, reports in self.told.items():
+            first = self.boots.boot(kernel, nodes)
+            if not _differences(reports, first):
+                continue
+            second = self.boots.boot(kernel, nodes, "again")
+            control = self.boots.boot(self.unmutated, nodes, f"beside-{kernel.identity.mutant}")
+            seconds += second.seconds + control.seconds
+            if second.report is None:
+                return Caught(seconds, f"{_on(nodes)}, a second time: {outcome_in_words(second)}")
+            if control.report is not None:
+                reports.append(control.report)
+            found = _differences(reports, first) & _differences(reports, second)
             if found:
                 return Caught(seconds, f"{_on(nodes)}: {'; '.join(sorted(found))}")
         return Survived(seconds)
 
 
-def _differences(steady: Steady, cell: Cell) -> frozenset[str]:
-    if cell.report is None:
-        return frozenset()
-    return steady.differences(cell.report)
+def _differences(reports: Sequence[GuestReport], cell: Cell) -> frozenset[str]:
+    """What a cell says otherwise than the kernel without a mutant ever did."""
+    return Steady.of(list(reports)).differences(cell.report) if cell.report else frozenset()
 
 
 def _on(nodes: int) -> str:
@@ -174,16 +185,13 @@ class Mutation:
         boots = self.boots
         pairs = list(product(range(1, self.times + 1), boots.plans))
         cells = list(pool.map(lambda pair: boots.boot(unmutated, pair[1], pair[0]), pairs))
-        reports: dict[int, list[Cell]] = {}
+        told: dict[int, list[GuestReport]] = {}
         for (_, nodes), cell in zip(pairs, cells, strict=True):
-            reports.setdefault(nodes, []).append(cell)
-        steady = {
-            nodes: Steady.of([cell.report for cell in told if cell.report is not None])
-            for nodes, told in reports.items()
-            if all(cell.report is not None for cell in told)
-        }
+            if cell.report is not None:
+                told.setdefault(nodes, []).append(cell.report)
         patient = replace(boots, plans=_patient(boots.plans, cells))
-        return BootOracle(patient, unmutated.identity), CountersOracle(patient, steady), *self.more
+        counters = CountersOracle(patient, unmutated, told)
+        return BootOracle(patient, unmutated.identity), counters, *self.more
 
     def _mutated(self, mutant: Mutant, row: str) -> KernelArtifact | Judgement:
         change = replace(self.boots.what.change, mutant=mutant.name)

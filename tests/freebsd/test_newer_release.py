@@ -54,7 +54,8 @@ def test_without_the_commit_a_boot_may_die_late_of_what_13_dies_of_early(
     )  # fmt: skip
     assert answer.outcomes()["after-kasan-numa2"] == "booted", answer.told
     before = answer.cells()["before-kasan-numa2"]["verdict"]
-    if before["outcome"] != "booted":
+    assert before["outcome"] in ("booted", "panic", "hang")
+    if before["outcome"] == "panic":
         assert before["title"] == "vm_map_entry_create: kernel resources exhausted"
         assert "kmem_init" not in [frame["function"] for frame in before["symbolized"]]
     assert answer.code == 0, "both are expected of this release"
