@@ -23,7 +23,7 @@ from harness.errors import UsageError
 from harness.guest.memory import available_memory
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.matrix import Matrix, MemoryGate
-from harness.pipeline.mutants import Boots, Mutation
+from harness.pipeline.mutants import HostBoots, Mutation
 from harness.results.record import Cell
 from harness.source.mutant import Mutant
 from harness.source.mutants import MUTANTS, find_mutant
@@ -99,7 +99,7 @@ def mutants(
 
     def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(available_memory())
-        boots = Boots(matrix, what, sanitizer, plans, folder, gate)
+        boots = HostBoots(matrix, what, sanitizer, plans, folder, gate)
         judgements = Mutation(boots, baseline).run(chosen)
         return tuple(boots.cells.values()), judgements
 

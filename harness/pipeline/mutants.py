@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 from harness.check.counters import Steady
 from harness.check.mutation import Caught, Fate, Judgement, Oracle, Survived, judged, judgement
@@ -31,9 +32,26 @@ _LEAST_PATIENCE = 60.0
 _UNMUTATED = "unmutated"
 
 
+class Boots(Protocol):
+    """Boots kernels; each boot is made once, however many oracles look at it."""
+
+    @property
+    def plans(self) -> Mapping[int, BootPlan]:
+        """How each topology is booted, by the number of its nodes."""
+        ...
+
+    def boot(self, kernel: KernelArtifact, nodes: int, which: int | str = 1) -> Cell:
+        """The cell of one of a kernel's boots on so many nodes.
+
+        Raises:
+            InfraError: the host failed.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Boots:
-    """Boots of kernels, each made once however many oracles look at it.
+class HostBoots:
+    """Boots on this host; see ``Boots``.
 
     Args:
         matrix: boots them.
@@ -54,11 +72,7 @@ class Boots:
     cells: dict[str, Cell] = field(default_factory=dict)
 
     def boot(self, kernel: KernelArtifact, nodes: int, which: int | str = 1) -> Cell:
-        """The cell of one of a kernel's boots on so many nodes.
-
-        Raises:
-            InfraError: the host failed.
-        """
+        """See ``Boots.boot``."""
         side = kernel.identity.mutant or _UNMUTATED
         name = f"{side}-{self.sanitizer}-numa{nodes}" + (f"-{which}" if which != 1 else "")
         if name not in self.cells:
@@ -153,7 +167,7 @@ class Mutation:
             come with their check module.
     """
 
-    boots: Boots
+    boots: HostBoots
     times: int
     more: Sequence[Oracle] = ()
 

@@ -1,0 +1,108 @@
+"""What the boot and the counters of a mutant's guests are taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cells import IDENTITY, cell
+
+from harness.check.mutation import Caught, Survived
+from harness.console.report import GuestReport, Zone, ZoneDomain
+from harness.guest.topology import Topology
+from harness.host.accelerator import Accelerator
+from harness.kernel.artifact import KernelArtifact
+from harness.pipeline.listen import BootPlan
+from harness.pipeline.mutants import BootOracle, CountersOracle
+from harness.results.record import Cell
+from harness.verdict import Outcome, Until
+
+KNOWN = replace(IDENTITY, reserve_fallback=True, advances_first=True, reserve_at_boot=True)
+UNMUTATED = KernelArtifact(KNOWN, Path("kernel"), Path("kernel.debug"), None)
+MUTANT = replace(UNMUTATED, identity=replace(KNOWN, mutant="uma_prealloc.round-down"))
+
+
+def saying(pages: int, free_items: int) -> GuestReport:
+    zone = Zone(2, 42, {0: ZoneDomain(pages, free_items, 0)})
+    return GuestReport("FreeBSD", "13.2", 1302001, "X", 1, {}, {}, {}, {"Z": zone}, {})
+
+
+def booted(report: GuestReport) -> Cell:
+    return cell(report=report, seconds=10.0)
+
+
+@dataclass
+class FakeBoots:
+    """Gives the cells that it was made with, by kernel, nodes and which boot."""
+
+    cells: Mapping[tuple[str | None, int, int | str], Cell]
+    plans: Mapping[int, BootPlan] = field(
+        default_factory=lambda: {
+            nodes: BootPlan(Topology.even(nodes), Until.INIT, Accelerator.TCG) for nodes in (2, 4)
+        }
+    )
+
+    def boot(self, kernel: KernelArtifact, nodes: int, which: int | str = 1) -> Cell:
+        return self.cells[kernel.identity.mutant, nodes, which]
+
+
+def mutants(*cells: Cell, nodes: int = 2) -> dict[tuple[str | None, int, int | str], Cell]:
+    whiches: tuple[int | str, ...] = (1, "again")
+    name = MUTANT.identity.mutant
+    return {(name, nodes, which): each for which, each in zip(whiches, cells, strict=False)}
+
+
+def beside(told: GuestReport) -> dict[tuple[str | None, int, int | str], Cell]:
+    return {(None, 2, f"beside-{MUTANT.identity.mutant}"): booted(told)}
+
+
+def counted(told: list[GuestReport], boots: FakeBoots) -> Caught | Survived:
+    return CountersOracle(boots, UNMUTATED, {2: told}).judge(MUTANT)
+
+
+class TestBoot:
+    def test_a_panic_is_caught_and_no_further_topology_is_booted(self) -> None:
+        boots = FakeBoots(mutants(cell(Outcome.PANIC, seconds=7.0)))
+        found = BootOracle(boots, KNOWN).judge(MUTANT)
+        assert found == Caught(7.0, "2 nodes: panic: kernel resources exhausted")
+
+    def test_a_panic_that_the_kernel_without_the_mutant_dies_of_too_is_not(self) -> None:
+        before = replace(KNOWN, reserve_fallback=False)
+        panics = mutants(cell(Outcome.PANIC)) | mutants(cell(Outcome.PANIC), nodes=4)
+        assert isinstance(BootOracle(FakeBoots(panics), before).judge(MUTANT), Survived)
+
+    def test_what_boots_on_every_topology_survives(self) -> None:
+        boots = FakeBoots(mutants(cell(seconds=7.0)) | mutants(cell(seconds=9.0), nodes=4))
+        assert BootOracle(boots, KNOWN).judge(MUTANT) == Survived(16.0)
+
+
+class TestCounters:
+    def test_the_same_counters_survive_after_one_boot(self) -> None:
+        right = saying(1, 39)
+        assert counted([right], FakeBoots(mutants(booted(right)))) == Survived(0.0)
+
+    def test_another_counter_in_two_boots_is_caught(self) -> None:
+        right, wrong = saying(1, 39), saying(2, 39)
+        cells = mutants(booted(wrong), booted(wrong)) | beside(right)
+        found = counted([right, right], FakeBoots(cells))
+        assert found == Caught(20.0, "2 nodes: Z domain 0 pages: 2, not 1; Z pages: 2, not 1")
+
+    def test_another_counter_in_one_boot_of_two_is_not(self) -> None:
+        right, odd = saying(1, 39), saying(1, 38)
+        cells = mutants(booted(odd), booted(right)) | beside(right)
+        assert counted([right, right], FakeBoots(cells)) == Survived(20.0)
+
+    def test_what_the_kernel_without_the_mutant_says_too_by_now_is_not(self) -> None:
+        right, now = saying(1, 39), saying(1, 38)
+        told = [right, right]
+        cells = mutants(booted(now), booted(now)) | beside(now)
+        assert isinstance(counted(told, FakeBoots(cells)), Survived)
+        assert told == [right, right, now]
+
+    def test_a_mutant_that_does_not_boot_a_second_time_is_caught(self) -> None:
+        right, odd = saying(1, 39), saying(1, 38)
+        cells = mutants(booted(odd), cell(Outcome.PANIC, seconds=5.0)) | beside(right)
+        found = counted([right], FakeBoots(cells))
+        assert isinstance(found, Caught)
+        assert found.why == "2 nodes, a second time: panic: kernel resources exhausted"
