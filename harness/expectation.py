@@ -43,6 +43,15 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
     return Expectation(outcomes.pop(), why)
 
 
+def expected_slabs(identity: KernelIdentity, topology: Topology) -> frozenset[tuple[int, ...]]:
+    """What slabs of the kernel map's entries each domain may have in the end; empty: any."""
+    slabs = [
+        predict_on(variant, topology, reserve_at_boot=identity.reserve_at_boot, threads=True).later
+        for variant in _possible(identity)
+    ]
+    return frozenset().union(*slabs) if all(slabs) else frozenset()
+
+
 def _outcomes(prediction: Prediction) -> tuple[Outcome, ...]:
     if prediction.panics:
         return (Outcome.PANIC,)

@@ -50,7 +50,7 @@ from harness.verdict import Until
 @guest_options
 @click.option(
     "--baseline", type=click.IntRange(2, 100), default=3, show_default=True,
-    help="Boots of the kernel without a mutant, to learn which counters are steady.",
+    help="Boots of the kernel without a mutant, to learn what its counters are like.",
 )  # fmt: skip
 @common_options
 def mutants(
@@ -66,7 +66,8 @@ def mutants(
     """Judge every mutant of a tree: is it caught, by what, how fast.
 
     Oracles look in turn: boot (as predicted without the mutant), counters (of the zones with a
-    reserve, as without the mutant). Kernels are kept, so a second run only boots.
+    reserve, as without the mutant and as the model has them). Kernels are kept, so a second run
+    only boots.
 
     \b
     Examples:

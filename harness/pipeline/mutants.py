@@ -9,11 +9,11 @@ from itertools import product
 from pathlib import Path
 from typing import Protocol
 
-from harness.check.counters import Steady
+from harness.check.counters import Usual, slabs_of
 from harness.check.mutation import Caught, Fate, Judgement, Oracle, Survived, judged, judgement
 from harness.console.report import GuestReport
 from harness.errors import BuildError, InfraError
-from harness.expectation import expected_of
+from harness.expectation import expected_of, expected_slabs
 from harness.kernel.artifact import KernelArtifact, KernelIdentity
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.kernels import What
@@ -30,6 +30,9 @@ _PATIENCE = 5
 _LEAST_PATIENCE = 60.0
 
 _UNMUTATED = "unmutated"
+
+#: The zone of ``kmapentzone`` (sys/vm/vm_map.c), as sysctl names it.
+_KERNEL_MAP_ENTRIES = "KMAP_ENTRY"
 
 
 class Boots(Protocol):
@@ -111,10 +114,10 @@ class BootOracle:
 
 @dataclass(frozen=True, slots=True)
 class CountersOracle:
-    """Catches what says other things of its zones than the kernel without a mutant.
+    """Catches what says other things of its zones than the kernel without a mutant, or the model.
 
     A difference must be there in a second boot as well, and must not be the hour's: the kernel
-    without a mutant is booted again, too, and what it says otherwise now is not steady any more.
+    without a mutant is booted again, too, and what it says now is as right as what it said before.
 
     Args:
         boots: boots kernels; those of the boot oracle serve here too.
@@ -132,7 +135,7 @@ class CountersOracle:
         seconds = 0.0
         for nodes, reports in self.told.items():
             first = self.boots.boot(kernel, nodes)
-            if not _differences(reports, first):
+            if not self._differences(nodes, first):
                 continue
             second = self.boots.boot(kernel, nodes, "again")
             control = self.boots.boot(self.unmutated, nodes, f"beside-{kernel.identity.mutant}")
@@ -141,15 +144,21 @@ class CountersOracle:
                 return Caught(seconds, f"{_on(nodes)}, a second time: {outcome_in_words(second)}")
             if control.report is not None:
                 reports.append(control.report)
-            found = _differences(reports, first) & _differences(reports, second)
+            found = self._differences(nodes, first) & self._differences(nodes, second)
             if found:
                 return Caught(seconds, f"{_on(nodes)}: {'; '.join(sorted(found))}")
         return Survived(seconds)
 
-
-def _differences(reports: Sequence[GuestReport], cell: Cell) -> frozenset[str]:
-    """What a cell says otherwise than the kernel without a mutant ever did."""
-    return Steady.of(list(reports)).differences(cell.report) if cell.report else frozenset()
+    def _differences(self, nodes: int, cell: Cell) -> frozenset[str]:
+        report = cell.report
+        if report is None:
+            return frozenset()
+        found = Usual.of(list(self.told[nodes])).differences(report)
+        slabs = slabs_of(report, _KERNEL_MAP_ENTRIES)
+        right = expected_slabs(self.unmutated.identity, self.boots.plans[nodes].topology)
+        if slabs is not None and right and slabs not in right:
+            found |= {f"{_KERNEL_MAP_ENTRIES} slabs by domain: not what the model predicts"}
+        return found
 
 
 def _on(nodes: int) -> str:
