@@ -1,0 +1,106 @@
+"""``git bisect log``, written and read; see git-bisect(1), "Bisect log and bisect replay"."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.bisect.evidence import Mark
+from harness.errors import UsageError
+
+#: git's words with ``--fixed``, where "bad" and "good" would say the opposite of what they mean.
+_BROKEN, _FIXED = "broken", "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One verdict on one revision, by the names that a user gives it."""
+
+    mark: Mark
+    revision: str
+
+
+def write_log(entries: Iterable[LogEntry], subjects: Mapping[str, str], *, fixed: bool) -> str:
+    """A log that ``git bisect replay`` takes.
+
+    Args:
+        entries: in order; what is neither good, bad nor skip is left out.
+        subjects: the first lines of the revisions' messages.
+        fixed: the revision is looked for from which on it passes.
+    """
+    words = {Mark.GOOD: "good", Mark.BAD: "bad", Mark.SKIP: "skip"}
+    start = "git bisect start"
+    if fixed:
+        words |= {Mark.GOOD: _FIXED, Mark.BAD: _BROKEN}
+        start += f" '--term-new={_FIXED}' '--term-old={_BROKEN}'"
+    lines = [start]
+    for entry in entries:
+        word = words.get(entry.mark)
+        if word is not None:
+            subject = " ".join(subjects.get(entry.revision, "").split())
+            lines.append(f"# {word}: [{entry.revision}] {subject}")
+            lines.append(f"git bisect {word} {entry.revision}")
+    return "\n".join(lines) + "\n"
+
+
+def read_log(text: str, *, fixed: bool) -> list[LogEntry]:
+    """Read what ``git bisect log`` prints, or ``write_log`` wrote.
+
+    To git the new end is always the bad one, by whatever term. With ``fixed`` it is the one that
+    passes.
+
+    Raises:
+        UsageError: it is no such log.
+    """
+    new, old = (Mark.GOOD, Mark.BAD) if fixed else (Mark.BAD, Mark.GOOD)
+    terms = {"bad": new, "new": new, "good": old, "old": old, "skip": Mark.SKIP}
+    entries: list[LogEntry] = []
+    started = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match _words(line, number):
+            case ["git", "bisect", "start", *rest]:
+                started = True
+                given, revisions = _options(rest)
+                terms |= {word: new if age in ("new", "bad") else old for age, word in given}
+                entries += [LogEntry(new, one) for one in revisions[:1]]
+                entries += [LogEntry(old, one) for one in revisions[1:]]
+            case ["git", "bisect", word, *revisions] if word in terms and revisions and started:
+                entries += [LogEntry(terms[word], one) for one in revisions]
+            case _:
+                raise _not_a_log(line, number)
+    if not started:
+        raise UsageError("the log does not begin with 'git bisect start'", remedy=_REMEDY)
+    return entries
+
+
+_REMEDY = "give what 'git bisect log' prints, or 'harness bisect --export' wrote"
+
+
+def _words(line: str, number: int) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise _not_a_log(line, number) from error
+
+
+def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """The terms that ``git bisect start`` was given, as (age, word), and its revisions."""
+    given = []
+    revisions = []
+    for word in words:
+        option = re.fullmatch(r"--term-(new|bad|old|good)=(\S+)", word)
+        if word == "--":
+            break
+        if option:
+            given.append((option[1], option[2]))
+        elif not word.startswith("-"):
+            revisions.append(word)
+    return given, revisions
+
+
+def _not_a_log(line: str, number: int) -> UsageError:
+    return UsageError(f"line {number} is not of a bisect log: {line[:80]!r}", remedy=_REMEDY)

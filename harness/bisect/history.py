@@ -1,0 +1,292 @@
+"""git's history between two ends, and for each revision what its kernel is made from.
+
+What a kernel is made from is told by git's own hashes: the files of the oldest revision are listed
+once, then each revision's differences from its first parent, all in three runs of git.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from harness.bisect.graph import Commit
+from harness.errors import UsageError
+from harness.source.git import Repository
+from harness.source.revision import BUILD_PATHS, EXTRA_PATHS, KERNEL_PATHS, LOADER_PATHS
+
+_MODULUS = 1 << 256
+
+#: What only another architecture's kernel reads, besides what is never checked out.
+_OTHER_MACHINES = ("sys/arm64",)
+
+#: Text that a compiler reads, and so tells that it did; all else (tables of files and options,
+#: interfaces, scripts) is read by programs that do not tell.
+_TOLD_SUFFIXES = frozenset({".c", ".h", ".S", ".s"})
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """Which files a kernel is made from.
+
+    Args:
+        paths: files and folders; empty means all.
+        excluded: folders of those that are not read after all.
+        included: folders of the excluded that are.
+        read: the sources that compilers were seen to read; None if nobody looked. Sources under
+            ``told`` that are not among them do not count.
+        told: folders whose sources compilers tell of.
+        untold: folders of those whose sources they do not.
+    """
+
+    paths: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    included: tuple[str, ...] = ()
+    read: frozenset[str] | None = None
+    told: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    def counts(self, path: str, *, added: bool = False) -> bool:
+        """Whether a change of the file can change the kernel.
+
+        Args:
+            path: of the file, in the tree.
+            added: it is new or gone. A new header can come before another in a search path.
+        """
+        if self.paths and not _under(path, self.paths):
+            return False
+        if _under(path, self.excluded) and not _under(path, self.included):
+            return False
+        if self.read is None or path in self.read:
+            return True
+        if not _under(path, self.told) or _under(path, self.untold):
+            return True
+        suffix = PurePosixPath(path).suffix
+        return suffix not in _TOLD_SUFFIXES or (added and suffix == ".h")
+
+
+def _under(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+#: Of a FreeBSD tree: what kernel and loader are made from.
+FREEBSD = Relevance(
+    paths=tuple(dict.fromkeys((*KERNEL_PATHS, *LOADER_PATHS))),
+    excluded=(
+        *(path.removeprefix(":!") for path in BUILD_PATHS if path.startswith(":!")),
+        *_OTHER_MACHINES,
+    ),
+    included=EXTRA_PATHS,
+    told=("sys",),
+    untold=("sys/conf", "sys/tools"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A file that differs between two revisions; ``old`` and ``new`` are modes and hashes."""
+
+    path: str
+    old: str
+    new: str
+
+    @property
+    def added(self) -> bool:
+        """Whether it is there in one of the two only."""
+        return not (self.old and self.new)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision as git tells of it, with what differs from ``base``."""
+
+    name: str
+    parents: tuple[str, ...]
+    subject: str
+    base: str | None
+    changes: tuple[Changed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The revisions between two ends, parents before children.
+
+    Args:
+        revisions: the old side's first.
+        old_side: the names of those that are no candidates.
+        files: mode and hash by path, of the first revision.
+    """
+
+    revisions: tuple[Revision, ...]
+    old_side: frozenset[str]
+    files: Mapping[str, str] = field(repr=False)
+
+    def commits(self, relevance: Relevance) -> list[Commit]:
+        """Each revision with a hash of the files that count, for ``graph.reduced``."""
+        sums: dict[str | None, int] = {
+            None: sum(
+                _hash(path, meta) for path, meta in self.files.items() if relevance.counts(path)
+            )
+            % _MODULUS
+        }
+        found = []
+        for revision in self.revisions:
+            total = sums[revision.base]
+            for change in revision.changes:
+                if relevance.counts(change.path, added=change.added):
+                    total += _hash(change.path, change.new) - _hash(change.path, change.old)
+            sums[revision.name] = total % _MODULUS
+            content = f"{sums[revision.name]:064x}"[:40]
+            found.append(Commit(revision.name, revision.parents, content, revision.subject))
+        return found
+
+
+def with_side_revision(
+    history: History, repository: Repository, name: str, base: str, subject: str
+) -> History:
+    """The history with one more revision, no candidate, that was made from ``base``."""
+    changes = _differences(repository, {name: base}).get(name, ())
+    revision = Revision(name, (), subject, base, changes)
+    return replace(
+        history,
+        revisions=(*history.revisions, revision),
+        old_side=history.old_side | {name},
+    )
+
+
+def _hash(path: str, meta: str) -> int:
+    """Of a file's name and content; their sum is a hash of a set of files. 0: no such file."""
+    if not meta:
+        return 0
+    return int.from_bytes(hashlib.sha256(f"{meta} {path}".encode("utf-8", "replace")).digest())
+
+
+def read_history(repository: Repository, new: str, old: Sequence[str]) -> History:
+    """The history from ``old`` (see ``bases_of``) to ``new``, all full hashes.
+
+    Raises:
+        UsageError: there is nothing between them.
+        InfraError: git failed.
+    """
+    rows = _log(repository, new, old)
+    names = {name for name, _, _, _ in rows}
+    between = [row for row in rows if not row[3]]
+    if not between:
+        raise UsageError(
+            f"{new[:12]} has no revision that {old[0][:12]} has not",
+            remedy="name two revisions of which one has the other among its ancestors, "
+            "the failing one with --bad",
+        )
+    edge = [row for row in rows if row[3]]
+    edge += [(name, (), "", True) for name in old if name not in names]
+    first = edge[0][0] if edge else between[0][0]
+    bases = _bases(edge, between, first)
+    changes = _differences(repository, bases)
+    revisions = tuple(
+        Revision(name, parents, subject, bases[name], changes.get(name, ()))
+        for name, parents, subject, _ in (*edge, *between)
+    )
+    return History(revisions, frozenset(row[0] for row in edge), _files(repository, first))
+
+
+_Row = tuple[str, tuple[str, ...], str, bool]
+
+
+def _log(repository: Repository, new: str, old: Sequence[str]) -> list[_Row]:
+    rows = []
+    for record in repository.lines(
+        "log", "-z", "--topo-order", "--reverse", "--boundary", "--no-show-signature",
+        "--format=%m%H %P%n%s%x00", new, "--not", *old, "--",
+    ):  # fmt: skip
+        if not record.strip("\n"):
+            continue
+        head, _, subject = record.lstrip("\n").partition("\n")
+        name, *parents = head[1:].split()
+        rows.append((name, tuple(parents), subject, head.startswith("-")))
+    return rows
+
+
+def _bases(edge: Sequence[_Row], between: Sequence[_Row], first: str) -> dict[str, str | None]:
+    """For each revision the one from which its differences are taken."""
+    bases: dict[str, str | None] = {row[0]: first for row in edge}
+    for name, parents, _, _ in between:
+        bases[name] = parents[0] if parents and parents[0] in bases else first
+    bases[first] = None
+    return bases
+
+
+def _differences(
+    repository: Repository, bases: Mapping[str, str | None]
+) -> dict[str, tuple[Changed, ...]]:
+    asked = "".join(f"{name} {base}\n" for name, base in bases.items() if base)
+    output = repository.git(
+        "diff-tree", "--stdin", "-r", "--raw", "-z", "--no-renames", "--no-abbrev",
+        stdin=asked.encode(),
+    ).stdout  # fmt: skip
+    found: dict[str, list[Changed]] = {}
+    current: list[Changed] = []
+    fields = iter(output.decode("utf-8", "surrogateescape").split("\0"))
+    for text in fields:
+        if text.startswith(":"):
+            old_mode, new_mode, old, new, _ = text[1:].split(" ")
+            path = next(fields)
+            current.append(Changed(path, _meta(old_mode, old), _meta(new_mode, new)))
+        elif text:
+            current = found.setdefault(text.strip(), [])
+    return {name: tuple(changes) for name, changes in found.items()}
+
+
+def _meta(mode: str, name: str) -> str:
+    """Mode and hash; empty where there is no file."""
+    return f"{mode} {name}" if name.strip("0") else ""
+
+
+def _files(repository: Repository, commit: str) -> dict[str, str]:
+    files = {}
+    for line in repository.lines("ls-tree", "-r", "-z", "--full-tree", commit):
+        meta, path = line.split("\t", 1)
+        mode, _, name = meta.split(" ")
+        files[path] = f"{mode} {name}"
+    return files
+
+
+def bases_of(repository: Repository, new: str, old: str) -> tuple[str, ...]:
+    """What both ends have in common: ``old`` itself where it is an ancestor of ``new``.
+
+    Raises:
+        UsageError: ``new`` is the ancestor, or they have nothing in common.
+    """
+    found = repository.git("merge-base", "--all", new, old, check=False).text.split()
+    if not found:
+        raise UsageError(
+            f"{new[:12]} and {old[:12]} have no revision in common",
+            remedy="name two revisions of one history",
+        )
+    if new in found:
+        raise UsageError(f"{new[:12]} is an ancestor of {old[:12]}", remedy="exchange the two ends")
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What people want to see of a revision."""
+
+    name: str
+    author: str
+    date: str
+    message: str
+    diffstat: str
+
+
+def describe(repository: Repository, name: str) -> Description:
+    """Message and diffstat (from the first parent)."""
+    text = repository.git(
+        "show", "--no-patch", "--no-show-signature", "--format=%an <%ae>%n%aI%n%B", name, "--"
+    ).text
+    author, date, message = text.split("\n", 2)
+    stat = repository.git(
+        "diff-tree", "--root", "--no-commit-id", "--stat=100", "-m", "--first-parent", name, "--",
+        check=False,
+    ).text  # fmt: skip
+    return Description(name, author, date, message.strip(), stat.strip("\n"))

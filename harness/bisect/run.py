@@ -1,0 +1,442 @@
+"""The acts of a bisection: build, test, remember, decide, until there is an answer; then prove it.
+
+What to do is decided in ``search``. After every build and every test the state is on disk; whoever
+starts again with it does what would have been done without the interruption.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from harness.bisect.belief import believe
+from harness.bisect.evidence import (
+    Kind,
+    Mark,
+    Observation,
+    Tally,
+    Target,
+    tallies,
+    target_of,
+    with_equal_kernels,
+)
+from harness.bisect.graph import Graph, reduced
+from harness.bisect.history import History, Relevance
+from harness.bisect.search import (
+    REPRODUCED,
+    Costs,
+    Culprit,
+    Decision,
+    Examine,
+    Outlook,
+    Question,
+    decide,
+    outlook,
+)
+from harness.bisect.state import State, StateFile
+from harness.bisect.tester import Built, Tester
+from harness.errors import BuildError, HarnessError, InfraError, UsageError
+from harness.host.progress import Progress
+
+#: Failures of the host, without a word of a guest between them, that end the bisection.
+_PATIENCE = 3
+
+
+class Show(Protocol):
+    """Tells the user how it goes."""
+
+    def building(self, commit: str) -> Progress:
+        """The progress of a build."""
+        ...
+
+    def built(self, commit: str, problem: str) -> None:
+        """It has ended; ``problem`` is why without a kernel, or empty."""
+        ...
+
+    def testing(self, commit: str) -> Progress:
+        """The progress of a test."""
+        ...
+
+    def tested(self, one: Observation, mark: Mark) -> None:
+        """A test has ended."""
+        ...
+
+    def ahead(self, outlook: Outlook, seconds: float) -> None:
+        """What is still to do, and how long it may take."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is bisected.
+
+    Args:
+        question: see ``search``.
+        title: what counts as the failure, if the user says so.
+        any_failure: every failure counts.
+    """
+
+    question: Question
+    title: str | None = None
+    any_failure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a state means.
+
+    Args:
+        graph: what may be the culprit.
+        target: what counts as the failure.
+        evidence: the tallies by content.
+    """
+
+    graph: Graph
+    target: Target
+    evidence: dict[str, Tally]
+
+    def tally(self, commit: str) -> Tally:
+        """What is known of a revision."""
+        return self.evidence.get(self.graph.contents.get(commit, ""), Tally())
+
+
+def knowledge(asked: Asked, history: History, relevance: Relevance, state: State) -> Knowledge:
+    """Follow from the state what there is to know."""
+    question = asked.question
+    if state.reads is not None:
+        relevance = replace(relevance, read=state.reads)
+    commits = with_equal_kernels(history.commits(relevance), state.kernels)
+    graph = reduced(commits, question.new, history.old_side)
+    target = target_of(
+        state.observations, question.passing, question.failing,
+        title=asked.title, any_failure=asked.any_failure,
+    )  # fmt: skip
+    return Knowledge(graph, target, tallies(state.observations, target, graph.contents))
+
+
+@dataclass(slots=True)
+class Bisection:
+    """One bisection.
+
+    Args:
+        asked: what is looked for.
+        history: where.
+        relevance: what a kernel is made from.
+        tester: builds and tests.
+        file: keeps the state.
+        state: what is known already.
+        show: tells the user.
+        ahead: how many kernels are built while a guest boots, in case they are needed.
+    """
+
+    asked: Asked
+    history: History
+    relevance: Relevance
+    tester: Tester
+    file: StateFile
+    state: State
+    show: Show
+    ahead: int = 1
+    _reads: dict[str, frozenset[str]] = field(default_factory=dict)
+    _builds: dict[str, Future[Built]] = field(default_factory=dict)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _host_failures: int = 0
+
+    def run(self) -> Decision:
+        """Search until there is an answer.
+
+        Raises:
+            UsageError: an end cannot be built as asked for.
+            BuildError: an end does not build.
+            InfraError: the host fails again and again.
+        """
+        try:
+            while True:
+                known = self.known()
+                decision = decide(self.asked.question, known.graph, known.evidence, self.costs())
+                if not isinstance(decision, Examine):
+                    return decision
+                self.show.ahead(
+                    outlook(self.asked.question, known.graph, known.evidence), self._expected(known)
+                )
+                self.examine(decision.commit, end=decision.end)
+        except BaseException:
+            self.stop()
+            raise
+
+    def known(self) -> Knowledge:
+        """What is known by now."""
+        return knowledge(self.asked, self.history, self.relevance, self.state)
+
+    def costs(self) -> Costs:
+        """What builds and tests have taken so far, in seconds."""
+        usual = Costs()
+        builds = [one.build_seconds for one in self.state.observations if one.build_seconds > 1]
+        tests = [one.seconds for one in self.state.observations if one.seconds > 0]
+        return Costs(
+            statistics.median(builds) if builds else usual.build,
+            statistics.median(tests) if tests else usual.test,
+        )
+
+    def examine(self, commit: str, *, end: bool = False, ahead: bool = True) -> None:
+        """Build and test a revision once, unless its kernel turns out to be a known one.
+
+        Args:
+            commit: the revision.
+            end: it is an end: that it does not build is an error, not a verdict.
+            ahead: build what may be needed next meanwhile.
+        """
+        try:
+            built = self._built(commit)
+        except (BuildError, UsageError) as error:
+            if end:
+                raise
+            self._observe(Observation(commit, Kind.UNBUILDABLE, error=str(error)))
+            return
+        except InfraError as error:
+            self._host_failed(Observation(commit, Kind.INFRA, error=str(error)), error)
+            return
+        if self._learn(commit, built):
+            return
+        if ahead:
+            self._build_ahead(commit)
+        cell = f"{len(self.state.observations) + 1:02d}-{commit[:12]}"
+        trial = self.tester.test(commit, cell, self.show.testing(commit))
+        first = all(one.commit != commit for one in self.state.observations)
+        one = Observation(
+            commit, trial.kind, trial.titles, trial.outcome,
+            round(built.seconds, 3) if first else 0.0, round(trial.seconds, 3), cell, trial.error,
+        )  # fmt: skip
+        if trial.kind is Kind.INFRA:
+            self._host_failed(one, InfraError(trial.error))
+        else:
+            self._observe(one)
+
+    def stop(self) -> None:
+        """End all that runs."""
+        self.tester.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def close(self) -> None:
+        """Nothing more is to be built or run; what is being built in vain is ended."""
+        if any(not future.done() for future in self._builds.values()):
+            self.tester.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _expected(self, known: Knowledge) -> float:
+        """Seconds that are still to come."""
+        costs = self.costs()
+        tests = outlook(self.asked.question, known.graph, known.evidence).tests
+        return tests * (costs.test + costs.build)
+
+    # Builds
+
+    def _built(self, commit: str) -> Built:
+        for other, future in list(self._builds.items()):
+            if other != commit and future.cancel():
+                del self._builds[other]
+        future = self._builds.get(commit) or self._begin(commit)
+        try:
+            return future.result()
+        except HarnessError:
+            del self._builds[commit]
+            raise
+
+    def _begin(self, commit: str) -> Future[Built]:
+        future = self._pool.submit(self._build, commit)
+        self._builds[commit] = future
+        return future
+
+    def _build(self, commit: str) -> Built:
+        try:
+            built = self.tester.build(commit, self.show.building(commit))
+        except HarnessError as error:
+            self.show.built(commit, error.message)
+            raise
+        self.show.built(commit, "")
+        return built
+
+    def _build_ahead(self, tested: str) -> None:
+        """Begin to build what the test's result may ask for, the likelier result first."""
+        known = self.known()
+        content = known.graph.contents.get(tested)
+        if content is None:
+            return
+        wanted: list[str] = []
+        for tally in self._futures(known, tested):
+            decision = decide(
+                self.asked.question, known.graph, {**known.evidence, content: tally}, self.costs()
+            )
+            if isinstance(decision, Examine) and decision.commit not in (
+                *wanted,
+                *self.state.kernels,
+            ):
+                wanted.append(decision.commit)
+        for commit in wanted[: self.ahead]:
+            if commit not in self._builds:
+                self._begin(commit)
+
+    def _futures(self, known: Knowledge, tested: str) -> list[Tally]:
+        """The revision's tally after a pass and after a failure, the likelier first."""
+        tally = known.tally(tested)
+        passed, failed = replace(tally, good=tally.good + 1), replace(tally, bad=tally.bad + 1)
+        if tested in self.asked.question.failing:
+            # It will be tested again, until it has failed often enough.
+            failed = replace(tally, bad=max(failed.bad, REPRODUCED))
+        question = self.asked.question
+        if tested in (*question.passing, *question.failing):
+            return [failed] if tested in question.failing else [passed]
+        belief = believe(known.graph, known.evidence, fixed=question.fixed, prior=question.prior)
+        share = belief.share(known.graph.masks[tested])
+        bad = (1 - share if question.fixed else share) * belief.rate
+        return [failed, passed] if bad > 0.5 else [passed, failed]
+
+    def _learn(self, commit: str, built: Built) -> bool:
+        """Keep what the build has told; True if the kernel turned out to be one that is judged."""
+        before = self.known().tally(commit)
+        state = self.state
+        if state.kernels.get(commit) != built.digest:
+            state = state.with_kernel(commit, built.digest)
+        if built.reads is not None:
+            self._reads[commit] = built.reads
+        state = self._with_reads(state)
+        if state is self.state:
+            return False
+        self._keep(state)
+        after = self.known().tally(commit)
+        return (after.good, after.bad, after.other) != (before.good, before.bad, before.other)
+
+    def _with_reads(self, state: State) -> State:
+        """What the ends' builds read; what any other build reads besides is added."""
+        question = self.asked.question
+        ends = (question.new, question.old[0])
+        if state.reads is None and not all(end in self._reads for end in ends):
+            return state
+        read = (state.reads or frozenset()).union(*self._reads.values())
+        return state if read == state.reads else replace(state, reads=read)
+
+    # What was seen
+
+    def _observe(self, one: Observation) -> None:
+        self._keep(self.state.with_observation(one))
+        if one.kind is not Kind.INFRA:
+            self._host_failures = 0
+        self.show.tested(one, self.known().target.mark(one) if one.kind is not Kind.UNBUILDABLE
+                         else Mark.SKIP)  # fmt: skip
+
+    def _host_failed(self, one: Observation, error: InfraError) -> None:
+        self._host_failures += 1
+        self._observe(one)
+        if self._host_failures >= _PATIENCE:
+            raise InfraError(
+                f"the host failed {self._host_failures} times in a row, so nothing can be said of "
+                f"{one.commit[:12]}: {error.message}",
+                remedy="mend the host (harness doctor), then give the same command again: it goes "
+                "on from here",
+                detail=error.detail,
+            ) from error
+
+    def _keep(self, state: State) -> None:
+        self.file.save(state)
+        self.state = state
+
+
+# The proof
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of a proof: which revision, what was expected of it, what came."""
+
+    what: str
+    commit: str
+    expected: Mark
+    tally: Tally = field(default_factory=Tally)
+    problem: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it came as expected."""
+        if self.problem:
+            return False
+        if self.expected is Mark.BAD:
+            return self.tally.bad > 0
+        return self.tally.good > 0 and self.tally.bad == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The parents are as they were, the culprit is not, and without it the newest end is not."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every part that was possible came as expected."""
+        return all(step.holds for step in self.steps)
+
+
+def passes_needed(rate: float, confidence: float, most: int) -> int:
+    """How often a kernel must pass, so that one that fails at that rate is unlikely to."""
+    if rate >= 1.0:
+        return 1
+    needed = math.ceil(math.log(1 - confidence) / math.log1p(-rate)) if rate > 0 else most
+    return min(most, max(1, needed))
+
+
+def prove(bisection: Bisection, culprit: Culprit, revert: str | None, conflict: str) -> Proof:
+    """Test parents, culprit and the newest end without the culprit, as far as they were not.
+
+    Args:
+        bisection: the search, ended.
+        culprit: its answer.
+        revert: the newest end without the culprit, in the history; None if there is none.
+        conflict: why there is none.
+    """
+    question = bisection.asked.question
+    before, after = (Mark.BAD, Mark.GOOD) if question.fixed else (Mark.GOOD, Mark.BAD)
+    node = next(row for row in bisection.history.revisions if row.name == culprit.commit)
+    steps = [
+        *(_step(bisection, "its parent", parent, before) for parent in node.parents),
+        _step(bisection, "the culprit", culprit.commit, after),
+        _step(bisection, "the newest end without it", revert, before)
+        if revert
+        else Step("the newest end without it", "", before, problem=conflict),
+    ]
+    return Proof(tuple(steps))
+
+
+def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Step:
+    question = bisection.asked.question
+    known = bisection.known()
+    belief = believe(known.graph, known.evidence, fixed=question.fixed, prior=question.prior)
+    needed = passes_needed(belief.rate, question.confidence, question.repeat)
+    tally = known.tally(commit)
+    asked = 0
+    while tally.builds and asked < 2 * needed and not _told(tally, expected, needed):
+        bisection.examine(commit, ahead=False)
+        asked += 1
+        tally = bisection.known().tally(commit)
+    problem = "" if tally.builds else "it does not build"
+    if not problem and not tally.good and not tally.bad:
+        problem = "it dies of something else"
+    return Step(what, commit, expected, tally, problem)
+
+
+def _told(tally: Tally, expected: Mark, needed: int) -> bool:
+    """Whether the tests of one revision are enough."""
+    if expected is Mark.BAD:
+        return tally.bad > 0 or tally.good >= needed
+    return tally.bad > 0 or tally.good >= needed
+
+
+def marks(observations: Sequence[Observation], target: Target) -> list[tuple[Observation, Mark]]:
+    """Each test with what it says."""
+    return [
+        (one, Mark.SKIP if one.kind is Kind.UNBUILDABLE else target.mark(one))
+        for one in observations
+    ]
