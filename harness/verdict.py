@@ -66,7 +66,8 @@ class Verdict:
     """What became of one boot.
 
     ``title`` is fit for comparing, ``message`` is the guest's own wording. ``offset`` is the byte
-    of the console at which the cause stands; ``seconds`` is the time from start to end.
+    of the console at which the cause stands; ``seconds`` is the time from start to end. ``titles``
+    are those of all panics, traps and sanitizers' reports, in the order in which they were told.
     """
 
     outcome: Outcome
@@ -79,6 +80,7 @@ class Verdict:
     offset: int | None = None
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
 
     @property
     def blames_host(self) -> bool:
@@ -138,6 +140,7 @@ def judge(
         offset=cause.offset,
         seconds=seconds,
         warnings=_warnings(events, cause.offset),
+        titles=_titles(events, function_at),
     )
 
 
@@ -164,6 +167,15 @@ def _trouble(events: Sequence[e.Event], function_at: FunctionAt) -> _Cause | Non
                 frames = _backtrace_after(events, index)
                 return _trouble_cause(event, frames, function_at)
     return None
+
+
+def _titles(events: Sequence[e.Event], function_at: FunctionAt) -> tuple[str, ...]:
+    causes = (
+        _trouble_cause(event, _backtrace_after(events, index), function_at)
+        for index, event in enumerate(events)
+        if isinstance(event, e.Panic | e.FatalTrap | e.SanitizerReport)
+    )
+    return tuple(dict.fromkeys(cause.title for cause in causes if cause))[:MAX_WARNINGS]
 
 
 def _backtrace_after(events: Sequence[e.Event], index: int) -> tuple[e.Frame, ...]:

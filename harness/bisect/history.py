@@ -21,9 +21,12 @@ _MODULUS = 1 << 256
 #: What only another architecture's kernel reads, besides what is never checked out.
 _OTHER_MACHINES = ("sys/arm64",)
 
-#: Text that a compiler reads, and so tells that it did; all else (tables of files and options,
-#: interfaces, scripts) is read by programs that do not tell.
-_TOLD_SUFFIXES = frozenset({".c", ".h", ".S", ".s"})
+#: What compilers read and tell of; all else (tables of files and options, interfaces, scripts,
+#: assembly that a script assembles) may be read by programs that do not tell.
+_TOLD_SUFFIXES = frozenset({".c", ".h"})
+
+#: Headers that such assembly may include.
+_UNTOLD = ("sys/conf", "sys/tools", "sys/sys", "sys/amd64", "sys/x86", "sys/i386/include")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Relevance:
 
     Args:
         paths: files and folders; empty means all.
+        suffixes: of the files that count; empty means all.
         excluded: folders of those that are not read after all.
         included: folders of the excluded that are.
         read: the sources that compilers were seen to read; None if nobody looked. Sources under
@@ -41,6 +45,7 @@ class Relevance:
     """
 
     paths: tuple[str, ...] = ()
+    suffixes: frozenset[str] = frozenset()
     excluded: tuple[str, ...] = ()
     included: tuple[str, ...] = ()
     read: frozenset[str] | None = None
@@ -54,7 +59,10 @@ class Relevance:
             path: of the file, in the tree.
             added: it is new or gone. A new header can come before another in a search path.
         """
+        suffix = PurePosixPath(path).suffix
         if self.paths and not _under(path, self.paths):
+            return False
+        if self.suffixes and suffix not in self.suffixes:
             return False
         if _under(path, self.excluded) and not _under(path, self.included):
             return False
@@ -62,7 +70,6 @@ class Relevance:
             return True
         if not _under(path, self.told) or _under(path, self.untold):
             return True
-        suffix = PurePosixPath(path).suffix
         return suffix not in _TOLD_SUFFIXES or (added and suffix == ".h")
 
 
@@ -79,7 +86,7 @@ FREEBSD = Relevance(
     ),
     included=EXTRA_PATHS,
     told=("sys",),
-    untold=("sys/conf", "sys/tools"),
+    untold=_UNTOLD,
 )
 
 

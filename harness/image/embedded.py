@@ -27,8 +27,10 @@ from harness.kernel.toolchain import Llvm, installed_llvms
 _DETAIL_LINES = 40
 _NO_SPACE = "No space left on device"
 _CRASHED = "PLEASE submit a bug report"
-_SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
-_SHARED = ("crc32.h", "protocol.c", "protocol.h")
+SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
+"""Of the guest's sources; other files of their folder are not read."""
+SHARED = ("crc32.h", "protocol.c", "protocol.h")
+"""What it has of the check module's sources."""
 
 _FLAGS = (
     "--target=x86_64-unknown-linux-gnu",  # clang refuses the sanitizer for bare ELF
@@ -141,21 +143,28 @@ def newest_llvm(
     )
 
 
-def embedded_key(build: EmbeddedBuild) -> str:
+def embedded_key(build: EmbeddedBuild, images: Path | None = None) -> str:
     """What the bytes of the guest depend on; see ``content_key``.
+
+    Args:
+        build: which of its builds.
+        images: the folder with its sources in ``embedded`` and ``kmod``; None for the one that
+            came with the harness.
 
     Raises:
         InfraError: no compiler on this host.
     """
     bindir = newest_llvm()
-    return content_key((bindir / "clang", bindir / "ld.lld"), build.flags, _sources())
+    return content_key((bindir / "clang", bindir / "ld.lld"), build.flags, _sources(images))
 
 
-def build_embedded(build: EmbeddedBuild, runner: Runner, output: Path) -> Path:
+def build_embedded(
+    build: EmbeddedBuild, runner: Runner, output: Path, images: Path | None = None
+) -> Path:
     """Compile the guest into the folder ``output`` and return the kernel, an ELF file.
 
     The folder is made if need be; sources and objects stay in it, beside the kernel. The kernel
-    holds its DWARF debug information.
+    holds its DWARF debug information. ``images`` is as for ``embedded_key``.
 
     Raises:
         BuildError: the sources do not compile; the detail has the compiler's own lines.
@@ -165,7 +174,7 @@ def build_embedded(build: EmbeddedBuild, runner: Runner, output: Path) -> Path:
     sources, objects = output / "src", output / "obj"
     objects.mkdir(parents=True, exist_ok=True)
     units = []
-    for source in _sources():
+    for source in _sources(images):
         copy = sources / source.parent.name / source.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
@@ -236,10 +245,10 @@ def _build_error(finished: Finished) -> HarnessError:
     )
 
 
-def _sources() -> list[Path]:
-    folder = data_file("images", "embedded")
-    own = sorted(path for path in folder.iterdir() if path.suffix in _SOURCE_SUFFIXES)
-    return [*own, *(data_file("images", "kmod", name) for name in _SHARED)]
+def _sources(images: Path | None) -> list[Path]:
+    images = images or data_file("images")
+    own = sorted(p for p in (images / "embedded").iterdir() if p.suffix in SOURCE_SUFFIXES)
+    return [*own, *(path for name in SHARED if (path := images / "kmod" / name).is_file())]
 
 
 def _functions(kernel: Path) -> list[_Function]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from harness.errors import UsageError
@@ -205,3 +207,30 @@ def _not_a_kernel(kernel: Path, cause: str) -> UsageError:
         f"{kernel} is not a FreeBSD kernel: {cause}",
         remedy="name a kernel with --kernel, such as /boot/kernel/kernel of an amd64 system",
     )
+
+
+#: Says which debug information belongs to a kernel, not what it does.
+_BUILD_ID = ".note.gnu.build-id"
+
+
+def content_digest(kernel: KernelArtifact) -> str:
+    """A hash of all that is loaded: kernels equal in it do the same.
+
+    The file itself also differs in its debug information, which holds line numbers.
+
+    Raises:
+        UsageError: the kernel is no ELF file.
+    """
+    digest = hashlib.sha256()
+    try:
+        with kernel.kernel.open("rb") as file:
+            for section in ELFFile(file).iter_sections():
+                if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section.name != _BUILD_ID:
+                    digest.update(f"{section.name} {section['sh_addr']} ".encode())
+                    digest.update(f"{section['sh_size']} ".encode())
+                    digest.update(b"" if section["sh_type"] == "SHT_NOBITS" else section.data())
+    except ELFError as error:
+        raise _not_a_kernel(kernel.kernel, f"it is no ELF file ({error})") from error
+    if kernel.loader is not None:
+        digest.update(kernel.loader.read_bytes())
+    return digest.hexdigest()[:40]

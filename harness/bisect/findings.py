@@ -1,0 +1,104 @@
+"""What a bisection came to, with all that a report tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.bisect.belief import believe
+from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target
+from harness.bisect.history import Description
+from harness.bisect.proof import Proof
+from harness.bisect.run import Asked, Bisection
+from harness.bisect.search import Culprit, Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One revision that was tested, for the line of them.
+
+    Args:
+        commit: its hash.
+        subject: the first line of its message.
+        place: among the revisions between the ends, oldest first.
+        tally: what its tests came to.
+    """
+
+    commit: str
+    subject: str
+    place: int
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A bisection that has ended.
+
+    Args:
+        asked: what was looked for.
+        answer: what it came to.
+        culprits: the revisions that are named, described.
+        proof: None without one culprit.
+        target: what counted as the failure.
+        rate: how often a bad kernel fails, as far as it is known.
+        revisions: how many lie between the ends.
+        candidates: how many of them change the kernel.
+        line: the tested revisions, oldest first.
+        tests: every test, in order, with what it says.
+    """
+
+    asked: Asked
+    answer: Decision
+    culprits: tuple[Description, ...]
+    proof: Proof | None
+    target: Target
+    rate: float
+    revisions: int
+    candidates: int
+    line: tuple[Point, ...]
+    tests: tuple[tuple[Observation, Mark], ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 one culprit, and nothing says otherwise; 1 inconclusive."""
+        found = isinstance(self.answer, Culprit)
+        return 0 if found and (self.proof is None or self.proof.stands) else 1
+
+
+def findings_of(
+    bisection: Bisection,
+    answer: Decision,
+    culprits: Sequence[Description],
+    proof: Proof | None,
+) -> Findings:
+    """Put together what is known at the end."""
+    known = bisection.known()
+    question = bisection.asked.question
+    revisions = bisection.history.revisions
+    tested = {one.commit for one in bisection.state.observations}
+    line = tuple(
+        Point(row.name, row.subject, place, known.tally(row.name))
+        for place, row in enumerate(revisions)
+        if row.name in tested
+    )
+    belief = believe(known.graph, known.evidence, fixed=question.fixed, prior=question.prior)
+    return Findings(
+        asked=bisection.asked,
+        answer=answer,
+        culprits=tuple(culprits),
+        proof=proof,
+        target=known.target,
+        rate=belief.rate,
+        revisions=sum(row.name not in bisection.history.old_side for row in revisions),
+        candidates=len(known.graph.nodes),
+        line=line,
+        tests=tuple(marked(bisection.state.observations, known.target)),
+    )
+
+
+def marked(observations: Sequence[Observation], target: Target) -> list[tuple[Observation, Mark]]:
+    """Each test with what it says."""
+    return [
+        (one, Mark.SKIP if one.kind is Kind.UNBUILDABLE else target.mark(one))
+        for one in observations
+    ]

@@ -1,0 +1,98 @@
+"""The proof of an answer: the parents are as before, the culprit is not, without it the end is not.
+
+Compare KernelCI, which sends no report of a bisection without "revert: pass, verify: pass".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from harness.bisect.belief import believe
+from harness.bisect.evidence import Mark, Tally
+from harness.bisect.run import Bisection
+from harness.bisect.search import Culprit
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of a proof: which revision, what was expected of it, what came."""
+
+    what: str
+    commit: str
+    expected: Mark
+    tally: Tally = field(default_factory=Tally)
+    problem: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it came as expected."""
+        if self.problem:
+            return False
+        if self.expected is Mark.BAD:
+            return self.tally.bad > 0
+        return self.tally.good > 0 and self.tally.bad == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The parents are as they were, the culprit is not, and without it the newest end is not."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def stands(self) -> bool:
+        """Whether nothing speaks against it; what could not be tested does not."""
+        return all(step.holds or step.problem for step in self.steps)
+
+
+def passes_needed(rate: float, confidence: float, most: int) -> int:
+    """How often a kernel must pass, so that one that fails at that rate is unlikely to."""
+    if rate >= 1.0:
+        return 1
+    needed = math.ceil(math.log(1 - confidence) / math.log1p(-rate)) if rate > 0 else most
+    return min(most, max(1, needed))
+
+
+def prove(bisection: Bisection, culprit: Culprit, revert: str | None, conflict: str) -> Proof:
+    """Test parents, culprit and the newest end without the culprit, as far as they were not.
+
+    Args:
+        bisection: the search, ended.
+        culprit: its answer.
+        revert: the newest end without the culprit, in the history; None if there is none.
+        conflict: why there is none.
+    """
+    question = bisection.asked.question
+    before, after = (Mark.BAD, Mark.GOOD) if question.fixed else (Mark.GOOD, Mark.BAD)
+    node = next(row for row in bisection.history.revisions if row.name == culprit.commit)
+    steps = [
+        *(_step(bisection, "its parent", parent, before) for parent in node.parents),
+        _step(bisection, "the culprit", culprit.commit, after),
+        _step(bisection, "the newest end without it", revert, before)
+        if revert
+        else Step("the newest end without it", "", before, problem=conflict),
+    ]
+    return Proof(tuple(steps))
+
+
+def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Step:
+    question = bisection.asked.question
+    known = bisection.known()
+    belief = believe(known.graph, known.evidence, fixed=question.fixed, prior=question.prior)
+    needed = passes_needed(belief.rate, question.confidence, question.repeat)
+    tally = known.tally(commit)
+    asked = 0
+    while tally.builds and asked < 2 * needed and not _told(tally, expected, needed):
+        bisection.examine(commit, ahead=False)
+        asked += 1
+        tally = bisection.known().tally(commit)
+    problem = "" if tally.builds else "it does not build"
+    if not problem and not tally.good and not tally.bad:
+        problem = "it dies of something else"
+    return Step(what, commit, expected, tally, problem)
+
+
+def _told(tally: Tally, expected: Mark, needed: int) -> bool:
+    """Whether the tests of one revision are enough."""
+    return tally.bad > 0 or tally.good >= (needed if expected is Mark.GOOD else 2 * needed)
