@@ -57,6 +57,7 @@ COMMANDS = (
     _Place("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
     _Place("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
     _Place("mutants", "Judge every mutant of a tree: is it caught, by what, how fast."),
+    _Place("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
     _Place("model", "Say what a kernel should do: predict boots, run traces, explore all states."),
     _Place("check", "Run the same operations in a guest and in the model, and compare each step."),
     _Place("report", "Tell what a run came to; RUN is a record's name or 'latest'."),

@@ -6,6 +6,7 @@ import click
 
 from harness.cli.app import App
 from harness.cli.options import common_options
+from harness.results.bisect import bisect_lines
 from harness.results.store import Store
 from harness.results.text import print_document
 
@@ -22,7 +23,11 @@ def report(app: App, run: str) -> int:
       harness report 20260102-030405-compare --json
     """
     document = Store(app.runs).load(run)
-    print_document(document, app.paper)
+    if "bisect" in document:
+        for line in bisect_lines(document["bisect"]):
+            app.paper.print(line, markup=False, soft_wrap=True)
+    else:
+        print_document(document, app.paper)
     app.emit(document)
     code: int = document["exit_code"]
     return code

@@ -88,24 +88,7 @@ class Kernels:
         if found is not None:
             return found
         progress.stage("kernel")
-        before = build.variant is Variant.BEFORE
-        identity = KernelIdentity(
-            key=key,
-            source=EMBEDDED,
-            label=f"built-in, {build.variant} the commit",
-            commit=None,
-            tree=key,
-            dirty=False,
-            patch=None,
-            mutant=BEFORE_MUTANT if before else None,
-            release="embedded",
-            kernconf="EMBEDDED" + ("" if sanitizer is Sanitizer.NONE else f"-{sanitizer.upper()}"),
-            sanitizer=sanitizer,
-            compiler="",
-            reserve_fallback=not before,
-            advances_first=True,
-            reserve_at_boot=True,
-        )
+        identity = embedded_identity(build, key, f"built-in, {build.variant} the commit")
         with self.workspace.scratch("embedded") as folder:
             return cache.store(identity, {"kernel": build_embedded(build, self.runner, folder)})
 
@@ -142,6 +125,30 @@ class Kernels:
         return KernelArtifact(
             identity, kernel.resolve(), debug.resolve() if debug.is_file() else kernel, loader
         )
+
+
+def embedded_identity(
+    build: EmbeddedBuild, key: str, label: str, commit: str | None = None
+) -> KernelIdentity:
+    """What a kernel of the built-in guest was made from."""
+    before, sanitizer = build.variant is Variant.BEFORE, build.sanitizer
+    return KernelIdentity(
+        key=key,
+        source=EMBEDDED,
+        label=label,
+        commit=commit,
+        tree=key,
+        dirty=False,
+        patch=None,
+        mutant=BEFORE_MUTANT if before else None,
+        release="embedded",
+        kernconf="EMBEDDED" + ("" if sanitizer is Sanitizer.NONE else f"-{sanitizer.upper()}"),
+        sanitizer=sanitizer,
+        compiler="",
+        reserve_fallback=not before,
+        advances_first=True,
+        reserve_at_boot=True,
+    )
 
 
 def _variant(what: What) -> Variant:

@@ -180,16 +180,7 @@ class Matrix:
         gate: MemoryGate,
     ) -> Cell:
         """Boot one cell as soon as the gate lets its guest in."""
-        cell = Cell(
-            name=plan.name,
-            side=plan.side,
-            guest=plan.what.source,
-            nodes=len(plan.boot.topology.nodes),
-            sanitizer=plan.sanitizer.value,
-            backend=self.booter.backend.name,
-            accelerator=plan.boot.accelerator.value,
-            topology=_topology_document(plan.boot.topology),
-        )
+        cell = planned_cell(plan, self.booter)
         if isinstance(kernel, InfraError):
             return replace(cell, error=str(kernel))
         expectation = _expectation(plan, kernel)
@@ -202,30 +193,53 @@ class Matrix:
             why_expected=expectation.why,
         )
         with gate.room_for(plan.boot.topology):
-            cell = self._boot_cell(cell, plan, kernel, folder)
+            progress = self.rows.row(plan.name)
+            cell = booted_cell(self.booter, cell, plan, kernel, folder, progress)
         self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
 
-    def _boot_cell(self, cell: Cell, plan: CellPlan, kernel: KernelArtifact, folder: Path) -> Cell:
-        progress = self.rows.row(plan.name)
-        boot = replace(plan.boot, companion=plan.checker)
-        try:
-            booted = self.booter.boot(plan.name, kernel, boot, folder / plan.name, progress)
-        except HarnessError as error:
-            if error.exit_code != InfraError.exit_code:
-                raise
-            return replace(cell, error=str(error))
-        except OSError as error:
-            return replace(cell, error=str(host_error(error)))
-        return replace(
-            cell,
-            verdict=_with_check(booted.verdict, plan.checker),
-            stages=booted.stages,
-            report=booted.report,
-            disagreements=booted.disagreements,
-            seconds=round(booted.verdict.seconds, 3),
-            check=plan.checker.result if plan.checker else None,
-        )
+
+def planned_cell(plan: CellPlan, booter: Booter) -> Cell:
+    """The cell of a boot that is still to come."""
+    return Cell(
+        name=plan.name,
+        side=plan.side,
+        guest=plan.what.source,
+        nodes=len(plan.boot.topology.nodes),
+        sanitizer=plan.sanitizer.value,
+        backend=booter.backend.name,
+        accelerator=plan.boot.accelerator.value,
+        topology=_topology_document(plan.boot.topology),
+    )
+
+
+def booted_cell(
+    booter: Booter,
+    cell: Cell,
+    plan: CellPlan,
+    kernel: KernelArtifact,
+    folder: Path,
+    progress: Progress,
+) -> Cell:
+    """Boot it; the host's failure is the cell's error."""
+    boot = replace(plan.boot, companion=plan.checker)
+    try:
+        booted = booter.boot(plan.name, kernel, boot, folder / plan.name, progress)
+    except HarnessError as error:
+        if error.exit_code != InfraError.exit_code:
+            raise
+        return replace(cell, error=str(error))
+    except OSError as error:
+        return replace(cell, error=str(host_error(error)))
+    return replace(
+        cell,
+        verdict=_with_check(booted.verdict, plan.checker),
+        stages=booted.stages,
+        report=booted.report,
+        disagreements=booted.disagreements,
+        seconds=round(booted.verdict.seconds, 3),
+        check=plan.checker.result if plan.checker else None,
+    )
 
 
 def _with_check(verdict: Verdict, checker: Checker | None) -> Verdict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,8 +50,12 @@ class Store:
 
     def save(self, run: Run) -> Path:
         """Write the record of a run that has ended; returns its folder."""
-        folder = self.folder / run.name
-        text = json.dumps(to_document(run), indent=1, default=str)
+        return self.save_document(to_document(run))
+
+    def save_document(self, document: Mapping[str, Any]) -> Path:
+        """The same of a document like those of ``to_document``, with further keys."""
+        folder = self.folder / str(document["name"])
+        text = json.dumps(document, indent=1, default=str)
         write_atomic(folder / RECORD, text + "\n")
         return folder
 

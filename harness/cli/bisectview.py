@@ -1,0 +1,149 @@
+"""How a bisection goes, on the terminal: what is left, what is built, what runs, what was seen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.bisect.evidence import Mark, Observation
+from harness.bisect.search import Outlook
+from harness.host.clock import Clock
+from harness.host.progress import Progress
+from harness.results.text import printable
+
+_STYLES = {Mark.GOOD: "green", Mark.BAD: "red", Mark.SKIP: "yellow", Mark.INFRA: "yellow"}
+_SHORT = 12
+
+
+@dataclass(slots=True)
+class _Row:
+    """What goes on with one revision."""
+
+    commit: str
+    stage: str
+    since: float
+
+
+class BisectView:
+    """A live view on a terminal; elsewhere a line for each thing that ended.
+
+    Args:
+        console: where.
+        clock: tells how long things take.
+        subjects: the first lines of the revisions' messages.
+    """
+
+    def __init__(self, console: Console, clock: Clock, subjects: Mapping[str, str]) -> None:
+        self._console = console
+        self._clock = clock
+        self._subjects = subjects
+        self._rows: dict[str, _Row] = {}
+        self._ahead = ""
+        self._lock = threading.Lock()
+        self._live = Live(
+            console=console, get_renderable=self._table, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> BisectView:
+        if self._console.is_terminal and not self._console.quiet:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def building(self, commit: str) -> Progress:
+        """See ``harness.bisect.run.Show``."""
+        return self._begin("build", commit)
+
+    def built(self, commit: str, problem: str) -> None:
+        """See ``Show``."""
+        self._end("build")
+        if problem:
+            self.say(f"? {commit[:_SHORT]} {problem}", "yellow")
+
+    def testing(self, commit: str) -> Progress:
+        """See ``Show``."""
+        return self._begin("test", commit)
+
+    def tested(self, one: Observation, mark: Mark) -> None:
+        """See ``Show``."""
+        self._end("test")
+        told = one.titles[0] if one.titles and mark is not Mark.GOOD else one.outcome
+        told = told or one.kind.value
+        subject = self._subjects.get(one.commit, "")
+        self.say(
+            f"{mark.value:5} {one.commit[:_SHORT]} {told} ({one.seconds:.1f} s)  {subject}",
+            _STYLES[mark],
+        )
+
+    def ahead(self, outlook: Outlook, seconds: float) -> None:
+        """See ``Show``."""
+        self._ahead = (
+            f"{outlook.left} revisions left, about {outlook.tests} tests, about {duration(seconds)}"
+        )
+        if not self._live.is_started:
+            self.say(self._ahead)
+
+    def say(self, line: str, style: str = "") -> None:
+        """A line that stays."""
+        self._console.print(Text(printable(line), style), soft_wrap=True)
+
+    def _begin(self, what: str, commit: str) -> Progress:
+        with self._lock:
+            self._rows[what] = _Row(commit, "", self._clock.monotonic())
+        return _RowProgress(self, what)
+
+    def _end(self, what: str) -> None:
+        with self._lock:
+            self._rows.pop(what, None)
+
+    def stage(self, what: str, stage: str) -> None:
+        """The build or test that runs has come to ``stage``."""
+        with self._lock:
+            row = self._rows.get(what)
+            if row is not None:
+                row.stage, row.since = stage, self._clock.monotonic()
+
+    def _table(self) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        now = self._clock.monotonic()
+        with self._lock:
+            for what, row in self._rows.items():
+                state = Text(f"{row.stage} {now - row.since:.0f} s", "cyan")
+                table.add_row(f"{what} {row.commit[:_SHORT]}", state)
+            if self._ahead:
+                table.add_row(Text(self._ahead, "bold"))
+        return table
+
+
+@dataclass(frozen=True, slots=True)
+class _RowProgress:
+    view: BisectView
+    what: str
+
+    def stage(self, name: str) -> None:
+        self.view.stage(self.what, name)
+
+    def note(self, message: str) -> None:
+        self.view.say(message)
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

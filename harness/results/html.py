@@ -1,0 +1,161 @@
+"""Reports as HTML: one file without scripts, in which a guest's words are text and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from harness.results.bisect import counts_in_words, headline
+from harness.results.text import printable
+
+#: Bytes at the end of a console that a report shows.
+_CONSOLE_BYTES = 64 * 1024
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
+  color: #1b1f24; background: #fff }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #d8dee4;
+  vertical-align: top }
+th { font-weight: 600 } td.number { text-align: right; font-variant-numeric: tabular-nums }
+code, pre { font: 13px/1.4 ui-monospace, monospace }
+pre { background: #f6f8fa; padding: .8rem; overflow: auto; max-height: 30rem;
+  white-space: pre-wrap; overflow-wrap: anywhere }
+.line { display: flex; gap: 2px; margin: 1rem 0; height: 1.6rem }
+.line span { flex: 1; min-width: 2px; background: #eaeef2 }
+.line .good { background: #2da44e } .line .bad { background: #cf222e }
+.line .skip { background: #bf8700 } .line .culprit { outline: 3px solid #1b1f24 }
+.good { color: #1a7f37 } .bad { color: #cf222e } .skip, .infra { color: #9a6700 }
+"""
+
+
+def bisect_html(document: Mapping[str, Any], folder: Path) -> str:
+    """The report of a bisection.
+
+    Args:
+        document: the record, with the key ``bisect``.
+        folder: the run's, with the tests' consoles.
+    """
+    bisect = document["bisect"]
+    root = ET.Element("html", lang="en")
+    head = ET.SubElement(root, "head")
+    ET.SubElement(head, "meta", charset="utf-8")
+    _text(head, "title", headline(bisect))
+    _text(head, "style", _STYLE)
+    body = ET.SubElement(root, "body")
+    _text(body, "h1", headline(bisect))
+    _failure(body, bisect)
+    _culprits(body, bisect)
+    _proof(body, bisect["proof"])
+    _line(body, bisect)
+    _tests(body, bisect["tests"], folder)
+    _text(body, "p", f"{' '.join(document['command'])} · {document['started']}")
+    return "<!DOCTYPE html>\n" + ET.tostring(root, "unicode", method="html") + "\n"
+
+
+def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:
+    element = ET.SubElement(parent, tag, attributes)
+    # A line feed is no control character here; all others are shown as what they are not.
+    element.text = "\n".join(printable(line) for line in text.split("\n"))
+    return element
+
+
+def _table(
+    parent: ET.Element, heads: Iterable[str], rows: Iterable[Iterable[tuple[str, str]]]
+) -> None:
+    """Cells are (text, class)."""
+    table = ET.SubElement(parent, "table")
+    row = ET.SubElement(table, "tr")
+    for head in heads:
+        _text(row, "th", head)
+    for cells in rows:
+        row = ET.SubElement(table, "tr")
+        for text, kind in cells:
+            _text(row, "td", text, **({"class": kind} if kind else {}))
+
+
+def _failure(body: ET.Element, bisect: Mapping[str, Any]) -> None:
+    failure = bisect["failure"]
+    if failure["title"]:
+        share = f"{100 * failure['rate']:.0f} %"
+        _text(body, "p", f"What fails, in about {share} of a bad kernel's tests:")
+        _text(body, "pre", failure["title"])
+    if failure["own"]:
+        _text(body, "p", "Reports of the tree's own, so not counted:")
+        _text(body, "pre", "\n".join(failure["own"]))
+
+
+def _culprits(body: ET.Element, bisect: Mapping[str, Any]) -> None:
+    for culprit in bisect["culprits"]:
+        _text(body, "h2", culprit["name"])
+        _text(body, "p", f"{culprit['author']}, {culprit['date']}")
+        _text(body, "pre", culprit["message"])
+        _text(body, "pre", culprit["diffstat"])
+
+
+def _proof(body: ET.Element, steps: Iterable[Mapping[str, Any]]) -> None:
+    rows = [
+        (
+            (step["what"], ""),
+            (step["commit"][:12], ""),
+            ("pass" if step["expected"] == "good" else "fail", ""),
+            (step["problem"] or counts_in_words(step), ""),
+            ("holds" if step["holds"] else "open" if step["problem"] else "does not hold",
+             "good" if step["holds"] else "skip" if step["problem"] else "bad"),
+        )
+        for step in steps
+    ]  # fmt: skip
+    if rows:
+        _text(body, "h2", "Proof")
+        _table(body, ("", "revision", "was to", "did", ""), rows)
+
+
+def _line(body: ET.Element, bisect: Mapping[str, Any]) -> None:
+    _text(body, "h2", "Tested revisions, oldest first")
+    named = set(bisect["answer"]["commits"])
+    strip = ET.SubElement(body, "div", {"class": "line"})
+    rows = []
+    for one in bisect["line"]:
+        kind = one["verdict"] + (" culprit" if one["commit"] in named else "")
+        title = printable(f"{one['commit'][:12]} {one['subject']}")
+        ET.SubElement(strip, "span", {"class": kind, "title": title})
+        rows.append(((one["commit"][:12], ""), (counts_in_words(one), one["verdict"]),
+                     (one["subject"], "")))  # fmt: skip
+    _table(body, ("revision", "tests", "subject"), rows)
+    _text(
+        body,
+        "p",
+        f"{bisect['revisions']} revisions between the ends, "
+        f"{bisect['candidates']} of which change the kernel.",
+    )
+
+
+def _tests(body: ET.Element, tests: Iterable[Mapping[str, Any]], folder: Path) -> None:
+    _text(body, "h2", "Tests, in order")
+    for test in tests:
+        details = ET.SubElement(body, "details")
+        summary = ET.SubElement(details, "summary")
+        _text(summary, "code", test["commit"][:12])
+        _text(summary, "b", f" {test['mark']} ", **{"class": test["mark"]})
+        told = "; ".join(test["titles"]) or test["outcome"] or test["kind"]
+        _text(summary, "span", f"{told} · build {test['build_seconds']:.0f} s, "
+              f"test {test['seconds']:.1f} s")  # fmt: skip
+        if test["error"]:
+            _text(details, "pre", test["error"])
+        console = console_tail(folder, test["cell"])
+        if console:
+            _text(details, "pre", console)
+
+
+def console_tail(folder: Path, cell: str) -> str:
+    """The end of a test's console; empty if there is none."""
+    if not cell:
+        return ""
+    try:
+        data = (folder / cell / "console.log").read_bytes()[-_CONSOLE_BYTES:]
+    except OSError:
+        return ""
+    return data.decode("utf-8", "replace").replace("\r", "")

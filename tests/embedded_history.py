@@ -1,0 +1,117 @@
+"""A history of the built-in guest, made for a test: one of its revisions breaks it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from small_tree import git
+
+from harness.host.resources import data_file
+
+Edit = Callable[[Path], None]
+
+
+@dataclass(slots=True)
+class EmbeddedHistory:
+    """A repository with the guest's sources at its top, tagged ``first`` and, later, others."""
+
+    folder: Path
+    number: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        for path in data_file("images", "embedded").iterdir():
+            shutil.copyfile(path, self.folder / path.name)
+        git(self.folder, "init", "--quiet", "--initial-branch=main")
+        self.commit("The built-in guest as it came", "first")
+
+    def commit(self, subject: str, tag: str = "") -> str:
+        git(self.folder, "add", "--all")
+        git(self.folder, "commit", "--quiet", "--allow-empty", "--message", subject)
+        if tag:
+            git(self.folder, "tag", tag)
+        return git(self.folder, "rev-parse", "HEAD")
+
+    def document(self) -> str:
+        """A commit that leaves the sources as they are."""
+        self.number += 1
+        (self.folder / "NOTES.md").write_text(f"Note {self.number}.\n")
+        return self.commit(f"Notes, part {self.number}")
+
+    def comment(self) -> str:
+        """A commit that changes the sources, but not what they are compiled to."""
+        self.number += 1
+        self.append("pool.c", f"/* Remark {self.number}. */\n")
+        return self.commit(f"Remark {self.number} on pages")
+
+    def change(self) -> str:
+        """A commit that changes the kernel, and nothing that it does here."""
+        self.number += 1
+        self.replace("init_main.c", "---\\n", f"---\\nbuild {self.number}\\n", count=1)
+        return self.commit(f"Say build {self.number} in the banner")
+
+    def unbuildable(self) -> str:
+        """Two commits; the first does not compile."""
+        self.append("plant.c", "broken!\n")
+        broken = self.commit("A new plant, not quite there")
+        self.replace("plant.c", "broken!\n", "")
+        self.commit("A new plant, taken back")
+        return broken
+
+    def dies_of_something_else(self) -> str:
+        """Two commits; with the first, the guest traps before anything is allocated."""
+        trap = "\tboot_read(start_info);\n\t*(volatile uint32_t *)0x30 = 1;\n"
+        self.replace("init_main.c", "\tboot_read(start_info);\n", trap)
+        strange = self.commit("Look at the first page")
+        self.replace("init_main.c", trap, "\tboot_read(start_info);\n")
+        self.commit("Do not look at the first page")
+        return strange
+
+    def break_it(self) -> str:
+        """The commit's own effect taken out: it panics on more than one node."""
+        self.replace("keg.c", "#if HARNESS_COMMIT", "#if HARNESS_COMMIT && 0")
+        return self.commit("Simplify keg_fetch_slab()\n\nIt reads better without the reserve.")
+
+    def mend_it(self) -> str:
+        self.replace("keg.c", "#if HARNESS_COMMIT && 0", "#if HARNESS_COMMIT")
+        return self.commit("Look into all domains again")
+
+    def tag(self, name: str) -> None:
+        git(self.folder, "tag", name)
+
+    def append(self, name: str, text: str) -> None:
+        with (self.folder / name).open("a") as file:
+            file.write(text)
+
+    def replace(self, name: str, old: str, new: str, count: int = -1) -> None:
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text, f"{name} has no {old!r}"
+        path.write_text(text.replace(old, new, count))
+
+
+def usual_history(folder: Path) -> tuple[EmbeddedHistory, str]:
+    """``first`` to ``last``, a third of them idle, and the revision that breaks it."""
+    made = EmbeddedHistory(folder)
+    for _ in range(3):
+        made.document()
+        made.change()
+        made.comment()
+    made.unbuildable()
+    made.change()
+    git(folder, "checkout", "--quiet", "-b", "side", "first")
+    made.append("vm_map.c", "/* A side branch. */\n")
+    made.commit("A remark on a side branch")
+    git(folder, "checkout", "--quiet", "main")
+    git(folder, "merge", "--quiet", "--no-ff", "--message", "Merge the side branch", "side")
+    culprit = made.break_it()
+    made.document()
+    made.dies_of_something_else()
+    for _ in range(3):
+        made.change()
+        made.document()
+    made.tag("last")
+    return made, culprit
