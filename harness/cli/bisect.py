@@ -52,6 +52,7 @@ from harness.pipeline.bisect import (
     TreeRevisions,
     built_in,
     embedded_folder,
+    warm_base,
 )
 from harness.pipeline.boot import BootPlan
 from harness.pipeline.kernels import EMBEDDED, What
@@ -306,7 +307,8 @@ class _Command:
             return EmbeddedRevisions(
                 app.workspace, app.runner, tree.repository, folder, built_in(sanitizer)
             )
-        return TreeRevisions(self._session.kernels(), tree, what, sanitizer, new)
+        base = warm_base(tree, app.workspace, (new, *place.question.old))
+        return TreeRevisions(self._session.kernels(), tree, what, sanitizer, base)
 
     def _examination(self, boot: BootExamination) -> Examination:
         command = self._options.command

@@ -34,7 +34,7 @@ from harness.results.record import Cell, to_cell_document
 from harness.source.git import Repository
 from harness.source.graft import graft
 from harness.source.revision import KERNEL_PATHS, LOADER_PATHS, Change
-from harness.source.tree import SourceTree
+from harness.source.tree import SourceTree, locked
 from harness.verdict import Outcome, Until
 
 #: Seconds that a command of the user's may take, if no timeout says otherwise.
@@ -107,6 +107,24 @@ class TreeRevisions:
     def _provide(self, commit: str, progress: Progress) -> KernelArtifact:
         what = replace(self.what, change=Change(commit))
         return self.kernels.provide(what, self.sanitizer, progress)
+
+
+def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str]) -> str:
+    """The first of the revisions whose toolchain is built already; the first, if none is.
+
+    Args:
+        tree: where they are.
+        workspace: of the tree's lock.
+        candidates: full hashes.
+    """
+    stamps = tree.home.glob("obj-*/toolchain.done")
+    built = {stamp.read_text("utf-8", "replace") for stamp in stamps}
+    if built:
+        with locked(tree, workspace, lambda _: None):
+            for commit in candidates:
+                if tree.snapshot(Change(commit)).toolchain in built:
+                    return commit
+    return candidates[0]
 
 
 def _same_rest(repository: Repository, one: str, other: str, paths: Sequence[str]) -> bool:
