@@ -28,6 +28,7 @@ from harness.bisect.proof import Proof, prove
 from harness.bisect.run import Asked, Bisection
 from harness.bisect.search import Culprit, Decision, Question, Several
 from harness.bisect.state import State, StateFile
+from harness.check.checker import CheckPlan
 from harness.cli.app import App
 from harness.cli.bisectview import BisectView
 from harness.cli.options import (
@@ -39,9 +40,11 @@ from harness.cli.options import (
 )
 from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
+from harness.expectation import variant_of
 from harness.guest.registry import Registry
 from harness.host.workspace import make_folder, write_atomic
 from harness.kernel.spec import Sanitizer
+from harness.model.variants import VARIANTS
 from harness.pipeline.bisect import (
     BootExamination,
     CommandExamination,
@@ -54,16 +57,25 @@ from harness.pipeline.bisect import (
     embedded_folder,
     warm_base,
 )
-from harness.pipeline.boot import BootPlan
+from harness.pipeline.forms import read_form
 from harness.pipeline.kernels import EMBEDDED, What
+from harness.pipeline.listen import SLOWNESS, BootPlan
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.record import SCHEMA
 from harness.results.store import Store
 from harness.source.graft import revert
+from harness.source.revision import Change
 from harness.source.tree import SourceTree, open_tree
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+#: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
+#: have reports of their own, which must not hide the one that is looked for.
+_KMSAN_GOES_ON = {"debug.kmsan.panic_on_violation": "0"}
+
+#: Operations of each check.
+_OPERATIONS = 1000
 
 #: Kernels that are built while a guest boots. With few processors both would only be slower.
 _AHEAD = 2 if (os.cpu_count() or 1) > 4 else 1
@@ -170,11 +182,6 @@ class Options:
                 f"--with {self.how} and a command both judge the revisions",
                 remedy="leave one of them out",
             )
-        if self.how == "check":
-            raise UsageError(
-                "this version cannot bisect with check yet",
-                remedy="leave --with out, or give a command that runs harness check",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +216,8 @@ class _Command:
         with self._app.workspace.lock(f"bisect-{file.key}", self._waiting):
             state = self._begin(file, tree, entries)
             folder = self._store.folder / state.run
-            boot = BootExamination(self._session.booter(), plan, what, sanitizer)
+            check = self._check_plan(place, what, plan)
+            boot = BootExamination(self._session.booter(), plan, what, sanitizer, check)
             tester = KernelTester(
                 revisions, self._examination(boot), boot.booter, folder, self._app.clock
             )
@@ -298,7 +306,10 @@ class _Command:
                 f"--numa {options.numa} names several guests, and a bisection boots one",
                 remedy="name one number",
             )
-        return sanitizer, session.plan(topologies[0], sanitizer)
+        plan = session.plan(topologies[0], sanitizer)
+        if sanitizer is Sanitizer.KMSAN:
+            plan = replace(plan, tunables={**_KMSAN_GOES_ON, **plan.tunables})
+        return sanitizer, plan
 
     def _revisions(self, place: _Place, what: What, sanitizer: Sanitizer) -> Revisions:
         app, tree, new = self._app, place.tree, place.question.new
@@ -308,7 +319,20 @@ class _Command:
                 app.workspace, app.runner, tree.repository, folder, built_in(sanitizer)
             )
         base = warm_base(tree, app.workspace, (new, *place.question.old))
-        return TreeRevisions(self._session.kernels(), tree, what, sanitizer, base)
+        module = self._options.how == "check"
+        return TreeRevisions(self._session.kernels(), tree, what, sanitizer, base, module)
+
+    def _check_plan(self, place: _Place, what: What, plan: BootPlan) -> CheckPlan | None:
+        """A check against what the source of the newest end does, with the commit."""
+        if self._options.how != "check":
+            return None
+        app, new = self._app, place.question.new
+        if embedded_folder(place.tree.repository, new) is not None:
+            variant = VARIANTS["13-after"]
+        else:
+            _, form = read_form(what.source, Change(new), app.workspace, app.runner, self._waiting)
+            variant = replace(variant_of(form), reserve_fallback=True, domain_wait=True)
+        return CheckPlan(variant, _OPERATIONS, 1, slowness=SLOWNESS[plan.accelerator])
 
     def _examination(self, boot: BootExamination) -> Examination:
         command = self._options.command

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from harness.bisect.evidence import Kind
 from harness.bisect.history import FREEBSD, Relevance
 from harness.bisect.tester import Built, Trial
+from harness.check.checker import Checker, CheckPlan
+from harness.check.result import Conclusion
 from harness.errors import BuildError, HarnessError, UsageError
 from harness.guest.registry import KeptGuest, Registry
 from harness.host.clock import Clock
@@ -27,8 +31,9 @@ from harness.image.embedded import (
 from harness.kernel.artifact import KernelArtifact, KernelCache, content_digest
 from harness.kernel.reads import read_list
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.boot import Booter, BootPlan
+from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels, What, embedded_identity, guest_in_words
+from harness.pipeline.listen import BootPlan
 from harness.pipeline.matrix import CellPlan, booted_cell, planned_cell
 from harness.results.record import Cell, to_cell_document
 from harness.source.git import Repository
@@ -45,6 +50,17 @@ _RELAY_SECONDS = 30.0
 
 #: What a command's exit status means; git-bisect(1), "Bisect run".
 _SKIP, _ABORT = 125, 128
+
+#: Titles of checks that did not agree; which operation differs depends on the seed.
+_CHECK_TITLES: Mapping[Conclusion, str] = MappingProxyType(
+    {
+        Conclusion.DIFFERS: "check: the guest differs from the model",
+        Conclusion.GONE: "check: the guest ended",
+        Conclusion.SILENT: "check: the guest fell silent",
+        Conclusion.NONSENSE: "check: the guest answers nonsense",
+        Conclusion.REFUSED: "check: the guest refuses an operation",
+    }
+)
 
 #: Outcomes of a boot that may have reached its goal all the same.
 _SURVIVED = frozenset({Outcome.BOOTED, Outcome.KASAN, Outcome.KMSAN})
@@ -76,6 +92,7 @@ class TreeRevisions:
         what: source and configuration.
         sanitizer: of the kernels.
         base: the revision that all else is taken from.
+        module: whether the check module is needed, too.
     """
 
     kernels: Kernels
@@ -83,6 +100,7 @@ class TreeRevisions:
     what: What
     sanitizer: Sanitizer
     base: str
+    module: bool = False
 
     @property
     def relevance(self) -> Relevance:
@@ -106,7 +124,7 @@ class TreeRevisions:
 
     def _provide(self, commit: str, progress: Progress) -> KernelArtifact:
         what = replace(self.what, change=Change(commit))
-        return self.kernels.provide(what, self.sanitizer, progress)
+        return self.kernels.provide(what, self.sanitizer, progress, module=self.module)
 
 
 def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str]) -> str:
@@ -222,25 +240,27 @@ class Examination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BootExamination:
-    """Boots it.
+    """Boots it and, if there is a plan for that, holds it to the model.
 
     Args:
         booter: boots guests.
         boot: how.
         what: what the user named.
         sanitizer: of the kernels.
+        check: how each guest is checked, but for the seed; None for a boot alone.
     """
 
     booter: Booter
     boot: BootPlan
     what: What
     sanitizer: Sanitizer
+    check: CheckPlan | None = None
 
     def examine(
         self, name: str, kernel: KernelArtifact, folder: Path, progress: Progress
     ) -> tuple[Trial, Cell | None]:
         """See ``Examination``."""
-        plan = CellPlan(name, "", self.what, self.sanitizer, self.boot)
+        plan = CellPlan(name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name))
         cell = replace(
             planned_cell(plan, self.booter),
             guest=guest_in_words(kernel.identity),
@@ -249,6 +269,13 @@ class BootExamination:
         )
         cell = booted_cell(self.booter, cell, plan, kernel, folder, progress)
         return boot_trial(cell, self.boot.until), cell
+
+    def _checker(self, name: str) -> Checker | None:
+        """Each test has a seed of its own: what one trace does not show another may."""
+        if self.check is None:
+            return None
+        number = int("".join(itertools.takewhile(str.isdigit, name)) or 1)
+        return Checker(replace(self.check, seed=number), self.booter.clock)
 
 
 def boot_trial(cell: Cell, until: Until) -> Trial:
@@ -259,8 +286,12 @@ def boot_trial(cell: Cell, until: Until) -> Trial:
         return Trial(Kind.INFRA, outcome="host failed", seconds=cell.seconds, error=error)
     first = () if verdict.outcome is Outcome.BOOTED else (verdict.title,)
     titles = tuple(dict.fromkeys((*first, *verdict.titles)))
-    kind = Kind.PASSED if _reached(cell, until) else Kind.FAILED
-    return Trial(kind, titles, verdict.outcome.value, verdict.seconds)
+    if not _reached(cell, until):
+        return Trial(Kind.FAILED, titles, verdict.outcome.value, verdict.seconds)
+    if cell.check is not None and not cell.check.agreed:
+        title = _CHECK_TITLES[cell.check.conclusion]
+        return Trial(Kind.FAILED, (title, *titles), title, verdict.seconds, cell.check.why)
+    return Trial(Kind.PASSED, titles, verdict.outcome.value, verdict.seconds)
 
 
 def _reached(cell: Cell, until: Until) -> bool:

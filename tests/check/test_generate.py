@@ -20,7 +20,7 @@ ANY_VARIANT = st.sampled_from(list(VARIANTS.values()))
 
 
 def written(seed: int, variant: Variant, domains: int) -> tuple[Shape, tuple[Operation, ...]]:
-    rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+    rng = random.Random(seed)
     plan = zone_plan(rng, seed, hashed=True)
     shape = Shape(
         domains, plan.ipers, plan.reserve, hashed=plan.hashed,

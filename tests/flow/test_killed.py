@@ -57,7 +57,7 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def dice() -> random.Random:
     """The same throws in each run, so that a failure comes again."""
-    return random.Random(13)  # noqa: S311 - no secret
+    return random.Random(13)
 
 
 def test_kernels(home: Home, dice: random.Random) -> None:
