@@ -43,6 +43,7 @@ class Findings:
         rate: how often a bad kernel fails, as far as it is known.
         revisions: how many lie between the ends.
         candidates: how many of them change the kernel.
+        steps: how many revisions the search had to test; see ``Bisection``.
         line: the tested revisions, oldest first.
         tests: every test, in order, with what it says.
     """
@@ -55,6 +56,7 @@ class Findings:
     rate: float
     revisions: int
     candidates: int
+    steps: int
     line: tuple[Point, ...]
     tests: tuple[tuple[Observation, Mark], ...]
 
@@ -91,6 +93,7 @@ def findings_of(
         rate=belief.rate,
         revisions=sum(row.name not in bisection.history.old_side for row in revisions),
         candidates=len(known.graph.nodes),
+        steps=bisection.steps,
         line=line,
         tests=tuple(marked(bisection.state.observations, known.target)),
     )

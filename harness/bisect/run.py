@@ -128,6 +128,10 @@ class Bisection:
         state: what is known already.
         show: tells the user.
         ahead: how many kernels are built while a guest boots, in case they are needed.
+
+    Attributes:
+        steps: how many revisions but the ends the search had to test, those that said nothing
+            apart.
     """
 
     asked: Asked
@@ -142,6 +146,7 @@ class Bisection:
     _builds: dict[str, Future[Built]] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _host_failures: int = 0
+    steps: int = field(default=0, init=False)
 
     def run(self) -> Decision:
         """Search until there is an answer.
@@ -156,6 +161,7 @@ class Bisection:
                 known = self.known()
                 decision = decide(self.asked.question, known.graph, known.evidence, self.costs())
                 if not isinstance(decision, Examine):
+                    self.steps = self._steps(known)
                     return decision
                 self.show.ahead(
                     outlook(self.asked.question, known.graph, known.evidence), self._expected(known)
@@ -224,6 +230,12 @@ class Bisection:
         if any(not future.done() for future in self._builds.values()):
             self.tester.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _steps(self, known: Knowledge) -> int:
+        question = self.asked.question
+        ends = {known.graph.contents[name] for name in (*question.passing, *question.failing)}
+        told = {content for content, tally in known.evidence.items() if tally.good or tally.bad}
+        return len(told - ends)
 
     def _expected(self, known: Knowledge) -> float:
         """Seconds that are still to come."""

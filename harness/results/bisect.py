@@ -32,6 +32,7 @@ def to_bisect_document(findings: Findings) -> dict[str, Any]:
         },
         "revisions": findings.revisions,
         "candidates": findings.candidates,
+        "steps": findings.steps,
         "culprits": [asdict(one) for one in findings.culprits],
         "proof": _proof(findings.proof),
         "line": [
@@ -107,7 +108,7 @@ def bisect_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"{document['revisions']} revisions, {document['candidates']} of which change the kernel; "
-        f"tested, oldest first:"
+        f"found in {document['steps']} steps; tested, oldest first:"
     )
     yield from (f"  {_tested_line(one)}" for one in document["line"])
     yield f"{_totals(document['tests'])}"

@@ -6,10 +6,15 @@ is written to it and nothing of it is copied.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from harness.host.process import HostRunner
+from harness.host.workspace import Workspace
+from harness.source.tree import open_tree
 
 UMA = "sys/vm/uma_core.c"
 
@@ -42,14 +47,19 @@ SYSINIT(made_panic, SI_SUB_COPYRIGHT, SI_ORDER_SECOND, made_panic, NULL);
 class MadeHistory:
     """A repository whose branch ``main`` grows on the HEAD of a tree.
 
-    Attributes:
+    Args:
         folder: the repository's.
+        tree: a git clone of FreeBSD's.
+        salt: stands in every change, so that no kernel of another history is like one of these.
+
+    Attributes:
         base: the tree's HEAD, tagged ``base``.
         head: the last commit of ``main``.
     """
 
     folder: Path
     tree: Path
+    salt: str = ""
     base: str = field(init=False)
     head: str = field(init=False)
     count: int = field(default=0, init=False)
@@ -101,7 +111,9 @@ class MadeHistory:
         self.changes += 1
         number = self.changes
         name = SOURCES[number % len(SOURCES)]
-        added = text or f'\nstatic const char made_{number}[] __used = "made {number}";\n'
+        added = (
+            text or f'\nstatic const char made_{number}[] __used = "made {self.salt} {number}";\n'
+        )
         return self.commit(subject or f"Change {number}: {name}", {name: self.grown(name, added)})
 
     def unbuildable(self) -> str:
@@ -147,6 +159,20 @@ class MadeHistory:
         ).stdout  # fmt: skip
 
 
+def lend(made: MadeHistory) -> None:
+    """Let the harness find the history in the tree: its objects go into the harness's own store.
+
+    The tree's toolchain serves it so, and nothing is written to the tree.
+    """
+    home = open_tree(str(made.tree), Workspace.of_user(), HostRunner()).home
+    objects = made.folder / ".git/objects"
+    for path in objects.rglob("*"):
+        target = home / "objects" / path.relative_to(objects)
+        if path.is_file() and path.parent.name != "info" and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
 def run(folder: Path, *words: str) -> str:
     settings = ("-c", "safe.directory=*", "-c", "gc.auto=0")
     return subprocess.run(
@@ -158,21 +184,18 @@ def _data(text: bytes) -> bytes:
     return b"data %d\n%s" % (len(text), text)
 
 
-def long_history(folder: Path, tree: Path, culprit: bytes, *, size: int = 200,
-                 at: float = 0.68) -> tuple[MadeHistory, str]:  # fmt: skip
+def long_history(made: MadeHistory, culprit: bytes, *, size: int = 200, at: float = 0.68) -> str:
     """``size`` commits, half of them idle; three do not build, two panic of something else.
 
     Args:
-        folder: for the repository.
-        tree: the FreeBSD tree.
+        made: the history, with nothing but its base.
         culprit: what ``uma_core.c`` becomes at the culprit.
         size: how many commits.
         at: where among them the culprit is.
 
     Returns:
-        The history, and the culprit's hash.
+        The culprit's hash.
     """
-    made = MadeHistory(folder, tree)
     events = {
         int(size * 0.2): made.unbuildable, int(size * 0.33): made.strange,
         int(size * 0.5): made.unbuildable, int(size * 0.6): made.merge,
@@ -189,4 +212,4 @@ def long_history(folder: Path, tree: Path, culprit: bytes, *, size: int = 200,
             made.idle()
         else:
             made.change()
-    return made, found
+    return found

@@ -39,7 +39,7 @@ def findings(answer: Decision, title: str = "page fault in foo") -> Findings:
     )
     return Findings(
         Asked(Question(BAD, (GOOD,))), answer, (culprit,) if named else (),
-        Proof(steps) if isinstance(answer, Culprit) else None, Target(title), 0.35, 200, 95,
+        Proof(steps) if isinstance(answer, Culprit) else None, Target(title), 0.35, 200, 95, 6,
         (Point(GOOD, "Old", 0, Tally(good=2)), Point(BAD, "Break it", 9, Tally(bad=3))),
         observations,
     )  # fmt: skip
