@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -174,7 +175,7 @@ def target_of(
     Args:
         observations: all tests.
         passing: the ends that must pass; what they report is the tree's own.
-        failing: the ends that must fail; what the first of their tests died of is what counts.
+        failing: the ends that must fail; what most of their tests show is what counts.
         title: the user says what counts.
         any_failure: every failure counts that is not the tree's own.
     """
@@ -183,8 +184,12 @@ def target_of(
     own = frozenset(title for one in observations if one.commit in passing for title in one.titles)
     if any_failure:
         return Target(None, own)
-    for one in observations:
-        strange = [title for title in one.titles if title not in own]
-        if one.commit in failing and strange:
-            return Target(strange[0], own)
-    return Target(None, own)
+    strange = Counter(
+        title
+        for one in observations
+        if one.commit in failing
+        for title in one.titles
+        if title not in own
+    )
+    # Of those seen as often, the one that was seen first.
+    return Target(max(strange, key=lambda title: strange[title], default=None), own)

@@ -1,14 +1,14 @@
 """git's history between two ends, and for each revision what its kernel is made from.
 
-What a kernel is made from is told by git's own hashes: the files of the oldest revision are listed
-once, then each revision's differences from its first parent, all in three runs of git.
+What a kernel is made from is told by git's own hashes: each revision's differences from its first
+parent, all in two runs of git.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from harness.bisect.graph import Commit
@@ -122,21 +122,17 @@ class History:
     Args:
         revisions: the old side's first.
         old_side: the names of those that are no candidates.
-        files: mode and hash by path, of the first revision.
     """
 
     revisions: tuple[Revision, ...]
     old_side: frozenset[str]
-    files: Mapping[str, str] = field(repr=False)
 
     def commits(self, relevance: Relevance) -> list[Commit]:
-        """Each revision with a hash of the files that count, for ``graph.reduced``."""
-        sums: dict[str | None, int] = {
-            None: sum(
-                _hash(path, meta) for path, meta in self.files.items() if relevance.counts(path)
-            )
-            % _MODULUS
-        }
+        """Each revision with a hash of the files that count, for ``graph.reduced``.
+
+        The hashes are of the differences from the first revision: equal ones mean equal files.
+        """
+        sums: dict[str | None, int] = {None: 0}
         found = []
         for revision in self.revisions:
             total = sums[revision.base]
@@ -194,7 +190,7 @@ def read_history(repository: Repository, new: str, old: Sequence[str]) -> Histor
         Revision(name, parents, subject, bases[name], changes.get(name, ()))
         for name, parents, subject, _ in (*edge, *between)
     )
-    return History(revisions, frozenset(row[0] for row in edge), _files(repository, first))
+    return History(revisions, frozenset(row[0] for row in edge))
 
 
 _Row = tuple[str, tuple[str, ...], str, bool]
@@ -247,15 +243,6 @@ def _differences(
 def _meta(mode: str, name: str) -> str:
     """Mode and hash; empty where there is no file."""
     return f"{mode} {name}" if name.strip("0") else ""
-
-
-def _files(repository: Repository, commit: str) -> dict[str, str]:
-    files = {}
-    for line in repository.lines("ls-tree", "-r", "-z", "--full-tree", commit):
-        meta, path = line.split("\t", 1)
-        mode, _, name = meta.split(" ")
-        files[path] = f"{mode} {name}"
-    return files
 
 
 def bases_of(repository: Repository, new: str, old: str) -> tuple[str, ...]:

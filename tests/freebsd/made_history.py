@@ -184,7 +184,14 @@ def _data(text: bytes) -> bytes:
     return b"data %d\n%s" % (len(text), text)
 
 
-def long_history(made: MadeHistory, culprit: bytes, *, size: int = 200, at: float = 0.68) -> str:
+def long_history(
+    made: MadeHistory,
+    culprit: bytes,
+    *,
+    size: int = 200,
+    at: float = 0.68,
+    strange: bool = True,
+) -> str:
     """``size`` commits, half of them idle; three do not build, two panic of something else.
 
     Args:
@@ -192,14 +199,16 @@ def long_history(made: MadeHistory, culprit: bytes, *, size: int = 200, at: floa
         culprit: what ``uma_core.c`` becomes at the culprit.
         size: how many commits.
         at: where among them the culprit is.
+        strange: two panic of something else.
 
     Returns:
         The culprit's hash.
     """
+    other = made.strange if strange else made.change
     events = {
-        int(size * 0.2): made.unbuildable, int(size * 0.33): made.strange,
+        int(size * 0.2): made.unbuildable, int(size * 0.33): other,
         int(size * 0.5): made.unbuildable, int(size * 0.6): made.merge,
-        int(size * 0.75): made.strange, int(size * 0.84): made.unbuildable,
+        int(size * 0.75): other, int(size * 0.84): made.unbuildable,
     }  # fmt: skip
     found = ""
     while made.count < size:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from histories import Guest, line
 
-from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target
+from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target, target_of
 from harness.bisect.findings import Findings, findings_of
 from harness.bisect.graph import Commit
 from harness.bisect.history import Changed, History, Relevance, Revision
@@ -34,7 +34,7 @@ def history_of(commits: Sequence[Commit]) -> History:
         base = commit.parents[0] if commit.parents else None
         changes = (Changed("f", contents[base], commit.content),) if base else ()
         revisions.append(Revision(commit.name, commit.parents, commit.name, base, changes))
-    return History(tuple(revisions), frozenset({commits[0].name}), {"f": commits[0].content})
+    return History(tuple(revisions), frozenset({commits[0].name}))
 
 
 class Killed(BaseException):
@@ -269,16 +269,27 @@ def test_what_a_build_read_narrows_the_candidates(bisect: Bisect) -> None:
     commits = line(3)
     history = history_of(commits)
     extra = Revision("idle", ("c3",), "idle", "c3", (Changed("sys/dev/x.c", "a", "b"),))
-    history = replace(
-        history, revisions=(*history.revisions, extra),
-        files={**history.files, "sys/dev/x.c": "a"},
-    )  # fmt: skip
+    history = replace(history, revisions=(*history.revisions, extra))
     asked = Asked(Question("idle", ("c0",)))
     relevance = Relevance(told=("sys",))
     wide = knowledge(asked, history, relevance, State({}))
     narrow = knowledge(asked, history, relevance, State({}, reads=frozenset({"f"})))
     assert len(wide.graph.nodes) == 4
     assert len(narrow.graph.nodes) == 3
+
+
+def test_what_counts_is_what_most_tests_of_the_bad_end_show() -> None:
+    def test(commit: str, *titles: str) -> Observation:
+        return Observation(commit, Kind.FAILED, titles)
+
+    seen = [test("bad", "now and then"), test("bad", "own", "the bug"), test("bad", "the bug"),
+            test("good", "own"), test("middle", "else", "now and then")]  # fmt: skip
+    target = target_of(seen, ["good"], ["bad"], title=None, any_failure=False)
+    assert target == Target("the bug", frozenset({"own"}))
+    assert target_of([], ["good"], ["bad"], title=None, any_failure=False) == Target()
+    assert target_of(seen, ["good"], ["bad"], title="else", any_failure=False) == Target("else")
+    any_ = target_of(seen, ["good"], ["bad"], title=None, any_failure=True)
+    assert any_ == Target(None, frozenset({"own"}))
 
 
 @pytest.mark.parametrize(
