@@ -15,7 +15,7 @@ from harness.host.process import Runner
 from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
-from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, parallel
+from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
 from harness.kernel.reads import READS, sources_read
 from harness.kernel.spec import KernelConfig, Sanitizer
@@ -195,7 +195,7 @@ class _Job:
         )
         make = Make(
             bmake, self.tree.checkout_folder, self._objects, self.llvm,
-            self.builder.runner, self.lock_fd,
+            self.builder.runner, self.lock_fd, find_ccache(),
         )  # fmt: skip
         keep_to_compiler(self._objects, self._output(make), self.compiler)
         return make

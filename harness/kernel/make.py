@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,12 @@ _UNKNOWN_OPTION = re.compile(r'unknown option "([^"]*)"')
 #: lld writes through a mapping of its output, so that a full disk ends it by SIGBUS.
 _NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|Bus error")
 _MAX_LOG_TAIL = 4 * 1024 * 1024
+
+
+def find_ccache() -> Path | None:
+    """The host's ccache(1), which is used wherever it is installed."""
+    found = shutil.which("ccache")
+    return Path(found) if found else None
 
 
 def parallel() -> str:
@@ -84,6 +91,7 @@ class Make:
         llvm: the compiler for the target.
         runner: starts it.
         lock_fd: the tree's lock, which every process of the build keeps held.
+        ccache: ccache(1), which knows what was compiled before; None without one.
     """
 
     bmake: Path
@@ -92,6 +100,7 @@ class Make:
     llvm: Llvm
     runner: Runner
     lock_fd: int
+    ccache: Path | None = None
 
     def run(self, target: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         """Make ``target`` (with its variables), all output into ``log``.
@@ -163,6 +172,8 @@ class Make:
             "-DWITH_REPRODUCIBLE_BUILD",
             "TARGET=amd64",
             "TARGET_ARCH=amd64",
+            # src.conf(5) and share/mk/bsd.compiler.mk, which looks below LOCALBASE by itself.
+            *([f"CCACHE_BIN={self.ccache}", "-DWITH_CCACHE_BUILD"] if self.ccache else []),
             *target,
         ]
 
