@@ -108,7 +108,7 @@ def bisect_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"{document['revisions']} revisions, {document['candidates']} of which change the kernel; "
-        f"found in {document['steps']} steps; tested, oldest first:"
+        f"found in {_counted(document['steps'], 'step')}; tested, oldest first:"
     )
     yield from (f"  {_tested_line(one)}" for one in document["line"])
     yield f"{_totals(document['tests'])}"
@@ -163,3 +163,7 @@ def _totals(tests: list[Mapping[str, Any]]) -> str:
     builds = [test["build_seconds"] for test in tests if test["build_seconds"] > 1]
     boots = [test["seconds"] for test in tests if test["seconds"]]
     return f"{len(builds)} builds ({sum(builds):.0f} s), {len(boots)} tests ({sum(boots):.0f} s)"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
