@@ -162,7 +162,10 @@ def _tested_line(one: Mapping[str, Any]) -> str:
 def _totals(tests: list[Mapping[str, Any]]) -> str:
     builds = [test["build_seconds"] for test in tests if test["build_seconds"] > 1]
     boots = [test["seconds"] for test in tests if test["seconds"]]
-    return f"{len(builds)} builds ({sum(builds):.0f} s), {len(boots)} tests ({sum(boots):.0f} s)"
+    return (
+        f"{_counted(len(builds), 'build')} ({sum(builds):.0f} s), "
+        f"{_counted(len(boots), 'test')} ({sum(boots):.0f} s)"
+    )
 
 
 def _counted(number: int, noun: str) -> str:
