@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 from harness.errors import InfraError, UsageError
 from harness.host.workspace import Workspace
 from harness.image.embedded import newest_llvm
-from harness.kernel.artifact import KernelCache, kept, sanitizer_of
+from harness.kernel.artifact import (
+    KernelArtifact,
+    KernelCache,
+    content_digest,
+    kept,
+    sanitizer_of,
+)
 from harness.kernel.spec import Sanitizer
 
 
@@ -175,3 +181,51 @@ def test_damaged_kernel_is_refused_or_read(tmp_path: Path, data: st.DataObject) 
     broken.write_bytes(damaged)
     with contextlib.suppress(UsageError):
         assert sanitizer_of(broken) in Sanitizer
+
+
+def compiled(folder: Path, source: str, loader: str = "") -> KernelArtifact:
+    """A program with debug information and a build id, as a kernel has them."""
+    folder.mkdir()
+    (folder / "k.c").write_text(source)
+    clang = newest_llvm() / "clang"
+    words = ["--target=x86_64-linux-gnu", "-g", "-nostdlib", "-static", "-fuse-ld=lld",
+             "-Wl,--build-id=sha1,-e,start"]  # fmt: skip
+    subprocess.run([clang, *words, "k.c", "-o", "kernel"], cwd=folder, check=True)
+    if loader:
+        (folder / "loader.efi").write_text(loader)
+    made = folder / "kernel"
+    return KernelArtifact(IDENTITY, made, made, folder / "loader.efi" if loader else None)
+
+
+def test_kernels_that_differ_in_debug_information_alone_are_equal(tmp_path: Path) -> None:
+    text = "int value = 1;\nint start(void) { return value; }\n"
+    one = compiled(tmp_path / "one", text)
+    moved = compiled(tmp_path / "moved", f"/* A remark. */\n\n{text}")
+    assert one.kernel.read_bytes() != moved.kernel.read_bytes()
+    assert content_digest(one) == content_digest(moved)
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["int value = 2;\nint start(void) { return value; }\n",
+     "int value = 1;\nint start(void) { return value + 1; }\n",
+     "int value = 1, more[64];\nint start(void) { return value; }\n"],
+)  # fmt: skip
+def test_kernels_that_differ_in_code_or_data_differ(tmp_path: Path, other: str) -> None:
+    one = compiled(tmp_path / "one", "int value = 1;\nint start(void) { return value; }\n")
+    assert content_digest(one) != content_digest(compiled(tmp_path / "other", other))
+
+
+def test_the_loader_is_part_of_what_is_tested(tmp_path: Path) -> None:
+    text = "int start(void) { return 1; }\n"
+    digests = {
+        content_digest(compiled(tmp_path / name, text, name)) for name in ("one", "two", "three")
+    }
+    assert len(digests) == 3
+
+
+def test_no_elf_file_has_no_digest(tmp_path: Path) -> None:
+    (tmp_path / "kernel").write_text("no kernel")
+    kernel = tmp_path / "kernel"
+    with pytest.raises(UsageError, match="no ELF file"):
+        content_digest(KernelArtifact(IDENTITY, kernel, kernel, None))

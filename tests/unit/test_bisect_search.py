@@ -98,6 +98,18 @@ def test_every_culprit_is_found_in_the_least_number_of_steps(count: int, fixed: 
         assert len(steps(found)) <= math.ceil(math.log2(count)) + 1
 
 
+def test_a_hundred_candidates_take_seven_steps_whatever_cannot_be_tested() -> None:
+    commits = line(97)
+    graph, question = graph_of(commits), question_of(commits)
+    broken, strange = {"c20", "c48", "c80"}, {"c33", "c73"}
+    for number in range(1, 98, 7):
+        guest = Guest(commits, f"c{number}", broken=broken, strange=strange)
+        found = search(question, graph, guest)
+        assert isinstance(found.answer, Culprit)
+        assert found.answer.commit == f"c{number}"
+        assert len(steps(found) - broken - strange) <= 7
+
+
 def steps(found: Search) -> set[str]:
     """The revisions that were built for the search."""
     return set(found.tests) - set(found.ends)
