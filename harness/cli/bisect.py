@@ -127,12 +127,13 @@ def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
       harness bisect --source ~/src --good A --bad B --kmsan --title "MSan: Uninitialized"
       harness bisect --good A --bad B --numa 2 -- ./look-at-it.sh
     """
-    return _Command(app, Options(**options, command=command)).run()
+    guest = GuestOptions(**{name: options.pop(name) for name in GuestOptions.__dataclass_fields__})
+    return _Command(app, Options(**options, guest=guest, command=command)).run()
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The values of all options but the common ones; see their help."""
+    """The values of all options but the common ones; see their help and ``GuestOptions``."""
 
     source: str | None
     kernconf: str | None
@@ -142,15 +143,7 @@ class Options:
     kasan: bool
     kmsan: bool
     numa: str | None
-    vm: str | None
-    memory: int | None
-    cpus: int | None
-    backend: str | None
-    libvirt_uri: str | None
-    accelerator: str | None
-    until: str
-    timeout: float | None
-    tunables: tuple[str, ...]
+    guest: GuestOptions
     title: str | None
     any_failure: bool
     how: str
@@ -160,12 +153,6 @@ class Options:
     import_: Path | None
     export: Path | None
     command: tuple[str, ...]
-
-    @property
-    def guest(self) -> GuestOptions:
-        """Those of the guest."""
-        names = GuestOptions.__dataclass_fields__
-        return GuestOptions(**{name: getattr(self, name) for name in names})
 
     def check(self) -> None:
         """Refuse what does not go together.

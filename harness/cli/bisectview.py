@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from harness.bisect.evidence import Mark, Observation
 from harness.bisect.search import Outlook
+from harness.cli.progress import LiveView
 from harness.host.clock import Clock
 from harness.host.progress import Progress
 from harness.results.text import printable
@@ -31,7 +30,7 @@ class _Row:
     since: float
 
 
-class BisectView:
+class BisectView(LiveView):
     """A live view on a terminal; elsewhere a line for each thing that ended.
 
     Args:
@@ -41,28 +40,12 @@ class BisectView:
     """
 
     def __init__(self, console: Console, clock: Clock, subjects: Mapping[str, str]) -> None:
-        self._console = console
         self._clock = clock
         self._subjects = subjects
         self._rows: dict[str, _Row] = {}
         self._ahead = ""
         self._lock = threading.Lock()
-        self._live = Live(
-            console=console, get_renderable=self._table, refresh_per_second=4, transient=True
-        )
-
-    def __enter__(self) -> BisectView:
-        if self._console.is_terminal and not self._console.quiet:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
+        super().__init__(console, self._table)  # which draws it once
 
     def building(self, commit: str) -> Progress:
         """See ``harness.bisect.run.Show``."""
@@ -94,7 +77,7 @@ class BisectView:
         self._ahead = (
             f"{outlook.left} revisions left, about {outlook.tests} tests, about {duration(seconds)}"
         )
-        if not self._live.is_started:
+        if not self.is_drawn:
             self.say(self._ahead)
 
     def say(self, line: str, style: str = "") -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -27,20 +29,21 @@ class _Row:
     stages: list[tuple[str, float]] = field(default_factory=list)
 
 
-class LiveRows:
-    """A live table on a terminal; elsewhere a line for each thing that ended."""
+class LiveView:
+    """Something that is redrawn on a terminal for as long as a context lasts.
 
-    def __init__(self, console: Console, clock: Clock, *, verbose: bool) -> None:
+    Args:
+        console: where.
+        table: what is to be seen now.
+    """
+
+    def __init__(self, console: Console, table: Callable[[], Table]) -> None:
         self._console = console
-        self._clock = clock
-        self._verbose = verbose
-        self._rows: dict[str, _Row] = {}
-        self._lock = threading.Lock()
         self._live = Live(
-            console=console, get_renderable=self._table, refresh_per_second=4, transient=True
+            console=console, get_renderable=table, refresh_per_second=4, transient=True
         )
 
-    def __enter__(self) -> LiveRows:
+    def __enter__(self) -> Self:
         if self._console.is_terminal and not self._console.quiet:
             self._live.start()
         return self
@@ -52,6 +55,22 @@ class LiveRows:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a terminal on which it can be seen."""
+        return self._live.is_started
+
+
+class LiveRows(LiveView):
+    """A live table on a terminal; elsewhere a line for each thing that ended."""
+
+    def __init__(self, console: Console, clock: Clock, *, verbose: bool) -> None:
+        self._clock = clock
+        self._verbose = verbose
+        self._rows: dict[str, _Row] = {}
+        self._lock = threading.Lock()
+        super().__init__(console, self._table)  # which draws it once
 
     def row(self, name: str) -> Progress:
         """See ``harness.pipeline.matrix.Rows``."""
@@ -73,7 +92,7 @@ class LiveRows:
             row = self._rows[name]
             row.ended = self._clock.monotonic()
             row.outcome, row.good = outcome, good
-        if not self._live.is_started:
+        if not self.is_drawn:
             self._say(f"{name}: {outcome} ({row.ended - row.started:.1f} s)")
 
     def stage(self, name: str, stage: str) -> None:
@@ -82,7 +101,7 @@ class LiveRows:
         with self._lock:
             row = self._rows[name]
             row.stage, row.stage_started, row.detail = stage, now, ""
-        if self._verbose and not self._live.is_started:
+        if self._verbose and not self.is_drawn:
             self._say(f"{name}: {stage} at {now - row.started:.1f} s")
 
     def detail(self, name: str, text: str) -> None:
