@@ -206,7 +206,8 @@ def _log(repository: Repository, new: str, old: Sequence[str]) -> list[_Row]:
             continue
         head, _, subject = record.lstrip("\n").partition("\n")
         name, *parents = head[1:].split()
-        rows.append((name, tuple(parents), subject, head.startswith("-")))
+        text = subject.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        rows.append((name, tuple(parents), text, head.startswith("-")))
     return rows
 
 

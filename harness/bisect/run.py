@@ -207,7 +207,7 @@ class Bisection:
             return
         if ahead:
             self._build_ahead(commit)
-        cell = f"{len(self.state.observations) + 1:02d}-{commit[:12]}"
+        cell = f"{len(self.state.observations) + 1:03d}-{commit[:12]}"
         trial = self.tester.test(commit, cell, self.show.testing(commit))
         first = all(one.commit != commit for one in self.state.observations)
         one = Observation(

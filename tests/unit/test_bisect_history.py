@@ -134,6 +134,19 @@ def test_the_good_end_may_be_on_another_branch(tree: Path, repository: Repositor
     assert made.masks[oldest] == made.masks[bases[0]] == 0
 
 
+def test_a_message_in_no_known_encoding_is_text_all_the_same(
+    tree: Path, repository: Repository
+) -> None:
+    changed(tree, "plain", KERNEL_FILE, "int next;\n")
+    plain = repository.git("cat-file", "commit", "main").stdout
+    raw = tree.parent / "commit"
+    raw.write_bytes(plain.replace(b"\n\nplain", b"\n\ncaf\xe9 \x1b[31m"))
+    git(tree, "update-ref", "HEAD", git(tree, "hash-object", "-t", "commit", "-w", str(raw)))
+    (subject,) = candidates(graph(repository))
+    assert subject.startswith("caf\ufffd")
+    subject.encode()
+
+
 def test_ends_the_wrong_way_round_are_refused(tree: Path, repository: Repository) -> None:
     changed(tree, "next", KERNEL_FILE, "int next;\n")
     with pytest.raises(UsageError, match="is an ancestor of"):
