@@ -16,15 +16,14 @@ Edit = Callable[[Path], None]
 
 @dataclass(slots=True)
 class EmbeddedHistory:
-    """A repository with the guest's sources at its top, tagged ``first`` and, later, others."""
+    """A repository with the guest's sources, tagged ``first`` and, later, others."""
 
     folder: Path
     number: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.folder.mkdir()
-        for path in data_file("images", "embedded").iterdir():
-            shutil.copyfile(path, self.folder / path.name)
+        for name in ("embedded", "kmod"):
+            shutil.copytree(data_file("images", name), self.folder / name)
         git(self.folder, "init", "--quiet", "--initial-branch=main")
         self.commit("The built-in guest as it came", "first")
 
@@ -83,11 +82,11 @@ class EmbeddedHistory:
         git(self.folder, "tag", name)
 
     def append(self, name: str, text: str) -> None:
-        with (self.folder / name).open("a") as file:
+        with (self.folder / "embedded" / name).open("a") as file:
             file.write(text)
 
     def replace(self, name: str, old: str, new: str, count: int = -1) -> None:
-        path = self.folder / name
+        path = self.folder / "embedded" / name
         text = path.read_text()
         assert old in text, f"{name} has no {old!r}"
         path.write_text(text.replace(old, new, count))

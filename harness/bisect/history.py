@@ -7,26 +7,20 @@ parent, all in two runs of git.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from harness.bisect.graph import Commit
 from harness.errors import UsageError
 from harness.source.git import Repository
-from harness.source.revision import BUILD_PATHS, EXTRA_PATHS, KERNEL_PATHS, LOADER_PATHS
+from harness.source.parts import BUILT, KERNEL, LOADER, Part
 
 _MODULUS = 1 << 256
-
-#: What only another architecture's kernel reads, besides what is never checked out.
-_OTHER_MACHINES = ("sys/arm64",)
 
 #: What compilers read and tell of; all else (tables of files and options, interfaces, scripts,
 #: assembly that a script assembles) may be read by programs that do not tell.
 _TOLD_SUFFIXES = frozenset({".c", ".h"})
-
-#: Headers that such assembly may include.
-_UNTOLD = ("sys/conf", "sys/tools", "sys/sys", "sys/amd64", "sys/x86", "sys/i386/include")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +28,17 @@ class Relevance:
     """Which files a kernel is made from.
 
     Args:
-        paths: files and folders; empty means all.
+        parts: of the tree; a file counts that is of all of them.
         suffixes: of the files that count; empty means all.
-        excluded: folders of those that are not read after all.
-        included: folders of the excluded that are.
-        read: the sources that compilers were seen to read; None if nobody looked. Sources under
+        read: the sources that compilers were seen to read; None if nobody looked. Sources of
             ``told`` that are not among them do not count.
-        told: folders whose sources compilers tell of.
-        untold: folders of those whose sources they do not.
+        told: the part whose sources compilers tell of; None for none.
     """
 
-    paths: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
     suffixes: frozenset[str] = frozenset()
-    excluded: tuple[str, ...] = ()
-    included: tuple[str, ...] = ()
     read: frozenset[str] | None = None
-    told: tuple[str, ...] = ()
-    untold: tuple[str, ...] = ()
+    told: Part | None = None
 
     def counts(self, path: str, *, added: bool = False) -> bool:
         """Whether a change of the file can change the kernel.
@@ -60,33 +48,28 @@ class Relevance:
             added: it is new or gone. A new header can come before another in a search path.
         """
         suffix = PurePosixPath(path).suffix
-        if self.paths and not _under(path, self.paths):
+        if not all(part.holds(path) for part in self.parts):
             return False
         if self.suffixes and suffix not in self.suffixes:
             return False
-        if _under(path, self.excluded) and not _under(path, self.included):
-            return False
-        if self.read is None or path in self.read:
-            return True
-        if not _under(path, self.told) or _under(path, self.untold):
+        if self.read is None or path in self.read or not (self.told and self.told.holds(path)):
             return True
         return suffix not in _TOLD_SUFFIXES or (added and suffix == ".h")
 
 
-def _under(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
-
-
-#: Of a FreeBSD tree: what kernel and loader are made from.
+#: Of a FreeBSD tree: what kernel and loader are made from. Another machine's sources are checked
+#: out, but not read; headers that assembly may include are not told of.
 FREEBSD = Relevance(
-    paths=tuple(dict.fromkeys((*KERNEL_PATHS, *LOADER_PATHS))),
-    excluded=(
-        *(path.removeprefix(":!") for path in BUILD_PATHS if path.startswith(":!")),
-        *_OTHER_MACHINES,
+    parts=(
+        BUILT,
+        Part(taken=KERNEL.taken | LOADER.taken, left_out=frozenset({"", "sys/arm64"})),
     ),
-    included=EXTRA_PATHS,
-    told=("sys",),
-    untold=_UNTOLD,
+    told=Part(
+        taken=frozenset({"sys"}),
+        left_out=frozenset(
+            {"", "sys/conf", "sys/tools", "sys/sys", "sys/amd64", "sys/x86", "sys/i386/include"}
+        ),
+    ),
 )
 
 

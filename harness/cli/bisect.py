@@ -117,8 +117,8 @@ def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
     log, HARNESS_CONSOLE_SOCKET takes what is typed, HARNESS_GUEST is its name for 'harness
     console'.
 
-    The source may also be a git repository of the built-in guest's sources, at its top or in
-    images/embedded.
+    The source may also be a git repository of the built-in guest's sources: the harness's own, or
+    one with the folder embedded at its top.
 
     \b
     Examples:

@@ -28,6 +28,7 @@ class _Row:
     commit: str
     stage: str
     since: float
+    detail: str = ""
 
 
 class BisectView(LiveView):
@@ -98,14 +99,21 @@ class BisectView(LiveView):
         with self._lock:
             row = self._rows.get(what)
             if row is not None:
-                row.stage, row.since = stage, self._clock.monotonic()
+                row.stage, row.since, row.detail = stage, self._clock.monotonic(), ""
+
+    def detail(self, what: str, text: str) -> None:
+        """How far its stage has come."""
+        with self._lock:
+            row = self._rows.get(what)
+            if row is not None:
+                row.detail = text
 
     def _table(self) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
         now = self._clock.monotonic()
         with self._lock:
             for what, row in self._rows.items():
-                state = Text(f"{row.stage} {now - row.since:.0f} s", "cyan")
+                state = Text(f"{row.stage} {now - row.since:.0f} s {row.detail}", "cyan")
                 table.add_row(f"{what} {row.commit[:_SHORT]}", state)
             if self._ahead:
                 table.add_row(Text(self._ahead, "bold"))
@@ -119,6 +127,9 @@ class _RowProgress:
 
     def stage(self, name: str) -> None:
         self.view.stage(self.what, name)
+
+    def detail(self, text: str) -> None:
+        self.view.detail(self.what, text)
 
     def note(self, message: str) -> None:
         self.view.say(message)

@@ -22,6 +22,7 @@ from harness.host.process import Runner
 from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.image.embedded import (
+    SHARED,
     SOURCE_SUFFIXES,
     EmbeddedBuild,
     Variant,
@@ -38,7 +39,8 @@ from harness.pipeline.matrix import CellPlan, booted_cell, planned_cell
 from harness.results.record import Cell, to_cell_document
 from harness.source.git import Repository
 from harness.source.graft import graft
-from harness.source.revision import KERNEL_PATHS, LOADER_PATHS, Change
+from harness.source.parts import KERNEL, LOADER, Part
+from harness.source.revision import Change
 from harness.source.tree import SourceTree, locked
 from harness.verdict import Outcome, Until
 
@@ -110,7 +112,7 @@ class TreeRevisions:
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         """See ``Revisions``."""
         repository = self.tree.repository
-        paths = tuple(dict.fromkeys((*KERNEL_PATHS, *LOADER_PATHS)))
+        paths = sorted(KERNEL.taken | LOADER.taken)
         grafted = graft(repository, commit, self.base, paths)
         try:
             found = self._provide(grafted, progress)
@@ -160,7 +162,7 @@ class EmbeddedRevisions:
         workspace: for scratch files and the cache.
         runner: starts compilers.
         repository: where the revisions are.
-        folder: where in it the sources are; empty for its top.
+        folder: where in it the folders of the sources are; empty for its top.
         build: which of the guest's builds.
     """
 
@@ -173,7 +175,13 @@ class EmbeddedRevisions:
     @property
     def relevance(self) -> Relevance:
         """See ``Revisions``."""
-        return Relevance((self.folder,) if self.folder else (), SOURCE_SUFFIXES)
+        shared = (f"{self._prefix}kmod/{name}" for name in SHARED)
+        own = frozenset({f"{self._prefix}embedded", *shared})
+        return Relevance((Part(own, left_out=frozenset({""})),), SOURCE_SUFFIXES)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.folder}/" if self.folder else ""
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         """See ``Revisions``."""
@@ -191,17 +199,18 @@ class EmbeddedRevisions:
             kernel = build_embedded(self.build, self.runner, scratch / "out", sources)
             return cache.store(identity, {"kernel": kernel})
 
-    def _extract(self, commit: str, target: Path) -> None:
-        make_folder(target)
-        folder = f"{self.folder}/" if self.folder else ""
-        for line in self.repository.lines("ls-tree", "-z", "--full-tree", commit, "--",
-                                          folder or "."):  # fmt: skip
-            meta, path = line.split("\t", 1)
-            name = path.removeprefix(folder)
-            if "/" not in name and Path(name).suffix in SOURCE_SUFFIXES:
-                blob = meta.split(" ")[2]
-                content = self.repository.git("cat-file", "blob", blob).stdout
-                (target / name).write_bytes(content)
+    def _extract(self, commit: str, images: Path) -> None:
+        """The sources as ``build_embedded`` wants them."""
+        for folder in ("embedded", "kmod"):
+            make_folder(images / folder)
+            listing = self.repository.lines(
+                "ls-tree", "-z", "--full-tree", commit, "--", f"{self._prefix}{folder}/"
+            )
+            for line in listing:
+                meta, path = line.split("\t", 1)
+                if Path(path).suffix in SOURCE_SUFFIXES:
+                    blob = self.repository.git("cat-file", "blob", meta.split(" ")[2])
+                    (images / folder / Path(path).name).write_bytes(blob.stdout)
 
 
 #: Files by which the built-in guest's sources are known.
@@ -210,8 +219,9 @@ _EMBEDDED_MARKS = ("entry.S", "init_main.c", "keg.c", "kernel.ld", "plant.c")
 
 def embedded_folder(repository: Repository, commit: str) -> str | None:
     """Where in a revision the built-in guest's sources are; None if it has none."""
-    for folder in ("", "images/embedded/"):
-        asked = "".join(f"{commit}:{folder}{name}\n" for name in _EMBEDDED_MARKS).encode()
+    for folder in ("", "images/"):
+        names = (f"{commit}:{folder}embedded/{name}\n" for name in _EMBEDDED_MARKS)
+        asked = "".join(names).encode()
         answers = repository.git("cat-file", "--batch-check", stdin=asked).text
         if "missing" not in answers:
             return folder.rstrip("/")

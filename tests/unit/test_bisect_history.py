@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,9 +114,7 @@ def test_sources_that_no_compiler_read_do_not_count_but_new_headers_and_tables_d
     changed(tree, "header", "sys/dev/foo/foo.h", "int foo;\n")
     changed(tree, "table", "sys/conf/files", "dev/foo/foo.c optional foo\n")
     changed(tree, "interface", "sys/dev/foo/foo_if.m", "INTERFACE foo;\n")
-    read = Relevance(
-        FREEBSD.paths, told=FREEBSD.told, untold=FREEBSD.untold, read=frozenset({KERNEL_FILE})
-    )
+    read = replace(FREEBSD, read=frozenset({KERNEL_FILE}))
     assert candidates(graph(repository, read)) == ["read", "header", "table", "interface"]
     assert len(candidates(graph(repository))) == 6
 

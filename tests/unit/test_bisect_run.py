@@ -22,6 +22,7 @@ from harness.bisect.tester import Built, Trial
 from harness.errors import BuildError, InfraError
 from harness.host.progress import Progress, Recorded
 from harness.host.workspace import Workspace
+from harness.source.parts import Part
 
 TITLE = "it breaks"
 
@@ -271,7 +272,7 @@ def test_what_a_build_read_narrows_the_candidates(bisect: Bisect) -> None:
     extra = Revision("idle", ("c3",), "idle", "c3", (Changed("sys/dev/x.c", "a", "b"),))
     history = replace(history, revisions=(*history.revisions, extra))
     asked = Asked(Question("idle", ("c0",)))
-    relevance = Relevance(told=("sys",))
+    relevance = Relevance(told=Part(frozenset({"sys"}), frozenset({""})))
     wide = knowledge(asked, history, relevance, State({}))
     narrow = knowledge(asked, history, relevance, State({}, reads=frozenset({"f"})))
     assert len(wide.graph.nodes) == 4
