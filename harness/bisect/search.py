@@ -24,9 +24,6 @@ _SPEAKS = 0.3
 #: come in runs. Halved with each step away.
 _NEIGHBOUR = 0.5
 
-#: What a further test tells, later tests of other revisions tell as well.
-_AGAIN = 0.5
-
 #: Tests that tell nearly as much as the best one are as good; the one nearest the middle is taken.
 _AS_GOOD = 0.95
 
@@ -272,7 +269,7 @@ def _best(
 
 def _worth(tally: Tally, costs: Costs) -> float:
     """Per second; a kernel that was tested is there."""
-    return _AGAIN / costs.test if tally.tests else 1.0 / (costs.test + costs.build)
+    return 1.0 / (costs.test + (0.0 if tally.tests else costs.build))
 
 
 def _speaks(tally: Tally) -> float:
