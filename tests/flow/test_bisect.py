@@ -82,6 +82,24 @@ def test_the_revision_that_fixed_it_is_found_and_logs_go_to_git_and_back(
 
 
 @pytest.mark.guest
+def test_a_wrong_allocator_that_boots_is_found_by_the_check(
+    shared_home: Home, tmp_path: Path
+) -> None:
+    """With the reserve in the domain that asks first, the broken guest boots."""
+    made = EmbeddedHistory(tmp_path / "guest")
+    made.change()
+    culprit = made.break_it()
+    made.change()
+    said, found = bisected(
+        shared_home, made.folder, "--good", "first", "--bad", "main", "--with", "check",
+        "--tunable", "uma.prealloc_domain=0",
+    )  # fmt: skip
+    assert said.code == 0, said.stderr
+    assert found["answer"]["commits"] == [culprit]
+    assert found["failure"]["title"] == "check: the guest differs from the model"
+
+
+@pytest.mark.guest
 def test_a_command_judges_each_kept_guest_and_is_told_where_it_is(
     shared_home: Home, broken: tuple[Path, str], tmp_path: Path
 ) -> None:
