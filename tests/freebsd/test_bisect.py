@@ -21,7 +21,7 @@ from made_history import UMA, MadeHistory, lend, long_history
 from harness.host.process import HostRunner
 from harness.host.resources import data_file
 from harness.host.workspace import Workspace
-from harness.source.mutant import find_mutant
+from harness.source.mutants import find_mutant
 from harness.source.tree import open_tree
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(7200)]
