@@ -25,8 +25,15 @@ _FLAGS: Final = (
     (M_NOWAIT | M_NOVM, 4),
     (M_NOWAIT | M_USE_RESERVE, 5),
     (M_NOWAIT | M_NOVM | M_USE_RESERVE, 6),
-    (M_WAITOK, 3),
+    (M_WAITOK, 6),
     (M_WAITOK | M_USE_RESERVE, 2),
+)
+#: Of a spell in which nothing is given back and few may ask for memory: reserves run out.
+_HUNGRY_FLAGS: Final = (
+    (M_NOWAIT | M_NOVM, 3),
+    (M_NOWAIT | M_NOVM | M_USE_RESERVE, 6),
+    (M_NOWAIT | M_USE_RESERVE, 2),
+    (M_WAITOK | M_USE_RESERVE, 1),
 )
 _VERBS: Final = (
     (Verb.ALLOC, 60),
@@ -99,12 +106,14 @@ class _Writer:
         self._number = 0
         self._domains = [d for d in range(shape.domains) if not shape.empty >> d & 1]
         self._favourite = rng.choice(self._domains)
+        self._hungry = True
 
     def write(self) -> Operation:
         """The next operation."""
         self._number += 1
-        if self._rng.random() < 1 / 24:
+        if self._rng.random() < 1 / 16:
             self._favourite = self._rng.choice(self._domains)
+            self._hungry = self._rng.random() < 0.4
         operation = self._operation()
         step = self._player.play(operation)
         if operation.verb is Verb.ALLOC and step.outcome and step.outcome.item is not None:
@@ -129,7 +138,7 @@ class _Writer:
         crowded = sum(keg.in_use) > _MANY_SLABS * len(self._domains)
         if crowded and verb in (Verb.ALLOC, Verb.PREALLOC) and self._held:
             verb = Verb.FREE
-        if verb is Verb.FREE and not self._held:
+        elif verb is Verb.FREE and (self._hungry or not self._held):
             verb = Verb.ALLOC
         refused = all(keg.refusing >> domain & 1 for domain in self._domains)
         if verb is Verb.PREALLOC and (refused or crowded):
@@ -138,7 +147,8 @@ class _Writer:
 
     def _allocation(self) -> Operation:
         # With headers elsewhere, their zone's allocator is a stock one (malloc2vm_flags).
-        flags = _weighted(self._rng, _FLAGS[:-1] if self._shape.hashed else _FLAGS)
+        choices = _HUNGRY_FLAGS if self._hungry else _FLAGS
+        flags = _weighted(self._rng, choices[:-1] if self._shape.hashed else choices)
         if not self._shape.first_touch:
             return Operation(Verb.ALLOC, self._cpu_domain(), flags)
         if self._rng.random() < 0.5:
