@@ -100,7 +100,7 @@ def check(
     )  # fmt: skip
     boot = _patient(session.plan(topologies[0], sanitizer), sanitizer)
     plan = CheckPlan(
-        variant=_variant(app, what, own["variant"]),
+        variant=model_variant(app, what, own["variant"]),
         operations=own["ops"],
         seed=1,
         replay=trace,
@@ -133,8 +133,12 @@ def _read_trace(file: Path | None) -> Trace | None:
         raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
 
 
-def _variant(app: App, what: What, named: str | None) -> Variant:
-    """What the guest is held to: its own form, with the commit, unless the user says otherwise."""
+def model_variant(app: App, what: What, named: str | None = None) -> Variant:
+    """What a guest is held to: its tree's own form, with the commit, unless ``named`` otherwise.
+
+    Raises:
+        UsageError: no such variant, or a tree whose form the model does not know.
+    """
     if named not in (None, "as-built"):
         return find_variant(named or "")
     change = what.change if named else replace(what.change, mutant=None)

@@ -9,8 +9,10 @@ from typing import Any
 import click
 from rich.table import Table
 
+from harness.check.checker import CheckPlan
 from harness.check.mutation import Judgement
 from harness.cli.app import App
+from harness.cli.check import model_variant
 from harness.cli.options import (
     common_options,
     guest_options,
@@ -22,8 +24,9 @@ from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.guest.memory import available_memory
 from harness.kernel.spec import Sanitizer
+from harness.pipeline.listen import SLOWNESS
 from harness.pipeline.matrix import Matrix, MemoryGate
-from harness.pipeline.mutants import HostBoots, Mutation
+from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
 from harness.results.record import Cell
 from harness.source.mutant import Mutant
 from harness.source.mutants import MUTANTS, find_mutant
@@ -52,6 +55,10 @@ from harness.verdict import Until
     "--baseline", type=click.IntRange(2, 100), default=3, show_default=True,
     help="Boots of the kernel without a mutant, to learn what its counters are like.",
 )  # fmt: skip
+@click.option("--ops", type=click.IntRange(1, 1_000_000), default=600, show_default=True,
+              help="Operations of a check.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(1, 999), default=1, show_default=True,
+              help="Of a check's random traces.")  # fmt: skip
 @common_options
 def mutants(
     app: App,
@@ -66,8 +73,8 @@ def mutants(
     """Judge every mutant of a tree: is it caught, by what, how fast.
 
     Oracles look in turn: boot (as predicted without the mutant), counters (of the zones with a
-    reserve, as without the mutant and as the model has them). Kernels are kept, so a second run
-    only boots.
+    reserve, as without the mutant and as the model has them), check (operation by operation, as
+    the model says). Kernels are kept, so a second run only boots.
 
     \b
     Examples:
@@ -77,6 +84,7 @@ def mutants(
     """
     chosen = _chosen(patterns)
     only_list, baseline = options.pop("only_list"), options.pop("baseline")
+    ops, seed = options.pop("ops"), options.pop("seed")
     if only_list:
         return _list(app, chosen)
     sanitizer = one_sanitizer(kasan=options.pop("kasan"), kmsan=options.pop("kmsan"))
@@ -96,12 +104,15 @@ def mutants(
     if config is not None and sanitizer is Sanitizer.NONE:
         sanitizer = config.sanitizer
     topologies = session.topologies(numa or (None if config else "2"), sanitizer)
+    variant = model_variant(app, what)
     plans = {len(each.nodes): session.plan(each, sanitizer) for each in topologies}
 
     def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(available_memory())
         boots = HostBoots(matrix, what, sanitizer, plans, folder, gate)
-        judgements = Mutation(boots, baseline).run(chosen)
+        slowness = max(SLOWNESS[plan.accelerator] for plan in plans.values())
+        check = CheckOracle(boots, CheckPlan(variant, ops, seed, slowness=slowness), app.clock)
+        judgements = Mutation(boots, baseline, (check,)).run(chosen)
         return tuple(boots.cells.values()), judgements
 
     return session.carry_out("mutants", baseline * len(plans) + len(chosen), work).exit_code

@@ -9,11 +9,14 @@ from itertools import product
 from pathlib import Path
 from typing import Protocol
 
+from harness.check.checker import Checker, CheckPlan
 from harness.check.counters import Usual, slabs_of
 from harness.check.mutation import Caught, Fate, Judgement, Oracle, Survived, judged, judgement
+from harness.check.result import Conclusion
 from harness.console.report import GuestReport
 from harness.errors import BuildError, InfraError
 from harness.expectation import expected_of, expected_slabs
+from harness.host.clock import Clock
 from harness.kernel.artifact import KernelArtifact, KernelIdentity
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.kernels import What
@@ -74,12 +77,19 @@ class HostBoots:
     gate: MemoryGate
     cells: dict[str, Cell] = field(default_factory=dict)
 
-    def boot(self, kernel: KernelArtifact, nodes: int, which: int | str = 1) -> Cell:
-        """See ``Boots.boot``."""
+    def boot(
+        self,
+        kernel: KernelArtifact,
+        nodes: int,
+        which: int | str = 1,
+        checker: Checker | None = None,
+    ) -> Cell:
+        """See ``Boots.boot``; a ``checker`` holds the guest to the model."""
         side = kernel.identity.mutant or _UNMUTATED
         name = f"{side}-{self.sanitizer}-numa{nodes}" + (f"-{which}" if which != 1 else "")
         if name not in self.cells:
-            plan = CellPlan(name, side, self.what, self.sanitizer, self.plans[nodes])
+            boot = self.plans[nodes]
+            plan = CellPlan(name, side, self.what, self.sanitizer, boot, checker=checker)
             self.cells[name] = self.matrix.boot(plan, kernel, self.folder, self.gate)
         cell = self.cells[name]
         if cell.host_failed:
@@ -159,6 +169,42 @@ class CountersOracle:
         if slabs is not None and right and slabs not in right:
             found |= {f"{_KERNEL_MAP_ENTRIES} slabs by domain: not what the model predicts"}
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOracle:
+    """Catches what does something else than the model, operation by operation.
+
+    Args:
+        boots: boots kernels.
+        plan: what is to be checked.
+        clock: tells time.
+    """
+
+    boots: HostBoots
+    plan: CheckPlan
+    clock: Clock
+    name: str = "check"
+
+    def judge(self, kernel: KernelArtifact) -> Caught | Survived:
+        """See ``Oracle``; stops at the first topology that shows it."""
+        seconds = 0.0
+        for nodes in self.boots.plans:
+            cell = self.boots.boot(kernel, nodes, "check", Checker(self.plan, self.clock))
+            seconds += cell.seconds
+            if cell.check is None or not cell.check.agreed:
+                return Caught(seconds, f"{_on(nodes)}: {_unlike_the_model(cell)}")
+        return Survived(seconds)
+
+
+def _unlike_the_model(cell: Cell) -> str:
+    """How a guest was caught, in one line."""
+    check = cell.check
+    if check is None or check.conclusion is not Conclusion.DIFFERS:
+        return outcome_in_words(cell)
+    if check.difference is None:
+        return check.why
+    return f"after {check.difference.first} operations, {check.difference.lines[0]}"
 
 
 def _on(nodes: int) -> str:
