@@ -29,7 +29,7 @@ _NO_SPACE = "No space left on device"
 _CRASHED = "PLEASE submit a bug report"
 SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
 """Of the guest's sources; other files of their folder are not read."""
-SHARED = ("crc32.h", "protocol.c", "protocol.h")
+SHARED = ("com2.h", "crc32.h", "protocol.c", "protocol.h")
 """What it has of the check module's sources."""
 
 _FLAGS = (

@@ -8,27 +8,16 @@
  */
 
 #include "channel.h"
+#include "com2.h"
 #include "cpu.h"
 #include "irq.h"
 #include "protocol.h"
 
-#define COM2		0x2f8
-#define COM_DATA	(COM2 + 0)
-#define COM_IER		(COM2 + 1)
-#define COM_FCR		(COM2 + 2)
-#define COM_LCR		(COM2 + 3)
-#define COM_MCR		(COM2 + 4)
-#define COM_LSR		(COM2 + 5)
 #define COM2_IRQ	3
 #define IER_RXRDY	0x01
 #define FCR_ENABLE	0xc7	/* both FIFOs, emptied; the interrupt comes with 14 bytes, or late */
-#define LCR_8BITS	0x03
 #define LCR_DIVISOR	0x80	/* COM_DATA and COM_IER are the divisor */
 #define MCR_IENABLE	0x0b	/* with DTR and RTS */
-#define LSR_RXRDY	0x01
-#define LSR_TXRDY	0x20
-#define NO_PORT		0xff
-#define FIFO_BYTES	16
 #define EAGER_LOOKS	20	/* for the rest of a line */
 #define LOOK_SPINS	5000	/* from one to the next: microseconds */
 

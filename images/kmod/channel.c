@@ -9,6 +9,7 @@
  */
 
 #include "check.h"
+#include "com2.h"
 
 #include <sys/conf.h>
 #include <sys/kernel.h>
@@ -18,20 +19,8 @@
 
 #include <machine/cpufunc.h>
 
-#define COM2		0x2f8
-#define COM_DATA	(COM2 + 0)
-#define COM_IER		(COM2 + 1)
-#define COM_FCR		(COM2 + 2)
-#define COM_LCR		(COM2 + 3)
-#define COM_MCR		(COM2 + 4)
-#define COM_LSR		(COM2 + 5)
 #define FCR_ENABLE	0x07	/* with both FIFOs emptied */
-#define LCR_8BITS	0x03
 #define MCR_DTR_RTS	0x03
-#define LSR_RXRDY	0x01
-#define LSR_TXRDY	0x20
-#define NO_PORT		0xff
-#define FIFO_BYTES	16
 #define EAGER_POLLS	400	/* before the CPU is given to others for a tick */
 #define REST		2000	/* between looks: each takes the lock that QEMU delivers under */
 
