@@ -86,10 +86,12 @@ class Target:
     Args:
         title: part of the title that counts; None for all that are not the tree's own.
         own: titles that the good end shows as well: the tree's own.
+        also: titles that count besides, whatever the bad end died of.
     """
 
     title: str | None = None
     own: frozenset[str] = frozenset()
+    also: frozenset[str] = frozenset()
 
     def matches(self, observation: Observation) -> bool:
         """Whether the test shows the failure that is looked for."""
@@ -99,6 +101,8 @@ class Target:
             return True  # somebody says so, by a log of theirs
         if self.title is None:
             return any(title not in self.own for title in observation.titles)
+        if any(title in self.also - self.own for title in observation.titles):
+            return True
         return any(self.title in title for title in observation.titles)
 
     def mark(self, observation: Observation) -> Mark:
@@ -169,6 +173,7 @@ def target_of(
     *,
     title: str | None,
     any_failure: bool,
+    also: frozenset[str] = frozenset(),
 ) -> Target:
     """What counts as the failure, from what the ends died of.
 
@@ -178,6 +183,7 @@ def target_of(
         failing: the ends that must fail; what most of their tests show is what counts.
         title: the user says what counts.
         any_failure: every failure counts that is not the tree's own.
+        also: see ``Target``.
     """
     if title is not None:
         return Target(title)
@@ -192,4 +198,4 @@ def target_of(
         if title not in own
     )
     # Of those seen as often, the one that was seen first.
-    return Target(max(strange, key=lambda title: strange[title], default=None), own)
+    return Target(max(strange, key=lambda title: strange[title], default=None), own, also)

@@ -75,11 +75,13 @@ class Asked:
         question: see ``search``.
         title: what counts as the failure, if the user says so.
         any_failure: every failure counts.
+        also: titles that count besides what the failing end died of.
     """
 
     question: Question
     title: str | None = None
     any_failure: bool = False
+    also: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def knowledge(asked: Asked, history: History, relevance: Relevance, state: State
     graph = reduced(commits, question.new, history.old_side)
     target = target_of(
         state.observations, question.passing, question.failing,
-        title=asked.title, any_failure=asked.any_failure,
+        title=asked.title, any_failure=asked.any_failure, also=asked.also,
     )  # fmt: skip
     return Knowledge(graph, target, tallies(state.observations, target, graph.contents))
 

@@ -46,6 +46,7 @@ from harness.host.workspace import make_folder, write_atomic
 from harness.kernel.spec import Sanitizer
 from harness.model.variants import VARIANTS
 from harness.pipeline.bisect import (
+    DIFFERS,
     BootExamination,
     CommandExamination,
     EmbeddedRevisions,
@@ -208,7 +209,9 @@ class _Command:
             tester = KernelTester(
                 revisions, self._examination(boot), boot.booter, folder, self._app.clock
             )
-            asked = Asked(place.question, options.title, options.any_failure)
+            # Of a wrong allocator some kernels die, and others are only caught by the check.
+            also = frozenset({DIFFERS} if options.how == "check" else ())
+            asked = Asked(place.question, options.title, options.any_failure, also)
             with BisectView(self._app.talk, self._app.clock, _subjects(place.history)) as view:
                 bisection = Bisection(
                     asked, place.history, revisions.relevance, tester, file, state, view, _AHEAD

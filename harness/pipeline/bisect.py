@@ -53,10 +53,13 @@ _RELAY_SECONDS = 30.0
 #: What a command's exit status means; git-bisect(1), "Bisect run".
 _SKIP, _ABORT = 125, 128
 
-#: Titles of checks that did not agree; which operation differs depends on the seed.
+DIFFERS = "check: the guest differs from the model"
+"""The title of a check that found a difference; which operation differs depends on the seed."""
+
+#: Titles of checks that did not agree.
 _CHECK_TITLES: Mapping[Conclusion, str] = MappingProxyType(
     {
-        Conclusion.DIFFERS: "check: the guest differs from the model",
+        Conclusion.DIFFERS: DIFFERS,
         Conclusion.GONE: "check: the guest ended",
         Conclusion.SILENT: "check: the guest fell silent",
         Conclusion.NONSENSE: "check: the guest answers nonsense",

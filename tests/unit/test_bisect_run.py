@@ -289,6 +289,9 @@ def test_what_counts_is_what_most_tests_of_the_bad_end_show() -> None:
     assert target == Target("the bug", frozenset({"own"}))
     assert target_of([], ["good"], ["bad"], title=None, any_failure=False) == Target()
     assert target_of(seen, ["good"], ["bad"], title="else", any_failure=False) == Target("else")
+    both = Target("the bug", frozenset({"own"}), frozenset({"else", "own"}))
+    assert both.mark(test("c", "else")) is Mark.BAD
+    assert both.mark(test("c", "own")) is Mark.SKIP
     any_ = target_of(seen, ["good"], ["bad"], title=None, any_failure=True)
     assert any_ == Target(None, frozenset({"own"}))
 
