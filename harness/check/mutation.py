@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from harness.check.fate import Fate, Judgement
 from harness.kernel.artifact import KernelArtifact
 from harness.source.mutant import Mutant
 
@@ -46,47 +46,6 @@ class Oracle(Protocol):
             InfraError: the host failed, which says nothing of the kernel.
         """
         ...
-
-
-class Fate(StrEnum):
-    """What becomes of a mutant."""
-
-    CAUGHT = "caught"
-    SURVIVED = "survived"
-    ABSENT = "not in this tree"
-    UNBUILT = "does not build"
-    HOST_FAILED = "host failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What became of a mutant.
-
-    Args:
-        mutant: its name.
-        fate: what became of it.
-        oracle: that caught it.
-        seconds: of guests, over all oracles that looked at it.
-        why: what the oracle saw, or why there is nothing to judge.
-        reason: why it may survive, as the mutant itself says: it is equivalent to the kernel
-            without it, or no oracle looks where it differs.
-        equivalent: the reason is that it is equivalent.
-    """
-
-    mutant: str
-    fate: Fate
-    oracle: str = ""
-    seconds: float = 0.0
-    why: str = ""
-    reason: str = ""
-    equivalent: bool = False
-
-    @property
-    def as_it_should_be(self) -> bool:
-        """Caught if it can be, and survived only with a reason."""
-        if self.fate is Fate.CAUGHT:
-            return not self.equivalent
-        return self.fate is Fate.ABSENT or (self.fate is Fate.SURVIVED and bool(self.reason))
 
 
 def judged(mutant: Mutant, kernel: KernelArtifact, oracles: Sequence[Oracle]) -> Judgement:

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from harness.check.checker import CheckPlan
-from harness.check.mutation import Judgement
+from harness.check.fate import Judgement
 from harness.cli.app import App
 from harness.cli.check import model_variant
 from harness.cli.options import (

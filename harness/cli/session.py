@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.check.mutation import Judgement
+from harness.check.fate import Judgement
 from harness.cli.app import App
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
@@ -24,7 +25,6 @@ from harness.guest.qemu import QemuBackend
 from harness.guest.registry import Registry
 from harness.guest.shadow import default_topology, memory_warnings
 from harness.guest.topology import Node, Topology, parse_node_counts
-from harness.guest.vmconfig import VmConfig, load_vmconfig
 from harness.host.accelerator import Accelerator, prove_accelerator
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.boot import Booter
@@ -37,6 +37,9 @@ from harness.results.store import Store
 from harness.results.text import print_run
 from harness.source.revision import Change
 from harness.verdict import Until
+
+if TYPE_CHECKING:
+    from harness.guest.vmconfig import VmConfig
 
 #: Guests at once: as many as the host has processors for, but this many at the most.
 _MAX_JOBS = 8
@@ -84,7 +87,12 @@ class Session:
 
     def vmconfig(self) -> VmConfig | None:
         """The guest of ``--vm``, if one was named."""
-        return load_vmconfig(self.options.vm) if self.options.vm else None
+        if not self.options.vm:
+            return None
+        # What checks such files takes long to import, and a boot waits for it.
+        from harness.guest.vmconfig import load_vmconfig  # noqa: PLC0415
+
+        return load_vmconfig(self.options.vm)
 
     def topologies(self, numa: str | None, sanitizer: Sanitizer) -> list[Topology]:
         """One topology for each number of nodes, or that of ``--vm``.

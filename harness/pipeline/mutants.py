@@ -11,7 +11,8 @@ from typing import Protocol
 
 from harness.check.checker import Checker, CheckPlan
 from harness.check.counters import Usual, slabs_of
-from harness.check.mutation import Caught, Fate, Judgement, Oracle, Survived, judged, judgement
+from harness.check.fate import Fate, Judgement
+from harness.check.mutation import Caught, Oracle, Survived, judged, judgement
 from harness.check.result import Conclusion
 from harness.console.report import GuestReport
 from harness.errors import BuildError, InfraError

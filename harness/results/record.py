@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from harness.check.mutation import Fate, Judgement
+from harness.check.fate import Fate, Judgement
 from harness.check.result import CheckResult
 from harness.console.report import GuestReport
 from harness.errors import BuildError, InfraError

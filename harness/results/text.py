@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.check.mutation import Fate
+from harness.check.fate import Fate
 from harness.check.result import Conclusion
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.verdict import Outcome

@@ -10,15 +10,8 @@ import pytest
 from cells import IDENTITY, cell, run
 from rich.console import Console
 
-from harness.check.mutation import (
-    Caught,
-    Fate,
-    Judgement,
-    Oracle,
-    Survived,
-    judged,
-    judgement,
-)
+from harness.check.fate import Fate, Judgement
+from harness.check.mutation import Caught, Oracle, Survived, judged, judgement
 from harness.errors import InfraError
 from harness.kernel.artifact import KernelArtifact
 from harness.results.record import Run, to_document
