@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.guest.topology import Topology
-from harness.kernel.artifact import KernelIdentity
 from harness.model.predict import Prediction, predict_boot
 from harness.model.variants import Variant
-from harness.source.forms import SlabForm
+from harness.outcome import Outcome
 from harness.source.mutants import MUTANTS
-from harness.verdict import Outcome
+
+if TYPE_CHECKING:
+    from harness.guest.topology import Topology
+    from harness.kernel.artifact import KernelIdentity
+    from harness.source.forms import SlabForm
 
 
 @dataclass(frozen=True, slots=True)

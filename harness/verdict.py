@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from harness.console import events as e
 from harness.console.pattern import detector_of
 from harness.console.stages import Stage, stage_after
-from harness.console.symbolize import SymbolizedFrame
 from harness.console.titles import (
     FunctionAt,
     sanitizer_title,
@@ -17,48 +16,13 @@ from harness.console.titles import (
     trapped_in,
     warning_text,
 )
+from harness.outcome import Ending, Outcome, Until
+from harness.watch import reached
+
+if TYPE_CHECKING:
+    from harness.console.symbolize import SymbolizedFrame
 
 MAX_WARNINGS = 64
-
-
-class Outcome(StrEnum):
-    """What a boot came to."""
-
-    BOOTED = "booted"
-    PANIC = "panic"
-    TRAP = "trap"
-    KASAN = "kasan"
-    KMSAN = "kmsan"
-    HANG = "hang"
-    DEBUGGER = "debugger"
-    RESET = "reset"
-    ENDED = "ended"
-    LOADER = "loader"
-    FIRMWARE = "firmware"
-
-
-class Until(StrEnum):
-    """How far a boot must come to count as booted."""
-
-    INIT = "init"
-    MOUNTROOT = "mountroot"
-
-
-class Ending(StrEnum):
-    """How the guest ended."""
-
-    EXITED = "exited"
-    """by itself: powered off, or its QEMU died"""
-    RESET = "reset"
-    """by itself: asked for a reset, or faulted three times over"""
-    STOPPED = "stopped"
-    """by us: it had said all there was to wait for"""
-    SILENCE = "silence"
-    """by us: it said nothing for too long"""
-    DEADLINE = "deadline"
-    """by us: a stage took too long"""
-    INTERRUPTED = "interrupted"
-    """by the user"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +114,6 @@ def _stage_at(
     """The stage after the event that the console tells at ``offset``."""
     after = zip(events, stages[1:], strict=True)
     return next((stage for event, stage in after if event.offset == offset), None)
-
-
-def reached(event: e.Event, until: Until) -> bool:
-    """Whether ``event`` is what ``until`` waits for."""
-    if until is Until.INIT:
-        return isinstance(event, e.ReportComplete)
-    return isinstance(event, e.MountRoot | e.MountRootPrompt | e.ReportComplete)
 
 
 def _trouble(events: Sequence[e.Event], function_at: FunctionAt) -> _Cause | None:
@@ -278,147 +235,3 @@ def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause
 def _warnings(events: Sequence[e.Event], cause_offset: int | None) -> tuple[str, ...]:
     told = (warning_text(event) for event in events if event.offset != cause_offset)
     return tuple(dict.fromkeys(text for text in told if text))[:MAX_WARNINGS]
-
-
-# While the guest runs
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a guest may take, in seconds, on a fast accelerator.
-
-    Each is multiplied by ``factor``. ``silence`` is the longest pause in the console; ``grace`` is
-    what a guest in trouble gets to say the rest, ``farewell`` what one that has reached its goal
-    gets to end by itself.
-    """
-
-    firmware: float = 60.0
-    loader: float = 60.0
-    kernel: float = 120.0
-    cpus: float = 120.0
-    devices: float = 180.0
-    root: float = 60.0
-    init: float = 60.0
-    shutdown: float = 60.0
-    silence: float = 60.0
-    grace: float = 10.0
-    farewell: float = 5.0
-    factor: float = 1.0
-
-    def of(self, stage: Stage) -> float:
-        """The longest that ``stage`` may take, in seconds."""
-        limits = {
-            Stage.FIRMWARE: self.firmware,
-            Stage.LOADER: self.loader,
-            Stage.KERNEL: self.kernel,
-            Stage.CPUS: self.cpus,
-            Stage.DEVICES: self.devices,
-            Stage.ROOT: self.root,
-            Stage.INIT: self.init,
-            Stage.SHUTDOWN: self.shutdown,
-        }
-        return limits[stage] * self.factor
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The guest is to be ended; ``ending`` is what ``judge`` wants to hear of it."""
-
-    ending: Ending
-    why: str
-
-
-class Watch:
-    """Says, while a guest runs, until when to wait for it.
-
-    Times are monotonic seconds, given by the caller; ``started`` is when the guest was started.
-    """
-
-    def __init__(
-        self,
-        limits: Limits,
-        until: Until,
-        started: float,
-        first_stage: Stage = Stage.FIRMWARE,
-    ) -> None:
-        self.stage = first_stage
-        self._limits = limits
-        self._until = until
-        self._stage_since = started
-        self._heard = started
-        self._in_trouble = False
-        self._arrived = False
-        self._entered = first_stage.in_kernel
-        self._parting: float | None = None
-        self._stop: Stop | None = None
-
-    @property
-    def arrived(self) -> bool:
-        """Whether the guest has come as far as it had to, and is in no trouble."""
-        return self._arrived and not self._in_trouble and self._stop is None
-
-    def observe(self, events: Iterable[e.Event], now: float) -> None:
-        """Bytes came at ``now``, and with them these events, which may be none."""
-        self._heard = now
-        for event in events:
-            self._observe(event, now)
-
-    def deadline(self) -> float:
-        """The next moment at which ``decision`` may change without further bytes."""
-        if self._stop:
-            return self._heard
-        instants = [self._silent_at(), self._stage_over_at()]
-        return min([*instants, self._parting] if self._parting is not None else instants)
-
-    def decision(self, now: float) -> Stop | None:
-        """Whether to end the guest at ``now``; None means to go on."""
-        if self._stop:
-            return self._stop
-        if self._parting is not None and now >= self._parting:
-            return Stop(Ending.STOPPED, "it had said what there was to wait for")
-        if now >= self._silent_at():
-            return Stop(Ending.SILENCE, f"silent in the {self.stage} stage")
-        if now >= self._stage_over_at():
-            return Stop(Ending.DEADLINE, f"the {self.stage} stage took too long")
-        return None
-
-    def _silent_at(self) -> float:
-        return self._heard + self._limits.silence * self._limits.factor
-
-    def _stage_over_at(self) -> float:
-        return self._stage_since + self._limits.of(self.stage)
-
-    def _observe(self, event: e.Event, now: float) -> None:
-        self._advance(event, now)
-        if isinstance(event, e.Panic | e.FatalTrap | e.FirmwareException):
-            if not self._in_trouble:
-                self._parting = now + self._limits.grace * self._limits.factor
-            self._in_trouble = True
-        elif self._in_trouble and isinstance(event, e.Shutdown | e.DebuggerEntered):
-            self._end("it has told its trouble")
-        elif isinstance(event, e.DebuggerPrompt | e.LoaderPrompt | e.FirmwareFailed):
-            self._end("it waits for a human")
-        elif reached(event, self._until):
-            self._reached(now)
-        elif isinstance(event, e.MountRootPrompt):
-            self._end("it waits for a human")
-
-    def _advance(self, event: e.Event, now: float) -> None:
-        stage = stage_after(self.stage, event)
-        if stage is not self.stage:
-            self.stage, self._stage_since = stage, now
-        if self._entered and isinstance(event, e.FirmwareStarted):
-            self._end("it was reset", Ending.RESET)
-        self._entered = self._entered or stage.in_kernel
-
-    def _reached(self, now: float) -> None:
-        if self._in_trouble:
-            return
-        self._arrived = True
-        if self._until is Until.MOUNTROOT:
-            self._end("the root is being mounted")
-        elif self._parting is None:
-            self._parting = now + self._limits.farewell * self._limits.factor
-
-    def _end(self, why: str, ending: Ending = Ending.STOPPED) -> None:
-        self._stop = self._stop or Stop(ending, why)

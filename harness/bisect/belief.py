@@ -12,9 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.bisect.evidence import Tally
 from harness.bisect.graph import Graph, bits
+
+if TYPE_CHECKING:
+    from harness.bisect.evidence import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from harness.bisect.graph import Commit
+if TYPE_CHECKING:
+    from harness.bisect.graph import Commit
 
 
 class Kind(StrEnum):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.bisect.belief import believe
 from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target
-from harness.bisect.history import Description
-from harness.bisect.proof import Proof
-from harness.bisect.run import Asked, Bisection
 from harness.bisect.search import Culprit, Decision
+
+if TYPE_CHECKING:
+    from harness.bisect.history import Description
+    from harness.bisect.proof import Proof
+    from harness.bisect.run import Asked, Bisection
 
 
 @dataclass(frozen=True, slots=True)

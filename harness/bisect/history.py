@@ -10,11 +10,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from harness.bisect.graph import Commit
 from harness.errors import UsageError
-from harness.source.git import Repository
 from harness.source.parts import BUILT, KERNEL, LOADER, Part
+
+if TYPE_CHECKING:
+    from harness.source.git import Repository
 
 _MODULUS = 1 << 256
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.bisect.belief import believe
 from harness.bisect.evidence import Mark, Tally
-from harness.bisect.run import Bisection
-from harness.bisect.search import Culprit
+
+if TYPE_CHECKING:
+    from harness.bisect.run import Bisection
+    from harness.bisect.search import Culprit
 
 
 @dataclass(frozen=True, slots=True)

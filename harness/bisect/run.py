@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.bisect.belief import believe
 from harness.bisect.evidence import (
@@ -23,7 +23,6 @@ from harness.bisect.evidence import (
     with_equal_kernels,
 )
 from harness.bisect.graph import Graph, reduced
-from harness.bisect.history import History, Relevance
 from harness.bisect.search import (
     REPRODUCED,
     Costs,
@@ -34,10 +33,13 @@ from harness.bisect.search import (
     decide,
     outlook,
 )
-from harness.bisect.state import State, StateFile
-from harness.bisect.tester import Built, Tester
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
-from harness.host.progress import Progress
+
+if TYPE_CHECKING:
+    from harness.bisect.history import History, Relevance
+    from harness.bisect.state import State, StateFile
+    from harness.bisect.tester import Built, Tester
+    from harness.host.progress import Progress
 
 #: Failures of the host, without a word of a guest between them, that end the bisection.
 _PATIENCE = 3

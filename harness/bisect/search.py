@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.bisect.belief import Belief, Prior, believe
 from harness.bisect.evidence import Tally
-from harness.bisect.graph import Graph
+
+if TYPE_CHECKING:
+    from harness.bisect.graph import Graph
 
 #: How often the failing end must fail before the search begins: what is learned of the failure's
 #: rate there, without a build, every later pass is judged by.

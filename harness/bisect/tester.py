@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.bisect.evidence import Kind
-from harness.host.progress import Progress
+if TYPE_CHECKING:
+    from harness.bisect.evidence import Kind
+    from harness.host.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

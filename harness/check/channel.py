@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from harness.check.protocol import MAX_LINE, NUMBERS, Nonsense, error_of, line, read_record
-from harness.console.events import ProbeRecord
 from harness.console.probe import MARK
-from harness.guest.tap import Tap
-from harness.host.clock import Clock
+
+if TYPE_CHECKING:
+    from harness.console.events import ProbeRecord
+    from harness.guest.tap import Tap
+    from harness.host.clock import Clock
 
 _TICK = 0.25
 _HELLO_EVERY = 2.0

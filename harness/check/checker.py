@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestRefused, GuestSilent
 from harness.check.generate import random_trace, zone_plan
@@ -11,14 +12,16 @@ from harness.check.guest import CheckedGuest, Differs, is_taken, plan_of
 from harness.check.protocol import Nonsense, read_number
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.check.shrink import Operations, shrink
-from harness.console.report import GuestReport
 from harness.errors import UsageError
 from harness.guest.tap import Detached, Tap
-from harness.host.clock import Clock
 from harness.host.progress import Progress, Recorded
-from harness.model.keg import Shape
 from harness.model.trace import Trace
-from harness.model.variants import Variant
+
+if TYPE_CHECKING:
+    from harness.console.report import GuestReport
+    from harness.host.clock import Clock
+    from harness.model.keg import Shape
+    from harness.model.variants import Variant
 
 #: Operations of one random trace, each on a zone of its own.
 TRACE_LENGTH = 60

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.console.report import GuestReport, Zone
+if TYPE_CHECKING:
+    from harness.console.report import GuestReport, Zone
 
 #: How far a counter may be from what was seen before, as a part of it; the tags of kernel
 #: addresses were seen to take 16 to 20 slabs in boots of one kernel.

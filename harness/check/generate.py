@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.keg import Shape
 from harness.model.trace import Operation, Place, Player, Verb
-from harness.model.variants import Variant
+
+if TYPE_CHECKING:
+    from harness.model.keg import Shape
+    from harness.model.variants import Variant
 
 T = TypeVar("T")
 

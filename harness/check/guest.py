@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.check.channel import Channel, GuestRefused
 from harness.check.generate import PATIENCE, ZonePlan
@@ -19,14 +20,16 @@ from harness.check.protocol import (
     read_number,
     read_starved,
 )
-from harness.check.shrink import Operations
-from harness.console.events import ProbeRecord
-from harness.console.report import GuestReport
 from harness.errors import UsageError
 from harness.model.flags import KernelAssertion
 from harness.model.keg import Shape
 from harness.model.trace import Operation, Place, Player, Verb
-from harness.model.variants import Variant
+
+if TYPE_CHECKING:
+    from harness.check.shrink import Operations
+    from harness.console.events import ProbeRecord
+    from harness.console.report import GuestReport
+    from harness.model.variants import Variant
 
 PAGE = 4096
 #: Commands that may be on their way; the guest answers them one by one.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.check.fate import Fate, Judgement
-from harness.kernel.artifact import KernelArtifact
-from harness.source.mutant import Mutant
+
+if TYPE_CHECKING:
+    from harness.kernel.artifact import KernelArtifact
+    from harness.source.mutant import Mutant
 
 
 @dataclass(frozen=True, slots=True)

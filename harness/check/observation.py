@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.check.protocol import Answer, Counters
-from harness.model.trace import Player, Step
+
+if TYPE_CHECKING:
+    from harness.model.trace import Player, Step
 
 
 @dataclass(frozen=True, slots=True)

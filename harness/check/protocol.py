@@ -9,12 +9,14 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from harness.console.events import ProbeRecord
 from harness.console.probe import MARK, ProbeLineError, parse_line
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.model.trace import Operation, Place, Verb
+
+if TYPE_CHECKING:
+    from harness.console.events import ProbeRecord
 
 #: Numbers of commands wrap here; 9999 is for lines that the guest could not read.
 NUMBERS: Final = 9999

@@ -8,12 +8,12 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness import __version__
 from harness.bisect.evidence import Kind, Mark, Observation
 from harness.bisect.findings import Findings, findings_of, marked
 from harness.bisect.gitlog import LogEntry, read_log, write_log
@@ -29,7 +29,6 @@ from harness.bisect.run import Asked, Bisection
 from harness.bisect.search import Culprit, Decision, Question, Several
 from harness.bisect.state import State, StateFile
 from harness.check.checker import CheckPlan
-from harness.cli.app import App
 from harness.cli.bisectview import BisectView
 from harness.cli.options import (
     common_options,
@@ -43,6 +42,7 @@ from harness.errors import UsageError
 from harness.expectation import variant_of
 from harness.guest.registry import Registry
 from harness.host.workspace import make_folder, write_atomic
+from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
 from harness.model.variants import VARIANTS
 from harness.pipeline.bisect import (
@@ -59,8 +59,7 @@ from harness.pipeline.bisect import (
     warm_base,
 )
 from harness.pipeline.forms import read_form
-from harness.pipeline.kernels import EMBEDDED, What
-from harness.pipeline.listen import SLOWNESS, BootPlan
+from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.record import SCHEMA
@@ -68,6 +67,10 @@ from harness.results.store import Store
 from harness.source.graft import revert
 from harness.source.revision import Change
 from harness.source.tree import SourceTree, open_tree
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
+    from harness.pipeline.kernels import What
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -421,7 +424,7 @@ class _Command:
             "name": folder.name,
             "command": sys.argv[1:],
             "started": app.clock.now().isoformat(),
-            "harness": version("harness"),
+            "harness": __version__,
             "exit_code": findings.exit_code,
             "cells": _cells(folder),
             "bisect": bisect_document,

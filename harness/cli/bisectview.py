@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.bisect.evidence import Mark, Observation
-from harness.bisect.search import Outlook
 from harness.cli.progress import LiveView
-from harness.host.clock import Clock
-from harness.host.progress import Progress
 from harness.results.text import printable
+
+if TYPE_CHECKING:
+    from harness.bisect.search import Outlook
+    from harness.host.clock import Clock
+    from harness.host.progress import Progress
 
 _STYLES = {Mark.GOOD: "green", Mark.BAD: "red", Mark.SKIP: "yellow", Mark.INFRA: "yellow"}
 _SHORT = 12

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.app import App
 from harness.cli.options import (
     change_options,
     common_options,
@@ -22,10 +21,13 @@ from harness.cli.session import GuestOptions, Session
 from harness.errors import HarnessError, InfraError, UsageError
 from harness.host.progress import Recorded
 from harness.kernel.spec import Sanitizer
+from harness.outcome import Outcome
 from harness.pipeline.matrix import CellPlan, repeated
-from harness.results.record import Run
 from harness.source.revision import Change
-from harness.verdict import Outcome
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
+    from harness.results.record import Run
 
 #: What ``git bisect run`` understands (git-bisect(1)).
 _SKIP = 125

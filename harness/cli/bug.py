@@ -7,8 +7,8 @@ import shlex
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 
+from harness import __version__
 from harness.errors import HarnessError
 from harness.host.workspace import Workspace, write_atomic
 
@@ -24,7 +24,7 @@ def bug_report(arguments: Sequence[str], *, verbose: bool) -> str:
     summary = trace.rstrip().rpartition("\n")[2]
     moment = datetime.now(UTC)
     text = (
-        f"harness {version('harness')}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"harness {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"{moment.isoformat()}\n{shlex.join(('harness', *arguments))}\n\n{trace}"
     )
     path = Workspace.of_user().state / "bugs" / f"{moment:%Y%m%d-%H%M%S-%f}.txt"

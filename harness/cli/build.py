@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.app import App
 from harness.cli.options import (
     change_options,
     common_options,
@@ -19,6 +18,9 @@ from harness.cli.options import (
 from harness.cli.progress import LiveRows
 from harness.pipeline.kernels import Kernels, What
 from harness.source.revision import Change
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 
 @click.command()

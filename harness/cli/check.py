@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.check.checker import Checker, CheckPlan
-from harness.cli.app import App
 from harness.cli.options import (
     change_options,
     common_options,
@@ -27,13 +26,16 @@ from harness.host.workspace import write_atomic
 from harness.kernel.spec import Sanitizer
 from harness.model.trace import Trace, parse_trace
 from harness.model.variants import VARIANTS, Variant, find_variant
+from harness.outcome import Outcome
 from harness.pipeline.forms import read_form
-from harness.pipeline.kernels import What
-from harness.pipeline.listen import SLOWNESS, BootPlan
 from harness.pipeline.matrix import CellPlan
-from harness.results.record import Run
+from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.source.revision import Change
-from harness.verdict import Outcome
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
+    from harness.pipeline.kernels import What
+    from harness.results.record import Run
 
 _MAX_SEEDS = 999
 

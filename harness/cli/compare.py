@@ -6,11 +6,10 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.app import App
 from harness.cli.options import (
     common_options,
     guest_options,
@@ -22,11 +21,14 @@ from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.guest.topology import parse_node_counts
 from harness.kernel.spec import Sanitizer
+from harness.outcome import Outcome
 from harness.pipeline.kernels import What, pair_of
 from harness.pipeline.matrix import CellPlan, repeated
 from harness.source.revision import Change
 from harness.source.tree import open_tree
-from harness.verdict import Outcome
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 _SIDES = ("before", "after")
 

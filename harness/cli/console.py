@@ -6,10 +6,10 @@ import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.app import App
 from harness.cli.options import common_options
 from harness.cli.terminal import HostTerminal
 from harness.errors import UsageError
@@ -17,6 +17,9 @@ from harness.guest.registry import KeptGuest, Registry
 from harness.guest.tap import Detached, LogTap
 from harness.results.store import Store
 from harness.results.text import printable
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 _TICK = 0.25
 _LINE = 1 << 16

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cli.app import App
 from harness.cli.options import common_options
 from harness.errors import HarnessError, InfraError
 from harness.guest.firmware import find_firmware
@@ -27,6 +27,9 @@ from harness.host.doctor import (
 from harness.host.repair import sweep
 from harness.kernel.toolchain import installed_llvms
 from harness.source.revision import parse_release
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 _NEWVERS = "sys/conf/newvers.sh"
 

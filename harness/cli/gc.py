@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.app import App
 from harness.cli.options import common_options
 from harness.host.cachesize import CacheEntry, Collected, collect, format_size, parse_size
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 
 @click.command()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from harness import __version__
 from harness.errors import HarnessError, InfraError
 
 #: What any file operation anywhere may meet with, and is no fault of ours.
@@ -97,7 +98,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="harness")
+@click.version_option(__version__)
 def cli() -> None:
     """Boot, compare and judge real FreeBSD kernels on NUMA guests.
 

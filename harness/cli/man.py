@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
 
 import click
 
+from harness import __version__
 from harness.cli.main import COMMANDS
 
 
@@ -32,7 +32,7 @@ def manual_page(root: click.Context) -> str:
 
 def _page(root: click.Context) -> Iterator[str]:
     help_text = (root.command.help or "").partition("\n\n")
-    yield f'.TH HARNESS 1 "" "harness {version("harness")}" "User Commands"'
+    yield f'.TH HARNESS 1 "" "harness {__version__}" "User Commands"'
     yield from (".SH NAME", rf"harness \- {_text(help_text[0].rstrip('.'))}")
     yield from (".SH SYNOPSIS", r".B harness", r"\fICOMMAND\fR [\fIOPTIONS\fR] [\fIARGUMENTS\fR]")
     yield ".SH DESCRIPTION"

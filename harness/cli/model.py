@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from harness.cli.app import App
 from harness.cli.options import (
     change_options,
     common_options,
@@ -22,14 +21,18 @@ from harness.errors import UsageError
 from harness.expectation import predict_on, variant_of
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
+from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
 from harness.model.explore import Bounds, Findings, explore
 from harness.model.predict import PANIC, Prediction
 from harness.model.trace import Step, parse_trace, run_trace
 from harness.model.variants import VARIANTS, Variant, find_variant
 from harness.pipeline.forms import read_form
-from harness.pipeline.kernels import BEFORE_MUTANT, EMBEDDED
+from harness.pipeline.kernels import BEFORE_MUTANT
 from harness.source.revision import Change
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 _VARIANT = click.option(
     "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."

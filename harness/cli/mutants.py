@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
 from harness.check.checker import CheckPlan
-from harness.check.fate import Judgement
-from harness.cli.app import App
 from harness.cli.check import model_variant
 from harness.cli.options import (
     common_options,
@@ -24,14 +22,18 @@ from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.guest.memory import available_memory
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.listen import SLOWNESS
+from harness.outcome import Until
 from harness.pipeline.matrix import Matrix, MemoryGate
 from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
-from harness.results.record import Cell
-from harness.source.mutant import Mutant
+from harness.pipeline.plan import SLOWNESS
 from harness.source.mutants import MUTANTS, find_mutant
 from harness.source.revision import Change
-from harness.verdict import Until
+
+if TYPE_CHECKING:
+    from harness.check.fate import Judgement
+    from harness.cli.app import App
+    from harness.results.record import Cell
+    from harness.source.mutant import Mutant
 
 
 @click.command()

@@ -6,15 +6,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.host.clock import Clock
-from harness.host.progress import Progress
+if TYPE_CHECKING:
+    from harness.host.clock import Clock
+    from harness.host.progress import Progress
 
 
 @dataclass(slots=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.app import App
 from harness.cli.options import common_options
 from harness.guest.registry import KeptGuest, Registry, to_document
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 
 @click.command()

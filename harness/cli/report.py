@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from harness.cli.app import App
 from harness.cli.options import common_options
 from harness.results.bisect import bisect_lines
 from harness.results.store import Store
 from harness.results.text import print_document
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 
 @click.command()

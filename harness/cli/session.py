@@ -8,44 +8,41 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.check.fate import Judgement
-from harness.cli.app import App
+from harness import __version__
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
-from harness.cli.terminal import HostTerminal
 from harness.errors import UsageError
-from harness.guest.backend import Backend
-from harness.guest.libvirt import LibvirtBackend
 from harness.guest.memory import available_memory
 from harness.guest.qemu import QemuBackend
-from harness.guest.registry import Registry
 from harness.guest.shadow import default_topology, memory_warnings
 from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.host.accelerator import Accelerator, prove_accelerator
-from harness.kernel.spec import Sanitizer
+from harness.outcome import Until
 from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels, What
-from harness.pipeline.listen import BootPlan
 from harness.pipeline.matrix import CellPlan, Matrix
-from harness.results.junit import write_junit
+from harness.pipeline.plan import BootPlan
 from harness.results.record import Cell, Run, to_document
 from harness.results.store import Store
-from harness.results.text import print_run
 from harness.source.revision import Change
-from harness.verdict import Until
 
 if TYPE_CHECKING:
+    from harness.check.fate import Judgement
+    from harness.cli.app import App
+    from harness.cli.terminal import HostTerminal
+    from harness.guest.backend import Backend
     from harness.guest.vmconfig import VmConfig
+    from harness.kernel.spec import Sanitizer
+    from harness.results.record import Cell
+
+    #: What is done with guests, their records in the folder: all cells, and judgements.
+    Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
 
 #: Guests at once: as many as the host has processors for, but this many at the most.
 _MAX_JOBS = 8
-
-#: What is done with guests, their records going into the folder: all cells, and judgements.
-Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +86,7 @@ class Session:
         """The guest of ``--vm``, if one was named."""
         if not self.options.vm:
             return None
-        # What checks such files takes long to import, and a boot waits for it.
-        from harness.guest.vmconfig import load_vmconfig  # noqa: PLC0415
+        from harness.guest.vmconfig import load_vmconfig
 
         return load_vmconfig(self.options.vm)
 
@@ -146,6 +142,8 @@ class Session:
         app, boot = self.app, self.app.settings().boot
         if (self.options.backend or boot.backend) == "libvirt":
             uri = self.options.libvirt_uri or boot.libvirt_uri
+            from harness.guest.libvirt import LibvirtBackend
+
             return LibvirtBackend(app.runner, app.clock, app.workspace, uri=uri)
         return QemuBackend(app.runner, app.clock)
 
@@ -158,11 +156,17 @@ class Session:
             rows.pause()
             rows.note("The guest's console; Ctrl-] leaves it.")
 
-        return HostTerminal.of_user(announce) if self.interactive else None
+        if not self.interactive:
+            return None
+        from harness.cli.terminal import HostTerminal
+
+        return HostTerminal.of_user(announce)
 
     def _tell_kept(self, run: Run) -> None:
         if not self.keep:
             return
+        from harness.guest.registry import Registry
+
         kept = [one for one in Registry(self.app.workspace, self.app.clock).live()
                 if one.run == run.name]  # fmt: skip
         for guest in kept:
@@ -183,6 +187,8 @@ class Session:
             kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ())
         )
         if junit is not None:
+            from harness.results.junit import write_junit
+
             write_junit(run, junit)
         return run
 
@@ -203,11 +209,13 @@ class Session:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         run = Run(
-            folder.name, tuple(sys.argv[1:]), moment.isoformat(), version("harness"),
+            folder.name, tuple(sys.argv[1:]), moment.isoformat(), __version__,
             cells, judgements,
         )  # fmt: skip
         store.save(run)
         self._tell_kept(run)
+        from harness.results.text import print_run
+
         print_run(run, app.paper)
         app.emit(to_document(run))
         app.talk.print(f"record: {shlex.quote(str(folder))}", markup=False, soft_wrap=True)

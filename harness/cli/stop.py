@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from harness.cli.app import App
 from harness.cli.options import common_options
 from harness.errors import UsageError
 from harness.guest.registry import LATEST, KeptGuest, Registry
 from harness.results.store import Store
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 
 @click.command()

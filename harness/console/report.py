@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.console.events import ProbeRecord
+if TYPE_CHECKING:
+    from harness.console.events import ProbeRecord
 
 MAX_TABLE_PARTS = 4096
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -25,7 +25,9 @@ from elftools.elf.sections import SymbolTableSection
 
 from harness.console.events import UNKNOWN_FUNCTION, Frame
 from harness.errors import InfraError, UsageError
-from harness.host.process import Runner
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
 
 PROGRAM = "llvm-symbolizer"
 NEWEST_LLVM, OLDEST_LLVM = 30, 13

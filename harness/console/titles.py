@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from harness.console import events as e
-from harness.console.events import Frame
+
+if TYPE_CHECKING:
+    from harness.console.events import Frame
 
 FunctionAt = Callable[[int], str | None]
 """The name of the kernel function that holds an address, if one does."""

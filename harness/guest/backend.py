@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.guest.spec import GuestSpec
-from harness.host.processid import ProcessId
+if TYPE_CHECKING:
+    from harness.guest.spec import GuestSpec
+    from harness.host.processid import ProcessId
 
 
 class Ending(StrEnum):

@@ -11,7 +11,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import psutil
@@ -28,11 +28,13 @@ from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import PROGRAM
 from harness.guest.qmp import START_SECONDS, ControlChannel
-from harness.guest.spec import GuestSpec
-from harness.host.clock import Clock
 from harness.host.process import Runner, missing_program
 from harness.host.processid import find_processes
 from harness.host.workspace import Workspace, write_atomic
+
+if TYPE_CHECKING:
+    from harness.guest.spec import GuestSpec
+    from harness.host.clock import Clock
 
 SESSION_URI: Final = "qemu:///session"
 

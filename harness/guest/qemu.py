@@ -6,17 +6,19 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from harness.errors import InfraError
 from harness.guest.backend import Ending, GuestExit, Whereabouts, ending_of_reason
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import qemu_argv
 from harness.guest.qmp import START_SECONDS, ControlChannel
-from harness.guest.spec import GuestSpec
-from harness.host.clock import Clock
-from harness.host.process import Process, Runner
 from harness.host.processid import ProcessId
+
+if TYPE_CHECKING:
+    from harness.guest.spec import GuestSpec
+    from harness.host.clock import Clock
+    from harness.host.process import Process, Runner
 
 _STDERR_BYTES: Final = 8192
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.guest.spec import DISK_SLOT, MACHINE, GuestSpec, display_name
-from harness.guest.topology import Node, Topology
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
+
+if TYPE_CHECKING:
+    from harness.guest.topology import Node, Topology
 
 PROGRAM: Final = "qemu-system-x86_64"
 

@@ -13,19 +13,18 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Whereabouts
-from harness.guest.libvirt import destroy_domain
-from harness.host.clock import Clock
 from harness.host.processid import ProcessId, find_processes
+from harness.host.sockets import SOCKET_SUFFIX
 from harness.host.workspace import Workspace, make_folder, write_atomic
 
-LATEST: Final = "latest"
+if TYPE_CHECKING:
+    from harness.guest.backend import Whereabouts
+    from harness.host.clock import Clock
 
-SOCKET_SUFFIX: Final = ".console"
-"""Of the sockets of guests' consoles."""
+LATEST: Final = "latest"
 
 _FILE: Final = "guest.json"
 
@@ -171,6 +170,8 @@ class Registry:
             InfraError: it cannot be ended.
         """
         if guest.uri:
+            from harness.guest.libvirt import destroy_domain
+
             destroy_domain(guest.uri, guest.domain)
         for process in find_processes(str(guest.socket)):
             process.kill(self.clock)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError, UsageError
-from harness.guest.topology import Topology
-from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder, Media
+
+if TYPE_CHECKING:
+    from harness.guest.topology import Topology
+    from harness.host.accelerator import Accelerator
 
 MACHINE: Final = "q35"
 """PCI Express, the ACPI tables FreeBSD expects, and a SATA controller that can be left out."""

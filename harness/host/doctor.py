@@ -8,16 +8,18 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from harness.errors import HarnessError
 from harness.host.accelerator import prove_accelerator, qemu_version
 from harness.host.cachesize import format_size
-from harness.host.clock import Clock
-from harness.host.process import Runner
 from harness.host.workspace import Workspace, make_folder
+
+if TYPE_CHECKING:
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
 
 GIB: Final = 1 << 30
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-import psutil
-
 from harness.errors import InfraError
 
 #: What a child sees of our environment; everything else it needs is given by name.
@@ -381,6 +379,8 @@ def _signal_session(session: int) -> None:
 
 
 def _members(session: int) -> Iterator[int]:
+    import psutil
+
     for pid in psutil.pids():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == session:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from harness.errors import InfraError
-from harness.host.clock import Clock
+
+if TYPE_CHECKING:
+    from harness.host.clock import Clock
 
 _KILL_SECONDS: Final = 30.0
 _TICK: Final = 0.02

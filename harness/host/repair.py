@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import psutil
 
 from harness.host.cachesize import remove
 from harness.host.inuse import claimed
-from harness.host.workspace import Workspace
+from harness.host.sockets import sweep_sockets
+
+if TYPE_CHECKING:
+    from harness.host.workspace import Workspace
 
 
 def sweep(workspace: Workspace) -> list[str]:
@@ -33,22 +37,6 @@ def _sweep_scratch(workspace: Workspace) -> Iterator[str]:
     for folder in sorted(before):
         if not folder.exists():
             yield f"removed the scratch folder {folder}"
-
-
-def sweep_sockets(workspace: Workspace) -> Iterator[str]:
-    """Remove sockets that no process has bound, and say which.
-
-    They are looked up rather than connected to: who connects to the console of a guest
-    that is just starting is taken for the guest.
-    """
-    sockets = [path for path in sorted(workspace.runtime.rglob("*")) if path.is_socket()]
-    if not sockets:
-        return
-    bound = {str(connection.laddr) for connection in psutil.net_connections("unix")}
-    for path in sockets:
-        if str(path) not in bound:
-            path.unlink(missing_ok=True)
-            yield f"removed the socket {path}, which nobody listens on"
 
 
 def _sweep_half_filled(workspace: Workspace) -> Iterator[str]:

@@ -6,11 +6,10 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.host.process import Runner
 from harness.host.resources import data_file
 from harness.host.workspace import Workspace, host_refused, make_folder
-from harness.image.embedded import newest_llvm
 from harness.image.key import content_key
 from harness.image.media import EfiFolder
 from harness.image.recipe import (
@@ -22,6 +21,10 @@ from harness.image.recipe import (
     makefs_words,
     volume,
 )
+from harness.kernel.toolchain import newest_llvm
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
 
 
 def assemble_freebsd(

@@ -9,20 +9,23 @@ that the guest names the frames of its backtraces itself, from the addresses it 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
-from harness.host.process import Finished, Runner
 from harness.host.resources import data_file
 from harness.image.key import content_key
 from harness.kernel.spec import Sanitizer
-from harness.kernel.toolchain import Llvm, installed_llvms
+from harness.kernel.toolchain import newest_llvm
+
+if TYPE_CHECKING:
+    from harness.host.process import Finished, Runner
 
 _DETAIL_LINES = 40
 _NO_SPACE = "No space left on device"
@@ -118,29 +121,6 @@ class _Function:
     address: int
     size: int
     name: str
-
-
-def newest_llvm(
-    installed: Callable[[], list[Llvm]] = installed_llvms,
-    which: Callable[[str], str | None] = shutil.which,
-) -> Path:
-    """The folder of the newest clang of this host that has its linker beside it.
-
-    Raises:
-        InfraError: there is none.
-    """
-    found = installed()
-    if found:
-        return max(found, key=lambda llvm: llvm.major).bindir
-    # FreeBSD has them in its base system, some Linux distributions without a version.
-    clang, linker = which("clang"), which("ld.lld")
-    if clang and linker:
-        return Path(clang).parent
-    missing = [name for name, path in (("clang", clang), ("lld", linker)) if not path]
-    raise InfraError(
-        f"{' and '.join(missing)} not installed, which the built-in guest is compiled with",
-        remedy=f"install: apt-get install {' '.join(missing)}",
-    )
 
 
 def embedded_key(build: EmbeddedBuild, images: Path | None = None) -> str:

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import BuildError
-from harness.host.clock import Clock
-from harness.host.process import Runner
-from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
@@ -29,6 +26,11 @@ from harness.kernel.toolchain import (
 )
 from harness.source.revision import Change, Snapshot, combined_hash
 from harness.source.tree import SourceTree, locked
+
+if TYPE_CHECKING:
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
 
 T = TypeVar("T")
 

@@ -8,11 +8,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
-from harness.host.process import Runner
 from harness.host.workspace import make_folder, write_atomic
-from harness.kernel.toolchain import Llvm
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
+    from harness.kernel.toolchain import Llvm
 
 #: Parts of the toolchain that no kernel needs; without them it is built in a fraction
 #: of the time, and without most of contrib (see src.conf(5)).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,29 @@ def installed_llvms(prefixes: Sequence[str] = _PREFIXES) -> list[Llvm]:
             if version and all((prefix / "bin" / program).is_file() for program in _NEEDED):
                 found.append(Llvm(int(version[1]), prefix / "bin"))
     return sorted(found, key=lambda llvm: llvm.major)
+
+
+def newest_llvm(
+    installed: Callable[[], list[Llvm]] = installed_llvms,
+    which: Callable[[str], str | None] = shutil.which,
+) -> Path:
+    """The folder of the newest clang of this host that has its linker beside it.
+
+    Raises:
+        InfraError: there is none.
+    """
+    found = installed()
+    if found:
+        return max(found, key=lambda llvm: llvm.major).bindir
+    # FreeBSD has them in its base system, some Linux distributions without a version.
+    clang, linker = which("clang"), which("ld.lld")
+    if clang and linker:
+        return Path(clang).parent
+    missing = [name for name, path in (("clang", clang), ("lld", linker)) if not path]
+    raise InfraError(
+        f"{' and '.join(missing)} not installed, which the built-in guest is compiled with",
+        remedy=f"install: apt-get install {' '.join(missing)}",
+    )
 
 
 def compiler_version(llvm: Llvm, runner: Runner) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from harness.model.variants import Variant
+if TYPE_CHECKING:
+    from harness.model.variants import Variant
 
 
 class Policy(StrEnum):

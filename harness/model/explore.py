@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK, UMA_ANYDOMAIN
 from harness.model.keg import Keg, Shape
 from harness.model.slab import Domain, Slab
 from harness.model.trace import Operation, Place, Player, Trace, Verb
-from harness.model.variants import Variant
+
+if TYPE_CHECKING:
+    from harness.model.variants import Variant
 
 _FLAGS: Final = (
     M_NOWAIT,

@@ -12,7 +12,7 @@ unless the shape says that memory comes back (``Shape.patience``).
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from harness.errors import UsageError
 from harness.model.domainset import (
@@ -32,7 +32,9 @@ from harness.model.flags import (
     KernelAssertion,
 )
 from harness.model.slab import Domain, Slab
-from harness.model.variants import Variant
+
+if TYPE_CHECKING:
+    from harness.model.variants import Variant
 
 _WAITOK_NOVM: Final = M_WAITOK | M_NOVM
 

@@ -16,12 +16,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.model.domainset import domain_mask
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE
 from harness.model.keg import Keg, Shape
-from harness.model.variants import Variant
+
+if TYPE_CHECKING:
+    from harness.model.variants import Variant
 
 #: Entries of the kernel map to a slab on amd64. Any number above 4 predicts the same.
 _IPERS: Final = 42

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from harness.console.events import Event, ProbeRecord, ReportComplete
 from harness.console.report import GuestReport, ReportError, read_report
 from harness.guest.spec import MIB
-from harness.guest.topology import Topology
+
+if TYPE_CHECKING:
+    from harness.guest.topology import Topology
 
 #: The least part of a domain's memory that a kernel manages: its image, its page
 #: structures and a sanitizer's shadow come out of it before it counts.

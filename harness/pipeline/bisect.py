@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.bisect.evidence import Kind
 from harness.bisect.history import FREEBSD, Relevance
@@ -16,10 +16,6 @@ from harness.bisect.tester import Built, Trial
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.errors import BuildError, HarnessError, UsageError
-from harness.guest.registry import KeptGuest, Registry
-from harness.host.clock import Clock
-from harness.host.process import Runner
-from harness.host.progress import Progress
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.image.embedded import (
     SHARED,
@@ -29,20 +25,28 @@ from harness.image.embedded import (
     build_embedded,
     embedded_key,
 )
-from harness.kernel.artifact import KernelArtifact, KernelCache, content_digest
+from harness.kernel.artifact import KernelArtifact, KernelCache
+from harness.kernel.elf import content_digest
 from harness.kernel.reads import read_list
-from harness.kernel.spec import Sanitizer
-from harness.pipeline.boot import Booter
-from harness.pipeline.kernels import Kernels, What, embedded_identity, guest_in_words
-from harness.pipeline.listen import BootPlan
+from harness.outcome import Outcome, Until
+from harness.pipeline.embedded import embedded_identity
 from harness.pipeline.matrix import CellPlan, booted_cell, planned_cell
 from harness.results.record import Cell, to_cell_document
-from harness.source.git import Repository
 from harness.source.graft import graft
 from harness.source.parts import KERNEL, LOADER, Part
 from harness.source.revision import Change
 from harness.source.tree import SourceTree, locked
-from harness.verdict import Outcome, Until
+
+if TYPE_CHECKING:
+    from harness.guest.registry import KeptGuest, Registry
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
+    from harness.kernel.spec import Sanitizer
+    from harness.pipeline.boot import Booter
+    from harness.pipeline.kernels import Kernels, What
+    from harness.pipeline.plan import BootPlan
+    from harness.source.git import Repository
 
 #: Seconds that a command of the user's may take, if no timeout says otherwise.
 _COMMAND_SECONDS = 600.0
@@ -276,7 +280,7 @@ class BootExamination:
         plan = CellPlan(name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name))
         cell = replace(
             planned_cell(plan, self.booter),
-            guest=guest_in_words(kernel.identity),
+            guest=kernel.identity.guest,
             kernel=kernel.identity,
             sanitizer=kernel.identity.sanitizer.value,
         )

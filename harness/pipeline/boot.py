@@ -3,59 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.console.report import GuestReport
-from harness.console.stages import Stage
-from harness.console.symbolize import Symbolizer, find_program
-from harness.guest.backend import Backend, Guest
 from harness.guest.firmware import find_firmware
-from harness.guest.registry import Claim, KeptGuest, Registry
-from harness.guest.relay import relay_argv
 from harness.guest.spec import GuestSpec
 from harness.guest.tap import SerialTap
-from harness.host.clock import Clock
-from harness.host.process import Runner
-from harness.host.progress import Progress
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.image.media import DirectKernel, Media
 from harness.kernel.artifact import KernelArtifact, kept
-from harness.pipeline.agreement import disagreements, report_of
-from harness.pipeline.companion import Companion, Companionship
-from harness.pipeline.kernels import guest_in_words
-from harness.pipeline.listen import BootPlan, Heard, Session, Terminal
 from harness.pipeline.media import make_media
 from harness.pipeline.place import Place, lasting_place, new_socket, passing_place
-from harness.verdict import Ending, Verdict, judge
+
+if TYPE_CHECKING:
+    from harness.guest.backend import Backend, Guest
+    from harness.guest.registry import Claim
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
+    from harness.outcome import Ending
+    from harness.pipeline.companion import Companion, Companionship
+    from harness.pipeline.conclude import Booted
+    from harness.pipeline.listen import Heard, Terminal
+    from harness.pipeline.plan import BootPlan
 
 #: Kernel environment of a guest that is kept, unless the user says otherwise: a panic stops in the
 #: debugger, and neither our init nor the built-in guest ends the machine.
 KEEP_TUNABLES = {"debug.debugger_on_panic": "1", "harness.keep": "1"}
 
-#: The same for a guest that a companion works with: it stays up after its report.
-CHECK_TUNABLES = {"harness.check": "1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Booted:
-    """A boot that has ended.
-
-    Args:
-        verdict: what became of it, frames symbolised.
-        stages: seconds from the guest's start to each stage's first event.
-        report: what init said; None if it did not come to say all of it.
-        disagreements: where the guest does not see the machine that it was given.
-    """
-
-    verdict: Verdict
-    stages: Mapping[str, float]
-    report: GuestReport | None
-    disagreements: tuple[str, ...]
+#: The same for a guest that a companion works with: it stays up after its report. Its domains are
+#: short of memory at times, and the page daemon would then take free slabs out of the zone that is
+#: checked (``vm_pageout_lowmem``, vm_pageout.c), once in this many seconds.
+CHECK_TUNABLES = {"harness.check": "1", "vm.lowmem_period": "2147483647"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +86,10 @@ class Booter:
             started = self.clock.monotonic()
             heard, ending = self._run(spec, plan, place, log, progress)
             seconds = self.clock.monotonic() - started
+        from harness.pipeline.conclude import conclude
+
         progress.stage("verdict")
-        verdict = self._judge(kernel, heard, ending, plan, seconds, _first_stage(media))
-        _write_events(folder / "events.jsonl", heard)
-        report, wrong = report_of(heard.events)
-        if report is not None:
-            wrong = disagreements(plan.topology, report)
-        return Booted(verdict, heard.stages, report, wrong)
+        return conclude(kernel, plan, heard, ending, seconds, folder, self.runner)
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
         """The exact command line or domain XML that ``boot`` would use."""
@@ -122,11 +102,13 @@ class Booter:
     ) -> AbstractContextManager[Place]:
         if not plan.keep:
             return passing_place(self.workspace, name)
+        from harness.guest.registry import KeptGuest, Registry
+
         guest = KeptGuest(
             name=name,
             run=log.parent.parent.name,
             cell=name,
-            guest=guest_in_words(kernel.identity),
+            guest=kernel.identity.guest,
             backend=self.backend.name,
             nodes=len(plan.topology.nodes),
             topology=asdict(plan.topology),
@@ -162,7 +144,6 @@ class Booter:
         self, spec: GuestSpec, plan: BootPlan, place: Place, log: Path, progress: Progress
     ) -> tuple[Heard, Ending]:
         """Start the guest, listen until it ends or must be ended, or is to be left."""
-        heard = Heard()
         with (
             SerialTap(place.socket) as tap,
             _log_file(log) as sink,
@@ -173,12 +154,17 @@ class Booter:
             guest = self.backend.start(spec, keep=plan.keep)
             left = False
             try:
+                # Nobody waits for these imports: the firmware is at work meanwhile.
+                from harness.console.stages import Stage
+                from harness.pipeline import listen
+
+                heard = listen.Heard(Stage.KERNEL if spec.direct_kernel else Stage.FIRMWARE)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
-                    session = Session(
+                    session = listen.Session(
                         self.clock, guest, line, sink, plan, started, progress, heard,
                         self.cancelled, self.terminal is not None, companionship,
                     )  # fmt: skip
-                    ending = session.listen(_first_stage(spec.media))
+                    ending = session.listen()
                 left = place.claim is not None and self._leave(guest, tap, place.claim)
             finally:
                 if not left:
@@ -190,32 +176,12 @@ class Booter:
         where, console = guest.leave(), tap.fileno()
         if where is None or console is None:
             return False
+        from harness.guest.relay import relay_argv
+
         words = relay_argv(console, claim.guest.console, claim.guest.entrance)
         self.runner.spawn(words, pass_fds=[console], outlives_us=True)
         claim.keep(where)
         return True
-
-    def _judge(
-        self,
-        kernel: KernelArtifact,
-        heard: Heard,
-        ending: Ending,
-        plan: BootPlan,
-        seconds: float,
-        first: Stage,
-    ) -> Verdict:
-        symbolizer = Symbolizer(
-            self.runner, kernel.debug, find_program(), kernel.identity.source_roots
-        )
-        verdict = judge(
-            heard.events, ending, plan.until, seconds=seconds, first_stage=first,
-            function_at=symbolizer.function_at,
-        )  # fmt: skip
-        return replace(verdict, symbolized=symbolizer.symbolize(verdict.frames))
-
-
-def _first_stage(media: Media) -> Stage:
-    return Stage.KERNEL if isinstance(media, DirectKernel) else Stage.FIRMWARE
 
 
 @contextlib.contextmanager
@@ -224,6 +190,8 @@ def _accompanied(companion: Companion | None, place: Place) -> Iterator[Companio
     if companion is None:
         yield None
         return
+    from harness.pipeline.companion import Companionship
+
     with SerialTap(place.channel) as channel:
         companionship = Companionship(companion, channel)
         try:
@@ -244,11 +212,3 @@ def _log_file(path: Path) -> Iterator[Callable[[bytes], None]]:
                 raise host_refused(path, error) from error
 
         yield write
-
-
-def _write_events(path: Path, heard: Heard) -> None:
-    lines = (
-        json.dumps({"seconds": round(at, 3), "event": type(event).__name__, **asdict(event)})
-        for event, at in zip(heard.events, heard.times, strict=True)
-    )
-    write_atomic(path, "".join(f"{line}\n" for line in lines))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.console.report import GuestReport
 from harness.guest.tap import Detached, Tap
-from harness.host.progress import Progress
+
+if TYPE_CHECKING:
+    from harness.console.report import GuestReport
+    from harness.host.progress import Progress
 
 #: Seconds after which a companion notices at the latest that its guest is gone.
 _TICK = 0.25

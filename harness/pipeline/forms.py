@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from harness.host.process import Runner
-from harness.host.workspace import Workspace
 from harness.source.forms import SlabForm, slab_form
 from harness.source.mutants_domainset import DOMAINSET
 from harness.source.mutants_uma_core import UMA_CORE
-from harness.source.revision import Change, Snapshot
 from harness.source.tree import locked, open_tree
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
+    from harness.host.workspace import Workspace
+    from harness.source.revision import Change, Snapshot
 
 
 def read_form(

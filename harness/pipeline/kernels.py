@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.host.clock import Clock
-from harness.host.process import Runner
-from harness.host.progress import Progress
-from harness.host.workspace import Workspace
-from harness.image.embedded import EmbeddedBuild, Variant, build_embedded, embedded_key
-from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, sanitizer_of
-from harness.kernel.build import Builder
+from harness.kernel.artifact import (
+    EMBEDDED,
+    KernelArtifact,
+    KernelCache,
+    KernelIdentity,
+)
 from harness.kernel.spec import Sanitizer, kernel_config
 from harness.source.revision import Change
-from harness.source.tree import open_tree
 
-#: ``--source`` of the built-in guest.
-EMBEDDED = "embedded"
+if TYPE_CHECKING:
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
+    from harness.host.workspace import Workspace
 
 #: The mutant whose kernel is the one before the commit; the built-in guest has it as well.
 BEFORE_MUTANT = "drop-commit"
@@ -74,26 +76,22 @@ class Kernels:
         if what.kernel is not None:
             return self._from_file(what.kernel, sanitizer)
         if what.is_embedded:
-            return self._embedded(what, sanitizer, progress)
+            from harness.pipeline.embedded import embedded_kernel
+
+            return embedded_kernel(what, sanitizer, self.workspace, self.runner, progress)
+        # A boot of what is built already waits for none of this.
+        from harness.kernel.build import Builder
+        from harness.source.tree import open_tree
+
         tree = open_tree(what.source, self.workspace, self.runner)
         builder = Builder(self.workspace, self.runner, self.clock, progress)
         config = kernel_config(sanitizer, what.kernconf)
         return builder.build(tree, what.change, config, module=module)
 
-    def _embedded(self, what: What, sanitizer: Sanitizer, progress: Progress) -> KernelArtifact:
-        build = EmbeddedBuild(_variant(what), sanitizer)
-        cache = KernelCache(self.workspace)
-        key = embedded_key(build)[:40]
-        found = cache.find(key)
-        if found is not None:
-            return found
-        progress.stage("kernel")
-        identity = embedded_identity(build, key, f"built-in, {build.variant} the commit")
-        with self.workspace.scratch("embedded") as folder:
-            return cache.store(identity, {"kernel": build_embedded(build, self.runner, folder)})
-
     def _from_file(self, kernel: Path, asked: Sanitizer) -> KernelArtifact:
         """A kernel file, with the newest loader of the cache: any release's starts any other's."""
+        from harness.kernel.elf import sanitizer_of
+
         found = sanitizer_of(kernel)
         if asked not in (Sanitizer.NONE, found):
             raise UsageError(
@@ -127,54 +125,8 @@ class Kernels:
         )
 
 
-def embedded_identity(
-    build: EmbeddedBuild, key: str, label: str, commit: str | None = None
-) -> KernelIdentity:
-    """What a kernel of the built-in guest was made from."""
-    before, sanitizer = build.variant is Variant.BEFORE, build.sanitizer
-    return KernelIdentity(
-        key=key,
-        source=EMBEDDED,
-        label=label,
-        commit=commit,
-        tree=key,
-        dirty=False,
-        patch=None,
-        mutant=BEFORE_MUTANT if before else None,
-        release="embedded",
-        kernconf="EMBEDDED" + ("" if sanitizer is Sanitizer.NONE else f"-{sanitizer.upper()}"),
-        sanitizer=sanitizer,
-        compiler="",
-        reserve_fallback=not before,
-        advances_first=True,
-        reserve_at_boot=True,
-    )
-
-
-def _variant(what: What) -> Variant:
-    change = what.change
-    if change.revision or change.patch or what.kernconf:
-        raise UsageError(
-            "the built-in guest has no revisions, patches or configurations",
-            remedy="leave --rev, --patch and --kernconf out, or name a FreeBSD tree with --source",
-        )
-    if change.mutant not in (None, BEFORE_MUTANT):
-        raise UsageError(
-            f"the built-in guest has no mutant {change.mutant!r}",
-            remedy=f"it has one: {BEFORE_MUTANT}",
-        )
-    return Variant.AFTER if change.mutant is None else Variant.BEFORE
-
-
 def pair_of(what: What, before: Change | None, after: Change | None) -> tuple[What, What]:
     """The two sides of a comparison."""
     if what.is_embedded:
         return replace(what, change=Change(mutant=BEFORE_MUTANT)), what
     return replace(what, change=before or Change()), replace(what, change=after or Change())
-
-
-def guest_in_words(identity: KernelIdentity) -> str:
-    """What a kernel is, for every line and record, so that no guest is taken for another."""
-    if identity.source == EMBEDDED:
-        return "built-in guest (not FreeBSD)"
-    return f"FreeBSD {identity.release}"

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.console.events import Event
 from harness.console.parser import ConsoleParser
-from harness.console.stages import Stage
 from harness.errors import InfraError
 from harness.guest.backend import Ending as GuestEnding
 from harness.guest.backend import Guest, GuestExit
 from harness.guest.tap import Detached, Tap
-from harness.guest.topology import Topology
-from harness.host.accelerator import Accelerator
-from harness.host.clock import Clock
-from harness.host.progress import Progress
+from harness.outcome import Ending
 from harness.pipeline.agreement import report_of
-from harness.pipeline.companion import Companion, Companionship
-from harness.verdict import Ending, Limits, Stop, Until, Watch
+from harness.pipeline.plan import SLOWNESS, BootPlan
+from harness.watch import Limits, Stop, Watch
 
-#: How much longer everything takes without hardware help; a KASAN kernel that needs 2 s
-#: under KVM was seen to need 13 to 20 s under TCG, and a busy host doubles that.
-SLOWNESS = {Accelerator.KVM: 1.0, Accelerator.TCG: 4.0}
+if TYPE_CHECKING:
+    from harness.console.events import Event
+    from harness.console.stages import Stage
+    from harness.host.clock import Clock
+    from harness.host.progress import Progress
+    from harness.pipeline.companion import Companionship
 
 #: Seconds between looks at the guest when it says nothing.
 _TICK = 0.25
@@ -50,32 +48,11 @@ class Cancelled(BaseException):
     """The user ended the run; like KeyboardInterrupt, nobody but the command handles it."""
 
 
-@dataclass(frozen=True, slots=True)
-class BootPlan:
-    """How a guest is booted.
-
-    Args:
-        topology: its nodes.
-        until: how far it must come.
-        tunables: kernel environment, by name (see loader.conf(5)).
-        accelerator: kvm or tcg.
-        timeout: seconds for the whole boot; None leaves it to the stages' limits.
-        keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
-        companion: works with the guest once it has come up; its kernel gets the check module.
-    """
-
-    topology: Topology
-    until: Until
-    accelerator: Accelerator
-    tunables: Mapping[str, str] = field(default_factory=dict)
-    timeout: float | None = None
-    keep: bool = False
-    companion: Companion | None = None
-
-
 @dataclass(slots=True)
 class Heard:
-    """What has come from the console so far."""
+    """What has come from the console so far, of a guest that starts in the stage ``first``."""
+
+    first: Stage
 
     events: list[Event] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -113,12 +90,12 @@ class Session:
     companionship: Companionship | None = None
     _parser: ConsoleParser = field(default_factory=ConsoleParser)
 
-    def listen(self, first: Stage) -> Ending:
+    def listen(self) -> Ending:
         """Until the guest has ended or is to be ended; says how."""
         limits = Limits(factor=SLOWNESS[self.plan.accelerator])
         if self.plan.keep:
             limits = replace(limits, farewell=_KEPT_FAREWELL)
-        watch = Watch(limits, self.plan.until, self.started, first)
+        watch = Watch(limits, self.plan.until, self.started, self.heard.first)
         self._enter(watch.stage)
         stop: Stop | None = None
         while stop is None:

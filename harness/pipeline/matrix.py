@@ -8,25 +8,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.check.checker import Checker
-from harness.check.result import Conclusion
 from harness.errors import HarnessError, InfraError
-from harness.expectation import Expectation, expected_of
 from harness.guest.memory import OVERHEAD_BYTES
 from harness.guest.spec import MIB
-from harness.guest.topology import Topology
-from harness.host.progress import Progress
 from harness.host.workspace import host_error
-from harness.kernel.artifact import KernelArtifact
-from harness.kernel.spec import Sanitizer
-from harness.pipeline.boot import Booter
-from harness.pipeline.kernels import Kernels, What, guest_in_words
-from harness.pipeline.listen import BootPlan
+from harness.outcome import Outcome
 from harness.results.record import Cell
-from harness.results.text import outcome_in_words
-from harness.verdict import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from harness.check.checker import Checker
+    from harness.guest.topology import Topology
+    from harness.host.progress import Progress
+    from harness.kernel.artifact import KernelArtifact
+    from harness.kernel.spec import Sanitizer
+    from harness.pipeline.boot import Booter
+    from harness.pipeline.kernels import Kernels, What
+    from harness.pipeline.plan import BootPlan
+    from harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +183,20 @@ class Matrix:
         cell = planned_cell(plan, self.booter)
         if isinstance(kernel, InfraError):
             return replace(cell, error=str(kernel))
-        expectation = _expectation(plan, kernel)
+        expected, why = _expectation(plan, kernel)
         cell = replace(
             cell,
-            guest=guest_in_words(kernel.identity),
+            guest=kernel.identity.guest,
             kernel=kernel.identity,
             sanitizer=kernel.identity.sanitizer.value,
-            expected=expectation.outcomes,
-            why_expected=expectation.why,
+            expected=expected,
+            why_expected=why,
         )
         with gate.room_for(plan.boot.topology):
             progress = self.rows.row(plan.name)
             cell = booted_cell(self.booter, cell, plan, kernel, folder, progress)
+        from harness.results.text import outcome_in_words
+
         self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
 
@@ -244,11 +246,11 @@ def booted_cell(
 
 def _with_check(verdict: Verdict, checker: Checker | None) -> Verdict:
     """A guest that came up and then stopped answering hangs, whatever its console says."""
-    if (
-        checker is None
-        or checker.result.conclusion is not Conclusion.SILENT
-        or verdict.outcome is not Outcome.BOOTED
-    ):
+    if checker is None or verdict.outcome is not Outcome.BOOTED:
+        return verdict
+    from harness.check.result import Conclusion
+
+    if checker.result.conclusion is not Conclusion.SILENT:
         return verdict
     return replace(
         verdict, outcome=Outcome.HANG, title="silent during a check", message=checker.result.why
@@ -260,10 +262,14 @@ def _results(futures: Sequence[Future[Cell]]) -> Iterator[Cell]:
         yield future.result()
 
 
-def _expectation(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
+def _expectation(plan: CellPlan, kernel: KernelArtifact) -> tuple[tuple[Outcome, ...], str]:
+    """The outcomes that are expected, and why."""
     if plan.expected is not None:
-        return Expectation(plan.expected, "you said so")
-    return expected_of(kernel.identity, plan.boot.topology)
+        return plan.expected, "you said so"
+    from harness.expectation import expected_of
+
+    expectation = expected_of(kernel.identity, plan.boot.topology)
+    return expectation.outcomes, expectation.why
 
 
 def _topology_document(topology: Topology) -> Mapping[str, object]:

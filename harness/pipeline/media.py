@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.host.process import Runner
-from harness.host.workspace import Workspace
 from harness.image.assemble import assemble_freebsd
 from harness.image.media import DirectKernel, Media
 from harness.image.recipe import kernel_command_line
-from harness.kernel.artifact import KernelArtifact
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
+    from harness.host.workspace import Workspace
+    from harness.kernel.artifact import KernelArtifact
 
 
 def make_media(

@@ -7,26 +7,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.check.checker import Checker, CheckPlan
 from harness.check.counters import Usual, slabs_of
 from harness.check.fate import Fate, Judgement
 from harness.check.mutation import Caught, Oracle, Survived, judged, judgement
 from harness.check.result import Conclusion
-from harness.console.report import GuestReport
 from harness.errors import BuildError, InfraError
 from harness.expectation import expected_of, expected_slabs
-from harness.host.clock import Clock
-from harness.kernel.artifact import KernelArtifact, KernelIdentity
-from harness.kernel.spec import Sanitizer
-from harness.pipeline.kernels import What
-from harness.pipeline.listen import BootPlan
+from harness.outcome import Outcome
 from harness.pipeline.matrix import CellPlan, Matrix, MemoryGate
-from harness.results.record import Cell
 from harness.results.text import outcome_in_words
 from harness.source.mutant import Mutant, MutantRefused
-from harness.verdict import Outcome
+
+if TYPE_CHECKING:
+    from harness.console.report import GuestReport
+    from harness.host.clock import Clock
+    from harness.kernel.artifact import KernelArtifact, KernelIdentity
+    from harness.kernel.spec import Sanitizer
+    from harness.pipeline.kernels import What
+    from harness.pipeline.plan import BootPlan
+    from harness.results.record import Cell
 
 #: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the
 #: least that it may: many mutants hang, and the limits of an ordinary boot are generous.

@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.guest.registry import SOCKET_SUFFIX, Claim, KeptGuest, Registry
-from harness.host.repair import sweep_sockets
+from harness.host.sockets import SOCKET_SUFFIX, sweep_sockets
 from harness.host.workspace import Workspace, make_folder
+
+if TYPE_CHECKING:
+    from harness.guest.registry import Claim, KeptGuest, Registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.bisect.evidence import Mark, Tally
-from harness.bisect.findings import Findings
-from harness.bisect.proof import Proof
 from harness.bisect.search import Culprit, Several, Stuck
 from harness.results.text import printable
+
+if TYPE_CHECKING:
+    from harness.bisect.findings import Findings
+    from harness.bisect.proof import Proof
 
 _SIGNS = {"good": "+", "bad": "-", "skip": "?", "mixed": "-", "untested": " "}
 _SHORT = 12

@@ -13,9 +13,9 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from harness.host.workspace import write_atomic
+from harness.outcome import Outcome
 from harness.results.record import Cell, Run, backtrace_lines
 from harness.results.text import check_lines
-from harness.verdict import Outcome
 
 #: What XML 1.0 cannot hold; a guest may print any of it.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.check.fate import Fate, Judgement
-from harness.check.result import CheckResult
-from harness.console.report import GuestReport
 from harness.errors import BuildError, InfraError
-from harness.kernel.artifact import KernelIdentity
-from harness.verdict import Outcome, Verdict
+from harness.outcome import Outcome
+
+if TYPE_CHECKING:
+    from harness.check.result import CheckResult
+    from harness.console.report import GuestReport
+    from harness.kernel.artifact import KernelIdentity
+    from harness.verdict import Verdict
 
 SCHEMA = 1
 

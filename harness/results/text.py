@@ -12,8 +12,8 @@ from rich.text import Text
 
 from harness.check.fate import Fate
 from harness.check.result import Conclusion
+from harness.outcome import Outcome
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
-from harness.verdict import Outcome
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5

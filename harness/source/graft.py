@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from harness.host.process import failure
-from harness.source.git import Repository
+
+if TYPE_CHECKING:
+    from harness.source.git import Repository
 
 #: Whose name they carry; with a fixed date, so that equal trees make equal revisions.
 _IDENTITY = "harness <harness@localhost> 0 +0000"

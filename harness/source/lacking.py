@@ -9,10 +9,13 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import InfraError
 from harness.host.workspace import write_atomic
-from harness.source.git import Repository
+
+if TYPE_CHECKING:
+    from harness.source.git import Repository
 
 #: Beyond as many changed files, the tree that they are compared with is put anew.
 _MANY = 500

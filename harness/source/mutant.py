@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.source.csource import Cause, Mismatch, read_function
-from harness.source.mutant_edits import Edit
+
+if TYPE_CHECKING:
+    from harness.source.mutant_edits import Edit
 
 _REMEDIES: Mapping[Cause, str] = MappingProxyType(
     {

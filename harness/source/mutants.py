@@ -9,11 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.source.mutant import Mutant
 from harness.source.mutants_domainset import DOMAINSET_MUTANTS
 from harness.source.mutants_uma_core import UMA_CORE_MUTANTS
+
+if TYPE_CHECKING:
+    from harness.source.mutant import Mutant
 
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {mutant.name: mutant for mutant in (*UMA_CORE_MUTANTS, *DOMAINSET_MUTANTS)}

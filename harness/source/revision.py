@@ -6,9 +6,12 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.source.reading import AllocatorForm
+
+if TYPE_CHECKING:
+    from harness.source.reading import AllocatorForm
 
 
 @dataclass(frozen=True, slots=True)

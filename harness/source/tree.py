@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import InfraError, UsageError
-from harness.host.process import Runner
 from harness.host.workspace import Workspace, make_folder
 from harness.source import parts
 from harness.source.files import clone_content, folder_tree
@@ -28,6 +28,9 @@ from harness.source.revision import (
     parse_llvm_major,
     parse_release,
 )
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
 
 _NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"

@@ -55,13 +55,22 @@ now_us(void)
 	return ((uint64_t)(sbinuptime() / SBT_1US));
 }
 
-/* Takes what the domain has, so that it is well below its minimum. */
+/*
+ * Takes what the domain has, so that it is well below its minimum, but not in
+ * severe want: UMA would then take back free slabs of every zone
+ * (vm_pageout_lowmem()), which this measures nothing of, and some kernels with
+ * INVARIANTS do not survive: kmapent_alloc() may ask for pages of one domain at
+ * an address whose reservation is another's.
+ */
 bool
 memory_take(int domain)
 {
+	const struct vm_domain *vmd = VM_DOMAIN(domain);
+	u_int low = (vmd->vmd_free_min + vmd->vmd_free_severe) / 2;
 	vm_page_t page;
 
-	while ((page = vm_page_alloc_noobj_domain(domain, VM_ALLOC_WIRED)) != NULL)
+	while (vmd->vmd_free_count > low &&
+	    (page = vm_page_alloc_noobj_domain(domain, VM_ALLOC_WIRED)) != NULL)
 		TAILQ_INSERT_TAIL(&taken, page, plinks.q);
 	return (vm_page_count_min_domain(domain));
 }
@@ -77,8 +86,10 @@ memory_give_back(int domain)
 		TAILQ_REMOVE(&taken, page, plinks.q);
 		vm_page_unwire_noq(page);
 		vm_page_free(page);
-		if (enough == 0 && !vm_page_count_min_domain(domain))
+		if (enough == 0 && !vm_page_count_min_domain(domain)) {
 			enough = now_us();
+			pause("hcgive", 1);	/* who waits may need this CPU */
+		}
 	}
 	return (enough);
 }

@@ -15,7 +15,8 @@ import pytest
 
 from harness.console.events import Backtrace, Event
 from harness.console.parser import ConsoleParser
-from harness.verdict import Ending, Outcome, Until, judge
+from harness.outcome import Ending, Outcome, Until
+from harness.verdict import judge
 
 HERE = Path(__file__).parent
 CONSOLES = sorted(HERE.glob("*.console"))

@@ -20,9 +20,9 @@ from harness.image.embedded import (
     Variant,
     build_embedded,
     embedded_key,
-    newest_llvm,
 )
 from harness.kernel.spec import Sanitizer
+from harness.kernel.toolchain import newest_llvm
 
 pytestmark = pytest.mark.guest
 

@@ -12,7 +12,7 @@ from harness.kernel.artifact import KernelIdentity
 from harness.kernel.spec import Sanitizer
 from harness.model.predict import predict_boot
 from harness.model.variants import VARIANTS, Variant, find_variant
-from harness.verdict import Outcome
+from harness.outcome import Outcome
 
 
 def panics(variant: Variant, *memory: bool) -> bool:

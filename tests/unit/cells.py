@@ -8,8 +8,9 @@ from harness.console.stages import Stage
 from harness.console.symbolize import Location, SymbolizedFrame
 from harness.kernel.artifact import KernelIdentity
 from harness.kernel.spec import Sanitizer
+from harness.outcome import Outcome
 from harness.results.record import Cell, Run
-from harness.verdict import Outcome, Verdict
+from harness.verdict import Verdict
 
 IDENTITY = KernelIdentity(
     key="k", source="tree", label="314a92d5a1", commit="c" * 40, tree="t", dirty=False, patch=None,

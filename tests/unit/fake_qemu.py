@@ -20,8 +20,8 @@ SCRIPT = """#!/bin/sh
 echo "$@" >>{log}
 case "$*" in
 *--version*) echo "QEMU emulator version {version}"; echo "Copyright";;
-*"-accel kvm"*) {kvm};;
-*"-accel tcg"*) {tcg};;
+*"-accel kvm"*) . "$0.kvm";;
+*"-accel tcg"*) . "$0.tcg";;
 esac
 """
 
@@ -39,10 +39,14 @@ class FakeQemu:
         return cls(folder)
 
     def behaves(self, *, kvm: str = WORKS, tcg: str = WORKS, version: str = "7.2.22") -> None:
+        """Another behaviour is the same program's; another version is another program."""
+        (self.folder / f"{QEMU}.kvm").write_text(kvm)
+        (self.folder / f"{QEMU}.tcg").write_text(tcg)
         program = self.folder / QEMU
-        text = SCRIPT.format(log=self._log, version=version, kvm=kvm, tcg=tcg)
-        program.write_text(text)
-        program.chmod(0o755)
+        text = SCRIPT.format(log=self._log, version=version)
+        if not program.exists() or program.read_text() != text:
+            program.write_text(text)
+            program.chmod(0o755)
 
     def guests(self) -> list[str]:
         """The accelerators of the guests since it was last asked."""

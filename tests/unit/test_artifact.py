@@ -16,15 +16,14 @@ from hypothesis import strategies as st
 
 from harness.errors import InfraError, UsageError
 from harness.host.workspace import Workspace
-from harness.image.embedded import newest_llvm
 from harness.kernel.artifact import (
     KernelArtifact,
     KernelCache,
-    content_digest,
     kept,
-    sanitizer_of,
 )
+from harness.kernel.elf import content_digest, sanitizer_of
 from harness.kernel.spec import Sanitizer
+from harness.kernel.toolchain import newest_llvm
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from harness.bisect.evidence import Kind
 from harness.bisect.tester import Trial
 from harness.console.report import GuestReport
 from harness.console.stages import Stage
+from harness.outcome import Outcome, Until
 from harness.pipeline.bisect import boot_trial, command_trial
 from harness.results.record import Cell
-from harness.verdict import Outcome, Until, Verdict
+from harness.verdict import Verdict
 
 REPORT = GuestReport("minimal", "15.1", 1501000, "HARNESS", 2, {}, {}, {}, {}, {})
 CELL = Cell("cell", "", "FreeBSD", 2, "kmsan", "qemu", "tcg")

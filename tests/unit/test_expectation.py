@@ -10,7 +10,7 @@ from cells import IDENTITY
 
 from harness.expectation import expected_of
 from harness.guest.topology import Node, Topology
-from harness.verdict import Outcome
+from harness.outcome import Outcome
 
 BEFORE = replace(IDENTITY, reserve_fallback=False, advances_first=True, reserve_at_boot=True)
 AFTER = replace(BEFORE, reserve_fallback=True)

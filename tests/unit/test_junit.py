@@ -12,9 +12,10 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from harness.console.stages import Stage
 from harness.errors import InfraError
+from harness.outcome import Outcome
 from harness.results.junit import write_junit
 from harness.results.record import Cell
-from harness.verdict import Outcome, Verdict
+from harness.verdict import Verdict
 
 
 def suite_of(path: Path, *cells: Cell) -> TestSuite:

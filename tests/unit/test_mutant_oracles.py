@@ -13,10 +13,10 @@ from harness.console.report import GuestReport, Zone, ZoneDomain
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.kernel.artifact import KernelArtifact
-from harness.pipeline.listen import BootPlan
+from harness.outcome import Outcome, Until
 from harness.pipeline.mutants import BootOracle, CountersOracle
+from harness.pipeline.plan import BootPlan
 from harness.results.record import Cell
-from harness.verdict import Outcome, Until
 
 KNOWN = replace(IDENTITY, reserve_fallback=True, advances_first=True, reserve_at_boot=True)
 UNMUTATED = KernelArtifact(KNOWN, Path("kernel"), Path("kernel.debug"), None)

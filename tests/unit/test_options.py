@@ -10,7 +10,7 @@ from harness.cli.compare import Pair, parse_expectations
 from harness.cli.options import one_sanitizer, parse_tunables
 from harness.errors import UsageError
 from harness.kernel.spec import Sanitizer
-from harness.verdict import Outcome
+from harness.outcome import Outcome
 
 
 def test_sanitizer_flags_exclude_each_other() -> None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from harness.console.stages import Stage
 from harness.kernel.artifact import KernelIdentity
 from harness.kernel.spec import Sanitizer
+from harness.outcome import Outcome
 from harness.results.record import Cell, origin_of
-from harness.verdict import Outcome, Verdict
+from harness.verdict import Verdict
 
 KERNEL = KernelIdentity(
     key="k", source="tree", label="r", commit="c", tree="t", dirty=False, patch=None,

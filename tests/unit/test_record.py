@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.console.stages import Stage
+from harness.outcome import Outcome
 from harness.results.record import Cell, backtrace_lines, to_document
-from harness.verdict import Outcome, Verdict
+from harness.verdict import Verdict
 
 OUTCOMES = st.sampled_from(list(Outcome))
 HOST = cell(None, error="QEMU died")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from harness.outcome import Outcome
 from harness.results.record import Cell, to_document
 from harness.results.text import outcome_in_words, print_document, print_run, printable
-from harness.verdict import Outcome
 
 
 def told(*cells: Cell, width: int = 200) -> str:

@@ -13,7 +13,9 @@ from harness.console import events as e
 from harness.console.events import Detector, Event, Frame, ShutdownStep, WarningKind
 from harness.console.stages import Stage, stage_after
 from harness.console.titles import culprit, scrub
-from harness.verdict import Ending, Limits, Outcome, Stop, Until, Verdict, Watch, judge
+from harness.outcome import Ending, Outcome, Until
+from harness.verdict import Verdict, judge
+from harness.watch import Limits, Stop, Watch
 
 UP = (e.FirmwareStarted(0, "Boot0001"), e.LoaderStarted(1, "1.1"), e.KernelEntered(2, 0x100))
 DONE = (e.ProbeRecord(10, 0, "begin", ()), e.ReportComplete(11, 1))

@@ -1,0 +1,45 @@
+"""The words of a verdict: what a boot came to, how far it had to come, how its guest ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What a boot came to."""
+
+    BOOTED = "booted"
+    PANIC = "panic"
+    TRAP = "trap"
+    KASAN = "kasan"
+    KMSAN = "kmsan"
+    HANG = "hang"
+    DEBUGGER = "debugger"
+    RESET = "reset"
+    ENDED = "ended"
+    LOADER = "loader"
+    FIRMWARE = "firmware"
+
+
+class Until(StrEnum):
+    """How far a boot must come to count as booted."""
+
+    INIT = "init"
+    MOUNTROOT = "mountroot"
+
+
+class Ending(StrEnum):
+    """How the guest ended."""
+
+    EXITED = "exited"
+    """by itself: powered off, or its QEMU died"""
+    RESET = "reset"
+    """by itself: asked for a reset, or faulted three times over"""
+    STOPPED = "stopped"
+    """by us: it had said all there was to wait for"""
+    SILENCE = "silence"
+    """by us: it said nothing for too long"""
+    DEADLINE = "deadline"
+    """by us: a stage took too long"""
+    INTERRUPTED = "interrupted"
+    """by the user"""

@@ -1,0 +1,77 @@
+"""Kernels of the built-in guest, from the cache or made from ``images/embedded``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.image.embedded import EmbeddedBuild, Variant, build_embedded, embedded_key
+from harness.kernel.artifact import EMBEDDED, KernelArtifact, KernelCache, KernelIdentity
+from harness.kernel.spec import Sanitizer
+from harness.pipeline.kernels import BEFORE_MUTANT, What
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
+    from harness.host.workspace import Workspace
+
+
+def embedded_kernel(
+    what: What, sanitizer: Sanitizer, workspace: Workspace, runner: Runner, progress: Progress
+) -> KernelArtifact:
+    """The built-in guest that ``what`` names, with that sanitizer.
+
+    Raises:
+        UsageError: it has no such change.
+        BuildError: it does not compile.
+        InfraError: no compiler on this host.
+    """
+    build = EmbeddedBuild(_variant(what), sanitizer)
+    cache = KernelCache(workspace)
+    key = embedded_key(build)[:40]
+    found = cache.find(key)
+    if found is not None:
+        return found
+    progress.stage("kernel")
+    identity = embedded_identity(build, key, f"built-in, {build.variant} the commit")
+    with workspace.scratch("embedded") as folder:
+        return cache.store(identity, {"kernel": build_embedded(build, runner, folder)})
+
+
+def embedded_identity(
+    build: EmbeddedBuild, key: str, label: str, commit: str | None = None
+) -> KernelIdentity:
+    """What a kernel of the built-in guest was made from."""
+    before, sanitizer = build.variant is Variant.BEFORE, build.sanitizer
+    return KernelIdentity(
+        key=key,
+        source=EMBEDDED,
+        label=label,
+        commit=commit,
+        tree=key,
+        dirty=False,
+        patch=None,
+        mutant=BEFORE_MUTANT if before else None,
+        release="embedded",
+        kernconf="EMBEDDED" + ("" if sanitizer is Sanitizer.NONE else f"-{sanitizer.upper()}"),
+        sanitizer=sanitizer,
+        compiler="",
+        reserve_fallback=not before,
+        advances_first=True,
+        reserve_at_boot=True,
+    )
+
+
+def _variant(what: What) -> Variant:
+    change = what.change
+    if change.revision or change.patch or what.kernconf:
+        raise UsageError(
+            "the built-in guest has no revisions, patches or configurations",
+            remedy="leave --rev, --patch and --kernconf out, or name a FreeBSD tree with --source",
+        )
+    if change.mutant not in (None, BEFORE_MUTANT):
+        raise UsageError(
+            f"the built-in guest has no mutant {change.mutant!r}",
+            remedy=f"it has one: {BEFORE_MUTANT}",
+        )
+    return Variant.AFTER if change.mutant is None else Variant.BEFORE
