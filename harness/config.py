@@ -11,24 +11,20 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import UsageError
+from harness.host.tables import Complaint, Table, read_table
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(Table, frozen=True):
     """``[source]``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     tree: str | None = None
     """A FreeBSD source tree, a git URL, or ``embedded``."""
 
 
-class BootSettings(BaseModel):
+class BootSettings(Table, frozen=True):
     """``[boot]``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     backend: Literal["qemu", "libvirt"] = "qemu"
     """``qemu`` or ``libvirt``."""
@@ -36,10 +32,8 @@ class BootSettings(BaseModel):
     """The libvirt connection; None chooses by user (see ``harness.guest.libvirt``)."""
 
 
-class Settings(BaseModel):
+class Settings(Table, frozen=True):
     """The whole file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     source: SourceSettings = SourceSettings()
     boot: BootSettings = BootSettings()
@@ -65,23 +59,21 @@ def load_settings(path: Path | None = None) -> Settings:
         cause = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read {path}: {cause}", remedy="correct or remove it") from error
     try:
-        return Settings.model_validate(tomllib.loads(text))
+        return read_table(tomllib.loads(text), Settings)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}", remedy="correct that line") from error
-    except ValidationError as error:
-        raise _refused(path, error) from error
+    except Complaint as complaint:
+        raise _refused(path, complaint) from complaint
 
 
-def _refused(path: Path, error: ValidationError) -> UsageError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+def _refused(path: Path, complaint: Complaint) -> UsageError:
+    if complaint.unknown:
         known = [
-            *Settings.model_fields,
-            *(f"source.{name}" for name in SourceSettings.model_fields),
-            *(f"boot.{name}" for name in BootSettings.model_fields),
+            *Settings.__struct_fields__,
+            *(f"source.{name}" for name in SourceSettings.__struct_fields__),
+            *(f"boot.{name}" for name in BootSettings.__struct_fields__),
         ]
-        near = difflib.get_close_matches(key, known, n=1)
+        near = difflib.get_close_matches(complaint.key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-        return UsageError(f"{path}: there is no setting {key}", remedy=hint)
-    return UsageError(f"{path}: {key}: {first['msg']}", remedy="correct that value")
+        return UsageError(f"{path}: there is no setting {complaint.key}", remedy=hint)
+    return UsageError(f"{path}: {complaint.key}: {complaint.what}", remedy="correct that value")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from dataclasses import dataclass
@@ -10,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
+from harness.cli.talk import Talk
 from harness.host.clock import Clock, HostClock
 from harness.host.process import HostRunner, Runner
 from harness.host.workspace import Workspace
 from harness.source.location import source_location
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.config import Settings
 
 _WIDE = 200
@@ -50,22 +50,24 @@ class App:
         return self.out or self.workspace.runs
 
     @property
-    def talk(self) -> Console:
+    def talk(self) -> Talk:
         """Where people are told of progress and remarks: standard error."""
-        return Console(stderr=True, quiet=self.verbosity < 0, highlight=False)
+        return Talk(quiet=self.verbosity < 0)
 
     @property
     def paper(self) -> Console:
         """Where people read results: standard output, or nowhere with ``--json``."""
+        from rich.console import Console
+
         # Where no terminal says how wide it is, a line may be as long as it is.
         width = None if sys.stdout.isatty() else _WIDE
-        return Console(quiet=self.as_json, highlight=False, width=width)
+        return Console(quiet=self.as_json, highlight=False, emoji=False, width=width)
 
     def settings(self) -> Settings:
         """The user's settings."""
-        # What checks them is imported for them only: it takes longer than many a command.
-        settings: Settings = importlib.import_module("harness.config").load_settings()
-        return settings
+        from harness.config import load_settings
+
+        return load_settings()
 
     def source(self, flag: str | None) -> str:
         """Which source tree is meant, given ``--source``."""
@@ -79,7 +81,7 @@ class App:
 
     def warn(self, message: str) -> None:
         """A remark that does not end the command."""
-        self.talk.print(f"[yellow]warning:[/] {escape(message)}")
+        self.talk.warn(message)
 
 
 def make_app(*, as_json: bool, out: Path | None, verbosity: int) -> App:

@@ -441,7 +441,7 @@ class _Command:
         return findings.exit_code
 
     def _say(self, line: str) -> None:
-        self._app.talk.print(line, markup=False, soft_wrap=True)
+        self._app.talk.say(line)
 
     def _waiting(self, holder: str) -> None:
         self._say(f"waiting for process {holder}, which does the same bisection")

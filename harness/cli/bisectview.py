@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from harness.results.text import printable
 
 if TYPE_CHECKING:
     from harness.bisect.search import Outlook
+    from harness.cli.talk import Talk
     from harness.host.clock import Clock
     from harness.host.progress import Progress
 
@@ -38,18 +38,18 @@ class BisectView(LiveView):
     """A live view on a terminal; elsewhere a line for each thing that ended.
 
     Args:
-        console: where.
+        talk: where.
         clock: tells how long things take.
         subjects: the first lines of the revisions' messages.
     """
 
-    def __init__(self, console: Console, clock: Clock, subjects: Mapping[str, str]) -> None:
+    def __init__(self, talk: Talk, clock: Clock, subjects: Mapping[str, str]) -> None:
         self._clock = clock
         self._subjects = subjects
         self._rows: dict[str, _Row] = {}
         self._ahead = ""
         self._lock = threading.Lock()
-        super().__init__(console, self._table)  # which draws it once
+        super().__init__(talk, self._table)
 
     def building(self, commit: str) -> Progress:
         """See ``harness.bisect.run.Show``."""
@@ -86,7 +86,7 @@ class BisectView(LiveView):
 
     def say(self, line: str, style: str = "") -> None:
         """A line that stays."""
-        self._console.print(Text(printable(line), style), soft_wrap=True)
+        super().say(printable(line), style)
 
     def _begin(self, what: str, commit: str) -> Progress:
         with self._lock:
@@ -111,7 +111,7 @@ class BisectView(LiveView):
             if row is not None:
                 row.detail = text
 
-    def _table(self) -> Table:
+    def _table(self, _height: int) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
         now = self._clock.monotonic()
         with self._lock:

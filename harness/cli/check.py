@@ -148,7 +148,7 @@ def model_variant(app: App, what: What, named: str | None = None) -> Variant:
         return VARIANTS["13-before" if change.mutant else "13-after"]
     _, form = read_form(
         what.source, change, app.workspace, app.runner,
-        lambda holder: app.talk.print(f"waiting for {holder}"),
+        lambda holder: app.talk.say(f"waiting for {holder}"),
     )  # fmt: skip
     built = variant_of(form)
     return built if named else replace(built, reserve_fallback=True, domain_wait=True)
@@ -177,4 +177,4 @@ def _keep_traces(app: App, run: Run) -> None:
         if text:
             path = app.runs / run.name / cell.name / "difference.trace"
             write_atomic(path, text)
-            app.talk.print(f"trace: {path}", markup=False, soft_wrap=True)
+            app.talk.say(f"trace: {path}")

@@ -96,7 +96,7 @@ def _log(
 
 def _sit_at(guest: KeptGuest, app: App) -> None:
     def announce() -> None:
-        app.talk.print(f"The console of {guest.name}; Ctrl-] leaves it.", markup=False)
+        app.talk.say(f"The console of {guest.name}; Ctrl-] leaves it.")
 
     terminal = HostTerminal.of_user(announce)
     offset = max(0, guest.console.stat().st_size - _BEFORE)
@@ -108,7 +108,7 @@ def _sit_at(guest: KeptGuest, app: App) -> None:
         while line.read(_TICK) or guest.runs:
             pass
     if not guest.runs:
-        app.talk.print(f"{guest.name} has ended", markup=False)
+        app.talk.say(f"{guest.name} has ended")
 
 
 def _blocks(log: Path, guest: KeptGuest | None) -> Iterator[bytes]:

@@ -130,7 +130,7 @@ def _read(app: App, location: str, change: Change, sanitizer: Sanitizer) -> _Cod
         return _embedded(change)
     snapshot, form = read_form(
         location, change, app.workspace, app.runner,
-        lambda holder: app.talk.print(f"waiting for {holder}"),
+        lambda holder: app.talk.say(f"waiting for {holder}"),
     )  # fmt: skip
     return _Code(
         variant_of(form),

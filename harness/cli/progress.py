@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
 if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+    from harness.cli.talk import Talk
     from harness.host.clock import Clock
     from harness.host.progress import Progress
 
@@ -34,18 +33,26 @@ class LiveView:
     """Something that is redrawn on a terminal for as long as a context lasts.
 
     Args:
-        console: where.
-        table: what is to be seen now.
+        talk: where.
+        table: what is to be seen now, in so many lines.
     """
 
-    def __init__(self, console: Console, table: Callable[[], Table]) -> None:
-        self._console = console
-        self._live = Live(
-            console=console, get_renderable=table, refresh_per_second=4, transient=True
-        )
+    def __init__(self, talk: Talk, table: Callable[[int], Table]) -> None:
+        self._talk = talk
+        self._what = table
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._console.quiet:
+        if self._talk.is_terminal:
+            from rich.live import Live
+
+            console = self._talk.console()
+            self._live = Live(
+                console=console,
+                get_renderable=lambda: self._what(console.height),
+                refresh_per_second=4,
+                transient=True,
+            )
             self._live.start()
         return self
 
@@ -55,23 +62,37 @@ class LiveView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        self.pause()
 
     @property
     def is_drawn(self) -> bool:
         """Whether there is a terminal on which it can be seen."""
-        return self._live.is_started
+        return self._live is not None and self._live.is_started
+
+    def pause(self) -> None:
+        """Leave the terminal to others from now on."""
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, line: str, style: str = "") -> None:
+        """A line that stays; ``style`` is rich's, for a terminal."""
+        if self._live is not None and self.is_drawn:
+            from rich.text import Text
+
+            self._live.console.print(Text(line, style), soft_wrap=True)
+        else:
+            self._talk.say(line)
 
 
 class LiveRows(LiveView):
     """A live table on a terminal; elsewhere a line for each thing that ended."""
 
-    def __init__(self, console: Console, clock: Clock, *, verbose: bool) -> None:
+    def __init__(self, talk: Talk, clock: Clock, *, verbose: bool) -> None:
         self._clock = clock
         self._verbose = verbose
         self._rows: dict[str, _Row] = {}
         self._lock = threading.Lock()
-        super().__init__(console, self._table)  # which draws it once
+        super().__init__(talk, self._table)
 
     def row(self, name: str) -> Progress:
         """See ``harness.pipeline.matrix.Rows``."""
@@ -94,7 +115,7 @@ class LiveRows(LiveView):
             row.ended = self._clock.monotonic()
             row.outcome, row.good = outcome, good
         if not self.is_drawn:
-            self._say(f"{name}: {outcome} ({row.ended - row.started:.1f} s)")
+            self.say(f"{name}: {outcome} ({row.ended - row.started:.1f} s)")
 
     def stage(self, name: str, stage: str) -> None:
         """The row called ``name`` has entered ``stage``."""
@@ -103,30 +124,26 @@ class LiveRows(LiveView):
             row = self._rows[name]
             row.stage, row.stage_started, row.detail = stage, now, ""
         if self._verbose and not self.is_drawn:
-            self._say(f"{name}: {stage} at {now - row.started:.1f} s")
+            self.say(f"{name}: {stage} at {now - row.started:.1f} s")
 
     def detail(self, name: str, text: str) -> None:
         """How far the row called ``name`` has come in its stage."""
         with self._lock:
             self._rows[name].detail = text
 
-    def pause(self) -> None:
-        """Leave the terminal to others from now on."""
-        self._live.stop()
-
     def note(self, message: str) -> None:
         """A line that stays."""
-        self._say(message)
+        self.say(message)
 
-    def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+    def _table(self, height: int) -> Table:
+        from rich.table import Table
+        from rich.text import Text
 
-    def _table(self) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
         now = self._clock.monotonic()
         with self._lock:
             # What does not fit on the screen has ended long ago.
-            newest = list(self._rows.items())[-max(self._console.height - 2, 1) :]
+            newest = list(self._rows.items())[-max(height - 2, 1) :]
             for name, row in newest:
                 if row.ended is None:
                     words = [row.stage, row.detail, f"{now - row.stage_started:.0f} s"]

@@ -31,7 +31,7 @@ def ps(app: App) -> int:
     if guests:
         app.paper.print(_table(guests, app.clock.now()))
     else:
-        app.talk.print("no guest runs; harness boot --keep leaves one running")
+        app.talk.say("no guest runs; harness boot --keep leaves one running")
     app.emit([to_document(guest) for guest in guests])
     return 0
 

@@ -170,9 +170,9 @@ class Session:
         kept = [one for one in Registry(self.app.workspace, self.app.clock).live()
                 if one.run == run.name]  # fmt: skip
         for guest in kept:
-            self.app.talk.print(
+            self.app.talk.say(
                 f"{guest.name} runs on: harness console --interactive {guest.name}, "
-                f"harness stop {guest.name}", markup=False, soft_wrap=True,
+                f"harness stop {guest.name}",
             )  # fmt: skip
         if not kept:
             self.app.warn("the guest has ended by itself, so there is none to keep")
@@ -218,5 +218,5 @@ class Session:
 
         print_run(run, app.paper)
         app.emit(to_document(run))
-        app.talk.print(f"record: {shlex.quote(str(folder))}", markup=False, soft_wrap=True)
+        app.talk.say(f"record: {shlex.quote(str(folder))}")
         return run

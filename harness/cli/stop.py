@@ -41,7 +41,7 @@ def stop(app: App, guest: str | None, *, everything: bool) -> int:
         registry.end(one)
         app.paper.print(f"{one.name}: ended", markup=False)
     if not chosen:
-        app.talk.print("nothing to end: no such guest runs")
+        app.talk.say("nothing to end: no such guest runs")
     app.emit({"ended": [one.name for one in chosen]})
     return 0
 

@@ -194,7 +194,11 @@ class Symbolizer:
         self._kernel = kernel
         self._program = program
         self._source_roots = tuple(f"{root.rstrip('/')}/" for root in source_roots)
-        self.symbols = SymbolTable(kernel)
+
+    @cached_property
+    def symbols(self) -> SymbolTable:
+        """The kernel's functions; read for the first frame, which most boots do not have."""
+        return SymbolTable(self._kernel)
 
     def symbolize(self, frames: Sequence[Frame]) -> tuple[SymbolizedFrame, ...]:
         """One symbolized frame for each of ``frames``; those of modules keep their name only.

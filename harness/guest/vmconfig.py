@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import msgspec
 
 from harness.errors import UsageError
 from harness.guest.shadow import default_memory_mib
 from harness.guest.topology import Node, Topology, even_distances
 from harness.host.resources import data_file
+from harness.host.tables import Complaint, Table, read_table
 from harness.kernel.spec import Sanitizer
 
 _SUFFIX: Final = ".toml"
@@ -43,19 +44,15 @@ class VmConfig:
     topology: Topology
 
 
-class _NodeFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    cpus: Annotated[int, Field(ge=0)] = 1
-    memory_mib: Annotated[int, Field(ge=0)] | None = None
+class _NodeFile(Table, frozen=True):
+    cpus: Annotated[int, msgspec.Meta(ge=0)] = 1
+    memory_mib: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class _VmFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
+class _VmFile(Table, frozen=True, kw_only=True):
     description: str = ""
     sanitizer: Literal["none", "kasan", "kmsan"] = "none"
-    node: Annotated[list[_NodeFile], Field(min_length=1)]
+    node: Annotated[list[_NodeFile], msgspec.Meta(min_length=1)]
     distances: list[list[int]] | None = None
 
 
@@ -96,9 +93,9 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin}: not TOML: {error}", remedy="Mend that line.") from error
     try:
-        file = _VmFile.model_validate(table)
-    except ValidationError as error:
-        raise _key_error(origin, error) from error
+        file = read_table(table, _VmFile)
+    except Complaint as complaint:
+        raise _key_error(origin, complaint) from complaint
     sanitizer = Sanitizer(file.sanitizer)
     defaults = (
         default_memory_mib(sanitizer, number, len(file.node)) for number in range(len(file.node))
@@ -154,37 +151,29 @@ def _find(wanted: str, folder: Path) -> Path:
     )
 
 
-def _key_error(origin: str, error: ValidationError) -> UsageError:
+def _key_error(origin: str, complaint: Complaint) -> UsageError:
     """The first complaint in words: which key, what is wrong with it, what would be right."""
-    complaint = error.errors(include_url=False, include_context=False)[0]
-    key = _key_name(complaint["loc"])
-    if complaint["type"] == "extra_forbidden":
-        known = _known_keys(complaint["loc"])
-        close = difflib.get_close_matches(str(complaint["loc"][-1]), known, n=1)
+    key = complaint.key
+    if complaint.unknown:
+        known = _known_keys(key)
+        close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
         return UsageError(
             f"{origin}: unknown key {key}", remedy=f"{hint}Known here: {', '.join(known)}."
         )
-    if complaint["type"] == "missing":
+    if complaint.missing:
         return UsageError(
             f"{origin}: {key} is missing", remedy=f"Add at least one [[{key}]] table."
         )
     return UsageError(
-        f"{origin}: {key} = {_shown(complaint['input'])}: {complaint['msg']}",
+        f"{origin}: {key} = {_shown(complaint.value)}: {complaint.what}",
         remedy="See the head of harness/guest/vmconfig.py or a shipped file for the form.",
     )
 
 
-def _key_name(location: tuple[int | str, ...]) -> str:
-    name = ""
-    for part in location:
-        name += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return name.removeprefix(".")
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model = _NodeFile if location[0] == "node" and len(location) > 1 else _VmFile
-    return list(model.model_fields)
+def _known_keys(key: str) -> tuple[str, ...]:
+    table = _NodeFile if key.startswith("node[") else _VmFile
+    return table.__struct_fields__
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.process import Runner
     from harness.host.progress import Progress
-    from harness.outcome import Ending
     from harness.pipeline.companion import Companion, Companionship
     from harness.pipeline.conclude import Booted
-    from harness.pipeline.listen import Heard, Terminal
+    from harness.pipeline.listen import Terminal
     from harness.pipeline.plan import BootPlan
 
 #: Kernel environment of a guest that is kept, unless the user says otherwise: a panic stops in the
@@ -83,13 +83,7 @@ class Booter:
             media = self._media(kernel, plan, place)
             spec = self._spec(name, media, plan, place)
             write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))
-            started = self.clock.monotonic()
-            heard, ending = self._run(spec, plan, place, log, progress)
-            seconds = self.clock.monotonic() - started
-        from harness.pipeline.conclude import conclude
-
-        progress.stage("verdict")
-        return conclude(kernel, plan, heard, ending, seconds, folder, self.runner)
+            return self._run(spec, kernel, plan, place, log, progress)
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
         """The exact command line or domain XML that ``boot`` would use."""
@@ -141,9 +135,10 @@ class Booter:
         )
 
     def _run(
-        self, spec: GuestSpec, plan: BootPlan, place: Place, log: Path, progress: Progress
-    ) -> tuple[Heard, Ending]:
-        """Start the guest, listen until it ends or must be ended, or is to be left."""
+        self, spec: GuestSpec, kernel: KernelArtifact, plan: BootPlan, place: Place, log: Path,
+        progress: Progress,
+    ) -> Booted:  # fmt: skip
+        """Start the guest, listen until it ends or must be ended or left; say what it came to."""
         with (
             SerialTap(place.socket) as tap,
             _log_file(log) as sink,
@@ -156,7 +151,9 @@ class Booter:
             try:
                 # Nobody waits for these imports: the firmware is at work meanwhile.
                 from harness.console.stages import Stage
-                from harness.pipeline import listen
+                from harness.pipeline import conclude, listen
+
+                importlib.import_module("harness.results.text")  # which tells of it
 
                 heard = listen.Heard(Stage.KERNEL if spec.direct_kernel else Stage.FIRMWARE)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
@@ -169,7 +166,9 @@ class Booter:
             finally:
                 if not left:
                     guest.destroy()
-        return heard, ending
+            seconds = self.clock.monotonic() - started
+        progress.stage("verdict")
+        return conclude.conclude(kernel, plan, heard, ending, seconds, log.parent, self.runner)
 
     def _leave(self, guest: Guest, tap: SerialTap, claim: Claim) -> bool:
         """Let the guest run on without us, with a relay at its console; False if it has ended."""

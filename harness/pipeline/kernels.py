@@ -89,7 +89,13 @@ class Kernels:
         return builder.build(tree, what.change, config, module=module)
 
     def _from_file(self, kernel: Path, asked: Sanitizer) -> KernelArtifact:
-        """A kernel file, with the newest loader of the cache: any release's starts any other's."""
+        """A kernel file, with the newest loader of the cache: any release's starts any other's.
+
+        A kernel of the cache is known already.
+        """
+        known = self._of_cache(kernel)
+        if known is not None and asked in (Sanitizer.NONE, known.identity.sanitizer):
+            return known
         from harness.kernel.elf import sanitizer_of
 
         found = sanitizer_of(kernel)
@@ -123,6 +129,11 @@ class Kernels:
         return KernelArtifact(
             identity, kernel.resolve(), debug.resolve() if debug.is_file() else kernel, loader
         )
+
+    def _of_cache(self, kernel: Path) -> KernelArtifact | None:
+        folder = kernel.resolve().parent
+        found = KernelCache(self.workspace).find(folder.name)
+        return found if found is not None and found.kernel.resolve() == kernel.resolve() else None
 
 
 def pair_of(what: What, before: Change | None, after: Change | None) -> tuple[What, What]:

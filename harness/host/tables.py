@@ -1,0 +1,67 @@
+"""TOML tables checked against the types that they are read into."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_PLACED = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
+_NAMED = re.compile(r"Object (?P<how>contains unknown|missing required) field `(?P<name>.*)`")
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of a file: a class of its keys, with their types and defaults."""
+
+
+@dataclass(eq=False)
+class Complaint(Exception):  # noqa: N818 - who reads the file makes an error of it
+    """What is wrong with a table.
+
+    Args:
+        key: which key, such as ``node[0].cpus``.
+        what: what is wrong with it, in words.
+        value: what stands there.
+        unknown: there is no such key.
+        missing: the key must be there.
+    """
+
+    key: str
+    what: str
+    value: Any = None
+    unknown: bool = False
+    missing: bool = False
+
+
+def read_table(table: dict[str, Any], kind: type[T]) -> T:
+    """The table as a ``kind``; nothing is converted.
+
+    Raises:
+        Complaint: the first thing that is wrong with it.
+    """
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise _complaint(str(error), table) from None
+
+
+def _complaint(text: str, table: dict[str, Any]) -> Complaint:
+    placed = _PLACED.fullmatch(text)
+    what, where = (placed["what"], placed["where"] or "") if placed else (text, "")
+    named = _NAMED.fullmatch(what)
+    if named:
+        key = f"{where}.{named['name']}".removeprefix(".")
+        unknown = named["how"] == "contains unknown"
+        return Complaint(key, what, unknown=unknown, missing=not unknown)
+    return Complaint(where, what[:1].lower() + what[1:], _value(table, where))
+
+
+def _value(table: Any, key: str) -> Any:
+    """What stands at a key, as msgspec names it."""
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
+        table = table[int(index)] if index else table[name]
+    return table
