@@ -46,10 +46,10 @@ def read_table(table: dict[str, Any], kind: type[T]) -> T:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        raise _complaint(str(error), table) from None
+        raise _complaint(str(error), table, kind) from None
 
 
-def _complaint(text: str, table: dict[str, Any]) -> Complaint:
+def _complaint(text: str, table: dict[str, Any], kind: type) -> Complaint:
     placed = _PLACED.fullmatch(text)
     what, where = (placed["what"], placed["where"] or "") if placed else (text, "")
     named = _NAMED.fullmatch(what)
@@ -57,11 +57,28 @@ def _complaint(text: str, table: dict[str, Any]) -> Complaint:
         key = f"{where}.{named['name']}".removeprefix(".")
         unknown = named["how"] == "contains unknown"
         return Complaint(key, what, unknown=unknown, missing=not unknown)
+    if what.startswith("Invalid enum value"):
+        what = f"it must be {' or '.join(map(repr, _choices(kind, where)))}"
+    what = what.replace(" | null", "")  # which TOML does not have
     return Complaint(where, what[:1].lower() + what[1:], _value(table, where))
 
 
+def _steps(key: str) -> list[tuple[str, str]]:
+    """A key as msgspec names it, step by step: the name of a field, or the index of an item."""
+    return re.findall(r"([^.\[\]]+)|\[(\d+)\]", key)
+
+
 def _value(table: Any, key: str) -> Any:
-    """What stands at a key, as msgspec names it."""
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
+    """What stands at a key."""
+    for name, index in _steps(key):
         table = table[int(index)] if index else table[name]
     return table
+
+
+def _choices(kind: type, key: str) -> tuple[Any, ...]:
+    """What may stand at a key whose values are few."""
+    place: Any = msgspec.inspect.type_info(kind)
+    for name, index in _steps(key):
+        fields = {} if index else {field.name: field.type for field in place.fields}
+        place = place.item_type if index else fields[name]
+    return tuple(place.values)

@@ -301,9 +301,9 @@ SETTINGS = {
     "no text": (b"\xff\xfe", "cannot read {file}: 'utf-8' codec can't decode"),
     "an unknown table": ("[guest]\nnuma = 2", "{file}: there is no setting guest"),
     "a misspelt key": ('[source]\ntre = "x"', "{file}: there is no setting source.tre"),
-    "a number for a path": ("[source]\ntree = 3", "{file}: source.tree: Input should be a valid"),
+    "a number for a path": ("[source]\ntree = 3", "{file}: source.tree: expected `str`, got `int`"),
     "an unknown backend": (
-        '[boot]\nbackend = "bhyve"', "{file}: boot.backend: Input should be 'qemu' or 'libvirt'"),
+        '[boot]\nbackend = "bhyve"', "{file}: boot.backend: it must be 'libvirt' or 'qemu'"),
 }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def test_file_is_read(settings: Path) -> None:
         ('[source]\ntee = "/usr/src"', "no setting source.tee", "did you mean source.tree?"),
         ("[sauce]\n", "no setting sauce", "did you mean source?"),
         ("[zzz]\n", "no setting zzz", "known keys: source, boot, source.tree"),
-        ("[source]\ntree = 13", "source.tree: expected `str | null`, got `int`", "correct"),
+        ("[source]\ntree = 13", "source.tree: expected `str`, got `int`", "correct"),
         ('source = "/usr/src"', "source: expected `object`, got `str`", "correct"),
         ("[source", "is not TOML", "correct that line"),
     ],

@@ -128,7 +128,10 @@ def test_an_unknown_key_is_refused_with_a_suggestion(text: str, key: str, sugges
         ("[[node]]\ncpus = -1\n", "node[0].cpus = -1"),
         ("[[node]]\ncpus = true\n", "node[0].cpus = True"),
         ("[[node]]\nmemory_mib = 1.5\n", "node[0].memory_mib = 1.5"),
-        ("sanitizer = 'asan'\n[[node]]\n", "sanitizer = 'asan'"),
+        (
+            "sanitizer = 'asan'\n[[node]]\n",
+            "sanitizer = 'asan': it must be 'kasan' or 'kmsan' or 'none'",
+        ),
         ("distances = [[10, 20], [20, 'x']]\n[[node]]\n[[node]]\n", "distances[1][1] = 'x'"),
         ("distances = [[10]]\n[[node]]\n[[node]]\n", "not a table of 2 rows"),
         ("[[node]]\n" * 9, "9 nodes: FreeBSD/amd64 takes at most 8"),
