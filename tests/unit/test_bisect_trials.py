@@ -11,7 +11,7 @@ from harness.bisect.tester import Trial
 from harness.console.report import GuestReport
 from harness.console.stages import Stage
 from harness.outcome import Outcome, Until
-from harness.pipeline.bisect import boot_trial, command_trial
+from harness.pipeline.examination import boot_trial, command_trial
 from harness.results.record import Cell
 from harness.verdict import Verdict
 

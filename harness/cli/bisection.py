@@ -1,0 +1,417 @@
+"""What ``harness bisect`` does: set the search up, carry it out, tell what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from harness.bisect.evidence import Kind, Mark, Observation
+from harness.bisect.findings import Findings, findings_of, marked
+from harness.bisect.gitlog import LogEntry, read_log, write_log
+from harness.bisect.history import (
+    History,
+    bases_of,
+    describe,
+    read_history,
+    with_side_revision,
+)
+from harness.bisect.proof import Proof, prove
+from harness.bisect.run import Asked, Bisection
+from harness.bisect.search import Culprit, Decision, Question, Several
+from harness.bisect.state import State, StateFile
+from harness.check.checker import CheckPlan
+from harness.cli.bisectview import BisectView
+from harness.cli.options import one_sanitizer
+from harness.cli.session import GuestOptions, Session
+from harness.errors import UsageError
+from harness.expectation import variant_of
+from harness.guest.registry import Registry
+from harness.host.workspace import make_folder, write_atomic
+from harness.kernel.artifact import EMBEDDED
+from harness.kernel.spec import Sanitizer
+from harness.model.variants import VARIANTS
+from harness.pipeline.bisect import KernelTester
+from harness.pipeline.examination import (
+    DIFFERS,
+    BootExamination,
+    CommandExamination,
+    Examination,
+)
+from harness.pipeline.forms import read_form
+from harness.pipeline.plan import SLOWNESS, BootPlan
+from harness.pipeline.revisions import (
+    EmbeddedRevisions,
+    Revisions,
+    TreeRevisions,
+    built_in,
+    embedded_folder,
+    warm_base,
+)
+from harness.results.bisect import bisect_lines, to_bisect_document
+from harness.results.html import bisect_html
+from harness.results.record import SCHEMA
+from harness.results.store import Store
+from harness.source.graft import revert
+from harness.source.revision import Change
+from harness.source.tree import SourceTree, open_tree
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
+    from harness.pipeline.kernels import What
+
+#: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
+#: have reports of their own, which must not hide the one that is looked for.
+_KMSAN_GOES_ON = {"debug.kmsan.panic_on_violation": "0"}
+
+#: Operations of each check.
+_OPERATIONS = 1000
+
+#: Kernels that are built while a guest boots. With few processors both would only be slower.
+_AHEAD = 2 if (os.cpu_count() or 1) > 4 else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The values of all options but the common ones; see their help and ``GuestOptions``."""
+
+    source: str | None
+    kernconf: str | None
+    good: str | None
+    bad: str | None
+    fixed: bool
+    kasan: bool
+    kmsan: bool
+    numa: str | None
+    guest: GuestOptions
+    title: str | None
+    any_failure: bool
+    how: str
+    confidence: float
+    repeat: int
+    restart: bool
+    import_: Path | None
+    export: Path | None
+    command: tuple[str, ...]
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            UsageError: two options exclude each other.
+        """
+        if self.title is not None and self.any_failure:
+            raise UsageError(
+                "--title and --any-failure exclude each other", remedy="leave one of them out"
+            )
+        if self.command and self.how != "boot":
+            raise UsageError(
+                f"--with {self.how} and a command both judge the revisions",
+                remedy="leave one of them out",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where it is looked for: the tree, its history, and the two ends by their hashes."""
+
+    tree: SourceTree
+    question: Question
+    history: History
+
+
+class Bisect:
+    """One call of ``harness bisect``."""
+
+    def __init__(self, app: App, options: Options) -> None:
+        self._app = app
+        self._options = options
+        self._session = Session(app, options.guest, keep=bool(options.command))
+        self._store = Store(app.runs)
+
+    def run(self) -> int:
+        """Search, prove, report; gives the exit code."""
+        options = self._options
+        options.check()
+        entries = self._imported()
+        what = self._session.what(options.source, options.kernconf)
+        tree = self._tree(what)
+        place = self._place(tree, entries)
+        sanitizer, plan = self._guest()
+        revisions = self._revisions(place, what, sanitizer)
+        file = StateFile(self._app.workspace, self._asked(place, what, sanitizer, plan))
+        with self._app.workspace.lock(f"bisect-{file.key}", self._waiting):
+            state = self._begin(file, tree, entries)
+            folder = self._store.folder / state.run
+            check = self._check_plan(place, what, plan)
+            boot = BootExamination(self._session.booter(), plan, what, sanitizer, check)
+            tester = KernelTester(
+                revisions, self._examination(boot), boot.booter, folder, self._app.clock
+            )
+            # Of a wrong allocator some kernels die, and others are only caught by the check.
+            also = frozenset({DIFFERS} if options.how == "check" else ())
+            asked = Asked(place.question, options.title, options.any_failure, also)
+            with BisectView(self._app.talk, self._app.clock, _subjects(place.history)) as view:
+                bisection = Bisection(
+                    asked, place.history, revisions.relevance, tester, file, state, view, _AHEAD
+                )
+                findings = self._search(bisection, tree)
+            code = self._tell(findings, folder)
+            file.forget()
+        return code
+
+    # Before
+
+    def _imported(self) -> list[LogEntry]:
+        path = self._options.import_
+        if path is None:
+            return []
+        try:
+            text = path.read_text("utf-8", "replace")
+        except OSError as error:
+            raise UsageError(
+                f"cannot read the log {path}: {error.strerror}", remedy="correct --import"
+            ) from error
+        return read_log(text, fixed=self._options.fixed)
+
+    def _tree(self, what: What) -> SourceTree:
+        if what.source == EMBEDDED:
+            raise UsageError(
+                "the built-in guest that comes with the harness has no history",
+                remedy="name a git repository that holds its sources with --source",
+            )
+        tree = open_tree(what.source, self._app.workspace, self._app.runner)
+        if not tree.versioned:
+            raise UsageError(
+                f"{what.source} is a plain folder, so it has no history to search",
+                remedy="name a git clone with --source",
+            )
+        return tree
+
+    def _place(self, tree: SourceTree, entries: Sequence[LogEntry]) -> _Place:
+        options, repository = self._options, tree.repository
+        good, bad = (
+            repository.commit(self._end(mark, given, entries))
+            for mark, given in ((Mark.GOOD, options.good), (Mark.BAD, options.bad))
+        )
+        new, old = (good, bad) if options.fixed else (bad, good)
+        if new == old:
+            raise UsageError(
+                f"--good and --bad are the same revision, {new[:12]}", remedy="name two revisions"
+            )
+        if repository.git("merge-base", "--is-ancestor", new, old, check=False).returncode == 0:
+            wish = "leave --fixed out" if options.fixed else "add --fixed to find what fixed it"
+            raise UsageError(
+                f"the {'good' if options.fixed else 'bad'} revision {new[:12]} is an ancestor of "
+                f"the other, {old[:12]}",
+                remedy=f"{wish}, or exchange them",
+            )
+        bases = [base for base in bases_of(repository, new, old) if base != old]
+        history = read_history(repository, new, (old, *bases))
+        question = Question(
+            new, (old, *bases), options.fixed, options.confidence / 100, options.repeat
+        )
+        return _Place(tree, question, history)
+
+    def _end(self, mark: Mark, given: str | None, entries: Sequence[LogEntry]) -> str:
+        """The end that was named, or the log's: the first bad one is where it began."""
+        named = given or next((one.revision for one in entries if one.mark is mark), None)
+        if named is None:
+            raise UsageError(
+                f"--{mark} is missing: a bisection needs a revision that passes and one that fails",
+                remedy="name both ends with --good and --bad",
+            )
+        return named
+
+    def _guest(self) -> tuple[Sanitizer, BootPlan]:
+        options, session = self._options, self._session
+        config = session.vmconfig()
+        sanitizer = one_sanitizer(kasan=options.kasan, kmsan=options.kmsan)
+        if config is not None and sanitizer is Sanitizer.NONE:
+            sanitizer = config.sanitizer
+        topologies = session.topologies(options.numa, sanitizer)
+        if len(topologies) != 1:
+            raise UsageError(
+                f"--numa {options.numa} names several guests, and a bisection boots one",
+                remedy="name one number",
+            )
+        plan = session.plan(topologies[0], sanitizer)
+        if sanitizer is Sanitizer.KMSAN:
+            plan = replace(plan, tunables={**_KMSAN_GOES_ON, **plan.tunables})
+        return sanitizer, plan
+
+    def _revisions(self, place: _Place, what: What, sanitizer: Sanitizer) -> Revisions:
+        app, tree, new = self._app, place.tree, place.question.new
+        folder = embedded_folder(tree.repository, new)
+        if folder is not None:
+            return EmbeddedRevisions(
+                app.workspace, app.runner, tree.repository, folder, built_in(sanitizer)
+            )
+        base = warm_base(tree, app.workspace, (new, *place.question.old))
+        module = self._options.how == "check"
+        return TreeRevisions(self._session.kernels(), tree, what, sanitizer, base, module)
+
+    def _check_plan(self, place: _Place, what: What, plan: BootPlan) -> CheckPlan | None:
+        """A check against what the source of the newest end does, with the commit."""
+        if self._options.how != "check":
+            return None
+        app, new = self._app, place.question.new
+        if embedded_folder(place.tree.repository, new) is not None:
+            variant = VARIANTS["13-after"]
+        else:
+            _, form = read_form(what.source, Change(new), app.workspace, app.runner, self._waiting)
+            variant = replace(variant_of(form), reserve_fallback=True, domain_wait=True)
+        return CheckPlan(variant, _OPERATIONS, 1, slowness=SLOWNESS[plan.accelerator])
+
+    def _examination(self, boot: BootExamination) -> Examination:
+        command = self._options.command
+        if not command:
+            return boot
+        app = self._app
+        registry = Registry(app.workspace, app.clock)
+        return CommandExamination(boot, command, os.environ, registry, app.runner, app.clock)
+
+    def _asked(
+        self, place: _Place, what: What, sanitizer: Sanitizer, plan: BootPlan
+    ) -> Mapping[str, Any]:
+        """All that an interrupted call must have in common with this one."""
+        options, question = self._options, place.question
+        return {
+            "source": str(place.tree.home),
+            "new": question.new,
+            "old": question.old,
+            "fixed": question.fixed,
+            "kernconf": what.kernconf,
+            "sanitizer": sanitizer.value,
+            "topology": asdict(plan.topology),
+            "until": plan.until.value,
+            "tunables": dict(plan.tunables),
+            "title": options.title,
+            "any_failure": options.any_failure,
+            "with": options.how,
+            "command": options.command,
+        }
+
+    def _begin(self, file: StateFile, tree: SourceTree, entries: Sequence[LogEntry]) -> State:
+        """The state of an interrupted call, or a new one."""
+        if self._options.restart:
+            file.forget()
+        state = file.load()
+        if state.run and (self._store.folder / state.run).is_dir():
+            count = len(state.observations)
+            self._say(f"going on with {state.run}, after {count} tests; --restart begins anew")
+            return state
+        if not state.run:
+            state = replace(state, observations=tuple(_given(tree, entries)))
+        folder = self._store.create("bisect", self._app.clock.now())
+        state = replace(state, run=folder.name)
+        file.save(state)
+        return state
+
+    # Meanwhile
+
+    def _search(self, bisection: Bisection, tree: SourceTree) -> Findings:
+        try:
+            answer = bisection.run()
+            culprits = [describe(tree.repository, name) for name in _named(answer)]
+            proof = self._prove(bisection, tree, answer)
+        except BaseException:
+            self._say("what was found is kept: the same command goes on from there")
+            bisection.stop()
+            raise
+        finally:
+            self._export(bisection)
+        bisection.close()
+        return findings_of(bisection, answer, culprits, proof)
+
+    def _prove(self, bisection: Bisection, tree: SourceTree, answer: Decision) -> Proof | None:
+        if not isinstance(answer, Culprit):
+            return None
+        new = bisection.asked.question.new
+        undone = revert(tree.repository, answer.commit, new)
+        conflict = "" if undone else "taking it back conflicts with later changes"
+        if undone:
+            bisection.history = with_side_revision(
+                bisection.history, tree.repository, undone, new, f"{new[:12]} without the culprit"
+            )
+        return prove(bisection, answer, undone, conflict)
+
+    def _export(self, bisection: Bisection) -> None:
+        if self._options.export is None:
+            return
+        known = bisection.known()
+        side = bisection.history.old_side - set(bisection.asked.question.old)
+        entries = [
+            LogEntry(mark, one.commit)
+            for one, mark in marked(bisection.state.observations, known.target)
+            if one.commit in known.graph.contents and one.commit not in side
+        ]
+        fixed = bisection.asked.question.fixed
+        text = write_log(dict.fromkeys(entries), _subjects(bisection.history), fixed=fixed)
+        write_atomic(self._options.export, text)
+
+    # Afterwards
+
+    def _tell(self, findings: Findings, folder: Path) -> int:
+        app = self._app
+        bisect_document = to_bisect_document(findings)
+        document = {
+            "schema": SCHEMA,
+            "name": folder.name,
+            "command": sys.argv[1:],
+            "started": app.clock.now().isoformat(),
+            "harness": __version__,
+            "exit_code": findings.exit_code,
+            "cells": _cells(folder),
+            "bisect": bisect_document,
+        }
+        lines = list(bisect_lines(bisect_document))
+        make_folder(folder)
+        write_atomic(folder / "report.txt", "".join(f"{line}\n" for line in lines))
+        write_atomic(folder / "report.html", bisect_html(document, folder))
+        self._store.save_document(document)
+        for line in lines:
+            app.paper.print(line, markup=False, soft_wrap=True)
+        app.emit(document)
+        self._say(f"record: {shlex.quote(str(folder))}")
+        return findings.exit_code
+
+    def _say(self, line: str) -> None:
+        self._app.talk.say(line)
+
+    def _waiting(self, holder: str) -> None:
+        self._say(f"waiting for process {holder}, which does the same bisection")
+
+
+def _named(answer: Decision) -> Sequence[str]:
+    match answer:
+        case Culprit(commit):
+            return [commit]
+        case Several(commits):
+            return commits
+        case _:
+            return []
+
+
+def _given(tree: SourceTree, entries: Sequence[LogEntry]) -> list[Observation]:
+    """A log's verdicts, each as one test; what somebody skipped is not tried again."""
+    kinds = {Mark.GOOD: Kind.PASSED, Mark.BAD: Kind.FAILED, Mark.SKIP: Kind.UNBUILDABLE}
+    return [
+        Observation(tree.repository.commit(entry.revision), kinds[entry.mark], outcome="by the log")
+        for entry in entries
+    ]
+
+
+def _subjects(history: History) -> dict[str, str]:
+    return {revision.name: revision.subject for revision in history.revisions}
+
+
+def _cells(folder: Path) -> list[Any]:
+    """What the tests have left, in order."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*/cell.json"))]

@@ -1,0 +1,226 @@
+"""What one kernel does, as a bisection asks: by a boot, by a check, by a command of the user's."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from harness.bisect.evidence import Kind
+from harness.bisect.tester import Trial
+from harness.check.checker import Checker, CheckPlan
+from harness.check.result import Conclusion
+from harness.outcome import Outcome, Until
+from harness.pipeline.matrix import CellPlan, booted_cell, planned_cell
+
+if TYPE_CHECKING:
+    from harness.guest.registry import KeptGuest, Registry
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
+    from harness.kernel.artifact import KernelArtifact
+    from harness.kernel.spec import Sanitizer
+    from harness.pipeline.boot import Booter
+    from harness.pipeline.kernels import What
+    from harness.pipeline.plan import BootPlan
+    from harness.results.record import Cell
+
+#: Seconds that a command of the user's may take, if no timeout says otherwise.
+_COMMAND_SECONDS = 600.0
+
+#: Seconds that the relay of a kept guest may take to start.
+_RELAY_SECONDS = 30.0
+
+#: What a command's exit status means; git-bisect(1), "Bisect run".
+_SKIP, _ABORT = 125, 128
+
+DIFFERS = "check: the guest differs from the model"
+"""The title of a check that found a difference; which operation differs depends on the seed."""
+
+#: Titles of checks that did not agree.
+_CHECK_TITLES: Mapping[Conclusion, str] = MappingProxyType(
+    {
+        Conclusion.DIFFERS: DIFFERS,
+        Conclusion.GONE: "check: the guest ended",
+        Conclusion.SILENT: "check: the guest fell silent",
+        Conclusion.NONSENSE: "check: the guest answers nonsense",
+        Conclusion.REFUSED: "check: the guest refuses an operation",
+    }
+)
+
+#: Outcomes of a boot that may have reached its goal all the same.
+_SURVIVED = frozenset({Outcome.BOOTED, Outcome.KASAN, Outcome.KMSAN})
+
+
+class Examination(Protocol):
+    """Says what one kernel does: by booting it, by a command, by a check against the model."""
+
+    def examine(
+        self, name: str, kernel: KernelArtifact, folder: Path, progress: Progress
+    ) -> tuple[Trial, Cell | None]:
+        """Examine it once.
+
+        Args:
+            name: of this examination, unique in the run.
+            kernel: the kernel.
+            folder: the run's; the examination's own is ``folder / name``.
+            progress: told of stages.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BootExamination:
+    """Boots it and, if there is a plan for that, holds it to the model.
+
+    Args:
+        booter: boots guests.
+        boot: how.
+        what: what the user named.
+        sanitizer: of the kernels.
+        check: how each guest is checked, but for the seed; None for a boot alone.
+    """
+
+    booter: Booter
+    boot: BootPlan
+    what: What
+    sanitizer: Sanitizer
+    check: CheckPlan | None = None
+
+    def examine(
+        self, name: str, kernel: KernelArtifact, folder: Path, progress: Progress
+    ) -> tuple[Trial, Cell | None]:
+        """See ``Examination``."""
+        plan = CellPlan(name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name))
+        cell = replace(
+            planned_cell(plan, self.booter),
+            guest=kernel.identity.guest,
+            kernel=kernel.identity,
+            sanitizer=kernel.identity.sanitizer.value,
+        )
+        cell = booted_cell(self.booter, cell, plan, kernel, folder, progress)
+        return boot_trial(cell, self.boot.until), cell
+
+    def _checker(self, name: str) -> Checker | None:
+        """Each test has a seed of its own: what one trace does not show another may."""
+        if self.check is None:
+            return None
+        number = int("".join(itertools.takewhile(str.isdigit, name)) or 1)
+        return Checker(replace(self.check, seed=number), self.booter.clock)
+
+
+def boot_trial(cell: Cell, until: Until) -> Trial:
+    """What a boot says in a bisection."""
+    verdict = cell.verdict
+    if verdict is None or cell.host_failed:
+        error = cell.error or (verdict.title if verdict else "no verdict")
+        return Trial(Kind.INFRA, outcome="host failed", seconds=cell.seconds, error=error)
+    first = () if verdict.outcome is Outcome.BOOTED else (verdict.title,)
+    titles = tuple(dict.fromkeys((*first, *verdict.titles)))
+    if not _reached(cell, until):
+        return Trial(Kind.FAILED, titles, verdict.outcome.value, verdict.seconds)
+    if cell.check is not None and not cell.check.agreed:
+        title = _CHECK_TITLES[cell.check.conclusion]
+        return Trial(Kind.FAILED, (title, *titles), title, verdict.seconds, cell.check.why)
+    return Trial(Kind.PASSED, titles, verdict.outcome.value, verdict.seconds)
+
+
+def _reached(cell: Cell, until: Until) -> bool:
+    """Whether it came to its goal, with a sanitizer's reports that it survived or without."""
+    verdict = cell.verdict
+    if verdict is None or verdict.outcome not in _SURVIVED:
+        return False
+    if verdict.outcome is Outcome.BOOTED:
+        return True
+    return cell.report is not None or (until is Until.MOUNTROOT and "root" in cell.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandExamination:
+    """Boots it, keeps it running, and runs a command of the user's, which judges it.
+
+    Exit status: 0 good, 125 skip, up to 127 bad, else the host's failure, as git-bisect(1) has it.
+
+    Args:
+        boot: boots it; its plan keeps the guest.
+        command: the words.
+        env: the environment that it is run with, to which ``HARNESS_*`` are added.
+        registry: of kept guests.
+        runner: starts it.
+        clock: measures it.
+    """
+
+    boot: BootExamination
+    command: Sequence[str]
+    env: Mapping[str, str]
+    registry: Registry
+    runner: Runner
+    clock: Clock
+
+    def examine(
+        self, name: str, kernel: KernelArtifact, folder: Path, progress: Progress
+    ) -> tuple[Trial, Cell | None]:
+        """See ``Examination``."""
+        trial, cell = self.boot.examine(name, kernel, folder, progress)
+        log = (folder / name / "console.log").resolve()
+        guests = [guest for guest in self.registry.live() if guest.console == log]
+        try:
+            if trial.kind is not Kind.PASSED or not guests:
+                return trial, cell
+            progress.stage("command")
+            judged = self._run(guests[0], kernel, folder / name)
+            return replace(judged, seconds=trial.seconds + judged.seconds), cell
+        finally:
+            for guest in guests:
+                self.registry.end(guest)
+
+    def _run(self, guest: KeptGuest, kernel: KernelArtifact, folder: Path) -> Trial:
+        env = {**self.env, **_command_environment(guest, kernel, folder)}
+        self._wait_for(guest)
+        started = self.clock.monotonic()
+        limit = self.boot.boot.timeout or _COMMAND_SECONDS
+        with (folder / "command.log").open("wb") as output:
+            process = self.runner.spawn(list(self.command), env=env, stdout=output, stderr=output)
+            try:
+                status = process.wait(limit)
+            finally:
+                process.kill()
+        seconds = round(self.clock.monotonic() - started, 3)
+        return command_trial(self.command[0], status, limit, seconds)
+
+    def _wait_for(self, guest: KeptGuest) -> None:
+        """Until its relay listens, which has only just been started."""
+        until = self.clock.monotonic() + _RELAY_SECONDS
+        while not guest.entrance.exists() and self.clock.monotonic() < until:
+            self.clock.sleep(0.05)
+
+
+def _command_environment(guest: KeptGuest, kernel: KernelArtifact, folder: Path) -> dict[str, str]:
+    """What the command is told; README.md lists it."""
+    return {
+        "HARNESS_GUEST": guest.name,
+        "HARNESS_CONSOLE": str(guest.console),
+        "HARNESS_CONSOLE_SOCKET": str(guest.entrance),
+        "HARNESS_KERNEL": str(kernel.kernel),
+        "HARNESS_KERNEL_DEBUG": str(kernel.debug),
+        "HARNESS_REVISION": kernel.identity.commit or "",
+        "HARNESS_NODES": str(guest.nodes),
+        "HARNESS_FOLDER": str(folder.resolve()),
+    }
+
+
+def command_trial(name: str, status: int | None, limit: float, seconds: float) -> Trial:
+    """What a command's exit status says; None if it had to be ended."""
+    if status is None:
+        return Trial(Kind.FAILED, (f"{name} took longer than {limit:g} s",), "bad", seconds)
+    if status == 0:
+        return Trial(Kind.PASSED, (), "good", seconds)
+    if status == _SKIP:
+        return Trial(Kind.SKIPPED, (), "skip", seconds)
+    if 0 < status < _ABORT:
+        return Trial(Kind.FAILED, (f"{name} failed",), f"bad ({status})", seconds)
+    error = f"{name} ended with {status}, which says nothing of the revision"
+    return Trial(Kind.INFRA, (), "aborted", seconds, error)

@@ -1,0 +1,198 @@
+"""Kernels of a history's revisions: of a FreeBSD tree, or of the built-in guest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness.bisect.history import FREEBSD, Relevance
+from harness.errors import BuildError, UsageError
+from harness.host.workspace import Workspace, make_folder
+from harness.image.embedded import (
+    SHARED,
+    SOURCE_SUFFIXES,
+    EmbeddedBuild,
+    Variant,
+    build_embedded,
+    embedded_key,
+)
+from harness.kernel.artifact import KernelArtifact, KernelCache
+from harness.pipeline.embedded import embedded_identity
+from harness.source.graft import graft
+from harness.source.parts import KERNEL, LOADER, Part
+from harness.source.revision import Change
+from harness.source.tree import SourceTree, locked
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
+    from harness.kernel.spec import Sanitizer
+    from harness.pipeline.kernels import Kernels, What
+    from harness.source.git import Repository
+
+
+class Revisions(Protocol):
+    """Provides the kernels of a history."""
+
+    @property
+    def relevance(self) -> Relevance:
+        """What they are made from."""
+        ...
+
+    def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
+        """The kernel of a revision; raises as ``Kernels.provide``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRevisions:
+    """Of a FreeBSD tree.
+
+    A revision's kernel and loader are built with the toolchain of one revision, ``base``, as long
+    as that can be: what else differs between revisions would have the toolchain made anew.
+
+    Args:
+        kernels: builds them.
+        tree: where the revisions are.
+        what: source and configuration.
+        sanitizer: of the kernels.
+        base: the revision that all else is taken from.
+        module: whether the check module is needed, too.
+    """
+
+    kernels: Kernels
+    tree: SourceTree
+    what: What
+    sanitizer: Sanitizer
+    base: str
+    module: bool = False
+
+    @property
+    def relevance(self) -> Relevance:
+        """See ``Revisions``."""
+        return FREEBSD
+
+    def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
+        """See ``Revisions``."""
+        repository = self.tree.repository
+        paths = sorted(KERNEL.taken | LOADER.taken)
+        grafted = graft(repository, commit, self.base, paths)
+        try:
+            found = self._provide(grafted, progress)
+        except (BuildError, UsageError):
+            if _same_rest(repository, commit, self.base, paths):
+                raise
+            progress.note(f"{commit[:12]} may need its own toolchain")
+            found = self._provide(commit, progress)
+        identity = replace(found.identity, commit=commit, label=commit[:10])
+        return replace(found, identity=identity)
+
+    def _provide(self, commit: str, progress: Progress) -> KernelArtifact:
+        what = replace(self.what, change=Change(commit))
+        return self.kernels.provide(what, self.sanitizer, progress, module=self.module)
+
+
+def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str]) -> str:
+    """The first of the revisions whose toolchain is built already; the first, if none is.
+
+    Args:
+        tree: where they are.
+        workspace: of the tree's lock.
+        candidates: full hashes.
+    """
+    stamps = tree.home.glob("obj-*/toolchain.done")
+    built = {stamp.read_text("utf-8", "replace") for stamp in stamps}
+    if built:
+        with locked(tree, workspace, lambda _: None):
+            for commit in candidates:
+                if tree.snapshot(Change(commit)).toolchain in built:
+                    return commit
+    return candidates[0]
+
+
+def _same_rest(repository: Repository, one: str, other: str, paths: Sequence[str]) -> bool:
+    """Whether two revisions differ in nothing that a toolchain is made from."""
+    rest = (":!*.md", ":!UPDATING", ":!share", ":!tests", *(f":!{path}" for path in paths))
+    found = repository.git("diff-tree", "-r", "--quiet", one, other, "--", ".", *rest, check=False)
+    return found.returncode == 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedRevisions:
+    """Of a git repository that holds the built-in guest's sources.
+
+    Args:
+        workspace: for scratch files and the cache.
+        runner: starts compilers.
+        repository: where the revisions are.
+        folder: where in it the folders of the sources are; empty for its top.
+        build: which of the guest's builds.
+    """
+
+    workspace: Workspace
+    runner: Runner
+    repository: Repository
+    folder: str
+    build: EmbeddedBuild
+
+    @property
+    def relevance(self) -> Relevance:
+        """See ``Revisions``."""
+        shared = (f"{self._prefix}kmod/{name}" for name in SHARED)
+        own = frozenset({f"{self._prefix}embedded", *shared})
+        return Relevance((Part(own, left_out=frozenset({""})),), SOURCE_SUFFIXES)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.folder}/" if self.folder else ""
+
+    def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
+        """See ``Revisions``."""
+        with self.workspace.scratch("embedded") as scratch:
+            progress.stage("source")
+            sources = scratch / "sources"
+            self._extract(commit, sources)
+            key = embedded_key(self.build, sources)[:40]
+            identity = embedded_identity(self.build, key, f"built-in, {commit[:10]}", commit)
+            cache = KernelCache(self.workspace)
+            cached = cache.find(key)
+            if cached is not None:
+                return replace(cached, identity=identity)
+            progress.stage("kernel")
+            kernel = build_embedded(self.build, self.runner, scratch / "out", sources)
+            return cache.store(identity, {"kernel": kernel})
+
+    def _extract(self, commit: str, images: Path) -> None:
+        """The sources as ``build_embedded`` wants them."""
+        for folder in ("embedded", "kmod"):
+            make_folder(images / folder)
+            listing = self.repository.lines(
+                "ls-tree", "-z", "--full-tree", commit, "--", f"{self._prefix}{folder}/"
+            )
+            for line in listing:
+                meta, path = line.split("\t", 1)
+                if Path(path).suffix in SOURCE_SUFFIXES:
+                    blob = self.repository.git("cat-file", "blob", meta.split(" ")[2])
+                    (images / folder / Path(path).name).write_bytes(blob.stdout)
+
+
+#: Files by which the built-in guest's sources are known.
+_EMBEDDED_MARKS = ("entry.S", "init_main.c", "keg.c", "kernel.ld", "plant.c")
+
+
+def embedded_folder(repository: Repository, commit: str) -> str | None:
+    """Where in a revision the built-in guest's sources are; None if it has none."""
+    for folder in ("", "images/"):
+        names = (f"{commit}:{folder}embedded/{name}\n" for name in _EMBEDDED_MARKS)
+        asked = "".join(names).encode()
+        answers = repository.git("cat-file", "--batch-check", stdin=asked).text
+        if "missing" not in answers:
+            return folder.rstrip("/")
+    return None
+
+
+def built_in(sanitizer: Sanitizer) -> EmbeddedBuild:
+    """The build of the built-in guest that a history of it is bisected with."""
+    return EmbeddedBuild(Variant.AFTER, sanitizer)
