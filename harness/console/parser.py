@@ -8,6 +8,7 @@ most MAX_EVENTS of a kind through.
 from __future__ import annotations
 
 from collections import Counter
+from heapq import heappop, heapreplace
 
 from harness.console.blocks import Block, LockOrder, PanicHead, Trace, TrapTable, Version
 from harness.console.events import (
@@ -246,24 +247,30 @@ class _Search:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._control = -1
-        self._next: dict[bytes, int] = {}
+        self._needles: tuple[bytes, ...] = ()
+        self._next: list[tuple[int, bytes]] = []  # a heap: where each needle stands next
 
     def next_line(self, position: int, needles: tuple[bytes, ...]) -> int:
         """Where the next line begins, at or after ``position``, that holds a needle or a control
         character; the length of the data if there is none. ``position`` begins a line.
         """
-        hit = self._next_control(position)
-        for needle in needles:
-            at = self._next.get(needle, -1)
-            if at < position:
-                at = self._data.find(needle, position)
-                at = len(self._data) if at < 0 else at
-                self._next[needle] = at
-            hit = min(hit, at)
+        hit = min(self._next_control(position), self._next_needle(position, needles))
         if hit == len(self._data):
             return hit
         before = self._data.rfind(b"\n", position, hit), self._data.rfind(b"\r", position, hit)
         return max(position, *(end + 1 for end in before))
+
+    def _next_needle(self, position: int, needles: tuple[bytes, ...]) -> int:
+        if needles is not self._needles:
+            self._needles, self._next = needles, [(-1, needle) for needle in needles]
+        while self._next and self._next[0][0] < position:
+            needle = self._next[0][1]
+            at = self._data.find(needle, position)
+            if at < 0:
+                heappop(self._next)
+            else:
+                heapreplace(self._next, (at, needle))
+        return self._next[0][0] if self._next else len(self._data)
 
     def _next_control(self, position: int) -> int:
         if self._control < position:
