@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -49,6 +50,11 @@ _VERBS: Final = (
 )
 #: Of the zones of a check, in turn.
 _KINDS: Final = ("first-touch", "first-touch", "round-robin", "first-touch", "hashed")
+#: How often nothing is to be had in any domain, and threads wait for memory all the same: in zones
+#: that wait for all domains together, and in those that wait for one.
+_FAMINES: Final = {"round-robin": 0.5, "first-touch": 0.1}
+#: Allocations in a famine: the first ones may still find a free item.
+_FAMINE_ALLOCATIONS: Final = 3
 #: How many slabs a domain may have before more is freed than allocated.
 _MANY_SLABS: Final = 6
 
@@ -109,6 +115,7 @@ class _Writer:
         self._domains = [d for d in range(shape.domains) if not shape.empty >> d & 1]
         self._favourite = rng.choice(self._domains)
         self._hungry = True
+        self._famine: deque[Operation] = deque()
 
     def write(self) -> Operation:
         """The next operation."""
@@ -116,7 +123,10 @@ class _Writer:
         if self._rng.random() < 1 / 16:
             self._favourite = self._rng.choice(self._domains)
             self._hungry = self._rng.random() < 0.4
-        operation = self._operation()
+            kind = "first-touch" if self._shape.first_touch else "round-robin"
+            if not self._famine and self._rng.random() < _FAMINES[kind]:
+                self._famine.extend(self._famine_operations())
+        operation = self._famine.popleft() if self._famine else self._operation()
         step = self._player.play(operation)
         if operation.verb is Verb.ALLOC and step.outcome and step.outcome.item is not None:
             self._held.append(self._number)
@@ -133,6 +143,15 @@ class _Writer:
             slabs = self._rng.choice((1, 1, 2, 4, 7))
             return Operation(verb, self._rng.randint(1, slabs * self._shape.ipers))
         return Operation(verb, self._domain())
+
+    def _famine_operations(self) -> Iterator[Operation]:
+        """No domain has memory, and all are to be waited for; then one has some again."""
+        for domain in self._domains:
+            yield Operation(Verb.REFUSE, domain)
+            yield Operation(Verb.LOW, domain)
+        for _ in range(_FAMINE_ALLOCATIONS):
+            yield Operation(Verb.ALLOC, self._cpu_domain(), M_WAITOK)
+        yield Operation(Verb.ACCEPT, self._domain())
 
     def _verb(self) -> Verb:
         verb = _weighted(self._rng, _VERBS)

@@ -61,9 +61,17 @@ def test_reserves_run_out_domains_fail_threads_sleep_and_the_allocator_gives_in(
             if operation.verb is Verb.ALLOC and outcome is not None:
                 seen["none"] += outcome.item is None
                 seen["slept"] += outcome.slept > 0
+                seen["slept for all domains"] += outcome.slept > 0 and not shape.first_touch
                 seen["gave in"] += len(outcome.calls) == PATIENCE
                 seen["elsewhere"] += outcome.domain not in (-1, operation.number)
             seen["reserve is all there is"] += 0 < sum(step.free_items) <= shape.reserve
     assert {verb for verb in Verb if not seen[verb]} == set()
-    for event in ("none", "slept", "gave in", "elsewhere", "reserve is all there is"):
+    for event in (
+        "none",
+        "slept",
+        "slept for all domains",
+        "gave in",
+        "elsewhere",
+        "reserve is all there is",
+    ):
         assert seen[event] >= 20, event
