@@ -52,7 +52,7 @@ _VERBS: Final = (
 _KINDS: Final = ("first-touch", "first-touch", "round-robin", "first-touch", "hashed")
 #: How often nothing is to be had in any domain, and threads wait for memory all the same: in zones
 #: that wait for all domains together, and in those that wait for one.
-_FAMINES: Final = {"round-robin": 0.5, "first-touch": 0.1}
+_FAMINES: Final = {"round-robin": 0.7, "first-touch": 0.1}
 #: Allocations in a famine: the first ones may still find a free item.
 _FAMINE_ALLOCATIONS: Final = 3
 #: How many slabs a domain may have before more is freed than allocated.
