@@ -26,9 +26,7 @@ class Judgement:
         oracle: that caught it.
         seconds: of guests, over all oracles that looked at it.
         why: what the oracle saw, or why there is nothing to judge.
-        reason: why it may survive, as the mutant itself says: it is equivalent to the kernel
-            without it, or no oracle looks where it differs.
-        equivalent: the reason is that it is equivalent.
+        equivalent: why it may survive, as the mutant itself says: no kernel can behave otherwise.
     """
 
     mutant: str
@@ -36,12 +34,11 @@ class Judgement:
     oracle: str = ""
     seconds: float = 0.0
     why: str = ""
-    reason: str = ""
-    equivalent: bool = False
+    equivalent: str = ""
 
     @property
     def as_it_should_be(self) -> bool:
         """Caught if it can be, and survived only with a reason."""
         if self.fate is Fate.CAUGHT:
             return not self.equivalent
-        return self.fate is Fate.ABSENT or (self.fate is Fate.SURVIVED and bool(self.reason))
+        return self.fate is Fate.ABSENT or (self.fate is Fate.SURVIVED and bool(self.equivalent))

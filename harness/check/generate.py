@@ -55,6 +55,8 @@ _KINDS: Final = ("first-touch", "first-touch", "round-robin", "first-touch", "ha
 _FAMINES: Final = {"round-robin": 0.7, "first-touch": 0.1}
 #: Allocations in a famine: the first ones may still find a free item.
 _FAMINE_ALLOCATIONS: Final = 3
+#: How often another CPU frees an item while an allocation asks for memory.
+_MEANWHILE: Final = 0.2
 #: How many slabs a domain may have before more is freed than allocated.
 _MANY_SLABS: Final = 6
 
@@ -130,6 +132,8 @@ class _Writer:
         step = self._player.play(operation)
         if operation.verb is Verb.ALLOC and step.outcome and step.outcome.item is not None:
             self._held.append(self._number)
+        if operation.meanwhile and self._player.domain_of(operation.meanwhile) is None:
+            self._held.remove(operation.meanwhile)
         return operation
 
     def _operation(self) -> Operation:
@@ -170,11 +174,18 @@ class _Writer:
         # With headers elsewhere, their zone's allocator is a stock one (malloc2vm_flags).
         choices = _HUNGRY_FLAGS if self._hungry else _FLAGS
         flags = _weighted(self._rng, choices[:-1] if self._shape.hashed else choices)
-        if not self._shape.first_touch:
-            return Operation(Verb.ALLOC, self._cpu_domain(), flags)
-        if self._rng.random() < 0.5:
-            return Operation(Verb.ALLOC, self._domain(), flags, Place.DOMAIN)
-        return Operation(Verb.ALLOC, self._cpu_domain(), flags)
+        if self._shape.first_touch and self._rng.random() < 0.5:
+            domain, place = self._domain(), Place.DOMAIN
+        else:
+            domain, place = self._cpu_domain(), Place.CPU
+        return Operation(Verb.ALLOC, domain, flags, place, self._meanwhile(domain))
+
+    def _meanwhile(self, domain: int) -> int:
+        """An item that is freed during an allocation, rather one of its domain; 0: none is."""
+        if not self._held or self._rng.random() >= _MEANWHILE:
+            return 0
+        there = [held for held in self._held if self._player.domain_of(held) == domain]
+        return self._rng.choice(there or self._held)
 
     def _domain(self) -> int:
         return self._favourite if self._rng.random() < 0.6 else self._rng.choice(self._domains)

@@ -71,5 +71,5 @@ def judgement(
     """That fate, with what the mutant says of itself."""
     return Judgement(
         mutant.name, fate, oracle, round(seconds, 1), why,
-        mutant.equivalent or mutant.hole, bool(mutant.equivalent),
+        mutant.equivalent,
     )  # fmt: skip

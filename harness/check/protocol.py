@@ -161,7 +161,8 @@ def command(operation: Operation, slot: int, cpu: int) -> str:
             flags = "".join(
                 letter for flag, letter in _FLAG_LETTERS.items() if operation.flags & flag
             )
-            return f"alloc slot={slot} cpu={cpu}{asked} flags={flags}"
+            meanwhile = f" meanwhile={operation.meanwhile}" if operation.meanwhile else ""
+            return f"alloc slot={slot} cpu={cpu}{asked} flags={flags}{meanwhile}"
         case Verb.FREE:
             return f"free slot={slot} cpu={cpu}"
         case Verb.PREALLOC:

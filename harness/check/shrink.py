@@ -13,7 +13,7 @@ Operations = tuple[Operation, ...]
 def without(operations: Operations, dropped: frozenset[int]) -> Operations:
     """The operations less those at ``dropped``, and less the frees of what is not allocated.
 
-    ``free N`` counts from 1 and is renumbered.
+    The N of ``free N`` and ``meanwhile=N`` counts from 1 and is renumbered.
     """
     kept: list[Operation] = []
     numbers: dict[int, int] = {}
@@ -25,7 +25,7 @@ def without(operations: Operations, dropped: frozenset[int]) -> Operations:
                 continue
             kept.append(replace(operation, number=numbers[operation.number]))
         else:
-            kept.append(operation)
+            kept.append(replace(operation, meanwhile=numbers.get(operation.meanwhile, 0)))
             numbers[place + 1] = len(kept)
     return tuple(kept)
 

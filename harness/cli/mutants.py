@@ -151,7 +151,6 @@ def _list(app: App, chosen: list[Mutant]) -> int:
             "function": mutant.function,
             "only": mutant.only,
             "equivalent": mutant.equivalent,
-            "hole": mutant.hole,
         }
         for mutant in chosen
     ])  # fmt: skip

@@ -4,7 +4,7 @@ Followed: ``keg_first_slab``, ``keg_fetch_free_slab``, ``keg_fetch_slab``, ``keg
 ``slab_alloc_item``, ``slab_free_item``, ``uma_prealloc``, ``uma_zone_reserve``,
 ``keg_drain_domain``, ``zone_alloc_item`` with ``zone_import`` of one item. Left out: per-CPU
 caches and buckets (the zones in question have none), item limits, slab headers outside of their
-slab, and other CPUs that come between.
+slab, and other CPUs that come between, but for one that frees an item (``Keg.meanwhile``).
 
 Sleeping is a value: an operation that would sleep, or try again for ever, ends with ``Blocked``;
 unless the shape says that memory comes back (``Shape.patience``).
@@ -121,6 +121,8 @@ class Keg:
         low: mask of the domains below their minimum of free pages (``vm_min_domains``), beside
             those that have run out.
         refusing: mask of the domains in which the slab allocator finds nothing.
+        meanwhile: an item that another CPU frees while the slab allocator is next called; None
+            once it has.
         why: if a list, the reason of each decision is appended to it.
 
     Raises:
@@ -128,8 +130,8 @@ class Keg:
     """
 
     __slots__ = (
-        "_cold", "_next", "blocked", "calls", "in_use", "low", "refusing", "shape", "slabs",
-        "slept", "uk_domain", "uk_dr", "uk_reserve", "variant", "why",
+        "_cold", "_next", "blocked", "calls", "in_use", "low", "meanwhile", "refusing", "shape",
+        "slabs", "slept", "uk_domain", "uk_dr", "uk_reserve", "variant", "why",
     )  # fmt: skip
 
     def __init__(self, variant: Variant, shape: Shape) -> None:
@@ -151,6 +153,7 @@ class Keg:
         self.why: list[str] | None = None
         self.calls: list[int] = []
         self.slept = 0
+        self.meanwhile: int | None = None
         self.in_use = [0] * shape.domains
         self._next = 0
         self._cold = True
@@ -323,6 +326,8 @@ class Keg:
         if shape.stock and aflags & M_USE_RESERVE and not aflags & M_NOWAIT:
             raise KernelAssertion("malloc2vm_flags", "M_USE_RESERVE requires M_NOWAIT")
         self.calls.append(domain)
+        if self.meanwhile is not None:
+            self._free_meanwhile(self.meanwhile)
         patient = shape.patience is None or len(self.calls) < shape.patience
         if patient and (self.refusing >> domain & 1 or self.in_use[domain] == shape.slabs):
             if self.why is not None:
@@ -338,6 +343,14 @@ class Keg:
         if self.why is not None:
             self.why.append(f"fresh slab {slab.number} in domain {domain}")
         return slab
+
+    def _free_meanwhile(self, item: int) -> None:
+        """What another CPU does while this one, without the keg's lock, asks for memory."""
+        self.meanwhile = None
+        self.uma_zfree(item)
+        if self.why is not None:
+            slab, index = divmod(item, self.shape.ipers)
+            self.why.append(f"meanwhile another CPU frees item {index} of slab {slab}")
 
     def slab_alloc_item(self, slab: Slab) -> int:
         """Take the lowest free item out of a slab in the list of partial slabs."""

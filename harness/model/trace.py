@@ -7,9 +7,12 @@
     zone domains=2 ipers=42 reserve=2
     prealloc 2
     alloc cpu=0 M_NOWAIT|M_NOVM|M_USE_RESERVE
+    alloc cpu=1 M_NOWAIT meanwhile=3
     free 2
 
-Operations count from 1; ``free 2`` gives back what operation 2 got. ``zone`` takes the names of
+Operations count from 1; ``free 2`` gives back what operation 2 got. ``meanwhile=3`` has another
+CPU give back what operation 3 got, at the first call of the slab allocator if there is one:
+nobody holds the keg's lock then. ``zone`` takes the names of
 ``harness.model.keg.Shape``: ``domains``, ``ipers``, ``reserve``, ``slabs``, ``place``,
 ``patience`` with numbers, ``empty`` with domains (``empty=1,3``), and the words ``hashed``,
 ``round-robin`` and ``stock``.
@@ -68,17 +71,20 @@ class Operation:
             of the CPU or of the memory for an ``alloc``, by ``place``.
         flags: of an ``alloc``.
         place: of an ``alloc``.
+        meanwhile: of an ``alloc``: an earlier operation whose item is freed during it; 0: none.
     """
 
     verb: Verb
     number: int
     flags: int = 0
     place: Place = Place.CPU
+    meanwhile: int = 0
 
     def __str__(self) -> str:
         if self.verb is Verb.ALLOC:
             domain = "any" if self.number == UMA_ANYDOMAIN else self.number
-            return f"{self.verb} {self.place}={domain} {flags_in_words(self.flags)}"
+            meanwhile = f" meanwhile={self.meanwhile}" if self.meanwhile else ""
+            return f"{self.verb} {self.place}={domain} {flags_in_words(self.flags)}{meanwhile}"
         return f"{self.verb} {self.number}"
 
 
@@ -140,7 +146,8 @@ class Player:
         outcome, slab = None, None
         verb, number = operation.verb, operation.number
         if verb is Verb.FREE:
-            item = self._taken(number)
+            item = self._held(number)
+            del self._items[number]
             keg.uma_zfree(item)
             result = f"slab {item // keg.shape.ipers} has item {item % keg.shape.ipers} back"
         elif verb is Verb.ALLOC:
@@ -156,16 +163,28 @@ class Player:
             tuple(domain.ud_free_items for domain in keg.uk_domain), keg.uk_dr.dr_iter,
         )  # fmt: skip
 
+    def domain_of(self, number: int) -> int | None:
+        """Where the memory of what an operation got lies; None once it is given back."""
+        item = self._items.get(number)
+        return None if item is None else self.keg.slabs[item // self.keg.shape.ipers].memory
+
     def _allocate(self, operation: Operation) -> Outcome:
-        if operation.place is Place.CPU:
-            outcome = self.keg.uma_zalloc(operation.flags, operation.number)
-        elif operation.number == UMA_ANYDOMAIN:
-            outcome = self.keg.zone_alloc_item(UMA_ANYDOMAIN, operation.flags)
-        else:
-            outcome = self.keg.uma_zalloc_domain(operation.number, operation.flags)
+        meanwhile = operation.meanwhile
+        self.keg.meanwhile = self._held(meanwhile) if meanwhile else None
+        outcome = self._asked(operation)
+        if meanwhile and self.keg.meanwhile is None:
+            del self._items[meanwhile]
+        self.keg.meanwhile = None
         if outcome.item is not None:
             self._items[self._number] = outcome.item
         return outcome
+
+    def _asked(self, operation: Operation) -> Outcome:
+        if operation.place is Place.CPU:
+            return self.keg.uma_zalloc(operation.flags, operation.number)
+        if operation.number == UMA_ANYDOMAIN:
+            return self.keg.zone_alloc_item(UMA_ANYDOMAIN, operation.flags)
+        return self.keg.uma_zalloc_domain(operation.number, operation.flags)
 
     def _told(self, outcome: Outcome) -> tuple[str, int | None]:
         if outcome.item is None:
@@ -173,13 +192,13 @@ class Player:
         slab, index = divmod(outcome.item, self.keg.shape.ipers)
         return f"item {index} of slab {slab}, domain {outcome.domain}", slab
 
-    def _taken(self, number: int) -> int:
+    def _held(self, number: int) -> int:
         if number not in self._items:
             raise UsageError(
                 f"operation {self._number} frees what operation {number} got, and that has nothing",
                 remedy="name an alloc that got an item and was not freed",
             )
-        return self._items.pop(number)
+        return self._items[number]
 
     def _change(self, verb: Verb, domain: int) -> str:
         keg = self.keg
@@ -213,7 +232,9 @@ def run_trace(trace: Trace) -> Iterator[Step]:
 # --- text -------------------------------------------------------------------------------------
 
 _COUNTS = ("domains", "ipers", "reserve", "slabs", "place", "patience")
-_ALLOC = re.compile(r"(?:(cpu|domain)=(\d{1,3})|domain=(any)) (\S+)", re.ASCII)
+_ALLOC = re.compile(
+    r"(?:(cpu|domain)=(\d{1,3})|domain=(any)) (\S+)(?: meanwhile=(\d{1,9}))?", re.ASCII
+)
 
 
 def parse_trace(text: str, variant: Variant | None = None) -> Trace:
@@ -263,7 +284,8 @@ def _parse_operation(word: str, rest: str) -> Operation:
             remedy="write it as: alloc cpu=0 M_NOWAIT|M_NOVM, or alloc domain=1 M_WAITOK",
         )
     place = Place(match[1] or Place.DOMAIN)
-    return Operation(verb, int(match[2] or UMA_ANYDOMAIN), parse_flags(match[4]), place)
+    domain, flags = int(match[2] or UMA_ANYDOMAIN), parse_flags(match[4])
+    return Operation(verb, domain, flags, place, int(match[5] or 0))
 
 
 def _parse_shape(words: list[str]) -> Shape:

@@ -289,7 +289,7 @@ def _false_alarm(unmutated: KernelArtifact, oracles: Sequence[Oracle]) -> Judgem
         if isinstance(found, Caught):
             return Judgement(
                 _UNMUTATED, Fate.CAUGHT, oracle.name, found.seconds, found.why,
-                reason="it has no mutant in it", equivalent=True,
+                equivalent="it has no mutant in it",
             )  # fmt: skip
     return None
 

@@ -182,10 +182,10 @@ def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> No
 
 def _why(judgement: Mapping[str, Any]) -> str:
     if judgement["fate"] == Fate.SURVIVED:
-        reason = judgement["reason"] or "NO REASON: no oracle sees it"
-        return f"equivalent: {reason}" if judgement["equivalent"] else reason
+        equivalent = judgement["equivalent"]
+        return f"equivalent: {equivalent}" if equivalent else "NO REASON: no oracle sees it"
     first, *_ = judgement["why"].splitlines() or [""]
     why = first if len(first) <= _MAX_WHY else f"{first[:_MAX_WHY]}…"
     if judgement["fate"] == Fate.CAUGHT and judgement["equivalent"]:
-        return f"SAID TO BE EQUIVALENT ({judgement['reason']}): {why}"
+        return f"SAID TO BE EQUIVALENT ({judgement['equivalent']}): {why}"
     return why

@@ -73,7 +73,6 @@ class Mutant:
         only: the one form of the code that it is for; empty for every form.
         followed: the reference model has a variant for it, so that it can be predicted.
         equivalent: why no kernel can behave otherwise with it, from the source; empty if one can.
-        hole: why a kernel behaves otherwise only where none of the oracles looks; empty if not.
     """
 
     name: str
@@ -84,7 +83,6 @@ class Mutant:
     only: str = ""
     followed: bool = False
     equivalent: str = ""
-    hole: str = ""
 
     def apply(self, text: bytes) -> bytes:
         """The file's text with the mutant in it, fit for a build with ``-Werror``.
@@ -123,11 +121,11 @@ class InFunction:
 
     def __call__(
         self, name: str, description: str, *edits: Edit,
-        only: str = "", followed: bool = False, equivalent: str = "", hole: str = "",
+        only: str = "", followed: bool = False, equivalent: str = "",
     ) -> Mutant:  # fmt: skip
         """One of them; see `Mutant`."""
         full_name = name if name.startswith("drop-") else f"{self.function}.{name}"
         return Mutant(
             full_name, description, PurePosixPath(self.path), self.function, edits,
-            only, followed, equivalent, hole,
+            only, followed, equivalent,
         )  # fmt: skip

@@ -256,8 +256,6 @@ _FETCH_SLAB = (
         "lose-last-look",
         "does not look again before it gives up",
         Drop(Branch(f"(slab = {_LOOK}) != NULL")),
-        hole="the last look finds only what another CPU has freed into the domain since the look "
-        "before: no oracle makes two CPUs meet there",
     ),
 )
 

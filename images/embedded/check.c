@@ -25,6 +25,7 @@ _Static_assert(SLABS_MAX < KVA_SIZE / PAGE_SIZE, "there are addresses for all sl
 static bool checking;
 static struct uma_keg *zone;
 static void *items[PROBE_SLOTS];
+static int meanwhile = PROBE_NO_SLOT;	/* the item that is to be freed during an allocation */
 
 static unsigned slab_number[KVA_SIZE / PAGE_SIZE];	/* by the slab's place in the window */
 static unsigned slabs_made;
@@ -44,6 +45,19 @@ number_of(const void *item)
 	return (&slab_number[((uintptr_t)item - VM_MIN_KERNEL_ADDRESS) / PAGE_SIZE]);
 }
 
+/* What another CPU may do while the slab allocator is called. */
+static void
+free_meanwhile(void)
+{
+	int slot = meanwhile;
+
+	if (slot == PROBE_NO_SLOT)
+		return;
+	meanwhile = PROBE_NO_SLOT;
+	uma_zfree(zone, items[slot]);
+	items[slot] = NULL;
+}
+
 /* Memory of exactly that domain; without the commit, nothing else ends some operations. */
 static void *
 slabs_alloc(struct uma_keg *keg, int domain, int flags)
@@ -53,6 +67,7 @@ slabs_alloc(struct uma_keg *keg, int domain, int flags)
 	(void)keg;
 	if (calls < PROBE_CALLS)
 		call[calls] = (uint8_t)domain;
+	free_meanwhile();
 	if (++calls < patience && refused[domain])
 		return (NULL);
 	slab = vm_page_alloc_domain(domain, flags);
@@ -203,25 +218,29 @@ operation_end(struct probe_outcome *outcome)
 }
 
 const char *
-probe_alloc(unsigned slot, int cpu, int domain, int flags, struct probe_outcome *outcome)
+probe_alloc(const struct probe_request *request, struct probe_outcome *outcome)
 {
 	char *item;
 
 	if (zone == NULL)
 		return ("no-zone");
-	if (items[slot] != NULL)
+	if (items[request->slot] != NULL)
 		return ("slot-is-taken");
-	if (domain != PROBE_BY_CPU && (zone->uk_flags & UMA_ZONE_ROUNDROBIN) != 0)
+	if (request->meanwhile != PROBE_NO_SLOT && items[request->meanwhile] == NULL)
+		return ("no-such-item");
+	if (request->domain != PROBE_BY_CPU && (zone->uk_flags & UMA_ZONE_ROUNDROBIN) != 0)
 		return ("zone-chooses-the-domain");
 	if (!slabs_left(1))
 		return ("too-many-slabs");
-	operation_begin(cpu);
-	if (domain == PROBE_BY_CPU)
-		item = uma_zalloc(zone, flags);
+	operation_begin(request->cpu);
+	meanwhile = request->meanwhile;
+	if (request->domain == PROBE_BY_CPU)
+		item = uma_zalloc(zone, request->flags);
 	else
-		item = uma_zalloc_domain(zone, domain, flags);
+		item = uma_zalloc_domain(zone, request->domain, request->flags);
+	meanwhile = PROBE_NO_SLOT;
 	operation_end(outcome);
-	items[slot] = item;
+	items[request->slot] = item;
 	if (item == NULL)
 		return (NULL);
 	outcome->item = true;

@@ -39,6 +39,7 @@ uint64_t now_us(void);
 
 /* zone.c */
 uma_zone_t zone_now(void);
+void	 zone_meanwhile(void);
 bool	 zone_is_first_touch(void);
 
 #endif

@@ -302,14 +302,16 @@ do_operation(int cpu)
 {
 	struct probe_outcome outcome;
 	long slot = number_of("slot"), domain = number_of("domain"), items = number_of("items");
-	int flags;
+	long meanwhile = number_of("meanwhile");
+	struct probe_request request = { .slot = (unsigned)slot, .cpu = cpu,
+	    .domain = domain < 0 ? PROBE_BY_CPU : (int)domain,
+	    .meanwhile = meanwhile < 0 ? PROBE_NO_SLOT : (int)meanwhile };
 
 	memset(&outcome, 0, sizeof(outcome));
-	if (slot >= PROBE_SLOTS || domain >= probe_domains())
+	if (slot >= PROBE_SLOTS || meanwhile >= PROBE_SLOTS || domain >= probe_domains())
 		refused("out-of-range");
-	else if (is_command("alloc") && slot >= 0 && flags_of(&flags))
-		answer("alloc", probe_alloc((unsigned)slot, cpu,
-		    domain < 0 ? PROBE_BY_CPU : (int)domain, flags, &outcome), &outcome);
+	else if (is_command("alloc") && slot >= 0 && flags_of(&request.flags))
+		answer("alloc", probe_alloc(&request, &outcome), &outcome);
 	else if (is_command("free") && slot >= 0)
 		answer("free", probe_free((unsigned)slot, cpu, &outcome), &outcome);
 	else if (is_command("prealloc") && items > 0)

@@ -29,6 +29,7 @@
 #define PROBE_CALLS	128	/* calls of the slab allocator that an answer can list */
 #define PROBE_SLOTS	4096	/* items that a trace can hold */
 #define PROBE_BY_CPU	(-2)	/* the domain of the CPU: uma_zalloc() */
+#define PROBE_NO_SLOT	(-1)
 
 #define PROBE_ROUNDROBIN	0x1	/* else first-touch */
 #define PROBE_HASHED		0x2	/* slabs hash into the lists of domain 0 */
@@ -39,6 +40,16 @@ struct probe_order {
 	long	reserve;	/* items */
 	long	flags;		/* PROBE_* */
 	long	patience;	/* the allocator gives in at this call of one operation */
+};
+
+/* An allocation to be made. */
+struct probe_request {
+	unsigned	slot;		/* of the item */
+	int		cpu;
+	int		domain;		/* or PROBE_BY_CPU */
+	int		flags;		/* M_* */
+	int		meanwhile;	/* slot of the item that is freed at the first call of
+					   the slab allocator, or PROBE_NO_SLOT */
 };
 
 /* What an operation came to. */
@@ -89,8 +100,7 @@ int		 probe_cpus(void);
 
 const char	*probe_zone(const struct probe_order *order, unsigned *ipers);
 const char	*probe_discard(void);
-const char	*probe_alloc(unsigned slot, int cpu, int domain, int flags,
-		    struct probe_outcome *outcome);
+const char	*probe_alloc(const struct probe_request *request, struct probe_outcome *outcome);
 const char	*probe_free(unsigned slot, int cpu, struct probe_outcome *outcome);
 const char	*probe_prealloc(unsigned items, int cpu, struct probe_outcome *outcome);
 const char	*probe_drain(int domain, struct probe_outcome *outcome);

@@ -95,6 +95,7 @@ slabs_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pfla
 
 	if (calls < PROBE_CALLS)
 		call[calls] = (uint8_t)domain;
+	zone_meanwhile();
 	if (++calls < slabs_patience && DOMAINSET_ISSET(domain, &refused))
 		return (NULL);
 	while (place < slabs_used && slabs[place].memory != NULL)

@@ -27,6 +27,7 @@ struct operation {
 
 static uma_zone_t zone;
 static void *items[PROBE_SLOTS];
+static int meanwhile = PROBE_NO_SLOT;	/* the item that is to be freed during an allocation */
 
 uma_zone_t
 zone_now(void)
@@ -108,6 +109,19 @@ probe_discard(void)
 	return (NULL);
 }
 
+/* The slab allocator is called, without the keg's lock: what another CPU may do now. */
+void
+zone_meanwhile(void)
+{
+	int slot = meanwhile;
+
+	if (slot == PROBE_NO_SLOT)
+		return;
+	meanwhile = PROBE_NO_SLOT;
+	uma_zfree(zone, items[slot]);
+	items[slot] = NULL;
+}
+
 static void
 run_alloc(void *argument)
 {
@@ -121,28 +135,33 @@ run_alloc(void *argument)
 }
 
 const char *
-probe_alloc(unsigned slot, int cpu, int domain, int flags, struct probe_outcome *outcome)
+probe_alloc(const struct probe_request *request, struct probe_outcome *outcome)
 {
-	struct operation operation = { .domain = domain, .flags = flags };
+	struct operation operation = { .domain = request->domain, .flags = request->flags };
+	int flags = request->flags;
 	size_t offset;
 
 	if (zone == NULL)
 		return ("no-zone");
-	if (items[slot] != NULL)
+	if (items[request->slot] != NULL)
 		return ("slot-is-taken");
-	if (domain != PROBE_BY_CPU && !zone_is_first_touch())
+	if (request->meanwhile != PROBE_NO_SLOT && items[request->meanwhile] == NULL)
+		return ("no-such-item");
+	if (request->domain != PROBE_BY_CPU && !zone_is_first_touch())
 		return ("zone-chooses-the-domain");
 	/* The headers' zone has a stock allocator: malloc2vm_flags() asserts. */
 	if ((zone->uz_flags & UMA_ZFLAG_HASH) != 0 && (flags & M_USE_RESERVE) != 0 &&
 	    (flags & M_NOWAIT) == 0)
 		return ("reserve-without-nowait");
 	slabs_begin();
+	meanwhile = request->meanwhile;
 	if ((flags & M_WAITOK) != 0)
-		outcome->slept = worker_run(cpu, run_alloc, &operation);
+		outcome->slept = worker_run(request->cpu, run_alloc, &operation);
 	else
-		run_on(cpu, run_alloc, &operation);
+		run_on(request->cpu, run_alloc, &operation);
+	meanwhile = PROBE_NO_SLOT;
 	slabs_log(outcome);
-	items[slot] = operation.item;
+	items[request->slot] = operation.item;
 	if (operation.item == NULL)
 		return (NULL);
 	outcome->item = true;

@@ -133,9 +133,10 @@ class ModelGuest:
             return Operation(verb, numbers["domain"])
         self._numbers[numbers["slot"]] = self._operations
         mask = sum(LETTERS[letter] for letter in flags)
+        meanwhile = self._numbers[numbers["meanwhile"]] if "meanwhile" in numbers else 0
         if "domain" in numbers:
-            return Operation(verb, numbers["domain"], mask, Place.DOMAIN)
-        return Operation(verb, numbers["cpu"] // 2, mask)
+            return Operation(verb, numbers["domain"], mask, Place.DOMAIN, meanwhile)
+        return Operation(verb, numbers["cpu"] // 2, mask, meanwhile=meanwhile)
 
     def _told_of(self, seen: Observation) -> str:
         words = []

@@ -51,7 +51,7 @@ def test_headers_elsewhere_are_not_asked_for_what_their_zone_asserts_against(
 
 def test_reserves_run_out_domains_fail_threads_sleep_and_the_allocator_gives_in() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(40):
+    for seed in range(60):
         shape, operations = written(seed, VARIANTS["15-after"], 2)
         player = Player(VARIANTS["15-after"], shape)
         for operation in operations:
@@ -64,14 +64,15 @@ def test_reserves_run_out_domains_fail_threads_sleep_and_the_allocator_gives_in(
                 seen["slept for all domains"] += outcome.slept > 0 and not shape.first_touch
                 seen["gave in"] += len(outcome.calls) == PATIENCE
                 seen["elsewhere"] += outcome.domain not in (-1, operation.number)
+            if operation.meanwhile and outcome is not None:
+                seen["freed meanwhile"] += bool(outcome.calls)
+                last = outcome.item is not None and outcome.calls == (operation.number,)
+                seen["found by the last look"] += last and "fresh" not in " ".join(step.why)
             seen["reserve is all there is"] += 0 < sum(step.free_items) <= shape.reserve
     assert {verb for verb in Verb if not seen[verb]} == set()
-    for event in (
-        "none",
-        "slept",
-        "slept for all domains",
-        "gave in",
-        "elsewhere",
-        "reserve is all there is",
-    ):
+    events = (
+        "none", "slept", "slept for all domains", "gave in", "elsewhere", "freed meanwhile",
+        "found by the last look", "reserve is all there is",
+    )  # fmt: skip
+    for event in events:
         assert seen[event] >= 20, event

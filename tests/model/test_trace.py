@@ -73,10 +73,42 @@ def test_what_is_not_there_is_refused_when_it_is_reached(line: str) -> None:
         list(run_trace(trace))
 
 
+LAST_LOOK = """
+variant 15-after
+zone domains=2 ipers=1
+alloc cpu=1 M_NOWAIT
+refuse 1
+alloc cpu=1 M_NOWAIT
+alloc cpu=1 M_NOWAIT meanwhile=1
+"""
+
+
+def test_what_another_cpu_frees_while_memory_is_asked_for_is_found_by_the_last_look() -> None:
+    _, _, missed, got = run_trace(parse_trace(LAST_LOOK))
+    assert missed.result == "no item"
+    assert got.result == "item 0 of slab 0, domain 1"
+    assert "meanwhile another CPU frees item 0 of slab 0" in got.why
+
+
+def test_nothing_is_freed_meanwhile_where_no_memory_is_asked_for() -> None:
+    text = LAST_LOOK.replace("M_NOWAIT meanwhile", "M_NOWAIT|M_NOVM meanwhile") + "free 1\n"
+    *_, missed, freed = run_trace(parse_trace(text))
+    assert (missed.result, freed.result) == ("no item", "slab 0 has item 0 back")
+
+
+def test_what_was_freed_meanwhile_is_not_there_to_be_freed_again() -> None:
+    with pytest.raises(UsageError, match="operation 5 frees what operation 1 got"):
+        list(run_trace(parse_trace(LAST_LOOK + "free 1\n")))
+
+
 FLAGS = st.sampled_from([M_NOWAIT, M_NOWAIT | M_NOVM | M_USE_RESERVE, M_WAITOK])
-ALLOCATIONS = st.builds(Operation, st.just(Verb.ALLOC), st.integers(0, 7), FLAGS) | st.builds(
-    Operation, st.just(Verb.ALLOC), st.integers(UMA_ANYDOMAIN, 7), FLAGS, st.just(Place.DOMAIN)
-)
+MEANWHILE = st.integers(0, 9)
+ALLOCATIONS = st.builds(
+    Operation, st.just(Verb.ALLOC), st.integers(0, 7), FLAGS, meanwhile=MEANWHILE
+) | st.builds(
+    Operation, st.just(Verb.ALLOC), st.integers(UMA_ANYDOMAIN, 7), FLAGS, st.just(Place.DOMAIN),
+    MEANWHILE,
+)  # fmt: skip
 OTHERS = st.builds(
     Operation, st.sampled_from([verb for verb in Verb if verb is not Verb.ALLOC]), st.integers(0, 9)
 )

@@ -260,10 +260,6 @@ class TestNames:
         assert mutant.name.startswith((f"{mutant.function}.", "drop-"))
         assert re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9-]+)?|drop-[a-z-]+", mutant.name)
 
-    @EVERY
-    def test_a_mutant_that_nobody_can_catch_has_one_reason(self, mutant: Mutant) -> None:
-        assert not (mutant.equivalent and mutant.hole)
-
     def test_almost_right_are_answered_with_the_right_one(self) -> None:
         with pytest.raises(UsageError, match="Did you mean drop-commit") as caught:
             find_mutant("drop-comit")
