@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from harness.guest.backend import Backend
     from harness.guest.vmconfig import VmConfig
     from harness.kernel.spec import Sanitizer
-    from harness.results.record import Cell
 
     #: What is done with guests, their records in the folder: all cells, and judgements.
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
