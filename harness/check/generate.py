@@ -56,7 +56,9 @@ _FAMINES: Final = {"round-robin": 0.7, "first-touch": 0.1}
 #: Allocations in a famine: the first ones may still find a free item.
 _FAMINE_ALLOCATIONS: Final = 3
 #: How often another CPU frees an item while an allocation asks for memory.
-_MEANWHILE: Final = 0.2
+_MEANWHILE: Final = 0.1
+#: The same in a domain that has nothing to give: only then the last look finds something.
+_MEANWHILE_SPENT: Final = 0.7
 #: How many slabs a domain may have before more is freed than allocated.
 _MANY_SLABS: Final = 6
 
@@ -171,21 +173,31 @@ class _Writer:
         return verb
 
     def _allocation(self) -> Operation:
-        # With headers elsewhere, their zone's allocator is a stock one (malloc2vm_flags).
-        choices = _HUNGRY_FLAGS if self._hungry else _FLAGS
-        flags = _weighted(self._rng, choices[:-1] if self._shape.hashed else choices)
         if self._shape.first_touch and self._rng.random() < 0.5:
             domain, place = self._domain(), Place.DOMAIN
         else:
             domain, place = self._cpu_domain(), Place.CPU
-        return Operation(Verb.ALLOC, domain, flags, place, self._meanwhile(domain))
+        meanwhile = self._meanwhile(domain)
+        if meanwhile and self._is_spent(domain):
+            return Operation(Verb.ALLOC, domain, M_NOWAIT, place, meanwhile)
+        # With headers elsewhere, their zone's allocator is a stock one (malloc2vm_flags).
+        choices = _HUNGRY_FLAGS if self._hungry else _FLAGS
+        flags = _weighted(self._rng, choices[:-1] if self._shape.hashed else choices)
+        return Operation(Verb.ALLOC, domain, flags, place, meanwhile)
 
     def _meanwhile(self, domain: int) -> int:
         """An item that is freed during an allocation, rather one of its domain; 0: none is."""
-        if not self._held or self._rng.random() >= _MEANWHILE:
+        chance = _MEANWHILE_SPENT if self._is_spent(domain) else _MEANWHILE
+        if not self._held or self._rng.random() >= chance:
             return 0
         there = [held for held in self._held if self._player.domain_of(held) == domain]
         return self._rng.choice(there or self._held)
+
+    def _is_spent(self, domain: int) -> bool:
+        """Whether an allocation that may not wait gets nothing there."""
+        keg = self._player.keg
+        free = keg.uk_domain[domain].ud_free_items
+        return bool(keg.refusing >> domain & 1) and free <= keg.uk_reserve
 
     def _domain(self) -> int:
         return self._favourite if self._rng.random() < 0.6 else self._rng.choice(self._domains)
