@@ -64,7 +64,7 @@ from harness.source.tree import SourceTree, open_tree
 
 if TYPE_CHECKING:
     from harness.cli.app import App
-    from harness.pipeline.kernels import What
+    from harness.pipeline.what import What
 
 #: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
 #: have reports of their own, which must not hide the one that is looked for.

@@ -16,7 +16,8 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.progress import LiveRows
-from harness.pipeline.kernels import Kernels, What
+from harness.pipeline.kernels import Kernels
+from harness.pipeline.what import What
 from harness.source.revision import Change
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from harness.source.revision import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App
-    from harness.pipeline.kernels import What
+    from harness.pipeline.what import What
     from harness.results.record import Run
 
 _MAX_SEEDS = 999

@@ -28,7 +28,7 @@ from harness.model.predict import PANIC, Prediction
 from harness.model.trace import Step, parse_trace, run_trace
 from harness.model.variants import VARIANTS, Variant, find_variant
 from harness.pipeline.forms import read_form
-from harness.pipeline.kernels import BEFORE_MUTANT
+from harness.pipeline.what import BEFORE_MUTANT
 from harness.source.revision import Change
 
 if TYPE_CHECKING:

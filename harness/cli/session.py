@@ -22,9 +22,10 @@ from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.host.accelerator import Accelerator, prove_accelerator
 from harness.outcome import Until
 from harness.pipeline.boot import Booter
-from harness.pipeline.kernels import Kernels, What
+from harness.pipeline.kernels import Kernels
 from harness.pipeline.matrix import CellPlan, Matrix
 from harness.pipeline.plan import BootPlan
+from harness.pipeline.what import What
 from harness.results.record import Cell, Run, to_document
 from harness.results.store import Store
 from harness.source.revision import Change

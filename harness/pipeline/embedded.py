@@ -8,7 +8,7 @@ from harness.errors import UsageError
 from harness.image.embedded import EmbeddedBuild, Variant, build_embedded, embedded_key
 from harness.kernel.artifact import EMBEDDED, KernelArtifact, KernelCache, KernelIdentity
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.kernels import BEFORE_MUTANT, What
+from harness.pipeline.what import BEFORE_MUTANT, What
 
 if TYPE_CHECKING:
     from harness.host.process import Runner

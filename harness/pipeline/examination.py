@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
     from harness.pipeline.boot import Booter
-    from harness.pipeline.kernels import What
     from harness.pipeline.plan import BootPlan
+    from harness.pipeline.what import What
     from harness.results.record import Cell
 
 #: Seconds that a command of the user's may take, if no timeout says otherwise.

@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.kernel.artifact import (
-    EMBEDDED,
     KernelArtifact,
     KernelCache,
     KernelIdentity,
 )
 from harness.kernel.spec import Sanitizer, kernel_config
-from harness.source.revision import Change
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.host.workspace import Workspace
-
-#: The mutant whose kernel is the one before the commit; the built-in guest has it as well.
-BEFORE_MUTANT = "drop-commit"
-
-
-@dataclass(frozen=True, slots=True)
-class What:
-    """A kernel as the user names it.
-
-    Args:
-        source: a tree, a git URL, or ``embedded``.
-        change: the revision and what is changed on top.
-        kernconf: a configuration's name or file; None for the slim one.
-        kernel: a kernel file that is there already; all else is then not looked at.
-    """
-
-    source: str
-    change: Change = field(default_factory=Change)
-    kernconf: str | None = None
-    kernel: Path | None = None
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the built-in guest is meant."""
-        return self.kernel is None and self.source == EMBEDDED
+    from harness.pipeline.what import What
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +108,3 @@ class Kernels:
         folder = kernel.resolve().parent
         found = KernelCache(self.workspace).find(folder.name)
         return found if found is not None and found.kernel.resolve() == kernel.resolve() else None
-
-
-def pair_of(what: What, before: Change | None, after: Change | None) -> tuple[What, What]:
-    """The two sides of a comparison."""
-    if what.is_embedded:
-        return replace(what, change=Change(mutant=BEFORE_MUTANT)), what
-    return replace(what, change=before or Change()), replace(what, change=after or Change())

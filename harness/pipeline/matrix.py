@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
     from harness.pipeline.boot import Booter
-    from harness.pipeline.kernels import Kernels, What
+    from harness.pipeline.kernels import Kernels
     from harness.pipeline.plan import BootPlan
+    from harness.pipeline.what import What
     from harness.verdict import Verdict
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.kernel.artifact import KernelArtifact, KernelIdentity
     from harness.kernel.spec import Sanitizer
-    from harness.pipeline.kernels import What
     from harness.pipeline.plan import BootPlan
+    from harness.pipeline.what import What
     from harness.results.record import Cell
 
 #: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the

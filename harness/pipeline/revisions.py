@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.kernel.spec import Sanitizer
-    from harness.pipeline.kernels import Kernels, What
+    from harness.pipeline.kernels import Kernels
+    from harness.pipeline.what import What
     from harness.source.git import Repository
 
 

@@ -25,7 +25,7 @@ _Static_assert(SLABS_MAX < KVA_SIZE / PAGE_SIZE, "there are addresses for all sl
 static bool checking;
 static struct uma_keg *zone;
 static void *items[PROBE_SLOTS];
-static int meanwhile = PROBE_NO_SLOT;	/* the item that is to be freed during an allocation */
+static int meanwhile = PROBE_NO_SLOT;	/* the slot of the item to be freed during an allocation */
 
 static unsigned slab_number[KVA_SIZE / PAGE_SIZE];	/* by the slab's place in the window */
 static unsigned slabs_made;
@@ -49,13 +49,8 @@ number_of(const void *item)
 static void
 free_meanwhile(void)
 {
-	int slot = meanwhile;
-
-	if (slot == PROBE_NO_SLOT)
-		return;
-	meanwhile = PROBE_NO_SLOT;
-	uma_zfree(zone, items[slot]);
-	items[slot] = NULL;
+	uma_zfree(zone, items[meanwhile]);
+	items[meanwhile] = NULL;
 }
 
 /* Memory of exactly that domain; without the commit, nothing else ends some operations. */
@@ -67,7 +62,8 @@ slabs_alloc(struct uma_keg *keg, int domain, int flags)
 	(void)keg;
 	if (calls < PROBE_CALLS)
 		call[calls] = (uint8_t)domain;
-	free_meanwhile();
+	if (calls == 0 && meanwhile != PROBE_NO_SLOT)
+		free_meanwhile();
 	if (++calls < patience && refused[domain])
 		return (NULL);
 	slab = vm_page_alloc_domain(domain, flags);

@@ -14,7 +14,7 @@
 
 /* slabs.c: the memory below the zone, which logs and refuses. */
 void	 slabs_reset(unsigned patience);
-void	 slabs_begin(void);
+void	 slabs_begin(void (*meanwhile)(void));
 void	 slabs_log(struct probe_outcome *outcome);
 uint64_t slabs_calls(void);
 void	 slabs_set_patience(unsigned patience);
@@ -39,7 +39,6 @@ uint64_t now_us(void);
 
 /* zone.c */
 uma_zone_t zone_now(void);
-void	 zone_meanwhile(void);
 bool	 zone_is_first_touch(void);
 
 #endif

@@ -40,6 +40,7 @@ static unsigned slabs_made;
 static unsigned slabs_patience;
 static domainset_t refused;
 static volatile uint64_t calls;
+static void (*during_call)(void);
 static uint8_t call[PROBE_CALLS];
 
 /* A new zone: what belonged to the one before is forgotten. */
@@ -59,10 +60,12 @@ slabs_set_patience(unsigned patience)
 	slabs_patience = patience;
 }
 
+/* An operation; something may be done during its first call, as if by another CPU. */
 void
-slabs_begin(void)
+slabs_begin(void (*meanwhile)(void))
 {
 	calls = 0;
+	during_call = meanwhile;
 }
 
 uint64_t
@@ -95,7 +98,8 @@ slabs_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pfla
 
 	if (calls < PROBE_CALLS)
 		call[calls] = (uint8_t)domain;
-	zone_meanwhile();
+	if (calls == 0 && during_call != NULL)
+		during_call();
 	if (++calls < slabs_patience && DOMAINSET_ISSET(domain, &refused))
 		return (NULL);
 	while (place < slabs_used && slabs[place].memory != NULL)

@@ -56,7 +56,7 @@ probe_starve(int domain, int cpu, unsigned milliseconds, struct probe_starved *s
 		memory_give_back(domain);
 		return ("domain-cannot-be-emptied");
 	}
-	slabs_begin();
+	slabs_begin(NULL);
 	slabs_set_patience(UINT_MAX);
 	probe_refuse(domain, true);
 	start = now_us();

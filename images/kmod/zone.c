@@ -27,7 +27,7 @@ struct operation {
 
 static uma_zone_t zone;
 static void *items[PROBE_SLOTS];
-static int meanwhile = PROBE_NO_SLOT;	/* the item that is to be freed during an allocation */
+static int meanwhile;	/* the slot of the item to be freed during an allocation */
 
 uma_zone_t
 zone_now(void)
@@ -110,16 +110,11 @@ probe_discard(void)
 }
 
 /* The slab allocator is called, without the keg's lock: what another CPU may do now. */
-void
-zone_meanwhile(void)
+static void
+free_meanwhile(void)
 {
-	int slot = meanwhile;
-
-	if (slot == PROBE_NO_SLOT)
-		return;
-	meanwhile = PROBE_NO_SLOT;
-	uma_zfree(zone, items[slot]);
-	items[slot] = NULL;
+	uma_zfree(zone, items[meanwhile]);
+	items[meanwhile] = NULL;
 }
 
 static void
@@ -153,13 +148,12 @@ probe_alloc(const struct probe_request *request, struct probe_outcome *outcome)
 	if ((zone->uz_flags & UMA_ZFLAG_HASH) != 0 && (flags & M_USE_RESERVE) != 0 &&
 	    (flags & M_NOWAIT) == 0)
 		return ("reserve-without-nowait");
-	slabs_begin();
 	meanwhile = request->meanwhile;
+	slabs_begin(meanwhile == PROBE_NO_SLOT ? NULL : free_meanwhile);
 	if ((flags & M_WAITOK) != 0)
 		outcome->slept = worker_run(request->cpu, run_alloc, &operation);
 	else
 		run_on(request->cpu, run_alloc, &operation);
-	meanwhile = PROBE_NO_SLOT;
 	slabs_log(outcome);
 	items[request->slot] = operation.item;
 	if (operation.item == NULL)
@@ -188,7 +182,7 @@ probe_free(unsigned slot, int cpu, struct probe_outcome *outcome)
 	if (zone == NULL || operation.item == NULL)
 		return ("no-such-item");
 	items[slot] = NULL;
-	slabs_begin();
+	slabs_begin(NULL);
 	run_on(cpu, run_free, &operation);
 	slabs_log(outcome);
 	return (NULL);
@@ -207,7 +201,7 @@ probe_prealloc(unsigned count, int cpu, struct probe_outcome *outcome)
 
 	if (zone == NULL)
 		return ("no-zone");
-	slabs_begin();
+	slabs_begin(NULL);
 	outcome->slept = worker_run(cpu, run_prealloc, &number);
 	slabs_log(outcome);
 	return (NULL);
@@ -218,7 +212,7 @@ probe_drain(int domain, struct probe_outcome *outcome)
 {
 	if (zone == NULL)
 		return ("no-zone");
-	slabs_begin();
+	slabs_begin(NULL);
 	uma_zone_reclaim_domain(zone, UMA_RECLAIM_DRAIN, domain);
 	slabs_log(outcome);
 	return (NULL);
