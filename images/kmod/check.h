@@ -24,6 +24,7 @@ void	 slabs_free(void *memory, vm_size_t bytes, uint8_t pflag);
 
 /* worker.c: on which CPU things are done, and by whom. */
 void	 run_on(int cpu, void (*function)(void *), void *argument);
+void	 step_aside(int cpu);
 int	 worker_start(void);
 unsigned worker_run(int cpu, void (*function)(void *), void *argument);
 void	 worker_begin(int cpu, void (*function)(void *), void *argument);

@@ -42,11 +42,17 @@ probe_low(int domain, bool low)
 	mtx_unlock(&vm_domainset_lock);
 }
 
+/* All at once: who is woken must not find some of them low. */
 void
 memory_recover(void)
 {
+	mtx_lock(&vm_domainset_lock);
 	for (int domain = 0; domain < vm_ndomains; domain++)
-		probe_low(domain, false);
+		if (DOMAINSET_ISSET(domain, &said_low))
+			DOMAINSET_CLR(domain, &vm_min_domains);
+	DOMAINSET_ZERO(&said_low);
+	wakeup(&vm_min_domains);
+	mtx_unlock(&vm_domainset_lock);
 }
 
 uint64_t

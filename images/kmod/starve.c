@@ -56,6 +56,7 @@ probe_starve(int domain, int cpu, unsigned milliseconds, struct probe_starved *s
 		memory_give_back(domain);
 		return ("domain-cannot-be-emptied");
 	}
+	step_aside(cpu);
 	slabs_begin(NULL);
 	slabs_set_patience(UINT_MAX);
 	probe_refuse(domain, true);

@@ -37,6 +37,19 @@ move_to(int cpu)
 	thread_unlock(curthread);
 }
 
+/* Off that CPU: a thread that never sleeps there would let nobody else run. */
+void
+step_aside(int cpu)
+{
+	int other;
+
+	CPU_FOREACH(other)
+		if (other != cpu) {
+			move_to(other);
+			break;
+		}
+}
+
 static void
 worker_main(void *unused __unused)
 {
