@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -246,6 +247,7 @@ def main() -> None:
     code = run(sys.argv[1:], obey)
     signal.setitimer(signal.ITIMER_REAL, 0)  # nobody would heed it any more
     _drop_unsaid()
-    os._exit(
-        code
-    )  # nothing is left to do, and taking down the interpreter takes as long as to start
+    if threading.active_count() > 1:
+        sys.exit(code)  # they have to clean up, and are waited for
+    # Nothing is left to do; the interpreter would take as long to take itself down as to start.
+    os._exit(code)
