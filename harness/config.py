@@ -5,7 +5,6 @@ A flag beats an environment variable, that beats this file, that beats the defau
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -73,6 +72,8 @@ def _refused(path: Path, complaint: Complaint) -> UsageError:
             *(f"source.{name}" for name in SourceSettings.__struct_fields__),
             *(f"boot.{name}" for name in BootSettings.__struct_fields__),
         ]
+        import difflib
+
         near = difflib.get_close_matches(complaint.key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
         return UsageError(f"{path}: there is no setting {complaint.key}", remedy=hint)

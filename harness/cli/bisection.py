@@ -58,8 +58,8 @@ from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.record import SCHEMA
 from harness.results.store import Store
+from harness.source.change import Change
 from harness.source.graft import revert
-from harness.source.revision import Change
 from harness.source.tree import SourceTree, open_tree
 
 if TYPE_CHECKING:

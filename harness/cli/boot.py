@@ -22,8 +22,8 @@ from harness.errors import HarnessError, InfraError, UsageError
 from harness.host.progress import Recorded
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
-from harness.pipeline.matrix import CellPlan, repeated
-from harness.source.revision import Change
+from harness.pipeline.cell import CellPlan, repeated
+from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App

@@ -18,7 +18,7 @@ from harness.cli.options import (
 from harness.cli.progress import LiveRows
 from harness.pipeline.kernels import Kernels
 from harness.pipeline.what import What
-from harness.source.revision import Change
+from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App

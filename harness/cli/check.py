@@ -27,10 +27,10 @@ from harness.kernel.spec import Sanitizer
 from harness.model.trace import Trace, parse_trace
 from harness.model.variants import VARIANTS, Variant, find_variant
 from harness.outcome import Outcome
+from harness.pipeline.cell import CellPlan
 from harness.pipeline.forms import read_form
-from harness.pipeline.matrix import CellPlan
 from harness.pipeline.plan import SLOWNESS, BootPlan
-from harness.source.revision import Change
+from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App

@@ -22,9 +22,9 @@ from harness.errors import UsageError
 from harness.guest.topology import parse_node_counts
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
-from harness.pipeline.matrix import CellPlan, repeated
+from harness.pipeline.cell import CellPlan, repeated
 from harness.pipeline.what import What, pair_of
-from harness.source.revision import Change
+from harness.source.change import Change
 from harness.source.tree import open_tree
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from harness.model.trace import Step, parse_trace, run_trace
 from harness.model.variants import VARIANTS, Variant, find_variant
 from harness.pipeline.forms import read_form
 from harness.pipeline.what import BEFORE_MUTANT
-from harness.source.revision import Change
+from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App

@@ -26,8 +26,8 @@ from harness.outcome import Until
 from harness.pipeline.matrix import Matrix, MemoryGate
 from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
 from harness.pipeline.plan import SLOWNESS
+from harness.source.change import Change
 from harness.source.mutants import MUTANTS, find_mutant
-from harness.source.revision import Change
 
 if TYPE_CHECKING:
     from harness.check.fate import Judgement

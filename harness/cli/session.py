@@ -23,12 +23,11 @@ from harness.host.accelerator import Accelerator, prove_accelerator
 from harness.outcome import Until
 from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels
-from harness.pipeline.matrix import CellPlan, Matrix
+from harness.pipeline.matrix import Matrix
 from harness.pipeline.plan import BootPlan
 from harness.pipeline.what import What
-from harness.results.record import Cell, Run, to_document
 from harness.results.store import Store
-from harness.source.revision import Change
+from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.check.fate import Judgement
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from harness.guest.backend import Backend
     from harness.guest.vmconfig import VmConfig
     from harness.kernel.spec import Sanitizer
+    from harness.pipeline.cell import CellPlan
+    from harness.results.record import Cell, Run
 
     #: What is done with guests, their records in the folder: all cells, and judgements.
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
@@ -208,6 +209,8 @@ class Session:
             if not any(folder.glob("*/console.log")):  # what guests have said stays
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+        from harness.results.record import Run, to_document
+
         run = Run(
             folder.name, tuple(sys.argv[1:]), moment.isoformat(), __version__,
             cells, judgements,

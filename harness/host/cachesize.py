@@ -6,14 +6,13 @@ import contextlib
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.host.inuse import claimed
-from harness.host.workspace import Workspace, host_refused
+from harness.host.workspace import Workspace, host_refused, unique
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = ("", "K", "M", "G", "T")
@@ -174,7 +173,7 @@ def _all_claimed(entry: CacheEntry) -> Iterator[bool]:
 
 def _remove(entry: CacheEntry) -> bool:
     """Remove it unless somebody has begun to use it; at no time is half of it there."""
-    going = entry.path.with_name(f".{entry.path.name}.{uuid.uuid4().hex[:8]}")
+    going = entry.path.with_name(f".{entry.path.name}.{unique()}")
     with _all_claimed(entry) as free:
         if not free:
             return False

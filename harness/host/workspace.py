@@ -8,7 +8,6 @@ import fcntl
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +62,7 @@ class Workspace:
         """
         parent = self.cache / "scratch"
         make_folder(parent)
-        folder = parent / f"{prefix}-{uuid.uuid4().hex[:8]}"
+        folder = parent / f"{prefix}-{unique()}"
         guard = folder.with_name(folder.name + ".lock")
         with contextlib.ExitStack() as held:
             # Before there is anything to remove: Ctrl-C may come right after.
@@ -119,6 +118,11 @@ def _runtime_folder() -> Path:
     if given:
         return Path(given) / "harness"
     return Path(tempfile.gettempdir()) / f"harness-{os.getuid()}"
+
+
+def unique() -> str:
+    """Eight digits for a name that nobody else takes."""
+    return os.urandom(4).hex()
 
 
 def make_folder(path: Path) -> None:

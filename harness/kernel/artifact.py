@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from harness.host.inuse import in_use
-from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
+from harness.host.workspace import Workspace, host_refused, make_folder, unique, write_atomic
 from harness.kernel.spec import Sanitizer
 
 _IDENTITY = "identity.json"
@@ -136,7 +135,7 @@ class KernelCache:
         """
         folder = self._folder / identity.key
         # Filled under another name: a folder with the right name is whole.
-        filling = self._folder / f".{identity.key}.{uuid.uuid4().hex[:8]}"
+        filling = self._folder / f".{identity.key}.{unique()}"
         make_folder(filling)
         try:
             with in_use(filling):

@@ -24,13 +24,14 @@ from harness.kernel.toolchain import (
     installed_llvms,
     keep_to_compiler,
 )
-from harness.source.revision import Change, Snapshot, combined_hash
+from harness.source.revision import Snapshot, combined_hash
 from harness.source.tree import SourceTree, locked
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.process import Runner
     from harness.host.progress import Progress
+    from harness.source.change import Change
 
 T = TypeVar("T")
 

@@ -10,9 +10,12 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.host.resources import data_file
-from harness.kernel.make import Make, parallel
+
+if TYPE_CHECKING:
+    from harness.kernel.make import Make
 
 #: The module's name for the kernel's linker, whatever the file is called.
 MODULE = "harness_check"
@@ -43,6 +46,8 @@ def module_script(make: Make, work: Path, kernel_objects: Path) -> str:
         work: where the sources are copied to and built.
         kernel_objects: of the kernel, which is built.
     """
+    from harness.kernel.make import parallel
+
     build = (
         f"{make.bmake} {parallel()} MK_AUTO_OBJ=no MK_CTF=no MK_SSP=no "
         f"SYSDIR={make.tree}/sys KERNBUILDDIR={kernel_objects}"

@@ -14,7 +14,7 @@ from harness.bisect.tester import Trial
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.outcome import Outcome, Until
-from harness.pipeline.matrix import CellPlan, booted_cell, planned_cell
+from harness.pipeline.cell import CellPlan, boot_cell
 
 if TYPE_CHECKING:
     from harness.guest.registry import KeptGuest, Registry
@@ -95,13 +95,7 @@ class BootExamination:
     ) -> tuple[Trial, Cell | None]:
         """See ``Examination``."""
         plan = CellPlan(name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name))
-        cell = replace(
-            planned_cell(plan, self.booter),
-            guest=kernel.identity.guest,
-            kernel=kernel.identity,
-            sanitizer=kernel.identity.sanitizer.value,
-        )
-        cell = booted_cell(self.booter, cell, plan, kernel, folder, progress)
+        cell = boot_cell(plan, kernel, self.booter, folder, progress)
         return boot_trial(cell, self.boot.until), cell
 
     def _checker(self, name: str) -> Checker | None:

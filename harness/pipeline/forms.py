@@ -13,7 +13,8 @@ from harness.source.tree import locked, open_tree
 if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.workspace import Workspace
-    from harness.source.revision import Change, Snapshot
+    from harness.source.change import Change
+    from harness.source.revision import Snapshot
 
 
 def read_form(

@@ -3,59 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from harness.errors import HarnessError, InfraError
+from harness.errors import InfraError
 from harness.guest.memory import OVERHEAD_BYTES
 from harness.guest.spec import MIB
-from harness.host.workspace import host_error
-from harness.outcome import Outcome
-from harness.results.record import Cell
+from harness.pipeline.cell import CellPlan, boot_cell, expectation_of, unbooted_cell
 
 if TYPE_CHECKING:
-    from harness.check.checker import Checker
     from harness.guest.topology import Topology
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
     from harness.pipeline.boot import Booter
     from harness.pipeline.kernels import Kernels
-    from harness.pipeline.plan import BootPlan
     from harness.pipeline.what import What
-    from harness.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class CellPlan:
-    """One boot to be.
-
-    Args:
-        name: unique in the run.
-        side: ``before``, ``after``, or empty.
-        what: the kernel.
-        sanitizer: of the kernel.
-        boot: how it is booted.
-        expected: what the user expects; None leaves it to ``harness.expectation``.
-        checker: holds the guest to the model; None for a boot alone.
-    """
-
-    name: str
-    side: str
-    what: What
-    sanitizer: Sanitizer
-    boot: BootPlan
-    expected: tuple[Outcome, ...] | None = None
-    checker: Checker | None = None
-
-    @property
-    def kernel_name(self) -> str:
-        """Equal for cells that boot the same kernel."""
-        return f"{self.side or 'kernel'} {self.sanitizer}"
+    from harness.results.record import Cell
 
 
 class Rows(Protocol):
@@ -181,104 +149,18 @@ class Matrix:
         gate: MemoryGate,
     ) -> Cell:
         """Boot one cell as soon as the gate lets its guest in."""
-        cell = planned_cell(plan, self.booter)
         if isinstance(kernel, InfraError):
-            return replace(cell, error=str(kernel))
-        expected, why = _expectation(plan, kernel)
-        cell = replace(
-            cell,
-            guest=kernel.identity.guest,
-            kernel=kernel.identity,
-            sanitizer=kernel.identity.sanitizer.value,
-            expected=expected,
-            why_expected=why,
-        )
+            return unbooted_cell(plan, self.booter, str(kernel))
+        expectation = expectation_of(plan, kernel)
         with gate.room_for(plan.boot.topology):
             progress = self.rows.row(plan.name)
-            cell = booted_cell(self.booter, cell, plan, kernel, folder, progress)
+            cell = boot_cell(plan, kernel, self.booter, folder, progress, expectation)
         from harness.results.text import outcome_in_words
 
         self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
 
 
-def planned_cell(plan: CellPlan, booter: Booter) -> Cell:
-    """The cell of a boot that is still to come."""
-    return Cell(
-        name=plan.name,
-        side=plan.side,
-        guest=plan.what.source,
-        nodes=len(plan.boot.topology.nodes),
-        sanitizer=plan.sanitizer.value,
-        backend=booter.backend.name,
-        accelerator=plan.boot.accelerator.value,
-        topology=_topology_document(plan.boot.topology),
-    )
-
-
-def booted_cell(
-    booter: Booter,
-    cell: Cell,
-    plan: CellPlan,
-    kernel: KernelArtifact,
-    folder: Path,
-    progress: Progress,
-) -> Cell:
-    """Boot it; the host's failure is the cell's error."""
-    boot = replace(plan.boot, companion=plan.checker)
-    try:
-        booted = booter.boot(plan.name, kernel, boot, folder / plan.name, progress)
-    except HarnessError as error:
-        if error.exit_code != InfraError.exit_code:
-            raise
-        return replace(cell, error=str(error))
-    except OSError as error:
-        return replace(cell, error=str(host_error(error)))
-    return replace(
-        cell,
-        verdict=_with_check(booted.verdict, plan.checker),
-        stages=booted.stages,
-        report=booted.report,
-        disagreements=booted.disagreements,
-        seconds=round(booted.verdict.seconds, 3),
-        check=plan.checker.result if plan.checker else None,
-    )
-
-
-def _with_check(verdict: Verdict, checker: Checker | None) -> Verdict:
-    """A guest that came up and then stopped answering hangs, whatever its console says."""
-    if checker is None or verdict.outcome is not Outcome.BOOTED:
-        return verdict
-    from harness.check.result import Conclusion
-
-    if checker.result.conclusion is not Conclusion.SILENT:
-        return verdict
-    return replace(
-        verdict, outcome=Outcome.HANG, title="silent during a check", message=checker.result.why
-    )
-
-
 def _results(futures: Sequence[Future[Cell]]) -> Iterator[Cell]:
     for future in futures:
         yield future.result()
-
-
-def _expectation(plan: CellPlan, kernel: KernelArtifact) -> tuple[tuple[Outcome, ...], str]:
-    """The outcomes that are expected, and why."""
-    if plan.expected is not None:
-        return plan.expected, "you said so"
-    from harness.expectation import expected_of
-
-    expectation = expected_of(kernel.identity, plan.boot.topology)
-    return expectation.outcomes, expectation.why
-
-
-def _topology_document(topology: Topology) -> Mapping[str, object]:
-    return asdict(topology)
-
-
-def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
-    """The same cell several times, under numbered names."""
-    if times == 1:
-        return [plan]
-    return [replace(plan, name=f"{plan.name}-{number}") for number in range(1, times + 1)]

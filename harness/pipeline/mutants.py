@@ -17,7 +17,7 @@ from harness.check.result import Conclusion
 from harness.errors import BuildError, InfraError
 from harness.expectation import expected_of, expected_slabs
 from harness.outcome import Outcome
-from harness.pipeline.matrix import CellPlan, Matrix, MemoryGate
+from harness.pipeline.cell import CellPlan
 from harness.results.text import outcome_in_words
 from harness.source.mutant import Mutant, MutantRefused
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.kernel.artifact import KernelArtifact, KernelIdentity
     from harness.kernel.spec import Sanitizer
+    from harness.pipeline.matrix import Matrix, MemoryGate
     from harness.pipeline.plan import BootPlan
     from harness.pipeline.what import What
     from harness.results.record import Cell

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.sockets import SOCKET_SUFFIX, sweep_sockets
-from harness.host.workspace import Workspace, make_folder
+from harness.host.workspace import Workspace, make_folder, unique
 
 if TYPE_CHECKING:
     from harness.guest.registry import Claim, KeptGuest, Registry
@@ -63,4 +62,4 @@ def new_socket(workspace: Workspace, name: str) -> Path:
     """
     make_folder(workspace.runtime)
     deque(sweep_sockets(workspace), maxlen=0)
-    return workspace.runtime / f"{name[-40:]}-{uuid.uuid4().hex[:8]}{SOCKET_SUFFIX}"
+    return workspace.runtime / f"{name[-40:]}-{unique()}{SOCKET_SUFFIX}"

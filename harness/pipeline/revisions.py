@@ -20,9 +20,9 @@ from harness.image.embedded import (
 )
 from harness.kernel.artifact import KernelArtifact, KernelCache
 from harness.pipeline.embedded import embedded_identity
+from harness.source.change import Change
 from harness.source.graft import graft
 from harness.source.parts import KERNEL, LOADER, Part
-from harness.source.revision import Change
 from harness.source.tree import SourceTree, locked
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.kernel.artifact import EMBEDDED
-from harness.source.revision import Change
+from harness.source.change import Change
 
 #: The mutant whose kernel is the one before the commit; the built-in guest has it as well.
 BEFORE_MUTANT = "drop-commit"

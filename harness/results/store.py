@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.host.workspace import host_refused, make_folder, write_atomic
-from harness.results.record import SCHEMA, Run, to_document
+
+if TYPE_CHECKING:
+    from harness.results.record import Run
 
 RECORD = "record.json"
 LATEST = "latest"
@@ -50,6 +52,8 @@ class Store:
 
     def save(self, run: Run) -> Path:
         """Write the record of a run that has ended; returns its folder."""
+        from harness.results.record import to_document
+
         return self.save_document(to_document(run))
 
     def save_document(self, document: Mapping[str, Any]) -> Path:
@@ -86,6 +90,8 @@ class Store:
         Raises:
             UsageError: there is no such run, or its record is damaged.
         """
+        from harness.results.record import SCHEMA
+
         path = self.find(name) / RECORD
         try:
             document: dict[str, Any] = json.loads(path.read_text("utf-8"))

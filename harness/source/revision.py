@@ -5,29 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.source.reading import AllocatorForm
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What to build of a tree.
-
-    Args:
-        revision: a git revision; None takes the tree as it stands, uncommitted
-            changes included.
-        patch: a patch file applied on top.
-        mutant: the name of a mutant applied on top (see ``harness.source.mutant``).
-    """
-
-    revision: str | None = None
-    patch: Path | None = None
-    mutant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

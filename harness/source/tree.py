@@ -22,7 +22,6 @@ from harness.source.parts import Content, Entry, Part
 from harness.source.patch import read_patch
 from harness.source.reading import allocator_form
 from harness.source.revision import (
-    Change,
     Snapshot,
     combined_hash,
     parse_llvm_major,
@@ -31,6 +30,7 @@ from harness.source.revision import (
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
+    from harness.source.change import Change
 
 _NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"

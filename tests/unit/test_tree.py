@@ -14,7 +14,8 @@ from harness.errors import UsageError
 from harness.host.cachesize import cache_entries
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.source.revision import Change, Snapshot
+from harness.source.change import Change
+from harness.source.revision import Snapshot
 from harness.source.tree import SourceTree, locked, open_tree
 
 NOT_BUILT = "share/man/man9/zone.9"
