@@ -223,7 +223,9 @@ class _Job:
         built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
         if built.was_interrupted():
             built.remove_newer(folder)
-        if not (configured.is_fresh() and self._remade(make, folder, built)):
+        # Objects are no more than a cache: somebody may have removed them.
+        known = configured.is_fresh() and folder.is_dir()
+        if not (known and self._remade(make, folder, built)):
             write_atomic(self._config_folder / self.config.name, self.config.text)
             with configured, built:
                 make.build_kernel(
