@@ -91,3 +91,13 @@ def test_the_kernels_own_make_alone_makes_what_buildkernel_makes(
     assert build(freebsd_tree, patch, tmp_path) == made[0]
     assert went_the_whole_way(home)
     assert {name: (made[0] / name).read_bytes() for name in names} == ours
+
+
+@pytest.mark.long
+def test_objects_that_somebody_has_removed_are_made_again(
+    freebsd_tree: Path, home: Path, patch: Path, made: list[Path], tmp_path: Path
+) -> None:
+    for objects in home.glob(f"obj-*/**/sys/{CONFIGURATION}"):
+        shutil.rmtree(objects)
+    made.append(build(freebsd_tree, patch, tmp_path))
+    assert went_the_whole_way(home)
