@@ -194,5 +194,8 @@ def _sweep(parent: Path) -> None:
     for lock in parent.glob("*.lock"):
         with contextlib.suppress(OSError), lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink(missing_ok=True)
+            folder = lock.with_suffix("")
+            shutil.rmtree(folder, ignore_errors=True)
+            # What its owner had started may still write there: then the next sweep has it.
+            if not folder.exists():
+                lock.unlink(missing_ok=True)

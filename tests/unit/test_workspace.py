@@ -155,6 +155,20 @@ def test_scratch_folder_of_a_killed_harness_is_swept_by_the_next(
         assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
+def test_scratch_folder_that_somebody_still_writes_to_is_swept_later(
+    workspace: Workspace, other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, said = other(HOLD_SCRATCH)
+    kill(process)
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *_, **__: None)  # it did not become empty
+        with workspace.scratch("guest"):
+            pass
+    assert Path(said).exists()
+    with workspace.scratch("guest"):
+        assert not Path(said).exists()
+
+
 def test_scratch_folder_of_a_running_harness_stays(workspace: Workspace, other: Other) -> None:
     _, said = other(HOLD_SCRATCH)
     with workspace.scratch("guest"):
