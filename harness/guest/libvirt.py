@@ -41,6 +41,7 @@ SESSION_URI: Final = "qemu:///session"
 _KEEPALIVE_SECONDS: Final = 10
 _KEEPALIVE_COUNT: Final = 6
 _SLICE_SECONDS: Final = 0.2
+_FORGOTTEN_SECONDS: Final = 5.0
 _STDERR_CHARS: Final = 8192
 _LIBVIRT_LINE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: ")
 
@@ -109,6 +110,7 @@ class LibvirtGuest:
             self._control.read(max(0.0, min(left, _SLICE_SECONDS)))
             if left <= 0:
                 return None
+        self._await_gone()
         self._release()
         return GuestExit(self._ending(), None, self.stderr_tail())
 
@@ -121,7 +123,19 @@ class LibvirtGuest:
             except self._library.libvirtError as error:
                 if error.get_error_code() != self._library.VIR_ERR_NO_DOMAIN:
                     _kill_orphan(self.domain)
+            self._await_gone()
         self._release()
+
+    def _await_gone(self) -> None:
+        """Until libvirt has forgotten it: of a guest that ended by itself it knows for a moment.
+
+        Only then another may have its name.
+        """
+        until = self._clock.monotonic() + _FORGOTTEN_SECONDS
+        with contextlib.suppress(self._library.libvirtError):
+            while self._connection is not None and self._clock.monotonic() < until:
+                self._connection.lookupByName(self.domain)
+                self._clock.sleep(_SLICE_SECONDS / 10)
 
     def leave(self) -> Whereabouts | None:
         """See ``Guest``."""
