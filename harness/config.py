@@ -29,6 +29,8 @@ class BootSettings(Table, frozen=True):
     """``qemu`` or ``libvirt``."""
     libvirt_uri: str | None = None
     """The libvirt connection; None chooses by user (see ``harness.guest.libvirt``)."""
+    method: Literal["loader", "direct"] = "loader"
+    """``loader`` or ``direct``: what brings a FreeBSD kernel into memory."""
 
 
 class Settings(Table, frozen=True):

@@ -291,6 +291,7 @@ class Bisect:
             "sanitizer": sanitizer.value,
             "topology": asdict(plan.topology),
             "until": plan.until.value,
+            "boot": plan.method.value,
             "tunables": dict(plan.tunables),
             "title": options.title,
             "any_failure": options.any_failure,

@@ -80,6 +80,10 @@ guest_options = _stacked(
     click.option("--backend", type=click.Choice(["qemu", "libvirt"]), help="What starts guests."),
     click.option("--libvirt-uri", metavar="URI", help="Another libvirt."),
     click.option(
+        "--boot", "method", type=click.Choice(["loader", "direct"]),
+        help="UEFI and FreeBSD's loader (default), or without them: seconds faster.",
+    ),
+    click.option(
         "--accelerator", type=click.Choice(["kvm", "tcg"]), help="Default: what was proven to work."
     ),
     click.option(

@@ -20,6 +20,7 @@ from harness.guest.qemu import QemuBackend
 from harness.guest.shadow import default_topology, memory_warnings
 from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.host.accelerator import Accelerator, prove_accelerator
+from harness.image.media import BootMethod
 from harness.outcome import Until
 from harness.pipeline.boot import Booter
 from harness.pipeline.kernels import Kernels
@@ -55,6 +56,7 @@ class GuestOptions:
     cpus: int | None
     backend: str | None
     libvirt_uri: str | None
+    method: str | None
     accelerator: str | None
     until: str
     timeout: float | None
@@ -79,9 +81,18 @@ class Session:
 
     def what(self, source: str | None, kernconf: str | None, kernel: Path | None = None,
              change: Change | None = None) -> What:  # fmt: skip
-        """The kernel that the options name."""
-        location = self.app.source(source)
-        return What(location, change or Change(), kernconf, kernel)
+        """The kernel that the options name.
+
+        Raises:
+            UsageError: a source that is none, or the built-in guest with a loader.
+        """
+        what = What(self.app.source(source), change or Change(), kernconf, kernel)
+        if what.is_embedded and self.options.method == BootMethod.LOADER:
+            raise UsageError(
+                "--boot loader: FreeBSD's loader cannot start the built-in guest",
+                remedy="leave it out, or name a FreeBSD tree with --source",
+            )
+        return what
 
     def vmconfig(self) -> VmConfig | None:
         """The guest of ``--vm``, if one was named."""
@@ -127,6 +138,7 @@ class Session:
             topology=topology,
             until=Until(self.options.until),
             accelerator=self.accelerator(),
+            method=BootMethod(self.options.method or self.app.settings().boot.method),
             tunables=parse_tunables(self.options.tunables),
             timeout=self.options.timeout,
             keep=self.keep,

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from harness.host.resources import data_file
 from harness.host.workspace import Workspace, host_refused, make_folder
 from harness.image.key import content_key
-from harness.image.media import EfiFolder
+from harness.image.media import DirectKernel, EfiFolder
 from harness.image.recipe import (
+    ENTRY_FLAGS,
     INIT,
     INIT_FLAGS,
     LOADER_SCRIPT,
     ROOT_FOLDERS,
+    kernel_environment,
     loader_rc,
     makefs_words,
     volume,
@@ -60,6 +62,53 @@ def assemble_freebsd(
     except OSError as error:
         raise host_refused(place, error) from error
     return EfiFolder(top)
+
+
+def assemble_direct(
+    kernel: Path,
+    tunables: Mapping[str, str],
+    folder: Path,
+    workspace: Workspace,
+    runner: Runner,
+    module: Path | None = None,
+) -> DirectKernel:
+    """The same without firmware and loader: one file in ``folder``, which QEMU starts.
+
+    Raises:
+        UsageError: a tunable that no loader would take, or a kernel that cannot be started so.
+        InfraError: as ``assemble_freebsd``.
+    """
+    from harness.image.direct import direct_image
+
+    environment = kernel_environment(tunables, module=module is not None)
+    entry, root = direct_entry(workspace, runner), root_image(workspace, runner)
+    image = folder / "kernel.elf"
+    try:
+        image.write_bytes(direct_image(entry, kernel, root, environment, module))
+    except OSError as error:
+        raise host_refused(image, error) from error
+    return DirectKernel(image)
+
+
+def direct_entry(workspace: Workspace, runner: Runner) -> Path:
+    """``images/directboot``, linked; from the cache if it is there.
+
+    Raises:
+        InfraError: no compiler on this host, or it failed.
+    """
+    bindir = newest_llvm()
+    script, *sources = (
+        data_file("images", "directboot", name) for name in ("directboot.ld", "entry.S")
+    )
+    key = content_key((bindir / "clang", bindir / "ld.lld"), ENTRY_FLAGS, (script, *sources))
+    kept = workspace.cache / "images" / f"directboot-{key[:20]}"
+    if kept.is_file():
+        return kept
+    make_folder(kept.parent)
+    with workspace.scratch("directboot") as scratch:
+        linked = scratch / "directboot"
+        runner.run([bindir / "clang", *ENTRY_FLAGS, f"-Wl,-T,{script}", "-o", linked, *sources])
+        return linked.replace(kept)
 
 
 def root_image(workspace: Workspace, runner: Runner) -> Path:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+
+
+class BootMethod(StrEnum):
+    """What brings a kernel into memory and enters it."""
+
+    LOADER = "loader"
+    """UEFI firmware and FreeBSD's loader, as on most machines"""
+    DIRECT = "direct"
+    """QEMU by itself, which takes seconds less"""
 
 
 @dataclass(frozen=True, slots=True)

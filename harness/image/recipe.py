@@ -47,6 +47,18 @@ INIT_FLAGS: Final = (
     "-Werror",
 )
 
+ENTRY_FLAGS: Final = (
+    "--target=x86_64-unknown-freebsd13.2",
+    "-fno-pic",
+    "-nostdlib",
+    "-static",
+    "-fuse-ld=lld",
+    "-Wl,--build-id=none",
+    "-Wl,-z,max-page-size=4096",
+    "-Werror",
+)
+"""Of ``images/directboot``."""
+
 DEFAULT_TUNABLES: Final[Mapping[str, str]] = {
     "vfs.root.mountfrom": "ufs:/dev/md0",
     # A panic ends the guest at once: no prompt that nobody answers, no 15 s of waiting.
@@ -83,8 +95,24 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.%-]*", re.ASCII)
 _VALUE = re.compile(r"[ !#%-&(-\[\]-~]*", re.ASCII)
 
 
+def kernel_environment(tunables: Mapping[str, str], *, module: bool = False) -> Mapping[str, str]:
+    """The environment of a guest's kernel (loader.conf(5)), whatever loads it.
+
+    Args:
+        tunables: the user's.
+        module: the check module is loaded, too.
+
+    Raises:
+        UsageError: a name or a value that the loader or the kernel would not take.
+    """
+    for name, value in tunables.items():
+        _check_tunable(name, value)
+    of_module = MODULE_TUNABLES if module else {}
+    return {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES, **of_module}
+
+
 def loader_rc(tunables: Mapping[str, str], *, module: bool = False) -> str:
-    """The loader's script for a guest with this kernel environment (loader.conf(5)).
+    """The loader's script for a guest with these tunables.
 
     With ``module`` the check module is loaded, too.
 
@@ -93,13 +121,9 @@ def loader_rc(tunables: Mapping[str, str], *, module: bool = False) -> str:
     line, which resets a guest that did not boot instead of leaving it at a prompt.
 
     Raises:
-        UsageError: a name or a value that the loader or the kernel would not take.
+        UsageError: see ``kernel_environment``.
     """
-    for name, value in tunables.items():
-        _check_tunable(name, value)
-    environment = {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES}
-    if module:
-        environment |= MODULE_TUNABLES
+    environment = kernel_environment(tunables, module=module)
     return "".join(
         f"{line}\n"
         for line in (

@@ -62,9 +62,14 @@ class KernelIdentity:
     reserve_at_boot: bool = False
 
     @property
+    def is_freebsd(self) -> bool:
+        """Whether it is FreeBSD's, not the built-in guest's."""
+        return self.source != EMBEDDED
+
+    @property
     def guest(self) -> str:
         """What boots it, for every line and record, so that no guest is taken for another."""
-        if self.source == EMBEDDED:
+        if not self.is_freebsd:
             return "built-in guest (not FreeBSD)"
         return f"FreeBSD {self.release}"
 
@@ -77,7 +82,7 @@ class KernelArtifact:
         identity: what it was made from.
         kernel: the ELF file that boots.
         debug: an ELF file with its symbols and line tables; may be ``kernel`` itself.
-        loader: FreeBSD's EFI loader; None for a kernel that QEMU starts by itself.
+        loader: FreeBSD's EFI loader; None for the built-in guest, and where there is none yet.
         module: what ``harness check`` talks to; None if it was not built, or is in the kernel.
     """
 

@@ -119,7 +119,7 @@ class Booter:
             **plan.tunables,
         }
         return make_media(
-            kernel, tunables, place.folder, self.workspace, self.runner,
+            kernel, plan.method, tunables, place.folder, self.workspace, self.runner,
             module=plan.companion is not None,
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError, InfraError
 from harness.host.workspace import host_error
 from harness.outcome import Outcome
+from harness.pipeline.media import method_of
 
 if TYPE_CHECKING:
     from harness.check.checker import Checker
@@ -104,6 +105,7 @@ def boot_cell(
         guest=kernel.identity.guest,
         kernel=kernel.identity,
         sanitizer=kernel.identity.sanitizer.value,
+        boot=method_of(kernel.identity, plan.boot.method).value,
         expected=outcomes,
         why_expected=why,
     )
@@ -132,6 +134,7 @@ def unbooted_cell(plan: CellPlan, booter: Booter, error: str) -> Cell:
         sanitizer=plan.sanitizer.value,
         backend=booter.backend.name,
         accelerator=plan.boot.accelerator.value,
+        boot=plan.boot.method.value,
         topology=asdict(plan.boot.topology),
         error=error,
     )

@@ -64,6 +64,7 @@ class Kernels:
 
     def _from_file(self, kernel: Path, asked: Sanitizer) -> KernelArtifact:
         """A kernel file, with the newest loader of the cache: any release's starts any other's.
+        Without one, it can only be started directly.
 
         A kernel of the cache is known already.
         """
@@ -79,11 +80,6 @@ class Kernels:
                 remedy="leave the sanitizer's flag out: a kernel file brings its own",
             )
         loader = KernelCache(self.workspace).newest_loader()
-        if loader is None:
-            raise UsageError(
-                f"there is no loader yet that could start {kernel}",
-                remedy="build any tree once (harness build --source TREE): its loader is kept",
-            )
         digest = hashlib.sha256(kernel.read_bytes()).hexdigest()[:40]
         debug = kernel.with_name(kernel.name + ".debug")
         identity = KernelIdentity(

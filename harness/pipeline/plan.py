@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.host.accelerator import Accelerator
+from harness.image.media import BootMethod
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
@@ -27,6 +28,7 @@ class BootPlan:
         until: how far it must come.
         tunables: kernel environment, by name (see loader.conf(5)).
         accelerator: kvm or tcg.
+        method: what brings a FreeBSD kernel into memory; the built-in guest has but one way.
         timeout: seconds for the whole boot; None leaves it to the stages' limits.
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
         companion: works with the guest once it has come up; its kernel gets the check module.
@@ -35,6 +37,7 @@ class BootPlan:
     topology: Topology
     until: Until
     accelerator: Accelerator
+    method: BootMethod = BootMethod.LOADER
     tunables: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     keep: bool = False

@@ -40,6 +40,7 @@ class Cell:
         disagreements: where that is not what it was given, in words.
         seconds: from the guest's start to its end.
         check: what came of holding its allocator to the model; None if that was not asked for.
+        boot: what brought the kernel into memory: loader or direct.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Cell:
     disagreements: tuple[str, ...] = ()
     seconds: float = 0.0
     check: CheckResult | None = None
+    boot: str = "loader"
 
     @property
     def host_failed(self) -> bool:

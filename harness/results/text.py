@@ -69,12 +69,19 @@ def _table(cells: Iterable[Mapping[str, Any]]) -> Table:
         table.add_row(
             Text(printable(cell["guest"])),
             cell["name"],
-            f"{cell['backend']}/{cell['accelerator']}",
+            _way(cell),
             outcome,
             _mark(cell),
             f"{cell['seconds']:.1f}",
         )
     return table
+
+
+def _way(cell: Mapping[str, Any]) -> str:
+    """By what it was booted; the loader goes without saying."""
+    words = [cell["backend"], cell["accelerator"]]
+    boot = cell.get("boot", "loader")  # which older records do not have
+    return "/".join(words if boot == "loader" else [*words, boot])
 
 
 def _mark(cell: Mapping[str, Any]) -> Text:

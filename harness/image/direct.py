@@ -1,0 +1,143 @@
+"""A kernel that QEMU starts by itself, with all that FreeBSD's loader would have loaded.
+
+An ELF file whose segments QEMU puts where they belong in the guest's memory: our entry
+(``images/directboot``) at 1 MiB; from 2 MiB on the kernel with its symbols, the check module, the
+root file system, the kernel environment, and the list of it all, as ``bi_load64()`` makes it
+(FreeBSD ``stand/i386/libi386/bootinfo64.c``).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from elftools.elf.elffile import ELFFile
+
+from harness.image.placed import (
+    PAGE,
+    Chunk,
+    Placed,
+    place_kernel,
+    place_object,
+    place_root,
+    round_up,
+    whole,
+)
+from harness.image.preload import (
+    SMAP_ENTRY,
+    Metadata,
+    PreloadedFile,
+    boothowto,
+    environment_block,
+    module_list,
+    number,
+)
+from harness.image.recipe import KERNEL
+
+#: Entries of the firmware's memory map that there is room for: as many as its option ROM has.
+_SMAP_SLOTS: Final = 128
+
+#: The handoff of ``images/directboot/entry.S``: entry, modulep, kernend, the map's place and room.
+_HANDOFF: Final = struct.Struct("<QIIII")
+
+_EHDR: Final = struct.Struct("<16sHHIQQQIHHHHHH")  # elf(5)
+_PHDR: Final = struct.Struct("<IIQQQQQQ")
+_EXECUTABLE, _X86_64, _LOAD, _NOTE = 2, 62, 1, 4
+_PHYS32_ENTRY: Final = 18  # XEN_ELFNOTE_PHYS32_ENTRY, Xen's public/elfnote.h
+
+
+def direct_image(
+    entry: Path,
+    kernel: Path,
+    root_image: Path,
+    environment: Mapping[str, str],
+    module: Path | None = None,
+) -> bytes:
+    """The ELF file, byte for byte.
+
+    Args:
+        entry: ``images/directboot``, linked.
+        kernel: the kernel.
+        root_image: the root file system.
+        environment: the kernel's.
+        module: the check module.
+
+    Raises:
+        UsageError: kernel or module is no such file.
+        OSError: a file cannot be read.
+    """
+    loaded = place_kernel(kernel)
+    others: list[Placed] = []
+    end = loaded.end
+    if module is not None:
+        others.append(place_object(module, round_up(end, PAGE)))
+        end = others[-1].end
+    others.append(place_root(root_image, round_up(end, PAGE)))
+    environment = {"kernelname": f"/{KERNEL}", **environment}
+    block = whole(round_up(others[-1].end, PAGE), environment_block(environment))
+    listed, smap, kernend = _list(loaded, others, block, boothowto(environment))
+    handoff = _HANDOFF.pack(loaded.entry, listed.address, kernend, smap, _SMAP_SLOTS)
+    start, code = _entry(entry, handoff)
+    placed = [chunk for one in (loaded, *others) for chunk in one.chunks]
+    return elf_file(start, [code, *placed, block, listed])
+
+
+def _entry(path: Path, handoff: bytes) -> tuple[int, Chunk]:
+    """Our own entry with its handoff filled in, and where it starts."""
+    with path.open("rb") as stream:
+        elf = ELFFile(stream)
+        segment = elf.get_segment(0)
+        data = handoff + segment.data()[len(handoff) :]
+        return elf["e_entry"], Chunk(segment["p_paddr"], data, segment["p_memsz"])
+
+
+def _list(
+    kernel: Placed, others: Sequence[Placed], block: Chunk, howto: int
+) -> tuple[Chunk, int, int]:
+    """The list of all files, where its memory map goes, and where all ends."""
+    address = round_up(block.end, PAGE)
+    room = bytes(_SMAP_SLOTS * SMAP_ENTRY.size)
+
+    def record(kernend: int) -> PreloadedFile:
+        metadata = (
+            *kernel.file.metadata,
+            (Metadata.HOWTO, struct.pack("<I", howto)),
+            (Metadata.ENVP, number(block.address)),
+            (Metadata.KERNEND, number(kernend)),
+            (Metadata.MODULEP, number(address)),
+            (Metadata.SMAP, room),
+        )
+        return replace(kernel.file, metadata=metadata)
+
+    files = [other.file for other in others]
+    kernend = round_up(address + len(module_list([record(0), *files])), PAGE)
+    itself = record(kernend)
+    # The map is the last of the kernel's own metadata.
+    smap = address + len(itself.record()) - len(room)
+    return whole(address, module_list([itself, *files])), smap, kernend
+
+
+def elf_file(start: int, chunks: Sequence[Chunk]) -> bytes:
+    """An ELF executable that QEMU's ``-kernel`` puts into memory and enters at ``start``.
+
+    QEMU (``load_elfboot()``, ``hw/i386/x86.c``) finds the entry in a note, as Xen does for PVH.
+    """
+    note = struct.pack("<III4sQ", 4, 8, _PHYS32_ENTRY, b"Xen\0", start)
+    offset = _EHDR.size + _PHDR.size * (len(chunks) + 1)
+    headers = [_PHDR.pack(_NOTE, 4, offset, 0, 0, len(note), len(note), 4)]
+    parts = [note]
+    offset += len(note)
+    for chunk in chunks:
+        place = chunk.address
+        headers.append(_PHDR.pack(_LOAD, 7, offset, place, place, len(chunk.data), chunk.size, 1))
+        parts.append(chunk.data)
+        offset += len(chunk.data)
+    ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    header = _EHDR.pack(
+        ident, _EXECUTABLE, _X86_64, 1, start, _EHDR.size, 0, 0, _EHDR.size, _PHDR.size,
+        len(headers), 0, 0, 0,
+    )  # fmt: skip
+    return b"".join((header, *headers, *parts))
