@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError, UsageError
-from harness.image.media import DirectKernel, EfiFolder, Media
+from harness.image.media import EfiFolder, Media
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
@@ -102,11 +102,6 @@ class GuestSpec:
     def memory_bytes(self) -> int:
         """Memory of the guest in bytes."""
         return self.topology.memory_mib * MIB
-
-    @property
-    def direct_kernel(self) -> DirectKernel | None:
-        """The kernel that QEMU loads itself, if that is what the guest boots from."""
-        return self.media if isinstance(self.media, DirectKernel) else None
 
 
 def display_name(spec: GuestSpec) -> str:

@@ -14,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from elftools.elf.elffile import ELFFile
-
+from harness.image.elftables import ElfTables
 from harness.image.placed import (
     PAGE,
     Chunk,
@@ -40,8 +39,12 @@ from harness.image.recipe import KERNEL
 #: Entries of the firmware's memory map that there is room for: as many as its option ROM has.
 _SMAP_SLOTS: Final = 128
 
-#: The handoff of ``images/directboot/entry.S``: entry, modulep, kernend, the map's place and room.
-_HANDOFF: Final = struct.Struct("<QIIII")
+#: The handoff of ``images/directboot/entry.S``: entry, modulep, kernend, the map's place and room,
+#: and what is said before the kernel is entered.
+_HANDOFF: Final = struct.Struct("<QIIII48s")
+
+#: The loader's last words (``stand/efi/loader/arch/amd64/elf64_freebsd.c``).
+_LAST_WORDS: Final = "Start @ {:#x} ...\r\n"
 
 _EHDR: Final = struct.Struct("<16sHHIQQQIHHHHHH")  # elf(5)
 _PHDR: Final = struct.Struct("<IIQQQQQQ")
@@ -79,7 +82,8 @@ def direct_image(
     environment = {"kernelname": f"/{KERNEL}", **environment}
     block = whole(round_up(others[-1].end, PAGE), environment_block(environment))
     listed, smap, kernend = _list(loaded, others, block, boothowto(environment))
-    handoff = _HANDOFF.pack(loaded.entry, listed.address, kernend, smap, _SMAP_SLOTS)
+    words = _LAST_WORDS.format(loaded.entry).encode()
+    handoff = _HANDOFF.pack(loaded.entry, listed.address, kernend, smap, _SMAP_SLOTS, words)
     start, code = _entry(entry, handoff)
     placed = [chunk for one in (loaded, *others) for chunk in one.chunks]
     return elf_file(start, [code, *placed, block, listed])
@@ -87,11 +91,11 @@ def direct_image(
 
 def _entry(path: Path, handoff: bytes) -> tuple[int, Chunk]:
     """Our own entry with its handoff filled in, and where it starts."""
-    with path.open("rb") as stream:
-        elf = ELFFile(stream)
-        segment = elf.get_segment(0)
-        data = handoff + segment.data()[len(handoff) :]
-        return elf["e_entry"], Chunk(segment["p_paddr"], data, segment["p_memsz"])
+    file = ElfTables(path.read_bytes())
+    (segment,) = file.segments("PT_LOAD")
+    data = file.read(segment["p_offset"], segment["p_filesz"])
+    data = handoff + data[len(handoff) :]
+    return file.entry, Chunk(segment["p_paddr"], data, segment["p_memsz"])
 
 
 def _list(

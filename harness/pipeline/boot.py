@@ -155,7 +155,7 @@ class Booter:
 
                 importlib.import_module("harness.results.text")  # which tells of it
 
-                heard = listen.Heard(Stage.KERNEL if spec.direct_kernel else Stage.FIRMWARE)
+                heard = listen.Heard(Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = listen.Session(
                         self.clock, guest, line, sink, plan, started, progress, heard,

@@ -37,6 +37,9 @@
 #define COM1_LSR	(COM1 + 5)
 #define LSR_THRE	0x20
 
+#define RESET_CONTROL	0xcf9		/* of the ICH9 chipset */
+#define RESET		0x06
+
 #define CODE_SEL	0x08
 #define DATA_SEL	0x10
 
@@ -47,6 +50,7 @@ modulep:	.long	0
 kernend:	.long	0
 smap:		.long	0	/* where the memory map is expected, all zeros */
 smap_slots:	.long	0	/* how many entries it has room for */
+last_words:	.skip	48	/* what the loader would say last */
 
 	.text
 	.code32
@@ -71,6 +75,8 @@ start:
 	addl	$4, %esi		/* hvm_memmap_table_entry is padded */
 	decl	%edx
 	jnz	1b
+	movl	$last_words, %esi
+	call	print
 
 	lgdt	gdt_pointer
 	movl	%cr4, %eax
@@ -104,6 +110,15 @@ long_mode:
 	.code32
 no_map:
 	movl	$no_map_text, %esi
+	call	print
+	movb	$RESET, %al
+	movw	$RESET_CONTROL, %dx
+	outb	%al, %dx
+1:	hlt
+	jmp	1b
+
+/* The string at %esi, on the console. */
+print:
 1:	movw	$COM1_LSR, %dx
 	inb	%dx, %al
 	testb	$LSR_THRE, %al
@@ -114,8 +129,7 @@ no_map:
 	movw	$COM1, %dx
 	outb	%al, %dx
 	jmp	1b
-2:	hlt
-	jmp	2b
+2:	ret
 
 	.section .rodata
 no_map_text:

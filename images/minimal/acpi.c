@@ -12,6 +12,9 @@
 #include "text.h"
 
 #define RSDP_SIZE	36
+#define RSDP_SIZE_1	20	/* of ACPI 1.0, whose tables have addresses of 32 bits */
+#define RSDP_REVISION	15
+#define RSDP_RSDT	16
 #define RSDP_XSDT	24
 #define HEADER_SIZE	36
 #define HEADER_LENGTH	4
@@ -59,29 +62,37 @@ read_table(uint64_t address, unsigned char *table)
 	return (length);
 }
 
+/* The table of all others, and how long its addresses are: OVMF gives an XSDT, SeaBIOS an RSDT. */
 static size_t
-read_xsdt(unsigned char *table)
+read_root(unsigned char *table, size_t *address_size)
 {
-	unsigned char rsdp[RSDP_SIZE];
-	uint64_t root = sysctl_number("machdep.acpi_root", 0), xsdt;
+	unsigned char rsdp[RSDP_SIZE] = {0};
+	uint64_t root = sysctl_number("machdep.acpi_root", 0), address = 0;
 
-	if (root == 0 || !read_physical(root, rsdp, sizeof(rsdp)))
+	if (root == 0 || !read_physical(root, rsdp, RSDP_SIZE_1))
 		return (0);
-	memcpy(&xsdt, rsdp + RSDP_XSDT, sizeof(xsdt));
-	return (read_table(xsdt, table));
+	if (rsdp[RSDP_REVISION] >= 2 && read_physical(root, rsdp, RSDP_SIZE))
+		memcpy(&address, rsdp + RSDP_XSDT, sizeof(uint64_t));
+	*address_size = sizeof(uint64_t);
+	if (address == 0) {
+		memcpy(&address, rsdp + RSDP_RSDT, sizeof(uint32_t));
+		*address_size = sizeof(uint32_t);
+	}
+	return (read_table(address, table));
 }
 
 const unsigned char *
 acpi_table(const char signature[4], size_t *length)
 {
-	static unsigned char xsdt[ACPI_TABLE_MAX], table[ACPI_TABLE_MAX];
-	static size_t xsdt_length;
-	uint64_t address;
+	static unsigned char root[ACPI_TABLE_MAX], table[ACPI_TABLE_MAX];
+	static size_t root_length, address_size;
 
-	if (xsdt_length == 0)
-		xsdt_length = read_xsdt(xsdt);
-	for (size_t at = HEADER_SIZE; at + sizeof(address) <= xsdt_length; at += sizeof(address)) {
-		memcpy(&address, xsdt + at, sizeof(address));
+	if (root_length == 0)
+		root_length = read_root(root, &address_size);
+	for (size_t at = HEADER_SIZE; at + address_size <= root_length; at += address_size) {
+		uint64_t address = 0;
+
+		memcpy(&address, root + at, address_size);
 		*length = read_table(address, table);
 		if (*length != 0 && memcmp(table, signature, 4) == 0)
 			return (table);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -66,11 +65,8 @@ def made(freebsd_tree: Path, tmp_path: Path) -> MadeHistory:
 
 
 @pytest.fixture
-def made_newer(tmp_path: Path) -> MadeHistory:
-    named = os.environ.get("HARNESS_NEWER_SOURCE")
-    if named is None:
-        pytest.skip("no newer tree: set HARNESS_NEWER_SOURCE to one of 14.0 or later")
-    return MadeHistory(tmp_path / "history", Path(named), uuid.uuid4().hex[:8])
+def made_newer(newer_tree: Path, tmp_path: Path) -> MadeHistory:
+    return MadeHistory(tmp_path / "history", newer_tree, uuid.uuid4().hex[:8])
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,6 @@ pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 
 LOST = "drop-reserve-fallback"
 SEEDS = "1-10"
-
-
-@pytest.fixture
-def newer_tree() -> Path:
-    named = os.environ.get("HARNESS_NEWER_SOURCE")
-    if named is None:
-        pytest.skip("no newer tree: set HARNESS_NEWER_SOURCE to one of 14.0 or later")
-    return Path(named)
 
 
 def check(tree: Path, out: Path, *words: str | Path) -> Answer:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from harness_command import harness
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.long, pytest.mark.timeout(3600)]
-
-
-@pytest.fixture
-def newer_tree() -> Path:
-    named = os.environ.get("HARNESS_NEWER_SOURCE")
-    if named is None:
-        pytest.skip("no newer tree: set HARNESS_NEWER_SOURCE to one of 14.0 or later")
-    return Path(named)
 
 
 def test_kasan_boots_five_times_of_five(newer_tree: Path, tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -164,6 +166,27 @@ def test_a_kernel_is_no_module(kernel: Path) -> None:
         place_object(kernel, 0)
 
 
+@pytest.mark.parametrize("place", [place_kernel, lambda path: place_object(path, 8 * MIB)],
+                         ids=["kernel", "module"])  # fmt: skip
+@given(
+    spots=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=9)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+def test_a_damaged_file_is_placed_or_refused_and_never_more(
+    place: Callable[[Path], Placed], spots: list[tuple[int, int]], kernel: Path, module: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    data = bytearray((kernel if place is place_kernel else module).read_bytes())
+    start = int.from_bytes(data[40:48], "little")  # e_shoff: what is told of sections lies there
+    tables = [*range(0x200), *range(start, len(data))]
+    for spot, byte in spots:
+        data[tables[spot % len(tables)]] = byte
+    path = tmp_path / "damaged"
+    path.write_bytes(data)
+    with contextlib.suppress(UsageError):
+        assert all(chunk.end <= 1 << 30 for chunk in place(path).chunks)
+
+
 @given(st.integers(0, 2**32 - 1), CHUNKS)
 def test_qemu_reads_back_the_entry_and_every_chunk(start: int, chunks: list[Chunk]) -> None:
     elf = ELFFile(io.BytesIO(elf_file(start, chunks)))
@@ -187,10 +210,12 @@ def test_the_handoff_leads_to_the_kernel_its_list_and_room_for_the_memory_map(
         for one in image.iter_segments()
         if one["p_type"] == "PT_LOAD"
     ]
-    target, modulep, kernend, smap, slots = struct.unpack_from("<QIIII", chunks[0].data)
+    handoff = struct.unpack_from("<QIIII48s", chunks[0].data)
+    target, modulep, kernend, smap, slots, words = handoff
     listed = next(chunk for chunk in chunks if chunk.address == modulep)
     assert target == address_of(kernel, "mi_startup")
     assert chunks[0].address == MIB
+    assert words.rstrip(b"\0") == b"Start @ %#x ...\r\n" % target
     assert all(chunk.end <= kernend for chunk in chunks)
     assert kernend % PAGE == 0
     size = SMAP_ENTRY.size * slots
