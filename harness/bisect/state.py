@@ -22,6 +22,7 @@ class State:
     Args:
         asked: what was asked, in JSON's types; another question has another state.
         run: the name of the run's folder.
+        started: when its first call began; ISO 8601.
         observations: every test, in order.
         kernels: a digest of each kernel that was built, by revision.
         reads: the sources that the ends' builds read; None as long as that is not known.
@@ -29,6 +30,7 @@ class State:
 
     asked: Mapping[str, Any]
     run: str = ""
+    started: str = ""
     observations: tuple[Observation, ...] = ()
     kernels: Mapping[str, str] = field(default_factory=dict)
     reads: frozenset[str] | None = None
@@ -78,6 +80,7 @@ class StateFile:
             "schema": SCHEMA,
             "asked": state.asked,
             "run": state.run,
+            "started": state.started,
             "kernels": state.kernels,
             "reads": None if state.reads is None else sorted(state.reads),
             "observations": [asdict(one) for one in state.observations],
@@ -96,6 +99,7 @@ def _read(document: Mapping[str, Any]) -> State:
     return State(
         asked=document["asked"],
         run=document["run"],
+        started=document["started"],
         observations=tuple(map(_observation, document["observations"])),
         kernels=document["kernels"],
         reads=None if reads is None else frozenset(reads),

@@ -20,8 +20,8 @@ from harness.model.trace import Trace
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
-    from harness.model.keg import Shape
     from harness.model.variants import Variant
+    from harness.model.zone import Shape
 
 #: Operations of one random trace, each on a zone of its own.
 TRACE_LENGTH = 60

@@ -12,8 +12,8 @@ from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.model.trace import Operation, Place, Player, Verb
 
 if TYPE_CHECKING:
-    from harness.model.keg import Shape
     from harness.model.variants import Variant
+    from harness.model.zone import Shape
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from harness.check.protocol import (
 )
 from harness.errors import UsageError
 from harness.model.flags import KernelAssertion
-from harness.model.keg import Shape
 from harness.model.trace import Operation, Place, Player, Verb
+from harness.model.zone import Shape
 
 if TYPE_CHECKING:
     from harness.check.shrink import Operations

@@ -1,17 +1,13 @@
-"""What ``harness bisect`` does: set the search up, carry it out, tell what it found."""
+"""What ``harness bisect`` does: set the search up, carry it out."""
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import __version__
 from harness.bisect.evidence import Kind, Mark, Observation
 from harness.bisect.findings import Findings, findings_of, marked
 from harness.bisect.gitlog import LogEntry, read_log, write_log
@@ -27,13 +23,14 @@ from harness.bisect.run import Asked, Bisection
 from harness.bisect.search import Culprit, Decision, Question, Several
 from harness.bisect.state import State, StateFile
 from harness.check.checker import CheckPlan
+from harness.cli.bisectreport import tell
 from harness.cli.bisectview import BisectView
 from harness.cli.options import one_sanitizer
 from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.expectation import variant_of
 from harness.guest.registry import Registry
-from harness.host.workspace import make_folder, write_atomic
+from harness.host.workspace import write_atomic
 from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
 from harness.model.variants import VARIANTS
@@ -54,9 +51,6 @@ from harness.pipeline.revisions import (
     embedded_folder,
     warm_base,
 )
-from harness.results.bisect import bisect_lines, to_bisect_document
-from harness.results.html import bisect_html
-from harness.results.record import SCHEMA
 from harness.results.store import Store
 from harness.source.change import Change
 from harness.source.graft import revert
@@ -162,7 +156,7 @@ class Bisect:
                     asked, place.history, revisions.relevance, tester, file, state, view, _AHEAD
                 )
                 findings = self._search(bisection, tree)
-            code = self._tell(findings, folder)
+            code = tell(self._app, findings, self._store, folder, state.started)
             file.forget()
         return code
 
@@ -310,8 +304,9 @@ class Bisect:
             return state
         if not state.run:
             state = replace(state, observations=tuple(_given(tree, entries)))
-        folder = self._store.create("bisect", self._app.clock.now())
-        state = replace(state, run=folder.name)
+        moment = self._app.clock.now()
+        folder = self._store.create("bisect", moment)
+        state = replace(state, run=folder.name, started=moment.isoformat())
         file.save(state)
         return state
 
@@ -357,32 +352,6 @@ class Bisect:
         text = write_log(dict.fromkeys(entries), _subjects(bisection.history), fixed=fixed)
         write_atomic(self._options.export, text)
 
-    # Afterwards
-
-    def _tell(self, findings: Findings, folder: Path) -> int:
-        app = self._app
-        bisect_document = to_bisect_document(findings)
-        document = {
-            "schema": SCHEMA,
-            "name": folder.name,
-            "command": sys.argv[1:],
-            "started": app.clock.now().isoformat(),
-            "harness": __version__,
-            "exit_code": findings.exit_code,
-            "cells": _cells(folder),
-            "bisect": bisect_document,
-        }
-        lines = list(bisect_lines(bisect_document))
-        make_folder(folder)
-        write_atomic(folder / "report.txt", "".join(f"{line}\n" for line in lines))
-        write_atomic(folder / "report.html", bisect_html(document, folder))
-        self._store.save_document(document)
-        for line in lines:
-            app.paper.print(line, markup=False, soft_wrap=True)
-        app.emit(document)
-        self._say(f"record: {shlex.quote(str(folder))}")
-        return findings.exit_code
-
     def _say(self, line: str) -> None:
         self._app.talk.say(line)
 
@@ -411,8 +380,3 @@ def _given(tree: SourceTree, entries: Sequence[LogEntry]) -> list[Observation]:
 
 def _subjects(history: History) -> dict[str, str]:
     return {revision.name: revision.subject for revision in history.revisions}
-
-
-def _cells(folder: Path) -> list[Any]:
-    """What the tests have left, in order."""
-    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*/cell.json"))]

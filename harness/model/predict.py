@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from harness.model.domainset import domain_mask
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE
-from harness.model.keg import Keg, Shape
+from harness.model.keg import Keg
+from harness.model.zone import Shape
 
 if TYPE_CHECKING:
     from harness.model.variants import Variant

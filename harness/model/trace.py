@@ -29,8 +29,9 @@ from typing import Any, NoReturn
 from harness.errors import UsageError
 from harness.model.domainset import domain_mask
 from harness.model.flags import UMA_ANYDOMAIN, KernelAssertion, flags_in_words, parse_flags
-from harness.model.keg import Keg, Outcome, Shape
+from harness.model.keg import Keg
 from harness.model.variants import Variant, find_variant
+from harness.model.zone import Outcome, Shape
 
 
 class Verb(StrEnum):

@@ -12,9 +12,9 @@ from harness.check.protocol import Counters
 from harness.console.report import DomainMemory, GuestReport
 from harness.errors import UsageError
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.keg import Shape
 from harness.model.trace import Operation, Place, Player, Verb
 from harness.model.variants import Variant
+from harness.model.zone import Shape
 
 LETTERS = {"n": M_NOWAIT, "w": M_WAITOK, "v": M_NOVM, "r": M_USE_RESERVE}
 #: Bytes of a page that a slab's header takes.

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from harness.check.generate import PATIENCE, random_trace, zone_plan
 from harness.check.guest import is_taken
 from harness.model.flags import M_USE_RESERVE, M_WAITOK
-from harness.model.keg import Shape
 from harness.model.trace import Operation, Player, Verb
 from harness.model.variants import VARIANTS, Variant
+from harness.model.zone import Shape
 
 SEEDS = st.integers(0, 2**32)
 ANY_VARIANT = st.sampled_from(list(VARIANTS.values()))

@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from naive import NaiveKeg
 
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.keg import Keg, Shape
+from harness.model.keg import Keg
 from harness.model.variants import Variant
+from harness.model.zone import Shape
 
 LEGAL_FLAGS = st.sampled_from(
     [

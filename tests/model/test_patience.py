@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.model.flags import M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.keg import Keg, Shape
+from harness.model.keg import Keg
 from harness.model.variants import VARIANTS, Variant
+from harness.model.zone import Shape
 
 PATIENCE = 7
 EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)

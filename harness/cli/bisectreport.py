@@ -1,0 +1,61 @@
+"""What ``harness bisect`` says at the end, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from harness.host.workspace import make_folder, write_atomic
+from harness.results.bisect import bisect_lines, to_bisect_document
+from harness.results.html import bisect_html
+from harness.results.record import SCHEMA
+
+if TYPE_CHECKING:
+    from harness.bisect.findings import Findings
+    from harness.cli.app import App
+    from harness.results.store import Store
+
+
+def tell(app: App, findings: Findings, store: Store, folder: Path, started: str) -> int:
+    """Keep the record and tell the user; gives the exit code.
+
+    Args:
+        app: the host and the user.
+        findings: what it came to.
+        store: of records.
+        folder: the run's.
+        started: when it began; ISO 8601.
+
+    Raises:
+        InfraError: the record cannot be written.
+    """
+    bisect_document = to_bisect_document(findings)
+    document = {
+        "schema": SCHEMA,
+        "name": folder.name,
+        "command": sys.argv[1:],
+        "started": started,
+        "harness": __version__,
+        "exit_code": findings.exit_code,
+        "cells": _cells(folder),
+        "bisect": bisect_document,
+    }
+    lines = list(bisect_lines(bisect_document))
+    make_folder(folder)
+    write_atomic(folder / "report.txt", "".join(f"{line}\n" for line in lines))
+    write_atomic(folder / "report.html", bisect_html(document, folder))
+    store.save_document(document)
+    for line in lines:
+        app.paper.print(line, markup=False, soft_wrap=True)
+    app.emit(document)
+    app.talk.say(f"record: {shlex.quote(str(folder))}")
+    return findings.exit_code
+
+
+def _cells(folder: Path) -> list[Any]:
+    """What the tests have left, in order."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*/cell.json"))]
