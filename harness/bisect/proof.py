@@ -87,8 +87,10 @@ def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Step:
     tally = known.tally(commit)
     asked = 0
     while tally.builds and asked < 2 * needed and not _told(tally, expected, needed):
-        bisection.examine(commit, ahead=False)
-        asked += 1
+        wanted = needed - tally.good if expected is Mark.GOOD else 1
+        before = len(bisection.state.observations)
+        bisection.examine(commit, ahead=False, times=wanted)
+        asked += max(1, len(bisection.state.observations) - before)
         tally = bisection.known().tally(commit)
     problem = "" if tally.builds else "it does not build"
     if not problem and not tally.good and not tally.bad:

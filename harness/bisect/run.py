@@ -6,12 +6,13 @@ starts again with it does what would have been done without the interruption.
 
 from __future__ import annotations
 
+import itertools
 import statistics
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from harness.bisect.belief import believe
 from harness.bisect.evidence import (
     Kind,
     Mark,
@@ -31,14 +32,16 @@ from harness.bisect.search import (
     Outlook,
     Question,
     decide,
+    expects_failure,
     outlook,
+    times_in_a_row,
 )
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 
 if TYPE_CHECKING:
     from harness.bisect.history import History, Relevance
     from harness.bisect.state import State, StateFile
-    from harness.bisect.tester import Built, Tester
+    from harness.bisect.tester import Built, Tester, Trial
     from harness.host.progress import Progress
 
 #: Failures of the host, without a word of a guest between them, that end the bisection.
@@ -56,8 +59,8 @@ class Show(Protocol):
         """It has ended; ``problem`` is why without a kernel, or empty."""
         ...
 
-    def testing(self, commit: str) -> Progress:
-        """The progress of a test."""
+    def testing(self, commit: str, cell: str) -> Progress:
+        """The progress of a test, which ``Observation.cell`` names when it has ended."""
         ...
 
     def tested(self, one: Observation, mark: Mark) -> None:
@@ -132,6 +135,7 @@ class Bisection:
         state: what is known already.
         show: tells the user.
         ahead: how many kernels are built while a guest boots, in case they are needed.
+        guests: how many tests of one kernel may run at once.
 
     Attributes:
         steps: how many revisions but the ends the search had to test, those that said nothing
@@ -146,6 +150,7 @@ class Bisection:
     state: State
     show: Show
     ahead: int = 1
+    guests: int = 1
     _reads: dict[str, frozenset[str]] = field(default_factory=dict)
     _builds: dict[str, Future[Built]] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -170,7 +175,11 @@ class Bisection:
                 self.show.ahead(
                     outlook(self.asked.question, known.graph, known.evidence), self._expected(known)
                 )
-                self.examine(decision.commit, end=decision.end)
+                times = times_in_a_row(
+                    self.asked.question, known.graph, known.evidence, decision.commit,
+                    self.costs(), self.guests,
+                )  # fmt: skip
+                self.examine(decision.commit, end=decision.end, times=times)
         except BaseException:
             self.stop()
             raise
@@ -189,13 +198,16 @@ class Bisection:
             statistics.median(tests) if tests else usual.test,
         )
 
-    def examine(self, commit: str, *, end: bool = False, ahead: bool = True) -> None:
-        """Build and test a revision once, unless its kernel turns out to be a known one.
+    def examine(
+        self, commit: str, *, end: bool = False, ahead: bool = True, times: int = 1
+    ) -> None:
+        """Build and test a revision, unless its kernel turns out to be a known one.
 
         Args:
             commit: the revision.
             end: it is an end: that it does not build is an error, not a verdict.
             ahead: build what may be needed next meanwhile.
+            times: how many tests are wanted; as many as may run at once are made.
         """
         try:
             built = self._built(commit)
@@ -211,15 +223,41 @@ class Bisection:
             return
         if ahead:
             self._build_ahead(commit)
-        cell = f"{len(self.state.observations) + 1:03d}-{commit[:12]}"
-        trial = self.tester.test(commit, cell, self.show.testing(commit))
         first = all(one.commit != commit for one in self.state.observations)
+        seconds = round(built.seconds, 3) if first else 0.0
+        cells = list(itertools.islice(self._new_cells(commit), self._at_once(times)))
+        with ThreadPoolExecutor(len(cells)) as pool:
+            running = {
+                pool.submit(self.tester.test, commit, cell, self.show.testing(commit, cell)): cell
+                for cell in cells
+            }
+            try:
+                for future in as_completed(running):
+                    self._tested(commit, running[future], future.result(), seconds)
+                    seconds = 0.0
+            except BaseException:
+                self.tester.close()  # or the others would be waited for
+                raise
+
+    def _at_once(self, times: int) -> int:
+        """How many of the wanted tests to run now; a build takes its share of the host."""
+        building = any(not future.done() for future in self._builds.values())
+        return max(1, min(times, self.guests // 2 if building else self.guests))
+
+    def _new_cells(self, commit: str) -> Iterator[str]:
+        """Names for tests, which no other has."""
+        used = {one.cell for one in self.state.observations}
+        numbers = itertools.count(len(self.state.observations) + 1)
+        names = (f"{number:03d}-{commit[:12]}" for number in numbers)
+        return (name for name in names if name not in used)
+
+    def _tested(self, commit: str, cell: str, trial: Trial, build_seconds: float) -> None:
         one = Observation(
-            commit, trial.kind, trial.titles, trial.outcome,
-            round(built.seconds, 3) if first else 0.0, round(trial.seconds, 3), cell, trial.error,
+            commit, trial.kind, trial.titles, trial.outcome, build_seconds,
+            round(trial.seconds, 3), cell, trial.error,
         )  # fmt: skip
         if trial.kind is Kind.INFRA:
-            del self._builds[commit]  # it may be the kernel that is no longer there
+            self._builds.pop(commit, None)  # it may be the kernel that is no longer there
             self._host_failed(one, InfraError(trial.error))
         else:
             self._observe(one)
@@ -302,12 +340,10 @@ class Bisection:
             # It will be tested again, until it has failed often enough.
             failed = replace(tally, bad=max(failed.bad, REPRODUCED))
         question = self.asked.question
+        fails = expects_failure(question, known.graph, known.evidence, tested)
         if tested in (*question.passing, *question.failing):
-            return [failed] if tested in question.failing else [passed]
-        belief = believe(known.graph, known.evidence, fixed=question.fixed, prior=question.prior)
-        share = belief.share(known.graph.masks[tested])
-        bad = (1 - share if question.fixed else share) * belief.rate
-        return [failed, passed] if bad > 0.5 else [passed, failed]
+            return [failed if fails else passed]
+        return [failed, passed] if fails else [passed, failed]
 
     def _learn(self, commit: str, built: Built) -> bool:
         """Keep what the build has told; True if the kernel turned out to be one that is judged."""

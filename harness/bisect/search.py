@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.bisect.belief import Belief, Prior, believe
@@ -135,6 +135,44 @@ def decide(
     if first is not None:
         return first
     return _search(question, graph, evidence, costs or Costs())
+
+
+def expects_failure(
+    question: Question, graph: Graph, evidence: Mapping[str, Tally], commit: str
+) -> bool:
+    """Whether the next test of a revision will rather fail than pass, as far as is known."""
+    if commit in question.failing:
+        return True
+    if commit in question.passing:
+        return False
+    belief = believe(graph, evidence, fixed=question.fixed, prior=question.prior)
+    share = belief.share(graph.masks[commit])
+    return (1 - share if question.fixed else share) * belief.rate > 0.5
+
+
+def times_in_a_row(
+    question: Question,
+    graph: Graph,
+    evidence: Mapping[str, Tally],
+    commit: str,
+    costs: Costs,
+    most: int,
+) -> int:
+    """How many tests of this revision will be wanted one after the other, at the most ``most``.
+
+    Counted as if each shows what is expected of it. They can run at once: none waits for what
+    another shows.
+    """
+    content = graph.contents[commit]
+    seen = dict(evidence)
+    for times in range(1, most):
+        tally = seen.get(content, Tally())
+        fails = expects_failure(question, graph, seen, commit)
+        seen[content] = replace(tally, bad=tally.bad + fails, good=tally.good + (not fails))
+        wanted = decide(question, graph, seen, costs)
+        if not isinstance(wanted, Examine) or graph.contents[wanted.commit] != content:
+            return times
+    return most
 
 
 def outlook(question: Question, graph: Graph, evidence: Mapping[str, Tally]) -> Outlook:

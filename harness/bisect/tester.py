@@ -37,7 +37,7 @@ class Trial:
 
 
 class Tester(Protocol):
-    """Builds and tests revisions. ``build`` and ``test`` may run at once, in two threads."""
+    """Builds and tests revisions. A ``build`` and several ``test`` may run at once, in threads."""
 
     def build(self, commit: str, progress: Progress) -> Built:
         """The kernel of a revision, from a cache where it is there.
@@ -62,12 +62,4 @@ class Tester(Protocol):
 
     def close(self) -> None:
         """End what runs, and start nothing more."""
-        ...
-
-
-class Reverter(Protocol):
-    """Makes revisions for the proof."""
-
-    def revert(self, commit: str, on: str) -> str | None:
-        """A revision that is ``on`` without the changes of ``commit``; None if they conflict."""
         ...

@@ -26,9 +26,10 @@ from harness.check.checker import CheckPlan
 from harness.cli.bisectreport import tell
 from harness.cli.bisectview import BisectView
 from harness.cli.options import one_sanitizer
-from harness.cli.session import GuestOptions, Session
+from harness.cli.session import MAX_JOBS, GuestOptions, Session
 from harness.errors import UsageError
 from harness.expectation import variant_of
+from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
 from harness.host.workspace import write_atomic
 from harness.kernel.artifact import EMBEDDED
@@ -153,7 +154,15 @@ class Bisect:
             asked = Asked(place.question, options.title, options.any_failure, also)
             with BisectView(self._app.talk, self._app.clock, _subjects(place.history)) as view:
                 bisection = Bisection(
-                    asked, place.history, revisions.relevance, tester, file, state, view, _AHEAD
+                    asked,
+                    place.history,
+                    revisions.relevance,
+                    tester,
+                    file,
+                    state,
+                    view,
+                    _AHEAD,
+                    self._guests(plan),
                 )
                 findings = self._search(bisection, tree)
             code = tell(self._app, findings, self._store, folder, state.started)
@@ -239,6 +248,13 @@ class Bisect:
         if sanitizer is Sanitizer.KMSAN:
             plan = replace(plan, tunables={**_KMSAN_GOES_ON, **plan.tunables})
         return sanitizer, plan
+
+    def _guests(self, plan: BootPlan) -> int:
+        """How many guests may run at once; a command of the user's is not asked for that."""
+        if self._options.command:
+            return 1
+        fitting = available_memory() // required_memory(plan.topology)
+        return max(1, min(MAX_JOBS, os.cpu_count() or 1, fitting))
 
     def _revisions(self, place: _Place, what: What, sanitizer: Sanitizer) -> Revisions:
         app, tree, new = self._app, place.tree, place.question.new

@@ -28,6 +28,7 @@ _SHORT = 12
 class _Row:
     """What goes on with one revision."""
 
+    what: str
     commit: str
     stage: str
     since: float
@@ -53,7 +54,7 @@ class BisectView(LiveView):
 
     def building(self, commit: str) -> Progress:
         """See ``harness.bisect.run.Show``."""
-        return self._begin("build", commit)
+        return self._begin("build", "build", commit)
 
     def built(self, commit: str, problem: str) -> None:
         """See ``Show``."""
@@ -61,13 +62,13 @@ class BisectView(LiveView):
         if problem:
             self.say(f"? {commit[:_SHORT]} {problem}", "yellow")
 
-    def testing(self, commit: str) -> Progress:
+    def testing(self, commit: str, cell: str) -> Progress:
         """See ``Show``."""
-        return self._begin("test", commit)
+        return self._begin(cell, "test", commit)
 
     def tested(self, one: Observation, mark: Mark) -> None:
         """See ``Show``."""
-        self._end("test")
+        self._end(one.cell)
         told = one.titles[0] if one.titles and mark is not Mark.GOOD else one.outcome
         told = told or one.kind.value
         subject = self._subjects.get(one.commit, "")
@@ -88,26 +89,26 @@ class BisectView(LiveView):
         """A line that stays."""
         super().say(printable(line), style)
 
-    def _begin(self, what: str, commit: str) -> Progress:
+    def _begin(self, name: str, what: str, commit: str) -> Progress:
         with self._lock:
-            self._rows[what] = _Row(commit, "", self._clock.monotonic())
-        return _RowProgress(self, what)
+            self._rows[name] = _Row(what, commit, "", self._clock.monotonic())
+        return _RowProgress(self, name)
 
-    def _end(self, what: str) -> None:
+    def _end(self, name: str) -> None:
         with self._lock:
-            self._rows.pop(what, None)
+            self._rows.pop(name, None)
 
-    def stage(self, what: str, stage: str) -> None:
-        """The build or test that runs has come to ``stage``."""
+    def stage(self, name: str, stage: str) -> None:
+        """The build or test of that name has come to ``stage``."""
         with self._lock:
-            row = self._rows.get(what)
+            row = self._rows.get(name)
             if row is not None:
                 row.stage, row.since, row.detail = stage, self._clock.monotonic(), ""
 
-    def detail(self, what: str, text: str) -> None:
+    def detail(self, name: str, text: str) -> None:
         """How far its stage has come."""
         with self._lock:
-            row = self._rows.get(what)
+            row = self._rows.get(name)
             if row is not None:
                 row.detail = text
 
@@ -115,9 +116,9 @@ class BisectView(LiveView):
         table = Table(box=None, show_header=False, pad_edge=False)
         now = self._clock.monotonic()
         with self._lock:
-            for what, row in self._rows.items():
+            for row in self._rows.values():
                 state = Text(f"{row.stage} {now - row.since:.0f} s {row.detail}", "cyan")
-                table.add_row(f"{what} {row.commit[:_SHORT]}", state)
+                table.add_row(f"{row.what} {row.commit[:_SHORT]}", state)
             if self._ahead:
                 table.add_row(Text(self._ahead, "bold"))
         return table
@@ -126,13 +127,13 @@ class BisectView(LiveView):
 @dataclass(frozen=True, slots=True)
 class _RowProgress:
     view: BisectView
-    what: str
+    row: str
 
     def stage(self, name: str) -> None:
-        self.view.stage(self.what, name)
+        self.view.stage(self.row, name)
 
     def detail(self, text: str) -> None:
-        self.view.detail(self.what, text)
+        self.view.detail(self.row, text)
 
     def note(self, message: str) -> None:
         self.view.say(message)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
 
 #: Guests at once: as many as the host has processors for, but this many at the most.
-_MAX_JOBS = 8
+MAX_JOBS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class Session:
         folder = store.create(kind, moment)
         try:
             with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
-                jobs = min(guests, _MAX_JOBS, os.cpu_count() or 1)
+                jobs = min(guests, MAX_JOBS, os.cpu_count() or 1)
                 booter = replace(self.booter(), terminal=self._terminal(rows))
                 matrix = Matrix(self.kernels(), booter, rows, jobs, available_memory())
                 cells, judgements = work(matrix, folder)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from harness.errors import InfraError
 from harness.guest.spec import MIB, GuestSpec
 
+if TYPE_CHECKING:
+    from harness.guest.topology import Topology
+
 OVERHEAD_BYTES: Final = 256 * MIB
 """What QEMU itself takes beside the guest's memory: its own data and translated code."""
 
 
-def required_memory(spec: GuestSpec) -> int:
-    """Bytes of host memory to set aside for this guest."""
-    return spec.memory_bytes + OVERHEAD_BYTES
+def required_memory(topology: Topology) -> int:
+    """Bytes of host memory to set aside for such a guest."""
+    return topology.memory_mib * MIB + OVERHEAD_BYTES
 
 
 def available_memory() -> int:
@@ -29,7 +32,7 @@ def check_memory(spec: GuestSpec, available: int) -> None:
     Raises:
         InfraError: it needs more than ``available`` bytes.
     """
-    required = required_memory(spec)
+    required = required_memory(spec.topology)
     if required > available:
         raise InfraError(
             f"guest {spec.name} needs memory the host does not have: "

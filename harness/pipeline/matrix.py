@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.errors import InfraError
-from harness.guest.memory import OVERHEAD_BYTES
-from harness.guest.spec import MIB
+from harness.guest.memory import required_memory
 from harness.pipeline.cell import CellPlan, boot_cell, expectation_of, unbooted_cell
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class MemoryGate:
     @contextmanager
     def room_for(self, topology: Topology) -> Iterator[None]:
         """Wait for the memory of a guest, and hold it."""
-        need = topology.memory_mib * MIB + OVERHEAD_BYTES
+        need = required_memory(topology)
         with self.changed:
             self.changed.wait_for(lambda: self.running == 0 or self.free >= need)
             self.free -= need

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.bisect.evidence import Tally
 from harness.bisect.graph import Commit, Graph, reduced
-from harness.bisect.search import Costs, Decision, Examine, Question, decide
+from harness.bisect.search import Costs, Decision, Examine, Question, decide, times_in_a_row
 
 
 def line(count: int) -> list[Commit]:
@@ -96,15 +96,20 @@ class Search:
     ends: tuple[str, ...]
 
 
-def search(question: Question, graph: Graph, guest: Guest, costs: Costs | None = None) -> Search:
-    """Test what is to be tested until there is an answer."""
+def search(
+    question: Question, graph: Graph, guest: Guest, costs: Costs | None = None, guests: int = 1
+) -> Search:
+    """Test what is to be tested until there is an answer, in so many guests at once."""
     evidence: dict[str, Tally] = {}
     tests: list[str] = []
     ends: list[str] = []
     while isinstance(step := decide(question, graph, evidence, costs), Examine):
         content = graph.contents[step.commit]
-        evidence[content] = guest.boot(step.commit, evidence.get(content, Tally()))
-        (ends if step.end else tests).append(step.commit)
+        for _ in range(
+            times_in_a_row(question, graph, evidence, step.commit, costs or Costs(), guests)
+        ):
+            evidence[content] = guest.boot(step.commit, evidence.get(content, Tally()))
+            (ends if step.end else tests).append(step.commit)
     return Search(step, tuple(tests), tuple(ends))
 
 

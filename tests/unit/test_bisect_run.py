@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,15 @@ from harness.bisect.graph import Commit
 from harness.bisect.history import Changed, History, Relevance, Revision
 from harness.bisect.proof import Step, passes_needed, prove
 from harness.bisect.run import Asked, Bisection, knowledge
-from harness.bisect.search import Culprit, Decision, Outlook, Question, Several, Stuck
+from harness.bisect.search import (
+    REPRODUCED,
+    Culprit,
+    Decision,
+    Outlook,
+    Question,
+    Several,
+    Stuck,
+)
 from harness.bisect.state import State, StateFile
 from harness.bisect.tester import Built, Trial
 from harness.errors import BuildError, InfraError
@@ -106,7 +115,7 @@ class Silent:
         if problem:
             self.problems.append(problem)
 
-    def testing(self, commit: str) -> Progress:
+    def testing(self, commit: str, cell: str) -> Progress:
         return Recorded()
 
     def tested(self, one: Observation, mark: Mark) -> None:
@@ -124,14 +133,15 @@ Bisect = Callable[..., Bisection]
 def bisect(tmp_path: Path) -> Bisect:
     workspace = Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "run")
 
-    def make(commits: Sequence[Commit], tester: FakeTester, *, ahead: int = 1,
+    def make(commits: Sequence[Commit], tester: FakeTester, *, ahead: int = 1, guests: int = 1,
              question: Question | None = None, any_failure: bool = False) -> Bisection:  # fmt: skip
         question = question or Question(commits[-1].name, (commits[0].name,))
         file = StateFile(workspace, {"new": question.new, "fixed": question.fixed})
         asked = Asked(question, any_failure=any_failure)
         return Bisection(
-            asked, history_of(commits), Relevance(), tester, file, file.load(), Silent(), ahead
-        )
+            asked, history_of(commits), Relevance(), tester, file, file.load(), Silent(), ahead,
+            guests,
+        )  # fmt: skip
 
     return make
 
@@ -229,6 +239,50 @@ def test_the_next_kernel_is_built_while_a_guest_boots(bisect: Bisect) -> None:
     answer(bisect(LINE, ahead, ahead=2))
     assert set(ahead.tested) < set(ahead.built)
     assert len(ahead.built) == len(set(ahead.built))
+
+
+@dataclass(slots=True)
+class Meeting(FakeTester):
+    """Each test of the failing end waits until another one runs."""
+
+    meets: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=60))
+
+    def test(self, commit: str, cell: str, progress: Progress) -> Trial:
+        if commit == "c20" and len(self.tested) < 3:
+            self.meets.wait()
+        return FakeTester.test(self, commit, cell, progress)
+
+
+def test_tests_of_one_kernel_that_are_wanted_in_a_row_run_at_once(bisect: Bisect) -> None:
+    tester = Meeting(Guest(LINE, "c13"))
+    bisection = bisect(LINE, tester, guests=2)
+    found = answer(bisection)
+    assert isinstance(found, Culprit)
+    assert found.commit == "c13"
+    assert tester.tested.count("c20") == REPRODUCED
+
+
+@pytest.mark.parametrize("guests", [2, 3])
+def test_killed_while_several_tests_run_none_is_counted_twice_or_written_over(
+    bisect: Bisect, guests: int
+) -> None:
+    guest = Guest(LINE, "c13", 0.5)
+    for number in itertools.count():
+        tester = FakeTester(guest, killed_after=number % 4)
+        bisection = bisect(LINE, tester, guests=guests)
+        before = len(bisection.state.observations)
+        try:
+            found = answer(bisection)
+        except Killed:
+            assert tester.closed
+            seen = len(bisection.file.load().observations) - before
+            assert seen <= len(tester.tested)
+            continue
+        break
+    assert isinstance(found, Culprit)
+    assert found.commit == "c13"
+    cells = [one.cell for one in bisection.state.observations]
+    assert len(cells) == len(set(cells))
 
 
 def test_an_end_that_does_not_build_ends_it(bisect: Bisect) -> None:

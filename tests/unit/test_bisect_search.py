@@ -34,6 +34,7 @@ from harness.bisect.search import (
     Stuck,
     decide,
     outlook,
+    times_in_a_row,
 )
 
 LINE = line(8)
@@ -77,6 +78,30 @@ def test_ends_that_are_not_as_they_should_be_end_it(evidence: dict[str, Tally], 
     decision = decide(QUESTION, GRAPH, evidence)
     assert isinstance(decision, Stuck)
     assert why in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("evidence", "commit", "expected"),
+    [
+        ({}, "c0", 1),
+        ({"k0": Tally(bad=1)}, "c0", REPRODUCED),
+        ({"k0": Tally(good=1)}, "c8", REPRODUCED),
+        ({"k0": Tally(good=1), "k8": Tally(bad=1)}, "c8", REPRODUCED - 1),
+        ({"k0": Tally(good=1), "k8": Tally(good=9)}, "c8", REPRODUCED),
+        (ENDS, "c4", 1),
+    ],
+)  # fmt: skip
+def test_an_end_that_must_fail_repeatedly_is_tested_so_at_once(
+    evidence: dict[str, Tally], commit: str, expected: int
+) -> None:
+    assert times_in_a_row(QUESTION, GRAPH, evidence, commit, Costs(), 10) == expected
+    assert times_in_a_row(QUESTION, GRAPH, evidence, commit, Costs(), 1) == 1
+
+
+def test_a_kernel_that_passes_though_the_failure_is_rare_is_tested_several_times_at_once() -> None:
+    rare = {"k0": Tally(good=1), "k8": Tally(good=20, bad=REPRODUCED)}
+    assert isinstance(step := decide(QUESTION, GRAPH, rare), Examine)
+    assert times_in_a_row(QUESTION, GRAPH, rare, step.commit, Costs(), 4) > 1
 
 
 def test_nothing_to_search_is_said_without_a_test() -> None:
@@ -323,13 +348,15 @@ def by_brute_force(
     return {culprit: weight / total for culprit, weight in weights.items() if culprit}
 
 
-def test_of_a_thousand_flaky_bisections_no_more_are_wrong_than_was_said() -> None:
+@pytest.mark.parametrize("guests", [1, 4])
+def test_of_a_thousand_flaky_bisections_no_more_are_wrong_than_was_said(guests: int) -> None:
     commits = line(32)
     graph, question = graph_of(commits), question_of(commits)
     wrong, doubts, answers = 0, 0.0, 0
     for seed in range(1000):
         culprit = f"c{seed % 32 + 1}"
-        found = search(question, graph, Guest(commits, culprit, 1 / 3, seed=seed))
+        guest = Guest(commits, culprit, 1 / 3, seed=seed)
+        found = search(question, graph, guest, guests=guests)
         if isinstance(found.answer, Culprit):
             answers += 1
             wrong += found.answer.commit != culprit
