@@ -255,7 +255,7 @@ class Meeting(FakeTester):
 
 def test_tests_of_one_kernel_that_are_wanted_in_a_row_run_at_once(bisect: Bisect) -> None:
     tester = Meeting(Guest(LINE, "c13"))
-    bisection = bisect(LINE, tester, guests=2)
+    bisection = bisect(LINE, tester, ahead=0, guests=2)
     found = answer(bisection)
     assert isinstance(found, Culprit)
     assert found.commit == "c13"
