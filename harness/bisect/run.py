@@ -223,44 +223,7 @@ class Bisection:
             return
         if ahead:
             self._build_ahead(commit)
-        first = all(one.commit != commit for one in self.state.observations)
-        seconds = round(built.seconds, 3) if first else 0.0
-        cells = list(itertools.islice(self._new_cells(commit), self._at_once(times)))
-        with ThreadPoolExecutor(len(cells)) as pool:
-            running = {
-                pool.submit(self.tester.test, commit, cell, self.show.testing(commit, cell)): cell
-                for cell in cells
-            }
-            try:
-                for future in as_completed(running):
-                    self._tested(commit, running[future], future.result(), seconds)
-                    seconds = 0.0
-            except BaseException:
-                self.tester.close()  # or the others would be waited for
-                raise
-
-    def _at_once(self, times: int) -> int:
-        """How many of the wanted tests to run now; a build takes its share of the host."""
-        building = any(not future.done() for future in self._builds.values())
-        return max(1, min(times, self.guests // 2 if building else self.guests))
-
-    def _new_cells(self, commit: str) -> Iterator[str]:
-        """Names for tests, which no other has."""
-        used = {one.cell for one in self.state.observations}
-        numbers = itertools.count(len(self.state.observations) + 1)
-        names = (f"{number:03d}-{commit[:12]}" for number in numbers)
-        return (name for name in names if name not in used)
-
-    def _tested(self, commit: str, cell: str, trial: Trial, build_seconds: float) -> None:
-        one = Observation(
-            commit, trial.kind, trial.titles, trial.outcome, build_seconds,
-            round(trial.seconds, 3), cell, trial.error,
-        )  # fmt: skip
-        if trial.kind is Kind.INFRA:
-            self._builds.pop(commit, None)  # it may be the kernel that is no longer there
-            self._host_failed(one, InfraError(trial.error))
-        else:
-            self._observe(one)
+        self._test(commit, built, self._at_once(times))
 
     def stop(self) -> None:
         """End all that runs."""
@@ -368,6 +331,49 @@ class Bisection:
             return state
         read = (state.reads or frozenset()).union(*self._reads.values())
         return state if read == state.reads else replace(state, reads=read)
+
+    # Tests
+
+    def _test(self, commit: str, built: Built, times: int) -> None:
+        """Test a kernel so many times at once."""
+        first = all(one.commit != commit for one in self.state.observations)
+        seconds = round(built.seconds, 3) if first else 0.0
+        cells = list(itertools.islice(self._new_cells(commit), times))
+        with ThreadPoolExecutor(len(cells)) as pool:
+            running = {
+                pool.submit(self.tester.test, commit, cell, self.show.testing(commit, cell)): cell
+                for cell in cells
+            }
+            try:
+                for future in as_completed(running):
+                    self._tested(commit, running[future], future.result(), seconds)
+                    seconds = 0.0
+            except BaseException:
+                self.tester.close()  # or the others would be waited for
+                raise
+
+    def _at_once(self, times: int) -> int:
+        """How many of the wanted tests to run now; a build takes its share of the host."""
+        building = any(not future.done() for future in self._builds.values())
+        return max(1, min(times, self.guests // 2 if building else self.guests))
+
+    def _new_cells(self, commit: str) -> Iterator[str]:
+        """Names for tests, which no other has."""
+        used = {one.cell for one in self.state.observations}
+        numbers = itertools.count(len(self.state.observations) + 1)
+        names = (f"{number:03d}-{commit[:12]}" for number in numbers)
+        return (name for name in names if name not in used)
+
+    def _tested(self, commit: str, cell: str, trial: Trial, build_seconds: float) -> None:
+        one = Observation(
+            commit, trial.kind, trial.titles, trial.outcome, build_seconds,
+            round(trial.seconds, 3), cell, trial.error,
+        )  # fmt: skip
+        if trial.kind is Kind.INFRA:
+            self._builds.pop(commit, None)  # it may be the kernel that is no longer there
+            self._host_failed(one, InfraError(trial.error))
+        else:
+            self._observe(one)
 
     # What was seen
 
