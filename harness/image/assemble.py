@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,18 +97,17 @@ def direct_entry(workspace: Workspace, runner: Runner) -> Path:
         InfraError: no compiler on this host, or it failed.
     """
     bindir = newest_llvm()
-    script, *sources = (
+    script, source = (
         data_file("images", "directboot", name) for name in ("directboot.ld", "entry.S")
     )
-    key = content_key((bindir / "clang", bindir / "ld.lld"), ENTRY_FLAGS, (script, *sources))
-    kept = workspace.cache / "images" / f"directboot-{key[:20]}"
-    if kept.is_file():
-        return kept
-    make_folder(kept.parent)
-    with workspace.scratch("directboot") as scratch:
-        linked = scratch / "directboot"
-        runner.run([bindir / "clang", *ENTRY_FLAGS, f"-Wl,-T,{script}", "-o", linked, *sources])
-        return linked.replace(kept)
+    key = content_key((bindir / "clang", bindir / "ld.lld"), ENTRY_FLAGS, (script, source))
+
+    def make(folder: Path) -> Path:
+        linked = folder / "directboot"
+        runner.run([bindir / "clang", *ENTRY_FLAGS, f"-Wl,-T,{script}", "-o", linked, source])
+        return linked
+
+    return _kept(workspace, f"directboot-{key[:20]}", make)
 
 
 def root_image(workspace: Workspace, runner: Runner) -> Path:
@@ -117,19 +116,27 @@ def root_image(workspace: Workspace, runner: Runner) -> Path:
     Raises:
         InfraError: see ``build_init``; makefs is missing or failed.
     """
-    kept = workspace.cache / "images" / f"mfsroot-{init_key()[:20]}"
-    if kept.is_file():
-        return kept
-    make_folder(kept.parent)
-    with workspace.scratch("mfsroot") as scratch:
-        root = scratch / "root"
+
+    def make(folder: Path) -> Path:
+        root, image = folder / "root", folder / "image"
         for name in ROOT_FOLDERS:
             make_folder(root / name)
         build_init(runner, root / INIT)
-        image = scratch / "image"
         runner.run(makefs_words(image, root))
+        return image
+
+    return _kept(workspace, f"mfsroot-{init_key()[:20]}", make)
+
+
+def _kept(workspace: Workspace, name: str, make: Callable[[Path], Path]) -> Path:
+    """A file of the cache; if it is not there, ``make`` makes it in the folder that it is given."""
+    kept = workspace.cache / "images" / name
+    if kept.is_file():
+        return kept
+    make_folder(kept.parent)
+    with workspace.scratch("image") as folder:
         # Made twice at once, both are the same: the later one replaces the other.
-        return image.replace(kept)
+        return make(folder).replace(kept)
 
 
 def init_key() -> str:
