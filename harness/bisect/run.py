@@ -245,8 +245,9 @@ class Bisection:
     def _expected(self, known: Knowledge) -> float:
         """Seconds that are still to come."""
         costs = self.costs()
-        tests = outlook(self.asked.question, known.graph, known.evidence).tests
-        return tests * (costs.test + costs.build)
+        # While one kernel is tested, the next is built.
+        each = max(costs.test, costs.build) if self.ahead else costs.test + costs.build
+        return each * outlook(self.asked.question, known.graph, known.evidence).tests
 
     # Builds
 
