@@ -68,6 +68,7 @@ def boot(
     Examples:
       harness boot --numa 4 --kasan
       harness boot --numa 2 --kasan --mutant drop-commit --keep --interactive
+      harness boot --kernel ./kernel --numa 2 --boot direct
       harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5
       git bisect run harness boot --source . --numa 2 --kasan --git-bisect
     """

@@ -304,6 +304,8 @@ SETTINGS = {
     "a number for a path": ("[source]\ntree = 3", "{file}: source.tree: expected `str`, got `int`"),
     "an unknown backend": (
         '[boot]\nbackend = "bhyve"', "{file}: boot.backend: it must be 'libvirt' or 'qemu'"),
+    "an unknown way to boot": (
+        '[boot]\nmethod = "pxe"', "{file}: boot.method: it must be 'direct' or 'loader'"),
 }  # fmt: skip
 
 

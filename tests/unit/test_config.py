@@ -35,9 +35,12 @@ def test_no_file_means_the_defaults() -> None:
 
 
 def test_file_is_read(settings: Path) -> None:
-    settings.write_text('[source]\ntree = "/usr/src"\n[boot]\nbackend = "libvirt"\n')
+    settings.write_text(
+        '[source]\ntree = "/usr/src"\n[boot]\nbackend = "libvirt"\nmethod = "direct"\n'
+    )
     loaded = load_settings()
-    assert (loaded.source.tree, loaded.boot.backend) == ("/usr/src", "libvirt")
+    assert loaded.source.tree == "/usr/src"
+    assert (loaded.boot.backend, loaded.boot.method) == ("libvirt", "direct")
 
 
 @pytest.mark.parametrize(
