@@ -30,6 +30,7 @@ from harness.image.recipe import KERNEL, MODULE, ROOT_IMAGE
 PAGE: Final = 4096
 
 _KERNBASE: Final = 0xFFFFFFFF80000000  # sys/amd64/include/vmparam.h
+_KERNLOAD: Final = 2 << 20  # the same; below it lies images/directboot
 
 #: Sections of a module that lie in memory (``elf64_obj_loadimage()``).
 _IN_MEMORY: Final = frozenset(
@@ -94,11 +95,11 @@ def place_kernel(path: Path) -> Placed:
                   one["p_memsz"])
             for one in file.segments("PT_LOAD")
         ]  # fmt: skip
-        if file.type != "ET_EXEC" or not chunks or min(one.address for one in chunks) < 0:
-            raise ELFError("it is not linked as a kernel is")
+        first = min((one.address for one in chunks), default=0)
+        if file.type != "ET_EXEC" or first < _KERNLOAD:
+            raise ELFError("it is not linked as FreeBSD's kernel is")
         for one in chunks:
             _check_fits(one)
-        first = min(one.address for one in chunks)
         symbols = _symbols(file, round_up(max(one.end for one in chunks), 8))
         metadata = (
             (Metadata.SHDR, file.section_headers()),

@@ -55,11 +55,16 @@ def test_without_a_loader_a_kernel_file_can_be_started_directly_only(
     assert home.leftovers() == []
 
 
+@pytest.mark.parametrize("how", ["flag", "setting"])
 def test_what_is_not_linked_as_a_freebsd_kernel_cannot_be_started_directly(
-    home: Home, tmp_path: Path
+    home: Home, kernel: Path, how: str
 ) -> None:
-    words = Path(__file__).read_bytes()
-    (tmp_path / "kernel").write_bytes(words)
-    said = home.run("boot", "--kernel", tmp_path / "kernel", "--boot", "direct")
+    data = bytearray(kernel.read_bytes())
+    data[16] = 3  # e_type: a shared object
+    kernel.write_bytes(data)
+    home.configure('[boot]\nmethod = "direct"\n' if how == "setting" else "")
+    said = home.run("boot", "--kernel", kernel, *(["--boot", "direct"] if how == "flag" else []))
     assert said.code == 2
-    assert "is not a FreeBSD kernel" in said.error
+    assert said.error.startswith(f"harness: {kernel} cannot be started directly")
+    assert "--boot loader" in said.error
+    assert home.leftovers() == []
