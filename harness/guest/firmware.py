@@ -33,5 +33,5 @@ def find_firmware(candidates: Sequence[Path] = OVMF_CODE) -> Path:
     raise InfraError(
         "no UEFI firmware for guests (OVMF) on this host: none of "
         + ", ".join(str(path) for path in candidates),
-        remedy="install it: apt-get install ovmf",
+        remedy="install it: apt-get install ovmf; or do without it: --boot direct",
     )
