@@ -33,7 +33,6 @@ def tell(app: App, findings: Findings, store: Store, folder: Path, started: str)
     Raises:
         InfraError: the record cannot be written.
     """
-    bisect_document = to_bisect_document(findings)
     document = {
         "schema": SCHEMA,
         "name": folder.name,
@@ -42,9 +41,9 @@ def tell(app: App, findings: Findings, store: Store, folder: Path, started: str)
         "harness": __version__,
         "exit_code": findings.exit_code,
         "cells": _cells(folder),
-        "bisect": bisect_document,
+        "bisect": to_bisect_document(findings),
     }
-    lines = list(bisect_lines(bisect_document))
+    lines = list(bisect_lines(document))
     make_folder(folder)
     write_atomic(folder / "report.txt", "".join(f"{line}\n" for line in lines))
     write_atomic(folder / "report.html", bisect_html(document, folder))

@@ -28,7 +28,7 @@ def report(app: App, run: str) -> int:
     """
     document = Store(app.runs).load(run)
     if "bisect" in document:
-        for line in bisect_lines(document["bisect"]):
+        for line in bisect_lines(document):
             app.paper.print(line, markup=False, soft_wrap=True)
     else:
         print_document(document, app.paper)

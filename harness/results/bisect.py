@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.bisect.evidence import Mark, Tally
 from harness.bisect.search import Culprit, Several, Stuck
-from harness.results.text import printable
+from harness.results.text import printable, way_in_words
 
 if TYPE_CHECKING:
     from harness.bisect.findings import Findings
@@ -93,9 +93,24 @@ def headline(document: Mapping[str, Any]) -> str:
     return printable(f"inconclusive: {answer['reason']}")
 
 
-def bisect_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """The whole report, line by line, fit for a terminal."""
+def guests_in_words(record: Mapping[str, Any]) -> list[str]:
+    """What was booted, and by what; one line, unless the tree's release changed on the way."""
+    return list(
+        dict.fromkeys(
+            printable(
+                f"{cell['guest']}, {cell['sanitizer']}, {_counted(cell['nodes'], 'node')}, "
+                f"{way_in_words(cell)}"
+            )
+            for cell in record["cells"]
+        )
+    )
+
+
+def bisect_lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """The whole report of a record, line by line, fit for a terminal."""
+    document = record["bisect"]
     yield headline(document)
+    yield from (f"guest: {guest}" for guest in guests_in_words(record))
     failure = document["failure"]
     if failure["title"]:
         yield printable(f"what fails: {failure['title']}") + _rate(failure["rate"])

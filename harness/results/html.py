@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from harness.results.bisect import counts_in_words, headline
+from harness.results.bisect import counts_in_words, guests_in_words, headline
 from harness.results.text import printable
 
 #: Bytes at the end of a console that a report shows.
@@ -47,6 +47,8 @@ def bisect_html(document: Mapping[str, Any], folder: Path) -> str:
     _text(head, "style", _STYLE)
     body = ET.SubElement(root, "body")
     _text(body, "h1", headline(bisect))
+    for guest in guests_in_words(document):
+        _text(body, "p", f"Guest: {guest}")
     _failure(body, bisect)
     _culprits(body, bisect)
     _proof(body, bisect["proof"])

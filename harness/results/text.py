@@ -69,7 +69,7 @@ def _table(cells: Iterable[Mapping[str, Any]]) -> Table:
         table.add_row(
             Text(printable(cell["guest"])),
             cell["name"],
-            _way(cell),
+            way_in_words(cell),
             outcome,
             _mark(cell),
             f"{cell['seconds']:.1f}",
@@ -77,7 +77,7 @@ def _table(cells: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _way(cell: Mapping[str, Any]) -> str:
+def way_in_words(cell: Mapping[str, Any]) -> str:
     """By what it was booted; the loader goes without saying."""
     words = [cell["backend"], cell["accelerator"]]
     boot = cell.get("boot", "loader")  # which older records do not have

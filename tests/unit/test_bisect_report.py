@@ -46,7 +46,10 @@ def findings(answer: Decision, title: str = "page fault in foo") -> Findings:
 
 
 def record(bisect: dict[str, Any]) -> dict[str, Any]:
-    return {"bisect": bisect, "command": ["bisect", "--good", "A"], "started": "2026"}
+    cell = {"guest": "FreeBSD 13.2-RELEASE", "sanitizer": "kasan", "nodes": 2, "backend": "qemu",
+            "accelerator": "tcg", "boot": "direct"}  # fmt: skip
+    return {"bisect": bisect, "command": ["bisect", "--good", "A"], "started": "2026",
+            "cells": [cell, cell]}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -66,8 +69,10 @@ def test_the_answer_stands_in_the_first_line_and_in_the_exit_code(
 
 
 def test_the_text_tells_culprit_proof_tests_and_rate() -> None:
-    text = "\n".join(bisect_lines(to_bisect_document(findings(Culprit(BAD, 0.987)))))
+    document = record(to_bisect_document(findings(Culprit(BAD, 0.987))))
+    text = "\n".join(bisect_lines(document))
     for part in (
+        "\nguest: FreeBSD 13.2-RELEASE, kasan, 2 nodes, qemu/tcg/direct\nwhat fails",
         "what fails: page fault in foo (in about 35 % of a bad kernel's tests)",
         "Author: Some One <one@localhost>", "    Body.", " f | 2 +-",
         "its parent (aaaaaaaaaaaa) was to pass: passed 2 of 2",
@@ -121,7 +126,7 @@ def test_what_a_guest_or_an_author_wrote_is_text_and_nothing_else(text: str) -> 
     assert not reader.tags & {"script", "img", "a", "iframe"}
     assert "\x1b" not in reader.text
     assert "\x00" not in reader.text
-    assert all(line.isprintable() for line in bisect_lines(document) if line)
+    assert all(line.isprintable() for line in bisect_lines(record(document)) if line)
 
 
 def test_the_page_shows_the_end_of_each_console(tmp_path: Path) -> None:
@@ -132,5 +137,6 @@ def test_the_page_shows_the_end_of_each_console(tmp_path: Path) -> None:
     document = to_bisect_document(findings(Culprit(BAD, 0.99)))
     reader.feed(bisect_html(record(document), tmp_path))
     assert "<b>bold</b>" in reader.text
+    assert "Guest: FreeBSD 13.2-RELEASE, kasan, 2 nodes, qemu/tcg/direct" in reader.text
     assert "\x1b" not in reader.text
     assert len(reader.text) < 100000
