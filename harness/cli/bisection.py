@@ -26,7 +26,7 @@ from harness.check.checker import CheckPlan
 from harness.cli.bisectreport import tell
 from harness.cli.bisectview import BisectView
 from harness.cli.options import one_sanitizer
-from harness.cli.session import MAX_JOBS, GuestOptions, Session
+from harness.cli.session import GuestOptions, Session, most_guests
 from harness.errors import UsageError
 from harness.expectation import variant_of
 from harness.guest.memory import available_memory, required_memory
@@ -254,7 +254,7 @@ class Bisect:
         if self._options.command:
             return 1
         fitting = available_memory() // required_memory(plan.topology)
-        return max(1, min(MAX_JOBS, os.cpu_count() or 1, fitting))
+        return max(1, min(most_guests(), fitting))
 
     def _revisions(self, place: _Place, what: What, sanitizer: Sanitizer) -> Revisions:
         app, tree, new = self._app, place.tree, place.question.new

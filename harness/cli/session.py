@@ -43,8 +43,12 @@ if TYPE_CHECKING:
     #: What is done with guests, their records in the folder: all cells, and judgements.
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
 
-#: Guests at once: as many as the host has processors for, but this many at the most.
-MAX_JOBS = 8
+_MAX_GUESTS = 8
+
+
+def most_guests() -> int:
+    """Guests at once: as many as the host has processors for, within reason."""
+    return min(_MAX_GUESTS, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,7 @@ class Session:
         folder = store.create(kind, moment)
         try:
             with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
-                jobs = min(guests, MAX_JOBS, os.cpu_count() or 1)
+                jobs = min(guests, most_guests())
                 booter = replace(self.booter(), terminal=self._terminal(rows))
                 matrix = Matrix(self.kernels(), booter, rows, jobs, available_memory())
                 cells, judgements = work(matrix, folder)

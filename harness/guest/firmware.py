@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
+from harness.image.media import DirectKernel
+
+if TYPE_CHECKING:
+    from harness.image.media import Media
 
 OVMF_CODE: Final = (
     # Debian, Ubuntu. The 2 MiB build comes up in 2.4 s of CPU time under emulation, the 4 MiB
@@ -19,6 +23,15 @@ OVMF_CODE: Final = (
     Path("/usr/local/share/edk2-qemu/QEMU_UEFI_CODE-x86_64.fd"),  # FreeBSD
 )
 """Code images without secure boot; their variables live in memory only, and die with the guest."""
+
+
+def firmware_for(media: Media) -> Path | None:
+    """What starts a guest from ``media``; None where QEMU does so by itself.
+
+    Raises:
+        InfraError: see ``find_firmware``.
+    """
+    return None if isinstance(media, DirectKernel) else find_firmware()
 
 
 def find_firmware(candidates: Sequence[Path] = OVMF_CODE) -> Path:

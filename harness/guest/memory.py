@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from harness.errors import InfraError
-from harness.guest.spec import MIB, GuestSpec
 
 if TYPE_CHECKING:
+    from harness.guest.spec import GuestSpec
     from harness.guest.topology import Topology
+
+MIB: Final = 1 << 20
 
 OVERHEAD_BYTES: Final = 256 * MIB
 """What QEMU itself takes beside the guest's memory: its own data and translated code."""

@@ -26,8 +26,6 @@ MAX_SERIAL_PORTS: Final = 4
 MAX_SOCKET_PATH: Final = 103
 """Bytes of a path in ``sockaddr_un`` less the NUL: 103 on FreeBSD and macOS, 107 on Linux."""
 
-MIB: Final = 1 << 20
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -97,11 +95,6 @@ class GuestSpec:
     def cpus(self) -> int:
         """Number of CPUs."""
         return self.topology.cpus
-
-    @property
-    def memory_bytes(self) -> int:
-        """Memory of the guest in bytes."""
-        return self.topology.memory_mib * MIB
 
 
 def display_name(spec: GuestSpec) -> str:

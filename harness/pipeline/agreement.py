@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.console.events import Event, ProbeRecord, ReportComplete
 from harness.console.report import GuestReport, ReportError, read_report
-from harness.guest.spec import MIB
+from harness.guest.memory import MIB
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology

@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.guest.firmware import find_firmware
+from harness.guest.firmware import firmware_for
 from harness.guest.spec import GuestSpec
 from harness.guest.tap import SerialTap
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
-from harness.image.media import DirectKernel, Media
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.pipeline.media import make_media
 from harness.pipeline.place import Place, lasting_place, new_socket, passing_place
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.process import Runner
     from harness.host.progress import Progress
+    from harness.image.media import Media
     from harness.pipeline.companion import Companion, Companionship
     from harness.pipeline.conclude import Booted
     from harness.pipeline.listen import Terminal
@@ -129,7 +129,7 @@ class Booter:
             topology=plan.topology,
             media=media,
             accelerator=plan.accelerator,
-            firmware=None if isinstance(media, DirectKernel) else find_firmware(),
+            firmware=firmware_for(media),
             console_socket=place.socket,
             serial_sockets=(place.channel,) if plan.companion else (),
         )

@@ -30,6 +30,12 @@ def boot(tree: Path, out: Path, *words: str) -> dict[str, Any]:
     return dict(cell)
 
 
+def agrees_with_the_model(tree: Path, out: Path, *words: str) -> None:
+    answer = harness("check", "--source", tree, "--kasan", *words, *DIRECT, out=out)
+    (cell,) = answer.document["cells"]
+    assert cell["check"]["conclusion"] == "agreed", answer.told
+
+
 @pytest.mark.parametrize("backend", ["qemu", "libvirt"])
 def test_without_the_commit_it_panics_in_kmem_init_and_with_it_it_boots(
     freebsd_tree: Path, tmp_path: Path, backend: str
@@ -60,12 +66,7 @@ def test_it_sees_the_machine_that_it_sees_after_the_loader(
 
 
 def test_the_check_module_is_there_as_well(freebsd_tree: Path, tmp_path: Path) -> None:
-    answer = harness(
-        "check", "--source", freebsd_tree, "--numa", "2", "--kasan", "--ops", "100", *DIRECT,
-        out=tmp_path,
-    )  # fmt: skip
-    (cell,) = answer.document["cells"]
-    assert cell["check"]["conclusion"] == "agreed", answer.told
+    agrees_with_the_model(freebsd_tree, tmp_path, "--numa", "2", "--ops", "100")
 
 
 def test_a_kernel_file_needs_no_loader_that_was_built_before(
@@ -107,9 +108,4 @@ def test_a_newer_releases_sanitized_kernels_boot_so(
 
 @pytest.mark.long
 def test_a_newer_releases_module_is_linked_by_the_kernel(newer_tree: Path, tmp_path: Path) -> None:
-    answer = harness(
-        "check", "--source", newer_tree, "--numa", "4", "--kasan", "--ops", "300", *DIRECT,
-        out=tmp_path,
-    )  # fmt: skip
-    (cell,) = answer.document["cells"]
-    assert cell["check"]["conclusion"] == "agreed", answer.told
+    agrees_with_the_model(newer_tree, tmp_path, "--numa", "4", "--ops", "300")

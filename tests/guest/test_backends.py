@@ -31,8 +31,9 @@ from embedded_guest import Kernels
 from harness.errors import InfraError, UsageError
 from harness.guest.backend import Backend, Ending
 from harness.guest.libvirt import LibvirtBackend
+from harness.guest.memory import MIB
 from harness.guest.qemu import QemuBackend
-from harness.guest.spec import MIB, GuestSpec
+from harness.guest.spec import GuestSpec
 from harness.guest.topology import Topology
 from harness.guest.vmconfig import load_vmconfig, vmconfig_names
 from harness.host.clock import HostClock

@@ -129,7 +129,7 @@ def test_every_cpu_and_every_byte_belongs_to_exactly_one_node(spec: GuestSpec) -
     assert cpus == list(range(spec.cpus))
     backends = values(qemu_argv(spec), "-object")
     sizes = [int(value.rpartition("size=")[2].removesuffix("M")) for value in backends]
-    assert sum(sizes) << 20 == spec.memory_bytes
+    assert sum(sizes) == spec.topology.memory_mib
     assert all(sizes)
 
 
