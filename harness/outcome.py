@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     ENDED = "ended"
     LOADER = "loader"
     FIRMWARE = "firmware"
+    UNVERIFIED = "unverified"
+    """no proof of which kernel or machine it was, or a failure without frames did not repeat"""
 
 
 class Until(StrEnum):

@@ -48,7 +48,9 @@ class Verdict:
 
     @property
     def blames_host(self) -> bool:
-        """Whether the kernel had no part in it."""
+        """Whether it says nothing about the kernel: the host's failure, or a boot without proof."""
+        if self.outcome is Outcome.UNVERIFIED:
+            return True
         return self.outcome in (Outcome.LOADER, Outcome.FIRMWARE) and not self.kernel_entered
 
 

@@ -413,3 +413,8 @@ def test_deadline_is_the_moment_at_which_the_decision_falls(
     assert guest.decision(deadline) is not None
     if now + wait < deadline:
         assert guest.decision(now + wait) is None
+
+
+def test_an_unverified_boot_says_nothing_about_the_kernel() -> None:
+    verdict = Verdict(Outcome.UNVERIFIED, "no nonce", Stage.INIT, kernel_entered=True)
+    assert verdict.blames_host
