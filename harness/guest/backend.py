@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
@@ -66,6 +66,27 @@ class Guest(Protocol):
 
     def stderr_tail(self) -> str:
         """The end of what QEMU wrote on standard error so far."""
+        ...
+
+    @property
+    def pid(self) -> int | None:
+        """QEMU's process; None where the host does not tell."""
+        ...
+
+    def query(self, command: str) -> Any:
+        """QEMU's own word on the machine: the answer to a QMP query such as ``query-memdev``.
+
+        Raises:
+            InfraError: QEMU does not answer, or refuses.
+        """
+        ...
+
+    def stop_state(self) -> str | None:
+        """QEMU's run state if it has stopped the guest because of the host; None if not.
+
+        Raises:
+            InfraError: QEMU does not answer.
+        """
         ...
 
 

@@ -80,6 +80,20 @@ class LibvirtGuest:
         """The domain's name."""
         return self._origin.domain
 
+    @property
+    def pid(self) -> int | None:
+        """See ``Guest``."""
+        return self._control.pid
+
+    def query(self, command: str) -> Any:
+        """See ``Guest``."""
+        return self._control.query(command)
+
+    def stop_state(self) -> str | None:
+        """See ``Guest``."""
+        self._control.drain()
+        return self._control.stop_state()
+
     def start(self, xml: str, flags: int) -> None:
         """Create the domain, stopped until QEMU answers us, so that its end is not missed."""
         self._domain = self._connection.createXML(
@@ -219,7 +233,7 @@ class LibvirtBackend:
         self._prepare(spec)
         name = domain_name(spec)
         connection = self._connect(library)
-        control = ControlChannel(spec.control_socket)
+        control = ControlChannel(spec.control_socket, self._clock)
         origin = _Origin(name, self.uri, self._log(name))
         guest = LibvirtGuest(library, connection, control, origin, self._clock)
         flags = 0 if keep else library.VIR_DOMAIN_START_AUTODESTROY

@@ -6,7 +6,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
 from harness.guest.backend import Ending, GuestExit, Whereabouts, ending_of_reason
@@ -34,9 +34,18 @@ class QemuGuest:
         self._killed = False
 
     @property
-    def pid(self) -> int:
-        """QEMU's process id."""
-        return self._process.pid
+    def pid(self) -> int | None:
+        """See ``Guest``; a wrapper of QEMU is not QEMU."""
+        return self._control.pid or self._process.pid
+
+    def query(self, command: str) -> Any:
+        """See ``Guest``."""
+        return self._control.query(command)
+
+    def stop_state(self) -> str | None:
+        """See ``Guest``."""
+        self._control.drain()
+        return self._control.stop_state()
 
     def wait(self, timeout: float | None = None) -> GuestExit | None:
         """See ``Guest``."""
@@ -106,7 +115,7 @@ class QemuBackend:
             InfraError: no QEMU, too little memory, or QEMU did not come up.
         """
         check_memory(spec, self._available())
-        control = ControlChannel(spec.control_socket)
+        control = ControlChannel(spec.control_socket, self._clock)
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - the guest closes it at its end
         try:
             process = self._runner.spawn(qemu_argv(spec), stderr=stderr, outlives_us=keep)

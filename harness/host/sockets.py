@@ -1,7 +1,10 @@
-"""The sockets of guests' consoles."""
+"""Unix sockets: who is at the other end, and those that nobody listens on."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +14,18 @@ if TYPE_CHECKING:
     from harness.host.workspace import Workspace
 
 SOCKET_SUFFIX: Final = ".console"
+
+
+_UCRED: Final = struct.Struct("iII")  # pid, uid, gid: struct ucred, unix(7)
+
+
+def peer_process(connection: socket.socket) -> int | None:
+    """The process that has connected to a unix socket; None where the host does not tell."""
+    with contextlib.suppress(OSError, AttributeError):
+        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid: int = _UCRED.unpack(data)[0]
+        return pid or None
+    return None
 
 
 def sweep_sockets(workspace: Workspace) -> Iterator[str]:

@@ -221,6 +221,29 @@ def test_a_qemu_that_dies_has_crashed(
             assert ended.returncode == -signal.SIGSEGV
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_qemu_answers_queries_and_tells_that_it_has_stopped_the_guest(
+    backend: str, make_backend: MakeBackend, endless: GuestSpec
+) -> None:
+    with listening(endless.console_socket) as console:
+        guest = make_backend(backend).start(endless)
+        try:
+            until(lambda: console.data)
+            (qemu,) = qemus(endless)
+            assert guest.pid == qemu.pid
+            assert guest.query("query-status")["status"] == "running"
+            assert len(guest.query("query-cpus-fast")) == 1
+            assert guest.stop_state() is None
+            guest.query("stop")
+            assert guest.stop_state() == "paused"
+            guest.query("cont")
+            assert guest.stop_state() is None
+            with pytest.raises(InfraError, match="QEMU refused no-such-query"):
+                guest.query("no-such-query")
+        finally:
+            guest.destroy()
+
+
 HARNESS = """
 import sys, time
 from pathlib import Path
