@@ -42,6 +42,10 @@ class InfraError(HarnessError):
     exit_code = 3
 
 
+class UnobservableError(InfraError):
+    """The check module does not build against the kernel, so nothing can be said of it."""
+
+
 class BuildError(HarnessError):
     """The revision is at fault: it does not build."""
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.model.predict import Prediction, predict_boot
 from harness.model.variants import Variant
-from harness.outcome import Outcome
-from harness.source.mutants import MUTANTS
+from harness.outcome import Expectation, Outcome
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
@@ -17,22 +15,13 @@ if TYPE_CHECKING:
     from harness.source.forms import SlabForm
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """The outcomes that a boot may have, and why; no outcomes: nobody knows."""
-
-    outcomes: tuple[Outcome, ...]
-    why: str
-
-
 def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
     """What a kernel should come to on a guest with that topology.
 
-    What could not be read of its tree is left open: the answer is one that all possible forms
-    give, or none. Nor is anything known of mutants that the model has no variant for.
+    Code of no known form is expected to boot, whatever is predicted of the code below its changes.
+    What could not be read at all is left open: the answer is one that all possible forms give, or
+    none.
     """
-    if identity.mutant is not None and not MUTANTS[identity.mutant].followed:
-        return Expectation((), f"the model does not follow the mutant {identity.mutant}")
     # The built-in guest has one thread.
     threads = identity.release != "embedded"
     predictions = [
@@ -40,14 +29,22 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
         for variant in _possible(identity)
     ]
     outcomes = {_outcomes(prediction) for prediction in predictions}
+    why = " or ".join(dict.fromkeys(prediction.why for prediction in predictions))
+    if identity.assumed:
+        assumed = tuple(dict.fromkeys(outcome for each in outcomes for outcome in each))
+        words = " or ".join(assumed)
+        return Expectation(
+            (Outcome.BOOTED,), f"assumed: {words}, by {identity.assumed}: {why}", assumed
+        )
     if len(outcomes) > 1:
         return Expectation((), "this tree's allocator could not be read")
-    why = " or ".join(dict.fromkeys(prediction.why for prediction in predictions))
     return Expectation(outcomes.pop(), why)
 
 
 def expected_slabs(identity: KernelIdentity, topology: Topology) -> frozenset[tuple[int, ...]]:
     """What slabs of the kernel map's entries each domain may have in the end; empty: any."""
+    if identity.assumed:
+        return frozenset()
     slabs = [
         predict_on(variant, topology, reserve_at_boot=identity.reserve_at_boot, threads=True).later
         for variant in _possible(identity)
@@ -80,7 +77,8 @@ def _possible(identity: KernelIdentity) -> Iterator[Variant]:
     """The forms that a kernel may have; those that matter to a boot, where memory abounds."""
     for advances in _either(identity.advances_first):
         for fallback in _either(identity.reserve_fallback):
-            yield Variant(advances, not advances, fallback, fallback)
+            masked = not advances if identity.masked is None else identity.masked
+            yield Variant(advances, masked, fallback, fallback)
 
 
 def _either(known: bool | None) -> tuple[bool, ...]:

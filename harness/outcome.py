@@ -1,7 +1,10 @@
-"""The words of a verdict: what a boot came to, how far it had to come, how its guest ended."""
+"""The words of a verdict: what a boot came to, how far it had to come, how its guest ended,
+and what was expected of it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -45,3 +48,19 @@ class Ending(StrEnum):
     """by us: a stage took too long"""
     INTERRUPTED = "interrupted"
     """by the user"""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a boot should come to.
+
+    Args:
+        outcomes: that it may have; none: nobody knows.
+        why: in words.
+        assumed: the outcomes that the prediction for the code below the changes has; empty where
+            the prediction is for the kernel's own code, which makes it what is expected.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    why: str
+    assumed: tuple[Outcome, ...] = ()

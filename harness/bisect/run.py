@@ -36,7 +36,7 @@ from harness.bisect.search import (
     outlook,
     times_in_a_row,
 )
-from harness.errors import BuildError, HarnessError, InfraError, UsageError
+from harness.errors import BuildError, HarnessError, InfraError, UnobservableError, UsageError
 
 if TYPE_CHECKING:
     from harness.bisect.history import History, Relevance
@@ -211,7 +211,7 @@ class Bisection:
         """
         try:
             built = self._built(commit)
-        except (BuildError, UsageError) as error:
+        except (BuildError, UnobservableError, UsageError) as error:
             if end:
                 raise
             self._observe(Observation(commit, Kind.UNBUILDABLE, error=str(error)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestRefused, GuestSilent
 from harness.check.generate import random_trace, zone_plan
-from harness.check.guest import CheckedGuest, Differs, is_taken, plan_of
+from harness.check.guest import CheckedGuest, Differs, explains, is_taken, plan_of
 from harness.check.protocol import Nonsense, read_number
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.check.shrink import Operations, shrink
@@ -20,6 +20,7 @@ from harness.model.trace import Trace
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
+    from harness.model.specification import Specification
     from harness.model.variants import Variant
     from harness.model.zone import Shape
 
@@ -29,6 +30,8 @@ TRACE_LENGTH = 60
 _SHRINK_ATTEMPTS = 400
 #: Operations after which the progress is told.
 _TELL_EVERY = 50
+#: Random traces in which a variant must agree with a guest that differs from its specification.
+_CONFIRMING_TRACES = 4
 #: Seconds that an answer may take on a fast accelerator.
 _SILENCE = 20.0
 
@@ -38,7 +41,7 @@ class CheckPlan:
     """What is to be checked.
 
     Args:
-        variant: of the model: what the code should do.
+        specification: what the code should do.
         operations: how many, at least.
         seed: of the random traces.
         replay: a trace to run instead of random ones.
@@ -46,12 +49,17 @@ class CheckPlan:
         slowness: how much longer everything may take than on a fast accelerator.
     """
 
-    variant: Variant
+    specification: Specification
     operations: int
     seed: int
     replay: Trace | None = None
     starve: bool = True
     slowness: float = 1.0
+
+    @property
+    def variant(self) -> Variant:
+        """The model's variant that the code is held to."""
+        return self.specification.variant
 
 
 class Checker:
@@ -73,9 +81,12 @@ class Checker:
         self._counted = 0
         self._counted_before = 0
         self._progress: Progress = Recorded()
+        self._shown: tuple[Shape, Operations, Differs] | None = None
+        held = plan.specification
         self.result = CheckResult(
             plan.variant.name, plan.variant.proof, plan.seed,
-            conclusion=Conclusion.GONE, why="the guest has not come so far",
+            conclusion=Conclusion.GONE, why="the guest did not get that far",
+            asked=held.asked, chosen=held.why, changed=held.changed, diff=held.diff,
         )  # fmt: skip
 
     def work(self, channel: Tap, report: GuestReport, progress: Progress) -> None:
@@ -109,6 +120,7 @@ class Checker:
         if difference is not None:
             lines = "; ".join(difference.lines)
             self._conclude(Conclusion.DIFFERS, lines, difference)
+            self._tell_alike(channel, report, domains)
         else:
             self._conclude(Conclusion.AGREED, "")
             if self._plan.starve and self._plan.replay is None:
@@ -144,7 +156,10 @@ class Checker:
                 remedy="see what harness model trace says of it",
             )
         found = guest.run(self._shape, self._operations)
-        return None if found is None else self._told(self._shape, self._operations, found)
+        if found is None:
+            return None
+        self._shown = (self._shape, self._operations[: found.place + 1], found)
+        return self._told(self._shape, self._operations, found)
 
     def _shrunk(self, guest: CheckedGuest, shape: Shape, found: Differs) -> Difference:
         first = self._counted + 1
@@ -159,6 +174,7 @@ class Checker:
             return again is not None
 
         # What counts is said of the traces as they were found, not of those tried on the way.
+        self._shown = (shape, operations, found)
         with_shrinking, self._counted = self._counted, 0
         self._progress.detail("shrinks what differs")
         try:
@@ -181,6 +197,43 @@ class Checker:
             first=self._counted + 1,
         )
 
+    def _tell_alike(self, channel: Channel, report: GuestReport, domains: int) -> None:
+        """Name the variant that does what the guest did, if one does.
+
+        One that explains the trace by chance does not agree with the guest for long, so it is
+        held to random traces as well.
+        """
+        if self._shown is None:
+            return
+        shape, operations, found = self._shown
+        variants = (
+            variant
+            for variant in self._plan.variant.neighbours()
+            if explains(variant, shape, operations, found.seen)
+        )
+        self._progress.detail("looks for a variant that does the same")
+        for variant in variants:
+            guest = CheckedGuest(channel, report, domains, variant, lambda: None)
+            try:
+                agrees = self._agrees(guest, variant)
+            except (ChannelEnded, Nonsense):
+                return  # the difference is found all the same
+            if agrees:
+                alike = f"the variant {' and '.join(variant.unlike(self._plan.variant))}"
+                self.result = replace(self.result, alike=alike)
+                return
+
+    def _agrees(self, guest: CheckedGuest, variant: Variant) -> bool:
+        """Whether a guest does what a variant does, in random traces."""
+        rng = random.Random(self._plan.seed)  # noqa: S311 - to be repeated, not to be secret
+        hashes = guest.hashes()
+        for _ in range(_CONFIRMING_TRACES):
+            shape = guest.zone(zone_plan(rng, guest.zones, hashed=hashes))
+            if guest.run(shape, random_trace(rng, variant, shape, TRACE_LENGTH)) is not None:
+                return False
+            guest.discard()
+        return True
+
     def _starve(self, guest: CheckedGuest) -> None:
         domain = guest.starvable()
         if domain is None:
@@ -198,6 +251,9 @@ class Checker:
                 f"a thread that waits for memory of domain {domain} {does}: "
                 f"{starved.calls_per_second:.0f} calls of the slab allocator a second",
             )
+            other = replace(self._plan.variant, domain_wait=starved.asleep)
+            alike = f"the variant {' and '.join(other.unlike(self._plan.variant))}"
+            self.result = replace(self.result, alike=alike)
 
     def _count(self) -> None:
         self._counted += 1

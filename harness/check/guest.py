@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,11 +48,13 @@ class Differs:
         place: of the operation in the trace, from 0.
         operation: which.
         lines: how it differs.
+        seen: what the guest did, from the first operation to that one.
     """
 
     place: int
     operation: Operation
     lines: tuple[str, ...]
+    seen: tuple[Observation, ...] = ()
 
 
 class CheckedGuest:
@@ -130,6 +132,7 @@ class CheckedGuest:
         """
         player = Player(self._variant, shape)
         expected: deque[Observation] = deque()
+        seen: list[Observation] = []
         ahead = iter(operations)
         for place, operation in enumerate(operations):
             for following in ahead:
@@ -138,10 +141,11 @@ class CheckedGuest:
                 self._channel.send(self._command(following, number))
                 if self._channel.outstanding >= _WINDOW:
                     break
-            found = self._compare(expected.popleft())
+            seen.append(self._observed())
+            found = differences(expected.popleft(), seen[-1])
             if found:
                 self._channel.settle()
-                return Differs(place, operation, found)
+                return Differs(place, operation, found, tuple(seen))
             self._done()
         return None
 
@@ -177,11 +181,11 @@ class CheckedGuest:
             (d for d in reversed(range(1, self._domains)) if not self._empty >> d & 1), None
         )
 
-    def _compare(self, expected: Observation) -> tuple[str, ...]:
+    def _observed(self) -> Observation:
         answer = read_answer(self._channel.receive())
         seen = of_guest(answer, self._told, self._domains)
         self._told |= answer.changed
-        return differences(expected, seen)
+        return seen
 
     def _command(self, operation: Operation, number: int) -> str:
         """``number`` is the operation's in its trace, and an item's slot."""
@@ -222,6 +226,19 @@ class CheckedGuest:
 def plan_of(shape: Shape) -> ZonePlan:
     """The zone that a shape describes."""
     return ZonePlan(shape.ipers, shape.reserve, not shape.first_touch, shape.hashed)
+
+
+def explains(
+    variant: Variant, shape: Shape, operations: Operations, seen: Sequence[Observation]
+) -> bool:
+    """Whether the model in that variant does just what a guest was seen to do."""
+    if not is_taken(variant, shape, operations):
+        return False
+    player = Player(variant, shape)
+    return all(
+        not differences(of_model(player, player.play(operation)), each)
+        for operation, each in zip(operations, seen, strict=True)
+    )
 
 
 def is_taken(variant: Variant, shape: Shape, operations: Operations) -> bool:

@@ -65,6 +65,11 @@ class CheckResult:
         starved: how a thread waited for memory; None if it was not looked at.
         sleeps: whether the model says that it sleeps while it waits so.
         seconds: how long it took.
+        asked: what chose the variant (``--spec``).
+        chosen: where it comes from, in words.
+        changed: the functions of the kernel that are not as in the text it comes from.
+        diff: of those functions.
+        alike: the one other variant that does what the guest did, in words; empty without one.
     """
 
     model: str
@@ -79,6 +84,11 @@ class CheckResult:
     starved: Starved | None = None
     sleeps: bool | None = None
     seconds: float = 0.0
+    asked: str = ""
+    chosen: str = ""
+    changed: tuple[str, ...] = ()
+    diff: str = ""
+    alike: str = ""
 
     @property
     def agreed(self) -> bool:

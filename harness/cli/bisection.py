@@ -27,13 +27,14 @@ from harness.cli.bisectreport import tell
 from harness.cli.bisectview import BisectView
 from harness.cli.options import one_sanitizer
 from harness.cli.session import GuestOptions, Session, most_guests
+from harness.cli.specification import specifications
 from harness.errors import UsageError
-from harness.expectation import variant_of
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
 from harness.host.workspace import write_atomic
 from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
+from harness.model.specification import Specification
 from harness.model.variants import VARIANTS
 from harness.pipeline.bisect import KernelTester
 from harness.pipeline.examination import (
@@ -42,7 +43,6 @@ from harness.pipeline.examination import (
     CommandExamination,
     Examination,
 )
-from harness.pipeline.forms import read_form
 from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.pipeline.revisions import (
     EmbeddedRevisions,
@@ -53,7 +53,6 @@ from harness.pipeline.revisions import (
     warm_base,
 )
 from harness.results.store import Store
-from harness.source.change import Change
 from harness.source.graft import revert
 from harness.source.tree import SourceTree, open_tree
 
@@ -144,7 +143,7 @@ class Bisect:
         with self._app.workspace.lock(f"bisect-{file.key}", self._waiting):
             state = self._begin(file, tree, entries)
             folder = self._store.folder / state.run
-            check = self._check_plan(place, what, plan)
+            check = self._check_plan(place, plan)
             boot = BootExamination(self._session.booter(), plan, what, sanitizer, check)
             tester = KernelTester(
                 revisions, self._examination(boot), boot.booter, folder, self._app.clock
@@ -267,17 +266,17 @@ class Bisect:
         module = self._options.how == "check"
         return TreeRevisions(self._session.kernels(), tree, what, sanitizer, base, module)
 
-    def _check_plan(self, place: _Place, what: What, plan: BootPlan) -> CheckPlan | None:
-        """A check against what the source of the newest end does, with the commit."""
+    def _check_plan(self, place: _Place, plan: BootPlan) -> CheckPlan | None:
+        """A check of every revision against one specification: that of an end that passes."""
         if self._options.how != "check":
             return None
-        app, new = self._app, place.question.new
-        if embedded_folder(place.tree.repository, new) is not None:
-            variant = VARIANTS["13-after"]
+        question = place.question
+        good = question.new if question.fixed else question.old[0]
+        if embedded_folder(place.tree.repository, good) is not None:
+            held = Specification(VARIANTS["13-after"])
         else:
-            _, form = read_form(what.source, Change(new), app.workspace, app.runner, self._waiting)
-            variant = replace(variant_of(form), reserve_fallback=True, domain_wait=True)
-        return CheckPlan(variant, _OPERATIONS, 1, slowness=SLOWNESS[plan.accelerator])
+            held = specifications(self._app).of_revision(place.tree, good)
+        return CheckPlan(held, _OPERATIONS, 1, slowness=SLOWNESS[plan.accelerator])
 
     def _examination(self, boot: BootExamination) -> Examination:
         command = self._options.command

@@ -19,22 +19,19 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.session import GuestOptions, Session
+from harness.cli.specification import spec_option, specifications
 from harness.errors import UsageError
-from harness.expectation import variant_of
 from harness.guest.topology import parse_numbers
 from harness.host.workspace import write_atomic
 from harness.kernel.spec import Sanitizer
 from harness.model.trace import Trace, parse_trace
-from harness.model.variants import VARIANTS, Variant, find_variant
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
-from harness.pipeline.forms import read_form
 from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App
-    from harness.pipeline.what import What
     from harness.results.record import Run
 
 _MAX_SEEDS = 999
@@ -56,9 +53,7 @@ _KMSAN_GOES_ON = ("debug.kmsan.panic_on_violation", "0")
               help="Of the random traces: 7, or 1-10; a guest for each.")  # fmt: skip
 @click.option("--replay", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Run that trace instead of random ones.")  # fmt: skip
-@click.option("--model", "variant", metavar="NAME|as-built",
-              help=f"Hold it to this variant: {', '.join(VARIANTS)}; or to what its source does.  "
-              "[default: what its source does, with the commit]")  # fmt: skip
+@spec_option
 @junit_option
 @common_options
 def check(
@@ -83,7 +78,7 @@ def check(
       harness check --source embedded --numa 4
       harness check --numa 2 --replay difference.trace
     """
-    own = {name: options.pop(name) for name in ("ops", "seeds", "replay", "variant", "junit")}
+    own = {name: options.pop(name) for name in ("ops", "seeds", "replay", "spec", "junit")}
     sanitizer = one_sanitizer(**{name: options.pop(name) for name in ("kasan", "kmsan")})
     session = Session(app, GuestOptions(**options))
     config = session.vmconfig()
@@ -102,7 +97,7 @@ def check(
     )  # fmt: skip
     boot = _patient(session.plan(topologies[0], sanitizer), sanitizer)
     plan = CheckPlan(
-        variant=model_variant(app, what, own["variant"]),
+        specification=specifications(app).of(what, own["spec"]),
         operations=own["ops"],
         seed=1,
         replay=trace,
@@ -133,25 +128,6 @@ def _read_trace(file: Path | None) -> Trace | None:
         return parse_trace(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
-
-
-def model_variant(app: App, what: What, named: str | None = None) -> Variant:
-    """What a guest is held to: its tree's own form, with the commit, unless ``named`` otherwise.
-
-    Raises:
-        UsageError: no such variant, or a tree whose form the model does not know.
-    """
-    if named not in (None, "as-built"):
-        return find_variant(named or "")
-    change = what.change if named else replace(what.change, mutant=None)
-    if what.is_embedded:
-        return VARIANTS["13-before" if change.mutant else "13-after"]
-    _, form = read_form(
-        what.source, change, app.workspace, app.runner,
-        lambda holder: app.talk.say(f"waiting for {holder}"),
-    )  # fmt: skip
-    built = variant_of(form)
-    return built if named else replace(built, reserve_fallback=True, domain_wait=True)
 
 
 def _patient(boot: BootPlan, sanitizer: Sanitizer) -> BootPlan:

@@ -17,18 +17,18 @@ from harness.cli.options import (
     sanitizer_options,
     source_options,
 )
+from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.expectation import predict_on, variant_of
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
-from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
 from harness.model.explore import Bounds, Findings, explore
 from harness.model.predict import PANIC, Prediction
+from harness.model.specification import AS_BUILT
 from harness.model.trace import Step, parse_trace, run_trace
 from harness.model.variants import VARIANTS, Variant, find_variant
-from harness.pipeline.forms import read_form
-from harness.pipeline.what import BEFORE_MUTANT
+from harness.pipeline.what import BEFORE_MUTANT, What
 from harness.source.change import Change
 
 if TYPE_CHECKING:
@@ -56,13 +56,17 @@ def model() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """What a prediction is for: the form of the code, how it was found, and where."""
+    """What a prediction is for: the form of the code, how it was found, and where.
+
+    ``assumed`` says that the form is that of the code below its changes.
+    """
 
     variant: Variant
     why: tuple[str, ...]
     guest: str
     reserve_at_boot: bool
     threads: bool = True
+    assumed: bool = False
 
 
 @model.command()
@@ -71,6 +75,8 @@ class _Code:
 @sanitizer_options
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
 @click.option("--vm", metavar="NAME|FILE", help="A guest of vmconfigs/ instead.")
+@click.option("--spec", metavar="auto|as-built|NAME|REV",
+              help="Predict for that form instead; see harness check --help.")  # fmt: skip
 @common_options
 def predict(
     app: App,
@@ -80,10 +86,11 @@ def predict(
     patch: Path | None,
     mutant: str | None,
     numa: str | None,
-    vm: str | None,
-    **flags: Any,
+    **options: Any,
 ) -> int:
     """Say which topologies panic at boot, and in which allocation, without booting.
+
+    Code of no known form is predicted as the code below its changes, and marked as assumed.
 
     \b
     Examples:
@@ -91,12 +98,14 @@ def predict(
       harness model predict --mutant drop-commit --kasan --numa 1,2,4
       harness model predict --vm numa4-kasan
     """
-    sanitizer, topologies = _guests(numa, vm, one_sanitizer(**flags))
+    vm, spec = options.pop("vm"), options.pop("spec")
+    sanitizer, topologies = _guests(numa, vm, one_sanitizer(**options))
     if kernconf is not None:
         app.warn("--kernconf: sanitizers come from --kasan and --kmsan; nothing else matters here")
-    location = app.source(source)
-    code = _read(app, location, Change(revision, patch, mutant), sanitizer)
-    app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof})", markup=False)
+    what = What(app.source(source), Change(revision, patch, mutant))
+    code = _read(app, what, spec, sanitizer)
+    mark = ", ASSUMED" if code.assumed else ""
+    app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof}{mark})", markup=False)
     for line in code.why:
         app.paper.print(f"  {line}", markup=False)
     predictions = [
@@ -125,30 +134,29 @@ def _guests(
     return config.sanitizer if sanitizer is Sanitizer.NONE else sanitizer, [config.topology]
 
 
-def _read(app: App, location: str, change: Change, sanitizer: Sanitizer) -> _Code:
-    if location == EMBEDDED:
-        return _embedded(change)
-    snapshot, form = read_form(
-        location, change, app.workspace, app.runner,
-        lambda holder: app.talk.say(f"waiting for {holder}"),
-    )  # fmt: skip
-    return _Code(
-        variant_of(form),
-        form.why,
-        f"FreeBSD {snapshot.release} {snapshot.label}",
-        sanitizer is not Sanitizer.NONE,
-    )
-
-
-def _embedded(change: Change) -> _Code:
-    if change not in (Change(), Change(mutant=BEFORE_MUTANT)):
-        raise UsageError(
-            "the built-in guest has no revisions and patches, and one mutant only",
-            remedy=f"name --mutant {BEFORE_MUTANT}, or a FreeBSD tree with --source",
-        )
-    variant = VARIANTS["13-before" if change.mutant else "13-after"]
-    why = ("it is made after 13.x, and takes the reserve at boot with any sanitizer or none",)
-    return _Code(variant, why, "built-in guest (not FreeBSD)", reserve_at_boot=True, threads=False)
+def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code:
+    """The code of a tree or of the built-in guest, or what ``--spec`` names for it."""
+    asked = specifications(app)
+    if what.is_embedded:
+        if what.change not in (Change(), Change(mutant=BEFORE_MUTANT)):
+            raise UsageError(
+                "the built-in guest has no revisions and patches, and one mutant only",
+                remedy=f"name --mutant {BEFORE_MUTANT}, or a FreeBSD tree with --source",
+            )
+        held = asked.of(what, spec or AS_BUILT)
+        why = (f"{held.why}; it takes the reserve at boot with any sanitizer or none",)
+        guest = "built-in guest (not FreeBSD)"
+        return _Code(held.variant, why, guest, reserve_at_boot=True, threads=False)
+    snapshot = asked.snapshot(what)
+    guest = f"FreeBSD {snapshot.release} {snapshot.label}"
+    if spec is None:
+        variant = variant_of(snapshot.form)
+        assumed, why = bool(snapshot.assumed), (snapshot.assumed or "its own source",)
+    else:
+        held = asked.of(what, spec)
+        variant, assumed, why = held.variant, False, (f"{held.asked}: {held.why}",)
+    reserve = sanitizer is not Sanitizer.NONE
+    return _Code(variant, (*why, *variant.description()), guest, reserve, assumed=assumed)
 
 
 def _print_prediction(app: App, topology: Topology, prediction: Prediction) -> None:
@@ -171,6 +179,7 @@ def _predictions_document(
         "sanitizer": sanitizer.value,
         "variant": code.variant.name,
         "proof": code.variant.proof,
+        "assumed": code.assumed,
         "read": code.why,
         "predictions": [
             {

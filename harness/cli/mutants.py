@@ -10,7 +10,6 @@ import click
 from rich.table import Table
 
 from harness.check.checker import CheckPlan
-from harness.cli.check import model_variant
 from harness.cli.options import (
     common_options,
     guest_options,
@@ -19,6 +18,7 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.session import GuestOptions, Session
+from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.guest.memory import available_memory
 from harness.kernel.spec import Sanitizer
@@ -106,14 +106,16 @@ def mutants(
     if config is not None and sanitizer is Sanitizer.NONE:
         sanitizer = config.sanitizer
     topologies = session.topologies(numa or (None if config else "2"), sanitizer)
-    variant = model_variant(app, what)
+    specification = specifications(app).of(what)
     plans = {len(each.nodes): session.plan(each, sanitizer) for each in topologies}
 
     def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(available_memory())
         boots = HostBoots(matrix, what, sanitizer, plans, folder, gate)
         slowness = max(SLOWNESS[plan.accelerator] for plan in plans.values())
-        check = CheckOracle(boots, CheckPlan(variant, ops, seed, slowness=slowness), app.clock)
+        check = CheckOracle(
+            boots, CheckPlan(specification, ops, seed, slowness=slowness), app.clock
+        )
         judgements = Mutation(boots, baseline, (check,)).run(chosen)
         return tuple(boots.cells.values()), judgements
 

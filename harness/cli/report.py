@@ -31,7 +31,7 @@ def report(app: App, run: str) -> int:
         for line in bisect_lines(document):
             app.paper.print(line, markup=False, soft_wrap=True)
     else:
-        print_document(document, app.paper)
+        print_document(document, app.paper, verbose=app.verbosity > 0)
     app.emit(document)
     code: int = document["exit_code"]
     return code

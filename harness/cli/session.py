@@ -235,7 +235,7 @@ class Session:
         self._tell_kept(run)
         from harness.results.text import print_run
 
-        print_run(run, app.paper)
+        print_run(run, app.paper, verbose=app.verbosity > 0)
         app.emit(to_document(run))
         app.talk.say(f"record: {shlex.quote(str(folder))}")
         return run

@@ -38,8 +38,11 @@ class KernelIdentity:
         sanitizer: none, kasan or kmsan.
         compiler: the first line of its ``--version``.
         source_roots: the folders that its debug symbols name for the tree's top.
-        reserve_fallback: see ``harness.source.reading.AllocatorForm``.
+        reserve_fallback: see ``harness.source.forms.SlabForm``; None where nothing is known.
         advances_first: the same.
+        masked: the same.
+        assumed: where these were taken from, if not from the kernel's own source; see
+            ``harness.source.revision.Snapshot``.
         reserve_at_boot: the boot allocates kernel map entries from the reserve; FreeBSD
             does where a sanitizer takes the direct map away.
     """
@@ -59,6 +62,8 @@ class KernelIdentity:
     source_roots: tuple[str, ...] = ()
     reserve_fallback: bool | None = None
     advances_first: bool | None = None
+    masked: bool | None = None
+    assumed: str = ""
     reserve_at_boot: bool = False
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.errors import BuildError
+from harness.errors import BuildError, UnobservableError
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
@@ -69,6 +69,7 @@ class Builder:
         Raises:
             UsageError: the revision, patch, mutant, tree or configuration is at fault.
             BuildError: the revision does not build.
+            UnobservableError: the module does not build against it.
             InfraError: the host is at fault.
         """
         with locked(tree, self.workspace, self._waiting) as lock_fd:
@@ -128,8 +129,10 @@ def _identity(
         sanitizer=config.sanitizer,
         compiler=compiler,
         source_roots=(str(checkout), _REPRODUCIBLE_ROOT),
-        reserve_fallback=snapshot.allocator.reserve_fallback,
-        advances_first=snapshot.allocator.advances_first,
+        reserve_fallback=snapshot.form.reserve_fallback,
+        advances_first=snapshot.form.advances_first,
+        masked=snapshot.form.masked,
+        assumed=snapshot.assumed,
         reserve_at_boot=config.sanitizer is not Sanitizer.NONE,
     )
 
@@ -174,7 +177,17 @@ class _Job:
         work = self._objects / "modules" / self.config.name
         make_folder(work)
         lay_out(module_sources(), work)
-        self._run_inside(make, "module", module_script(make, work, self._kernel_objects(make)))
+        script = module_script(make, work, self._kernel_objects(make))
+        try:
+            self._run_inside(make, "module", script)
+        except BuildError as error:
+            raise UnobservableError(
+                "the check module does not build against this kernel, so the kernel cannot be "
+                "checked",
+                remedy="a structure that the module reads has changed (see below); "
+                "harness boot judges the kernel without the module",
+                detail=error.detail,
+            ) from error
         return work / f"{MODULE}.ko"
 
     @property

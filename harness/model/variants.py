@@ -6,6 +6,7 @@ A variant is chosen by reading a tree (``harness.source.forms``), never by its v
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -40,6 +41,26 @@ class Variant:
                 return name
         return ", ".join(self.description())
 
+    def unlike(self, other: Variant) -> tuple[str, ...]:
+        """How it differs from another, one clause each: ``without domain wait``."""
+        clauses = {
+            "advances_first": ("advancing the iterator first", "reading the iterator first"),
+            "masked": ("in two phases over masks", "in two passes by count"),
+            "reserve_fallback": ("with the reserve fallback", "without the reserve fallback"),
+            "domain_wait": ("with domain wait", "without domain wait"),
+        }
+        return tuple(
+            words[0] if getattr(self, name) else words[1]
+            for name, words in clauses.items()
+            if getattr(self, name) != getattr(other, name)
+        )
+
+    def neighbours(self) -> Iterator[Variant]:
+        """All other variants, those that differ in the least first."""
+        every = (Variant(*bits) for bits in itertools.product((True, False), repeat=4))
+        others = [variant for variant in every if variant != self]
+        yield from sorted(others, key=lambda variant: len(variant.unlike(self)))
+
     def description(self) -> tuple[str, ...]:
         """What it does, one clause each."""
         return (
@@ -65,6 +86,9 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
     }
 )
 
+#: The release that each was first seen in, for people.
+RELEASES: Mapping[str, str] = MappingProxyType({"13.2": "13-after", "15.1": "15-after"})
+
 
 def _booted(before: Variant, after: Variant) -> Iterator[Variant]:
     """Both, each with its iterator's order swapped, and each half of the commit."""
@@ -85,14 +109,26 @@ PROVEN_ON: Mapping[Variant, str] = MappingProxyType(
 )
 
 
+def title_of(name: str) -> str:
+    """A variant's name in a sentence: ``13.2's specification``."""
+    release = next((release for release, known in RELEASES.items() if known == name), None)
+    return f"{release}'s specification" if release else f"the specification {name}"
+
+
+def is_variant(name: str) -> bool:
+    """Whether a variant or a release has that name."""
+    return name in VARIANTS or name in RELEASES
+
+
 def find_variant(name: str) -> Variant:
-    """The variant of that name.
+    """The variant of that name, or of that release.
 
     Raises:
         UsageError: there is none.
     """
-    if name in VARIANTS:
-        return VARIANTS[name]
+    known = RELEASES.get(name, name)
+    if known in VARIANTS:
+        return VARIANTS[known]
     close = difflib.get_close_matches(name, VARIANTS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise UsageError(

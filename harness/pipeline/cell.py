@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, InfraError
 from harness.host.workspace import host_error
-from harness.outcome import Outcome
+from harness.outcome import Expectation, Outcome
 from harness.pipeline.media import method_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from harness.results.record import Cell
     from harness.verdict import Verdict
 
-#: The outcomes that are expected, and why; none: nobody knows.
-Expected = tuple[tuple[Outcome, ...], str]
+_NOTHING_EXPECTED = Expectation((), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,13 @@ def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
     return [replace(plan, name=f"{plan.name}-{number}") for number in range(1, times + 1)]
 
 
-def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expected:
+def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
     """What the user expects, or else what the kernel's allocator makes of that topology."""
     if plan.expected is not None:
-        return plan.expected, "you said so"
+        return Expectation(plan.expected, "you said so")
     from harness.expectation import expected_of
 
-    expectation = expected_of(kernel.identity, plan.boot.topology)
-    return expectation.outcomes, expectation.why
+    return expected_of(kernel.identity, plan.boot.topology)
 
 
 def boot_cell(
@@ -77,7 +75,7 @@ def boot_cell(
     booter: Booter,
     folder: Path,
     progress: Progress,
-    expected: Expected = ((), ""),
+    expected: Expectation = _NOTHING_EXPECTED,
 ) -> Cell:
     """Boot it; the host's failure is the cell's error.
 
@@ -99,15 +97,15 @@ def boot_cell(
         error = str(failure)
     except OSError as failure:
         error = str(host_error(failure))
-    outcomes, why = expected
     cell = replace(
         unbooted_cell(plan, booter, error),
         guest=kernel.identity.guest,
         kernel=kernel.identity,
         sanitizer=kernel.identity.sanitizer.value,
         boot=method_of(kernel.identity, plan.boot.method).value,
-        expected=outcomes,
-        why_expected=why,
+        expected=expected.outcomes,
+        why_expected=expected.why,
+        assumed=expected.assumed,
     )
     if booted is None:
         return cell

@@ -58,6 +58,7 @@ def embedded_identity(
         compiler="",
         reserve_fallback=not before,
         advances_first=True,
+        masked=False,
         reserve_at_boot=True,
     )
 

@@ -35,6 +35,8 @@ class Cell:
         verdict: None if the host failed before there was one.
         error: the host's failure, in words; empty without one.
         expected: the outcomes that are expected; empty means that nothing is.
+        assumed: the outcomes predicted for the code below the kernel's changes, where its own code
+            has no known form; such a prediction is not what is expected.
         stages: seconds from start to each stage's beginning.
         report: what the guest said of itself; None if it did not come to say it.
         disagreements: where that is not what it was given, in words.
@@ -56,6 +58,7 @@ class Cell:
     error: str = ""
     expected: tuple[Outcome, ...] = ()
     why_expected: str = ""
+    assumed: tuple[Outcome, ...] = ()
     stages: Mapping[str, float] = field(default_factory=dict)
     report: GuestReport | None = None
     disagreements: tuple[str, ...] = ()

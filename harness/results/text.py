@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.check.fate import Fate
 from harness.check.result import Conclusion
+from harness.model.variants import title_of
 from harness.outcome import Outcome
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 
@@ -30,19 +31,19 @@ def outcome_in_words(cell: Cell) -> str:
     return _outcome(to_cell_document(cell))
 
 
-def print_run(run: Run, console: Console) -> None:
-    """The table, then each failure's backtrace and warnings."""
-    print_document(to_document(run), console)
+def print_run(run: Run, console: Console, *, verbose: bool = False) -> None:
+    """The table, then each failure's backtrace and warnings; ``verbose`` adds changed code."""
+    print_document(to_document(run), console, verbose=verbose)
 
 
-def print_document(document: Mapping[str, Any], console: Console) -> None:
+def print_document(document: Mapping[str, Any], console: Console, *, verbose: bool = False) -> None:
     """The same of a record that was kept; of mutants, what became of each."""
     if document.get("mutants"):
         _print_mutants(document["mutants"], console)
         return
     console.print(_table(document["cells"]))
     for cell in document["cells"]:
-        _print_trouble(cell, console)
+        _print_trouble(cell, console, verbose=verbose)
 
 
 def _outcome(cell: Mapping[str, Any]) -> str:
@@ -92,12 +93,12 @@ def _mark(cell: Mapping[str, Any]) -> Text:
     if cell["as_expected"]:
         return Text("as expected", "green")
     if not check_agreed(cell):
-        return Text("NOT as the model says", "red")
+        return Text("differs from the model", "red")
     return Text(f"NOT {' or '.join(cell['expected'])}", "red")
 
 
-def _print_trouble(cell: Mapping[str, Any], console: Console) -> None:
-    lines = [*check_lines(cell.get("check")), *_trouble(cell)]
+def _print_trouble(cell: Mapping[str, Any], console: Console, *, verbose: bool) -> None:
+    lines = [*check_lines(cell.get("check"), verbose=verbose), *_trouble(cell)]
     if not lines:
         return
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
@@ -112,18 +113,17 @@ def check_agreed(cell: Mapping[str, Any]) -> bool:
     return check is None or check["conclusion"] == Conclusion.AGREED
 
 
-def check_lines(check: Mapping[str, Any] | None) -> list[str]:
+def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> list[str]:
     """What came of holding a guest to the model, for people.
 
     Args:
         check: ``CheckResult`` as JSON's types; None gives nothing.
+        verbose: with the diff of the functions that somebody changed.
     """
     if check is None:
         return []
-    lines = [
-        f"check {check['conclusion']}: {check['operations']} operations on {check['zones']} zones, "
-        f"seed {check['seed']}, model {check['model']} ({check['proof']})"
-    ]
+    lines = [_conclusion(check), *_held_to(check)]
+    lines += check.get("diff", "").splitlines() if verbose else []
     lines += [check["why"]] if check["why"] and not check["difference"] else []
     starved = check["starved"]
     if starved is not None:
@@ -143,6 +143,26 @@ def check_lines(check: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
+def _conclusion(check: Mapping[str, Any]) -> str:
+    title = title_of(check["model"])
+    told = f"{check['operations']} operations on {check['zones']} zones, seed {check['seed']}"
+    if check["conclusion"] == Conclusion.AGREED:
+        return f"check: behaves as {title} in {told}"
+    if check["conclusion"] != Conclusion.DIFFERS:
+        return f"check {check['conclusion']}: {told}, held to {title}"
+    alike = check.get("alike", "")  # which older records do not have
+    also = f"; behaves as {alike}" if alike else ""
+    return f"check: differs from {title}{also} ({told})"
+
+
+def _held_to(check: Mapping[str, Any]) -> Iterator[str]:
+    """Where the specification comes from, and which functions are not as there."""
+    if check.get("chosen"):
+        yield f"specification {check['model']} ({check['asked']}: {check['chosen']})"
+    if check.get("changed"):
+        yield f"changed from there: {', '.join(check['changed'])}"
+
+
 def _trouble(cell: Mapping[str, Any]) -> list[str]:
     if cell["error"]:
         return list(cell["error"].splitlines())
@@ -150,7 +170,7 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     if verdict is None:
         return []
     told = (*cell["disagreements"], *verdict["warnings"][:_MAX_WARNINGS])
-    warnings = [f"warning: {warning}" for warning in told]
+    warnings = [*_assumption(cell), *(f"warning: {warning}" for warning in told)]
     if verdict["outcome"] == Outcome.BOOTED:
         return warnings
     frames = backtrace_lines(verdict["symbolized"])
@@ -162,6 +182,15 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
         *([f"… and {more} frames more"] if more > 0 else []),
         *warnings,
     ]
+
+
+def _assumption(cell: Mapping[str, Any]) -> list[str]:
+    """What was predicted for the code below the kernel's changes, and whether that held."""
+    assumed = cell.get("assumed")  # which older records do not have
+    if not assumed:
+        return []
+    held = "held" if cell["verdict"]["outcome"] in assumed else "did NOT hold"
+    return [f"{cell['why_expected']} ({held})"]
 
 
 def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -82,10 +82,11 @@ def spliced(text: bytes, splices: Iterable[Splice]) -> bytes:
 
 def tokens(text: bytes) -> list[bytes]:
     """The C tokens of a text without comments, white space and preprocessor directives."""
-    return [match.group() for match in _lexemes(text)]
+    return [match.group() for match in lexemes(text)]
 
 
-def _lexemes(text: bytes) -> Iterator[re.Match[bytes]]:
+def lexemes(text: bytes) -> Iterator[re.Match[bytes]]:
+    """The same with their places in the text."""
     return (match for match in _LEXEME.finditer(text) if match.lastgroup == "token")
 
 
@@ -99,11 +100,11 @@ class _Extent:
 
 
 def _definitions(text: bytes, name: bytes) -> Iterator[_Extent]:
-    lexemes = list(_lexemes(text))
-    for index, lexeme in enumerate(lexemes):
-        if lexeme.group() == name and (opening := _body_opening(lexemes, index + 1)) is not None:
-            closing = _closing(lexemes, opening)
-            yield _Extent(lexeme.start(), lexemes[opening].start(), lexemes[closing].end())
+    found = list(lexemes(text))
+    for index, lexeme in enumerate(found):
+        if lexeme.group() == name and (opening := _body_opening(found, index + 1)) is not None:
+            closing = _closing(found, opening)
+            yield _Extent(lexeme.start(), found[opening].start(), found[closing].end())
 
 
 def _body_opening(lexemes: Sequence[re.Match[bytes]], index: int) -> int | None:

@@ -1,68 +1,20 @@
-"""Which of the known forms a tree's slab code has: what the reference model can follow.
+"""Which of the known forms a tree's slab code has.
 
-``reading`` answers two questions about any tree. Here every function that the model follows must
-be one that it knows, token for token, as a digest says: the model says nothing about others.
+Every function that the reference model follows must be one that it knows, by a digest that names,
+layout, comments, assertions and counters do not change (``harness.source.definitions``). Such a
+text chooses among the model's variants; another text chooses nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from harness.errors import UsageError
-from harness.source.csource import Cause, Function, Mismatch, read_function, tokens
-from harness.source.mutant import MutantRefused, numa_part
-from harness.source.mutants import MUTANTS
-from harness.source.mutants_domainset import DOMAINSET
-from harness.source.mutants_uma_core import UMA_CORE
-from harness.source.reading import allocator_form
+from harness.source.definitions import Definition, definitions, digest, pure_counters
 
-_COUNTED, _MASKED = "13.2", "15.1"
-_BOTH = f"{_COUNTED} and {_MASKED}"
-
-#: Digests of the functions' tokens, by function, and the releases that have them so.
-#: ``keg_fetch_slab`` is taken without what the mutant drop-commit takes out.
-_KNOWN_UMA: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "keg_first_slab": {"a5d9a8990cbeeacb": _BOTH},
-        "keg_fetch_free_slab": {"2ce2a845fdf06a8d": _BOTH},
-        "keg_fetch_slab": {"973b7f327b1394c6": _COUNTED, "2f5902ddd2c505d7": _MASKED},
-        "keg_alloc_slab": {"ef9fd278b1344a64": _COUNTED, "429ac30ac2a3d054": _MASKED},
-        "slab_alloc_item": {"7858a1ee95eeefcd": _BOTH},
-        "slab_free_item": {"c6f8f28af58cb9f8": _BOTH},
-        "uma_prealloc": {"ba99d5a3ec3f315a": _COUNTED, "9fbf8c18b893dba4": _MASKED},
-        "uma_zone_reserve": {"9dbb3a2caa757f0b": _BOTH},
-        "zone_alloc_item": {"a01680ee1044973c": _BOTH},
-        "zone_import": {"84884f27eb3ce16a": _BOTH},
-    }
-)
-_FIRST = "vm_domainset_iter_first"
-_KNOWN_FIRST: Mapping[str, str] = MappingProxyType(
-    {"a5b7089a0f20766d": _COUNTED, "9c60966c7e001010": _MASKED}
-)
-#: The rest of the iterator, by the release that ``vm_domainset_iter_first`` is of.
-_KNOWN_ITERATOR: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        _COUNTED: {
-            "vm_domainset_iter_next": "8b3750b1c409100a",
-            "vm_domainset_iter_prefer": "29cee6b1decf5010",
-            "vm_domainset_iter_interleave": "444dcefd5deb630d",
-            "_vm_domainset_iter_policy_init": "9498b0ae4da4e016",
-            "vm_domainset_iter_policy_ref_init": "33fbaa766717e75a",
-            "vm_domainset_iter_policy": "4e5789a46ea04731",
-        },
-        _MASKED: {
-            "vm_domainset_iter_next": "50fd104c8e3d20d6",
-            "vm_domainset_iter_phase_first": "90859f0c7d2b74a8",
-            "vm_domainset_iter_interleave": "442f1f953fa5bfe8",
-            "_vm_domainset_iter_policy_init": "c5da99fb8eb93e1b",
-            "vm_domainset_iter_policy_ref_init": "79ac1f3b2585efbc",
-            "vm_domainset_iter_policy": "e3e8ff7c76998ff5",
-        },
-    }
-)
+UMA_CORE = "sys/vm/uma_core.c"
+DOMAINSET = "sys/vm/vm_domainset.c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,91 +26,128 @@ class SlabForm:
         masked: it goes through masks in two phases.
         reserve_fallback: ``keg_fetch_slab`` drains other domains' reserves.
         domain_wait: it waits for memory in the domain asked for.
-        why: where each of these was read, one line each.
     """
 
     advances_first: bool
     masked: bool
     reserve_fallback: bool
     domain_wait: bool
-    why: tuple[str, ...]
 
 
-def slab_form(uma_core: bytes, domainset: bytes) -> SlabForm:
-    """Read ``sys/vm/uma_core.c`` and ``sys/vm/vm_domainset.c``.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What two texts say of their form.
 
-    Raises:
-        UsageError: a function is none of the known ones; ``detail`` has its text.
+    Args:
+        form: None where a function is none of the known ones.
+        unknown: those functions.
+        masked: which of the two iterators most functions are those of, by the functions that
+            differ between them; None where they are of neither, or of both alike.
     """
-    fallback = _has("drop-reserve-fallback", uma_core)
-    wait = _has("drop-domain-wait", uma_core)
-    stripped = uma_core
-    for mutant, there in (("drop-reserve-fallback", fallback), ("drop-domain-wait", wait)):
-        stripped = MUTANTS[mutant].apply(stripped) if there else stripped
-    for name, known in _KNOWN_UMA.items():
-        _release_of(stripped, UMA_CORE, name, known)
-    numa = numa_part(domainset)
-    first = _release_of(numa, DOMAINSET, _FIRST, _KNOWN_FIRST)
-    for name, digest in _KNOWN_ITERATOR[first].items():
-        _release_of(numa, DOMAINSET, name, {digest: first})
-    advances = allocator_form(uma_core, domainset).advances_first
-    if advances is None:
-        raise _unknown(read_function(numa, "vm_domainset_iter_rr"), DOMAINSET)
-    return SlabForm(
-        advances_first=advances,
-        masked=first == _MASKED,
-        reserve_fallback=fallback,
-        domain_wait=wait,
-        why=(
-            "vm_domainset_iter_rr "
-            + ("advances, then reads" if advances else "reads, then advances"),
-            f"vm_domainset_iter_first is that of {first}",
-            f"keg_fetch_slab {'drains' if fallback else 'does not drain'} other domains' reserves "
-            "for M_USE_RESERVE",
-            f"keg_fetch_slab {'waits' if wait else 'does not wait'} for the domain's memory "
-            "under M_WAITOK",
-        ),
-    )
+
+    form: SlabForm | None
+    unknown: tuple[str, ...]
+    masked: bool | None
 
 
-def _has(mutant: str, uma_core: bytes) -> bool:
-    """Whether the mutant finds what it takes out."""
-    try:
-        MUTANTS[mutant].apply(uma_core)
-    except MutantRefused as refused:
-        if refused.cause is Cause.STATEMENT_ABSENT:
-            return False
-        raise
-    return True
+#: Functions that do the same for the model in every tree that has one of these texts.
+_KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "keg_first_slab": frozenset({"7579105aadcbb5b9"}),
+        "keg_fetch_free_slab": frozenset({"303d79c0d33babf5"}),
+        "keg_alloc_slab": frozenset({"82dce17ebc954ddc", "6695e03115b05e9b"}),
+        "slab_alloc_item": frozenset({"839243a7e9d1df0b"}),
+        "slab_free_item": frozenset({"6903297c63b2503b"}),
+        "uma_prealloc": frozenset({"db179cfa7f7f383a", "7027671c482a3838"}),
+        "uma_zone_reserve": frozenset({"400a0acc82586492"}),
+        "zone_alloc_item": frozenset({"77b379f753df78a2"}),
+        "zone_import": frozenset({"18ea0a66698069f1"}),
+    }
+)
+
+_FETCH_SLAB = "keg_fetch_slab"
+#: Its texts: for a masked iterator or not, with the reserve fallback and the domain wait or not.
+_FETCHES: Mapping[str, tuple[bool, bool, bool]] = MappingProxyType(
+    {
+        "c0433e45a74d4141": (False, True, True),
+        "9acdaf7db139f338": (False, False, True),
+        "4d711e25949d4f5a": (False, True, False),
+        "56deae084d6d5484": (False, False, False),
+        "936a54f6a1a42904": (False, False, False),  # as 13.0 has it
+        "27ac0bb3cedb3052": (True, True, True),
+        "c1c52eaf96df33af": (True, False, True),
+        "2b94b7f7193fe5ca": (True, True, False),
+        "97a090108e339ca1": (True, False, False),
+    }
+)
+
+_ROUND_ROBIN = "vm_domainset_iter_rr"
+#: Whether it advances the iterator before it reads it.
+_ADVANCES: Mapping[str, bool] = MappingProxyType(
+    {"a649279583c370de": True, "d9fcb4c1dbce9a20": False}
+)
+
+#: The rest of the iterator, by whether it keeps masks.
+_ITERATORS: Mapping[bool, Mapping[str, str]] = MappingProxyType(
+    {
+        False: {
+            "vm_domainset_iter_init": "18730fcd16ef418e",
+            "vm_domainset_iter_first": "14e0cb10882ed7bf",
+            "vm_domainset_iter_next": "87ac3194b8b2c676",
+            "vm_domainset_iter_prefer": "1df7e409f40a18be",
+            "vm_domainset_iter_interleave": "32b72c445377adc9",
+            "_vm_domainset_iter_policy_init": "0dfacfb47bbc40cc",
+            "vm_domainset_iter_policy_ref_init": "fc1d9dd1de030925",
+            "vm_domainset_iter_policy": "05ebdeeb4c1561ec",
+        },
+        True: {
+            "vm_domainset_iter_init": "a4a49bace72bd0af",
+            "vm_domainset_iter_first": "1851866333ea444c",
+            "vm_domainset_iter_next": "bc53f5fb00c02887",
+            "vm_domainset_iter_interleave": "0ba28bd0d98939b9",
+            "vm_domainset_iter_phase_first": "2fcc16a5c50c5ac2",
+            "_vm_domainset_iter_policy_init": "c83af559184e0b42",
+            "vm_domainset_iter_policy_ref_init": "2234b95ddbb3344a",
+            "vm_domainset_iter_policy": "2eb31f0af87a5a90",
+        },
+    }
+)
 
 
-def _release_of(text: bytes, path: str, name: str, known: Mapping[str, str]) -> str:
-    try:
-        function = read_function(text, name)
-    except Mismatch as mismatch:
-        raise UsageError(
-            f"the model cannot follow {path}, function {name}: {mismatch.finding}",
-            remedy=_REMEDY,
-            detail=mismatch.excerpt,
-        ) from mismatch
-    release = known.get(digest_of(function))
-    if release is None:
-        raise _unknown(function, path)
-    return release
+def read_form(uma_core: bytes, domainset: bytes) -> Reading:
+    """Read ``sys/vm/uma_core.c`` and ``sys/vm/vm_domainset.c``."""
+    found = {**_digests(uma_core), **_digests(domainset)}
+    fetch = _FETCHES.get(found.get(_FETCH_SLAB, ""))
+    advances = _ADVANCES.get(found.get(_ROUND_ROBIN, ""))
+    masked = _resembles(found, fetch)
+    unknown = [name for name, known in _KNOWN.items() if found.get(name) not in known]
+    unknown += [] if fetch is not None and fetch[0] is masked else [_FETCH_SLAB]
+    unknown += [] if advances is not None else [_ROUND_ROBIN]
+    iterator = _ITERATORS[bool(masked)]
+    unknown += [name for name, known in iterator.items() if found.get(name) != known]
+    if unknown or fetch is None or advances is None or masked is None:
+        return Reading(None, tuple(unknown), masked)
+    return Reading(SlabForm(advances, masked, fetch[1], fetch[2]), (), masked)
 
 
-def digest_of(function: Function) -> str:
-    """Of a function's tokens: equal for texts that differ in layout and comments only."""
-    body = function.body.text or b""
-    return hashlib.sha256(b" ".join(tokens(body))).hexdigest()[:16]
+def _resembles(found: Mapping[str, str], fetch: tuple[bool, bool, bool] | None) -> bool | None:
+    """Which iterator most functions belong to; ``keg_fetch_slab`` is written for one of them."""
+    alike = {
+        masked: sum(found.get(name) == known for name, known in functions.items())
+        for masked, functions in _ITERATORS.items()
+    }
+    if fetch is not None:
+        alike[fetch[0]] += 1
+    return None if alike[False] == alike[True] else alike[True] > alike[False]
 
 
-_REMEDY = "name --expect by hand, or take a tree whose allocator is that of 13.2 or 15.1"
+def _digests(text: bytes) -> dict[str, str]:
+    """Of those functions of a file that the model follows."""
+    functions = definitions(text)
+    counters = pure_counters(functions)
+    return {each.name: digest(each, counters) for each in _followed(functions)}
 
 
-def _unknown(function: Function, path: str) -> UsageError:
-    return UsageError(
-        f"the model does not know this form of {path}, function {function.name}",
-        remedy=_REMEDY,
-        detail=function.excerpt,
-    )
+def _followed(functions: Mapping[str, Definition]) -> Iterator[Definition]:
+    names = {*_KNOWN, _FETCH_SLAB, _ROUND_ROBIN, *_ITERATORS[False], *_ITERATORS[True]}
+    return (functions[name] for name in functions if name in names)

@@ -71,7 +71,6 @@ class Mutant:
         function: the C function that is changed.
         edits: the changes, made in this order.
         only: the one form of the code that it is for; empty for every form.
-        followed: the reference model has a variant for it, so that it can be predicted.
         equivalent: why no kernel can behave otherwise with it, from the source; empty if one can.
     """
 
@@ -81,7 +80,6 @@ class Mutant:
     function: str
     edits: tuple[Edit, ...]
     only: str = ""
-    followed: bool = False
     equivalent: str = ""
 
     def apply(self, text: bytes) -> bytes:
@@ -121,11 +119,11 @@ class InFunction:
 
     def __call__(
         self, name: str, description: str, *edits: Edit,
-        only: str = "", followed: bool = False, equivalent: str = "",
+        only: str = "", equivalent: str = "",
     ) -> Mutant:  # fmt: skip
         """One of them; see `Mutant`."""
         full_name = name if name.startswith("drop-") else f"{self.function}.{name}"
         return Mutant(
             full_name, description, PurePosixPath(self.path), self.function, edits,
-            only, followed, equivalent,
+            only, equivalent,
         )  # fmt: skip

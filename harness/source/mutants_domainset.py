@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from harness.source.forms import DOMAINSET
 from harness.source.mutant import COUNTED, MASKED, InFunction
 from harness.source.mutant_edits import Branch, Call, Drop, Hold, Negate, Replace
-
-DOMAINSET = "sys/vm/vm_domainset.c"
 
 _MINIMUM = "!di->di_minskip || !vm_page_count_min_domain(*domain)"
 _iter_rr = InFunction(DOMAINSET, "vm_domainset_iter_rr")
@@ -21,14 +20,12 @@ DOMAINSET_MUTANTS = (
         "reads its place before it advances, so that domain 0 comes first",
         Replace(f"++{_PLACE}", f"{_PLACE}++"),
         only=COUNTED,
-        followed=True,
     ),
     _iter_rr(
         "advance-first",
         "advances before it reads its place, so that domain 1 comes first",
         Replace(f"{_PLACE}++", f"++{_PLACE}"),
         only=MASKED,
-        followed=True,
     ),
     _iter_rr("stand-still", "does not advance", Hold(_PLACE)),
     _iter_rr(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.source.forms import UMA_CORE
 from harness.source.mutant import COUNTED, InFunction
 from harness.source.mutant_edits import (
     Branch,
@@ -13,8 +14,6 @@ from harness.source.mutant_edits import (
     Replace,
     Statement,
 )
-
-UMA_CORE = "sys/vm/uma_core.c"
 
 _NEXT_DOMAIN = "(domain + 1) % vm_ndomains"
 _ROUND_ROBIN, _FIRST_TOUCH = "rr", "!rr"
@@ -39,20 +38,17 @@ _COMMIT = (
         "drop-reserve-fallback",
         "M_USE_RESERVE does not look for a slab in other domains than the one asked for",
         _DROP_RESERVE_FALLBACK,
-        followed=True,
     ),
     _fetch_slab(
         "drop-domain-wait",
         "M_WAITOK tries the domain again at once instead of waiting for its memory",
         _DROP_DOMAIN_WAIT,
-        followed=True,
     ),
     _fetch_slab(
         "drop-commit",
         "keg_fetch_slab() as it was before it got its M_USE_RESERVE handling",
         _DROP_RESERVE_FALLBACK,
         _DROP_DOMAIN_WAIT,
-        followed=True,
     ),
 )
 

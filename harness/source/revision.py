@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.source.reading import AllocatorForm
+    from harness.source.forms import SlabForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ class Snapshot:
         make: a hash of the tree's own make.
         release: what the tree says it is, such as 13.2-RELEASE.
         llvm: the major version of the LLVM that the tree brings.
-        allocator: what its UMA is like.
+        base: the commit, or the directory's tree, below patch, mutant and uncommitted changes.
+        form: of its slab code; its own where that is known, else that of the base.
+        assumed: where the base's form comes from; empty where the form is its own.
     """
 
     location: str
@@ -47,7 +49,9 @@ class Snapshot:
     make: str
     release: str
     llvm: int
-    allocator: AllocatorForm
+    base: str
+    form: SlabForm
+    assumed: str = ""
 
     @property
     def label(self) -> str:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from harness.errors import InfraError, UsageError
 from harness.host.workspace import Workspace, make_folder
 from harness.source import parts
+from harness.source.baseline import BaselineReader
 from harness.source.files import clone_content, folder_tree
+from harness.source.forms import DOMAINSET, UMA_CORE, SlabForm, read_form
 from harness.source.git import Repository, clone, forget_lock, git_directory, is_damage
 from harness.source.lacking import lacking
 from harness.source.mutants import find_mutant
 from harness.source.parts import Content, Entry, Part
 from harness.source.patch import read_patch
-from harness.source.reading import allocator_form
 from harness.source.revision import (
     Snapshot,
     combined_hash,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 _NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
-_UMA, _DOMAINSET = "sys/vm/uma_core.c", "sys/vm/vm_domainset.c"
 
 #: What is hashed on its own.
 _PARTS = (parts.KERNEL, parts.TOOLCHAIN, parts.LOADER, parts.CONFIG, parts.MAKE)
@@ -76,6 +76,7 @@ class SourceTree:
             content, dirty = self._user_files(self.files)
         else:
             content, dirty = Content(f"{commit or 'HEAD'}^{{tree}}"), False
+        base = commit or content.tree
         newvers, llvm_version = self._texts(content, _NEWVERS, _LLVM_VERSION)
         release = parse_release(newvers.decode("utf-8", "replace"))
         llvm = parse_llvm_major(llvm_version.decode("utf-8", "replace"))
@@ -84,7 +85,7 @@ class SourceTree:
             content = patch.applied(self.repository, content, self.home / "patched.index")
         content = self._mutated(content, change.mutant)
         with ThreadPoolExecutor(1) as beside:
-            texts = beside.submit(self._texts, content, _UMA, _DOMAINSET)
+            read = beside.submit(self._form, content, base)
             built = self._built(content)
             hashes = self._hashes(built)
         return Snapshot(
@@ -101,8 +102,27 @@ class SourceTree:
             make=hashes[parts.MAKE],
             release=str(release),
             llvm=llvm,
-            allocator=allocator_form(*texts.result()),
+            base=base,
+            form=read.result()[0],
+            assumed=read.result()[1],
         )
+
+    @property
+    def baselines(self) -> BaselineReader:
+        """Finds the forms to which changes are held."""
+        return BaselineReader(self.repository, self.home / "baselines.json")
+
+    def _form(self, content: Content, base: str) -> tuple[SlabForm, str]:
+        """The form of the slab code, and of what it is assumed; empty where it is its own."""
+        own = read_form(*self._texts(content, UMA_CORE, DOMAINSET)).form
+        if own is not None:
+            return own, ""
+        found = self.baselines.read(base, self.label_of(base), history=self.versioned)
+        return found.form, found.why
+
+    def label_of(self, base: str) -> str:
+        """What people call a commit of this tree, or the directory."""
+        return base[:10] if self.versioned else "the directory"
 
     def checkout(self, snapshot: Snapshot) -> Path:
         """Put the snapshot's files into our folder; files that are the same are not touched.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from model_guest import ModelGuest, report
@@ -13,6 +14,7 @@ from harness.check.result import CheckResult, Conclusion
 from harness.errors import UsageError
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
+from harness.model.specification import Specification
 from harness.model.trace import parse_trace
 from harness.model.variants import VARIANTS, Variant
 
@@ -22,7 +24,7 @@ EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 def checked(guest: ModelGuest, variant: Variant, seed: int = 1, **plan: object) -> CheckResult:
     """The result of a check of that guest."""
-    chosen = CheckPlan(variant, 1000, seed, slowness=0.02)
+    chosen = CheckPlan(Specification(variant), 1000, seed, slowness=0.02)
     checker = Checker(CheckPlan(**{**_fields(chosen), **plan}), HostClock())  # type: ignore[arg-type]
     empty = tuple(d for d in range(guest.domains) if guest.empty >> d & 1)
     checker.work(guest, report(guest.domains, empty), Recorded())
@@ -69,6 +71,29 @@ def test_the_same_seed_runs_the_same_operations() -> None:
     checked(first, AFTER, 5)
     checked(second, AFTER, 5)
     assert first.commands == second.commands
+
+
+@pytest.mark.parametrize("specification", [VARIANTS["13-after"], VARIANTS["15-after"]], ids=str)
+@pytest.mark.parametrize("number", range(3))
+def test_a_guest_that_is_another_variant_is_named_as_that(
+    specification: Variant, number: int
+) -> None:
+    """One that differs in what random traces show: the wait alone shows in a starved thread."""
+    other = (
+        replace(specification, reserve_fallback=False),
+        replace(specification, advances_first=not specification.advances_first),
+        replace(specification, masked=not specification.masked),
+    )[number]
+    result = checked(ModelGuest(other, 3), specification)
+    assert result.conclusion is Conclusion.DIFFERS
+    assert result.alike == "the variant " + " and ".join(other.unlike(specification))
+
+
+def test_a_guest_that_is_no_variant_is_named_as_none() -> None:
+    liar = ModelGuest(AFTER, 2)
+    liar.answer = after(40, lambda body: body.replace("place=0", "place=1"))
+    result = checked(liar, AFTER)
+    assert (result.conclusion, result.alike) == (Conclusion.DIFFERS, "")
 
 
 def test_nothing_that_the_guest_answers_changes_what_it_is_told_next() -> None:

@@ -54,7 +54,7 @@ def test_a_kept_trace_shows_it_again_and_the_model_reads_it(
 
 
 def test_as_built_the_model_does_what_the_guest_does(shared_home: Home) -> None:
-    assert shared_home.run(*CHECK, *BOOTS, "--model", "as-built").code == 0
+    assert shared_home.run(*CHECK, *BOOTS, "--spec", "as-built").code == 0
 
 
 def test_each_seed_has_a_guest_of_its_own(shared_home: Home) -> None:
@@ -73,7 +73,7 @@ def test_a_boot_that_panics_is_no_check(shared_home: Home) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("--model", "13-aftr"), "the model has no variant '13-aftr'"),
+        (("--spec", "13-aftr"), "the model has no variant '13-aftr'"),
         (("--replay", "/no/such.trace"), "cannot read the trace /no/such.trace"),
         (("--seed", "0"), "seed '0': seeds count from 1"),
         (("--seed", "x"), "seed 'x': 'x' is neither a number nor a range"),

@@ -62,7 +62,7 @@ def test_without_the_wait_a_thread_spins_a_hundred_times_as_often(
     words = ("--numa", "2", "--kasan", "--ops", "1")
     sleeping, spinning = (
         results(check(freebsd_tree, tmp_path, *words, *more))[0]["starved"]
-        for more in ((), ("--mutant", "drop-domain-wait", "--model", "as-built"))
+        for more in ((), ("--mutant", "drop-domain-wait", "--spec", "as-built"))
     )
     assert sleeping["asleep"]
     assert not spinning["asleep"]
@@ -120,7 +120,7 @@ def test_what_explore_says_is_broken_before_the_commit_is_so_on_a_real_kernel(
         words = ("--numa", "3", "--replay", file)
         before = check(tree, tmp_path, *words, "--mutant", "drop-commit")
         assert results(before)[0]["conclusion"] == "differs", before.told
-        built = check(tree, tmp_path, *words, "--mutant", "drop-commit", "--model", "as-built")
+        built = check(tree, tmp_path, *words, "--mutant", "drop-commit", "--spec", "as-built")
         assert results(built)[0]["conclusion"] == "agreed", built.told
         assert results(check(tree, tmp_path, *words))[0]["conclusion"] == "agreed"
 
@@ -153,7 +153,7 @@ def test_a_guest_that_is_lost_in_the_middle_has_its_verdict_and_the_trace_so_far
             )
         )
     )  # fmt: skip
-    answer = check(freebsd_tree, tmp_path, "--numa", "2", "--patch", patch, "--model", "13-after")
+    answer = check(freebsd_tree, tmp_path, "--numa", "2", "--patch", patch, "--spec", "13-after")
     (cell,) = answer.document["cells"]
     assert cell["verdict"]["outcome"] == outcome, answer.told
     assert cell["check"]["conclusion"] == conclusion

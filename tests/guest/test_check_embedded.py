@@ -16,6 +16,7 @@ from harness.check.result import Conclusion
 from harness.guest.topology import Node, Topology
 from harness.image.embedded import Variant
 from harness.kernel.spec import Sanitizer
+from harness.model.specification import Specification
 from harness.model.trace import parse_trace
 from harness.model.variants import VARIANTS
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.guest
 BEFORE, AFTER = Variant.BEFORE, Variant.AFTER
 NONE, KASAN = Sanitizer.NONE, Sanitizer.KASAN
 
-MODELS = {BEFORE: VARIANTS["13-before"], AFTER: VARIANTS["13-after"]}
+MODELS = {BEFORE: Specification(VARIANTS["13-before"]), AFTER: Specification(VARIANTS["13-after"])}
 
 TOPOLOGIES = {
     "one domain": Topology.even(1, 2, 64),

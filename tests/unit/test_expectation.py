@@ -50,6 +50,13 @@ def test_what_could_not_be_read_leaves_it_open_where_it_matters() -> None:
     assert expected_of(UNREAD, Topology.even(4)).outcomes == ()
 
 
+def test_code_of_no_known_form_is_expected_to_boot_whatever_is_assumed() -> None:
+    changed = replace(BEFORE, assumed="the form of 314a92d5a1")
+    expectation = expected_of(changed, Topology.even(4))
+    assert (expectation.outcomes, expectation.assumed) == (BOOTED, PANIC)
+    assert "assumed: panic, by the form of 314a92d5a1" in expectation.why
+
+
 def test_every_answer_has_a_reason() -> None:
     for fallback, advances, reserve, nodes in product(
         (True, False, None), (True, False, None), (True, False), (1, 2, 8)

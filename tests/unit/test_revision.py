@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.source.reading import AllocatorForm
+from harness.source.forms import SlabForm
 from harness.source.revision import (
     Release,
     Snapshot,
@@ -22,7 +22,8 @@ def snapshot(commit: str | None = None, *, dirty: bool = False, **on_top: str) -
         location="tree", commit=commit, dirty=dirty, patch=on_top.get("patch"),
         mutant=on_top.get("mutant"), tree="f" * 40, kernel="", toolchain="", loader="",
         config="", make="", release="13.2-RELEASE", llvm=14,
-        allocator=AllocatorForm(reserve_fallback=True, advances_first=True),
+        base=commit or "",
+        form=SlabForm(True, False, reserve_fallback=True, domain_wait=True),
     )  # fmt: skip
 
 

@@ -1,0 +1,27 @@
+"""``--spec``: what a kernel is held to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.model.specification import AUTO
+from harness.model.variants import RELEASES, VARIANTS
+from harness.pipeline.specification import Specifications
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
+
+spec_option = click.option(
+    "--spec", default=AUTO, show_default=True, metavar="auto|as-built|NAME|REV",
+    help="Hold the kernel to: the form of the code below its changes, with the commit (auto); its "
+    f"own form (as-built); {', '.join((*VARIANTS, *RELEASES))}; or the form of a revision.",
+)  # fmt: skip
+
+
+def specifications(app: App) -> Specifications:
+    """Finds what kernels are held to."""
+    return Specifications(
+        app.workspace, app.runner, lambda holder: app.talk.say(f"waiting for {holder}")
+    )

@@ -1,0 +1,248 @@
+"""The function definitions of a C file, and when two of them say the same.
+
+A file is split by its tokens, not parsed: kernel macros and preprocessor conditionals make a
+grammar lose its way. Style(9) puts the braces of a function into the first column, so a function
+that conditionals leave unbalanced does not swallow those below it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from harness.source.cnode import descendants, parse
+from harness.source.csource import lexemes, tokens
+
+_IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
+#: Assertions, tracing and statistics, by the kernel's names for them: KASSERT(9), MPASS(9), ktr(9),
+#: SDT(9), counter(9).
+_WITHOUT_EFFECT = re.compile(
+    rb"_*(?:[A-Z0-9]+_)*(?:KASSERT|MPASS\w*|ASSERT\w*|CTR\d|SDT_PROBE\w*)"
+    rb"|counter_u64_add(?:_protected)?"
+)
+_INCREMENTS = frozenset({b"++", b"--", b"+=", b"-="})
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One function of a file.
+
+    Args:
+        name: of the function.
+        text: from its return type to its closing brace.
+        parameters: the tokens between the parentheses.
+        body: the text from brace to brace.
+    """
+
+    name: str
+    text: bytes
+    parameters: tuple[bytes, ...]
+    body: bytes
+
+
+def definitions(text: bytes) -> Mapping[str, Definition]:
+    """The functions of a file by name; of several with one name, the first.
+
+    Conditionals are not evaluated: both of their arms are read.
+    """
+    found: dict[str, Definition] = {}
+    for each in _definitions(text):
+        found.setdefault(each.name, each)
+    return found
+
+
+def _definitions(text: bytes) -> Iterator[Definition]:
+    depth = opening = 0
+    head: list[re.Match[bytes]] = []
+    for lexeme in lexemes(text):
+        token = lexeme.group()
+        if token == b"{":
+            depth = 0 if _in_first_column(lexeme) else depth
+            opening = opening if depth else lexeme.start()
+            depth += 1
+        elif token == b"}":
+            depth = 0 if _in_first_column(lexeme) else max(0, depth - 1)
+            if depth == 0:
+                yield from _defined(text, head, opening, lexeme.end())
+                head = []
+        elif depth == 0:
+            head = [] if token == b";" else [*head, lexeme]
+
+
+def _in_first_column(lexeme: re.Match[bytes]) -> bool:
+    start = lexeme.start()
+    return start == 0 or lexeme.string[start - 1 : start] == b"\n"
+
+
+def _defined(
+    text: bytes, head: Sequence[re.Match[bytes]], opening: int, end: int
+) -> Iterator[Definition]:
+    """The function whose head stands before a brace, if it is one's."""
+    words = [lexeme.group() for lexeme in head]
+    if b"(" not in words or b")" not in words or b"=" in words:
+        return
+    first, last = words.index(b"("), len(words) - 1 - words[::-1].index(b")")
+    if first == 0 or not _IDENTIFIER.fullmatch(words[first - 1]):
+        return
+    yield Definition(
+        name=words[first - 1].decode(),
+        text=text[head[0].start() : end],
+        parameters=tuple(words[first + 1 : last]),
+        body=text[opening:end],
+    )
+
+
+# --- when two say the same ------------------------------------------------------------------
+
+
+def digest(function: Definition, counters: frozenset[bytes] = frozenset()) -> str:
+    """Equal for functions that do the same for reasons of form.
+
+    That is, which differ only in layout, comments, names of parameters, local variables and
+    labels, places of declarations, assertions, tracing and statistics.
+
+    Args:
+        function: whose.
+        counters: what its file counts and never reads (``pure_counters``).
+    """
+    root = parse(function.body)
+    words = tokens(function.body) if root.has_error else list(_Reading(function, counters)(root))
+    return hashlib.sha256(b" ".join(words)).hexdigest()[:16]
+
+
+def pure_counters(functions: Mapping[str, Definition]) -> frozenset[bytes]:
+    """The names that these functions increment and never read."""
+    counted: set[bytes] = set()
+    read: set[bytes] = set()
+    for function in functions.values():
+        words = [*tokens(function.body), b"", b""]
+        for word, then, last in zip(words, words[1:], words[2:], strict=False):
+            if _IDENTIFIER.match(word):
+                steps = then in _INCREMENTS and (then in (b"+=", b"-=") or last == b";")
+                (counted if steps else read).add(word)
+    return frozenset(counted - read)
+
+
+class _Reading:
+    """The tokens of one function that matter, with names of its own numbered.
+
+    A parameter is known by its place, a local variable by its type and its first use.
+    """
+
+    def __init__(self, function: Definition, counters: frozenset[bytes]) -> None:
+        self._counters = counters
+        self._names = dict(_parameters(function.parameters))
+        self._types: dict[bytes, bytes] = {}
+
+    def __call__(self, node: Node) -> Iterator[bytes]:
+        if node.type == "declaration":
+            yield from self._declaration(node)
+        elif node.type == "comment" or self._is_without_effect(node):
+            return
+        elif node.children and node.type not in ("string_literal", "char_literal"):
+            for child in node.children:
+                yield from self(child)
+        else:
+            yield self._word(node)
+
+    def _declaration(self, node: Node) -> Iterator[bytes]:
+        """Only what it initialises does something."""
+        declared = node.child_by_field_name("type")
+        for child in node.children_by_field_name("declarator"):
+            name = next((one for one in descendants(child) if one.type == "identifier"), None)
+            if name is None or declared is None:
+                continue
+            shape = [w for w in tokens(_text(child).partition(b"=")[0]) if w in (b"*", b"[")]
+            self._types[_text(name)] = b" ".join([*tokens(_text(declared)), *shape])
+            if child.type == "init_declarator":
+                yield from self(child)
+                yield b";"
+
+    def _is_without_effect(self, node: Node) -> bool:
+        if node.type != "expression_statement" or not node.named_children:
+            return False
+        said = node.named_children[0]
+        if said.type == "call_expression":
+            called = said.child_by_field_name("function")
+            return called is not None and bool(_WITHOUT_EFFECT.fullmatch(_text(called)))
+        target = said.child_by_field_name("argument") or said.child_by_field_name("left")
+        names = _IDENTIFIER.findall(_text(target)) if target is not None else []
+        steps = any(child.type.encode() in _INCREMENTS for child in said.children)
+        return steps and bool(names) and names[-1] in self._counters
+
+    def _word(self, node: Node) -> bytes:
+        text = _text(node)
+        key = b":" + text if node.type == "statement_identifier" else text
+        kind = b"label" if key != text else self._types.get(text)
+        if node.type not in ("identifier", "statement_identifier"):
+            return text
+        if kind is not None and key not in self._names:
+            self._names[key] = b"$%d %s" % (len(self._names), kind)
+        return self._names.get(key, text)
+
+
+def _parameters(words: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Each parameter's name, and what stands for it."""
+    place, name = 0, b""
+    for word in (*words, b","):
+        if word == b",":
+            yield name, b"$parameter%d" % place
+            place += 1
+        elif _IDENTIFIER.fullmatch(word) and not word.startswith(b"__"):
+            name = word
+
+
+def _text(node: Node) -> bytes:
+    return node.text or b""
+
+
+# --- how two files differ -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionChange:
+    """A function that is not as it was.
+
+    Args:
+        name: of the function.
+        path: of its file.
+        diff: from the old text to the new, in diff(1)'s unified form.
+    """
+
+    name: str
+    path: str
+    diff: str
+
+
+def changes(path: str, before: bytes, after: bytes) -> tuple[FunctionChange, ...]:
+    """The functions that differ between two texts of a file, or are in one only.
+
+    What ``digest`` takes for the same does not differ.
+    """
+    old, new = definitions(before), definitions(after)
+    counters = pure_counters(old) | pure_counters(new)
+    return tuple(
+        FunctionChange(name, path, _diff(path, old.get(name), new.get(name)))
+        for name in dict.fromkeys((*new, *old))
+        if _differs(old.get(name), new.get(name), counters)
+    )
+
+
+def _differs(old: Definition | None, new: Definition | None, counters: frozenset[bytes]) -> bool:
+    if old is None or new is None:
+        return True
+    return old.text != new.text and digest(old, counters) != digest(new, counters)
+
+
+def _diff(path: str, old: Definition | None, new: Definition | None) -> str:
+    sides = (f"a/{path}", f"b/{path}")
+    return "\n".join(difflib.unified_diff(_lines(old), _lines(new), *sides, lineterm=""))
+
+
+def _lines(function: Definition | None) -> list[str]:
+    return function.text.decode(errors="replace").splitlines() if function else []
