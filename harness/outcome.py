@@ -22,6 +22,8 @@ class Outcome(StrEnum):
     ENDED = "ended"
     LOADER = "loader"
     FIRMWARE = "firmware"
+    DIFFERS = "differs"
+    """it came up, and reports another machine than the one that QEMU has started"""
     UNVERIFIED = "unverified"
     """no proof of which kernel or machine it was, or a failure without frames did not repeat"""
 

@@ -66,18 +66,17 @@ class Watch:
     """Says, while a guest runs, until when to wait for it.
 
     Times are monotonic seconds, given by the caller; ``started`` is when the guest was started.
+    However far it has to come, it is let go on to its init's report, which alone proves what it is.
     """
 
     def __init__(
         self,
         limits: Limits,
-        until: Until,
         started: float,
         first_stage: Stage = Stage.FIRMWARE,
     ) -> None:
         self.stage = first_stage
         self._limits = limits
-        self._until = until
         self._stage_since = started
         self._heard = started
         self._in_trouble = False
@@ -88,7 +87,7 @@ class Watch:
 
     @property
     def arrived(self) -> bool:
-        """Whether the guest has come as far as it had to, and is in no trouble."""
+        """Whether the guest's init has reported, and the guest is in no trouble."""
         return self._arrived and not self._in_trouble and self._stop is None
 
     def observe(self, events: Iterable[e.Event], now: float) -> None:
@@ -132,7 +131,7 @@ class Watch:
             self._end("it has told its trouble")
         elif isinstance(event, e.DebuggerPrompt | e.LoaderPrompt | e.FirmwareFailed):
             self._end("it waits for a human")
-        elif reached(event, self._until):
+        elif reached(event, Until.INIT):
             self._reached(now)
         elif isinstance(event, e.MountRootPrompt):
             self._end("it waits for a human")
@@ -149,9 +148,7 @@ class Watch:
         if self._in_trouble:
             return
         self._arrived = True
-        if self._until is Until.MOUNTROOT:
-            self._end("the root is being mounted")
-        elif self._parting is None:
+        if self._parting is None:
             self._parting = now + self._limits.farewell * self._limits.factor
 
     def _end(self, why: str, ending: Ending = Ending.STOPPED) -> None:

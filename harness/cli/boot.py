@@ -35,7 +35,7 @@ _STOP = 128
 
 #: Outcomes that say that the kernel is bad, rather than that the boot proves nothing.
 _BAD = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN, Outcome.HANG,
-                  Outcome.DEBUGGER, Outcome.RESET, Outcome.ENDED})  # fmt: skip
+                  Outcome.DEBUGGER, Outcome.RESET, Outcome.ENDED, Outcome.DIFFERS})  # fmt: skip
 
 
 @click.command()

@@ -207,6 +207,7 @@ class ProbeRecord(Event):
     number: int
     name: str
     fields: tuple[tuple[str, str], ...]
+    nonce: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +219,20 @@ class ProbeLineCorrupt(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeConflict(Event):
+    """A second record of a number, unlike the first, and both checksums hold."""
+
+    number: int
+    nonce: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportComplete(Event):
     """Every record of the guest's report is there, its end included."""
 
     records: int
+    nonce: str = ""
 
 
 # Trouble

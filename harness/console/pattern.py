@@ -56,6 +56,7 @@ class Name(StrEnum):
     KERNEL_ENTERED = "kernel entered"
     MESSAGES_BEGIN = "messages begin"
     KERNEL_STARTED = "kernel started"
+    BUILT_IN_STARTED = "built-in guest started"
     SRAT_REFUSED = "SRAT refused"
     DOMAIN_EMPTY = "domain empty"
     CPUS_DETECTED = "CPUs detected"

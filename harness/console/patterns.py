@@ -224,6 +224,13 @@ _KERNEL = (
         "FreeBSD ",
         r"^FreeBSD (?P<release>\d{1,3}\.\d{1,3}-\S{1,64}) (?P<version>.*)",
     ),
+    # images/embedded/report.c
+    pattern(
+        Name.BUILT_IN_STARTED,
+        "embedded-",
+        r"^(?P<release>embedded-\d{1,8}) (?P<ident>[\w.-]{1,64}), (?P<version>(?:after|before) .*)",
+        lambda at, m: e.KernelStarted(at, m["release"], m["ident"], "amd64", clip(m["version"])),
+    ),
     # sys/dev/acpica/acpi_pxm.c: srat_parse_entry(), check_domains(), check_phys_avail()
     pattern(
         Name.SRAT_REFUSED,

@@ -1,9 +1,11 @@
 """The guest's own report: its lines, and the report they make.
 
-One record a line, anywhere on it: ``@harness NNNN name key=value ... *CCCCCCCC``, where NNNN counts
-from 0000 and CCCCCCCC is the CRC-32 (IEEE) of what lies between ``@harness `` and `` *``. Values
-are percent-encoded. The guest prints the whole report twice, as the kernel may print in between:
-of each number the first line whose checksum holds counts.
+One record a line, anywhere on it: ``@harness NONCE NNNN name key=value ... *CCCCCCCC``. NONCE is
+what this boot was given to tell its report from all others (16 hexadecimal digits, left out with
+its space by a guest that was given none), NNNN counts from 0000, and CCCCCCCC is the CRC-32 (IEEE)
+of what lies between ``@harness `` and `` *``. Values are percent-encoded. The guest prints the
+whole report twice, as the kernel may print in between: of each nonce and number the first line
+whose checksum holds counts.
 """
 
 from __future__ import annotations
@@ -13,13 +15,26 @@ import zlib
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from harness.console.events import Event, ProbeLineCorrupt, ProbeRecord, ReportComplete
+from harness.console.events import (
+    Event,
+    ProbeConflict,
+    ProbeLineCorrupt,
+    ProbeRecord,
+    ReportComplete,
+)
 
 MARK = "@harness "
 MAX_LINE = 1024
 """Longer lines are none of ours (a record takes 200 characters at most)."""
 
-_LINE = re.compile(r"(?P<body>(?P<number>\d{4}) [^*]{1,1000}) \*(?P<crc>[0-9a-f]{8})", re.ASCII)
+MAX_NONCES = 4
+"""Reports of that many boots are read; a console should hold one."""
+
+_LINE = re.compile(
+    r"(?P<body>(?:(?P<nonce>[0-9a-f]{16}) )?(?P<number>\d{4}) (?P<record>[^*]{1,1000}))"
+    r" \*(?P<crc>[0-9a-f]{8})",
+    re.ASCII,
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _FIELD = re.compile(r"(?P<key>[a-z][a-z0-9_]*)=(?P<value>[A-Za-z0-9._:,/+%-]*)", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
@@ -41,10 +56,11 @@ def parse_line(text: str, offset: int) -> ProbeRecord:
     body = found["body"]
     if zlib.crc32(body.encode("utf-8", "replace")) != int(found["crc"], 16):
         raise ProbeLineError("checksum does not hold")
-    _, name, *words = body.split(" ")
+    name, *words = found["record"].split(" ")
     if not _NAME.fullmatch(name):
         raise ProbeLineError("no record's name")
-    return ProbeRecord(offset, int(found["number"]), name, tuple(_field(word) for word in words))
+    fields = tuple(_field(word) for word in words)
+    return ProbeRecord(offset, int(found["number"]), name, fields, found["nonce"] or "")
 
 
 def _field(word: str) -> tuple[str, str]:
@@ -55,12 +71,36 @@ def _field(word: str) -> tuple[str, str]:
 
 
 @dataclass(slots=True)
-class ReportReader:
-    """Takes the lines of both passes and lets each number through once."""
+class _Report:
+    """What has come of the report of one boot."""
 
-    _seen: dict[int, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
-    _length: int | None = None
-    _complete: bool = False
+    seen: dict[int, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
+    length: int | None = None
+    complete: bool = False
+
+    def take(self, record: ProbeRecord, text: str) -> list[Event]:
+        said = (record.name, record.fields)
+        before = self.seen.setdefault(record.number, said)
+        if before is not said:
+            if before == said:
+                return []
+            return [ProbeConflict(record.offset, record.number, record.nonce, text[:MAX_LINE])]
+        if record.name == "end":
+            self.length = record.number + 1
+        return [record, *self._completion(record)]
+
+    def _completion(self, record: ProbeRecord) -> list[Event]:
+        if self.complete or self.length is None or len(self.seen) < self.length:
+            return []
+        self.complete = all(number in self.seen for number in range(self.length))
+        return [ReportComplete(record.offset, self.length, record.nonce)] if self.complete else []
+
+
+@dataclass(slots=True)
+class ReportReader:
+    """Takes the lines of both passes and lets each number of each boot through once."""
+
+    _reports: dict[str, _Report] = field(default_factory=dict)
 
     def read(self, text: str, offset: int) -> list[Event]:
         """The events of a line that holds MARK: at most a record and the report's completion."""
@@ -68,18 +108,7 @@ class ReportReader:
             record = parse_line(text, offset)
         except ProbeLineError as error:
             return [ProbeLineCorrupt(offset, str(error), text.strip()[:MAX_LINE])]
-        said = (record.name, record.fields)
-        before = self._seen.setdefault(record.number, said)
-        if before is not said:
-            if before == said:
-                return []
-            return [ProbeLineCorrupt(offset, "another record has its number", text[:MAX_LINE])]
-        if record.name == "end":
-            self._length = record.number + 1
-        return [record, *self._completion(offset)]
-
-    def _completion(self, offset: int) -> list[Event]:
-        if self._complete or self._length is None or len(self._seen) < self._length:
-            return []
-        self._complete = all(number in self._seen for number in range(self._length))
-        return [ReportComplete(offset, self._length)] if self._complete else []
+        if record.nonce not in self._reports and len(self._reports) == MAX_NONCES:
+            reason = "reports of too many boots"
+            return [ProbeLineCorrupt(offset, reason, text.strip()[:MAX_LINE])]
+        return self._reports.setdefault(record.nonce, _Report()).take(record, text)

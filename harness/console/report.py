@@ -44,7 +44,12 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class GuestReport:
-    """What the guest's init found; ``cpus`` maps a CPU to its domain, ``distances`` are SLIT's."""
+    """What the guest's init found; ``cpus`` maps a CPU to its domain, ``distances`` are SLIT's.
+
+    ``build_id`` is the kernel's own (``kern.build_id``), empty if its linker gave it none;
+    ``version`` is ``kern.version``. ``sanitizers`` and ``numa`` come from the configuration in the
+    kernel (``kern.conftxt``) and are None for a kernel that holds none.
+    """
 
     guest: str
     release: str
@@ -56,6 +61,10 @@ class GuestReport:
     distances: Mapping[tuple[int, int], int]
     zones: Mapping[str, Zone]
     tables: Mapping[str, bytes]
+    build_id: str = ""
+    version: str = ""
+    sanitizers: tuple[str, ...] | None = None
+    numa: bool | None = None
 
 
 def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
@@ -66,6 +75,8 @@ def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
     """
     reader = _Reader(records)
     begin, kernel, topology = (reader.one(name) for name in ("begin", "kernel", "topology"))
+    reader.check_end()
+    version, config = reader.maybe("version"), reader.maybe("config")
     return GuestReport(
         guest=_text(begin, "guest"),
         release=_text(kernel, "release"),
@@ -82,6 +93,10 @@ def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
         },
         zones={_text(r, "name"): reader.zone(r) for r in reader.all("zone")},
         tables=reader.tables(),
+        build_id=_text(kernel, "build_id"),
+        version=_text(version, "text") if version else "",
+        sanitizers=_list(config, "sanitizers") if config else None,
+        numa=_number(config, "numa") == 1 if config else None,
     )
 
 
@@ -97,6 +112,14 @@ class _Reader:
         if len(found) != 1:
             raise ReportError(f"the report has {len(found)} records {name}, not one")
         return found[0]
+
+    def maybe(self, name: str) -> ProbeRecord | None:
+        return self.one(name) if any(self.all(name)) else None
+
+    def check_end(self) -> None:
+        end = self.one("end")
+        if end is not self._records[-1]:
+            raise ReportError(f"the report goes on after its end, record {end.number:04}")
 
     def zone(self, record: ProbeRecord) -> Zone:
         name = _text(record, "name")
@@ -134,6 +157,10 @@ def _number(record: ProbeRecord, key: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
         raise ReportError(f"record {record.number:04} {record.name}: {key}={text[:40]} no number")
     return int(text)
+
+
+def _list(record: ProbeRecord, key: str) -> tuple[str, ...]:
+    return tuple(word for word in _text(record, key).split(",") if word)
 
 
 def _distance(record: ProbeRecord) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,7 +74,7 @@ class Guest(Protocol):
         """QEMU's process; None where the host does not tell."""
         ...
 
-    def query(self, command: str) -> Any:
+    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """QEMU's own word on the machine: the answer to a QMP query such as ``query-memdev``.
 
         Raises:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -85,9 +85,9 @@ class LibvirtGuest:
         """See ``Guest``."""
         return self._control.pid
 
-    def query(self, command: str) -> Any:
+    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """See ``Guest``."""
-        return self._control.query(command)
+        return self._control.query(command, arguments)
 
     def stop_state(self) -> str | None:
         """See ``Guest``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
@@ -38,9 +38,9 @@ class QemuGuest:
         """See ``Guest``; a wrapper of QEMU is not QEMU."""
         return self._control.pid or self._process.pid
 
-    def query(self, command: str) -> Any:
+    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """See ``Guest``."""
-        return self._control.query(command)
+        return self._control.query(command, arguments)
 
     def stop_state(self) -> str | None:
         """See ``Guest``."""

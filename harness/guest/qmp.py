@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,15 +88,20 @@ class ControlChannel:
         """QEMU's process; None before it has connected, or where the host does not tell."""
         return None if self._connection is None else peer_process(self._connection)
 
-    def query(self, command: str, timeout: float = ANSWER_SECONDS) -> Any:
-        """QEMU's answer to a command without arguments, such as ``query-status``.
+    def query(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        timeout: float = ANSWER_SECONDS,
+    ) -> Any:
+        """QEMU's answer to a command, such as ``query-status``.
 
         Raises:
             InfraError: QEMU refuses it, does not answer within ``timeout`` seconds, or is gone.
         """
         self._queries += 1
         number = self._queries
-        self._send({"execute": command, "id": number})
+        self._send({"execute": command, "arguments": arguments or {}, "id": number})
         until = self._clock.monotonic() + timeout
         while number not in self._answers:
             left = until - self._clock.monotonic()

@@ -37,10 +37,11 @@ def assemble_freebsd(
     workspace: Workspace,
     runner: Runner,
     module: Path | None = None,
+    nonce: str = "",
 ) -> EfiFolder:
     """Lay out, below ``folder``, the volume that boots ``kernel`` into our init.
 
-    A ``module`` is loaded with it.
+    A ``module`` is loaded with it; ``nonce`` is as for ``kernel_environment``.
 
     The root file system is made once and kept in the workspace's cache.
 
@@ -48,7 +49,7 @@ def assemble_freebsd(
         UsageError: a tunable that the loader would not take.
         InfraError: clang, lld or makefs is missing or failed, or the disk is full.
     """
-    script = loader_rc(tunables, module=module is not None)
+    script = loader_rc(tunables, module=module is not None, nonce=nonce)
     files = volume(kernel, loader, root_image(workspace, runner), module)
     top = folder / "volume"
     place = top
@@ -71,6 +72,7 @@ def assemble_direct(
     workspace: Workspace,
     runner: Runner,
     module: Path | None = None,
+    nonce: str = "",
 ) -> DirectKernel:
     """The same without firmware and loader: one file in ``folder``, which QEMU starts.
 
@@ -80,7 +82,7 @@ def assemble_direct(
     """
     from harness.image.direct import direct_image
 
-    environment = kernel_environment(tunables, module=module is not None)
+    environment = kernel_environment(tunables, module=module is not None, nonce=nonce)
     entry, root = direct_entry(workspace, runner), root_image(workspace, runner)
     image = folder / "kernel.elf"
     try:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from harness.image.elftables import ElfTables
 from harness.image.placed import (
     PAGE,
     Chunk,
@@ -35,6 +34,7 @@ from harness.image.preload import (
     number,
 )
 from harness.image.recipe import KERNEL
+from harness.kernel.elftables import ElfTables
 
 #: Entries of the firmware's memory map that there is room for: as many as its option ROM has.
 _SMAP_SLOTS: Final = 128

@@ -197,7 +197,7 @@ class _Workbench:
         return f"{name}.o"
 
     def link(self, name: str, script: str, objects: list[str]) -> Path:
-        words = ["-static", "-nostdlib", "--build-id=none", "-z", "max-page-size=4096"]
+        words = ["-static", "-nostdlib", "--build-id=sha1", "-z", "max-page-size=4096"]
         self._run([self.bindir / "ld.lld", *words, "-T", script, "-o", name, *objects])
         return self.folder / name
 

@@ -16,7 +16,6 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 
 from harness.errors import UsageError
-from harness.image.elftables import ElfTables
 from harness.image.preload import (
     KERNEL_TYPE,
     OBJECT_TYPE,
@@ -26,6 +25,7 @@ from harness.image.preload import (
     number,
 )
 from harness.image.recipe import KERNEL, MODULE, ROOT_IMAGE
+from harness.kernel.elftables import ElfTables
 
 PAGE: Final = 4096
 

@@ -86,6 +86,9 @@ MODULE_TUNABLES: Final[Mapping[str, str]] = {
 }
 """Given with the check module, and nobody may override them."""
 
+NONCE_TUNABLE: Final = "harness.nonce"
+"""What tells a boot's report from all others; of each boot alone, so nobody may give it."""
+
 _LINE_BYTES: Final = 255  # interp_include(): char input[256]
 _NAME_BYTES: Final = 128  # KENV_MNAMELEN, sys/sys/kenv.h
 _VALUE_BYTES: Final = 128  # KENV_MVALLEN
@@ -95,12 +98,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.%-]*", re.ASCII)
 _VALUE = re.compile(r"[ !#%-&(-\[\]-~]*", re.ASCII)
 
 
-def kernel_environment(tunables: Mapping[str, str], *, module: bool = False) -> Mapping[str, str]:
+def kernel_environment(
+    tunables: Mapping[str, str], *, module: bool = False, nonce: str = ""
+) -> Mapping[str, str]:
     """The environment of a guest's kernel (loader.conf(5)), whatever loads it.
 
     Args:
         tunables: the user's.
         module: the check module is loaded, too.
+        nonce: of the boot, for the report of whatever init the guest has; empty for none.
 
     Raises:
         UsageError: a name or a value that the loader or the kernel would not take.
@@ -108,13 +114,11 @@ def kernel_environment(tunables: Mapping[str, str], *, module: bool = False) -> 
     for name, value in tunables.items():
         _check_tunable(name, value)
     of_module = MODULE_TUNABLES if module else {}
-    return {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES, **of_module}
+    return {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES, **of_module, **_of_boot(nonce)}
 
 
-def loader_rc(tunables: Mapping[str, str], *, module: bool = False) -> str:
-    """The loader's script for a guest with these tunables.
-
-    With ``module`` the check module is loaded, too.
+def loader_rc(tunables: Mapping[str, str], *, module: bool = False, nonce: str = "") -> str:
+    """The loader's script for a guest with these tunables; see ``kernel_environment``.
 
     Commands that the guest's log has no use for begin with ``@``, which keeps the loader from
     echoing them. Those that may fail begin with ``-``: the script then goes on, to its last
@@ -123,7 +127,7 @@ def loader_rc(tunables: Mapping[str, str], *, module: bool = False) -> str:
     Raises:
         UsageError: see ``kernel_environment``.
     """
-    environment = kernel_environment(tunables, module=module)
+    environment = kernel_environment(tunables, module=module, nonce=nonce)
     return "".join(
         f"{line}\n"
         for line in (
@@ -142,7 +146,7 @@ def loader_rc(tunables: Mapping[str, str], *, module: bool = False) -> str:
     )
 
 
-def kernel_command_line(tunables: Mapping[str, str]) -> str:
+def kernel_command_line(tunables: Mapping[str, str], nonce: str = "") -> str:
     """The same for a kernel that QEMU starts: ``name=value``, with spaces in between.
 
     Raises:
@@ -155,7 +159,8 @@ def kernel_command_line(tunables: Mapping[str, str]) -> str:
                 f"without a loader, the tunable {name} cannot have the value {value!r}",
                 remedy="leave the spaces out: they stand between tunables",
             )
-    return " ".join(f"{name}={value}" for name, value in tunables.items())
+    environment = {**tunables, **_of_boot(nonce)}
+    return " ".join(f"{name}={value}" for name, value in environment.items())
 
 
 def volume(
@@ -175,6 +180,10 @@ def makefs_words(image: Path, root: Path) -> tuple[str, ...]:
     return ("makefs", "-t", "ffs", "-o", "version=1", "-s", "256k", str(image), str(root))
 
 
+def _of_boot(nonce: str) -> Mapping[str, str]:
+    return {NONCE_TUNABLE: nonce} if nonce else {}
+
+
 def _set(name: str, value: str) -> str:
     return f'@set {name}="{value}"'
 
@@ -192,10 +201,11 @@ def _check_tunable(name: str, value: str) -> None:
             remedy=f"less than {_VALUE_BYTES} printable ASCII characters, without quotes, "
             "backslash or dollar sign",
         )
-    if name in CONSOLE_TUNABLES or name in MODULE_TUNABLES:
+    if name in CONSOLE_TUNABLES or name in MODULE_TUNABLES or name == NONCE_TUNABLE:
         raise UsageError(
             f"the tunable {name} is the harness's own",
-            remedy="the guest's serial ports must stay where the harness listens: leave it out",
+            remedy="leave it out: the harness must know where the guest's serial ports are and "
+            "which boot a report is of",
         )
     if len(_set(name, value)) > _LINE_BYTES:
         raise UsageError(

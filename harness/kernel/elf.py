@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from harness.errors import UsageError
+from harness.kernel.elftables import ElfTables
 from harness.kernel.spec import Sanitizer
 
 if TYPE_CHECKING:
@@ -18,28 +22,103 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
 
 
-def sanitizer_of(kernel: Path) -> Sanitizer:
-    """Which sanitizer a kernel file was built with, from its symbols.
+#: Says which debug information belongs to a kernel, not what it does.
+_BUILD_ID: Final = ".note.gnu.build-id"
+
+#: Functions that only a kernel with that option has: subr_asan.c, subr_msan.c, subr_csan.c and
+#: kern_ubsan.c of ``sys/kern``.
+_MARKS: Final = {
+    "KASAN": b"kasan_init",
+    "KCSAN": b"__tsan_func_entry",
+    "KMSAN": b"kmsan_init",
+    "KUBSAN": b"__ubsan_handle_type_mismatch_v1",
+}
+
+_SYMBOL: Final = struct.Struct("<IBBHQQ")  # Elf64_Sym, elf(5)
+_NOTE_HEAD: Final = struct.Struct("<III")  # Elf_Note: sizes of name and content, type
+_VERSION_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFacts:
+    """What tells a kernel from others: in its file, and in the guest that runs it.
+
+    Args:
+        build_id: the linker's, in hexadecimal; empty if it gave none.
+        version: what the kernel prints as its banner and has as ``kern.version``.
+        sanitizers: FreeBSD's options, sorted.
+    """
+
+    build_id: str
+    version: str
+    sanitizers: tuple[str, ...]
+
+    @property
+    def sanitizer(self) -> Sanitizer:
+        """The one that a kernel is built with by its configuration."""
+        found = (one for one in Sanitizer if one.upper() in self.sanitizers)
+        return next(found, Sanitizer.NONE)
+
+
+def kernel_facts(kernel: Path) -> KernelFacts:
+    """Read the file of a kernel, FreeBSD's or the built-in guest's.
 
     Raises:
-        UsageError: it is not an amd64 ELF executable with a symbol table.
+        UsageError: it is not an amd64 ELF executable with a kernel's symbols.
     """
     try:
-        with kernel.open("rb") as file:
-            elf = ELFFile(file)
-            names = elf.get_section_by_name(".strtab")
-            if elf.get_machine_arch() != "x64" or names is None:
-                raise _not_a_kernel(kernel, "it is no amd64 ELF file with symbols")
-            # By the names alone: reading tens of thousands of symbols takes seconds.
-            table = names.data()
+        if not kernel.stat().st_size:  # a device has none, too
+            raise _not_a_kernel(kernel, "it is empty")
+        elf = ElfTables(kernel.read_bytes())
+        symbols = _symbols(elf, {b"mi_startup", b"version", *_MARKS.values()})
+        if b"mi_startup" not in symbols:
+            raise _not_a_kernel(kernel, "it has no mi_startup")
+        sanitizers = tuple(sorted(name for name, mark in _MARKS.items() if mark in symbols))
+        return KernelFacts(_build_id(elf), _version(elf, symbols), sanitizers)
     except OSError as error:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error
-    except ELFError as error:
-        raise _not_a_kernel(kernel, f"it is no ELF file ({error})") from error
-    if b"\0mi_startup\0" not in table:
-        raise _not_a_kernel(kernel, "it has no mi_startup")
-    marks = {b"\0kasan_init\0": Sanitizer.KASAN, b"\0kmsan_init\0": Sanitizer.KMSAN}
-    return next((found for mark, found in marks.items() if mark in table), Sanitizer.NONE)
+    except (ELFError, struct.error) as error:
+        raise _not_a_kernel(kernel, f"it is no amd64 ELF file with symbols ({error})") from error
+
+
+def _symbols(elf: ElfTables, wanted: set[bytes]) -> dict[bytes, int]:
+    """The addresses of these symbols, as far as the file has them."""
+    tables = [section for section in elf.sections if section["sh_type"] == "SHT_SYMTAB"]
+    if len(tables) != 1 or tables[0]["sh_link"] >= len(elf.sections):
+        raise ELFError("it has no symbol table")
+    names = elf.content(elf.sections[tables[0]["sh_link"]])
+    # By their places in the table of names: there are tens of thousands of symbols.
+    places = {names.find(b"\0%b\0" % name) + 1: name for name in wanted}
+    places.pop(0, None)
+    symbols = elf.content(tables[0])
+    whole = len(symbols) - len(symbols) % _SYMBOL.size
+    return {
+        places[name]: address
+        for name, _, _, _, address, _ in _SYMBOL.iter_unpack(symbols[:whole])
+        if name in places
+    }
+
+
+def _version(elf: ElfTables, symbols: Mapping[bytes, int]) -> str:
+    address = symbols.get(b"version")
+    for segment in elf.segments("PT_LOAD"):
+        start = segment["p_vaddr"]
+        if address is not None and start <= address < start + segment["p_filesz"]:
+            length = min(_VERSION_BYTES, start + segment["p_filesz"] - address)
+            data = elf.read(segment["p_offset"] + address - start, length)
+            return data.partition(b"\0")[0].decode("utf-8", "replace")
+    return ""
+
+
+def _build_id(elf: ElfTables) -> str:
+    """As ``sysctl_build_id()`` tells it (``sys/kern/kern_mib.c``)."""
+    for section in elf.sections:
+        if elf.name(section) == _BUILD_ID.encode():
+            note = elf.content(section)
+            name_size, size, _ = _NOTE_HEAD.unpack_from(note)
+            start = _NOTE_HEAD.size + name_size + -name_size % 4
+            return note[start : start + size].hex()
+    return ""
 
 
 def _not_a_kernel(kernel: Path, cause: str) -> UsageError:
@@ -47,10 +126,6 @@ def _not_a_kernel(kernel: Path, cause: str) -> UsageError:
         f"{kernel} is not a FreeBSD kernel: {cause}",
         remedy="name a kernel with --kernel, such as /boot/kernel/kernel of an amd64 system",
     )
-
-
-#: Says which debug information belongs to a kernel, not what it does.
-_BUILD_ID = ".note.gnu.build-id"
 
 
 def content_digest(kernel: KernelArtifact) -> str:

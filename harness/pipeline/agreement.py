@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from harness.console.events import Event, ProbeRecord, ReportComplete
-from harness.console.report import GuestReport, ReportError, read_report
 from harness.guest.memory import MIB
 
 if TYPE_CHECKING:
+    from harness.console.report import GuestReport
     from harness.guest.topology import Topology
 
 #: The least part of a domain's memory that a kernel manages: its image, its page
 #: structures and a sanitizer's shadow come out of it before it counts.
 _LEAST = 0.5
-
-
-def report_of(events: Iterable[Event]) -> tuple[GuestReport | None, tuple[str, ...]]:
-    """What the guest's init said, if it came to say all of it; and what is wrong with it."""
-    told = list(events)
-    if not any(isinstance(event, ReportComplete) for event in told):
-        return None, ()
-    try:
-        return read_report(event for event in told if isinstance(event, ProbeRecord)), ()
-    except ReportError as error:
-        return None, (f"the guest's report cannot be read: {error}",)
 
 
 def disagreements(topology: Topology, report: GuestReport) -> tuple[str, ...]:

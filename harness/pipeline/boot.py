@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from harness.pipeline.conclude import Booted
     from harness.pipeline.listen import Terminal
     from harness.pipeline.plan import BootPlan
+    from harness.verification import Evidence
 
 #: Kernel environment of a guest that is kept, unless the user says otherwise: a panic stops in the
 #: debugger, and neither our init nor the built-in guest ends the machine.
@@ -79,16 +81,17 @@ class Booter:
     ) -> Booted:
         progress.stage("image")
         log = (folder / "console.log").resolve()
+        nonce = new_nonce()
         with self._place(name, kernel, plan, log) as place:
-            media = self._media(kernel, plan, place)
+            media = self._media(kernel, plan, place, nonce)
             spec = self._spec(name, media, plan, place)
             write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))
-            return self._run(spec, kernel, plan, place, log, progress)
+            return self._run(spec, kernel, plan, place, log, progress, nonce)
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
         """The exact command line or domain XML that ``boot`` would use."""
         with passing_place(self.workspace, name) as place:
-            media = self._media(kernel, plan, place)
+            media = self._media(kernel, plan, place, new_nonce())
             return self.backend.describe(self._spec(name, media, plan, place))
 
     def _place(
@@ -112,7 +115,7 @@ class Booter:
         )
         return lasting_place(Registry(self.workspace, self.clock), guest)
 
-    def _media(self, kernel: KernelArtifact, plan: BootPlan, place: Place) -> Media:
+    def _media(self, kernel: KernelArtifact, plan: BootPlan, place: Place, nonce: str) -> Media:
         tunables = {
             **(KEEP_TUNABLES if plan.keep else {}),
             **(CHECK_TUNABLES if plan.companion else {}),
@@ -120,7 +123,7 @@ class Booter:
         }
         return make_media(
             kernel, plan.method, tunables, place.folder, self.workspace, self.runner,
-            module=plan.companion is not None,
+            nonce=nonce, module=plan.companion is not None,
         )  # fmt: skip
 
     def _spec(self, name: str, media: Media, plan: BootPlan, place: Place) -> GuestSpec:
@@ -136,7 +139,7 @@ class Booter:
 
     def _run(
         self, spec: GuestSpec, kernel: KernelArtifact, plan: BootPlan, place: Place, log: Path,
-        progress: Progress,
+        progress: Progress, nonce: str,
     ) -> Booted:  # fmt: skip
         """Start the guest, listen until it ends or must be ended or left; say what it came to."""
         with (
@@ -154,12 +157,12 @@ class Booter:
                 from harness.pipeline import conclude, listen
 
                 importlib.import_module("harness.results.text")  # which tells of it
-
+                evidence = _evidence(guest, spec, kernel, nonce)
                 heard = listen.Heard(Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = listen.Session(
                         self.clock, guest, line, sink, plan, started, progress, heard,
-                        self.cancelled, self.terminal is not None, companionship,
+                        self.cancelled, evidence, self.terminal is not None, companionship,
                     )  # fmt: skip
                     ending = session.listen()
                 left = place.claim is not None and self._leave(guest, tap, place.claim)
@@ -168,7 +171,9 @@ class Booter:
                     guest.destroy()
             seconds = self.clock.monotonic() - started
         progress.stage("verdict")
-        return conclude.conclude(kernel, plan, heard, ending, seconds, log.parent, self.runner)
+        return conclude.conclude(
+            kernel, plan, heard, ending, seconds, log.parent, self.runner, evidence
+        )
 
     def _leave(self, guest: Guest, tap: SerialTap, claim: Claim) -> bool:
         """Let the guest run on without us, with a relay at its console; False if it has ended."""
@@ -181,6 +186,21 @@ class Booter:
         self.runner.spawn(words, pass_fds=[console], outlives_us=True)
         claim.keep(where)
         return True
+
+
+def new_nonce() -> str:
+    """What tells a boot's report from all others: 16 hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+def _evidence(guest: Guest, spec: GuestSpec, kernel: KernelArtifact, nonce: str) -> Evidence:
+    """What the boot is held against, asked for while the guest is on its way."""
+    from harness.guest.machine import machine_differences, read_machine
+    from harness.kernel.elf import kernel_facts
+    from harness.verification import Evidence
+
+    machine = read_machine(guest.query)
+    return Evidence(nonce, kernel_facts(kernel.kernel), machine_differences(spec, machine))
 
 
 @contextlib.contextmanager

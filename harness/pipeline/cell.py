@@ -115,6 +115,8 @@ def boot_cell(
         stages=booted.stages,
         report=booted.report,
         disagreements=booted.disagreements,
+        verification=booted.verification,
+        console=booted.console,
         seconds=round(booted.verdict.seconds, 3),
         check=plan.checker.result if plan.checker else None,
     )

@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.console.excerpt import excerpt
 from harness.console.symbolize import Symbolizer, find_program
 from harness.host.workspace import write_atomic
-from harness.pipeline.agreement import disagreements, report_of
+from harness.pipeline.agreement import disagreements
 from harness.verdict import Verdict, judge
+from harness.verification import Evidence, Verification, verification_of, weighed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,21 +25,32 @@ if TYPE_CHECKING:
     from harness.pipeline.plan import BootPlan
 
 
+#: In a cell's folder: what came from the guest's console, byte for byte.
+CONSOLE_LOG = "console.log"
+
+
 @dataclass(frozen=True, slots=True)
 class Booted:
     """A boot that has ended.
 
     Args:
-        verdict: what became of it, frames symbolised.
+        verdict: what counts, frames symbolised; ``unverified`` where nothing proves what the
+            console shows.
+        shown: what the console shows, whatever that proves.
         stages: seconds from the guest's start to each stage's first event.
-        report: what init said; None if it did not come to say all of it.
-        disagreements: where the guest does not see the machine that it was given.
+        report: of the guest's init; None if it is not there whole.
+        disagreements: where the kernel sees another machine than it was given.
+        verification: what proves which kernel ran on which machine, or what is missing.
+        console: the lines around the trouble, or the last ones; escaped.
     """
 
     verdict: Verdict
+    shown: Verdict
     stages: Mapping[str, float]
     report: GuestReport | None
     disagreements: tuple[str, ...]
+    verification: Verification
+    console: tuple[str, ...]
 
 
 def conclude(
@@ -48,6 +61,7 @@ def conclude(
     seconds: float,
     folder: Path,
     runner: Runner,
+    evidence: Evidence,
 ) -> Booted:
     """Judge a boot, and keep its events in ``folder``.
 
@@ -59,21 +73,24 @@ def conclude(
         seconds: how long it ran.
         folder: of the cell's record.
         runner: starts the symbolizer.
+        evidence: what the boot is held against.
 
     Raises:
         InfraError: the host cannot symbolise, or the disk is full.
     """
     symbolizer = Symbolizer(runner, kernel.debug, find_program(), kernel.identity.source_roots)
-    verdict = judge(
+    shown = judge(
         heard.events, ending, plan.until, seconds=seconds, first_stage=heard.first,
         function_at=symbolizer.function_at,
     )  # fmt: skip
     _write_events(folder / "events.jsonl", heard)
-    report, wrong = report_of(heard.events)
-    if report is not None:
-        wrong = disagreements(plan.topology, report)
-    verdict = replace(verdict, symbolized=symbolizer.symbolize(verdict.frames))
-    return Booted(verdict, heard.stages, report, wrong)
+    shown = replace(shown, symbolized=symbolizer.symbolize(shown.frames))
+    verification, report = verification_of(heard.events, shown, evidence)
+    wrong = disagreements(plan.topology, report) if report is not None else ()
+    return Booted(
+        weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
+        excerpt(folder / CONSOLE_LOG, shown.offset),
+    )  # fmt: skip
 
 
 def _write_events(path: Path, heard: Heard) -> None:

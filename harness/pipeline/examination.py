@@ -13,7 +13,7 @@ from harness.bisect.evidence import Kind
 from harness.bisect.tester import Trial
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
-from harness.outcome import Outcome, Until
+from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan, boot_cell
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class BootExamination:
         """See ``Examination``."""
         plan = CellPlan(name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name))
         cell = boot_cell(plan, kernel, self.booter, folder, progress)
-        return boot_trial(cell, self.boot.until), cell
+        return boot_trial(cell), cell
 
     def _checker(self, name: str) -> Checker | None:
         """Each test has a seed of its own: what one trace does not show another may."""
@@ -106,7 +106,7 @@ class BootExamination:
         return Checker(replace(self.check, seed=number), self.booter.clock)
 
 
-def boot_trial(cell: Cell, until: Until) -> Trial:
+def boot_trial(cell: Cell) -> Trial:
     """What a boot says in a bisection."""
     verdict = cell.verdict
     if verdict is None or cell.host_failed:
@@ -114,7 +114,7 @@ def boot_trial(cell: Cell, until: Until) -> Trial:
         return Trial(Kind.INFRA, outcome="host failed", seconds=cell.seconds, error=error)
     first = () if verdict.outcome is Outcome.BOOTED else (verdict.title,)
     titles = tuple(dict.fromkeys((*first, *verdict.titles)))
-    if not _reached(cell, until):
+    if not _reached(cell):
         return Trial(Kind.FAILED, titles, verdict.outcome.value, verdict.seconds)
     if cell.check is not None and not cell.check.agreed:
         title = _CHECK_TITLES[cell.check.conclusion]
@@ -122,14 +122,14 @@ def boot_trial(cell: Cell, until: Until) -> Trial:
     return Trial(Kind.PASSED, titles, verdict.outcome.value, verdict.seconds)
 
 
-def _reached(cell: Cell, until: Until) -> bool:
+def _reached(cell: Cell) -> bool:
     """Whether it came to its goal, with a sanitizer's reports that it survived or without."""
     verdict = cell.verdict
     if verdict is None or verdict.outcome not in _SURVIVED:
         return False
     if verdict.outcome is Outcome.BOOTED:
         return True
-    return cell.report is not None or (until is Until.MOUNTROOT and "root" in cell.stages)
+    return cell.report is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,9 @@ class Kernels:
         known = self._of_cache(kernel)
         if known is not None and asked in (Sanitizer.NONE, known.identity.sanitizer):
             return known
-        from harness.kernel.elf import sanitizer_of
+        from harness.kernel.elf import kernel_facts
 
-        found = sanitizer_of(kernel)
+        found = kernel_facts(kernel).sanitizer
         if asked not in (Sanitizer.NONE, found):
             raise UsageError(
                 f"{kernel} was built with {found}, not {asked}",

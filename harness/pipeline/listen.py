@@ -15,7 +15,6 @@ from harness.guest.backend import Ending as GuestEnding
 from harness.guest.backend import Guest, GuestExit
 from harness.guest.tap import Detached, Tap
 from harness.outcome import Ending
-from harness.pipeline.agreement import report_of
 from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.watch import Limits, Stop, Watch
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.progress import Progress
     from harness.pipeline.companion import Companionship
+    from harness.verification import Evidence
 
 #: Seconds between looks at the guest when it says nothing.
 _TICK = 0.25
@@ -68,11 +68,12 @@ class Session:
         guest: whom it listens to.
         tap: the guest's console.
         sink: keeps the console's bytes.
-        plan: how far the guest must come.
+        plan: how it was booted.
         started: when it was started, in monotonic seconds.
         progress: told of the boot's stages.
         heard: gets what came from the console.
         cancelled: set when the user wants it all to end.
+        evidence: what the guest's report is held against.
         attended: somebody sits at the console, and decides when it ends.
         companionship: who works with the guest once it has come up, and then decides.
     """
@@ -86,6 +87,7 @@ class Session:
     progress: Progress
     heard: Heard
     cancelled: threading.Event
+    evidence: Evidence
     attended: bool = False
     companionship: Companionship | None = None
     _parser: ConsoleParser = field(default_factory=ConsoleParser)
@@ -95,7 +97,7 @@ class Session:
         limits = Limits(factor=SLOWNESS[self.plan.accelerator])
         if self.plan.keep:
             limits = replace(limits, farewell=_KEPT_FAREWELL)
-        watch = Watch(limits, self.plan.until, self.started, self.heard.first)
+        watch = Watch(limits, self.started, self.heard.first)
         self._enter(watch.stage)
         stop: Stop | None = None
         while stop is None:
@@ -127,7 +129,7 @@ class Session:
     def _accompany(self, companionship: Companionship) -> Stop | None:
         """Let the companion work with the guest, for as long as that takes."""
         if not companionship.begun:
-            report, _ = report_of(self.heard.events)
+            report = self.evidence.proven_report(self.heard.events)
             if report is not None:
                 self.progress.stage("check")
                 companionship.begin(report, self.progress)

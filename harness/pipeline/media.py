@@ -30,11 +30,13 @@ def make_media(
     workspace: Workspace,
     runner: Runner,
     *,
+    nonce: str,
     module: bool = False,
 ) -> Media:
     """What a guest boots ``kernel`` from, laid out in ``scratch`` if it needs files.
 
-    With ``module`` the kernel's check module is loaded, if it has one of its own.
+    ``nonce`` tells this boot's report from all others. With ``module`` the kernel's check module
+    is loaded, if it has one of its own.
 
     Raises:
         UsageError: a tunable that a loader cannot be given; there is no loader yet; the kernel
@@ -42,10 +44,12 @@ def make_media(
         InfraError: a program that makes the image is missing or failed.
     """
     if not kernel.identity.is_freebsd:
-        return DirectKernel(kernel.kernel, kernel_command_line(tunables))
+        return DirectKernel(kernel.kernel, kernel_command_line(tunables, nonce))
     own_module = kernel.module if module else None
     if method is BootMethod.DIRECT:
-        return assemble_direct(kernel.kernel, tunables, scratch, workspace, runner, own_module)
+        return assemble_direct(
+            kernel.kernel, tunables, scratch, workspace, runner, own_module, nonce
+        )
     if kernel.loader is None:
         raise UsageError(
             f"there is no loader yet that could start {kernel.kernel}",
@@ -53,5 +57,5 @@ def make_media(
             "--source TREE): its loader is kept",
         )
     return assemble_freebsd(
-        kernel.kernel, kernel.loader, tunables, scratch, workspace, runner, own_module
+        kernel.kernel, kernel.loader, tunables, scratch, workspace, runner, own_module, nonce
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.kernel.artifact import KernelIdentity
     from harness.verdict import Verdict
+    from harness.verification import Verification
 
 SCHEMA = 1
 
@@ -39,10 +40,13 @@ class Cell:
             has no known form; such a prediction is not what is expected.
         stages: seconds from start to each stage's beginning.
         report: what the guest said of itself; None if it did not come to say it.
-        disagreements: where that is not what it was given, in words.
+        disagreements: where the kernel sees another machine than it was given, in words.
         seconds: from the guest's start to its end.
         check: what came of holding its allocator to the model; None if that was not asked for.
         boot: what brought the kernel into memory: loader or direct.
+        verification: what proves which kernel ran on which machine, or what is missing; None if
+            the guest was not started.
+        console: lines of the console, around the trouble or the last ones; escaped.
     """
 
     name: str
@@ -65,6 +69,8 @@ class Cell:
     seconds: float = 0.0
     check: CheckResult | None = None
     boot: str = "loader"
+    verification: Verification | None = None
+    console: tuple[str, ...] = ()
 
     @property
     def host_failed(self) -> bool:
@@ -73,8 +79,11 @@ class Cell:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the kernel did what was expected; without an expectation, whether it booted."""
-        if self.verdict is None or self.host_failed:
+        """Whether the kernel did what was expected; without an expectation, whether it booted.
+
+        A kernel that sees another machine than it was given never does.
+        """
+        if self.verdict is None or self.host_failed or self.disagreements:
             return False
         if self.check is not None and not self.check.agreed:
             return False
@@ -159,6 +168,8 @@ def origin_of(cell: Cell, cells: Sequence[Cell]) -> str:
     """
     verdict = cell.verdict
     if verdict is None or cell.kernel is None or verdict.outcome is Outcome.BOOTED:
+        return ""
+    if verdict.blames_host:
         return ""
     told = (verdict.outcome, verdict.title)
     others = {other.side for other in cells if other.side != cell.side and _told(other) == told}

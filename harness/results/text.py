@@ -176,7 +176,7 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     frames = backtrace_lines(verdict["symbolized"])
     more = len(frames) - _MAX_FRAMES
     return [
-        verdict["message"] or verdict["title"],
+        *(verdict["message"] or verdict["title"]).split("\n"),
         *([cell["origin"]] if cell.get("origin") else []),
         *frames[:_MAX_FRAMES],
         *([f"… and {more} frames more"] if more > 0 else []),

@@ -24,7 +24,7 @@ print_banner(void)
 	printf("---<<BOOT>>---\n");
 	printf("This is the harness's built-in guest, NOT FreeBSD: it acts out FreeBSD's slab\n"
 	    "allocator on this machine's memory domains, and nothing else of FreeBSD.\n");
-	printf("%s %s, %s the commit\n", RELEASE, IDENT, HARNESS_COMMIT ? "after" : "before");
+	printf("%s", version);
 	printf("%s\n", __VERSION__);
 }
 

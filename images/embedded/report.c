@@ -6,10 +6,11 @@
  * The probe report: what a regression needs to know of the guest, a record a
  * line, each with its number and checksum:
  *
- *	@harness NNNN name key=value ... *CRC-32
+ *	@harness NONCE NNNN name key=value ... *CRC-32
  */
 
 #include "acpi.h"
+#include "boot.h"
 #include "crc32.h"
 #include "keg.h"
 #include "numa.h"
@@ -18,17 +19,40 @@
 
 #define LINE_MAX	256
 #define TABLE_PART	64	/* bytes of a table in one record */
+#define NONCE_SIZE	17	/* 16 hexadecimal digits and a NUL */
+#define BUILD_ID_AT	16	/* in its note: after three sizes and "GNU" (elf(5)) */
+#define BUILD_ID_MAX	20
+
+#define RELEASE		"embedded-1"
+#if HARNESS_COMMIT
+#define SIDE		"after"
+#else
+#define SIDE		"before"
+#endif
+#ifdef KASAN
+#define IDENT		"EMBEDDED-KASAN"
+#define SANITIZERS	"KASAN"
+#else
+#define IDENT		"EMBEDDED"
+#define SANITIZERS	""
+#endif
+
+const char version[] = RELEASE " " IDENT ", " SIDE " the commit\n";
+
+extern const uint8_t build_id_start[], build_id_end[];
 
 static unsigned sequence;
 
 static void __printflike(1, 2)
 record(const char *format, ...)
 {
-	char line[LINE_MAX];
+	char line[LINE_MAX], nonce[NONCE_SIZE];
 	va_list arguments;
-	int length;
+	int length = 0;
 
-	length = snprintf(line, sizeof(line), "%04u ", sequence++);
+	if (tunable_string("harness.nonce", nonce, sizeof(nonce)))
+		length = snprintf(line, sizeof(line), "%s ", nonce);
+	length += snprintf(line + length, sizeof(line) - (size_t)length, "%04u ", sequence++);
 	va_start(arguments, format);
 	length += vsnprintf(line + length, sizeof(line) - (size_t)length, format, arguments);
 	va_end(arguments);
@@ -45,6 +69,19 @@ zone_label(const char *name, char *label, size_t size)
 	for (used = 0; name[used] != '\0' && used + 1 < size; used++)
 		label[used] = name[used] == ' ' ? '_' : name[used];
 	label[used] = '\0';
+}
+
+static void
+report_kernel(void)
+{
+	size_t length = (size_t)(build_id_end - build_id_start);
+	char build_id[2 * BUILD_ID_MAX + 1] = "";
+
+	for (size_t at = BUILD_ID_AT; at < MIN(length, BUILD_ID_AT + BUILD_ID_MAX); at++)
+		snprintf(build_id + 2 * (at - BUILD_ID_AT), 3, "%02x", build_id_start[at]);
+	record("kernel release=%s osreldate=0 ident=%s build_id=%s", RELEASE, IDENT,
+	    build_id);
+	record("config sanitizers=%s numa=1", SANITIZERS);
 }
 
 static void
@@ -103,8 +140,8 @@ report_print(void)
 	const struct uma_keg *keg;
 
 	sequence = 0;
-	record("begin version=1 guest=embedded");
-	record("kernel release=%s osreldate=0 ident=%s", RELEASE, IDENT);
+	record("begin version=2 guest=embedded");
+	report_kernel();
 	report_topology();
 	for (size_t i = 0; (keg = uma_keg_at(i)) != NULL; i++)
 		if (keg->uk_reserve > 0)

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* The kernel, its memory domains, and what each of them has. */
+/* The kernel's memory domains, and what each of them has. */
 
 #include "facts.h"
 #include "report.h"
@@ -22,19 +22,6 @@ enum {
 
 /* Sysctls that answer with a table in words. */
 static char table[64 * 1024];
-
-void
-report_kernel(void)
-{
-	char value[256];
-
-	record("kernel");
-	field_text("release",
-	    sysctl_text("kern.osrelease", value, sizeof(value)) ? value : "unknown");
-	field_number("osreldate", (int64_t)sysctl_number("kern.osreldate", 0));
-	field_text("ident", sysctl_text("kern.ident", value, sizeof(value)) ? value : "unknown");
-	record_done();
-}
 
 int
 count_domains(void)

@@ -5,14 +5,20 @@
 #ifndef FACTS_H
 #define FACTS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* Each adds its records to the report. */
 
-void	report_kernel(void);		/* facts.c */
-void	report_topology(void);
+void	report_kernel(void);		/* identity.c */
+void	report_topology(void);		/* facts.c */
 void	report_zones(int domains);	/* zones.c */
 void	report_tables(void);		/* acpi.c */
 
 int	count_domains(void);
+
+/* The kernel environment; false for what is not there or too long. */
+bool	kenv_get(const char *name, char *value, size_t size);	/* kenv.c */
 
 void	keep_if_asked(void);		/* keep.c */
 void	power_off(void) __attribute__((noreturn));	/* power.c */

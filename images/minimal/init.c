@@ -20,10 +20,13 @@ void	_start(void);
 static __attribute__((used, noreturn)) void
 run(void)
 {
+	static char nonce[NONCE_SIZE];
 	int64_t console = open("/dev/console", O_RDWR);
 
+	if (kenv_get("harness.nonce", nonce, sizeof(nonce)))
+		report_nonce(nonce);
 	record("begin");
-	field_number("version", 1);
+	field_number("version", 2);
 	field_text("guest", "freebsd");
 	record_done();
 	report_kernel();

@@ -10,7 +10,6 @@
 #include "facts.h"
 #include "syscall.h"
 
-#define KENV_GET	0	/* sys/sys/kenv.h */
 #define KEEP_MAX	8
 
 static bool
@@ -18,8 +17,7 @@ is_one(const char *tunable)
 {
 	char value[KEEP_MAX];
 
-	return (syscall(SYS_kenv, KENV_GET, (uintptr_t)tunable, (uintptr_t)value,
-	    sizeof(value), 0, 0) > 0 && value[0] == '1');
+	return (kenv_get(tunable, value, sizeof(value)) && value[0] == '1');
 }
 
 void

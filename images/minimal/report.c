@@ -16,6 +16,7 @@ static char report[REPORT_MAX];
 static struct text out = { .at = report, .end = report + REPORT_MAX };
 static const char *covered;	/* where the checksum of this record begins */
 static unsigned records;
+static const char *tag = "";	/* the boot's nonce */
 
 static void
 put_char(char c)
@@ -38,10 +39,19 @@ is_plain(char c)
 }
 
 void
+report_nonce(const char *nonce)
+{
+	tag = nonce;
+}
+
+void
 record(const char *name)
 {
 	text_string(&out, MARK);
 	covered = out.at;
+	text_string(&out, tag);
+	if (*tag != '\0')
+		put_char(' ');
 	for (unsigned place = 1000; place > 0; place /= 10)
 		put_char((char)('0' + records / place % 10));
 	put_char(' ');

@@ -8,14 +8,20 @@
 /*
  * The probe report: lines of the form
  *
- *	@harness NNNN name key=value key=value *CCCCCCCC
+ *	@harness NONCE NNNN name key=value key=value *CCCCCCCC
  *
- * with a sequence number and the CRC-32 of what stands between "@harness "
- * and " *".  Values are percent-encoded.  harness/console/probe.py reads them.
+ * with the nonce of this boot, a sequence number and the CRC-32 of what stands
+ * between "@harness " and " *".  Values are percent-encoded.
+ * harness/console/probe.py reads them.
  */
 
 #include <stddef.h>
 #include <stdint.h>
+
+#define NONCE_SIZE	17	/* 16 hexadecimal digits and a NUL */
+
+/* Before the first record: what tells this boot's report from all others; empty for none. */
+void	report_nonce(const char *nonce);
 
 void	record(const char *name);
 void	field_number(const char *key, int64_t value);

@@ -21,7 +21,7 @@ from harness.kernel.artifact import (
     KernelCache,
     kept,
 )
-from harness.kernel.elf import content_digest, sanitizer_of
+from harness.kernel.elf import content_digest, kernel_facts
 from harness.kernel.spec import Sanitizer
 from harness.kernel.toolchain import newest_llvm
 
@@ -148,20 +148,20 @@ def elf(folder: Path, symbols: tuple[str, ...], target: str = "x86_64-unknown-fr
 def test_sanitizer_of_a_kernel_is_read_from_its_symbols(
     tmp_path: Path, symbols: tuple[str, ...], sanitizer: Sanitizer
 ) -> None:
-    assert sanitizer_of(elf(tmp_path, symbols)) is sanitizer
+    assert kernel_facts(elf(tmp_path, symbols)).sanitizer is sanitizer
 
 
 def test_other_programs_are_no_kernels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it has no mi_startup"):
-        sanitizer_of(elf(tmp_path, ("main",)))
+        kernel_facts(elf(tmp_path, ("main",)))
     with pytest.raises(UsageError, match="it is no amd64 ELF file"):
-        sanitizer_of(elf(tmp_path, ("mi_startup",), "aarch64-unknown-freebsd"))
+        kernel_facts(elf(tmp_path, ("mi_startup",), "aarch64-unknown-freebsd"))
 
 
 @pytest.mark.parametrize("path", ["/no/kernel", "/", "/dev/null", "/etc/passwd"])
 def test_other_files_are_no_kernels(path: str) -> None:
     with pytest.raises(UsageError, match=f"{path} is not a FreeBSD kernel: "):
-        sanitizer_of(Path(path))
+        kernel_facts(Path(path))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -179,7 +179,7 @@ def test_damaged_kernel_is_refused_or_read(tmp_path: Path, data: st.DataObject) 
     broken = tmp_path / "damaged"
     broken.write_bytes(damaged)
     with contextlib.suppress(UsageError):
-        assert sanitizer_of(broken) in Sanitizer
+        assert kernel_facts(broken).sanitizer in Sanitizer
 
 
 def compiled(folder: Path, source: str, loader: str = "") -> KernelArtifact:

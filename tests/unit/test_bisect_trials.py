@@ -10,7 +10,7 @@ from harness.bisect.evidence import Kind
 from harness.bisect.tester import Trial
 from harness.console.report import GuestReport
 from harness.console.stages import Stage
-from harness.outcome import Outcome, Until
+from harness.outcome import Outcome
 from harness.pipeline.examination import boot_trial, command_trial
 from harness.results.record import Cell
 from harness.verdict import Verdict
@@ -34,6 +34,10 @@ def verdict(outcome: Outcome, *titles: str, entered: bool = True) -> Verdict:
         (replace(CELL, verdict=verdict(Outcome.KMSAN, "m1", "m2"), report=REPORT),
          (Kind.PASSED, ("m1", "m2"))),
         (replace(CELL, verdict=verdict(Outcome.KMSAN, "m1")), (Kind.FAILED, ("m1",))),
+        (replace(CELL, verdict=verdict(Outcome.DIFFERS, "other domains"), report=REPORT),
+         (Kind.FAILED, ("other domains",))),
+        (replace(CELL, verdict=verdict(Outcome.UNVERIFIED, "no nonce"), report=REPORT),
+         (Kind.INFRA, ())),
         (replace(CELL, verdict=verdict(Outcome.HANG, "silent")), (Kind.FAILED, ("silent",))),
         (replace(CELL, error="no memory"), (Kind.INFRA, ())),
         (replace(CELL, verdict=verdict(Outcome.LOADER, "lost", entered=False)), (Kind.INFRA, ())),
@@ -42,12 +46,12 @@ def verdict(outcome: Outcome, *titles: str, entered: bool = True) -> Verdict:
 def test_a_boot_that_reached_its_goal_passed_whatever_it_reported_and_survived(
     cell: Cell, expected: tuple[Kind, tuple[str, ...]]
 ) -> None:
-    trial = boot_trial(cell, Until.INIT)
+    trial = boot_trial(cell)
     assert (trial.kind, trial.titles) == expected
 
 
 def test_the_hosts_failure_is_told_in_its_own_words() -> None:
-    assert boot_trial(replace(CELL, error="no memory"), Until.INIT).error == "no memory"
+    assert boot_trial(replace(CELL, error="no memory")).error == "no memory"
 
 
 @pytest.mark.parametrize(

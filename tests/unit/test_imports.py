@@ -15,8 +15,9 @@ PACKAGE = Path(harness.__file__).parent
 
 STAGES = (
     "errors", "outcome", "host", "config",
-    "source", "kernel", "image", "guest", "console", "watch", "verdict", "model", "expectation",
-    "check", "bisect", "results", "nightly", "pipeline", "cli", "pytest_plugin",
+    "source", "kernel", "image", "guest", "console", "watch", "verdict", "verification",
+    "model", "expectation", "check", "bisect", "results", "nightly", "pipeline", "cli",
+    "pytest_plugin",
 )  # fmt: skip
 """The way of the data, from left to right."""
 

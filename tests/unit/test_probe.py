@@ -9,21 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.console.events import Event, ProbeLineCorrupt, ProbeRecord, ReportComplete
+from harness.console.events import (
+    Event,
+    ProbeConflict,
+    ProbeLineCorrupt,
+    ProbeRecord,
+    ReportComplete,
+)
 from harness.console.parser import ConsoleParser
-from harness.console.probe import ProbeLineError, parse_line
+from harness.console.probe import MAX_NONCES, ProbeLineError, parse_line
 from harness.console.report import DomainMemory, ReportError, Zone, ZoneDomain, read_report
 
 
-def line(number: int, text: str) -> str:
-    body = f"{number:04} {text}"
+def line(number: int, text: str, nonce: str = "") -> str:
+    body = f"{nonce} {number:04} {text}".strip()
     return f"@harness {body} *{zlib.crc32(body.encode()):08x}"
 
 
-def report_lines() -> list[str]:
+def report_lines(nonce: str = "") -> list[str]:
     texts = [
         "begin version=1 guest=freebsd",
-        "kernel release=13.2-RELEASE osreldate=1302001 ident=HARNESS-KASAN",
+        "kernel release=13.2-RELEASE osreldate=1302001 ident=HARNESS-KASAN build_id=ab12",
         "topology domains=2 cpus=2",
         "cpu id=0 domain=0",
         "cpu id=1 domain=1",
@@ -36,7 +42,7 @@ def report_lines() -> list[str]:
         "table name=SRAT part=1 parts=2 hex=00ff",
         "end records=13",
     ]
-    return [line(number, text) for number, text in enumerate(texts)]
+    return [line(number, text, nonce) for number, text in enumerate(texts)]
 
 
 def read(lines: Iterable[str]) -> list[Event]:
@@ -103,7 +109,28 @@ def test_a_report_that_lacks_a_record_is_not_complete(missing: int) -> None:
 def test_another_record_with_a_number_that_is_taken_changes_nothing() -> None:
     events = read([report_lines()[0], line(0, "begin version=1 guest=other")])
     assert [event.fields[1] for event in records(events)] == [("guest", "freebsd")]
-    assert isinstance(events[-1], ProbeLineCorrupt)
+    assert isinstance(events[-1], ProbeConflict)
+
+
+def test_reports_of_two_boots_are_kept_apart() -> None:
+    """Each is complete by itself, and neither lends the other a record."""
+    ours, old = [report_lines(nonce) for nonce in ("0123456789abcdef", "fedcba9876543210")]
+    events = read([*old[:6], *ours, *old[7:]])
+    complete = [event for event in events if isinstance(event, ReportComplete)]
+    assert [event.nonce for event in complete] == ["0123456789abcdef"]
+    assert {event.nonce for event in records(events)} == {"0123456789abcdef", "fedcba9876543210"}
+
+
+def test_a_nonce_is_covered_by_its_lines_checksum() -> None:
+    text = report_lines("0123456789abcdef")[0]
+    assert isinstance(read([text.replace("0123", "0124")])[0], ProbeLineCorrupt)
+    assert isinstance(read([text.replace("0123456789abcdef ", "")])[0], ProbeLineCorrupt)
+
+
+def test_a_guest_that_makes_up_nonces_does_not_fill_the_memory() -> None:
+    events = read(line(0, "begin version=2", f"{number:016x}") for number in range(20))
+    assert len(records(events)) == MAX_NONCES
+    assert sum(isinstance(event, ProbeLineCorrupt) for event in events) == 20 - MAX_NONCES
 
 
 @given(st.integers(0, 9999), st.text(max_size=200), st.integers(0, 2**32 - 1))

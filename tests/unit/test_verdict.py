@@ -294,8 +294,8 @@ LIMITS = Limits(
 )
 
 
-def watch(until: Until = Until.INIT, limits: Limits = LIMITS) -> Watch:
-    return Watch(limits, until, started=100.0)
+def watch(limits: Limits = LIMITS) -> Watch:
+    return Watch(limits, started=100.0)
 
 
 def test_watch_waits_for_the_first_of_silence_and_the_stages_end() -> None:
@@ -382,12 +382,11 @@ def test_panic_after_the_report_still_gets_its_grace() -> None:
     assert guest.decision(107.0) is not None
 
 
-def test_boot_to_mountroot_is_stopped_at_that_line() -> None:
-    guest = watch(Until.MOUNTROOT)
+def test_guest_that_mounts_its_root_goes_on_to_its_report() -> None:
+    guest = watch()
     guest.observe([*UP, e.MountRoot(9, "ufs:/dev/md0")], 101.0)
-    stop = guest.decision(101.0)
-    assert stop is not None
-    assert stop.ending is Ending.STOPPED
+    assert guest.decision(101.0) is None
+    assert not guest.arrived
 
 
 def test_firmware_seen_again_stops_the_guest_as_reset() -> None:
@@ -404,7 +403,7 @@ def test_deadline_is_the_moment_at_which_the_decision_falls(
     told: list[tuple[float, Event]], wait: float
 ) -> None:
     """A driver that sleeps until the deadline neither misses a decision nor spins."""
-    guest = Watch(Limits(), Until.INIT, started=0.0)
+    guest = Watch(Limits(), started=0.0)
     now = 0.0
     for pause, event in told:
         now += pause

@@ -1,0 +1,132 @@
+"""The machine that QEMU has started, as QEMU itself describes it over QMP.
+
+A wrapper in QEMU's place, a changed domain or a backend of another kind may start another machine
+than was asked for. What the guest's kernel reports counts only for the machine that is known.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.errors import InfraError
+from harness.guest.memory import MIB
+from harness.host.accelerator import Accelerator
+from harness.image.media import DirectKernel, EfiFolder
+
+if TYPE_CHECKING:
+    from harness.guest.spec import GuestSpec
+
+#: Sends a command with its arguments and returns the answer; raises ``InfraError`` without one.
+Ask = Callable[[str, Mapping[str, Any]], Any]
+
+MEMORY_BACKEND: Final = "ram-node"
+"""The name of a node's memory, followed by the node's number; libvirt uses the same."""
+
+_NODE_SIZE: Final = re.compile(r"^node (\d{1,3}) size: (\d{1,9}) MB\r?$", re.MULTILINE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine as its QEMU describes it.
+
+    Args:
+        accelerator: what executes the guest's instructions.
+        cpus: of each node, by number (``query-hotpluggable-cpus``).
+        memory_mib: of each node, by its memory backend (``query-memdev``).
+        node_mib: of each node, as the monitor prints it (``info numa``); empty where this QEMU
+            prints it otherwise.
+        total_mib: of all nodes (``query-memory-size-summary``).
+        kernel: the file that QEMU started by itself; empty for none.
+        folders: the directories that it serves as volumes.
+    """
+
+    accelerator: Accelerator
+    cpus: Mapping[int, tuple[int, ...]]
+    memory_mib: Mapping[int, int]
+    node_mib: Mapping[int, int]
+    total_mib: int
+    kernel: str
+    folders: tuple[str, ...]
+
+
+def read_machine(ask: Ask) -> Machine | None:
+    """Ask QEMU for its machine; None if it does not describe it."""
+    try:
+        return Machine(
+            Accelerator.KVM if ask("query-kvm", {})["enabled"] else Accelerator.TCG,
+            _cpus(ask("query-hotpluggable-cpus", {})),
+            _memory(ask("query-memdev", {})),
+            _node_sizes(ask("human-monitor-command", {"command-line": "info numa"})),
+            int(ask("query-memory-size-summary", {})["base-memory"]) // MIB,
+            str(ask("qom-get", {"path": "/machine", "property": "kernel"}) or ""),
+            tuple(_folders(ask("query-named-block-nodes", {"flat": True}))),
+        )
+    except (InfraError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _cpus(answer: list[Any]) -> dict[int, tuple[int, ...]]:
+    """A CPU's number is its socket's: each has one of its own."""
+    found: dict[int, list[int]] = {}
+    for slot in answer:
+        if "qom-path" in slot:
+            props = slot["props"]
+            found.setdefault(props.get("node-id", 0), []).append(props["socket-id"])
+    return {node: tuple(sorted(cpus)) for node, cpus in found.items()}
+
+
+def _memory(answer: list[Any]) -> dict[int, int]:
+    sizes = {str(backend["id"]): int(backend["size"]) // MIB for backend in answer}
+    named = {name.removeprefix(MEMORY_BACKEND): size for name, size in sizes.items()}
+    return {int(node): size for node, size in named.items()}
+
+
+def _node_sizes(answer: Any) -> dict[int, int]:
+    return {int(node): int(size) for node, size in _NODE_SIZE.findall(str(answer))}
+
+
+def _folders(answer: list[Any]) -> Iterator[str]:
+    for node in answer:
+        if node["drv"] == "vvfat":
+            yield str(json.loads(node["file"].removeprefix("json:"))["dir"])
+
+
+def machine_differences(spec: GuestSpec, machine: Machine | None) -> tuple[str, ...]:
+    """Where QEMU has started another machine than was asked for, in words."""
+    if machine is None:
+        return ("QEMU does not describe the machine that it has started",)
+    return tuple(_differences(spec, machine))
+
+
+def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
+    if machine.accelerator is not spec.accelerator:
+        yield f"QEMU runs the guest by {machine.accelerator}, not {spec.accelerator}"
+    topology = spec.topology
+    if machine.total_mib != topology.memory_mib:
+        yield f"QEMU gives the guest {machine.total_mib} MiB, not {topology.memory_mib}"
+    asked = dict(enumerate(topology.nodes))
+    ids = topology.cpu_ids()
+    for node in sorted({*asked, *machine.cpus, *machine.memory_mib, *machine.node_mib}):
+        if node not in asked:
+            yield f"QEMU has a node {node} that was not asked for"
+            continue
+        cpus, memory = machine.cpus.get(node, ()), machine.memory_mib.get(node, 0)
+        if cpus != tuple(ids[node]):
+            yield f"QEMU's node {node} has the CPUs {list(cpus)}, not {list(ids[node])}"
+        for size in dict.fromkeys((memory, machine.node_mib.get(node, memory))):
+            if size != asked[node].memory_mib:
+                yield f"QEMU's node {node} has {size} MiB, not {asked[node].memory_mib}"
+    yield from _other_media(spec, machine)
+
+
+def _other_media(spec: GuestSpec, machine: Machine) -> Iterator[str]:
+    kernel = str(spec.media.kernel) if isinstance(spec.media, DirectKernel) else ""
+    folders = (str(spec.media.folder),) if isinstance(spec.media, EfiFolder) else ()
+    if machine.kernel != kernel:
+        yield f"QEMU starts the kernel {machine.kernel or 'none'}, not {kernel or 'none'}"
+    if machine.folders != folders:
+        yield f"QEMU serves {list(machine.folders)}, not {list(folders)}"
