@@ -211,7 +211,7 @@ class FunctionChange:
     Args:
         name: of the function.
         path: of its file.
-        diff: from the old text to the new, in diff(1)'s unified form.
+        diff: from the old text to the new, in the form of ``diff -up``.
     """
 
     name: str
@@ -227,7 +227,7 @@ def changes(path: str, before: bytes, after: bytes) -> tuple[FunctionChange, ...
     old, new = definitions(before), definitions(after)
     counters = pure_counters(old) | pure_counters(new)
     return tuple(
-        FunctionChange(name, path, _diff(path, old.get(name), new.get(name)))
+        FunctionChange(name, path, _diff(name, path, old.get(name), new.get(name)))
         for name in dict.fromkeys((*new, *old))
         if _differs(old.get(name), new.get(name), counters)
     )
@@ -239,9 +239,10 @@ def _differs(old: Definition | None, new: Definition | None, counters: frozenset
     return old.text != new.text and digest(old, counters) != digest(new, counters)
 
 
-def _diff(path: str, old: Definition | None, new: Definition | None) -> str:
+def _diff(name: str, path: str, old: Definition | None, new: Definition | None) -> str:
     sides = (f"a/{path}", f"b/{path}")
-    return "\n".join(difflib.unified_diff(_lines(old), _lines(new), *sides, lineterm=""))
+    lines = difflib.unified_diff(_lines(old), _lines(new), *sides, lineterm="")
+    return "\n".join(f"{line} {name}" if line.startswith("@@") else line for line in lines)
 
 
 def _lines(function: Definition | None) -> list[str]:
