@@ -28,7 +28,7 @@ from harness.bisect.search import (
 )
 from harness.bisect.state import State, StateFile
 from harness.bisect.tester import Built, Trial
-from harness.errors import BuildError, InfraError
+from harness.errors import BuildError, HarnessError, InfraError, UnobservableError
 from harness.host.progress import Progress, Recorded
 from harness.host.workspace import Workspace
 from harness.source.parts import Part
@@ -61,6 +61,7 @@ class FakeTester:
         titles: what a revision dies of or reports besides.
         host_fails: how many tests the host spoils, first.
         killed_after: acts after which everything ends.
+        fails: why a revision of the guest's broken ones cannot be tested.
     """
 
     guest: Guest
@@ -73,12 +74,13 @@ class FakeTester:
     tested: list[str] = field(default_factory=list)
     closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+    fails: type[HarnessError] = BuildError
 
     def build(self, commit: str, progress: Progress) -> Built:
         with self.lock:
             self.built.append(commit)
         if commit in self.guest.broken:
-            raise BuildError(f"{commit} does not build")
+            raise self.fails(f"{commit} does not build")
         return Built(self.kernels.get(commit, commit), 20.0, self.reads)
 
     def test(self, commit: str, cell: str, progress: Progress) -> Trial:
@@ -288,6 +290,16 @@ def test_killed_while_several_tests_run_none_is_counted_twice_or_written_over(
 def test_an_end_that_does_not_build_ends_it(bisect: Bisect) -> None:
     with pytest.raises(BuildError):
         answer(bisect(LINE, FakeTester(Guest(LINE, "c13", broken={"c20"}))))
+
+
+@pytest.mark.parametrize("fails", [BuildError, UnobservableError])
+def test_a_revision_that_cannot_be_built_or_observed_is_skipped(
+    bisect: Bisect, fails: type[HarnessError]
+) -> None:
+    broken = {"c5", "c8", "c10", "c14"}
+    found = answer(bisect(LINE, FakeTester(Guest(LINE, "c12", broken=broken), fails=fails)))
+    assert isinstance(found, Culprit)
+    assert found.commit == "c12"
 
 
 def test_the_hosts_failures_are_tried_again_and_then_end_it(bisect: Bisect) -> None:
