@@ -45,7 +45,7 @@ def test_report_tells_the_run_again(shared_home: Home) -> None:
     again = shared_home.run("report")
     assert (again.code, again.stdout) == (first.code, first.stdout)
     assert again.code == 1
-    assert "NOT booted" in again.stdout
+    assert "not booted" in again.stdout
 
 
 def test_json_is_the_record(shared_home: Home) -> None:
