@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--long",
         action="store_true",
         default=False,
-        help="run the FreeBSD tests that are too long for CI, too",
+        help="run the tests that are too long for CI, too",
     )
 
 

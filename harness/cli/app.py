@@ -19,6 +19,7 @@ from harness.source.location import source_location
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.cli.streams import Streams
     from harness.config import Settings
 
 _WIDE = 200
@@ -35,6 +36,7 @@ class App:
         as_json: one JSON document on standard output, all else on standard error.
         out: where records go; None for the workspace's ``runs``.
         verbosity: -1 quiet, 0 normal, 1 verbose.
+        streams: standard output and standard error.
     """
 
     workspace: Workspace
@@ -43,6 +45,7 @@ class App:
     as_json: bool
     out: Path | None
     verbosity: int
+    streams: Streams
 
     @property
     def runs(self) -> Path:
@@ -84,9 +87,9 @@ class App:
         self.talk.warn(message)
 
 
-def make_app(*, as_json: bool, out: Path | None, verbosity: int) -> App:
+def make_app(*, as_json: bool, out: Path | None, verbosity: int, streams: Streams) -> App:
     """The real one, on this host."""
-    return App(Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity)
+    return App(Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity, streams)
 
 
 pass_app = click.make_pass_decorator(App)

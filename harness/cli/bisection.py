@@ -31,7 +31,7 @@ from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
-from harness.host.workspace import write_atomic
+from harness.host.workspace import write_named
 from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
 from harness.model.specification import Specification
@@ -365,7 +365,7 @@ class Bisect:
         ]
         fixed = bisection.asked.question.fixed
         text = write_log(dict.fromkeys(entries), _subjects(bisection.history), fixed=fixed)
-        write_atomic(self._options.export, text)
+        write_named(self._options.export, text)
 
     def _say(self, line: str) -> None:
         self._app.talk.say(line)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import __version__
+from harness.cli.publish import publish
 from harness.host.workspace import make_folder, write_atomic
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
@@ -47,11 +47,12 @@ def tell(app: App, findings: Findings, store: Store, folder: Path, started: str)
     make_folder(folder)
     write_atomic(folder / "report.txt", "".join(f"{line}\n" for line in lines))
     write_atomic(folder / "report.html", bisect_html(document, folder))
-    store.save_document(document)
-    for line in lines:
-        app.paper.print(line, markup=False, soft_wrap=True)
-    app.emit(document)
-    app.talk.say(f"record: {shlex.quote(str(folder))}")
+
+    def show() -> None:
+        for line in lines:
+            app.paper.print(line, markup=False, soft_wrap=True)
+
+    publish(app, store, document, show)
     return findings.exit_code
 
 

@@ -72,13 +72,13 @@ def boot(
       harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5
       git bisect run harness boot --source . --numa 2 --kasan --git-bisect
     """
-    dry_run, git_bisect = options.pop("dry_run"), options.pop("git_bisect")
+    dry_run = options.pop("dry_run")
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
     flags = {name: options.pop(name) for name in ("kasan", "kmsan")}
-    manner = {name: options.pop(name) for name in ("keep", "interactive")}
+    manner = {name: options.pop(name) for name in ("keep", "interactive", "git_bisect")}
     session = Session(app, GuestOptions(**options), **manner)
     try:
-        _check_manner(session, alone=repeat == 1 and not git_bisect)
+        _check_manner(session, alone=repeat == 1 and not session.git_bisect)
         config = session.vmconfig()
         sanitizer = one_sanitizer(**flags)
         if config is not None and sanitizer is Sanitizer.NONE:
@@ -102,11 +102,11 @@ def boot(
             return _describe(session, cell, app)
         run = session.run("boot", repeated(cell, repeat), junit)
     except HarnessError as error:
-        if not git_bisect:
+        if not session.git_bisect:
             raise
         app.warn(str(error))
         return _STOP if isinstance(error, UsageError | InfraError) else _SKIP
-    return _bisect_code(run) if git_bisect else run.exit_code
+    return _bisect_code(run) if session.git_bisect else run.exit_code
 
 
 def _check_manner(session: Session, *, alone: bool) -> None:

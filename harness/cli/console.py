@@ -62,6 +62,8 @@ def console(
     for data in blocks if raw else map(_line, _lines(blocks)):
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+        if app.streams.lost_answer:  # nobody reads on
+            break
     return 0
 
 

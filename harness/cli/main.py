@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gc
 import importlib
@@ -18,12 +17,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from harness import __version__
-from harness.errors import HarnessError, InfraError
+from harness.cli.streams import Invocation, Streams
+from harness.errors import HarnessError, InfraError, UsageError
 
 #: What any file operation anywhere may meet with, and is no fault of ours.
 _HOST_REFUSES = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENOMEM}
-)
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE,
+     errno.ENOMEM}
+)  # fmt: skip
 
 #: What ``git bisect run`` takes for "stop", not for "bad" (git-bisect(1)).
 _GIT_STOPS = 128
@@ -86,6 +87,12 @@ class _Commands(click.Group):
         found = (place for place in COMMANDS if place.name == cmd_name)
         place = next(found, None)
         return place.command() if place else None
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would exit with 1, which is a kernel's failure
+            raise _refused(error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -157,16 +164,13 @@ class Signals:
             raise Terminated(signum)
 
 
-def run(arguments: Sequence[str], signals: Signals | None = None) -> int:
+def run(
+    arguments: Sequence[str], signals: Signals | None = None, streams: Streams | None = None
+) -> int:
     """Run one command, whose arguments those are, and return its exit code."""
-    signals = signals or Signals()
+    signals, streams = signals or Signals(), streams or Streams()
     try:
-        result = cli.main(
-            list(arguments), prog_name="harness", standalone_mode=False, obj=signals.before_the_end
-        )
-    except click.ClickException as error:
-        error.show()
-        return _failed(2, arguments)
+        return _run(arguments, Invocation(signals.before_the_end, streams))
     except (click.Abort, KeyboardInterrupt):
         return _interrupted(signal.SIGINT)
     except Terminated as error:
@@ -175,7 +179,25 @@ def run(arguments: Sequence[str], signals: Signals | None = None) -> int:
         if signals.obeyed is not None:  # this is what became of it
             return _interrupted(signals.obeyed)
         return _failed(_tell(error, arguments), arguments)
+
+
+def _run(arguments: Sequence[str], invocation: Invocation) -> int:
+    try:
+        result = cli.main(
+            list(arguments), prog_name="harness", standalone_mode=False, obj=invocation
+        )
+    except SystemExit as error:  # completion's way to end
+        return _failed(UsageError.exit_code, arguments) if error.code else 0
+    if invocation.streams.lost_answer:
+        raise _unwritten(invocation.streams.lost_answer)
     return result if isinstance(result, int) else 0
+
+
+def _unwritten(cause: str) -> InfraError:
+    return InfraError(
+        f"cannot write what was asked for to {cause}",
+        remedy="correct the redirection; harness report prints the result of a run again",
+    )
 
 
 def _interrupted(signum: int) -> int:
@@ -190,6 +212,9 @@ def _failed(code: int, arguments: Sequence[str]) -> int:
 
 def _tell(error: Exception, arguments: Sequence[str]) -> int:
     """Say what was wrong; gives the exit code by whose fault it was."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return UsageError.exit_code
     if isinstance(error, OSError) and error.errno in _HOST_REFUSES:
         error = _refused(error)
     if not isinstance(error, HarnessError):  # whatever it is, it is ours
@@ -216,19 +241,7 @@ def _tell_bug(arguments: Sequence[str]) -> None:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be gone
-        sys.stderr.write(text)
-
-
-def _drop_unsaid() -> None:
-    """Let go of what a terminal that is gone did not take: Python would exit with 120 for it."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+    sys.stderr.write(text)
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
@@ -239,20 +252,34 @@ def _unraisable(lost: sys.UnraisableHookArgs) -> None:
 
 def main() -> None:
     """The entry point of the ``harness`` program."""
-    # A background job of a shell ignores SIGINT and would hand that on to make and its tests.
-    obey = Signals()
-    sys.unraisablehook = _unraisable
-    signal.signal(signal.SIGINT, obey)
-    signal.signal(signal.SIGTERM, obey)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
-        signal.signal(signal.SIGHUP, obey)
-    # A signal that comes just before a wait begins is seen when the wait ends; it is cut short.
-    signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, _GLANCE, _GLANCE)
-    code = run(sys.argv[1:], obey)
-    signal.setitimer(signal.ITIMER_REAL, 0)  # nobody would heed it any more
-    _drop_unsaid()
+    streams = Streams.installed()
+    try:
+        code = _obeying(sys.argv[1:], streams)
+    except Terminated as error:  # outside of the command
+        code = 128 + error.signum
+    streams.failures()  # writes what is still unwritten
     if threading.active_count() > 1:
         sys.exit(code)  # they have to clean up, and are waited for
     # Nothing is left to do; the interpreter would take as long to take itself down as to start.
     os._exit(code)
+
+
+def _obeying(arguments: Sequence[str], streams: Streams) -> int:
+    """Run the command and heed signals, until it has ended."""
+    # A background job of a shell ignores SIGINT and would hand that on to make and its tests.
+    obey = Signals()
+    sys.unraisablehook = _unraisable
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+        heeded.append(signal.SIGHUP)
+    for signum in heeded:
+        signal.signal(signum, obey)
+    # A signal that comes just before a wait begins is seen when the wait ends; it is cut short.
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, _GLANCE, _GLANCE)
+    code = run(arguments, obey, streams)
+    # Nobody would heed any of them any more.
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for signum in heeded:
+        signal.signal(signum, signal.SIG_IGN)
+    return code

@@ -53,8 +53,9 @@ _EXIT_CODES = (
     ("0", "as expected"),
     ("1", "the kernel failed or differs"),
     ("2", "bad arguments, files, revisions or trees"),
-    ("3", "the host failed, or the harness itself"),
+    ("3", "the host failed, or the harness itself, or what was asked for could not be written"),
     ("4", "the revision does not build"),
+    ("128", "with --git-bisect: bad arguments or a failure of the host; git bisect run stops"),
     ("130, 143, 129", "ended by Ctrl-C, SIGTERM or SIGHUP; no guest is left"),
 )
 

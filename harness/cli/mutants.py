@@ -26,6 +26,7 @@ from harness.outcome import Until
 from harness.pipeline.matrix import Matrix, MemoryGate
 from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
 from harness.pipeline.plan import SLOWNESS
+from harness.pipeline.what import BEFORE_MUTANT
 from harness.source.change import Change
 from harness.source.mutants import MUTANTS, find_mutant
 
@@ -92,11 +93,8 @@ def mutants(
     sanitizer = one_sanitizer(kasan=options.pop("kasan"), kmsan=options.pop("kmsan"))
     session = Session(app, GuestOptions(**options))
     what = session.what(source, kernconf, change=Change(revision, patch))
-    if what.is_embedded:
-        raise UsageError(
-            "the built-in guest is no FreeBSD kernel, and has one mutant only",
-            remedy="name a FreeBSD tree with --source; harness compare takes the built-in guest",
-        )
+    if what.is_embedded and not patterns:
+        chosen = [find_mutant(BEFORE_MUTANT)]
     if options["until"] != Until.INIT:
         raise UsageError(
             "the counters come from the guest's init, which --until would not let it reach",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.cli.app import make_app
+from harness.cli.streams import Invocation
 from harness.errors import UsageError
 from harness.kernel.spec import Sanitizer
 
@@ -31,10 +32,11 @@ def common_options(command: F) -> F:
     def wrapped(
         *args: Any, as_json: bool, out: Path | None, verbose: bool, quiet: bool, **rest: Any
     ) -> Any:
-        app = make_app(as_json=as_json, out=out, verbosity=verbose - quiet)
-        before_the_end = click.get_current_context().find_root().obj
-        if before_the_end is not None:
-            before_the_end.append(app.runner.close)
+        invocation = click.get_current_context().ensure_object(Invocation)
+        app = make_app(
+            as_json=as_json, out=out, verbosity=verbose - quiet, streams=invocation.streams
+        )
+        invocation.before_the_end.append(app.runner.close)
         return command(app, *args, **rest)
 
     return wrapped  # type: ignore[return-value]

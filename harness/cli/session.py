@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -76,12 +75,14 @@ class Session:
         options: where and how guests run.
         keep: leave the guest running.
         interactive: connect the user's terminal to the guest's console.
+        git_bisect: the exit code is the answer, for ``git bisect run``.
     """
 
     app: App
     options: GuestOptions
     keep: bool = False
     interactive: bool = False
+    git_bisect: bool = False
 
     def what(self, source: str | None, kernconf: str | None, kernel: Path | None = None,
              change: Change | None = None) -> What:  # fmt: skip
@@ -200,16 +201,11 @@ class Session:
 
     def run(self, kind: str, plans: Sequence[CellPlan], junit: Path | None) -> Run:
         """Boot all cells, keep the record, tell the user."""
-        run = self.carry_out(
-            kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ())
+        return self.carry_out(
+            kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ()), junit
         )
-        if junit is not None:
-            from harness.results.junit import write_junit
 
-            write_junit(run, junit)
-        return run
-
-    def carry_out(self, kind: str, guests: int, work: Work) -> Run:
+    def carry_out(self, kind: str, guests: int, work: Work, junit: Path | None = None) -> Run:
         """Do what is done with guests, so many at the most; keep the record, tell the user."""
         app = self.app
         store = Store(app.runs)
@@ -225,17 +221,30 @@ class Session:
             if not any(folder.glob("*/console.log")):  # what guests have said stays
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        from harness.results.record import Run, to_document
+        from harness.results.record import Run
 
         run = Run(
             folder.name, tuple(sys.argv[1:]), moment.isoformat(), __version__,
             cells, judgements,
         )  # fmt: skip
-        store.save(run)
-        self._tell_kept(run)
+        self._publish(run, store, junit)
+        return run
+
+    def _publish(self, run: Run, store: Store, junit: Path | None) -> None:
+        from harness.cli.publish import publish
+        from harness.results.record import to_document
         from harness.results.text import print_run
 
-        print_run(run, app.paper, verbose=app.verbosity > 0)
-        app.emit(to_document(run))
-        app.talk.say(f"record: {shlex.quote(str(folder))}")
-        return run
+        def export() -> None:
+            from harness.results.junit import write_junit
+
+            if junit is not None:
+                write_junit(run, junit)
+
+        app = self.app
+        self._tell_kept(run)
+        app.streams.answers = not self.git_bisect and (app.as_json or junit is None)
+        publish(
+            app, store, to_document(run),
+            lambda: print_run(run, app.paper, verbose=app.verbosity > 0), export,
+        )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,9 +36,8 @@ class Talk:
     def say(self, line: str) -> None:
         """A line, as it is."""
         if not self.quiet:
-            with contextlib.suppress(OSError):  # whoever listened may be gone
-                sys.stderr.write(f"{line}\n")
-                sys.stderr.flush()
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
 
     def warn(self, message: str) -> None:
         """A remark that does not end the command."""

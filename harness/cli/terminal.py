@@ -11,6 +11,7 @@ import tty
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from harness.cli.streams import Sink
 from harness.errors import UsageError
 from harness.guest.tap import Detached, Tap
 
@@ -51,16 +52,14 @@ class HostTerminal:
     def attached(self, tap: Tap) -> Iterator[Tap]:
         """See ``harness.pipeline.boot.Terminal``."""
         self.announce()
-        keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
+        keyboard, screen = sys.stdin.fileno(), Sink(sys.stdout.fileno(), "the terminal")
         before = termios.tcgetattr(keyboard)
         try:
             tty.setraw(keyboard)
             yield AttachedTap(tap, keyboard, screen)
         finally:
-            # Both fail if the terminal is gone.
-            with contextlib.suppress(OSError):
-                _write(screen, _SANE)
-            with contextlib.suppress(termios.error):
+            screen.write(_SANE)
+            with contextlib.suppress(termios.error):  # the terminal is gone
                 termios.tcsetattr(keyboard, termios.TCSAFLUSH, before)
 
 
@@ -70,7 +69,7 @@ class AttachedTap:
 
     tap: Tap
     keyboard: int
-    screen: int
+    screen: Sink
 
     def read(self, timeout: float, also: int | None = None) -> bytes | None:
         """See ``Tap``.
@@ -83,7 +82,7 @@ class AttachedTap:
         self._type()
         data = self.tap.read(timeout, self.keyboard)
         if data:
-            _show(self.screen, data)
+            self.screen.write(data)
         return data
 
     def write(self, data: bytes) -> None:
@@ -102,13 +101,3 @@ class AttachedTap:
             self.tap.write(before)
         if leave or not typed:
             raise Detached
-
-
-def _show(screen: int, data: bytes) -> None:
-    with contextlib.suppress(OSError):  # the terminal is gone, and so is the keyboard
-        _write(screen, data)
-
-
-def _write(screen: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(screen, data) :]

@@ -157,6 +157,22 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         raise host_refused(path, error) from error
 
 
+def write_named(path: Path, data: bytes | str) -> None:
+    """The same for a file that the user named, which may be a device, a pipe or a link.
+
+    Raises:
+        InfraError: as ``write_atomic``.
+    """
+    if path.is_file() or not path.exists():
+        write_atomic(path.resolve() if path.is_symlink() else path, data)
+        return
+    content = data.encode() if isinstance(data, str) else data
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise host_refused(path, error) from error
+
+
 def host_refused(path: Path, error: OSError) -> InfraError:
     """The error for a file operation that the host refused, with a remedy."""
     remedies = {

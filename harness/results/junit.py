@@ -12,7 +12,7 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
-from harness.host.workspace import write_atomic
+from harness.host.workspace import write_named
 from harness.outcome import Outcome
 from harness.results.record import Cell, Run, backtrace_lines
 from harness.results.text import check_lines
@@ -34,7 +34,7 @@ def write_junit(run: Run, path: Path) -> None:
     document = JUnitXml()
     document.add_testsuite(suite)
     document.update_statistics()
-    write_atomic(path, document.tostring())
+    write_named(path, document.tostring())
 
 
 def _case(cell: Cell) -> TestCase:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from command import PROGRAM, SECONDS, Home
 
+from harness.cli.streams import Sink
 from harness.cli.terminal import AttachedTap
 from harness.guest.tap import Detached
 
@@ -184,7 +185,7 @@ def test_what_was_shown_was_read_though_the_user_leaves_meanwhile() -> None:
     with os.fdopen(slave, "r+b", buffering=0), os.fdopen(master, "r+b", buffering=0) as user:
         tty.setraw(slave)
         tap = OneWord()
-        line = AttachedTap(tap, slave, slave)
+        line = AttachedTap(tap, slave, Sink(slave, "the terminal"))
         assert line.read(0) == b"word"
         user.write(b"ab" + LEAVE + b"c")
         assert select.select([slave], [], [], SECONDS)[0]

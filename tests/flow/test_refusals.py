@@ -49,10 +49,10 @@ ARGUMENTS = {
         "the built-in guest has no mutant 'drop-domain-wait'",
         "it has one: drop-commit",
     ),
-    "mutants of the built-in guest": (
-        ("mutants", "--source", "embedded", "--numa", "2"),
-        "the built-in guest is no FreeBSD kernel, and has one mutant only",
-        "name a FreeBSD tree with --source",
+    "mutants that the built-in guest lacks": (
+        ("mutants", "--source", "embedded", "--mutant", "keg_first_slab.skip-free"),
+        "the built-in guest has no mutant 'keg_first_slab.skip-free'",
+        "it has one: drop-commit",
     ),
     "a mutant that is none": (
         ("mutants", "--source", "/no/tree", "--mutant", "keg_first_slab.skip-fre"),
