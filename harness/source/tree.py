@@ -162,10 +162,10 @@ class SourceTree:
 
     def _user_files(self, files: Path) -> tuple[Content, bool]:
         """The user's files, and whether they differ from what is committed."""
-        index = self.home / "snapshot.index"
         if self.versioned:
-            return clone_content(self.repository, files, index)
-        return Content(folder_tree(self.repository, files, index)), False
+            return clone_content(self.repository, files, self.home / "snapshot.index")
+        # An index of its own: its objects are elsewhere, and a clone may become a plain directory.
+        return Content(folder_tree(self.repository, files, self.home / "plain.index")), False
 
     def _texts(self, content: Content, *paths: str) -> list[bytes]:
         """The texts of files that every FreeBSD tree has."""
