@@ -163,7 +163,14 @@ def test_checkout_mends_what_a_killed_one_left(folder: Path, workspace: Workspac
     assert (out / DOMAINSET).read_text() == FILES[DOMAINSET]
 
 
-OURS = ("snapshot.index", "changed.index", "checkout.index", "patched.index", "lacking.json")
+OURS = (
+    "snapshot.index",
+    "plain.index",
+    "changed.index",
+    "checkout.index",
+    "patched.index",
+    "lacking.json",
+)
 
 
 @pytest.mark.parametrize("name", OURS)
