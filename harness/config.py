@@ -31,6 +31,8 @@ class BootSettings(Table, frozen=True):
     """The libvirt connection; None chooses by user (see ``harness.guest.libvirt``)."""
     method: Literal["loader", "direct"] = "loader"
     """``loader`` or ``direct``: what brings a FreeBSD kernel into memory."""
+    accelerator: Literal["auto", "tcg", "kvm"] = "auto"
+    """``auto`` measures both (see ``harness.guest.accelerator_choice``)."""
 
 
 class Settings(Table, frozen=True):

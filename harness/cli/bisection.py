@@ -43,7 +43,6 @@ from harness.pipeline.examination import (
     CommandExamination,
     Examination,
 )
-from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.pipeline.revisions import (
     EmbeddedRevisions,
     Revisions,
@@ -58,6 +57,7 @@ from harness.source.tree import SourceTree, open_tree
 
 if TYPE_CHECKING:
     from harness.cli.app import App
+    from harness.pipeline.plan import BootPlan
     from harness.pipeline.what import What
 
 #: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
@@ -276,7 +276,7 @@ class Bisect:
             held = Specification(VARIANTS["13-after"])
         else:
             held = specifications(self._app).of_revision(place.tree, good)
-        return CheckPlan(held, _OPERATIONS, 1, slowness=SLOWNESS[plan.accelerator])
+        return CheckPlan(held, _OPERATIONS, 1, slowness=plan.slowness)
 
     def _examination(self, boot: BootExamination) -> Examination:
         command = self._options.command

@@ -27,11 +27,11 @@ from harness.kernel.spec import Sanitizer
 from harness.model.trace import Trace, parse_trace
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
-from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App
+    from harness.pipeline.plan import BootPlan
     from harness.results.record import Run
 
 _MAX_SEEDS = 999
@@ -101,7 +101,7 @@ def check(
         operations=own["ops"],
         seed=1,
         replay=trace,
-        slowness=SLOWNESS[boot.accelerator],
+        slowness=boot.slowness,
     )
     nodes = len(topologies[0].nodes)
     cells = [

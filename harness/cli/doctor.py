@@ -14,6 +14,7 @@ from rich.table import Table
 
 from harness.cli.options import common_options
 from harness.errors import HarnessError, InfraError
+from harness.guest.accelerator_choice import choose_accelerator
 from harness.guest.firmware import find_firmware
 from harness.guest.registry import Registry
 from harness.host.doctor import (
@@ -38,7 +39,7 @@ _NEWVERS = "sys/conf/newvers.sh"
 @click.option(
     "--repair",
     is_flag=True,
-    help="Prove the accelerator again, and end and remove what killed harnesses left behind.",
+    help="Measure the accelerators again, and end and remove what killed harnesses left behind.",
 )
 @common_options
 def doctor(app: App, repair: bool) -> int:
@@ -57,7 +58,9 @@ def doctor(app: App, repair: bool) -> int:
     physician = Doctor(
         workspace=app.workspace,
         runner=app.runner,
-        clock=app.clock,
+        accelerator=lambda refresh: str(
+            choose_accelerator(app.workspace, app.runner, app.clock, refresh=refresh)
+        ),
         firmware=find_firmware,
         llvms=lambda: {llvm.major: llvm.bindir for llvm in installed_llvms()},
     )

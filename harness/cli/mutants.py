@@ -25,7 +25,6 @@ from harness.kernel.spec import Sanitizer
 from harness.outcome import Until
 from harness.pipeline.matrix import Matrix, MemoryGate
 from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
-from harness.pipeline.plan import SLOWNESS
 from harness.pipeline.what import BEFORE_MUTANT
 from harness.source.change import Change
 from harness.source.mutants import MUTANTS, find_mutant
@@ -110,7 +109,7 @@ def mutants(
     def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(available_memory())
         boots = HostBoots(matrix, what, sanitizer, plans, folder, gate)
-        slowness = max(SLOWNESS[plan.accelerator] for plan in plans.values())
+        slowness = max(plan.slowness for plan in plans.values())
         check = CheckOracle(
             boots, CheckPlan(specification, ops, seed, slowness=slowness), app.clock
         )

@@ -86,7 +86,8 @@ guest_options = _stacked(
         help="UEFI and FreeBSD's loader (default), or without them: seconds faster.",
     ),
     click.option(
-        "--accelerator", type=click.Choice(["kvm", "tcg"]), help="Default: what was proven to work."
+        "--accelerator", type=click.Choice(["auto", "tcg", "kvm"]),
+        help="What runs the guest's instructions; auto (default) measures both.",
     ),
     click.option(
         "--until", type=click.Choice(["init", "mountroot"]), default="init", show_default=True,

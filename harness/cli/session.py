@@ -18,7 +18,7 @@ from harness.guest.memory import available_memory
 from harness.guest.qemu import QemuBackend
 from harness.guest.shadow import default_topology, memory_warnings
 from harness.guest.topology import Node, Topology, parse_node_counts
-from harness.host.accelerator import Accelerator, prove_accelerator
+from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
 from harness.outcome import Until
 from harness.pipeline.boot import Booter
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
 
 _MAX_GUESTS = 8
+
+AUTO = "auto"
+"""The accelerator that was chosen by measurement."""
 
 
 def most_guests() -> int:
@@ -139,21 +142,36 @@ class Session:
         """How each guest of that topology is booted."""
         for warning in (*topology.warnings(), *memory_warnings(topology, sanitizer)):
             self.app.warn(warning)
+        accelerator, slowness = self.accelerator()
         return BootPlan(
             topology=topology,
             until=Until(self.options.until),
-            accelerator=self.accelerator(),
+            accelerator=accelerator,
+            slowness=slowness,
             method=BootMethod(self.options.method or self.app.settings().boot.method),
             tunables=parse_tunables(self.options.tunables),
             timeout=self.options.timeout,
             keep=self.keep,
         )
 
-    def accelerator(self) -> Accelerator:
-        """The one asked for, or the one that was proven to work on this host."""
-        if self.options.accelerator:
-            return Accelerator(self.options.accelerator)
-        return prove_accelerator(self.app.workspace, self.app.runner, self.app.clock).accelerator
+    def accelerator(self) -> tuple[Accelerator, float]:
+        """The one asked for, or chosen by measurement; and how slow it was measured to be.
+
+        TCG that is asked for needs no measurement: its usual limits are patient.
+        """
+        from harness.guest.accelerator_choice import (
+            choose_accelerator,
+            known_accelerator,
+            slowness,
+        )
+
+        asked = self.options.accelerator or self.app.settings().boot.accelerator
+        workspace = self.app.workspace
+        if asked == Accelerator.TCG:
+            return Accelerator.TCG, slowness(Accelerator.TCG, known_accelerator(workspace))
+        choice = choose_accelerator(workspace, self.app.runner, self.app.clock)
+        accelerator = choice.accelerator if asked == AUTO else Accelerator(asked)
+        return accelerator, slowness(accelerator, choice)
 
     def backend(self) -> Backend:
         """The one asked for, or the settings'."""

@@ -46,7 +46,7 @@ def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
         program,
         *("-name", display_name(spec)),
         *("-machine", f"{MACHINE},sata={'on' if spec.sata else 'off'}"),
-        *_acceleration(spec.accelerator),
+        *acceleration_options(spec.accelerator),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *_topology(spec.topology),
         *_media(spec),
@@ -55,7 +55,8 @@ def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
     )
 
 
-def _acceleration(accelerator: Accelerator) -> Iterator[str]:
+def acceleration_options(accelerator: Accelerator) -> Iterator[str]:
+    """The accelerator and the CPU that guests get under it."""
     *options, model = _ACCELERATION[accelerator]
     yield from options
     yield ",".join([model, *(f"{name}=off" for name in WITHHELD_FEATURES[accelerator])])

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from harness.errors import HarnessError
-from harness.host.accelerator import prove_accelerator, qemu_version
+from harness.host.accelerator import qemu_version
 from harness.host.cachesize import format_size
 from harness.host.workspace import Workspace, make_folder
 
 if TYPE_CHECKING:
-    from harness.host.clock import Clock
     from harness.host.process import Runner
 
 GIB: Final = 1 << 30
@@ -130,9 +129,9 @@ class Doctor:
     """Looks at this host.
 
     Args:
-        workspace: where the proof of the accelerator is kept, and the disk that fills.
+        workspace: on the disk that fills.
         runner: starts QEMU and the C compiler.
-        clock: for that proof.
+        accelerator: chooses it and tells why, measuring anew if it is told to.
         firmware: the file of UEFI firmware; raises a HarnessError if there is none.
         llvms: the folders of clang and lld that kernels can be built with, by version.
         program: where a program is.
@@ -142,7 +141,7 @@ class Doctor:
 
     workspace: Workspace
     runner: Runner
-    clock: Clock
+    accelerator: Callable[[bool], str]
     firmware: Callable[[], Path]
     llvms: Callable[[], Mapping[int, Path]]
     program: Callable[[str], Path | None] = find_program
@@ -153,7 +152,7 @@ class Doctor:
         """Everything, in the order in which a user would mend it.
 
         Args:
-            refresh: prove the accelerator again even if it is known.
+            refresh: measure the accelerators again.
         """
         return [
             *self._guests(refresh),
@@ -179,11 +178,9 @@ class Doctor:
 
     def _accelerator(self, refresh: bool) -> Finding:
         try:
-            proof = prove_accelerator(self.workspace, self.runner, self.clock, refresh=refresh)
+            return good("accelerator", self.accelerator(refresh))
         except HarnessError as error:
             return Finding("accelerator", False, error.message, error.remedy)
-        moment = proof.proven_at.strftime("%Y-%m-%d %H:%M UTC")
-        return good("accelerator", f"{proof.accelerator}: {proof.reason}; proven {moment}")
 
     def _compilers(self) -> Iterator[Finding]:
         found = self.llvms()

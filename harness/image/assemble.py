@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from harness.image.recipe import (
     INIT,
     INIT_FLAGS,
     LOADER_SCRIPT,
+    ROM_FLAGS,
     ROOT_FOLDERS,
     kernel_environment,
     loader_rc,
@@ -98,18 +99,33 @@ def direct_entry(workspace: Workspace, runner: Runner) -> Path:
     Raises:
         InfraError: no compiler on this host, or it failed.
     """
+    return _linked(workspace, runner, "directboot", "entry.S", ENTRY_FLAGS)
+
+
+def accelerator_probe(workspace: Workspace, runner: Runner) -> Path:
+    """The ROM of ``images/accelprobe``; from the cache if it is there.
+
+    Raises:
+        InfraError: no compiler on this host, or it failed.
+    """
+    return _linked(workspace, runner, "accelprobe", "probe.S", ROM_FLAGS)
+
+
+def _linked(
+    workspace: Workspace, runner: Runner, name: str, program: str, flags: Sequence[str]
+) -> Path:
+    """A program in assembly, linked by the script beside it."""
     bindir = newest_llvm()
-    script, source = (
-        data_file("images", "directboot", name) for name in ("directboot.ld", "entry.S")
-    )
-    key = content_key((bindir / "clang", bindir / "ld.lld"), ENTRY_FLAGS, (script, source))
+    source = data_file("images", name, program)
+    script = source.with_name(f"{name}.ld")
+    key = content_key((bindir / "clang", bindir / "ld.lld"), flags, (script, source))
 
     def make(folder: Path) -> Path:
-        linked = folder / "directboot"
-        runner.run([bindir / "clang", *ENTRY_FLAGS, f"-Wl,-T,{script}", "-o", linked, source])
+        linked = folder / name
+        runner.run([bindir / "clang", *flags, f"-Wl,-T,{script}", "-o", linked, source])
         return linked
 
-    return _kept(workspace, f"directboot-{key[:20]}", make)
+    return _kept(workspace, f"{name}-{key[:20]}", make)
 
 
 def root_image(workspace: Workspace, runner: Runner) -> Path:

@@ -59,6 +59,9 @@ ENTRY_FLAGS: Final = (
 )
 """Of ``images/directboot``."""
 
+ROM_FLAGS: Final = (*ENTRY_FLAGS, "-Wl,--oformat=binary")
+"""Of ``images/accelprobe``."""
+
 DEFAULT_TUNABLES: Final[Mapping[str, str]] = {
     "vfs.root.mountfrom": "ufs:/dev/md0",
     # A panic ends the guest at once: no prompt that nobody answers, no 15 s of waiting.

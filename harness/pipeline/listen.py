@@ -15,7 +15,6 @@ from harness.guest.backend import Ending as GuestEnding
 from harness.guest.backend import Guest, GuestExit
 from harness.guest.tap import Detached, Tap
 from harness.outcome import Ending
-from harness.pipeline.plan import SLOWNESS, BootPlan
 from harness.watch import Limits, Stop, Watch
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.progress import Progress
     from harness.pipeline.companion import Companionship
+    from harness.pipeline.plan import BootPlan
     from harness.verification import Evidence
 
 #: Seconds between looks at the guest when it says nothing.
@@ -94,7 +94,7 @@ class Session:
 
     def listen(self) -> Ending:
         """Until the guest has ended or is to be ended; says how."""
-        limits = Limits(factor=SLOWNESS[self.plan.accelerator])
+        limits = Limits(factor=self.plan.slowness)
         if self.plan.keep:
             limits = replace(limits, farewell=_KEPT_FAREWELL)
         watch = Watch(limits, self.started, self.heard.first)

@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.host.accelerator import Accelerator
+from harness.guest.accelerator_choice import USUAL_SLOWNESS
 from harness.image.media import BootMethod
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
+    from harness.host.accelerator import Accelerator
     from harness.outcome import Until
     from harness.pipeline.companion import Companion
-
-#: How much longer everything takes without hardware help; a KASAN kernel that needs 2 s
-#: under KVM was seen to need 13 to 20 s under TCG, and a busy host doubles that.
-SLOWNESS = {Accelerator.KVM: 1.0, Accelerator.TCG: 4.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +25,7 @@ class BootPlan:
         until: how far it must come.
         tunables: kernel environment, by name (see loader.conf(5)).
         accelerator: kvm or tcg.
+        slowness: how much more time everything gets than under a fast KVM.
         method: what brings a FreeBSD kernel into memory; the built-in guest has but one way.
         timeout: seconds for the whole boot; None leaves it to the stages' limits.
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
@@ -37,6 +35,7 @@ class BootPlan:
     topology: Topology
     until: Until
     accelerator: Accelerator
+    slowness: float = USUAL_SLOWNESS
     method: BootMethod = BootMethod.LOADER
     tunables: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None

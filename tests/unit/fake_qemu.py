@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.host.accelerator import QEMU, exit_status
+from harness.host.accelerator import QEMU
 
-WORKS = f"exit {exit_status()}"
+WORKS = "printf '<mprcsfito>'; exit 0"
+WORKS_SLOWLY = "printf '<'; sleep 0.2; printf 'mprcsfito>'; exit 0"
 HANGS = "exec sleep 1000"
-REPORTS_AND_HANGS = "echo 'KVM internal error. Suberror: 1' >&2; exec sleep 1000"
+REPORTS_AND_HANGS = "echo 'KVM internal error. Suberror: 1' >&2; printf '<'; exec sleep 1000"
 REFUSES = f"echo '{QEMU}: failed to initialize kvm: Invalid argument' >&2; exit 1"
 DIES = "kill -SEGV $$"
 
@@ -38,7 +39,9 @@ class FakeQemu:
         monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
         return cls(folder)
 
-    def behaves(self, *, kvm: str = WORKS, tcg: str = WORKS, version: str = "7.2.22") -> None:
+    def behaves(
+        self, *, kvm: str = WORKS, tcg: str = WORKS_SLOWLY, version: str = "7.2.22"
+    ) -> None:
         """Another behaviour is the same program's; another version is another program."""
         (self.folder / f"{QEMU}.kvm").write_text(kvm)
         (self.folder / f"{QEMU}.tcg").write_text(tcg)
@@ -52,7 +55,7 @@ class FakeQemu:
         """The accelerators of the guests since it was last asked."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         self._log.unlink(missing_ok=True)
-        return [line.split()[1] for line in lines if line.startswith("-accel")]
+        return [line.split()[1].partition(",")[0] for line in lines if line.startswith("-accel")]
 
     @property
     def _log(self) -> Path:

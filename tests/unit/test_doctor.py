@@ -15,6 +15,7 @@ from fake_qemu import DIES, FakeQemu
 from harness.cli.doctor import source_finding
 from harness.cli.main import run
 from harness.errors import InfraError
+from harness.guest.accelerator_choice import choose_accelerator
 from harness.host.clock import HostClock
 from harness.host.doctor import (
     HEADERS,
@@ -83,7 +84,9 @@ def examine(workspace: Workspace, qemu: FakeQemu) -> Examine:
         return Doctor(
             workspace=workspace,
             runner=HostRunner(),
-            clock=HostClock(),
+            accelerator=lambda refresh: str(
+                choose_accelerator(workspace, HostRunner(), HostClock(), refresh=refresh)
+            ),
             firmware=host.find_firmware,
             llvms=lambda: host.llvms,
             program=lambda name: Path("/bin", name) if name in host.programs else None,
@@ -105,7 +108,7 @@ def test_host_with_everything_can_do_the_main_job(examine: Examine) -> None:
     found = {finding.name: finding.found for finding in findings}
     assert found["QEMU"] == "7.2.22"
     assert found["clang and lld 14"] == "/llvm-14/bin (best for FreeBSD 13)"
-    assert found["accelerator"].startswith(("kvm: a guest ran under KVM", "tcg: "))
+    assert found["accelerator"].startswith(("kvm: every result is right", "tcg: "))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_missing_qemu_names_its_package(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    doctor = Doctor(workspace, HostRunner(), HostClock(), Host().find_firmware, dict)
+    doctor = Doctor(workspace, HostRunner(), str, Host().find_firmware, dict)
     first = doctor.examine()[0]
     assert (first.name, first.remedy) == ("QEMU", "apt-get install qemu-system-x86")
 
@@ -173,7 +176,7 @@ def test_too_little_memory_for_a_guest_fails_it(examine: Examine) -> None:
 
 @pytest.mark.usefixtures("qemu")
 def test_real_compiler_is_asked_for_headers(workspace: Workspace) -> None:
-    doctor = Doctor(workspace, HostRunner(), HostClock(), Host().find_firmware, dict)
+    doctor = Doctor(workspace, HostRunner(), str, Host().find_firmware, dict)
     found = {finding.name: finding.ok for finding in doctor.examine()}
     for header in HEADERS:
         program = f"#include <{header}>\n".encode()

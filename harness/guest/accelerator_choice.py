@@ -1,0 +1,300 @@
+"""Which accelerator runs guests on this host: chosen by measurement, and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.errors import InfraError
+from harness.guest.accelerator_probe import Patience, Trial, run_probe
+from harness.host.accelerator import (
+    KVM_DEVICE,
+    Accelerator,
+    acceleration_basis,
+    kvm_refusal,
+    qemu_version,
+)
+from harness.host.workspace import Workspace, write_atomic
+from harness.image.assemble import accelerator_probe
+
+if TYPE_CHECKING:
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
+
+    #: Runs the probe once.
+    Run = Callable[[Accelerator, Patience], Trial]
+
+BUDGET_SECONDS: Final = 10.0
+"""For the whole choice."""
+
+PAIRS: Final = 3
+"""Of one measurement of each accelerator."""
+
+TIMES_FASTER: Final = 2.0
+"""What KVM must be than TCG, in each pair."""
+
+_LEAST_START: Final = 2.0
+_START_FACTOR: Final = 3.0
+_LEAST_END: Final = 2.0
+
+USUAL_SLOWNESS: Final = 4.0
+"""How much more time than under a fast KVM everything gets under TCG, at least.
+
+A KASAN kernel that needs 2 s under KVM was seen to need 13 to 20 s under TCG on two cores; the
+limits have room for the rest.
+"""
+
+MOST_SLOWNESS: Final = 16.0
+"""At most; also where an accelerator was cut off or failed, and is asked for all the same."""
+
+_SECONDS_PER_SLOWNESS: Final = 0.06
+"""Of the probe, which takes TCG 0.2 s on an idle host with 3 GHz."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorChoice:
+    """An accelerator and how it was chosen.
+
+    Args:
+        accelerator: what runs guests.
+        reason: why, as a sentence without a full stop.
+        tcg: the least seconds of the probe under TCG; None if it came to no end.
+        kvm: the same under KVM.
+        qemu: QEMU's version.
+        measured_at: when, in UTC.
+        final: nothing was left open; only then it is kept.
+    """
+
+    accelerator: Accelerator
+    reason: str
+    tcg: float | None
+    kvm: float | None
+    qemu: str
+    measured_at: datetime
+    final: bool = True
+
+    def __str__(self) -> str:
+        times = ", ".join(
+            f"{name} {'-' if seconds is None else f'{seconds:.2f} s'}"
+            for name, seconds in (("TCG", self.tcg), ("KVM", self.kvm))
+        )
+        moment = self.measured_at.strftime("%Y-%m-%d %H:%M UTC")
+        return f"{self.accelerator}: {self.reason} ({times}; measured {moment})"
+
+
+def slowness(accelerator: Accelerator, choice: AcceleratorChoice | None) -> float:
+    """How much more time everything gets than under a fast KVM.
+
+    From the time that the probe took; a host that was busy then makes limits patient, within
+    ``MOST_SLOWNESS``. Without a measurement of TCG it is the usual.
+    """
+    if accelerator is Accelerator.TCG:
+        seconds = choice.tcg if choice else None
+        if seconds is None:
+            return USUAL_SLOWNESS
+        return _bounded(seconds, USUAL_SLOWNESS)
+    seconds = choice.kvm if choice else None
+    return MOST_SLOWNESS if seconds is None else _bounded(seconds, 1.0)
+
+
+def _bounded(seconds: float, least: float) -> float:
+    return min(MOST_SLOWNESS, max(least, seconds / _SECONDS_PER_SLOWNESS))
+
+
+def choose_accelerator(
+    workspace: Workspace,
+    runner: Runner,
+    clock: Clock,
+    *,
+    refresh: bool = False,
+    device: Path = KVM_DEVICE,
+) -> AcceleratorChoice:
+    """Measure TCG and KVM with the same guest, within ``BUDGET_SECONDS``.
+
+    The choice is kept for this start of the host, QEMU's program, KVM's device and modules.
+
+    Args:
+        workspace: where the choice is kept.
+        runner: starts compiler and QEMU.
+        clock: measures.
+        refresh: measure even if the choice is known.
+        device: of KVM.
+
+    Raises:
+        InfraError: QEMU or the compiler is missing, or the probe runs under neither.
+    """
+    basis = acceleration_basis(device)
+    with workspace.lock("accelerator"):
+        if not refresh and (known := _read(_file(workspace), basis)):
+            return known
+        qemu = qemu_version(runner)
+        rom = accelerator_probe(workspace, runner)
+
+        def run(accelerator: Accelerator, patience: Patience) -> Trial:
+            return run_probe(accelerator, rom, patience, runner, clock)
+
+        choice = measure(run, clock, kvm_refusal(device), qemu)
+        if choice.final:
+            document = {"basis": basis, **asdict(choice)}
+            write_atomic(_file(workspace), json.dumps(document, default=str) + "\n")
+        return choice
+
+
+def known_accelerator(workspace: Workspace, device: Path = KVM_DEVICE) -> AcceleratorChoice | None:
+    """The choice if it is kept; nothing is measured."""
+    return _read(_file(workspace), acceleration_basis(device))
+
+
+def forget_accelerator(workspace: Workspace) -> None:
+    """Have the accelerators measured again, as after a failure under KVM.
+
+    Raises:
+        InfraError: the host does not let us.
+    """
+    with workspace.lock("accelerator"):
+        _file(workspace).unlink(missing_ok=True)
+
+
+def measure(run: Run, clock: Clock, refusal: str, qemu: str) -> AcceleratorChoice:
+    """Run the probe under both accelerators, in alternating pairs, TCG first.
+
+    Args:
+        run: runs the probe once.
+        clock: measures the budget.
+        refusal: why KVM cannot be tried, or empty.
+        qemu: QEMU's version.
+
+    Raises:
+        InfraError: the probe runs under neither.
+    """
+    return _Measurement(run, clock, refusal, qemu).choice()
+
+
+class _Measurement:
+    """What has been measured so far; see ``measure``."""
+
+    def __init__(self, run: Run, clock: Clock, refusal: str, qemu: str) -> None:
+        self._run = run
+        self._clock = clock
+        self._refusal = refusal
+        self._qemu = qemu
+        self._until = clock.monotonic() + BUDGET_SECONDS
+        self._tcg: list[Trial] = []
+        self._kvm: list[Trial] = []
+
+    def choice(self) -> AcceleratorChoice:
+        tcg = self._try(Accelerator.TCG, self._all())
+        if tcg.overdue:
+            return self._chosen(Accelerator.TCG, f"not measured: {tcg.failure}", final=False)
+        if tcg.failure:
+            return self._without_tcg(tcg)
+        if self._refusal:
+            return self._chosen(Accelerator.TCG, self._refusal)
+        for _ in range(PAIRS):
+            if len(self._tcg) == len(self._kvm):
+                tcg = self._try(Accelerator.TCG, self._all())
+            limits = self._like(tcg)
+            kvm = Trial("") if limits is None else self._try(Accelerator.KVM, limits)
+            if limits is None or tcg.failure or (kvm.overdue and self._left() <= 0):
+                why = f"the host is too busy to measure KVM within {BUDGET_SECONDS:g} s"
+                return self._chosen(Accelerator.TCG, why, final=False)
+            if objection := pair_objection(tcg, kvm):
+                return self._chosen(Accelerator.TCG, objection)
+        why = f"every result is right, and at least {TIMES_FASTER:g} times as fast as TCG"
+        return self._chosen(Accelerator.KVM, why)
+
+    def _without_tcg(self, tcg: Trial) -> AcceleratorChoice:
+        refusal = self._refusal
+        if not refusal:
+            refusal = self._try(Accelerator.KVM, self._all()).failure
+        if refusal:
+            raise InfraError(
+                f"QEMU {self._qemu} runs no guest on this host",
+                remedy="see what it says below; reinstalling it may help: "
+                "apt-get install --reinstall qemu-system-x86",
+                detail=f"kvm: {refusal}\ntcg: {tcg.failure}",
+            )
+        return self._chosen(Accelerator.KVM, f"under TCG, {tcg.failure}")
+
+    def _try(self, accelerator: Accelerator, patience: Patience) -> Trial:
+        trial = self._run(accelerator, patience)
+        (self._tcg if accelerator is Accelerator.TCG else self._kvm).append(trial)
+        return trial
+
+    def _left(self) -> float:
+        return self._until - self._clock.monotonic()
+
+    def _all(self) -> Patience:
+        left = max(0.0, self._left())
+        return Patience(left, left, left)
+
+    def _like(self, tcg: Trial) -> Patience | None:
+        """KVM gets TCG's time; None if there is not as much left."""
+        if tcg.seconds is None or tcg.start is None:
+            return None
+        start = max(_LEAST_START, _START_FACTOR * tcg.start)
+        left = self._left()
+        if start + tcg.seconds > left:
+            return None
+        return Patience(start, tcg.seconds, min(_LEAST_END, left))
+
+    def _chosen(
+        self, accelerator: Accelerator, reason: str, *, final: bool = True
+    ) -> AcceleratorChoice:
+        return AcceleratorChoice(
+            accelerator, reason, least(self._tcg), least(self._kvm), self._qemu,
+            self._clock.now(), final,
+        )  # fmt: skip
+
+
+def pair_objection(tcg: Trial, kvm: Trial) -> str:
+    """What one measurement of each says against KVM; empty for nothing."""
+    if kvm.failure:
+        return f"under KVM, {kvm.failure}"
+    if tcg.seconds is None or kvm.seconds is None:
+        return "KVM was not measured"
+    if kvm.seconds * TIMES_FASTER > tcg.seconds:
+        return (
+            f"KVM took {kvm.seconds:.2f} s for what took TCG {tcg.seconds:.2f} s, and has to be "
+            f"{TIMES_FASTER:g} times as fast"
+        )
+    return ""
+
+
+def least(trials: Sequence[Trial]) -> float | None:
+    """The least time of those that came to an end."""
+    return min((one.seconds for one in trials if one.seconds is not None), default=None)
+
+
+def _file(workspace: Workspace) -> Path:
+    return workspace.cache / "accelerator.json"
+
+
+def _read(kept: Path, basis: list[object]) -> AcceleratorChoice | None:
+    """The choice that is kept, if it was made under the same circumstances."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        data = json.loads(kept.read_text())
+        if data["basis"] == basis:
+            return AcceleratorChoice(
+                accelerator=Accelerator(data["accelerator"]),
+                reason=str(data["reason"]),
+                tcg=_seconds(data["tcg"]),
+                kvm=_seconds(data["kvm"]),
+                qemu=str(data["qemu"]),
+                measured_at=datetime.fromisoformat(data["measured_at"]),
+            )
+    return None
+
+
+def _seconds(value: object) -> float | None:
+    if value is None:
+        return None
+    seconds = float(str(value))
+    if not 0 <= seconds <= BUDGET_SECONDS:
+        raise ValueError(f"{value} seconds")
+    return seconds

@@ -1,0 +1,83 @@
+"""The accelerator is chosen by itself, and a user may overrule it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command import Home, Said, script
+
+from harness.host.accelerator import QEMU, kvm_refusal
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.skipif(bool(kvm_refusal()), reason="no /dev/kvm that a fake could stand for"),
+]
+
+GOOD = "printf '<mprcsfito>'; exit 0"
+BAD = "printf '<mpR'; sleep 1000"
+
+QEMU_WITH_KVM = """
+case "$*" in
+*"-accel tcg"*-debugcon*) printf '<'; sleep 0.2; printf 'mprcsfito>'; exit 0;;
+*"-accel kvm"*-debugcon*) {probe};;
+esac
+for word; do
+    shift
+    case "$word" in
+    kvm) word=tcg,thread=multi;;
+    host) word=max;;
+    esac
+    set -- "$@" "$word"
+done
+exec {qemu} "$@"
+"""
+"""The probe behaves as it is told; guests under KVM are really under TCG."""
+
+
+def path_with(folder: Path, probe: str) -> str:
+    return script(folder / "bin", QEMU, QEMU_WITH_KVM.format(probe=probe, qemu=shutil.which(QEMU)))
+
+
+def doctor(home: Home, path: str) -> str:
+    """What it says once the accelerators are measured, for which a host may be too busy."""
+    while "too busy" in (told := home.run("doctor", PATH=path).stdout):
+        pass
+    return told
+
+
+def boot(home: Home, path: str, *words: str) -> Said:
+    return home.run("boot", "--source", "embedded", "--json", *words, PATH=path)
+
+
+def accelerator(said: Said) -> str:
+    assert said.code == 0, said.stderr
+    (cell,) = json.loads(said.stdout)["cells"]
+    assert cell["verdict"]["outcome"] == "booted"
+    return str(cell["accelerator"])
+
+
+@pytest.mark.parametrize(("probe", "chosen"), [(GOOD, "kvm"), (BAD, "tcg")])
+def test_the_better_accelerator_is_chosen_and_the_doctor_tells_why(
+    home: Home, tmp_path: Path, probe: str, chosen: str
+) -> None:
+    path = path_with(tmp_path, probe)
+    told = doctor(home, path)
+    assert accelerator(boot(home, path)) == chosen
+    assert accelerator(boot(home, path, "--accelerator", "auto")) == chosen
+    assert f"{chosen}: " in told
+    assert "TCG 0." in told
+    assert "wrong result of rdrand" in told if chosen == "tcg" else "every result is right" in told
+
+
+def test_settings_and_then_the_flag_overrule_the_measurement(home: Home, tmp_path: Path) -> None:
+    path = path_with(tmp_path, GOOD)
+    home.configure('[boot]\naccelerator = "tcg"\n')
+    assert accelerator(boot(home, path)) == "tcg"
+    assert accelerator(boot(home, path, "--accelerator", "kvm")) == "kvm"
+    home.configure('[boot]\naccelerator = "kqemu"\n')
+    refused = boot(home, path)
+    assert refused.code == 2
+    assert "boot.accelerator" in refused.error
