@@ -65,7 +65,7 @@ def read_machine(ask: Ask) -> Machine | None:
             str(ask("qom-get", {"path": "/machine", "property": "kernel"}) or ""),
             tuple(_folders(ask("query-named-block-nodes", {"flat": True}))),
         )
-    except (InfraError, AttributeError, KeyError, TypeError, ValueError):
+    except (InfraError, AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return None
 
 
@@ -75,7 +75,7 @@ def _cpus(answer: list[Any]) -> dict[int, tuple[int, ...]]:
     for slot in answer:
         if "qom-path" in slot:
             props = slot["props"]
-            found.setdefault(props.get("node-id", 0), []).append(props["socket-id"])
+            found.setdefault(int(props.get("node-id", 0)), []).append(int(props["socket-id"]))
     return {node: tuple(sorted(cpus)) for node, cpus in found.items()}
 
 

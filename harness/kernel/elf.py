@@ -47,11 +47,13 @@ class KernelFacts:
         build_id: the linker's, in hexadecimal; empty if it gave none.
         version: what the kernel prints as its banner and has as ``kern.version``.
         sanitizers: FreeBSD's options, sorted.
+        size: of the file, in bytes; more or less what it takes in memory.
     """
 
     build_id: str
     version: str
     sanitizers: tuple[str, ...]
+    size: int
 
     @property
     def sanitizer(self) -> Sanitizer:
@@ -69,12 +71,13 @@ def kernel_facts(kernel: Path) -> KernelFacts:
     try:
         if not kernel.stat().st_size:  # a device has none, too
             raise _not_a_kernel(kernel, "it is empty")
-        elf = ElfTables(kernel.read_bytes())
+        data = kernel.read_bytes()
+        elf = ElfTables(data)
         symbols = _symbols(elf, {b"mi_startup", b"version", *_MARKS.values()})
         if b"mi_startup" not in symbols:
             raise _not_a_kernel(kernel, "it has no mi_startup")
         sanitizers = tuple(sorted(name for name, mark in _MARKS.items() if mark in symbols))
-        return KernelFacts(_build_id(elf), _version(elf, symbols), sanitizers)
+        return KernelFacts(_build_id(elf), _version(elf, symbols), sanitizers, len(data))
     except OSError as error:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error
     except (ELFError, struct.error) as error:

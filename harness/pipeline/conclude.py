@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.console.excerpt import excerpt
 from harness.console.symbolize import Symbolizer, find_program
 from harness.host.workspace import write_atomic
+from harness.outcome import Outcome
 from harness.pipeline.agreement import disagreements
 from harness.verdict import Verdict, judge
 from harness.verification import Evidence, Verification, verification_of, weighed
@@ -86,10 +87,11 @@ def conclude(
     _write_events(folder / "events.jsonl", heard)
     shown = replace(shown, symbolized=symbolizer.symbolize(shown.frames))
     verification, report = verification_of(heard.events, shown, evidence)
-    wrong = disagreements(plan.topology, report) if report is not None else ()
+    trouble = None if shown.outcome is Outcome.BOOTED else shown.offset
+    wrong = disagreements(plan.topology, evidence.facts, report) if report is not None else ()
     return Booted(
         weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
-        excerpt(folder / CONSOLE_LOG, shown.offset),
+        excerpt(folder / CONSOLE_LOG, trouble),
     )  # fmt: skip
 
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from harness.host.workspace import write_named
 from harness.outcome import Outcome
-from harness.results.record import Cell, Run, backtrace_lines
-from harness.results.text import check_lines
+from harness.results.evidence import console_lines, identity_lines
+from harness.results.record import Cell, Run, backtrace_lines, to_cell_document
+from harness.results.text import check_lines, way_in_words
+
+if TYPE_CHECKING:
+    from harness.verdict import Verdict
 
 #: What XML 1.0 cannot hold; a guest may print any of it.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -39,12 +44,17 @@ def write_junit(run: Run, path: Path) -> None:
 
 def _case(cell: Cell) -> TestCase:
     case = TestCase(cell.name, classname=_clean(cell.guest), time=round(cell.seconds, 3))
+    document = to_cell_document(cell)
+    evidence = [*identity_lines(document), *console_lines(document)]
+    if evidence:
+        case.system_out = _clean("\n".join([f"backend: {way_in_words(document)}", *evidence]))
     if cell.as_expected:
         return case
     verdict = cell.verdict
     if verdict is None or cell.host_failed:
-        message = cell.error or (verdict.title if verdict else "no verdict")
-        result = Error(_clean(message.splitlines()[0]), "InfraError")
+        title = verdict.title if verdict else "no verdict"
+        message = cell.error or (verdict.message if verdict else "") or title
+        result = Error(_clean((cell.error or title).splitlines()[0]), _kind_of(verdict))
         result.text = _clean(message)
         case.result = [result]
         return case
@@ -64,6 +74,12 @@ def _case(cell: Cell) -> TestCase:
     )  # fmt: skip
     case.result = [failure]
     return case
+
+
+def _kind_of(verdict: Verdict | None) -> str:
+    if verdict is not None and verdict.outcome is Outcome.UNVERIFIED:
+        return verdict.outcome.value
+    return "InfraError"
 
 
 def _clean(text: str) -> str:

@@ -73,6 +73,11 @@ class Cell:
     console: tuple[str, ...] = ()
 
     @property
+    def verified(self) -> bool:
+        """Whether it is proven which kernel ran on which machine, and in which boot."""
+        return self.verification is not None and not self.verification.doubts
+
+    @property
     def host_failed(self) -> bool:
         """Whether the host, not the kernel, is to blame for what happened."""
         return self.verdict is None or self.verdict.blames_host
@@ -154,6 +159,7 @@ def to_cell_document(cell: Cell) -> dict[str, Any]:
     """One cell as JSON's types."""
     document = asdict(replace(cell, report=None))
     document["report"] = _report_document(cell.report)
+    document["verified"] = cell.verified
     document["host_failed"] = cell.host_failed
     document["as_expected"] = cell.as_expected
     return document

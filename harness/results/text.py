@@ -14,6 +14,7 @@ from harness.check.fate import Fate
 from harness.check.result import Conclusion
 from harness.model.variants import title_of
 from harness.outcome import Outcome
+from harness.results.evidence import console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 
 _MAX_FRAMES = 24
@@ -85,7 +86,17 @@ def way_in_words(cell: Mapping[str, Any]) -> str:
     return "/".join(words if boot == "loader" else [*words, boot])
 
 
+#: What is said of them, whatever was expected.
+_UNPROVEN = {
+    Outcome.UNVERIFIED.value: ("not verified", "yellow"),
+    Outcome.DIFFERS.value: ("NOT the machine that was given", "red"),
+}
+
+
 def _mark(cell: Mapping[str, Any]) -> Text:
+    outcome = cell["verdict"]["outcome"] if cell["verdict"] else None
+    if outcome in _UNPROVEN:
+        return Text(*_UNPROVEN[outcome])
     if cell["host_failed"]:
         return Text("host failed", "yellow")
     if not cell["expected"]:
@@ -169,18 +180,23 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     verdict = cell["verdict"]
     if verdict is None:
         return []
-    told = (*cell["disagreements"], *verdict["warnings"][:_MAX_WARNINGS])
-    warnings = [*_assumption(cell), *(f"warning: {warning}" for warning in told)]
+    warnings = [f"warning: {warning}" for warning in verdict["warnings"][:_MAX_WARNINGS]]
+    rest = [] if cell["as_expected"] else [*identity_lines(cell), *console_lines(cell)]
     if verdict["outcome"] == Outcome.BOOTED:
-        return warnings
+        return [*_assumption(cell), *warnings, *rest]
     frames = backtrace_lines(verdict["symbolized"])
     more = len(frames) - _MAX_FRAMES
+    told = (verdict["message"] or verdict["title"]).split("\n")
+    if rest and verdict["outcome"] in _UNPROVEN:
+        told = []  # the same as below
     return [
-        *(verdict["message"] or verdict["title"]).split("\n"),
+        *told,
         *([cell["origin"]] if cell.get("origin") else []),
         *frames[:_MAX_FRAMES],
         *([f"… and {more} frames more"] if more > 0 else []),
+        *_assumption(cell),
         *warnings,
+        *rest,
     ]
 
 

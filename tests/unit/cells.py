@@ -11,6 +11,7 @@ from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
 from harness.results.record import Cell, Run
 from harness.verdict import Verdict
+from harness.verification import Banner, Verification
 
 IDENTITY = KernelIdentity(
     key="k", source="tree", label="314a92d5a1", commit="c" * 40, tree="t", dirty=False, patch=None,
@@ -44,6 +45,20 @@ def cell(outcome: Outcome | None = Outcome.BOOTED, **changed: Any) -> Cell:
         "verdict": verdict, "seconds": 12.345,
     }  # fmt: skip
     return Cell(**{**defaults, **changed})
+
+
+def unproven(**changed: Any) -> Cell:
+    """A cell whose guest told another build id."""
+    doubt = "the kernel that runs has the build id 77, the file that was to boot ab12"
+    verification = Verification(
+        "0123456789abcdef", "ab12", "FreeBSD 13.2-RELEASE GREEN", ("KASAN",), Banner.EXPECTED,
+        identified=False, doubts=(doubt,),
+    )  # fmt: skip
+    words = {"title": doubt, "message": doubt}
+    return cell(
+        Outcome.UNVERIFIED, words=words, verification=verification,
+        console=("login: \\x1b[2J", "the last line"), **changed,
+    )  # fmt: skip
 
 
 def run(*cells: Cell) -> Run:

@@ -151,6 +151,19 @@ def test_sanitizer_of_a_kernel_is_read_from_its_symbols(
     assert kernel_facts(elf(tmp_path, symbols)).sanitizer is sanitizer
 
 
+def test_identity_of_a_kernel_is_read_from_its_file(tmp_path: Path) -> None:
+    """As ``readelf -n`` has it, and what the kernel would print."""
+    source = 'char version[64] = "GREEN 9.9\\n"; int mi_startup(void) { return version[0]; }\n'
+    kernel = compiled(tmp_path / "made", source).kernel
+    facts = kernel_facts(kernel)
+    notes = subprocess.run([newest_llvm() / "llvm-readelf", "-n", kernel], check=True,
+                           capture_output=True, text=True).stdout  # fmt: skip
+    assert f"Build ID: {facts.build_id}" in notes
+    assert len(facts.build_id) == 40
+    assert facts.version == "GREEN 9.9\n"
+    assert facts.sanitizers == ()
+
+
 def test_other_programs_are_no_kernels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it has no mi_startup"):
         kernel_facts(elf(tmp_path, ("main",)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cells import cell, run
+from cells import cell, run, unproven
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
@@ -64,6 +64,25 @@ def test_unexpected_boot_is_a_failure_too(path: Path) -> None:
     (result,) = case_of(path, cell(expected=(Outcome.PANIC, Outcome.TRAP))).result
     assert isinstance(result, Failure)
     assert result.text.startswith("expected panic or trap\n")
+
+
+def test_boot_without_proof_is_an_error_with_all_that_is_known(path: Path) -> None:
+    case = case_of(path, unproven())
+    (result,) = case.result
+    assert isinstance(result, Error)
+    assert result.type == "unverified"
+    assert "the build id 77" in result.message
+    for words in ("build id ab12", "KASAN", "qemu/tcg", "verified: no", "the last line"):
+        assert words in case.system_out
+
+
+def test_kernel_that_differs_is_a_failure(path: Path) -> None:
+    differences = ("it sees 1 memory domains, not 2",)
+    words = {"title": "it sees n domains", "message": differences[0]}
+    one = cell(Outcome.DIFFERS, words=words, disagreements=differences)
+    (result,) = case_of(path, one).result
+    assert isinstance(result, Failure)
+    assert differences[0] in result.text
 
 
 def test_expected_panic_has_passed(path: Path) -> None:

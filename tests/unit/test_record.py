@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from cells import FRAMES, cell, run
@@ -14,6 +14,7 @@ from harness.console.stages import Stage
 from harness.outcome import Outcome
 from harness.results.record import Cell, backtrace_lines, to_document
 from harness.verdict import Verdict
+from harness.verification import Banner, Verification
 
 OUTCOMES = st.sampled_from(list(Outcome))
 HOST = cell(None, error="QEMU died")
@@ -35,6 +36,34 @@ def test_any_of_the_expected_outcomes_will_do() -> None:
 def test_trouble_of_the_host_is_never_as_expected(one: Cell) -> None:
     assert one.host_failed
     assert not one.as_expected
+
+
+def test_kernel_that_sees_another_machine_is_never_as_expected() -> None:
+    """Whatever was expected, and whatever it came to."""
+    for outcome in Outcome:
+        one = cell(outcome, expected=(outcome,), disagreements=("it sees 1 memory domains, not 2",))
+        assert not one.as_expected
+    assert run(cell(Outcome.DIFFERS, disagreements=("…",))).exit_code == 1
+
+
+def test_boot_without_proof_is_the_hosts_failure() -> None:
+    one = cell(Outcome.UNVERIFIED, expected=(Outcome.UNVERIFIED, Outcome.BOOTED))
+    assert one.host_failed
+    assert run(one, cell()).exit_code == 3
+
+
+def test_json_says_what_proves_the_boot() -> None:
+    verification = Verification(
+        "0123456789abcdef", "ab12", "FreeBSD 14", ("KASAN",), Banner.EXPECTED, True, ()
+    )
+    proven = to_document(run(cell(verification=verification, console=("last line",))))["cells"][0]
+    assert proven["verified"]
+    assert proven["verification"]["build_id"] == "ab12"
+    assert proven["verification"]["banner"] == "expected"
+    assert proven["console"] == ("last line",)
+    doubted = cell(verification=replace(verification, doubts=("no nonce",)))
+    assert not to_document(run(doubted, cell()))["cells"][0]["verified"]
+    assert not cell().verified
 
 
 def test_firmware_that_dies_under_a_running_kernel_is_the_kernels_doing() -> None:

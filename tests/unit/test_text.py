@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from cells import FRAMES, cell, run
+from cells import FRAMES, cell, run, unproven
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -39,6 +39,32 @@ def test_failure_is_told_with_its_backtrace() -> None:
     start = lines.index("kasan-numa2 (FreeBSD 13.2-RELEASE, kernel 314a92d5a1)")
     assert lines[start + 1] == "  kernel resources: 4096"
     assert "  #0  panic at sys/kern/kern_shutdown.c:843" in lines[start:]
+
+
+def test_boot_without_proof_says_what_is_wrong_and_shows_the_console() -> None:
+    text = told(unproven())
+    assert "not verified" in text
+    assert text.count("the build id 77") == 2  # in the row, and among the doubts
+    for words in ("build id ab12", "KASAN", "tcg", "the last line"):
+        assert words in text
+
+
+def test_kernel_that_differs_says_how() -> None:
+    differences = ("it sees 1 memory domains, not 2",)
+    words = {"title": "it sees n domains", "message": differences[0]}
+    text = told(cell(Outcome.DIFFERS, words=words, disagreements=differences))
+    assert "NOT the machine that was given" in text
+    assert differences[0] in text
+
+
+def test_record_of_an_older_harness_is_told() -> None:
+    document = to_document(run(cell(Outcome.PANIC)))
+    for one in document["cells"]:
+        for name in ("verification", "verified", "console"):
+            del one[name]
+    page = io.StringIO()
+    print_document(document, Console(file=page, width=200))
+    assert "kernel resources: 4096" in page.getvalue()
 
 
 def test_long_backtrace_is_cut() -> None:

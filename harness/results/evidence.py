@@ -1,0 +1,39 @@
+"""What a cell rests on, for people and for machines that read lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def identity_lines(cell: Mapping[str, Any]) -> list[str]:
+    """Which kernel was booted on what, whether that is proven, and what the kernel sees instead.
+
+    Args:
+        cell: ``Cell`` as JSON's types; older records prove nothing and give no lines.
+    """
+    verification = cell.get("verification")
+    if verification is None:
+        return []
+    kernel = [
+        verification["version"] or "a kernel without a version",
+        f"build id {verification['build_id'] or 'none'}",
+        " ".join(verification["sanitizers"]) or "no sanitizer",
+        cell["accelerator"],
+    ]
+    return [
+        f"kernel: {', '.join(kernel)}",
+        f"verified: {'no' if verification['doubts'] else 'yes'}",
+        *(f"  {doubt}" for doubt in verification["doubts"]),
+        *(
+            [f"differs from what was given: {'; '.join(cell['disagreements'])}"]
+            if cell["disagreements"]
+            else []
+        ),
+    ]
+
+
+def console_lines(cell: Mapping[str, Any]) -> list[str]:
+    """The slice of the console that the record keeps, indented below a line that names it."""
+    console = cell.get("console")
+    return ["console:", *(f"    {line}" for line in console)] if console else []

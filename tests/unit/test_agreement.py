@@ -1,0 +1,93 @@
+"""Where a kernel reports another machine than it was given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.console.report import DomainMemory, GuestReport
+from harness.guest.topology import GuestDomain, Node, Topology
+from harness.kernel.elf import KernelFacts
+from harness.pipeline.agreement import disagreements, least_memory_mib
+
+PAGES_PER_MIB = 256
+FACTS = KernelFacts("ab", "FreeBSD 14.1-STABLE GREEN", (), 14 << 20)
+KMSAN = replace(FACTS, sanitizers=("KMSAN",))
+UNEVEN = Topology.of([Node(2, 1536), Node(1, 512), Node(1, 1024)])
+
+
+def seen(topology: Topology, memory_mib: list[float] | None = None) -> GuestReport:
+    """What a sound kernel reports; a node's memory is all there unless it is given."""
+    domains = topology.guest_domains()
+    sizes = memory_mib or [domain.memory_mib * 0.97 for domain in domains]
+    return GuestReport(
+        "freebsd", "14.1-STABLE", 1401500, "GREEN", len(domains),
+        {cpu: number for number, domain in enumerate(domains) for cpu in domain.cpus},
+        {number: DomainMemory(int(size * PAGES_PER_MIB), 4096)
+         for number, size in enumerate(sizes)},
+        {(near, far): value for near, row in enumerate(topology.guest_distances())
+         for far, value in enumerate(row)},
+        {}, {},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        Topology.even(1),
+        Topology.even(8, memory_mib_per_node=128),
+        UNEVEN,
+        Topology.of([Node(1, 1024), Node(1, 0)]),
+        Topology.of([Node(1, 0), Node(1, 1024)]),
+        Topology.of([Node(2, 1024), Node(0, 512)]),
+    ],
+)
+def test_sound_kernel_sees_what_it_was_given(topology: Topology) -> None:
+    assert disagreements(topology, FACTS, seen(topology)) == ()
+
+
+def test_measured_losses_are_within_the_tolerance() -> None:
+    """13.2, KASAN, 2 x 1 GiB: directly, and through firmware and loader."""
+    for first, second in ((984.5, 997.5), (984.5, 993.2)):
+        report = seen(Topology.even(2), [first, second])
+        kasan = replace(FACTS, sanitizers=("KASAN",))
+        assert disagreements(Topology.even(2), kasan, report) == ()
+
+
+def test_kernel_without_numa_is_named_as_such() -> None:
+    report = replace(seen(Topology.even(1)), numa=False)
+    assert disagreements(UNEVEN, FACTS, report) == (
+        "it sees 1 memory domains, not 3: it has no options NUMA",
+    )
+
+
+@pytest.mark.parametrize("facts", [FACTS, KMSAN])
+@pytest.mark.parametrize("domain", [0, 1, 2])
+@pytest.mark.parametrize("share", [0.5, 0.75, 1.01])
+def test_domain_of_another_size_differs(facts: KernelFacts, domain: int, share: float) -> None:
+    sizes = [node.memory_mib * 0.97 for node in UNEVEN.nodes]
+    sizes[domain] = UNEVEN.nodes[domain].memory_mib * share
+    (difference,) = disagreements(UNEVEN, facts, seen(UNEVEN, sizes))
+    assert difference.startswith(f"domain {domain} has {sizes[domain]:.0f} MiB, not ")
+
+
+def test_other_cpus_and_distances_differ() -> None:
+    report = seen(UNEVEN)
+    moved = replace(report, cpus={0: 0, 1: 1, 2: 1, 3: 2})
+    assert "domain 0 has the CPUs [0], not [0, 1]" in disagreements(UNEVEN, FACTS, moved)
+    nearer = replace(report, distances={**report.distances, (0, 2): 11})
+    assert disagreements(UNEVEN, FACTS, nearer) == (
+        "the distance from domain 0 to 2 is 11, not 20",
+    )
+
+
+@given(st.integers(0, 1 << 20), st.booleans(), st.sampled_from([FACTS, KMSAN]))
+def test_least_memory_is_never_more_than_was_given(
+    memory_mib: int, first: bool, facts: KernelFacts
+) -> None:
+    least = least_memory_mib(GuestDomain((0,), memory_mib), facts, first=first)
+    assert 0 <= least <= memory_mib
+    assert least_memory_mib(GuestDomain((0,), memory_mib), facts, first=True) <= least
