@@ -61,6 +61,11 @@ class Stop:
     ending: Ending
     why: str
 
+    @property
+    def by_time(self) -> bool:
+        """Whether it is time that has run out, which the host may be to blame for."""
+        return self.ending in (Ending.SILENCE, Ending.DEADLINE)
+
 
 class Watch:
     """Says, while a guest runs, until when to wait for it.
@@ -84,6 +89,11 @@ class Watch:
         self._entered = first_stage.in_kernel
         self._parting: float | None = None
         self._stop: Stop | None = None
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether the console has told a panic, a trap, or an exception of the firmware."""
+        return self._in_trouble
 
     @property
     def arrived(self) -> bool:

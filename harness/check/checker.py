@@ -89,12 +89,12 @@ class Checker:
             asked=held.asked, chosen=held.why, changed=held.changed, diff=held.diff,
         )  # fmt: skip
 
-    def work(self, channel: Tap, report: GuestReport, progress: Progress) -> None:
+    def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Check the guest, to the end or to what ends it; ``result`` says what came of it."""
         self._progress = progress
         started = self._clock.monotonic()
         try:
-            self._check(channel, report)
+            self._check(Channel(channel, time, _SILENCE * self._plan.slowness), report)
         except Detached:
             # The console has told why the guest is to be ended.
             self._ended(Conclusion.GONE, "the guest was ended in the middle")
@@ -109,8 +109,7 @@ class Checker:
         seconds = round(self._clock.monotonic() - started, 3)
         self.result = replace(self.result, operations=self._counted, seconds=seconds)
 
-    def _check(self, tap: Tap, report: GuestReport) -> None:
-        channel = Channel(tap, self._clock, _SILENCE * self._plan.slowness)
+    def _check(self, channel: Channel, report: GuestReport) -> None:
         domains = read_number(channel.open(), "domains")
         if domains != report.domains:
             raise Nonsense(f"{domains} domains, and its init said {report.domains}")

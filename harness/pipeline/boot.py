@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import InfraError
 from harness.guest.firmware import firmware_for
 from harness.guest.spec import GuestSpec
 from harness.guest.tap import SerialTap
+from harness.host.accelerator import Accelerator
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.pipeline.media import make_media
@@ -143,6 +145,7 @@ class Booter:
     ) -> Booted:  # fmt: skip
         """Start the guest, listen until it ends or must be ended or left; say what it came to."""
         with (
+            self._measured_again(plan),
             SerialTap(place.socket) as tap,
             _log_file(log) as sink,
             _accompanied(plan.companion, place) as companionship,
@@ -174,6 +177,18 @@ class Booter:
         return conclude.conclude(
             kernel, plan, heard, ending, seconds, log.parent, self.runner, evidence
         )
+
+    @contextlib.contextmanager
+    def _measured_again(self, plan: BootPlan) -> Iterator[None]:
+        """After the host's failure under KVM the next command measures the accelerators again."""
+        try:
+            yield
+        except InfraError:
+            if plan.accelerator is Accelerator.KVM:
+                from harness.guest.accelerator_choice import forget_accelerator
+
+                forget_accelerator(self.workspace)
+            raise
 
     def _leave(self, guest: Guest, tap: SerialTap, claim: Claim) -> bool:
         """Let the guest run on without us, with a relay at its console; False if it has ended."""

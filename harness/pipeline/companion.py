@@ -9,6 +9,7 @@ from harness.guest.tap import Detached, Tap
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
+    from harness.host.clock import Clock
     from harness.host.progress import Progress
 
 #: Seconds after which a companion notices at the latest that its guest is gone.
@@ -18,11 +19,12 @@ _TICK = 0.25
 class Companion(Protocol):
     """What works with a guest; ``harness.check`` has one."""
 
-    def work(self, channel: Tap, report: GuestReport, progress: Progress) -> None:
+    def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Until the work is done, whatever the guest answers.
 
-        Reading from the channel gives no bytes at the guest's end, and raises ``Detached`` when
-        the guest is to be ended.
+        ``time`` tells how long the guest has had for an answer: only that is its fault. Reading
+        from the channel gives no bytes at the guest's end, and raises ``Detached`` when the guest
+        is to be ended.
         """
         ...
 
@@ -51,9 +53,11 @@ class Companionship:
         """Whether it has been begun and has not ended."""
         return self._thread is not None and self._thread.is_alive()
 
-    def begin(self, report: GuestReport, progress: Progress) -> None:
+    def begin(self, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Start the work: the guest has come up, and this is what it says of itself."""
-        self._thread = threading.Thread(target=self._work, args=(report, progress), daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(report, progress, time), daemon=True
+        )
         self._thread.start()
 
     def end(self) -> None:
@@ -64,9 +68,9 @@ class Companionship:
         if self._raised is not None:
             raise self._raised
 
-    def _work(self, report: GuestReport, progress: Progress) -> None:
+    def _work(self, report: GuestReport, progress: Progress, time: Clock) -> None:
         try:
-            self._companion.work(self._line, report, progress)
+            self._companion.work(self._line, report, progress, time)
         except Detached:
             pass
         except BaseException as error:  # told in the thread that waits for it

@@ -15,6 +15,7 @@ from harness.guest.backend import Ending as GuestEnding
 from harness.guest.backend import Guest, GuestExit
 from harness.guest.tap import Detached, Tap
 from harness.outcome import Ending
+from harness.pipeline.hostwatch import HostWatch
 from harness.watch import Limits, Stop, Watch
 
 if TYPE_CHECKING:
@@ -91,50 +92,95 @@ class Session:
     attended: bool = False
     companionship: Companionship | None = None
     _parser: ConsoleParser = field(default_factory=ConsoleParser)
+    _host: HostWatch = field(init=False)
 
     def listen(self) -> Ending:
-        """Until the guest has ended or is to be ended; says how."""
+        """Until the guest has ended or is to be ended; says how.
+
+        Limits are held against the time that the guest has had (``harness.guest.sharetime``).
+
+        Raises:
+            InfraError: the host does not run the guest.
+            Cancelled: the user ended it.
+        """
         limits = Limits(factor=self.plan.slowness)
         if self.plan.keep:
             limits = replace(limits, farewell=_KEPT_FAREWELL)
-        watch = Watch(limits, self.started, self.heard.first)
+        self._host = HostWatch(
+            self.guest, self.clock, self.started, self.plan.accelerator,
+            limits.silence * limits.factor, self.plan.timeout,
+        )  # fmt: skip
+        watch = Watch(limits, 0.0, self.heard.first)
         self._enter(watch.stage)
         stop: Stop | None = None
         while stop is None:
-            now = self.clock.monotonic()
-            stop = self._decision(watch, now)
+            now = self._host.time.look()
+            stop = self._host_failure(watch) or self._decision(watch, now)
             try:
-                data = None if stop else self.tap.read(self._patience(watch, now))
+                data = self._read(stop, self._patience(watch, now))
             except Detached:
                 data, stop = None, Stop(Ending.INTERRUPTED, "whoever sat at its console left")
             if self.cancelled.is_set():
                 raise Cancelled
             if data:
                 self._take(data, watch)
-            elif stop is None and (data == b"" or self.guest.wait(0) is not None):
+                stop = None if stop and stop.by_time else stop
+            elif (stop is None or stop.by_time) and self._has_ended(data):
+                stop = None
                 break
+            elif stop is not None and stop.by_time:
+                stop = self._confirmed(stop, watch)
         if stop is None:
             return self._ended(watch)
         self._hear(self._parser.close(), watch)
         return stop.ending
 
+    def _read(self, stop: Stop | None, seconds: float) -> bytes | None:
+        """What comes from the guest; before its silence counts, what has come meanwhile."""
+        if stop is None:
+            return self.tap.read(seconds)
+        return self.tap.read(0) if stop.by_time else None
+
+    def _has_ended(self, data: bytes | None) -> bool:
+        return data == b"" or self.guest.wait(0) is not None
+
+    def _confirmed(self, stop: Stop, watch: Watch) -> Stop | None:
+        """A limit counts only while QEMU reports that it runs the guest, which stays silent."""
+        self._blame(self._host.confirm(), watch)
+        data = self.tap.read(0)
+        if data:
+            self._take(data, watch)
+        return None if data or self._has_ended(data) else stop
+
+    def _host_failure(self, watch: Watch) -> Stop | None:
+        busy = self.companionship is not None and self.companionship.busy
+        return self._blame(self._host.failure(attended=self.attended, busy=busy), watch)
+
+    def _blame(self, failure: InfraError | None, watch: Watch) -> Stop | None:
+        """The host's failure ends it all, unless the kernel has told its own trouble before."""
+        if failure is not None and not watch.in_trouble:
+            raise failure
+        return Stop(Ending.STOPPED, failure.message) if failure else None
+
     def _decision(self, watch: Watch, now: float) -> Stop | None:
         """Whoever sits at the console decides themselves how long to wait for what."""
         if self.companionship is not None and watch.arrived:
-            stop = self._accompany(self.companionship)
+            stop = self._accompany(self.companionship, watch)
         else:
             stop = None if self.attended else watch.decision(now)
         return stop or self._overdue(now)
 
-    def _accompany(self, companionship: Companionship) -> Stop | None:
+    def _accompany(self, companionship: Companionship, watch: Watch) -> Stop | None:
         """Let the companion work with the guest, for as long as that takes."""
         if not companionship.begun:
             report = self.evidence.proven_report(self.heard.events)
             if report is not None:
                 self.progress.stage("check")
-                companionship.begin(report, self.progress)
+                companionship.begin(report, self.progress, self._host.time)
         if companionship.busy:
             return None
+        if companionship.begun:
+            self._blame(self._host.confirm(), watch)
         return Stop(Ending.STOPPED, "who worked with it is done")
 
     def _patience(self, watch: Watch, now: float) -> float:
@@ -144,7 +190,7 @@ class Session:
 
     def _overdue(self, now: float) -> Stop | None:
         timeout = self.plan.timeout
-        if timeout is not None and now - self.started >= timeout:
+        if timeout is not None and now >= timeout:
             return Stop(Ending.DEADLINE, f"it took longer than {timeout:g} s")
         return None
 
@@ -153,10 +199,11 @@ class Session:
         self._hear(self._parser.feed(data), watch)
 
     def _hear(self, events: list[Event], watch: Watch) -> None:
-        now = self.clock.monotonic()
+        seconds = self.clock.monotonic() - self.started
         self.heard.events += events
-        self.heard.times += [now - self.started] * len(events)
-        watch.observe(events, now)
+        self.heard.times += [seconds] * len(events)
+        self._host.heard()
+        watch.observe(events, self._host.time.monotonic())
         self._enter(watch.stage)
 
     def _enter(self, stage: Stage) -> None:
@@ -172,7 +219,13 @@ class Session:
                 self._take(data, watch)
         self._hear(self._parser.close(), watch)
         end = self.guest.wait(10.0)
+        if end is not None and watch.in_trouble and end.ending in _BY_HOST:
+            return Ending.STOPPED
         return _ending(end, self.guest)
+
+
+#: Ends of QEMU that are not its guest's doing.
+_BY_HOST = (GuestEnding.CRASHED, GuestEnding.KILLED)
 
 
 def _ending(end: GuestExit | None, guest: Guest) -> Ending:
@@ -188,8 +241,10 @@ def _ending(end: GuestExit | None, guest: Guest) -> Ending:
             remedy="see what QEMU said below; harness doctor tells what this host can do",
             detail=end.stderr,
         )
-    return {
-        GuestEnding.POWEROFF: Ending.EXITED,
-        GuestEnding.RESET: Ending.RESET,
-        GuestEnding.KILLED: Ending.INTERRUPTED,
-    }[end.ending]
+    if end.ending is GuestEnding.KILLED:
+        raise InfraError(
+            "QEMU was ended from outside, by a signal or by its monitor",
+            remedy="run it again; where memory is short, the kernel's log names what it killed",
+            detail=end.stderr,
+        )
+    return Ending.EXITED if end.ending is GuestEnding.POWEROFF else Ending.RESET

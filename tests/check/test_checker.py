@@ -27,7 +27,7 @@ def checked(guest: ModelGuest, variant: Variant, seed: int = 1, **plan: object) 
     chosen = CheckPlan(Specification(variant), 1000, seed, slowness=0.02)
     checker = Checker(CheckPlan(**{**_fields(chosen), **plan}), HostClock())  # type: ignore[arg-type]
     empty = tuple(d for d in range(guest.domains) if guest.empty >> d & 1)
-    checker.work(guest, report(guest.domains, empty), Recorded())
+    checker.work(guest, report(guest.domains, empty), Recorded(), HostClock())
     return checker.result
 
 

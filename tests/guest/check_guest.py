@@ -42,7 +42,7 @@ class ListeningGuest:
     def checked(self, plan: CheckPlan) -> CheckResult:
         """What a check of it comes to."""
         checker = Checker(plan, HostClock())
-        checker.work(self.tap, self.report, Recorded())
+        checker.work(self.tap, self.report, Recorded(), HostClock())
         return checker.result
 
     def channel(self) -> Channel:

@@ -1,0 +1,139 @@
+"""What the host's scheduler says of a process: whether it runs, waits, or was stopped (proc(5))."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from harness.host.clock import Clock
+
+PROC: Final = Path("/proc")
+CGROUPS: Final = Path("/sys/fs/cgroup")
+
+_STOPPED: Final = frozenset("Tt")  # by a signal, by a debugger
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread at one moment.
+
+    Args:
+        state: the letter of proc(5): R runs or is ready, S sleeps, D waits for the disk.
+        ran: seconds that it has had a CPU.
+        waited: seconds that it was ready and had none; counted when it gets one.
+    """
+
+    state: str
+    ran: float
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A process at one moment.
+
+    Args:
+        at: monotonic seconds.
+        stopped: by SIGSTOP or a debugger.
+        frozen: by its cgroup.
+        throttled: seconds that its cgroups were kept from the CPU by a quota.
+        threads: by their ids.
+    """
+
+    at: float
+    stopped: bool = False
+    frozen: bool = False
+    throttled: float = 0.0
+    threads: Mapping[int, Thread] = field(default_factory=dict)
+
+
+class ProcessSampler:
+    """Looks at a process; other systems than Linux, and an ended process, show nothing.
+
+    Args:
+        pid: the process.
+        clock: tells when it is looked at.
+        proc: where proc(5) is mounted.
+        cgroups: where cgroups(7) are mounted.
+    """
+
+    def __init__(self, pid: int, clock: Clock, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
+        self._folder = proc / str(pid)
+        self._clock = clock
+        self._cgroups = cgroups
+        self._membership = ""
+        self._groups: tuple[Path, ...] = ()
+
+    def sample(self) -> Sample | None:
+        """The process now; None if the host does not show it."""
+        try:
+            state = _state(self._folder)
+            threads = dict(self._threads())
+        except (OSError, ValueError, IndexError):
+            return None
+        groups = self._group_folders()
+        return Sample(
+            at=self._clock.monotonic(),
+            stopped=state in _STOPPED,
+            frozen=any(_frozen(group) for group in groups),
+            throttled=sum(_throttled(group) for group in groups),
+            threads=threads,
+        )
+
+    def _threads(self) -> Iterator[tuple[int, Thread]]:
+        for folder in (self._folder / "task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                ran, waited = (folder / "schedstat").read_text().split()[:2]
+                yield int(folder.name), Thread(_state(folder), int(ran) / 1e9, int(waited) / 1e9)
+
+    def _group_folders(self) -> tuple[Path, ...]:
+        """The folders of its cgroups and of those around them, all hierarchies'."""
+        with contextlib.suppress(OSError):
+            membership = (self._folder / "cgroup").read_text()
+            if membership != self._membership:
+                self._membership = membership
+                self._groups = tuple(_group_folders(membership, self._cgroups))
+        return self._groups
+
+
+def _state(folder: Path) -> str:
+    """The third field of ``stat``, after a name that may hold anything."""
+    return (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+
+
+def _group_folders(membership: str, mounted: Path) -> Iterator[Path]:
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and not {"cpu", "freezer"} & set(controllers.split(",")):
+            continue
+        names = [controllers, *controllers.split(",")] if controllers else ["", "unified"]
+        root = next((mounted / name for name in names if (mounted / name).is_dir()), mounted)
+        group = root / path.lstrip("/")
+        while group.is_relative_to(root):
+            yield group
+            if group == root:
+                break
+            group = group.parent
+
+
+def _throttled(group: Path) -> float:
+    """Seconds, from ``cpu.stat``: nanoseconds in version 1 of cgroups, microseconds in 2."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (group / "cpu.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name in {"throttled_time", "throttled_usec"}:
+                return int(value) / (1e9 if name == "throttled_time" else 1e6)
+    return 0.0
+
+
+def _frozen(group: Path) -> bool:
+    """Version 1 has ``freezer.state``, version 2 a line of ``cgroup.events``."""
+    with contextlib.suppress(OSError):
+        return (group / "freezer.state").read_text().strip() == "FROZEN"
+    with contextlib.suppress(OSError):
+        return "frozen 1" in (group / "cgroup.events").read_text().splitlines()
+    return False

@@ -1,0 +1,118 @@
+"""While a guest runs: whether the host runs it, and how much of the time it has had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from harness.errors import InfraError
+from harness.guest.sharetime import GuestTime, patience
+from harness.host.accelerator import Accelerator
+from harness.host.procstat import ProcessSampler
+
+if TYPE_CHECKING:
+    from harness.guest.backend import Guest
+    from harness.host.clock import Clock
+
+MOST_HALTED: Final = 10.0
+"""Seconds that QEMU may be stopped or frozen at a time; who continues it sooner has the verdict."""
+
+_KVM_ERRORS: Final = ("KVM internal error", "kvm run failed")
+"""What QEMU writes when it cannot run a guest under KVM any further (``kvm_cpu_exec()``)."""
+
+_END_SECONDS: Final = 1.0
+
+
+class HostWatch:
+    """Looks at the host of one guest.
+
+    Args:
+        guest: the guest.
+        clock: the host's.
+        started: when the guest was started, in monotonic seconds.
+        accelerator: what it runs with.
+        silence: seconds of silence that make a hang.
+        timeout: seconds for the whole boot; None for no limit.
+
+    Attributes:
+        time: what the guest has had of the time.
+    """
+
+    def __init__(
+        self, guest: Guest, clock: Clock, started: float, accelerator: Accelerator,
+        silence: float, timeout: float | None,
+    ) -> None:  # fmt: skip
+        self._guest = guest
+        self._pid = guest.pid
+        self._kvm = accelerator is Accelerator.KVM
+        self._silence = silence
+        self._timeout = timeout
+        self._excused_before = 0.0
+        sampler = ProcessSampler(self._pid, clock) if self._pid else None
+        self.time = GuestTime(clock, sampler.sample if sampler else lambda: None, started)
+
+    def heard(self) -> None:
+        """The guest has written something."""
+        self._excused_before = self.time.all_excused
+
+    def failure(self, *, attended: bool = False, busy: bool = False) -> InfraError | None:
+        """Why the host does not run the guest, in QEMU's own words or with figures.
+
+        Args:
+            attended: somebody sits at the console, and decides how long to wait.
+            busy: a companion works with the guest, and listens to it by another way.
+        """
+        if self._kvm and (words := _kvm_error(self._guest.stderr_tail())):
+            return self._stopped(f"QEMU cannot run the guest any further: {words}")
+        state = self._guest.stop_state()
+        if state is not None:
+            return self._stopped(f"QEMU has stopped the guest, and reports the state {state}")
+        if attended:
+            return None
+        if self.time.halted > MOST_HALTED:
+            return self._lost(
+                f"QEMU (process {self._pid}) has been stopped for {self.time.halted:.0f} s",
+                f"continue it (kill -CONT {self._pid}), or run it again",
+            )
+        return None if busy else self._starved()
+
+    def confirm(self) -> InfraError | None:
+        """The same before silence or a time limit counts: QEMU itself must say that it runs.
+
+        Whether it has ended meanwhile is for others to see.
+        """
+        try:
+            self._guest.query("query-status")
+        except InfraError as error:
+            if self._guest.wait(_END_SECONDS) is not None:
+                return None
+            return self._lost(error.message, error.remedy)
+        return self.failure()
+
+    def _starved(self) -> InfraError | None:
+        silent = self.time.all_excused - self._excused_before
+        if silent <= patience(self._silence) and (
+            self._timeout is None or self.time.all_excused <= patience(self._timeout)
+        ):
+            return None
+        return self._lost(
+            f"the host gave the guest {self.time.monotonic():.1f} s of the "
+            f"{self.time.monotonic() + self.time.all_excused:.1f} s since its start, too little "
+            "to judge its silence",
+            "run it again when the host is less busy",
+        )
+
+    def _stopped(self, message: str) -> InfraError:
+        remedy = "see what QEMU said below"
+        if self._kvm:
+            remedy += "; --accelerator tcg does without KVM"
+        return InfraError(message, remedy=remedy, detail=self._guest.stderr_tail())
+
+    def _lost(self, message: str, remedy: str) -> InfraError:
+        parts = (self.time.figures(), self._guest.stderr_tail())
+        return InfraError(message, remedy=remedy, detail="\n".join(part for part in parts if part))
+
+
+def _kvm_error(stderr: str) -> str:
+    """The line in which QEMU reports KVM's error; empty if there is none."""
+    lines = (line.strip() for line in stderr.splitlines())
+    return next((line for line in lines if any(error in line for error in _KVM_ERRORS)), "")
