@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from harness.bisect.evidence import Kind, Observation
+import msgspec
+
+from harness.bisect.evidence import Observation
 from harness.errors import UsageError
+from harness.host.documents import read_object
+from harness.host.tables import Complaint, Table, read_table
 from harness.host.workspace import Workspace, write_atomic
 from harness.source.revision import combined_hash
 
@@ -59,11 +63,10 @@ class StateFile:
             UsageError: the file is damaged.
         """
         try:
-            document = json.loads(self.path.read_text("utf-8"))
-            return _read(document)
+            return _read(read_object(self.path), self._asked)
         except FileNotFoundError:
             return State(self._asked)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, OSError) as error:
             raise UsageError(
                 f"{self.path} is not a state that this version of the harness can go on from: "
                 f"{error}",
@@ -92,19 +95,26 @@ class StateFile:
         self.path.unlink(missing_ok=True)
 
 
-def _read(document: Mapping[str, Any]) -> State:
-    if document["schema"] != SCHEMA:
-        raise ValueError(f"schema {document['schema']}")
-    reads = document["reads"]
-    return State(
-        asked=document["asked"],
-        run=document["run"],
-        started=document["started"],
-        observations=tuple(map(_observation, document["observations"])),
-        kernels=document["kernels"],
-        reads=None if reads is None else frozenset(reads),
-    )
+class _File(Table, frozen=True):
+    """The file, by its keys."""
+
+    schema: Literal[1]
+    asked: dict[str, Any]
+    run: Annotated[str, msgspec.Meta(pattern=r"\A(?:[A-Za-z0-9][A-Za-z0-9._-]*)?\Z")]
+    started: str
+    kernels: dict[str, str]
+    reads: frozenset[str] | None
+    observations: tuple[Observation, ...]
 
 
-def _observation(row: Mapping[str, Any]) -> Observation:
-    return Observation(**{**row, "kind": Kind(row["kind"]), "titles": tuple(row["titles"])})
+def _read(document: dict[str, Any], asked: Mapping[str, Any]) -> State:
+    """Raises ValueError: it is not what ``save`` has written for that question."""
+    try:
+        file = read_table(document, _File)
+    except Complaint as complaint:
+        raise ValueError(f"{complaint.key}: {complaint.what}") from None
+    if any("/" in one.cell or one.cell.startswith(".") for one in file.observations):
+        raise ValueError("observations: a cell names another directory")
+    if file.asked != json.loads(json.dumps(asked, default=str)):
+        raise ValueError("asked: it is the state of another question")
+    return State(file.asked, file.run, file.started, file.observations, file.kernels, file.reads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from harness.host.workspace import make_folder, write_atomic
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.record import SCHEMA
+from harness.results.schema import wrong_with_cell
+from harness.results.store import damaged, read_document
 
 if TYPE_CHECKING:
     from harness.bisect.findings import Findings
@@ -57,5 +58,15 @@ def tell(app: App, findings: Findings, store: Store, folder: Path, started: str)
 
 
 def _cells(folder: Path) -> list[Any]:
-    """What the tests have left, in order."""
-    return [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*/cell.json"))]
+    """What the tests have left, in order.
+
+    Raises:
+        UsageError: one of it is damaged.
+    """
+    documents = []
+    for path in sorted(folder.glob("*/cell.json")):
+        document = read_document(path)
+        if wrong := wrong_with_cell(document):
+            raise damaged(path, wrong)
+        documents.append(document)
+    return documents

@@ -15,7 +15,7 @@ from harness.cli.terminal import HostTerminal
 from harness.errors import UsageError
 from harness.guest.registry import KeptGuest, Registry
 from harness.guest.tap import Detached, LogTap
-from harness.results.store import Store
+from harness.results.store import Store, is_own
 from harness.results.text import printable
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def _log(
         if guest.name == run and cell is None:
             return guest.console, guest
     folder = Store(app.runs).find(run)
-    logs = {path.parent.name: path for path in sorted(folder.glob("*/console.log"))}
+    found = sorted(folder.glob("*/console.log"))
+    logs = {path.parent.name: path for path in found if is_own(path)}
     name = cell or (next(iter(logs)) if len(logs) == 1 else None)
     if name not in logs:
         asked = f"no cell {cell!r}" if cell else f"{len(logs)} cells"

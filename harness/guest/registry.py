@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError, UsageError
+from harness.host.documents import read_object
 from harness.host.processid import ProcessId, find_processes
 from harness.host.sockets import SOCKET_SUFFIX
 from harness.host.workspace import Workspace, make_folder, write_atomic
@@ -196,7 +199,7 @@ class Registry:
         for folder in sorted(self._folder.glob("[!.]*")):
             guest = _read(folder)
             if guest is None:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
                 done.append(f"removed {folder}, which tells of no guest")
             elif any(process and process.alive for process in (guest.owner, guest.process)):
                 found.append(guest)
@@ -219,6 +222,14 @@ class Registry:
         shutil.rmtree(self._folder / guest.name, ignore_errors=True)
 
 
+def _remove(folder: Path) -> None:
+    """What a symbolic link leads to stays."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def to_document(guest: KeptGuest) -> dict[str, Any]:
     """The guest as JSON's types."""
     return json.loads(json.dumps(asdict(guest), default=str))  # type: ignore[no-any-return]
@@ -229,17 +240,32 @@ def _write(folder: Path, guest: KeptGuest) -> None:
 
 
 def _read(folder: Path) -> KeptGuest | None:
-    """None if it is not there whole."""
-    try:
-        document: dict[str, Any] = json.loads((folder / _FILE).read_text("utf-8"))
-        for key in ("owner", "process"):
-            if document[key] is not None:
-                document[key] = ProcessId(**document[key])
-        for key in ("console", "socket"):
-            document[key] = Path(document[key])
-        guest = KeptGuest(**document)
-    except (OSError, ValueError, TypeError, KeyError):
+    """None if it is not there whole, or names files that no guest has."""
+    from harness.host.tables import Complaint, read_table
+
+    if folder.is_symlink() or (folder / _FILE).is_symlink():
         return None
-    # Processes are ended by the socket in their command lines: it must be one of a guest.
-    genuine = guest.socket.is_absolute() and guest.socket.suffix == SOCKET_SUFFIX
-    return guest if genuine and guest.name == folder.name else None
+    try:
+        guest = read_table(read_object(folder / _FILE), KeptGuest)
+        datetime.fromisoformat(guest.started)
+    except (OSError, ValueError, Complaint):
+        return None
+    return guest if guest.name == folder.name and _is_genuine(guest) else None
+
+
+def _is_genuine(guest: KeptGuest) -> bool:
+    """Whether its files are such as guests have.
+
+    Processes are ended by the socket in their command lines, and the console is printed.
+    """
+    socket, console = guest.socket, guest.console
+    return (
+        socket.is_absolute()
+        and ".." not in socket.parts
+        and re.search(r"-[0-9a-f]{8}\Z", socket.stem) is not None
+        and socket.suffix == SOCKET_SUFFIX
+        and console.is_absolute()
+        and ".." not in console.parts
+        and console.parts[-3:] == (guest.run, guest.cell, "console.log")
+        and not console.is_symlink()
+    )

@@ -127,7 +127,9 @@ def format_size(size: float) -> str:
 
 def disk_usage(path: Path) -> int:
     """Bytes of disk that a file, or a folder with all in it, takes, as du(1) counts them."""
-    total = 0 if path.is_dir() else path.lstat().st_blocks * 512
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_blocks * 512
+    total = 0
     for place, _, files in os.walk(path):
         for name in (".", *files):
             with contextlib.suppress(FileNotFoundError):
@@ -142,7 +144,7 @@ def remove(path: Path) -> None:
         InfraError: the host does not let us.
     """
     try:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
@@ -151,7 +153,7 @@ def remove(path: Path) -> None:
 
 
 def _entry(kind: str, folder: Path, guards: tuple[Path, ...], used: Sequence[Path]) -> CacheEntry:
-    times = [path.stat().st_mtime for path in (folder, *used) if path.exists()]
+    times = [folder.lstat().st_mtime, *(path.stat().st_mtime for path in used if path.exists())]
     return CacheEntry(kind, folder, guards, disk_usage(folder), max(times))
 
 

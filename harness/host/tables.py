@@ -1,9 +1,10 @@
-"""TOML tables checked against the types that they are read into."""
+"""Tables of TOML and JSON files checked against the types that they are read into."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,15 +39,21 @@ class Complaint(Exception):  # noqa: N818 - who reads the file makes an error of
 
 
 def read_table(table: dict[str, Any], kind: type[T]) -> T:
-    """The table as a ``kind``; nothing is converted.
+    """The table as a ``kind``; nothing is converted but texts to paths.
 
     Raises:
         Complaint: the first thing that is wrong with it.
     """
     try:
-        return msgspec.convert(table, kind)
+        return msgspec.convert(table, kind, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise _complaint(str(error), table, kind) from None
+
+
+def _path(kind: type, value: Any) -> Path:
+    if kind is not Path or not isinstance(value, str) or "\0" in value:
+        raise ValueError("Expected a path")
+    return Path(value)
 
 
 def _complaint(text: str, table: dict[str, Any], kind: type) -> Complaint:

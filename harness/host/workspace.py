@@ -9,12 +9,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
 from harness.errors import InfraError
+from harness.host.seal import Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,13 @@ class Workspace:
         cache: what can be made again: toolchains, objects, kernels, guests' images.
         state: what cannot: records of runs.
         runtime: sockets and locks; gone after a reboot.
+        verified: the cached files that this process has compared with their SHA-256.
     """
 
     cache: Path
     state: Path
     runtime: Path
+    verified: Verified = field(default_factory=Verified, compare=False, repr=False)
 
     @classmethod
     def of_user(cls) -> Workspace:
@@ -138,7 +141,7 @@ def make_folder(path: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file so that it is there whole or not at all, whatever kills us.
+    """Write a file so that it is there whole or not at all, whatever ends us or the host.
 
     Raises:
         InfraError: the disk is full or the folder not writable.
@@ -152,6 +155,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise host_refused(path, error) from error
@@ -171,6 +175,22 @@ def write_named(path: Path, data: bytes | str) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise host_refused(path, error) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a directory on disk, so that a rename lasts; see fsync(2).
+
+    Raises:
+        OSError: the disk failed.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot
+            raise
+    finally:
+        os.close(fd)
 
 
 def host_refused(path: Path, error: OSError) -> InfraError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.resources import data_file
+from harness.host.sealed import DamageError, check, store
 from harness.host.workspace import Workspace, host_refused, make_folder
 from harness.image.key import content_key
 from harness.image.media import DirectKernel, EfiFolder
@@ -28,6 +29,9 @@ from harness.kernel.toolchain import newest_llvm
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
+
+_IMAGE = "image"
+"""The name of a cached file within its directory."""
 
 
 def assemble_freebsd(
@@ -147,14 +151,15 @@ def root_image(workspace: Workspace, runner: Runner) -> Path:
 
 
 def _kept(workspace: Workspace, name: str, make: Callable[[Path], Path]) -> Path:
-    """A file of the cache; if it is not there, ``make`` makes it in the folder that it is given."""
+    """A file of the cache; if it is not there whole, ``make`` makes it in the given directory."""
     kept = workspace.cache / "images" / name
-    if kept.is_file():
-        return kept
-    make_folder(kept.parent)
-    with workspace.scratch("image") as folder:
-        # Made twice at once, both are the same: the later one replaces the other.
-        return make(folder).replace(kept)
+    try:
+        check(kept, workspace.verified)
+    except (FileNotFoundError, DamageError):
+        with workspace.scratch("image") as folder:
+            # Made twice at once, both are the same: the later one replaces the other.
+            store(kept, {_IMAGE: make(folder)}, {})
+    return kept / _IMAGE
 
 
 def init_key() -> str:

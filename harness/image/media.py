@@ -26,6 +26,11 @@ class EfiFolder:
 
     folder: Path
 
+    @property
+    def top(self) -> Path:
+        """What the guest reads."""
+        return self.folder
+
 
 @dataclass(frozen=True, slots=True)
 class DirectKernel:
@@ -36,6 +41,11 @@ class DirectKernel:
 
     kernel: Path
     append: str = ""
+
+    @property
+    def top(self) -> Path:
+        """What the guest reads."""
+        return self.kernel
 
 
 Media = EfiFolder | DirectKernel

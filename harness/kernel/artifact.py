@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.host.documents import read_object
 from harness.host.inuse import in_use
-from harness.host.workspace import Workspace, host_refused, make_folder, unique, write_atomic
+from harness.host.sealed import DamageError, add, check, store
 from harness.kernel.spec import Sanitizer
 
+if TYPE_CHECKING:
+    from harness.host.progress import Progress
+    from harness.host.seal import Seal
+    from harness.host.workspace import Workspace
+
 _IDENTITY = "identity.json"
+
+#: Names of a kernel's files, and of their seals.
+KERNEL, DEBUG, LOADER = "kernel", "kernel.debug", "loader.efi"
 
 #: ``--source`` of the built-in guest.
 EMBEDDED = "embedded"
@@ -45,6 +53,7 @@ class KernelIdentity:
             ``harness.source.revision.Snapshot``.
         reserve_at_boot: the boot allocates kernel map entries from the reserve; FreeBSD
             does where a sanitizer takes the direct map away.
+        files: size and SHA-256 of each of its files.
     """
 
     key: str
@@ -65,6 +74,7 @@ class KernelIdentity:
     masked: bool | None = None
     assumed: str = ""
     reserve_at_boot: bool = False
+    files: tuple[Seal, ...] = ()
 
     @property
     def is_freebsd(self) -> bool:
@@ -89,6 +99,7 @@ class KernelArtifact:
         debug: an ELF file with its symbols and line tables; may be ``kernel`` itself.
         loader: FreeBSD's EFI loader; None for the built-in guest, and where there is none yet.
         module: what ``harness check`` talks to; None if it was not built, or is in the kernel.
+        remake: provides it anew if it turns out to be damaged; None for a file of the user's.
     """
 
     identity: KernelIdentity
@@ -96,6 +107,21 @@ class KernelArtifact:
     debug: Path
     loader: Path | None
     module: Path | None = None
+    remake: Callable[[Progress], KernelArtifact] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    def paths(self) -> dict[str, Path]:
+        """Where its files are, by the names of their seals."""
+        named = {KERNEL: self.kernel, LOADER: self.loader, DEBUG: self.debug}
+        if self.module is not None:
+            named[self.module.name] = self.module
+        return {name: path for name, path in named.items() if path is not None}
+
+    def sealed(self) -> list[tuple[Path, Seal]]:
+        """Those of its files whose content is known, with their seals."""
+        paths = self.paths()
+        return [(paths[seal.name], seal) for seal in self.identity.files if seal.name in paths]
 
 
 @contextlib.contextmanager
@@ -118,77 +144,84 @@ class KernelCache:
 
     def __init__(self, workspace: Workspace) -> None:
         self._folder = workspace.cache / "kernels"
+        self._verified = workspace.verified
 
-    def find(self, key: str) -> KernelArtifact | None:
-        """The kernel with that key, if it is there whole."""
+    def find(self, key: str, note: Callable[[str], None]) -> KernelArtifact | None:
+        """The kernel with that key, if it is there and is what was stored.
+
+        Args:
+            key: of the cache.
+            note: told why a kernel that is there is not taken.
+        """
         folder = self._folder / key
         try:
-            data = json.loads((folder / _IDENTITY).read_text())
-            data["sanitizer"] = Sanitizer(data["sanitizer"])
-            data["source_roots"] = tuple(data.get("source_roots", ()))
-            identity = KernelIdentity(**data)
-        except (OSError, ValueError, KeyError, TypeError):
-            # Not there, damaged, or kept by a harness that knew other things of kernels.
+            seals = check(folder, self._verified)
+            return _artifact(folder, _read_identity(folder / _IDENTITY, key), seals)
+        except FileNotFoundError:
             return None
-        return _artifact(folder, identity)
+        except DamageError as damage:
+            cause = damage.message
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            cause = f"{folder}: {_IDENTITY}: {error}"
+        note(f"a cached kernel cannot be used and is built again: {cause}")
+        return None
 
-    def newest_loader(self) -> Path | None:
-        """The loader that was built last, whatever its tree."""
-        loaders = self._folder.glob("[!.]*/loader.efi")
-        return max(loaders, key=lambda path: path.stat().st_mtime, default=None)
+    def newest_loader(self) -> tuple[Path, Seal] | None:
+        """The loader that was built last, whatever its tree; one that is damaged is left out."""
+        loaders = self._folder.glob(f"[!.]*/{LOADER}")
+        for path in sorted(loaders, key=lambda path: path.stat().st_mtime, reverse=True):
+            with contextlib.suppress(FileNotFoundError, DamageError):
+                seal = check(path.parent, self._verified).get(LOADER)
+                if seal is not None:
+                    return path, seal
+        return None
 
-    def store(self, identity: KernelIdentity, files: dict[str, Path]) -> KernelArtifact:
+    def store(self, identity: KernelIdentity, files: Mapping[str, Path]) -> KernelArtifact:
         """Keep copies of ``files`` (``kernel``, ``kernel.debug``, ``loader.efi``, ``config``).
 
         Raises:
-            InfraError: the disk is full, or the folder not writable.
+            InfraError: the disk is full, or the directory not writable.
         """
         folder = self._folder / identity.key
-        # Filled under another name: a folder with the right name is whole.
-        filling = self._folder / f".{identity.key}.{unique()}"
-        make_folder(filling)
-        try:
-            with in_use(filling):
-                for name, path in files.items():
-                    shutil.copyfile(path, filling / name)
-                write_atomic(filling / _IDENTITY, json.dumps(asdict(identity), indent=1) + "\n")
-                shutil.rmtree(folder, ignore_errors=True)
-                filling.rename(folder)
-        except OSError as error:
-            raise host_refused(folder, error) from error
-        finally:
-            shutil.rmtree(filling, ignore_errors=True)
-        return _artifact(folder, identity)
+        kept = {name: value for name, value in asdict(identity).items() if name != "files"}
+        seals = store(folder, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
+        return _artifact(folder, identity, seals)
 
     def add_module(self, kernel: KernelArtifact, module: Path) -> KernelArtifact:
         """Keep a copy of the kernel's check module beside it.
 
         Raises:
-            InfraError: the disk is full, or the folder not writable.
+            InfraError: the disk is full, or the directory not writable.
         """
         from harness.kernel.module import module_file
 
-        target = kernel.kernel.parent / module_file()
-        filling = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            shutil.copyfile(module, filling)
-            filling.rename(target)
-        except OSError as error:
-            raise host_refused(target, error) from error
-        finally:
-            filling.unlink(missing_ok=True)
-        return replace(kernel, module=target)
+        folder = kernel.kernel.parent
+        seals = {seal.name: seal for seal in kernel.identity.files}
+        seals = add(folder, module_file(), module, seals)
+        return _artifact(folder, kernel.identity, seals)
 
 
-def _artifact(folder: Path, identity: KernelIdentity) -> KernelArtifact:
+def _read_identity(path: Path, key: str) -> KernelIdentity:
+    """Raises ValueError, KeyError, TypeError or OSError: it is damaged, or of another version."""
+    data = read_object(path)
+    data["sanitizer"] = Sanitizer(data["sanitizer"])
+    data["source_roots"] = tuple(data.get("source_roots", ()))
+    identity = KernelIdentity(**data)
+    if identity.key != key:
+        raise ValueError(f"it is the kernel {identity.key}")
+    return identity
+
+
+def _artifact(folder: Path, identity: KernelIdentity, seals: Mapping[str, Seal]) -> KernelArtifact:
     from harness.kernel.module import module_file
 
-    debug, loader = folder / "kernel.debug", folder / "loader.efi"
-    module = folder / module_file()
+    def sealed(name: str) -> Path | None:
+        return folder / name if name in seals else None
+
     return KernelArtifact(
-        identity=identity,
-        kernel=folder / "kernel",
-        debug=debug if debug.is_file() else folder / "kernel",
-        loader=loader if loader.is_file() else None,
-        module=module if module.is_file() else None,
+        identity=replace(identity, files=tuple(seals.values())),
+        kernel=folder / KERNEL,
+        debug=sealed(DEBUG) or folder / KERNEL,
+        loader=sealed(LOADER),
+        module=sealed(module_file()),
     )

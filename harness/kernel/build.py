@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -85,13 +86,19 @@ class Builder:
             )
             identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
             cache = KernelCache(self.workspace)
-            cached = cache.find(key)
+            damage: list[str] = []
+            cached = cache.find(key, damage.append)
             job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
             if cached is None:
-                cached = cache.store(identity, self._make(job, job.run))
+                for line in damage:
+                    self.progress.note(line)
+                # Whatever damaged the copies may have damaged what they were made from.
+                made = self._make(job, partial(job.run, relink=bool(damage)))
+                cached = cache.store(identity, made)
             if module and cached.module is None:
                 cached = cache.add_module(cached, self._make(job, job.module))
             # Equal trees go by many names: the kernel gets the one it was asked for by.
+            identity = replace(identity, files=cached.identity.files)
             return replace(cached, identity=identity)
 
     def _make(self, job: _Job, work: Callable[[], T]) -> T:
@@ -149,10 +156,16 @@ class _Job:
     compiler: str
     lock_fd: int
 
-    def run(self) -> dict[str, Path]:
-        """Toolchain, kernel and loader, each only as far as it is not there yet."""
+    def run(self, *, relink: bool) -> dict[str, Path]:
+        """Toolchain, kernel and loader, each only as far as it is not there yet.
+
+        With ``relink`` the kernel is linked again even if nothing has changed.
+        """
         make = self._make()
         self._toolchain(make)
+        if relink:
+            for name in ("kernel", "kernel.full", "kernel.debug"):
+                (self._kernel_objects(make) / name).unlink(missing_ok=True)
         self._kernel(make)
         loader = self._loader(make)
         folder = self._kernel_objects(make)

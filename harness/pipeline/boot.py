@@ -19,6 +19,8 @@ from harness.guest.tap import SerialTap
 from harness.host.accelerator import Accelerator
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, kept
+from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageError, private_copy
+from harness.outcome import Outcome
 from harness.pipeline.media import make_media
 from harness.pipeline.place import Place, lasting_place, new_socket, passing_place
 
@@ -75,8 +77,15 @@ class Booter:
             Cancelled: the user ended it.
         """
         make_folder(folder)
-        with kept(kernel, self.workspace):
+        try:
             return self._boot(name, kernel, plan, folder, progress)
+        except KernelDamageError as damage:
+            # Who has worked with a guest, or is to find it kept, would meet with another.
+            met = isinstance(damage, ChangedFileError) and (plan.keep or plan.companion)
+            if met or kernel.remake is None:
+                raise
+            progress.note(f"{damage.message}; it is provided anew and booted again")
+            return self._boot(name, kernel.remake(progress), plan, folder, progress)
 
     def _boot(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
@@ -84,11 +93,20 @@ class Booter:
         progress.stage("image")
         log = (folder / "console.log").resolve()
         nonce = new_nonce()
-        with self._place(name, kernel, plan, log) as place:
-            media = self._media(kernel, plan, place, nonce)
+        with kept(kernel, self.workspace), self._place(name, kernel, plan, log) as place:
+            copy = private_copy(kernel, place.folder / "kernel")
+            media = self._media(copy, plan, place, nonce)
             spec = self._spec(name, media, plan, place)
             write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))
-            return self._run(spec, kernel, plan, place, log, progress, nonce)
+            files = BootedFiles.of((kernel, copy), media.top)
+            try:
+                booted = self._run(spec, copy, plan, place, log, progress, nonce)
+            except Exception:
+                files.verify()  # such as symbols that cannot be read
+                raise
+            if booted.verdict.outcome is not Outcome.BOOTED:
+                files.verify()
+            return booted
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
         """The exact command line or domain XML that ``boot`` would use."""

@@ -29,7 +29,7 @@ def embedded_kernel(
     build = EmbeddedBuild(_variant(what), sanitizer)
     cache = KernelCache(workspace)
     key = embedded_key(build)[:40]
-    found = cache.find(key)
+    found = cache.find(key, progress.note)
     if found is not None:
         return found
     progress.stage("kernel")

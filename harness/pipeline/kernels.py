@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.host.seal import seal_file
+from harness.host.sealed import DamageError
 from harness.kernel.artifact import (
+    KERNEL,
     KernelArtifact,
     KernelCache,
     KernelIdentity,
@@ -49,18 +52,25 @@ class Kernels:
         """
         if what.kernel is not None:
             return self._from_file(what.kernel, sanitizer)
+        kernel = self._made(what, sanitizer, progress, module=module)
+        return replace(kernel, remake=partial(self.provide, what, sanitizer, module=module))
+
+    def _made(
+        self, what: What, sanitizer: Sanitizer, progress: Progress, *, module: bool
+    ) -> KernelArtifact:
         if what.is_embedded:
             from harness.pipeline.embedded import embedded_kernel
 
             return embedded_kernel(what, sanitizer, self.workspace, self.runner, progress)
         # A boot of what is built already waits for none of this.
         from harness.kernel.build import Builder
-        from harness.source.tree import open_tree
+        from harness.source.tree import healed, open_tree
 
         tree = open_tree(what.source, self.workspace, self.runner)
         builder = Builder(self.workspace, self.runner, self.clock, progress)
         config = kernel_config(sanitizer, what.kernconf)
-        return builder.build(tree, what.change, config, module=module)
+        build = partial(builder.build, tree, what.change, config, module=module)
+        return healed(tree, self.workspace, progress.note, build)
 
     def _from_file(self, kernel: Path, asked: Sanitizer) -> KernelArtifact:
         """A kernel file, with the newest loader of the cache: any release's starts any other's.
@@ -79,11 +89,11 @@ class Kernels:
                 f"{kernel} was built with {found}, not {asked}",
                 remedy="leave the sanitizer's flag out: a kernel file brings its own",
             )
-        loader = KernelCache(self.workspace).newest_loader()
-        digest = hashlib.sha256(kernel.read_bytes()).hexdigest()[:40]
+        loader, loader_seal = KernelCache(self.workspace).newest_loader() or (None, None)
+        seal = seal_file(kernel, KERNEL)
         debug = kernel.with_name(kernel.name + ".debug")
         identity = KernelIdentity(
-            key=digest,
+            key=seal.sha256[:40],
             source=str(kernel),
             label=f"file {kernel.name}",
             commit=None,
@@ -95,12 +105,26 @@ class Kernels:
             kernconf="unknown",
             sanitizer=found,
             compiler="",
+            files=(seal, loader_seal) if loader_seal else (seal,),
         )
         return KernelArtifact(
             identity, kernel.resolve(), debug.resolve() if debug.is_file() else kernel, loader
         )
 
     def _of_cache(self, kernel: Path) -> KernelArtifact | None:
+        """The kernel of the cache that a file is; None for any other file.
+
+        Raises:
+            DamageError: it is in the cache, and not what was stored there.
+        """
         folder = kernel.resolve().parent
-        found = KernelCache(self.workspace).find(folder.name)
+        if not folder.is_relative_to(self.workspace.cache.resolve() / "kernels"):
+            return None
+        damage: list[str] = []
+        found = KernelCache(self.workspace).find(folder.name, damage.append)
+        if damage:
+            raise DamageError(
+                f"{kernel} is not what was built ({damage[0]})",
+                remedy="build it again from its tree: harness build --source TREE",
+            )
         return found if found is not None and found.kernel.resolve() == kernel.resolve() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,9 +22,10 @@ from harness.image.embedded import (
 from harness.kernel.artifact import KernelArtifact, KernelCache
 from harness.pipeline.embedded import embedded_identity
 from harness.source.change import Change
+from harness.source.git import DamagedObjectsError
 from harness.source.graft import graft
 from harness.source.parts import KERNEL, LOADER, Part
-from harness.source.tree import SourceTree, locked
+from harness.source.tree import SourceTree, healed, locked
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -77,18 +79,24 @@ class TreeRevisions:
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         """See ``Revisions``."""
+        work = partial(self._kernel, commit, progress)
+        found = healed(self.tree, self.kernels.workspace, progress.note, work)
+        identity = replace(found.identity, commit=commit, label=commit[:10])
+        return replace(found, identity=identity, remake=partial(self.kernel, commit))
+
+    def _kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         repository = self.tree.repository
         paths = sorted(KERNEL.taken | LOADER.taken)
         grafted = graft(repository, commit, self.base, paths)
         try:
-            found = self._provide(grafted, progress)
+            return self._provide(grafted, progress)
         except (BuildError, UsageError):
+            if repository.missing([grafted]):
+                raise DamagedObjectsError(f"{commit[:12]} was made again meanwhile") from None
             if _same_rest(repository, commit, self.base, paths):
                 raise
             progress.note(f"{commit[:12]} may need its own toolchain")
-            found = self._provide(commit, progress)
-        identity = replace(found.identity, commit=commit, label=commit[:10])
-        return replace(found, identity=identity)
+            return self._provide(commit, progress)
 
     def _provide(self, commit: str, progress: Progress) -> KernelArtifact:
         what = replace(self.what, change=Change(commit))
@@ -158,12 +166,13 @@ class EmbeddedRevisions:
             key = embedded_key(self.build, sources)[:40]
             identity = embedded_identity(self.build, key, f"built-in, {commit[:10]}", commit)
             cache = KernelCache(self.workspace)
-            cached = cache.find(key)
-            if cached is not None:
-                return replace(cached, identity=identity)
-            progress.stage("kernel")
-            kernel = build_embedded(self.build, self.runner, scratch / "out", sources)
-            return cache.store(identity, {"kernel": kernel})
+            found = cache.find(key, progress.note)
+            if found is None:
+                progress.stage("kernel")
+                built = build_embedded(self.build, self.runner, scratch / "out", sources)
+                found = cache.store(identity, {"kernel": built})
+            identity = replace(identity, files=found.identity.files)
+            return replace(found, identity=identity, remake=partial(self.kernel, commit))
 
     def _extract(self, commit: str, images: Path) -> None:
         """The sources as ``build_embedded`` wants them."""

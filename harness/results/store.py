@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.host.documents import read_object
 from harness.host.workspace import host_refused, make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -64,9 +65,9 @@ class Store:
         return folder
 
     def names(self) -> list[str]:
-        """Every run with a record, oldest first."""
-        found = self.folder.glob(f"*/{RECORD}")
-        return [path.parent.name for path in sorted(found, key=lambda p: p.stat().st_mtime)]
+        """Every run with a record of its own, oldest first."""
+        found = [path for path in self.folder.glob(f"*/{RECORD}") if is_own(path)]
+        return [path.parent.name for path in sorted(found, key=lambda p: p.lstat().st_mtime)]
 
     def find(self, name: str) -> Path:
         """The folder of the run called ``name``; ``latest`` is the newest.
@@ -79,6 +80,11 @@ class Store:
             return self.folder / names[-1]
         if name in names and _NAME.match(name):
             return self.folder / name
+        if _NAME.match(name) and (self.folder / name / RECORD).exists():
+            raise UsageError(
+                f"the record of {self.folder / name} is a symbolic link, or in one",
+                remedy="name the directory that it leads to: --out DIR",
+            )
         known = ", ".join(names[-5:]) or "none yet"
         raise UsageError(
             f"there is no run {name!r} in {self.folder}", remedy=f"the newest runs: {known}"
@@ -91,17 +97,41 @@ class Store:
             UsageError: there is no such run, or its record is damaged.
         """
         from harness.results.record import SCHEMA
+        from harness.results.schema import wrong_with
 
         path = self.find(name) / RECORD
-        try:
-            document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise UsageError(
-                f"{path} is damaged: {error}", remedy="remove its folder, or name another run"
-            ) from error
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        document = read_document(path)
+        if document.get("schema") != SCHEMA:
             raise UsageError(
                 f"{path} is not a record that this version of the harness can read",
                 remedy="read it with the version that wrote it, or name another run",
             )
+        if wrong := wrong_with(document):
+            raise damaged(path, wrong)
         return document
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file of a run, or of one of its cells, is there and not somewhere else."""
+    return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON object that a run has left.
+
+    Raises:
+        UsageError: it is none, or cannot be read.
+    """
+    try:
+        return read_object(path)
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
+    except OSError as error:
+        raise damaged(path, error.strerror or str(error)) from error
+
+
+def damaged(path: Path, wrong: str) -> UsageError:
+    """The error for a file of a run that is not what was written."""
+    return UsageError(
+        f"{path} is damaged: {wrong}", remedy="remove its directory, or name another run"
+    )

@@ -169,7 +169,7 @@ def _conclusion(check: Mapping[str, Any]) -> str:
 def _held_to(check: Mapping[str, Any]) -> Iterator[str]:
     """Where the specification comes from, and which functions are not as there."""
     if check.get("chosen"):
-        yield f"specification {check['model']} ({check['asked']}: {check['chosen']})"
+        yield f"specification {check['model']} ({check.get('asked', '')}: {check['chosen']})"
     if check.get("changed"):
         yield f"changed from there: {', '.join(check['changed'])}"
 
@@ -206,7 +206,7 @@ def _assumption(cell: Mapping[str, Any]) -> list[str]:
     if not assumed:
         return []
     held = "held" if cell["verdict"]["outcome"] in assumed else "did NOT hold"
-    return [f"{cell['why_expected']} ({held})"]
+    return [f"{cell.get('why_expected', '')} ({held})"]
 
 
 def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -7,6 +7,7 @@ work tree of our own (see git(1), ENVIRONMENT VARIABLES).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +26,31 @@ _SETTINGS = (
     "core.sparseCheckout=false",
     "core.quotePath=false",
     "gc.auto=0",
+    # A host that loses power leaves objects whole or none; git syncs no loose ones by itself.
+    "core.fsync=objects,derived-metadata,reference",
+    "core.fsyncMethod=batch",
     "safe.directory=*",
     "advice.detachedHead=false",
 )
+
+
+_SETTING_WORDS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
+
+#: What git says of an object or a pack that it cannot read; some of it with exit status 0, as of
+#: an object that is not there.
+_DAMAGE = re.compile(
+    r"^(?:error|fatal): (?:.*\bis corrupt|object file .* is empty|unable to unpack|inflate: "
+    r"|corrupt loose object|hash mismatch|garbage at end of loose object|header for .* too long"
+    r"|packfile |index file .*\.idx|wrong (?:packed )?index|bad pack|unable to (?:read|parse) sha1"
+    r"|unable to read tree|unable to stream|cannot unpack packed object"
+    r"|failed to (?:validate|read delta)"
+    r"|non-monotonic index|multi-pack-index|bad offset|(?:unknown|bad) object type)",
+    re.MULTILINE,
+)
+
+
+class DamagedObjectsError(InfraError):
+    """git cannot read an object that was written: of the user's repository, or of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,7 @@ class Repository:
 
         Raises:
             InfraError: git is missing or (``check``) failed.
+            DamagedObjectsError: an object is not what was written.
         """
         env = {
             "GIT_DIR": str(self.git_dir),
@@ -76,10 +100,14 @@ class Repository:
             env["GIT_INDEX_FILE"] = str(index)
         if work_tree is not None:
             env["GIT_WORK_TREE"] = str(work_tree)
-        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        return self.runner.run(
-            ["git", *settings, *arguments], cwd=work_tree, env=env, stdin=stdin, check=check
+        finished = self.runner.run(
+            ["git", *_SETTING_WORDS, *arguments], cwd=work_tree, env=env, stdin=stdin, check=False
         )
+        if finished.stderr:
+            _refuse_damage(finished, self.git_dir)
+        if check and finished.returncode != 0:
+            raise failure(finished)
+        return finished
 
     def lines(
         self, *arguments: str | Path, index: Path | None = None, work_tree: Path | None = None
@@ -241,7 +269,17 @@ def clone(url: str, target: Path, runner: Runner) -> None:
         UsageError: there is no repository at the URL.
     """
     finished = runner.run(
-        ["git", "clone", "--quiet", "--no-checkout", "--filter=blob:none", "--", url, target],
+        [
+            "git",
+            *_SETTING_WORDS,
+            "clone",
+            "--quiet",
+            "--no-checkout",
+            "--filter=blob:none",
+            "--",
+            url,
+            target,
+        ],
         env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
         check=False,
     )
@@ -277,6 +315,19 @@ def forget_lock(index: Path) -> None:
 def is_damage(error: InfraError) -> bool:
     """Whether git found an index cut short, as a host that lost power may leave it."""
     return "index file" in error.detail
+
+
+def _refuse_damage(finished: Finished, git_dir: Path) -> None:
+    """Raise if git has met with a damaged object, whatever else it says."""
+    text = finished.stderr.decode("utf-8", "replace")
+    found = _DAMAGE.search(text)
+    if found is not None:
+        line = text[found.start() :].partition("\n")[0]
+        raise DamagedObjectsError(
+            f"git objects are damaged: {line}",
+            remedy=f"check the repository: git --git-dir={git_dir} fsck",
+            detail="\n".join(text.splitlines()[-20:]),
+        )
 
 
 def pairs(fields: Sequence[str]) -> list[tuple[Entry, Entry]]:

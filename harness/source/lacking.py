@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import InfraError
+from harness.host.documents import read_object
 from harness.host.workspace import write_atomic
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def lacking(repository: Repository, tree: str, memory: Path) -> tuple[str, ...]:
 def _suspects(repository: Repository, tree: str, memory: Path) -> Mapping[str, str] | None:
     """The objects to ask for, by path; None for all."""
     try:
-        known = json.loads(memory.read_text())
-        changed = repository.differences(known["tree"], tree)
-        suspects = dict(known["lacking"])
-    except (OSError, ValueError, KeyError, TypeError, InfraError):
+        known = read_object(memory)
+        suspects = {str(path): str(name) for path, name in known["lacking"].items()}
+        changed = repository.differences(str(known["tree"]), tree)
+    except (OSError, ValueError, KeyError, AttributeError, InfraError):
         return None
     for _, after in changed:
         suspects.pop(after.path, None)

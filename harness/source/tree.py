@@ -9,15 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InfraError, UsageError
-from harness.host.workspace import Workspace, make_folder
+from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.source import parts
 from harness.source.baseline import BaselineReader
 from harness.source.files import clone_content, folder_tree
 from harness.source.forms import DOMAINSET, UMA_CORE, SlabForm, read_form
-from harness.source.git import Repository, clone, forget_lock, git_directory, is_damage
+from harness.source.git import (
+    DamagedObjectsError,
+    Repository,
+    clone,
+    forget_lock,
+    git_directory,
+    is_damage,
+)
 from harness.source.lacking import lacking
 from harness.source.mutants import find_mutant
 from harness.source.parts import Content, Entry, Part
@@ -33,6 +40,9 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.source.change import Change
 
+T = TypeVar("T")
+
+_CHECKOUT_INDEX = "checkout.index"
 _NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
 
@@ -129,7 +139,7 @@ class SourceTree:
 
         The caller holds the tree's lock.
         """
-        index = self.home / "checkout.index"
+        index = self.home / _CHECKOUT_INDEX
         forget_lock(index)
         try:
             self._read_tree(snapshot.tree, index)
@@ -142,6 +152,27 @@ class SourceTree:
             shutil.rmtree(self.checkout_folder)
             self._read_tree(snapshot.tree, index)
         return self.checkout_folder
+
+    def heal(self) -> None:
+        """Remove all git objects that can be written or cloned again; holds no lock.
+
+        The user's repository is not touched.
+
+        Raises:
+            InfraError: see ``open_tree``.
+        """
+        for path in (self._lacking, *self.home.glob("*.index")):
+            if path.name != _CHECKOUT_INDEX:  # by which the checkout keeps what is the same
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.home / "objects", ignore_errors=True)
+        make_folder(self.home / "objects")
+        runner = self.repository.runner
+        if self.repository.objects == _cloned(self.home) / "objects":
+            shutil.rmtree(_cloned(self.home).parent, ignore_errors=True)
+            _clone_once(self.location, self.home, runner)
+        elif not self.versioned:
+            shutil.rmtree(self.repository.git_dir, ignore_errors=True)
+            _init_once(self.repository.git_dir, runner)
 
     def _read_tree(self, tree: str, index: Path) -> None:
         folder = self.checkout_folder
@@ -172,6 +203,7 @@ class SourceTree:
         texts = self.repository.blobs([content.name_of(path) for path in paths])
         for path, text in zip(paths, texts, strict=True):
             if text is None:
+                self._require_objects([path])
                 raise _not_freebsd(self.location, f"it has no {path}")
         return [text for text in texts if text is not None]
 
@@ -194,7 +226,15 @@ class SourceTree:
         ]
         whole = self._make_part(content.tree, part, changed)
         gone = lacking(self.repository, whole, self._lacking)
+        self._require_objects(gone)
         return self._make_part(content.tree, part.without(gone), changed) if gone else whole
+
+    def _require_objects(self, missing: Sequence[str]) -> None:
+        """A plain directory's files are there: what git has not of them is lost."""
+        if self.files is not None and not self.versioned:
+            for path in missing:
+                if (self.files / path).is_file():
+                    raise DamagedObjectsError(f"git objects are lost: that of {path}")
 
     def _make_part(self, tree: str, part: Part, more: Sequence[Entry]) -> str:
         listing = self.repository.listing(tree, part.folders())
@@ -217,6 +257,29 @@ def locked(tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None
     """Hold the tree's lock; gives the descriptor for children that must keep it."""
     with workspace.lock(f"tree-{tree.home.name}", waiting) as lock:
         yield lock.fd
+
+
+def healed(
+    tree: SourceTree, workspace: Workspace, note: Callable[[str], None], work: Callable[[], T]
+) -> T:
+    """Do some work; if objects are damaged, make those of the cache again, and repeat it.
+
+    Args:
+        tree: whose objects are used; its lock must not be held.
+        workspace: of the lock.
+        note: told of the damage.
+        work: may be done twice.
+
+    Raises:
+        DamagedObjectsError: it still is: the user's own objects are.
+    """
+    try:
+        return work()
+    except DamagedObjectsError as damage:
+        note(f"{damage.message}; the objects in the cache are made again")
+    with locked(tree, workspace, lambda _: None):
+        tree.heal()
+    return work()
 
 
 def open_tree(location: str, workspace: Workspace, runner: Runner) -> SourceTree:
@@ -244,22 +307,36 @@ def open_tree(location: str, workspace: Workspace, runner: Runner) -> SourceTree
     if not (folder / _NEWVERS).is_file():
         raise _not_freebsd(location, f"it has no {_NEWVERS}")
     own = home / "git"
-    if not (own / "HEAD").is_file():
-        runner.run(["git", "init", "--quiet", "--bare", own])
+    _init_once(own, runner)
     return SourceTree(location, folder, Repository(own, own / "objects", runner), home, False)
 
 
 def _open_url(url: str, workspace: Workspace, runner: Runner) -> SourceTree:
     home = _home(url, workspace)
-    target = home / "clone"
     with workspace.lock(f"tree-{home.name}"):
-        if not (target / ".git" / "HEAD").is_file() or (home / "cloning").exists():
-            shutil.rmtree(target, ignore_errors=True)
-            (home / "cloning").touch()
-            clone(url, target, runner)
-            (home / "cloning").unlink()
-    git_dir = target / ".git"
+        _clone_once(url, home, runner)
+    git_dir = _cloned(home)
     return SourceTree(url, None, Repository(git_dir, git_dir / "objects", runner), home, True)
+
+
+def _cloned(home: Path) -> Path:
+    """The git directory of a clone of ours."""
+    return home / "clone" / ".git"
+
+
+def _clone_once(url: str, home: Path, runner: Runner) -> None:
+    """The mark is on disk before there is anything that it warns of."""
+    mark, git_dir = home / "cloning", _cloned(home)
+    if not (git_dir / "HEAD").is_file() or mark.exists():
+        shutil.rmtree(git_dir.parent, ignore_errors=True)
+        write_atomic(mark, "")
+        clone(url, git_dir.parent, runner)
+        mark.unlink()
+
+
+def _init_once(git_dir: Path, runner: Runner) -> None:
+    if not (git_dir / "HEAD").is_file():
+        runner.run(["git", "init", "--quiet", "--bare", git_dir])
 
 
 def _home(identity: str, workspace: Workspace) -> Path:

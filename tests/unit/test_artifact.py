@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InfraError, UsageError
+from harness.host.sealed import store
 from harness.host.workspace import Workspace
 from harness.kernel.artifact import (
     KernelArtifact,
@@ -24,6 +25,12 @@ from harness.kernel.artifact import (
 from harness.kernel.elf import content_digest, kernel_facts
 from harness.kernel.spec import Sanitizer
 from harness.kernel.toolchain import newest_llvm
+from harness.kernel.verify import (
+    BootedFiles,
+    ChangedFileError,
+    KernelDamageError,
+    private_copy,
+)
 
 
 @pytest.fixture
@@ -45,11 +52,12 @@ def folder_of(workspace: Workspace) -> Path:
 
 def test_what_was_stored_is_found(workspace: Workspace, files: dict[str, Path]) -> None:
     cache = KernelCache(workspace)
-    assert cache.find(IDENTITY.key) is None
+    assert cache.find(IDENTITY.key, print) is None
     identity = replace(IDENTITY, source_roots=("/src", "/usr/src"))
     stored = cache.store(identity, files)
-    assert cache.find(IDENTITY.key) == stored
-    assert stored.identity == identity
+    assert cache.find(IDENTITY.key, print) == stored
+    assert replace(stored.identity, files=()) == identity
+    assert {seal.name for seal in stored.identity.files} == {*files, "identity.json"}
     assert stored.kernel.read_text() == "the kernel"
     assert stored.loader is not None
     assert stored.loader.read_text() == "the loader.efi"
@@ -74,7 +82,7 @@ def test_half_stored_kernel_is_none(workspace: Workspace, files: dict[str, Path]
     cache = KernelCache(workspace)
     cache.store(IDENTITY, files)
     folder_of(workspace).rename(folder_of(workspace).with_name(f".{IDENTITY.key}.1234"))
-    assert cache.find(IDENTITY.key) is None
+    assert cache.find(IDENTITY.key, print) is None
     assert cache.newest_loader() is None
 
 
@@ -86,8 +94,15 @@ def test_identity_that_cannot_be_read_is_a_kernel_to_be_built(
 ) -> None:
     cache = KernelCache(workspace)
     cache.store(IDENTITY, files)
-    (folder_of(workspace) / "identity.json").write_text(text)
-    assert cache.find(IDENTITY.key) is None
+    path = folder_of(workspace) / "identity.json"
+    for sealed in (False, True):  # damaged, or written by another version
+        path.write_text(text)
+        if sealed:
+            store(path.parent, {**files, path.name: path}, {})
+        told: list[str] = []
+        assert cache.find(IDENTITY.key, told.append) is None
+        assert len(told) == 1
+        assert "identity.json" in told[0]
 
 
 def test_kernel_of_another_version_is_a_kernel_to_be_built(
@@ -97,7 +112,21 @@ def test_kernel_of_another_version_is_a_kernel_to_be_built(
     cache.store(IDENTITY, files)
     path = folder_of(workspace) / "identity.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "new": 1}))
-    assert cache.find(IDENTITY.key) is None
+    store(path.parent, {**files, path.name: path}, {})
+    assert cache.find(IDENTITY.key, print) is None
+
+
+def test_another_kernel_under_its_key_is_a_kernel_to_be_built(
+    workspace: Workspace, files: dict[str, Path]
+) -> None:
+    cache = KernelCache(workspace)
+    cache.store(IDENTITY, files)
+    path = folder_of(workspace) / "identity.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "key": "other"}))
+    store(path.parent, {**files, path.name: path}, {})
+    told: list[str] = []
+    assert cache.find(IDENTITY.key, told.append) is None
+    assert "it is the kernel other" in told[0]
 
 
 def test_missing_file_leaves_nothing(workspace: Workspace, files: dict[str, Path]) -> None:
@@ -115,7 +144,47 @@ def test_newest_loader_is_that_of_the_last_kernel(
         loader = cache.store(replace(IDENTITY, key=key), files).loader
         assert loader is not None
         os.utime(loader, (number, number))
-    assert cache.newest_loader() == workspace.cache / "kernels" / "a" / "loader.efi"
+    newest = cache.newest_loader()
+    assert newest is not None
+    assert newest[0] == workspace.cache / "kernels" / "a" / "loader.efi"
+    newest[0].write_text("the loadez.efi")
+    newest = cache.newest_loader()
+    assert newest is not None
+    assert newest[0] == workspace.cache / "kernels" / "b" / "loader.efi"
+
+
+def test_a_guest_gets_verified_copies(
+    workspace: Workspace, files: dict[str, Path], tmp_path: Path
+) -> None:
+    stored = KernelCache(workspace).store(IDENTITY, files)
+    copy = private_copy(stored, tmp_path / "copy")
+    assert (copy.kernel.parent, copy.debug) == (tmp_path / "copy", stored.debug)
+    assert copy.loader is not None
+    assert copy.loader.read_text() == "the loader.efi"
+    booted = BootedFiles.of((stored, copy), tmp_path / "copy")
+    booted.verify()
+    stored.kernel.write_text("the kernez")
+    with pytest.raises(ChangedFileError, match="kernel is not what was built"):
+        booted.verify()
+    with pytest.raises(KernelDamageError, match="kernel is not what was built"):
+        private_copy(stored, tmp_path / "again")
+
+
+@pytest.mark.parametrize("which", ["original", "symbols", "copy", "media"])
+def test_no_changed_file_lets_a_failure_count(
+    workspace: Workspace, files: dict[str, Path], tmp_path: Path, which: str
+) -> None:
+    stored = KernelCache(workspace).store(IDENTITY, files)
+    copy = private_copy(stored, tmp_path / "copy")
+    medium = tmp_path / "medium"
+    medium.write_text("what the guest reads")
+    booted = BootedFiles.of((stored, copy), medium)
+    booted.verify()
+    paths = {"original": stored.kernel, "symbols": stored.debug, "copy": copy.kernel,
+             "media": medium}  # fmt: skip
+    paths[which].write_text("damaged")
+    with pytest.raises(ChangedFileError, match=paths[which].name):
+        booted.verify()
 
 
 def test_kernel_that_is_gone_cannot_be_kept(workspace: Workspace, files: dict[str, Path]) -> None:

@@ -1,0 +1,158 @@
+"""Directories of the cache that hold what was put there, or are made again.
+
+Beside its files such a directory has a manifest with the size and SHA-256 of each. It is filled
+under another name, synced and renamed: under its own name it is whole, whatever ends the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from harness.errors import InfraError
+from harness.host.documents import read_object
+from harness.host.inuse import in_use
+from harness.host.seal import Seal, Verified, copy_file, seal_file
+from harness.host.workspace import host_refused, make_folder, sync_folder, unique, write_atomic
+
+MANIFEST: Final = "manifest.json"
+
+_SCHEMA: Final = 1
+
+
+class DamageError(InfraError):
+    """Something of the cache is not what was put there."""
+
+
+def store(directory: Path, files: Mapping[str, Path], texts: Mapping[str, str]) -> dict[str, Seal]:
+    """Put copies of files, and texts, into a directory, which is replaced if it is there.
+
+    Args:
+        directory: within the cache.
+        files: what is copied, by name.
+        texts: what is written, by name.
+
+    Returns:
+        The seals, by name.
+
+    Raises:
+        InfraError: the disk is full, or the directory not writable.
+    """
+    filling = directory.with_name(f".{directory.name}.{unique()}")
+    make_folder(filling)
+    try:
+        with in_use(filling):
+            seals = {name: copy_file(path, filling / name, name) for name, path in files.items()}
+            for name, text in texts.items():
+                write_atomic(filling / name, text)
+                seals[name] = seal_file(filling / name, name)
+            _write_manifest(filling, directory.name, seals)
+            _rename(filling, directory)
+    except OSError as error:
+        raise host_refused(directory, error) from error
+    finally:
+        shutil.rmtree(filling, ignore_errors=True)
+    return seals
+
+
+def add(directory: Path, name: str, file: Path, seals: Mapping[str, Seal]) -> dict[str, Seal]:
+    """Put a copy of one more file into a directory; gives all its seals.
+
+    Args:
+        directory: one that ``store`` has made.
+        name: the copy's.
+        file: what is copied.
+        seals: of the directory's other files.
+
+    Raises:
+        InfraError: the disk is full, or the directory not writable.
+    """
+    filling = directory / f".{name}.{unique()}"
+    try:
+        seal = copy_file(file, filling, name)
+        filling.replace(directory / name)
+    except OSError as error:
+        raise host_refused(directory / name, error) from error
+    finally:
+        filling.unlink(missing_ok=True)
+    found = {**seals, name: seal}
+    _write_manifest(directory, directory.name, found)
+    return found
+
+
+def check(directory: Path, verified: Verified) -> dict[str, Seal]:
+    """The seals of a directory whose files are what was put there.
+
+    Args:
+        directory: one that ``store`` has made.
+        verified: what need not be read again.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        DamageError: a file, or the manifest, is not what it was.
+    """
+    directory.lstat()
+    try:
+        seals = _read_manifest(directory)
+    except OSError as error:
+        raise DamageError(f"{directory}: {MANIFEST}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamageError(f"{directory}: {MANIFEST}: {error}") from error
+    with ThreadPoolExecutor(2) as pool:  # hashing is no work for the interpreter
+        found = pool.map(lambda seal: verified.damage(directory / seal.name, seal), seals.values())
+        for name, wrong in zip(seals, found, strict=True):
+            if wrong:
+                raise DamageError(f"{directory}: {name}: {wrong}")
+    return seals
+
+
+def _write_manifest(directory: Path, key: str, seals: Mapping[str, Seal]) -> None:
+    files = [asdict(seal) for seal in seals.values()]
+    document = {"schema": _SCHEMA, "key": key, "files": files}
+    write_atomic(directory / MANIFEST, json.dumps(document, indent=1) + "\n")
+
+
+def _read_manifest(directory: Path) -> dict[str, Seal]:
+    if directory.is_symlink():
+        raise ValueError("the directory is a symbolic link")
+    document = read_object(directory / MANIFEST)
+    if document["schema"] != _SCHEMA or document["key"] != directory.name:
+        raise ValueError("it belongs to another directory, or to another version of the harness")
+    seals = [Seal(**row) for row in document["files"]]
+    if not all(isinstance(seal.name, str) and _is_plain(seal.name) for seal in seals):
+        raise ValueError("it names files elsewhere")
+    return {seal.name: seal for seal in seals}
+
+
+def _is_plain(name: str) -> bool:
+    return "/" not in name and "\0" not in name and name not in {"", ".", ".."}
+
+
+def _rename(filling: Path, directory: Path) -> None:
+    """At no time is half of the old one there, nor half of the new one."""
+    old = directory.with_name(f".{directory.name}.{unique()}")
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            directory.rename(old)
+            _remove(old)
+        try:
+            filling.rename(directory)
+        except OSError:
+            if not directory.exists():
+                raise
+            continue  # somebody else was first: theirs is replaced
+        sync_folder(directory.parent)
+        return
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

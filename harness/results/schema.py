@@ -1,0 +1,201 @@
+"""What a report needs of a record that was kept. Records may hold more.
+
+The types of ``record.json``; what writes it is ``to_document`` and ``to_bisect_document``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+import msgspec
+
+from harness.host.tables import Complaint, read_table
+
+#: A name of one file or directory: nothing that leads elsewhere.
+PlainName = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\0]+\Z")]
+
+
+class _Spot(TypedDict):
+    function: str
+    file: str
+    line: int
+
+
+class _Frame(_Spot):
+    certain: bool
+    inlined: list[_Spot]
+
+
+class _Verdict(TypedDict):
+    outcome: str
+    title: str
+    message: str
+    warnings: list[str]
+    symbolized: list[_Frame]
+
+
+class _Starved(TypedDict):
+    asleep: bool
+    calls: int
+    run_us: int
+    elapsed_us: int
+    wake_us: int
+
+
+class _Difference(TypedDict):
+    first: int
+    trace: str
+    step: int
+    lines: list[str]
+
+
+class _Check(TypedDict):
+    conclusion: str
+    operations: int
+    zones: int
+    seed: int
+    model: str
+    proof: str
+    why: str
+    starved: _Starved | None
+    difference: _Difference | None
+    asked: NotRequired[str]
+    chosen: NotRequired[str]
+    changed: NotRequired[list[str]]
+    diff: NotRequired[str]
+    alike: NotRequired[str]
+
+
+class _Kernel(TypedDict):
+    label: str
+
+
+class _Cell(TypedDict):
+    name: PlainName
+    guest: str
+    nodes: int
+    sanitizer: str
+    backend: str
+    accelerator: str
+    verdict: _Verdict | None
+    error: str
+    expected: list[str]
+    as_expected: bool
+    host_failed: bool
+    seconds: float
+    disagreements: list[str]
+    kernel: _Kernel | None
+    check: NotRequired[_Check | None]
+    why_expected: NotRequired[str]
+    assumed: NotRequired[list[str]]
+    boot: NotRequired[str]
+    origin: NotRequired[str]
+
+
+class _Mutant(TypedDict):
+    mutant: str
+    fate: str
+    oracle: str
+    seconds: float
+    why: str
+    equivalent: str
+    as_it_should_be: bool
+
+
+class _Tally(TypedDict):
+    good: int
+    bad: int
+    other: int
+    builds: bool
+
+
+class _Answer(TypedDict):
+    kind: str
+    commits: list[str]
+    confidence: float
+    reason: NotRequired[str]
+
+
+class _Failure(TypedDict):
+    title: str | None
+    own: list[str]
+    rate: float
+
+
+class _Culprit(TypedDict):
+    name: str
+    author: str
+    date: str
+    message: str
+    diffstat: str
+
+
+class _Step(_Tally):
+    what: str
+    commit: str
+    expected: str
+    holds: bool
+    problem: str
+
+
+class _Tested(_Tally):
+    commit: str
+    subject: str
+    verdict: Literal["good", "bad", "skip", "mixed", "untested"]
+
+
+class _Test(TypedDict):
+    build_seconds: float
+    seconds: float
+
+
+class _Bisect(TypedDict):
+    fixed: bool
+    answer: _Answer
+    failure: _Failure
+    revisions: int
+    candidates: int
+    steps: int
+    culprits: list[_Culprit]
+    proof: list[_Step]
+    line: list[_Tested]
+    tests: list[_Test]
+
+
+class _Record(TypedDict):
+    name: PlainName
+    exit_code: int
+    cells: list[_Cell]
+    mutants: NotRequired[list[_Mutant]]
+    bisect: NotRequired[_Bisect]
+
+
+def wrong_with(document: Mapping[str, Any]) -> str:
+    """What of a record cannot be reported, and why; empty if all can."""
+    return _complaint(document, _Record) or _wrong_answer(document.get("bisect"))
+
+
+def wrong_with_cell(document: Mapping[str, Any]) -> str:
+    """The same of one cell alone."""
+    return _complaint(document, _Cell)
+
+
+def _complaint(document: Mapping[str, Any], kind: type) -> str:
+    try:
+        read_table(dict(document), kind)
+    except Complaint as complaint:
+        return f"{complaint.key}: {complaint.what}" if complaint.key else complaint.what
+    return ""
+
+
+def _wrong_answer(bisect: _Bisect | None) -> str:
+    """What types do not tell: an answer comes with what it names."""
+    if bisect is None:
+        return ""
+    kind = bisect["answer"]["kind"]
+    if kind == "culprit" and not bisect["culprits"]:
+        return "bisect.culprits: it is empty"
+    if kind not in {"culprit", "several"} and "reason" not in bisect["answer"]:
+        return "bisect.answer.reason: it is missing"
+    return ""
