@@ -71,6 +71,13 @@ class _Kernel(TypedDict):
     label: str
 
 
+class _Verification(TypedDict):
+    build_id: str
+    version: str
+    sanitizers: list[str]
+    doubts: list[str]
+
+
 class _Cell(TypedDict):
     name: PlainName
     guest: str
@@ -89,6 +96,8 @@ class _Cell(TypedDict):
     check: NotRequired[_Check | None]
     why_expected: NotRequired[str]
     assumed: NotRequired[list[str]]
+    verification: NotRequired[_Verification | None]
+    console: NotRequired[list[str] | None]
     boot: NotRequired[str]
     origin: NotRequired[str]
 
