@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -91,6 +91,10 @@ class Guest(Protocol):
         ...
 
 
+#: Looks at a guest that has been made and does not run yet.
+Inspect = Callable[[Guest], None]
+
+
 class Backend(Protocol):
     """A way to start guests."""
 
@@ -99,10 +103,13 @@ class Backend(Protocol):
         """As on the command line: ``qemu`` or ``libvirt``."""
         ...
 
-    def start(self, spec: GuestSpec, *, keep: bool = False) -> Guest:
+    def start(
+        self, spec: GuestSpec, *, keep: bool = False, inspect: Inspect = lambda _: None
+    ) -> Guest:
         """Start a guest; it ends with us, however we end, unless ``keep``.
 
-        Something must be listening on the sockets of the guest's serial ports.
+        Something must be listening on the sockets of the guest's serial ports. ``inspect`` is
+        called before the guest's first instruction: it cannot end meanwhile.
 
         Raises:
             InfraError: the host cannot run it.

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Ending, GuestExit, Whereabouts, ending_of_reason
+from harness.guest.backend import Ending, GuestExit, Inspect, Whereabouts, ending_of_reason
 from harness.guest.domain_xml import (
     domain_name,
     domain_xml,
@@ -94,7 +94,7 @@ class LibvirtGuest:
         self._control.drain()
         return self._control.stop_state()
 
-    def start(self, xml: str, flags: int) -> None:
+    def start(self, xml: str, flags: int, inspect: Inspect) -> None:
         """Create the domain, stopped until QEMU answers us, so that its end is not missed."""
         self._domain = self._connection.createXML(
             xml, flags | self._library.VIR_DOMAIN_START_PAUSED
@@ -107,6 +107,7 @@ class LibvirtGuest:
                     remedy="See what it said below; harness doctor tells what this host can do.",
                     detail=self.stderr_tail(),
                 )
+        inspect(self)
         self._domain.resume()
 
     def wait(self, timeout: float | None = None) -> GuestExit | None:
@@ -223,7 +224,9 @@ class LibvirtBackend:
         """See ``Backend``."""
         return domain_xml(spec, self._wrapper() if needs_wrapped_emulator(spec) else None)
 
-    def start(self, spec: GuestSpec, *, keep: bool = False) -> LibvirtGuest:
+    def start(
+        self, spec: GuestSpec, *, keep: bool = False, inspect: Inspect = lambda _: None
+    ) -> LibvirtGuest:
         """See ``Backend``.
 
         Raises:
@@ -238,7 +241,7 @@ class LibvirtBackend:
         guest = LibvirtGuest(library, connection, control, origin, self._clock)
         flags = 0 if keep else library.VIR_DOMAIN_START_AUTODESTROY
         try:
-            guest.start(self.describe(spec), flags)
+            guest.start(self.describe(spec), flags, inspect)
         except library.libvirtError as error:
             guest.destroy()
             raise InfraError(

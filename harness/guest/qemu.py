@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
-from harness.guest.backend import Ending, GuestExit, Whereabouts, ending_of_reason
+from harness.guest.backend import Ending, GuestExit, Inspect, Whereabouts, ending_of_reason
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import qemu_argv
 from harness.guest.qmp import START_SECONDS, ControlChannel
@@ -108,7 +108,9 @@ class QemuBackend:
         """See ``Backend``."""
         return shlex.join(qemu_argv(spec)) + "\n"
 
-    def start(self, spec: GuestSpec, *, keep: bool = False) -> QemuGuest:
+    def start(
+        self, spec: GuestSpec, *, keep: bool = False, inspect: Inspect = lambda _: None
+    ) -> QemuGuest:
         """See ``Backend``.
 
         Raises:
@@ -126,6 +128,8 @@ class QemuBackend:
         guest = QemuGuest(process, control, stderr)
         try:
             self._await(spec, guest, process, control)
+            inspect(guest)
+            guest.query("cont")
         except BaseException:
             guest.destroy()
             raise

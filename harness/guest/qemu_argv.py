@@ -52,6 +52,7 @@ def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
         *_media(spec),
         *_serial_ports(spec),
         *control_options(spec.control_socket),
+        "-S",  # until the control protocol's "cont"
     )
 
 

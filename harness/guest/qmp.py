@@ -133,10 +133,9 @@ class ControlChannel:
         if self._connection is None:
             return
         self._connection.settimeout(ANSWER_SECONDS)
-        try:
+        # It is gone, or it does not read; what it has sent before is still to be read.
+        with contextlib.suppress(OSError):
             self._connection.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            self._ended = True
 
     def read(self, timeout: float) -> bool:
         """Take in what QEMU has sent, waiting up to ``timeout`` s; whether anything came."""

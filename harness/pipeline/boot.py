@@ -170,7 +170,8 @@ class Booter:
         ):
             progress.stage("start")
             started = self.clock.monotonic()
-            guest = self.backend.start(spec, keep=plan.keep)
+            inspection = _Inspection(spec)
+            guest = self.backend.start(spec, keep=plan.keep, inspect=inspection)
             left = False
             try:
                 # Nobody waits for these imports: the firmware is at work meanwhile.
@@ -178,7 +179,7 @@ class Booter:
                 from harness.pipeline import conclude, listen
 
                 importlib.import_module("harness.results.text")  # which tells of it
-                evidence = _evidence(guest, spec, kernel, nonce)
+                evidence = _evidence(kernel, nonce, inspection)
                 heard = listen.Heard(Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = listen.Session(
@@ -226,14 +227,25 @@ def new_nonce() -> str:
     return secrets.token_hex(8)
 
 
-def _evidence(guest: Guest, spec: GuestSpec, kernel: KernelArtifact, nonce: str) -> Evidence:
-    """What the boot is held against, asked for while the guest is on its way."""
-    from harness.guest.machine import machine_differences, read_machine
+@dataclass(slots=True)
+class _Inspection:
+    """Asks QEMU for the machine before the guest runs; ``differences`` are from ``spec``."""
+
+    spec: GuestSpec
+    differences: tuple[str, ...] = ()
+
+    def __call__(self, guest: Guest) -> None:
+        from harness.guest.machine import machine_differences, read_machine
+
+        self.differences = machine_differences(self.spec, read_machine(guest.query))
+
+
+def _evidence(kernel: KernelArtifact, nonce: str, inspection: _Inspection) -> Evidence:
+    """What the boot is held against."""
     from harness.kernel.elf import kernel_facts
     from harness.verification import Evidence
 
-    machine = read_machine(guest.query)
-    return Evidence(nonce, kernel_facts(kernel.kernel), machine_differences(spec, machine))
+    return Evidence(nonce, kernel_facts(kernel.kernel), inspection.differences)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from backend_guests import (
 from embedded_guest import Kernels
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Backend, Ending
+from harness.guest.backend import Backend, Ending, Guest
 from harness.guest.libvirt import LibvirtBackend
 from harness.guest.memory import MIB
 from harness.guest.qemu import QemuBackend
@@ -188,6 +188,26 @@ def test_powering_off_and_resetting_are_told_apart(
     assert ended_after.ending is Ending.POWEROFF
     assert before.panic
     assert ended_before.ending is Ending.RESET
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_guest_is_inspected_before_it_runs_and_cannot_end_meanwhile(
+    backend: str, make_backend: MakeBackend, endless: GuestSpec
+) -> None:
+    with listening(endless.console_socket) as console:
+        seen = []
+
+        def inspect(guest: Guest) -> None:
+            time.sleep(1)
+            seen.append((guest.query("query-status")["running"], bytes(console.data)))
+
+        guest = make_backend(backend).start(endless, inspect=inspect)
+        try:
+            until(lambda: console.data)
+            assert seen == [(False, b"")]
+            assert guest.stop_state() is None
+        finally:
+            guest.destroy()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
