@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,15 @@ GLANCE = 0.01
 """Seconds between two looks, so that what is waited for has the processor."""
 
 PROGRAM = (sys.executable, "-c", "from harness.cli.main import main; main()")
+
+REAL_QEMU = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
+"""The one that stands in the place of which a test puts another."""
+
+HEEDS_HANGUP = (
+    PROGRAM[0], "-c",
+    f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {PROGRAM[2]}",
+)  # fmt: skip
+"""The same as a terminal's user starts it: the tests may run under nohup(1), and hand that on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ class Home:
         path = self.folder / f"{number}.stderr"
         with path.open("wb") as stderr:
             popen = subprocess.Popen(
-                [*PROGRAM, *map(str, words)],
+                [*HEEDS_HANGUP, *map(str, words)],
                 cwd=self.folder, env={**self.env, **env}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
             )  # fmt: skip

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from command import PROGRAM, SECONDS, Home
+from command import HEEDS_HANGUP, SECONDS, Home
 
 from harness.cli.streams import Sink
 from harness.cli.terminal import AttachedTap
@@ -68,7 +68,7 @@ def seated(guest_home: Home, *words: str) -> Iterator[Seat]:
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     popen = subprocess.Popen(
-        [*PROGRAM, *words], cwd=guest_home.folder, env={**guest_home.env, "TERM": "xterm"},
+        [*HEEDS_HANGUP, *words], cwd=guest_home.folder, env={**guest_home.env, "TERM": "xterm"},
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         preexec_fn=take_terminal,  # noqa: PLW1509 - before any thread of this test
     )  # fmt: skip
