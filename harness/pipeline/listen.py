@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: Seconds between looks at the guest when it says nothing.
 _TICK = 0.25
 
+#: Of what lies in the console's socket when the host has failed, 64 KiB each.
+_MOST_READS = 64
+
 #: Seconds for a guest that stays up to print the second copy of its report.
 _KEPT_FAREWELL = 0.25
 
@@ -158,9 +161,17 @@ class Session:
 
     def _blame(self, failure: InfraError | None, watch: Watch) -> Stop | None:
         """The host's failure ends it all, unless the kernel has told its own trouble before."""
-        if failure is not None and not watch.in_trouble:
+        if failure is None:
+            return None
+        with contextlib.suppress(Detached):
+            for _ in range(_MOST_READS):
+                if not (data := self.tap.read(0)):
+                    break
+                self._take(data, watch)
+        self._hear(self._parser.close(), watch)
+        if not watch.in_trouble:
             raise failure
-        return Stop(Ending.STOPPED, failure.message) if failure else None
+        return Stop(Ending.STOPPED, failure.message)
 
     def _decision(self, watch: Watch, now: float) -> Stop | None:
         """Whoever sits at the console decides themselves how long to wait for what."""

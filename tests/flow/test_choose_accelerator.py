@@ -24,6 +24,7 @@ case "$*" in
 *"-accel tcg"*-debugcon*) printf '<'; sleep 0.2; printf 'mprcsfito>'; exit 0;;
 *"-accel kvm"*-debugcon*) {probe};;
 esac
+{guest}
 for word; do
     shift
     case "$word" in
@@ -34,11 +35,18 @@ for word; do
 done
 exec {qemu} "$@"
 """
-"""The probe behaves as it is told; guests under KVM are really under TCG."""
+"""The probe and guests under KVM behave as they are told; those are really under TCG."""
+
+DIES_LATER = """
+case "$*" in
+*"-accel kvm"*) echo "KVM internal error. Suberror: 1" >&2;;
+esac
+"""
 
 
-def path_with(folder: Path, probe: str) -> str:
-    return script(folder / "bin", QEMU, QEMU_WITH_KVM.format(probe=probe, qemu=shutil.which(QEMU)))
+def path_with(folder: Path, probe: str, guest: str = "") -> str:
+    text = QEMU_WITH_KVM.format(probe=probe, guest=guest, qemu=shutil.which(QEMU))
+    return script(folder / "bin", QEMU, text)
 
 
 def doctor(home: Home, path: str) -> str:
@@ -70,6 +78,20 @@ def test_the_better_accelerator_is_chosen_and_the_doctor_tells_why(
     assert f"{chosen}: " in told
     assert "TCG 0." in told
     assert "wrong result of rdrand" in told if chosen == "tcg" else "every result is right" in told
+
+
+def test_kvm_that_fails_later_is_the_hosts_failure_and_is_measured_again(
+    home: Home, tmp_path: Path
+) -> None:
+    path = path_with(tmp_path, GOOD, DIES_LATER)
+    doctor(home, path)
+    kept = home.cache / "accelerator.json"
+    assert kept.exists()
+    failed = boot(home, path)
+    assert failed.code == 3, failed.stderr
+    (cell,) = json.loads(failed.stdout)["cells"]
+    assert cell["error"].startswith("QEMU cannot run the guest any further: KVM internal error")
+    assert not kept.exists()
 
 
 def test_settings_and_then_the_flag_overrule_the_measurement(home: Home, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from embedded_guest import Boot
 
 from harness.guest.backend import Backend, GuestExit
@@ -18,6 +20,10 @@ from harness.guest.spec import GuestSpec
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.image.media import EfiFolder, Media
+
+BACKENDS = ("qemu", "libvirt")
+
+MakeBackend = Callable[[str], Backend]
 
 SECONDS = 60.0
 """Longer than any boot of the built-in guest takes, on whatever host."""
@@ -112,3 +118,34 @@ def _srat_entries(srat: bytes) -> Iterator[tuple[int, bytes]]:
         kind, length = srat[offset], srat[offset + 1]
         yield kind, srat[offset : offset + length]
         offset += length
+
+
+def plenty() -> int:
+    """The built-in guest touches little of the memory it is given."""
+    return 1 << 50
+
+
+def daemons(root: Path) -> list[psutil.Process]:
+    return processes("libvirtd", str(root))
+
+
+def qemus(spec: GuestSpec) -> list[psutil.Process]:
+    return processes("qemu-system", str(spec.console_socket))
+
+
+def processes(program: str, word: str) -> list[psutil.Process]:
+    """The processes of that program whose command line mentions ``word``."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = process.cmdline()
+            if command and program in command[0] and word in " ".join(command):
+                found.append(process)
+    return found
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from backend_guests import MakeBackend, daemons, plenty, until
 from embedded_guest import Boot, Kernels, Machine
 
+from harness.guest.backend import Backend
+from harness.guest.libvirt import LibvirtBackend
+from harness.guest.qemu import QemuBackend
+from harness.host.clock import HostClock
 from harness.host.process import HostRunner
+from harness.host.workspace import Workspace
 from harness.image.embedded import EmbeddedBuild, Variant, build_embedded
 from harness.kernel.spec import Sanitizer
 
@@ -65,3 +72,30 @@ def _until_silent(wait: Callable[[float], int | None], console: Path, text: str)
         if ended or after == before:
             return Boot(after, ended)
         before = after
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[Workspace]:
+    """A workspace of its own whose libvirtd goes away soon; unix sockets need a short path."""
+    with tempfile.TemporaryDirectory(prefix="hb-", ignore_cleanup_errors=True) as name:
+        root = Path(name)
+        yield Workspace(root / "cache", root / "state", root / "run")
+        until(lambda: not daemons(root))
+
+
+@pytest.fixture
+def make_backend(workspace: Workspace) -> MakeBackend:
+    def make(name: str) -> Backend:
+        if name == "qemu":
+            return QemuBackend(HostRunner(), HostClock(), available=plenty)
+        return LibvirtBackend(
+            HostRunner(), HostClock(), workspace, available=plenty, idle_seconds=2
+        )
+
+    return make
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="hb-") as name:
+        yield Path(name)

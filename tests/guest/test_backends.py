@@ -8,23 +8,27 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from backend_guests import (
+    BACKENDS,
     SECONDS,
+    MakeBackend,
     acpi_table,
     boot,
+    daemons,
     guest_spec,
     listening,
+    plenty,
+    qemus,
     slit_distances,
     srat_cpus,
     srat_memory,
+    until,
 )
 from embedded_guest import Kernels
 
@@ -45,47 +49,12 @@ from harness.kernel.spec import Sanitizer
 
 pytestmark = pytest.mark.guest
 
-BACKENDS = ("qemu", "libvirt")
 LAYOUTS = [name for name in vmconfig_names() if not name.endswith("-kmsan")]
 """The KMSAN guests differ from others in the size of their nodes only."""
-
-MakeBackend = Callable[[str], Backend]
 
 
 VGA_HOLE = 384 * 1024
 """From 640 KiB to 1 MiB: memory of the first node that QEMU's SRAT does not mention."""
-
-
-def plenty() -> int:
-    """The built-in guest touches little of the memory it is given."""
-    return 1 << 50
-
-
-@pytest.fixture(scope="module")
-def workspace() -> Iterator[Workspace]:
-    """A workspace of its own whose libvirtd goes away soon; unix sockets need a short path."""
-    with tempfile.TemporaryDirectory(prefix="hb-", ignore_cleanup_errors=True) as name:
-        root = Path(name)
-        yield Workspace(root / "cache", root / "state", root / "run")
-        until(lambda: not daemons(root))
-
-
-@pytest.fixture
-def make_backend(workspace: Workspace) -> MakeBackend:
-    def make(name: str) -> Backend:
-        if name == "qemu":
-            return QemuBackend(HostRunner(), HostClock(), available=plenty)
-        return LibvirtBackend(
-            HostRunner(), HostClock(), workspace, available=plenty, idle_seconds=2
-        )
-
-    return make
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="hb-") as name:
-        yield Path(name)
 
 
 @pytest.fixture
@@ -101,32 +70,6 @@ def embedded(
 ) -> GuestSpec:
     kernel = DirectKernel(kernels(variant, Sanitizer.NONE))
     return guest_spec(folder, Topology.even(nodes, memory_mib_per_node=64), kernel)
-
-
-def daemons(root: Path) -> list[psutil.Process]:
-    return processes("libvirtd", str(root))
-
-
-def qemus(spec: GuestSpec) -> list[psutil.Process]:
-    return processes("qemu-system", str(spec.console_socket))
-
-
-def processes(program: str, word: str) -> list[psutil.Process]:
-    """The processes of that program whose command line mentions ``word``."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            command = process.cmdline()
-            if command and program in command[0] and word in " ".join(command):
-                found.append(process)
-    return found
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 # The machine
