@@ -5,13 +5,13 @@ A flag beats an environment variable, that beats this file, that beats the defau
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
 
 from harness.errors import UsageError
+from harness.host.documents import parse_toml
 from harness.host.tables import Complaint, Table, read_table
 
 
@@ -62,8 +62,8 @@ def load_settings(path: Path | None = None) -> Settings:
         cause = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read {path}: {cause}", remedy="correct or remove it") from error
     try:
-        return read_table(tomllib.loads(text), Settings)
-    except tomllib.TOMLDecodeError as error:
+        return read_table(parse_toml(text), Settings)
+    except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}", remedy="correct that line") from error
     except Complaint as complaint:
         raise _refused(path, complaint) from complaint

@@ -17,7 +17,6 @@ A file gives defaults that flags override::
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -27,6 +26,7 @@ import msgspec
 from harness.errors import UsageError
 from harness.guest.shadow import default_memory_mib
 from harness.guest.topology import Node, Topology, even_distances
+from harness.host.documents import parse_toml
 from harness.host.resources import data_file
 from harness.host.tables import Complaint, Table, read_table
 from harness.kernel.spec import Sanitizer
@@ -89,8 +89,8 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
         UsageError: see ``load_vmconfig``.
     """
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"{origin}: not TOML: {error}", remedy="Mend that line.") from error
     try:
         file = read_table(table, _VmFile)

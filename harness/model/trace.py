@@ -232,6 +232,12 @@ def run_trace(trace: Trace) -> Iterator[Step]:
 
 # --- text -------------------------------------------------------------------------------------
 
+#: ``DOMAINSET_MAXSIZE`` (sys/sys/_domainset.h).
+_MOST_DOMAINS = 256
+
+#: Of a slab, and of one preallocation.
+_MOST_ITEMS = 65536
+
 _COUNTS = ("domains", "ipers", "reserve", "slabs", "place", "patience")
 _ALLOC = re.compile(
     r"(?:(cpu|domain)=(\d{1,3})|domain=(any)) (\S+)(?: meanwhile=(\d{1,9}))?", re.ASCII
@@ -276,6 +282,10 @@ def _parse_operation(word: str, rest: str) -> Operation:
     if word not in set(Verb):
         raise UsageError(f"there is no operation {word!r}", remedy=f"known: {', '.join(Verb)}")
     verb = Verb(word)
+    if verb is Verb.PREALLOC and _number(rest) > _MOST_ITEMS:
+        raise UsageError(
+            f"{rest} items at once are too many", remedy=f"preallocate at most {_MOST_ITEMS}"
+        )
     if verb is not Verb.ALLOC:
         return Operation(verb, _number(rest))
     match = _ALLOC.fullmatch(rest)
@@ -297,7 +307,7 @@ def _parse_shape(words: list[str]) -> Shape:
             counts: Mapping[str, Any] = {name: _number(value)}
             shape = shape._replace(**counts)
         elif name == "empty":
-            shape = shape._replace(empty=domain_mask(map(_number, value.split(","))))
+            shape = shape._replace(empty=domain_mask(map(_domain, value.split(","))))
         elif word == "hashed":
             shape = shape._replace(hashed=True)
         elif word == "round-robin":
@@ -306,7 +316,31 @@ def _parse_shape(words: list[str]) -> Shape:
             shape = shape._replace(stock=True)
         else:
             _refuse_shape(word)
+    _check_limits(shape)
     return shape
+
+
+def _check_limits(shape: Shape) -> None:
+    """Refuse what no kernel has, and what a text of a few bytes must not make us do."""
+    if shape.domains > _MOST_DOMAINS or shape.ipers > _MOST_ITEMS:
+        raise UsageError(
+            f"{shape.domains} domains or {shape.ipers} items a slab are too many",
+            remedy=f"give at most {_MOST_DOMAINS} domains and {_MOST_ITEMS} items a slab",
+        )
+    if shape.empty >> shape.domains:
+        raise UsageError(
+            f"a domain is empty that is not one of the {shape.domains}",
+            remedy="name domains from 0 on, or give more of them",
+        )
+
+
+def _domain(text: str) -> int:
+    number = _number(text)
+    if number >= _MOST_DOMAINS:
+        raise UsageError(
+            f"there is no domain {number}", remedy=f"name one from 0 to {_MOST_DOMAINS - 1}"
+        )
+    return number
 
 
 def _refuse_shape(word: str) -> NoReturn:
