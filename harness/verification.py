@@ -16,9 +16,11 @@ from harness.console import events as e
 from harness.console.parser import ConsoleParser
 from harness.console.report import GuestReport, ReportError, read_report
 from harness.console.titles import scrub
+from harness.guest.tables import slit_differences
 from harness.outcome import Outcome
 
 if TYPE_CHECKING:
+    from harness.guest.topology import Topology
     from harness.kernel.elf import KernelFacts
     from harness.verdict import Verdict
 
@@ -68,22 +70,27 @@ class Evidence:
     Args:
         nonce: what it was given in its kernel environment.
         facts: of the kernel file that was to boot.
-        machine_differences: where QEMU has started another machine than was asked for, in words.
+        topology: of the machine that was asked for.
+        machine_differences: where QEMU has started another one, in words.
     """
 
     nonce: str
     facts: KernelFacts
+    topology: Topology
     machine_differences: tuple[str, ...]
 
     def proven_report(self, events: Iterable[e.Event]) -> GuestReport | None:
         """The report, once it is there and proves which kernel runs on which machine."""
         told = list(events)
         report, _ = report_of(told, self.nonce)
-        if report is None or self.machine_differences:
+        if report is None or self.machine_differences or any(_strange_reports(told, self.nonce)):
             return None
-        if any(_strange_reports(told, self.nonce)) or any(_other_kernel(report, self.facts)):
-            return None
-        return report
+        return None if any(self.doubts_of(report)) else report
+
+    def doubts_of(self, report: GuestReport) -> Iterator[str]:
+        """Where a report comes from another kernel or another machine, in words."""
+        yield from _other_kernel(report, self.facts)
+        yield from slit_differences(self.topology, report.tables)
 
 
 def report_of(events: Iterable[e.Event], nonce: str) -> tuple[GuestReport | None, tuple[str, ...]]:
@@ -113,7 +120,7 @@ def verification_of(
     nonce, facts = evidence.nonce, evidence.facts
     report, missing = report_of(events, nonce)
     banner = banner_before(events, verdict.offset, facts.version)
-    other = tuple(_other_kernel(report, facts)) if report else ()
+    other = tuple(evidence.doubts_of(report)) if report else ()
     identified = report is not None and not other
     doubts = [*evidence.machine_differences, *_strange_reports(events, nonce), *other]
     if verdict.outcome is Outcome.BOOTED:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
 from harness.guest.memory import MIB
+from harness.guest.topology import cpus_in_words
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
 
@@ -116,7 +117,7 @@ def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
             continue
         cpus, memory = machine.cpus.get(node, ()), machine.memory_mib.get(node, 0)
         if cpus != tuple(ids[node]):
-            yield f"QEMU's node {node} has the CPUs {list(cpus)}, not {list(ids[node])}"
+            yield f"QEMU's node {node} has {cpus_in_words(cpus)}, not {cpus_in_words(ids[node])}"
         for size in dict.fromkeys((memory, machine.node_mib.get(node, memory))):
             if size != asked[node].memory_mib:
                 yield f"QEMU's node {node} has {size} MiB, not {asked[node].memory_mib}"

@@ -9,7 +9,7 @@ FreeBSD's ``sys/dev/acpica/acpi_pxm.c`` (``check_domains``, ``renumber_domains``
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
@@ -131,6 +131,20 @@ class Topology:
             f"memory domain {node}) and ignores the whole SRAT, so that the guest sees one domain"
             for node in self.nodes_without_cpus()[:1]
         )
+
+
+def cpus_in_words(cpus: Sequence[int]) -> str:
+    """Ascending numbers of CPUs for people: ``CPU 1``, ``CPUs 0-3,5``, ``no CPUs``."""
+    if not cpus:
+        return "no CPUs"
+    ranges: list[list[int]] = []
+    for cpu in cpus:
+        if ranges and cpu == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], cpu]
+        else:
+            ranges.append([cpu])
+    listed = ",".join("-".join(map(str, each)) for each in ranges)
+    return f"CPU {listed}" if len(cpus) == 1 else f"CPUs {listed}"
 
 
 def even_distances(nodes: int) -> Distances:

@@ -81,7 +81,7 @@ def kernel_facts(kernel: Path) -> KernelFacts:
     except OSError as error:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error
     except (ELFError, struct.error) as error:
-        raise _not_a_kernel(kernel, f"it is no amd64 ELF file with symbols ({error})") from error
+        raise _not_a_kernel(kernel, f"it is no ELF file of an amd64 kernel ({error})") from error
 
 
 def _symbols(elf: ElfTables, wanted: set[bytes]) -> dict[bytes, int]:

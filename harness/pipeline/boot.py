@@ -245,7 +245,8 @@ def _evidence(kernel: KernelArtifact, nonce: str, inspection: _Inspection) -> Ev
     from harness.kernel.elf import kernel_facts
     from harness.verification import Evidence
 
-    return Evidence(nonce, kernel_facts(kernel.kernel), inspection.differences)
+    facts = kernel_facts(kernel.kernel)
+    return Evidence(nonce, facts, inspection.spec.topology, inspection.differences)
 
 
 @contextlib.contextmanager

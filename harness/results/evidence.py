@@ -33,7 +33,11 @@ def identity_lines(cell: Mapping[str, Any]) -> list[str]:
     ]
 
 
+#: Before each line of a console.
+CONSOLE_INDENT = "    "
+
+
 def console_lines(cell: Mapping[str, Any]) -> list[str]:
     """The slice of the console that the record keeps, indented below a line that names it."""
     console = cell.get("console")
-    return ["console:", *(f"    {line}" for line in console)] if console else []
+    return ["console:", *(f"{CONSOLE_INDENT}{line}" for line in console)] if console else []

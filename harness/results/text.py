@@ -14,7 +14,7 @@ from harness.check.fate import Fate
 from harness.check.result import Conclusion
 from harness.model.variants import title_of
 from harness.outcome import Outcome
-from harness.results.evidence import console_lines, identity_lines
+from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 
 _MAX_FRAMES = 24
@@ -115,7 +115,7 @@ def _print_trouble(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
     console.print(Text(printable(f"{cell['name']} ({cell['guest']}{kernel})"), "bold"))
     for line in lines:
-        console.print(Text(f"  {printable(line)}"))
+        console.print(Text(f"  {printable(line)}"), soft_wrap=line.startswith(CONSOLE_INDENT))
 
 
 def check_agreed(cell: Mapping[str, Any]) -> bool:

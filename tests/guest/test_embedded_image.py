@@ -21,6 +21,7 @@ from harness.image.embedded import (
     build_embedded,
     embedded_key,
 )
+from harness.kernel.elf import kernel_facts
 from harness.kernel.spec import Sanitizer
 from harness.kernel.toolchain import newest_llvm
 
@@ -261,8 +262,31 @@ def test_it_says_that_it_is_not_freebsd(
     result = boot(kernels(AFTER, sanitizer), even(1))
     assert result.lines[0] == "---<<BOOT>>---"
     assert "NOT FreeBSD" in result.lines[1]
-    assert result.records("begin") == [{"version": "1", "guest": "embedded"}]
-    assert result.records("kernel") == [{"release": "embedded-1", "osreldate": "0", "ident": ident}]
+    assert result.records("begin") == [{"version": "2", "guest": "embedded"}]
+    (kernel,) = result.records("kernel")
+    assert (kernel["release"], kernel["osreldate"]) == ("embedded-1", "0")
+    assert kernel["ident"] == ident
+
+
+@pytest.mark.parametrize("variant", [BEFORE, AFTER])
+@pytest.mark.parametrize("sanitizer", [Sanitizer.NONE, Sanitizer.KASAN])
+def test_it_proves_which_build_it_is_and_in_which_boot(
+    kernels: Kernels, boot: BootIt, variant: Variant, sanitizer: Sanitizer
+) -> None:
+    """What it tells of itself is what is read of its file."""
+    kernel, nonce = kernels(variant, sanitizer), "0123456789abcdef"
+    result = boot(kernel, even(1), f"harness.nonce={nonce} vm.other=1")
+    facts = kernel_facts(kernel)
+    assert facts.version.strip() in result.lines
+    assert {record.nonce for record in result.report} == {nonce}
+    assert result.records("kernel")[0]["build_id"] == facts.build_id
+    assert len(facts.build_id) == 40
+    assert result.records("config") == [{"sanitizers": ",".join(facts.sanitizers), "numa": "1"}]
+
+
+def test_builds_have_build_ids_of_their_own(kernels: Kernels) -> None:
+    builds = [kernels(side, how) for side in Variant for how in (Sanitizer.NONE, Sanitizer.KASAN)]
+    assert len({kernel_facts(build).build_id for build in builds}) == len(builds)
 
 
 # Planted faults

@@ -85,7 +85,7 @@ class Boots:
         self._held.callback(guest.destroy)
         boot = Boot(guest, Listening())
         plan = BootPlan(TOPOLOGY, Until.INIT, spec.accelerator, timeout=timeout)
-        evidence = Evidence(NONCE, kernel_facts(self._kernel), ())
+        evidence = Evidence(NONCE, kernel_facts(self._kernel), TOPOLOGY, ())
         session = Session(
             clock, guest, tap, boot.console.extend, plan, started, Recorded(),
             Heard(Stage.KERNEL), cancelled, evidence,

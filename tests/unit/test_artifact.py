@@ -236,7 +236,7 @@ def test_identity_of_a_kernel_is_read_from_its_file(tmp_path: Path) -> None:
 def test_other_programs_are_no_kernels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it has no mi_startup"):
         kernel_facts(elf(tmp_path, ("main",)))
-    with pytest.raises(UsageError, match="it is no amd64 ELF file"):
+    with pytest.raises(UsageError, match="it is no ELF file of an amd64 kernel"):
         kernel_facts(elf(tmp_path, ("mi_startup",), "aarch64-unknown-freebsd"))
 
 

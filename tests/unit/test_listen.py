@@ -129,7 +129,7 @@ def listen(
     tap = FakeTap(clock, pieces, at_last, pause)
     if not at_once:
         guest = AfterConsole(guest, tap)
-    evidence = Evidence("0" * 16, KernelFacts("", "", (), 0), ())
+    evidence = Evidence("0" * 16, KernelFacts("", "", (), 0), topology, ())
     session = Session(
         clock, guest, tap, lambda _: None, plan, 0.0, Recorded(), Heard(Stage.KERNEL),
         threading.Event(), evidence,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from harness.guest.topology import (
     GuestDomain,
     Node,
     Topology,
+    cpus_in_words,
     even_distances,
     parse_node_counts,
 )
@@ -155,3 +158,11 @@ def test_distances_that_acpi_and_qemu_do_not_take_are_refused(
         Topology((Node(1, 512), Node(1, 512)), distances)
     assert cause in refused.value.message
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("cpus", "words"),
+    [((), "no CPUs"), ((3,), "CPU 3"), (range(4), "CPUs 0-3"), ((0, 2, 3, 9), "CPUs 0,2-3,9")],
+)
+def test_cpus_are_told_by_ranges(cpus: Sequence[int], words: str) -> None:
+    assert cpus_in_words(cpus) == words

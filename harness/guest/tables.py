@@ -1,0 +1,34 @@
+"""The distances in the ACPI table that QEMU has made for a guest, as the guest's init reads it.
+
+QEMU answers no query for them. Its table tells another machine from a kernel that misreads it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from harness.guest.topology import Topology
+
+_COUNT: Final = struct.Struct("<Q")
+_COUNT_AT: Final = 36  # behind the header (ACPI 6.5, 5.2.17)
+
+
+def slit_differences(topology: Topology, tables: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Where QEMU has given the guest other distances than were asked for, in words.
+
+    None if the report holds no SLIT: a kernel without ``device mem`` shows no tables, and QEMU
+    makes none for a single node.
+    """
+    slit = tables.get("SLIT")
+    if slit is None:
+        return ()
+    asked = bytes(distance for row in topology.distances for distance in row)
+    start = _COUNT_AT + _COUNT.size
+    if len(slit) < start or _COUNT.unpack_from(slit, _COUNT_AT) != (len(topology.nodes),):
+        return ("QEMU's SLIT is of another number of nodes",)
+    if slit[start:] != asked:
+        return (f"QEMU's SLIT has the distances {list(slit[start:])}, not {list(asked)}",)
+    return ()
