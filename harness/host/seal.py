@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import threading
 from dataclasses import dataclass
@@ -54,21 +55,6 @@ def copy_file(source: Path, target: Path, name: str) -> Seal:
     return seal
 
 
-def copy_verified(source: Path, target: Path, seal: Seal) -> str:
-    """Copy a file; says how what was copied differs from ``seal``, and nothing if it does not.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    with target.open("wb") as copy:
-        try:
-            with source.open("rb") as file:
-                found = _sealed(file, seal.name, copy)
-        except FileNotFoundError:
-            return "it is missing"
-    return _difference(found, seal)
-
-
 class Verified:
     """What this process has verified already, by path; for use by several threads.
 
@@ -79,21 +65,53 @@ class Verified:
         self._known: dict[Path, tuple[_Status, Seal]] = {}
         self._lock = threading.Lock()
 
+    def seal(self, path: Path, name: str) -> Seal:
+        """The seal of a file, which counts as verified.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        status = _status_of(path.lstat())
+        seal = seal_file(path, name)
+        self._learn(path, status, seal)
+        return seal
+
     def damage(self, path: Path, seal: Seal) -> str:
         """How a file differs from its seal; empty if it does not."""
         try:
-            status = _status_of(path.lstat())
-            with self._lock:
-                known = self._known.get(path)
-            if known == (status, seal):
+            if self._knows(path, seal):
                 return ""
+            status = _status_of(path.lstat())
             found = damage(path, seal)
-            if not found and status == _status_of(path.lstat()):
-                with self._lock:
-                    self._known[path] = (status, seal)
+            if not found:
+                self._learn(path, status, seal)
         except OSError as error:
             return _unreadable(error)
         return found
+
+    def copy(self, source: Path, target: Path, seal: Seal) -> str:
+        """Copy a file; says how what was copied differs from its seal, and nothing if it does not.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if wrong := self.damage(source, seal):
+            return wrong
+        with target.open("wb") as copy, source.open("rb") as file:
+            shutil.copyfileobj(file, copy, _CHUNK)
+        return "" if self._knows(source, seal) else damage(target, seal)
+
+    def _knows(self, path: Path, seal: Seal) -> bool:
+        """Whether a file has not changed since it was verified."""
+        with self._lock:
+            known = self._known.get(path)
+        return known == (_status_of(path.lstat()), seal)
+
+    def _learn(self, path: Path, status: _Status, seal: Seal) -> None:
+        """Unless it changed meanwhile."""
+        if status == _status_of(path.lstat()):
+            with self._lock:
+                self._known[path] = (status, seal)
 
 
 def damage(path: Path, seal: Seal) -> str:

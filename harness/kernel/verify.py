@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.host.seal import Seal, copy_verified, damage
+from harness.host.seal import Seal, Verified, damage
 from harness.host.sealed import DamageError
 from harness.host.workspace import host_refused, make_folder
 from harness.kernel.artifact import DEBUG, KERNEL, LOADER, KernelArtifact
@@ -20,14 +20,15 @@ class ChangedFileError(KernelDamageError):
     """The same, found after a guest had run."""
 
 
-def private_copy(kernel: KernelArtifact, directory: Path) -> KernelArtifact:
-    """The same kernel with copies of all that a guest boots from, verified as they are made.
+def private_copy(kernel: KernelArtifact, directory: Path, verified: Verified) -> KernelArtifact:
+    """The same kernel with copies of all that a guest boots from, verified.
 
     What happens to the originals afterwards does not reach the guest.
 
     Args:
         kernel: the kernel.
         directory: for the copies; made here.
+        verified: what need not be read once more.
 
     Raises:
         KernelDamageError: a file is not what was built.
@@ -37,7 +38,7 @@ def private_copy(kernel: KernelArtifact, directory: Path) -> KernelArtifact:
     paths = kernel.paths()
     seals = {seal.name: seal for seal in kernel.identity.files}
     copies = {
-        name: _copied(path, directory / name, seals.get(name))
+        name: _copied(path, directory / name, seals.get(name), verified)
         for name, path in paths.items()
         if name != DEBUG
     }
@@ -85,11 +86,11 @@ class BootedFiles:
             _require(path, "it changed while the guest ran" if changed else "", ChangedFileError)
 
 
-def _copied(source: Path, target: Path, seal: Seal | None) -> Path:
+def _copied(source: Path, target: Path, seal: Seal | None, verified: Verified) -> Path:
     if seal is None:  # of a file that nobody has sealed, such as one of the user's
         return source
     try:
-        wrong = copy_verified(source, target, seal)
+        wrong = verified.copy(source, target, seal)
     except OSError as error:
         raise host_refused(target, error) from error
     _require(source, wrong)

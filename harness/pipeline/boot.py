@@ -94,7 +94,7 @@ class Booter:
         log = (folder / "console.log").resolve()
         nonce = new_nonce()
         with kept(kernel, self.workspace), self._place(name, kernel, plan, log) as place:
-            copy = private_copy(kernel, place.folder / "kernel")
+            copy = private_copy(kernel, place.folder / "kernel", self.workspace.verified)
             media = self._media(copy, plan, place, nonce)
             spec = self._spec(name, media, plan, place)
             write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.host.seal import seal_file
 from harness.host.sealed import DamageError
 from harness.kernel.artifact import (
     KERNEL,
@@ -90,7 +89,7 @@ class Kernels:
                 remedy="leave the sanitizer's flag out: a kernel file brings its own",
             )
         loader, loader_seal = KernelCache(self.workspace).newest_loader() or (None, None)
-        seal = seal_file(kernel, KERNEL)
+        seal = self.workspace.verified.seal(kernel.resolve(), KERNEL)
         debug = kernel.with_name(kernel.name + ".debug")
         identity = KernelIdentity(
             key=seal.sha256[:40],

@@ -157,7 +157,7 @@ def test_a_guest_gets_verified_copies(
     workspace: Workspace, files: dict[str, Path], tmp_path: Path
 ) -> None:
     stored = KernelCache(workspace).store(IDENTITY, files)
-    copy = private_copy(stored, tmp_path / "copy")
+    copy = private_copy(stored, tmp_path / "copy", workspace.verified)
     assert (copy.kernel.parent, copy.debug) == (tmp_path / "copy", stored.debug)
     assert copy.loader is not None
     assert copy.loader.read_text() == "the loader.efi"
@@ -167,7 +167,7 @@ def test_a_guest_gets_verified_copies(
     with pytest.raises(ChangedFileError, match="kernel is not what was built"):
         booted.verify()
     with pytest.raises(KernelDamageError, match="kernel is not what was built"):
-        private_copy(stored, tmp_path / "again")
+        private_copy(stored, tmp_path / "again", workspace.verified)
 
 
 @pytest.mark.parametrize("which", ["original", "symbols", "copy", "media"])
@@ -175,7 +175,7 @@ def test_no_changed_file_lets_a_failure_count(
     workspace: Workspace, files: dict[str, Path], tmp_path: Path, which: str
 ) -> None:
     stored = KernelCache(workspace).store(IDENTITY, files)
-    copy = private_copy(stored, tmp_path / "copy")
+    copy = private_copy(stored, tmp_path / "copy", workspace.verified)
     medium = tmp_path / "medium"
     medium.write_text("what the guest reads")
     booted = BootedFiles.of((stored, copy), medium)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.host.seal import Verified, copy_verified, seal_file
+from harness.host.seal import Verified, seal_file
 from harness.host.sealed import MANIFEST, DamageError, add, check, store
 
 DEEP = "[" * 200_000
@@ -176,14 +176,16 @@ def test_what_stands_in_the_way_is_replaced(tmp_path: Path, there: str) -> None:
     assert sorted(path.name for path in directory.iterdir()) == ["file", MANIFEST]
 
 
-def test_a_copy_is_verified_as_it_is_made(stored: Path, tmp_path: Path) -> None:
-    seal = check(stored, Verified())["kernel"]
-    assert copy_verified(stored / "kernel", tmp_path / "copy", seal) == ""
-    assert (tmp_path / "copy").read_bytes() == (stored / "kernel").read_bytes()
-    flip(stored / "kernel")
-    assert "SHA-256" in copy_verified(stored / "kernel", tmp_path / "copy", seal)
-    (stored / "kernel").unlink()
-    assert "missing" in copy_verified(stored / "kernel", tmp_path / "copy", seal)
+@pytest.mark.parametrize("known", [False, True])
+def test_a_copy_is_verified(stored: Path, tmp_path: Path, known: bool) -> None:
+    verified, kernel, copy = Verified(), stored / "kernel", tmp_path / "copy"
+    seal = check(stored, verified if known else Verified())["kernel"]
+    assert verified.copy(kernel, copy, seal) == ""
+    assert copy.read_bytes() == kernel.read_bytes()
+    same_times(kernel, flip)
+    assert "SHA-256" in verified.copy(kernel, copy, seal)
+    kernel.unlink()
+    assert "missing" in verified.copy(kernel, copy, seal)
 
 
 def test_the_manifest_is_plain_json(stored: Path) -> None:
