@@ -62,6 +62,11 @@ class Verification:
     identified: bool
     doubts: tuple[str, ...]
 
+    @property
+    def lacks_banner_only(self) -> bool:
+        """Whether nothing speaks against it but that the kernel's banner is missing."""
+        return self.banner is Banner.MISSING and self.doubts == _BANNER_DOUBTS[Banner.MISSING]
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -89,6 +89,11 @@ class Checker:
             asked=held.asked, chosen=held.why, changed=held.changed, diff=held.diff,
         )  # fmt: skip
 
+    def again(self, slower: float = 1.0) -> Checker:
+        """The same check of another guest, which may take ``slower`` times as long."""
+        plan = replace(self._plan, slowness=self._plan.slowness * slower)
+        return Checker(plan, self._clock)
+
     def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Check the guest, to the end or to what ends it; ``result`` says what came of it."""
         self._progress = progress

@@ -41,12 +41,13 @@ def console(
     """Print a guest's console, follow it, or type at it.
 
     RUN is a record's name, the name of a guest that was kept, or 'latest'; CELL is needed where a
-    run has several.
+    run has several. CELL/REPEAT is a boot that a failure needed besides, as the report names it.
 
     \b
     Examples:
       harness console
       harness console latest before-kasan-numa4
+      harness console latest kasan-numa2/again-tcg-loader
       harness console --follow
       harness console --interactive kasan-numa2
     """
@@ -85,16 +86,21 @@ def _log(
         if guest.name == run and cell is None:
             return guest.console, guest
     folder = Store(app.runs).find(run)
-    found = sorted(folder.glob("*/console.log"))
-    logs = {path.parent.name: path for path in found if is_own(path)}
-    name = cell or (next(iter(logs)) if len(logs) == 1 else None)
+    cells = {path.parent.name: path for path in _own(folder, "*/console.log")}
+    repeats = _own(folder, "*/*/console.log")
+    logs = cells | {str(path.parent.relative_to(folder)): path for path in repeats}
+    name = cell or (next(iter(cells)) if len(cells) == 1 else None)
     if name not in logs:
-        asked = f"no cell {cell!r}" if cell else f"{len(logs)} cells"
+        asked = f"no cell {cell!r}" if cell else f"{len(cells)} cells"
         raise UsageError(
             f"run {folder.name} has {asked}", remedy=f"name one of: {', '.join(logs) or 'none'}"
         )
     log = logs[name].resolve()
     return log, next((guest for guest in live if guest.console == log), None)
+
+
+def _own(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in sorted(folder.glob(pattern)) if is_own(path)]
 
 
 def _sit_at(guest: KeptGuest, app: App) -> None:

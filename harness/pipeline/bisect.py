@@ -42,6 +42,7 @@ class KernelTester:
     folder: Path
     clock: Clock
     _kernels: dict[str, KernelArtifact] = field(default_factory=dict)
+    _passed: dict[str, KernelArtifact] = field(default_factory=dict)
 
     def build(self, commit: str, progress: Progress) -> Built:
         """See ``Tester``."""
@@ -54,9 +55,10 @@ class KernelTester:
 
     def test(self, commit: str, cell: str, progress: Progress) -> Trial:
         """See ``Tester``."""
+        kernel = self._kernels[commit]
         try:
             trial, done = self.examination.examine(
-                cell, self._kernels[commit], self.folder, progress
+                cell, kernel, self.folder, progress, next(iter(self._passed.values()), None)
             )
         except HarnessError as error:
             if error.exit_code == UsageError.exit_code:
@@ -65,6 +67,8 @@ class KernelTester:
         if done is not None:
             document = json.dumps(to_cell_document(done), indent=1, default=str)
             write_atomic(self.folder / cell / "cell.json", document + "\n")
+        if trial.kind is Kind.PASSED:
+            self._passed.setdefault(commit, kernel)
         return trial
 
     def close(self) -> None:

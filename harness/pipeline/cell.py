@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from harness.errors import HarnessError, InfraError
 from harness.host.workspace import host_error
 from harness.outcome import Expectation, Outcome
 from harness.pipeline.media import method_of
+from harness.pipeline.plan import Sampling
 
 if TYPE_CHECKING:
     from harness.check.checker import Checker
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
     from harness.pipeline.boot import Booter
+    from harness.pipeline.conclude import Booted
     from harness.pipeline.plan import BootPlan
     from harness.pipeline.what import What
     from harness.results.record import Cell
@@ -37,6 +40,7 @@ class CellPlan:
         boot: how it is booted.
         expected: what the user expects; None leaves it to ``harness.expectation``.
         checker: holds the guest to the model; None for a boot alone.
+        sampling: what becomes of a failure that does not repeat.
     """
 
     name: str
@@ -46,6 +50,7 @@ class CellPlan:
     boot: BootPlan
     expected: tuple[Outcome, ...] | None = None
     checker: Checker | None = None
+    sampling: Sampling = Sampling.SINGLE
 
     @property
     def kernel_name(self) -> str:
@@ -57,6 +62,7 @@ def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
     """The same cell several times, under numbered names."""
     if times == 1:
         return [plan]
+    plan = replace(plan, sampling=Sampling.REPEATED)
     return [replace(plan, name=f"{plan.name}-{number}") for number in range(1, times + 1)]
 
 
@@ -76,8 +82,9 @@ def boot_cell(
     folder: Path,
     progress: Progress,
     expected: Expectation = _NOTHING_EXPECTED,
+    others: Sequence[KernelArtifact] = (),
 ) -> Cell:
-    """Boot it; the host's failure is the cell's error.
+    """Boot it, and again if it fails and that is no proof; the host's failure is the cell's error.
 
     Args:
         plan: what to boot.
@@ -86,6 +93,7 @@ def boot_cell(
         folder: the run's.
         progress: told of the boot's stages.
         expected: see ``expectation_of``.
+        others: kernels that may show that this host boots any, if this one dies early.
     """
     boot = replace(plan.boot, companion=plan.checker)
     booted, error = None, ""
@@ -109,16 +117,28 @@ def boot_cell(
     )
     if booted is None:
         return cell
+    verdict = with_check(booted.verdict, plan.checker)
+    cell = with_boot(cell, booted, verdict, plan.checker)
+    if verdict.outcome is Outcome.BOOTED:
+        return cell
+    from harness.pipeline.confirm import Confirmation
+
+    confirmation = Confirmation(plan, kernel, booter, folder / plan.name, progress, others)
+    return confirmation.of(cell, booted)
+
+
+def with_boot(cell: Cell, booted: Booted, verdict: Verdict, checker: Checker | None) -> Cell:
+    """The cell with what came of a boot, and of its check."""
     return replace(
         cell,
-        verdict=_with_check(booted.verdict, plan.checker),
+        verdict=verdict,
         stages=booted.stages,
         report=booted.report,
         disagreements=booted.disagreements,
         verification=booted.verification,
         console=booted.console,
         seconds=round(booted.verdict.seconds, 3),
-        check=plan.checker.result if plan.checker else None,
+        check=checker.result if checker else None,
     )
 
 
@@ -140,8 +160,8 @@ def unbooted_cell(plan: CellPlan, booter: Booter, error: str) -> Cell:
     )
 
 
-def _with_check(verdict: Verdict, checker: Checker | None) -> Verdict:
-    """A guest that came up and then stopped answering hangs, whatever its console says."""
+def with_check(verdict: Verdict, checker: Checker | None) -> Verdict:
+    """The verdict on a boot with its check: a guest that stops answering hangs."""
     if checker is None or verdict.outcome is not Outcome.BOOTED:
         return verdict
     from harness.check.result import Conclusion

@@ -43,6 +43,7 @@ class Booted:
         disagreements: where the kernel sees another machine than it was given.
         verification: what proves which kernel ran on which machine, or what is missing.
         console: the lines around the trouble, or the last ones; escaped.
+        ending: how the guest ended.
     """
 
     verdict: Verdict
@@ -52,6 +53,7 @@ class Booted:
     disagreements: tuple[str, ...]
     verification: Verification
     console: tuple[str, ...]
+    ending: Ending
 
 
 def conclude(
@@ -91,7 +93,7 @@ def conclude(
     wrong = disagreements(plan.topology, evidence.facts, report) if report is not None else ()
     return Booted(
         weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
-        excerpt(folder / CONSOLE_LOG, trouble),
+        excerpt(folder / CONSOLE_LOG, trouble), ending,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan, boot_cell
+from harness.pipeline.plan import Sampling
 
 if TYPE_CHECKING:
     from harness.guest.registry import KeptGuest, Registry
@@ -59,7 +60,12 @@ class Examination(Protocol):
     """Says what one kernel does: by booting it, by a command, by a check against the model."""
 
     def examine(
-        self, name: str, kernel: KernelArtifact, folder: Path, progress: Progress
+        self,
+        name: str,
+        kernel: KernelArtifact,
+        folder: Path,
+        progress: Progress,
+        control: KernelArtifact | None = None,
     ) -> tuple[Trial, Cell | None]:
         """Examine it once.
 
@@ -68,6 +74,7 @@ class Examination(Protocol):
             kernel: the kernel.
             folder: the run's; the examination's own is ``folder / name``.
             progress: told of stages.
+            control: another kernel, which boots.
         """
         ...
 
@@ -91,11 +98,20 @@ class BootExamination:
     check: CheckPlan | None = None
 
     def examine(
-        self, name: str, kernel: KernelArtifact, folder: Path, progress: Progress
+        self,
+        name: str,
+        kernel: KernelArtifact,
+        folder: Path,
+        progress: Progress,
+        control: KernelArtifact | None = None,
     ) -> tuple[Trial, Cell | None]:
         """See ``Examination``."""
-        plan = CellPlan(name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name))
-        cell = boot_cell(plan, kernel, self.booter, folder, progress)
+        plan = CellPlan(
+            name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name),
+            sampling=Sampling.TRIAL,
+        )  # fmt: skip
+        others = () if control is None else (control,)
+        cell = boot_cell(plan, kernel, self.booter, folder, progress, others=others)
         return boot_trial(cell), cell
 
     def _checker(self, name: str) -> Checker | None:
@@ -155,10 +171,15 @@ class CommandExamination:
     clock: Clock
 
     def examine(
-        self, name: str, kernel: KernelArtifact, folder: Path, progress: Progress
+        self,
+        name: str,
+        kernel: KernelArtifact,
+        folder: Path,
+        progress: Progress,
+        control: KernelArtifact | None = None,
     ) -> tuple[Trial, Cell | None]:
         """See ``Examination``."""
-        trial, cell = self.boot.examine(name, kernel, folder, progress)
+        trial, cell = self.boot.examine(name, kernel, folder, progress, control)
         log = (folder / name / "console.log").resolve()
         guests = [guest for guest in self.registry.live() if guest.console == log]
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from harness.guest.accelerator_choice import USUAL_SLOWNESS
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
     from harness.host.accelerator import Accelerator
     from harness.outcome import Until
     from harness.pipeline.companion import Companion
+
+
+class Sampling(StrEnum):
+    """What one boot is for, and so what becomes of a failure that does not repeat."""
+
+    SINGLE = "single"
+    """it decides alone: a failure that does not repeat is ``unverified``"""
+    REPEATED = "repeated"
+    """one of several (``--repeat``): it counts as seen once, but see ``repeats.one_way_only``"""
+    TRIAL = "trial"
+    """a test of a bisection, which judges the rate of failures; only early ones are repeated"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from harness.host.workspace import write_named
 from harness.outcome import Outcome
 from harness.results.evidence import console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document
-from harness.results.text import check_lines, way_in_words
+from harness.results.text import check_lines, repeat_lines, way_in_words
 
 if TYPE_CHECKING:
     from harness.verdict import Verdict
@@ -55,7 +55,7 @@ def _case(cell: Cell) -> TestCase:
         title = verdict.title if verdict else "no verdict"
         message = cell.error or (verdict.message if verdict else "") or title
         result = Error(_clean((cell.error or title).splitlines()[0]), _kind_of(verdict))
-        result.text = _clean(message)
+        result.text = _clean("\n".join([message, *repeat_lines(asdict(cell))]))
         case.result = [result]
         return case
     if cell.check is not None and not cell.check.agreed and verdict.outcome is Outcome.BOOTED:
@@ -69,6 +69,7 @@ def _case(cell: Cell) -> TestCase:
     failure.text = _clean(
         "\n".join(
             [f"expected {wanted}", verdict.message or verdict.title,
+             *repeat_lines(asdict(cell)),
              *backtrace_lines([asdict(frame) for frame in verdict.symbolized])]
         )
     )  # fmt: skip

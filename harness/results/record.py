@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,33 @@ if TYPE_CHECKING:
     from harness.verification import Verification
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A boot made because another failed.
+
+    Args:
+        name: of its directory in the cell's.
+        purpose: ``repeat`` of the same kernel, or ``control``: another one on this host.
+        kernel: its label.
+        accelerator: kvm or tcg.
+        boot: loader or direct.
+        outcome: empty if the host failed.
+        title: of the verdict.
+        error: the host's failure, in words.
+        seconds: from the guest's start to its end.
+    """
+
+    name: str
+    purpose: str
+    kernel: str
+    accelerator: str
+    boot: str
+    outcome: str = ""
+    title: str = ""
+    error: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +75,9 @@ class Cell:
         verification: what proves which kernel ran on which machine, or what is missing; None if
             the guest was not started.
         console: lines of the console, around the trouble or the last ones; escaped.
+        repeats: boots that a failure needed besides, in order.
+        opinion: what they say of the failure, in words; empty if it needed none.
+        unrepeated: one of several boots failed, and its failure did not repeat.
     """
 
     name: str
@@ -71,6 +102,14 @@ class Cell:
     boot: str = "loader"
     verification: Verification | None = None
     console: tuple[str, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
+    opinion: str = ""
+    unrepeated: bool = False
+
+    @property
+    def sample_of(self) -> tuple[str, str, str]:
+        """Equal for cells of a run that boot the same kernel on the same guest."""
+        return self.side, self.sanitizer, str(self.topology)
 
     @property
     def verified(self) -> bool:
@@ -140,6 +179,7 @@ def to_document(run: Run) -> dict[str, Any]:
         "cells": [
             {**to_cell_document(cell), "origin": origin_of(cell, run.cells)} for cell in run.cells
         ],
+        "rates": [] if run.judgements else rates_of(run.cells),
         "mutants": [
             {**asdict(each), "as_it_should_be": each.as_it_should_be} for each in run.judgements
         ],
@@ -153,6 +193,27 @@ def _exit_code(judgements: Sequence[Judgement]) -> int:
     if Fate.UNBUILT in fates:
         return BuildError.exit_code
     return 0 if all(each.as_it_should_be for each in judgements) else 1
+
+
+def rates_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """How often each outcome was seen, where a kernel was booted several times on one guest."""
+    samples: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.check is None:  # each check has a seed of its own
+            samples.setdefault(cell.sample_of, []).append(cell)
+    return [
+        {
+            "cells": [cell.name for cell in group],
+            "boots": len(group),
+            "outcomes": dict(Counter(_outcome_of(cell) for cell in group)),
+        }
+        for group in samples.values()
+        if len(group) > 1
+    ]
+
+
+def _outcome_of(cell: Cell) -> str:
+    return cell.verdict.outcome.value if cell.verdict else "host failed"
 
 
 def to_cell_document(cell: Cell) -> dict[str, Any]:

@@ -43,8 +43,17 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
         _print_mutants(document["mutants"], console)
         return
     console.print(_table(document["cells"]))
+    for rate in document.get("rates", ()):
+        console.print(Text(_rate_in_words(rate)))
     for cell in document["cells"]:
         _print_trouble(cell, console, verbose=verbose)
+
+
+def _rate_in_words(rate: Mapping[str, Any]) -> str:
+    first, last = rate["cells"][0], rate["cells"][-1]
+    boots = rate["boots"]
+    counts = (f"{outcome} {count} of {boots}" for outcome, count in rate["outcomes"].items())
+    return printable(f"{first} … {last}: {', '.join(counts)}")
 
 
 def _outcome(cell: Mapping[str, Any]) -> str:
@@ -192,6 +201,7 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     return [
         *told,
         *([cell["origin"]] if cell.get("origin") else []),
+        *repeat_lines(cell),
         *frames[:_MAX_FRAMES],
         *([f"… and {more} frames more"] if more > 0 else []),
         *_assumption(cell),
@@ -207,6 +217,22 @@ def _assumption(cell: Mapping[str, Any]) -> list[str]:
         return []
     held = "held" if cell["verdict"]["outcome"] in assumed else "did NOT hold"
     return [f"{cell.get('why_expected', '')} ({held})"]
+
+
+def repeat_lines(cell: Mapping[str, Any]) -> list[str]:
+    """The boots that a failure needed besides, and what they say of it, for people."""
+    opinion = cell.get("opinion")  # which older records do not have
+    return [
+        *([f"{'seen once: ' if cell['unrepeated'] else ''}{opinion}"] if opinion else []),
+        *(_repeat_in_words(cell["name"], repeat) for repeat in cell.get("repeats", ())),
+    ]
+
+
+def _repeat_in_words(cell: str, repeat: Mapping[str, Any]) -> str:
+    came = repeat["error"].partition("\n")[0] or f"{repeat['outcome']}: {repeat['title']}"
+    kernel = f", kernel {repeat['kernel']}" if repeat["purpose"] == "control" else ""
+    way = f"{repeat['accelerator']}/{repeat['boot']}"
+    return f"{repeat['purpose']} {way}{kernel}: {came} ({cell}/{repeat['name']}/console.log)"
 
 
 def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -110,10 +110,10 @@ def test_leaving_ends_the_guest(guest_home: Home) -> None:
         seat.wait_for(BANNER)
         assert not seat.is_as_before
         os.write(seat.master, b"nobody hears this" + LEAVE)
-        assert seat.end() == 1
+        assert seat.end() == 3, "nothing is proven of the kernel"
         assert seat.is_as_before
     cell = json.loads(guest_home.run("report", "--json").stdout)["cells"][0]
-    assert cell["verdict"]["outcome"] == "ended"
+    assert cell["verdict"]["outcome"] == "unverified"
     assert "interrupted" in cell["verdict"]["title"]
     guest_home.wait_until_nothing_runs()
 

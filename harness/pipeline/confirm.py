@@ -1,0 +1,272 @@
+"""Repeats of a boot that failed, and what they make of its cell; ``repeats`` decides which."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError, InfraError
+from harness.guest.accelerator_choice import known_accelerator, slowness
+from harness.guest.firmware import find_firmware
+from harness.host.accelerator import Accelerator
+from harness.host.workspace import host_error
+from harness.image.media import BootMethod
+from harness.kernel.artifact import EMBEDDED, KernelArtifact
+from harness.kernel.spec import Sanitizer
+from harness.outcome import Outcome
+from harness.pipeline.cell import with_boot, with_check
+from harness.pipeline.media import method_of
+from harness.pipeline.plan import Sampling
+from harness.pipeline.repeats import (
+    Again,
+    BootResult,
+    Control,
+    Counts,
+    Seen,
+    Unproven,
+    Way,
+    next_step,
+    one_way_only,
+    result_of,
+)
+from harness.pipeline.what import What
+from harness.results.record import Cell, Repeat
+
+if TYPE_CHECKING:
+    from harness.check.checker import Checker
+    from harness.host.progress import Progress
+    from harness.pipeline.boot import Booter
+    from harness.pipeline.cell import CellPlan
+    from harness.pipeline.conclude import Booted
+    from harness.pipeline.plan import BootPlan
+    from harness.verdict import Verdict
+
+#: How much longer than the user's ``--timeout`` a repeat may take: a host that was too busy for the
+#: first boot may still be.
+_PATIENCE = 2.0
+
+#: Seconds that ``--timeout`` did not allow for firmware and loader, where the first boot had none.
+_LOADER_SECONDS = 120.0
+
+
+@dataclass(slots=True)
+class Confirmation:
+    """The repeats of one boot.
+
+    Args:
+        plan: how it was booted.
+        kernel: its kernel.
+        booter: boots the repeats.
+        folder: of the cell; each repeat gets a directory in it.
+        progress: told of each repeat.
+        others: kernels that may serve as a control, before the built-in guest.
+    """
+
+    plan: CellPlan
+    kernel: KernelArtifact
+    booter: Booter
+    folder: Path
+    progress: Progress
+    others: Sequence[KernelArtifact] = ()
+    _boots: list[_Boot | None] = field(default_factory=list)
+    _told: list[Repeat] = field(default_factory=list)
+
+    def of(self, cell: Cell, booted: Booted) -> Cell:
+        """The cell of a boot that failed, once its failure was repeated as often as it must be.
+
+        Args:
+            cell: of the first boot.
+            booted: the first boot.
+        """
+        boot = _Boot(booted, self.plan.checker)
+        self._boots.append(boot)
+        first = Way(self.plan.boot.accelerator, self._method(self.kernel))
+        seen = [Seen(first, boot.result)]
+        control: bool | None = None
+        while True:
+            step = next_step(
+                seen, self._methods(), loadable=self.kernel.identity.is_freebsd,
+                sampling=self.plan.sampling, control=control,
+            )  # fmt: skip
+            match step:
+                case Again(way):
+                    self._say(f"{boot.shown.outcome} {first}; booting again {way}")
+                    seen.append(Seen(way, self._again(way)))
+                case Control():
+                    control = self._control()
+                case Counts() | Unproven():
+                    return self._concluded(cell, boot, step)
+
+    def _methods(self) -> tuple[BootMethod, ...]:
+        """The ways to start this kernel again here; none where a user looks at the guest."""
+        looked_at = self.plan.boot.keep and self.plan.sampling is Sampling.SINGLE
+        if looked_at or self.booter.terminal is not None:
+            return ()
+        return startable(self.kernel)
+
+    def _again(self, way: Way) -> BootResult:
+        stem = f"again-{way.accelerator}-{way.method}"
+        checker = self.plan.checker
+        again = checker.again(self._slower()) if checker else None
+        boot = self._boot("repeat", stem, self.kernel, self._repeat(way), again)
+        self._boots.append(boot)
+        return boot.result if boot else BootResult.NOTHING
+
+    def _control(self) -> bool:
+        """Whether another kernel boots on this host."""
+        for kernel in self._controls():
+            plan = self._repeat(Way(Accelerator.TCG, startable(kernel)[0]))
+            if not kernel.identity.is_freebsd:
+                plan = replace(plan, tunables={})
+            self._say(f"no banner; booting another kernel, {kernel.identity.label}, to compare")
+            boot = self._boot("control", "control", kernel, plan)
+            if boot is not None and boot.result is BootResult.BOOTED:
+                return True
+        return False
+
+    def _controls(self) -> Iterator[KernelArtifact]:
+        yield from self.others[:1]
+        from harness.pipeline.embedded import embedded_kernel
+
+        for sanitizer in (Sanitizer.NONE, Sanitizer.KASAN):
+            try:
+                built_in = embedded_kernel(
+                    What(EMBEDDED), sanitizer, self.booter.workspace, self.booter.runner,
+                    self.progress,
+                )  # fmt: skip
+            except HarnessError as error:
+                self._say(f"no built-in guest to compare with: {error.message}")
+                return
+            if built_in.identity.key != self.kernel.identity.key:
+                yield built_in
+                return
+
+    def _method(self, kernel: KernelArtifact) -> BootMethod:
+        return method_of(kernel.identity, self.plan.boot.method)
+
+    def _slowness(self) -> float:
+        """Of TCG, and never less than the first boot's."""
+        known = known_accelerator(self.booter.workspace)
+        return max(self.plan.boot.slowness, slowness(Accelerator.TCG, known))
+
+    def _slower(self) -> float:
+        return self._slowness() / self.plan.boot.slowness
+
+    def _repeat(self, way: Way) -> BootPlan:
+        """The same boot another way; its time limit allows for what is slower about that."""
+        timeout = self.plan.boot.timeout
+        if timeout is not None:
+            more = _LOADER_SECONDS if way.method is not self._method(self.kernel) else 0.0
+            timeout = _PATIENCE * self._slower() * timeout + more
+        return replace(
+            self.plan.boot, accelerator=way.accelerator, slowness=self._slowness(),
+            method=way.method, timeout=timeout, keep=False,
+        )  # fmt: skip
+
+    def _boot(
+        self,
+        purpose: str,
+        stem: str,
+        kernel: KernelArtifact,
+        plan: BootPlan,
+        checker: Checker | None = None,
+    ) -> _Boot | None:
+        number = sum(told.name.startswith(stem) for told in self._told) + 1
+        name = stem if number == 1 else f"{stem}-{number}"
+        told = Repeat(
+            name, purpose, kernel.identity.label, plan.accelerator.value, plan.method.value
+        )
+        try:
+            booted = self.booter.boot(
+                f"{self.plan.name[:60]}-{name}", kernel, replace(plan, companion=checker),
+                self.folder / name, self.progress,
+            )  # fmt: skip
+        except HarnessError as error:
+            self._told.append(replace(told, error=error.message))
+            return None
+        except OSError as error:
+            self._told.append(replace(told, error=str(host_error(error))))
+            return None
+        boot = _Boot(booted, checker)
+        verdict = boot.shown if boot.result is BootResult.EARLY else booted.verdict
+        self._told.append(replace(told, outcome=verdict.outcome.value, title=verdict.title,
+                                  seconds=round(verdict.seconds, 3)))  # fmt: skip
+        return boot
+
+    def _concluded(self, cell: Cell, first: _Boot, step: Counts | Unproven) -> Cell:
+        cell = replace(cell, repeats=tuple(self._told))
+        if isinstance(step, Counts):
+            counting = self._boots[step.index] or first
+            cell = with_boot(cell, counting.booted, counting.shown, counting.checker)
+            return replace(cell, opinion=step.why)
+        if cell.host_failed and first.result is BootResult.NOTHING:
+            return cell
+        cell = replace(cell, opinion=step.why)
+        if self.plan.sampling is Sampling.REPEATED and first.result is BootResult.FAILED:
+            return replace(cell, unrepeated=True)
+        return replace(cell, verdict=unverified(first.shown, step.why))
+
+    def _say(self, text: str) -> None:
+        self.progress.note(f"{self.plan.name}: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Boot:
+    """A boot that was made, with its check."""
+
+    booted: Booted
+    checker: Checker | None
+
+    @property
+    def shown(self) -> Verdict:
+        return with_check(self.booted.shown, self.checker)
+
+    @property
+    def result(self) -> BootResult:
+        return result_of(self.shown, self.booted.ending, self.booted.verification)
+
+
+def startable(kernel: KernelArtifact) -> tuple[BootMethod, ...]:
+    """What can start that kernel on this host, the loader first."""
+    if not kernel.identity.is_freebsd:
+        return (BootMethod.DIRECT,)
+    if kernel.loader is None:
+        return (BootMethod.DIRECT,)
+    try:
+        find_firmware()
+    except InfraError:
+        return (BootMethod.DIRECT,)
+    return (BootMethod.LOADER, BootMethod.DIRECT)
+
+
+def unverified(verdict: Verdict, why: str) -> Verdict:
+    """The verdict on a boot whose failure does not count against its kernel."""
+    title = f"{verdict.outcome}: {verdict.title}; {why}"
+    return replace(verdict, outcome=Outcome.UNVERIFIED, title=title)
+
+
+def settled(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Cells of ``--repeat``, once all were booted.
+
+    A failure that did not repeat counts as seen once. Where failures are too many for that to be
+    chance, they belong to the accelerator or the direct start: ``unverified``.
+    """
+    groups: defaultdict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if not cell.host_failed:
+            groups[cell.sample_of].append(cell)
+    return tuple(_settled(cell, groups[cell.sample_of]) for cell in cells)
+
+
+def _settled(cell: Cell, group: Sequence[Cell]) -> Cell:
+    verdict = cell.verdict
+    if verdict is None or not cell.unrepeated:
+        return cell
+    alike = [one for one in group if one.verdict and one.verdict.outcome is verdict.outcome]
+    if any(not one.unrepeated for one in alike) or not one_way_only(len(group), len(alike)):
+        return cell
+    why = f"{len(alike)} of {len(group)} times; {cell.opinion}"
+    return replace(cell, verdict=unverified(verdict, why), unrepeated=False)

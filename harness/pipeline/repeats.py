@@ -1,0 +1,242 @@
+"""Which repeats a boot's failure needs before it counts against the kernel: pure decisions.
+
+A panic, trap or sanitizer report with the kernel's banner and frames is evidence by itself. A
+failure without frames may be the accelerator's or the direct start's, so it counts only once it was
+seen under TCG with the loader. A kernel that dies before its banner printed nothing of itself: it
+must do so under TCG both through the loader and directly, while another kernel boots on this host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from harness.host.accelerator import Accelerator
+from harness.image.media import BootMethod
+from harness.outcome import Ending, Outcome
+from harness.pipeline.plan import Sampling
+from harness.verification import Banner
+
+if TYPE_CHECKING:
+    from harness.verdict import Verdict
+    from harness.verification import Verification
+
+_REPORTS: Final = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN})
+
+#: Failures that show only one way are not the kernel's if chance explains that in fewer cases.
+_UNLIKELY: Final = 0.01
+
+
+class BootResult(StrEnum):
+    """What one boot proves about its kernel."""
+
+    BOOTED = "booted"
+    """it came up, if only with other hardware than it was given"""
+    REPORT = "report"
+    """the kernel's banner, and a panic, trap or sanitizer report with frames"""
+    FAILED = "failed"
+    """the kernel's banner, then a failure without frames"""
+    EARLY = "early"
+    """the kernel was entered, and failed before its banner"""
+    NOTHING = "nothing"
+    """of the kernel: the host or the loader failed, it was another kernel, or it was ended"""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a boot is made: what executes the guest's instructions, what loads the kernel."""
+
+    accelerator: Accelerator
+    method: BootMethod
+
+    def __str__(self) -> str:
+        start = "with the loader" if self.method is BootMethod.LOADER else "by the direct start"
+        return f"under {self.accelerator.value} {start}"
+
+
+_REFERENCE: Final = Way(Accelerator.TCG, BootMethod.LOADER)
+_DIRECT: Final = Way(Accelerator.TCG, BootMethod.DIRECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One boot that was made."""
+
+    way: Way
+    result: BootResult
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The same kernel is to be booted again that way."""
+
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Another kernel is to be booted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The verdict of a boot counts.
+
+    Args:
+        index: which boot: 0 is the first, the others are its repeats.
+        why: empty if it needed no repeat.
+    """
+
+    index: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """The failure does not count against the kernel; ``why`` continues "hang: …;"."""
+
+    why: str
+
+
+Step = Again | Control | Counts | Unproven
+
+
+def result_of(shown: Verdict, ending: Ending, verification: Verification) -> BootResult:
+    """What a boot proves.
+
+    Args:
+        shown: what its console shows.
+        ending: how its guest ended.
+        verification: what proves which kernel ran on which machine.
+    """
+    if verification.doubts and not verification.lacks_banner_only:
+        return BootResult.NOTHING
+    if shown.outcome in (Outcome.BOOTED, Outcome.DIFFERS):
+        return BootResult.BOOTED
+    interrupted = ending is Ending.INTERRUPTED and shown.outcome is Outcome.ENDED
+    if interrupted or shown.blames_host or not shown.kernel_entered:
+        return BootResult.NOTHING
+    if verification.identified or verification.banner is Banner.EXPECTED:
+        by_itself = shown.outcome in _REPORTS and shown.frames
+        return BootResult.REPORT if by_itself else BootResult.FAILED
+    return BootResult.EARLY if verification.banner is Banner.MISSING else BootResult.NOTHING
+
+
+def next_step(
+    seen: Sequence[Seen],
+    methods: Collection[BootMethod],
+    *,
+    loadable: bool,
+    sampling: Sampling = Sampling.SINGLE,
+    control: bool | None = None,
+) -> Step:
+    """What to do after the boots that were made.
+
+    Args:
+        seen: the first boot, then its repeats in order.
+        methods: those that can start this kernel on this host; none if no repeat can be made.
+        loadable: it is a kernel that a loader starts, on hosts that have one.
+        sampling: what the first boot is for.
+        control: whether another kernel booted here; None if that was not tried.
+    """
+    first = seen[0]
+    match first.result:
+        case BootResult.BOOTED:
+            return Counts(0)
+        case BootResult.NOTHING:
+            return Unproven("ended from outside, not by its kernel")
+        case BootResult.REPORT:
+            return _after_report(seen, methods, sampling)
+        case BootResult.FAILED if sampling is Sampling.TRIAL:
+            return Counts(0)
+        case BootResult.FAILED:
+            return _after_failure(seen, methods)
+        case BootResult.EARLY:
+            return _after_early_failure(seen, methods, control, loadable=loadable)
+
+
+def one_way_only(boots: int, failures: int) -> bool:
+    """Whether failures of which none repeated are too many to be chance.
+
+    A kernel that fails in ``failures`` of ``boots`` boots, whatever boots it, passes as many
+    repeats with the probability (1 - rate) ** failures.
+    """
+    return failures > 0 and (1 - failures / boots) ** failures < _UNLIKELY
+
+
+def _after_report(
+    seen: Sequence[Seen], methods: Collection[BootMethod], sampling: Sampling
+) -> Step:
+    """It counts; a repeat under TCG is only shown beside it."""
+    way = Way(Accelerator.TCG, seen[0].way.method)
+    wanted = seen[0].way != way and sampling is Sampling.SINGLE
+    if wanted and len(seen) == 1 and way.method in methods:
+        return Again(way)
+    return Counts(0)
+
+
+def _after_failure(seen: Sequence[Seen], methods: Collection[BootMethod]) -> Step:
+    if seen[0].way == _REFERENCE:
+        return Counts(0)
+    if not methods:
+        return Unproven("not repeated")
+    reference = _REFERENCE if BootMethod.LOADER in methods else _DIRECT
+    if len(seen) == 1:
+        return Again(reference)
+    again = seen[1].result
+    if again is BootResult.FAILED:
+        return Counts(0, f"repeated {reference}")
+    if again is BootResult.REPORT:
+        return Counts(1, f"repeated {reference}")
+    return Unproven(_unlike(seen[1]))
+
+
+def _after_early_failure(
+    seen: Sequence[Seen], methods: Collection[BootMethod], control: bool | None, *, loadable: bool
+) -> Step:
+    if not methods:
+        return Unproven("before the kernel's banner, and not repeated")
+    other = _other_than_early(seen)
+    if other is not None:
+        return other
+    if loadable and BootMethod.LOADER not in methods:
+        return Unproven("before the kernel's banner, and the loader cannot be tried on this host")
+    wanted = [way for way in (_REFERENCE, _DIRECT) if way.method in methods]
+    if not loadable:
+        wanted *= 2  # it has one way to boot
+    made = [one.way for one in seen]
+    missing = next((way for way in wanted if made.count(way) < wanted.count(way)), None)
+    if missing is not None:
+        return Again(missing)
+    return _with_control(made.index(wanted[0]), wanted, control)
+
+
+def _other_than_early(seen: Sequence[Seen]) -> Step | None:
+    """What follows from a repeat that did not fail before the banner; None without one."""
+    for index, again in enumerate(seen[1:], start=1):
+        by_itself = again.result is BootResult.FAILED and again.way == _REFERENCE
+        if again.result is BootResult.REPORT or by_itself:
+            return Counts(index, f"repeated {again.way}")
+        if again.result is not BootResult.EARLY:
+            return Unproven(f"before the kernel's banner; {_unlike(again)}")
+    return None
+
+
+def _with_control(index: int, ways: Sequence[Way], control: bool | None) -> Step:
+    if control is None:
+        return Control()
+    if not control:
+        return Unproven("before the kernel's banner, and no other kernel boots on this host either")
+    made = " and ".join(str(way) for way in dict.fromkeys(ways))
+    return Counts(index, f"before its banner {made}, while another kernel boots on this host")
+
+
+def _unlike(again: Seen) -> str:
+    words = {
+        BootResult.BOOTED: "booted",
+        BootResult.NOTHING: "no verdict on the kernel",
+        BootResult.EARLY: "no banner",
+    }.get(again.result, "a failure after the banner")
+    return f"{words} when repeated {again.way}"

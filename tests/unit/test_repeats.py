@@ -1,0 +1,255 @@
+"""Which repeats a failure needs, and when it counts against the kernel."""
+
+from __future__ import annotations
+
+import pytest
+from cells import cell
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.console import events as e
+from harness.console.stages import Stage
+from harness.host.accelerator import Accelerator
+from harness.image.media import BootMethod
+from harness.outcome import Ending, Outcome
+from harness.pipeline.confirm import settled
+from harness.pipeline.plan import Sampling
+from harness.pipeline.repeats import (
+    Again,
+    Control,
+    Counts,
+    Evidence,
+    Seen,
+    Step,
+    Unproven,
+    Way,
+    evidence_of,
+    has_banner,
+    next_step,
+    one_way_only,
+)
+from harness.results.record import Cell, Repeat, rates_of
+from harness.verdict import Verdict
+
+KVM, KVM_DIRECT = (Way(Accelerator.KVM, method) for method in BootMethod)
+TCG, DIRECT = (Way(Accelerator.TCG, method) for method in BootMethod)
+BOTH = (BootMethod.LOADER, BootMethod.DIRECT)
+ONE = (BootMethod.DIRECT,)
+
+BOOTED, REPORT, FAILED, EARLY, NOTHING = Evidence
+
+WAYS = st.sampled_from([KVM, KVM_DIRECT, TCG, DIRECT])
+
+
+def freebsd(*seen: tuple[Way, Evidence], control: bool | None = None) -> Step:
+    """The next step for a FreeBSD kernel on a host with firmware and a loader."""
+    return next_step([Seen(*one) for one in seen], BOTH, loadable=True, control=control)
+
+
+def built_in(*seen: tuple[Way, Evidence], control: bool | None = None) -> Step:
+    return next_step([Seen(*one) for one in seen], ONE, loadable=False, control=control)
+
+
+def counts(step: Step) -> int | None:
+    return step.index if isinstance(step, Counts) else None
+
+
+class TestEvidence:
+    FRAME = (e.Frame("kmem_init"),)
+
+    @pytest.mark.parametrize(
+        ("outcome", "frames", "banner", "entered", "ending", "expected"),
+        [
+            (Outcome.BOOTED, (), True, True, Ending.STOPPED, BOOTED),
+            (Outcome.PANIC, FRAME, True, True, Ending.STOPPED, REPORT),
+            (Outcome.KMSAN, FRAME, True, True, Ending.INTERRUPTED, REPORT),
+            (Outcome.PANIC, FRAME, False, True, Ending.STOPPED, EARLY),
+            (Outcome.TRAP, (), True, True, Ending.RESET, FAILED),
+            (Outcome.HANG, (), True, True, Ending.SILENCE, FAILED),
+            (Outcome.DEBUGGER, (), True, True, Ending.STOPPED, FAILED),
+            (Outcome.RESET, (), True, True, Ending.RESET, FAILED),
+            (Outcome.ENDED, (), True, True, Ending.EXITED, FAILED),
+            (Outcome.ENDED, (), True, True, Ending.INTERRUPTED, NOTHING),
+            (Outcome.ENDED, (), False, True, Ending.INTERRUPTED, NOTHING),
+            (Outcome.HANG, (), False, True, Ending.SILENCE, EARLY),
+            (Outcome.FIRMWARE, (), False, True, Ending.STOPPED, EARLY),
+            (Outcome.FIRMWARE, (), False, False, Ending.SILENCE, NOTHING),
+            (Outcome.LOADER, (), False, False, Ending.STOPPED, NOTHING),
+            (Outcome.UNVERIFIED, (), True, True, Ending.STOPPED, NOTHING),
+        ],
+    )
+    def test_a_report_needs_frames_and_a_banner(
+        self, outcome: Outcome, frames: tuple[e.Frame, ...], banner: bool, entered: bool,
+        ending: Ending, expected: Evidence,
+    ) -> None:  # fmt: skip
+        verdict = Verdict(outcome, "t", Stage.KERNEL, entered, frames=frames)
+        assert evidence_of(verdict, ending, banner=banner) is expected
+
+    def test_freebsds_banner_is_its_version_and_the_built_in_guests_is_the_tag_before(self) -> None:
+        tag, version = e.MessagesBegin(0), e.KernelStarted(1, "13.2-RELEASE", "X", "", "")
+        assert not has_banner([tag], freebsd=True)
+        assert has_banner([tag, version], freebsd=True)
+        assert has_banner([tag], freebsd=False)
+        assert not has_banner([], freebsd=False)
+
+
+class TestReport:
+    def test_it_counts_by_itself_and_a_repeat_is_only_shown(self) -> None:
+        assert freebsd((TCG, REPORT)) == freebsd((DIRECT, REPORT)) == Counts(0)
+        assert freebsd((KVM, REPORT)) == Again(TCG)
+        assert freebsd((KVM_DIRECT, REPORT)) == Again(DIRECT)
+        for again in Evidence:
+            assert freebsd((KVM, REPORT), (TCG, again)) == Counts(0)
+
+    @pytest.mark.parametrize("sampling", [Sampling.REPEATED, Sampling.TRIAL])
+    def test_one_of_several_is_not_repeated(self, sampling: Sampling) -> None:
+        step = next_step([Seen(KVM, REPORT)], BOTH, loadable=True, sampling=sampling)
+        assert step == Counts(0)
+
+
+class TestFailure:
+    def test_under_tcg_with_the_loader_it_counts_by_itself(self) -> None:
+        assert freebsd((TCG, FAILED)) == Counts(0)
+
+    @pytest.mark.parametrize("first", [KVM, KVM_DIRECT, DIRECT])
+    def test_otherwise_it_is_repeated_that_way(self, first: Way) -> None:
+        assert freebsd((first, FAILED)) == Again(TCG)
+        assert counts(freebsd((first, FAILED), (TCG, FAILED))) == 0
+        assert counts(freebsd((first, FAILED), (TCG, REPORT))) == 1
+        for other in (BOOTED, EARLY, NOTHING):
+            assert isinstance(freebsd((first, FAILED), (TCG, other)), Unproven)
+
+    @pytest.mark.parametrize("first", [KVM_DIRECT, DIRECT])
+    def test_without_firmware_or_loader_it_is_repeated_directly(self, first: Way) -> None:
+        assert built_in((first, FAILED)) == Again(DIRECT)
+        assert counts(built_in((first, FAILED), (DIRECT, FAILED))) == 0
+        assert isinstance(built_in((first, FAILED), (DIRECT, BOOTED)), Unproven)
+
+    def test_a_bisection_judges_the_rate_itself(self) -> None:
+        seen = [Seen(KVM, FAILED)]
+        assert next_step(seen, BOTH, loadable=True, sampling=Sampling.TRIAL) == Counts(0)
+
+    def test_what_cannot_be_repeated_is_unproven(self) -> None:
+        assert isinstance(next_step([Seen(KVM, FAILED)], (), loadable=True), Unproven)
+        assert next_step([Seen(TCG, FAILED)], (), loadable=True) == Counts(0)
+
+
+class TestEarly:
+    def test_it_must_be_seen_both_ways_while_another_kernel_boots(self) -> None:
+        assert freebsd((TCG, EARLY)) == Again(DIRECT)
+        assert freebsd((DIRECT, EARLY)) == Again(TCG)
+        assert freebsd((KVM, EARLY)) == Again(TCG)
+        assert freebsd((KVM, EARLY), (TCG, EARLY)) == Again(DIRECT)
+        both = ((DIRECT, EARLY), (TCG, EARLY))
+        assert freebsd(*both) == Control()
+        assert counts(freebsd(*both, control=True)) == 1, "the loader's, which entered the kernel"
+        assert isinstance(freebsd(*both, control=False), Unproven)
+
+    @pytest.mark.parametrize("again", [BOOTED, NOTHING])
+    def test_a_repeat_that_does_otherwise_ends_it(self, again: Evidence) -> None:
+        assert isinstance(freebsd((TCG, EARLY), (DIRECT, again), control=True), Unproven)
+
+    def test_a_repeat_with_proof_of_its_own_counts(self) -> None:
+        assert counts(freebsd((TCG, EARLY), (DIRECT, REPORT))) == 1
+        assert counts(freebsd((DIRECT, EARLY), (TCG, FAILED))) == 1
+        assert isinstance(freebsd((TCG, EARLY), (DIRECT, FAILED)), Unproven)
+
+    def test_without_a_loader_nothing_is_proven(self) -> None:
+        step = next_step([Seen(DIRECT, EARLY)], ONE, loadable=True, control=True)
+        assert isinstance(step, Unproven)
+
+    def test_the_built_in_guest_has_one_way_to_boot(self) -> None:
+        assert built_in((DIRECT, EARLY)) == Again(DIRECT)
+        assert built_in((DIRECT, EARLY), (DIRECT, EARLY)) == Control()
+        assert counts(built_in((DIRECT, EARLY), (DIRECT, EARLY), control=True)) == 0
+
+    def test_a_bisection_repeats_it_too(self) -> None:
+        seen = [Seen(TCG, EARLY)]
+        assert next_step(seen, BOTH, loadable=True, sampling=Sampling.TRIAL) == Again(DIRECT)
+
+
+@given(
+    first=st.tuples(WAYS, st.sampled_from(Evidence)),
+    answers=st.lists(st.sampled_from(Evidence), min_size=8, max_size=8),
+    control=st.booleans(),
+    methods=st.sampled_from([BOTH, ONE, ()]),
+    loadable=st.booleans(),
+    sampling=st.sampled_from(Sampling),
+)
+def test_it_ends_after_a_few_boots_and_counts_nothing_without_proof(
+    first: tuple[Way, Evidence], answers: list[Evidence], control: bool,
+    methods: tuple[BootMethod, ...], loadable: bool, sampling: Sampling,
+) -> None:  # fmt: skip
+    seen, told = [Seen(*first)], None
+    for answer in answers:
+        step = next_step(seen, methods, loadable=loadable, sampling=sampling, control=told)
+        if isinstance(step, Control):
+            assert told is None
+            told = control
+        elif isinstance(step, Again):
+            assert step.way.accelerator is Accelerator.TCG
+            assert step.way.method in methods
+            seen.append(Seen(step.way, answer))
+        else:
+            break
+    assert isinstance(step, Counts | Unproven)
+    assert len(seen) <= 3
+    if seen[0].evidence is BOOTED:
+        assert step == Counts(0)
+    if isinstance(step, Counts) and seen[0].evidence is not BOOTED:
+        assert proven(seen, step.index, methods, sampling, loadable=loadable, control=told)
+    if isinstance(step, Unproven):
+        assert not any(one == Seen(TCG, FAILED) for one in seen[:1])
+
+
+def proven(
+    seen: list[Seen], index: int, methods: tuple[BootMethod, ...], sampling: Sampling,
+    *, loadable: bool, control: bool | None,
+) -> bool:  # fmt: skip
+    """The rule, said another way: what a failure that counts must have behind it."""
+    counting = seen[index]
+    if counting.evidence is REPORT or counting == Seen(TCG, FAILED):
+        return True
+    if counting.evidence is FAILED:
+        again = Seen(TCG if BootMethod.LOADER in methods else DIRECT, FAILED)
+        return sampling is Sampling.TRIAL or again in seen[1:]
+    early = [one.way for one in seen if one.evidence is EARLY]
+    both = {TCG, DIRECT} <= set(early) or (not loadable and len(early) >= 2)
+    return counting.evidence is EARLY and both and control is True
+
+
+class TestRates:
+    @pytest.mark.parametrize(
+        ("boots", "failures", "expected"),
+        [(1, 1, True), (2, 1, False), (2, 2, True), (5, 1, False), (5, 3, False), (5, 5, True),
+         (20, 6, False), (20, 15, True), (3, 0, False)],
+    )  # fmt: skip
+    def test_failures_that_never_repeat_are_one_ways_where_chance_does_not_explain_them(
+        self, boots: int, failures: int, expected: bool
+    ) -> None:
+        assert one_way_only(boots, failures) is expected
+
+    HANG = cell(Outcome.HANG, unrepeated=True, opinion="booted when repeated under tcg",
+                repeats=(Repeat("again", "repeat", "k", "tcg", "loader", "booted"),))  # fmt: skip
+
+    def outcomes(self, *cells: Cell) -> list[str]:
+        return [one.verdict.outcome.value for one in settled(cells) if one.verdict]
+
+    def test_one_of_several_counts_as_seen_once(self) -> None:
+        assert self.outcomes(self.HANG, cell(), cell()) == ["hang", "booted", "booted"]
+        (rate,) = rates_of([self.HANG, cell(), cell()])
+        assert (rate["boots"], rate["outcomes"]) == (3, {"hang": 1, "booted": 2})
+
+    def test_all_of_them_are_the_ways_and_not_the_kernels(self) -> None:
+        assert self.outcomes(self.HANG, self.HANG) == ["unverified", "unverified"]
+
+    def test_one_that_repeats_speaks_for_the_others(self) -> None:
+        repeated = cell(Outcome.HANG, opinion="repeated under tcg")
+        assert self.outcomes(self.HANG, self.HANG, repeated) == ["hang"] * 3
+
+    def test_the_other_side_of_a_comparison_is_another_kernel(self) -> None:
+        others = [cell(side="after") for _ in range(5)]
+        assert self.outcomes(self.HANG, *others)[0] == "unverified"
+
+    def test_a_cell_without_a_verdict_is_no_sample(self) -> None:
+        assert self.outcomes(self.HANG, cell(None), cell(None)) == ["unverified"]
