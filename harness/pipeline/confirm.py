@@ -16,7 +16,7 @@ from harness.host.workspace import host_error
 from harness.image.media import BootMethod
 from harness.kernel.artifact import EMBEDDED, KernelArtifact
 from harness.kernel.spec import Sanitizer
-from harness.outcome import Outcome
+from harness.outcome import Ending, Outcome
 from harness.pipeline.cell import with_boot, with_check
 from harness.pipeline.media import method_of
 from harness.pipeline.plan import Sampling
@@ -85,10 +85,11 @@ class Confirmation:
         self._boots.append(boot)
         first = Way(self.plan.boot.accelerator, self._method(self.kernel))
         seen = [Seen(first, boot.result)]
+        methods = self._methods(booted.ending)
         control: bool | None = None
         while True:
             step = next_step(
-                seen, self._methods(), loadable=self.kernel.identity.is_freebsd,
+                seen, methods, loadable=self.kernel.identity.is_freebsd,
                 sampling=self.plan.sampling, control=control,
             )  # fmt: skip
             match step:
@@ -100,9 +101,10 @@ class Confirmation:
                 case Counts() | Unproven():
                     return self._concluded(cell, boot, step)
 
-    def _methods(self) -> tuple[BootMethod, ...]:
+    def _methods(self, ending: Ending) -> tuple[BootMethod, ...]:
         """The ways to start this kernel again here; none where a user looks at the guest."""
-        looked_at = self.plan.boot.keep and self.plan.sampling is Sampling.SINGLE
+        kept = self.plan.boot.keep and ending not in (Ending.EXITED, Ending.RESET)
+        looked_at = kept and self.plan.sampling is Sampling.SINGLE
         if looked_at or self.booter.terminal is not None:
             return ()
         return startable(self.kernel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cells import cell
 from hypothesis import given
@@ -11,42 +13,43 @@ from harness.console import events as e
 from harness.console.stages import Stage
 from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
+from harness.kernel.elf import KernelFacts
 from harness.outcome import Ending, Outcome
 from harness.pipeline.confirm import settled
 from harness.pipeline.plan import Sampling
 from harness.pipeline.repeats import (
     Again,
+    BootResult,
     Control,
     Counts,
-    Evidence,
     Seen,
     Step,
     Unproven,
     Way,
-    evidence_of,
-    has_banner,
     next_step,
     one_way_only,
+    result_of,
 )
 from harness.results.record import Cell, Repeat, rates_of
 from harness.verdict import Verdict
+from harness.verification import Banner, Evidence, Verification, verification_of
 
 KVM, KVM_DIRECT = (Way(Accelerator.KVM, method) for method in BootMethod)
 TCG, DIRECT = (Way(Accelerator.TCG, method) for method in BootMethod)
 BOTH = (BootMethod.LOADER, BootMethod.DIRECT)
 ONE = (BootMethod.DIRECT,)
 
-BOOTED, REPORT, FAILED, EARLY, NOTHING = Evidence
+BOOTED, REPORT, FAILED, EARLY, NOTHING = BootResult
 
 WAYS = st.sampled_from([KVM, KVM_DIRECT, TCG, DIRECT])
 
 
-def freebsd(*seen: tuple[Way, Evidence], control: bool | None = None) -> Step:
+def freebsd(*seen: tuple[Way, BootResult], control: bool | None = None) -> Step:
     """The next step for a FreeBSD kernel on a host with firmware and a loader."""
     return next_step([Seen(*one) for one in seen], BOTH, loadable=True, control=control)
 
 
-def built_in(*seen: tuple[Way, Evidence], control: bool | None = None) -> Step:
+def built_in(*seen: tuple[Way, BootResult], control: bool | None = None) -> Step:
     return next_step([Seen(*one) for one in seen], ONE, loadable=False, control=control)
 
 
@@ -54,43 +57,59 @@ def counts(step: Step) -> int | None:
     return step.index if isinstance(step, Counts) else None
 
 
-class TestEvidence:
+def verified(banner: Banner = Banner.EXPECTED, doubts: tuple[str, ...] = ()) -> Verification:
+    return Verification("n", "b", "v", (), banner, identified=False, doubts=doubts)
+
+
+NO_BANNER, _ = verification_of(
+    [], Verdict(Outcome.HANG, "t", Stage.KERNEL, kernel_entered=True),
+    Evidence("n", KernelFacts("b", "v", ()), ()),
+)  # fmt: skip
+
+
+class TestResult:
     FRAME = (e.Frame("kmem_init"),)
 
     @pytest.mark.parametrize(
-        ("outcome", "frames", "banner", "entered", "ending", "expected"),
+        ("outcome", "frames", "ending", "expected"),
         [
-            (Outcome.BOOTED, (), True, True, Ending.STOPPED, BOOTED),
-            (Outcome.PANIC, FRAME, True, True, Ending.STOPPED, REPORT),
-            (Outcome.KMSAN, FRAME, True, True, Ending.INTERRUPTED, REPORT),
-            (Outcome.PANIC, FRAME, False, True, Ending.STOPPED, EARLY),
-            (Outcome.TRAP, (), True, True, Ending.RESET, FAILED),
-            (Outcome.HANG, (), True, True, Ending.SILENCE, FAILED),
-            (Outcome.DEBUGGER, (), True, True, Ending.STOPPED, FAILED),
-            (Outcome.RESET, (), True, True, Ending.RESET, FAILED),
-            (Outcome.ENDED, (), True, True, Ending.EXITED, FAILED),
-            (Outcome.ENDED, (), True, True, Ending.INTERRUPTED, NOTHING),
-            (Outcome.ENDED, (), False, True, Ending.INTERRUPTED, NOTHING),
-            (Outcome.HANG, (), False, True, Ending.SILENCE, EARLY),
-            (Outcome.FIRMWARE, (), False, True, Ending.STOPPED, EARLY),
-            (Outcome.FIRMWARE, (), False, False, Ending.SILENCE, NOTHING),
-            (Outcome.LOADER, (), False, False, Ending.STOPPED, NOTHING),
-            (Outcome.UNVERIFIED, (), True, True, Ending.STOPPED, NOTHING),
+            (Outcome.BOOTED, (), Ending.STOPPED, BOOTED),
+            (Outcome.DIFFERS, (), Ending.STOPPED, BOOTED),
+            (Outcome.PANIC, FRAME, Ending.STOPPED, REPORT),
+            (Outcome.KMSAN, FRAME, Ending.INTERRUPTED, REPORT),
+            (Outcome.TRAP, (), Ending.RESET, FAILED),
+            (Outcome.HANG, (), Ending.SILENCE, FAILED),
+            (Outcome.DEBUGGER, (), Ending.STOPPED, FAILED),
+            (Outcome.RESET, (), Ending.RESET, FAILED),
+            (Outcome.ENDED, (), Ending.EXITED, FAILED),
+            (Outcome.ENDED, (), Ending.INTERRUPTED, NOTHING),
+            (Outcome.UNVERIFIED, (), Ending.STOPPED, NOTHING),
         ],
     )
-    def test_a_report_needs_frames_and_a_banner(
-        self, outcome: Outcome, frames: tuple[e.Frame, ...], banner: bool, entered: bool,
-        ending: Ending, expected: Evidence,
-    ) -> None:  # fmt: skip
-        verdict = Verdict(outcome, "t", Stage.KERNEL, entered, frames=frames)
-        assert evidence_of(verdict, ending, banner=banner) is expected
+    def test_a_report_needs_frames(
+        self, outcome: Outcome, frames: tuple[e.Frame, ...], ending: Ending, expected: BootResult
+    ) -> None:
+        shown = Verdict(outcome, "t", Stage.KERNEL, kernel_entered=True, frames=frames)
+        assert result_of(shown, ending, verified()) is expected
 
-    def test_freebsds_banner_is_its_version_and_the_built_in_guests_is_the_tag_before(self) -> None:
-        tag, version = e.MessagesBegin(0), e.KernelStarted(1, "13.2-RELEASE", "X", "", "")
-        assert not has_banner([tag], freebsd=True)
-        assert has_banner([tag, version], freebsd=True)
-        assert has_banner([tag], freebsd=False)
-        assert not has_banner([], freebsd=False)
+    @pytest.mark.parametrize("outcome", [Outcome.PANIC, Outcome.HANG, Outcome.FIRMWARE])
+    def test_without_a_banner_it_is_early(self, outcome: Outcome) -> None:
+        shown = Verdict(outcome, "t", Stage.KERNEL, kernel_entered=True, frames=self.FRAME)
+        assert result_of(shown, Ending.SILENCE, NO_BANNER) is EARLY
+
+    def test_of_another_kernel_or_machine_it_is_nothing(self) -> None:
+        shown = Verdict(Outcome.PANIC, "t", Stage.KERNEL, kernel_entered=True, frames=self.FRAME)
+        for other in (
+            verified(Banner.OTHER),
+            verified(doubts=("2 CPUs instead of 4",)),
+            replace(NO_BANNER, doubts=(*NO_BANNER.doubts, "2 CPUs instead of 4")),
+        ):
+            assert result_of(shown, Ending.STOPPED, other) is NOTHING
+
+    @pytest.mark.parametrize("outcome", [Outcome.FIRMWARE, Outcome.LOADER])
+    def test_before_the_kernel_it_is_nothing(self, outcome: Outcome) -> None:
+        shown = Verdict(outcome, "t", Stage.LOADER, kernel_entered=False)
+        assert result_of(shown, Ending.SILENCE, NO_BANNER) is NOTHING
 
 
 class TestReport:
@@ -98,7 +117,7 @@ class TestReport:
         assert freebsd((TCG, REPORT)) == freebsd((DIRECT, REPORT)) == Counts(0)
         assert freebsd((KVM, REPORT)) == Again(TCG)
         assert freebsd((KVM_DIRECT, REPORT)) == Again(DIRECT)
-        for again in Evidence:
+        for again in BootResult:
             assert freebsd((KVM, REPORT), (TCG, again)) == Counts(0)
 
     @pytest.mark.parametrize("sampling", [Sampling.REPEATED, Sampling.TRIAL])
@@ -146,7 +165,7 @@ class TestEarly:
         assert isinstance(freebsd(*both, control=False), Unproven)
 
     @pytest.mark.parametrize("again", [BOOTED, NOTHING])
-    def test_a_repeat_that_does_otherwise_ends_it(self, again: Evidence) -> None:
+    def test_a_repeat_that_does_otherwise_ends_it(self, again: BootResult) -> None:
         assert isinstance(freebsd((TCG, EARLY), (DIRECT, again), control=True), Unproven)
 
     def test_a_repeat_with_proof_of_its_own_counts(self) -> None:
@@ -169,17 +188,17 @@ class TestEarly:
 
 
 @given(
-    first=st.tuples(WAYS, st.sampled_from(Evidence)),
-    answers=st.lists(st.sampled_from(Evidence), min_size=8, max_size=8),
+    first=st.tuples(WAYS, st.sampled_from(BootResult)),
+    answers=st.lists(st.sampled_from(BootResult), min_size=8, max_size=8),
     control=st.booleans(),
-    methods=st.sampled_from([BOTH, ONE, ()]),
-    loadable=st.booleans(),
+    kernel=st.sampled_from([(BOTH, True), (ONE, True), ((), True), (ONE, False), ((), False)]),
     sampling=st.sampled_from(Sampling),
 )
 def test_it_ends_after_a_few_boots_and_counts_nothing_without_proof(
-    first: tuple[Way, Evidence], answers: list[Evidence], control: bool,
-    methods: tuple[BootMethod, ...], loadable: bool, sampling: Sampling,
+    first: tuple[Way, BootResult], answers: list[BootResult], control: bool,
+    kernel: tuple[tuple[BootMethod, ...], bool], sampling: Sampling,
 ) -> None:  # fmt: skip
+    methods, loadable = kernel
     seen, told = [Seen(*first)], None
     for answer in answers:
         step = next_step(seen, methods, loadable=loadable, sampling=sampling, control=told)
@@ -194,9 +213,9 @@ def test_it_ends_after_a_few_boots_and_counts_nothing_without_proof(
             break
     assert isinstance(step, Counts | Unproven)
     assert len(seen) <= 3
-    if seen[0].evidence is BOOTED:
+    if seen[0].result is BOOTED:
         assert step == Counts(0)
-    if isinstance(step, Counts) and seen[0].evidence is not BOOTED:
+    if isinstance(step, Counts) and seen[0].result is not BOOTED:
         assert proven(seen, step.index, methods, sampling, loadable=loadable, control=told)
     if isinstance(step, Unproven):
         assert not any(one == Seen(TCG, FAILED) for one in seen[:1])
@@ -208,14 +227,14 @@ def proven(
 ) -> bool:  # fmt: skip
     """The rule, said another way: what a failure that counts must have behind it."""
     counting = seen[index]
-    if counting.evidence is REPORT or counting == Seen(TCG, FAILED):
+    if counting.result is REPORT or counting == Seen(TCG, FAILED):
         return True
-    if counting.evidence is FAILED:
+    if counting.result is FAILED:
         again = Seen(TCG if BootMethod.LOADER in methods else DIRECT, FAILED)
         return sampling is Sampling.TRIAL or again in seen[1:]
-    early = [one.way for one in seen if one.evidence is EARLY]
+    early = [one.way for one in seen if one.result is EARLY]
     both = {TCG, DIRECT} <= set(early) or (not loadable and len(early) >= 2)
-    return counting.evidence is EARLY and both and control is True
+    return counting.result is EARLY and both and control is True
 
 
 class TestRates:
