@@ -61,9 +61,11 @@ def verified(banner: Banner = Banner.EXPECTED, doubts: tuple[str, ...] = ()) -> 
     return Verification("n", "b", "v", (), banner, identified=False, doubts=doubts)
 
 
+FACTS = KernelFacts(build_id="b", version="v", sanitizers=(), size=1)
+
 NO_BANNER, _ = verification_of(
     [], Verdict(Outcome.HANG, "t", Stage.KERNEL, kernel_entered=True),
-    Evidence("n", KernelFacts("b", "v", ()), ()),
+    Evidence("n", FACTS, ()),
 )  # fmt: skip
 
 
