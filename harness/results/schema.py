@@ -78,6 +78,17 @@ class _Verification(TypedDict):
     doubts: list[str]
 
 
+class _Repeat(TypedDict):
+    name: PlainName
+    purpose: str
+    kernel: str
+    accelerator: str
+    boot: str
+    outcome: str
+    title: str
+    error: str
+
+
 class _Cell(TypedDict):
     name: PlainName
     guest: str
@@ -100,6 +111,15 @@ class _Cell(TypedDict):
     console: NotRequired[list[str] | None]
     boot: NotRequired[str]
     origin: NotRequired[str]
+    repeats: NotRequired[list[_Repeat]]
+    opinion: NotRequired[str]
+    unrepeated: NotRequired[bool]
+
+
+class _Rate(TypedDict):
+    cells: Annotated[list[str], msgspec.Meta(min_length=1)]
+    boots: int
+    outcomes: dict[str, int]
 
 
 class _Mutant(TypedDict):
@@ -176,6 +196,7 @@ class _Record(TypedDict):
     name: PlainName
     exit_code: int
     cells: list[_Cell]
+    rates: NotRequired[list[_Rate]]
     mutants: NotRequired[list[_Mutant]]
     bisect: NotRequired[_Bisect]
 

@@ -223,7 +223,7 @@ def repeat_lines(cell: Mapping[str, Any]) -> list[str]:
     """The boots that a failure needed besides, and what they say of it, for people."""
     opinion = cell.get("opinion")  # which older records do not have
     return [
-        *([f"{'seen once: ' if cell['unrepeated'] else ''}{opinion}"] if opinion else []),
+        *([f"{'seen once: ' if cell.get('unrepeated') else ''}{opinion}"] if opinion else []),
         *(_repeat_in_words(cell["name"], repeat) for repeat in cell.get("repeats", ())),
     ]
 
