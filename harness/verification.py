@@ -163,11 +163,11 @@ def banner_before(events: Iterable[e.Event], offset: int | None, version: str) -
     if not started:
         return Banner.MISSING
     last = started[-1]
-    expected = [(own.release, own.ident) for own in _banners(version)]
+    expected = [(own.release, own.ident) for own in banners_of(version)]
     return Banner.EXPECTED if (last.release, last.ident) in expected else Banner.OTHER
 
 
-def _banners(version: str) -> Iterator[e.KernelStarted]:
+def banners_of(version: str) -> Iterator[e.KernelStarted]:
     """The kernel's version text, read as a console shows it (``print_version()``, init_main.c)."""
     parser = ConsoleParser()
     text = f"{version.rstrip()} {_MACHINE}\n"

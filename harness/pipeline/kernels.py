@@ -81,8 +81,10 @@ class Kernels:
         if known is not None and asked in (Sanitizer.NONE, known.identity.sanitizer):
             return known
         from harness.kernel.elf import kernel_facts
+        from harness.verification import banners_of
 
-        found = kernel_facts(kernel).sanitizer
+        facts = kernel_facts(kernel)
+        found, banner = facts.sanitizer, next(banners_of(facts.version), None)
         if asked not in (Sanitizer.NONE, found):
             raise UsageError(
                 f"{kernel} was built with {found}, not {asked}",
@@ -100,8 +102,8 @@ class Kernels:
             dirty=False,
             patch=None,
             mutant=None,
-            release="unknown",
-            kernconf="unknown",
+            release=banner.release if banner else "unknown",
+            kernconf=(banner.ident if banner else "") or "unknown",
             sanitizer=found,
             compiler="",
             files=(seal, loader_seal) if loader_seal else (seal,),
