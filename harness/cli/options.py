@@ -93,7 +93,10 @@ guest_options = _stacked(
         "--until", type=click.Choice(["init", "mountroot"]), default="init", show_default=True,
         help="How far the guest must come.",
     ),
-    click.option("--timeout", type=click.FloatRange(min=1), metavar="S", help="Seconds a boot."),
+    click.option(
+        "--timeout", type=click.FloatRange(min=1), metavar="S",
+        help="Seconds a boot, of those that the host gives it.",
+    ),
     click.option(
         "--tunable", "tunables", multiple=True, metavar="K=V", help="A kernel tunable; repeatable."
     ),

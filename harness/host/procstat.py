@@ -87,8 +87,9 @@ class ProcessSampler:
     def _threads(self) -> Iterator[tuple[int, Thread]]:
         for folder in (self._folder / "task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-                ran, waited = (folder / "schedstat").read_text().split()[:2]
-                yield int(folder.name), Thread(_state(folder), int(ran) / 1e9, int(waited) / 1e9)
+                ran, waited, slices = map(int, (folder / "schedstat").read_text().split())
+                if slices:  # a kernel that does not count them counts nothing
+                    yield int(folder.name), Thread(_state(folder), ran / 1e9, waited / 1e9)
 
     def _group_folders(self) -> tuple[Path, ...]:
         """The folders of its cgroups and of those around them, all hierarchies'."""

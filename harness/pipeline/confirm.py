@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, InfraError
-from harness.guest.accelerator_choice import known_accelerator, slowness
+from harness.guest.accelerator_choice import forget_accelerator, known_accelerator, slowness
 from harness.guest.firmware import find_firmware
 from harness.host.accelerator import Accelerator
 from harness.host.workspace import host_error
@@ -204,6 +204,8 @@ class Confirmation:
             counting = self._boots[step.index] or first
             cell = with_boot(cell, counting.booted, counting.shown, counting.checker)
             return replace(cell, opinion=step.why)
+        if self.plan.boot.accelerator is Accelerator.KVM:
+            forget_accelerator(self.booter.workspace)
         if cell.host_failed and first.result is BootResult.NOTHING:
             return cell
         cell = replace(cell, opinion=step.why)

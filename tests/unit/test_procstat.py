@@ -118,6 +118,14 @@ def test_cgroups_of_both_versions_tell_of_quota_and_freezer(
     assert sample.threads[7].waited == 0.25
 
 
+def test_a_kernel_that_counts_no_waiting_shows_no_threads(tmp_path: Path) -> None:
+    fake_process(tmp_path, "")
+    (tmp_path / "7" / "task" / "7" / "schedstat").write_text("0 0 0\n")
+    sample = ProcessSampler(7, HostClock(), tmp_path, tmp_path).sample()
+    assert sample is not None
+    assert sample.threads == {}
+
+
 @pytest.mark.parametrize("state", ["T", "t"])
 def test_signals_and_debuggers_stop_processes(tmp_path: Path, state: str) -> None:
     fake_process(tmp_path, "", state)
