@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.console import events as e
 from harness.console.stages import Stage
+from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
 from harness.kernel.elf import KernelFacts
@@ -65,7 +66,7 @@ FACTS = KernelFacts(build_id="b", version="v", sanitizers=(), size=1)
 
 NO_BANNER, _ = verification_of(
     [], Verdict(Outcome.HANG, "t", Stage.KERNEL, kernel_entered=True),
-    Evidence("n", FACTS, ()),
+    Evidence("n", FACTS, Topology.even(1), ()),
 )  # fmt: skip
 
 
