@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, InfraError
-from harness.guest.accelerator_choice import forget_accelerator, known_accelerator, slowness
+from harness.guest.accelerator_choice import (
+    choose_accelerator,
+    forget_accelerator,
+    known_accelerator,
+    slowness,
+)
 from harness.guest.firmware import find_firmware
 from harness.host.accelerator import Accelerator
 from harness.host.workspace import host_error
@@ -84,7 +89,7 @@ class Confirmation:
         boot = _Boot(booted, self.plan.checker)
         self._boots.append(boot)
         first = Way(self.plan.boot.accelerator, self._method(self.kernel))
-        seen = [Seen(first, boot.result)]
+        seen = [Seen(first, boot.result, boot.shown.outcome)]
         methods = self._methods(booted.ending)
         control: bool | None = None
         while True:
@@ -95,7 +100,7 @@ class Confirmation:
             match step:
                 case Again(way):
                     self._say(f"{boot.shown.outcome} {first}; booting again {way}")
-                    seen.append(Seen(way, self._again(way)))
+                    seen.append(self._again(way))
                 case Control():
                     control = self._control()
                 case Counts() | Unproven():
@@ -109,13 +114,13 @@ class Confirmation:
             return ()
         return startable(self.kernel)
 
-    def _again(self, way: Way) -> BootResult:
+    def _again(self, way: Way) -> Seen:
         stem = f"again-{way.accelerator}-{way.method}"
         checker = self.plan.checker
         again = checker.again(self._slower()) if checker else None
         boot = self._boot("repeat", stem, self.kernel, self._repeat(way), again)
         self._boots.append(boot)
-        return boot.result if boot else BootResult.NOTHING
+        return Seen(way, boot.result, boot.shown.outcome) if boot else Seen(way, BootResult.NOTHING)
 
     def _control(self) -> bool:
         """Whether another kernel boots on this host."""
@@ -208,10 +213,25 @@ class Confirmation:
             forget_accelerator(self.booter.workspace)
         if cell.host_failed and first.result is BootResult.NOTHING:
             return cell
-        cell = replace(cell, opinion=step.why)
+        against = ""
         if self.plan.sampling is Sampling.REPEATED and first.result is BootResult.FAILED:
-            return replace(cell, unrepeated=True)
-        return replace(cell, verdict=unverified(first.shown, step.why))
+            against = self._against_kvm()
+            if not against:
+                return replace(cell, opinion=step.why, unrepeated=True)
+        why = f"{step.why}; {against}" if against else step.why
+        return replace(cell, verdict=unverified(first.shown, why), opinion=why)
+
+    def _against_kvm(self) -> str:
+        """What a new measurement says against KVM; empty under TCG, and if it says nothing."""
+        if self.plan.boot.accelerator is not Accelerator.KVM:
+            return ""
+        workspace, runner, clock = self.booter.workspace, self.booter.runner, self.booter.clock
+        self._say("measuring KVM again")
+        try:
+            choice = choose_accelerator(workspace, runner, clock, refresh=True)
+        except InfraError as error:
+            return error.message
+        return "" if choice.accelerator is Accelerator.KVM else choice.reason
 
     def _say(self, text: str) -> None:
         self.progress.note(f"{self.plan.name}: {text}")

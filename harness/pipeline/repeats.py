@@ -62,10 +62,11 @@ _DIRECT: Final = Way(Accelerator.TCG, BootMethod.DIRECT)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One boot that was made."""
+    """One boot that was made; no outcome: the host failed."""
 
     way: Way
     result: BootResult
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +186,12 @@ def _after_failure(seen: Sequence[Seen], methods: Collection[BootMethod]) -> Ste
     reference = _REFERENCE if BootMethod.LOADER in methods else _DIRECT
     if len(seen) == 1:
         return Again(reference)
-    again = seen[1].result
-    if again is BootResult.FAILED:
+    first, again = seen[0], seen[1]
+    if again.result not in (BootResult.FAILED, BootResult.REPORT):
+        return Unproven(_unlike(again))
+    if (again.result, again.outcome) == (first.result, first.outcome):
         return Counts(0, f"repeated {reference}")
-    if again is BootResult.REPORT:
-        return Counts(1, f"repeated {reference}")
-    return Unproven(_unlike(seen[1]))
+    return Counts(1, f"{first.outcome or 'another failure'} {first.way}")
 
 
 def _after_early_failure(

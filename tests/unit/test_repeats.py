@@ -147,6 +147,12 @@ class TestFailure:
         assert counts(built_in((first, FAILED), (DIRECT, FAILED))) == 0
         assert isinstance(built_in((first, FAILED), (DIRECT, BOOTED)), Unproven)
 
+    def test_what_the_repeat_shows_counts_where_they_differ(self) -> None:
+        first = Seen(KVM, FAILED, Outcome.HANG)
+        for again, index in ((Outcome.HANG, 0), (Outcome.RESET, 1)):
+            step = next_step([first, Seen(TCG, FAILED, again)], BOTH, loadable=True)
+            assert counts(step) == index
+
     def test_a_bisection_judges_the_rate_itself(self) -> None:
         seen = [Seen(KVM, FAILED)]
         assert next_step(seen, BOTH, loadable=True, sampling=Sampling.TRIAL) == Counts(0)
