@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.errors import BuildError, UnobservableError
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
+from harness.kernel.leftovers import TOOLS, damaged, keep_sizes, object_sizes, sizes_below
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
 from harness.kernel.reads import READS, sources_read
@@ -231,13 +232,21 @@ class _Job:
 
     def _toolchain(self, make: Make) -> None:
         stamp = _Stamp(self._objects / "toolchain", self.snapshot.toolchain)
-        if stamp.is_fresh():
+        tools, memory = self._output(make) / "tmp", self._objects / "toolchain.sizes"
+        wrong = damaged(sizes_below(tools, TOOLS), memory) if stamp.is_fresh() else []
+        if stamp.is_fresh() and not wrong:
+            if not memory.exists():  # made by an older harness
+                keep_sizes(sizes_below(tools, TOOLS), memory)
             return
         self.builder.progress.stage("toolchain")
-        if stamp.was_interrupted():
+        if wrong:
+            self.builder.progress.note(f"built tools are damaged ({wrong[0]}): built again")
+        if stamp.was_interrupted() or wrong:
             shutil.rmtree(self._output(make), ignore_errors=True)
+        memory.unlink(missing_ok=True)
         with stamp:
             make.run([parallel(), *TOOLCHAIN_OPTIONS, "kernel-toolchain"], self._log("toolchain"))
+        keep_sizes(sizes_below(tools, TOOLS), memory)
 
     def _kernel(self, make: Make) -> None:
         self.builder.progress.stage("kernel")
@@ -247,8 +256,13 @@ class _Job:
             combined_hash((self.snapshot.config, self.snapshot.toolchain, self.config.digest)),
         )
         built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
+        memory = self._objects / f"{self.config.name}.sizes"
         if built.was_interrupted():
             built.remove_newer(folder)
+        else:
+            for name in damaged(object_sizes(folder), memory):
+                (folder / name).unlink(missing_ok=True)
+        memory.unlink(missing_ok=True)
         # Objects are no more than a cache: somebody may have removed them.
         known = configured.is_fresh() and folder.is_dir()
         if not (known and self._remade(make, folder, built)):
@@ -257,6 +271,7 @@ class _Job:
                 make.build_kernel(
                     self.config.name, self._config_folder, self._log(self.config.name)
                 )
+        keep_sizes(object_sizes(folder), memory)
         if not (folder / "kernel.debug").is_file():
             raise BuildError(
                 f"the configuration {self.config.name} makes a kernel without debug symbols",

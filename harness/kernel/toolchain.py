@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.errors import BuildError, InfraError
 from harness.host.process import Runner, failure
 from harness.host.workspace import write_atomic
+from harness.kernel.leftovers import MAKE, damaged, keep_sizes, sizes_below
 
 #: Where distributions put a versioned LLVM: Debian, Fedora, FreeBSD's packages.
 _PREFIXES = ("/usr/lib/llvm-*", "/usr/lib64/llvm*", "/usr/local/llvm*")
@@ -118,8 +119,8 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner) -> Path:
     Raises:
         BuildError: it does not build.
     """
-    binary = home / "bin" / "bmake"
-    if binary.is_file():
+    binary, memory = home / "bin" / "bmake", home / "sizes"
+    if binary.is_file() and not damaged(sizes_below(home, MAKE), memory):
         return binary
     source = tree / "contrib" / "bmake"
     work = home / "build"
@@ -143,4 +144,5 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner) -> Path:
     # Last, and by renaming: a file there means that all before it is whole.
     shutil.copy2(work / "bmake", binary.with_name("bmake.new"))
     binary.with_name("bmake.new").rename(binary)
+    keep_sizes(sizes_below(home, MAKE), memory)
     return binary

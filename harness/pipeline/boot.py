@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -277,3 +278,7 @@ def _log_file(path: Path) -> Iterator[Callable[[bytes], None]]:
                 raise host_refused(path, error) from error
 
         yield write
+        try:
+            os.fsync(file.fileno())  # before a record tells of it
+        except OSError as error:
+            raise host_refused(path, error) from error

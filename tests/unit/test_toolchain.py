@@ -93,6 +93,15 @@ def test_make_is_built_once(tmp_path: Path) -> None:
     assert bootstrap_bmake(tree, home, HostRunner()).stat().st_mtime_ns == made
 
 
+@pytest.mark.parametrize("name", ["bin/bmake", "share/mk/sys.mk"])
+def test_make_that_is_damaged_is_built_anew(tmp_path: Path, name: str) -> None:
+    tree, home = tree_with(tmp_path, CONFIGURE), tmp_path / "home"
+    bootstrap_bmake(tree, home, HostRunner())
+    (home / name).write_text("")
+    assert bootstrap_bmake(tree, home, HostRunner()).read_text() == "#!/bin/sh\n"
+    assert (home / "share/mk/sys.mk").read_text() == "# rules\n"
+
+
 def test_make_that_was_cut_short_is_built_anew(tmp_path: Path) -> None:
     tree, home = tree_with(tmp_path, CONFIGURE), tmp_path / "home"
     (home / "build").mkdir(parents=True)
