@@ -21,16 +21,12 @@ def identity_lines(cell: Mapping[str, Any]) -> list[str]:
         " ".join(verification["sanitizers"]) or "no sanitizer",
         cell["accelerator"],
     ]
-    return [
-        f"kernel: {', '.join(kernel)}",
-        f"verified: {'no' if verification['doubts'] else 'yes'}",
-        *(f"  {doubt}" for doubt in verification["doubts"]),
-        *(
-            [f"differs from what was given: {'; '.join(cell['disagreements'])}"]
-            if cell["disagreements"]
-            else []
-        ),
-    ]
+    lines = [f"kernel: {', '.join(kernel)}"]
+    if verification["doubts"]:
+        return [*lines, "verified: no", *(f"  {doubt}" for doubt in verification["doubts"])]
+    differences = [f"  {difference}" for difference in cell["disagreements"]]
+    heading = ["differs from what it was given:"] if differences else []
+    return [*lines, "verified: yes", *heading, *differences]
 
 
 #: Before each line of a console.

@@ -196,8 +196,8 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     frames = backtrace_lines(verdict["symbolized"])
     more = len(frames) - _MAX_FRAMES
     told = (verdict["message"] or verdict["title"]).split("\n")
-    if rest and verdict["outcome"] in _UNPROVEN:
-        told = []  # the same as below
+    if {line.strip() for line in rest}.issuperset(told):
+        told = []
     return [
         *told,
         *([cell["origin"]] if cell.get("origin") else []),

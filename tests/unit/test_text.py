@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from cells import FRAMES, cell, run, unproven
 from hypothesis import given
@@ -47,6 +48,15 @@ def test_boot_without_proof_says_what_is_wrong_and_shows_the_console() -> None:
     assert text.count("the build id 77") == 2  # in the row, and among the doubts
     for words in ("build id ab12", "KASAN", "tcg", "the last line"):
         assert words in text
+
+
+def test_failure_that_did_not_repeat_keeps_its_words() -> None:
+    """It is unverified, though nothing speaks against the guest."""
+    words = {"title": "hang, which did not repeat", "message": "the second boot reached init"}
+    doubted = unproven().verification
+    assert doubted
+    proven = replace(doubted, doubts=())
+    assert words["message"] in told(cell(Outcome.UNVERIFIED, words=words, verification=proven))
 
 
 def test_kernel_that_differs_says_how() -> None:
