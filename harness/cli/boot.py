@@ -49,7 +49,8 @@ _BAD = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN, Out
 @sanitizer_options
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
-@click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Boot N times.")
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1,
+              help="Boot N times: failures that do not repeat are counted.")  # fmt: skip
 @junit_option
 @click.option("--keep", is_flag=True, help="Leave the guest running after the verdict.")
 @click.option("--interactive", is_flag=True, help="Sit at the guest's console; Ctrl-] leaves it.")
