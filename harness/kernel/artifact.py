@@ -146,12 +146,12 @@ class KernelCache:
         self._folder = workspace.cache / "kernels"
         self._verified = workspace.verified
 
-    def find(self, key: str, note: Callable[[str], None]) -> KernelArtifact | None:
+    def find(self, key: str, damaged: Callable[[str], None]) -> KernelArtifact | None:
         """The kernel with that key, if it is there and is what was stored.
 
         Args:
             key: of the cache.
-            note: told why a kernel that is there is not taken.
+            damaged: told why a kernel that is there is not taken.
         """
         folder = self._folder / key
         try:
@@ -163,7 +163,7 @@ class KernelCache:
             cause = damage.message
         except (OSError, ValueError, KeyError, TypeError) as error:
             cause = f"{folder}: {_IDENTITY}: {error}"
-        note(f"a cached kernel cannot be used and is built again: {cause}")
+        damaged(cause)
         return None
 
     def newest_loader(self) -> tuple[Path, Seal] | None:
@@ -199,6 +199,11 @@ class KernelCache:
         seals = {seal.name: seal for seal in kernel.identity.files}
         seals = add(folder, module_file(), module, seals)
         return _artifact(folder, kernel.identity, seals)
+
+
+def rebuilding(note: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells people, by ``note``, of a cached kernel that is damaged."""
+    return lambda cause: note(f"a cached kernel cannot be used and is built again: {cause}")
 
 
 def _read_identity(path: Path, key: str) -> KernelIdentity:

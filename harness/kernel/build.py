@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import BuildError, UnobservableError
 from harness.host.workspace import Workspace, make_folder, write_atomic
-from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity
+from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, rebuilding
 from harness.kernel.leftovers import TOOLS, damaged, keep_sizes, object_sizes, sizes_below
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
@@ -88,7 +88,7 @@ class Builder:
             identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
             cache = KernelCache(self.workspace)
             damage: list[str] = []
-            cached = cache.find(key, damage.append)
+            cached = cache.find(key, rebuilding(damage.append))
             job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
             if cached is None:
                 for line in damage:

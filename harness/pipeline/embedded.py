@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.image.embedded import EmbeddedBuild, Variant, build_embedded, embedded_key
-from harness.kernel.artifact import EMBEDDED, KernelArtifact, KernelCache, KernelIdentity
+from harness.kernel.artifact import (
+    EMBEDDED,
+    KernelArtifact,
+    KernelCache,
+    KernelIdentity,
+    rebuilding,
+)
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.what import BEFORE_MUTANT, What
 
@@ -29,7 +35,7 @@ def embedded_kernel(
     build = EmbeddedBuild(_variant(what), sanitizer)
     cache = KernelCache(workspace)
     key = embedded_key(build)[:40]
-    found = cache.find(key, progress.note)
+    found = cache.find(key, rebuilding(progress.note))
     if found is not None:
         return found
     progress.stage("kernel")

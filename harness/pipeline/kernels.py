@@ -125,7 +125,7 @@ class Kernels:
         found = KernelCache(self.workspace).find(folder.name, damage.append)
         if damage:
             raise DamageError(
-                f"{kernel} is not what was built ({damage[0]})",
+                f"{kernel} is not what was built: {damage[0]}",
                 remedy="build it again from its tree: harness build --source TREE",
             )
         return found if found is not None and found.kernel.resolve() == kernel.resolve() else None

@@ -19,7 +19,7 @@ from harness.image.embedded import (
     build_embedded,
     embedded_key,
 )
-from harness.kernel.artifact import KernelArtifact, KernelCache
+from harness.kernel.artifact import KernelArtifact, KernelCache, rebuilding
 from harness.pipeline.embedded import embedded_identity
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
@@ -166,7 +166,7 @@ class EmbeddedRevisions:
             key = embedded_key(self.build, sources)[:40]
             identity = embedded_identity(self.build, key, f"built-in, {commit[:10]}", commit)
             cache = KernelCache(self.workspace)
-            found = cache.find(key, progress.note)
+            found = cache.find(key, rebuilding(progress.note))
             if found is None:
                 progress.stage("kernel")
                 built = build_embedded(self.build, self.runner, scratch / "out", sources)
