@@ -231,7 +231,7 @@ class Confirmation:
             choice = choose_accelerator(workspace, runner, clock, refresh=True)
         except InfraError as error:
             return error.message
-        return "" if choice.accelerator is Accelerator.KVM else choice.reason
+        return choice.reason if choice.final and choice.accelerator is Accelerator.TCG else ""
 
     def _say(self, text: str) -> None:
         self.progress.note(f"{self.plan.name}: {text}")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fake_kvm
 import pytest
 from command import Home, Said, script
 from junitparser import Error, JUnitXml
@@ -116,6 +117,30 @@ def test_a_failure_of_a_guest_that_is_kept_is_not_repeated(guest_home: Home, fak
     assert (said.code, cell["verdict"]["outcome"]) == (3, "unverified")
     assert cell["repeats"] == []
     assert cell["opinion"].endswith("not repeated")
+
+
+class TestKvm:
+    """Which is no faster than TCG when it is measured, and so suspect."""
+
+    KVM = ("boot", "--source", "embedded", "--accelerator", "kvm", "--json")
+
+    def test_a_panic_counts_and_a_repeat_stands_beside_it(
+        self, shared_home: Home, tmp_path: Path
+    ) -> None:
+        words = ("--numa", "4", "--mutant", "drop-commit")
+        said = shared_home.run(*self.KVM, *words, PATH=fake_kvm.install(tmp_path / "bin"))
+        (cell,) = cells(said)
+        assert (said.code, cell["verdict"]["outcome"], cell["accelerator"]) == (1, "panic", "kvm")
+        (repeat,) = cell["repeats"]
+        assert (repeat["accelerator"], repeat["title"]) == ("tcg", cell["verdict"]["title"])
+
+    def test_what_speaks_against_it_is_evidence_about_the_host(
+        self, shared_home: Home, tmp_path: Path
+    ) -> None:
+        path = fake_kvm.install(tmp_path / "bin", "reset")
+        said = shared_home.run(*self.KVM, "--repeat", "2", PATH=path)
+        assert (said.code, outcomes(said)) == (3, ["unverified", "unverified"])
+        assert "measuring KVM again" in said.stderr
 
 
 class TestBeforeTheBanner:
