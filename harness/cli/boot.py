@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 #: What ``git bisect run`` understands (git-bisect(1)).
 _SKIP = 125
 _STOP = 128
-
-#: How often a boot for git-bisect(1) is tried again when the host fails.
-_RETRIES = 2
 
 #: Outcomes that say that the kernel is bad, rather than that the boot proves nothing.
 _BAD = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN, Outcome.HANG,
@@ -105,24 +101,13 @@ def boot(
         )
         if dry_run:
             return _describe(session, cell, app)
-        run = _run(session, repeated(cell, repeat), junit)
+        run = session.run("boot", repeated(cell, repeat), junit)
     except HarnessError as error:
         if not session.git_bisect:
             raise
         app.warn(str(error))
         return _STOP if isinstance(error, UsageError | InfraError) else _SKIP
     return _bisect_code(run) if session.git_bisect else run.exit_code
-
-
-def _run(session: Session, cells: Sequence[CellPlan], junit: Path | None) -> Run:
-    """The run that counts: git cannot go on without an answer, so trouble of the host may pass."""
-    run = session.run("boot", cells, junit)
-    for left in reversed(range(_RETRIES if session.git_bisect else 0)):
-        if not any(cell.host_failed for cell in run.cells):
-            break
-        session.app.warn(f"the host failed, so this says nothing; trying again ({left} times left)")
-        run = session.run("boot", cells, junit)
-    return run
 
 
 def _check_manner(session: Session, *, alone: bool) -> None:
@@ -140,6 +125,7 @@ def _check_manner(session: Session, *, alone: bool) -> None:
 
 
 def _describe(session: Session, cell: CellPlan, app: App) -> int:
+    app.streams.answers = True
     kernel = session.kernels().provide(cell.what, cell.sanitizer, Recorded())
     text = session.booter().describe(cell.name, kernel, cell.boot)
     app.paper.print(text.rstrip(), markup=False, soft_wrap=True)
@@ -148,7 +134,10 @@ def _describe(session: Session, cell: CellPlan, app: App) -> int:
 
 
 def _bisect_code(run: Run) -> int:
+    """Bad takes evidence of the kernel, good takes proof of every guest; git stops at the rest."""
     if any(cell.host_failed for cell in run.cells):
         return _STOP
     outcomes = {cell.verdict.outcome for cell in run.cells if cell.verdict}
-    return 1 if outcomes & _BAD else 0
+    if outcomes & _BAD:
+        return 1
+    return 0 if outcomes == {Outcome.BOOTED} else _STOP

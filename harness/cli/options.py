@@ -33,6 +33,10 @@ def common_options(command: F) -> F:
         *args: Any, as_json: bool, out: Path | None, verbose: bool, quiet: bool, **rest: Any
     ) -> Any:
         invocation = click.get_current_context().ensure_object(Invocation)
+        # Else the answer is the exit code, or stands in that file.
+        invocation.streams.answers = not rest.get("git_bisect") and (
+            as_json or rest.get("junit") is None
+        )
         app = make_app(
             as_json=as_json, out=out, verbosity=verbose - quiet, streams=invocation.streams
         )

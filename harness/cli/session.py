@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 _MAX_GUESTS = 8
 
+#: How often what git-bisect(1) has called is done again when the host fails.
+_RETRIES = 2
+
 AUTO = "auto"
 """The accelerator that was chosen by measurement."""
 
@@ -224,9 +227,26 @@ class Session:
         )
 
     def carry_out(self, kind: str, guests: int, work: Work, junit: Path | None = None) -> Run:
-        """Do what is done with guests, so many at the most; keep the record, tell the user."""
+        """Do what is done with guests, so many at the most; keep the record, tell the user.
+
+        For git-bisect(1), which cannot go on without an answer, trouble of the host may pass: it
+        is done again, and each time has a record of its own.
+        """
         app = self.app
         store = Store(app.runs)
+        run = self._recorded(kind, guests, work, store)
+        for left in reversed(range(_RETRIES if self.git_bisect else 0)):
+            if not any(cell.host_failed for cell in run.cells):
+                break
+            store.save(run)
+            app.warn(f"the host failed, so this says nothing; trying again ({left} times left)")
+            run = self._recorded(kind, guests, work, store)
+        self._publish(run, store, junit)
+        return run
+
+    def _recorded(self, kind: str, guests: int, work: Work, store: Store) -> Run:
+        """Do it once, in a folder of its own."""
+        app = self.app
         moment = app.clock.now()
         folder = store.create(kind, moment)
         try:
@@ -241,12 +261,10 @@ class Session:
             raise
         from harness.results.record import Run
 
-        run = Run(
+        return Run(
             folder.name, tuple(sys.argv[1:]), moment.isoformat(), __version__,
             cells, judgements,
         )  # fmt: skip
-        self._publish(run, store, junit)
-        return run
 
     def _publish(self, run: Run, store: Store, junit: Path | None) -> None:
         from harness.cli.publish import publish
@@ -261,7 +279,6 @@ class Session:
 
         app = self.app
         self._tell_kept(run)
-        app.streams.answers = not self.git_bisect and (app.as_json or junit is None)
         publish(
             app, store, to_document(run),
             lambda: print_run(run, app.paper, verbose=app.verbosity > 0), export,

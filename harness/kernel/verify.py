@@ -81,9 +81,17 @@ class BootedFiles:
         for kernel in self.kernels:
             for path, seal in kernel.sealed():
                 _require(path, damage(path, seal), ChangedFileError)
+        self.verify_unchanged()
+
+    def verify_unchanged(self) -> None:
+        """See that the guest has read what was verified before, before a boot counts as a pass.
+
+        Raises:
+            ChangedFileError: a file was exchanged or written since.
+        """
         for path, status in self.media.items():
             changed = _status_of(path) != status
-            _require(path, "it changed while the guest ran" if changed else "", ChangedFileError)
+            _require(path, "it changed after it was verified" if changed else "", ChangedFileError)
 
 
 def _copied(source: Path, target: Path, seal: Seal | None, verified: Verified) -> Path:

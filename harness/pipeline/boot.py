@@ -105,7 +105,9 @@ class Booter:
             except Exception:
                 files.verify()  # such as symbols that cannot be read
                 raise
-            if booted.verdict.outcome is not Outcome.BOOTED:
+            if booted.verdict.outcome is Outcome.BOOTED:
+                files.verify_unchanged()
+            else:
                 files.verify()
             return booted
 
