@@ -28,7 +28,7 @@ from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import PROGRAM
 from harness.guest.qmp import START_SECONDS, ControlChannel
-from harness.host.process import Runner, missing_program
+from harness.host.process import KILL_SECONDS, Runner, missing_program, unkillable
 from harness.host.processid import find_processes
 from harness.host.workspace import Workspace, write_atomic
 
@@ -370,6 +370,10 @@ def _kill_orphan(name: str) -> None:
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or ()
         if any(word.startswith(f"guest={name},") for word in command):
-            with contextlib.suppress(psutil.NoSuchProcess):
+            try:
                 process.kill()
-                process.wait(_KEEPALIVE_SECONDS)
+                process.wait(KILL_SECONDS)
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.TimeoutExpired as error:
+                raise unkillable(process.pid) from error

@@ -59,8 +59,10 @@ class QemuGuest:
     def destroy(self) -> None:
         """See ``Guest``."""
         self._killed = self._killed or self._process.poll() is None
-        self._process.kill()
-        self._release()
+        try:
+            self._process.kill()
+        finally:
+            self._release()
 
     def leave(self) -> Whereabouts | None:
         """See ``Guest``."""

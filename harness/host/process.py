@@ -29,6 +29,9 @@ PACKAGES = {
     "patch": "patch",
 }
 
+#: How long a process that was sent SIGKILL may take to be gone.
+KILL_SECONDS = 30.0
+
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 Stream = int | IO[bytes] | None
@@ -66,7 +69,11 @@ class Process(Protocol):
         ...
 
     def kill(self) -> None:
-        """End it and all that it started, and wait for it; no harm if it has ended."""
+        """End it and all that it started, and wait for it; no harm if it has ended.
+
+        Raises:
+            InfraError: SIGKILL does not end it.
+        """
         ...
 
 
@@ -329,6 +336,14 @@ def failure(finished: Finished) -> InfraError:
     )
 
 
+def unkillable(pid: int) -> InfraError:
+    """The error for a process that SIGKILL does not end: frozen, or waiting in the kernel."""
+    return InfraError(
+        f"process {pid} did not end within {KILL_SECONDS:g} s of SIGKILL",
+        remedy=f"see what it waits for: ps -o pid,stat,wchan,args -p {pid}",
+    )
+
+
 def missing_program(name: str) -> InfraError:
     """The error for a program that this host lacks, with the command that installs it."""
     package = PACKAGES.get(name, name)
@@ -352,7 +367,10 @@ def _kill_session(popen: subprocess.Popen[bytes]) -> None:
     try:
         _signal_session(popen.pid)
     finally:
-        popen.wait()
+        try:
+            popen.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise unkillable(popen.pid) from error
         for stream in (popen.stdin, popen.stdout, popen.stderr):
             if stream is not None:
                 stream.close()

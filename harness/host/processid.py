@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from harness.errors import InfraError
+from harness.host.process import KILL_SECONDS, unkillable
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
 
-_KILL_SECONDS: Final = 30.0
 _TICK: Final = 0.02
 
 _SAME_SECONDS: Final = 2.0
@@ -55,16 +55,13 @@ class ProcessId:
         Raises:
             InfraError: it is not ours to end, or hangs in the system.
         """
-        deadline = clock.monotonic() + _KILL_SECONDS
+        deadline = clock.monotonic() + KILL_SECONDS
         try:
             while self.alive:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     psutil.Process(self.pid).kill()
                 if clock.monotonic() > deadline:
-                    raise InfraError(
-                        f"process {self.pid} did not end within {_KILL_SECONDS:g} s of SIGKILL",
-                        remedy=f"see what it waits for: ps -o pid,stat,wchan,args -p {self.pid}",
-                    )
+                    raise unkillable(self.pid)
                 clock.sleep(_TICK)
         except psutil.AccessDenied as error:
             raise InfraError(

@@ -175,7 +175,7 @@ class Booter:
             started = self.clock.monotonic()
             inspection = _Inspection(spec)
             guest = self.backend.start(spec, keep=plan.keep, inspect=inspection)
-            left = False
+            ends = True
             try:
                 # Nobody waits for these imports: the firmware is at work meanwhile.
                 from harness.console.stages import Stage
@@ -190,9 +190,15 @@ class Booter:
                         self.cancelled, evidence, self.terminal is not None, companionship,
                     )  # fmt: skip
                     ending = session.listen()
-                left = place.claim is not None and self._leave(guest, tap, place.claim)
+                ends = place.claim is None or not self._leave(guest, tap, place.claim)
+            except InfraError:
+                # It tells more than that the guest cannot be ended.
+                ends = False
+                with contextlib.suppress(InfraError):
+                    guest.destroy()
+                raise
             finally:
-                if not left:
+                if ends:
                     guest.destroy()
             seconds = self.clock.monotonic() - started
         progress.stage("verdict")

@@ -71,7 +71,7 @@ class HostWatch:
         if self.time.halted > MOST_HALTED:
             return self._lost(
                 f"QEMU (process {self._pid}) has been stopped for {self.time.halted:.0f} s",
-                f"continue it (kill -CONT {self._pid}), or run it again",
+                f"continue it (kill -CONT {self._pid}, or thaw its cgroup), or run it again",
             )
         return None if busy else self._starved()
 
