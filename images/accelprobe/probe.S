@@ -27,6 +27,8 @@
 #define RTC_DATA	0x71
 #define RTC_RAM		0x50		/* a byte of the RTC's memory that means nothing here */
 #define DELAY_PORT	0x80
+#define PIC1_MASK	0x21
+#define PIC2_MASK	0xa1
 
 #define CODE32_SEL	0x08
 #define DATA_SEL	0x10
@@ -210,6 +212,9 @@ main:
 	movl	$STACK, %esp
 	call	make_idt
 	apic	APIC_SVR, SVR_ENABLE
+	movb	$0xff, %al
+	outb	%al, $PIC1_MASK		/* the timer of the PC may run */
+	outb	%al, $PIC2_MASK
 	fninit
 	sti
 	emit	'<'

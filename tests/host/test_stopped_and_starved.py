@@ -22,9 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from command import Home
+from command import SECONDS, Home
 
-pytestmark = [pytest.mark.guest, pytest.mark.long, pytest.mark.timeout(4 * 3600)]
+pytestmark = pytest.mark.guest
 
 BOOTS = int(os.environ.get("HARNESS_BOOTS", "400"))
 LOAD = int(os.environ.get("HARNESS_LOAD", "20"))
@@ -115,6 +115,19 @@ def outcomes(home: Home, hangs: bool, count: int) -> list[str]:
     return found
 
 
+def test_a_harness_that_was_stopped_has_not_listened(shared_home: Home) -> None:
+    """What the guest wrote meanwhile counts, and not the time that it took."""
+    words = ("boot", "-v", "--source", "embedded", "--accelerator", "tcg", "--timeout", "3")
+    with shared_home.started(*words) as running:
+        running.wait_for_words("start at")
+        running.popen.send_signal(signal.SIGSTOP)
+        time.sleep(5.0)
+        running.popen.send_signal(signal.SIGCONT)
+        assert running.popen.wait(SECONDS) == 0, running.said.read_text()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
 @pytest.mark.usefixtures("busy_host")
 def test_no_verdict_is_wrong_while_qemu_is_stopped_and_starved(shared_home: Home) -> None:
     shared_home.run(*BOOT)
