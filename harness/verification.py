@@ -125,7 +125,7 @@ def verification_of(
     nonce, facts = evidence.nonce, evidence.facts
     report, missing = report_of(events, nonce)
     banner = banner_before(events, verdict.offset, facts.version)
-    other = tuple(evidence.doubts_of(report)) if report else ()
+    other = tuple(evidence.doubts_of(report)) if report else _told_otherwise(events, nonce, facts)
     identified = report is not None and not other
     doubts = [*evidence.machine_differences, *_strange_reports(events, nonce), *other]
     if verdict.outcome is Outcome.BOOTED:
@@ -206,6 +206,18 @@ def _other_kernel(report: GuestReport, facts: KernelFacts) -> Iterator[str]:
             f"the kernel that runs was configured with {_words(report.sanitizers)}, the file "
             f"that was to boot has {_words(facts.sanitizers)}"
         )
+
+
+def _told_otherwise(events: Iterable[e.Event], nonce: str, facts: KernelFacts) -> tuple[str, ...]:
+    """The same of a report that is cut, by its one record of the kernel."""
+    told = (
+        value
+        for event in events
+        if isinstance(event, e.ProbeRecord) and (event.nonce, event.name) == (nonce, "kernel")
+        for key, value in event.fields
+        if key == "build_id" and value != facts.build_id
+    )
+    return tuple(f"the kernel that runs has another build id, {value or 'none'}" for value in told)
 
 
 def _line(version: str) -> str:

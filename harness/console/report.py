@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
 
 MAX_TABLE_PARTS = 4096
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class ReportError(ValueError):
@@ -83,15 +86,12 @@ def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
         osreldate=_number(kernel, "osreldate"),
         ident=_text(kernel, "ident"),
         domains=_number(topology, "domains"),
-        cpus={_number(r, "id"): _number(r, "domain") for r in reader.all("cpu")},
-        memory={
-            _number(r, "domain"): DomainMemory(_number(r, "pages"), _number(r, "page_size"))
-            for r in reader.all("memory")
-        },
-        distances={
-            (_number(r, "from"), _number(r, "to")): _distance(r) for r in reader.all("distance")
-        },
-        zones={_text(r, "name"): reader.zone(r) for r in reader.all("zone")},
+        cpus=reader.once("cpu", lambda r: (_number(r, "id"), _number(r, "domain"))),
+        memory=reader.once("memory", lambda r: (_number(r, "domain"), _memory(r))),
+        distances=reader.once(
+            "distance", lambda r: ((_number(r, "from"), _number(r, "to")), _distance(r))
+        ),
+        zones=reader.once("zone", lambda r: (_text(r, "name"), reader.zone(r))),
         tables=reader.tables(),
         build_id=_text(kernel, "build_id"),
         version=_text(version, "text") if version else "",
@@ -115,6 +115,17 @@ class _Reader:
 
     def maybe(self, name: str) -> ProbeRecord | None:
         return self.one(name) if any(self.all(name)) else None
+
+    def once(
+        self, name: str, read: Callable[[ProbeRecord], tuple[_Key, _Value]]
+    ) -> dict[_Key, _Value]:
+        """A mapping of what must be told once each."""
+        found: dict[_Key, _Value] = {}
+        for key, value in map(read, self.all(name)):
+            if key in found:
+                raise ReportError(f"the report has two records {name} for {key}")
+            found[key] = value
+        return found
 
     def check_end(self) -> None:
         end = self.one("end")
@@ -161,6 +172,10 @@ def _number(record: ProbeRecord, key: str) -> int:
 
 def _list(record: ProbeRecord, key: str) -> tuple[str, ...]:
     return tuple(word for word in _text(record, key).split(",") if word)
+
+
+def _memory(record: ProbeRecord) -> DomainMemory:
+    return DomainMemory(_number(record, "pages"), _number(record, "page_size"))
 
 
 def _distance(record: ProbeRecord) -> int:

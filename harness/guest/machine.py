@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
 from harness.guest.memory import MIB
+from harness.guest.spec import MACHINE
 from harness.guest.topology import cpus_in_words
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
@@ -40,8 +41,10 @@ class Machine:
         memory_mib: of each node, by its memory backend (``query-memdev``).
         node_mib: of each node, as the monitor prints it (``info numa``); empty where this QEMU
             prints it otherwise.
-        total_mib: of all nodes (``query-memory-size-summary``).
+        total_mib: of all nodes, and plugged in later (``query-memory-size-summary``).
+        board: QEMU's name of the machine's type.
         kernel: the file that QEMU started by itself; empty for none.
+        append: its command line.
         folders: the directories that it serves as volumes.
     """
 
@@ -50,7 +53,9 @@ class Machine:
     memory_mib: Mapping[int, int]
     node_mib: Mapping[int, int]
     total_mib: int
+    board: str
     kernel: str
+    append: str
     folders: tuple[str, ...]
 
 
@@ -62,12 +67,18 @@ def read_machine(ask: Ask) -> Machine | None:
             _cpus(ask("query-hotpluggable-cpus", {})),
             _memory(ask("query-memdev", {})),
             _node_sizes(ask("human-monitor-command", {"command-line": "info numa"})),
-            int(ask("query-memory-size-summary", {})["base-memory"]) // MIB,
-            str(ask("qom-get", {"path": "/machine", "property": "kernel"}) or ""),
+            sum(map(int, ask("query-memory-size-summary", {}).values())) // MIB,
+            _property(ask, "type"),
+            _property(ask, "kernel"),
+            _property(ask, "append"),
             tuple(_folders(ask("query-named-block-nodes", {"flat": True}))),
         )
     except (InfraError, AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return None
+
+
+def _property(ask: Ask, name: str) -> str:
+    return str(ask("qom-get", {"path": "/machine", "property": name}) or "")
 
 
 def _cpus(answer: list[Any]) -> dict[int, tuple[int, ...]]:
@@ -106,6 +117,8 @@ def machine_differences(spec: GuestSpec, machine: Machine | None) -> tuple[str, 
 def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
     if machine.accelerator is not spec.accelerator:
         yield f"QEMU runs the guest by {machine.accelerator}, not {spec.accelerator}"
+    if f"-{MACHINE}-" not in machine.board:
+        yield f"QEMU's machine is a {machine.board}, not a {MACHINE}"
     topology = spec.topology
     if machine.total_mib != topology.memory_mib:
         yield f"QEMU gives the guest {machine.total_mib} MiB, not {topology.memory_mib}"
@@ -125,9 +138,12 @@ def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
 
 
 def _other_media(spec: GuestSpec, machine: Machine) -> Iterator[str]:
-    kernel = str(spec.media.kernel) if isinstance(spec.media, DirectKernel) else ""
+    direct = spec.media if isinstance(spec.media, DirectKernel) else None
+    kernel, append = (str(direct.kernel), direct.append) if direct else ("", "")
     folders = (str(spec.media.folder),) if isinstance(spec.media, EfiFolder) else ()
     if machine.kernel != kernel:
         yield f"QEMU starts the kernel {machine.kernel or 'none'}, not {kernel or 'none'}"
+    if machine.append != append:
+        yield f"QEMU gives the kernel the command line {machine.append!r}, not {append!r}"
     if machine.folders != folders:
         yield f"QEMU serves {list(machine.folders)}, not {list(folders)}"

@@ -71,6 +71,9 @@ def _other_cpus(expected: tuple[GuestDomain, ...], report: GuestReport) -> Itera
         cpus = tuple(sorted(cpu for cpu, home in report.cpus.items() if home == number))
         if cpus != domain.cpus:
             yield f"domain {number} has {cpus_in_words(cpus)}, not {cpus_in_words(domain.cpus)}"
+    strangers = sorted(cpu for cpu, home in report.cpus.items() if home >= len(expected))
+    if strangers:
+        yield f"{cpus_in_words(strangers)} in domains that it does not count"
 
 
 def _other_memory(
@@ -83,7 +86,9 @@ def _other_memory(
         managed = memory.pages * memory.page_size / MIB if memory else 0.0
         least = least_memory_mib(domain, total, facts, first=number == first)
         if not least <= managed <= domain.memory_mib:
-            yield (f"domain {number} has {managed:.0f} MiB, not {least:.0f} to {domain.memory_mib}")
+            yield f"domain {number} has {managed:.0f} MiB, not {least:.0f} to {domain.memory_mib}"
+    if any(number >= len(expected) for number in report.memory):
+        yield "memory in domains that it does not count"
 
 
 def _other_distances(topology: Topology, report: GuestReport) -> Iterator[str]:

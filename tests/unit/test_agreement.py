@@ -82,6 +82,14 @@ def test_domain_of_another_size_differs(facts: KernelFacts, domain: int, share: 
     assert difference.startswith(f"domain {domain} has {sizes[domain]:.0f} MiB, not ")
 
 
+def test_what_lies_in_no_domain_differs() -> None:
+    report = seen(UNEVEN)
+    more = replace(report, cpus={**report.cpus, 9: 7})
+    assert disagreements(UNEVEN, FACTS, more) == ("CPU 9 in domains that it does not count",)
+    more = replace(report, memory={**report.memory, 7: DomainMemory(1, 4096)})
+    assert disagreements(UNEVEN, FACTS, more) == ("memory in domains that it does not count",)
+
+
 def test_other_cpus_and_distances_differ() -> None:
     report = seen(UNEVEN)
     moved = replace(report, cpus={0: 0, 1: 1, 2: 1, 3: 2})

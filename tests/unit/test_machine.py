@@ -41,7 +41,7 @@ ANSWERS: dict[str, Any] = {
     "node 0 plugged: 0 MB\r\nnode 1 cpus:\r\nnode 1 size: 512 MB\r\nnode 1 plugged: 0 MB\r\n"
     "node 2 cpus: 2\r\nnode 2 size: 0 MB\r\nnode 2 plugged: 0 MB\r\n",
     "query-memory-size-summary": {"base-memory": 1536 * MIB, "plugged-memory": 0},
-    "qom-get": "",
+    "qom-get": {"type": "pc-q35-7.2-machine", "kernel": "", "append": ""},
     "query-named-block-nodes": [
         {"drv": "file", "node-name": "firmware", "file": "/usr/share/OVMF/OVMF_CODE.fd"},
         {"drv": "vvfat", "node-name": "media",
@@ -51,7 +51,13 @@ ANSWERS: dict[str, Any] = {
 
 
 def read(changed: Mapping[str, Any]) -> Machine | None:
-    return read_machine(lambda command, _: {**ANSWERS, **changed}[command])
+    answers = {**ANSWERS, **changed}
+
+    def ask(command: str, arguments: Mapping[str, Any]) -> Any:
+        answer = answers[command]
+        return answer[arguments["property"]] if command == "qom-get" else answer
+
+    return read_machine(ask)
 
 
 MACHINE = read({})
@@ -65,7 +71,9 @@ def test_machine_is_read_from_qemus_answers() -> None:
             memory_mib={0: 1024, 1: 512},
             node_mib={0: 1024, 1: 512, 2: 0},
             total_mib=1536,
+            board="pc-q35-7.2-machine",
             kernel="",
+            append="",
             folders=("/scratch/volume",),
         )
         == MACHINE
@@ -88,6 +96,8 @@ def test_machine_as_asked_has_no_differences() -> None:
         ({"node_mib": {0: 512, 1: 1024, 2: 0}}, "node 0 has 512 MiB, not 1024"),
         ({"cpus": {0: (0,), 2: (1, 2)}}, "node 0 has CPU 0, not CPUs 0-1"),
         ({"cpus": {0: (0, 1), 2: (2,), 3: (3,)}}, "node 3 that was not asked for"),
+        ({"board": "pc-i440fx-7.2-machine"}, "a pc-i440fx-7.2-machine, not a q35"),
+        ({"append": "vm.x=1"}, "the command line 'vm.x=1', not ''"),
         ({"kernel": "/elsewhere/kernel"}, "starts the kernel /elsewhere/kernel, not none"),
         ({"folders": ("/scratch/volume", "/usb")}, "'/usb'"),
         ({"folders": ()}, "serves [], not"),

@@ -112,6 +112,15 @@ def test_another_record_with_a_number_that_is_taken_changes_nothing() -> None:
     assert isinstance(events[-1], ProbeConflict)
 
 
+@pytest.mark.parametrize("number", [3, 5, 7, 8])
+def test_what_is_told_twice_makes_no_report(number: int) -> None:
+    texts = [text.split(" ", 2)[2].rpartition(" *")[0] for text in report_lines()[:-1]]
+    texts.insert(number, texts[number])
+    events = read(line(at, text) for at, text in enumerate([*texts, f"end records={len(texts)}"]))
+    with pytest.raises(ReportError, match="two records"):
+        read_report(records(events))
+
+
 def test_reports_of_two_boots_are_kept_apart() -> None:
     """Each is complete by itself, and neither lends the other a record."""
     ours, old = [report_lines(nonce) for nonce in ("0123456789abcdef", "fedcba9876543210")]

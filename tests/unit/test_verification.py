@@ -125,6 +125,8 @@ def test_kernel_without_a_build_id_is_known_by_its_version() -> None:
         ([*BANNER, *report(), *PANIC], Outcome.PANIC, Banner.EXPECTED),
         ([*report(), *PANIC], Outcome.PANIC, Banner.MISSING),
         ([*BANNER, *report(OLD_NONCE), *PANIC], Outcome.UNVERIFIED, Banner.EXPECTED),
+        ([*BANNER, *report(kernel="build_id=77")[:4], *PANIC], Outcome.UNVERIFIED, Banner.EXPECTED),
+        ([*BANNER, *report()[:4], *PANIC], Outcome.PANIC, Banner.EXPECTED),
     ],
 )  # fmt: skip
 def test_failure_counts_against_the_kernel_that_is_known(
