@@ -119,7 +119,7 @@ def boot_cell(
         return cell
     verdict = with_check(booted.verdict, plan.checker)
     cell = with_boot(cell, booted, verdict, plan.checker)
-    if verdict.outcome is Outcome.BOOTED:
+    if verdict.outcome in (Outcome.BOOTED, Outcome.DIFFERS):
         return cell
     from harness.pipeline.confirm import Confirmation
 
