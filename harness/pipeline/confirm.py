@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _PATIENCE = 2.0
 
 #: Seconds that ``--timeout`` did not allow for firmware and loader, where the first boot had none.
-_LOADER_SECONDS = 120.0
+_LOADER_SECONDS = 60.0
 
 
 @dataclass(slots=True)
