@@ -13,7 +13,7 @@ from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.record import SCHEMA
 from harness.results.schema import wrong_with_cell
-from harness.results.store import damaged, read_document
+from harness.results.store import damaged, is_own, read_document
 
 if TYPE_CHECKING:
     from harness.bisect.findings import Findings
@@ -64,7 +64,7 @@ def _cells(folder: Path) -> list[Any]:
         UsageError: one of it is damaged.
     """
     documents = []
-    for path in sorted(folder.glob("*/cell.json")):
+    for path in filter(is_own, sorted(folder.glob("*/cell.json"))):
         document = read_document(path)
         if wrong := wrong_with_cell(document):
             raise damaged(path, wrong)

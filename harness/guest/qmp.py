@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
+from harness.host.documents import parse_json
 from harness.host.sockets import peer_process
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class ControlChannel:
 
     def _take(self, line: bytes) -> None:
         try:
-            message: Any = json.loads(line)
+            message: Any = parse_json(line)
         except ValueError:
             return
         match message:

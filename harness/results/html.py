@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from harness.results.bisect import counts_in_words, guests_in_words, headline
+from harness.results.store import is_own
 from harness.results.text import printable
 
 #: Bytes at the end of a console that a report shows.
@@ -154,10 +155,11 @@ def _tests(body: ET.Element, tests: Iterable[Mapping[str, Any]], folder: Path) -
 
 def console_tail(folder: Path, cell: str) -> str:
     """The end of a test's console; empty if there is none."""
-    if not cell:
+    log = folder / cell / "console.log"
+    if not cell or not is_own(log):
         return ""
     try:
-        data = (folder / cell / "console.log").read_bytes()[-_CONSOLE_BYTES:]
+        data = log.read_bytes()[-_CONSOLE_BYTES:]
     except OSError:
         return ""
     return data.decode("utf-8", "replace").replace("\r", "")
