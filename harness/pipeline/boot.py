@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import InfraError
+from harness.errors import InfraError, UsageError
 from harness.guest.firmware import firmware_for
 from harness.guest.spec import GuestSpec
 from harness.guest.tap import SerialTap
@@ -96,7 +96,12 @@ class Booter:
         nonce = new_nonce()
         with kept(kernel, self.workspace), self._place(name, kernel, plan, log) as place:
             copy = private_copy(kernel, place.folder / "kernel", self.workspace.verified)
-            media = self._media(copy, plan, place, nonce)
+            try:
+                media = self._media(copy, plan, place, nonce)
+            except UsageError as error:
+                # The user named the original, and never sees the copy.
+                message = error.message.replace(str(copy.kernel), str(kernel.kernel))
+                raise UsageError(message, remedy=error.remedy, detail=error.detail) from error
             spec = self._spec(name, media, plan, place)
             write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))
             files = BootedFiles.of((kernel, copy), media.top)
