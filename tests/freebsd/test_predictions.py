@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from harness_command import harness
 
+from harness.source.forms import DOMAINSET, UMA_CORE
 from harness.source.mutant import MutantRefused
 from harness.source.mutants import find_mutant
-from harness.source.mutants_domainset import DOMAINSET
-from harness.source.mutants_uma_core import UMA_CORE
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3600)]
 
