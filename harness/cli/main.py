@@ -187,7 +187,7 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
             list(arguments), prog_name="harness", standalone_mode=False, obj=invocation
         )
     except SystemExit as error:  # completion's way to end
-        return _failed(UsageError.exit_code, arguments) if error.code else 0
+        result = UsageError.exit_code if error.code else 0
     if invocation.streams.lost_answer:
         raise _unwritten(invocation.streams.lost_answer)
     return result if isinstance(result, int) else 0
