@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -166,6 +167,13 @@ class Home:
                 except BlockingIOError:
                     held.append(path.name)
         return held
+
+
+@contextlib.contextmanager
+def temporary_home() -> Iterator[Home]:
+    """A home that is removed; its path is short, for a socket's has little room."""
+    with tempfile.TemporaryDirectory(prefix="home") as folder:
+        yield Home(Path(folder))
 
 
 def words(process: psutil.Process) -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from command import Home
+from command import Home, temporary_home
 
 
 @pytest.fixture(scope="session")
 def shared_home() -> Iterator[Home]:
     """For tests that leave nothing behind which another would notice."""
-    yield from _made()
+    with temporary_home() as made:
+        yield made
 
 
 @pytest.fixture
@@ -26,10 +25,5 @@ def guest_home(shared_home: Home) -> Iterator[Home]:
 
 @pytest.fixture
 def home() -> Iterator[Home]:
-    yield from _made()
-
-
-def _made() -> Iterator[Home]:
-    # A short path: a socket's has little room.
-    with tempfile.TemporaryDirectory(prefix="flow") as folder:
-        yield Home(Path(folder))
+    with temporary_home() as made:
+        yield made

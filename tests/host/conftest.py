@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cell_table import Table
-from command import Home
+from command import Home, temporary_home
 
 _TABLES = pytest.StashKey[dict[str, Table]]()
 
@@ -33,15 +31,11 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session")
 def shared_home() -> Iterator[Home]:
     """For tests that leave nothing behind which another would notice."""
-    yield from _made()
+    with temporary_home() as made:
+        yield made
 
 
 @pytest.fixture
 def home() -> Iterator[Home]:
-    yield from _made()
-
-
-def _made() -> Iterator[Home]:
-    # A short path: a socket's has little room.
-    with tempfile.TemporaryDirectory(prefix="host") as folder:
-        yield Home(Path(folder))
+    with temporary_home() as made:
+        yield made
