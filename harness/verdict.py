@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.console import events as e
+from harness.console.machinery import culprit, plain
 from harness.console.pattern import detector_of
 from harness.console.stages import Stage, stage_after
 from harness.console.titles import (
     FunctionAt,
+    explanation,
+    panic_title,
     sanitizer_title,
     scrub,
-    trapped_in,
+    trap_title,
     warning_text,
 )
+from harness.console.troubles import Trouble, Troubles, find_troubles, frames_of_debugger
 from harness.outcome import Ending, Outcome, Until
 from harness.watch import reached
 
@@ -71,6 +75,7 @@ def judge(
     seconds: float = 0.0,
     first_stage: Stage = Stage.FIRMWARE,
     function_at: FunctionAt = lambda _: None,
+    login_suffices: bool = False,
 ) -> Verdict:
     """The verdict on a boot that has ended.
 
@@ -83,17 +88,19 @@ def judge(
         seconds: how long it took.
         first_stage: where the guest starts; ``Stage.KERNEL`` if nothing comes before it.
         function_at: names the kernel function at an address, for titles that hold one.
+        login_suffices: whether a ``login:`` prompt is as good as what ``until`` asks for.
     """
+    troubles = find_troubles(events)
     stages = [first_stage]
     for event in events:
         stages.append(stage_after(stages[-1], event))
-    entered = any(stage.in_kernel for stage in stages)
+    entered = any(stage.in_kernel for stage in stages) or bool(troubles.found)
     last = max(stages, key=tuple(Stage).index)
     cause = (
-        _trouble(events, function_at)
+        _trouble(troubles, function_at)
         or _firmware_exception(events)
-        or _goal(events, until)
-        or _debugger(events)
+        or _goal(events, until, login_suffices=login_suffices)
+        or _debugger(events, troubles)
         or (_kernel_end if entered else _early_end)(events, ending, last)
     )
     return Verdict(
@@ -105,8 +112,8 @@ def judge(
         frames=cause.frames,
         offset=cause.offset,
         seconds=seconds,
-        warnings=_warnings(events, cause.offset),
-        titles=_titles(events, function_at),
+        warnings=_warnings(events, cause.offset, troubles),
+        titles=_titles(troubles, function_at),
     )
 
 
@@ -118,46 +125,46 @@ def _stage_at(
     return next((stage for event, stage in after if event.offset == offset), None)
 
 
-def _trouble(events: Sequence[e.Event], function_at: FunctionAt) -> _Cause | None:
-    """The first panic or trap; a sanitizer's report that the kernel survived only without one."""
-    for kinds in ((e.Panic, e.FatalTrap), (e.SanitizerReport,)):
-        for index, event in enumerate(events):
-            if isinstance(event, kinds):
-                frames = _backtrace_after(events, index)
-                return _trouble_cause(event, frames, function_at)
-    return None
+def _trouble(troubles: Troubles, function_at: FunctionAt) -> _Cause | None:
+    cause = troubles.cause
+    return _trouble_cause(cause, function_at) if cause else None
 
 
-def _titles(events: Sequence[e.Event], function_at: FunctionAt) -> tuple[str, ...]:
-    causes = (
-        _trouble_cause(event, _backtrace_after(events, index), function_at)
-        for index, event in enumerate(events)
-        if isinstance(event, e.Panic | e.FatalTrap | e.SanitizerReport)
-    )
-    return tuple(dict.fromkeys(cause.title for cause in causes if cause))[:MAX_WARNINGS]
+def _titles(troubles: Troubles, function_at: FunctionAt) -> tuple[str, ...]:
+    causes = (_trouble_cause(trouble, function_at) for trouble in troubles.found)
+    return tuple(dict.fromkeys(cause.title for cause in causes))[:MAX_WARNINGS]
 
 
-def _backtrace_after(events: Sequence[e.Event], index: int) -> tuple[e.Frame, ...]:
-    return next((event.frames for event in events[index:] if isinstance(event, e.Backtrace)), ())
+def _trouble_cause(trouble: Trouble, function_at: FunctionAt) -> _Cause:
+    event, frames = trouble.event, trouble.place
+    message = event.message if isinstance(event, e.Panic | e.SanitizerReport) else ""
+    if trouble.is_trap:
+        title, message = _trap(trouble, function_at)
+        return _Cause(Outcome.TRAP, title, message, frames, trouble.offset)
+    detector = detector_of(message)
+    if detector is not None:
+        title = sanitizer_title(message, frames, function_at)
+        return _Cause(Outcome(detector.value), title, message, frames, trouble.offset)
+    if not isinstance(event, e.Panic):
+        where = culprit(frames)
+        title = f"panic in {where}" if where else "panic"
+        return _Cause(Outcome.PANIC, title, title, frames, trouble.offset)
+    before = explanation(message, event.before, frames)
+    title = panic_title(message, event.before, frames)
+    return _Cause(Outcome.PANIC, title, "\n".join((*before, message)), frames, trouble.offset)
 
 
-def _trouble_cause(
-    event: e.Event, frames: tuple[e.Frame, ...], function_at: FunctionAt
-) -> _Cause | None:
-    match event:
-        case e.FatalTrap(name=name, instruction_pointer=pointer):
-            where = (function_at(pointer) if pointer else None) or trapped_in(frames)
-            title = f"{name} in {where}" if where else name
-            message = f"Fatal trap {event.number}: {name} while in {event.mode} mode"
-            return _Cause(Outcome.TRAP, title, message, frames, event.offset)
-        case e.Panic(message=message) | e.SanitizerReport(message=message):
-            detector = detector_of(message)
-            if detector is None:
-                return _Cause(Outcome.PANIC, scrub(message), message, frames, event.offset)
-            title = sanitizer_title(message, frames, function_at)
-            return _Cause(Outcome(detector.value), title, message, frames, event.offset)
+def _trap(trouble: Trouble, function_at: FunctionAt) -> tuple[str, str]:
+    """The title of a trap, and the guest's wording."""
+    match trouble.event:
+        case e.FatalTrap(name=name, instruction_pointer=pointer) as trap:
+            title = trap_title(name, pointer, trouble.place, function_at)
+            return title, f"Fatal trap {trap.number}: {name} while in {trap.mode} mode"
+        case e.Panic(message=message):
+            return trap_title(message, None, trouble.place, function_at), f"panic: {message}"
         case _:
-            return None
+            title = trap_title("fatal trap", None, trouble.place, function_at)
+            return title, title
 
 
 def _firmware_exception(events: Sequence[e.Event]) -> _Cause | None:
@@ -168,25 +175,33 @@ def _firmware_exception(events: Sequence[e.Event]) -> _Cause | None:
     return None
 
 
-def _goal(events: Sequence[e.Event], until: Until) -> _Cause | None:
+def _goal(events: Sequence[e.Event], until: Until, *, login_suffices: bool) -> _Cause | None:
     for event in events:
+        if login_suffices and isinstance(event, e.LoginPrompt):
+            return _Cause(Outcome.BOOTED, "booted to login", offset=event.offset)
         if reached(event, until):
             return _Cause(Outcome.BOOTED, f"booted to {until}", offset=event.offset)
     return None
 
 
-def _debugger(events: Sequence[e.Event]) -> _Cause | None:
-    for event in events:
-        if isinstance(event, e.DebuggerEntered):
-            return _Cause(
-                Outcome.DEBUGGER,
-                f"debugger: {scrub(event.reason)}",
-                event.reason,
-                offset=event.offset,
-            )
-        if isinstance(event, e.DebuggerPrompt):
-            return _Cause(Outcome.DEBUGGER, "debugger", offset=event.offset)
-    return None
+def _debugger(events: Sequence[e.Event], troubles: Troubles) -> _Cause | None:
+    """Of a kernel that entered its debugger without a panic: the first that shows it."""
+    shown = (e.DebuggerEntered, e.DebuggerStopped, e.DebuggerScript, e.DebuggerPrompt)
+    first = next((event for event in events if isinstance(event, shown)), None)
+    if first is None:
+        return None
+    stopped = next((x for x in events if isinstance(x, e.DebuggerStopped)), None)
+    frames = frames_of_debugger(troubles.others, first.offset)
+    reason = ""
+    if isinstance(first, e.DebuggerEntered):
+        reason = first.reason
+    elif isinstance(first, e.DebuggerScript):
+        reason = first.script.removeprefix("kdb.enter.")
+    elif stopped is not None:
+        reason = f"stopped in {plain(stopped.function)}"
+        frames = frames or (e.Frame(stopped.function, stopped.symbol_offset, entry="trap"),)
+    title = f"debugger: {scrub(reason)}" if reason else "debugger"
+    return _Cause(Outcome.DEBUGGER, title, reason, frames, first.offset)
 
 
 def _kernel_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause:
@@ -225,15 +240,40 @@ def _reset_at(events: Sequence[e.Event]) -> int | None:
 def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause:
     """Of a guest that never came to its kernel."""
     outcome = Outcome.LOADER if last is Stage.LOADER else Outcome.FIRMWARE
-    kinds = e.LoaderFailed if last is Stage.LOADER else e.FirmwareFailed
-    for event in reversed(events):
-        if isinstance(event, kinds):
-            return _Cause(outcome, scrub(event.text), event.text, offset=event.offset)
+    failed: e.LoaderFailed | e.FirmwareFailed | None = _loader_failure(events)
+    if failed is None and last is Stage.FIRMWARE:
+        failed = next((x for x in reversed(events) if isinstance(x, e.FirmwareFailed)), None)
+    if failed is not None:
+        return _Cause(outcome, scrub(failed.text), failed.text, offset=failed.offset)
     if any(isinstance(event, e.LoaderPrompt) for event in events):
         return _Cause(outcome, "the loader waits at its prompt")
     return _Cause(outcome, f"{outcome}: {ending} before the kernel was entered")
 
 
-def _warnings(events: Sequence[e.Event], cause_offset: int | None) -> tuple[str, ...]:
-    told = (warning_text(event) for event in events if event.offset != cause_offset)
+def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:
+    """What the loader failed of: the first of what explains most.
+
+    A file that loader.conf lists may be missing: that explains nothing once the loader is there.
+    """
+    listed = min((x.offset for x in events if isinstance(x, e.ModulesLoading)), default=None)
+    failed = [event for event in events if isinstance(event, e.LoaderFailed)]
+    needed = [
+        event
+        for event in failed
+        if listed is None or event.offset < listed or event.fault is not e.LoaderFault.REFUSED
+    ]
+    failed = needed or failed
+    highest = max((event.fault for event in failed), default=None)
+    return next((event for event in failed if event.fault is highest), None)
+
+
+def _warnings(
+    events: Sequence[e.Event], cause_offset: int | None, troubles: Troubles
+) -> tuple[str, ...]:
+    said = {trouble.panic for trouble in troubles.found if trouble.panic is not None}
+    told = (
+        warning_text(event)
+        for event in events
+        if event.offset != cause_offset and not (isinstance(event, e.Panic) and event in said)
+    )
     return tuple(dict.fromkeys(text for text in told if text))[:MAX_WARNINGS]

@@ -1,4 +1,4 @@
-"""What goes over several lines: a panic's head, a trap's table, a backtrace and the like.
+"""What goes over several lines: a panic's head, a trap's table and the like; see also frames.
 
 A block is opened by a pattern and offered each line that follows. Lines it does not take are
 other output in between; after as many of them in a row as it has ``patience`` for, it is over.
@@ -12,31 +12,35 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from harness.console.events import (
-    UNKNOWN_FUNCTION,
-    Backtrace,
     CpusLaunched,
     DeviceScan,
     Event,
     FatalTrap,
-    Frame,
     InitStarted,
     KernelStarted,
     KernelWarning,
+    LoaderFailed,
+    LoaderFault,
     LockOrderReversal,
+    LoginPrompt,
     MountRoot,
     Panic,
     ProbeRecord,
     WarningKind,
 )
-from harness.console.pattern import clip
+from harness.console.pattern import Name, clip
 
-MAX_FRAMES = 256
-"""A backtrace keeps its innermost frames; the kernel prints up to 65535."""
+MAX_MESSAGE_LINES = 4
+"""Lines of a panic's message after its first."""
 
 # of a panic and of a trap; the trap's has "; apic id = 00" after it
 _CPU_ID = re.compile(r"cpuid = (?P<cpu>\d{1,5})", re.ASCII)
 # sys/kern/kern_shutdown.c vpanic() prints it after every panic
 _PANIC_TIME = re.compile(r"^time = \d+\s*$", re.ASCII)
+# stand/libsa/panic.c, panic_action()
+_LOADER_WAITS = re.compile(r"^--> Press a key on the console")
+# a driver's line, which may come between two lines of a panic if other CPUs did not stop
+_OTHERS_LINE = re.compile(r"[a-z_]{2,16}\d{1,4}: |<\d", re.ASCII)
 # sys/conf/newvers.sh: the second line of a version, or the end of a reproducible build's only one
 _BUILDER = re.compile(
     r"^ +[^@\s]{1,64}@[^:\s]{0,255}:\S{0,1024}/(?P<ident>[\w.-]{1,64}) (?P<machine>\w{1,16})\s*$",
@@ -58,29 +62,14 @@ _TRAP_REGISTERS = re.compile(
 _RIP = re.compile(r"^rip 0x(?P<pc>[0-9a-f]{1,16}) ", re.ASCII)
 # sys/kern/subr_witness.c, witness_checkorder()
 _LOCK = re.compile(r"^ (?:1st|2nd|3rd) (?:0x[0-9a-f]+ )?(?P<lock>.*)$", re.ASCII)
-# sys/amd64/amd64/db_trace.c db_print_stack_entry(), after the "name() at "
-_FRAME_PLACE = re.compile(
-    r"(?:0x(?P<pc>[0-9a-f]{1,16})"
-    r"|(?P<function>[^\s+/\[]{1,255})(?:\+{1,2}0x(?P<offset>[0-9a-f]{1,16}))?)"
-    r"(?: \[[^\]]{0,255}\])?(?:/frame 0x(?P<frame>[0-9a-f]{1,16}))?\s*$",
-    re.ASCII,
-)
-_FRAME_MARK = "() at "
-# sys/kern/subr_stack.c, stack_print_ddb()
-_STACK_FRAME = re.compile(
-    r"#(?P<depth>\d{1,4}) 0x(?P<pc>[0-9a-f]{1,16}) at (?P<function>[^\s+]{1,255})"
-    r"\+(?:0x)?(?P<offset>[0-9a-f]{1,16})",
-    re.ASCII,
-)
-# sys/amd64/amd64/db_trace.c, db_nextframe()
-_KERNEL_ENTRY = re.compile(
-    r"--- (?P<entry>trap (?:0x)?[0-9a-f]{1,4}|interrupt|syscall(?: \([^()]{0,80}\))?),"
-    r" rip = (?:0x)?(?P<pc>[0-9a-f]{1,16}), rsp",
-    re.ASCII,
-)
 
-
-_SIGNS_OF_LIFE = (CpusLaunched, DeviceScan, MountRoot, InitStarted, ProbeRecord)
+_SIGNS_OF_LIFE = (CpusLaunched, DeviceScan, MountRoot, InitStarted, LoginPrompt, ProbeRecord)
+_AFTER_PANIC = frozenset(
+    {
+        Name.BACKTRACE, Name.DEBUGGER_ENTERED, Name.DEBUGGER_THREAD, Name.DEBUGGER_SCRIPT,
+        Name.UPTIME, Name.AUTOMATIC_REBOOT, Name.FRAME, Name.STACK_FRAME,
+    }
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -99,6 +88,17 @@ class Block(ABC):
     def hear(self, event: Event) -> None:  # noqa: B027
         """Another event came in between."""
 
+    def miss(self, text: str) -> None:  # noqa: B027
+        """A line came in between that no pattern knows."""
+
+    def precede(self, name: Name) -> None:  # noqa: B027
+        """The pattern of that name begins right after it."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether ending it now would give no event."""
+        return False
+
     @abstractmethod
     def finish(self, *, lost_patience: bool) -> Event | None:
         """The event, from what came."""
@@ -106,35 +106,72 @@ class Block(ABC):
 
 @dataclass(slots=True)
 class PanicHead(Block):
-    """``panic:``, ``cpuid =``, ``time =``. Any program can print the word panic: without the
-    rest, and with the boot going on, it was not the kernel's.
+    """``panic:``, ``cpuid =``, ``time =``.
+
+    The kernel prints all of it at once, and stops the other CPUs before. A message may have
+    several lines. Any program can print the word panic, and so does the loader: without the rest
+    it was the kernel's only if the console ends there.
+
+    Args:
+        message: the first line's.
+        starts_line: whether nothing stood before it on its line.
+        in_loader: whether the loader runs, as far as the console shows.
     """
 
     patience: ClassVar[int] = 16
 
     message: str
-    cpu: int | None = None
+    starts_line: bool = True
+    in_loader: bool = False
+    cpu: int | None = field(default=None, init=False)
+    _proven: bool = field(default=False, init=False)
     _alive: bool = field(default=False, init=False)
+    _by_loader: bool = field(default=False, init=False)
+    _more: list[str] = field(default_factory=list, init=False)
 
     def take(self, text: str, offset: int) -> bool:
         """See Block."""
         if found := _CPU_ID.match(text):
             self.cpu = int(found["cpu"])
+            self._proven = True
             return True
-        self.done = bool(_PANIC_TIME.match(text))
+        if _LOADER_WAITS.match(text):
+            self._by_loader = self.done = True
+        elif _PANIC_TIME.match(text):
+            self._proven = self.done = True
         return self.done
 
     def hear(self, event: Event) -> None:
         """See Block: vpanic() stops the other CPUs first, so no boot goes on after it."""
         self._alive = self._alive or isinstance(event, _SIGNS_OF_LIFE)
 
+    def miss(self, text: str) -> None:
+        """See Block: a line of the message, if it stands between ``panic:`` and ``cpuid =``."""
+        if not self._proven:
+            self._more.append(clip(text))
+
+    def precede(self, name: Name) -> None:
+        """See Block."""
+        self._proven = self._proven or (name in _AFTER_PANIC and not self._alive)
+
     def finish(self, *, lost_patience: bool) -> Event:
         """See Block."""
-        proven = self.done or self.cpu is not None
-        if not proven and (lost_patience or self._alive):
+        if self._by_loader or (self.in_loader and not self._proven):
+            return LoaderFailed(self.offset, self.message, LoaderFault.FATAL)
+        if not self._proven and (
+            lost_patience or self._alive or self._more or not self.starts_line
+        ):
             text = f"panic: {self.message}"
             return KernelWarning(self.offset, WarningKind.UNPROVEN_PANIC, text)
-        return Panic(self.offset, self.message, self.cpu)
+        return Panic(self.offset, self._whole_message(), self.cpu)
+
+    def _whole_message(self) -> str:
+        lines = [self.message]
+        for line in self._more[:MAX_MESSAGE_LINES]:
+            if _OTHERS_LINE.match(line):
+                break
+            lines.append(line if line[:1] in ":,;.)" else f" {line}")
+        return clip("".join(lines))
 
 
 @dataclass(slots=True)
@@ -174,39 +211,6 @@ class TrapTable(Block):
     def finish(self, *, lost_patience: bool) -> Event:
         """See Block."""
         return self.trap
-
-
-@dataclass(slots=True)
-class Trace(Block):
-    """The frames of a backtrace, in either of the kernel's two formats."""
-
-    patience: ClassVar[int] = 32
-
-    frames: list[Frame] = field(default_factory=list, init=False)
-    entry: str = field(default="", init=False)
-    entry_pc: int | None = field(default=None, init=False)
-
-    def take(self, text: str, offset: int) -> bool:
-        """See Block."""
-        if found := _KERNEL_ENTRY.search(text):
-            self.entry, self.entry_pc = found["entry"], int(found["pc"], 16)
-            # nothing of the kernel lies beyond a system call or the start of a thread
-            self.done = self.entry_pc == 0 or self.entry.startswith("syscall")
-            return True
-        frame = parse_frame(text)
-        if frame is None:
-            return False
-        if not self.frames:
-            self.offset = offset
-        if len(self.frames) < MAX_FRAMES:
-            pc = frame.pc if self.entry_pc is None else self.entry_pc
-            self.frames.append(replace(frame, entry=self.entry, pc=pc))
-        self.entry, self.entry_pc = "", None
-        return True
-
-    def finish(self, *, lost_patience: bool) -> Event | None:
-        """See Block; nothing where no frame came."""
-        return Backtrace(self.offset, tuple(self.frames)) if self.frames else None
 
 
 @dataclass(slots=True)
@@ -257,22 +261,6 @@ class Version(Block):
     def finish(self, *, lost_patience: bool) -> Event:
         """See Block."""
         return KernelStarted(self.offset, self.release, self.ident, self.machine, self.version)
-
-
-def parse_frame(text: str) -> Frame | None:
-    """A frame in DDB's format or in stack(9)'s, other output before it allowed."""
-    head, mark, place = text.partition(_FRAME_MARK)
-    if mark and (found := _FRAME_PLACE.match(place)):
-        name = head.rsplit(maxsplit=1)[-1][-255:] if head.strip() else UNKNOWN_FUNCTION
-        return Frame(
-            function=found["function"] or name,
-            symbol_offset=int(found["offset"] or "0", 16),
-            frame_pointer=int(found["frame"], 16) if found["frame"] else None,
-            pc=int(found["pc"], 16) if found["pc"] else None,
-        )
-    if found := _STACK_FRAME.search(text):
-        return Frame(found["function"], int(found["offset"], 16), None, int(found["pc"], 16))
-    return None
 
 
 def _hex(text: str) -> int | None:

@@ -7,8 +7,8 @@ feeds the parser stamps them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 
 UNKNOWN_FUNCTION = "??"
 """DDB's name for a function without a symbol."""
@@ -28,10 +28,38 @@ class WarningKind(StrEnum):
     DUPLICATE_LOCK = "duplicate lock"
     LOCKS_HELD = "locks held"
     SLEEPING_THREAD = "sleeping thread"
+    DATA_RACE = "data race"
+    UNDEFINED_BEHAVIOR = "undefined behavior"
     ASSERTION = "assertion"
     TRAP = "trap with interrupts disabled"
     UNPROVEN_PANIC = "the word panic without what the kernel prints after it"
     OTHER = "warning"
+
+
+class LoaderFault(IntEnum):
+    """How much a complaint of the loader explains: the first of the highest is the cause."""
+
+    RESULT = 1
+    """what follows from another failure: no kernel was loaded"""
+    REFUSED = 2
+    """a file that was not found or not taken"""
+    FATAL = 3
+    """the loader cannot go on"""
+
+
+class TraceOrigin(StrEnum):
+    """What announced a backtrace."""
+
+    KDB = "KDB"
+    """``KDB: stack backtrace:``, of the thread that prints it"""
+    WITNESS = "witness"
+    """``stack backtrace:``"""
+    THREAD = "thread"
+    """of a thread that is named, by ``KDB: stack backtrace of thread`` or DDB's ``alltrace``"""
+    DEBUGGER = "debugger"
+    """DDB's ``bt``, of the thread that entered the debugger unless it names another"""
+    NONE = "none"
+    """nothing: the line before the frames is lost"""
 
 
 class ShutdownStep(StrEnum):
@@ -99,9 +127,15 @@ class FilesUnloaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoaderFailed(Event):
-    """The loader says what it cannot do."""
+    """The loader prints what it cannot do."""
 
     text: str
+    fault: LoaderFault = LoaderFault.REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class ModulesLoading(Event):
+    """The loader begins with the files that loader.conf lists, most of which may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +231,11 @@ class InitStarted(Event):
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class LoginPrompt(Event):
+    """``login: ``: getty(8) waits for a user."""
+
+
 # Our own init
 
 
@@ -261,17 +300,29 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Backtrace(Event):
-    """Frames, innermost first; it belongs to the last trouble told before it."""
+    """Frames, innermost first.
+
+    ``announced`` is the offset of the line that announced them, if there was one, ``offset``
+    that of the first frame. ``thread`` is the thread's number where the console gives it.
+    """
 
     frames: tuple[Frame, ...]
+    origin: TraceOrigin = TraceOrigin.KDB
+    thread: int | None = None
+    announced: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Panic(Event):
-    """``panic:`` with what the kernel prints after it (sys/kern/kern_shutdown.c, vpanic)."""
+    """``panic:`` with what the kernel prints after it (sys/kern/kern_shutdown.c, vpanic).
+
+    ``before`` are the lines right before it that no pattern knows: some messages are explained
+    there.
+    """
 
     message: str
     cpu: int | None
+    before: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +371,28 @@ class DebuggerEntered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DebuggerThread(Event):
+    """``[ thread pid 0 tid 100000 ]``: the thread that entered DDB (sys/ddb/db_thread.c)."""
+
+    thread: int
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggerStopped(Event):
+    """``Stopped at``: where the thread stood when it entered DDB (sys/ddb/db_main.c)."""
+
+    function: str
+    symbol_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggerScript(Event):
+    """``db:0:kdb.enter.panic> bt``: a command of a DDB script (sys/ddb/db_script.c)."""
+
+    script: str
+
+
+@dataclass(frozen=True, slots=True)
 class DebuggerPrompt(Event):
     """``db>``: the kernel waits for a human."""
 
@@ -332,6 +405,14 @@ class Shutdown(Event):
 
 
 # The console itself
+
+
+@dataclass(frozen=True, slots=True)
+class ParseFailed(Event):
+    """A line that the parser failed on, which is a bug of the parser; the next ones are read."""
+
+    error: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

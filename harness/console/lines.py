@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 
 LINE_END = re.compile(rb"[\r\n]")
-CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""What makes a line need more than decoding."""
+_CONTROLS = bytes(b for b in range(0x20) if b not in b"\t\n\r") + b"\x7f"
+CONTROL_MARK = b"\0"
+_PLAIN = bytes(byte for byte in range(256) if byte not in _CONTROLS)
+_MARK_CONTROLS = bytes(0 if byte in _CONTROLS else 0x20 for byte in range(256))
 
 _BACKSPACE = 0x08
 _UNSEEN = bytes(byte for byte in range(0x20) if byte not in b"\t\x08") + b"\x7f"
@@ -22,10 +24,40 @@ _ESCAPE = re.compile(
 )
 _MOVES = frozenset(b"HfJ")
 
+# What stands before the console's own words, one after the other: the kernel's time
+# (kern.msgbuf_show_timestamp) and priority, syslogd(8)'s line, what a CI or a console server adds.
+_PREFIX = re.compile(
+    r"(?:\[ *\d{1,12}(?:\.\d{1,9})?\] ?"
+    r"|\[(?:[A-Z][a-z]{2} ){2}[ \d]\d \d\d:\d\d:\d\d(?: \d{4})?\] ?"
+    r"|\[\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\]]{0,32}\] ?"
+    r"|<\d{1,3}>(?:1 )?"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? "
+    r"|\d\d:\d\d:\d\d(?:[.,]\d{1,9})? "
+    r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?:\S{1,255} )?kernel(?:\[\d{1,9}\])?: "
+    r"|\S{1,255} kernel(?:\[\d{1,9}\])?(?:: | - - - )){1,6}",
+    re.ASCII,
+)
+_MAY_HAVE_PREFIX = re.compile(r"[\[<\d]|[A-Z][a-z]{2} [ \d]\d ", re.ASCII)
+
+
+def marked_controls(data: bytes) -> bytes:
+    """``data`` with CONTROL_MARK for each character that makes a line need more than decoding,
+    and blanks for all others.
+    """
+    return data.translate(_MARK_CONTROLS)
+
+
+def without_prefix(text: str) -> str:
+    """A line without the times and names that a log puts before it."""
+    if not _MAY_HAVE_PREFIX.match(text):
+        return text
+    found = _PREFIX.match(text)
+    return text[found.end() :] if found else text
+
 
 def split_line(raw: bytes, offset: int) -> Iterator[tuple[str, int]]:
     """The lines of text in ``raw``, which holds no line end, each with its offset in bytes."""
-    if not CONTROL.search(raw):
+    if not raw.translate(None, _PLAIN):
         yield raw.decode("utf-8", "replace"), offset
         return
     start = 0

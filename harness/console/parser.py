@@ -8,26 +8,36 @@ most MAX_EVENTS of a kind through.
 from __future__ import annotations
 
 from collections import Counter
-from heapq import heappop, heapreplace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 
-from harness.console.blocks import Block, LockOrder, PanicHead, Trace, TrapTable, Version
+from harness.console.blocks import Block, LockOrder, PanicHead, TrapTable, Version
 from harness.console.events import (
+    Backtrace,
     Event,
     EventsDropped,
     FatalTrap,
+    FileLoading,
     FirmwareStarted,
     KernelEntered,
     KernelStarted,
+    KernelWarning,
     LineCutShort,
+    LoaderStarted,
     MessagesBegin,
     Panic,
+    ParseFailed,
     ProbeRecord,
     SanitizerReport,
+    TraceOrigin,
 )
-from harness.console.lines import CONTROL, LINE_END, split_line
+from harness.console.frames import Trace
+from harness.console.lines import LINE_END, split_line, without_prefix
 from harness.console.pattern import Match, Name, Pattern, Prompt, clip, detector_of
 from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
+from harness.console.search import Search, needles_of
 
 MAX_LINE = 64 * 1024
 """Bytes kept of a line; the rest of a longer one is skipped."""
@@ -35,37 +45,52 @@ MAX_LINE = 64 * 1024
 MAX_EVENTS = 256
 """Events of one kind; the report's records have their own bound, their four-digit number."""
 
+BACKTRACES_OF_TROUBLE = 16
+"""Backtraces that are let through after a panic or trap, whatever came before."""
+
 DOUBLE_FAULT = 23
 """T_DOUBLEFLT of sys/x86/include/trap.h; its message does not give the number."""
 
+MAX_BEFORE = 2
+"""Lines kept from before a panic."""
+
+_RECENT = 1024  # bytes kept of what was read, for those lines
 _IN_KERNEL = (KernelEntered, MessagesBegin, KernelStarted, ProbeRecord, Panic)
+_KERNEL_SPEAKS = (MessagesBegin, KernelStarted, ProbeRecord, Panic)
+_IN_LOADER = (FirmwareStarted, LoaderStarted, FileLoading)
 _UNLIMITED = (ProbeRecord, EventsDropped)
+_NEVER_SPENT = (
+    FirmwareStarted, LoaderStarted, FileLoading, KernelEntered, MessagesBegin, KernelStarted,
+    Backtrace,
+)  # fmt: skip
 _LONGEST_PROMPT = max(len(prompt.text) for prompt in PROMPTS)
 
 
-def _needles(*, before_kernel: bool) -> tuple[bytes, ...]:
-    patterns = {p.needle for p in PATTERNS if before_kernel or not p.before_kernel_only}
-    prompts = {p.text for p in PROMPTS if before_kernel or not p.before_kernel_only}
-    return tuple(sorted(needle.encode() for needle in patterns | prompts))
-
-
-_NEEDLES_BEFORE_KERNEL = _needles(before_kernel=True)
-_NEEDLES_IN_KERNEL = _needles(before_kernel=False)
-
-
 class ConsoleParser:
-    """Reads one guest's console from its first byte on."""
+    """Reads one guest's console from its first byte on.
 
-    def __init__(self) -> None:
+    Args:
+        patterns: what is looked for.
+    """
+
+    def __init__(self, patterns: tuple[Pattern, ...] = PATTERNS) -> None:
+        self._patterns = patterns
         self._tail = bytearray()  # the unfinished line, as far as it is kept
         self._tail_length = 0  # and its whole length
         self._tail_offset = 0
         self._prompted = False  # the unfinished line's prompt has been told
+        self._recent = b""  # what came before the lines that are being read
+        self._before: tuple[bytes, int] = (b"", 0)  # the lines, and where the present one begins
         self._before_kernel = True
+        self._in_loader = False
         self._block: Block | None = None
+        self._block_pattern = Name.PANIC  # what opened it
+        self._before_panic = b""
         self._misses = 0
         self._report = ReportReader()
         self._told: Counter[str] = Counter()
+        self._spent: frozenset[Name] = frozenset()  # patterns whose events are not let through
+        self._needles = self._needles_now()
         self._events: list[Event] = []
 
     def feed(self, data: bytes) -> list[Event]:
@@ -98,7 +123,9 @@ class ConsoleParser:
             self._tail_offset += 1
             start = first.end()
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        self._whole_lines(data[start:end], self._tail_offset)
+        whole = data[start:end]
+        self._whole_lines(whole, self._tail_offset)
+        self._remember(whole)
         self._tail_offset += end - start
         self._extend_tail(data[end:])
 
@@ -116,32 +143,80 @@ class ConsoleParser:
         raw, offset = bytes(self._tail), self._tail_offset
         self._tail.clear()
         self._tail_length, self._tail_offset, self._prompted = 0, offset + length, False
+        self._before = b"", 0
         self._line(raw, offset, prompted=prompted)
+        self._remember(raw + b"\n")
         if length > len(raw):
             self._emit(LineCutShort(offset, length))
 
+    def _remember(self, data: bytes) -> None:
+        self._recent = (self._recent + data[-_RECENT:])[-_RECENT:]
+
     def _whole_lines(self, data: bytes, base: int) -> None:
-        search = _Search(data)
+        search = Search(data)
         position = 0
         while position < len(data):
             if self._block is None:
-                needles = _NEEDLES_BEFORE_KERNEL if self._before_kernel else _NEEDLES_IN_KERNEL
-                position = search.next_line(position, needles)
+                position = search.next_line(position, self._needles)
             end = LINE_END.search(data, position)
             if end is None:
                 return
+            line, after = data[position : end.end()], end.end()
+            repeats = len(line) > 1 and data.startswith(line, after)
+            state = self._state() if repeats else None
+            self._before = data, position
             self._line(data[position : end.start()], base + position, prompted=False)
-            position = end.end()
+            position = after
+            if repeats and self._state() == state:
+                position = self._past_repeats(data, line, position, base)
+
+    def _past_repeats(self, data: bytes, line: bytes, position: int, base: int) -> int:
+        """The end of the copies of a line that changed nothing, and will not the next time."""
+        last = position - len(line)
+        while data.startswith(line, position):
+            last, position = position, position + len(line)
+        if self._block is not None:
+            self._block.offset = base + last
+        return position
+
+    def _state(self) -> tuple[object, ...]:
+        """What a line may change; unlike any other while a block holds lines."""
+        block = self._block
+        if block is not None and not block.is_empty:
+            return (object(),)
+        opened = (type(block), getattr(block, "origin", None), getattr(block, "thread", None))
+        silent = len(self._events), len(self._spent), self._before_kernel, self._in_loader
+        return (*opened, self._misses, *silent)
 
     def _line(self, raw: bytes, offset: int, *, prompted: bool) -> None:
+        """Reads a line; whatever goes wrong with it leaves an event, and the next is read."""
+        try:
+            self._read_line(raw, offset, prompted=prompted)
+        except Exception as error:  # the console is hostile, and a verdict must not be lost
+            self._block = None
+            text = clip(raw[:_RECENT].decode("utf-8", "replace"))
+            self._emit(ParseFailed(offset, type(error).__name__, text))
+
+    def _read_line(self, raw: bytes, offset: int, *, prompted: bool) -> None:
         prompt = self._prompt_of(raw)
         if prompt:
             if not prompted:
                 self._prompt(prompt, offset)
             raw, offset = raw[len(prompt.text) :], offset + len(prompt.text)
         for text, start in split_line(raw, offset):
-            if text and not text.isspace():
-                self._text(text, start)
+            if not text or text.isspace():
+                continue
+            plain = without_prefix(text)
+            if plain is not text:
+                plain = self._behind_prompt(plain, start)
+            self._text(plain, start)
+
+    def _behind_prompt(self, text: str, offset: int) -> str:
+        prompt = self._prompt_of(text[:_LONGEST_PROMPT].encode())
+        if not prompt:
+            return text
+        self._prompt(prompt, offset)
+        return text[len(prompt.text) :]
 
     def _prompt_of(self, raw: bytes) -> Prompt | None:
         for prompt in PROMPTS:
@@ -163,22 +238,29 @@ class ConsoleParser:
             if block.done:
                 self._end_block()
             return
-        self._match(text, offset)
+        known = self._match(text, offset)
         if block and self._block is block:
+            if not known:
+                block.miss(text)
             self._misses += 1
             if self._misses >= block.patience:
                 self._end_block(lost_patience=True)
 
-    def _match(self, text: str, offset: int) -> None:
-        for pattern in PATTERNS:
-            if pattern.needle not in text or (
-                pattern.before_kernel_only and not self._before_kernel
-            ):
+    def _match(self, text: str, offset: int) -> bool:
+        found = self._pattern_of(text)
+        if found is not None:
+            self._found(*found, text, offset)
+        return found is not None
+
+    def _pattern_of(self, text: str) -> tuple[Pattern, Match] | None:
+        for pattern in self._patterns:
+            if pattern.needle not in text or pattern.name in self._spent:
                 continue
-            found = pattern.regex.search(text)
-            if found:
-                self._found(pattern, found, text, offset)
-                return
+            if self._before_kernel or not pattern.before_kernel_only:
+                found = pattern.regex.search(text)
+                if found:
+                    return pattern, found
+        return None
 
     def _found(self, pattern: Pattern, found: Match, text: str, offset: int) -> None:
         if pattern.name is Name.PROBE_LINE:
@@ -186,34 +268,78 @@ class ConsoleParser:
                 self._emit(event)
         elif pattern.build:
             if pattern.ends_trouble:
+                self._precede(pattern.name)
                 self._end_block()
-            self._emit(pattern.build(offset, found))
+            event = pattern.build(offset, found)
+            self._emit(event)
+            self._spend(pattern.name, event)
         else:
-            self._open_block(pattern.name, found, offset)
+            self._open_block(pattern.name, found, text, offset)
 
-    def _open_block(self, name: Name, found: Match, offset: int) -> None:
+    def _spend(self, name: Name, event: Event) -> None:
+        """Stop looking for what is not let through any more, unless it says where the boot is."""
+        spent = self._told[type(event).__name__] > MAX_EVENTS
+        if spent and not isinstance(event, _NEVER_SPENT):
+            self._spent |= {name}
+            self._needles = self._needles_now()
+
+    def _open_block(self, name: Name, found: Match, text: str, offset: int) -> None:
+        self._precede(name)
         self._end_block()
         if name is Name.SANITIZER_REPORT:
             message = clip(found["message"])
             detector = detector_of(message)
             if detector:
                 self._emit(SanitizerReport(offset, detector, message))
-        self._block = _block(name, found, offset)
+        self._block = self._new_block(name, found, offset)
+        self._block_pattern = name
+        if name is Name.PANIC:
+            self._before_panic = self._bytes_before()
         self._misses = 0
+        if name in _FIRST_LINES and not self._block.take(text, offset):
+            self._block = None
+
+    def _new_block(self, name: Name, found: Match, offset: int) -> Block:
+        if name is not Name.PANIC:
+            return _block(name, found, offset)
+        starts_line = not found.string[: found.start()].strip()
+        return PanicHead(offset, clip(found["message"]), starts_line, self._in_loader)
+
+    def _bytes_before(self) -> bytes:
+        lines, position = self._before
+        return (self._recent + lines[max(0, position - _RECENT) : position])[-_RECENT:]
+
+    def _lines_before(self, before: bytes) -> tuple[str, ...]:
+        """The lines right before a panic that no pattern knows, oldest first."""
+        lines: list[str] = []
+        for raw in reversed(LINE_END.split(before)):
+            for part, _ in reversed(tuple(split_line(raw, 0))):
+                text = without_prefix(part)
+                if text and not text.isspace():
+                    if len(lines) == MAX_BEFORE or self._pattern_of(text) is not None:
+                        return tuple(reversed(lines))
+                    lines.append(clip(text))
+        return tuple(reversed(lines))
+
+    def _precede(self, name: Name) -> None:
+        if self._block:
+            self._block.precede(name)
 
     def _end_block(self, *, lost_patience: bool = False) -> None:
         block, self._block = self._block, None
         event = block.finish(lost_patience=lost_patience) if block else None
-        if event:
-            self._emit(event)
+        if event is None:
+            return
+        if isinstance(event, Panic):
+            event = replace(event, before=self._lines_before(self._before_panic))
+        self._emit(event)
+        if not isinstance(event, KernelWarning):  # of a panic that was none
+            self._spend(self._block_pattern, event)
 
     def _emit(self, event: Event) -> None:
         if self._block:
             self._block.hear(event)
-        if isinstance(event, FirmwareStarted):
-            self._before_kernel = True
-        elif isinstance(event, _IN_KERNEL):
-            self._before_kernel = False
+        self._follow(event)
         kind = type(event).__name__
         if not isinstance(event, _UNLIMITED):
             self._told[kind] += 1
@@ -222,12 +348,46 @@ class ConsoleParser:
                     self._events.append(EventsDropped(event.offset, kind))
                 return
         self._events.append(event)
+        if isinstance(event, Panic | FatalTrap):
+            traces = Backtrace.__name__
+            self._told[traces] = min(self._told[traces], MAX_EVENTS - BACKTRACES_OF_TROUBLE)
+
+    def _follow(self, event: Event) -> None:
+        """Keep in mind who prints: the firmware and the loader, or the kernel."""
+        was = self._before_kernel
+        if isinstance(event, FirmwareStarted):
+            self._before_kernel = True
+        elif isinstance(event, _IN_KERNEL):
+            self._before_kernel = False
+        if isinstance(event, _IN_LOADER):
+            self._in_loader = self._in_loader or self._before_kernel
+        elif isinstance(event, _KERNEL_SPEAKS):
+            self._in_loader = False
+        if was is not self._before_kernel:
+            self._needles = self._needles_now()
+
+    def _needles_now(self) -> tuple[bytes, ...]:
+        return _needles(self._patterns, self._spent, before_kernel=self._before_kernel)
+
+
+@cache
+def _needles(
+    patterns: tuple[Pattern, ...], spent: frozenset[Name], *, before_kernel: bool
+) -> tuple[bytes, ...]:
+    looked_for: Sequence[Pattern | Prompt] = (
+        *(pattern for pattern in patterns if pattern.name not in spent),
+        *PROMPTS,
+    )
+    due = (each for each in looked_for if before_kernel or not each.before_kernel_only)
+    return needles_of(each.text if isinstance(each, Prompt) else each.needle for each in due)
+
+
+_FIRST_LINES = frozenset({Name.FRAME, Name.STACK_FRAME, Name.KERNEL_ENTRY})
+"""Patterns whose own line belongs to the block that they begin."""
 
 
 def _block(name: Name, found: Match, offset: int) -> Block:
     match name:
-        case Name.PANIC:
-            return PanicHead(offset, clip(found["message"]))
         case Name.FATAL_TRAP:
             trap = FatalTrap(offset, int(found["number"]), found["name"], found["mode"])
             return TrapTable(offset, trap)
@@ -238,42 +398,16 @@ def _block(name: Name, found: Match, offset: int) -> Block:
         case Name.KERNEL_STARTED:
             return Version(offset, found["release"], clip(found["version"]))
         case _:
+            return _trace(name, found, offset)
+
+
+def _trace(name: Name, found: Match, offset: int) -> Trace:
+    match name:
+        case Name.BACKTRACE:
+            return Trace(offset, TraceOrigin.KDB if found["kdb"] else TraceOrigin.WITNESS)
+        case Name.THREAD_BACKTRACE | Name.COMMAND_BACKTRACE:
+            return Trace(offset, TraceOrigin.THREAD, int(found["thread"]))
+        case Name.DEBUGGER_BACKTRACE:
+            return Trace(offset, TraceOrigin.DEBUGGER, int(found["thread"]))
+        case _:
             return Trace(offset)
-
-
-class _Search:
-    """Finds the lines worth reading in ``data``; looks for each needle once over all of it."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._control = -1
-        self._needles: tuple[bytes, ...] = ()
-        self._next: list[tuple[int, bytes]] = []  # a heap: where each needle stands next
-
-    def next_line(self, position: int, needles: tuple[bytes, ...]) -> int:
-        """Where the next line begins, at or after ``position``, that holds a needle or a control
-        character; the length of the data if there is none. ``position`` begins a line.
-        """
-        hit = min(self._next_control(position), self._next_needle(position, needles))
-        if hit == len(self._data):
-            return hit
-        before = self._data.rfind(b"\n", position, hit), self._data.rfind(b"\r", position, hit)
-        return max(position, *(end + 1 for end in before))
-
-    def _next_needle(self, position: int, needles: tuple[bytes, ...]) -> int:
-        if needles is not self._needles:
-            self._needles, self._next = needles, [(-1, needle) for needle in needles]
-        while self._next and self._next[0][0] < position:
-            needle = self._next[0][1]
-            at = self._data.find(needle, position)
-            if at < 0:
-                heappop(self._next)
-            else:
-                heapreplace(self._next, (at, needle))
-        return self._next[0][0] if self._next else len(self._data)
-
-    def _next_control(self, position: int) -> int:
-        if self._control < position:
-            found = CONTROL.search(self._data, position)
-            self._control = found.start() if found else len(self._data)
-        return self._control

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.console import events as e
-from harness.console.events import Detector, Event, ShutdownStep, WarningKind
+from harness.console.events import Detector, Event, LoaderFault, ShutdownStep, WarningKind
 
 MAX_TEXT = 1024
 """How many characters of a line an event keeps at most."""
@@ -24,7 +24,15 @@ class Name(StrEnum):
     FATAL_TRAP = "fatal trap"
     FATAL_DOUBLE_FAULT = "fatal double fault"
     SANITIZER_REPORT = "sanitizer report"
+    DATA_RACE = "data race"
+    UNDEFINED_BEHAVIOR = "undefined behavior"
     BACKTRACE = "backtrace"
+    THREAD_BACKTRACE = "thread backtrace"
+    DEBUGGER_BACKTRACE = "debugger backtrace"
+    COMMAND_BACKTRACE = "command backtrace"
+    FRAME = "frame"
+    STACK_FRAME = "stack frame"
+    KERNEL_ENTRY = "kernel entry"
     LOCK_ORDER_REVERSAL = "lock order reversal"
     LOCK_ORDER = "lock order"
     DUPLICATE_LOCK = "duplicate lock"
@@ -33,6 +41,9 @@ class Name(StrEnum):
     ASSERTION = "assertion"
     TRAP_WITHOUT_INTERRUPTS = "trap without interrupts"
     DEBUGGER_ENTERED = "debugger entered"
+    DEBUGGER_THREAD = "debugger thread"
+    DEBUGGER_STOPPED = "debugger stopped"
+    DEBUGGER_SCRIPT = "debugger script"
     UPTIME = "uptime"
     AUTOMATIC_REBOOT = "automatic reboot"
     REBOOTING = "rebooting"
@@ -43,6 +54,14 @@ class Name(StrEnum):
     FIRMWARE_SHELL = "firmware shell"
     FIRMWARE_EXCEPTION = "firmware exception"
     LOADER_STARTED = "loader started"
+    BOOT_BLOCK_STARTED = "boot block started"
+    BIOS_LOADER_STARTED = "BIOS loader started"
+    BIOS_LOADER_HALTED = "BIOS loader halted"
+    MODULES_LOADING = "modules loading"
+    LOADER_PANICKED = "loader panicked"
+    LOADER_ERROR = "loader error"
+    LOADER_ZFS = "loader ZFS"
+    LOADER_IMAGE = "loader image"
     LOADER_CANNOT = "loader cannot"
     LOADER_UNKNOWN_FORMAT = "loader unknown format"
     LOADER_NO_KERNEL = "loader no kernel"
@@ -53,6 +72,7 @@ class Name(StrEnum):
     FILES_UNLOADED = "files unloaded"
     KERNEL_LOADING = "kernel loading"
     FILE_LOADING = "file loading"
+    MODULE_LOADING = "module loading"
     KERNEL_ENTERED = "kernel entered"
     MESSAGES_BEGIN = "messages begin"
     KERNEL_STARTED = "kernel started"
@@ -67,6 +87,7 @@ class Name(StrEnum):
     MOUNT_ROOT_FAILED = "mount root failed"
     INIT_STARTED = "init started"
     WARNING = "warning"
+    LINUX_WARNING = "Linux warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +105,10 @@ class Pattern:
     build: Callable[[int, Match], Event] | None = None
     before_kernel_only: bool = False
     ends_trouble: bool = False
+
+    def __deepcopy__(self, memo: object) -> Pattern:
+        """Itself, as it never changes: a parser that is copied shares its patterns."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +130,11 @@ def detector_of(message: str) -> Detector | None:
 
 
 def clip(text: str) -> str:
-    """At most MAX_TEXT characters of ``text``, without blanks around."""
-    return text.strip()[:MAX_TEXT]
+    """At most MAX_TEXT characters of ``text``, printable ones, without blanks around."""
+    text = text.strip()[:MAX_TEXT]
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
 def pattern(
@@ -139,13 +167,15 @@ def way_out(name: Name, needle: str, regex: str, step: ShutdownStep) -> Pattern:
     return pattern(name, needle, regex, lambda at, _: e.Shutdown(at, step), ends_trouble=True)
 
 
-def loader_fails(name: Name, needle: str, regex: str) -> Pattern:
-    """The loader gives up; the same words later are somebody else's."""
+def loader_fails(
+    name: Name, needle: str, regex: str, fault: LoaderFault = LoaderFault.FATAL
+) -> Pattern:
+    """The loader cannot do something; the same words later are somebody else's."""
     return pattern(
         name,
         needle,
         regex,
-        lambda at, m: e.LoaderFailed(at, clip(m["text"])),
+        lambda at, m: e.LoaderFailed(at, clip(m["text"]), fault),
         before_kernel_only=True,
     )
 

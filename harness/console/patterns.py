@@ -12,7 +12,7 @@ expression takes linear time: a guest may print anything.
 from __future__ import annotations
 
 from harness.console import events as e
-from harness.console.events import ShutdownStep, WarningKind
+from harness.console.events import LoaderFault, ShutdownStep, WarningKind
 from harness.console.pattern import (
     Name,
     Pattern,
@@ -43,8 +43,55 @@ _TROUBLE = (
         "San: ",
         r"(?P<message>ASan: Invalid access, .*|MSan: [Uu]ninitialized .*)",
     ),
+    # sys/kern/subr_csan.c kcsan_report(), sys/kern/kern_ubsan.c Report(), where they do not panic
+    complaint(Name.DATA_RACE, "CSan: ", r"^(?P<text>CSan: Racy Access .*)", WarningKind.DATA_RACE),
+    complaint(
+        Name.UNDEFINED_BEHAVIOR,
+        "UBSan: ",
+        r"^(?P<text>UBSan: .*)",
+        WarningKind.UNDEFINED_BEHAVIOR,
+    ),
     # sys/kern/subr_kdb.c kdb_backtrace(), sys/kern/subr_witness.c witness_debugger()
-    pattern(Name.BACKTRACE, "stack backtrace", r"(?:KDB: |^)stack backtrace(?: of thread \d+)?:"),
+    pattern(Name.BACKTRACE, "stack backtrace", r"(?:(?P<kdb>KDB: )|^)stack backtrace:"),
+    pattern(
+        Name.THREAD_BACKTRACE,
+        "stack backtrace",
+        r"KDB: stack backtrace of thread (?P<thread>\d{1,10}):",
+    ),
+    # sys/ddb/db_command.c, db_stack_trace() and _db_stack_trace_all()
+    pattern(
+        Name.DEBUGGER_BACKTRACE,
+        "Tracing ",
+        r"^Tracing pid -?\d{1,10} tid (?P<thread>\d{1,10}) td 0x",
+    ),
+    pattern(
+        Name.COMMAND_BACKTRACE,
+        "Tracing ",
+        r"^Tracing command .{1,64}? pid \d{1,10} tid (?P<thread>\d{1,10}) td 0x",
+    ),
+    # sys/ddb/db_main.c db_trap(), db_thread.c db_print_thread(), db_script.c db_script_exec()
+    pattern(
+        Name.DEBUGGER_THREAD,
+        "[ thread pid ",
+        r"^\[ thread pid -?\d{1,10} tid (?P<thread>\d{1,10}) \]",
+        lambda at, m: e.DebuggerThread(at, int(m["thread"])),
+        ends_trouble=True,
+    ),
+    pattern(
+        Name.DEBUGGER_STOPPED,
+        "Stopped at",
+        r"^Stopped at\s+(?P<function>[A-Za-z_][\w.$]{0,255})"
+        r"(?:\+0x(?P<offset>[0-9a-f]{1,16}))?:",
+        lambda at, m: e.DebuggerStopped(at, m["function"], int(m["offset"] or "0", 16)),
+        ends_trouble=True,
+    ),
+    pattern(
+        Name.DEBUGGER_SCRIPT,
+        ":kdb.enter.",
+        r"^db:\d{1,2}:(?P<script>kdb\.enter\.[\w.-]{1,128})> ",
+        lambda at, m: e.DebuggerScript(at, m["script"]),
+        ends_trouble=True,
+    ),
     # sys/kern/subr_witness.c, witness_checkorder() and witness_warn()
     pattern(Name.LOCK_ORDER_REVERSAL, "lock order reversal:", r"^(?P<text>lock order reversal:.*)"),
     pattern(Name.LOCK_ORDER, "lock order ", r"^lock order .* (?:established|attempted) at:"),
@@ -86,6 +133,10 @@ _TROUBLE = (
         lambda at, m: e.DebuggerEntered(at, clip(m["reason"])),
         ends_trouble=True,
     ),
+    # frames whose first line is lost; see harness.console.frames
+    pattern(Name.FRAME, "() at ", r"^\S{1,255}\(\) at "),
+    pattern(Name.STACK_FRAME, " 0xffffffff", r"^#\d{1,4} 0xffffffff[0-9a-f]{8} at "),
+    pattern(Name.KERNEL_ENTRY, ", rip = ", r"^--- (?:trap|syscall|interrupt)\b.*, rip = "),
 )
 
 _WAY_OUT = (
@@ -160,21 +211,73 @@ _LOADER = (
         lambda at, m: e.FilesUnloaded(at, m["text"]),
         before_kernel_only=True,
     ),
+    # stand/efi/boot1/boot1.c, stand/i386/btx/btx/btx.S
+    pattern(
+        Name.BOOT_BLOCK_STARTED,
+        "EFI boot block",
+        r">> FreeBSD EFI boot block",
+        lambda at, _: e.LoaderStarted(at, "EFI boot block"),
+        before_kernel_only=True,
+    ),
+    pattern(
+        Name.BIOS_LOADER_STARTED,
+        "BTX loader ",
+        r"BTX loader (?P<revision>[\d.]{1,16})",
+        lambda at, m: e.LoaderStarted(at, m["revision"]),
+        before_kernel_only=True,
+    ),
+    loader_fails(Name.BIOS_LOADER_HALTED, "BTX halted", r"(?P<text>BTX halted)"),
+    pattern(
+        Name.MODULES_LOADING,
+        "Loading configured modules",
+        r"Loading configured modules\.\.\.",
+        lambda at, _: e.ModulesLoading(at),
+        before_kernel_only=True,
+    ),
+    # stand/libsa/panic.c, panic_action()
     loader_fails(
-        Name.LOADER_CANNOT, "can't ", r"(?P<text>can't (?:find|load|open|boot|verify) .*)"
+        Name.LOADER_PANICKED,
+        "--> Press a key",
+        r"(?P<text>--> Press a key on the console.*)",
+        LoaderFault.RESULT,
+    ),
+    # stand/common/interp_lua.c, stand/libsa/zfs, stand/efi/boot1/boot1.c
+    loader_fails(Name.LOADER_ERROR, "ERROR: ", r"^ERROR: (?P<text>.*)"),
+    loader_fails(
+        Name.LOADER_ZFS,
+        "i/o error - all block",
+        r"(?P<text>(?:ZFS: )?i/o error - all block copies unavailable.*)",
+    ),
+    loader_fails(
+        Name.LOADER_IMAGE,
+        "Failed to ",
+        r"(?P<text>Failed to (?:load|start|query|find) (?!kernel).*)",
+    ),
+    loader_fails(
+        Name.LOADER_CANNOT,
+        "can't ",
+        r"(?P<text>can't (?:find|load|open|boot|verify) .*)",
+        LoaderFault.REFUSED,
     ),
     loader_fails(
         Name.LOADER_UNKNOWN_FORMAT,
         "don't know how to load",
         r"(?P<text>don't know how to load module .*)",
+        LoaderFault.REFUSED,
     ),
     loader_fails(
         Name.LOADER_NO_KERNEL,
         "kernel",
-        r"(?P<text>no bootable kernel|no valid kernel found|Unable to load a kernel!)",
+        r"(?P<text>no bootable kernel|no valid kernel found|Unable to load a kernel!"
+        r"|Failed to load (?:\w+ )?kernel\b.*|No kernel set, failed to load .*)",
+        LoaderFault.RESULT,
     ),
     loader_fails(Name.LOADER_NO_MEMORY, "no memory to load", r"(?P<text>no memory to load .*)"),
-    loader_fails(Name.LOADER_ELF, "elf64_load", r"(?P<text>elf64_load(?:file|image): .*)"),
+    loader_fails(
+        Name.LOADER_ELF,
+        "elf64_",
+        r"(?<!\w)(?P<text>elf64_\w{1,64}: .*)",
+    ),
     loader_fails(
         Name.LOADER_UNABLE,
         "nable to ",
@@ -195,8 +298,15 @@ _LOADER = (
     ),
     pattern(
         Name.FILE_LOADING,
-        "size",
-        r"^(?P<path>/\S{1,255}) .?size(?:=| )0x[0-9a-f]+",
+        "size=0x",
+        r"^(?P<path>/\S{1,255}) .?size=0x[0-9a-f]+",
+        lambda at, m: e.FileLoading(at, m["path"]),
+        before_kernel_only=True,
+    ),
+    pattern(
+        Name.MODULE_LOADING,
+        " size 0x",
+        r"^(?P<path>/\S{1,255}) .?size 0x[0-9a-f]+",
         lambda at, m: e.FileLoading(at, m["path"]),
         before_kernel_only=True,
     ),
@@ -257,7 +367,7 @@ _KERNEL = (
     pattern(
         Name.CPUS_LAUNCHED,
         "Launching APs: ",
-        r"Launching APs: (?P<cpus>(?:\d{1,5} ?)+)",
+        r"Launching APs: (?P<cpus>\d{1,5}(?: \d{1,5})*)(?!\d)",
         lambda at, m: e.CpusLaunched(at, numbers(m["cpus"])),
     ),
     pattern(
@@ -293,8 +403,15 @@ _KERNEL = (
         r"start_init: trying (?P<path>\S{1,255})",
         lambda at, m: e.InitStarted(at, m["path"]),
     ),
+    # sys/compat/linuxkpi/common/include/linux/kernel.h, WARN_ON(), which prints its frames
     complaint(
-        Name.WARNING, "WARNING: ", r"(?P<text>(?:^[\w.-]{1,32}: )?WARNING: .*)", WarningKind.OTHER
+        Name.LINUX_WARNING,
+        "WARNING",
+        r"^(?P<text>(?:[\w./:-]{1,64} )?WARNING .{1,200} failed at .*)",
+        WarningKind.OTHER,
+    ),
+    complaint(
+        Name.WARNING, "WARNING", r"(?P<text>(?:^[\w.-]{1,32}: )?WARNING: .*)", WarningKind.OTHER
     ),
 )
 
@@ -305,6 +422,8 @@ PROMPTS: tuple[Prompt, ...] = (
     Prompt("db> ", e.DebuggerPrompt),
     # sys/kern/vfs_mountroot.c, parse_dir_ask()
     Prompt("mountroot> ", e.MountRootPrompt),
+    # libexec/getty/main.c
+    Prompt("login: ", e.LoginPrompt),
     # stand/common/interp.c, interp_emit_prompt()
     Prompt("OK ", e.LoaderPrompt, before_kernel_only=True),
 )

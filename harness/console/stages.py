@@ -31,6 +31,7 @@ _BEGUN_BY: dict[type[e.Event], Stage] = {
     e.LoaderStarted: Stage.LOADER,
     e.FileLoading: Stage.LOADER,
     e.LoaderPrompt: Stage.LOADER,
+    e.LoaderFailed: Stage.LOADER,
     e.KernelEntered: Stage.KERNEL,
     e.MessagesBegin: Stage.KERNEL,
     e.KernelStarted: Stage.KERNEL,
@@ -41,6 +42,7 @@ _BEGUN_BY: dict[type[e.Event], Stage] = {
     e.MountRoot: Stage.ROOT,
     e.MountRootPrompt: Stage.ROOT,
     e.InitStarted: Stage.INIT,
+    e.LoginPrompt: Stage.INIT,
     e.ProbeRecord: Stage.INIT,
     e.Shutdown: Stage.SHUTDOWN,
 }
@@ -50,4 +52,6 @@ def stage_after(stage: Stage, event: e.Event) -> Stage:
     """The stage once ``event`` has been seen: never an earlier one, but for a reset."""
     if isinstance(event, e.FirmwareStarted):
         return Stage.FIRMWARE
+    if isinstance(event, e.Shutdown) and not stage.in_kernel:
+        return stage  # the loader prints some of its words
     return max(stage, _BEGUN_BY.get(type(event), stage), key=_ORDER.index)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.console import events as e
+from harness.console.events import UNKNOWN_FUNCTION
+from harness.console.machinery import (
+    caller_of_machinery,
+    culprit,
+    is_machinery,
+    plain,
+    site,
+    trapped,
+)
 
 if TYPE_CHECKING:
     from harness.console.events import Frame
@@ -14,41 +24,122 @@ if TYPE_CHECKING:
 FunctionAt = Callable[[int], str | None]
 """The name of the kernel function that holds an address, if one does."""
 
-# the functions between the one that did wrong and the backtrace
-_MESSENGERS = re.compile(
-    r"(?:db_trace_self\w*|kdb_backtrace\w*|vpanic|panic|kassert_panic|stack_save\w*"
-    r"|(?:__)?[kh]?[am]san_\w+|kasan_\w+|kmsan_\w+)"
-)
 _HEX = re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[a-f]*\d)[0-9a-f]{8,}\b")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w])")
-_SOURCE_ROOT = re.compile(r"(?:/[\w.+@-]+)+/(?=sys/)")
-_SOURCE_LINE = re.compile(r"(?<=\.[chS]):\d+")
+_PATH = re.compile(r"(?<![\w./+@-])[\w.+@-]*/[\w.+@/-]*\.(?:[chSmy]|cc|cpp|rs)\b", re.ASCII)
+_SOURCE_LINE = re.compile(r"(?<=\.[chSmy]):\d+(?::\d+)?|(?<=\.cc|\.rs):\d+|(?<=\.cpp):\d+")
+_COMPILERS = re.compile(
+    r"(?<=[A-Za-z_0-9])(?:\.(?:isra|constprop|part|cold|llvm|__uniq)(?:\.\d+)?\b)+"
+    r"|(?<=[A-Za-z_])(?P<digits>\d*)\.\d+(?=\+0x|\(\))",
+    re.ASCII,
+)
 _ASAN = re.compile(r"ASan: Invalid access, \d+-byte (?P<access>\w+) at \w+, (?P<code>\w+)")
+_CSAN = re.compile(
+    r"(?P<access>(?:Atomic )?(?:Write|Read)) Addr=\w{1,20} Size=\d{1,9}"
+    r" PC=\w{1,20}<(?P<function>[^<>]{0,255})>"
+)
 _MSAN_DETAIL = re.compile(
     r", offset \d+(?:/\d+)?|, addr 0x[0-9a-f]+|, origin [0-9a-f]+|\+(?:0x)?[0-9a-f]+"
 )
+_MSAN_ORIGIN = re.compile(r"from (?P<function>[\w.$]{1,255})", re.ASCII)
 _ADDRESS = re.compile(r"0x(?P<digits>[0-9a-f]{1,16})")
+_WORD = re.compile(r"[a-z]{4,}")
+_COMMON_WORDS = frozenset(
+    {
+        "kernel", "page", "memory", "device", "from", "with", "while", "failed", "error", "free",
+        "invalid", "system", "time", "this", "that", "into", "have", "found", "version", "unknown",
+    }
+)  # fmt: skip
+"""Words of many messages, which do not show that two lines belong together."""
+
+_STEP_LIMIT = 8
 
 
 def scrub(message: str) -> str:
-    """``message`` without addresses, numbers, line numbers and the folder it was built in."""
-    text = _SOURCE_ROOT.sub("", message)
+    """``message`` without addresses, numbers, line numbers and what a build adds to names."""
+    for _ in range(_STEP_LIMIT):
+        text = _scrub_once(message)
+        if text == message:
+            break
+        message = text
+    return message
+
+
+def _scrub_once(message: str) -> str:
+    text = _PATH.sub(_source_path, message)
     text = _SOURCE_LINE.sub("", text)
+    text = _COMPILERS.sub(lambda found: found["digits"] or "", text)
     text = _HEX.sub("ADDR", text)
     return " ".join(_NUMBER.sub("N", text).split())
 
 
-def culprit(frames: Sequence[Frame]) -> str | None:
-    """The innermost function that is not one of those that report."""
-    for frame in frames:
-        if not _MESSENGERS.fullmatch(frame.function):
-            return frame.function
-    return None
+def _source_path(found: re.Match[str]) -> str:
+    """A source file's path within sys, or else its name: the rest is where it was built."""
+    parts = [part for part in posixpath.normpath(found[0]).split("/") if part not in ("", "..")]
+    directories = parts[:-1]
+    if "sys" in directories:
+        last = len(directories) - 1 - directories[::-1].index("sys")
+        return "/".join(parts[last:])
+    return parts[-1]
 
 
-def trapped_in(frames: Sequence[Frame]) -> str | None:
-    """The function in which the first trap of a backtrace happened."""
-    return next((f.function for f in frames if f.entry.startswith("trap")), None)
+def panic_title(message: str, before: Sequence[str], frames: Sequence[Frame]) -> str:
+    """Of a panic: what it says, where machinery says it by whom it was called, and why."""
+    title = scrub(_csan_title(message) or message)
+    where = caller_of_machinery(frames)
+    if where and where not in title:
+        title = f"{title} in {where}"
+    why = explanation(message, before, frames)
+    return f"{title}: {scrub('; '.join(why))}" if why else title
+
+
+def explanation(message: str, before: Sequence[str], frames: Sequence[Frame]) -> tuple[str, ...]:
+    """Those of the lines right before a panic that explain it.
+
+    They share a word with its message (``init died``, ``no init``), begin with the name of the
+    driver whose function panicked, or are known to be the first half of a message.
+    """
+    words = set(_WORD.findall(message.lower())) - _COMMON_WORDS
+    subsystems = {plain(f.function).lower() for f in frames[:16] if not is_machinery(f.function)}
+    kept = [line for line in before if _explains(line, words, subsystems)]
+    return tuple(kept)
+
+
+def _explains(line: str, words: set[str], subsystems: set[str]) -> bool:
+    if _FIRST_HALF.match(line):
+        return True
+    if words & set(_WORD.findall(line.lower())):
+        return True
+    driver = _DRIVER.match(line)
+    name = driver["name"].lower() if driver else ""
+    return bool(name) and any(function.startswith(name) for function in subsystems)
+
+
+# sys/vm/uma_dbg.c before 14; sys/kern/subr_witness.c
+_FIRST_HALF = re.compile(
+    r"Memory modified after free|(?:shared|exclusive) lock of \(|while (?:excl|sh)"
+)
+# what device_printf() and a function's own name put first
+_DRIVER = re.compile(r"(?P<name>[A-Za-z_]{2,32}?)_?(?:\d{1,4}|\([^()]{0,32}\))?: ", re.ASCII)
+
+
+def trap_title(
+    name: str, pointer: int | None, frames: Sequence[Frame], function_at: FunctionAt
+) -> str:
+    """Of a trap: its name and where the CPU stood; of machinery with the function it worked for."""
+    there = trapped(frames)
+    place = (function_at(pointer) if pointer else None) or (there[0].function if there else None)
+    caller = culprit(there)
+    if place is None:
+        return name
+    if place == UNKNOWN_FUNCTION:
+        what = "null" if pointer == 0 or there[0].pc == 0 else "bad"
+        return f"{name} in {caller}, calling a {what} pointer" if caller else name
+    return f"{name} in {_with_caller(plain(place), caller)}"
+
+
+def _with_caller(place: str, caller: str | None) -> str:
+    return f"{place}, called by {caller}" if caller and is_machinery(place) else place
 
 
 def sanitizer_title(message: str, frames: Sequence[Frame], function_at: FunctionAt) -> str:
@@ -57,16 +148,27 @@ def sanitizer_title(message: str, frames: Sequence[Frame], function_at: Function
     Formats: sys/kern/subr_asan.c kasan_report(), sys/kern/subr_msan.c kmsan_report_hook() and
     kmsan_report_inline().
     """
-    where = culprit(frames)
+    place = site(frames)
+    where = _with_caller(place, culprit(frames)) if place else None
     if found := _ASAN.match(message):
         title = f"ASan: Invalid access, {found['access']}, {found['code']}"
         return f"{title} in {where}" if where else title
+    inline = message.startswith("MSan: uninitialized variable in")
 
     def name(address: re.Match[str]) -> str:
-        return function_at(int(address["digits"], 16)) or where or "ADDR"
+        return plain(function_at(int(address["digits"], 16)) or place or "ADDR")
 
-    title = scrub(_ADDRESS.sub(name, _MSAN_DETAIL.sub("", message)))
-    return f"{title} in {where}" if where and " in " not in title else title
+    title = _ADDRESS.sub(name, _MSAN_DETAIL.sub("", message))
+    title = scrub(_MSAN_ORIGIN.sub(lambda found: f"from {plain(found['function'])}", title))
+    return f"{title} in {where}" if where and not inline else title
+
+
+def _csan_title(message: str) -> str | None:
+    """KCSAN's two accesses without CPUs and addresses (sys/kern/subr_csan.c, kcsan_report)."""
+    if not message.startswith("CSan: "):
+        return None
+    accesses = [f"{a['access']} in {plain(a['function']) or '?'}" for a in _CSAN.finditer(message)]
+    return f"CSan: Racy Access, {', '.join(accesses)}" if accesses else None
 
 
 def warning_text(event: e.Event) -> str | None:
@@ -87,5 +189,6 @@ _WARNINGS: dict[type[e.Event], str] = {
     e.FatalTrap: "Fatal trap {event.number}: {event.name}",
     e.MountRootFailed: "mounting from {event.source} failed with error {event.error}",
     e.ProbeLineCorrupt: "corrupt line of the guest's report: {event.reason}",
+    e.ParseFailed: "the console's parser failed on a line ({event.error}): {event.text}",
     e.EventsDropped: "further {event.kind} events are not listed",
 }

@@ -133,7 +133,7 @@ def test_kasan_title_has_kind_and_function_but_no_size_and_no_address() -> None:
         (
             "MSan: Uninitialized malloc memory in copyout, offset 4/16, addr 0xfffffe0012345678,"
             " from foo+0x12",
-            "MSan: Uninitialized malloc memory in copyout, from foo",
+            "MSan: Uninitialized malloc memory in copyout, from foo in statclock",
         ),
     ],
 )

@@ -1,0 +1,114 @@
+"""Backtraces, in DDB's format and in stack(9)'s.
+
+A frame is a whole line: one that another CPU's output tore is none, and neither is one whose two
+names differ (``vpanic() at panic+0x1``), which two lines made.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from harness.console.blocks import Block
+from harness.console.events import Backtrace, Event, Frame, TraceOrigin
+
+MAX_FRAMES = 256
+"""A backtrace keeps its innermost frames; the kernel prints up to 65535."""
+
+_FUNCTION = r"[A-Za-z_.$][\w.$]{0,254}"
+# sys/amd64/amd64/db_trace.c db_print_stack_entry(); i386 prints arguments
+_FRAME = re.compile(
+    rf"^(?P<name>{_FUNCTION}|\?\?)\([0-9a-f,]{{0,255}}\) at "
+    rf"(?:0x(?P<pc>[0-9a-f]{{1,16}})|(?P<zero>0)"
+    rf"|(?P<function>{_FUNCTION})(?:\+{{1,2}}0x(?P<offset>[0-9a-f]{{1,16}}))?)"
+    r"(?: \[[^\]]{0,255}\])?(?:/frame 0x(?P<frame>[0-9a-f]{1,16}))?\s*$",
+    re.ASCII,
+)
+# sys/kern/subr_stack.c, stack_print_ddb()
+_STACK_FRAME = re.compile(
+    rf"^#(?P<depth>\d{{1,4}}) 0x(?P<pc>[0-9a-f]{{16}}|[0-9a-f]{{8}}) at "
+    rf"(?P<function>{_FUNCTION}|\?\?)\+(?P<offset>0x[0-9a-f]{{1,16}}|0)\s*$",
+    re.ASCII,
+)
+# sys/amd64/amd64/db_trace.c, db_nextframe()
+_KERNEL_ENTRY = re.compile(
+    r"^--- (?P<entry>trap (?:0x)?[0-9a-f]{1,4}|interrupt|syscall(?: \([^()]{0,80}\))?),"
+    r" rip = (?:0x)?(?P<pc>[0-9a-f]{1,16}), rsp = (?:0x)?(?P<sp>[0-9a-f]{1,16})\b",
+    re.ASCII,
+)
+_FIRST = frozenset({"db_trace_self", "db_trace_self_wrapper", "kdb_backtrace"})
+"""The innermost functions of a trace that is printed by its own thread."""
+
+
+@dataclass(slots=True)
+class Trace(Block):
+    """The frames of a backtrace; ``offset`` is that of the line that announced them."""
+
+    patience: ClassVar[int] = 32
+
+    origin: TraceOrigin = TraceOrigin.NONE
+    thread: int | None = None
+    frames: list[Frame] = field(default_factory=list, init=False)
+    _first: int = field(default=0, init=False)
+    _entry: str = field(default="", init=False)
+    _entry_pc: int | None = field(default=None, init=False)
+
+    def take(self, text: str, offset: int) -> bool:
+        """See Block."""
+        if found := _KERNEL_ENTRY.match(text):
+            self._entry, self._entry_pc = found["entry"], int(found["pc"], 16)
+            # nothing of the kernel lies beyond a system call or the start of a thread
+            started = self._entry_pc == 0 and int(found["sp"], 16) == 0
+            self.done = started or self._entry.startswith("syscall")
+            return True
+        frame = parse_frame(text)
+        if frame is None or self._is_anothers(text, frame):
+            return False
+        if not self.frames:
+            self._first = offset
+        if len(self.frames) < MAX_FRAMES:
+            pc = frame.pc if self._entry_pc is None else self._entry_pc
+            self.frames.append(replace(frame, entry=self._entry, pc=pc))
+        self._entry, self._entry_pc = "", None
+        return True
+
+    def _is_anothers(self, text: str, frame: Frame) -> bool:
+        """Whether a frame begins a second trace, whose first line is lost."""
+        return bool(self.frames) and (text.startswith("#0 ") or _begins(self.frames[-1], frame))
+
+    @property
+    def is_empty(self) -> bool:
+        """See Block."""
+        return not self.frames and self._entry_pc is None
+
+    def finish(self, *, lost_patience: bool) -> Event | None:
+        """See Block; nothing where no frame came."""
+        if not self.frames:
+            return None
+        return Backtrace(
+            self._first, tuple(self.frames), self.origin, self.thread, announced=self.offset
+        )
+
+
+def _begins(last: Frame, frame: Frame) -> bool:
+    return frame.function in _FIRST and last.function not in _FIRST
+
+
+def parse_frame(text: str) -> Frame | None:
+    """A frame in DDB's format or in stack(9)'s, if the line is one and nothing else."""
+    if found := _FRAME.match(text):
+        function = found["function"]
+        if function is None:
+            pc = int(found["pc"] or "0", 16)
+            return Frame(found["name"], 0, _number(found["frame"]), pc)
+        if function != found["name"] and found["offset"]:
+            return None
+        return Frame(function, _number(found["offset"]) or 0, _number(found["frame"]))
+    if found := _STACK_FRAME.match(text):
+        return Frame(found["function"], int(found["offset"], 16), None, int(found["pc"], 16))
+    return None
+
+
+def _number(digits: str | None) -> int | None:
+    return int(digits, 16) if digits else None

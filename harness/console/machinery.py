@@ -1,0 +1,184 @@
+"""Which functions of a backtrace do not explain it: those that report, lock and manage memory.
+
+A panic of a lock or an allocator says little without the function that called it. What belongs to
+such a part of the kernel is told by its name: FreeBSD's functions carry their subsystem's prefix.
+The families below are those of the source files that each names, in 13.2 and 15.1; no symbols are
+needed. What a compiler appends to a name (``.isra.0``, ``.cold``, ``.30``) does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from harness.console.events import UNKNOWN_FUNCTION, Frame
+
+
+def _family(*names: str) -> re.Pattern[str]:
+    return re.compile("|".join(names), re.ASCII)
+
+
+_REPORT = _family(
+    # sys/kern/kern_shutdown.c, subr_kdb.c, subr_stack.c, stack_protector.c, sys/ddb
+    r"v?panic|kassert_panic|kern_reboot|doadump|kdb_\w+|db_\w+|stack_\w+|__stack_chk_fail",
+    # sys/kern/subr_asan.c, subr_msan.c, subr_csan.c, kern_ubsan.c
+    r"(?:__|k|h)?(?:[amcth]w?|ub)san_\w+|Handle[A-Z]\w+|Report",
+    # sys/kern/subr_witness.c, kern_clock.c
+    r"witness_\w+|deadlkres|deadlres_\w+",
+    # OpenZFS' and LinuxKPI's assertions
+    r"(?:linux_)?dump_stack|linux_dump_stack|assfail\d?|spl_(?:panic|assert)\w*|v?cmn_err"
+    r"|vpanic\w*|breakpoint",
+)
+"""From the check that failed to the backtrace."""
+
+_TRAP = _family(
+    # sys/amd64/amd64/trap.c, exception.S, sys/x86/x86/cpu_machdep.c
+    r"trap|trap_\w+|\w*calltrap\w*|alltraps\w*|dblfault_\w+|nmi_\w+|mca_intr",
+    r"X(?:dblfault|page|prot|fpu|ill|bnd|div|align|nmi|mchk|missing|stk|tss)\w*",
+    # sys/arm64/arm64/trap.c, exception.S
+    r"do_el[01]h?_\w+|handle_el[01]h?_\w+|data_abort|align_abort",
+)
+"""From the trap's vector to trap_fatal()."""
+
+_TRAP_VECTOR = _family(
+    r"\w*calltrap\w*|alltraps\w*|Xdblfault\w*|handle_el[01]h?_\w+",
+)
+
+_LOCK = _family(
+    # sys/kern/kern_mutex.c, kern_sx.c, kern_rwlock.c, kern_rmlock.c, kern_lock.c, subr_lock.c
+    r"_*(?:mtx|sx|rw|rms?|lockmgr|lock_class|lock_object|thread_lock)_\w+|_*thread_lock",
+    r"(?:assert|lock|unlock|trylock|owner)_(?:mtx|spin|sx|rw|rm|lockmgr)",
+    r"lock(?:init|destroy|status|allow\w+|disable\w+)|lock_(?:init|destroy|delay|prof)\w*",
+    # subr_turnstile.c, subr_sleepqueue.c, kern_condvar.c, kern_synch.c, kern_sema.c, subr_epoch.c,
+    # subr_smr.c, kern_rangelock.c, kern_switch.c, sys/sys/refcount.h
+    r"turnstile_\w+|propagate_(?:priority|unlock)\w*|sleepq_\w+|_?cv_\w+|_sleep|msleep\w*|pause(?:_sbt|_sig)?",
+    r"wakeup(?:_\w+)?|mi_switch|setrunnable|_?sema_\w+|_?epoch_\w+|in_epoch\w*|smr_\w+",
+    r"_?rangelock_\w+|rl_[eqrw]_\w+|rl_(?:insert|conflict)\w*|rlqentry_\w+",
+    r"critical_(?:enter|exit)\w*|spinlock_(?:enter|exit)|_?refcount_\w+|_?blockcount_\w+",
+    # sys/kern/vfs_default.c, vfs_vnops.c; OpenZFS' and LinuxKPI's locks
+    r"vop_std(?:un)?lock|VOP_(?:UN)?LOCK\d?_APV|_?vn_lock\w*",
+    r"mutex_\w+|rrw_\w+|rrm_\w+|linux_(?:mutex|down|up|ww_mutex|spin)_\w+",
+)
+
+_MEMORY = _family(
+    # sys/vm, sys/amd64/amd64/pmap.c
+    r"_?vm_\w+|vmspace_\w+|uma_\w+|(?:zone|keg|bucket|slab)_\w+|kmem_\w+|kva_\w+|pmap_\w+",
+    r"cache_(?:alloc|free|fetch|drain|shrink|bucket)\w*|item_(?:ctor|dtor|domain)|m?trash_\w+",
+    r"(?:swap|vnode|phys|dev|sg|default|dead|cdev|swp)_pager_\w+|memguard_\w+|redzone_\w+",
+    r"(?:noobj|(?:pcpu_)?page|contig|hash|startup|kmapent)_(?:alloc|free|expand)\w*|zero_init",
+    r"_kmem_\w+|kmap_(?:alloc|free)\w*|fault_(?:deallocate|page_\w+)|qc_(?:import|release|drain)",
+    # sys/kern/kern_malloc.c, subr_vmem.c, kern_mbuf.c; LinuxKPI's
+    r"malloc(?:_\w+|array\w*)?|_?z?free|free_(?:dbg|large|save_type)|realloc\w*",
+    r"contig(?:malloc|free)\w*|vmem_\w+|_?bt_(?:alloc|fill|free|ins|rem)\w*",
+    r"mb_(?:free|dtor|ctor|zinit|zfini|unmapped|reclaim)\w*|m_freem?",
+    r"(?:linux_|lkpi_)_*(?:k|v|dma_)\w*(?:alloc|free)\w*|_*kv?[mz]?(?:alloc|free)\w*",
+)
+
+_LIBRARY = _family(
+    # sys/amd64/amd64/support.S, copyout.c, sys/libkern, sys/kern/subr_uio.c, subr_prf.c
+    r"mem(?:cpy|move|set|cmp|cchr|chr)\w*|b(?:copy|zero|cmp)|copystr\w*",
+    r"str(?:n?len|n?(?:case)?cmp|[ln]?cpy|[ln]?cat|r?chr|n?str|n?dup|sep|c?spn|pbrk|tou?(?:l|q|max))",
+    r"copy(?:in|out)\w*|[fs]u(?:byte|e?word)\w*|casueword\w*|uiomove\w*|page(?:zero|copy)\w*",
+    r"atomic_\w+|_?v?s?n?printf|kvprintf|v?log|sbuf_\w+|qsort\w*",
+)
+
+_ROOT = _family(
+    # sys/kern/kern_fork.c, init_main.c, kern_intr.c, sys/amd64/amd64/exception.S, locore.S, trap.c
+    r"fork_(?:exit|trampoline)|mi_startup|btext|begin|ithread_(?:loop|execute_handlers)",
+    r"(?:amd64_)?syscall\w*|fast_syscall\w*|X(?:fast_|int0x80_)\w+|svc_handler",
+    r"handle_el0_\w+|virtdone|va\d*|start_init",
+)
+"""Where threads begin: nothing lies beyond."""
+
+_MACHINERY = (_REPORT, _TRAP, _LOCK, _MEMORY, _LIBRARY)
+
+_PANIC = _family(r"v?panic|trap_fatal|dblfault_handler")
+_WARN = _family(r"(?:linux_)?dump_stack|witness_(?:debugger|warn)")
+
+# GCC's and LLVM's: foo.isra.0, foo.constprop.1, foo.part.0, foo.cold, foo.llvm.123, foo.30
+_COMPILERS = re.compile(r"(?<=\w)(?:\.[A-Za-z_0-9$]+)+\Z", re.ASCII)
+
+
+def plain(function: str) -> str:
+    """A function's name as its source has it."""
+    return _COMPILERS.sub("", function)
+
+
+def is_machinery(function: str) -> bool:
+    """Whether ``function`` reports, traps, locks, manages memory or copies."""
+    return any(family.fullmatch(function) for family in _MACHINERY)
+
+
+def reports(function: str) -> bool:
+    """Whether ``function`` stands between a check that failed and the backtrace."""
+    return bool(_REPORT.fullmatch(function))
+
+
+def shows_panic(frames: Iterable[Frame]) -> bool:
+    """Whether a backtrace can only be that of a panic or of a fatal trap."""
+    return any(_PANIC.fullmatch(plain(frame.function)) for frame in frames)
+
+
+def shows_warning(frames: Sequence[Frame]) -> bool:
+    """Whether a backtrace begins with what only prints one and goes on."""
+    return any(_WARN.fullmatch(plain(frame.function)) for frame in frames[:2])
+
+
+def culprit(frames: Iterable[Frame]) -> str | None:
+    """The innermost function that is no machinery; None if there is none before the root."""
+    for function in _names(frames):
+        if _ROOT.fullmatch(function):
+            return None
+        if not is_machinery(function):
+            return function
+    return None
+
+
+def site(frames: Iterable[Frame]) -> str | None:
+    """The innermost function that neither reports nor only copies for another."""
+    for function in _names(frames):
+        if not any(family.fullmatch(function) for family in (_REPORT, _TRAP, _LIBRARY)):
+            return function if _ROOT.fullmatch(function) is None else None
+    return None
+
+
+def caller_of_machinery(frames: Sequence[Frame]) -> str | None:
+    """The culprit, if machinery found the fault; None if the culprit found it itself."""
+    names = [name for name in _names(frames) if not reports(name)]
+    return culprit(frames) if names and is_machinery(names[0]) else None
+
+
+def trapped(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """The frames that a trap interrupted, innermost first; all where no trap is seen.
+
+    DDB prints what entered the kernel; stack(9) prints the vector's name only.
+    """
+    for index, frame in enumerate(frames):
+        if frame.entry.startswith("trap") and not _is_breakpoint(frame):
+            return frames[index:]
+    for index, frame in enumerate(frames):
+        if _TRAP_VECTOR.fullmatch(plain(frame.function)):
+            return frames[index + 1 :]
+    return _past_reports(frames)
+
+
+def shows_trap(frames: Sequence[Frame]) -> bool:
+    """Whether a trap is seen in a backtrace that is not the debugger's own breakpoint."""
+    entered = any(f.entry.startswith("trap") and not _is_breakpoint(f) for f in frames)
+    return entered or any(plain(f.function) in ("trap_fatal", "dblfault_handler") for f in frames)
+
+
+def _is_breakpoint(frame: Frame) -> bool:
+    return frame.entry in ("trap 0x3", "trap 3")
+
+
+def _past_reports(frames: Sequence[Frame]) -> Sequence[Frame]:
+    for index, frame in enumerate(frames):
+        name = plain(frame.function)
+        if not reports(name) and not _TRAP.fullmatch(name):
+            return frames[index:]
+    return ()
+
+
+def _names(frames: Iterable[Frame]) -> list[str]:
+    return [plain(f.function) for f in frames if f.function != UNKNOWN_FUNCTION]

@@ -1,0 +1,201 @@
+"""Which trouble printed which frames, and which of several troubles counts.
+
+A console holds backtraces of warnings, of panics and traps, of other threads and of what somebody
+asked the debugger for. A backtrace belongs to the last trouble or warning before the line that
+announced it, unless its own functions or its thread say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.console import events as e
+from harness.console.events import Frame, TraceOrigin
+from harness.console.machinery import is_machinery, shows_panic, shows_trap, shows_warning
+
+Reported = e.Panic | e.FatalTrap | e.SanitizerReport
+
+_WARNINGS_WITH_FRAMES = (e.SanitizerReport, e.LockOrderReversal, e.KernelWarning)
+
+TRAPS = frozenset(
+    {
+        "privileged instruction fault", "breakpoint instruction fault", "arithmetic trap",
+        "general protection fault", "debug exception", "page fault", "alignment fault",
+        "integer divide fault", "non-maskable interrupt trap", "overflow trap",
+        "FPU bounds check fault", "FPU device not available", "double fault",
+        "FPU operand fetch fault", "invalid TSS fault", "segment not present fault",
+        "stack fault", "machine check trap", "SIMD floating-point exception",
+        "reserved (unknown) fault", "DTrace pid return trap", "unknown", "trap",
+    }
+)  # fmt: skip
+"""What trap_fatal() panics with: trap_msg[] of sys/amd64/amd64/trap.c."""
+
+
+@dataclass(slots=True, eq=False)
+class Trouble:
+    """A panic, a trap or a sanitizer's report, with all that the console shows of it.
+
+    ``event`` is None for a panic of which only the backtrace is left. ``panic`` is what a fatal
+    trap ended in.
+    """
+
+    event: Reported | None
+    offset: int
+    panic: e.Panic | None = None
+    frames: tuple[Frame, ...] = ()
+    thread: int | None = None
+    stopped: e.DebuggerStopped | None = None
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether the kernel cannot go on after it."""
+        return not isinstance(self.event, e.SanitizerReport)
+
+    @property
+    def is_trap(self) -> bool:
+        """Whether it is a trap, be its table lost."""
+        if isinstance(self.event, e.FatalTrap):
+            return True
+        return shows_trap(self.frames) and (self.event is None or _message(self.event) in TRAPS)
+
+    @property
+    def cpu(self) -> int | None:
+        """The CPU that was in trouble, where the console names it."""
+        named = [x.cpu for x in (self.event, self.panic) if isinstance(x, e.Panic | e.FatalTrap)]
+        return next((cpu for cpu in named if cpu is not None), None)
+
+    @property
+    def place(self) -> tuple[Frame, ...]:
+        """Its frames, or else where the debugger found it."""
+        stopped = self.stopped
+        if self.frames or stopped is None or is_machinery(stopped.function):
+            return self.frames
+        return (Frame(stopped.function, stopped.symbol_offset, entry="trap"),)
+
+
+@dataclass(slots=True, eq=False)
+class _Warning:
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """All troubles of a console in their order, and the frames that belong to none of them."""
+
+    found: tuple[Trouble, ...]
+    others: tuple[e.Backtrace, ...]
+
+    @property
+    def cause(self) -> Trouble | None:
+        """The one that counts: the first fatal one that has frames, then the first fatal one.
+
+        One that has frames does not count before another of the same CPU: it is what became of
+        printing them. A report that the kernel survived counts if there is nothing else.
+        """
+        fatal = [trouble for trouble in self.found if trouble.is_fatal]
+        if not fatal:
+            return self.found[0] if self.found else None
+        first = fatal[0]
+        shown = next((trouble for trouble in fatal if trouble.place), first)
+        nested = shown is not first and first.cpu is not None and first.cpu == shown.cpu
+        return first if nested else shown
+
+
+def find_troubles(events: Iterable[e.Event]) -> Troubles:
+    """Reads a console's events once, in the order of the console's lines."""
+    reader = _Reader()
+    for event in sorted(events, key=_position):
+        reader.read(event)
+    return Troubles(tuple(reader.troubles), tuple(reader.others))
+
+
+def _position(event: e.Event) -> int:
+    announced = event.announced if isinstance(event, e.Backtrace) else None
+    return event.offset if announced is None else announced
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.troubles: list[Trouble] = []
+        self.others: list[e.Backtrace] = []
+        self._last: Trouble | _Warning | None = None
+
+    def read(self, event: e.Event) -> None:
+        match event:
+            case e.Panic() if (trap := self._trap_of(event)) is not None:
+                trap.panic = event
+                self._last = trap
+            case e.Panic() | e.FatalTrap() | e.SanitizerReport():
+                self._last = Trouble(event, event.offset)
+                self.troubles.append(self._last)
+            case e.LockOrderReversal() | e.KernelWarning():
+                self._last = _Warning()
+            case e.DebuggerThread(thread=thread):
+                if (fatal := self._fatal()) is not None:
+                    fatal.thread = thread if fatal.thread is None else fatal.thread
+            case e.DebuggerStopped():
+                if (fatal := self._fatal()) is not None:
+                    fatal.stopped = fatal.stopped or event
+            case e.Backtrace():
+                self._backtrace(event)
+
+    def _trap_of(self, panic: e.Panic) -> Trouble | None:
+        """The trap whose handler panics so, on the same CPU as far as that is known."""
+        for trouble in reversed(self.troubles):
+            trap = trouble.event
+            if isinstance(trap, e.FatalTrap) and trouble.panic is None and not trouble.frames:
+                same = None in (trap.cpu, panic.cpu) or trap.cpu == panic.cpu
+                if same and panic.message == trap.name:
+                    return trouble
+        return None
+
+    def _fatal(self) -> Trouble | None:
+        return next((trouble for trouble in reversed(self.troubles) if trouble.is_fatal), None)
+
+    def _backtrace(self, trace: e.Backtrace) -> None:
+        holder = self._holder(trace)
+        if holder is None:
+            self.others.append(trace)
+        elif not holder.frames:
+            holder.frames = trace.frames
+            if isinstance(holder, Trouble) and holder.thread is None:
+                holder.thread = trace.thread
+
+    def _holder(self, trace: e.Backtrace) -> Trouble | _Warning | None:
+        if trace.origin is TraceOrigin.THREAD:
+            return self._of_thread(trace.thread)
+        if trace.origin is TraceOrigin.DEBUGGER:
+            fatal = self._fatal()
+            known = fatal.thread if fatal else None
+            return fatal if None in (known, trace.thread) or known == trace.thread else None
+        if shows_panic(trace.frames):
+            return self._panicked(trace)
+        if shows_warning(trace.frames) and isinstance(self._last, Trouble):
+            return None
+        return self._last
+
+    def _of_thread(self, thread: int | None) -> Trouble | _Warning | None:
+        if isinstance(self._last, _Warning):
+            return self._last
+        known = (t for t in self.troubles if t.is_fatal and t.thread == thread is not None)
+        return next(known, None)
+
+    def _panicked(self, trace: e.Backtrace) -> Trouble | None:
+        """Of a panic's own backtrace: the last fatal trouble, told of or not."""
+        fatal = self._fatal()
+        if fatal is None:
+            fatal = Trouble(None, trace.offset)
+            self.troubles.append(fatal)
+        self._last = fatal
+        return fatal
+
+
+def _message(event: Reported) -> str:
+    return event.message if isinstance(event, e.Panic | e.SanitizerReport) else event.name
+
+
+def frames_of_debugger(others: Sequence[e.Backtrace], entered: int) -> tuple[Frame, ...]:
+    """The frames that the kernel printed on its way into the debugger at offset ``entered``."""
+    before = [trace.frames for trace in others if trace.offset < entered]
+    return before[-1] if before else ()
