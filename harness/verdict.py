@@ -96,6 +96,8 @@ def judge(
         stages.append(stage_after(stages[-1], event))
     entered = any(stage.in_kernel for stage in stages) or bool(troubles.found)
     last = max(stages, key=tuple(Stage).index)
+    if _loader_returned(events):
+        entered, last = False, Stage.LOADER
     cause = (
         _trouble(troubles, function_at)
         or _firmware_exception(events)
@@ -248,6 +250,16 @@ def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause
     if any(isinstance(event, e.LoaderPrompt) for event in events):
         return _Cause(outcome, "the loader waits at its prompt")
     return _Cause(outcome, f"{outcome}: {ending} before the kernel was entered")
+
+
+def _loader_returned(events: Sequence[e.Event]) -> bool:
+    """Whether the loader gave up after its last line, and no kernel printed anything."""
+    kernels = [x for x in events if stage_after(Stage.FIRMWARE, x).in_kernel]
+    if not kernels or not all(isinstance(x, e.KernelEntered) for x in kernels):
+        return False
+    last = kernels[-1].offset
+    failed = (x for x in events if isinstance(x, e.LoaderFailed) and x.offset > last)
+    return any(x.fault is e.LoaderFault.FATAL for x in failed)
 
 
 def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:

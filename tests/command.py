@@ -91,13 +91,20 @@ class Home:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
-    def run(self, *words: str | Path, cwd: Path | None = None, **env: str) -> Said:
+    def run(
+        self,
+        *words: str | Path,
+        cwd: Path | None = None,
+        stdin: Path = Path(os.devnull),
+        **env: str,
+    ) -> Said:
         """A harness to its end."""
-        finished = subprocess.run(
-            [*PROGRAM, *map(str, words)],
-            cwd=cwd or self.folder, env={**self.env, **env}, stdin=subprocess.DEVNULL,
-            capture_output=True, timeout=500, check=False,
-        )  # fmt: skip
+        with stdin.open("rb") as given:
+            finished = subprocess.run(
+                [*PROGRAM, *map(str, words)],
+                cwd=cwd or self.folder, env={**self.env, **env}, stdin=given,
+                capture_output=True, timeout=500, check=False,
+            )  # fmt: skip
         decoded = (text.decode("utf-8", "replace") for text in (finished.stdout, finished.stderr))
         return Said(finished.returncode, *decoded)
 

@@ -68,6 +68,7 @@ COMMANDS = (
     _Place("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
     _Place("model", "Say what a kernel should do: predict boots, run traces, explore all states."),
     _Place("check", "Run the same operations in a guest and in the model, and compare each step."),
+    _Place("judge", "Report what a console log shows: outcome, title, backtrace, warnings."),
     _Place("report", "Tell what a run came to; RUN is a record's name or 'latest'."),
     _Place("console", "Print a guest's console, follow it, or type at it."),
     _Place("ps", "List the guests that 'boot --keep' has left running."),

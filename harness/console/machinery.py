@@ -44,6 +44,9 @@ _TRAP_VECTOR = _family(
     r"\w*calltrap\w*|alltraps\w*|Xdblfault\w*|handle_el[01]h?_\w+",
 )
 
+_ASYNCHRONOUS = _family(r"nmi_\w+|mchk_\w+|mca_\w+|watchdog_fire|hardclock\w*")
+"""What interrupts any function, which then explains nothing."""
+
 _LOCK = _family(
     # sys/kern/kern_mutex.c, kern_sx.c, kern_rwlock.c, kern_rmlock.c, kern_lock.c, subr_lock.c
     r"_*(?:mtx|sx|rw|rms?|lockmgr|lock_class|lock_object|thread_lock)_\w+|_*thread_lock",
@@ -145,7 +148,9 @@ def site(frames: Iterable[Frame]) -> str | None:
 def caller_of_machinery(frames: Sequence[Frame]) -> str | None:
     """The culprit, if machinery found the fault; None if the culprit found it itself."""
     names = [name for name in _names(frames) if not reports(name)]
-    return culprit(frames) if names and is_machinery(names[0]) else None
+    if not names or not is_machinery(names[0]) or _ASYNCHRONOUS.fullmatch(names[0]):
+        return None
+    return culprit(frames)
 
 
 def trapped(frames: Sequence[Frame]) -> Sequence[Frame]:

@@ -284,6 +284,9 @@ class ConsoleParser:
             self._needles = self._needles_now()
 
     def _open_block(self, name: Name, found: Match, text: str, offset: int) -> None:
+        block = self._new_block(name, found, offset)
+        if name in _FIRST_LINES and not block.take(text, offset):
+            return  # a torn line
         self._precede(name)
         self._end_block()
         if name is Name.SANITIZER_REPORT:
@@ -291,13 +294,10 @@ class ConsoleParser:
             detector = detector_of(message)
             if detector:
                 self._emit(SanitizerReport(offset, detector, message))
-        self._block = self._new_block(name, found, offset)
-        self._block_pattern = name
+        self._block, self._block_pattern = block, name
         if name is Name.PANIC:
             self._before_panic = self._bytes_before()
         self._misses = 0
-        if name in _FIRST_LINES and not self._block.take(text, offset):
-            self._block = None
 
     def _new_block(self, name: Name, found: Match, offset: int) -> Block:
         if name is not Name.PANIC:

@@ -115,9 +115,9 @@ def _explains(line: str, words: set[str], subsystems: set[str]) -> bool:
     return bool(name) and any(function.startswith(name) for function in subsystems)
 
 
-# sys/vm/uma_dbg.c before 14; sys/kern/subr_witness.c
+# sys/vm/uma_dbg.c before 14, sys/kern/subr_witness.c, sys/x86/x86/mca.c
 _FIRST_HALF = re.compile(
-    r"Memory modified after free|(?:shared|exclusive) lock of \(|while (?:excl|sh)"
+    r"Memory modified after free|(?:shared|exclusive) lock of \(|while (?:excl|sh)|MCA: CPU"
 )
 # what device_printf() and a function's own name put first
 _DRIVER = re.compile(r"(?P<name>[A-Za-z_]{2,32}?)_?(?:\d{1,4}|\([^()]{0,32}\))?: ", re.ASCII)
@@ -128,7 +128,9 @@ def trap_title(
 ) -> str:
     """Of a trap: its name and where the CPU stood; of machinery with the function it worked for."""
     there = trapped(frames)
-    place = (function_at(pointer) if pointer else None) or (there[0].function if there else None)
+    seen = there[0].function if there else None
+    sure = seen if there and there[0].entry else None
+    place = sure or (function_at(pointer) if pointer else None) or seen
     caller = culprit(there)
     if place is None:
         return name

@@ -7,6 +7,7 @@ an ``error``, never a failure, so that a CI can tell a bad kernel from a bad mac
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 from harness.host.workspace import write_named
 from harness.outcome import Outcome
 from harness.results.evidence import console_lines, identity_lines
+from harness.results.logs import JudgedLog, log_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document
 from harness.results.text import check_lines, repeat_lines, way_in_words
 
@@ -36,6 +38,30 @@ def write_junit(run: Run, path: Path) -> None:
     suite.timestamp = run.started
     for cell in run.cells:
         suite.add_testcase(_case(cell))
+    _write(suite, path)
+
+
+def write_log_junit(logs: Iterable[JudgedLog], path: Path) -> None:
+    """Write a test case for each log to ``path``: the kernel's failure is a ``failure``, a log
+    that shows neither success nor failure an ``error``.
+
+    Raises:
+        InfraError: the file cannot be written.
+    """
+    suite = TestSuite("harness.judge")
+    for log in logs:
+        case = TestCase(_clean(log.file), classname="console")
+        if log.exit_code:
+            verdict = log.verdict
+            kind = Failure if log.exit_code == 1 else Error
+            result = kind(_clean(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)
+            result.text = _clean("\n".join(log_lines(log)))
+            case.result = [result]
+        suite.add_testcase(case)
+    _write(suite, path)
+
+
+def _write(suite: TestSuite, path: Path) -> None:
     document = JUnitXml()
     document.add_testsuite(suite)
     document.update_statistics()

@@ -1,0 +1,68 @@
+"""Verdicts on consoles that somebody has already: a serial log, a CI's artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.console import events as e
+from harness.console.parser import ConsoleParser
+from harness.console.stages import Stage
+from harness.console.symbolize import SymbolizedFrame
+from harness.outcome import Ending, Outcome, Until
+from harness.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from harness.console.symbolize import Symbolizer
+
+_BEFORE_KERNEL = (
+    e.FirmwareStarted, e.FirmwareFailed, e.FirmwareException, e.LoaderStarted, e.FileLoading,
+    e.FilesUnloaded, e.LoaderPrompt, e.ModulesLoading, e.KernelEntered,
+)  # fmt: skip
+
+
+def judge_log(blocks: Iterable[bytes], until: Until, symbolizer: Symbolizer | None) -> Verdict:
+    """The verdict on a console; its last byte is taken for the end of the guest.
+
+    Args:
+        blocks: the console's bytes, cut anywhere.
+        until: how far the boot had to come; a ``login:`` prompt is as good.
+        symbolizer: of the kernel that was booted; None leaves frames as they were printed.
+
+    Raises:
+        UsageError: the symbolizer's kernel is not ELF.
+        InfraError: the symbolizer is missing or fails.
+    """
+    parser, events, size = ConsoleParser(), [], 0
+    for block in blocks:
+        events += parser.feed(block)
+        size += len(block)
+    events += parser.close()
+    if not events:
+        return _nothing(size)
+    verdict = judge(
+        events,
+        Ending.EXITED,
+        until,
+        first_stage=first_stage_of(events),
+        function_at=symbolizer.function_at if symbolizer else lambda _: None,
+        login_suffices=True,
+    )
+    if symbolizer is None:
+        frames = tuple(SymbolizedFrame(frame.function, "", 0) for frame in verdict.frames)
+    else:
+        frames = symbolizer.symbolize(verdict.frames)
+    return replace(verdict, symbolized=frames)
+
+
+def _nothing(size: int) -> Verdict:
+    title = "no line of a FreeBSD console is in it" if size else "it is empty"
+    return Verdict(Outcome.ENDED, title, Stage.FIRMWARE, kernel_entered=False)
+
+
+def first_stage_of(events: Sequence[e.Event]) -> Stage:
+    """The firmware where the log begins before the kernel, else the kernel: a dmesg does."""
+    first = min(events, key=lambda event: event.offset, default=None)
+    fatal = isinstance(first, e.LoaderFailed) and first.fault is e.LoaderFault.FATAL
+    return Stage.FIRMWARE if fatal or isinstance(first, _BEFORE_KERNEL) else Stage.KERNEL

@@ -1,0 +1,111 @@
+"""Verdicts on logs, for people, for machines and for a CI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.outcome import Outcome
+from harness.results.record import backtrace_lines
+from harness.results.text import printable
+
+if TYPE_CHECKING:
+    from harness.verdict import Verdict
+
+SCHEMA = 1
+"""Of the JSON document: it grows when a key changes its meaning."""
+
+_NO_FAILURE_OF_KERNEL = frozenset(
+    {Outcome.ENDED, Outcome.LOADER, Outcome.FIRMWARE, Outcome.UNVERIFIED}
+)
+_MAX_FRAMES = 24
+_MAX_WARNINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedLog:
+    """A log and what it shows; ``file`` is its name as it was given."""
+
+    file: str
+    verdict: Verdict
+
+    @property
+    def exit_code(self) -> int:
+        """0 booted; 1 the kernel failed; 3 the log shows neither."""
+        if self.verdict.outcome is Outcome.BOOTED:
+            return 0
+        return 3 if self.verdict.outcome in _NO_FAILURE_OF_KERNEL else 1
+
+
+def worst_exit_code(logs: Iterable[JudgedLog]) -> int:
+    """Of several logs: 1 before 3 before 0."""
+    codes = {log.exit_code for log in logs}
+    return next(code for code in (1, 3, 0) if code in codes)
+
+
+def to_log_document(logs: Iterable[JudgedLog]) -> dict[str, Any]:
+    """As JSON's types."""
+    return {"schema": SCHEMA, "verdicts": [_entry(log) for log in logs]}
+
+
+def _entry(log: JudgedLog) -> dict[str, Any]:
+    verdict = log.verdict
+    frames = [
+        {
+            "function": place.function,
+            "offset": frame.symbol_offset,
+            "pc": frame.pc,
+            "entry": frame.entry,
+            "file": place.file,
+            "line": place.line,
+            "inlined": [asdict(location) for location in place.inlined],
+        }
+        for frame, place in zip(verdict.frames, verdict.symbolized, strict=True)
+    ]
+    return {
+        "file": log.file,
+        "verified": False,
+        "outcome": verdict.outcome.value,
+        "title": verdict.title,
+        "titles": list(verdict.titles),
+        "message": verdict.message,
+        "frames": frames,
+        "warnings": list(verdict.warnings),
+        "stage": verdict.stage.value,
+        "kernel_entered": verdict.kernel_entered,
+    }
+
+
+def log_lines(log: JudgedLog) -> list[str]:
+    """For people: the verdict, and below it what the console shows of a failure."""
+    verdict = log.verdict
+    lines = [f"{log.file}: {verdict.outcome}: {verdict.title}"]
+    if verdict.outcome is not Outcome.BOOTED:
+        lines += [f"  {line}" for line in _details(verdict)]
+    lines += [f"  also: {title}" for title in verdict.titles if title != verdict.title]
+    told = verdict.warnings
+    lines += [f"  warning: {warning}" for warning in told[:_MAX_WARNINGS]]
+    if len(told) > _MAX_WARNINGS:
+        lines.append(f"  … and {len(told) - _MAX_WARNINGS} warnings more")
+    return [printable(line) for line in lines]
+
+
+def _details(verdict: Verdict) -> list[str]:
+    message = [line for line in verdict.message.splitlines() if line != verdict.title]
+    frames = _backtrace(verdict)
+    more = len(frames) - _MAX_FRAMES
+    return [
+        *message,
+        *frames[:_MAX_FRAMES],
+        *([f"… and {more} frames more"] if more > 0 else []),
+    ]
+
+
+def _backtrace(verdict: Verdict) -> list[str]:
+    if any(place.file for place in verdict.symbolized):
+        return backtrace_lines([asdict(place) for place in verdict.symbolized])
+    return [
+        f"#{number:<3}{frame.function}+{frame.symbol_offset:#x}"
+        for number, frame in enumerate(verdict.frames)
+    ]
