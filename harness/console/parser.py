@@ -8,11 +8,11 @@ most MAX_EVENTS of a kind through.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from harness.console.blocks import Block, LockOrder, PanicHead, TrapTable, Version
+from harness.console.beginnings import block_of
+from harness.console.blocks import Block, PanicHead
 from harness.console.events import (
     Backtrace,
     Event,
@@ -30,9 +30,7 @@ from harness.console.events import (
     ParseFailed,
     ProbeRecord,
     SanitizerReport,
-    TraceOrigin,
 )
-from harness.console.frames import Trace
 from harness.console.lines import LINE_END, split_line, without_prefix
 from harness.console.pattern import Match, Name, Pattern, Prompt, clip, detector_of
 from harness.console.patterns import PATTERNS, PROMPTS
@@ -47,9 +45,6 @@ MAX_EVENTS = 256
 
 BACKTRACES_OF_TROUBLE = 16
 """Backtraces that are let through after a panic or trap, whatever came before."""
-
-DOUBLE_FAULT = 23
-"""T_DOUBLEFLT of sys/x86/include/trap.h; its message does not give the number."""
 
 MAX_BEFORE = 2
 """Lines kept from before a panic."""
@@ -89,8 +84,8 @@ class ConsoleParser:
         self._misses = 0
         self._report = ReportReader()
         self._told: Counter[str] = Counter()
-        self._spent: frozenset[Name] = frozenset()  # patterns whose events are not let through
-        self._needles = self._needles_now()
+        self._spent: frozenset[str] = frozenset()  # patterns whose events are not let through
+        self._look_anew()
         self._events: list[Event] = []
 
     def feed(self, data: bytes) -> list[Event]:
@@ -227,7 +222,11 @@ class ConsoleParser:
 
     def _prompt(self, prompt: Prompt, offset: int) -> None:
         self._end_block()
-        self._emit(prompt.build(offset))
+        event = prompt.build(offset)
+        self._emit(event)
+        if self._told[type(event).__name__] > MAX_EVENTS and prompt.text not in self._spent:
+            self._spent |= {prompt.text}
+            self._look_anew()
 
     # From lines to events
 
@@ -253,10 +252,8 @@ class ConsoleParser:
         return found is not None
 
     def _pattern_of(self, text: str) -> tuple[Pattern, Match] | None:
-        for pattern in self._patterns:
-            if pattern.needle not in text or pattern.name in self._spent:
-                continue
-            if self._before_kernel or not pattern.before_kernel_only:
+        for needle, pattern in self._due:
+            if needle in text:
                 found = pattern.regex.search(text)
                 if found:
                     return pattern, found
@@ -280,8 +277,9 @@ class ConsoleParser:
         """Stop looking for what is not let through any more, unless it says where the boot is."""
         spent = self._told[type(event).__name__] > MAX_EVENTS
         if spent and not isinstance(event, _NEVER_SPENT):
-            self._spent |= {name}
-            self._needles = self._needles_now()
+            alike = {each.name for each in self._patterns if each.emits is type(event)}
+            self._spent |= {name, *alike}
+            self._look_anew()
 
     def _open_block(self, name: Name, found: Match, text: str, offset: int) -> None:
         block = self._new_block(name, found, offset)
@@ -301,7 +299,7 @@ class ConsoleParser:
 
     def _new_block(self, name: Name, found: Match, offset: int) -> Block:
         if name is not Name.PANIC:
-            return _block(name, found, offset)
+            return block_of(name, found, offset)
         starts_line = not found.string[: found.start()].strip()
         return PanicHead(offset, clip(found["message"]), starts_line, self._in_loader)
 
@@ -364,50 +362,32 @@ class ConsoleParser:
         elif isinstance(event, _KERNEL_SPEAKS):
             self._in_loader = False
         if was is not self._before_kernel:
-            self._needles = self._needles_now()
+            self._look_anew()
 
-    def _needles_now(self) -> tuple[bytes, ...]:
-        return _needles(self._patterns, self._spent, before_kernel=self._before_kernel)
+    def _look_anew(self) -> None:
+        """Choose what is looked for from now on."""
+        self._due, self._needles = _looked_for(
+            self._patterns, self._spent, before_kernel=self._before_kernel
+        )
 
 
 @cache
-def _needles(
-    patterns: tuple[Pattern, ...], spent: frozenset[Name], *, before_kernel: bool
-) -> tuple[bytes, ...]:
-    looked_for: Sequence[Pattern | Prompt] = (
-        *(pattern for pattern in patterns if pattern.name not in spent),
-        *PROMPTS,
+def _looked_for(
+    patterns: tuple[Pattern, ...], spent: frozenset[str], *, before_kernel: bool
+) -> tuple[tuple[tuple[str, Pattern], ...], tuple[bytes, ...]]:
+    """The patterns that are due, each behind its needle, and the needles of lines worth reading."""
+    due = tuple(
+        (pattern.needle, pattern)
+        for pattern in patterns
+        if pattern.name not in spent and (before_kernel or not pattern.before_kernel_only)
     )
-    due = (each for each in looked_for if before_kernel or not each.before_kernel_only)
-    return needles_of(each.text if isinstance(each, Prompt) else each.needle for each in due)
+    prompts = (
+        prompt.text
+        for prompt in PROMPTS
+        if prompt.text not in spent and (before_kernel or not prompt.before_kernel_only)
+    )
+    return due, needles_of([*(needle for needle, _ in due), *prompts])
 
 
 _FIRST_LINES = frozenset({Name.FRAME, Name.STACK_FRAME, Name.KERNEL_ENTRY})
 """Patterns whose own line belongs to the block that they begin."""
-
-
-def _block(name: Name, found: Match, offset: int) -> Block:
-    match name:
-        case Name.FATAL_TRAP:
-            trap = FatalTrap(offset, int(found["number"]), found["name"], found["mode"])
-            return TrapTable(offset, trap)
-        case Name.FATAL_DOUBLE_FAULT:
-            return TrapTable(offset, FatalTrap(offset, DOUBLE_FAULT, "double fault", "kernel"))
-        case Name.LOCK_ORDER_REVERSAL:
-            return LockOrder(offset, clip(found["text"]))
-        case Name.KERNEL_STARTED:
-            return Version(offset, found["release"], clip(found["version"]))
-        case _:
-            return _trace(name, found, offset)
-
-
-def _trace(name: Name, found: Match, offset: int) -> Trace:
-    match name:
-        case Name.BACKTRACE:
-            return Trace(offset, TraceOrigin.KDB if found["kdb"] else TraceOrigin.WITNESS)
-        case Name.THREAD_BACKTRACE | Name.COMMAND_BACKTRACE:
-            return Trace(offset, TraceOrigin.THREAD, int(found["thread"]))
-        case Name.DEBUGGER_BACKTRACE:
-            return Trace(offset, TraceOrigin.DEBUGGER, int(found["thread"]))
-        case _:
-            return Trace(offset)

@@ -96,7 +96,7 @@ class Pattern:
 
     ``build`` makes the event; without it the parser treats the line by the pattern's name, as
     what it begins goes over several lines. A pattern that ``ends_trouble`` also ends the
-    backtrace before it.
+    backtrace before it. ``emits`` is the kind of event that several patterns share.
     """
 
     name: Name
@@ -105,6 +105,7 @@ class Pattern:
     build: Callable[[int, Match], Event] | None = None
     before_kernel_only: bool = False
     ends_trouble: bool = False
+    emits: type[Event] | None = None
 
     def __deepcopy__(self, memo: object) -> Pattern:
         """Itself, as it never changes: a parser that is copied shares its patterns."""
@@ -145,6 +146,7 @@ def pattern(
     *,
     before_kernel_only: bool = False,
     ends_trouble: bool = False,
+    emits: type[Event] | None = None,
 ) -> Pattern:
     """A pattern from its expression's text."""
     return Pattern(
@@ -154,12 +156,19 @@ def pattern(
         build,
         before_kernel_only,
         ends_trouble,
+        emits,
     )
 
 
 def complaint(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern:
     """The kernel complains, and the boot goes on."""
-    return pattern(name, needle, regex, lambda at, m: e.KernelWarning(at, kind, clip(m["text"])))
+    return pattern(
+        name,
+        needle,
+        regex,
+        lambda at, m: e.KernelWarning(at, kind, clip(m["text"])),
+        emits=e.KernelWarning,
+    )
 
 
 def way_out(name: Name, needle: str, regex: str, step: ShutdownStep) -> Pattern:
@@ -177,6 +186,7 @@ def loader_fails(
         regex,
         lambda at, m: e.LoaderFailed(at, clip(m["text"]), fault),
         before_kernel_only=True,
+        emits=e.LoaderFailed,
     )
 
 

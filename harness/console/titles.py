@@ -66,16 +66,18 @@ def scrub(message: str) -> str:
 
 
 def _scrub_once(message: str) -> str:
-    text = _PATH.sub(_source_path, message)
+    text = _PATH.sub(lambda found: source_path(found[0]), message)
     text = _SOURCE_LINE.sub("", text)
     text = _COMPILERS.sub(lambda found: found["digits"] or "", text)
     text = _HEX.sub("ADDR", text)
     return " ".join(_NUMBER.sub("N", text).split())
 
 
-def _source_path(found: re.Match[str]) -> str:
+def source_path(path: str) -> str:
     """A source file's path within sys, or else its name: the rest is where it was built."""
-    parts = [part for part in posixpath.normpath(found[0]).split("/") if part not in ("", "..")]
+    parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", "..")]
+    if not path or not parts:
+        return path
     directories = parts[:-1]
     if "sys" in directories:
         last = len(directories) - 1 - directories[::-1].index("sys")

@@ -10,6 +10,7 @@ from harness.console import events as e
 from harness.console.parser import ConsoleParser
 from harness.console.stages import Stage
 from harness.console.symbolize import SymbolizedFrame
+from harness.console.titles import source_path
 from harness.outcome import Ending, Outcome, Until
 from harness.verdict import Verdict, judge
 
@@ -39,7 +40,7 @@ def judge_log(blocks: Iterable[bytes], until: Until, symbolizer: Symbolizer | No
         events += parser.feed(block)
         size += len(block)
     events += parser.close()
-    if not events:
+    if all(isinstance(event, e.LineCutShort | e.ParseFailed) for event in events):
         return _nothing(size)
     verdict = judge(
         events,
@@ -52,8 +53,13 @@ def judge_log(blocks: Iterable[bytes], until: Until, symbolizer: Symbolizer | No
     if symbolizer is None:
         frames = tuple(SymbolizedFrame(frame.function, "", 0) for frame in verdict.frames)
     else:
-        frames = symbolizer.symbolize(verdict.frames)
+        frames = tuple(map(_without_build_path, symbolizer.symbolize(verdict.frames)))
     return replace(verdict, symbolized=frames)
+
+
+def _without_build_path(place: SymbolizedFrame) -> SymbolizedFrame:
+    inlined = tuple(replace(each, file=source_path(each.file)) for each in place.inlined)
+    return replace(place, file=source_path(place.file), inlined=inlined)
 
 
 def _nothing(size: int) -> Verdict:

@@ -228,7 +228,9 @@ def test_login_prompt_satisfies_any_goal(until: Until) -> None:
     )
 
 
-@pytest.mark.parametrize("console", ["", "\n\n", "\0\1\2\xff" * 1000, "a text\nof something\n"])
+@pytest.mark.parametrize(
+    "console", ["", "\n\n", "\0\1\2\xff" * 1000, "a text\nof something\n", "x" * 200_000]
+)
 def test_what_is_no_console_shows_nothing(console: str) -> None:
     told = judged(console)
     assert (told.outcome, told.kernel_entered) == (Outcome.ENDED, False)

@@ -1,0 +1,39 @@
+"""The block of lines that a pattern begins."""
+
+from __future__ import annotations
+
+from harness.console.blocks import Block, LockOrder, TrapTable, Version
+from harness.console.events import FatalTrap, TraceOrigin
+from harness.console.frames import Trace
+from harness.console.pattern import Match, Name, clip
+
+DOUBLE_FAULT = 23
+"""T_DOUBLEFLT of sys/x86/include/trap.h; its message does not give the number."""
+
+
+def block_of(name: Name, found: Match, offset: int) -> Block:
+    """The block that a line begins which the pattern of that name ``found`` at ``offset``."""
+    match name:
+        case Name.FATAL_TRAP:
+            trap = FatalTrap(offset, int(found["number"]), found["name"], found["mode"])
+            return TrapTable(offset, trap)
+        case Name.FATAL_DOUBLE_FAULT:
+            return TrapTable(offset, FatalTrap(offset, DOUBLE_FAULT, "double fault", "kernel"))
+        case Name.LOCK_ORDER_REVERSAL:
+            return LockOrder(offset, clip(found["text"]))
+        case Name.KERNEL_STARTED:
+            return Version(offset, found["release"], clip(found["version"]))
+        case _:
+            return _trace(name, found, offset)
+
+
+def _trace(name: Name, found: Match, offset: int) -> Trace:
+    match name:
+        case Name.BACKTRACE:
+            return Trace(offset, TraceOrigin.KDB if found["kdb"] else TraceOrigin.WITNESS)
+        case Name.THREAD_BACKTRACE | Name.COMMAND_BACKTRACE:
+            return Trace(offset, TraceOrigin.THREAD, int(found["thread"]))
+        case Name.DEBUGGER_BACKTRACE:
+            return Trace(offset, TraceOrigin.DEBUGGER, int(found["thread"]))
+        case _:
+            return Trace(offset)
