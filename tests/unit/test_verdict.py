@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from harness.console import events as e
 from harness.console.events import Detector, Event, Frame, ShutdownStep, WarningKind
+from harness.console.machinery import culprit
 from harness.console.stages import Stage, stage_after
-from harness.console.titles import culprit, scrub
+from harness.console.titles import scrub
 from harness.outcome import Ending, Outcome, Until
 from harness.verdict import Verdict, judge
 from harness.watch import Limits, Stop, Watch
