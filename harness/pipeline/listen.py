@@ -13,6 +13,7 @@ from harness.console.parser import ConsoleParser
 from harness.errors import InfraError
 from harness.guest.backend import Ending as GuestEnding
 from harness.guest.backend import Guest, GuestExit
+from harness.guest.sharetime import LOOK_SECONDS
 from harness.guest.tap import Detached, Tap
 from harness.outcome import Ending
 from harness.pipeline.hostwatch import HostWatch
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 #: Seconds between looks at the guest when it says nothing.
 _TICK = 0.25
 
-#: Of what lies in the console's socket when the host has failed, 64 KiB each.
+#: Of what lies in the console's socket when a limit is over or the host has failed, 64 KiB each.
 _MOST_READS = 64
 
 #: Seconds for a guest that stays up to print the second copy of its report.
@@ -115,45 +116,46 @@ class Session:
         )  # fmt: skip
         watch = Watch(limits, 0.0, self.heard.first)
         self._enter(watch.stage)
-        stop: Stop | None = None
-        while stop is None:
+        while True:
             now = self._host.time.look()
             stop = self._host_failure(watch) or self._decision(watch, now)
+            if stop is not None and stop.by_time:
+                stop = self._confirmed(watch)
+            data = None
             try:
-                data = self._read(stop, self._patience(watch, now))
+                data = self.tap.read(self._patience(watch, now)) if stop is None else None
             except Detached:
-                data, stop = None, Stop(Ending.INTERRUPTED, "whoever sat at its console left")
+                stop = Stop(Ending.INTERRUPTED, "whoever sat at its console left")
             if self.cancelled.is_set():
                 raise Cancelled
+            if stop is not None:
+                break
             if data:
                 self._take(data, watch)
-                stop = None if stop and stop.by_time else stop
-            elif (stop is None or stop.by_time) and self._has_ended(data):
-                stop = None
-                break
-            elif stop is not None and stop.by_time:
-                stop = self._confirmed(stop, watch)
-        if stop is None:
-            return self._ended(watch)
+            elif data == b"" or self.guest.wait(0) is not None:
+                return self._ended(watch)
         self._hear(self._parser.close(), watch)
         return stop.ending
 
-    def _read(self, stop: Stop | None, seconds: float) -> bytes | None:
-        """What comes from the guest; before its silence counts, what has come meanwhile."""
-        if stop is None:
-            return self.tap.read(seconds)
-        return self.tap.read(0) if stop.by_time else None
+    def _confirmed(self, watch: Watch) -> Stop | None:
+        """Whether a limit still stops the guest, once all is heard and QEMU reports that it runs.
 
-    def _has_ended(self, data: bytes | None) -> bool:
-        return data == b"" or self.guest.wait(0) is not None
+        What was written meanwhile ends a silence, and does not make a stage shorter.
+        """
+        self._hear_pending(watch)
+        stop = self._blame(self._host.confirm(), watch)
+        self._hear_pending(watch)
+        if self.guest.wait(0) is not None:
+            return None
+        return stop or self._decision(watch, self._host.time.monotonic())
 
-    def _confirmed(self, stop: Stop, watch: Watch) -> Stop | None:
-        """A limit counts only while QEMU reports that it runs the guest, which stays silent."""
-        self._blame(self._host.confirm(), watch)
-        data = self.tap.read(0)
-        if data:
-            self._take(data, watch)
-        return None if data or self._has_ended(data) else stop
+    def _hear_pending(self, watch: Watch) -> None:
+        """What lies in the console's socket, of a guest that may go on to write."""
+        with contextlib.suppress(Detached):
+            for _ in range(_MOST_READS):
+                if not (data := self.tap.read(0)):
+                    break
+                self._take(data, watch)
 
     def _host_failure(self, watch: Watch) -> Stop | None:
         busy = self.companionship is not None and self.companionship.busy
@@ -163,11 +165,7 @@ class Session:
         """The host's failure ends it all, unless the kernel has told its own trouble before."""
         if failure is None:
             return None
-        with contextlib.suppress(Detached):
-            for _ in range(_MOST_READS):
-                if not (data := self.tap.read(0)):
-                    break
-                self._take(data, watch)
+        self._hear_pending(watch)
         self._hear(self._parser.close(), watch)
         if not watch.in_trouble:
             raise failure
@@ -197,7 +195,7 @@ class Session:
     def _patience(self, watch: Watch, now: float) -> float:
         if self.attended or self.companionship is not None:
             return _TICK
-        return min(_TICK, max(0.0, watch.deadline() - now))
+        return min(_TICK, max(LOOK_SECONDS, watch.deadline() - now))
 
     def _overdue(self, now: float) -> Stop | None:
         timeout = self.plan.timeout

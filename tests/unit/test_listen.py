@@ -188,6 +188,10 @@ def test_what_comes_while_time_runs_out_is_heard() -> None:
     assert listen(FakeGuest(), BANNER, at_last=PANIC, timeout=None) is Ending.STOPPED
 
 
+def test_a_guest_that_never_stops_printing_runs_out_of_time() -> None:
+    assert listen(FakeGuest(), *[BANNER] * 1000) is Ending.DEADLINE
+
+
 def test_a_harness_that_got_no_time_does_not_judge() -> None:
     with pytest.raises(InfraError, match="too little to judge its silence") as caught:
         listen(FakeGuest(), BANNER, pause=60.0)
