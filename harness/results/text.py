@@ -190,9 +190,10 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     if verdict is None:
         return []
     warnings = [f"warning: {warning}" for warning in verdict["warnings"][:_MAX_WARNINGS]]
-    rest = [] if cell["as_expected"] else [*identity_lines(cell), *console_lines(cell)]
-    if verdict["outcome"] == Outcome.BOOTED:
+    rest = [] if cell["as_expected"] else identity_lines(cell)
+    if verdict["outcome"] == Outcome.BOOTED:  # its console ends in init's report, which is known
         return [*_assumption(cell), *warnings, *rest]
+    rest += [] if cell["as_expected"] else console_lines(cell)
     frames = backtrace_lines(verdict["symbolized"])
     more = len(frames) - _MAX_FRAMES
     told = (verdict["message"] or verdict["title"]).split("\n")
