@@ -145,12 +145,10 @@ def site(frames: Iterable[Frame]) -> str | None:
     return None
 
 
-def caller_of_machinery(frames: Sequence[Frame]) -> str | None:
-    """The culprit, if machinery found the fault; None if the culprit found it itself."""
-    names = [name for name in _names(frames) if not reports(name)]
-    if not names or not is_machinery(names[0]) or _ASYNCHRONOUS.fullmatch(names[0]):
-        return None
-    return culprit(frames)
+def reporter(frames: Sequence[Frame]) -> str | None:
+    """The function that found a fault and panicked; None for what interrupts any other."""
+    name = next((name for name in _names(frames) if not reports(name)), None)
+    return None if name is None or _ASYNCHRONOUS.fullmatch(name) else name
 
 
 def trapped(frames: Sequence[Frame]) -> Sequence[Frame]:

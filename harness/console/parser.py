@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 
 from harness.console.beginnings import block_of
 from harness.console.blocks import Block, PanicHead
@@ -35,7 +34,8 @@ from harness.console.lines import LINE_END, split_line, without_prefix
 from harness.console.pattern import Match, Name, Pattern, Prompt, clip, detector_of
 from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
-from harness.console.search import Search, needles_of
+from harness.console.search import Search
+from harness.console.wanted import Table, wanted
 
 MAX_LINE = 64 * 1024
 """Bytes kept of a line; the rest of a longer one is skipped."""
@@ -69,7 +69,7 @@ class ConsoleParser:
     """
 
     def __init__(self, patterns: tuple[Pattern, ...] = PATTERNS) -> None:
-        self._patterns = patterns
+        self._table = Table(patterns)
         self._tail = bytearray()  # the unfinished line, as far as it is kept
         self._tail_length = 0  # and its whole length
         self._tail_offset = 0
@@ -152,7 +152,7 @@ class ConsoleParser:
         position = 0
         while position < len(data):
             if self._block is None:
-                position = search.next_line(position, self._needles)
+                position = search.next_line(position, self._wanted.needles)
             end = LINE_END.search(data, position)
             if end is None:
                 return
@@ -252,7 +252,7 @@ class ConsoleParser:
         return found is not None
 
     def _pattern_of(self, text: str) -> tuple[Pattern, Match] | None:
-        for needle, pattern in self._due:
+        for needle, pattern in self._wanted.patterns:
             if needle in text:
                 found = pattern.regex.search(text)
                 if found:
@@ -277,7 +277,7 @@ class ConsoleParser:
         """Stop looking for what is not let through any more, unless it says where the boot is."""
         spent = self._told[type(event).__name__] > MAX_EVENTS
         if spent and not isinstance(event, _NEVER_SPENT):
-            alike = {each.name for each in self._patterns if each.emits is type(event)}
+            alike = {each.name for each in self._table.patterns if each.emits is type(event)}
             self._spent |= {name, *alike}
             self._look_anew()
 
@@ -366,27 +366,7 @@ class ConsoleParser:
 
     def _look_anew(self) -> None:
         """Choose what is looked for from now on."""
-        self._due, self._needles = _looked_for(
-            self._patterns, self._spent, before_kernel=self._before_kernel
-        )
-
-
-@cache
-def _looked_for(
-    patterns: tuple[Pattern, ...], spent: frozenset[str], *, before_kernel: bool
-) -> tuple[tuple[tuple[str, Pattern], ...], tuple[bytes, ...]]:
-    """The patterns that are due, each behind its needle, and the needles of lines worth reading."""
-    due = tuple(
-        (pattern.needle, pattern)
-        for pattern in patterns
-        if pattern.name not in spent and (before_kernel or not pattern.before_kernel_only)
-    )
-    prompts = (
-        prompt.text
-        for prompt in PROMPTS
-        if prompt.text not in spent and (before_kernel or not prompt.before_kernel_only)
-    )
-    return due, needles_of([*(needle for needle, _ in due), *prompts])
+        self._wanted = wanted(self._table, self._spent, before_kernel=self._before_kernel)
 
 
 _FIRST_LINES = frozenset({Name.FRAME, Name.STACK_FRAME, Name.KERNEL_ENTRY})

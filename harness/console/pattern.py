@@ -107,10 +107,6 @@ class Pattern:
     ends_trouble: bool = False
     emits: type[Event] | None = None
 
-    def __deepcopy__(self, memo: object) -> Pattern:
-        """Itself, as it never changes: a parser that is copied shares its patterns."""
-        return self
-
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

@@ -214,9 +214,10 @@ _LOADER = (
     # stand/efi/boot1/boot1.c, stand/i386/btx/btx/btx.S
     pattern(
         Name.BOOT_BLOCK_STARTED,
-        "EFI boot block",
-        r">> FreeBSD EFI boot block",
-        lambda at, _: e.LoaderStarted(at, "EFI boot block"),
+        "boot",
+        r"^(?P<stage>>> FreeBSD EFI boot block|FreeBSD/x86 boot\s*$|gpt(?:zfs)?boot(?=: )"
+        r"|zfsboot(?=: )|Loading /boot/(?:defaults/)?loader\.conf)",
+        lambda at, m: e.LoaderStarted(at, m["stage"].strip()),
         before_kernel_only=True,
     ),
     pattern(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from harness.console import events as e
 from harness.console.events import UNKNOWN_FUNCTION
 from harness.console.machinery import (
-    caller_of_machinery,
     culprit,
     is_machinery,
     plain,
+    reporter,
     site,
     trapped,
 )
@@ -53,6 +53,8 @@ _COMMON_WORDS = frozenset(
 """Words of many messages, which do not show that two lines belong together."""
 
 _STEP_LIMIT = 8
+_KERNEL_FROM = 0xFFFF_8000_0000_0000
+"""Where amd64's kernel addresses begin."""
 
 
 def scrub(message: str) -> str:
@@ -88,11 +90,26 @@ def source_path(path: str) -> str:
 def panic_title(message: str, before: Sequence[str], frames: Sequence[Frame]) -> str:
     """Of a panic: what it says, where machinery says it by whom it was called, and why."""
     title = scrub(_csan_title(message) or message)
-    where = caller_of_machinery(frames)
+    where = _place(title, frames)
     if where and where not in title:
         title = f"{title} in {where}"
     why = explanation(message, before, frames)
     return f"{title}: {scrub('; '.join(why))}" if why else title
+
+
+def _place(title: str, frames: Sequence[Frame]) -> str | None:
+    """Of a message that does not say where it is from: by whom machinery was called, or who
+    panicked with it.
+    """
+    found_by = reporter(frames)
+    if found_by is None or culprit(frames) is None:
+        return None
+    if is_machinery(found_by):
+        return culprit(frames)
+    name = found_by.lower()
+    words = _WORD.findall(title.lower())
+    says = name.partition("_")[0] in words or any(word in name for word in words)
+    return None if says or _PATH.search(title) else found_by
 
 
 def explanation(message: str, before: Sequence[str], frames: Sequence[Frame]) -> tuple[str, ...]:
@@ -137,8 +154,12 @@ def trap_title(
     if place is None:
         return name
     if place == UNKNOWN_FUNCTION:
-        what = "null" if pointer == 0 or there[0].pc == 0 else "bad"
-        return f"{name} in {caller}, calling a {what} pointer" if caller else name
+        address = there[0].pc if pointer is None else pointer
+        if caller is None:
+            return name
+        if address is not None and address >= _KERNEL_FROM:
+            return f"{name} in code without a symbol, called by {caller}"
+        return f"{name} in {caller}, calling a {'bad' if address else 'null'} pointer"
     return f"{name} in {_with_caller(plain(place), caller)}"
 
 

@@ -89,9 +89,11 @@ def test_panic_of_machinery_names_the_first_function_outside_it(
 
 @settings(max_examples=40)
 @given(names, names)
-def test_panic_of_any_other_function_is_its_message(reporter: str, caller: str) -> None:
-    told = judged(BANNER + panic("ring is corrupt", ddb(*HEADS, reporter, caller)))
-    assert told.title == "ring is corrupt"
+def test_panic_of_any_other_function_names_it_once(reporter: str, caller: str) -> None:
+    frames = ddb(*HEADS, reporter, caller)
+    assert judged(BANNER + panic("bad ring", frames)).title == f"bad ring in {reporter}"
+    for message in (f"{reporter}: bad ring", f"{reporter.partition('_')[0]}: bad ring"):
+        assert judged(BANNER + panic(message, frames)).title == message
 
 
 @settings(max_examples=40)
