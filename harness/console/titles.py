@@ -106,10 +106,9 @@ def _place(title: str, frames: Sequence[Frame]) -> str | None:
         return None
     if is_machinery(found_by):
         return culprit(frames)
-    name = found_by.lower()
-    words = _WORD.findall(title.lower())
-    says = name.partition("_")[0] in words or any(word in name for word in words)
-    return None if says or _PATH.search(title) else found_by
+    words = set(re.split(r"\W+|_", title.lower()))
+    said = not words.isdisjoint(found_by.lower().split("_"))
+    return None if said or _PATH.search(title) else found_by
 
 
 def explanation(message: str, before: Sequence[str], frames: Sequence[Frame]) -> tuple[str, ...]:
