@@ -71,9 +71,12 @@ HARMLESS = {
     "renamed variable": Edit("keg_fetch_slab", r"\bslab\b", "found"),
     "counter and assertion": Edit(
         "slab_alloc_item",
-        r"\tdom->ud_free_items--;",
-        "\tstatic u_long slab_items_taken;\n\n\tKASSERT(dom->ud_free_items > 0,\n"
-        '\t    ("%s: none free", __func__));\n\tdom->ud_free_items--;\n\tslab_items_taken++;',
+        r"^(.*)\tdom->ud_free_items--;",
+        "static u_long slab_items_taken;\n"
+        "SYSCTL_ULONG(_vm, OID_AUTO, slab_items_taken, CTLFLAG_RD,\n"
+        '    &slab_items_taken, 0, "Items taken from slabs");\n\n'
+        r"\1\tKASSERT(dom->ud_free_items > 0, (\"%s: none free\", __func__));\n"
+        r"\tdom->ud_free_items--;\n\tslab_items_taken++;",
     ),
     "extracted helper": Edit(
         "keg_fetch_free_slab",
