@@ -75,7 +75,8 @@ HARMLESS = {
         "static u_long slab_items_taken;\n"
         "SYSCTL_ULONG(_vm, OID_AUTO, slab_items_taken, CTLFLAG_RD,\n"
         '    &slab_items_taken, 0, "Items taken from slabs");\n\n'
-        r"\1\tKASSERT(dom->ud_free_items > 0, (\"%s: none free\", __func__));\n"
+        r'\1\tKASSERT(dom->ud_free_items > 0, ("%s: none free", __func__));'
+        "\n"
         r"\tdom->ud_free_items--;\n\tslab_items_taken++;",
     ),
     "extracted helper": Edit(
