@@ -34,6 +34,9 @@ _TICK = 0.25
 #: Of what lies in the console's socket when a limit is over or the host has failed, 64 KiB each.
 _MOST_READS = 64
 
+#: Seconds in which the rest of a console must come whose QEMU has ended.
+_LAST_WORDS = 2.0
+
 #: Seconds for a guest that stays up to print the second copy of its report.
 _KEPT_FAREWELL = 0.25
 
@@ -224,13 +227,22 @@ class Session:
     def _ended(self, watch: Watch) -> Ending:
         """The guest has ended by itself: what it still had to say, and how it ended."""
         with contextlib.suppress(Detached):
-            while data := self.tap.read(0):
-                self._take(data, watch)
+            self._take_rest(watch)
         self._hear(self._parser.close(), watch)
         end = self.guest.wait(10.0)
         if end is not None and watch.in_trouble and end.ending in _BY_HOST:
             return Ending.STOPPED
         return _ending(end, self.guest)
+
+    def _take_rest(self, watch: Watch) -> None:
+        """All up to the console's end, which comes later where a program stands in between."""
+        until = self.clock.monotonic() + _LAST_WORDS
+        while (left := until - self.clock.monotonic()) > 0:
+            data = self.tap.read(left)
+            if data == b"":
+                return
+            if data:
+                self._take(data, watch)
 
 
 #: Ends of QEMU that are not its guest's doing.

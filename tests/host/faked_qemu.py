@@ -79,17 +79,21 @@ def main(words):
         os.execv(REAL, [REAL, *words])
     if struck:
         words = changed(words)
+    # The harness knows QEMU's process by who connects: only KVM's answers need a relay.
+    monitor = sockets["control"] + "^"
+    if not FAULT["kvm"]:
+        del sockets["control"]
     listeners = {}
     for name, path in sockets.items():
         listeners[name] = socket.socket(socket.AF_UNIX)
         listeners[name].bind(path + "~")
         listeners[name].listen(1)
         words = [word.replace(f"path={path},", f"path={path}~,") for word in words]
-    words += ["-chardev", f"socket,id=fault,path={sockets['control']}^,server=on,wait=off",
+    words += ["-chardev", f"socket,id=fault,path={monitor},server=on,wait=off",
               "-mon", "chardev=fault,mode=control"]
     qemu = os.getpid()
     if os.fork() == 0:
-        Relay(listeners, sockets, qemu, struck, accelerator).run()
+        Relay(listeners, sockets, qemu, struck, accelerator, monitor).run()
         os._exit(0)
     os.execv(REAL, [REAL, *words])
 
@@ -139,8 +143,8 @@ def changed(words):
 
 
 class Relay:
-    def __init__(self, listeners, sockets, qemu, struck, accelerator):
-        self.qemu, self.accelerator, self.monitor = qemu, accelerator, sockets["control"] + "^"
+    def __init__(self, listeners, sockets, qemu, struck, accelerator, monitor):
+        self.qemu, self.accelerator, self.monitor = qemu, accelerator, monitor
         self.left = FAULT["after"] if struck else None
         self.lost = False
         self.pairs = {}
@@ -189,6 +193,7 @@ class Relay:
             if FAULT["action"] == "close":
                 return b""
             self.lost = self.lost or FAULT["action"] in ("mute", "garble")
+            data = data or None
         elif data and self.left is not None:
             self.left -= len(data)
         elif not data and self.left is not None and self.left < 0:

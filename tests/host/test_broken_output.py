@@ -28,6 +28,7 @@ pytestmark = pytest.mark.guest
 GUEST = ("--source", "embedded", "--accelerator", "tcg")
 BOOT = ("boot", *GUEST)
 PANICS = (*BOOT, "--numa", "2", "--mutant", "drop-commit")
+PANIC_LOG = Path(__file__).parents[1] / "golden" / "13.2-kasan-numa2-before.panic.console"
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ COMMANDS = {
         0, answers=True,
     ),
     "report": Command(("report",), 0, answers=True),
+    "judge": Command(("judge", PANIC_LOG), 1, answers=True),
+    "judge --junit": Command(("judge", PANIC_LOG, "--junit", "junit.xml"), 1, answers=False),
     "man": Command(("man",), 0, answers=True),
     "--help": Command(("--help",), 0, answers=True),
     "console": Command(("console",), 0, answers=True),
