@@ -89,13 +89,15 @@ class AfterConsole(FakeGuest):
 class FakeTap:
     """Gives what it is told, one piece a read, and then silence; a read takes ``pause`` seconds.
 
-    ``at_last`` comes with the first read that does not wait.
+    ``at_last`` comes with the first read that does not wait, ``late`` with one that waits for a
+    second or more.
     """
 
     clock: ManualClock
     pieces: Sequence[bytes] = ()
     at_last: bytes = b""
     pause: float | None = None
+    late: bytes = b""
     _given: int = field(default=0, init=False)
 
     @property
@@ -111,6 +113,9 @@ class FakeTap:
         if timeout == 0 and self.at_last:
             data, self.at_last = self.at_last, b""
             return data
+        if timeout >= 1 and self.late:
+            data, self.late = self.late, b""
+            return data
         return None
 
     def write(self, data: bytes) -> None:
@@ -120,13 +125,13 @@ class FakeTap:
 def listen(
     guest: FakeGuest, *pieces: bytes, at_last: bytes = b"", pause: float | None = None,
     accelerator: Accelerator = Accelerator.TCG, timeout: float | None = TIMEOUT,
-    at_once: bool = True,
+    at_once: bool = True, late: bytes = b"",
 ) -> Ending:  # fmt: skip
     """How a guest that prints these pieces ends; what befalls it, after them or ``at_once``."""
     clock = ManualClock()
     topology = Topology.even(1, memory_mib_per_node=64)
     plan = BootPlan(topology, Until.INIT, accelerator, timeout=timeout)
-    tap = FakeTap(clock, pieces, at_last, pause)
+    tap = FakeTap(clock, pieces, at_last, pause, late)
     if not at_once:
         guest = AfterConsole(guest, tap)
     evidence = Evidence("0" * 16, KernelFacts("", "", (), 0), topology, ())
@@ -181,6 +186,12 @@ def test_what_the_host_does_after_a_panic_does_not_undo_it(guest: FakeGuest) -> 
     )
     with pytest.raises(InfraError):
         listen(guest, BANNER, accelerator=Accelerator.KVM, at_once=False)
+
+
+def test_last_words_that_come_after_the_end_of_qemu_are_heard() -> None:
+    """As they do where a program stands between QEMU and the harness."""
+    crashed = FakeGuest(exit=GuestExit(GuestEnding.CRASHED, -6))
+    assert listen(crashed, BANNER, late=PANIC) is Ending.STOPPED
 
 
 def test_what_comes_while_time_runs_out_is_heard() -> None:
