@@ -306,7 +306,7 @@ _LOADER = (
     ),
     pattern(
         Name.MODULE_LOADING,
-        " size 0x",
+        "size 0x",
         r"^(?P<path>/\S{1,255}) .?size 0x[0-9a-f]+",
         lambda at, m: e.FileLoading(at, m["path"]),
         before_kernel_only=True,
