@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, InfraError
-from harness.host.workspace import host_error
 from harness.outcome import Expectation, Outcome
-from harness.pipeline.media import method_of
 from harness.pipeline.plan import Sampling
 
 if TYPE_CHECKING:
     from harness.check.checker import Checker
-    from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
     from harness.pipeline.boot import Booter
@@ -24,8 +18,6 @@ if TYPE_CHECKING:
     from harness.pipeline.what import What
     from harness.results.record import Cell
     from harness.verdict import Verdict
-
-_NOTHING_EXPECTED = Expectation((), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,58 +65,6 @@ def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
     from harness.expectation import expected_of
 
     return expected_of(kernel.identity, plan.boot.topology)
-
-
-def boot_cell(
-    plan: CellPlan,
-    kernel: KernelArtifact,
-    booter: Booter,
-    folder: Path,
-    progress: Progress,
-    expected: Expectation = _NOTHING_EXPECTED,
-    others: Sequence[KernelArtifact] = (),
-) -> Cell:
-    """Boot it, and again if it fails and that is no proof; the host's failure is the cell's error.
-
-    Args:
-        plan: what to boot.
-        kernel: its kernel.
-        booter: boots it.
-        folder: the run's.
-        progress: told of the boot's stages.
-        expected: see ``expectation_of``.
-        others: kernels that may show that this host boots any, if this one dies early.
-    """
-    boot = replace(plan.boot, companion=plan.checker)
-    booted, error = None, ""
-    try:
-        booted = booter.boot(plan.name, kernel, boot, folder / plan.name, progress)
-    except HarnessError as failure:
-        if failure.exit_code != InfraError.exit_code:
-            raise
-        error = str(failure)
-    except OSError as failure:
-        error = str(host_error(failure))
-    cell = replace(
-        unbooted_cell(plan, booter, error),
-        guest=kernel.identity.guest,
-        kernel=kernel.identity,
-        sanitizer=kernel.identity.sanitizer.value,
-        boot=method_of(kernel.identity, plan.boot.method).value,
-        expected=expected.outcomes,
-        why_expected=expected.why,
-        assumed=expected.assumed,
-    )
-    if booted is None:
-        return cell
-    verdict = with_check(booted.verdict, plan.checker)
-    cell = with_boot(cell, booted, verdict, plan.checker)
-    if verdict.outcome in (Outcome.BOOTED, Outcome.DIFFERS):
-        return cell
-    from harness.pipeline.confirm import Confirmation
-
-    confirmation = Confirmation(plan, kernel, booter, folder / plan.name, progress, others)
-    return confirmation.of(cell, booted)
 
 
 def with_boot(cell: Cell, booted: Booted, verdict: Verdict, checker: Checker | None) -> Cell:

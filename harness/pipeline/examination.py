@@ -14,7 +14,8 @@ from harness.bisect.tester import Trial
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.outcome import Outcome
-from harness.pipeline.cell import CellPlan, boot_cell
+from harness.pipeline.cell import CellPlan
+from harness.pipeline.cellboot import boot_cell
 from harness.pipeline.plan import Sampling
 
 if TYPE_CHECKING:

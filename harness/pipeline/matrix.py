@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.errors import InfraError
 from harness.guest.memory import required_memory
-from harness.pipeline.cell import CellPlan, boot_cell, expectation_of, unbooted_cell
+from harness.pipeline.cell import CellPlan, expectation_of, unbooted_cell
+from harness.pipeline.cellboot import boot_cell
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
