@@ -8,6 +8,7 @@
  */
 
 #include "boot.h"
+#include "cpu.h"
 #include "keg.h"
 #include "malloc_flags.h"
 #include "numa.h"
@@ -16,6 +17,8 @@
 
 #define PLANT_WORDS	5
 #define PLANT_RESERVE	4
+
+#define CPUID2_POPCNT	0x00800000	/* leaf 1, ECX */
 
 struct plant {
 	const char	*name;
@@ -110,6 +113,33 @@ plant_hang(void)
 	cpu_halt();
 }
 
+/*
+ * Faults of a machine whose CPU lacks an instruction that QEMU's have: the
+ * same kernel with the same tunables has them on one machine only.
+ */
+static bool
+cpu_has_popcnt(void)
+{
+	uint32_t registers[4];
+
+	cpuid(1, registers);
+	return ((registers[2] & CPUID2_POPCNT) != 0);
+}
+
+static __noinline void
+plant_reset_without_popcnt(void)
+{
+	if (!cpu_has_popcnt())
+		plant_reset();
+}
+
+static __noinline void
+plant_hang_without_popcnt(void)
+{
+	if (!cpu_has_popcnt())
+		plant_hang();
+}
+
 static __noinline void
 plant_end(void)
 {
@@ -139,6 +169,8 @@ static const struct plant plants[] = {
 	{ "trap", plant_trap },
 	{ "reset", plant_reset },
 	{ "hang", plant_hang },
+	{ "reset-without-popcnt", plant_reset_without_popcnt },
+	{ "hang-without-popcnt", plant_hang_without_popcnt },
 	{ "end", plant_end },
 	{ "noise", plant_noise },
 };

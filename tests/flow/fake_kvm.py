@@ -13,28 +13,26 @@ from pathlib import Path
 QEMU = "qemu-system-x86_64"
 
 
-def install(folder: Path, plant: str = "") -> str:
+def install(folder: Path, cpu: str = "max") -> str:
     """Put it into a folder; gives a PATH in which it comes first.
 
-    With ``plant`` each guest under that KVM has this fault (``harness.plant``).
+    Each guest under that KVM has this CPU.
     """
     folder.mkdir(exist_ok=True)
     program = folder / QEMU
-    start = f"{sys.executable} {__file__} {shutil.which(QEMU)} '{plant}'"
+    start = f"{sys.executable} {__file__} {shutil.which(QEMU)} '{cpu}'"
     program.write_text(f'#!/bin/sh\nexec {start} "$@"\n')
     program.chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
-def main(qemu: str, plant: str, words: list[str]) -> int:
+def main(qemu: str, cpu: str, words: list[str]) -> int:
     if "kvm" not in words:
         os.execv(qemu, [qemu, *words])  # noqa: S606 - no shell is wanted
     control, ours = None, socket.socket(socket.AF_UNIX)
     argv = [qemu]
     for word in words:
-        other = {"kvm": "tcg,thread=multi", "host": "max"}.get(word, word)
-        if "harness.nonce=" in other and plant:
-            other += f" harness.plant={plant}"
+        other = {"kvm": "tcg,thread=multi", "host": cpu}.get(word, word)
         if other.startswith("socket,id=control,"):
             control = other.partition("path=")[2].partition(",")[0]
             other = other.replace(control, f"{control}.q")
