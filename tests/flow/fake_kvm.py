@@ -18,12 +18,14 @@ def install(folder: Path, cpu: str = "max") -> str:
 
     Each guest under that KVM has this CPU.
     """
-    folder.mkdir(exist_ok=True)
-    program = folder / QEMU
-    start = f"{sys.executable} {__file__} {shutil.which(QEMU)} '{cpu}'"
-    program.write_text(f'#!/bin/sh\nexec {start} "$@"\n')
-    program.chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+    from command import script  # which the program itself cannot import
+
+    return script(folder, QEMU, f'exec {command(cpu)} "$@"\n')
+
+
+def command(cpu: str = "max") -> str:
+    """What runs it, for a shell; QEMU's arguments follow."""
+    return f"{sys.executable} {__file__} {shutil.which(QEMU)} '{cpu}'"
 
 
 def main(qemu: str, cpu: str, words: list[str]) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
+import fake_kvm
 import pytest
 from command import Home, Said, script
 
@@ -25,15 +25,7 @@ case "$*" in
 *"-accel kvm"*-debugcon*) {probe};;
 esac
 {guest}
-for word; do
-    shift
-    case "$word" in
-    kvm) word=tcg,thread=multi;;
-    host) word=max;;
-    esac
-    set -- "$@" "$word"
-done
-exec {qemu} "$@"
+exec {fake_kvm} "$@"
 """
 """The probe and guests under KVM behave as they are told; those are really under TCG."""
 
@@ -45,7 +37,7 @@ esac
 
 
 def path_with(folder: Path, probe: str, guest: str = "") -> str:
-    text = QEMU_WITH_KVM.format(probe=probe, guest=guest, qemu=shutil.which(QEMU))
+    text = QEMU_WITH_KVM.format(probe=probe, guest=guest, fake_kvm=fake_kvm.command())
     return script(folder / "bin", QEMU, text)
 
 
