@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from harness.expectation import expected_of
@@ -156,13 +154,9 @@ def test_what_could_not_be_read_is_expected_of_nobody_where_it_matters() -> None
     assert expected_of(half, Topology.even(2)).outcomes == (Outcome.BOOTED,)
 
 
-def test_of_a_mutant_that_the_model_does_not_follow_nothing_is_expected() -> None:
-    kernel = identity(fallback=True, advances=True)
-    dropped = replace(kernel, mutant="drop-domain-wait")
-    skipping = replace(kernel, mutant="keg_first_slab.skip-free")
-    assert expected_of(dropped, Topology.even(2)).outcomes == (Outcome.BOOTED,)
-    assert expected_of(skipping, Topology.even(2)).outcomes == ()
-    assert "keg_first_slab.skip-free" in expected_of(skipping, Topology.even(2)).why
+def test_a_variant_is_found_by_its_release() -> None:
+    assert find_variant("13.2") == VARIANTS["13-after"]
+    assert find_variant("15.1") == VARIANTS["15-after"]
 
 
 def test_a_variant_is_found_by_its_name() -> None:
