@@ -223,9 +223,12 @@ class Checker:
             except (ChannelEnded, Nonsense):
                 return  # the difference is found all the same
             if agrees:
-                alike = f"the variant {' and '.join(variant.unlike(self._plan.variant))}"
-                self.result = replace(self.result, alike=alike)
+                self._name_alike(variant)
                 return
+
+    def _name_alike(self, variant: Variant) -> None:
+        alike = f"the variant {' and '.join(variant.unlike(self._plan.variant))}"
+        self.result = replace(self.result, alike=alike)
 
     def _agrees(self, guest: CheckedGuest, variant: Variant) -> bool:
         """Whether a guest does what a variant does, in random traces."""
@@ -256,8 +259,7 @@ class Checker:
                 f"{starved.calls_per_second:.0f} calls of the slab allocator a second",
             )
             other = replace(self._plan.variant, domain_wait=starved.asleep)
-            alike = f"the variant {' and '.join(other.unlike(self._plan.variant))}"
-            self.result = replace(self.result, alike=alike)
+            self._name_alike(other)
 
     def _count(self) -> None:
         self._counted += 1
