@@ -56,6 +56,8 @@ class Trace(Block):
 
     def take(self, text: str, offset: int) -> bool:
         """See Block."""
+        if " at " not in text and not text.startswith("---"):
+            return False
         if found := _KERNEL_ENTRY.match(text):
             self._entry, self._entry_pc = found["entry"], int(found["pc"], 16)
             # nothing of the kernel lies beyond a system call or the start of a thread

@@ -35,7 +35,7 @@ from harness.console.pattern import Match, Name, Pattern, Prompt, clip, detector
 from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
 from harness.console.search import Search
-from harness.console.wanted import Table, wanted
+from harness.console.wanted import Candidates, Table, wanted
 
 MAX_LINE = 64 * 1024
 """Bytes kept of a line; the rest of a longer one is skipped."""
@@ -59,6 +59,7 @@ _NEVER_SPENT = (
     Backtrace,
 )  # fmt: skip
 _LONGEST_PROMPT = max(len(prompt.text) for prompt in PROMPTS)
+_PROMPT_TEXTS = tuple(prompt.text.encode() for prompt in PROMPTS)
 
 
 class ConsoleParser:
@@ -85,6 +86,7 @@ class ConsoleParser:
         self._report = ReportReader()
         self._told: Counter[str] = Counter()
         self._spent: frozenset[str] = frozenset()  # patterns whose events are not let through
+        self._candidates: Candidates | None = None  # of the line that is read, where known
         self._look_anew()
         self._events: list[Event] = []
 
@@ -157,13 +159,32 @@ class ConsoleParser:
             if end is None:
                 return
             line, after = data[position : end.end()], end.end()
-            repeats = len(line) > 1 and data.startswith(line, after)
+            if len(line) == 1:
+                position = after
+                continue
+            found = search.take_line(position, after, self._wanted.needles)
+            candidates = None if found is None else self._wanted.candidates(found)
+            repeats = data.startswith(line, after)
+            if self._means_nothing(line, candidates):
+                position = self._past_repeats(data, line, after, base) if repeats else after
+                continue
             state = self._state() if repeats else None
-            self._before = data, position
-            self._line(data[position : end.start()], base + position, prompted=False)
+            self._before, self._candidates = (data, position), candidates
+            self._line(line[:-1], base + position, prompted=False)
+            self._candidates = None
             position = after
             if repeats and self._state() == state:
                 position = self._past_repeats(data, line, position, base)
+
+    def _means_nothing(self, line: bytes, candidates: Candidates | None) -> bool:
+        """Whether reading the line would change nothing, told without reading it in full.
+
+        Most lines that hold a needle are no line of its patterns.
+        """
+        if self._block is not None or candidates is None or line.startswith(_PROMPT_TEXTS):
+            return False
+        text = line[:-1].decode("utf-8", "replace")
+        return without_prefix(text) is text and _first_match(text, candidates) is None
 
     def _past_repeats(self, data: bytes, line: bytes, position: int, base: int) -> int:
         """The end of the copies of a line that changed nothing, and will not the next time."""
@@ -198,7 +219,12 @@ class ConsoleParser:
             if not prompted:
                 self._prompt(prompt, offset)
             raw, offset = raw[len(prompt.text) :], offset + len(prompt.text)
-        for text, start in split_line(raw, offset):
+        lines = (
+            split_line(raw, offset)
+            if self._candidates is None
+            else ((raw.decode("utf-8", "replace"), offset),)
+        )
+        for text, start in lines:
             if not text or text.isspace():
                 continue
             plain = without_prefix(text)
@@ -214,6 +240,8 @@ class ConsoleParser:
         return text[len(prompt.text) :]
 
     def _prompt_of(self, raw: bytes) -> Prompt | None:
+        if not raw.startswith(_PROMPT_TEXTS):
+            return None
         for prompt in PROMPTS:
             due = self._before_kernel or not prompt.before_kernel_only
             if due and raw.startswith(prompt.text.encode()):
@@ -246,18 +274,11 @@ class ConsoleParser:
                 self._end_block(lost_patience=True)
 
     def _match(self, text: str, offset: int) -> bool:
-        found = self._pattern_of(text)
+        candidates = self._wanted.patterns if self._candidates is None else self._candidates
+        found = _first_match(text, candidates)
         if found is not None:
             self._found(*found, text, offset)
         return found is not None
-
-    def _pattern_of(self, text: str) -> tuple[Pattern, Match] | None:
-        for needle, pattern in self._wanted.patterns:
-            if needle in text:
-                found = pattern.regex.search(text)
-                if found:
-                    return pattern, found
-        return None
 
     def _found(self, pattern: Pattern, found: Match, text: str, offset: int) -> None:
         if pattern.name is Name.PROBE_LINE:
@@ -314,7 +335,7 @@ class ConsoleParser:
             for part, _ in reversed(tuple(split_line(raw, 0))):
                 text = without_prefix(part)
                 if text and not text.isspace():
-                    if len(lines) == MAX_BEFORE or self._pattern_of(text) is not None:
+                    if len(lines) == MAX_BEFORE or _first_match(text, self._wanted.patterns):
                         return tuple(reversed(lines))
                     lines.append(clip(text))
         return tuple(reversed(lines))
@@ -367,6 +388,16 @@ class ConsoleParser:
     def _look_anew(self) -> None:
         """Choose what is looked for from now on."""
         self._wanted = wanted(self._table, self._spent, before_kernel=self._before_kernel)
+        self._candidates = None
+
+
+def _first_match(text: str, candidates: Candidates) -> tuple[Pattern, Match] | None:
+    for needle, pattern in candidates:
+        if needle in text:
+            found = pattern.regex.search(text)
+            if found:
+                return pattern, found
+    return None
 
 
 _FIRST_LINES = frozenset({Name.FRAME, Name.STACK_FRAME, Name.KERNEL_ENTRY})

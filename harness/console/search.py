@@ -38,8 +38,23 @@ class Search:
         hit = min(self._next_control(position), self._next_needle(position, needles))
         if hit == len(self._data):
             return hit
-        before = self._data.rfind(b"\n", position, hit), self._data.rfind(b"\r", position, hit)
-        return max(position, *(end + 1 for end in before))
+        rfind = self._data.rfind
+        return max(position, rfind(b"\n", position, hit) + 1, rfind(b"\r", position, hit) + 1)
+
+    def take_line(self, position: int, end: int, needles: tuple[bytes, ...]) -> list[bytes] | None:
+        """The needles in the line from ``position`` to ``end``, which are looked for behind it
+        from now on; None if the line holds a control character.
+        """
+        if self._next_control(position) < end:
+            return None
+        taken: list[bytes] = []
+        if self._next_needle(position, needles) < end:
+            while self._next and self._next[0][0] < end:
+                at, needle = self._next[0]
+                if at >= position:
+                    taken.append(needle)
+                self._advance(needle, end if at >= position else position)
+        return taken
 
     def _next_needle(self, position: int, needles: tuple[bytes, ...]) -> int:
         if needles is not self._needles:
@@ -47,14 +62,18 @@ class Search:
             found = ((self._found.get(needle, -1), needle) for needle in needles)
             self._next = sorted(place for place in found if place[0] < len(self._data))
         while self._next and self._next[0][0] < position:
-            needle = self._next[0][1]
-            at = self._data.find(needle, position)
-            self._found[needle] = at if at >= 0 else len(self._data)
-            if at < 0:
-                heappop(self._next)
-            else:
-                heapreplace(self._next, (at, needle))
+            self._advance(self._next[0][1], position)
         return self._next[0][0] if self._next else len(self._data)
+
+    def _advance(self, needle: bytes, position: int) -> None:
+        """Looks for the needle that stood first at or after ``position``."""
+        at = self._data.find(needle, position)
+        if at < 0:
+            self._found[needle] = len(self._data)
+            heappop(self._next)
+        else:
+            self._found[needle] = at
+            heapreplace(self._next, (at, needle))
 
     def _next_control(self, position: int) -> int:
         if self._control < position:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from harness.console.search import needles_of
 
 if TYPE_CHECKING:
     from harness.console.pattern import Pattern
+
+
+Candidates = Collection[tuple[str, "Pattern"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,24 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for: patterns, each behind its needle, and the needles of all lines worth
-    reading, those of prompts included.
+    """What is looked for.
+
+    Args:
+        patterns: in the order of their priority, each behind its needle.
+        needles: those of all lines worth reading, those of prompts included.
+        behind: for each needle the patterns that only a line with it can match, by their index.
     """
 
     patterns: tuple[tuple[str, Pattern], ...]
     needles: tuple[bytes, ...]
+    behind: dict[bytes, dict[int, tuple[str, Pattern]]]
+
+    def candidates(self, found: list[bytes]) -> Candidates:
+        """The patterns that a line with these of the needles can match."""
+        if len(found) == 1:
+            return self.behind[found[0]].values()
+        candidates = {index: x for needle in found for index, x in self.behind[needle].items()}
+        return [candidates[index] for index in sorted(candidates)]
 
     def __deepcopy__(self, memo: object) -> Wanted:
         """Itself, as it never changes."""
@@ -51,4 +67,9 @@ def wanted(table: Table, spent: frozenset[str], *, before_kernel: bool) -> Wante
         for prompt in PROMPTS
         if prompt.text not in spent and (before_kernel or not prompt.before_kernel_only)
     )
-    return Wanted(patterns, needles_of([*(needle for needle, _ in patterns), *prompts]))
+    needles = needles_of([*(needle for needle, _ in patterns), *prompts])
+    behind = {
+        sought: {index: each for index, each in enumerate(patterns) if sought in each[0].encode()}
+        for sought in needles
+    }
+    return Wanted(patterns, needles, behind)
