@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,11 +76,10 @@ class App:
         """Which source tree is meant, given ``--source``."""
         return source_location(flag, lambda: self.settings().source.tree)
 
-    def emit(self, document: Any) -> None:
-        """The JSON document of a command, if it was asked for."""
+    def emit(self, document: Mapping[str, Any]) -> None:
+        """The JSON document of a command, if it was asked for; ``schema`` is put before it."""
         if self.as_json:
-            json.dump(document, sys.stdout, indent=2, default=str)
-            sys.stdout.write("\n")
+            self.streams.write_document(document)
 
     def warn(self, message: str) -> None:
         """A remark that does not end the command."""

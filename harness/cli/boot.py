@@ -18,7 +18,7 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.session import GuestOptions, Session
-from harness.errors import HarnessError, InfraError, UsageError
+from harness.errors import UsageError
 from harness.host.progress import Recorded
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.results.record import Run
 
-#: What ``git bisect run`` understands (git-bisect(1)).
-_SKIP = 125
+#: At which ``git bisect run`` stops (git-bisect(1)).
 _STOP = 128
 
 #: Outcomes that say that the kernel is bad, rather than that the boot proves nothing.
@@ -78,35 +77,29 @@ def boot(
     flags = {name: options.pop(name) for name in ("kasan", "kmsan")}
     manner = {name: options.pop(name) for name in ("keep", "interactive", "git_bisect")}
     session = Session(app, GuestOptions(**options), **manner)
-    try:
-        _check_manner(session, alone=repeat == 1 and not session.git_bisect)
-        config = session.vmconfig()
-        sanitizer = one_sanitizer(**flags)
-        if config is not None and sanitizer is Sanitizer.NONE:
-            sanitizer = config.sanitizer
-        topologies = session.topologies(numa, sanitizer)
-        if len(topologies) != 1:
-            raise UsageError(
-                f"--numa {numa} names several guests, and boot boots one",
-                remedy="name one number; harness compare takes several",
-            )
-        what = session.what(source, kernconf, kernel, change)
-        cell = CellPlan(
-            name=f"{sanitizer}-numa{len(topologies[0].nodes)}",
-            side="",
-            what=what,
-            sanitizer=sanitizer,
-            boot=session.plan(topologies[0], sanitizer),
-            expected=(Outcome.BOOTED,),
+    _check_manner(session, alone=repeat == 1 and not session.git_bisect)
+    config = session.vmconfig()
+    sanitizer = one_sanitizer(**flags)
+    if config is not None and sanitizer is Sanitizer.NONE:
+        sanitizer = config.sanitizer
+    topologies = session.topologies(numa, sanitizer)
+    if len(topologies) != 1:
+        raise UsageError(
+            f"--numa {numa} names several guests, and boot boots one",
+            remedy="name one number; harness compare takes several",
         )
-        if dry_run:
-            return _describe(session, cell, app)
-        run = session.run("boot", repeated(cell, repeat), junit)
-    except HarnessError as error:
-        if not session.git_bisect:
-            raise
-        app.warn(str(error))
-        return _STOP if isinstance(error, UsageError | InfraError) else _SKIP
+    what = session.what(source, kernconf, kernel, change)
+    cell = CellPlan(
+        name=f"{sanitizer}-numa{len(topologies[0].nodes)}",
+        side="",
+        what=what,
+        sanitizer=sanitizer,
+        boot=session.plan(topologies[0], sanitizer),
+        expected=(Outcome.BOOTED,),
+    )
+    if dry_run:
+        return _describe(session, cell, app)
+    run = session.run("boot", repeated(cell, repeat), junit)
     return _bisect_code(run) if session.git_bisect else run.exit_code
 
 

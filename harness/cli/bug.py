@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.cli.failure import Failure
+from harness.errors import HarnessError, InfraError
 from harness.host.workspace import Workspace, write_atomic
 
 
-def bug_report(arguments: Sequence[str], *, verbose: bool) -> str:
-    """What to say of the exception that is being handled; it is written to the state folder.
+def bug_report(arguments: Sequence[str], *, verbose: bool) -> Failure:
+    """The failure that the exception is which is being handled; a file of the state has it whole.
 
     Args:
         arguments: of the command line.
@@ -30,10 +31,13 @@ def bug_report(arguments: Sequence[str], *, verbose: bool) -> str:
     path = Workspace.of_user().state / "bugs" / f"{moment:%Y%m%d-%H%M%S-%f}.txt"
     try:
         write_atomic(path, text)
+        remedy = f"please report it with {path}"
     except HarnessError:
-        return f"harness: this is a bug of the harness, not of the kernel: {summary}\n{trace}"
-    told = trace if verbose else ""
-    return (
-        f"{told}harness: this is a bug of the harness, not of the kernel: {summary}\n"
-        f"  please report it with {path}\n"
+        verbose, remedy = True, "please report it with the lines below"
+    return Failure(
+        code=InfraError.exit_code,
+        kind="bug",
+        message=f"this is a bug of the harness, not of the kernel: {summary}",
+        remedy=remedy,
+        detail=trace if verbose else "",
     )

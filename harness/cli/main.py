@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import gc
 import importlib
+import itertools
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from harness import __version__
+from harness.cli.failure import Failure, interrupted
 from harness.cli.streams import Invocation, Streams
 from harness.errors import HarnessError, InfraError, UsageError
 
@@ -26,7 +29,8 @@ _HOST_REFUSES = frozenset(
      errno.ENOMEM}
 )  # fmt: skip
 
-#: What ``git bisect run`` takes for "stop", not for "bad" (git-bisect(1)).
+#: What ``git bisect run`` takes for "cannot be tested" and for "stop" (git-bisect(1)).
+_GIT_SKIPS = 125
 _GIT_STOPS = 128
 
 
@@ -173,13 +177,17 @@ def run(
     try:
         return _run(arguments, Invocation(signals.before_the_end, streams))
     except (click.Abort, KeyboardInterrupt):
-        return _interrupted(signal.SIGINT)
+        failure = interrupted(signal.SIGINT)
     except Terminated as error:
-        return _interrupted(error.signum)
+        failure = interrupted(error.signum)
     except Exception as error:
         if signals.obeyed is not None:  # this is what became of it
-            return _interrupted(signals.obeyed)
-        return _failed(_tell(error, arguments), arguments)
+            failure = interrupted(signals.obeyed)
+        elif isinstance(error, click.ClickException):
+            return _failed(Failure.of_command_line(error), arguments, streams, error.show)
+        else:
+            failure = _failure(error, arguments)
+    return _failed(failure, arguments, streams)
 
 
 def _run(arguments: Sequence[str], invocation: Invocation) -> int:
@@ -201,31 +209,49 @@ def _unwritten(cause: str) -> InfraError:
     )
 
 
-def _interrupted(signum: int) -> int:
-    _say("harness: interrupted\n")
-    return 128 + signum
+def _failed(
+    failure: Failure,
+    arguments: Sequence[str],
+    streams: Streams,
+    show: Callable[[], None] | None = None,
+) -> int:
+    """Print why there is no result; returns the exit code.
+
+    Args:
+        failure: what ended the command.
+        arguments: of the command line.
+        streams: standard output and standard error.
+        show: prints it in other words than its own.
+    """
+    failure = replace(failure, code=_exit_code(failure, arguments))
+    if show is not None:
+        show()
+    else:
+        sys.stderr.write(failure.text)
+    if "--json" in _own_arguments(arguments):
+        streams.write_document(failure.document())
+    return failure.code
 
 
-def _failed(code: int, arguments: Sequence[str]) -> int:
+def _exit_code(failure: Failure, arguments: Sequence[str]) -> int:
     """A failure that says nothing of the kernel must not be a bad revision to git."""
-    return _GIT_STOPS if "--git-bisect" in arguments else code
+    if failure.kind == "interrupted" or "--git-bisect" not in _own_arguments(arguments):
+        return failure.code
+    return _GIT_SKIPS if failure.kind == "build" else _GIT_STOPS
 
 
-def _tell(error: Exception, arguments: Sequence[str]) -> int:
-    """Say what was wrong; gives the exit code by whose fault it was."""
-    if isinstance(error, click.ClickException):
-        error.show()
-        return UsageError.exit_code
+def _own_arguments(arguments: Sequence[str]) -> Sequence[str]:
+    """Those before ``--``; what follows is a command of the user's."""
+    return list(itertools.takewhile(lambda word: word != "--", arguments))
+
+
+def _failure(error: Exception, arguments: Sequence[str]) -> Failure:
+    """What an error of a command is to its user."""
     if isinstance(error, OSError) and error.errno in _HOST_REFUSES:
         error = _refused(error)
-    if not isinstance(error, HarnessError):  # whatever it is, it is ours
-        _tell_bug(arguments)
-        return InfraError.exit_code
-    lines = [f"harness: {error.message}"]
-    lines += [f"  {error.remedy}"] if error.remedy else []
-    lines += [f"  | {line}" for line in error.detail.splitlines()]
-    _say("\n".join(lines) + "\n")
-    return error.exit_code
+    if isinstance(error, HarnessError):
+        return Failure.of(error)
+    return _bug(arguments)  # whatever it is, it is ours
 
 
 def _refused(error: OSError) -> InfraError:
@@ -234,15 +260,12 @@ def _refused(error: OSError) -> InfraError:
     return found
 
 
-def _tell_bug(arguments: Sequence[str]) -> None:
+def _bug(arguments: Sequence[str]) -> Failure:
     """One line on the terminal; all there is to know in a file."""
     module = importlib.import_module("harness.cli.bug")
-    verbose = {"-v", "--verbose"} & set(arguments)
-    _say(module.bug_report(arguments, verbose=bool(verbose)))
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text)
+    verbose = {"-v", "--verbose"} & set(_own_arguments(arguments))
+    found: Failure = module.bug_report(arguments, verbose=bool(verbose))
+    return found
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:

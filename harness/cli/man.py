@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from harness import __version__
 from harness.cli.main import COMMANDS
+from harness.cli.options import common_options
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 
 @click.command()
-@click.pass_context
-def man(ctx: click.Context) -> int:
+@common_options
+def man(app: App) -> int:
     """Print the manual page.
 
     \b
@@ -21,7 +26,10 @@ def man(ctx: click.Context) -> int:
       harness man | man -l -
       harness man > ~/.local/share/man/man1/harness.1
     """
-    sys.stdout.write(manual_page(ctx.find_root()))
+    page = manual_page(click.get_current_context().find_root())
+    if not app.as_json:
+        sys.stdout.write(page)
+    app.emit({"page": page})
     return 0
 
 

@@ -271,7 +271,7 @@ def explore_command(app: App, domains: int, slabs: int, depth: int, variant: str
             found = explore(each, Bounds(domains, slabs, depth, hashed))
             findings.append(_findings_document(found))
             _print_findings(app, found)
-    app.emit(findings)
+    app.emit({"findings": findings})
     return 0
 
 

@@ -142,7 +142,7 @@ def _list(app: App, chosen: list[Mutant]) -> int:
         only = f" (only for {mutant.only})" if mutant.only else ""
         table.add_row(mutant.name, mutant.description + only)
     app.paper.print(table)
-    app.emit([
+    listed = [
         {
             "name": mutant.name,
             "description": mutant.description,
@@ -152,5 +152,6 @@ def _list(app: App, chosen: list[Mutant]) -> int:
             "equivalent": mutant.equivalent,
         }
         for mutant in chosen
-    ])  # fmt: skip
+    ]
+    app.emit({"mutants": listed})
     return 0

@@ -32,7 +32,7 @@ def ps(app: App) -> int:
         app.paper.print(_table(guests, app.clock.now()))
     else:
         app.talk.say("no guest runs; harness boot --keep leaves one running")
-    app.emit([to_document(guest) for guest in guests])
+    app.emit({"guests": [to_document(guest) for guest in guests]})
     return 0
 
 

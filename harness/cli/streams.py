@@ -12,14 +12,17 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 STDIN, STDOUT, STDERR = range(3)
+
+SCHEMA: Final = 1
+"""Of the documents of ``--json``: it grows when a key changes its meaning or goes."""
 
 
 class Sink(io.RawIOBase):
@@ -85,11 +88,13 @@ class Streams:
         answers: whether standard output takes what the user asked for. Where it does not (the
             answer is the exit code, or a file), a command that could not write there has not
             failed.
+        documented: whether a JSON document was written; there is never a second.
     """
 
     stdout: Sink = field(default_factory=lambda: Sink(STDOUT, "standard output"))
     stderr: Sink = field(default_factory=lambda: Sink(STDERR, "standard error"))
     answers: bool = True
+    documented: bool = False
 
     @classmethod
     def installed(cls) -> Streams:
@@ -108,6 +113,14 @@ class Streams:
         sys.stdout = _text(stdout, sys.stdout, line_buffering=stdout.isatty())
         sys.stderr = _text(stderr, sys.stderr, line_buffering=True)
         return cls(stdout, stderr)
+
+    def write_document(self, document: Mapping[str, Any]) -> None:
+        """Write a JSON document to standard output, unless there is one already."""
+        from harness.host.documents import json_text
+
+        if not self.documented:
+            self.documented = True
+            sys.stdout.write(json_text({"schema": SCHEMA, **document}, 2))
 
     def failures(self) -> list[str]:
         """What could not be written so far, in words: both streams."""

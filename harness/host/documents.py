@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+MAX_EXACT: Final = 2**53 - 1
+"""The greatest number that all readers of JSON agree about (RFC 8259, section 6)."""
 
 
 def read_json(path: Path) -> Any:
@@ -41,6 +45,25 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")
     return document
+
+
+def json_text(document: Mapping[str, Any], indent: int) -> str:
+    """A JSON object, in which whole numbers past ``MAX_EXACT`` are hexadecimal text.
+
+    Addresses and seeds have 64 bits; many readers, jq and JavaScript among them, would round them.
+    What JSON has no type for (paths, enums) becomes text.
+    """
+    return json.dumps(_exact(document), indent=indent, default=str) + "\n"
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _exact(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(each) for each in value]
+    if isinstance(value, int) and abs(value) > MAX_EXACT:
+        return hex(value)
+    return value
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.bisect.evidence import Kind
 from harness.bisect.tester import Built, Trial
 from harness.errors import HarnessError, UsageError
+from harness.host.documents import json_text
 from harness.host.workspace import write_atomic
 from harness.kernel.elf import content_digest
 from harness.kernel.reads import read_list
@@ -65,8 +65,8 @@ class KernelTester:
                 raise
             return Trial(Kind.INFRA, outcome="host failed", error=str(error))
         if done is not None:
-            document = json.dumps(to_cell_document(done), indent=1, default=str)
-            write_atomic(self.folder / cell / "cell.json", document + "\n")
+            document = json_text(to_cell_document(done), 1)
+            write_atomic(self.folder / cell / "cell.json", document)
         if trial.kind is Kind.PASSED:
             self._passed.setdefault(commit, kernel)
         return trial

@@ -1,6 +1,8 @@
 """What a report needs of a record that was kept. Records may hold more.
 
-The types of ``record.json``; what writes it is ``to_document`` and ``to_bisect_document``.
+The types of ``record.json``; what writes it is ``to_document`` and ``to_bisect_document``. What
+is ``NotRequired`` was not written by earlier versions. The JSON schema that the package publishes
+is generated from them (``harness.cli.schema``).
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from harness.host.tables import Complaint, read_table
 #: A name of one file or directory: nothing that leads elsewhere.
 PlainName = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\0]+\Z")]
 
+Wide = int | Annotated[str, msgspec.Meta(pattern=r"\A-?0x[0-9a-f]+\Z")]
+"""A number of up to 64 bits: text where it is past 2**53 (``harness.host.documents``)."""
+
 
 class _Spot(TypedDict):
     function: str
@@ -27,12 +32,26 @@ class _Frame(_Spot):
     inlined: list[_Spot]
 
 
+class _Address(TypedDict):
+    function: str
+    symbol_offset: Wide
+    frame_pointer: Wide | None
+    pc: Wide | None
+    entry: str
+
+
 class _Verdict(TypedDict):
     outcome: str
     title: str
     message: str
     warnings: list[str]
     symbolized: list[_Frame]
+    titles: NotRequired[list[str]]
+    frames: NotRequired[list[_Address]]
+    stage: NotRequired[str]
+    kernel_entered: NotRequired[bool]
+    offset: NotRequired[int | None]
+    seconds: NotRequired[float]
 
 
 class _Starved(TypedDict):
@@ -54,7 +73,7 @@ class _Check(TypedDict):
     conclusion: str
     operations: int
     zones: int
-    seed: int
+    seed: Wide
     model: str
     proof: str
     why: str
@@ -114,6 +133,11 @@ class _Cell(TypedDict):
     repeats: NotRequired[list[_Repeat]]
     opinion: NotRequired[str]
     unrepeated: NotRequired[bool]
+    side: NotRequired[str]
+    topology: NotRequired[dict[str, Any]]
+    stages: NotRequired[dict[str, float]]
+    report: NotRequired[dict[str, Any] | None]
+    verified: NotRequired[bool]
 
 
 class _Rate(TypedDict):
@@ -192,10 +216,16 @@ class _Bisect(TypedDict):
     tests: list[_Test]
 
 
-class _Record(TypedDict):
+class Record(TypedDict):
+    """``record.json``, and what commands that boot guests print with ``--json``."""
+
     name: PlainName
     exit_code: int
     cells: list[_Cell]
+    command: NotRequired[list[str]]
+    started: NotRequired[str]
+    harness: NotRequired[str]
+    unwritten: NotRequired[list[str]]
     rates: NotRequired[list[_Rate]]
     mutants: NotRequired[list[_Mutant]]
     bisect: NotRequired[_Bisect]
@@ -203,7 +233,7 @@ class _Record(TypedDict):
 
 def wrong_with(document: Mapping[str, Any]) -> str:
     """What of a record cannot be reported, and why; empty if all can."""
-    return _complaint(document, _Record) or _wrong_answer(document.get("bisect"))
+    return _complaint(document, Record) or _wrong_answer(document.get("bisect"))
 
 
 def wrong_with_cell(document: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ console, its events, the command line or domain XML, the kernel's configuration.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.host.documents import read_object
+from harness.host.documents import json_text, read_object
 from harness.host.workspace import host_refused, make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ class Store:
     def save_document(self, document: Mapping[str, Any]) -> Path:
         """The same of a document like those of ``to_document``, with further keys."""
         folder = self.folder / str(document["name"])
-        text = json.dumps(document, indent=1, default=str)
-        write_atomic(folder / RECORD, text + "\n")
+        write_atomic(folder / RECORD, json_text(document, 1))
         return folder
 
     def names(self) -> list[str]:

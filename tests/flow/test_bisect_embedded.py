@@ -122,7 +122,7 @@ def test_a_command_judges_each_kept_guest_and_is_told_where_it_is(
     found = json.loads(said.stdout)["bisect"]
     assert found["culprits"][0]["message"].startswith("Say build 8")
     assert found["failure"]["title"] == f"{script} failed"
-    assert not json.loads(shared_home.run("ps", "--json").stdout)
+    assert not json.loads(shared_home.run("ps", "--json").stdout)["guests"]
 
 
 @pytest.mark.guest

@@ -129,7 +129,7 @@ def test_leaving_a_guest_that_is_kept_lets_it_run_and_one_can_come_back(guest_ho
         os.write(seat.master, LEAVE)
         assert seat.end() == 0
         assert seat.is_as_before
-    assert len(json.loads(guest_home.run("ps", "--json").stdout)) == 1
+    assert len(json.loads(guest_home.run("ps", "--json").stdout)["guests"]) == 1
 
 
 @pytest.mark.guest

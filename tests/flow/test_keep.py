@@ -21,7 +21,7 @@ HALTED = "The operating system has halted."
 
 
 def kept(guest_home: Home) -> list[dict[str, Any]]:
-    guests: list[dict[str, Any]] = json.loads(guest_home.run("ps", "--json").stdout)
+    guests: list[dict[str, Any]] = json.loads(guest_home.run("ps", "--json").stdout)["guests"]
     return guests
 
 

@@ -15,7 +15,7 @@ KEEP = ("boot", "--source", "embedded", "--accelerator", "tcg", "--keep", "-q")
 
 
 def names(guest_home: Home) -> list[str]:
-    return [guest["name"] for guest in json.loads(guest_home.run("ps", "--json").stdout)]
+    return [guest["name"] for guest in json.loads(guest_home.run("ps", "--json").stdout)["guests"]]
 
 
 def test_without_guests_ps_says_so_and_stop_has_nothing_to_do(guest_home: Home) -> None:
@@ -51,7 +51,7 @@ def test_guests_are_told_apart_and_ended_one_by_one(guest_home: Home) -> None:
     assert names(guest_home) == ["none-numa1-2", "none-numa2"]
     assert guest_home.run("stop", "latest").code == 0
     assert names(guest_home) == ["none-numa1-2"]
-    run = json.loads(guest_home.run("ps", "--json").stdout)[0]["run"]
+    run = json.loads(guest_home.run("ps", "--json").stdout)["guests"][0]["run"]
     assert guest_home.run("stop", run).code == 0
     assert guest_home.run("stop", run).code == 0
     assert names(guest_home) == []
@@ -60,7 +60,7 @@ def test_guests_are_told_apart_and_ended_one_by_one(guest_home: Home) -> None:
 @pytest.mark.guest
 def test_a_guest_that_has_died_is_no_longer_listed(guest_home: Home) -> None:
     assert guest_home.run(*KEEP).code == 0
-    (guest,) = json.loads(guest_home.run("ps", "--json").stdout)
+    (guest,) = json.loads(guest_home.run("ps", "--json").stdout)["guests"]
     psutil.Process(guest["process"]["pid"]).kill()
     psutil.wait_procs([psutil.Process(guest["process"]["pid"])], timeout=0.1)
     while names(guest_home):

@@ -1,0 +1,237 @@
+"""The types of what ``--json`` prints, by command; ``schema`` is added to each.
+
+A command that boots guests prints its ``harness.results.schema.Record``. Documents may hold more
+than these types say.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+
+from harness.cli.failure import ErrorDocument
+from harness.guest.registry import KeptGuest
+from harness.host.doctor import Finding
+from harness.results.schema import Record, Wide
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class DoctorDocument(TypedDict):
+    """What this host can do."""
+
+    possible: bool
+    findings: list[Finding]
+    repairs: list[str]
+
+
+class BuildDocument(TypedDict):
+    """A kernel that was built: what it was made from, and its files."""
+
+    key: str
+    source: str
+    label: str
+    commit: str | None
+    tree: str
+    dirty: bool
+    patch: str | None
+    mutant: str | None
+    release: str
+    kernconf: str
+    sanitizer: str
+    compiler: str
+    kernel: str
+    debug: str
+
+
+class DryRunDocument(TypedDict):
+    """``boot --dry-run``: the command line or the domain XML."""
+
+    guest: str
+
+
+class ListedMutant(TypedDict):
+    """One entry of ``mutants --list``."""
+
+    name: str
+    description: str
+    file: str
+    function: str
+    only: str
+    equivalent: str
+
+
+class MutantListDocument(TypedDict):
+    """``mutants --list``."""
+
+    mutants: list[ListedMutant]
+
+
+class PredictedBoot(TypedDict):
+    """What the model predicts for one topology."""
+
+    nodes: Count
+    domains: list[Count]
+    outcome: str
+    allocation: str
+    why: str
+    slabs: list[int]
+    late: list[int]
+    later: list[list[int]]
+
+
+class PredictDocument(TypedDict):
+    """``model predict``."""
+
+    guest: str
+    sanitizer: str
+    variant: str
+    proof: str
+    assumed: bool
+    read: list[str]
+    predictions: list[PredictedBoot]
+
+
+class TracedStep(TypedDict):
+    """One operation of a trace."""
+
+    number: Count
+    operation: str
+    result: str
+    item: int | None
+    slab: int | None
+    domain: int | None
+    allocator_calls: list[int]
+    blocked: dict[str, Any] | None
+    why: list[str]
+    free_items: list[int]
+    iterator: int
+
+
+class TraceDocument(TypedDict):
+    """``model trace``."""
+
+    variant: str
+    proof: str
+    steps: list[TracedStep]
+
+
+class ExploredZone(TypedDict):
+    """All states of one small zone."""
+
+    variant: str
+    proof: str
+    hashed: bool
+    states: Count
+    operations: Count
+    proven: bool
+    broken: dict[str, str]
+
+
+class ExploreDocument(TypedDict):
+    """``model explore``."""
+
+    findings: list[ExploredZone]
+
+
+class JudgedFrame(TypedDict):
+    """One line of a log's backtrace."""
+
+    function: str
+    offset: Wide
+    pc: Wide | None
+    entry: str
+    file: str
+    line: int
+    inlined: list[dict[str, Any]]
+
+
+class JudgedLogDocument(TypedDict):
+    """What one log shows."""
+
+    file: str
+    verified: bool
+    outcome: str
+    title: str
+    titles: list[str]
+    message: str
+    frames: list[JudgedFrame]
+    warnings: list[str]
+    stage: str
+    kernel_entered: bool
+
+
+class JudgeDocument(TypedDict):
+    """What each log shows."""
+
+    verdicts: list[JudgedLogDocument]
+
+
+class ConsoleDocument(TypedDict):
+    """Where a console's log is."""
+
+    console: str
+    bytes: Count
+    runs: bool
+
+
+class PsDocument(TypedDict):
+    """The guests that run."""
+
+    guests: list[KeptGuest]
+
+
+class StopDocument(TypedDict):
+    """The names of the guests that were ended."""
+
+    ended: list[str]
+
+
+class CacheEntryDocument(TypedDict):
+    """Something of the cache."""
+
+    kind: str
+    path: str
+    bytes: Count
+
+
+class GcDocument(TypedDict):
+    """What was removed from the cache."""
+
+    removed: list[CacheEntryDocument]
+    in_use: list[CacheEntryDocument]
+    bytes_before: Count
+    bytes_after: Count
+    dry_run: bool
+
+
+class ManDocument(TypedDict):
+    """The manual page, in man(7)'s macros."""
+
+    page: str
+
+
+DOCUMENTS: dict[str, tuple[type, ...]] = {
+    "doctor": (DoctorDocument,),
+    "build": ((BuildDocument),),
+    "boot": (Record, DryRunDocument),
+    "compare": (Record,),
+    "mutants": (Record, MutantListDocument),
+    "bisect": (Record,),
+    "model predict": (PredictDocument,),
+    "model trace": (TraceDocument,),
+    "model explore": (ExploreDocument,),
+    "check": (Record,),
+    "judge": (JudgeDocument,),
+    "report": (Record,),
+    "console": (ConsoleDocument,),
+    "ps": (PsDocument,),
+    "stop": (StopDocument,),
+    "gc": (GcDocument,),
+    "man": (ManDocument,),
+}
+"""Each command, and what it may print."""
+
+ERROR = ErrorDocument
+"""What any of them prints when it fails."""

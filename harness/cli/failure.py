@@ -1,0 +1,91 @@
+"""What ended a command, for people and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import click
+
+from harness.errors import BuildError, HarnessError, UsageError
+
+Kind = Literal["usage", "build", "host", "bug", "interrupted"]
+"""Whose fault it is: the user's, the revision's, the host's, the harness's, or nobody's."""
+
+
+class ErrorDetails(TypedDict):
+    """``error`` of the document that a command with ``--json`` prints when it fails."""
+
+    code: int
+    kind: Kind
+    message: str
+    remedy: str
+    detail: str
+
+
+class ErrorDocument(TypedDict):
+    """What a command with ``--json`` prints instead of its own document."""
+
+    error: ErrorDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a command has no result.
+
+    Args:
+        code: its exit code.
+        kind: whose fault it is.
+        message: what was wrong, with the value and the cause.
+        remedy: what the user can do; may be empty.
+        detail: further lines; may be empty.
+    """
+
+    code: int
+    kind: Kind
+    message: str
+    remedy: str = ""
+    detail: str = ""
+
+    @classmethod
+    def of(cls, error: HarnessError) -> Failure:
+        """By the class of the error."""
+        return cls(error.exit_code, _kind(error), error.message, error.remedy, error.detail)
+
+    @classmethod
+    def of_command_line(cls, error: click.ClickException) -> Failure:
+        """Arguments that the command does not take."""
+        context = getattr(error, "ctx", None)
+        remedy = f"see {context.command_path} --help" if context else "see harness --help"
+        return cls(UsageError.exit_code, "usage", error.format_message(), remedy)
+
+    @property
+    def text(self) -> str:
+        """For standard error."""
+        lines = [f"harness: {self.message}"]
+        lines += [f"  {self.remedy}"] if self.remedy else []
+        lines += [f"  | {line}" for line in self.detail.splitlines()]
+        return "\n".join(lines) + "\n"
+
+    def document(self) -> ErrorDocument:
+        """For ``--json``."""
+        return {
+            "error": {
+                "code": self.code,
+                "kind": self.kind,
+                "message": self.message,
+                "remedy": self.remedy,
+                "detail": self.detail,
+            }
+        }
+
+
+def _kind(error: HarnessError) -> Kind:
+    if isinstance(error, UsageError):
+        return "usage"
+    return "build" if isinstance(error, BuildError) else "host"
+
+
+def interrupted(signum: int) -> Failure:
+    """A signal ended it; the exit code is a shell's."""
+    return Failure(128 + signum, "interrupted", "interrupted")
