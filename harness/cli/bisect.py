@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.bisection import Bisect, Options
+from harness.cli.completion import complete_revisions
 from harness.cli.options import (
     common_options,
     guest_options,
@@ -24,8 +25,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command()
 @source_options
-@click.option("--good", metavar="REV", help="A revision that passes.")
-@click.option("--bad", metavar="REV", help="A revision that fails.")
+@click.option(
+    "--good", metavar="REV", help="A revision that passes.", shell_complete=complete_revisions
+)
+@click.option(
+    "--bad", metavar="REV", help="A revision that fails.", shell_complete=complete_revisions
+)
 @click.option("--fixed", is_flag=True, help="The bad one is older: find what fixed it.")
 @sanitizer_options
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
     common_options,
     guest_options,
@@ -35,15 +36,29 @@ _SIDES = ("before", "after")
 
 @click.command()
 @source_options
-@click.option("--commit", metavar="REV", help="A revision; before is its first parent.")
-@click.option("--before", metavar="REV", help="The revision before.")
-@click.option("--after", metavar="REV", help="The revision after.")
+@click.option(
+    "--commit",
+    metavar="REV",
+    help="A revision; before is its first parent.",
+    shell_complete=complete_revisions,
+)
+@click.option(
+    "--before", metavar="REV", help="The revision before.", shell_complete=complete_revisions
+)
+@click.option(
+    "--after", metavar="REV", help="The revision after.", shell_complete=complete_revisions
+)
 @click.option(
     "--patch",
     type=click.Path(path_type=Path, dir_okay=False),
     help="A patch; before is the tree without it.",
 )
-@click.option("--mutant", metavar="NAME", help="A mutant; before is the tree with it.")
+@click.option(
+    "--mutant",
+    metavar="NAME",
+    help="A mutant; before is the tree with it.",
+    shell_complete=complete_mutants,
+)
 @sanitizer_options
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
 @guest_options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.completion import complete_cells, complete_consoles
 from harness.cli.options import common_options
 from harness.cli.terminal import HostTerminal
 from harness.errors import UsageError
@@ -29,8 +30,8 @@ _BEFORE = 4096
 
 
 @click.command()
-@click.argument("run", default="latest")
-@click.argument("cell", required=False)
+@click.argument("run", default="latest", shell_complete=complete_consoles)
+@click.argument("cell", required=False, shell_complete=complete_cells)
 @click.option("--raw", is_flag=True, help="The bytes as they came, control characters and all.")
 @click.option("--follow", "-f", is_flag=True, help="Go on while the guest runs (boot --keep).")
 @click.option("--interactive", is_flag=True, help="Type at a guest that runs; Ctrl-] leaves it.")

@@ -59,8 +59,11 @@ class _Place(NamedTuple):
         gc.freeze()
         gc.enable()
         command: click.Command = getattr(module, self.name)
+        command.epilog = _EPILOG
         return command
 
+
+_EPILOG = "Exit codes and environment variables: harness --help"
 
 #: In the order of the help.
 COMMANDS = (
@@ -98,6 +101,25 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:  # click would exit with 1, which is a kernel's failure
             raise _refused(error) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}."
+            ctx.fail(f"No such command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from harness.cli.conventions import ENVIRONMENT, EXIT_CODES
+
+        for title, entries in (("Exit codes", EXIT_CODES), ("Environment", ENVIRONMENT)):
+            with formatter.section(title):
+                formatter.write_dl(entries)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

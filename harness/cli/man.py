@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness import __version__
+from harness.cli.conventions import ENVIRONMENT, EXIT_CODES
 from harness.cli.main import COMMANDS
 from harness.cli.options import common_options
 
@@ -48,35 +49,28 @@ def _page(root: click.Context) -> Iterator[str]:
     yield ".SH COMMANDS"
     for place in COMMANDS:
         command = place.command()
-        yield from _command(command, click.Context(command, root, place.name))
+        yield from _commands(command, click.Context(command, root, place.name))
     yield ".SH EXIT STATUS"
-    for code, meaning in _EXIT_CODES:
-        yield from (".TP", f".B {code}", meaning)
+    for code, meaning in EXIT_CODES:
+        yield from (".TP", f".B {code}", _text(meaning))
     yield ".SH ENVIRONMENT"
-    for name, meaning in _ENVIRONMENT:
-        yield from (".TP", f".B {name}", meaning)
+    for name, meaning in ENVIRONMENT:
+        yield from (".TP", f".B {name}", _text(meaning))
 
 
-_EXIT_CODES = (
-    ("0", "as expected"),
-    ("1", "the kernel failed or differs"),
-    ("2", "bad arguments, files, revisions or trees"),
-    ("3", "the host failed, or the harness itself, or what was asked for could not be written"),
-    ("4", "the revision does not build"),
-    ("128", "with --git-bisect: bad arguments or a failure of the host; git bisect run stops"),
-    ("130, 143, 129", "ended by Ctrl-C, SIGTERM or SIGHUP; no guest is left"),
-)
-
-_ENVIRONMENT = (
-    ("HARNESS_SOURCE", "the FreeBSD tree, git URL or 'embedded' to take without --source"),
-    ("XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR",
-     "where settings, kernels, records and sockets are, each in a folder harness"),
-)  # fmt: skip
+def _commands(command: click.Command, ctx: click.Context) -> Iterator[str]:
+    """A command, and those of a group."""
+    yield from _command(command, ctx)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            below = command.get_command(ctx, name)
+            if below is not None:
+                yield from _commands(below, click.Context(below, ctx, name))
 
 
 def _command(command: click.Command, ctx: click.Context) -> Iterator[str]:
     pieces = " ".join(_text(piece) for piece in command.collect_usage_pieces(ctx))
-    yield rf".SS harness {_text(ctx.info_name or '')} {pieces}"
+    yield rf".SS {_text(ctx.command_path)} {pieces}"
     yield from _prose(command.help or "")
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from harness.cli.completion import complete_vms
 from harness.cli.options import (
     change_options,
     common_options,
@@ -74,7 +75,9 @@ class _Code:
 @change_options
 @sanitizer_options
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
-@click.option("--vm", metavar="NAME|FILE", help="A guest of vmconfigs/ instead.")
+@click.option(
+    "--vm", metavar="NAME|FILE", help="A guest of vmconfigs/ instead.", shell_complete=complete_vms
+)
 @click.option("--spec", metavar="auto|as-built|NAME|REV",
               help="Predict for that form instead; see harness check --help.")  # fmt: skip
 @common_options

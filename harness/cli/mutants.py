@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from harness.check.checker import CheckPlan
+from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
     common_options,
     guest_options,
@@ -38,7 +39,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @source_options
-@click.option("--rev", "revision", metavar="REV", help="A revision; default: as it stands.")
+@click.option(
+    "--rev",
+    "revision",
+    metavar="REV",
+    help="A revision; default: as it stands.",
+    shell_complete=complete_revisions,
+)
 @click.option(
     "--patch", type=click.Path(path_type=Path, dir_okay=False), help="Apply a patch file on top."
 )
@@ -48,6 +55,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME",
     help="These only; 'uma_prealloc.*' works.",
+    shell_complete=complete_mutants,
 )
 @click.option("--list", "only_list", is_flag=True, help="List the mutants, and do nothing else.")
 @sanitizer_options

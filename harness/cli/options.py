@@ -10,6 +10,12 @@ from typing import Any, TypeVar
 import click
 
 from harness.cli.app import make_app
+from harness.cli.completion import (
+    complete_mutants,
+    complete_revisions,
+    complete_sources,
+    complete_vms,
+)
 from harness.cli.streams import Invocation
 from harness.errors import UsageError
 from harness.kernel.spec import Sanitizer
@@ -57,15 +63,28 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 #: Which kernel: the tree and its configuration.
 source_options = _stacked(
-    click.option("--source", metavar="TREE|URL|embedded", help="A FreeBSD tree, or 'embedded'."),
+    click.option(
+        "--source",
+        metavar="TREE|URL|embedded",
+        help="A FreeBSD tree, or 'embedded'.",
+        shell_complete=complete_sources,
+    ),
     click.option("--kernconf", metavar="NAME|FILE", help="Another kernel configuration."),
 )
 
 #: Which kernel: one revision, with changes on top.
 change_options = _stacked(
-    click.option("--rev", "revision", metavar="REV", help="A revision; default: as it stands."),
+    click.option(
+        "--rev",
+        "revision",
+        metavar="REV",
+        help="A revision; default: as it stands.",
+        shell_complete=complete_revisions,
+    ),
     click.option("--patch", type=_FILE, help="Apply a patch file on top."),
-    click.option("--mutant", metavar="NAME", help="Apply a mutant on top."),
+    click.option(
+        "--mutant", metavar="NAME", help="Apply a mutant on top.", shell_complete=complete_mutants
+    ),
 )
 
 kernel_option = click.option("--kernel", type=_FILE, help="A kernel that is built already.")
@@ -78,7 +97,10 @@ sanitizer_options = _stacked(
 
 #: Where and how guests run.
 guest_options = _stacked(
-    click.option("--vm", metavar="NAME|FILE", help="A guest of vmconfigs/; flags override it."),
+    click.option(
+        "--vm", metavar="NAME|FILE", help="A guest of vmconfigs/; flags override it.",
+        shell_complete=complete_vms,
+    ),
     click.option(
         "--memory", type=click.IntRange(min=1), metavar="MIB", help="Memory of each node."
     ),

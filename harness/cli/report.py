@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.completion import complete_runs
 from harness.cli.options import common_options
 from harness.results.bisect import bisect_lines
 from harness.results.store import Store
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=complete_runs)
 @common_options
 def report(app: App, run: str) -> int:
     """Tell what a run came to; RUN is a record's name or 'latest'.

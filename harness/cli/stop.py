@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.completion import complete_guests
 from harness.cli.options import common_options
 from harness.errors import UsageError
 from harness.guest.registry import LATEST, KeptGuest, Registry
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("guest", metavar="[RUN|NAME]", required=False)
+@click.argument("guest", metavar="[RUN|NAME]", required=False, shell_complete=complete_guests)
 @click.option("--all", "everything", is_flag=True, help="End all of them.")
 @common_options
 def stop(app: App, guest: str | None, *, everything: bool) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from harness.cli import main
+from harness.cli.conventions import ENVIRONMENT, EXIT_CODES
 from harness.cli.man import manual_page
 from harness.cli.options import common_options
 
@@ -25,12 +27,20 @@ def test_each_command_has_an_example(place: main._Place) -> None:
     assert f"harness {place.name}" in (place.command().help or "")
 
 
+def with_subcommands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from with_subcommands(f"{path} {name}", below)
+
+
 def test_manual_page_has_every_command_and_option() -> None:
     page = manual_page(click.Context(main.cli, info_name="harness")).replace("\\-", "-")
     for place in main.COMMANDS:
-        assert f".SS harness {place.name} " in page
-        for option in place.command().params:
-            assert all(name in page for name in option.opts if name.startswith("--"))
+        for path, command in with_subcommands(place.name, place.command()):
+            section = page.partition(f".SS harness {path} ")[2].partition("\n.SS ")[0]
+            for option in command.params:
+                assert all(name in section for name in option.opts if name.startswith("--"))
     assert page.startswith(".TH HARNESS 1 ")
 
 
@@ -38,6 +48,41 @@ def test_manual_page_obeys_no_text_of_ours() -> None:
     page = manual_page(click.Context(main.cli, info_name="harness"))
     requests = set(re.findall(r"(?m)^[.'](\w+)", page))
     assert requests <= {"TH", "SH", "SS", "PP", "TP", "B", "nf", "fi"}
+
+
+def test_help_and_manual_list_exit_codes_and_variables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.run(["--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    page = manual_page(click.Context(main.cli, info_name="harness")).replace("\\-", "-")
+    for name, meaning in (*EXIT_CODES, *ENVIRONMENT):
+        assert f"{name} {meaning}" in told
+        assert f".B {name}\n" in page
+        assert meaning in page
+
+
+@PLACES
+def test_help_of_a_command_says_where_these_are(place: main._Place) -> None:
+    assert "harness --help" in str(place.command().epilog)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("bot",), "Did you mean 'boot'?"),
+        (("compare-all",), "Did you mean 'compare'?"),
+        (("xyzzy",), "There are doctor, build, boot"),
+        (("model", "predct"), "predict"),
+        (("boot", "--nmua", "4"), "--numa"),
+        (("check", "--sede", "4"), "--seed"),
+    ],
+)
+def test_mistyped_word_is_answered_with_the_nearest(
+    words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    assert hint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("flags", "code"), [((), 3), (("--git-bisect",), 128)])

@@ -1,0 +1,141 @@
+"""What a shell offers for a word that is being typed. Nothing is built, cloned or changed for it.
+
+Each function has the form that click's ``shell_complete`` wants. Whatever fails has no words: a
+shell shows nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.results.store import Store
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+#: A shell cannot show more, and a tree may have any number of branches.
+_MOST = 500
+
+#: git-for-each-ref(1): of what a user names revisions by.
+_REFS = ("refs/heads", "refs/tags", "refs/remotes")
+
+
+def _words(find: Callable[[click.Context], Iterable[str]]) -> Completer:
+    """A completer that offers what ``find`` names, as far as it begins like the word."""
+
+    @functools.wraps(find)
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        try:
+            found = [name for name in find(ctx) if name.startswith(incomplete)]
+        except (HarnessError, OSError, ValueError):
+            return []
+        return [CompletionItem(name) for name in found[:_MOST] if name.isprintable()]
+
+    return complete
+
+
+def _or_file(complete: Completer, kind: str) -> Completer:
+    """What it offers, and files where that is nothing."""
+
+    @functools.wraps(complete)
+    def extended(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return complete(ctx, param, incomplete) or [CompletionItem(incomplete, type=kind)]
+
+    return extended
+
+
+@_words
+def complete_mutants(ctx: click.Context) -> Iterable[str]:
+    """The names of mutants."""
+    from harness.source.mutants import MUTANTS
+
+    return MUTANTS
+
+
+@_words
+def _vms(ctx: click.Context) -> Iterable[str]:
+    from harness.guest.vmconfig import vmconfig_names
+
+    return vmconfig_names()
+
+
+@_words
+def _sources(ctx: click.Context) -> Iterable[str]:
+    from harness.kernel.artifact import EMBEDDED
+
+    return (EMBEDDED,)
+
+
+@_words
+def complete_revisions(ctx: click.Context) -> Iterable[str]:
+    """Branches and tags of the tree, if it is on this host."""
+    from harness.config import load_settings
+    from harness.host.process import HostRunner
+    from harness.host.workspace import Workspace
+    from harness.source.location import source_location
+    from harness.source.tree import open_tree
+
+    location = source_location(ctx.params.get("source"), lambda: load_settings().source.tree)
+    if not (Path(location).expanduser() / ".git").exists():
+        return ()
+    repository = open_tree(location, Workspace.of_user(), HostRunner()).repository
+    return repository.git("for-each-ref", "--format=%(refname:short)", *_REFS).text.split()
+
+
+@_words
+def complete_runs(ctx: click.Context) -> Iterable[str]:
+    """The names of records, newest first."""
+    from harness.results.store import LATEST
+
+    return [LATEST, *reversed(_store(ctx).names())]
+
+
+@_words
+def complete_cells(ctx: click.Context) -> Iterable[str]:
+    """The cells of the run that was named before."""
+    folder = _store(ctx).find(ctx.params["run"])
+    return sorted(log.parent.name for log in folder.glob("*/console.log"))
+
+
+@_words
+def complete_guests(ctx: click.Context) -> Iterable[str]:
+    """The guests that were kept, by their names and their runs."""
+    from harness.guest.registry import Registry
+    from harness.host.clock import HostClock
+    from harness.host.workspace import Workspace
+
+    live = Registry(Workspace.of_user(), HostClock()).live()
+    return dict.fromkeys(name for guest in live for name in (guest.name, guest.run))
+
+
+def complete_consoles(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """What has a console: guests that were kept, and records."""
+    return [
+        *complete_guests(ctx, param, incomplete),
+        *complete_runs(ctx, param, incomplete),
+    ]
+
+
+complete_vms = _or_file(_vms, "file")
+complete_sources = _or_file(_sources, "dir")
+
+
+def _store(ctx: click.Context) -> Store:
+    from harness.host.workspace import Workspace
+    from harness.results.store import Store
+
+    return Store(ctx.params.get("out") or Workspace.of_user().runs)
