@@ -48,6 +48,8 @@ class Ending(StrEnum):
     """by us: it said nothing for too long"""
     DEADLINE = "deadline"
     """by us: a stage took too long"""
+    TIMEOUT = "timeout"
+    """by us: the whole boot took longer than ``--timeout``"""
     INTERRUPTED = "interrupted"
     """by the user"""
 

@@ -222,8 +222,14 @@ def _kernel_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Caus
     match ending:
         case Ending.SILENCE:
             return _Cause(Outcome.HANG, f"silent in the {last} stage")
-        case Ending.DEADLINE:
-            return _Cause(Outcome.HANG, f"the {last} stage took too long")
+        case Ending.DEADLINE | Ending.TIMEOUT:
+            own = ending is Ending.TIMEOUT
+            what = (
+                f"--timeout was over in the {last} stage"
+                if own
+                else f"the {last} stage took too long"
+            )
+            return _Cause(Outcome.HANG, what)
         case Ending.INTERRUPTED:
             return _Cause(Outcome.ENDED, f"interrupted in the {last} stage")
         case _:
@@ -249,6 +255,8 @@ def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause
         return _Cause(outcome, scrub(failed.text), failed.text, offset=failed.offset)
     if any(isinstance(event, e.LoaderPrompt) for event in events):
         return _Cause(outcome, "the loader waits at its prompt")
+    if ending is Ending.TIMEOUT:
+        return _Cause(outcome, f"{outcome}: --timeout was over before the kernel was entered")
     return _Cause(outcome, f"{outcome}: {ending} before the kernel was entered")
 
 

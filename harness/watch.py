@@ -64,7 +64,7 @@ class Stop:
     @property
     def by_time(self) -> bool:
         """Whether it is time that has run out, which the host may be to blame for."""
-        return self.ending in (Ending.SILENCE, Ending.DEADLINE)
+        return self.ending in (Ending.SILENCE, Ending.DEADLINE, Ending.TIMEOUT)
 
 
 class Watch:

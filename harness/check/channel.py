@@ -17,6 +17,8 @@ _TICK = 0.25
 _HELLO_EVERY = 2.0
 #: What firmware may print on all serial ports before the channel is anybody's, in bytes.
 _MAX_PREFACE = 1 << 20
+#: The end of a line that may still become a greeting, in bytes.
+_LONGEST_GREETING = 2 * MAX_LINE
 
 
 class ChannelEnded(Exception):  # noqa: N818 - says what has happened
@@ -65,16 +67,20 @@ class Channel:
             Nonsense: too much was said that is none.
         """
         deadline = self._clock.monotonic() + self._silence
-        preface = bytearray()
+        said, size = bytearray(), 0
         greeted = -_HELLO_EVERY
         while self._clock.monotonic() < deadline:
             if self._clock.monotonic() - greeted >= _HELLO_EVERY:
                 self._tap.write(b"\n" + line(0, "hello"))
                 greeted = self._clock.monotonic()
-            preface += self._read() or b""
-            if len(preface) > _MAX_PREFACE:
+            data = self._read() or b""
+            size += len(data)
+            if size > _MAX_PREFACE:
                 raise Nonsense("much was said, but no greeting")
-            found = _greeting(bytes(preface))
+            lines, newline, rest = (said + data).rpartition(b"\n")
+            # Only the end of a line that has none yet can become a greeting.
+            said = rest[-_LONGEST_GREETING:]
+            found = _greeting(bytes(lines)) if newline else None
             if found is not None:
                 return self._settled(found)
         raise GuestSilent(f"the check module has not answered for {self._silence:g} s")
@@ -122,11 +128,13 @@ class Channel:
     def _settled(self, greeting: ProbeRecord) -> ProbeRecord:
         """Past the answers to further greetings: a mark that comes back is the last of them."""
         self.send("hello")
-        while True:
+        deadline = self._clock.monotonic() + self._silence
+        while self._clock.monotonic() < deadline:
             text = self._line(self._silence)
             if text.startswith(f"{MARK}{self._number:04} ".encode()):
                 self._sent.clear()
                 return greeting
+        raise GuestSilent(f"other lines, but no answer for {self._silence:g} s")
 
     def _line(self, silence: float) -> bytes:
         deadline = self._clock.monotonic() + silence
@@ -148,8 +156,8 @@ class Channel:
 
 
 def _greeting(said: bytes) -> ProbeRecord | None:
-    """The guest's first answer, wherever in a line it begins."""
-    for text in said.split(b"\n")[:-1]:
+    """The guest's first answer in whole lines, wherever in one it begins."""
+    for text in said.split(b"\n"):
         at = text.find(MARK.encode())
         if at < 0:
             continue

@@ -10,6 +10,7 @@ import click
 from harness.cli.bisection import Bisect, Options
 from harness.cli.completion import complete_revisions
 from harness.cli.options import (
+    FiniteRange,
     common_options,
     guest_options,
     sanitizer_options,
@@ -42,7 +43,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="What is looked at: the boot, or the allocator against the model.",
 )  # fmt: skip
 @click.option(
-    "--confidence", type=click.FloatRange(50, 99.99), default=95.0, show_default=True,
+    "--confidence", type=FiniteRange(50, 99.99), default=95.0, show_default=True,
     metavar="PERCENT", help="How sure the answer must be.",
 )  # fmt: skip
 @click.option(

@@ -31,6 +31,7 @@ from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
+from harness.host.doctor import find_program
 from harness.host.workspace import write_named
 from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
@@ -108,6 +109,13 @@ class Options:
             raise UsageError(
                 f"--with {self.how} and a command both judge the revisions",
                 remedy="leave one of them out",
+            )
+        if self.command and find_program(self.command[0]) is None:
+            found = Path(self.command[0]).exists()
+            raise UsageError(
+                f"the command {self.command[0]} "
+                + ("cannot be executed" if found else "was not found"),
+                remedy="make it executable (chmod +x)" if found else "correct its path",
             )
 
 

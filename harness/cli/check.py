@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from harness.pipeline.plan import BootPlan
     from harness.results.record import Run
 
-_MAX_SEEDS = 999
+#: Of the random traces: all numbers of 64 bits.
+_SEEDS = range(1 << 64)
 
 #: A report of KMSAN's ends the guest, unless it is told otherwise (``sys/kern/subr_msan.c``); and
 #: trees have reports of their own.
@@ -50,7 +51,7 @@ _KMSAN_GOES_ON = ("debug.kmsan.panic_on_violation", "0")
 @click.option("--ops", type=click.IntRange(1, 10_000_000), default=1000, show_default=True,
               help="Operations a seed, at least.")  # fmt: skip
 @click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",
-              help="Of the random traces: 7, or 1-10; a guest for each.")  # fmt: skip
+              help="Of the random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
 @click.option("--replay", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Run that trace instead of random ones.")  # fmt: skip
 @spec_option
@@ -93,7 +94,7 @@ def check(
             remedy="name one number",
         )
     seeds = [1] if trace else parse_numbers(
-        own["seeds"], _MAX_SEEDS, "seed", few="seeds count from 1", many="there are 999 seeds"
+        own["seeds"], _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
     )  # fmt: skip
     boot = _patient(session.plan(topologies[0], sanitizer), sanitizer)
     plan = CheckPlan(

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--ops", type=click.IntRange(1, 1_000_000), default=600, show_default=True,
               help="Operations of a check.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(1, 999), default=1, show_default=True,
+@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=1, show_default=True,
               help="Of a check's random traces.")  # fmt: skip
 @common_options
 def mutants(

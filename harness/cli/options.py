@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +19,23 @@ from harness.cli.completion import (
 )
 from harness.cli.streams import Invocation
 from harness.errors import UsageError
+from harness.host.workspace import check_named
 from harness.kernel.spec import Sanitizer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within a range that is neither ``nan`` nor ``inf``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def common_options(command: F) -> F:
@@ -39,6 +52,9 @@ def common_options(command: F) -> F:
         *args: Any, as_json: bool, out: Path | None, verbose: bool, quiet: bool, **rest: Any
     ) -> Any:
         invocation = click.get_current_context().ensure_object(Invocation)
+        for named in (rest.get("junit"), rest.get("export")):
+            if named is not None:
+                check_named(named)
         # Else the answer is the exit code, or stands in that file.
         invocation.streams.answers = not rest.get("git_bisect") and (
             as_json or rest.get("junit") is None
@@ -120,7 +136,7 @@ guest_options = _stacked(
         help="How far the guest must come.",
     ),
     click.option(
-        "--timeout", type=click.FloatRange(min=1), metavar="S",
+        "--timeout", type=FiniteRange(min=1), metavar="S",
         help="Seconds a boot, of those that the host gives it.",
     ),
     click.option(

@@ -19,6 +19,7 @@ from harness.guest.qemu import QemuBackend
 from harness.guest.shadow import default_topology, memory_warnings
 from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.host.accelerator import Accelerator
+from harness.host.workspace import check_folder
 from harness.image.media import BootMethod
 from harness.outcome import Until
 from harness.pipeline.boot import Booter
@@ -89,6 +90,11 @@ class Session:
     keep: bool = False
     interactive: bool = False
     git_bisect: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an ``--out`` that no record can be put into, before anything runs."""
+        if self.app.out is not None:
+            check_folder(self.app.out)
 
     def what(self, source: str | None, kernconf: str | None, kernel: Path | None = None,
              change: Change | None = None) -> What:  # fmt: skip

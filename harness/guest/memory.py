@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from harness.errors import InfraError
+from harness.errors import InfraError, UsageError
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
@@ -16,6 +16,25 @@ MIB: Final = 1 << 20
 
 OVERHEAD_BYTES: Final = 256 * MIB
 """What QEMU itself takes beside the guest's memory: its own data and translated code."""
+
+
+def check_bootable(topology: Topology, least_mib: int, way: str) -> None:
+    """Refuse a guest in which nothing gets as far as printing a line.
+
+    Args:
+        topology: of the guest.
+        least_mib: MiB of the whole guest that were seen to be enough.
+        way: by which it is started, in words.
+
+    Raises:
+        UsageError: it has less.
+    """
+    if topology.memory_mib < least_mib:
+        raise UsageError(
+            f"the guest has {topology.memory_mib} MiB of memory, and {way} takes at least "
+            f"{least_mib} MiB",
+            remedy="give its nodes more with --memory, or in the file of --vm",
+        )
 
 
 def required_memory(topology: Topology) -> int:

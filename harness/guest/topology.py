@@ -30,6 +30,12 @@ REMOTE_DISTANCE: Final = 20
 UNREACHABLE: Final = 255
 """ACPI 6.5, 5.2.17: 10 is a node's distance to itself, 255 means "no path"."""
 
+#: Numbers that are asked for at once.
+_MOST_NUMBERS: Final = 999
+
+_NUMBER: Final = r"\s*(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})\s*"
+_RANGE: Final = re.compile(rf"{_NUMBER}(?:-{_NUMBER})?", re.ASCII)
+
 Distances = tuple[tuple[int, ...], ...]
 
 
@@ -164,43 +170,54 @@ def parse_node_counts(text: str) -> tuple[int, ...]:
         UsageError: not of that form, none, or more nodes than FreeBSD takes.
     """
     return parse_numbers(
-        text, MAX_NODES, "number of nodes",
+        text, range(1, MAX_NODES + 1), "number of nodes",
         few="a guest has at least one node",
         many=f"FreeBSD/amd64 takes at most {MAX_NODES} memory domains",
     )  # fmt: skip
 
 
-def parse_numbers(text: str, most: int, what: str, *, few: str, many: str) -> tuple[int, ...]:
-    """Numbers from 1 to ``most``, in the one grammar for them; each once.
+def parse_numbers(text: str, allowed: range, what: str, *, few: str, many: str) -> tuple[int, ...]:
+    """Numbers in the one grammar for them, decimal or hexadecimal (``0x1f``); each once.
 
     Args:
         text: as written.
-        most: the largest there is; at most 999.
+        allowed: the numbers that there are.
         what: they are, in words.
-        few: why there is none below 1.
-        many: why there is none above ``most``.
+        few: why there is none below.
+        many: why there is none above.
 
     Raises:
-        UsageError: not of that form, or out of range.
+        UsageError: not of that form, out of range, or more than 999 numbers.
     """
     numbers: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part, re.ASCII)
+        match = _RANGE.fullmatch(part)
         if match is None:
             why = f"{part.strip()!r} is neither a number nor a range"
         else:
-            first, last = int(match[1]), int(match[2] or match[1])
-            if 1 <= first <= last <= most:
+            first, last = _number(match[1]), _number(match[2] or match[1])
+            if first > last:
+                why = f"the range {part.strip()} runs backwards"
+            elif first not in allowed:
+                why = few if first < allowed.start else many
+            elif last not in allowed:
+                why = many
+            elif len(numbers) + last - first >= _MOST_NUMBERS:
+                why = f"more than {_MOST_NUMBERS} numbers"
+            else:
                 numbers += range(first, last + 1)
                 continue
-            backwards = first > last
-            why = f"the range {part.strip()} runs backwards" if backwards else many
-            why = few if first < 1 and not backwards else why
+        most = allowed.stop - 1
         raise UsageError(
             f"{what} {text!r}: {why}",
-            remedy=f"Give numbers from 1 to {most}, such as 4 or 1,2,4 or 1-{most}.",
+            remedy=f"Give numbers from {allowed.start} to {most}, such as 4 or 1,2,4 or "
+            f"1-{min(most, _MOST_NUMBERS)}.",
         )
     return tuple(dict.fromkeys(numbers))
+
+
+def _number(text: str) -> int:
+    return int(text, 16) if text.startswith("0x") else int(text)  # 07 is 7
 
 
 def _check_nodes(nodes: tuple[Node, ...]) -> None:

@@ -16,6 +16,7 @@ from harness.host.workspace import Workspace, host_refused, unique
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = ("", "K", "M", "G", "T")
+_MOST_DIGITS = 24
 
 #: Files of a tree whose time is that of its last use: of a build, and of any look at it.
 _TREE_USED = ("last-build", "last-use")
@@ -111,8 +112,8 @@ def parse_size(text: str) -> int:
         UsageError: it is no size.
     """
     found = _SIZE.match(text.strip())
-    if found is None:
-        raise UsageError(f"{text!r} is not a size", remedy="write it as 500M, 20G or 1.5T")
+    if found is None or len(found[1]) > _MOST_DIGITS:
+        raise UsageError(f"{text[:60]!r} is not a size", remedy="write it as 500M, 20G or 1.5T")
     return int(float(found[1]) * 1024 ** _UNITS.index(found[2].upper()))
 
 

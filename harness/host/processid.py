@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from harness.errors import InfraError
 from harness.host.process import KILL_SECONDS, unkillable
+from harness.host.procstat import start_ticks
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
 
 _TICK: Final = 0.02
 
-_SAME_SECONDS: Final = 2.0
-"""How far two readings of a start may be apart: the system derives them from the wall clock."""
+_PROC: Final = Path("/proc")
+_BOOT_ID: Final = "sys/kernel/random/boot_id"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
     """A process by its number and its start, since numbers are used again.
 
+    The start is counted from the boot of the host: a step of the wall clock does not change it.
+
     Args:
         pid: its number.
-        started: when it began, in seconds since the epoch.
+        started: when it began, in clock ticks since the boot of the host.
+        boot: identifies that boot; empty where the host does not name its boots.
     """
 
     pid: int
-    started: float
+    started: int
+    boot: str
 
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
@@ -39,15 +45,14 @@ class ProcessId:
             process = psutil.Process(pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
-            return cls(pid, process.create_time())
+            return cls(pid, *_start_of(process))
         except psutil.NoSuchProcess:
             return None
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        now = ProcessId.of(self.pid)
-        return now is not None and abs(now.started - self.started) < _SAME_SECONDS
+        return ProcessId.of(self.pid) == self
 
     def kill(self, clock: Clock) -> None:
         """End it and wait until it is gone; no harm if it has ended.
@@ -67,6 +72,22 @@ class ProcessId:
             raise InfraError(
                 f"process {self.pid} is another user's", remedy="end it as that user"
             ) from error
+
+
+def _start_of(process: psutil.Process) -> tuple[int, str]:
+    """The start in clock ticks since boot, and the boot; see proc(5), ``starttime``.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
+    try:
+        boot = (_PROC / _BOOT_ID).read_text("ascii").strip()
+    except OSError:  # not Linux: a host that records the start itself, by the wall clock of then
+        return round(process.create_time() * 1000), ""
+    try:
+        return start_ticks(_PROC / str(process.pid)), boot
+    except OSError as error:
+        raise psutil.NoSuchProcess(process.pid) from error
 
 
 def find_processes(word: str) -> list[ProcessId]:

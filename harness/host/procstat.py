@@ -101,9 +101,26 @@ class ProcessSampler:
         return self._groups
 
 
+def start_ticks(folder: Path) -> int:
+    """When a process began, in clock ticks since boot: field 22 of its ``stat``.
+
+    Args:
+        folder: of the process in proc(5).
+
+    Raises:
+        OSError: it has ended.
+    """
+    return int(_stat(folder)[19])
+
+
 def _state(folder: Path) -> str:
-    """The third field of ``stat``, after a name that may hold anything."""
-    return (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    """The third field of ``stat``."""
+    return _stat(folder)[0]
+
+
+def _stat(folder: Path) -> list[str]:
+    """The fields of ``stat`` from the third on, after a name that may hold anything."""
+    return (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
 
 
 def _group_folders(membership: str, mounted: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
-from harness.errors import InfraError
+from harness.errors import InfraError, UsageError
 from harness.host.seal import Verified
 
 
@@ -164,17 +165,67 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 def write_named(path: Path, data: bytes | str) -> None:
     """The same for a file that the user named, which may be a device, a pipe or a link.
 
+    Its directory is not made.
+
     Raises:
-        InfraError: as ``write_atomic``.
+        InfraError: as ``write_atomic``, or there is no such directory.
     """
     if path.is_file() or not path.exists():
-        write_atomic(path.resolve() if path.is_symlink() else path, data)
+        target = path.resolve() if path.is_symlink() else path
+        if not target.parent.is_dir():
+            raise host_refused(path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        write_atomic(target, data)
         return
     content = data.encode() if isinstance(data, str) else data
     try:
         path.write_bytes(content)
     except OSError as error:
         raise host_refused(path, error) from error
+
+
+def check_named(path: Path) -> None:
+    """Whether ``write_named`` can be expected to work, before there is anything to write.
+
+    Raises:
+        UsageError: it is a directory, or its own directory does not exist.
+        InfraError: the host does not let us write there.
+    """
+    target = path.resolve() if path.is_symlink() else path
+    if target.is_dir():
+        raise UsageError(f"{path} is a directory", remedy="name a file")
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"cannot write {path}: there is no directory {target.parent}",
+            remedy=f"make it: mkdir -p {shlex.quote(str(target.parent))}",
+        )
+    # A device or a pipe is written as it is; a file is replaced by a new one.
+    place = target if target.exists() and not target.is_file() else target.parent
+    _check_writable(path, place)
+
+
+def check_folder(path: Path) -> None:
+    """Whether records can be put into a directory that the user named; it may be missing itself.
+
+    Raises:
+        UsageError: the directory that it would be made in does not exist, or is none.
+        InfraError: the host does not let us write there.
+    """
+    if not (path.is_dir() or path.parent.is_dir()):
+        raise UsageError(
+            f"cannot make {path}: there is no directory {path.parent}",
+            remedy=f"make it: mkdir -p {shlex.quote(str(path))}",
+        )
+    _check_writable(path, path if path.is_dir() else path.parent)
+
+
+def _check_writable(path: Path, place: Path) -> None:
+    if not os.access(place, os.W_OK):
+        try:
+            read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+        except OSError as error:
+            raise host_refused(path, error) from error
+        code = errno.EROFS if read_only else errno.EACCES
+        raise host_refused(path, OSError(code, os.strerror(code)))
 
 
 def sync_folder(path: Path) -> None:

@@ -235,8 +235,11 @@ def run_trace(trace: Trace) -> Iterator[Step]:
 #: ``DOMAINSET_MAXSIZE`` (sys/sys/_domainset.h).
 _MOST_DOMAINS = 256
 
-#: Of a slab, and of one preallocation.
+#: Of a slab, and of all preallocations of a trace together.
 _MOST_ITEMS = 65536
+
+#: Operations of a trace; a check writes traces of a few hundred.
+_MOST_OPERATIONS = 100_000
 
 _COUNTS = ("domains", "ipers", "reserve", "slabs", "place", "patience")
 _ALLOC = re.compile(
@@ -256,6 +259,7 @@ def parse_trace(text: str, variant: Variant | None = None) -> Trace:
     """
     shape: Shape | None = None
     operations: list[Operation] = []
+    items = 0
     for number, line in enumerate(text.splitlines(), start=1):
         word, _, rest = line.partition("#")[0].strip().partition(" ")
         try:
@@ -265,6 +269,8 @@ def parse_trace(text: str, variant: Variant | None = None) -> Trace:
                 shape = _parse_shape(rest.split())
             elif word:
                 operations.append(_parse_operation(word, " ".join(rest.split())))
+                items += operations[-1].number if word == Verb.PREALLOC else 0
+                _check_demands(len(operations), items)
         except KernelAssertion:
             raise
         except UsageError as error:
@@ -282,10 +288,6 @@ def _parse_operation(word: str, rest: str) -> Operation:
     if word not in set(Verb):
         raise UsageError(f"there is no operation {word!r}", remedy=f"known: {', '.join(Verb)}")
     verb = Verb(word)
-    if verb is Verb.PREALLOC and _number(rest) > _MOST_ITEMS:
-        raise UsageError(
-            f"{rest} items at once are too many", remedy=f"preallocate at most {_MOST_ITEMS}"
-        )
     if verb is not Verb.ALLOC:
         return Operation(verb, _number(rest))
     match = _ALLOC.fullmatch(rest)
@@ -318,6 +320,19 @@ def _parse_shape(words: list[str]) -> Shape:
             _refuse_shape(word)
     _check_limits(shape)
     return shape
+
+
+def _check_demands(operations: int, items: int) -> None:
+    """Refuse operations that would take the host's memory, or forever."""
+    if operations > _MOST_OPERATIONS:
+        raise UsageError(
+            f"the trace has more than {_MOST_OPERATIONS} operations", remedy="shorten it"
+        )
+    if items > _MOST_ITEMS:
+        raise UsageError(
+            f"{items} preallocated items are too many",
+            remedy=f"preallocate at most {_MOST_ITEMS} in a trace",
+        )
 
 
 def _check_limits(shape: Shape) -> None:

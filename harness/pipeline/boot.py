@@ -22,7 +22,7 @@ from harness.host.workspace import Workspace, host_refused, make_folder, write_a
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageError, private_copy
 from harness.outcome import Outcome
-from harness.pipeline.media import make_media
+from harness.pipeline.media import check_guest_memory, make_media
 from harness.pipeline.place import Place, lasting_place, new_socket, passing_place
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Booter:
         self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
     ) -> Booted:
         progress.stage("image")
+        check_guest_memory(kernel.identity, plan.method, plan.topology)
         log = (folder / "console.log").resolve()
         nonce = new_nonce()
         with kept(kernel, self.workspace), self._place(name, kernel, plan, log) as place:

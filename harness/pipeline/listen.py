@@ -203,7 +203,7 @@ class Session:
     def _overdue(self, now: float) -> Stop | None:
         timeout = self.plan.timeout
         if timeout is not None and now >= timeout:
-            return Stop(Ending.DEADLINE, f"it took longer than {timeout:g} s")
+            return Stop(Ending.TIMEOUT, f"it took longer than --timeout {timeout:g}")
         return None
 
     def _take(self, data: bytes, watch: Watch) -> None:

@@ -17,7 +17,7 @@ from harness.check.protocol import (
     read_record,
     read_starved,
 )
-from harness.host.clock import HostClock
+from harness.host.clock import HostClock, ManualClock
 from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.model.trace import Operation, Place, Verb
 
@@ -168,3 +168,24 @@ def test_endless_lines_are_nonsense_before_they_fill_the_memory() -> None:
         opened(*[b"x" * 500] * 4).ask("low domain=0")
     with pytest.raises(Nonsense, match="no greeting"):
         Channel(Script(*[b"x" * 60_000] * 20), HostClock(), 60.0).open()
+
+
+def test_a_guest_that_prints_other_lines_for_ever_counts_as_silent() -> None:
+    clock = ManualClock()
+
+    class Chatter(Script):
+        def read(self, timeout: float, also: int | None = None) -> bytes | None:
+            clock.sleep(timeout)
+            return super().read(timeout, also) or b"no answer\n"
+
+    with pytest.raises(GuestSilent, match="other lines"):
+        Channel(Chatter(HELLO), clock, 60.0).open()
+    with pytest.raises(GuestSilent, match="not answered"):
+        Channel(Chatter(), clock, 60.0).open()
+
+
+def test_a_megabyte_of_single_bytes_before_the_greeting_is_read_in_linear_time() -> None:
+    noise = [b"x", b"\n"] * 500_000
+    script = Script(*reversed([*noise, HELLO, said("0001 hello version=1")]))
+    script.read = lambda timeout, also=None: script.pieces.pop()  # type: ignore[method-assign]
+    assert Channel(script, ManualClock(), 60.0).open().name == "hello"

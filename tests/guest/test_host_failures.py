@@ -103,7 +103,7 @@ def boots(folder: Path, kernels: Kernels, make_backend: MakeBackend) -> Iterator
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_guest_that_halts_for_ever_hangs(boots: Boots, backend: str) -> None:
-    assert boots.start(HANG, 1.0, backend).ending.result(SECONDS) is Ending.DEADLINE
+    assert boots.start(HANG, 1.0, backend).ending.result(SECONDS) is Ending.TIMEOUT
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -115,7 +115,7 @@ def test_time_in_which_qemu_was_stopped_is_not_the_guests(boots: Boots, backend:
     time.sleep(2.0)
     assert not boot.ending.done()
     os.kill(boot.pid, signal.SIGCONT)
-    assert boot.ending.result(SECONDS) is Ending.DEADLINE
+    assert boot.ending.result(SECONDS) is Ending.TIMEOUT
 
 
 def test_qemu_that_stays_stopped_is_the_hosts_failure(boots: Boots) -> None:
@@ -218,7 +218,7 @@ def test_a_guest_that_is_throttled_gets_the_time_it_was_given(boots: Boots) -> N
 
 @pytest.mark.usefixtures("throttled")
 def test_a_guest_that_hangs_hangs_under_a_quota_too(boots: Boots) -> None:
-    assert boots.start(HANG, 2.0).ending.result(SECONDS) is Ending.DEADLINE
+    assert boots.start(HANG, 2.0).ending.result(SECONDS) is Ending.TIMEOUT
 
 
 @pytest.mark.long

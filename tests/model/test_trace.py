@@ -143,3 +143,18 @@ def test_a_trace_reads_back_as_it_was_written(trace: Trace) -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert parse_trace(text).shape.ipers >= 0
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        ("prealloc 65536\n" * 2, "131072 preallocated items"),
+        ("prealloc 999999999\n", "999999999 preallocated items"),
+        ("drain 0\n" * 100_001, "more than 100000 operations"),
+    ],
+)
+def test_a_trace_that_demands_too_much_is_refused_before_it_runs(
+    operations: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_trace(f"variant 13-after\nzone domains=2 ipers=1\n{operations}")

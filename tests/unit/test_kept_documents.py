@@ -227,7 +227,8 @@ def in_registry(workspace: Workspace, guest: KeptGuest, **changed: Any) -> Regis
         "name": guest.name, "run": guest.run, "cell": guest.cell, "guest": guest.guest,
         "backend": guest.backend, "nodes": guest.nodes, "topology": {}, "started": guest.started,
         "console": str(guest.console), "socket": str(guest.socket), "owner": None,
-        "process": {"pid": me.pid, "started": me.started}, "uri": "", "domain": "", **changed,
+        "process": {"pid": me.pid, "started": me.started, "boot": me.boot},
+        "uri": "", "domain": "", **changed,
     }  # fmt: skip
     path = workspace.state / "guests" / guest.name / "guest.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -143,7 +143,7 @@ def listen(
 
 
 def test_silence_is_the_guests_if_qemu_answers_that_it_runs() -> None:
-    assert listen(FakeGuest(), BANNER) is Ending.DEADLINE
+    assert listen(FakeGuest(), BANNER) is Ending.TIMEOUT
     assert listen(FakeGuest(), BANNER, timeout=None) is Ending.SILENCE
 
 
@@ -167,7 +167,7 @@ def test_an_error_of_kvms_is_told_in_qemus_words() -> None:
         listen(guest, BANNER, accelerator=Accelerator.KVM)
     assert "--accelerator tcg" in caught.value.remedy
     assert caught.value.detail == KVM_ERROR
-    assert listen(guest, BANNER, accelerator=Accelerator.TCG) is Ending.DEADLINE
+    assert listen(guest, BANNER, accelerator=Accelerator.TCG) is Ending.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_what_comes_while_time_runs_out_is_heard() -> None:
 
 
 def test_a_guest_that_never_stops_printing_runs_out_of_time() -> None:
-    assert listen(FakeGuest(), *[BANNER] * 1000) is Ending.DEADLINE
+    assert listen(FakeGuest(), *[BANNER] * 1000) is Ending.TIMEOUT
 
 
 def test_a_harness_that_got_no_time_does_not_judge() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli.compare import Pair, parse_expectations
-from harness.cli.options import one_sanitizer, parse_tunables
+from harness.cli.main import run
+from harness.cli.options import FiniteRange, one_sanitizer, parse_tunables
 from harness.errors import UsageError
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
@@ -82,3 +86,31 @@ def test_pair_tells_how_it_was_named() -> None:
     assert Pair(commit="a").ways() == ["--commit"]
     assert Pair(before="a").ways() == Pair(after="a").ways() == ["--before and --after"]
     assert Pair(commit="a", mutant="m").ways() == ["--commit", "--mutant"]
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "0.5", "x"])
+def test_a_limit_that_is_no_finite_number_in_range_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        FiniteRange(min=1).convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "cause"),
+    [
+        ("--junit", "missing/x.xml", "there is no directory"),
+        ("--junit", "file/x.xml", "there is no directory"),
+        ("--out", "missing/runs", "there is no directory"),
+        ("--out", "file", "is a file"),
+        ("--junit", ".", "is a directory"),
+    ],
+)
+def test_where_results_go_is_checked_before_anything_runs(
+    option: str, name: str, cause: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert run(["boot", "--source", "embedded", option, str(tmp_path / name)]) == 2
+    assert cause in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
