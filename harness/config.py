@@ -20,6 +20,15 @@ class SourceSettings(Table, frozen=True):
 
     tree: str | None = None
     """A FreeBSD source tree, a git URL, or ``embedded``."""
+    trust: tuple[Path, ...] = ()
+    """Source trees that are read although another user owns them."""
+
+
+class BuildSettings(Table, frozen=True):
+    """``[build]``."""
+
+    sandbox: bool = True
+    """Whether FreeBSD trees are built in a sandbox (see ``harness.host.sandbox``)."""
 
 
 class BootSettings(Table, frozen=True):
@@ -39,6 +48,7 @@ class Settings(Table, frozen=True):
     """The whole file."""
 
     source: SourceSettings = SourceSettings()
+    build: BuildSettings = BuildSettings()
     boot: BootSettings = BootSettings()
 
 
@@ -74,6 +84,7 @@ def _refused(path: Path, complaint: Complaint) -> UsageError:
         known = [
             *Settings.__struct_fields__,
             *(f"source.{name}" for name in SourceSettings.__struct_fields__),
+            *(f"build.{name}" for name in BuildSettings.__struct_fields__),
             *(f"boot.{name}" for name in BootSettings.__struct_fields__),
         ]
         import difflib

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from harness.cli.streams import Streams
     from harness.config import Settings
+    from harness.pipeline.kernels import Kernels
+    from harness.source.tree import SourceTree
 
 _WIDE = 200
 
@@ -37,6 +39,7 @@ class App:
         out: where records go; None for the workspace's ``runs``.
         verbosity: -1 quiet, 0 normal, 1 verbose.
         streams: standard output and standard error.
+        sandbox: False: ``--no-sandbox`` was given.
     """
 
     workspace: Workspace
@@ -46,6 +49,31 @@ class App:
     out: Path | None
     verbosity: int
     streams: Streams
+    sandbox: bool = True
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether FreeBSD trees are built in a sandbox."""
+        return self.sandbox and self.settings().build.sandbox
+
+    @property
+    def trusted(self) -> tuple[Path, ...]:
+        """Source trees that are read although another user owns them."""
+        return self.settings().source.trust
+
+    def open_tree(self, source: str) -> SourceTree:
+        """The source tree at a directory or URL."""
+        from harness.source.tree import open_tree
+
+        return open_tree(source, self.workspace, self.runner, self.trusted)
+
+    def kernels(self) -> Kernels:
+        """Provides kernels from this host's caches and compilers."""
+        from harness.pipeline.kernels import Kernels
+
+        return Kernels(
+            self.workspace, self.runner, self.clock, trusted=self.trusted, sandboxed=self.sandboxed
+        )
 
     @property
     def runs(self) -> Path:
@@ -86,9 +114,13 @@ class App:
         self.talk.warn(message)
 
 
-def make_app(*, as_json: bool, out: Path | None, verbosity: int, streams: Streams) -> App:
+def make_app(
+    *, as_json: bool, out: Path | None, verbosity: int, streams: Streams, sandbox: bool
+) -> App:
     """The real one, on this host."""
-    return App(Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity, streams)
+    return App(
+        Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity, streams, sandbox
+    )
 
 
 pass_app = click.make_pass_decorator(App)

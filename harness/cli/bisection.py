@@ -54,12 +54,12 @@ from harness.pipeline.revisions import (
 )
 from harness.results.store import Store
 from harness.source.graft import revert
-from harness.source.tree import SourceTree, open_tree
 
 if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.pipeline.plan import BootPlan
     from harness.pipeline.what import What
+    from harness.source.tree import SourceTree
 
 #: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
 #: have reports of their own, which must not hide the one that is looked for.
@@ -196,7 +196,7 @@ class Bisect:
                 "the built-in guest that comes with the harness has no history",
                 remedy="name a git repository that holds its sources with --source",
             )
-        tree = open_tree(what.source, self._app.workspace, self._app.runner)
+        tree = self._app.open_tree(what.source)
         if not tree.versioned:
             raise UsageError(
                 f"{what.source} is a plain folder, so it has no history to search",

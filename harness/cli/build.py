@@ -16,7 +16,6 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.progress import LiveRows
-from harness.pipeline.kernels import Kernels
 from harness.pipeline.what import What
 from harness.source.change import Change
 
@@ -51,9 +50,7 @@ def build(
     with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
         progress = rows.row("build")
         try:
-            kernel = Kernels(app.workspace, app.runner, app.clock).provide(
-                what, sanitizer, progress
-            )
+            kernel = app.kernels().provide(what, sanitizer, progress)
         except BaseException:
             rows.failed("build")
             raise

@@ -26,7 +26,6 @@ from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan, repeated
 from harness.pipeline.what import What, pair_of
 from harness.source.change import Change
-from harness.source.tree import open_tree
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -159,7 +158,7 @@ def _sides(what: What, pair: Pair, app: App) -> tuple[What, What]:
             remedy="name --commit, or --before and --after, or --patch, or --mutant",
         )
     if pair.commit:
-        tree = open_tree(what.source, app.workspace, app.runner)
+        tree = app.open_tree(what.source)
         parent = tree.repository.parent(pair.commit)
         return pair_of(what, Change(parent), Change(pair.commit))
     if pair.patch:

@@ -60,7 +60,11 @@ def common_options(command: F) -> F:
             as_json or rest.get("junit") is None
         )
         app = make_app(
-            as_json=as_json, out=out, verbosity=verbose - quiet, streams=invocation.streams
+            as_json=as_json,
+            out=out,
+            verbosity=verbose - quiet,
+            streams=invocation.streams,
+            sandbox=not rest.pop("no_sandbox", False),  # of ``source_options``
         )
         invocation.before_the_end.append(app.runner.close)
         return command(app, *args, **rest)
@@ -86,7 +90,11 @@ source_options = _stacked(
         shell_complete=complete_sources,
     ),
     click.option("--kernconf", metavar="NAME|FILE", help="Another kernel configuration."),
-)
+    click.option(
+        "--no-sandbox", is_flag=True,
+        help="Build a FreeBSD tree without bubblewrap: its makefiles can do what you can.",
+    ),
+)  # fmt: skip
 
 #: Which kernel: one revision, with changes on top.
 change_options = _stacked(

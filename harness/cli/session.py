@@ -23,7 +23,6 @@ from harness.host.workspace import check_folder
 from harness.image.media import BootMethod
 from harness.outcome import Until
 from harness.pipeline.boot import Booter
-from harness.pipeline.kernels import Kernels
 from harness.pipeline.matrix import Matrix
 from harness.pipeline.plan import BootPlan
 from harness.pipeline.what import What
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from harness.guest.vmconfig import VmConfig
     from harness.kernel.spec import Sanitizer
     from harness.pipeline.cell import CellPlan
+    from harness.pipeline.kernels import Kernels
     from harness.results.record import Cell, Run
 
     #: What is done with guests, their records in the folder: all cells, and judgements.
@@ -224,7 +224,7 @@ class Session:
 
     def kernels(self) -> Kernels:
         """Provides kernels from this host's caches and compilers."""
-        return Kernels(self.app.workspace, self.app.runner, self.app.clock)
+        return self.app.kernels()
 
     def run(self, kind: str, plans: Sequence[CellPlan], junit: Path | None) -> Run:
         """Boot all cells, keep the record, tell the user."""

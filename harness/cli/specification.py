@@ -23,5 +23,7 @@ spec_option = click.option(
 def specifications(app: App) -> Specifications:
     """Finds what kernels are held to."""
     return Specifications(
-        app.workspace, app.runner, lambda holder: app.talk.say(f"waiting for {holder}")
+        app.open_tree,
+        app.workspace,
+        lambda holder: app.talk.say(f"waiting for {holder}"),
     )

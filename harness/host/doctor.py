@@ -15,6 +15,7 @@ import psutil
 from harness.errors import HarnessError
 from harness.host.accelerator import qemu_version
 from harness.host.cachesize import format_size
+from harness.host.sandbox import require
 from harness.host.workspace import Workspace, make_folder
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class Doctor:
             *self._guests(refresh),
             *self._compilers(),
             *self._programs(),
+            self._sandbox(),
             *self._headers(),
             *self._libvirt(),
             self._memory(),
@@ -201,6 +203,17 @@ class Doctor:
         for name, package in PROGRAMS.items():
             place = self.program(name)
             yield good(name, str(place)) if place else lacking(name, package)
+
+    def _sandbox(self) -> Finding:
+        place = self.program("bwrap")
+        if place is None:
+            return lacking("sandbox of builds (bubblewrap)", "bubblewrap")
+        try:
+            require(self.runner)
+        except HarnessError as error:
+            found = f"{error.message}: {error.detail}"
+            return Finding("sandbox of builds (bubblewrap)", False, found, error.remedy)
+        return good("sandbox of builds (bubblewrap)", str(place))
 
     def _headers(self) -> Iterator[Finding]:
         """Asks the compiler, which knows where this host keeps its headers."""

@@ -21,6 +21,7 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TERM", "USER", "LOGNA
 #: The Debian package of each program that the harness starts, for the remedy of a missing one.
 PACKAGES = {
     "git": "git",
+    "bwrap": "bubblewrap",
     "qemu-system-x86_64": "qemu-system-x86",
     "makefs": "makefs",
     "libvirtd": "libvirt-daemon-system",

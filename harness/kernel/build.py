@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import BuildError, UnobservableError
+from harness.host.sandbox import Sandbox, require
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, rebuilding
-from harness.kernel.leftovers import TOOLS, damaged, keep_sizes, object_sizes, sizes_below
+from harness.kernel.leftovers import (
+    TOOLS,
+    damaged,
+    keep_sizes,
+    object_sizes,
+    sizes_below,
+    without_links,
+)
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
 from harness.kernel.reads import READS, sources_read
@@ -54,12 +62,14 @@ class Builder:
         runner: starts git, make and compilers.
         clock: for the one second that make's time stamps need.
         progress: told of stages.
+        sandboxed: whether what a tree brings runs in a sandbox.
     """
 
     workspace: Workspace
     runner: Runner
     clock: Clock
     progress: Progress
+    sandboxed: bool = True
 
     def build(
         self, tree: SourceTree, change: Change, config: KernelConfig, *, module: bool = False
@@ -173,8 +183,8 @@ class _Job:
         reads = self._objects / READS
         write_atomic(reads, "\n".join(sorted(sources_read(folder, make.tree))))
         return {
-            "kernel": folder / "kernel",
-            "kernel.debug": folder / "kernel.debug",
+            "kernel": without_links(folder / "kernel", make.output),
+            "kernel.debug": without_links(folder / "kernel.debug", make.output),
             "loader.efi": loader,
             "config": self._config_folder / self.config.name,
             READS: reads,
@@ -188,8 +198,7 @@ class _Job:
             self._toolchain(make)
             self._kernel(make)
         self.builder.progress.stage("module")
-        work = self._objects / "modules" / self.config.name
-        make_folder(work)
+        work = self._module_folder
         lay_out(module_sources(), work)
         script = module_script(make, work, self._kernel_objects(make))
         try:
@@ -202,7 +211,7 @@ class _Job:
                 "harness boot judges the kernel without the module",
                 detail=error.detail,
             ) from error
-        return work / f"{MODULE}.ko"
+        return without_links(work / f"{MODULE}.ko", work)
 
     @property
     def _objects(self) -> Path:
@@ -212,27 +221,39 @@ class _Job:
     def _config_folder(self) -> Path:
         return self._objects / "kernconf"
 
+    @property
+    def _module_folder(self) -> Path:
+        return self._objects / "modules" / self.config.name
+
     def _log(self, name: str) -> Path:
         return self.tree.home / "logs" / f"{name}.log"
 
     def _make(self) -> Make:
         self.builder.progress.stage("make")
-        make_folder(self._objects)
+        if self.builder.sandboxed:
+            require(self.builder.runner)
+        bmake_home = self.tree.home / f"bmake-{self.snapshot.make[:12]}"
         bmake = bootstrap_bmake(
-            self.tree.checkout_folder,
-            self.tree.home / f"bmake-{self.snapshot.make[:12]}",
-            self.builder.runner,
-        )
+            self.tree.checkout_folder, bmake_home, self.builder.runner,
+            sandboxed=self.builder.sandboxed,
+        )  # fmt: skip
         make = Make(
             bmake, self.tree.checkout_folder, self._objects, self.llvm,
-            self.builder.runner, self.lock_fd, find_ccache(),
+            self.builder.runner, self.lock_fd, find_ccache(), self.tree.home / "ccache",
         )  # fmt: skip
+        writable = (make.output, self._module_folder, self.tree.home / "ccache")
+        for folder in writable:
+            make_folder(folder)
+        if self.builder.sandboxed:
+            readable = (make.tree, self._objects, bmake_home)
+            make = replace(make, sandbox=Sandbox(readable, writable))
         keep_to_compiler(self._objects, self._output(make), self.compiler)
         return make
 
     def _toolchain(self, make: Make) -> None:
         stamp = _Stamp(self._objects / "toolchain", self.snapshot.toolchain)
-        tools, memory = self._output(make) / "tmp", self._objects / "toolchain.sizes"
+        tools = without_links(self._output(make) / "tmp", make.output)
+        memory = self._objects / "toolchain.sizes"
         wrong = damaged(sizes_below(tools, TOOLS), memory) if stamp.is_fresh() else []
         if stamp.is_fresh() and not wrong:
             if not memory.exists():  # made by an older harness
@@ -294,11 +315,11 @@ class _Job:
         loader = self._output(make) / "stand/efi/loader_simp/loader_simp.efi"
         stamp = _Stamp(self._objects / "loader", self.snapshot.loader)
         if stamp.is_fresh() and loader.is_file():
-            return loader
+            return without_links(loader, make.output)
         self.builder.progress.stage("loader")
         with stamp:
             self._run_inside(make, "loader", _loader_script(make))
-        return loader
+        return without_links(loader, make.output)
 
     def _run_inside(self, make: Make, name: str, text: str) -> None:
         """Run a script in the tree's build environment."""
@@ -309,10 +330,10 @@ class _Job:
 
     def _output(self, make: Make) -> Path:
         """The object directory of the tree: MAKEOBJDIRPREFIX, its path, and the target."""
-        return Path(f"{self._objects}{make.tree}") / "amd64.amd64"
+        return make.output / "amd64.amd64"
 
     def _kernel_objects(self, make: Make) -> Path:
-        return self._output(make) / "sys" / self.config.name
+        return without_links(self._output(make) / "sys" / self.config.name, make.output)
 
 
 def _loader_script(make: Make) -> str:

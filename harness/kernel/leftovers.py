@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from harness.errors import BuildError
 from harness.host.documents import read_object
 from harness.host.workspace import write_atomic
 
@@ -47,6 +48,23 @@ def object_sizes(folder: Path) -> dict[str, int]:
             for entry in entries
             if entry.name.endswith(_OBJECTS) and entry.is_file(follow_symlinks=False)
         }
+
+
+def without_links(path: Path, top: Path) -> Path:
+    """The path, none of whose parts below ``top`` is a link.
+
+    A build writes what it likes below ``top``; through a link, the harness would then read,
+    write or remove files elsewhere.
+
+    Raises:
+        BuildError: one is.
+    """
+    if os.path.realpath(path) != os.path.join(os.path.realpath(top), path.relative_to(top)):
+        raise BuildError(
+            f"the build has put a symbolic link in the place of {path}, which is not followed",
+            remedy="look at the tree's makefiles; harness gc removes what they built",
+        )
+    return path
 
 
 def keep_sizes(sizes: Mapping[str, int], memory: Path) -> None:

@@ -15,6 +15,7 @@ from harness.host.workspace import make_folder, write_atomic
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
+    from harness.host.sandbox import Sandbox
     from harness.kernel.toolchain import Llvm
 
 #: Parts of the toolchain that no kernel needs; without them it is built in a fraction
@@ -79,8 +80,20 @@ def kernel_target(name: str, folder: Path) -> list[str]:
 #: (``KERNEL_FLAGS``, Makefile.inc1): it writes down its environment as the shell's commands.
 _REMEMBER = "HARNESS_REMEMBERS!=\texport -p >{}\n"
 
-#: The descriptors of a job server that is gone.
-_JOB_SERVER = re.compile(r" -J \d+,\d+")
+#: Runs a command in the environment that a file holds: read inside the sandbox, since a build may
+#: write what it likes there. Home and temporary files are where they are now, and the job server
+#: of that time is gone.
+_AS_REMEMBERED = """\
+home=$HOME temporary=${TMPDIR-/tmp} remembered=$1
+shift
+. "$remembered"
+HOME=$home TMPDIR=$temporary
+MAKEFLAGS=$(printf %s "$MAKEFLAGS" | sed 's/ -J [0-9]*,[0-9]*//')
+exec "$@"
+"""
+
+#: As much as a few kernels' objects take, compressed.
+_CCACHE_SIZE = "2G"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,8 @@ class Make:
         runner: starts it.
         lock_fd: the tree's lock, which every process of the build keeps held.
         ccache: ccache(1), which knows what was compiled before; None without one.
+        ccache_dir: its directory; no two trees share one, so that none gives another its objects.
+        sandbox: what the build is run in; None for none.
     """
 
     bmake: Path
@@ -104,6 +119,13 @@ class Make:
     runner: Runner
     lock_fd: int
     ccache: Path | None = None
+    ccache_dir: Path | None = None
+    sandbox: Sandbox | None = None
+
+    @property
+    def output(self) -> Path:
+        """Below which make puts all that it builds: MAKEOBJDIRPREFIX and the tree's path."""
+        return Path(f"{self.objects}{self.tree}")
 
     def run(self, target: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         """Make ``target`` (with its variables), all output into ``log``.
@@ -121,7 +143,7 @@ class Make:
         Raises:
             see ``run``.
         """
-        makefile = self._remembered(name).with_suffix(".mk")
+        makefile = self.objects / f"{name}.mk"
         write_atomic(makefile, _REMEMBER.format(self._remembered(name)))
         flags = f"-f {makefile} -f Makefile"
         self.run(kernel_target(name, folder), log, {"KERNEL_FLAGS": flags})
@@ -136,21 +158,21 @@ class Make:
             BuildError: it does not build so, or it was never built.
             InfraError: the disk is full.
         """
-        try:
-            remembered = _JOB_SERVER.sub("", self._remembered(name).read_text())
-        except OSError as error:
-            raise BuildError("the kernel was never built", remedy="build it") from error
-        script = f'{remembered}\nexec "$@"'
+        remembered = self._remembered(name)
+        if not remembered.is_file():
+            raise BuildError("the kernel was never built", remedy="build it")
         words: list[str | Path] = [self.bmake, "KERNEL=kernel", "all", "-DNO_MODULES_OBJ"]
-        self._run(["sh", "-ec", script, "sh", *words], objects, {}, log)
+        self._run(["sh", "-ec", _AS_REMEMBERED, "sh", remembered, *words], objects, {}, log)
 
     def _remembered(self, name: str) -> Path:
-        return self.objects / f"{name}.environment"
+        return self.output / f"{name}.environment"
 
     def _run(
         self, command: Sequence[str | Path], folder: Path, env: Mapping[str, str], log: Path
     ) -> None:
         make_folder(log.parent)
+        if self.sandbox is not None:
+            command = self.sandbox.words(command, folder)
         with log.open("wb") as output:
             process = self.runner.spawn(
                 command, cwd=folder, env=env,
@@ -193,7 +215,13 @@ class Make:
             "XCPP": str(bindir / "clang-cpp"),
             "XLD": str(bindir / "ld.lld"),
             "LC_ALL": "C",
+            **self._ccache_environment(),
         }
+
+    def _ccache_environment(self) -> dict[str, str]:
+        if self.ccache_dir is None:
+            return {}
+        return {"CCACHE_DIR": str(self.ccache_dir), "CCACHE_MAXSIZE": _CCACHE_SIZE}
 
 
 def build_failure(log_text: str, log: Path) -> HarnessError:

@@ -61,8 +61,13 @@ def module_script(make: Make, work: Path, kernel_objects: Path) -> str:
 
 
 def lay_out(sources: Sequence[Path], work: Path) -> None:
-    """Copy those sources that have changed, so that make builds what has changed."""
+    """Copy those sources that have changed, so that make builds what has changed.
+
+    What an earlier build has put in their place is replaced, not written through.
+    """
     for source in sources:
         target = work / source.name
-        if not target.is_file() or target.read_bytes() != source.read_bytes():
+        plain = target.is_file() and not target.is_symlink()
+        if not plain or target.read_bytes() != source.read_bytes():
+            target.unlink(missing_ok=True)
             shutil.copyfile(source, target)

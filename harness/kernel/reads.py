@@ -18,7 +18,8 @@ def sources_read(objects: Path, tree: Path) -> frozenset[str]:
     top = f"{tree}/"
     told: set[str] = set()
     for path in objects.glob(".depend.*"):
-        told.update(path.read_text("utf-8", "replace").split())
+        if path.is_file() and not path.is_symlink():
+            told.update(path.read_text("utf-8", "replace").split())
     words = (word.rstrip(":") for word in told)
     return frozenset(_normal(word.removeprefix(top)) for word in words if word.startswith(top))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness.errors import BuildError, InfraError
 from harness.host.process import Runner, failure
-from harness.host.workspace import write_atomic
+from harness.host.sandbox import Sandbox
+from harness.host.workspace import make_folder, write_atomic
 from harness.kernel.leftovers import MAKE, damaged, keep_sizes, sizes_below
 
 #: Where distributions put a versioned LLVM: Debian, Fedora, FreeBSD's packages.
@@ -110,7 +111,19 @@ def keep_to_compiler(objects: Path, output: Path, compiler: str) -> None:
     write_atomic(mark, compiler)
 
 
-def bootstrap_bmake(tree: Path, home: Path, runner: Runner) -> Path:
+#: Last, and by renaming: a file there means that all before it is whole.
+_BOOTSTRAP = """\
+sh "$1/configure" "--with-default-sys-path=.../share/mk:$2/share/mk" --with-machine=amd64 \\
+    --without-filemon "--prefix=$2"
+sh make-bootstrap.sh
+mkdir "$2/share" "$2/bin"
+cp -R "$1/mk" "$2/share/mk"
+cp bmake "$2/bin/bmake.new"
+mv "$2/bin/bmake.new" "$2/bin/bmake"
+"""
+
+
+def bootstrap_bmake(tree: Path, home: Path, runner: Runner, *, sandboxed: bool) -> Path:
     """The tree's own bmake, built for this host into ``home``.
 
     It is what ``tools/build/make.py`` does, but for bmake's unit tests, which depend on
@@ -119,30 +132,21 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner) -> Path:
     Raises:
         BuildError: it does not build.
     """
-    binary, memory = home / "bin" / "bmake", home / "sizes"
+    binary, memory = home / "bin" / "bmake", home.with_name(f"{home.name}.sizes")
     if binary.is_file() and not damaged(sizes_below(home, MAKE), memory):
         return binary
-    source = tree / "contrib" / "bmake"
     work = home / "build"
     shutil.rmtree(home, ignore_errors=True)
-    work.mkdir(parents=True)
-    makefiles = home / "share" / "mk"
-    configure: list[str | Path] = [
-        "sh", source / "configure", f"--with-default-sys-path=.../share/mk:{makefiles}",
-        "--with-machine=amd64", "--without-filemon", f"--prefix={home}",
-    ]  # fmt: skip
-    for command in (configure, ["sh", "make-bootstrap.sh"]):
-        finished = runner.run(command, cwd=work, check=False)
-        if finished.returncode != 0:
-            raise BuildError(
-                "the tree's make (contrib/bmake) does not build on this host",
-                remedy=f"the build was in {work}",
-                detail=str(failure(finished).detail),
-            )
-    shutil.copytree(source / "mk", makefiles)
-    binary.parent.mkdir()
-    # Last, and by renaming: a file there means that all before it is whole.
-    shutil.copy2(work / "bmake", binary.with_name("bmake.new"))
-    binary.with_name("bmake.new").rename(binary)
+    make_folder(work)
+    command: list[str | Path] = ["sh", "-ec", _BOOTSTRAP, "sh", tree / "contrib/bmake", home]
+    if sandboxed:
+        command = Sandbox((tree,), (home,)).words(command, work)
+    finished = runner.run(command, cwd=work, check=False)
+    if finished.returncode != 0:
+        raise BuildError(
+            "the tree's make (contrib/bmake) does not build on this host",
+            remedy=f"the build was in {work}",
+            detail=str(failure(finished).detail),
+        )
     keep_sizes(sizes_below(home, MAKE), memory)
     return binary

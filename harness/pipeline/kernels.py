@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,11 +34,15 @@ class Kernels:
         workspace: the caches.
         runner: starts compilers.
         clock: see ``Builder``.
+        trusted: source trees that are read although another user owns them.
+        sandboxed: whether FreeBSD trees are built in a sandbox.
     """
 
     workspace: Workspace
     runner: Runner
     clock: Clock
+    trusted: Sequence[Path] = ()
+    sandboxed: bool = True
 
     def provide(
         self, what: What, sanitizer: Sanitizer, progress: Progress, *, module: bool = False
@@ -65,8 +70,8 @@ class Kernels:
         from harness.kernel.build import Builder
         from harness.source.tree import healed, open_tree
 
-        tree = open_tree(what.source, self.workspace, self.runner)
-        builder = Builder(self.workspace, self.runner, self.clock, progress)
+        tree = open_tree(what.source, self.workspace, self.runner, self.trusted)
+        builder = Builder(self.workspace, self.runner, self.clock, progress, self.sandboxed)
         config = kernel_config(sanitizer, what.kernconf)
         build = partial(builder.build, tree, what.change, config, module=module)
         return healed(tree, self.workspace, progress.note, build)

@@ -13,10 +13,9 @@ from harness.model.variants import VARIANTS, find_variant, is_variant
 from harness.pipeline.what import BEFORE_MUTANT
 from harness.source.definitions import FunctionChange, changes
 from harness.source.forms import DOMAINSET, UMA_CORE, read_form
-from harness.source.tree import locked, open_tree
+from harness.source.tree import locked
 
 if TYPE_CHECKING:
-    from harness.host.process import Runner
     from harness.host.workspace import Workspace
     from harness.pipeline.what import What
     from harness.source.baseline import Baseline
@@ -29,13 +28,13 @@ class Specifications:
     """Finds what kernels are held to.
 
     Args:
-        workspace: for the trees' snapshots.
-        runner: starts git.
+        open_tree: gives the source tree at a directory or URL.
+        workspace: of the trees' locks.
         waiting: told who holds a tree, if somebody does.
     """
 
+    open_tree: Callable[[str], SourceTree]
     workspace: Workspace
-    runner: Runner
     waiting: Callable[[str], None]
 
     def of(self, what: What, asked: str = AUTO) -> Specification:
@@ -55,14 +54,14 @@ class Specifications:
         """
         if what.is_embedded:
             return _of_embedded(what, asked)
-        tree = open_tree(what.source, self.workspace, self.runner)
+        tree = self.open_tree(what.source)
         with locked(tree, self.workspace, self.waiting):
             snapshot = tree.snapshot(what.change)
             return self._of_snapshot(tree, snapshot, asked)
 
     def snapshot(self, what: What) -> Snapshot:
         """The content of a tree, with the form of its code or of the code below its changes."""
-        tree = open_tree(what.source, self.workspace, self.runner)
+        tree = self.open_tree(what.source)
         with locked(tree, self.workspace, self.waiting):
             return tree.snapshot(what.change)
 

@@ -11,6 +11,8 @@ from harness.errors import InfraError
 from harness.source.git import Repository, forget_lock, is_damage, pairs
 from harness.source.parts import BUILT, BUILT_PATHSPECS, NEW_FILE_PATHSPECS, Content, Entry
 
+#: Of a submodule git would ask a git that reads the submodule's own configuration.
+_CHANGED = ("diff-files", "--ignore-submodules=all", "-z")
 _UNKNOWN = ("ls-files", "--others", "--exclude-standard", "-z", "--")
 
 
@@ -25,7 +27,7 @@ def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Con
         files: its work tree.
         index: a file of ours, made anew.
     """
-    own = repository.git_dir / "index"
+    own = repository.place / "index"
     forget_lock(index)
     if own.is_file():
         # With its time, by which git knows files that were written when the index was.
@@ -38,7 +40,7 @@ def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Con
         return repository.lines(*words, index=index, work_tree=files)
 
     with ThreadPoolExecutor(3) as pool:
-        changed = pool.submit(ask, ("diff-files", "-z"))
+        changed = pool.submit(ask, _CHANGED)
         # The index knows every file of a clone; only few new ones can matter.
         new = pool.submit(ask, (*_UNKNOWN, *NEW_FILE_PATHSPECS))
         tree = pool.submit(_tree_of, repository, files, index)
@@ -72,7 +74,7 @@ def folder_tree(repository: Repository, files: Path, index: Path) -> str:
 
 
 def _updated(repository: Repository, files: Path, index: Path) -> str:
-    asked = (("diff-files", "--name-only", "-z"), *((*_UNKNOWN, *one) for one in BUILT_PATHSPECS))
+    asked = ((*_CHANGED, "--name-only"), *((*_UNKNOWN, *one) for one in BUILT_PATHSPECS))
     paths = [
         path for words in asked for path in repository.lines(*words, index=index, work_tree=files)
     ]

@@ -1,7 +1,7 @@
 """git, as the harness uses it: plumbing only, and never a change in the user's repository.
 
-Every command reads the user's objects and writes to an index, an object store and a
-work tree of our own (see git(1), ENVIRONMENT VARIABLES).
+Every command runs in a git directory of our own (see ``harness.source.gitdir``), and writes to an
+index, an object store and a work tree of our own.
 """
 
 from __future__ import annotations
@@ -16,25 +16,8 @@ from pathlib import Path
 
 from harness.errors import InfraError, UsageError
 from harness.host.process import Finished, Runner, failure
+from harness.source.gitdir import ENVIRONMENT, UserRepository, serve, transfer_environment
 from harness.source.parts import TREE, Entry, parent
-
-#: Settings of the user's that would change what we read or write.
-_SETTINGS = (
-    "core.autocrlf=false",
-    "core.fsmonitor=false",
-    "core.hooksPath=/dev/null",
-    "core.sparseCheckout=false",
-    "core.quotePath=false",
-    "gc.auto=0",
-    # A host that loses power leaves objects whole or none; git syncs no loose ones by itself.
-    "core.fsync=objects,derived-metadata,reference",
-    "core.fsyncMethod=batch",
-    "safe.directory=*",
-    "advice.detachedHead=false",
-)
-
-
-_SETTING_WORDS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 
 #: What git says of an object or a pack that it cannot read; some of it with exit status 0, as of
 #: an object that is not there.
@@ -55,17 +38,52 @@ class DamagedObjectsError(InfraError):
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A git directory that is read, and a store of our own for what is written.
+    """A git directory of ours, through which the user's is read, and to which we write.
 
     Args:
-        git_dir: the repository.
-        objects: our object store; the repository's is its alternate.
+        git_dir: ours.
+        source: the user's; None for a plain directory, which has none.
         runner: starts git.
     """
 
     git_dir: Path
-    objects: Path
+    source: UserRepository | None
     runner: Runner
+
+    @classmethod
+    def opened(cls, git_dir: Path, source: UserRepository | None, runner: Runner) -> Repository:
+        """One that is up to date; see ``harness.source.gitdir.serve``."""
+        repository = cls(git_dir, source, runner)
+        repository.refresh()
+        return repository
+
+    def refresh(self) -> None:
+        """Bring our git directory up to the user's state; see ``harness.source.gitdir.serve``."""
+        serve(self.git_dir, self.source, self.runner)
+
+    @property
+    def objects(self) -> Path:
+        """Our object store."""
+        return self.git_dir / "objects"
+
+    @property
+    def place(self) -> Path:
+        """The git directory that people know."""
+        return self.source.git_dir if self.source else self.git_dir
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether missing objects can be fetched from a promisor remote."""
+        return '\tpromisor = "true"\n' in self._configuration()
+
+    @property
+    def _hash(self) -> str:
+        """How objects are named, as ``hashlib`` calls it."""
+        sha256 = '\tobjectformat = "sha256"\n' in self._configuration()
+        return "sha256" if sha256 else "sha1"
+
+    def _configuration(self) -> str:
+        return (self.git_dir / "config").read_text("utf-8", "surrogateescape")
 
     def git(
         self,
@@ -88,23 +106,20 @@ class Repository:
             InfraError: git is missing or (``check``) failed.
             DamagedObjectsError: an object is not what was written.
         """
-        env = {
-            "GIT_DIR": str(self.git_dir),
-            "GIT_OBJECT_DIRECTORY": str(self.objects),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self._common_dir() / "objects"),
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "LC_ALL": "C",
-        }
+        # Any command may find that an object of a partial clone has to be fetched.
+        env = transfer_environment() if self.is_partial else dict(ENVIRONMENT)
+        env["GIT_DIR"] = str(self.git_dir)
+        if self.source is not None:
+            env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = self.source.alternate
         if index is not None:
             env["GIT_INDEX_FILE"] = str(index)
         if work_tree is not None:
             env["GIT_WORK_TREE"] = str(work_tree)
         finished = self.runner.run(
-            ["git", *_SETTING_WORDS, *arguments], cwd=work_tree, env=env, stdin=stdin, check=False
+            ["git", *arguments], cwd=work_tree, env=env, stdin=stdin, check=False
         )
         if finished.stderr:
-            _refuse_damage(finished, self.git_dir)
+            _refuse_damage(finished, self.place)
         if check and finished.returncode != 0:
             raise failure(finished)
         return finished
@@ -166,9 +181,10 @@ class Repository:
         for entry in entries:
             folders[parent(entry.path)].append(entry)
         named: dict[str, str] = {}
+        algorithm = self._hash
         for depth in range(max(map(_depth, folders)), -1, -1):
             for folder in [one for one in folders if _depth(one) == depth]:
-                named[folder] = tree_name(folders[folder])
+                named[folder] = tree_name(folders[folder], algorithm)
                 if folder:
                     entry = Entry("040000", TREE, named[folder], folder)
                     folders[parent(folder)].append(entry)
@@ -178,8 +194,8 @@ class Repository:
         given = self.git("mktree", "-z", "--missing", "--batch", stdin=stdin).text.split()
         if given != list(named.values()):
             raise InfraError(
-                f"git names trees of {self.git_dir} otherwise than by SHA-1",
-                remedy="use a repository of git's default object format",
+                f"git names trees of {self.place} otherwise than by {algorithm}",
+                remedy=f"check the repository: git --git-dir={self.place} fsck",
             )
         return named[""]
 
@@ -190,7 +206,8 @@ class Repository:
 
     def fill_index(self, index: Path, entries: Iterable[Entry]) -> None:
         """Put files into an index, or take absent ones out of it."""
-        records = (f"{entry.mode} {entry.name}\t{entry.path}\0" for entry in entries)
+        none = "0" * (hashlib.new(self._hash).digest_size * 2)
+        records = (f"{entry.mode} {entry.name or none}\t{entry.path}\0" for entry in entries)
         stdin = "".join(records).encode("utf-8", "surrogateescape")
         self.git("update-index", "-z", "--index-info", index=index, stdin=stdin)
 
@@ -215,7 +232,7 @@ class Repository:
         )  # fmt: skip
         if found.returncode != 0:
             raise UsageError(
-                f"there is no revision {revision!r} in {self.git_dir}",
+                f"there is no revision {revision!r} in {self.place}",
                 remedy="name a commit, tag or branch of that clone; git fetch brings newer ones",
             )
         return found.text.strip()
@@ -235,57 +252,36 @@ class Repository:
             )
         return found.text.strip()
 
-    def is_partial(self) -> bool:
-        """Whether missing objects can be fetched from a promisor remote."""
-        found = self.git("config", "--get-regexp", r"^remote\..*\.promisor$", check=False)
-        return b"true" in found.stdout
-
-    def _common_dir(self) -> Path:
-        """The directory that linked work trees share; see gitrepository-layout(5)."""
-        link = self.git_dir / "commondir"
-        if link.is_file():
-            return (self.git_dir / link.read_text().strip()).resolve()
-        return self.git_dir
-
-
-def git_directory(folder: Path, runner: Runner) -> Path | None:
-    """The git directory whose work tree starts at ``folder``; None for a plain folder."""
-    found = runner.run(
-        ["git", "-c", "safe.directory=*", "-C", folder, "rev-parse",
-         "--absolute-git-dir", "--show-toplevel"],
-        check=False,
-    )  # fmt: skip
-    if found.returncode != 0:
-        return None
-    git_dir, _, top = found.text.strip().partition("\n")
-    return Path(git_dir) if top and Path(top).resolve() == folder.resolve() else None
-
 
 def clone(url: str, target: Path, runner: Runner) -> None:
     """Clone ``url`` without work tree and, where the server can, without file contents.
 
     Raises:
         InfraError: the network or the server failed.
-        UsageError: there is no repository at the URL.
+        UsageError: there is no repository at the URL, or one that git refuses.
     """
+    words = ("clone", "--quiet", "--no-checkout", "--template=", "--filter=blob:none", "--")
     finished = runner.run(
-        [
-            "git",
-            *_SETTING_WORDS,
-            "clone",
-            "--quiet",
-            "--no-checkout",
-            "--filter=blob:none",
-            "--",
-            url,
-            target,
-        ],
-        env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+        ["git", "-c", "core.hooksPath=/dev/null", *words, url, target],
+        env=transfer_environment(),
         check=False,
     )
     if finished.returncode == 0:
         return
     error = finished.stderr.decode("utf-8", "replace").strip()
+    if "dubious ownership" in error:
+        raise UsageError(
+            f"the repository at {url} belongs to another user, so git refuses it",
+            remedy="if you trust its owner, let git know: "
+            "git config --global --add safe.directory DIR",
+            detail=error,
+        )
+    if " not allowed" in error:
+        raise UsageError(
+            f"{url} names a protocol that the harness does not use",
+            remedy="name an https, ssh, git or file URL with --source",
+            detail=error,
+        )
     if any(word in error for word in ("not found", "does not exist", "not appear to be a git")):
         raise UsageError(
             f"there is no git repository at {url}", remedy="correct --source", detail=error
@@ -295,7 +291,7 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     ) from failure(finished)
 
 
-def tree_name(entries: Iterable[Entry]) -> str:
+def tree_name(entries: Iterable[Entry], algorithm: str = "sha1") -> str:
     """What git calls a tree of those entries, all of one folder (see gitformat-pack(5))."""
     rows = []
     for entry in entries:
@@ -304,7 +300,7 @@ def tree_name(entries: Iterable[Entry]) -> str:
         rows.append((name + b"/" if entry.kind == TREE else name, row))
     body = b"".join(row for _, row in sorted(rows))
     header = f"tree {len(body)}".encode() + b"\0"
-    return hashlib.sha1(header + body, usedforsecurity=False).hexdigest()
+    return hashlib.new(algorithm, header + body, usedforsecurity=False).hexdigest()
 
 
 def forget_lock(index: Path) -> None:
@@ -335,8 +331,13 @@ def pairs(fields: Sequence[str]) -> list[tuple[Entry, Entry]]:
     found = []
     for meta, path in zip(fields[::2], fields[1::2], strict=True):
         before, after, was, now, _ = meta.removeprefix(":").split(" ")
-        found.append((Entry(before, "blob", was, path), Entry(after, "blob", now, path)))
+        found.append((_side(before, was, path), _side(after, now, path)))
     return found
+
+
+def _side(mode: str, name: str, path: str) -> Entry:
+    entry = Entry(mode, "blob", name, path)
+    return Entry.absent(path) if entry.is_absent else entry
 
 
 def _entry(record: str) -> Entry:

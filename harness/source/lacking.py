@@ -35,7 +35,7 @@ def lacking(repository: Repository, tree: str, memory: Path) -> tuple[str, ...]:
     """
     with ThreadPoolExecutor(1) as beside:
         looked_up = beside.submit(_suspects, repository, tree, memory)
-        if repository.is_partial():
+        if repository.is_partial:
             return ()
         suspects = looked_up.result()
     anew = suspects is None or len(suspects) > _MANY

@@ -22,7 +22,7 @@ class Entry:
     Args:
         mode: git's, in octal.
         kind: blob, tree or commit.
-        name: the object's hash.
+        name: the object's hash; empty for no object.
         path: from the top of the tree.
     """
 
@@ -34,7 +34,7 @@ class Entry:
     @classmethod
     def absent(cls, path: str) -> Entry:
         """What stands for no file, as one side of a difference."""
-        return cls(_NO_MODE, "blob", "0" * 40, path)
+        return cls(_NO_MODE, "blob", "", path)
 
     @property
     def is_absent(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.source.git import Repository, forget_lock
 from harness.source.parts import Content, Entry
+from harness.source.patchpaths import named_paths, outside
 
 #: As many paths go into one command line.
 _MANY = 500
@@ -42,8 +43,10 @@ class Patch:
             index: a file of ours.
 
         Raises:
-            UsageError: it does not apply.
+            UsageError: it names a path outside the tree, or does not apply. One that writes
+                through a symbolic link, which it may make itself, does not (git-apply(1)).
         """
+        self._refuse_outside()
         index.unlink(missing_ok=True)
         forget_lock(index)
         edited = self._edited(repository, content)
@@ -58,6 +61,15 @@ class Patch:
         self._apply(repository, index)
         differing = repository.differences(content.tree, repository.write_index(index))
         return Content(content.tree).but(after for _, after in differing)
+
+    def _refuse_outside(self) -> None:
+        for path in named_paths(self.text):
+            if outside(path):
+                raise UsageError(
+                    f"the patch {self.path} names {path!r}, which is outside the tree: "
+                    "none of it was applied",
+                    remedy="make it with git diff in the tree's top directory",
+                )
 
     def _edited(self, repository: Repository, content: Content) -> list[Entry] | None:
         """The files that it edits; None if it makes, renames or copies any."""

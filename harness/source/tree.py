@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InfraError, UsageError
-from harness.host.workspace import Workspace, make_folder, write_atomic
+from harness.host.workspace import Lock, Workspace, make_folder, write_atomic
 from harness.source import parts
 from harness.source.baseline import BaselineReader
 from harness.source.files import clone_content, folder_tree
@@ -22,9 +22,9 @@ from harness.source.git import (
     Repository,
     clone,
     forget_lock,
-    git_directory,
     is_damage,
 )
+from harness.source.gitdir import find_repository, refuse_foreign
 from harness.source.lacking import lacking
 from harness.source.mutants import find_mutant
 from harness.source.parts import Content, Entry, Part
@@ -57,8 +57,8 @@ class SourceTree:
     Args:
         location: the folder or URL that the user named.
         files: the user's work tree; None for a URL or a bare repository.
-        repository: the user's git directory, or ours for a plain folder.
-        home: our folder: objects, indexes, the checkout (``src``) and the build's output.
+        repository: a git directory of ours, with the user's objects where that has any.
+        home: our folder: that directory, indexes, the checkout (``src``) and the build's output.
         versioned: it has revisions.
     """
 
@@ -164,15 +164,11 @@ class SourceTree:
         for path in (self._lacking, *self.home.glob("*.index")):
             if path.name != _CHECKOUT_INDEX:  # by which the checkout keeps what is the same
                 path.unlink(missing_ok=True)
-        shutil.rmtree(self.home / "objects", ignore_errors=True)
-        make_folder(self.home / "objects")
-        runner = self.repository.runner
-        if self.repository.objects == _cloned(self.home) / "objects":
-            shutil.rmtree(_cloned(self.home).parent, ignore_errors=True)
-            _clone_once(self.location, self.home, runner)
-        elif not self.versioned:
-            shutil.rmtree(self.repository.git_dir, ignore_errors=True)
-            _init_once(self.repository.git_dir, runner)
+        shutil.rmtree(self.repository.objects, ignore_errors=True)
+        if self.files is None:
+            shutil.rmtree(_cloned(self.home), ignore_errors=True)
+            _clone_once(self.location, self.home, self.repository.runner)
+        self.repository.refresh()
 
     def _read_tree(self, tree: str, index: Path) -> None:
         folder = self.checkout_folder
@@ -282,11 +278,19 @@ def healed(
     return work()
 
 
-def open_tree(location: str, workspace: Workspace, runner: Runner) -> SourceTree:
+def open_tree(
+    location: str, workspace: Workspace, runner: Runner, trusted: Sequence[Path] = ()
+) -> SourceTree:
     """The tree at a folder or git URL.
 
+    Args:
+        location: the folder or URL.
+        workspace: where our folder for it is.
+        runner: starts git.
+        trusted: directories that are accepted whoever owns them.
+
     Raises:
-        UsageError: there is no such folder or repository.
+        UsageError: there is no such folder or repository, or another user owns it.
         InfraError: a clone failed for the host's or the network's reasons.
     """
     if "://" in location or location.startswith("git@"):
@@ -298,50 +302,49 @@ def open_tree(location: str, workspace: Workspace, runner: Runner) -> SourceTree
             remedy="name a FreeBSD source tree, a git URL, or 'embedded' with --source",
         )
     folder = folder.resolve()
-    home = _home(str(folder), workspace)
-    git_dir = git_directory(folder, runner)
-    if git_dir is not None:
-        return SourceTree(
-            location, folder, Repository(git_dir, home / "objects", runner), home, True
-        )
-    if not (folder / _NEWVERS).is_file():
+    source = find_repository(folder)
+    if source is not None:
+        refuse_foreign(source, trusted)
+    elif not (folder / _NEWVERS).is_file():
         raise _not_freebsd(location, f"it has no {_NEWVERS}")
-    own = home / "git"
-    _init_once(own, runner)
-    return SourceTree(location, folder, Repository(own, own / "objects", runner), home, False)
+    home = _home(str(folder), workspace)
+    with _git_lock(home, workspace):
+        repository = Repository.opened(home / "git", source, runner)
+    return SourceTree(location, folder, repository, home, source is not None)
 
 
 def _open_url(url: str, workspace: Workspace, runner: Runner) -> SourceTree:
     home = _home(url, workspace)
     with workspace.lock(f"tree-{home.name}"):
         _clone_once(url, home, runner)
-    git_dir = _cloned(home)
-    return SourceTree(url, None, Repository(git_dir, git_dir / "objects", runner), home, True)
+    with _git_lock(home, workspace):
+        repository = Repository.opened(home / "git", find_repository(_cloned(home)), runner)
+    return SourceTree(url, None, repository, home, True)
+
+
+def _git_lock(home: Path, workspace: Workspace) -> contextlib.AbstractContextManager[Lock]:
+    """Held for moments, unlike the tree's: a tree is opened while others build from it."""
+    return workspace.lock(f"git-{home.name}")
 
 
 def _cloned(home: Path) -> Path:
-    """The git directory of a clone of ours."""
-    return home / "clone" / ".git"
+    """Where a URL is cloned to."""
+    return home / "clone"
 
 
 def _clone_once(url: str, home: Path, runner: Runner) -> None:
     """The mark is on disk before there is anything that it warns of."""
-    mark, git_dir = home / "cloning", _cloned(home)
-    if not (git_dir / "HEAD").is_file() or mark.exists():
-        shutil.rmtree(git_dir.parent, ignore_errors=True)
+    mark, target = home / "cloning", _cloned(home)
+    if not (target / ".git/HEAD").is_file() or mark.exists():
+        shutil.rmtree(target, ignore_errors=True)
         write_atomic(mark, "")
-        clone(url, git_dir.parent, runner)
+        clone(url, target, runner)
         mark.unlink()
-
-
-def _init_once(git_dir: Path, runner: Runner) -> None:
-    if not (git_dir / "HEAD").is_file():
-        runner.run(["git", "init", "--quiet", "--bare", git_dir])
 
 
 def _home(identity: str, workspace: Workspace) -> Path:
     home = workspace.cache / "trees" / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    make_folder(home / "objects")
+    make_folder(home)
     return home
 
 

@@ -167,7 +167,7 @@ def lend(made: MadeHistory) -> None:
     home = open_tree(str(made.tree), Workspace.of_user(), HostRunner()).home
     objects = made.folder / ".git/objects"
     for path in objects.rglob("*"):
-        target = home / "objects" / path.relative_to(objects)
+        target = home / "git/objects" / path.relative_to(objects)
         if path.is_file() and path.parent.name != "info" and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)

@@ -12,7 +12,7 @@ from harness_command import harness
 
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.source.git import git_directory
+from harness.source.gitdir import find_repository
 from harness.source.mutants import find_mutant
 from harness.source.tree import open_tree
 
@@ -39,9 +39,9 @@ def forget(location: str) -> None:
 def history(freebsd_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A clone in which one commit puts the change in; its parent is without it."""
     clone = tmp_path_factory.mktemp("history") / "src"
-    origin = git_directory(freebsd_tree, HostRunner())
+    origin = find_repository(freebsd_tree)
     assert origin is not None, "these tests need a configured tree that is a git clone"
-    git(clone.parent, "clone", "-q", "--shared", "--no-checkout", str(origin), str(clone))
+    git(clone.parent, "clone", "-q", "--shared", "--no-checkout", str(origin.git_dir), str(clone))
     # As a public server does, it serves clones without file contents.
     git(clone, "config", "uploadpack.allowFilter", "true")
     git(clone, "config", "uploadpack.allowAnySHA1InWant", "true")

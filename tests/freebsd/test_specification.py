@@ -52,7 +52,9 @@ def edit(tree: Path, path: str, old: bytes, new: bytes) -> None:
 def held(
     tree: Path, workspace: Workspace, asked: str = "auto", change: Change | None = None
 ) -> Specification:
-    asker = Specifications(workspace, HostRunner(), lambda holder: None)
+    asker = Specifications(
+        lambda source: open_tree(source, workspace, HostRunner()), workspace, lambda holder: None
+    )
     return asker.of(What(str(tree), change or Change()), asked)
 
 

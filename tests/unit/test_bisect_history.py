@@ -21,6 +21,7 @@ from harness.bisect.history import (
 from harness.errors import UsageError
 from harness.host.process import HostRunner
 from harness.source.git import Repository
+from harness.source.gitdir import find_repository
 from harness.source.graft import graft, revert
 
 KERNEL_FILE = "sys/kern/kern_main.c"
@@ -33,9 +34,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def repository(tree: Path, tmp_path: Path) -> Repository:
-    objects = tmp_path / "objects"
-    objects.mkdir()
-    return Repository(tree / ".git", objects, HostRunner())
+    return Repository.opened(tmp_path / "git", find_repository(tree), HostRunner())
 
 
 def changed(tree: Path, tag: str, name: str, text: str) -> str:

@@ -85,7 +85,7 @@ def test_a_damaged_clone_is_cloned_again(
         commit(folder, f"r{number}")
     git(folder, "repack", "-adq")
     tree = open_tree(f"file://{folder}", workspace, HostRunner())
-    (pack,) = (tree.repository.objects / "pack").glob(f"*.{suffix}")
+    (pack,) = (tree.repository.place / "objects/pack").glob(f"*.{suffix}")
     pack.chmod(0o644)
     damage(pack)
     told: list[str] = []

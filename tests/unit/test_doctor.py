@@ -38,7 +38,7 @@ LIBVIRT = ("libvirtd", "virtlogd")
 class Host:
     """What a host has; everything, unless told otherwise."""
 
-    programs: frozenset[str] = frozenset({*PROGRAMS, *LIBVIRT})
+    programs: frozenset[str] = frozenset({*PROGRAMS, *LIBVIRT, "bwrap"})
     headers: frozenset[str] = frozenset(HEADERS)
     llvms: Mapping[int, Path] = field(
         default_factory=lambda: {n: Path(f"/llvm-{n}/bin") for n in (14, 19)}
@@ -121,6 +121,7 @@ def test_host_with_everything_can_do_the_main_job(examine: Examine) -> None:
         ),
         *((Host(headers=Host().headers - {name}), [pkg]) for name, pkg in HEADERS.items()),
         (Host(firmware=None), ["ovmf"]),
+        (Host(programs=Host().programs - {"bwrap"}), ["bubblewrap"]),
         (Host(llvms={}), ["clang-14", "lld-14", "llvm-14"]),
         (Host(programs=Host().programs - {"cc"}), ["gcc"]),
     ],

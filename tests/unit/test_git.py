@@ -10,7 +10,8 @@ from small_tree import commit, git, git_tree, plain_tree
 
 from harness.errors import InfraError, UsageError
 from harness.host.process import HostRunner
-from harness.source.git import Repository, clone, git_directory
+from harness.source.git import Repository, clone
+from harness.source.gitdir import UserRepository, find_repository
 
 
 @pytest.fixture
@@ -20,8 +21,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def repository(tree: Path, tmp_path: Path) -> Repository:
-    (tmp_path / "objects").mkdir()
-    return Repository(tree / ".git", tmp_path / "objects", HostRunner())
+    return Repository.opened(tmp_path / "git", find_repository(tree), HostRunner())
 
 
 def content(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -85,14 +85,18 @@ def test_users_settings_have_no_say(
     assert not (tmp_path / "ran").exists()
 
 
-def test_linked_work_trees_share_their_objects(repository: Repository, tree: Path) -> None:
+def test_linked_work_trees_share_their_objects(
+    repository: Repository, tree: Path, tmp_path: Path
+) -> None:
     linked = tree.with_name("linked")
     git(tree, "worktree", "add", "--quiet", str(linked), "--detach")
-    found = git_directory(linked, HostRunner())
+    second = commit(linked, "second")
+    found = find_repository(linked)
     assert found is not None
-    assert found != tree / ".git"
-    other = Repository(found, repository.objects, HostRunner())
-    assert other.commit("HEAD") == repository.commit("first")
+    assert (found.git_dir, found.common_dir) == (tree / ".git/worktrees/linked", tree / ".git")
+    other = Repository.opened(tmp_path / "other", found, HostRunner())
+    assert other.commit("HEAD") == second
+    assert other.commit("main") == repository.commit("HEAD") == repository.commit("first")
     assert other.git("cat-file", "blob", "HEAD:sys/vm/uma_core.c").stdout
 
 
@@ -106,12 +110,12 @@ def test_names_with_any_byte_are_read(repository: Repository, tree: Path) -> Non
 
 
 def test_folder_inside_a_work_tree_is_a_plain_folder(tree: Path) -> None:
-    assert git_directory(tree, HostRunner()) == tree / ".git"
-    assert git_directory(tree / "sys", HostRunner()) is None
+    assert find_repository(tree) == UserRepository(tree, tree / ".git", tree / ".git")
+    assert find_repository(tree / "sys") is None
 
 
 def test_plain_folder_has_no_git_directory(tmp_path: Path) -> None:
-    assert git_directory(plain_tree(tmp_path / "plain"), HostRunner()) is None
+    assert find_repository(plain_tree(tmp_path / "plain")) is None
 
 
 def test_clone_has_the_history_and_no_files(tree: Path, tmp_path: Path) -> None:
@@ -126,11 +130,12 @@ def test_clone_of_nothing_is_the_users_mistake(tmp_path: Path) -> None:
 
 
 def test_clone_that_cannot_be_is_the_hosts_trouble(tmp_path: Path) -> None:
-    with pytest.raises(InfraError, match=r"cannot clone http://localhost:1/src\.git"):
-        clone("http://localhost:1/src.git", tmp_path / "clone", HostRunner())
+    with pytest.raises(InfraError, match=r"cannot clone https://localhost:1/src\.git"):
+        clone("https://localhost:1/src.git", tmp_path / "clone", HostRunner())
 
 
 def test_partial_clones_are_known(repository: Repository, tree: Path) -> None:
-    assert not repository.is_partial()
+    assert not repository.is_partial
     git(tree, "config", "remote.origin.promisor", "true")
-    assert repository.is_partial()
+    repository.refresh()
+    assert repository.is_partial

@@ -29,14 +29,16 @@ def make(tmp_path: Path) -> Make:
     bmake.chmod(0o755)
     objects = tmp_path / "obj"
     (objects / "sys").mkdir(parents=True)
-    return Make(bmake, tmp_path, objects, Llvm(14, Path("/bin")), HostRunner(), 0)
+    made = Make(bmake, tmp_path, objects, Llvm(14, Path("/bin")), HostRunner(), 0)
+    made.output.mkdir(parents=True)
+    return made
 
 
 def test_last_step_has_the_environment_that_buildkernel_gave_it(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINE", "not the build's business")
-    (make.objects / "MINE.environment").write_text(REMEMBERED)
+    (make.output / "MINE.environment").write_text(REMEMBERED)
     make.remake_kernel("MINE", make.objects / "sys", tmp_path / "log")
     assert (tmp_path / "log").read_text().splitlines() == [
         f"in {make.objects / 'sys'}",
@@ -56,7 +58,7 @@ def test_kernel_that_was_never_built_has_no_last_step(make: Make, tmp_path: Path
 
 
 def test_last_step_that_fails_is_the_revisions_fault(make: Make, tmp_path: Path) -> None:
-    (make.objects / "MINE.environment").write_text("")
+    (make.output / "MINE.environment").write_text("")
     make.bmake.write_text("#!/bin/sh\necho 'a.c:1:2: error: no' >&2\nexit 1\n")
     with pytest.raises(BuildError, match="does not build") as caught:
         make.remake_kernel("MINE", make.objects / "sys", tmp_path / "log")

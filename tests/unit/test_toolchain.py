@@ -86,19 +86,19 @@ def tree_with(folder: Path, configure: str) -> Path:
 
 def test_make_is_built_once(tmp_path: Path) -> None:
     tree, home = tree_with(tmp_path, CONFIGURE), tmp_path / "home"
-    built = bootstrap_bmake(tree, home, HostRunner())
+    built = bootstrap_bmake(tree, home, HostRunner(), sandboxed=True)
     assert built == home / "bin" / "bmake"
     assert (home / "share" / "mk" / "sys.mk").is_file()
     made = built.stat().st_mtime_ns
-    assert bootstrap_bmake(tree, home, HostRunner()).stat().st_mtime_ns == made
+    assert bootstrap_bmake(tree, home, HostRunner(), sandboxed=True).stat().st_mtime_ns == made
 
 
 @pytest.mark.parametrize("name", ["bin/bmake", "share/mk/sys.mk"])
 def test_make_that_is_damaged_is_built_anew(tmp_path: Path, name: str) -> None:
     tree, home = tree_with(tmp_path, CONFIGURE), tmp_path / "home"
-    bootstrap_bmake(tree, home, HostRunner())
+    bootstrap_bmake(tree, home, HostRunner(), sandboxed=True)
     (home / name).write_text("")
-    assert bootstrap_bmake(tree, home, HostRunner()).read_text() == "#!/bin/sh\n"
+    assert bootstrap_bmake(tree, home, HostRunner(), sandboxed=True).read_text() == "#!/bin/sh\n"
     assert (home / "share/mk/sys.mk").read_text() == "# rules\n"
 
 
@@ -107,13 +107,13 @@ def test_make_that_was_cut_short_is_built_anew(tmp_path: Path) -> None:
     (home / "build").mkdir(parents=True)
     (home / "build" / "bmake").write_text("half")
     (home / "share" / "mk").mkdir(parents=True)
-    assert bootstrap_bmake(tree, home, HostRunner()).read_text() == "#!/bin/sh\n"
+    assert bootstrap_bmake(tree, home, HostRunner(), sandboxed=True).read_text() == "#!/bin/sh\n"
 
 
 def test_make_that_does_not_build_shows_why(tmp_path: Path) -> None:
     tree = tree_with(tmp_path, "echo no compiler here >&2\nexit 77\n")
     with pytest.raises(BuildError, match="does not build on this host") as caught:
-        bootstrap_bmake(tree, tmp_path / "home", HostRunner())
+        bootstrap_bmake(tree, tmp_path / "home", HostRunner(), sandboxed=True)
     assert caught.value.detail == "no compiler here"
     assert not (tmp_path / "home" / "bin").exists()
 

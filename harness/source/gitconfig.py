@@ -1,0 +1,89 @@
+"""The configuration of a git directory of ours: our settings, and a few values of the user's.
+
+What is taken from a repository is data: how its objects are named, how its files are compared,
+from where missing objects are fetched. Nothing that names a program is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+#: Ours, in git's form. A user's own configuration, which transfers read, has less weight. A host
+#: that loses power leaves objects whole or none; git syncs no loose ones by itself. To ask for the
+#: references of an alternate, git would start another git in the user's repository.
+_OURS: Final = """\
+[core]
+	repositoryformatversion = 1
+	bare = true
+	alternateRefsCommand = :
+	attributesFile = /dev/null
+	autocrlf = false
+	fsmonitor = false
+	hooksPath = /dev/null
+	quotePath = false
+	sparseCheckout = false
+	splitIndex = false
+	untrackedCache = false
+	fsync = objects,derived-metadata,reference
+	fsyncMethod = batch
+[advice]
+	detachedHead = false
+[apply]
+	ignoreWhitespace = no
+[color]
+	ui = false
+[diff]
+	ignoreSubmodules = all
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+[submodule]
+	recurse = false
+"""
+
+#: Keys whose values are copied, and what a value must be like.
+_WORD: Final = re.compile(r"[\w.-]*\Z", re.ASCII)
+_TEXT: Final = re.compile(r"[^\0]*\Z")
+_COPIED: Final = {
+    re.compile(r"core\.(?:filemode|symlinks|ignorecase|precomposeunicode|trustctime|checkstat)\Z"):
+        _WORD,
+    re.compile(r"extensions\.(?:objectformat|refstorage)\Z"): _WORD,
+    re.compile(r"extensions\.partialclone\Z"): _TEXT,
+    re.compile(r"remote\.(?s:.+)\.(?:url|fetch|promisor|partialclonefilter)\Z"): _TEXT,
+    re.compile(r"branch\.(?s:.+)\.(?:remote|merge)\Z"): _TEXT,
+}  # fmt: skip
+
+
+def copied_configuration(theirs: Iterable[tuple[str, str]], top: Path | None) -> str:
+    """The text of our configuration.
+
+    Args:
+        theirs: the user's, as ``git config --list`` has it: keys in git's canonical form.
+        top: the directory that relative URLs of remotes start from; None without ``theirs``.
+    """
+    lines = [_OURS]
+    for key, value in theirs:
+        if not any(name.match(key) and form.match(value) for name, form in _COPIED.items()):
+            continue
+        given = _absolute(value, top) if key.endswith(".url") and top else value
+        section, _, name = key.rpartition(".")
+        head, dot, inner = section.partition(".")
+        lines.append(f"[{head} {quoted(inner)}]\n" if dot else f"[{head}]\n")
+        lines.append(f"\t{name} = {quoted(given)}\n")
+    return "".join(lines)
+
+
+def _absolute(url: str, top: Path) -> str:
+    """A local path from where git would take it; any other URL as it is."""
+    local = "://" not in url and ":" not in url.partition("/")[0]
+    return str(top / url) if local else url
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes, as git reads it in configurations and in lists of paths."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
