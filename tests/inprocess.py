@@ -15,7 +15,7 @@ from harness.cli import main
 
 def call(home: Home, *words: str | Path, stdin: bytes = b"") -> Said:
     """The command with the home's environment, to its end."""
-    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    stdout, stderr = (_stream() for _ in range(2))
     with (
         _environment(home),
         _stdin(stdin),
@@ -24,6 +24,11 @@ def call(home: Home, *words: str | Path, stdin: bytes = b"") -> Said:
     ):
         code = main.run([*map(str, words)])
     return Said(code, *(_text(stream) for stream in (stdout, stderr)))
+
+
+def _stream() -> io.TextIOWrapper:
+    """As ``harness.cli.streams`` makes them: no character is a reason to fail."""
+    return io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace")
 
 
 def _text(stream: io.TextIOWrapper) -> str:

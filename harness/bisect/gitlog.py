@@ -13,6 +13,9 @@ from harness.errors import UsageError
 #: git's words with ``--fixed``, where "bad" and "good" would say the opposite of what they mean.
 _BROKEN, _FIXED = "broken", "fixed"
 
+#: Characters of a line; git's are of some hundred.
+_LONGEST = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
@@ -81,6 +84,8 @@ _REMEDY = "give what 'git bisect log' prints, or 'harness bisect --export' wrote
 
 
 def _words(line: str, number: int) -> list[str]:
+    if len(line) > _LONGEST:  # for shlex takes the square of its time
+        raise _not_a_log(line, number)
     try:
         return shlex.split(line)
     except ValueError as error:

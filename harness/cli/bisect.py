@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from harness.cli.bisection import Bisect, Options
 from harness.cli.completion import complete_revisions
 from harness.cli.options import (
+    FILE,
     FiniteRange,
     common_options,
     guest_options,
@@ -20,8 +20,6 @@ from harness.cli.session import GuestOptions
 
 if TYPE_CHECKING:
     from harness.cli.app import App
-
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -51,8 +49,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Test a kernel N times at the most.",
 )  # fmt: skip
 @click.option("--restart", is_flag=True, help="Forget what an interrupted call has found.")
-@click.option("--import", "import_", type=_FILE, help="Begin with what 'git bisect log' printed.")
-@click.option("--export", type=_FILE, help="At the end, write a log for 'git bisect replay'.")
+@click.option("--import", "import_", type=FILE, help="Begin with what 'git bisect log' printed.")
+@click.option("--export", type=FILE, help="At the end, write a log for 'git bisect replay'.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @common_options
 def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:

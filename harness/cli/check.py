@@ -10,6 +10,7 @@ import click
 
 from harness.check.checker import Checker, CheckPlan
 from harness.cli.options import (
+    FILE,
     change_options,
     common_options,
     guest_options,
@@ -24,7 +25,7 @@ from harness.errors import UsageError
 from harness.guest.topology import parse_numbers
 from harness.host.workspace import write_atomic
 from harness.kernel.spec import Sanitizer
-from harness.model.trace import Trace, parse_trace
+from harness.model.trace import Trace, parse_trace, run_trace
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
 from harness.source.change import Change
@@ -52,7 +53,7 @@ _KMSAN_GOES_ON = ("debug.kmsan.panic_on_violation", "0")
               help="Operations a seed, at least.")  # fmt: skip
 @click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",
               help="Of the random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
-@click.option("--replay", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--replay", type=FILE, metavar="FILE",
               help="Run that trace instead of random ones.")  # fmt: skip
 @spec_option
 @junit_option
@@ -126,9 +127,12 @@ def _read_trace(file: Path | None) -> Trace | None:
     if file is None:
         return None
     try:
-        return parse_trace(file.read_text("utf-8"))
+        trace = parse_trace(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
+    for _ in run_trace(trace):  # refuses what no kernel may be asked, before one is built
+        pass
+    return trace
 
 
 def _patient(boot: BootPlan, sanitizer: Sanitizer) -> BootPlan:

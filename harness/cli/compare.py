@@ -12,6 +12,7 @@ import click
 
 from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
+    FILE,
     common_options,
     guest_options,
     junit_option,
@@ -49,7 +50,7 @@ _SIDES = ("before", "after")
 )
 @click.option(
     "--patch",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="A patch; before is the tree without it.",
 )
 @click.option(

@@ -53,6 +53,10 @@ def console(
       harness console --interactive kasan-numa2
     """
     registry = Registry(app.workspace, app.clock)
+    if interactive and app.as_json:
+        raise UsageError(
+            "--interactive and --json both want standard output", remedy="leave one of them out"
+        )
     if interactive:
         _sit_at(_live_guest(registry, run, cell), app)
         return 0

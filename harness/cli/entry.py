@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 _HOST_FAILED = 3
@@ -15,6 +16,8 @@ def main() -> None:
     Python exits with 1 for a module that is missing or damaged, which ``git bisect run`` takes
     for a bad revision.
     """
+    # Until signals are heeded, Ctrl-C ends it like any program, without Python's traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from harness.cli.main import main as run
     except Exception as error:

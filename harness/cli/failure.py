@@ -29,6 +29,10 @@ class ErrorDocument(TypedDict):
     error: ErrorDetails
 
 
+#: Characters of a line of an error. What it names may be a line of a file that has no others.
+_LONGEST = 2000
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a command has no result.
@@ -61,11 +65,14 @@ class Failure:
 
     @property
     def text(self) -> str:
-        """For standard error."""
-        lines = [f"harness: {self.message}"]
-        lines += [f"  {self.remedy}"] if self.remedy else []
+        """For standard error: what is quoted of the input commands no terminal, nor floods it."""
+        from harness.results.text import printable
+
+        first, *more = self.message.splitlines() or [""]
+        lines = [f"harness: {first}", *(f"  {line}" for line in more)]
+        lines += [f"  {line}" for line in self.remedy.splitlines()]
         lines += [f"  | {line}" for line in self.detail.splitlines()]
-        return "\n".join(lines) + "\n"
+        return "".join(f"{_shortened(printable(line))}\n" for line in lines)
 
     def document(self) -> ErrorDocument:
         """For ``--json``."""
@@ -78,6 +85,12 @@ class Failure:
                 "detail": self.detail,
             }
         }
+
+
+def _shortened(line: str) -> str:
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
 
 
 def _kind(error: HarnessError) -> Kind:

@@ -29,6 +29,9 @@ _HOST_REFUSES = frozenset(
      errno.ENOMEM}
 )  # fmt: skip
 
+#: What only a path can be to blame for that the user has named.
+_PATH_REFUSED = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
+
 #: What ``git bisect run`` takes for "cannot be tested" and for "stop" (git-bisect(1)).
 _GIT_SKIPS = 125
 _GIT_STOPS = 128
@@ -271,6 +274,9 @@ def _failure(error: Exception, arguments: Sequence[str]) -> Failure:
     """What an error of a command is to its user."""
     if isinstance(error, OSError) and error.errno in _HOST_REFUSES:
         error = _refused(error)
+    elif isinstance(error, OSError) and error.errno in _PATH_REFUSED:
+        name = os.fsdecode(error.filename or "a path")
+        error = UsageError(f"{name}: {error.strerror}", remedy="name another file")
     if isinstance(error, HarnessError):
         return Failure.of(error)
     return _bug(arguments)  # whatever it is, it is ours

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from harness.cli.completion import complete_vms
 from harness.cli.options import (
+    FILE,
     change_options,
     common_options,
     one_sanitizer,
@@ -204,7 +205,7 @@ def _predictions_document(
 
 
 @model.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @_VARIANT
 @common_options
 def trace(app: App, file: Path, variant: str | None) -> int:

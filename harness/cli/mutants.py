@@ -12,6 +12,7 @@ from rich.table import Table
 from harness.check.checker import CheckPlan
 from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
+    FILE,
     common_options,
     guest_options,
     one_sanitizer,
@@ -46,9 +47,7 @@ if TYPE_CHECKING:
     help="A revision; default: as it stands.",
     shell_complete=complete_revisions,
 )
-@click.option(
-    "--patch", type=click.Path(path_type=Path, dir_okay=False), help="Apply a patch file on top."
-)
+@click.option("--patch", type=FILE, help="Apply a patch file on top.")
 @click.option(
     "--mutant",
     "patterns",

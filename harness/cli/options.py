@@ -24,7 +24,22 @@ from harness.kernel.spec import Sanitizer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+
+class NamedPath(click.Path):
+    """A path that is no empty word, of which ``pathlib`` makes the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See ``click.ParamType``."""
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = NamedPath(path_type=Path, dir_okay=False)
+"""A file that is read or written."""
+
+DIRECTORY = NamedPath(path_type=Path, file_okay=False)
+"""A directory that is written to."""
 
 
 class FiniteRange(click.FloatRange):
@@ -42,16 +57,16 @@ def common_options(command: F) -> F:
     """``--json``, ``--out``, ``-v`` and ``-q``; the command is given an ``App`` first."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-    @click.option(
-        "--out", type=click.Path(path_type=Path, file_okay=False), help="Put records into DIR."
-    )
+    @click.option("--out", type=DIRECTORY, metavar="DIR", help="Put records into DIR.")
     @click.option("-v", "--verbose", is_flag=True, help="Tell more.")
     @click.option("-q", "--quiet", is_flag=True, help="Tell results only.")
     @functools.wraps(command)
     def wrapped(
         *args: Any, as_json: bool, out: Path | None, verbose: bool, quiet: bool, **rest: Any
     ) -> Any:
-        invocation = click.get_current_context().ensure_object(Invocation)
+        context = click.get_current_context()
+        _refuse_empty(context)
+        invocation = context.ensure_object(Invocation)
         for named in (rest.get("junit"), rest.get("export")):
             if named is not None:
                 check_named(named)
@@ -70,6 +85,19 @@ def common_options(command: F) -> F:
         return command(app, *args, **rest)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _refuse_empty(context: click.Context) -> None:
+    """Refuse options whose value is an empty word, such as an unset variable of a script.
+
+    Raises:
+        click.BadParameter: there is one.
+    """
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(option, click.Option) and "" in values:
+            raise click.BadParameter("it is empty.", context, option)
 
 
 def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -105,13 +133,13 @@ change_options = _stacked(
         help="A revision; default: as it stands.",
         shell_complete=complete_revisions,
     ),
-    click.option("--patch", type=_FILE, help="Apply a patch file on top."),
+    click.option("--patch", type=FILE, help="Apply a patch file on top."),
     click.option(
         "--mutant", metavar="NAME", help="Apply a mutant on top.", shell_complete=complete_mutants
     ),
 )
 
-kernel_option = click.option("--kernel", type=_FILE, help="A kernel that is built already.")
+kernel_option = click.option("--kernel", type=FILE, help="A kernel that is built already.")
 
 #: One sanitizer, or none.
 sanitizer_options = _stacked(
@@ -152,7 +180,7 @@ guest_options = _stacked(
     ),
 )  # fmt: skip
 
-junit_option = click.option("--junit", type=_FILE, help="Write a JUnit XML file.")
+junit_option = click.option("--junit", type=FILE, help="Write a JUnit XML file.")
 
 
 def one_sanitizer(*, kasan: bool, kmsan: bool) -> Sanitizer:

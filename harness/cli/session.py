@@ -103,7 +103,13 @@ class Session:
         Raises:
             UsageError: a source that is none, or the built-in guest with a loader.
         """
-        what = What(self.app.source(source), change or Change(), kernconf, kernel)
+        change = change or Change()
+        if kernel is not None and (source, change, kernconf) != (None, Change(), None):
+            raise UsageError(
+                f"--kernel {kernel} is built already, so nothing else can choose it or change it",
+                remedy="leave out --kernel, or --source, --rev, --patch, --mutant and --kernconf",
+            )
+        what = What(self.app.source(source), change, kernconf, kernel)
         if what.is_embedded and self.options.method == BootMethod.LOADER:
             raise UsageError(
                 "--boot loader: FreeBSD's loader cannot start the built-in guest",

@@ -266,7 +266,7 @@ def parse_trace(text: str, variant: Variant | None = None) -> Trace:
             if word == "variant":
                 variant = variant or find_variant(rest.strip())
             elif word == "zone":
-                shape = _parse_shape(rest.split())
+                shape = _the_one(shape, _parse_shape(rest.split()))
             elif word:
                 operations.append(_parse_operation(word, " ".join(rest.split())))
                 items += operations[-1].number if word == Verb.PREALLOC else 0
@@ -303,8 +303,11 @@ def _parse_operation(word: str, rest: str) -> Operation:
 
 def _parse_shape(words: list[str]) -> Shape:
     shape = Shape(domains=1, ipers=1)
+    names = [word.partition("=")[0] for word in words]
     for word in words:
         name, _, value = word.partition("=")
+        if names.count(name) > 1:
+            raise UsageError(f"{name} is there more than once", remedy="leave one of them out")
         if name in _COUNTS:
             counts: Mapping[str, Any] = {name: _number(value)}
             shape = shape._replace(**counts)
@@ -319,6 +322,12 @@ def _parse_shape(words: list[str]) -> Shape:
         else:
             _refuse_shape(word)
     _check_limits(shape)
+    return shape
+
+
+def _the_one(before: Shape | None, shape: Shape) -> Shape:
+    if before is not None:
+        raise UsageError("a trace has one zone", remedy="leave the second one out")
     return shape
 
 

@@ -53,6 +53,8 @@ def test_sleeping_is_told() -> None:
         ("explode 1", "line 3: there is no operation 'explode'"),
         ("free one", "line 3: 'one' is no number"),
         ("zone colour=red", "line 3: a zone has no 'colour=red'"),
+        ("zone domains=2 domains=3", "line 3: domains is there more than once"),
+        ("zone domains=2", "line 3: a trace has one zone"),
         ("variant 12-after", "line 3: the model has no variant '12-after'"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.cli.compare import Pair, parse_expectations
 from harness.cli.main import run
-from harness.cli.options import FiniteRange, one_sanitizer, parse_tunables
+from harness.cli.options import DIRECTORY, FiniteRange, one_sanitizer, parse_tunables
 from harness.errors import UsageError
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
@@ -114,3 +114,9 @@ def test_where_results_go_is_checked_before_anything_runs(
     assert run(["boot", "--source", "embedded", option, str(tmp_path / name)]) == 2
     assert cause in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_working_directory_is_a_directory_like_another() -> None:
+    assert DIRECTORY.convert(".", None, None) == Path()
+    with pytest.raises(click.BadParameter, match="empty"):
+        DIRECTORY.convert("", None, None)
