@@ -276,7 +276,7 @@ def clone(url: str, target: Path, runner: Runner) -> None:
             "git config --global --add safe.directory DIR",
             detail=error,
         )
-    if " not allowed" in error:
+    if "transport '" in error and "not allowed" in error:
         raise UsageError(
             f"{url} names a protocol that the harness does not use",
             remedy="name an https, ssh, git or file URL with --source",
