@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from harness.source.location import source_location
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.cli.streams import Streams
+    from harness.cli.streams import Invocation, Retry, Streams
     from harness.config import Settings
     from harness.pipeline.kernels import Kernels
     from harness.source.tree import SourceTree
@@ -40,6 +41,9 @@ class App:
         verbosity: -1 quiet, 0 normal, 1 verbose.
         streams: standard output and standard error.
         sandbox: False: ``--no-sandbox`` was given.
+        command: the arguments that a record keeps.
+        retry: the cells of a run that are repeated; None for a run of its own.
+        ending: set as soon as a signal ends the command.
     """
 
     workspace: Workspace
@@ -50,6 +54,9 @@ class App:
     verbosity: int
     streams: Streams
     sandbox: bool = True
+    command: tuple[str, ...] = ()
+    retry: Retry | None = None
+    ending: threading.Event = field(default_factory=threading.Event)
 
     @property
     def sandboxed(self) -> bool:
@@ -115,12 +122,14 @@ class App:
 
 
 def make_app(
-    *, as_json: bool, out: Path | None, verbosity: int, streams: Streams, sandbox: bool
+    *, as_json: bool, out: Path | None, verbosity: int, invocation: Invocation, sandbox: bool
 ) -> App:
     """The real one, on this host."""
+    retry = invocation.retry
     return App(
-        Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity, streams, sandbox
-    )
+        Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity,
+        invocation.streams, sandbox, retry.command if retry else invocation.arguments, retry,
+    )  # fmt: skip
 
 
 pass_app = click.make_pass_decorator(App)

@@ -32,6 +32,7 @@ from harness.errors import UsageError
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
 from harness.host.doctor import find_program
+from harness.host.processid import ProcessId
 from harness.host.workspace import write_named
 from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
@@ -53,6 +54,7 @@ from harness.pipeline.revisions import (
     warm_base,
 )
 from harness.results.store import Store
+from harness.results.unfinished import beginning
 from harness.source.graft import revert
 
 if TYPE_CHECKING:
@@ -324,14 +326,21 @@ class Bisect:
         if state.run and (self._store.folder / state.run).is_dir():
             count = len(state.observations)
             self._say(f"going on with {state.run}, after {count} tests; --restart begins anew")
+            self._store.save_document(self._record(state))
             return state
         if not state.run:
             state = replace(state, observations=tuple(_given(tree, entries)))
         moment = self._app.clock.now()
         folder = self._store.create("bisect", moment)
         state = replace(state, run=folder.name, started=moment.isoformat())
+        self._store.save_document(self._record(state))
         file.save(state)
         return state
+
+    def _record(self, state: State) -> Mapping[str, Any]:
+        """The record as long as there is no answer."""
+        owner = ProcessId.of(os.getpid())
+        return beginning(state.run, self._app.command, state.started, (), owner)
 
     # Meanwhile
 

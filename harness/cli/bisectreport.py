@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.cli.publish import publish
 from harness.host.workspace import make_folder, write_atomic
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
-from harness.results.record import SCHEMA
-from harness.results.schema import wrong_with_cell
-from harness.results.store import damaged, is_own, read_document
+from harness.results.store import SCHEMA, kept_cells
 
 if TYPE_CHECKING:
     from harness.bisect.findings import Findings
@@ -37,11 +34,12 @@ def tell(app: App, findings: Findings, store: Store, folder: Path, started: str)
     document = {
         "schema": SCHEMA,
         "name": folder.name,
-        "command": sys.argv[1:],
+        "command": list(app.command),
         "started": started,
         "harness": __version__,
         "exit_code": findings.exit_code,
-        "cells": _cells(folder),
+        "state": "ended",
+        "cells": kept_cells(folder),
         "bisect": to_bisect_document(findings),
     }
     lines = list(bisect_lines(document))
@@ -55,18 +53,3 @@ def tell(app: App, findings: Findings, store: Store, folder: Path, started: str)
 
     publish(app, store, document, show)
     return findings.exit_code
-
-
-def _cells(folder: Path) -> list[Any]:
-    """What the tests have left, in order.
-
-    Raises:
-        UsageError: one of it is damaged.
-    """
-    documents = []
-    for path in filter(is_own, sorted(folder.glob("*/cell.json"))):
-        document = read_document(path)
-        if wrong := wrong_with_cell(document):
-            raise damaged(path, wrong)
-        documents.append(document)
-    return documents

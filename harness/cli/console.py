@@ -16,6 +16,7 @@ from harness.cli.terminal import HostTerminal
 from harness.errors import UsageError
 from harness.guest.registry import KeptGuest, Registry
 from harness.guest.tap import Detached, LogTap
+from harness.host.cachesize import format_size
 from harness.results.store import Store, is_own
 from harness.results.text import printable
 
@@ -60,7 +61,11 @@ def console(
     if interactive:
         _sit_at(_live_guest(registry, run, cell), app)
         return 0
-    log, guest = _log(app, registry.live(), run, cell)
+    live = registry.live()
+    logs = {} if cell or any(guest.name == run for guest in live) else _logs(app, run)
+    if len(logs) > 1:
+        return _list(app, run, logs, live)
+    log, guest = _log(app, live, run, cell)
     if app.as_json:
         app.emit({"console": log, "bytes": log.stat().st_size, "runs": guest is not None})
         return 0
@@ -91,17 +96,48 @@ def _log(
         if guest.name == run and cell is None:
             return guest.console, guest
     folder = Store(app.runs).find(run)
-    cells = {path.parent.name: path for path in _own(folder, "*/console.log")}
-    repeats = _own(folder, "*/*/console.log")
-    logs = cells | {str(path.parent.relative_to(folder)): path for path in repeats}
-    name = cell or (next(iter(cells)) if len(cells) == 1 else None)
-    if name not in logs:
-        asked = f"no cell {cell!r}" if cell else f"{len(cells)} cells"
+    logs = _logs(app, run)
+    repeats = {str(path.parent.relative_to(folder)): path
+               for path in _own(folder, "*/*/console.log")}  # fmt: skip
+    name = cell or next(iter(logs), None)
+    if name is None:
         raise UsageError(
-            f"run {folder.name} has {asked}", remedy=f"name one of: {', '.join(logs) or 'none'}"
+            f"run {folder.name} has no console: no guest of it was started",
+            remedy=f"see why: harness report {folder.name}",
+        )
+    logs |= repeats
+    if name not in logs:
+        raise UsageError(
+            f"run {folder.name} has no cell {cell!r}",
+            remedy=f"name one of: {', '.join(logs) or 'none'}",
         )
     log = logs[name].resolve()
     return log, next((guest for guest in live if guest.console == log), None)
+
+
+def _logs(app: App, run: str) -> dict[str, Path]:
+    """The logs of a run's cells, by the names of the cells."""
+    folder = Store(app.runs).find(run)
+    return {path.parent.name: path for path in _own(folder, "*/console.log")}
+
+
+def _list(app: App, run: str, logs: dict[str, Path], live: list[KeptGuest]) -> int:
+    """Name the consoles of a run that has several."""
+    running = {guest.console for guest in live}
+    for name, log in logs.items():
+        size = format_size(log.stat().st_size)
+        app.paper.print(f"{printable(name)}  {size}", markup=False, soft_wrap=True)
+    app.talk.say(f"{len(logs)} consoles; to print one: harness console {run} {next(iter(logs))}")
+    app.emit(
+        {
+            "consoles": [
+                {"cell": name, "console": log, "bytes": log.stat().st_size,
+                 "runs": log.resolve() in running}
+                for name, log in logs.items()
+            ]
+        }
+    )  # fmt: skip
+    return 0
 
 
 def _own(folder: Path, pattern: str) -> list[Path]:

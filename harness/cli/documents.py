@@ -176,6 +176,41 @@ class ConsoleDocument(TypedDict):
     runs: bool
 
 
+class ListedConsole(TypedDict):
+    """One console of a run."""
+
+    cell: str
+    console: str
+    bytes: Count
+    runs: bool
+
+
+class ConsolesDocument(TypedDict):
+    """The consoles of a run of several cells."""
+
+    consoles: list[ListedConsole]
+
+
+class ListedRunDocument(TypedDict):
+    """One entry of ``runs``."""
+
+    name: str
+    command: list[str]
+    started: str
+    state: str
+    exit_code: int | None
+    cells: Count
+    as_expected: Count
+    without_result: Count
+    outcomes: dict[str, Count]
+
+
+class RunsDocument(TypedDict):
+    """The runs that have a record."""
+
+    runs: list[ListedRunDocument]
+
+
 class PsDocument(TypedDict):
     """The guests that run."""
 
@@ -225,7 +260,9 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "check": (Record,),
     "judge": (JudgeDocument,),
     "report": (Record,),
-    "console": (ConsoleDocument,),
+    "console": (ConsoleDocument, ConsolesDocument),
+    "runs list": (RunsDocument,),
+    "runs retry": (Record,),
     "ps": (PsDocument,),
     "stop": (StopDocument,),
     "gc": (GcDocument,),

@@ -81,6 +81,7 @@ COMMANDS = (
     _Place("judge", "Report what a console log shows: outcome, title, backtrace, warnings."),
     _Place("report", "Tell what a run came to; RUN is a record's name or 'latest'."),
     _Place("console", "Print a guest's console, follow it, or type at it."),
+    _Place("runs", "List the runs that have a record, and repeat what failed."),
     _Place("ps", "List the guests that 'boot --keep' has left running."),
     _Place("stop", "End guests that 'boot --keep' has left running."),
     _Place("gc", "Remove built kernels, images and trees' objects, those longest unused first."),
@@ -200,7 +201,7 @@ def run(
     """Run one command, whose arguments those are, and return its exit code."""
     signals, streams = signals or Signals(), streams or Streams()
     try:
-        return _run(arguments, Invocation(signals.before_the_end, streams))
+        return _run(arguments, Invocation(signals.before_the_end, streams, tuple(arguments)))
     except (click.Abort, KeyboardInterrupt):
         failure = interrupted(signal.SIGINT)
     except Terminated as error:

@@ -78,10 +78,10 @@ def common_options(command: F) -> F:
             as_json=as_json,
             out=out,
             verbosity=verbose - quiet,
-            streams=invocation.streams,
+            invocation=invocation,
             sandbox=not rest.pop("no_sandbox", False),  # of ``source_options``
         )
-        invocation.before_the_end.append(app.runner.close)
+        invocation.before_the_end.extend((app.ending.set, app.runner.close))
         return command(app, *args, **rest)
 
     return wrapped  # type: ignore[return-value]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness import __version__
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
-from harness.errors import UsageError
+from harness.errors import HarnessError, InfraError, UsageError
 from harness.guest.memory import available_memory
 from harness.guest.qemu import QemuBackend
 from harness.guest.shadow import default_topology, memory_warnings
 from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.host.accelerator import Accelerator
+from harness.host.processid import ProcessId
 from harness.host.workspace import check_folder
 from harness.image.media import BootMethod
 from harness.outcome import Until
@@ -27,6 +28,7 @@ from harness.pipeline.matrix import Matrix
 from harness.pipeline.plan import BootPlan
 from harness.pipeline.what import What
 from harness.results.store import Store
+from harness.results.unfinished import beginning, ended_early
 from harness.source.change import Change
 
 if TYPE_CHECKING:
@@ -200,7 +202,8 @@ class Session:
 
     def booter(self) -> Booter:
         """Boots guests with that backend."""
-        return Booter(self.app.workspace, self.app.runner, self.app.clock, self.backend())
+        app = self.app
+        return Booter(app.workspace, app.runner, app.clock, self.backend(), app.ending)
 
     def _terminal(self, rows: LiveRows) -> HostTerminal | None:
         def announce() -> None:
@@ -233,12 +236,18 @@ class Session:
         return self.app.kernels()
 
     def run(self, kind: str, plans: Sequence[CellPlan], junit: Path | None) -> Run:
-        """Boot all cells, keep the record, tell the user."""
+        """Boot all cells, or those that are repeated; keep the record, tell the user."""
+        retry = self.app.retry
+        if retry is not None:
+            plans = [plan for plan in plans if plan.name in retry.cells]
         return self.carry_out(
-            kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ()), junit
+            kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ()), junit, plans
         )
 
-    def carry_out(self, kind: str, guests: int, work: Work, junit: Path | None = None) -> Run:
+    def carry_out(
+        self, kind: str, guests: int, work: Work, junit: Path | None = None,
+        plans: Sequence[CellPlan] = (),
+    ) -> Run:  # fmt: skip
         """Do what is done with guests, so many at the most; keep the record, tell the user.
 
         For git-bisect(1), which cannot go on without an answer, trouble of the host may pass: it
@@ -246,36 +255,43 @@ class Session:
         """
         app = self.app
         store = Store(app.runs)
-        run = self._recorded(kind, guests, work, store)
+        run = self._recorded(kind, guests, work, store, plans)
         for left in reversed(range(_RETRIES if self.git_bisect else 0)):
             if not any(cell.host_failed for cell in run.cells):
                 break
             store.save(run)
             app.warn(f"the host failed, so this says nothing; trying again ({left} times left)")
-            run = self._recorded(kind, guests, work, store)
+            run = self._recorded(kind, guests, work, store, plans)
         self._publish(run, store, junit)
         return run
 
-    def _recorded(self, kind: str, guests: int, work: Work, store: Store) -> Run:
-        """Do it once, in a folder of its own."""
+    def _recorded(
+        self, kind: str, guests: int, work: Work, store: Store, plans: Sequence[CellPlan]
+    ) -> Run:
+        """Do it once, in a folder of its own, with a record from the beginning."""
         app = self.app
         moment = app.clock.now()
         folder = store.create(kind, moment)
+        source = plans[0].what.source if plans else ""
+        begun = beginning(
+            folder.name, app.command, moment.isoformat(), [plan.name for plan in plans],
+            ProcessId.of(os.getpid()), source,
+        )  # fmt: skip
         try:
+            store.save_document(begun)
             with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
                 jobs = min(guests, most_guests())
                 booter = replace(self.booter(), terminal=self._terminal(rows))
                 matrix = Matrix(self.kernels(), booter, rows, jobs, available_memory())
                 cells, judgements = work(matrix, folder)
-        except BaseException:
-            if not any(folder.glob("*/console.log")):  # what guests have said stays
-                shutil.rmtree(folder, ignore_errors=True)
+        except BaseException as error:
+            _leave_early(store, begun, error)
             raise
         from harness.results.record import Run
 
         return Run(
-            folder.name, tuple(sys.argv[1:]), moment.isoformat(), __version__,
-            cells, judgements,
+            folder.name, app.command, moment.isoformat(), __version__, cells, judgements,
+            source, app.retry.run if app.retry else "",
         )  # fmt: skip
 
     def _publish(self, run: Run, store: Store, junit: Path | None) -> None:
@@ -295,3 +311,21 @@ class Session:
             app, store, to_document(run),
             lambda: print_run(run, app.paper, verbose=app.verbosity > 0), export,
         )  # fmt: skip
+
+
+def _leave_early(store: Store, begun: Mapping[str, Any], error: BaseException) -> None:
+    """The record of a run that an error or a signal ends.
+
+    An error before the first boot leaves none: it is told, and there is nothing to look at. What
+    the host refuses to write is not told over the error that ended it all.
+    """
+    folder = store.folder / begun["name"]
+    if isinstance(error, Exception) and not any(folder.glob("*/console.log")):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    if isinstance(error, HarnessError):
+        cause = error.message
+    else:
+        cause = type(error).__name__ if isinstance(error, Exception) else "interrupted"
+    with contextlib.suppress(InfraError):
+        store.save_document(ended_early(begun, cause))

@@ -133,16 +133,35 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """The cells of a run that are to be repeated.
+
+    Args:
+        run: the name of its record.
+        command: the arguments of that run.
+        cells: their names.
+    """
+
+    run: str
+    command: tuple[str, ...]
+    cells: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One call of the program, as its commands are given it.
 
     Args:
         before_the_end: what a signal calls before all else.
         streams: the standard streams.
+        arguments: of the program.
+        retry: which cells of which run are repeated; None for all other commands.
     """
 
     before_the_end: list[Callable[[], None]] = field(default_factory=list)
     streams: Streams = field(default_factory=Streams)
+    arguments: tuple[str, ...] = ()
+    retry: Retry | None = None
 
 
 def _failed(sink: Sink) -> bool:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 from harness.bisect.evidence import Kind
 from harness.bisect.tester import Built, Trial
 from harness.errors import HarnessError, UsageError
-from harness.host.documents import json_text
-from harness.host.workspace import write_atomic
 from harness.kernel.elf import content_digest
 from harness.kernel.reads import read_list
-from harness.results.record import to_cell_document
+from harness.results.unfinished import keep_cell
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
@@ -65,8 +63,7 @@ class KernelTester:
                 raise
             return Trial(Kind.INFRA, outcome="host failed", error=str(error))
         if done is not None:
-            document = json_text(to_cell_document(done), 1)
-            write_atomic(self.folder / cell / "cell.json", document)
+            keep_cell(self.folder, done)
         if trial.kind is Kind.PASSED:
             self._passed.setdefault(commit, kernel)
         return trial

@@ -165,7 +165,10 @@ class Matrix:
                 plan, kernel, self.booter, folder, progress, expectation, self._others(plan, kernel)
             )
         from harness.results.text import outcome_in_words
+        from harness.results.unfinished import keep_cell
 
+        if not self.booter.cancelled.is_set():  # else its guest was ended with all others
+            keep_cell(folder, cell)
         self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
 

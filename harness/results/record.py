@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.check.fate import Fate, Judgement
 from harness.errors import BuildError, InfraError
 from harness.outcome import Outcome
+from harness.results.store import SCHEMA
 
 if TYPE_CHECKING:
     from harness.check.result import CheckResult
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelIdentity
     from harness.verdict import Verdict
     from harness.verification import Verification
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +144,8 @@ class Run:
         version: the harness's own.
         cells: in the order of the matrix.
         judgements: what became of each mutant, in a run that judges mutants.
+        source: the tree, as ``--source`` names it.
+        retry_of: the run whose cells it repeats; empty for none.
     """
 
     name: str
@@ -153,6 +154,8 @@ class Run:
     version: str
     cells: tuple[Cell, ...]
     judgements: tuple[Judgement, ...] = ()
+    source: str = ""
+    retry_of: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -176,6 +179,10 @@ def to_document(run: Run) -> dict[str, Any]:
         "started": run.started,
         "harness": run.version,
         "exit_code": run.exit_code,
+        "state": "ended",
+        "planned": [cell.name for cell in run.cells],
+        "source": run.source,
+        "retry_of": run.retry_of,
         "cells": [
             {**to_cell_document(cell), "origin": origin_of(cell, run.cells)} for cell in run.cells
         ],

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
+from harness.host.processid import ProcessId
 from harness.host.tables import Complaint, read_table
 
 #: A name of one file or directory: nothing that leads elsewhere.
@@ -226,6 +227,12 @@ class Record(TypedDict):
     started: NotRequired[str]
     harness: NotRequired[str]
     unwritten: NotRequired[list[str]]
+    state: NotRequired[Literal["running", "interrupted", "ended"]]
+    cause: NotRequired[str]
+    planned: NotRequired[list[str]]
+    owner: NotRequired[ProcessId | None]
+    source: NotRequired[str]
+    retry_of: NotRequired[str]
     rates: NotRequired[list[_Rate]]
     mutants: NotRequired[list[_Mutant]]
     bisect: NotRequired[_Bisect]

@@ -20,6 +20,9 @@ from harness.host.workspace import host_refused, make_folder, write_atomic
 if TYPE_CHECKING:
     from harness.results.record import Run
 
+SCHEMA = 1
+"""Of records."""
+
 RECORD = "record.json"
 LATEST = "latest"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -94,7 +97,6 @@ class Store:
         Raises:
             UsageError: there is no such run, or its record is damaged.
         """
-        from harness.results.record import SCHEMA
         from harness.results.schema import wrong_with
 
         path = self.find(name) / RECORD
@@ -106,7 +108,28 @@ class Store:
             )
         if wrong := wrong_with(document):
             raise damaged(path, wrong)
-        return document
+        if document.get("state", "ended") == "ended":
+            return document
+        from harness.results.unfinished import with_state
+
+        return with_state(document, kept_cells(path.parent))
+
+
+def kept_cells(folder: Path) -> list[dict[str, Any]]:
+    """The cells of a run that were kept as they ended, by name.
+
+    Raises:
+        UsageError: one of them is damaged.
+    """
+    from harness.results.schema import wrong_with_cell
+
+    documents = []
+    for path in filter(is_own, sorted(folder.glob("*/cell.json"))):
+        document = read_document(path)
+        if wrong := wrong_with_cell(document):
+            raise damaged(path, wrong)
+        documents.append(document)
+    return documents
 
 
 def is_own(path: Path) -> bool:

@@ -16,6 +16,7 @@ from harness.model.variants import title_of
 from harness.outcome import Outcome
 from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
+from harness.results.unfinished import RUNNING, not_booted
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
@@ -42,11 +43,30 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
     if document.get("mutants"):
         _print_mutants(document["mutants"], console)
         return
-    console.print(_table(document["cells"]))
+    if document["cells"]:
+        console.print(_table(document["cells"]))
     for rate in document.get("rates", ()):
         console.print(Text(_rate_in_words(rate)))
     for cell in document["cells"]:
         _print_trouble(cell, console, verbose=verbose)
+    for line in unfinished_lines(document):
+        console.print(Text(printable(line)), soft_wrap=True)
+
+
+def unfinished_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Of a run without its results: why, what was not booted, and how that is made up for."""
+    state = document.get("state", "ended")  # which older records do not have
+    if state == "ended":
+        return
+    left = not_booted(document)
+    if state == RUNNING:
+        yield f"still running; {len(document['cells'])} cells have ended"
+    else:
+        yield f"did not end: {document.get('cause', '')}"
+    if left:
+        yield f"without a result: {', '.join(left)}"
+        if state != RUNNING:
+            yield f"repeat what failed: harness runs retry {document['name']}"
 
 
 def _rate_in_words(rate: Mapping[str, Any]) -> str:

@@ -1,0 +1,188 @@
+"""``harness runs``: lists records, and repeats what failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from harness.cli.completion import complete_cells, complete_runs
+from harness.cli.options import common_options
+from harness.cli.streams import Invocation, Retry
+from harness.errors import UsageError
+from harness.results.listing import ListedRun, listed, selected
+from harness.results.store import Store
+from harness.results.text import printable
+from harness.results.unfinished import RUNNING, failed_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.cli.app import App
+
+#: Commands whose cells are known before anything runs, and which run no command of a record.
+_RETRIED = ("boot", "compare", "check")
+
+_STYLES = {"ok": "green", "failed": "red"}
+
+
+class _Runs(click.Group):
+    """Lists runs where no other command is named: what else is given filters them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Runs, context_settings={"help_option_names": ["-h", "--help"]})
+def runs() -> None:
+    """List the runs that have a record, and repeat what failed.
+
+    \b
+    Examples:
+      harness runs
+      harness runs compare failed kasan
+      harness runs retry
+      harness runs retry 20260102-030405-compare after-kasan-numa4
+    """
+
+
+@runs.command("list")
+@click.argument("filters", nargs=-1, metavar="[FILTER]...")
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, metavar="N",
+              help="The newest N of them.")  # fmt: skip
+@common_options
+def list_runs(app: App, filters: tuple[str, ...], last: int) -> int:
+    """List runs, the newest last; the word 'list' may be left out.
+
+    A FILTER is a command, a state (ok, failed, host, interrupted, running), an outcome, a
+    sanitizer, a backend, or a part of a run's name. All of them must fit.
+
+    \b
+    Examples:
+      harness runs
+      harness runs boot panic
+      harness runs 20260102 --json
+    """
+    store = Store(app.runs)
+    known = [_listed(store, name) for name in store.names()]
+    found = selected(known, filters)
+    shown = found[-last:]
+    if shown:
+        app.paper.print(_table(shown))
+    else:
+        app.talk.say(f"no run has a record in {store.folder}")
+    if len(shown) < len(found):
+        app.talk.say(f"{len(found) - len(shown)} older ones: harness runs --last {len(found)}")
+    app.emit({"runs": [_document(run) for run in shown]})
+    return 0
+
+
+@runs.command()
+@click.argument("run", default="latest", shell_complete=complete_runs)
+@click.argument("cell", required=False, shell_complete=complete_cells)
+@common_options
+def retry(app: App, run: str, cell: str | None) -> int:
+    """Repeat the cells of a run that failed or have no result, or the one that is named.
+
+    The run's command is carried out again, for those cells alone, and leaves a record of its own.
+    A tree that was taken as it stood is taken as it stands now.
+
+    \b
+    Examples:
+      harness runs retry
+      harness runs retry latest after-kasan-numa4
+    """
+    document = Store(app.runs).load(run)
+    cells = _cells(document, cell)
+    if not cells:
+        app.talk.say(f"nothing of {document['name']} failed, so there is nothing to repeat")
+        app.emit({**document, "retry_of": document["name"]})
+        return 0
+    words = tuple(document["command"])
+    app.talk.say(f"repeats {len(cells)} of {document['name']}: {', '.join(sorted(cells))}")
+    return _carry_out(app, Retry(document["name"], words, frozenset(cells)), document)
+
+
+def _listed(store: Store, name: str) -> ListedRun:
+    try:
+        return listed(store.load(name))
+    except UsageError:
+        return ListedRun(name)
+
+
+def _table(found: Sequence[ListedRun]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("run", "state", "as expected", "outcomes"):
+        table.add_column(heading, overflow="fold")
+    for run in found:
+        expected = f"{run.as_expected} of {run.cells + run.left}" if run.cells + run.left else ""
+        outcomes = ", ".join(f"{count} {each}" for each, count in (run.outcomes or {}).items())
+        table.add_row(
+            Text(printable(run.name)), Text(run.state, _STYLES.get(run.state, "yellow")),
+            expected, Text(printable(outcomes)),
+        )  # fmt: skip
+    return table
+
+
+def _document(run: ListedRun) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "command": list(run.command),
+        "started": run.started,
+        "state": run.state,
+        "exit_code": run.exit_code,
+        "cells": run.cells,
+        "as_expected": run.as_expected,
+        "without_result": run.left,
+        "outcomes": dict(run.outcomes or {}),
+    }
+
+
+def _cells(document: dict[str, Any], cell: str | None) -> list[str]:
+    """The names of the cells to repeat.
+
+    Raises:
+        UsageError: a run whose cells cannot be repeated, or that has no such cell.
+    """
+    name, command = document["name"], document.get("command", [])
+    if not command or command[0] not in _RETRIED:
+        raise UsageError(
+            f"{name} is a run of {command[0] if command else 'an unknown command'}, whose cells "
+            "cannot be repeated",
+            remedy="run its command again: kernels are kept, and a bisection goes on where it was",
+        )
+    if document.get("state") == RUNNING:
+        raise UsageError(f"{name} is still running", remedy="wait for its end")
+    if cell is None:
+        return failed_cells(document)
+    known = document.get("planned") or [each["name"] for each in document["cells"]]
+    if cell not in known:
+        raise UsageError(f"run {name} has no cell {cell!r}", remedy=f"name one of: {known}")
+    return [cell]
+
+
+def _carry_out(app: App, retry: Retry, document: dict[str, Any]) -> int:
+    """Run the command of a record again; the options of this call replace those of that one."""
+    import importlib
+    import os
+
+    root = click.get_current_context().find_root()
+    name, *arguments = retry.command
+    command: click.Command = getattr(importlib.import_module(f"harness.cli.{name}"), name)
+    source = document.get("source")
+    if source and app.source(None) != source:
+        os.environ["HARNESS_SOURCE"] = source  # which --source of the command still beats
+    invocation = root.ensure_object(Invocation)
+    with command.make_context(
+        name, arguments, parent=root, obj=replace(invocation, retry=retry)
+    ) as ctx:
+        # Only the user, and no record, takes a tree's build out of its sandbox.
+        ctx.params |= {"as_json": app.as_json, "out": app.out, "junit": None, "no_sandbox": False}
+        ctx.params |= {"verbose": app.verbosity > 0, "quiet": app.verbosity < 0}
+        code: int = command.invoke(ctx)
+    return code
