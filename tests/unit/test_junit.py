@@ -31,7 +31,7 @@ def case_of(path: Path, one: Cell) -> TestCase:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "reports" / "junit.xml"
+    return tmp_path / "junit.xml"
 
 
 def test_each_cell_is_a_case(path: Path) -> None:
