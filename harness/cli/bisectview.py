@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -129,7 +130,7 @@ class _RowProgress:
     view: BisectView
     row: str
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, log: Path | None = None) -> None:
         self.view.stage(self.row, name)
 
     def detail(self, text: str) -> None:

@@ -96,6 +96,7 @@ def boot(
         sanitizer=sanitizer,
         boot=session.plan(topologies[0], sanitizer),
         expected=(Outcome.BOOTED,),
+        why_expected="harness boot expects every kernel to boot",
     )
     if dry_run:
         return _describe(session, cell, app)

@@ -114,6 +114,7 @@ def check(
             sanitizer=sanitizer,
             boot=boot,
             expected=_expected(sanitizer),
+            why_expected="harness check expects every guest to come up",
             checker=Checker(replace(plan, seed=seed), app.clock),
         )
         for seed in seeds

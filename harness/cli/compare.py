@@ -112,6 +112,7 @@ def compare(
                     sanitizer=sanitizer,
                     boot=session.plan(topology, sanitizer),
                     expected=expected.get((nodes, side), expected.get((None, side))),
+                    why_expected="--expect says so",
                 )
                 plans += repeated(plan, repeat)
     return session.run("compare", plans, junit).exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -117,14 +118,16 @@ class LiveRows(LiveView):
         if not self.is_drawn:
             self.say(f"{name}: {outcome} ({row.ended - row.started:.1f} s)")
 
-    def stage(self, name: str, stage: str) -> None:
-        """The row called ``name`` has entered ``stage``."""
+    def stage(self, name: str, stage: str, log: Path | None = None) -> None:
+        """The row called ``name`` has entered ``stage``, whose output ``log`` takes."""
         now = self._clock.monotonic()
         with self._lock:
             row = self._rows[name]
             row.stage, row.stage_started, row.detail = stage, now, ""
-        if self._verbose and not self.is_drawn:
-            self.say(f"{name}: {stage} at {now - row.started:.1f} s")
+        # What takes minutes is told where nothing is drawn; all else is only of use to some.
+        if (self._verbose or log is not None) and not self.is_drawn:
+            where = f", log {log}" if log is not None else ""
+            self.say(f"{name}: {stage} at {now - row.started:.1f} s{where}")
 
     def detail(self, name: str, text: str) -> None:
         """How far the row called ``name`` has come in its stage."""
@@ -160,8 +163,8 @@ class _RowProgress:
     rows: LiveRows
     name: str
 
-    def stage(self, name: str) -> None:
-        self.rows.stage(self.name, name)
+    def stage(self, name: str, log: Path | None = None) -> None:
+        self.rows.stage(self.name, name, log)
 
     def detail(self, text: str) -> None:
         self.rows.detail(self.name, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,8 +25,8 @@ class Talk:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether there is somebody to draw for."""
-        return not self.quiet and sys.stderr.isatty()
+        """Whether there is a terminal on which lines can be drawn anew."""
+        return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def console(self) -> Console:
         """What draws on the terminal."""

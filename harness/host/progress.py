@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 
 class Progress(Protocol):
     """Hears of stages and remarks; decides itself whether and how to show them."""
 
-    def stage(self, name: str) -> None:
-        """A new stage has begun; the one before has ended."""
+    def stage(self, name: str, log: Path | None = None) -> None:
+        """A new stage has begun; the one before has ended.
+
+        Args:
+            name: of the stage.
+            log: the file that takes its output; None without one.
+        """
         ...
 
     def detail(self, text: str) -> None:
@@ -28,7 +34,7 @@ class Recorded:
         self.stages: list[str] = []
         self.notes: list[str] = []
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, log: Path | None = None) -> None:
         """See ``Progress``."""
         self.stages.append(name)
 

@@ -197,7 +197,7 @@ class _Job:
         if not (built.is_fresh() and self._kernel_objects(make).is_dir()):
             self._toolchain(make)
             self._kernel(make)
-        self.builder.progress.stage("module")
+        self.builder.progress.stage("module", self._log("module"))
         work = self._module_folder
         lay_out(module_sources(), work)
         script = module_script(make, work, self._kernel_objects(make))
@@ -259,7 +259,7 @@ class _Job:
             if not memory.exists():  # made by an older harness
                 keep_sizes(sizes_below(tools, TOOLS), memory)
             return
-        self.builder.progress.stage("toolchain")
+        self.builder.progress.stage("toolchain", self._log("toolchain"))
         if wrong:
             self.builder.progress.note(f"built tools are damaged ({wrong[0]}): built again")
         if stamp.was_interrupted() or wrong:
@@ -270,7 +270,7 @@ class _Job:
         keep_sizes(sizes_below(tools, TOOLS), memory)
 
     def _kernel(self, make: Make) -> None:
-        self.builder.progress.stage("kernel")
+        self.builder.progress.stage("kernel", self._log(self.config.name))
         folder = self._kernel_objects(make)
         configured = _Stamp(
             self._objects / f"{self.config.name}.config",
@@ -316,7 +316,7 @@ class _Job:
         stamp = _Stamp(self._objects / "loader", self.snapshot.loader)
         if stamp.is_fresh() and loader.is_file():
             return without_links(loader, make.output)
-        self.builder.progress.stage("loader")
+        self.builder.progress.stage("loader", self._log("loader"))
         with stamp:
             self._run_inside(make, "loader", _loader_script(make))
         return without_links(loader, make.output)

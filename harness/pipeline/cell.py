@@ -30,7 +30,8 @@ class CellPlan:
         what: the kernel.
         sanitizer: of the kernel.
         boot: how it is booted.
-        expected: what the user expects; None leaves it to ``harness.expectation``.
+        expected: what the user or the command expects; None leaves it to ``harness.expectation``.
+        why_expected: what says so, in words.
         checker: holds the guest to the model; None for a boot alone.
         sampling: what becomes of a failure that does not repeat.
     """
@@ -43,6 +44,7 @@ class CellPlan:
     expected: tuple[Outcome, ...] | None = None
     checker: Checker | None = None
     sampling: Sampling = Sampling.SINGLE
+    why_expected: str = ""
 
     @property
     def kernel_name(self) -> str:
@@ -59,9 +61,9 @@ def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
 
 
 def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
-    """What the user expects, or else what the kernel's allocator makes of that topology."""
+    """What is expected by the user or the command, or else by what the allocator is like."""
     if plan.expected is not None:
-        return Expectation(plan.expected, "you said so")
+        return Expectation(plan.expected, plan.why_expected)
     from harness.expectation import expected_of
 
     return expected_of(kernel.identity, plan.boot.topology)

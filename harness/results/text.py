@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -44,13 +44,15 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
         _print_mutants(document["mutants"], console)
         return
     if document["cells"]:
-        console.print(_table(document["cells"]))
+        _print_table(document["cells"], console)
     for rate in document.get("rates", ()):
         console.print(Text(_rate_in_words(rate)))
     for cell in document["cells"]:
         _print_trouble(cell, console, verbose=verbose)
     for line in unfinished_lines(document):
         console.print(Text(printable(line)), soft_wrap=True)
+    if document["cells"]:
+        console.print(summary(document["cells"]))
 
 
 def unfinished_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -87,25 +89,55 @@ def _outcome(cell: Mapping[str, Any]) -> str:
     return printable(f"{verdict['outcome']}: {verdict['title']}")
 
 
-def _table(cells: Iterable[Mapping[str, Any]]) -> Table:
+#: Columns of a terminal in which each row has the guest's whole name.
+_WIDE = 100
+
+
+def _print_table(cells: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """A row for each cell. What all of them were booted by stands above, and has no column."""
+    ways = list(dict.fromkeys(way_in_words(cell) for cell in cells))
+    if len(ways) == 1:
+        guests = ", ".join(dict.fromkeys(cell["guest"] for cell in cells))
+        console.print(Text(printable(f"{guests}, booted by {ways[0]}")))
+    console.print(_table(cells, console.width, ways=len(ways) > 1))
+
+
+def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("guest", "cell", "backend", "outcome", "expected"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("seconds", justify="right")
+    table.add_column("cell", no_wrap=True)
+    table.add_column("guest", overflow="fold", min_width=12)
+    if ways:
+        table.add_column("backend", overflow="fold")
+    table.add_column("outcome", overflow="fold")
+    table.add_column("expected", overflow="fold", min_width=11)
+    table.add_column("seconds", justify="right", no_wrap=True)
     for cell in cells:
         outcome = Text(_outcome(cell))
         if cell["verdict"] is not None:
             good = check_agreed(cell) and cell["verdict"]["outcome"] == Outcome.BOOTED
             outcome.stylize("green" if good else "red")
         table.add_row(
-            Text(printable(cell["guest"])),
-            cell["name"],
-            way_in_words(cell),
+            Text(printable(cell["name"])),
+            Text(printable(cell["guest"] if width >= _WIDE else _short_name(cell["guest"]))),
+            *([Text(printable(way_in_words(cell)))] if ways else []),
             outcome,
             _mark(cell),
             f"{cell['seconds']:.1f}",
         )
     return table
+
+
+def _short_name(guest: str) -> str:
+    """The release, or that it is none."""
+    return "not FreeBSD" if "not FreeBSD" in guest else guest.removeprefix("FreeBSD ")
+
+
+def summary(cells: Sequence[Mapping[str, Any]]) -> str:
+    """``5 of 6 as expected, 1 failed by the host``."""
+    good = sum(cell["as_expected"] for cell in cells)
+    host = sum(cell["host_failed"] for cell in cells)
+    told = f"{good} of {len(cells)} as expected"
+    return f"{told}, {host} failed by the host" if host else told
 
 
 def way_in_words(cell: Mapping[str, Any]) -> str:

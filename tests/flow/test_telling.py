@@ -31,13 +31,15 @@ def cases(path: Path) -> dict[str, TestCase]:
 def test_comparison_is_a_table_of_cells(shared_home: Home) -> None:
     said = shared_home.run(*COMPARE)
     assert said.code == 0
-    rows = [line for line in said.stdout.splitlines() if line.startswith("built-in guest")]
-    assert [row.split()[4] for row in rows] == [
+    title, _, *rows = said.stdout.splitlines()[:6]
+    assert title == "built-in guest (not FreeBSD), booted by qemu/tcg/direct"
+    assert [row.split()[0] for row in rows] == [
         "before-kasan-numa1", "before-kasan-numa4", "after-kasan-numa1", "after-kasan-numa4"
     ]  # fmt: skip
     assert ["panic:" in row for row in rows] == [False, True, False, False]
     assert all("as expected" in row and "(not FreeBSD)" in row for row in rows)
     assert "vm_map_entry_create at images/embedded/vm_map.c:" in said.stdout
+    assert said.stdout.endswith("\n4 of 4 as expected\n")
 
 
 def test_report_tells_the_run_again(shared_home: Home) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from cells import FRAMES, cell, run, unproven
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +23,10 @@ def told(*cells: Cell, width: int = 200) -> str:
 
 
 def test_row_says_what_was_booted_where_and_what_became_of_it() -> None:
-    row = told(cell()).splitlines()[1]
-    words = ["FreeBSD 13.2-RELEASE", "kasan-numa2", "qemu/tcg", "booted", "12.3"]
+    title, _, row, summary = told(cell()).splitlines()
+    words = ["kasan-numa2", "FreeBSD 13.2-RELEASE", "booted", "(nothing", "12.3"]
+    assert title.strip() == "FreeBSD 13.2-RELEASE, booted by qemu/tcg"
+    assert summary == "1 of 1 as expected"
     assert [row.index(word) for word in words] == sorted(row.index(word) for word in words)
 
 
@@ -128,3 +131,27 @@ def test_nothing_that_a_guest_prints_reaches_the_terminal(
 
 def test_markup_in_a_guests_words_is_no_markup() -> None:
     assert "[bold red]x[/]" in told(cell(Outcome.PANIC, words={"title": "[bold red]x[/]"}))
+
+
+def test_rows_name_by_what_each_was_booted_where_that_differs() -> None:
+    one, other = told(cell(), cell(name="other", accelerator="kvm")).splitlines()[1:3]
+    assert "qemu/tcg" in one
+    assert "qemu/kvm" in other
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BOOTED, Outcome.PANIC, Outcome.DIFFERS])
+def test_table_fits_a_terminal_of_80_columns_and_each_row_says_what_was_booted(
+    outcome: Outcome,
+) -> None:
+    title = "vm_map_entry_create: kernel resources exhausted, and so on and so forth"
+    cells = (
+        cell(outcome, name="before-kasan-numa4", words={"title": title, "message": ""}),
+        cell(outcome, name="after-kasan-numa4", guest="built-in guest (not FreeBSD)"),
+    )
+    page = io.StringIO()
+    print_document(to_document(run(*cells)), Console(file=page, width=80, highlight=False))
+    lines = page.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("before-kasan-numa4" in line and "13.2-RELEASE" in line for line in lines)
+    assert any("after-kasan-numa4" in line and "not FreeBSD" in line for line in lines)
+    assert lines[-1] == f"{2 * (outcome is Outcome.BOOTED)} of 2 as expected"
