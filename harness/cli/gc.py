@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import common_options
-from harness.host.cachesize import CacheEntry, Collected, collect, format_size, parse_size
+from harness.errors import UsageError
+from harness.guest.registry import Registry
+from harness.host.cachesize import (
+    CacheEntry,
+    Collected,
+    collect,
+    format_size,
+    parse_size,
+)
+from harness.results.expiry import expired, kept_by, parse_age, remove_run, run_entries
+from harness.results.store import Store
+from harness.results.unfinished import RUNNING
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -15,34 +27,65 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--limit", default="20G", show_default=True, metavar="SIZE", help="What may stay.")
+@click.option("--runs-limit", metavar="SIZE", help="What the records of runs may take.")
+@click.option("--runs-age", metavar="AGE", help="Remove records older than that: 12h, 30d, 1y.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @common_options
-def gc(app: App, limit: str, dry_run: bool) -> None:
+def gc(
+    app: App, limit: str, runs_limit: str | None, runs_age: str | None, *, dry_run: bool
+) -> None:
     """Remove built kernels, images and trees' objects, those longest unused first.
 
-    Records of runs are not touched, and nothing that is in use is removed.
+    Records of runs are removed only with --runs-age or --runs-limit, the oldest first. What is in
+    use stays: kernels and records of guests that run, and records of runs that have not ended.
 
     \b
     Examples:
       harness gc --limit 10G
+      harness gc --runs-age 30d --runs-limit 5G
       harness gc --limit 0 --dry-run
     """
-    collected = collect(app.workspace, parse_size(limit), dry_run=dry_run)
+    size, age = parse_size(limit), parse_age(runs_age) if runs_age else None
+    runs_size = parse_size(runs_limit) if runs_limit else None
+    guests = Registry(app.workspace, app.clock).live()
+    kernels = app.workspace.cache / "kernels"
+    spared = {kernels / guest.kernel for guest in guests if guest.kernel}
+    collected = collect(app.workspace, size, spared=spared, dry_run=dry_run)
+    store = Store(app.runs)
+    runs = _removable(store, [guest.console for guest in guests])
+    gone = expired(runs, now=app.clock.now().timestamp(), age=age, limit=runs_size)
+    if not dry_run:
+        for entry in gone:
+            remove_run(entry)
     word = "would remove" if dry_run else "removed"
-    for entry in collected.removed:
-        app.paper.print(f"{word} {_words(entry)}", markup=False)
+    for entry in (*collected.removed, *gone):
+        app.paper.print(f"{word} {_words(entry)}", markup=False, soft_wrap=True)
     for entry in collected.busy:
         app.warn(f"{_words(entry)} is in use and stays")
     app.paper.print(_summary(collected, dry_run), markup=False)
     app.emit(
         {
-            "removed": [_document(entry) for entry in collected.removed],
+            "removed": [_document(entry) for entry in (*collected.removed, *gone)],
             "in_use": [_document(entry) for entry in collected.busy],
             "bytes_before": collected.before,
             "bytes_after": collected.after,
             "dry_run": dry_run,
         }
     )
+
+
+def _removable(store: Store, consoles: list[Path]) -> list[CacheEntry]:
+    """The runs that have ended, and whose guests have."""
+    entries = run_entries(store)
+    busy = kept_by(entries, consoles)
+    return [entry for entry in entries if entry not in busy and not _runs(store, entry)]
+
+
+def _runs(store: Store, entry: CacheEntry) -> bool:
+    try:
+        return store.load(entry.path.name).get("state") == RUNNING
+    except UsageError:  # a damaged record is no run
+        return False
 
 
 def _words(entry: CacheEntry) -> str:

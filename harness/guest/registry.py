@@ -51,6 +51,7 @@ class KeptGuest:
         process: QEMU's, when it is kept.
         uri: libvirt's address, under libvirt.
         domain: libvirt's name for it.
+        kernel: the key of its kernel in the cache, whose symbols a debugger needs.
     """
 
     name: str
@@ -67,6 +68,7 @@ class KeptGuest:
     process: ProcessId | None = None
     uri: str = ""
     domain: str = ""
+    kernel: str = ""
 
     @property
     def runs(self) -> bool:

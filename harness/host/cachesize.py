@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ _MOST_DIGITS = 24
 
 #: Files of a tree whose time is that of its last use: of a build, and of any look at it.
 _TREE_USED = ("last-build", "last-use")
+
+#: Who builds from a tree, and who reads it.
+_TREE_LOCKS = ("tree", "read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ def cache_entries(workspace: Workspace) -> list[CacheEntry]:
         for path in _whole(workspace.cache / f"{kind}s")
     ]
     for folder in _whole(workspace.cache / "trees"):
-        guards = (folder, workspace.cache / "locks" / f"tree-{folder.name}.lock")
+        locks = (workspace.cache / "locks" / f"{use}-{folder.name}.lock" for use in _TREE_LOCKS)
+        guards = (folder, *locks)
         entries.append(_entry("tree", folder, guards, [folder / name for name in _TREE_USED]))
     return entries
 
@@ -83,12 +87,19 @@ def choose(entries: Sequence[CacheEntry], limit: int) -> list[CacheEntry]:
     return chosen
 
 
-def collect(workspace: Workspace, limit: int, *, dry_run: bool = False) -> Collected:
+def collect(
+    workspace: Workspace,
+    limit: int,
+    *,
+    spared: Collection[Path] = (),
+    dry_run: bool = False,
+) -> Collected:
     """Bring the cache down to ``limit`` bytes; what is in use stays, and others go instead.
 
     Args:
         workspace: whose cache.
         limit: bytes.
+        spared: entries that count as in use.
         dry_run: say what would go, and remove nothing.
 
     Raises:
@@ -96,7 +107,7 @@ def collect(workspace: Workspace, limit: int, *, dry_run: bool = False) -> Colle
     """
     with workspace.lock("gc"):
         entries = cache_entries(workspace)
-        free = [entry for entry in entries if _is_free(entry)]
+        free = [entry for entry in entries if entry.path not in spared and _is_free(entry)]
         busy = [entry for entry in entries if entry not in free]
         chosen = choose(free, limit - sum(entry.size for entry in busy))
         removed = [entry for entry in chosen if dry_run or _remove(entry)]

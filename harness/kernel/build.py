@@ -35,7 +35,7 @@ from harness.kernel.toolchain import (
     keep_to_compiler,
 )
 from harness.source.revision import Snapshot, combined_hash
-from harness.source.tree import SourceTree, locked
+from harness.source.tree import SourceTree, being_read, locked
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
@@ -84,33 +84,39 @@ class Builder:
             UnobservableError: the module does not build against it.
             InfraError: the host is at fault.
         """
-        with locked(tree, self.workspace, self._waiting) as lock_fd:
+        with being_read(tree, self.workspace, self._waiting_to_read):
             self.progress.stage("source")
             llvms = installed_llvms()
             with ThreadPoolExecutor(len(llvms) + 1) as beside:
                 asked = {llvm: beside.submit(compiler_version, llvm, self.runner) for llvm in llvms}
                 snapshot = tree.snapshot(change)
-            llvm = best_llvm(snapshot.llvm, llvms)
-            compiler = asked[llvm].result()
-            key = combined_hash(
-                (_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler)
-            )
-            identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
-            cache = KernelCache(self.workspace)
-            damage: list[str] = []
-            cached = cache.find(key, rebuilding(damage.append))
-            job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
-            if cached is None:
-                for line in damage:
-                    self.progress.note(line)
-                # Whatever damaged the copies may have damaged what they were made from.
-                made = self._make(job, partial(job.run, relink=bool(damage)))
-                cached = cache.store(identity, made)
-            if module and cached.module is None:
-                cached = cache.add_module(cached, self._make(job, job.module))
-            # Equal trees go by many names: the kernel gets the one it was asked for by.
-            identity = replace(identity, files=cached.identity.files)
-            return replace(cached, identity=identity)
+        llvm = best_llvm(snapshot.llvm, llvms)
+        compiler = asked[llvm].result()
+        key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))
+        identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
+        cached = KernelCache(self.workspace).find(key, lambda _: None)
+        if cached is None or (module and cached.module is None):
+            with locked(tree, self.workspace, self._waiting) as lock_fd:
+                job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
+                cached = self._completed(job, identity, module=module)
+        # Equal trees go by many names: the kernel gets the one it was asked for by.
+        identity = replace(identity, files=cached.identity.files)
+        return replace(cached, identity=identity)
+
+    def _completed(self, job: _Job, identity: KernelIdentity, *, module: bool) -> KernelArtifact:
+        """What is missing is built, unless who held the tree's lock before has built it."""
+        cache = KernelCache(self.workspace)
+        damage: list[str] = []
+        cached = cache.find(identity.key, rebuilding(damage.append))
+        if cached is None:
+            for line in damage:
+                self.progress.note(line)
+            # Whatever damaged the copies may have damaged what they were made from.
+            made = self._make(job, partial(job.run, relink=bool(damage)))
+            cached = cache.store(identity, made)
+        if module and cached.module is None:
+            cached = cache.add_module(cached, self._make(job, job.module))
+        return cached
 
     def _make(self, job: _Job, work: Callable[[], T]) -> T:
         """Check out and build; bmake compares time stamps in whole seconds, so a file must
@@ -128,6 +134,10 @@ class Builder:
     def _waiting(self, holder: str) -> None:
         self.progress.stage("waiting")
         self.progress.note(f"waiting for process {holder}, which is building from the same tree")
+
+    def _waiting_to_read(self, holder: str) -> None:
+        self.progress.stage("waiting")
+        self.progress.note(f"waiting for process {holder}, which is reading the same tree")
 
 
 def _identity(

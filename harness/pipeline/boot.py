@@ -135,6 +135,7 @@ class Booter:
             run=log.parent.parent.name,
             cell=name,
             guest=kernel.identity.guest,
+            kernel=kernel.identity.key,
             backend=self.backend.name,
             nodes=len(plan.topology.nodes),
             topology=asdict(plan.topology),

@@ -25,7 +25,7 @@ from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
 from harness.source.graft import graft
 from harness.source.parts import KERNEL, LOADER, Part
-from harness.source.tree import SourceTree, healed, locked
+from harness.source.tree import SourceTree, being_read, healed
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -114,7 +114,7 @@ def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str])
     stamps = tree.home.glob("obj-*/toolchain.done")
     built = {stamp.read_text("utf-8", "replace") for stamp in stamps}
     if built:
-        with locked(tree, workspace, lambda _: None):
+        with being_read(tree, workspace, lambda _: None):
             for commit in candidates:
                 if tree.snapshot(Change(commit)).toolchain in built:
                     return commit

@@ -13,7 +13,7 @@ from harness.model.variants import VARIANTS, find_variant, is_variant
 from harness.pipeline.what import BEFORE_MUTANT
 from harness.source.definitions import FunctionChange, changes
 from harness.source.forms import DOMAINSET, UMA_CORE, read_form
-from harness.source.tree import locked
+from harness.source.tree import being_read
 
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
@@ -55,19 +55,19 @@ class Specifications:
         if what.is_embedded:
             return _of_embedded(what, asked)
         tree = self.open_tree(what.source)
-        with locked(tree, self.workspace, self.waiting):
+        with being_read(tree, self.workspace, self.waiting):
             snapshot = tree.snapshot(what.change)
             return self._of_snapshot(tree, snapshot, asked)
 
     def snapshot(self, what: What) -> Snapshot:
         """The content of a tree, with the form of its code or of the code below its changes."""
         tree = self.open_tree(what.source)
-        with locked(tree, self.workspace, self.waiting):
+        with being_read(tree, self.workspace, self.waiting):
             return tree.snapshot(what.change)
 
     def of_revision(self, tree: SourceTree, revision: str) -> Specification:
         """What a range of revisions is held to, by the form of one of them, with the commit."""
-        with locked(tree, self.workspace, self.waiting):
+        with being_read(tree, self.workspace, self.waiting):
             return _with_commit(_read(tree, tree.repository.commit(revision)))
 
     def _of_snapshot(self, tree: SourceTree, snapshot: Snapshot, asked: str) -> Specification:

@@ -74,7 +74,7 @@ class SourceTree:
         return self.home / "src"
 
     def snapshot(self, change: Change) -> Snapshot:
-        """Take the content to be built.  The caller holds the tree's lock.
+        """Take the content to be built.  The caller holds ``being_read``.
 
         Raises:
             UsageError: an unknown revision, a patch that does not apply, a mutant that
@@ -250,9 +250,26 @@ class SourceTree:
 
 @contextlib.contextmanager
 def locked(tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None]) -> Iterator[int]:
-    """Hold the tree's lock; gives the descriptor for children that must keep it."""
+    """Hold the tree's lock to build from it; gives the descriptor for children that must keep it.
+
+    A build takes minutes. Who only reads the tree holds ``being_read`` instead, and does not wait.
+    """
     with workspace.lock(f"tree-{tree.home.name}", waiting) as lock:
         yield lock.fd
+
+
+def being_read(
+    tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None]
+) -> contextlib.AbstractContextManager[Lock]:
+    """Hold what ``snapshot`` writes: the indexes and objects of the tree's directory in the cache.
+
+    Who holds both locks has taken the tree's own first.
+    """
+    return workspace.lock(_reading(tree.home), waiting)
+
+
+def _reading(home: Path) -> str:
+    return f"read-{home.name}"
 
 
 def healed(
@@ -261,7 +278,7 @@ def healed(
     """Do some work; if objects are damaged, make those of the cache again, and repeat it.
 
     Args:
-        tree: whose objects are used; its lock must not be held.
+        tree: whose objects are used; neither of its locks must be held.
         workspace: of the lock.
         note: told of the damage.
         work: may be done twice.
@@ -273,7 +290,7 @@ def healed(
         return work()
     except DamagedObjectsError as damage:
         note(f"{damage.message}; the objects in the cache are made again")
-    with locked(tree, workspace, lambda _: None):
+    with locked(tree, workspace, lambda _: None), being_read(tree, workspace, lambda _: None):
         tree.heal()
     return work()
 
@@ -315,7 +332,7 @@ def open_tree(
 
 def _open_url(url: str, workspace: Workspace, runner: Runner) -> SourceTree:
     home = _home(url, workspace)
-    with workspace.lock(f"tree-{home.name}"):
+    with workspace.lock(_reading(home)):
         _clone_once(url, home, runner)
     with _git_lock(home, workspace):
         repository = Repository.opened(home / "git", find_repository(_cloned(home)), runner)

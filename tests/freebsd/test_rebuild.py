@@ -101,3 +101,14 @@ def test_objects_that_somebody_has_removed_are_made_again(
         shutil.rmtree(objects)
     made.append(build(freebsd_tree, patch, tmp_path))
     assert went_the_whole_way(home)
+
+
+def test_a_kernel_that_is_built_does_not_wait_for_another_build(
+    freebsd_tree: Path, home: Path, tmp_path: Path
+) -> None:
+    harness("build", "--source", freebsd_tree, "--kasan", out=tmp_path)
+    with Workspace.of_user().lock(f"tree-{home.name}"):  # as whoever builds holds it
+        found = harness("build", "--source", freebsd_tree, "--kasan", out=tmp_path)
+        predicted = harness("model", "predict", "--source", freebsd_tree, "--kasan", out=tmp_path)
+    assert (found.code, predicted.code) == (0, 0)
+    assert "waiting for" not in found.told + predicted.told

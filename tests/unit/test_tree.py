@@ -12,11 +12,12 @@ from small_tree import CONFIGURE, DOMAINSET, FILES, UMA, commit, git, git_tree, 
 
 from harness.errors import UsageError
 from harness.host.cachesize import cache_entries
+from harness.host.inuse import claimed
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.change import Change
 from harness.source.revision import Snapshot
-from harness.source.tree import SourceTree, locked, open_tree
+from harness.source.tree import SourceTree, being_read, locked, open_tree
 
 NOT_BUILT = "share/man/man9/zone.9"
 
@@ -398,3 +399,15 @@ def test_lock_is_the_trees(folder: Path, workspace: Workspace) -> None:
     with locked(tree, workspace, pytest.fail) as fd:
         assert os.fstat(fd)
     assert (workspace.cache / "locks" / f"tree-{tree.home.name}.lock").exists()
+
+
+def test_a_tree_is_read_while_another_builds_from_it(folder: Path, workspace: Workspace) -> None:
+    tree = opened(folder, workspace)
+    before = taken(folder, workspace)
+    with locked(tree, workspace, pytest.fail), being_read(tree, workspace, pytest.fail):
+        assert tree.snapshot(Change()) == before
+        (entry,) = cache_entries(workspace)
+        assert {guard.name.partition("-")[0] for guard in entry.guards[1:]} == {"tree", "read"}
+        for guard in entry.guards[1:]:
+            with claimed(guard) as free:
+                assert not free
