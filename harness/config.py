@@ -5,14 +5,18 @@ A flag beats an environment variable, that beats this file, that beats the defau
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 
 from harness.errors import UsageError
 from harness.host.documents import parse_toml
 from harness.host.tables import Complaint, Table, read_table
+
+if TYPE_CHECKING:
+    from harness.host.loglimits import LogLimits
 
 
 class SourceSettings(Table, frozen=True):
@@ -44,17 +48,61 @@ class BootSettings(Table, frozen=True):
     """``auto`` measures both (see ``harness.guest.accelerator_choice``)."""
 
 
+class QemuSettings(Table, frozen=True):
+    """``[qemu]``: of the backend of that name."""
+
+    user: str | None = None
+    """Whom root's guests run as, a name or a number; None gives each an unused user id, ``root``
+    leaves QEMU with root's files."""
+
+
+class LogSettings(Table, frozen=True):
+    """``[log]``: of each console and each build."""
+
+    keep: str = "256M"
+    """How much of its beginning is kept."""
+    end: str = "2G"
+    """The output after which the guest or the build is ended."""
+
+
 class Settings(Table, frozen=True):
     """The whole file."""
 
     source: SourceSettings = SourceSettings()
     build: BuildSettings = BuildSettings()
     boot: BootSettings = BootSettings()
+    qemu: QemuSettings = QemuSettings()
+    log: LogSettings = LogSettings()
+
+
+_SECTIONS = dict(zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True))
 
 
 def settings_file() -> Path:
     """Where the settings are."""
     return platformdirs.user_config_path("harness") / "config.toml"
+
+
+def qemu_user(settings: Settings) -> str | None:
+    """The value of ``qemu.user``; ``$HARNESS_QEMU_USER`` beats the file."""
+    return os.environ.get("HARNESS_QEMU_USER") or settings.qemu.user
+
+
+def log_limits(settings: Settings) -> LogLimits:
+    """The limits of logs.
+
+    Raises:
+        UsageError: a value is no size.
+    """
+    from harness.host.cachesize import parse_size
+    from harness.host.loglimits import LogLimits
+
+    if settings.log == LogSettings():
+        return LogLimits()
+    try:
+        return LogLimits(parse_size(settings.log.keep), parse_size(settings.log.end))
+    except UsageError as error:
+        raise UsageError(f"{settings_file()}: log: {error.message}", remedy=error.remedy) from error
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -83,9 +131,11 @@ def _refused(path: Path, complaint: Complaint) -> UsageError:
     if complaint.unknown:
         known = [
             *Settings.__struct_fields__,
-            *(f"source.{name}" for name in SourceSettings.__struct_fields__),
-            *(f"build.{name}" for name in BuildSettings.__struct_fields__),
-            *(f"boot.{name}" for name in BootSettings.__struct_fields__),
+            *(
+                f"{section}.{name}"
+                for section, default in _SECTIONS.items()
+                for name in default.__struct_fields__
+            ),
         ]
         import difflib
 

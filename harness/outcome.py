@@ -50,6 +50,8 @@ class Ending(StrEnum):
     """by us: a stage took too long"""
     TIMEOUT = "timeout"
     """by us: the whole boot took longer than ``--timeout``"""
+    FLOOD = "flood"
+    """by us: its console had printed more than a log may"""
     INTERRUPTED = "interrupted"
     """by the user"""
 

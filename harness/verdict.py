@@ -101,6 +101,7 @@ def judge(
     cause = (
         _trouble(troubles, function_at)
         or _firmware_exception(events)
+        or _flood(ending, last, entered=entered)
         or _goal(events, until, login_suffices=login_suffices)
         or _debugger(events, troubles)
         or (_kernel_end if entered else _early_end)(events, ending, last)
@@ -177,6 +178,13 @@ def _firmware_exception(events: Sequence[e.Event]) -> _Cause | None:
     return None
 
 
+def _flood(ending: Ending, last: Stage, *, entered: bool) -> _Cause | None:
+    """Of a guest that was ended because of all that it printed."""
+    if ending is not Ending.FLOOD:
+        return None
+    return _Cause(Outcome.HANG if entered else _early_outcome(last), "console flood")
+
+
 def _goal(events: Sequence[e.Event], until: Until, *, login_suffices: bool) -> _Cause | None:
     for event in events:
         if login_suffices and isinstance(event, e.LoginPrompt):
@@ -247,7 +255,7 @@ def _reset_at(events: Sequence[e.Event]) -> int | None:
 
 def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause:
     """Of a guest that never came to its kernel."""
-    outcome = Outcome.LOADER if last is Stage.LOADER else Outcome.FIRMWARE
+    outcome = _early_outcome(last)
     failed: e.LoaderFailed | e.FirmwareFailed | None = _loader_failure(events)
     if failed is None and last is Stage.FIRMWARE:
         failed = next((x for x in reversed(events) if isinstance(x, e.FirmwareFailed)), None)
@@ -258,6 +266,10 @@ def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause
     if ending is Ending.TIMEOUT:
         return _Cause(outcome, f"{outcome}: --timeout was over before the kernel was entered")
     return _Cause(outcome, f"{outcome}: {ending} before the kernel was entered")
+
+
+def _early_outcome(last: Stage) -> Outcome:
+    return Outcome.LOADER if last is Stage.LOADER else Outcome.FIRMWARE
 
 
 def _loader_returned(events: Sequence[e.Event]) -> bool:

@@ -102,7 +102,7 @@ class Home:
         with stdin.open("rb") as given:
             finished = subprocess.run(
                 [*PROGRAM, *map(str, words)],
-                cwd=cwd or self.folder, env={**self.env, **env}, stdin=given,
+                cwd=cwd or self.folder, env={**self.env, **own_qemu(**env)}, stdin=given,
                 capture_output=True, timeout=500, check=False,
             )  # fmt: skip
         decoded = (text.decode("utf-8", "replace") for text in (finished.stdout, finished.stderr))
@@ -116,7 +116,7 @@ class Home:
         with path.open("wb") as stderr:
             popen = subprocess.Popen(
                 [*HEEDS_HANGUP, *map(str, words)],
-                cwd=self.folder, env={**self.env, **env}, stdin=subprocess.DEVNULL,
+                cwd=self.folder, env={**self.env, **own_qemu(**env)}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
             )  # fmt: skip
         try:
@@ -208,6 +208,15 @@ class Running:
         """Send it the signal and wait; gives the exit status."""
         self.popen.send_signal(signum)
         return self.popen.wait(SECONDS)
+
+
+def own_qemu(PATH: str = "", **env: str) -> dict[str, str]:  # noqa: N803 - as in the environment
+    """An environment for a harness with another PATH.
+
+    A program of the test's that stands before QEMU is not open to the user of root's guests, and
+    does more than QEMU may.
+    """
+    return {**env, "PATH": PATH, "HARNESS_QEMU_USER": "root"} if PATH else dict(env)
 
 
 def script(folder: Path, name: str, text: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness.cli.streams import Invocation, Retry, Streams
     from harness.config import Settings
+    from harness.host.loglimits import LogLimits
     from harness.pipeline.kernels import Kernels
     from harness.source.tree import SourceTree
 
@@ -79,8 +80,9 @@ class App:
         from harness.pipeline.kernels import Kernels
 
         return Kernels(
-            self.workspace, self.runner, self.clock, trusted=self.trusted, sandboxed=self.sandboxed
-        )
+            self.workspace, self.runner, self.clock, trusted=self.trusted,
+            sandboxed=self.sandboxed, logs=self.logs,
+        )  # fmt: skip
 
     @property
     def runs(self) -> Path:
@@ -107,6 +109,13 @@ class App:
 
         return load_settings()
 
+    @property
+    def logs(self) -> LogLimits:
+        """The limits of logs, of the user's settings."""
+        from harness.config import log_limits
+
+        return log_limits(self.settings())
+
     def source(self, flag: str | None) -> str:
         """Which source tree is meant, given ``--source``."""
         return source_location(flag, lambda: self.settings().source.tree)
@@ -125,9 +134,11 @@ def make_app(
     *, as_json: bool, out: Path | None, verbosity: int, invocation: Invocation, sandbox: bool
 ) -> App:
     """The real one, on this host."""
+    workspace = Workspace.of_user()
+    workspace.require_own()
     retry = invocation.retry
     return App(
-        Workspace.of_user(), HostRunner(), HostClock(), as_json, out, verbosity,
+        workspace, HostRunner(), HostClock(), as_json, out, verbosity,
         invocation.streams, sandbox, retry.command if retry else invocation.arguments, retry,
     )  # fmt: skip
 

@@ -198,12 +198,16 @@ class Session:
             from harness.guest.libvirt import LibvirtBackend
 
             return LibvirtBackend(app.runner, app.clock, app.workspace, uri=uri)
-        return QemuBackend(app.runner, app.clock)
+        from harness.config import qemu_user
+
+        return QemuBackend(app.runner, app.clock, user=qemu_user(app.settings()))
 
     def booter(self) -> Booter:
         """Boots guests with that backend."""
         app = self.app
-        return Booter(app.workspace, app.runner, app.clock, self.backend(), app.ending)
+        return Booter(
+            app.workspace, app.runner, app.clock, self.backend(), app.ending, logs=app.logs
+        )
 
     def _terminal(self, rows: LiveRows) -> HostTerminal | None:
         def announce() -> None:

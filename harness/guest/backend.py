@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
+    from harness.host.accelerator import Accelerator
+    from harness.host.confinement import Identity
     from harness.host.processid import ProcessId
 
 
@@ -114,6 +116,10 @@ class Backend(Protocol):
         Raises:
             InfraError: the host cannot run it.
         """
+        ...
+
+    def identity(self, accelerator: Accelerator) -> Identity | None:
+        """The user that a new guest's QEMU runs as; None for the harness's own."""
         ...
 
     def describe(self, spec: GuestSpec) -> str:

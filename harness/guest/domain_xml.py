@@ -7,7 +7,6 @@ element; the rest is in ``command_line_items``, each with the reason why it is t
 from __future__ import annotations
 
 import shlex
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,11 +104,6 @@ def memoryless_emulator(program: str) -> str:
     return _MEMORYLESS_EMULATOR.replace("@QEMU@", shlex.quote(program))
 
 
-def domain_name(spec: GuestSpec) -> str:
-    """The domain's name: unlike others' of the same guest, as its console socket is."""
-    return f"{display_name(spec)}-{zlib.crc32(bytes(spec.console_socket)):08x}"
-
-
 def domain_xml(spec: GuestSpec, emulator: Path | None = None) -> str:
     """The XML of a transient domain that is gone when the guest powers off or resets.
 
@@ -117,7 +111,7 @@ def domain_xml(spec: GuestSpec, emulator: Path | None = None) -> str:
     """
     Xml.register_namespace("qemu", QEMU_NAMESPACE)
     domain = Xml.Element("domain", type=_DOMAIN_TYPE[spec.accelerator])
-    _text(domain, "name", domain_name(spec))
+    _text(domain, "name", display_name(spec.name, spec.console_socket))
     _text(domain, "memory", str(spec.topology.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(spec.cpus), placement="static")
     _boot(domain, spec)

@@ -19,7 +19,6 @@ import psutil
 from harness.errors import InfraError, UsageError
 from harness.guest.backend import Ending, GuestExit, Inspect, Whereabouts, ending_of_reason
 from harness.guest.domain_xml import (
-    domain_name,
     domain_xml,
     memoryless_emulator,
     needs_wrapped_emulator,
@@ -28,13 +27,16 @@ from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import PROGRAM
 from harness.guest.qmp import START_SECONDS, ControlChannel
+from harness.guest.spec import display_name
 from harness.host.process import KILL_SECONDS, Runner, missing_program, unkillable
 from harness.host.processid import find_processes
 from harness.host.workspace import Workspace, write_atomic
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
+    from harness.host.accelerator import Accelerator
     from harness.host.clock import Clock
+    from harness.host.confinement import Identity
 
 SESSION_URI: Final = "qemu:///session"
 
@@ -220,6 +222,11 @@ class LibvirtBackend:
             self._daemon = PrivateLibvirtd(runner, workspace, waiting, idle_seconds)
         self.uri = uri or (self._daemon.uri if self._daemon else SESSION_URI)
 
+    def identity(self, accelerator: Accelerator) -> Identity | None:
+        """See ``Backend``: libvirt's own choice."""
+        del accelerator
+        return None
+
     def describe(self, spec: GuestSpec) -> str:
         """See ``Backend``."""
         return domain_xml(spec, self._wrapper() if needs_wrapped_emulator(spec) else None)
@@ -234,9 +241,9 @@ class LibvirtBackend:
         """
         library = _library()
         self._prepare(spec)
-        name = domain_name(spec)
+        name = display_name(spec.name, spec.console_socket)
         connection = self._connect(library)
-        control = ControlChannel(spec.control_socket, self._clock)
+        control = ControlChannel.listening(spec.control_socket, self._clock)
         origin = _Origin(name, self.uri, self._log(name))
         guest = LibvirtGuest(library, connection, control, origin, self._clock)
         flags = 0 if keep else library.VIR_DOMAIN_START_AUTODESTROY

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import InfraError
+from harness.host.private import private_directory
 from harness.host.process import Runner, missing_program
 from harness.host.workspace import Workspace, make_folder, write_atomic
 
@@ -133,9 +134,10 @@ class PrivateLibvirtd:
                 f"{self._root}: too long a path for libvirt's sockets, such as {longest}",
                 remedy="Set XDG_RUNTIME_DIR to a shorter path.",
             )
+        self._workspace.private_runtime()
+        private_directory(self._root)
         for folder in (self._root / "run", self._cache):
             make_folder(folder)
-        self._root.chmod(0o700)
         write_atomic(self._root / "libvirt" / "qemu.conf", _QEMU_CONF)
         write_atomic(
             self._root / "libvirtd.conf",

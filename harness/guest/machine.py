@@ -138,9 +138,10 @@ def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
 
 
 def _other_media(spec: GuestSpec, machine: Machine) -> Iterator[str]:
-    direct = spec.media if isinstance(spec.media, DirectKernel) else None
+    media = spec.local_media
+    direct = media if isinstance(media, DirectKernel) else None
     kernel, append = (str(direct.kernel), direct.append) if direct else ("", "")
-    folders = (str(spec.media.folder),) if isinstance(spec.media, EfiFolder) else ()
+    folders = (str(media.folder),) if isinstance(media, EfiFolder) else ()
     if machine.kernel != kernel:
         yield f"QEMU starts the kernel {machine.kernel or 'none'}, not {kernel or 'none'}"
     if machine.append != append:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
 from harness.guest.backend import Ending, GuestExit, Inspect, Whereabouts, ending_of_reason
 from harness.guest.memory import available_memory, check_memory
-from harness.guest.qemu_argv import qemu_argv
+from harness.guest.qemu_argv import CONTROL, PROGRAM, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
+from harness.host.accelerator import KVM_DEVICE, Accelerator
+from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
+from harness.host.process import require_program
 from harness.host.processid import ProcessId
+from harness.host.sockets import connected
 
 if TYPE_CHECKING:
+    import socket
+
     from harness.guest.spec import GuestSpec
     from harness.host.clock import Clock
     from harness.host.process import Process, Runner
@@ -95,16 +103,27 @@ class QemuBackend:
         runner: starts the process, which dies with us.
         clock: measures how long QEMU takes to answer.
         available: bytes of host memory that guests may take.
+        user: whom root's guests run as; see ``guest_identity``.
     """
 
     name = "qemu"
 
     def __init__(
-        self, runner: Runner, clock: Clock, available: Callable[[], int] = available_memory
-    ) -> None:
+        self, runner: Runner, clock: Clock, available: Callable[[], int] = available_memory,
+        user: str | None = None,
+    ) -> None:  # fmt: skip
         self._runner = runner
         self._clock = clock
         self._available = available
+        self._user = user
+
+    def identity(self, accelerator: Accelerator) -> Identity | None:
+        """See ``Backend``.
+
+        Raises:
+            UsageError: the settings name a user that is none.
+        """
+        return guest_identity(self._user, KVM_DEVICE if accelerator is Accelerator.KVM else None)
 
     def describe(self, spec: GuestSpec) -> str:
         """See ``Backend``."""
@@ -119,10 +138,12 @@ class QemuBackend:
             InfraError: no QEMU, too little memory, or QEMU did not come up.
         """
         check_memory(spec, self._available())
-        control = ControlChannel(spec.control_socket, self._clock)
+        require_program(PROGRAM)
+        control, theirs = ControlChannel.paired(self._clock)
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - the guest closes it at its end
         try:
-            process = self._runner.spawn(qemu_argv(spec), stderr=stderr, outlives_us=keep)
+            with theirs:
+                process = self._spawn(spec, theirs, stderr, keep=keep)
         except BaseException:
             control.close()
             stderr.close()
@@ -136,6 +157,25 @@ class QemuBackend:
             guest.destroy()
             raise
         return guest
+
+    def _spawn(
+        self, spec: GuestSpec, control: socket.socket, stderr: IO[bytes], *, keep: bool
+    ) -> Process:
+        """Start QEMU with its sockets as descriptors, so that no path leads to them."""
+        with contextlib.ExitStack() as open_until_it_has_them:
+            descriptors = {CONTROL: control.fileno()}
+            for number, path in enumerate(spec.all_serial_sockets):
+                port = open_until_it_has_them.enter_context(connected(path))
+                descriptors[serial_name(number)] = port.fileno()
+            limits = qemu_limits(spec.topology.memory_mib, spec.cpus, spec.identity)
+            return self._runner.spawn(
+                confined(
+                    qemu_argv(replace(spec, media=spec.local_media), descriptors=descriptors),
+                    spec.identity, limits,
+                ),
+                cwd=None if spec.identity is None else spec.media.top.parent,
+                stderr=stderr, pass_fds=tuple(descriptors.values()), outlives_us=keep,
+            )  # fmt: skip
 
     def _await(
         self, spec: GuestSpec, guest: QemuGuest, process: Process, control: ControlChannel

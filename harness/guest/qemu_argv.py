@@ -8,7 +8,7 @@ nodes, the same ids of CPUs, the disk in the same PCI slot.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from harness.guest.topology import Node, Topology
 
 PROGRAM: Final = "qemu-system-x86_64"
+
+CONTROL: Final = "control"
+"""The name of the control protocol's socket among the descriptors of ``qemu_argv``."""
+
+SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+"""QEMU's filter of system calls, as libvirt sets it (``qemuBuildSeccompSandboxCommandLine()``)."""
 
 _ACCELERATION: Final = {
     Accelerator.TCG: ("-accel", "tcg,thread=multi", "-cpu", "max"),
@@ -40,18 +46,29 @@ WITHHELD_FEATURES: Final = {
 """CPU features that the guest is not shown, by QEMU's and libvirt's common names."""
 
 
-def qemu_argv(spec: GuestSpec, program: str = PROGRAM) -> tuple[str, ...]:
-    """The command line that starts this guest and ends when the guest powers off or resets."""
+def qemu_argv(
+    spec: GuestSpec, program: str = PROGRAM, descriptors: Mapping[str, int] | None = None
+) -> tuple[str, ...]:
+    """The command line that starts this guest and ends when the guest powers off or resets.
+
+    Args:
+        spec: the guest.
+        program: QEMU.
+        descriptors: open sockets that take the places of those of the specification, by the
+            names ``CONTROL`` and ``serial_name``.
+    """
+    fds = descriptors or {}
     return (
         program,
-        *("-name", display_name(spec)),
+        *("-name", display_name(spec.name, spec.console_socket)),
+        *("-sandbox", SANDBOX),
         *("-machine", f"{MACHINE},sata={'on' if spec.sata else 'off'}"),
         *acceleration_options(spec.accelerator),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *_topology(spec.topology),
         *_media(spec),
-        *_serial_ports(spec),
-        *control_options(spec.control_socket),
+        *_serial_ports(spec, fds),
+        *control_options(spec.control_socket, fds.get(CONTROL)),
         "-S",  # until the control protocol's "cont"
     )
 
@@ -122,18 +139,27 @@ def _fat_volume(folder: Path) -> dict[str, object]:
     }
 
 
-def _serial_ports(spec: GuestSpec) -> Iterator[str]:
+def serial_name(number: int) -> str:
+    """The name of a serial port's socket, from 0."""
+    return f"serial{number}"
+
+
+def _serial_ports(spec: GuestSpec, descriptors: Mapping[str, int]) -> Iterator[str]:
     for number, path in enumerate(spec.all_serial_sockets):
-        yield from ("-chardev", _socket(f"serial{number}", path))
-        yield from ("-device", f"isa-serial,chardev=serial{number},index={number}")
+        name = serial_name(number)
+        yield from ("-chardev", _socket(name, path, descriptors.get(name)))
+        yield from ("-device", f"isa-serial,chardev={name},index={number}")
 
 
-def control_options(path: Path) -> Iterator[str]:
+def control_options(path: Path, descriptor: int | None = None) -> Iterator[str]:
     """Have QEMU connect to us and tell how the guest ends."""
-    yield from ("-chardev", _socket("control", path), "-mon", "chardev=control,mode=control")
+    yield from ("-chardev", _socket(CONTROL, path, descriptor))
+    yield from ("-mon", f"chardev={CONTROL},mode=control")
 
 
-def _socket(name: str, path: Path) -> str:
+def _socket(name: str, path: Path, descriptor: int | None) -> str:
+    if descriptor is not None:
+        return f"socket,id={name},fd={descriptor}"
     escaped = str(path).replace(",", ",,")
     return f"socket,id={name},path={escaped},server=off"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
 from harness.host.documents import parse_json
-from harness.host.sockets import peer_process
+from harness.host.sockets import Peer, accept_trusted, credentialed_pair, peer_of, receive
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
@@ -34,50 +34,85 @@ ANSWER_SECONDS: Final = 30.0
 
 
 class ControlChannel:
-    """A unix socket on which QEMU connects to us.
+    """A unix socket that connects us to QEMU; made by ``paired`` or ``listening``.
 
     Args:
-        path: of the socket.
         clock: measures how long QEMU takes to answer.
+        listener: where QEMU connects; None if it is connected.
+        connection: to QEMU; None if it has yet to connect.
+        path: of the listener.
 
     Attributes:
         shutdown_reason: the cause of the guest's shutdown (``ShutdownCause``); None before it.
         stopped: QEMU has stopped the guest, and it is not resumed.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        listener: socket.socket | None = None,
+        connection: socket.socket | None = None,
+        path: Path | None = None,
+    ) -> None:
         self.path = path
         self._clock = clock
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._connection: socket.socket | None = None
+        self._listener = listener
+        self._connection = connection
+        self._peer: Peer | None = None
         self._pending = b""
+        self._greeted = False
         self._ready = False
         self._ended = False
         self._queries = 0
         self._answers: dict[int, Any] = {}
         self.shutdown_reason: str | None = None
         self.stopped = False
+
+    @classmethod
+    def paired(cls, clock: Clock) -> tuple[ControlChannel, socket.socket]:
+        """A channel that nobody else can reach, and the end of it that QEMU is to inherit."""
+        ours, theirs = credentialed_pair()
+        return cls(clock, connection=ours), theirs
+
+    @classmethod
+    def listening(cls, path: Path, clock: Clock) -> ControlChannel:
+        """A channel for a QEMU that connects to ``path`` by itself.
+
+        Raises:
+            InfraError: nobody can listen there.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             path.unlink(missing_ok=True)
-            self._listener.bind(str(path))
-            self._listener.listen(1)
+            listener.bind(str(path))
+            listener.listen(1)
         except OSError as error:
-            self._listener.close()
+            listener.close()
             raise InfraError(
                 f"cannot listen on {path}: {error.strerror}",
                 remedy="See that the folder exists, is writable and has space left.",
             ) from error
+        return cls(clock, listener=listener, path=path)
 
     def ready(self, timeout: float) -> bool:
         """Whether QEMU is up and tells us of events; waits up to ``timeout`` seconds."""
         if self._connection is None:
-            self._listener.settimeout(timeout)
-            with contextlib.suppress(TimeoutError):
-                self._connection, _ = self._listener.accept()
+            self._accept(timeout)
+        elif not self._greeted:
+            self._greeted = True
+            with contextlib.suppress(OSError):  # it has ended
                 self._connection.sendall(b'{"execute":"qmp_capabilities"}\n')
         else:
             self.read(timeout)
         return self._ready
+
+    def _accept(self, timeout: float) -> None:
+        if self._listener is None:
+            return
+        self._listener.settimeout(timeout)
+        with contextlib.suppress(TimeoutError):
+            self._connection = accept_trusted(self._listener)
+        self._peer = None if self._connection is None else peer_of(self._connection)
 
     @property
     def closed(self) -> bool:
@@ -86,8 +121,8 @@ class ControlChannel:
 
     @property
     def pid(self) -> int | None:
-        """QEMU's process; None before it has connected, or where the host does not tell."""
-        return None if self._connection is None else peer_process(self._connection)
+        """QEMU's process; None before it has sent anything, or where the host does not tell."""
+        return None if self._peer is None else self._peer.pid
 
     def query(
         self,
@@ -144,7 +179,8 @@ class ControlChannel:
             return False
         self._connection.settimeout(timeout)
         try:
-            data = self._connection.recv(1 << 16)
+            data, sender = receive(self._connection, 1 << 16)
+            self._peer = self._peer or sender
         except (TimeoutError, BlockingIOError):
             return False
         except OSError:
@@ -164,10 +200,11 @@ class ControlChannel:
     def close(self) -> None:
         """Close and remove the socket."""
         self._ended = True
-        self._listener.close()
-        if self._connection is not None:
-            self._connection.close()
-        self.path.unlink(missing_ok=True)
+        for end in (self._listener, self._connection):
+            if end is not None:
+                end.close()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
     def _take(self, line: bytes) -> None:
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError, UsageError
+from harness.guest.spec import display_name
 from harness.host.documents import read_object
 from harness.host.processid import ProcessId, find_processes
 from harness.host.sockets import SOCKET_SUFFIX
@@ -46,7 +47,8 @@ class KeptGuest:
         topology: the nodes' CPUs and memory (MiB), and the distances.
         started: ISO 8601, UTC.
         console: the log of its console.
-        socket: of its console; stands in its QEMU's command line and its relay's, and no other.
+        socket: of its console; it stands in its relay's command line, a name made from it in its
+            QEMU's (``display_name``), and in no other.
         owner: the harness that boots it; None when it is kept.
         process: QEMU's, when it is kept.
         uri: libvirt's address, under libvirt.
@@ -178,8 +180,9 @@ class Registry:
             from harness.guest.libvirt import destroy_domain
 
             destroy_domain(guest.uri, guest.domain)
-        for process in find_processes(str(guest.socket)):
-            process.kill(self.clock)
+        for word in (str(guest.socket), display_name(guest.cell, guest.socket)):
+            for process in find_processes(word):
+                process.kill(self.clock)
         self._forget(guest)
 
     def _locked(self) -> contextlib.AbstractContextManager[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from harness.image.media import EfiFolder, Media
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.host.accelerator import Accelerator
+    from harness.host.confinement import Identity
 
 MACHINE: Final = "q35"
 """PCI Express, the ACPI tables FreeBSD expects, and a SATA controller that can be left out."""
@@ -43,6 +45,7 @@ class GuestSpec:
             guest connects to it, so that no byte is lost.
         sata: keep q35's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
         serial_sockets: the same for the second to fourth serial port.
+        identity: the user that QEMU runs as; None for the harness's own.
 
     Raises:
         UsageError: a name that no host would take, too many serial ports, firmware missing.
@@ -57,6 +60,7 @@ class GuestSpec:
     console_socket: Path
     sata: bool = False
     serial_sockets: tuple[Path, ...] = ()
+    identity: Identity | None = None
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
@@ -92,11 +96,24 @@ class GuestSpec:
         return self.console_socket.with_name(self.console_socket.name + ".qmp")
 
     @property
+    def local_media(self) -> Media:
+        """The media by the name that QEMU opens.
+
+        Another user is started in the directory of its media: those above are closed to it.
+        """
+        if self.identity is None:
+            return self.media
+        return self.media.at(Path(self.media.top.name))
+
+    @property
     def cpus(self) -> int:
         """Number of CPUs."""
         return self.topology.cpus
 
 
-def display_name(spec: GuestSpec) -> str:
-    """The name shown by ``ps`` and ``virsh list``, for the same guest under either backend."""
-    return f"harness-{spec.name}"
+def display_name(name: str, console_socket: Path) -> str:
+    """The name shown by ``ps`` and ``virsh list``: unlike others' of the same guest.
+
+    It is how a guest that outlives its harness is found again.
+    """
+    return f"harness-{name}-{zlib.crc32(bytes(console_socket)):08x}"

@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol
 
+from harness.host.sockets import accept_trusted
+
 _CHUNK: Final = 64 * 1024
+
+NAP_SECONDS: Final = 0.004
+"""Between two reads of a console, at least: QEMU writes each byte by itself, and a harness that
+woke for each would take a processor. No more than some hundred of them lie in the socket."""
 
 _POLL_SECONDS: Final = 0.02
 """How often a log is looked at; short enough for an echo to come at once."""
@@ -39,12 +46,18 @@ class SerialTap:
 
     Listening before the guest starts is what keeps its first byte (see QEMU's
     ``-chardev socket``, of which QEMU is the client here).
+
+    Args:
+        path: of the socket.
+        nap: seconds between two reads, at least.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, nap: float = 0.0) -> None:
         self._path = path
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._connection: socket.socket | None = None
+        self._nap = nap
+        self._rested = 0.0
 
     def __enter__(self) -> SerialTap:
         self._path.unlink(missing_ok=True)
@@ -69,12 +82,20 @@ class SerialTap:
         if not _readable([source], timeout, also):
             return None
         if self._connection is None:
-            self._connection, _ = self._listener.accept()
+            self._connection = accept_trusted(self._listener)
             return None
+        self._rest(also)
         try:
             return self._connection.recv(_CHUNK)
         except ConnectionResetError:
             return b""
+
+    def _rest(self, also: int | None) -> None:
+        """Let a burst come together; a pause before it was rest enough."""
+        left = self._rested + self._nap - time.monotonic()
+        if left > 0:
+            _readable([], left, also)
+        self._rested = time.monotonic()
 
     def fileno(self) -> int | None:
         """The descriptor of the guest's console, for another process to go on; None before it."""

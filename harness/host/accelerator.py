@@ -44,6 +44,10 @@ def kvm_refusal(device: Path = KVM_DEVICE) -> str:
         return f"there is no {device}"
     if not os.access(device, os.R_OK | os.W_OK):
         return f"you may not use {device} (to change that: adduser $USER kvm)"
+    if os.geteuid() == 0 and device.is_char_device():
+        from harness.host.confinement import device_refusal
+
+        return device_refusal(device)
     return ""
 
 
@@ -77,7 +81,7 @@ def _device_identity(device: Path) -> list[int]:
     except OSError:
         return []
     usable = os.access(device, os.R_OK | os.W_OK)
-    return [found.st_dev, found.st_ino, found.st_rdev, int(usable)]
+    return [found.st_dev, found.st_ino, found.st_rdev, int(usable), found.st_mode, found.st_gid]
 
 
 def _modules(folder: Path) -> Iterator[str]:

@@ -28,6 +28,8 @@ PACKAGES = {
     "virtlogd": "libvirt-daemon-system",
     "sh": "dash",
     "patch": "patch",
+    "prlimit": "util-linux",
+    "setpriv": "util-linux",
 }
 
 #: How long a process that was sent SIGKILL may take to be gone.
@@ -353,14 +355,23 @@ def missing_program(name: str) -> InfraError:
     )
 
 
-def _resolve(argv: Sequence[str | Path]) -> list[str]:
-    words = [str(word) for word in argv]
+def require_program(name: str) -> str:
+    """The path of a program.
+
+    Raises:
+        InfraError: it is not installed.
+    """
     # Debian's users have no sbin on their path, and makefs and libvirtd are there.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS])
-    found = shutil.which(words[0], path=path)
+    found = shutil.which(name, path=path)
     if found is None:
-        raise missing_program(words[0])
-    return [found, *words[1:]]
+        raise missing_program(name)
+    return found
+
+
+def _resolve(argv: Sequence[str | Path]) -> list[str]:
+    program, *words = (str(word) for word in argv)
+    return [require_program(program), *words]
 
 
 def _kill_session(popen: subprocess.Popen[bytes]) -> None:

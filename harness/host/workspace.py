@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from harness.errors import InfraError, UsageError
+from harness.host.private import owned_directory, private_directory
 from harness.host.seal import Verified
 
 
@@ -51,6 +52,24 @@ class Workspace:
             state=platformdirs.user_state_path("harness"),
             runtime=_runtime_folder(),
         )
+
+    def require_own(self) -> None:
+        """See that the cache and the state are the user's own, and make those that are missing.
+
+        Raises:
+            InfraError: one belongs to another user, or others can write to it.
+        """
+        for path in (self.cache, self.state):
+            owned_directory(path)
+
+    def private_runtime(self) -> Path:
+        """The runtime directory, made if it is missing; no other user can enter it.
+
+        Raises:
+            InfraError: it is another user's, open to others, or cannot be made.
+        """
+        private_directory(self.runtime)
+        return self.runtime
 
     @property
     def runs(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -31,6 +31,10 @@ class EfiFolder:
         """What the guest reads."""
         return self.folder
 
+    def at(self, top: Path) -> EfiFolder:
+        """The same elsewhere."""
+        return replace(self, folder=top)
+
 
 @dataclass(frozen=True, slots=True)
 class DirectKernel:
@@ -46,6 +50,10 @@ class DirectKernel:
     def top(self) -> Path:
         """What the guest reads."""
         return self.kernel
+
+    def at(self, top: Path) -> DirectKernel:
+        """The same elsewhere."""
+        return replace(self, kernel=top)
 
 
 Media = EfiFolder | DirectKernel

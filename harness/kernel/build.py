@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import BuildError, UnobservableError
+from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.host.sandbox import Sandbox, require
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, rebuilding
@@ -63,6 +64,7 @@ class Builder:
         clock: for the one second that make's time stamps need.
         progress: told of stages.
         sandboxed: whether what a tree brings runs in a sandbox.
+        logs: limits of the logs.
     """
 
     workspace: Workspace
@@ -70,6 +72,7 @@ class Builder:
     clock: Clock
     progress: Progress
     sandboxed: bool = True
+    logs: LogLimits = USUAL_LIMITS
 
     def build(
         self, tree: SourceTree, change: Change, config: KernelConfig, *, module: bool = False
@@ -250,6 +253,7 @@ class _Job:
         make = Make(
             bmake, self.tree.checkout_folder, self._objects, self.llvm,
             self.builder.runner, self.lock_fd, find_ccache(), self.tree.home / "ccache",
+            limits=self.builder.logs,
         )  # fmt: skip
         writable = (make.output, self._module_folder, self.tree.home / "ccache")
         for folder in writable:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
+from harness.host.loglimits import TAIL, USUAL_LIMITS, LogLimits, OutputLog
 from harness.host.workspace import make_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ _ERROR_LINE = re.compile(
 _UNKNOWN_OPTION = re.compile(r'unknown option "([^"]*)"')
 #: lld writes through a mapping of its output, so that a full disk ends it by SIGBUS.
 _NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|Bus error")
-_MAX_LOG_TAIL = 4 * 1024 * 1024
 
 
 def find_ccache() -> Path | None:
@@ -110,6 +110,7 @@ class Make:
         ccache: ccache(1), which knows what was compiled before; None without one.
         ccache_dir: its directory; no two trees share one, so that none gives another its objects.
         sandbox: what the build is run in; None for none.
+        limits: of the logs.
     """
 
     bmake: Path
@@ -121,6 +122,7 @@ class Make:
     ccache: Path | None = None
     ccache_dir: Path | None = None
     sandbox: Sandbox | None = None
+    limits: LogLimits = USUAL_LIMITS
 
     @property
     def output(self) -> Path:
@@ -173,17 +175,23 @@ class Make:
         make_folder(log.parent)
         if self.sandbox is not None:
             command = self.sandbox.words(command, folder)
-        with log.open("wb") as output:
+        with OutputLog(log, self.limits) as output:
             process = self.runner.spawn(
                 command, cwd=folder, env=env,
-                stdout=output, stderr=output, pass_fds=(self.lock_fd,),
+                stdout=output.pipe, stderr=output.pipe, pass_fds=(self.lock_fd,),
             )  # fmt: skip
+            output.pipe.close()
             try:
                 status = process.wait()
             finally:
                 process.kill()
+        if output.flooded:
+            raise BuildError(
+                f"the revision does not build: it printed more than {self.limits.end} bytes",
+                remedy=f"the beginning of the log is {log}; log.end of the settings is the limit",
+            )
         if status != 0:
-            raise build_failure(_tail(log), log)
+            raise build_failure(bytes(output.tail[-TAIL:]).decode("utf-8", "replace"), log)
 
     def command(self, target: Sequence[str]) -> list[str | Path]:
         """The command line.  No file of the host's (make.conf, src.conf) has a say."""
@@ -250,9 +258,3 @@ def build_failure(log_text: str, log: Path) -> HarnessError:
             detail=detail,
         )
     return BuildError("the revision does not build", remedy=where, detail=detail)
-
-
-def _tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _MAX_LOG_TAIL))
-        return file.read().decode("utf-8", "replace")

@@ -7,7 +7,7 @@ import importlib
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from harness.errors import InfraError, UsageError
 from harness.guest.firmware import firmware_for
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import SerialTap
+from harness.guest.tap import NAP_SECONDS, SerialTap
 from harness.host.accelerator import Accelerator
+from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
+from harness.host.staging import staged
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageError, private_copy
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from harness.guest.backend import Backend, Guest
     from harness.guest.registry import Claim
     from harness.host.clock import Clock
+    from harness.host.confinement import Identity
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.image.media import Media
@@ -59,6 +62,7 @@ class Booter:
         backend: starts guests.
         cancelled: set when the user wants it all to end.
         terminal: connects somebody to the guest's console, who then decides when it ends.
+        logs: limits of the console's log.
     """
 
     workspace: Workspace
@@ -67,6 +71,7 @@ class Booter:
     backend: Backend
     cancelled: threading.Event = field(default_factory=threading.Event)
     terminal: Terminal | None = None
+    logs: LogLimits = USUAL_LIMITS
 
     def boot(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
@@ -103,7 +108,9 @@ class Booter:
                 # The user named the original, and never sees the copy.
                 message = error.message.replace(str(copy.kernel), str(kernel.kernel))
                 raise UsageError(message, remedy=error.remedy, detail=error.detail) from error
-            spec = self._spec(name, media, plan, place)
+            identity = self.backend.identity(plan.accelerator)
+            media = media.at(staged(media.top, place.folder, identity))
+            spec = self._spec(name, media, plan, place, identity)
             write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))
             files = BootedFiles.of((kernel, copy), media.top)
             try:
@@ -156,7 +163,10 @@ class Booter:
             nonce=nonce, module=plan.companion is not None,
         )  # fmt: skip
 
-    def _spec(self, name: str, media: Media, plan: BootPlan, place: Place) -> GuestSpec:
+    def _spec(
+        self, name: str, media: Media, plan: BootPlan, place: Place,
+        identity: Identity | None = None,
+    ) -> GuestSpec:  # fmt: skip
         return GuestSpec(
             name=name,
             topology=plan.topology,
@@ -165,6 +175,7 @@ class Booter:
             firmware=firmware_for(media),
             console_socket=place.socket,
             serial_sockets=(place.channel,) if plan.companion else (),
+            identity=identity,
         )
 
     def _run(
@@ -174,8 +185,8 @@ class Booter:
         """Start the guest, listen until it ends or must be ended or left; say what it came to."""
         with (
             self._measured_again(plan),
-            SerialTap(place.socket) as tap,
-            _log_file(log) as sink,
+            SerialTap(place.socket, NAP_SECONDS) as tap,
+            _log_file(log, self.logs) as sink,
             _accompanied(plan.companion, place) as companionship,
         ):
             progress.stage("start")
@@ -197,7 +208,7 @@ class Booter:
                         self.cancelled, evidence, self.terminal is not None, companionship,
                     )  # fmt: skip
                     ending = session.listen()
-                ends = place.claim is None or not self._leave(guest, tap, place.claim)
+                ends = place.claim is None or not self._leave(guest, tap, sink, place.claim)
             except InfraError:
                 # It tells more than that the guest cannot be ended.
                 ends = False
@@ -209,9 +220,10 @@ class Booter:
                     guest.destroy()
             seconds = self.clock.monotonic() - started
         progress.stage("verdict")
-        return conclude.conclude(
+        booted = conclude.conclude(
             kernel, plan, heard, ending, seconds, log.parent, self.runner, evidence
         )
+        return conclude.with_cut_console(booted, sink) if sink.dropped else booted
 
     @contextlib.contextmanager
     def _measured_again(self, plan: BootPlan) -> Iterator[None]:
@@ -225,14 +237,16 @@ class Booter:
                 forget_accelerator(self.workspace)
             raise
 
-    def _leave(self, guest: Guest, tap: SerialTap, claim: Claim) -> bool:
+    def _leave(self, guest: Guest, tap: SerialTap, sink: LimitedLog, claim: Claim) -> bool:
         """Let the guest run on without us, with a relay at its console; False if it has ended."""
+        pid = guest.pid
         where, console = guest.leave(), tap.fileno()
         if where is None or console is None:
             return False
-        from harness.guest.relay import relay_argv
+        from harness.guest.relay import RelayLimits, relay_argv
 
-        words = relay_argv(console, claim.guest.console, claim.guest.entrance)
+        limits = RelayLimits(sink.total, self.logs.keep, self.logs.end, pid or where.process.pid)
+        words = relay_argv(console, claim.guest.console, claim.guest.entrance, limits)
         self.runner.spawn(words, pass_fds=[console], outlives_us=True)
         claim.keep(where)
         return True
@@ -282,17 +296,10 @@ def _accompanied(companion: Companion | None, place: Place) -> Iterator[Companio
 
 
 @contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """The console's bytes as they came."""
+def _log_file(path: Path, limits: LogLimits) -> Iterator[LimitedLog]:
+    """The console's bytes as they came, within ``limits``."""
     with path.open("wb", buffering=0) as file:
-
-        def write(data: bytes) -> None:
-            try:
-                file.write(data)
-            except OSError as error:
-                raise host_refused(path, error) from error
-
-        yield write
+        yield LimitedLog(file.write, path, limits)
         try:
             os.fsync(file.fileno())  # before a record tells of it
         except OSError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.console.excerpt import excerpt
 from harness.console.symbolize import Symbolizer, find_program
+from harness.host.cachesize import format_size
 from harness.host.workspace import write_atomic
 from harness.outcome import Outcome
 from harness.pipeline.agreement import disagreements
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.console.report import GuestReport
+    from harness.host.loglimits import LimitedLog
     from harness.host.process import Runner
     from harness.kernel.artifact import KernelArtifact
     from harness.outcome import Ending
@@ -95,6 +97,16 @@ def conclude(
         weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
         excerpt(folder / CONSOLE_LOG, trouble), ending,
     )  # fmt: skip
+
+
+def with_cut_console(booted: Booted, log: LimitedLog) -> Booted:
+    """The same, with a warning that the log lacks the end of the console."""
+    warning = (
+        f"the guest printed {format_size(log.total)}; "
+        f"the last {format_size(log.dropped)} are not in {CONSOLE_LOG}"
+    )
+    verdict = replace(booted.verdict, warnings=(*booted.verdict.warnings, warning))
+    return replace(booted, verdict=verdict)
 
 
 def _write_events(path: Path, heard: Heard) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.host.sealed import DamageError
 from harness.kernel.artifact import (
     KERNEL,
@@ -36,6 +37,7 @@ class Kernels:
         clock: see ``Builder``.
         trusted: source trees that are read although another user owns them.
         sandboxed: whether FreeBSD trees are built in a sandbox.
+        logs: see ``Builder``.
     """
 
     workspace: Workspace
@@ -43,6 +45,7 @@ class Kernels:
     clock: Clock
     trusted: Sequence[Path] = ()
     sandboxed: bool = True
+    logs: LogLimits = USUAL_LIMITS
 
     def provide(
         self, what: What, sanitizer: Sanitizer, progress: Progress, *, module: bool = False
@@ -71,7 +74,9 @@ class Kernels:
         from harness.source.tree import healed, open_tree
 
         tree = open_tree(what.source, self.workspace, self.runner, self.trusted)
-        builder = Builder(self.workspace, self.runner, self.clock, progress, self.sandboxed)
+        builder = Builder(
+            self.workspace, self.runner, self.clock, progress, self.sandboxed, self.logs
+        )
         config = kernel_config(sanitizer, what.kernconf)
         build = partial(builder.build, tree, what.change, config, module=module)
         return healed(tree, self.workspace, progress.note, build)

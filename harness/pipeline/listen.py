@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from harness.console.events import Event
     from harness.console.stages import Stage
     from harness.host.clock import Clock
+    from harness.host.loglimits import LimitedLog
     from harness.host.progress import Progress
     from harness.pipeline.companion import Companionship
     from harness.pipeline.plan import BootPlan
@@ -75,7 +75,7 @@ class Session:
         clock: tells time.
         guest: whom it listens to.
         tap: the guest's console.
-        sink: keeps the console's bytes.
+        sink: keeps the console's bytes, and counts them.
         plan: how it was booted.
         started: when it was started, in monotonic seconds.
         progress: told of the boot's stages.
@@ -89,7 +89,7 @@ class Session:
     clock: Clock
     guest: Guest
     tap: Tap
-    sink: Callable[[bytes], None]
+    sink: LimitedLog
     plan: BootPlan
     started: float
     progress: Progress
@@ -121,7 +121,7 @@ class Session:
         self._enter(watch.stage)
         while True:
             now = self._host.time.look()
-            stop = self._host_failure(watch) or self._decision(watch, now)
+            stop = self._flood() or self._host_failure(watch) or self._decision(watch, now)
             if stop is not None and stop.by_time:
                 stop = self._confirmed(watch)
             data = None
@@ -200,6 +200,9 @@ class Session:
             return _TICK
         return min(_TICK, max(LOOK_SECONDS, watch.deadline() - now))
 
+    def _flood(self) -> Stop | None:
+        return Stop(Ending.FLOOD, "its console was a flood") if self.sink.flooded else None
+
     def _overdue(self, now: float) -> Stop | None:
         timeout = self.plan.timeout
         if timeout is not None and now >= timeout:
@@ -207,7 +210,7 @@ class Session:
         return None
 
     def _take(self, data: bytes, watch: Watch) -> None:
-        self.sink(data)
+        self.sink.write(data)
         self._hear(self._parser.feed(data), watch)
 
     def _hear(self, events: list[Event], watch: Watch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.sockets import SOCKET_SUFFIX, sweep_sockets
-from harness.host.workspace import Workspace, make_folder, unique
+from harness.host.workspace import Workspace, unique
 
 if TYPE_CHECKING:
     from harness.guest.registry import Claim, KeptGuest, Registry
@@ -60,6 +60,6 @@ def new_socket(workspace: Workspace, name: str) -> Path:
 
     Those of guests whose harness was killed go on this occasion.
     """
-    make_folder(workspace.runtime)
+    runtime = workspace.private_runtime()
     deque(sweep_sockets(workspace), maxlen=0)
-    return workspace.runtime / f"{name[-40:]}-{unique()}{SOCKET_SUFFIX}"
+    return runtime / f"{name[-40:]}-{unique()}{SOCKET_SUFFIX}"

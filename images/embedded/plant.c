@@ -161,6 +161,14 @@ plant_noise(void)
 	printf("\n@harness 9999\n\n");
 }
 
+static void
+plant_flood(void)
+{
+
+	for (unsigned long line = 0;; line++)
+		printf("flood: line %lu of a console that never ends\n", line);
+}
+
 static const struct plant plants[] = {
 	{ "overflow", plant_overflow },
 	{ "use-after-free", plant_use_after_free },
@@ -173,6 +181,7 @@ static const struct plant plants[] = {
 	{ "hang-without-popcnt", plant_hang_without_popcnt },
 	{ "end", plant_end },
 	{ "noise", plant_noise },
+	{ "flood", plant_flood },
 };
 
 void

@@ -31,26 +31,34 @@ def command(cpu: str = "max") -> str:
 def main(qemu: str, cpu: str, words: list[str]) -> int:
     if "kvm" not in words:
         os.execv(qemu, [qemu, *words])  # noqa: S606 - no shell is wanted
-    control, ours = None, socket.socket(socket.AF_UNIX)
+    control = None
+    inner, qemus = socket.socketpair()
     argv = [qemu]
     for word in words:
         other = {"kvm": "tcg,thread=multi", "host": cpu}.get(word, word)
         if other.startswith("socket,id=control,"):
-            control = other.partition("path=")[2].partition(",")[0]
-            other = other.replace(control, f"{control}.q")
-            ours.bind(f"{control}.q")
-            ours.listen(1)
+            control = int(other.partition("fd=")[2])
+            other = f"socket,id=control,fd={qemus.fileno()}"
         argv.append(other)
     if control is None:
         os.execv(qemu, argv)  # noqa: S606 - no shell is wanted
-    process = subprocess.Popen(argv)
-    theirs = socket.socket(socket.AF_UNIX)
-    theirs.connect(control)
-    inner, _ = ours.accept()
-    os.unlink(f"{control}.q")
+    # All descriptors but the harness's end of the control protocol are QEMU's.
+    theirs = socket.socket(fileno=control)
+    theirs.set_inheritable(False)
+    qemus.set_inheritable(True)
+    process = subprocess.Popen(argv, close_fds=False)
+    qemus.close()
+    close_serial_ports(words)
     threading.Thread(target=pump, args=(theirs, inner), daemon=True).start()
     pump(inner, theirs)
     return process.wait()
+
+
+def close_serial_ports(words: list[str]) -> None:
+    """QEMU alone has them, so that its end is theirs."""
+    for word in words:
+        if word.startswith("socket,id=serial"):
+            os.close(int(word.partition("fd=")[2]))
 
 
 def pump(source: socket.socket, sink: socket.socket) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import psutil
 import pytest
 from command import SECONDS, Home
 
-from harness.guest.relay import relay_argv
+from harness.guest.relay import RelayLimits, relay_argv
 from harness.guest.tap import LogTap
 from harness.host.process import HostRunner
 
@@ -120,6 +122,28 @@ def test_only_one_guest_is_kept_at_a_time(guest_home: Home, words: tuple[str, ..
 # The relay, without a guest
 
 
+def test_relay_keeps_the_beginning_of_a_flood_and_then_ends_the_guest(tmp_path: Path) -> None:
+    log, entrance = tmp_path / "log", tmp_path / "in"
+    log.write_bytes(b"before\n")
+    guest, ours = socket.socketpair()
+    with guest, ours, subprocess.Popen(["sleep", "1000"]) as qemu:
+        limits = RelayLimits(len(b"before\n"), keep=100, end=100_000, pid=qemu.pid)
+        words = relay_argv(ours.fileno(), log, entrance, limits)
+        relay = HostRunner().spawn(words, pass_fds=[ours.fileno()])
+        ours.close()
+        try:
+            guest.sendall(b"x" * 50_000)
+            assert qemu.poll() is None
+            with contextlib.suppress(BrokenPipeError):
+                guest.sendall(b"x" * 50_000)
+            assert relay.wait(SECONDS) == 0
+            assert qemu.wait(SECONDS) == -signal.SIGKILL
+        finally:
+            relay.kill()
+            qemu.kill()
+    assert log.read_bytes() == b"before\n" + b"x" * 93
+
+
 def test_relay_logs_what_comes_passes_on_what_is_typed_and_ends_with_the_console(
     tmp_path: Path,
 ) -> None:
@@ -128,7 +152,8 @@ def test_relay_logs_what_comes_passes_on_what_is_typed_and_ends_with_the_console
     guest, ours = socket.socketpair()
     guest.settimeout(SECONDS)
     with guest, ours:
-        words = relay_argv(ours.fileno(), log, entrance)
+        limits = RelayLimits(0, 1 << 20, 1 << 20, 0)
+        words = relay_argv(ours.fileno(), log, entrance, limits)
         relay = HostRunner().spawn(words, pass_fds=[ours.fileno()])
         ours.close()
         try:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import Home
+from command import Home, own_qemu
 
 LIMIT_MIB = 150
 
@@ -24,11 +24,8 @@ FLOODING_QEMU = """#!{python} -IS
 import json, re, socket, sys, threading
 if "--version" in sys.argv:
     sys.exit(print("QEMU emulator version 9"))
-paths = [re.search("path=([^,]*)", word)[1] for word in sys.argv if "path=" in word]
-sockets = {{path.endswith(".qmp"): socket.socket(socket.AF_UNIX) for path in paths}}
-for path in paths:
-    sockets[path.endswith(".qmp")].connect(path)
-control, console = sockets[True], sockets[False]
+sockets = dict(re.findall("socket,id=([a-z0-9]*),fd=([0-9]*)", " ".join(sys.argv)))
+control, console = (socket.socket(fileno=int(sockets[name])) for name in ("control", "serial0"))
 control.sendall(b'{{"QMP": {{}}}}\\n')
 def answer():
     for line in control.makefile("rb"):
@@ -83,7 +80,7 @@ def peak_mib(home: Home, folder: Path, flood: list[tuple[int, bytes]]) -> float:
     words = ("boot", "--source", "embedded", "--accelerator", "tcg", "--timeout", str(SECONDS))
     finished = subprocess.run(
         [sys.executable, "-c", MEASURED, peak, *words, "-q", "--out", folder / "runs"],
-        env={**home.env, "PATH": f"{program.parent}{os.pathsep}{home.env['PATH']}"},
+        env={**home.env, **own_qemu(PATH=f"{program.parent}{os.pathsep}{home.env['PATH']}")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 3, finished.stderr  # it is no machine that was asked for

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import own_qemu
 from harness_command import Answer, harness
 
 from harness.guest.firmware import find_firmware
@@ -41,7 +42,7 @@ def planted(tree: Path, spot: tuple[str, str], statement: str, folder: Path) -> 
 
 def boot(tree: Path, out: Path, *words: str | Path, **env: str) -> tuple[Answer, dict[str, Any]]:
     fixed = ("boot", "--source", tree, "--numa", "2", "--kasan", "--accelerator", "tcg")
-    answer = harness(*fixed, *words, out=out, env={**os.environ, **env})
+    answer = harness(*fixed, *words, out=out, env={**os.environ, **own_qemu(**env)})
     (cell,) = answer.document["cells"]
     return answer, cell
 

@@ -16,7 +16,7 @@ from embedded_guest import Boot
 
 from harness.guest.backend import Backend, GuestExit
 from harness.guest.firmware import find_firmware
-from harness.guest.spec import GuestSpec
+from harness.guest.spec import GuestSpec, display_name
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.image.media import EfiFolder, Media
@@ -130,7 +130,7 @@ def daemons(root: Path) -> list[psutil.Process]:
 
 
 def qemus(spec: GuestSpec) -> list[psutil.Process]:
-    return processes("qemu-system", str(spec.console_socket))
+    return processes("qemu-system", display_name(spec.name, spec.console_socket))
 
 
 def processes(program: str, word: str) -> list[psutil.Process]:

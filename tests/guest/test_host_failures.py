@@ -26,6 +26,7 @@ from harness.guest.qemu_argv import PROGRAM
 from harness.guest.tap import SerialTap
 from harness.guest.topology import Topology
 from harness.host.clock import HostClock
+from harness.host.loglimits import USUAL_LIMITS, LimitedLog
 from harness.host.progress import Recorded
 from harness.image.embedded import Variant
 from harness.image.media import DirectKernel
@@ -87,8 +88,9 @@ class Boots:
         boot = Boot(guest, Listening())
         plan = BootPlan(TOPOLOGY, Until.INIT, spec.accelerator, timeout=timeout)
         evidence = Evidence(NONCE, kernel_facts(self._kernel), TOPOLOGY, ())
+        log = LimitedLog(boot.console.extend, Path("console"), USUAL_LIMITS)
         session = Session(
-            clock, guest, tap, boot.console.extend, plan, started, Recorded(),
+            clock, guest, tap, log, plan, started, Recorded(),
             Heard(Stage.KERNEL), cancelled, evidence,
         )  # fmt: skip
         boot.ending = pool.submit(session.listen)

@@ -73,35 +73,44 @@ def main(words):
     if FAULT["kvm"]:
         probe(words, accelerator)
         words = [{"kvm": "tcg,thread=multi", "host": "max"}.get(word, word) for word in words]
-    sockets = {name: path_of(words, name) for name in ("serial0", "control")}
+    sockets = {name: descriptor_of(words, name) for name in ("serial0", "control")}
     struck = FAULT["accelerator"] in ("", accelerator)
-    if not sockets["serial0"] or not (FAULT["kvm"] or struck and counted()):
+    if sockets["serial0"] is None or not (FAULT["kvm"] or struck and counted()):
         os.execv(REAL, [REAL, *words])
     if struck:
         words = changed(words)
-    # The harness knows QEMU's process by who connects: only KVM's answers need a relay.
-    monitor = sockets["control"] + "^"
+    # The harness knows QEMU's process by who writes: only KVM's answers need a relay.
     if not FAULT["kvm"]:
         del sockets["control"]
-    listeners = {}
-    for name, path in sockets.items():
-        listeners[name] = socket.socket(socket.AF_UNIX)
-        listeners[name].bind(path + "~")
-        listeners[name].listen(1)
-        words = [word.replace(f"path={path},", f"path={path}~,") for word in words]
-    words += ["-chardev", f"socket,id=fault,path={monitor},server=on,wait=off",
-              "-mon", "chardev=fault,mode=control"]
+    guests, theirs = {}, []
+    for name, number in sockets.items():
+        guests[name], end = inherited_pair(theirs)
+        words = [word.replace(f"id={name},fd={number}", f"id={name},fd={end}") for word in words]
+    monitor, end = inherited_pair(theirs)
+    words += ["-chardev", f"socket,id=fault,fd={end}", "-mon", "chardev=fault,mode=control"]
+    harness = {name: socket.socket(fileno=number) for name, number in sockets.items()}
     qemu = os.getpid()
     if os.fork() == 0:
-        Relay(listeners, sockets, qemu, struck, accelerator, monitor).run()
+        for end in theirs:
+            end.close()
+        Relay(guests, harness, qemu, struck, accelerator, monitor).run()
         os._exit(0)
+    for end in harness.values():
+        end.close()
     os.execv(REAL, [REAL, *words])
 
 
-def path_of(words, name):
-    start = f"socket,id={name},path="
-    found = [word for word in words if word.startswith(start)]
-    return found and found[0][len(start):].partition(",server")[0].replace(",,", ",")
+def descriptor_of(words, name):
+    start = f"socket,id={name},fd="
+    return next((int(word[len(start):]) for word in words if word.startswith(start)), None)
+
+
+def inherited_pair(theirs):
+    "Our end of two sockets, and the number of the other, which QEMU inherits."
+    ours, end = socket.socketpair()
+    end.set_inheritable(True)
+    theirs.append(end)
+    return ours, end.fileno()
 
 
 def probe(words, accelerator):
@@ -143,17 +152,14 @@ def changed(words):
 
 
 class Relay:
-    def __init__(self, listeners, sockets, qemu, struck, accelerator, monitor):
+    def __init__(self, guests, harness, qemu, struck, accelerator, monitor):
         self.qemu, self.accelerator, self.monitor = qemu, accelerator, monitor
         self.left = FAULT["after"] if struck else None
         self.lost = False
         self.pairs = {}
-        for name, listener in listeners.items():
-            guest, _ = listener.accept()
-            harness = socket.socket(socket.AF_UNIX)
-            harness.connect(sockets[name])
-            self.pairs[guest] = (name, harness, True)
-            self.pairs[harness] = (name, guest, False)
+        for name, guest in guests.items():
+            self.pairs[guest] = (name, harness[name], True)
+            self.pairs[harness[name]] = (name, guest, False)
 
     def run(self):
         if FAULT["console"] and self.left is not None:
@@ -226,12 +232,10 @@ class Relay:
                 time.sleep(0.001)
 
     def command(self, command):
-        monitor = socket.socket(socket.AF_UNIX)
-        monitor.connect(self.monitor)
         for word in ("qmp_capabilities", command):
-            monitor.recv(65536)
-            monitor.sendall(b'{"execute":"%s"}' % word.encode())
-        monitor.recv(65536)
+            self.monitor.recv(65536)
+            self.monitor.sendall(b'{"execute":"%s"}' % word.encode())
+        self.monitor.recv(65536)
 
 
 def garbled(data):

@@ -43,14 +43,14 @@ REPLAYER = """#!{python} -IS
 import os, re, socket, sys
 words = sys.argv[1:]
 where = next(n for n, word in enumerate(words) if word.startswith("socket,id=serial0,"))
-path = re.search("path=([^,]*)", words[where])[1]
+number = int(re.search("fd=([0-9]*)", words[where])[1])
 words[where] = "null,id=serial0"
 if os.fork() == 0:
-    with socket.socket(socket.AF_UNIX) as line, open({console!r}, "rb") as console:
-        line.connect(path)
+    with socket.socket(fileno=number) as line, open({console!r}, "rb") as console:
         line.sendall(console.read())
         line.recv(1)
     os._exit(0)
+os.close(number)
 os.execv({qemu!r}, [{qemu!r}, *words])
 """
 

@@ -15,12 +15,11 @@ from hypothesis import given
 from harness.guest.domain_xml import (
     QEMU_NAMESPACE,
     command_line_items,
-    domain_name,
     domain_xml,
     memoryless_emulator,
     needs_wrapped_emulator,
 )
-from harness.guest.spec import GuestSpec
+from harness.guest.spec import GuestSpec, display_name
 from harness.guest.topology import Node, Topology
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
@@ -136,8 +135,9 @@ def test_the_domain_is_gone_whatever_ends_the_guest() -> None:
 
 def test_two_guests_of_one_kind_have_different_domain_names() -> None:
     one, two = guest_spec(), guest_spec(console_socket=Path("/run/harness/other"))
-    assert domain_name(one) != domain_name(two)
-    assert domain_name(one).startswith("harness-numa2-kasan-")
+    names = [display_name(spec.name, spec.console_socket) for spec in (one, two)]
+    assert names[0] != names[1]
+    assert names[0].startswith("harness-numa2-kasan-")
 
 
 def test_the_emulator_is_libvirts_choice_unless_a_node_has_no_memory() -> None:

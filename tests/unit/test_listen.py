@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from harness.guest.backend import GuestExit, Whereabouts
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import ManualClock
+from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.progress import Recorded
 from harness.kernel.elf import KernelFacts
 from harness.outcome import Ending, Until
@@ -125,7 +127,7 @@ class FakeTap:
 def listen(
     guest: FakeGuest, *pieces: bytes, at_last: bytes = b"", pause: float | None = None,
     accelerator: Accelerator = Accelerator.TCG, timeout: float | None = TIMEOUT,
-    at_once: bool = True, late: bytes = b"",
+    at_once: bool = True, late: bytes = b"", limits: LogLimits = USUAL_LIMITS,
 ) -> Ending:  # fmt: skip
     """How a guest that prints these pieces ends; what befalls it, after them or ``at_once``."""
     clock = ManualClock()
@@ -135,11 +137,18 @@ def listen(
     if not at_once:
         guest = AfterConsole(guest, tap)
     evidence = Evidence("0" * 16, KernelFacts("", "", (), 0), topology, ())
+    log = LimitedLog(lambda _: None, Path("console"), limits)
     session = Session(
-        clock, guest, tap, lambda _: None, plan, 0.0, Recorded(), Heard(Stage.KERNEL),
+        clock, guest, tap, log, plan, 0.0, Recorded(), Heard(Stage.KERNEL),
         threading.Event(), evidence,
     )  # fmt: skip
     return session.listen()
+
+
+def test_a_guest_that_prints_more_than_a_log_may_is_ended() -> None:
+    limits = LogLimits(keep=len(BANNER), end=len(BANNER) + 10)
+    assert listen(FakeGuest(), BANNER, b"x" * 10, limits=limits) is Ending.DEADLINE
+    assert listen(FakeGuest(), BANNER, b"x" * 11, limits=limits) is Ending.FLOOD
 
 
 def test_silence_is_the_guests_if_qemu_answers_that_it_runs() -> None:

@@ -1,0 +1,54 @@
+"""Makes files readable for the user that a guest's QEMU runs as, and for no other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.host.workspace import host_refused
+
+if TYPE_CHECKING:
+    from harness.host.confinement import Identity
+
+_FILE_MODE: Final = 0o644
+_DIRECTORY_MODE: Final = 0o755
+
+
+def staged(top: Path, directory: Path, identity: Identity | None) -> Path:
+    """Let ``identity`` read the file or directory ``top``; returns where it is then.
+
+    ``directory``, which is the guest's own, becomes one that this user alone may read, and no
+    one may write to but us. QEMU is started in it: the directories above stay closed. What
+    others share (hard links, files of the user) is copied rather than changed.
+
+    Raises:
+        InfraError: the disk is full.
+    """
+    if identity is None:
+        return top
+    try:
+        if not top.is_relative_to(directory):
+            top = Path(shutil.copyfile(top, directory / f"staged-{top.name}"))
+        between = [path for path in top.parents if path.is_relative_to(directory)][:-1]
+        for path in (*between, top, *(top.rglob("*") if top.is_dir() else ())):
+            _make_readable(path)
+        os.chown(directory, os.geteuid(), identity.gid)
+        directory.chmod(0o750)
+    except OSError as error:
+        raise host_refused(Path(str(error.filename or top)), error) from error
+    return top
+
+
+def _make_readable(path: Path) -> None:
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode):
+        path.chmod(_DIRECTORY_MODE)
+    elif not status.st_mode & stat.S_IROTH:
+        if status.st_nlink > 1:
+            copy = path.with_name(f".{path.name}.copy")
+            shutil.copyfile(path, copy)
+            copy.replace(path)
+        path.chmod(_FILE_MODE)
