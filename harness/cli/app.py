@@ -97,11 +97,11 @@ class App:
     @property
     def paper(self) -> Console:
         """Where people read results: standard output, or nowhere with ``--json``."""
-        from rich.console import Console
+        from harness.cli.paper import Paper
 
         # Where no terminal says how wide it is, a line may be as long as it is.
         width = None if sys.stdout.isatty() else _WIDE
-        return Console(quiet=self.as_json, highlight=False, emoji=False, width=width)
+        return Paper(quiet=self.as_json, width=width)
 
     def settings(self) -> Settings:
         """The user's settings."""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.bisect.evidence import Mark, Observation
 from harness.cli.progress import LiveView
-from harness.results.text import printable
+from harness.printable import printable
 
 if TYPE_CHECKING:
     from harness.bisect.search import Outlook

@@ -17,8 +17,8 @@ from harness.errors import UsageError
 from harness.guest.registry import KeptGuest, Registry
 from harness.guest.tap import Detached, LogTap
 from harness.host.cachesize import format_size
+from harness.printable import printable
 from harness.results.store import Store, is_own
-from harness.results.text import printable
 
 if TYPE_CHECKING:
     from harness.cli.app import App

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from harness.printable import printable_text
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -184,10 +186,39 @@ def _absence(stream: TextIO | None) -> OSError | None:
     return OSError(errno.EBADF, "it was closed when harness was started")
 
 
-def _text(sink: Sink, before: TextIO | None, *, line_buffering: bool) -> io.TextIOWrapper:
-    """What takes the place of ``before``; no character is a reason to fail either."""
+class PrintableStream(io.TextIOWrapper):
+    """A stream that passes on printable characters, line ends and tabs only.
+
+    Attributes:
+        unfiltered: the same without that, for what draws by itself.
+    """
+
+    def __init__(self, sink: Sink, encoding: str, *, line_buffering: bool) -> None:
+        buffer = io.BufferedWriter(sink)
+        # Neither holds text back from the buffer that they share: it keeps the order.
+        super().__init__(
+            buffer, encoding, errors=_ERRORS, line_buffering=line_buffering, write_through=True
+        )
+        self.unfiltered = io.TextIOWrapper(
+            buffer, encoding, errors=_ERRORS, line_buffering=line_buffering, write_through=True
+        )
+
+    def write(self, text: str, /) -> int:
+        """See ``io.TextIOBase``."""
+        super().write(printable_text(text))
+        return len(text)
+
+
+def unfiltered(stream: TextIO) -> TextIO:
+    """A stream that passes on everything to the same place."""
+    return stream.unfiltered if isinstance(stream, PrintableStream) else stream
+
+
+#: No character is a reason to fail.
+_ERRORS = "backslashreplace"
+
+
+def _text(sink: Sink, before: TextIO | None, *, line_buffering: bool) -> PrintableStream:
+    """What takes the place of ``before``."""
     encoding = before.encoding if before is not None else "utf-8"
-    buffer = io.BufferedWriter(sink)
-    return io.TextIOWrapper(
-        buffer, encoding, errors="backslashreplace", line_buffering=line_buffering
-    )
+    return PrintableStream(sink, encoding, line_buffering=line_buffering)

@@ -30,9 +30,9 @@ class Talk:
 
     def console(self) -> Console:
         """What draws on the terminal."""
-        from rich.console import Console
+        from harness.cli.paper import Paper
 
-        return Console(stderr=True, quiet=self.quiet, highlight=False, emoji=False)
+        return Paper(stderr=True, quiet=self.quiet)
 
     def say(self, line: str) -> None:
         """A line, as it is."""

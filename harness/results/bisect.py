@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.bisect.evidence import Mark, Tally
 from harness.bisect.search import Culprit, Several, Stuck
-from harness.results.text import printable, way_in_words
+from harness.printable import printable
+from harness.results.text import way_in_words
 
 if TYPE_CHECKING:
     from harness.bisect.findings import Findings

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from harness.printable import printable, printable_text
 from harness.results.bisect import counts_in_words, guests_in_words, headline
 from harness.results.store import is_own
-from harness.results.text import printable
 
 #: Bytes at the end of a console that a report shows.
 _CONSOLE_BYTES = 64 * 1024
@@ -61,8 +61,7 @@ def bisect_html(document: Mapping[str, Any], folder: Path) -> str:
 
 def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Element:
     element = ET.SubElement(parent, tag, attributes)
-    # A line feed is no control character here; all others are shown as what they are not.
-    element.text = "\n".join(printable(line) for line in text.split("\n"))
+    element.text = printable_text(text)
     return element
 
 

@@ -6,7 +6,6 @@ an ``error``, never a failure, so that a CI can tell a bad kernel from a bad mac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from harness.host.workspace import write_named
 from harness.outcome import Outcome
+from harness.printable import printable_text
 from harness.results.evidence import console_lines, identity_lines
 from harness.results.logs import JudgedLog, log_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document
@@ -23,9 +23,6 @@ from harness.results.text import check_lines, repeat_lines, way_in_words
 
 if TYPE_CHECKING:
     from harness.verdict import Verdict
-
-#: What XML 1.0 cannot hold; a guest may print any of it.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(run: Run, path: Path) -> None:
@@ -50,12 +47,14 @@ def write_log_junit(logs: Iterable[JudgedLog], path: Path) -> None:
     """
     suite = TestSuite("harness.judge")
     for log in logs:
-        case = TestCase(_clean(log.file), classname="console")
+        case = TestCase(printable_text(log.file), classname="console")
         if log.exit_code:
             verdict = log.verdict
             kind = Failure if log.exit_code == 1 else Error
-            result = kind(_clean(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)
-            result.text = _clean("\n".join(log_lines(log)))
+            result = kind(
+                printable_text(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value
+            )
+            result.text = printable_text("\n".join(log_lines(log)))
             case.result = [result]
         suite.add_testcase(case)
     _write(suite, path)
@@ -69,30 +68,34 @@ def _write(suite: TestSuite, path: Path) -> None:
 
 
 def _case(cell: Cell) -> TestCase:
-    case = TestCase(cell.name, classname=_clean(cell.guest), time=round(cell.seconds, 3))
+    case = TestCase(cell.name, classname=printable_text(cell.guest), time=round(cell.seconds, 3))
     document = to_cell_document(cell)
     evidence = [*identity_lines(document), *console_lines(document)]
     if evidence:
-        case.system_out = _clean("\n".join([f"backend: {way_in_words(document)}", *evidence]))
+        case.system_out = printable_text(
+            "\n".join([f"backend: {way_in_words(document)}", *evidence])
+        )
     if cell.as_expected:
         return case
     verdict = cell.verdict
     if verdict is None or cell.host_failed:
         title = verdict.title if verdict else "no verdict"
         message = cell.error or (verdict.message if verdict else "") or title
-        result = Error(_clean((cell.error or title).splitlines()[0]), _kind_of(verdict))
-        result.text = _clean("\n".join([message, *repeat_lines(asdict(cell))]))
+        result = Error(printable_text((cell.error or title).splitlines()[0]), _kind_of(verdict))
+        result.text = printable_text("\n".join([message, *repeat_lines(asdict(cell))]))
         case.result = [result]
         return case
     if cell.check is not None and not cell.check.agreed and verdict.outcome is Outcome.BOOTED:
         check = asdict(cell.check)
-        failure = Failure(_clean(f"check {cell.check.conclusion}: {cell.check.why}"), "check")
-        failure.text = _clean("\n".join([*check_lines(check), cell.check.trace]))
+        failure = Failure(
+            printable_text(f"check {cell.check.conclusion}: {cell.check.why}"), "check"
+        )
+        failure.text = printable_text("\n".join([*check_lines(check), cell.check.trace]))
         case.result = [failure]
         return case
     wanted = " or ".join(cell.expected) or "booted"
-    failure = Failure(_clean(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)
-    failure.text = _clean(
+    failure = Failure(printable_text(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)
+    failure.text = printable_text(
         "\n".join(
             [f"expected {wanted}", verdict.message or verdict.title,
              *repeat_lines(asdict(cell)),
@@ -107,7 +110,3 @@ def _kind_of(verdict: Verdict | None) -> str:
     if verdict is not None and verdict.outcome is Outcome.UNVERIFIED:
         return verdict.outcome.value
     return "InfraError"
-
-
-def _clean(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.outcome import Outcome
+from harness.printable import printable
 from harness.results.record import backtrace_lines
-from harness.results.text import printable
 
 if TYPE_CHECKING:
     from harness.verdict import Verdict

@@ -14,6 +14,7 @@ from harness.check.fate import Fate
 from harness.check.result import Conclusion
 from harness.model.variants import title_of
 from harness.outcome import Outcome
+from harness.printable import printable
 from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.unfinished import RUNNING, not_booted
@@ -21,11 +22,6 @@ from harness.results.unfinished import RUNNING, not_booted
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
 _MAX_WHY = 160
-
-
-def printable(text: str) -> str:
-    """A guest's words without control characters: a terminal obeys them."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def outcome_in_words(cell: Cell) -> str:

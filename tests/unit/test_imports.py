@@ -14,7 +14,7 @@ import harness
 PACKAGE = Path(harness.__file__).parent
 
 STAGES = (
-    "errors", "outcome", "host", "config",
+    "errors", "printable", "outcome", "host", "config",
     "source", "kernel", "image", "guest", "console", "watch", "verdict", "verification",
     "model", "expectation", "check", "bisect", "results", "nightly", "pipeline", "cli",
     "pytest_plugin",

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.outcome import Outcome
+from harness.printable import printable
 from harness.results.record import Cell, to_document
-from harness.results.text import outcome_in_words, print_document, print_run, printable
+from harness.results.text import outcome_in_words, print_document, print_run
 
 
 def told(*cells: Cell, width: int = 200) -> str:
