@@ -12,7 +12,7 @@ import click
 
 from harness.cli.completion import complete_cells, complete_consoles
 from harness.cli.options import common_options
-from harness.cli.terminal import HostTerminal
+from harness.cli.terminal import UNFILTERED, HostTerminal
 from harness.errors import UsageError
 from harness.guest.registry import KeptGuest, Registry
 from harness.guest.tap import Detached, LogTap
@@ -35,7 +35,11 @@ _BEFORE = 4096
 @click.argument("cell", required=False, shell_complete=complete_cells)
 @click.option("--raw", is_flag=True, help="The bytes as they came, control characters and all.")
 @click.option("--follow", "-f", is_flag=True, help="Go on while the guest runs (boot --keep).")
-@click.option("--interactive", is_flag=True, help="Type at a guest that runs; Ctrl-] leaves it.")
+@click.option(
+    "--interactive",
+    is_flag=True,
+    help="Type at a guest that runs, escapes and all; Ctrl-] leaves it.",
+)
 @common_options
 def console(
     app: App, run: str, cell: str | None, *, raw: bool, follow: bool, interactive: bool
@@ -146,7 +150,7 @@ def _own(folder: Path, pattern: str) -> list[Path]:
 
 def _sit_at(guest: KeptGuest, app: App) -> None:
     def announce() -> None:
-        app.talk.say(f"The console of {guest.name}; Ctrl-] leaves it.")
+        app.talk.say(f"The console of {guest.name}, {UNFILTERED}; Ctrl-] leaves it.")
 
     terminal = HostTerminal.of_user(announce)
     offset = max(0, guest.console.stat().st_size - _BEFORE)

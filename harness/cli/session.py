@@ -212,7 +212,9 @@ class Session:
     def _terminal(self, rows: LiveRows) -> HostTerminal | None:
         def announce() -> None:
             rows.pause()
-            rows.note("The guest's console; Ctrl-] leaves it.")
+            from harness.cli.terminal import UNFILTERED
+
+            rows.note(f"The guest's console, {UNFILTERED}; Ctrl-] leaves it.")
 
         if not self.interactive:
             return None

@@ -18,6 +18,9 @@ from harness.guest.tap import Detached, Tap
 LEAVE = b"\x1d"
 """Ctrl-], as telnet(1) and virsh(1) have it."""
 
+UNFILTERED = "whose escape sequences this terminal obeys"
+"""What a user is told before a terminal is a guest's."""
+
 _CHUNK = 4096
 
 #: Ends what colours, hidden cursor or other screen a guest's words have left behind.

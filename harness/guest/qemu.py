@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import tempfile
@@ -186,7 +187,7 @@ class QemuBackend:
             if returncode is not None:
                 raise InfraError(
                     f"QEMU ended with exit status {returncode} before guest {spec.name} started",
-                    remedy="See what it said below; harness doctor tells what this host can do.",
+                    remedy=_remedy(guest.stderr_tail(), spec.identity),
                     detail=guest.stderr_tail(),
                 )
             if self._clock.monotonic() > deadline:
@@ -195,6 +196,16 @@ class QemuBackend:
                     remedy="See that the host is not out of memory; try the accelerator tcg.",
                     detail=guest.stderr_tail(),
                 )
+
+
+def _remedy(stderr: str, identity: Identity | None) -> str:
+    """For a QEMU that did not come up."""
+    if identity is not None and os.strerror(errno.EACCES) in stderr:
+        return (
+            f"user {identity.uid}, whom the guest runs as, may not use what is named below: open "
+            "it and the directories above it to other users; or set qemu.user"
+        )
+    return "See what it said below; harness doctor tells what this host can do."
 
 
 def _tail(file: IO[bytes]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from cell_table import Table
-from command import GLANCE, PROGRAM, SECONDS, Home, Said
+from command import GLANCE, PROGRAM, SECONDS, Home, Said, own_qemu
 from embedded_history import EmbeddedHistory
 from faked_qemu import Fault, install
 
@@ -236,7 +236,8 @@ def in_namespace(home: Home, mounts: str, *words: str, **env: str) -> Said:
     """A harness in a mount namespace of its own, after those mounts."""
     finished = subprocess.run(
         ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *PROGRAM, *words],
-        env={**home.env, **env}, cwd=home.folder, capture_output=True, text=True, check=False,
+        env={**home.env, **own_qemu(**env)}, cwd=home.folder, capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
     return Said(finished.returncode, finished.stdout, finished.stderr)
 
