@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import InfraError
+from harness.host.confinement import LOG_BYTES, ResourceLimits, unprivileged
 from harness.host.private import private_directory
 from harness.host.process import Runner, missing_program
 from harness.host.workspace import Workspace, make_folder, write_atomic
@@ -39,7 +40,14 @@ _QEMU_CONF: Final = """\
 # There is no virtlogd, and no security driver that works for a user without privileges.
 stdio_handler = "file"
 security_driver = "none"
+# QEMU's filter of system calls, which is libvirt's default where QEMU has it.
+seccomp_sandbox = 1
+max_core = 0
+max_files = 1024
 """
+
+_LIMITS: Final = ResourceLimits(file_size=LOG_BYTES)
+"""Of the daemon, for its guests to inherit: QEMU's log is the only file that grows."""
 
 
 class PrivateLibvirtd:
@@ -106,10 +114,14 @@ class PrivateLibvirtd:
 
     def _start(self) -> None:
         self._prepare()
+        daemon = (
+            *(_program(), "--daemon", "--timeout", str(self._idle_seconds)),
+            *("--config", str(self._root / "libvirtd.conf")),
+        )
+        # In this order: what has no privileges any more may make no user namespace everywhere.
         argv = (
             *("unshare", "--user", "--map-user=1", "--map-group=1", "--"),
-            *(_program(), "--daemon", "--timeout", str(self._idle_seconds)),
-            *("--config", self._root / "libvirtd.conf"),
+            *unprivileged(daemon, _LIMITS),
         )
         environment = {
             "HOME": str(self._root),

@@ -11,7 +11,7 @@ import pwd
 import random
 import resource
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,9 @@ _UID_MAP: Final = Path("/proc/self/uid_map")
 _PROCESSES: Final = Path("/proc")
 
 MIB: Final = 1 << 20
+
+LOG_BYTES: Final = 64 * MIB
+"""What QEMU may write to its standard error, the only file that it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def qemu_limits(memory_mib: int, cpus: int, identity: Identity | None) -> Resour
     """
     return ResourceLimits(
         address_space=(memory_mib + 6 * 1024 + 256 * cpus) * MIB,
-        file_size=64 * MIB,  # its standard error alone is a file
+        file_size=LOG_BYTES,
         files=1024,
         processes=cpus + 128 if identity is not None and _is_unused(identity.uid) else None,
     )
@@ -122,12 +125,27 @@ def confined(words: Sequence[str], identity: Identity | None, limits: ResourceLi
     Raises:
         InfraError: a program is missing.
     """
+    return _limited(words, _privilege_options(identity), limits)
+
+
+def unprivileged(words: Sequence[str], limits: ResourceLimits) -> list[str]:
+    """The same of a user who has no capabilities to begin with, and can never have any.
+
+    Raises:
+        InfraError: a program is missing.
+    """
+    return _limited(words, _NO_PRIVILEGES, limits)
+
+
+def _limited(words: Sequence[str], privileges: Iterable[str], limits: ResourceLimits) -> list[str]:
     program = require_program(words[0])
     return [
         require_program("prlimit"), *_limit_options(limits), "--",
-        require_program("setpriv"), *_privilege_options(identity), "--",
-        program, *words[1:],
+        require_program("setpriv"), *privileges, "--", program, *words[1:],
     ]  # fmt: skip
+
+
+_NO_PRIVILEGES: Final = ("--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all")
 
 
 def _limit_options(limits: ResourceLimits) -> Iterator[str]:
@@ -138,7 +156,7 @@ def _limit_options(limits: ResourceLimits) -> Iterator[str]:
 
 
 def _privilege_options(identity: Identity | None) -> Iterator[str]:
-    yield from ("--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all")
+    yield from _NO_PRIVILEGES
     if os.geteuid() == 0 and _may_change():
         yield "--bounding-set=-all"
     if identity is not None:

@@ -105,8 +105,11 @@ def with_cut_console(booted: Booted, log: LimitedLog) -> Booted:
         f"the guest printed {format_size(log.total)}; "
         f"the last {format_size(log.dropped)} are not in {CONSOLE_LOG}"
     )
-    verdict = replace(booted.verdict, warnings=(*booted.verdict.warnings, warning))
-    return replace(booted, verdict=verdict)
+
+    def warned(verdict: Verdict) -> Verdict:
+        return replace(verdict, warnings=(*verdict.warnings, warning))
+
+    return replace(booted, verdict=warned(booted.verdict), shown=warned(booted.shown))
 
 
 def _write_events(path: Path, heard: Heard) -> None:

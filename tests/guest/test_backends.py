@@ -359,7 +359,7 @@ def test_a_missing_qemu_is_named_with_its_package(
 ) -> None:  # fmt: skip
     tools = folder / "bin"
     tools.mkdir()
-    for program in ("unshare", "setpriv", "libvirtd"):
+    for program in ("unshare", "prlimit", "setpriv", "libvirtd"):
         path = shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin")
         assert path is not None
         (tools / program).symlink_to(path)

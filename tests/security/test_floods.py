@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
-from command import Home
+from command import GLANCE, Home
 
 from harness.errors import BuildError
 from harness.host.loglimits import LogLimits, OutputLog
@@ -71,8 +72,9 @@ def test_the_end_of_a_long_log_is_still_read_for_the_error(tmp_path: Path) -> No
 def test_a_process_that_is_left_over_with_the_pipe_is_not_waited_for(tmp_path: Path) -> None:
     runner = HostRunner()
     with OutputLog(tmp_path / "log", LogLimits(KEEP, END)) as log:
-        runner.spawn(["sh", "-c", "echo first; exec sleep 1000"], stdout=log.pipe)
+        left_over = runner.spawn(["sh", "-c", "echo first; exec sleep 1000"], stdout=log.pipe)
         while not log.tail:
-            pass
+            time.sleep(GLANCE)
     assert (tmp_path / "log").read_bytes() == b"first\n"
-    runner.close()
+    assert left_over.poll() is None
+    left_over.kill()

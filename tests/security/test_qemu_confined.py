@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from attacker import AS_NOBODY, NOBODY, needs_root
+from attacker import AS_NOBODY, NOBODY, needs_root, open_python
 from command import Home
 
 from harness.errors import HarnessError
@@ -68,7 +68,7 @@ def assert_of_nobody_else(process: psutil.Process) -> None:
 
 def test_qemu_of_a_running_guest_is_confined(home: Home) -> None:
     with home.started(*HANG) as running:
-        running.wait_for_words("kernel at")
+        running.wait_for_words("none-numa2: kernel at")
         qemu = qemu_of(home)
         assert_confined(qemu)
         if os.geteuid() == 0:
@@ -100,7 +100,7 @@ def test_two_guests_are_two_users(home: Home) -> None:
 def test_the_settings_name_the_user(home: Home) -> None:
     home.configure('[qemu]\nuser = "nobody"\n')
     with home.started(*HANG) as running:
-        running.wait_for_words("kernel at")
+        running.wait_for_words("none-numa2: kernel at")
         qemu = qemu_of(home)
         assert qemu.uids() == (NOBODY, NOBODY, NOBODY)
         assert_confined(qemu)
@@ -173,13 +173,13 @@ def test_an_ordinary_user_boots_a_confined_guest() -> None:
             " sys.argv[1:2] = []; from harness.cli.main import main; main()"
         )
         runner = HostRunner()
-        probe = runner.run(
-            [*AS_NOBODY, sys.executable, "-c", "import harness"], cwd=Path("/"), check=False
-        )
-        if probe.returncode:
+        python = open_python()
+        path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        words = [*AS_NOBODY, python, "-c", script, name]
+        probe = [*AS_NOBODY, python, "-c", "import harness.cli.main, psutil, msgspec"]
+        if runner.run(probe, cwd=Path("/"), env=path, check=False).returncode:
             pytest.skip("the harness is installed where only root may read it")
-        words = [*AS_NOBODY, sys.executable, "-c", script, name]
-        kept = runner.run([*words, *BOOT, "--keep"], cwd=Path("/"), check=False)
+        kept = runner.run([*words, *BOOT, "--keep"], cwd=Path("/"), env=path, check=False)
         assert kept.returncode == 0, kept.stderr
         try:
             (qemu,) = [
@@ -190,5 +190,5 @@ def test_an_ordinary_user_boots_a_confined_guest() -> None:
             ]  # fmt: skip
             assert_confined(qemu)
         finally:
-            ended = runner.run([*words, "stop"], cwd=Path("/"), check=False)
+            ended = runner.run([*words, "stop"], cwd=Path("/"), env=path, check=False)
         assert ended.returncode == 0, ended.stderr

@@ -139,7 +139,7 @@ def test_sockets_of_a_running_guest_cannot_be_exchanged(home: Home, sticky: Path
     env = {"XDG_RUNTIME_DIR": "", "TMPDIR": str(sticky)}
     runtime = sticky / "harness-0"
     with home.started(*HANG, **env) as running:
-        running.wait_for_words("kernel at")
+        running.wait_for_words("none-numa1: kernel at")
         sockets = [path.name for path in runtime.iterdir() if path.is_socket()]
         assert sockets
         attempt = tries(STEAL, runtime, *sockets)
