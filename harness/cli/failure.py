@@ -66,7 +66,7 @@ class Failure:
     @property
     def text(self) -> str:
         """For standard error: what is quoted of the input commands no terminal, nor floods it."""
-        from harness.results.text import printable
+        from harness.printable import printable
 
         first, *more = self.message.splitlines() or [""]
         lines = [f"harness: {first}", *(f"  {line}" for line in more)]

@@ -13,9 +13,9 @@ from harness.cli.completion import complete_cells, complete_runs
 from harness.cli.options import common_options
 from harness.cli.streams import Invocation, Retry
 from harness.errors import UsageError
+from harness.printable import printable
 from harness.results.listing import ListedRun, listed, selected
 from harness.results.store import Store
-from harness.results.text import printable
 from harness.results.unfinished import RUNNING, failed_cells
 
 if TYPE_CHECKING:
