@@ -146,5 +146,6 @@ def _prints(node: ast.AST) -> bool:
     called = node.func if isinstance(node, ast.Call) else None
     if isinstance(called, ast.Name):
         return called.id in {"print", "Console"}
-    owner = called.value if isinstance(called, ast.Attribute) else None
-    return isinstance(owner, ast.Name) and owner.id == "click" and called.attr in {"echo", "secho"}
+    if not isinstance(called, ast.Attribute) or not isinstance(called.value, ast.Name):
+        return False
+    return called.value.id == "click" and called.attr in {"echo", "secho"}
