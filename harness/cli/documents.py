@@ -249,7 +249,7 @@ class ManDocument(TypedDict):
 
 DOCUMENTS: dict[str, tuple[type, ...]] = {
     "doctor": (DoctorDocument,),
-    "build": ((BuildDocument),),
+    "build": (BuildDocument,),
     "boot": (Record, DryRunDocument),
     "compare": (Record,),
     "mutants": (Record, MutantListDocument),

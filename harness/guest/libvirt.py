@@ -8,6 +8,7 @@ import importlib
 import os
 import re
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -336,8 +337,8 @@ def _library() -> Any:
     except ImportError as error:
         raise InfraError(
             f"libvirt's Python module is not usable: {error}",
-            remedy="install it: apt-get install libvirt-dev pkg-config gcc "
-            "&& pip install 'harness[libvirt]'; or use --backend qemu",
+            remedy="install it: apt-get install libvirt-dev pkg-config python3-dev gcc "
+            f"&& {sys.executable} -m pip install libvirt-python; or use --backend qemu",
         ) from error
     library.registerErrorHandler(lambda *_: None, None)
     library.virEventRegisterDefaultImpl()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +239,7 @@ class Doctor:
             yield Finding(
                 "libvirt's Python module", False, "not installed",
                 f"{install(('libvirt-dev', 'pkg-config', 'python3-dev', 'gcc'))} && "
-                "pip install 'harness[libvirt]'",
+                f"{sys.executable} -m pip install libvirt-python",
                 needed=False,
             )  # fmt: skip
         for name in ("libvirtd", "virtlogd"):

@@ -112,6 +112,8 @@ TEXTS: Mapping[tuple[tuple[str, ...], str], tuple[str, ...]] = {
     (("bisect", "--source", "{git}", "--good", "first"), "--bad"): ("no-such", "first"),
     (BISECT, "--import"): ("/no.log", "/tmp"),
     (("report",), "--"): ("", ".", "..", "/", "a/b", "no-such", "\x1b[31m", "x" * 5000, "\udcff"),
+    (("runs", "retry"), "--"): ("", "..", "no-such", "\x1b[31m", "x" * 5000),
+    (("runs", "list"), "--last"): ("", "0", "x", "1e9"),
     (("console",), "--"): ("", "..", "/etc", "no-such", "\x1b[31m", "x" * 5000),
     (("stop",), "--"): ("", "..", "no-such", "\x1b[31m"),
     (("judge",), "--"): ("", "/no.log", "\x1b[31m", "x" * 5000, "/tmp", "\udcff"),
@@ -321,6 +323,7 @@ def records() -> Iterator[Case]:
     for name, text in RECORDS.items():
         file = {"state/harness/runs/a-run/record.json": text}
         yield Case(f"report, {name}", ("report", "a-run"), file)
+        yield Case(f"runs retry, {name}", ("runs", "retry", "a-run"), file)
         yield Case(f"report --json, {name}", ("report", "a-run", "--json"), file)
     no_console = {"state/harness/runs/a-run/record.json": json.dumps(RECORD)}
     yield Case("console of a run without one", ("console", "a-run"), no_console)
@@ -378,8 +381,10 @@ def combinations() -> Iterator[Case]:
 
 
 def command_lines() -> Iterator[Case]:
-    commands = ("doctor", "build", "boot", "compare", "mutants", "bisect", "check", "judge",
-                "report", "console", "ps", "stop", "gc", "man")  # fmt: skip
+    commands = (
+        "doctor", "build", "boot", "compare", "mutants", "bisect", "check", "judge", "report",
+        "console", "runs list", "runs retry", "ps", "stop", "gc", "man",
+    )  # fmt: skip
     for command in (*commands, "model predict", "model trace", "model explore"):
         words = tuple(command.split())
         yield Case(f"{command}, an unknown option", (*words, "--no-such"), error="No such option")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 from command import Home
@@ -13,6 +15,7 @@ from inprocess import call
 from published_schema import valid
 
 from harness.cli.documents import DOCUMENTS
+from harness.cli.main import COMMANDS
 from harness.cli.schema import SCHEMA_FILE, schema, schema_text
 from harness.host.documents import MAX_EXACT, json_text
 
@@ -32,6 +35,19 @@ def test_published_schema_is_that_of_the_types() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
+def commands(path: str, command: click.Command) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from commands(f"{path} {name}", below)
+    else:
+        yield path
+
+
+def test_schema_has_every_command() -> None:
+    names = {name for place in COMMANDS for name in commands(place.name, place.command())}
+    assert names == DOCUMENTS.keys()
+
+
 QUIET = {
     "doctor": ("doctor",),
     "build": ("build", "--source", "embedded"),
@@ -41,6 +57,7 @@ QUIET = {
     "model trace": ("model", "trace", "{trace}"),
     "model explore": ("model", "explore", "--domains", "2", "--slabs", "1", "--depth", "3"),
     "judge": ("judge", "{log}"),
+    "runs list": ("runs", "list"),
     "ps": ("ps",),
     "stop": ("stop",),
     "gc": ("gc", "--limit", "0", "--dry-run"),
@@ -70,6 +87,7 @@ def test_documents_of_a_run(shared_home: Home) -> None:
     assert record["exit_code"] == panic.code == 1
     assert valid("report", call(shared_home, "report", "--json").stdout) == record
     assert valid("console", call(shared_home, "console", "--json").stdout)["runs"] is False
+    assert valid("runs list", call(shared_home, "runs", "--json").stdout)["runs"]
     assert valid("check", call(shared_home, *CHECK, "--numa", "2", "--json").stdout)["cells"]
 
 
@@ -79,6 +97,8 @@ def test_documents_of_a_run(shared_home: Home) -> None:
 def test_document_of_a_long_run(shared_home: Home, command: str) -> None:
     said = call(shared_home, command, "--source", "embedded", "--numa", "2", "--json")
     assert valid(command, said.stdout)["cells"]
+    assert valid("console", call(shared_home, "console", "--json").stdout)["consoles"]
+    assert valid("runs retry", call(shared_home, "runs", "retry", "--json").stdout)["cells"]
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
