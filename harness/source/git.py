@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.errors import InfraError, UsageError
 from harness.host.process import Finished, Runner, failure
@@ -260,6 +261,11 @@ def clone(url: str, target: Path, runner: Runner) -> None:
         InfraError: the network or the server failed.
         UsageError: there is no repository at the URL, or one that git refuses.
     """
+    if not _is_url(url):
+        raise UsageError(
+            f"{url} is not the URL of a repository",
+            remedy="name it as in git clone: https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH",
+        )
     words = ("clone", "--quiet", "--no-checkout", "--template=", "--filter=blob:none", "--")
     finished = runner.run(
         ["git", "-c", "core.hooksPath=/dev/null", *words, url, target],
@@ -289,6 +295,19 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     raise InfraError(
         f"cannot clone {url}", remedy="see the cause below, then run it again", detail=error
     ) from failure(finished)
+
+
+def _is_url(text: str) -> bool:
+    """Whether a URL has what git would else look for in vain, on the network."""
+    if "://" not in text:
+        host, colon, path = text.partition(":")
+        return bool(host.removeprefix("git@") and colon and path)
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and not str(parts.hostname).startswith("-")
+    except ValueError:
+        return False
+    return bool(parts.scheme and parts.path and (named or parts.scheme == "file"))
 
 
 def tree_name(entries: Iterable[Entry], algorithm: str = "sha1") -> str:

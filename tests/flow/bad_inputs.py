@@ -90,6 +90,7 @@ def choices() -> Iterator[Case]:
 TEXTS: Mapping[tuple[tuple[str, ...], str], tuple[str, ...]] = {
     (("boot",), "--source"): (
         "/no/tree", "/etc/passwd", "file:///no/repository", "/\x1b[31m", "ext::sh -c id",
+        "https://", "://", "http://x\x1b[31m/y", "ssh://-oProxyCommand=id/x", "git@", "-u",
         "\udcff", "x" * 5000,
     ),
     (BUILD, "--rev"): (
@@ -229,6 +230,8 @@ PATCHES: Mapping[str, Content] = {
     "of a file that is not there": "--- a/no\n+++ b/no\n@@ -1 +1 @@\n-a\n+b\n",
     "of other lines": "--- a/sys/vm/uma_core.c\n+++ b/sys/vm/uma_core.c\n@@ -1 +1 @@\n-a\n+b\n",
     "cut short": "--- a/sys/vm/uma_core.c\n+++ b/sys/vm/uma_core.c\n@@ -1,9 +1,9 @@\n-a\n",
+    "upwards": "--- a/../x\n+++ b/../x\n@@ -0,0 +1 @@\n+b\n",
+    "absolute": "--- /dev/null\n+++ /etc/x\n@@ -0,0 +1 @@\n+b\n",
     "into git's own": "--- /dev/null\n+++ b/.git/hooks/x\n@@ -0,0 +1 @@\n+b\n",
     "with an escape": "--- a/\x1b[31m\n+++ b/\x1b[31m\n@@ -1 +1 @@\n-a\n+b\n",
 }
