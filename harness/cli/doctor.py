@@ -27,12 +27,23 @@ from harness.host.doctor import (
 )
 from harness.host.repair import sweep
 from harness.kernel.toolchain import installed_llvms
+from harness.results.text import printable
+from harness.source.git import unreachable
+from harness.source.location import OFFICIAL_SOURCE
 from harness.source.revision import parse_release
 
 if TYPE_CHECKING:
     from harness.cli.app import App
+    from harness.host.process import Runner
 
 _NEWVERS = "sys/conf/newvers.sh"
+
+#: What a repository gets to answer in.
+_REACH_SECONDS = 20.0
+_REACH = (
+    "see that the network, its proxy (https_proxy) and the address are right, or name a tree: "
+    "HARNESS_SOURCE, or source.tree of the settings"
+)
 
 
 @click.command()
@@ -64,7 +75,7 @@ def doctor(app: App, repair: bool) -> int:
         firmware=find_firmware,
         llvms=lambda: {llvm.major: llvm.bindir for llvm in installed_llvms()},
     )
-    findings = [*physician.examine(refresh=repair), source_finding(app.source(None))]
+    findings = [*physician.examine(refresh=repair), source_finding(app.source(None), app.runner)]
     possible = can_do_main_job(findings)
     _print(app.paper, findings)
     for sentence in repairs or (["nothing was left to remove"] if repair else []):
@@ -79,10 +90,18 @@ def doctor(app: App, repair: bool) -> int:
     return 0 if possible else InfraError.exit_code
 
 
-def source_finding(location: str) -> Finding:
-    """The configured source: a tree that is not there is told, a URL is not asked."""
+def source_finding(location: str, runner: Runner) -> Finding:
+    """The configured source: whether a tree is there, or a repository answers.
+
+    FreeBSD's own repository is what is taken where nothing is configured: nobody needs it who
+    names a tree.
+    """
     if "://" in location or location.startswith("git@"):
-        return good("source", f"{location} (cloned when first needed)", needed=False)
+        needed = location != OFFICIAL_SOURCE
+        problem = unreachable(location, runner, _REACH_SECONDS)
+        if not problem:
+            return good("source", f"{location} (cloned when first needed)", needed=needed)
+        return Finding("source", False, printable(f"{location}: {problem}"), _REACH, needed)
     if location == "embedded":
         return good("source", "the built-in guest, which is not FreeBSD", needed=False)
     try:

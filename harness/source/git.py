@@ -254,6 +254,27 @@ class Repository:
         return found.text.strip()
 
 
+def unreachable(url: str, runner: Runner, seconds: float) -> str:
+    """Why a repository does not answer, in git's words; empty if it does.
+
+    Args:
+        url: of the repository.
+        runner: starts git.
+        seconds: after which it counts as not answering.
+    """
+    try:
+        finished = runner.run(
+            ["git", "ls-remote", "--quiet", "--", url, "HEAD"],
+            env=transfer_environment(), deadline=seconds, check=False,
+        )  # fmt: skip
+    except InfraError as error:  # no git, or no answer in time
+        return error.message
+    if finished.returncode == 0:
+        return ""
+    lines = finished.stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else f"git failed with exit status {finished.returncode}"
+
+
 def clone(url: str, target: Path, runner: Runner) -> None:
     """Clone ``url`` without work tree and, where the server can, without file contents.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from harness.host.inuse import in_use
 from harness.host.process import HostRunner
 from harness.host.repair import sweep
 from harness.host.workspace import Workspace
+from harness.source.git import unreachable
 
 LIBVIRT = ("libvirtd", "virtlogd")
 
@@ -190,22 +192,43 @@ def test_real_compiler_is_asked_for_headers(workspace: Workspace) -> None:
 class TestSource:
     """The configured source."""
 
-    def test_url_is_not_asked(self) -> None:
-        assert source_finding("https://git.FreeBSD.org/src.git").ok
+    def test_url_that_answers_is_good(self, tmp_path: Path) -> None:
+        subprocess.run(["git", "init", "-q", "--bare", tmp_path / "a.git"], check=True)
+        made = ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty")
+        work = ["git", "--git-dir", tmp_path / "a.git", "--work-tree", tmp_path]
+        subprocess.run([*work, *made, "-m", "a"], check=True)
+        found = source_finding(f"file://{tmp_path}/a.git", HostRunner())
+        assert found.ok, found
+
+    def test_url_that_does_not_answer_is_told_with_the_cause(self, tmp_path: Path) -> None:
+        gone = source_finding(f"file://{tmp_path}/gone.git", HostRunner())
+        assert (gone.ok, gone.needed) == (False, True)
+        assert f"file://{tmp_path}/gone.git: " in gone.found
+        assert "HARNESS_SOURCE" in gone.remedy
+
+    def test_repository_that_stays_silent_is_not_waited_for(self, tmp_path: Path) -> None:
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(1)
+            url = f"git://127.0.0.1:{silent.getsockname()[1]}/src.git"
+            assert "did not end within 0.5 s" in unreachable(url, HostRunner(), 0.5)
 
     def test_built_in_guest_is_told_apart(self) -> None:
-        assert "not FreeBSD" in source_finding("embedded").found
+        assert "not FreeBSD" in source_finding("embedded", HostRunner()).found
 
     def test_tree_says_its_release(self, tmp_path: Path) -> None:
         newvers = tmp_path / "sys/conf/newvers.sh"
         newvers.parent.mkdir(parents=True)
         newvers.write_text('REVISION="14.3"\nBRANCH="RELEASE-p2"\n')
-        assert source_finding(str(tmp_path)).found == f"{tmp_path}: FreeBSD 14.3-RELEASE-p2"
+        assert (
+            source_finding(str(tmp_path), HostRunner()).found
+            == f"{tmp_path}: FreeBSD 14.3-RELEASE-p2"
+        )
         newvers.write_text('REVISION="12.4"\nBRANCH="RELEASE"\n')
-        assert not source_finding(str(tmp_path)).ok
+        assert not source_finding(str(tmp_path), HostRunner()).ok
 
     def test_tree_that_is_not_there_fails_it(self, tmp_path: Path) -> None:
-        finding = source_finding(str(tmp_path / "src"))
+        finding = source_finding(str(tmp_path / "src"), HostRunner())
         assert not can_do_main_job([finding])
         assert "No such file or directory" in finding.found
         assert "source.tree" in finding.remedy
