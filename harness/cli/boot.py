@@ -49,7 +49,7 @@ _BAD = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN, Out
 @junit_option
 @click.option("--keep", is_flag=True, help="Leave the guest running after the verdict.")
 @click.option("--interactive", is_flag=True, help="Sit at the guest's console; Ctrl-] leaves it.")
-@click.option("--dry-run", is_flag=True, help="Print the exact command line or domain XML.")
+@click.option("--dry-run", is_flag=True, help="Print a command or domain XML that boots it.")
 @click.option("--git-bisect", is_flag=True, help="Exit codes for 'git bisect run'.")
 @common_options
 def boot(

@@ -27,7 +27,7 @@ from harness.host.doctor import (
 )
 from harness.host.repair import sweep
 from harness.kernel.toolchain import installed_llvms
-from harness.results.text import printable
+from harness.printable import printable
 from harness.source.git import unreachable
 from harness.source.location import OFFICIAL_SOURCE
 from harness.source.revision import parse_release

@@ -69,12 +69,14 @@ class CommandLineItem:
 
 def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
     """What libvirt has no element for."""
-    items = [
-        CommandLineItem(
-            tuple(control_options(spec.control_socket)),
-            "libvirt's events do not tell a reset from a power-off and may not come at all",
+    items = []
+    if not spec.standalone:
+        items.append(
+            CommandLineItem(
+                tuple(control_options(spec.control_socket)),
+                "libvirt's events do not tell a reset from a power-off and may not come at all",
+            )
         )
-    ]
     if not spec.sata:
         items.append(
             CommandLineItem(
@@ -172,8 +174,9 @@ def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> Non
     if isinstance(spec.media, EfiFolder):
         _disk(devices, spec.media.folder)
     for number, path in enumerate(spec.all_serial_sockets):
-        serial = Xml.SubElement(devices, "serial", type="unix")
-        Xml.SubElement(serial, "source", mode="connect", path=str(path))
+        serial = Xml.SubElement(devices, "serial", type="pty" if spec.standalone else "unix")
+        if not spec.standalone:
+            Xml.SubElement(serial, "source", mode="connect", path=str(path))
         Xml.SubElement(serial, "target", type="isa-serial", port=str(number))
     # Without these two, libvirt adds a USB controller and a memory balloon of its own.
     Xml.SubElement(devices, "controller", type="usb", model="none")

@@ -68,8 +68,7 @@ def qemu_argv(
         *_topology(spec.topology),
         *_media(spec),
         *_serial_ports(spec, fds),
-        *control_options(spec.control_socket, fds.get(CONTROL)),
-        "-S",  # until the control protocol's "cont"
+        *_control(spec, fds.get(CONTROL)),
     )
 
 
@@ -147,8 +146,19 @@ def serial_name(number: int) -> str:
 def _serial_ports(spec: GuestSpec, descriptors: Mapping[str, int]) -> Iterator[str]:
     for number, path in enumerate(spec.all_serial_sockets):
         name = serial_name(number)
-        yield from ("-chardev", _socket(name, path, descriptors.get(name)))
+        if spec.standalone:
+            yield from ("-chardev", f"stdio,id={name},mux=on,signal=off")
+        else:
+            yield from ("-chardev", _socket(name, path, descriptors.get(name)))
         yield from ("-device", f"isa-serial,chardev={name},index={number}")
+
+
+def _control(spec: GuestSpec, descriptor: int | None) -> Iterator[str]:
+    if spec.standalone:
+        yield from ("-mon", f"chardev={serial_name(0)},mode=readline")  # Ctrl-A c switches to it
+        return
+    yield from control_options(spec.control_socket, descriptor)
+    yield "-S"  # until the control protocol's "cont"
 
 
 def control_options(path: Path, descriptor: int | None = None) -> Iterator[str]:

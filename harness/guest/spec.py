@@ -46,6 +46,8 @@ class GuestSpec:
         sata: keep q35's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
         serial_sockets: the same for the second to fourth serial port.
         identity: the user that QEMU runs as; None for the harness's own.
+        standalone: it is started without the harness: the console is the terminal's, and nothing
+            controls it.
 
     Raises:
         UsageError: a name that no host would take, too many serial ports, firmware missing.
@@ -61,6 +63,7 @@ class GuestSpec:
     sata: bool = False
     serial_sockets: tuple[Path, ...] = ()
     identity: Identity | None = None
+    standalone: bool = False
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:

@@ -9,12 +9,16 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from harness.errors import UsageError
 from harness.host.inuse import claimed
 from harness.host.workspace import Workspace, host_refused, unique
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
+DRY_RUNS: Final = "dry-runs"
+"""The directory in the cache of what the commands of ``--dry-run`` boot from, and its lock."""
+
 _UNITS = ("", "K", "M", "G", "T")
 _MOST_DIGITS = 24
 
@@ -67,6 +71,10 @@ def cache_entries(workspace: Workspace) -> list[CacheEntry]:
         _entry(kind, path, (path,), ())
         for kind in ("kernel", "image")
         for path in _whole(workspace.cache / f"{kind}s")
+    ]
+    lock = workspace.cache / "locks" / f"{DRY_RUNS}.lock"
+    entries += [
+        _entry("dry run", path, (path, lock), ()) for path in _whole(workspace.cache / DRY_RUNS)
     ]
     for folder in _whole(workspace.cache / "trees"):
         locks = (workspace.cache / "locks" / f"{use}-{folder.name}.lock" for use in _TREE_LOCKS)

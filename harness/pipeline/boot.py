@@ -6,10 +6,11 @@ import contextlib
 import importlib
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from harness.guest.firmware import firmware_for
 from harness.guest.spec import GuestSpec
 from harness.guest.tap import NAP_SECONDS, SerialTap
 from harness.host.accelerator import Accelerator
+from harness.host.cachesize import DRY_RUNS
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.staging import staged
 from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
@@ -125,10 +127,25 @@ class Booter:
             return booted
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
-        """The exact command line or domain XML that ``boot`` would use."""
-        with passing_place(self.workspace, name) as place:
-            media = self._media(kernel, plan, place, new_nonce())
-            return self.backend.describe(self._spec(name, media, plan, place))
+        """A command line or domain XML that boots the same guest by itself, as it stands.
+
+        The console is the terminal's, and nothing controls the guest. What it boots from stays in
+        the cache until the next such call for a guest of that name.
+
+        Raises:
+            UsageError: the kernel cannot be booted so.
+            InfraError: the media cannot be made.
+        """
+        check_guest_memory(kernel.identity, plan.method, plan.topology)
+        folder = self.workspace.cache / DRY_RUNS / name
+        with self.workspace.lock(DRY_RUNS):
+            shutil.rmtree(folder, ignore_errors=True)
+            make_folder(folder)
+            copy = private_copy(kernel, folder / "kernel", self.workspace.verified)
+            place = Place(folder, new_socket(self.workspace, name))
+            media = self._media(copy, plan, place, new_nonce())
+        spec = self._spec(name, media, plan, place)
+        return self.backend.describe(replace(spec, standalone=True))
 
     def _place(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, log: Path

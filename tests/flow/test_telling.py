@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Home, Said
+from command import SECONDS, Home, Said
 from junitparser import Error, Failure, JUnitXml, TestCase
 
 pytestmark = pytest.mark.guest
@@ -181,6 +182,12 @@ def test_dry_run_prints_the_command_line_and_boots_nothing(shared_home: Home) ->
     assert said.stdout.count("\n") == 1, "a line to be copied"
     assert "-numa" in said.stdout
     assert len(list(shared_home.runs.glob("*"))) == before
+    booted = subprocess.run(
+        ["sh", "-c", said.stdout], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=SECONDS, check=True,
+    )  # fmt: skip
+    assert "NOT FreeBSD" in booted.stdout
+    assert "domains=2" in booted.stdout
 
 
 @pytest.mark.parametrize("plant", ["trap", "hang", "reset", "end"])
