@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from harness.kernel.elf import KernelFacts
 
 #: What a kernel takes of each domain before it counts its memory, as measured on 13.2 and 15.1
-#: (``images/minimal/README.md``): a share for its page structures (104 bytes a page, 2.5 %), with
-#: KMSAN three times that for their shadow and origins, and MiB for firmware and rounding.
+#: (``images/minimal/README.md``): a share for its page structures (104 bytes a page, 2.5 %) and
+#: MiB for firmware and rounding. KMSAN takes no more: all page structures share one page of shadow.
 _SHARE: Final = 0.03
-_SHARE_KMSAN: Final = 0.10
 _EACH_MIB: Final = 16
 
 #: A guest with more memory has a hole of that size below 4 GiB (QEMU's ``pc_q35.c``), and one
@@ -41,9 +40,8 @@ def least_memory_mib(
         facts: of the kernel.
         first: it is the first domain with memory, which the kernel itself lies in.
     """
-    share = _SHARE_KMSAN if "KMSAN" in facts.sanitizers else _SHARE
     hole = _HOLE_MIB if total_mib >= _BELOW_HOLE_MIB else 0
-    taken = share * (domain.memory_mib + hole) + _EACH_MIB
+    taken = _SHARE * (domain.memory_mib + hole) + _EACH_MIB
     if first:
         taken += _FIRST_MIB + 2 * facts.size / MIB
     return max(0.0, domain.memory_mib - taken)
