@@ -12,6 +12,7 @@ from harness.console.pattern import detector_of
 from harness.console.stages import Stage, stage_after
 from harness.console.titles import (
     FunctionAt,
+    debugger_title,
     explanation,
     panic_title,
     sanitizer_title,
@@ -19,7 +20,13 @@ from harness.console.titles import (
     trap_title,
     warning_text,
 )
-from harness.console.troubles import Trouble, Troubles, find_troubles, frames_of_debugger
+from harness.console.troubles import (
+    Trouble,
+    Troubles,
+    find_troubles,
+    frames_of_debugger,
+    trap_name,
+)
 from harness.outcome import Ending, Outcome, Until
 from harness.watch import reached
 
@@ -27,6 +34,10 @@ if TYPE_CHECKING:
     from harness.console.symbolize import SymbolizedFrame
 
 MAX_WARNINGS = 64
+
+_BY_DEBUGGER = (e.DebuggerEntered, e.DebuggerThread, e.DebuggerStopped, e.DebuggerScript)
+_ENTERS_DEBUGGER = (e.DebuggerEntered, e.DebuggerStopped, e.DebuggerScript, e.DebuggerPrompt)
+_IN_DEBUGGER = (*_BY_DEBUGGER, e.DebuggerPrompt, e.Backtrace, e.EventsDropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,7 @@ def judge(
         _trouble(troubles, function_at)
         or _firmware_exception(events)
         or _flood(ending, last, entered=entered)
+        or _debugger(_stopped_for_good(events), troubles)
         or _goal(events, until, login_suffices=login_suffices)
         or _debugger(events, troubles)
         or (_kernel_end if entered else _early_end)(events, ending, last)
@@ -166,7 +178,7 @@ def _trap(trouble: Trouble, function_at: FunctionAt) -> tuple[str, str]:
         case e.Panic(message=message):
             return trap_title(message, None, trouble.place, function_at), f"panic: {message}"
         case _:
-            title = trap_title("fatal trap", None, trouble.place, function_at)
+            title = trap_title(trap_name(trouble.place), None, trouble.place, function_at)
             return title, title
 
 
@@ -194,10 +206,21 @@ def _goal(events: Sequence[e.Event], until: Until, *, login_suffices: bool) -> _
     return None
 
 
+def _stopped_for_good(events: Sequence[e.Event]) -> Sequence[e.Event]:
+    """What the debugger printed last, if the kernel is in it at the end of the console.
+
+    A prompt alone does not count: other programs have one that looks like it.
+    """
+    first = len(events)
+    while first and isinstance(events[first - 1], _IN_DEBUGGER):
+        first -= 1
+    last = events[first:]
+    return last if any(isinstance(event, _BY_DEBUGGER) for event in last) else ()
+
+
 def _debugger(events: Sequence[e.Event], troubles: Troubles) -> _Cause | None:
     """Of a kernel that entered its debugger without a panic: the first that shows it."""
-    shown = (e.DebuggerEntered, e.DebuggerStopped, e.DebuggerScript, e.DebuggerPrompt)
-    first = next((event for event in events if isinstance(event, shown)), None)
+    first = next((event for event in events if isinstance(event, _ENTERS_DEBUGGER)), None)
     if first is None:
         return None
     stopped = next((x for x in events if isinstance(x, e.DebuggerStopped)), None)
@@ -210,8 +233,7 @@ def _debugger(events: Sequence[e.Event], troubles: Troubles) -> _Cause | None:
     elif stopped is not None:
         reason = f"stopped in {plain(stopped.function)}"
         frames = frames or (e.Frame(stopped.function, stopped.symbol_offset, entry="trap"),)
-    title = f"debugger: {scrub(reason)}" if reason else "debugger"
-    return _Cause(Outcome.DEBUGGER, title, reason, frames, first.offset)
+    return _Cause(Outcome.DEBUGGER, debugger_title(reason, frames), reason, frames, first.offset)
 
 
 def _kernel_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause:

@@ -398,6 +398,11 @@ class DebuggerPrompt(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DebuggerResumed(Event):
+    """``db> continue``: somebody let the kernel go on (sys/ddb/db_command.c, db_cmds[])."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown(Event):
     """A step of the kernel's own way out."""
 

@@ -58,8 +58,9 @@ _LOCK = _family(
     r"wakeup(?:_\w+)?|mi_switch|setrunnable|_?sema_\w+|_?epoch_\w+|in_epoch\w*|smr_\w+",
     r"_?rangelock_\w+|rl_[eqrw]_\w+|rl_(?:insert|conflict)\w*|rlqentry_\w+",
     r"critical_(?:enter|exit)\w*|spinlock_(?:enter|exit)|_?refcount_\w+|_?blockcount_\w+",
-    # sys/kern/vfs_default.c, vfs_vnops.c; OpenZFS' and LinuxKPI's locks
-    r"vop_std(?:un)?lock|VOP_(?:UN)?LOCK\d?_APV|_?vn_lock\w*",
+    # sys/kern/vfs_default.c, vfs_vnops.c, vfs_subr.c; OpenZFS' and LinuxKPI's locks
+    r"vop_std(?:un)?lock|VOP_\w+_APV|_?vn_lock\w*|assert_v(?:i|op)_\w+"
+    r"|vfs_badlock|vop_\w+_debug(?:pre|post|prepost)",
     r"mutex_\w+|rrw_\w+|rrm_\w+|linux_(?:mutex|down|up|ww_mutex|spin)_\w+",
 )
 

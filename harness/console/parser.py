@@ -14,6 +14,8 @@ from harness.console.beginnings import block_of
 from harness.console.blocks import Block, PanicHead
 from harness.console.events import (
     Backtrace,
+    DebuggerPrompt,
+    DebuggerResumed,
     Event,
     EventsDropped,
     FatalTrap,
@@ -59,6 +61,7 @@ _NEVER_SPENT = (
     Backtrace,
 )  # fmt: skip
 _LONGEST_PROMPT = max(len(prompt.text) for prompt in PROMPTS)
+_CONTINUE = frozenset({b"c", b"cont", b"continue"})  # sys/ddb/db_command.c, db_cmds[]
 _PROMPT_TEXTS = tuple(prompt.text.encode() for prompt in PROMPTS)
 
 
@@ -219,6 +222,8 @@ class ConsoleParser:
             if not prompted:
                 self._prompt(prompt, offset)
             raw, offset = raw[len(prompt.text) :], offset + len(prompt.text)
+            if prompt.build is DebuggerPrompt and raw.strip() in _CONTINUE:
+                self._emit(DebuggerResumed(offset))
         lines = (
             split_line(raw, offset)
             if self._candidates is None

@@ -61,6 +61,8 @@ class Name(StrEnum):
     LOADER_PANICKED = "loader panicked"
     LOADER_ERROR = "loader error"
     LOADER_ZFS = "loader ZFS"
+    LOADER_ZFS_POOL = "loader ZFS pool"
+    BOOT_BLOCK_FAILED = "boot block failed"
     LOADER_IMAGE = "loader image"
     LOADER_CANNOT = "loader cannot"
     LOADER_UNKNOWN_FORMAT = "loader unknown format"

@@ -215,8 +215,8 @@ _LOADER = (
     pattern(
         Name.BOOT_BLOCK_STARTED,
         "boot",
-        r"^(?P<stage>>> FreeBSD EFI boot block|FreeBSD/x86 boot\s*$|gpt(?:zfs)?boot(?=: )"
-        r"|zfsboot(?=: )|Loading /boot/(?:defaults/)?loader\.conf)",
+        r"^(?P<stage>>> FreeBSD EFI boot block|FreeBSD/x86 boot\s*$"
+        r"|Loading /boot/(?:defaults/)?loader\.conf)",
         lambda at, m: e.LoaderStarted(at, m["stage"].strip()),
         before_kernel_only=True,
     ),
@@ -243,11 +243,18 @@ _LOADER = (
         LoaderFault.RESULT,
     ),
     # stand/common/interp_lua.c, stand/libsa/zfs, stand/efi/boot1/boot1.c
-    loader_fails(Name.LOADER_ERROR, "ERROR: ", r"^ERROR: (?P<text>.*)"),
+    loader_fails(Name.LOADER_ERROR, "ERROR: ", r"^(?:LUA )?ERROR: (?P<text>.*)"),
     loader_fails(
         Name.LOADER_ZFS,
         "i/o error - all block",
         r"(?P<text>(?:ZFS: )?i/o error - all block copies unavailable.*)",
+    ),
+    loader_fails(Name.LOADER_ZFS_POOL, "ZFS: ", r"^(?P<text>ZFS: .*)"),
+    # stand/i386/gptboot, gptzfsboot, zfsboot and boot2: all that they print is a failure
+    loader_fails(
+        Name.BOOT_BLOCK_FAILED,
+        "boot: ",
+        r"^(?:gpt|gptzfs|zfs)boot: (?P<text>\S.*)",
     ),
     loader_fails(
         Name.LOADER_IMAGE,

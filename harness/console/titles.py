@@ -97,6 +97,15 @@ def panic_title(message: str, before: Sequence[str], frames: Sequence[Frame]) ->
     return f"{title}: {scrub('; '.join(why))}" if why else title
 
 
+def debugger_title(reason: str, frames: Sequence[Frame]) -> str:
+    """Of a kernel in its debugger: why it is there and, where machinery says so, for whom."""
+    title = scrub(reason)
+    found_by = reporter(frames)
+    if found_by is not None and is_machinery(found_by):
+        title = f"{title} in {culprit(frames)}" if culprit(frames) else title
+    return f"debugger: {title}" if title else "debugger"
+
+
 def _place(title: str, frames: Sequence[Frame]) -> str | None:
     """Of a message that does not say where it is from: by whom machinery was called, or who
     panicked with it.

@@ -18,17 +18,18 @@ Reported = e.Panic | e.FatalTrap | e.SanitizerReport
 
 _WARNINGS_WITH_FRAMES = (e.SanitizerReport, e.LockOrderReversal, e.KernelWarning)
 
-TRAPS = frozenset(
-    {
-        "privileged instruction fault", "breakpoint instruction fault", "arithmetic trap",
-        "general protection fault", "debug exception", "page fault", "alignment fault",
-        "integer divide fault", "non-maskable interrupt trap", "overflow trap",
-        "FPU bounds check fault", "FPU device not available", "double fault",
-        "FPU operand fetch fault", "invalid TSS fault", "segment not present fault",
-        "stack fault", "machine check trap", "SIMD floating-point exception",
-        "reserved (unknown) fault", "DTrace pid return trap", "unknown", "trap",
-    }
-)  # fmt: skip
+TRAP_NAMES = {
+    1: "privileged instruction fault", 3: "breakpoint instruction fault", 6: "arithmetic trap",
+    9: "general protection fault", 10: "debug exception", 12: "page fault",
+    14: "alignment fault", 18: "integer divide fault", 19: "non-maskable interrupt trap",
+    20: "overflow trap", 21: "FPU bounds check fault", 22: "FPU device not available",
+    23: "double fault", 24: "FPU operand fetch fault", 25: "invalid TSS fault",
+    26: "segment not present fault", 27: "stack fault", 28: "machine check trap",
+    29: "SIMD floating-point exception", 30: "reserved (unknown) fault",
+}  # fmt: skip
+"""The traps by number: sys/x86/include/trap.h, and trap_msg[] of sys/amd64/amd64/trap.c."""
+
+TRAPS = frozenset({*TRAP_NAMES.values(), "DTrace pid return trap", "unknown", "trap"})
 """What trap_fatal() panics with: trap_msg[] of sys/amd64/amd64/trap.c."""
 
 
@@ -167,7 +168,9 @@ class _Reader:
             return self._of_thread(trace.thread)
         if trace.origin is TraceOrigin.DEBUGGER:
             fatal = self._fatal()
-            known = fatal.thread if fatal else None
+            if fatal is None:
+                return self._panicked(trace) if shows_panic(trace.frames) else None
+            known = fatal.thread
             return fatal if None in (known, trace.thread) or known == trace.thread else None
         if shows_panic(trace.frames):
             return self._panicked(trace)
@@ -196,6 +199,18 @@ def _message(event: Reported) -> str:
 
 
 def frames_of_debugger(others: Sequence[e.Backtrace], entered: int) -> tuple[Frame, ...]:
-    """The frames that the kernel printed on its way into the debugger at offset ``entered``."""
+    """The frames that the kernel printed on its way into the debugger at offset ``entered``, or
+    else those that the debugger was first asked for.
+    """
     before = [trace.frames for trace in others if trace.offset < entered]
-    return before[-1] if before else ()
+    asked = [trace.frames for trace in others if trace.origin is TraceOrigin.DEBUGGER]
+    return before[-1] if before else asked[0] if asked else ()
+
+
+def trap_name(frames: Sequence[Frame]) -> str:
+    """The name of the first trap in a backtrace in DDB's format; ``fatal trap`` where none is."""
+    for frame in frames:
+        kind, _, number = frame.entry.partition(" ")
+        if kind == "trap" and number:
+            return TRAP_NAMES.get(int(number, 16 if number.startswith("0x") else 10), "fatal trap")
+    return "fatal trap"

@@ -210,7 +210,7 @@ def test_prompt_is_told_before_its_line_ends_and_once(prompt: str, event: Event,
 
 
 def test_prompt_in_the_midst_of_a_chunk_is_told_too() -> None:
-    assert in_kernel("db> c\nmore\n") == [e.DebuggerPrompt(15)]
+    assert in_kernel("db> c\nmore\n") == [e.DebuggerPrompt(15), e.DebuggerResumed(19)]
 
 
 def test_loader_words_mean_nothing_once_the_kernel_runs() -> None:
