@@ -93,9 +93,24 @@ class LibvirtGuest:
         return self._control.query(command, arguments)
 
     def stop_state(self) -> str | None:
-        """See ``Guest``."""
+        """See ``Guest``; a guest that never pauses in printing is asked for nothing else.
+
+        Raises:
+            InfraError: libvirtd has died or does not answer.
+        """
         self._control.drain()
+        if not (self._control.closed or self._control.shutdown_reason):
+            self._require_daemon()
         return self._control.stop_state()
+
+    def _require_daemon(self) -> None:
+        if self._lost.is_set():
+            raise InfraError(
+                f"lost libvirtd at {self._origin.uri} while guest {self.domain} ran: "
+                "it has died or does not answer",
+                remedy="Run it again; should it happen again, use --backend qemu.",
+                detail=self.stderr_tail(),
+            )
 
     def start(self, xml: str, flags: int, inspect: Inspect) -> None:
         """Create the domain, stopped until QEMU answers us, so that its end is not missed."""
@@ -117,13 +132,7 @@ class LibvirtGuest:
         """See ``Guest``."""
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while not (self._killed or self._control.closed or self._control.shutdown_reason):
-            if self._lost.is_set():
-                raise InfraError(
-                    f"lost libvirtd at {self._origin.uri} while guest {self.domain} ran: "
-                    "it has died or does not answer",
-                    remedy="Run it again; should it happen again, use --backend qemu.",
-                    detail=self.stderr_tail(),
-                )
+            self._require_daemon()
             left = _SLICE_SECONDS if deadline is None else deadline - self._clock.monotonic()
             self._control.read(max(0.0, min(left, _SLICE_SECONDS)))
             if left <= 0:

@@ -162,7 +162,11 @@ class Session:
 
     def _host_failure(self, watch: Watch) -> Stop | None:
         busy = self.companionship is not None and self.companionship.busy
-        return self._blame(self._host.failure(attended=self.attended, busy=busy), watch)
+        try:
+            failure = self._host.failure(attended=self.attended, busy=busy)
+        except InfraError as lost:  # who runs the guest
+            failure = lost
+        return self._blame(failure, watch)
 
     def _blame(self, failure: InfraError | None, watch: Watch) -> Stop | None:
         """The host's failure ends it all, unless the kernel has told its own trouble before."""

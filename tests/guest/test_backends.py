@@ -318,6 +318,8 @@ def test_a_daemon_that_dies_is_the_hosts_failure_and_leaves_no_guest(
         with pytest.raises(InfraError, match="lost libvirtd at qemu") as lost:
             guest.wait(SECONDS)
         assert "--backend qemu" in lost.value.remedy
+        with pytest.raises(InfraError, match="lost libvirtd at qemu"):
+            guest.stop_state()  # as it is looked at while a guest prints without a pause
         guest.destroy()
         until(lambda: not qemus(endless))
     _, ended = boot(make_backend("libvirt"), embedded(folder, kernels))
