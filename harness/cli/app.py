@@ -15,7 +15,7 @@ from harness.cli.talk import Talk
 from harness.host.clock import Clock, HostClock
 from harness.host.process import HostRunner, Runner
 from harness.host.workspace import Workspace
-from harness.source.location import source_location
+from harness.source.location import existing_location, source_location
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,6 +115,14 @@ class App:
         from harness.config import log_limits
 
         return log_limits(self.settings())
+
+    def existing_source(self, flag: str | None) -> str:
+        """The same as ``source``, for what reads it.
+
+        Raises:
+            UsageError: it is no URL, and is not there.
+        """
+        return existing_location(flag, lambda: self.settings().source.tree)
 
     def source(self, flag: str | None) -> str:
         """Which source tree is meant, given ``--source``."""

@@ -34,7 +34,6 @@ from harness.guest.registry import Registry
 from harness.host.doctor import find_program
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_named
-from harness.kernel.artifact import EMBEDDED
 from harness.kernel.spec import Sanitizer
 from harness.model.specification import Specification
 from harness.model.variants import VARIANTS
@@ -56,11 +55,13 @@ from harness.pipeline.revisions import (
 from harness.results.store import Store
 from harness.results.unfinished import beginning
 from harness.source.graft import revert
+from harness.source.location import EMBEDDED
 
 if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.pipeline.plan import BootPlan
     from harness.pipeline.what import What
+    from harness.source.git import Repository
     from harness.source.tree import SourceTree
 
 #: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
@@ -209,7 +210,7 @@ class Bisect:
     def _place(self, tree: SourceTree, entries: Sequence[LogEntry]) -> _Place:
         options, repository = self._options, tree.repository
         good, bad = (
-            repository.commit(self._end(mark, given, entries))
+            self._commit(repository, mark, self._end(mark, given, entries))
             for mark, given in ((Mark.GOOD, options.good), (Mark.BAD, options.bad))
         )
         new, old = (good, bad) if options.fixed else (bad, good)
@@ -230,6 +231,14 @@ class Bisect:
             new, (old, *bases), options.fixed, options.confidence / 100, options.repeat
         )
         return _Place(tree, question, history)
+
+    def _commit(self, repository: Repository, mark: Mark, revision: str) -> str:
+        try:
+            return repository.commit(revision)
+        except UsageError as error:
+            raise UsageError(
+                f"--{mark}: {error.message}", remedy=error.remedy, detail=error.detail
+            ) from error
 
     def _end(self, mark: Mark, given: str | None, entries: Sequence[LogEntry]) -> str:
         """The end that was named, or the log's: the first bad one is where it began."""

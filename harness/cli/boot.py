@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,8 @@ def boot(
     flags = {name: options.pop(name) for name in ("kasan", "kmsan")}
     manner = {name: options.pop(name) for name in ("keep", "interactive", "git_bisect")}
     session = Session(app, GuestOptions(**options), **manner)
-    _check_manner(session, alone=repeat == 1 and not session.git_bisect)
+    several = {"--repeat": repeat > 1, "--git-bisect": session.git_bisect}
+    _check_manner(session, [option for option, given in several.items() if given])
     config = session.vmconfig()
     sanitizer = one_sanitizer(**flags)
     if config is not None and sanitizer is Sanitizer.NONE:
@@ -104,12 +106,12 @@ def boot(
     return _bisect_code(run) if session.git_bisect else run.exit_code
 
 
-def _check_manner(session: Session, *, alone: bool) -> None:
+def _check_manner(session: Session, several: Sequence[str]) -> None:
     for name in ("keep", "interactive"):
-        if getattr(session, name) and not alone:
+        if getattr(session, name) and several:
             raise UsageError(
                 f"--{name} is for one guest that somebody looks at",
-                remedy="leave out --repeat and --git-bisect",
+                remedy=f"leave out {' and '.join(several)}",
             )
     if session.interactive and session.app.as_json:
         raise UsageError(

@@ -45,14 +45,14 @@ def build(
       harness build --source ~/src --rev stable/14 --kernconf GENERIC-KASAN
     """
     sanitizer = one_sanitizer(**flags)
-    location = app.source(source)
+    location = app.existing_source(source)
     what = What(location, Change(revision, patch, mutant), kernconf)
     with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
         progress = rows.row("build")
         try:
             kernel = app.kernels().provide(what, sanitizer, progress)
-        except BaseException:
-            rows.failed("build")
+        except BaseException as error:
+            rows.failed("build", error)
             raise
         rows.done("build", "ready", good=True)
     app.paper.print(f"{kernel.identity.release} {kernel.identity.label}", markup=False)

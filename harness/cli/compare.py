@@ -161,6 +161,7 @@ def _sides(what: What, pair: Pair, app: App) -> tuple[What, What]:
         )
     if pair.commit:
         tree = app.open_tree(what.source)
+        tree.require_revisions(pair.commit)
         parent = tree.repository.parent(pair.commit)
         return pair_of(what, Change(parent), Change(pair.commit))
     if pair.patch:

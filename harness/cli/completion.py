@@ -73,7 +73,7 @@ def _vms(ctx: click.Context) -> Iterable[str]:
 
 @_words
 def _sources(ctx: click.Context) -> Iterable[str]:
-    from harness.kernel.artifact import EMBEDDED
+    from harness.source.location import EMBEDDED
 
     return (EMBEDDED,)
 

@@ -106,7 +106,7 @@ def predict(
     sanitizer, topologies = _guests(numa, vm, one_sanitizer(**options))
     if kernconf is not None:
         app.warn("--kernconf: sanitizers come from --kasan and --kmsan; nothing else matters here")
-    what = What(app.source(source), Change(revision, patch, mutant))
+    what = What(app.existing_source(source), Change(revision, patch, mutant))
     code = _read(app, what, spec, sanitizer)
     mark = ", ASSUMED" if code.assumed else ""
     app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof}{mark})", markup=False)

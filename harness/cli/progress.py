@@ -106,9 +106,9 @@ class LiveRows(LiveView):
         """See ``harness.pipeline.matrix.Rows``."""
         self._end(name, outcome, good=good)
 
-    def failed(self, name: str) -> None:
+    def failed(self, name: str, error: BaseException) -> None:
         """See ``harness.pipeline.matrix.Rows``."""
-        self._end(name, "failed", good=False)
+        self._end(name, "failed" if isinstance(error, Exception) else "interrupted", good=False)
 
     def _end(self, name: str, outcome: str, *, good: bool) -> None:
         with self._lock:

@@ -111,7 +111,9 @@ class Session:
                 f"--kernel {kernel} is built already, so nothing else can choose it or change it",
                 remedy="leave out --kernel, or --source, --rev, --patch, --mutant and --kernconf",
             )
-        what = What(self.app.source(source), change, kernconf, kernel)
+        app = self.app
+        location = app.existing_source(source) if kernel is None else app.source(source)
+        what = What(location, change, kernconf, kernel)
         if what.is_embedded and self.options.method == BootMethod.LOADER:
             raise UsageError(
                 "--boot loader: FreeBSD's loader cannot start the built-in guest",

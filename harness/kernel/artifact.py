@@ -13,6 +13,7 @@ from harness.host.documents import read_object
 from harness.host.inuse import in_use
 from harness.host.sealed import DamageError, add, check, store
 from harness.kernel.spec import Sanitizer
+from harness.source.location import EMBEDDED
 
 if TYPE_CHECKING:
     from harness.host.progress import Progress
@@ -23,9 +24,6 @@ _IDENTITY = "identity.json"
 
 #: Names of a kernel's files, and of their seals.
 KERNEL, DEBUG, LOADER = "kernel", "kernel.debug", "loader.efi"
-
-#: ``--source`` of the built-in guest.
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, slots=True)

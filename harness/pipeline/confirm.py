@@ -19,7 +19,6 @@ from harness.guest.firmware import find_firmware
 from harness.host.accelerator import Accelerator
 from harness.host.workspace import host_error
 from harness.image.media import BootMethod
-from harness.kernel.artifact import EMBEDDED, KernelArtifact
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Ending, Outcome
 from harness.pipeline.cell import with_boot, with_check
@@ -39,10 +38,12 @@ from harness.pipeline.repeats import (
 )
 from harness.pipeline.what import What
 from harness.results.record import Cell, Repeat
+from harness.source.location import EMBEDDED
 
 if TYPE_CHECKING:
     from harness.check.checker import Checker
     from harness.host.progress import Progress
+    from harness.kernel.artifact import KernelArtifact
     from harness.pipeline.boot import Booter
     from harness.pipeline.cell import CellPlan
     from harness.pipeline.conclude import Booted

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.image.embedded import EmbeddedBuild, Variant, build_embedded, embedded_key
 from harness.kernel.artifact import (
-    EMBEDDED,
     KernelArtifact,
     KernelCache,
     KernelIdentity,
@@ -15,6 +14,7 @@ from harness.kernel.artifact import (
 )
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.what import BEFORE_MUTANT, What
+from harness.source.location import EMBEDDED
 
 if TYPE_CHECKING:
     from harness.host.process import Runner

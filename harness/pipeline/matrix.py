@@ -37,8 +37,8 @@ class Rows(Protocol):
         """The row has ended, with what it came to in words."""
         ...
 
-    def failed(self, name: str) -> None:
-        """The row has ended with an error, which is told elsewhere."""
+    def failed(self, name: str, error: BaseException) -> None:
+        """The row has ended with an error or a signal, which is told elsewhere."""
         ...
 
 
@@ -141,8 +141,8 @@ class Matrix:
         progress = self.rows.row(row)
         try:
             kernel = self.kernels.provide(what, sanitizer, progress, module=module)
-        except BaseException:
-            self.rows.failed(row)
+        except BaseException as error:
+            self.rows.failed(row, error)
             raise
         self.rows.done(row, "ready", good=True)
         self._provided.append(kernel)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.kernel.artifact import EMBEDDED
 from harness.source.change import Change
+from harness.source.location import EMBEDDED
 
 #: The mutant whose kernel is the one before the commit; the built-in guest has it as well.
 BEFORE_MUTANT = "drop-commit"

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import UsageError
 
 #: FreeBSD's own repository; what ``--source`` is where nothing else says.
 OFFICIAL_SOURCE = "https://git.FreeBSD.org/src.git"
+
+
+EMBEDDED = "embedded"
+"""The source that is the built-in guest."""
 
 
 def source_location(flag: str | None, of_settings: Callable[[], str | None]) -> str:
@@ -17,3 +24,21 @@ def source_location(flag: str | None, of_settings: Callable[[], str | None]) -> 
         of_settings: reads ``source.tree``, which nobody does who need not.
     """
     return flag or os.environ.get("HARNESS_SOURCE") or of_settings() or OFFICIAL_SOURCE
+
+
+def existing_location(flag: str | None, of_settings: Callable[[], str | None]) -> str:
+    """The same; what is no URL must be there.
+
+    Raises:
+        UsageError: it is not, in words that name where it was given.
+    """
+    location = source_location(flag, of_settings)
+    named = location == EMBEDDED or "://" in location or location.startswith("git@")
+    if named or Path(location).expanduser().is_dir():
+        return location
+    given = "HARNESS_SOURCE" if os.environ.get("HARNESS_SOURCE") else "source.tree of the settings"
+    raise UsageError(
+        f"the source tree {location} is not a folder",
+        remedy=f"name a FreeBSD source tree, a git URL, or 'embedded' with "
+        f"{'--source' if flag else given}",
+    )

@@ -175,12 +175,21 @@ class SourceTree:
         make_folder(folder)
         self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
 
-    def _head(self, revision: str | None) -> str | None:
-        if revision is not None and not self.versioned:
+    def require_revisions(self, revision: str) -> None:
+        """Refuse a revision of a tree that has none.
+
+        Raises:
+            UsageError: the tree is a plain directory.
+        """
+        if not self.versioned:
             raise UsageError(
                 f"{self.location} is a plain folder, so it has no revision {revision!r}",
-                remedy="leave --rev out, or name a git clone",
+                remedy="name a git clone with --source, or leave the revision out",
             )
+
+    def _head(self, revision: str | None) -> str | None:
+        if revision is not None:
+            self.require_revisions(revision)
         return self.repository.commit(revision or "HEAD") if self.versioned else None
 
     @property

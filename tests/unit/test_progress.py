@@ -46,3 +46,15 @@ def test_nothing_is_drawn_on_a_dumb_terminal(
         assert Talk(quiet=False).is_terminal is drawn
         assert not Talk(quiet=True).is_terminal
     os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"), [(KeyboardInterrupt(), "interrupted"), (ValueError(), "failed")]
+)
+def test_what_a_signal_ends_is_interrupted_and_has_not_failed(
+    error: BaseException, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LiveRows(Talk(quiet=False), ManualClock(), verbose=False) as rows:
+        rows.row("build")
+        rows.failed("build", error)
+    assert capsys.readouterr().err == f"build: {word} (0.0 s)\n"
