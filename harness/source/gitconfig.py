@@ -18,7 +18,7 @@ _OURS: Final = """\
 [core]
 	repositoryformatversion = 1
 	bare = true
-	alternateRefsCommand = :
+	alternateRefsCommand = true
 	attributesFile = /dev/null
 	autocrlf = false
 	fsmonitor = false

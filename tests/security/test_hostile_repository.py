@@ -98,6 +98,21 @@ def test_a_remote_that_names_a_program_is_not_fetched_from(
     assert not ran.exists(), ran.read_text()
 
 
+@pytest.mark.parametrize("lost", ["first", "second", "second^{tree}"])
+def test_a_tree_that_fetches_from_itself_comes_to_an_end(tree: Path, home: Home, lost: str) -> None:
+    """git that asks a repository for what it lacks may start a git there, which asks again."""
+    for name, value in {
+        "extensions.partialClone": "origin", "remote.origin.promisor": "true",
+        "remote.origin.url": f"file://{tree}", "core.repositoryFormatVersion": "1",
+    }.items():  # fmt: skip
+        git(tree, "config", name, value)
+    name = git(tree, "rev-parse", lost)
+    (tree / ".git/objects" / name[:2] / name[2:]).unlink()
+    said = home.run("build", "--source", tree, "--rev", "second")
+    assert said.code in {2, 3}, said.stderr
+    home.wait_until_nothing_runs()
+
+
 def test_what_is_hashed_is_what_is_built(tree: Path, home: Home) -> None:
     text = b"/* $Id$ */\r\nint uma;\n"
     (tree / UMA).write_bytes(text)
