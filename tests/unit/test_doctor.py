@@ -195,7 +195,7 @@ class TestSource:
     def test_url_that_answers_is_good(self, tmp_path: Path) -> None:
         subprocess.run(["git", "init", "-q", "--bare", tmp_path / "a.git"], check=True)
         made = ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty")
-        work = ["git", "--git-dir", tmp_path / "a.git", "--work-tree", tmp_path]
+        work = ["git", f"--git-dir={tmp_path}/a.git", f"--work-tree={tmp_path}"]
         subprocess.run([*work, *made, "-m", "a"], check=True)
         found = source_finding(f"file://{tmp_path}/a.git", HostRunner())
         assert found.ok, found

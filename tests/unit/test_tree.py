@@ -383,6 +383,18 @@ def test_trees_have_homes_of_their_own(folder: Path, workspace: Workspace, tmp_p
     assert opened(folder, workspace).home == opened(f"{folder}/../tree", workspace).home
 
 
+@pytest.mark.parametrize("name", ["a:b", 'a "quoted" one', "back\\slash", "wild*card"])
+def test_path_may_hold_what_git_gives_a_meaning(
+    name: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    usual = taken(git_tree(tmp_path / "usual"), workspace)
+    odd = git_tree(tmp_path / name)
+    for change in (Change(), Change("first")):
+        assert taken(odd, workspace, change).tree == usual.tree
+    (odd / "sys/kern/kern_main.c").write_text("int other;\n")
+    assert taken(odd, workspace).dirty
+
+
 def test_look_at_a_tree_counts_as_its_use(folder: Path, workspace: Workspace) -> None:
     home = opened(folder, workspace).home
     taken(folder, workspace)
