@@ -20,7 +20,11 @@ ENVIRONMENT: Final = (
     ("XDG_CONFIG_HOME", "settings are in harness/config.toml below it; default: ~/.config"),
     ("XDG_CACHE_HOME", "kernels, images and objects of trees; default: ~/.cache"),
     ("XDG_STATE_HOME", "records of runs, kept guests, reports of bugs; default: ~/.local/state"),
-    ("XDG_RUNTIME_DIR", "sockets of guests"),
+    ("XDG_RUNTIME_DIR", "sockets of guests; default: a directory of the user's in /tmp"),
+    (
+        "http_proxy, https_proxy, all_proxy, no_proxy, SSH_AUTH_SOCK, GIT_SSH_COMMAND",
+        "reach git where it clones and fetches",
+    ),
     ("TMPDIR", "temporary files of the programs that the harness starts"),
     ("TERM, NO_COLOR", "'dumb' or NO_COLOR: neither colours nor live progress"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_bug_is_told_in_full_if_asked(
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143), (1, 129)])
 def test_a_signal_gives_the_exit_code_of_shells(
-    signum: int, code: int, monkeypatch: pytest.MonkeyPatch
+    signum: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Place(main._Place):
         __slots__ = ()
@@ -132,3 +133,7 @@ def test_a_signal_gives_the_exit_code_of_shells(
 
     monkeypatch.setattr(main, "COMMANDS", (Place("ended", ""),))
     assert main.run(["ended"]) == code
+    assert capsys.readouterr().out == ""
+    assert main.run(["ended", "--json"]) == code
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["kind"], error["code"]) == ("interrupted", code)
