@@ -22,14 +22,16 @@ from harness.host.process import Runner, failure
 from harness.host.workspace import host_error, host_refused, make_folder, unique
 from harness.source.gitconfig import copied_configuration, quoted
 
-#: For every git command: none of the host's configuration and attributes, no replacement of
-#: objects (git-replace(1)), which would build other content under the same hash, and no protocol
-#: that runs a command (git-remote-ext(1)).
+#: For every git command: no repository but one that is named, whatever directory it is run in;
+#: none of the host's configuration and attributes; no replacement of objects (git-replace(1)),
+#: which would build other content under the same hash; and no protocol that runs a command
+#: (git-remote-ext(1)).
 ENVIRONMENT: Final = {
     "GIT_ALLOW_PROTOCOL": "https:ssh:git:file",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_DIR": os.devnull,
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
@@ -192,7 +194,7 @@ def _configure(own: Path, source: UserRepository, runner: Runner) -> None:
         # A file that is named includes no others (git-config(1), --includes).
         listed = runner.run(
             ["git", "config", "--file", theirs, "--no-includes", "--null", "--list"],
-            env={**ENVIRONMENT, "GIT_DIR": os.devnull},
+            env=ENVIRONMENT,
             check=False,
         )
         if listed.returncode != 0:

@@ -85,7 +85,7 @@ def test_the_kernels_own_make_alone_makes_what_buildkernel_makes(
     ours = {name: (made[0] / name).read_bytes() for name in names}
 
     shutil.rmtree(made[0])
-    for remembered in home.glob(f"obj-*/{CONFIGURATION}.environment"):
+    for remembered in home.glob(f"obj-*/**/{CONFIGURATION}.environment"):
         remembered.unlink()
     (home / "src" / CHANGED).touch()
     assert build(freebsd_tree, patch, tmp_path) == made[0]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from command import Home, script, temporary_home
+from hostile_trees import arm, program
+from small_tree import git_tree
 
 
 @pytest.fixture
@@ -53,11 +55,23 @@ def test_the_users_configuration_of_git_counts(home: Home) -> None:
     assert (said.code, "does not" in said.stderr or "not found" in said.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("command", ["build", "doctor"])
+def test_the_repository_of_the_working_directory_has_no_say(home: Home, command: str) -> None:
+    """git-ls-remote(1) reads the configuration of the repository that it is run in."""
+    evil, ran = program(home.folder / "evil")
+    tree = git_tree(home.folder / "tree")
+    arm(tree, evil)
+    path = script(home.folder / "bin", "ssh", "exit 255")
+    said = home.run(command, cwd=tree, PATH=path, HARNESS_SOURCE="ssh://localhost/src")
+    assert said.code in {0, 3}, said.stderr
+    assert not ran.exists(), ran.read_text()
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/src.git", "ext://x", "ftp://127.0.0.1:1/x"])
 def test_another_protocol_is_refused(home: Home, url: str) -> None:
     path = f"{home.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     script(home.folder / "bin", "git-remote-ext", f"touch {home.folder}/ran")
     said = home.run("build", "--source", url, PATH=path)
     assert said.code == 2, said.stderr
-    assert "protocol" in said.stderr
+    assert "protocol" in said.stderr or "is not the URL" in said.stderr
     assert not (home.folder / "ran").exists()

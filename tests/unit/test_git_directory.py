@@ -199,5 +199,5 @@ def test_proxies_and_keys_reach_transfers(monkeypatch: pytest.MonkeyPatch) -> No
     env = transfer_environment()
     assert (env["https_proxy"], env["SSH_AUTH_SOCK"]) == ("given", "given")
     assert env["GIT_ALLOW_PROTOCOL"] == "https:ssh:git:file"
-    assert "GIT_DIR" not in env
+    assert env["GIT_DIR"] == os.devnull
     assert env.get("GIT_CONFIG_GLOBAL") != os.devnull
