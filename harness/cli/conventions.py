@@ -21,10 +21,8 @@ ENVIRONMENT: Final = (
     ("XDG_CACHE_HOME", "kernels, images and objects of trees; default: ~/.cache"),
     ("XDG_STATE_HOME", "records of runs, kept guests, reports of bugs; default: ~/.local/state"),
     ("XDG_RUNTIME_DIR", "sockets of guests; default: a directory of the user's in /tmp"),
-    (
-        "http_proxy, https_proxy, all_proxy, no_proxy, SSH_AUTH_SOCK, GIT_SSH_COMMAND",
-        "reach git where it clones and fetches",
-    ),
+    ("http_proxy, no_proxy", "these and the like reach git where it clones and fetches"),
+    ("SSH_AUTH_SOCK", "reaches git as well, and so does GIT_SSH_COMMAND"),
     ("TMPDIR", "temporary files of the programs that the harness starts"),
     ("TERM, NO_COLOR", "'dumb' or NO_COLOR: neither colours nor live progress"),
 )

@@ -90,6 +90,11 @@ def test_it_brings_its_guests_and_images(installed: Path) -> None:
         )
 
 
+def test_it_brings_its_json_schema(installed: Path) -> None:
+    (schema,) = installed.parent.glob("lib/python*/site-packages/harness/schema.json")
+    assert schema.read_bytes() == (CHECKOUT / "harness" / "schema.json").read_bytes()
+
+
 @pytest.mark.parametrize("command", ["", "boot", "compare", "build", "doctor", "report"])
 def test_every_command_helps(home: Home, installed: Path, command: str) -> None:
     finished = subprocess.run(
