@@ -17,6 +17,7 @@ EXIT_CODES: Final = (
 
 ENVIRONMENT: Final = (
     ("HARNESS_SOURCE", "the FreeBSD tree, git URL or 'embedded' to take without --source"),
+    ("HARNESS_QEMU_USER", "the user that QEMU of root's guests runs as, before qemu.user"),
     ("XDG_CONFIG_HOME", "settings are in harness/config.toml below it; default: ~/.config"),
     ("XDG_CACHE_HOME", "kernels, images and objects of trees; default: ~/.cache"),
     ("XDG_STATE_HOME", "records of runs, kept guests, reports of bugs; default: ~/.local/state"),

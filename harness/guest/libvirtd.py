@@ -25,6 +25,7 @@ from harness.errors import InfraError
 from harness.host.confinement import LOG_BYTES, ResourceLimits, unprivileged
 from harness.host.private import private_directory
 from harness.host.process import Runner, missing_program
+from harness.host.sockets import peer_of
 from harness.host.workspace import Workspace, make_folder, write_atomic
 
 IDLE_SECONDS: Final = 10
@@ -94,6 +95,7 @@ class PrivateLibvirtd:
         Raises:
             InfraError: it is not installed, or does not come up.
         """
+        self._workspace.private_runtime()
         if self._answers():
             return
         with self._workspace.lock("libvirtd", self._waiting):
@@ -110,7 +112,8 @@ class PrivateLibvirtd:
                 client.connect(str(self.socket))
             except OSError:
                 return False
-        return True
+            peer = peer_of(client)
+        return peer is None or peer.is_trusted
 
     def _start(self) -> None:
         self._prepare()
@@ -146,7 +149,6 @@ class PrivateLibvirtd:
                 f"{self._root}: too long a path for libvirt's sockets, such as {longest}",
                 remedy="Set XDG_RUNTIME_DIR to a shorter path.",
             )
-        self._workspace.private_runtime()
         private_directory(self._root)
         for folder in (self._root / "run", self._cache):
             make_folder(folder)

@@ -105,7 +105,13 @@ def sweep_sockets(workspace: Workspace) -> Iterator[str]:
 
     They are looked up rather than connected to: who connects to the console of a guest
     that is just starting is taken for the guest.
+
+    Raises:
+        InfraError: the runtime directory is another user's, or open to others.
     """
+    if not os.path.lexists(workspace.runtime):
+        return
+    workspace.private_runtime()
     sockets = [path for path in sorted(workspace.runtime.rglob("*")) if path.is_socket()]
     if not sockets:
         return

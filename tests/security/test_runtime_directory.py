@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,6 +85,18 @@ def test_runtime_directory_of_others_is_refused(
     assert f"the runtime directory {runtime} is not used: " in told
     assert words.splitlines()[0] in told
     assert "Traceback" not in told
+
+
+def test_repair_removes_nothing_from_a_directory_of_others(home: Home) -> None:
+    runtime = Path(home.env["XDG_RUNTIME_DIR"], "harness")
+    foreign(runtime)
+    left = runtime / "left.console"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(left))
+    said = home.run("doctor", "--repair")
+    assert said.code == 3
+    assert f"it belongs to user {NOBODY}" in said.stdout + said.stderr
+    assert left.is_socket()
 
 
 PREPARE = """

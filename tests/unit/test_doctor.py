@@ -243,7 +243,7 @@ def leave_scratch(workspace: Workspace) -> Path:
 
 def leave_socket(workspace: Workspace) -> Path:
     path = workspace.runtime / "numa2.console"
-    workspace.runtime.mkdir(parents=True)
+    workspace.runtime.mkdir(mode=0o700, parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
     return path
@@ -276,7 +276,7 @@ def test_repair_removes_what_a_killed_harness_left_and_says_so(
 
 def test_repair_leaves_what_is_in_use(workspace: Workspace) -> None:
     kernel = leave_kernel(workspace)
-    workspace.runtime.mkdir(parents=True)
+    workspace.runtime.mkdir(mode=0o700, parents=True)
     console = workspace.runtime / "console"
     own = workspace.cache / f".accelerator.json.{os.getpid()}.tmp"
     own.touch()
