@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SOCKET_SUFFIX: Final = ".console"
 
 
+_SEND_BUFFER: Final = 1 << 20
+"""Bytes; the host may give less. QEMU sends a console byte by byte, and Linux accounts some 768
+for each: the usual buffer holds 277 of them, which is then all that there is to a read."""
+
 _UCRED: Final = struct.Struct("iII")  # pid, uid, gid: struct ucred, unix(7)
 
 
@@ -65,6 +69,7 @@ def connected(path: Path) -> socket.socket:
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         connection.connect(str(path))
         peer = peer_of(connection)
         if peer is not None and not peer.is_trusted:
