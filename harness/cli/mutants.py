@@ -97,15 +97,15 @@ def mutants(
     if only_list:
         return _list(app, chosen)
     sanitizer = one_sanitizer(kasan=options.pop("kasan"), kmsan=options.pop("kmsan"))
-    session = Session(app, GuestOptions(**options))
-    what = session.what(source, kernconf, change=Change(revision, patch))
-    if what.is_embedded and not patterns:
-        chosen = [find_mutant(BEFORE_MUTANT)]
     if options["until"] != Until.INIT:
         raise UsageError(
             "the counters come from the guest's init, which --until would not let it reach",
             remedy="leave --until out",
         )
+    session = Session(app, GuestOptions(**options))
+    what = session.what(source, kernconf, change=Change(revision, patch))
+    if what.is_embedded and not patterns:
+        chosen = [find_mutant(BEFORE_MUTANT)]
     config = session.vmconfig()
     if config is not None and sanitizer is Sanitizer.NONE:
         sanitizer = config.sanitizer
