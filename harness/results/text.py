@@ -48,7 +48,7 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
     for line in unfinished_lines(document):
         console.print(Text(printable(line)), soft_wrap=True)
     if document["cells"]:
-        console.print(summary(document["cells"]))
+        console.print(summary(document))
 
 
 def unfinished_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -128,12 +128,15 @@ def _short_name(guest: str) -> str:
     return "not FreeBSD" if "not FreeBSD" in guest else guest.removeprefix("FreeBSD ")
 
 
-def summary(cells: Sequence[Mapping[str, Any]]) -> str:
+def summary(document: Mapping[str, Any]) -> str:
     """``5 of 6 as expected, 1 failed by the host``."""
+    cells, left = document["cells"], len(not_booted(document))
     good = sum(cell["as_expected"] for cell in cells)
     host = sum(cell["host_failed"] for cell in cells)
-    told = f"{good} of {len(cells)} as expected"
-    return f"{told}, {host} failed by the host" if host else told
+    told = [f"{good} of {len(cells) + left} as expected"]
+    told += [f"{host} failed by the host"] if host else []
+    told += [f"{left} without a result"] if left else []
+    return ", ".join(told)
 
 
 def way_in_words(cell: Mapping[str, Any]) -> str:

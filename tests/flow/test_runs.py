@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command import Home, Running
+from inprocess import call
 
 COMPARE = ("compare", "--source", "embedded", "--accelerator", "tcg", "--numa", "2,1")
 #: After its kernel the guest says nothing; a panic before that ends a boot.
@@ -30,21 +31,21 @@ def ended_by(home: Home, signum: signal.Signals) -> Running:
 
 
 def listed(home: Home, *words: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(home.run("runs", *words, "--json").stdout)["runs"]
+    found: list[dict[str, Any]] = json.loads(call(home, "runs", *words, "--json").stdout)["runs"]
     return found
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_did_not_end_keeps_what_it_had(home: Home, signum: signal.Signals) -> None:
     ended_by(home, signum)
-    said = home.run("report")
+    said = call(home, "report")
     assert said.code == 3
     assert f"{PANICS} " in said.stdout
     cause = "interrupted" if signum == signal.SIGINT else "its harness was killed"
     assert f"did not end: {cause}\n" in said.stdout
     assert HANGING in said.stdout.partition("without a result: ")[2]
-    assert "vm_map_entry_create" in home.run("console", "latest", PANICS).stdout
-    assert "NOT FreeBSD" in home.run("console", "latest", HANGING).stdout
+    assert "vm_map_entry_create" in call(home, "console", "latest", PANICS).stdout
+    assert "NOT FreeBSD" in call(home, "console", "latest", HANGING).stdout
     (run,) = listed(home, "interrupted")
     assert (run["cells"], run["without_result"], run["outcomes"]) == (1, 3, {"panic": 1})
 
@@ -53,8 +54,8 @@ def test_a_run_is_listed_while_it_runs(home: Home) -> None:
     with home.started(*HANGS) as running:
         running.wait_for_words(f"{PANICS}: panic")
         assert [run["state"] for run in listed(home)] == ["running"]
-        assert "still running; 1 cells have ended" in home.run("report").stdout
-        said = home.run("runs", "retry")
+        assert "still running; 1 cells have ended" in call(home, "report").stdout
+        said = call(home, "runs", "retry")
         assert (said.code, "is still running" in said.error) == (2, True)
         running.end_by(signal.SIGTERM)
 
@@ -64,19 +65,19 @@ def test_retry_repeats_what_has_no_result_or_is_named(home: Home) -> None:
     (run,) = home.runs.iterdir()
     record = run / "record.json"
     record.write_text(record.read_text().replace("harness.plant=hang", "harness.nothing=1"))
-    said = home.run("runs", "retry", "--json")
+    said = call(home, "runs", "retry", "--json")
     again = json.loads(said.stdout)
     # The panic is as expected, so it is not repeated; all others now boot.
     assert [cell["name"] for cell in again["cells"]] == [
         HANGING, "after-none-numa2", "after-none-numa1"
     ]  # fmt: skip
     assert (said.code, again["retry_of"], again["state"]) == (0, run.name, "ended")
-    assert home.run("runs", "retry", "latest").code == 0  # nothing is left
-    named = json.loads(home.run("runs", "retry", run.name, PANICS, "--json").stdout)
+    assert call(home, "runs", "retry", "latest").code == 0  # nothing is left
+    named = json.loads(call(home, "runs", "retry", run.name, PANICS, "--json").stdout)
     assert [cell["verdict"]["outcome"] for cell in named["cells"]] == ["panic"]
     assert [each["state"] for each in listed(home, "compare")] == ["interrupted", "ok", "ok"]
     shutil.rmtree(run)
-    assert home.run("runs", "retry", again["name"], "no-such-cell").code == 2
+    assert call(home, "runs", "retry", again["name"], "no-such-cell").code == 2
 
 
 def test_a_record_from_elsewhere_runs_no_command_of_its_own(home: Home, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_record_from_elsewhere_runs_no_command_of_its_own(home: Home, tmp_path
         "state": "interrupted",
     }  # fmt: skip
     (run / "record.json").write_text(json.dumps(document))
-    said = home.run("runs", "retry", "--out", tmp_path / "runs")
+    said = call(home, "runs", "retry", "--out", tmp_path / "runs")
     assert (said.code, "cannot be repeated" in said.error, proof.exists()) == (2, True, False)
     (run / "record.json").write_text("{")
     assert [each["state"] for each in listed(home, "--out", str(run.parent))] == ["damaged"]
@@ -99,15 +100,15 @@ def test_filters_must_all_fit(home: Home) -> None:
     assert home.run(*COMPARE, "-q").code == 0
     assert len(listed(home, "compare", "ok", "panic", "none")) == 1
     assert listed(home, "compare", "--last", "1")[0]["as_expected"] == 4
-    said = home.run("runs", "no-such-word")
+    said = call(home, "runs", "no-such-word")
     assert (said.code, "no run fits 'no-such-word'" in said.error) == (2, True)
 
 
 def test_console_of_several_guests_lists_them(home: Home) -> None:
     assert home.run(*COMPARE, "-q").code == 0
-    said = home.run("console")
+    said = call(home, "console")
     assert said.code == 0
     assert len(said.stdout.splitlines()) == 4
     assert "harness console latest after-none-numa1" in said.stderr
-    consoles = json.loads(home.run("console", "--json").stdout)["consoles"]
+    consoles = json.loads(call(home, "console", "--json").stdout)["consoles"]
     assert [Path(each["console"]).is_file() for each in consoles] == [True] * 4

@@ -156,3 +156,14 @@ def test_table_fits_a_terminal_of_80_columns_and_each_row_says_what_was_booted(
     assert any("before-kasan-numa4" in line and "13.2-RELEASE" in line for line in lines)
     assert any("after-kasan-numa4" in line and "not FreeBSD" in line for line in lines)
     assert lines[-1] == f"{2 * (outcome is Outcome.BOOTED)} of 2 as expected"
+
+
+def test_last_line_counts_what_has_no_result() -> None:
+    document = to_document(run(cell(Outcome.PANIC), cell(None, name="host", error="QEMU died")))
+    planned = [*(each["name"] for each in document["cells"]), "a", "b"]
+    early = {**document, "state": "interrupted", "cause": "interrupted", "planned": planned}
+    page = io.StringIO()
+    print_document(early, Console(file=page, width=200))
+    *_, why, left, _, last = page.getvalue().splitlines()
+    assert (why, left) == ("did not end: interrupted", "without a result: a, b")
+    assert last == "0 of 4 as expected, 1 failed by the host, 2 without a result"
