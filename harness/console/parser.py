@@ -37,7 +37,7 @@ from harness.console.pattern import Match, Name, Pattern, Prompt, clip, detector
 from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
 from harness.console.search import Search
-from harness.console.wanted import Candidates, Table, wanted
+from harness.console.wanted import Candidates, Table, first_match, last_unknown_lines, wanted
 
 MAX_LINE = 64 * 1024
 """Bytes kept of a line; the rest of a longer one is skipped."""
@@ -47,9 +47,6 @@ MAX_EVENTS = 256
 
 BACKTRACES_OF_TROUBLE = 16
 """Backtraces that are let through after a panic or trap, whatever came before."""
-
-MAX_BEFORE = 2
-"""Lines kept from before a panic."""
 
 _RECENT = 1024  # bytes kept of what was read, for those lines
 _IN_KERNEL = (KernelEntered, MessagesBegin, KernelStarted, ProbeRecord, Panic)
@@ -168,26 +165,28 @@ class ConsoleParser:
             found = search.take_line(position, after, self._wanted.needles)
             candidates = None if found is None else self._wanted.candidates(found)
             repeats = data.startswith(line, after)
-            if self._means_nothing(line, candidates):
+            known = self._known(line, candidates)
+            if known == ():
                 position = self._past_repeats(data, line, after, base) if repeats else after
                 continue
             state = self._state() if repeats else None
             self._before, self._candidates = (data, position), candidates
-            self._line(line[:-1], base + position, prompted=False)
+            self._line(line[:-1], base + position, prompted=False, known=known)
             self._candidates = None
             position = after
             if repeats and self._state() == state:
                 position = self._past_repeats(data, line, position, base)
 
-    def _means_nothing(self, line: bytes, candidates: Candidates | None) -> bool:
-        """Whether reading the line would change nothing, told without reading it in full.
-
-        Most lines that hold a needle are no line of its patterns.
+    def _known(
+        self, line: bytes, candidates: Candidates | None
+    ) -> tuple[Pattern, Match] | tuple[()] | None:
+        """The pattern of a line without prompt and prefix outside of a block; () of none, as most
+        lines that hold a needle are; None if the line must be read in full.
         """
         if self._block is not None or candidates is None or line.startswith(_PROMPT_TEXTS):
-            return False
+            return None
         text = line[:-1].decode("utf-8", "replace")
-        return without_prefix(text) is text and _first_match(text, candidates) is None
+        return (first_match(text, candidates) or ()) if without_prefix(text) is text else None
 
     def _past_repeats(self, data: bytes, line: bytes, position: int, base: int) -> int:
         """The end of the copies of a line that changed nothing, and will not the next time."""
@@ -207,10 +206,20 @@ class ConsoleParser:
         silent = len(self._events), len(self._spent), self._before_kernel, self._in_loader
         return (*opened, self._misses, *silent)
 
-    def _line(self, raw: bytes, offset: int, *, prompted: bool) -> None:
+    def _line(
+        self,
+        raw: bytes,
+        offset: int,
+        *,
+        prompted: bool,
+        known: tuple[Pattern, Match] | tuple[()] | None = None,
+    ) -> None:
         """Reads a line; whatever goes wrong with it leaves an event, and the next is read."""
         try:
-            self._read_line(raw, offset, prompted=prompted)
+            if known:
+                self._found(*known, known[1].string, offset)
+            else:
+                self._read_line(raw, offset, prompted=prompted)
         except Exception as error:  # the console is hostile, and a verdict must not be lost
             self._block = None
             text = clip(raw[:_RECENT].decode("utf-8", "replace"))
@@ -280,7 +289,7 @@ class ConsoleParser:
 
     def _match(self, text: str, offset: int) -> bool:
         candidates = self._wanted.patterns if self._candidates is None else self._candidates
-        found = _first_match(text, candidates)
+        found = first_match(text, candidates)
         if found is not None:
             self._found(*found, text, offset)
         return found is not None
@@ -333,18 +342,6 @@ class ConsoleParser:
         lines, position = self._before
         return (self._recent + lines[max(0, position - _RECENT) : position])[-_RECENT:]
 
-    def _lines_before(self, before: bytes) -> tuple[str, ...]:
-        """The lines right before a panic that no pattern knows, oldest first."""
-        lines: list[str] = []
-        for raw in reversed(LINE_END.split(before)):
-            for part, _ in reversed(tuple(split_line(raw, 0))):
-                text = without_prefix(part)
-                if text and not text.isspace():
-                    if len(lines) == MAX_BEFORE or _first_match(text, self._wanted.patterns):
-                        return tuple(reversed(lines))
-                    lines.append(clip(text))
-        return tuple(reversed(lines))
-
     def _precede(self, name: Name) -> None:
         if self._block:
             self._block.precede(name)
@@ -355,7 +352,8 @@ class ConsoleParser:
         if event is None:
             return
         if isinstance(event, Panic):
-            event = replace(event, before=self._lines_before(self._before_panic))
+            lines = last_unknown_lines(self._before_panic, self._wanted.patterns)
+            event = replace(event, before=lines)
         self._emit(event)
         if not isinstance(event, KernelWarning):  # of a panic that was none
             self._spend(self._block_pattern, event)
@@ -394,15 +392,6 @@ class ConsoleParser:
         """Choose what is looked for from now on."""
         self._wanted = wanted(self._table, self._spent, before_kernel=self._before_kernel)
         self._candidates = None
-
-
-def _first_match(text: str, candidates: Candidates) -> tuple[Pattern, Match] | None:
-    for needle, pattern in candidates:
-        if needle in text:
-            found = pattern.regex.search(text)
-            if found:
-                return pattern, found
-    return None
 
 
 _FIRST_LINES = frozenset({Name.FRAME, Name.STACK_FRAME, Name.KERNEL_ENTRY})

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from harness.console.lines import LINE_END, split_line, without_prefix
+from harness.console.pattern import Match, clip
 from harness.console.patterns import PROMPTS
 from harness.console.search import needles_of
 
 if TYPE_CHECKING:
     from harness.console.pattern import Pattern
 
+
+MAX_BEFORE = 2
+"""Lines kept from before a panic."""
 
 Candidates = Collection[tuple[str, "Pattern"]]
 
@@ -52,6 +57,31 @@ class Wanted:
     def __deepcopy__(self, memo: object) -> Wanted:
         """Itself, as it never changes."""
         return self
+
+
+def first_match(text: str, candidates: Candidates) -> tuple[Pattern, Match] | None:
+    """The first of the patterns that the line matches, and what it found."""
+    for needle, pattern in candidates:
+        if needle in text:
+            found = pattern.regex.search(text)
+            if found:
+                return pattern, found
+    return None
+
+
+def last_unknown_lines(data: bytes, candidates: Candidates) -> tuple[str, ...]:
+    """The last lines of ``data`` that none of the patterns matches, oldest first; at most
+    MAX_BEFORE.
+    """
+    lines: list[str] = []
+    for raw in reversed(LINE_END.split(data)):
+        for part, _ in reversed(tuple(split_line(raw, 0))):
+            text = without_prefix(part)
+            if text and not text.isspace():
+                if len(lines) == MAX_BEFORE or first_match(text, candidates):
+                    return tuple(reversed(lines))
+                lines.append(clip(text))
+    return tuple(reversed(lines))
 
 
 @cache
