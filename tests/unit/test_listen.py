@@ -147,7 +147,7 @@ def listen(
 
 def test_a_guest_that_prints_more_than_a_log_may_is_ended() -> None:
     limits = LogLimits(keep=len(BANNER), end=len(BANNER) + 10)
-    assert listen(FakeGuest(), BANNER, b"x" * 10, limits=limits) is Ending.DEADLINE
+    assert listen(FakeGuest(), BANNER, b"x" * 10, limits=limits) is Ending.TIMEOUT
     assert listen(FakeGuest(), BANNER, b"x" * 11, limits=limits) is Ending.FLOOD
 
 

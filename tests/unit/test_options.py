@@ -109,6 +109,7 @@ def test_where_results_go_is_checked_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cache/harness").mkdir(mode=0o700, parents=True)  # any command makes it
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
     assert run(["boot", "--source", "embedded", option, str(tmp_path / name)]) == 2
