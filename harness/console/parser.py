@@ -74,7 +74,7 @@ class ConsoleParser:
         self._tail = bytearray()  # the unfinished line, as far as it is kept
         self._tail_length = 0  # and its whole length
         self._tail_offset = 0
-        self._prompted = False  # the unfinished line's prompt has been told
+        self._prompted: Prompt | None = None  # of the unfinished line, and told
         self._recent = b""  # what came before the lines that are being read
         self._before: tuple[bytes, int] = (b"", 0)  # the lines, and where the present one begins
         self._before_kernel = True
@@ -129,17 +129,16 @@ class ConsoleParser:
     def _extend_tail(self, data: bytes) -> None:
         self._tail += data[: MAX_LINE - len(self._tail)]
         self._tail_length += len(data)
-        if self._tail and not self._prompted:
-            prompt = self._prompt_of(bytes(self._tail[:_LONGEST_PROMPT]))
-            if prompt:
-                self._prompted = True
-                self._prompt(prompt, self._tail_offset)
+        if self._tail and self._prompted is None:
+            self._prompted = self._prompt_of(bytes(self._tail[:_LONGEST_PROMPT]))
+            if self._prompted:
+                self._prompt(self._prompted, self._tail_offset)
 
     def _end_tail(self) -> None:
         length, prompted = self._tail_length, self._prompted
         raw, offset = bytes(self._tail), self._tail_offset
         self._tail.clear()
-        self._tail_length, self._tail_offset, self._prompted = 0, offset + length, False
+        self._tail_length, self._tail_offset, self._prompted = 0, offset + length, None
         self._before = b"", 0
         self._line(raw, offset, prompted=prompted)
         self._remember(raw + b"\n")
@@ -171,7 +170,7 @@ class ConsoleParser:
                 continue
             state = self._state() if repeats else None
             self._before, self._candidates = (data, position), candidates
-            self._line(line[:-1], base + position, prompted=False, known=known)
+            self._line(line[:-1], base + position, known=known)
             self._candidates = None
             position = after
             if repeats and self._state() == state:
@@ -211,7 +210,7 @@ class ConsoleParser:
         raw: bytes,
         offset: int,
         *,
-        prompted: bool,
+        prompted: Prompt | None = None,
         known: tuple[Pattern, Match] | tuple[()] | None = None,
     ) -> None:
         """Reads a line; whatever goes wrong with it leaves an event, and the next is read."""
@@ -225,10 +224,11 @@ class ConsoleParser:
             text = clip(raw[:_RECENT].decode("utf-8", "replace"))
             self._emit(ParseFailed(offset, type(error).__name__, text))
 
-    def _read_line(self, raw: bytes, offset: int, *, prompted: bool) -> None:
-        prompt = self._prompt_of(raw)
+    def _read_line(self, raw: bytes, offset: int, *, prompted: Prompt | None) -> None:
+        """Reads a line; what its prompt ended may be why it would be none any more."""
+        prompt = prompted or self._prompt_of(raw)
         if prompt:
-            if not prompted:
+            if prompted is None:
                 self._prompt(prompt, offset)
             raw, offset = raw[len(prompt.text) :], offset + len(prompt.text)
             if prompt.build is DebuggerPrompt and raw.strip() in _CONTINUE:
