@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from harness import __version__
 from harness.cli.publish import publish
 from harness.host.workspace import make_folder, write_atomic
+from harness.results import SCHEMA
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
-from harness.results.store import SCHEMA, kept_cells
+from harness.results.store import kept_cells
 
 if TYPE_CHECKING:
     from harness.bisect.findings import Findings

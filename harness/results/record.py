@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.check.fate import Fate, Judgement
 from harness.errors import BuildError, InfraError
 from harness.outcome import Outcome
-from harness.results.store import SCHEMA
+from harness.results import SCHEMA
 
 if TYPE_CHECKING:
     from harness.check.result import CheckResult

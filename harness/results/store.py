@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.host.documents import json_text, read_object
 from harness.host.workspace import host_refused, make_folder, write_atomic
+from harness.results import SCHEMA
 
 if TYPE_CHECKING:
     from harness.results.record import Run
-
-SCHEMA = 1
-"""Of records."""
 
 RECORD = "record.json"
 LATEST = "latest"

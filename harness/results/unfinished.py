@@ -15,7 +15,7 @@ from harness import __version__
 from harness.host.documents import json_text
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_atomic
-from harness.results.store import SCHEMA
+from harness.results import SCHEMA
 
 if TYPE_CHECKING:
     from harness.results.record import Cell
