@@ -87,11 +87,12 @@ def complete_revisions(ctx: click.Context) -> Iterable[str]:
     from harness.source.location import source_location
     from harness.source.tree import open_tree
 
-    location = source_location(ctx.params.get("source"), lambda: load_settings().source.tree)
+    settings = load_settings().source
+    location = source_location(ctx.params.get("source"), lambda: settings.tree)
     if not (Path(location).expanduser() / ".git").exists():
         return ()
-    repository = open_tree(location, Workspace.of_user(), HostRunner()).repository
-    return repository.git("for-each-ref", "--format=%(refname:short)", *_REFS).text.split()
+    tree = open_tree(location, Workspace.of_user(), HostRunner(), settings.trust)
+    return tree.repository.git("for-each-ref", "--format=%(refname:short)", *_REFS).text.split()
 
 
 @_words

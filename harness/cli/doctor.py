@@ -29,7 +29,7 @@ from harness.host.repair import sweep
 from harness.kernel.toolchain import installed_llvms
 from harness.printable import printable
 from harness.source.git import unreachable
-from harness.source.location import OFFICIAL_SOURCE
+from harness.source.location import EMBEDDED, OFFICIAL_SOURCE, is_url
 from harness.source.revision import parse_release
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ def source_finding(location: str, runner: Runner) -> Finding:
     FreeBSD's own repository is what is taken where nothing is configured: nobody needs it who
     names a tree.
     """
-    if "://" in location or location.startswith("git@"):
+    if is_url(location):
         needed = location != OFFICIAL_SOURCE
         problem = unreachable(location, runner, _REACH_SECONDS)
         if not problem:
             return good("source", f"{location} (cloned when first needed)", needed=needed)
         return Finding("source", False, printable(f"{location}: {problem}"), _REACH, needed)
-    if location == "embedded":
+    if location == EMBEDDED:
         return good("source", "the built-in guest, which is not FreeBSD", needed=False)
     try:
         text = (Path(location).expanduser() / _NEWVERS).read_text("utf-8", "replace")

@@ -26,6 +26,11 @@ def source_location(flag: str | None, of_settings: Callable[[], str | None]) -> 
     return flag or os.environ.get("HARNESS_SOURCE") or of_settings() or OFFICIAL_SOURCE
 
 
+def is_url(location: str) -> bool:
+    """Whether a source is a repository that is cloned, rather than a directory of this host."""
+    return "://" in location or location.startswith("git@")
+
+
 def existing_location(flag: str | None, of_settings: Callable[[], str | None]) -> str:
     """The same; what is no URL must be there.
 
@@ -33,8 +38,7 @@ def existing_location(flag: str | None, of_settings: Callable[[], str | None]) -
         UsageError: it is not, in words that name where it was given.
     """
     location = source_location(flag, of_settings)
-    named = location == EMBEDDED or "://" in location or location.startswith("git@")
-    if named or Path(location).expanduser().is_dir():
+    if location == EMBEDDED or is_url(location) or Path(location).expanduser().is_dir():
         return location
     given = "HARNESS_SOURCE" if os.environ.get("HARNESS_SOURCE") else "source.tree of the settings"
     raise UsageError(

@@ -26,6 +26,7 @@ from harness.source.git import (
 )
 from harness.source.gitdir import find_repository, refuse_foreign
 from harness.source.lacking import lacking
+from harness.source.location import is_url
 from harness.source.mutants import find_mutant
 from harness.source.parts import Content, Entry, Part
 from harness.source.patch import read_patch
@@ -319,7 +320,7 @@ def open_tree(
         UsageError: there is no such folder or repository, or another user owns it.
         InfraError: a clone failed for the host's or the network's reasons.
     """
-    if "://" in location or location.startswith("git@"):
+    if is_url(location):
         return _open_url(location, workspace, runner)
     folder = Path(location).expanduser()
     if not folder.is_dir():
