@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _WIDE = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class App:
     """The host's verbs and the way to tell the user.
 
@@ -62,12 +63,12 @@ class App:
     @property
     def sandboxed(self) -> bool:
         """Whether FreeBSD trees are built in a sandbox."""
-        return self.sandbox and self.settings().build.sandbox
+        return self.sandbox and self.settings.build.sandbox
 
     @property
     def trusted(self) -> tuple[Path, ...]:
         """Source trees that are read although another user owns them."""
-        return self.settings().source.trust
+        return self.settings.source.trust
 
     def open_tree(self, source: str) -> SourceTree:
         """The source tree at a directory or URL."""
@@ -103,8 +104,9 @@ class App:
         width = None if sys.stdout.isatty() else _WIDE
         return Paper(quiet=self.as_json, width=width)
 
+    @functools.cached_property
     def settings(self) -> Settings:
-        """The user's settings."""
+        """The user's settings, read when they are first needed."""
         from harness.config import load_settings
 
         return load_settings()
@@ -114,7 +116,7 @@ class App:
         """The limits of logs, of the user's settings."""
         from harness.config import log_limits
 
-        return log_limits(self.settings())
+        return log_limits(self.settings)
 
     def existing_source(self, flag: str | None) -> str:
         """The same as ``source``, for what reads it.
@@ -122,11 +124,11 @@ class App:
         Raises:
             UsageError: it is no URL, and is not there.
         """
-        return existing_location(flag, lambda: self.settings().source.tree)
+        return existing_location(flag, lambda: self.settings.source.tree)
 
     def source(self, flag: str | None) -> str:
         """Which source tree is meant, given ``--source``."""
-        return source_location(flag, lambda: self.settings().source.tree)
+        return source_location(flag, lambda: self.settings.source.tree)
 
     def emit(self, document: Mapping[str, Any]) -> None:
         """The JSON document of a command, if it was asked for; ``schema`` is put before it."""

@@ -283,7 +283,7 @@ class Bisect:
             )
         base = warm_base(tree, app.workspace, (new, *place.question.old))
         module = self._options.how == "check"
-        return TreeRevisions(self._session.kernels(), tree, what, sanitizer, base, module)
+        return TreeRevisions(self._app.kernels(), tree, what, sanitizer, base, module)
 
     def _check_plan(self, place: _Place, plan: BootPlan) -> CheckPlan | None:
         """A check of every revision against one specification: that of an end that passes."""

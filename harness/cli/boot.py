@@ -122,7 +122,7 @@ def _check_manner(session: Session, several: Sequence[str]) -> None:
 
 def _describe(session: Session, cell: CellPlan, app: App) -> int:
     app.streams.answers = True
-    kernel = session.kernels().provide(cell.what, cell.sanitizer, Recorded())
+    kernel = session.app.kernels().provide(cell.what, cell.sanitizer, Recorded())
     text = session.booter().describe(cell.name, kernel, cell.boot)
     app.paper.print(text.rstrip(), markup=False, soft_wrap=True)
     app.emit({"guest": text})

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from harness.guest.vmconfig import VmConfig
     from harness.kernel.spec import Sanitizer
     from harness.pipeline.cell import CellPlan
-    from harness.pipeline.kernels import Kernels
     from harness.results.record import Cell, Run
 
     #: What is done with guests, their records in the folder: all cells, and judgements.
@@ -167,7 +166,7 @@ class Session:
             until=Until(self.options.until),
             accelerator=accelerator,
             slowness=slowness,
-            method=BootMethod(self.options.method or self.app.settings().boot.method),
+            method=BootMethod(self.options.method or self.app.settings.boot.method),
             tunables=parse_tunables(self.options.tunables),
             timeout=self.options.timeout,
             keep=self.keep,
@@ -184,7 +183,7 @@ class Session:
             slowness,
         )
 
-        asked = self.options.accelerator or self.app.settings().boot.accelerator
+        asked = self.options.accelerator or self.app.settings.boot.accelerator
         workspace = self.app.workspace
         if asked == Accelerator.TCG:
             return Accelerator.TCG, slowness(Accelerator.TCG, known_accelerator(workspace))
@@ -194,7 +193,7 @@ class Session:
 
     def backend(self) -> Backend:
         """The one asked for, or the settings'."""
-        app, boot = self.app, self.app.settings().boot
+        app, boot = self.app, self.app.settings.boot
         if (self.options.backend or boot.backend) == "libvirt":
             uri = self.options.libvirt_uri or boot.libvirt_uri
             from harness.guest.libvirt import LibvirtBackend
@@ -202,7 +201,7 @@ class Session:
             return LibvirtBackend(app.runner, app.clock, app.workspace, uri=uri)
         from harness.config import qemu_user
 
-        return QemuBackend(app.runner, app.clock, user=qemu_user(app.settings()))
+        return QemuBackend(app.runner, app.clock, user=qemu_user(app.settings))
 
     def booter(self) -> Booter:
         """Boots guests with that backend."""
@@ -238,10 +237,6 @@ class Session:
             )  # fmt: skip
         if not kept:
             self.app.warn("the guest has ended by itself, so there is none to keep")
-
-    def kernels(self) -> Kernels:
-        """Provides kernels from this host's caches and compilers."""
-        return self.app.kernels()
 
     def run(self, kind: str, plans: Sequence[CellPlan], junit: Path | None) -> Run:
         """Boot all cells, or those that are repeated; keep the record, tell the user."""
@@ -290,7 +285,7 @@ class Session:
             with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
                 jobs = min(guests, most_guests())
                 booter = replace(self.booter(), terminal=self._terminal(rows))
-                matrix = Matrix(self.kernels(), booter, rows, jobs, available_memory())
+                matrix = Matrix(app.kernels(), booter, rows, jobs, available_memory())
                 cells, judgements = work(matrix, folder)
         except BaseException as error:
             _leave_early(store, begun, error)
