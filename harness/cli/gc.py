@@ -52,7 +52,8 @@ def gc(
     spared = {kernels / guest.kernel for guest in guests if guest.kernel}
     collected = collect(app.workspace, size, spared=spared, dry_run=dry_run)
     store = Store(app.runs)
-    runs = _removable(store, [guest.console for guest in guests])
+    asked = age is not None or runs_size is not None  # else no record need be read
+    runs = _removable(store, [guest.console for guest in guests]) if asked else []
     gone = expired(runs, now=app.clock.now().timestamp(), age=age, limit=runs_size)
     if not dry_run:
         for entry in gone:
