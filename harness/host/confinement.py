@@ -110,7 +110,7 @@ def device_refusal(device: Path) -> str:
     """Why an unprivileged user in the group of ``device`` may not use it; empty if it may."""
     status = device.stat()
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o006 == 0o006 or (mode & 0o060 == 0o060 and status.st_gid != 0):
+    if mode & 0o006 == 0o006 or _groups_let_in(status):
         return ""
     return (
         f"guests run as an unprivileged user, who may not use {device} "
@@ -238,4 +238,9 @@ def _device_groups(device: Path) -> tuple[int, ...]:
         status = device.stat()
     except OSError:
         return ()
+    return _groups_let_in(status)
+
+
+def _groups_let_in(status: os.stat_result) -> tuple[int, ...]:
+    """The group that may use a device; none where that is root's."""
     return (status.st_gid,) if status.st_mode & 0o060 == 0o060 and status.st_gid else ()

@@ -87,7 +87,7 @@ class Builder:
             UnobservableError: the module does not build against it.
             InfraError: the host is at fault.
         """
-        with being_read(tree, self.workspace, self._waiting_to_read):
+        with being_read(tree, self.workspace, partial(self._waiting, "reading")):
             self.progress.stage("source")
             llvms = installed_llvms()
             with ThreadPoolExecutor(len(llvms) + 1) as beside:
@@ -99,7 +99,7 @@ class Builder:
         identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
         cached = KernelCache(self.workspace).find(key, lambda _: None)
         if cached is None or (module and cached.module is None):
-            with locked(tree, self.workspace, self._waiting) as lock_fd:
+            with locked(tree, self.workspace, partial(self._waiting, "building from")) as lock_fd:
                 job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
                 cached = self._completed(job, identity, module=module)
         # Equal trees go by many names: the kernel gets the one it was asked for by.
@@ -134,13 +134,9 @@ class Builder:
         finally:
             write_atomic(ended, "")
 
-    def _waiting(self, holder: str) -> None:
+    def _waiting(self, doing: str, holder: str) -> None:
         self.progress.stage("waiting")
-        self.progress.note(f"waiting for process {holder}, which is building from the same tree")
-
-    def _waiting_to_read(self, holder: str) -> None:
-        self.progress.stage("waiting")
-        self.progress.note(f"waiting for process {holder}, which is reading the same tree")
+        self.progress.note(f"waiting for process {holder}, which is {doing} the same tree")
 
 
 def _identity(

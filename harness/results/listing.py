@@ -99,4 +99,4 @@ def selected(runs: Sequence[ListedRun], filters: Sequence[str]) -> list[ListedRu
 
 
 def _fits(run: ListedRun, word: str) -> bool:
-    return word in run.words or word in (run.state, run.name) or word in run.name
+    return word in run.words or word == run.state or word in run.name

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.host.documents import json_text, read_object
 from harness.host.workspace import host_refused, make_folder, write_atomic
-from harness.results import SCHEMA
+from harness.results import CELL, SCHEMA
 
 if TYPE_CHECKING:
     from harness.results.record import Run
@@ -122,7 +122,7 @@ def kept_cells(folder: Path) -> list[dict[str, Any]]:
     from harness.results.schema import wrong_with_cell
 
     documents = []
-    for path in filter(is_own, sorted(folder.glob("*/cell.json"))):
+    for path in filter(is_own, sorted(folder.glob(f"*/{CELL}"))):
         document = read_document(path)
         if wrong := wrong_with_cell(document):
             raise damaged(path, wrong)

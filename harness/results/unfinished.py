@@ -15,12 +15,10 @@ from harness import __version__
 from harness.host.documents import json_text
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_atomic
-from harness.results import SCHEMA
+from harness.results import CELL, SCHEMA
 
 if TYPE_CHECKING:
     from harness.results.record import Cell
-
-CELL: Final = "cell.json"
 
 RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"
