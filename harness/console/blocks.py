@@ -63,7 +63,9 @@ _RIP = re.compile(r"^rip 0x(?P<pc>[0-9a-f]{1,16}) ", re.ASCII)
 # sys/kern/subr_witness.c, witness_checkorder()
 _LOCK = re.compile(r"^ (?:1st|2nd|3rd) (?:0x[0-9a-f]+ )?(?P<lock>.*)$", re.ASCII)
 
-_SIGNS_OF_LIFE = (CpusLaunched, DeviceScan, MountRoot, InitStarted, LoginPrompt, ProbeRecord)
+_SIGNS_OF_LIFE = frozenset(
+    {CpusLaunched, DeviceScan, MountRoot, InitStarted, LoginPrompt, ProbeRecord}
+)
 _AFTER_PANIC = frozenset(
     {
         Name.BACKTRACE, Name.DEBUGGER_ENTERED, Name.DEBUGGER_THREAD, Name.DEBUGGER_SCRIPT,
@@ -85,8 +87,8 @@ class Block(ABC):
     def take(self, text: str, offset: int) -> bool:
         """Whether the line belongs here; sets ``done`` when it is the last one."""
 
-    def hear(self, event: Event) -> None:  # noqa: B027
-        """Another event came in between."""
+    def hear(self, kind: type[Event]) -> None:  # noqa: B027
+        """An event of another kind came in between."""
 
     def miss(self, text: str) -> None:  # noqa: B027
         """A line came in between that no pattern knows."""
@@ -141,9 +143,9 @@ class PanicHead(Block):
             self._proven = self.done = True
         return self.done
 
-    def hear(self, event: Event) -> None:
+    def hear(self, kind: type[Event]) -> None:
         """See Block: vpanic() stops the other CPUs first, so no boot goes on after it."""
-        self._alive = self._alive or isinstance(event, _SIGNS_OF_LIFE)
+        self._alive = self._alive or kind in _SIGNS_OF_LIFE
 
     def miss(self, text: str) -> None:
         """See Block: a line of the message, if it stands between ``panic:`` and ``cpuid =``."""

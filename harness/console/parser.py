@@ -49,14 +49,12 @@ BACKTRACES_OF_TROUBLE = 16
 """Backtraces that are let through after a panic or trap, whatever came before."""
 
 _RECENT = 1024  # bytes kept of what was read, for those lines
-_IN_KERNEL = (KernelEntered, MessagesBegin, KernelStarted, ProbeRecord, Panic)
-_KERNEL_SPEAKS = (MessagesBegin, KernelStarted, ProbeRecord, Panic)
-_IN_LOADER = (FirmwareStarted, LoaderStarted, FileLoading)
-_UNLIMITED = (ProbeRecord, EventsDropped)
-_NEVER_SPENT = (
-    FirmwareStarted, LoaderStarted, FileLoading, KernelEntered, MessagesBegin, KernelStarted,
-    Backtrace,
-)  # fmt: skip
+_KERNEL_SPEAKS = frozenset({MessagesBegin, KernelStarted, ProbeRecord, Panic})
+_IN_KERNEL = frozenset({KernelEntered, *_KERNEL_SPEAKS})
+_IN_LOADER = frozenset({FirmwareStarted, LoaderStarted, FileLoading})
+_UNLIMITED = frozenset({ProbeRecord, EventsDropped})
+_NEVER_SPENT = frozenset({*_IN_LOADER, KernelEntered, MessagesBegin, KernelStarted, Backtrace})
+_HEAD_OF_TRACES = frozenset({Panic, FatalTrap})
 _LONGEST_PROMPT = max(len(prompt.text) for prompt in PROMPTS)
 _CONTINUE = frozenset({b"c", b"cont", b"continue"})  # sys/ddb/db_command.c, db_cmds[]
 _PROMPT_TEXTS = tuple(prompt.text.encode() for prompt in PROMPTS)
@@ -71,6 +69,7 @@ class ConsoleParser:
 
     def __init__(self, patterns: tuple[Pattern, ...] = PATTERNS) -> None:
         self._table = Table(patterns)
+        self._needles = self._table.needles()
         self._tail = bytearray()  # the unfinished line, as far as it is kept
         self._tail_length = 0  # and its whole length
         self._tail_offset = 0
@@ -84,7 +83,7 @@ class ConsoleParser:
         self._before_panic = b""
         self._misses = 0
         self._report = ReportReader()
-        self._told: Counter[str] = Counter()
+        self._told: Counter[type[Event]] = Counter()
         self._spent: frozenset[str] = frozenset()  # patterns whose events are not let through
         self._candidates: Candidates | None = None  # of the line that is read, where known
         self._look_anew()
@@ -149,20 +148,16 @@ class ConsoleParser:
         self._recent = (self._recent + data[-_RECENT:])[-_RECENT:]
 
     def _whole_lines(self, data: bytes, base: int) -> None:
-        search = Search(data)
+        search = Search(data, self._needles)
         position = 0
-        while position < len(data):
-            if self._block is None:
-                position = search.next_line(position, self._wanted.needles)
-            end = LINE_END.search(data, position)
-            if end is None:
+        while True:
+            wanted, every = self._wanted, self._block is not None
+            next_line = search.line(position, wanted.behind, every=every)
+            if next_line is None:
                 return
-            line, after = data[position : end.end()], end.end()
-            if len(line) == 1:
-                position = after
-                continue
-            found = search.take_line(position, after, self._wanted.needles)
-            candidates = None if found is None else self._wanted.candidates(found)
+            position, after, found = next_line
+            line = data[position:after]
+            candidates = None if found is None else wanted.candidates(found)
             repeats = data.startswith(line, after)
             known = self._known(line, candidates)
             if known == ():
@@ -266,7 +261,7 @@ class ConsoleParser:
         self._end_block()
         event = prompt.build(offset)
         self._emit(event)
-        if self._told[type(event).__name__] > MAX_EVENTS and prompt.text not in self._spent:
+        if self._told[type(event)] > MAX_EVENTS and prompt.text not in self._spent:
             self._spent |= {prompt.text}
             self._look_anew()
 
@@ -302,6 +297,9 @@ class ConsoleParser:
             if pattern.ends_trouble:
                 self._precede(pattern.name)
                 self._end_block()
+            if pattern.emits and self._told[pattern.emits] > MAX_EVENTS:
+                self._follow(pattern.emits)
+                return
             event = pattern.build(offset, found)
             self._emit(event)
             self._spend(pattern.name, event)
@@ -310,9 +308,9 @@ class ConsoleParser:
 
     def _spend(self, name: Name, event: Event) -> None:
         """Stop looking for what is not let through any more, unless it says where the boot is."""
-        spent = self._told[type(event).__name__] > MAX_EVENTS
-        if spent and not isinstance(event, _NEVER_SPENT):
-            alike = {each.name for each in self._table.patterns if each.emits is type(event)}
+        kind = type(event)
+        if self._told[kind] > MAX_EVENTS and kind not in _NEVER_SPENT:
+            alike = {each.name for each in self._table.patterns if each.emits is kind}
             self._spent |= {name, *alike}
             self._look_anew()
 
@@ -359,31 +357,30 @@ class ConsoleParser:
             self._spend(self._block_pattern, event)
 
     def _emit(self, event: Event) -> None:
-        if self._block:
-            self._block.hear(event)
-        self._follow(event)
-        kind = type(event).__name__
-        if not isinstance(event, _UNLIMITED):
+        kind = type(event)
+        self._follow(kind)
+        if kind not in _UNLIMITED:
             self._told[kind] += 1
             if self._told[kind] > MAX_EVENTS:
                 if self._told[kind] == MAX_EVENTS + 1:
-                    self._events.append(EventsDropped(event.offset, kind))
+                    self._events.append(EventsDropped(event.offset, kind.__name__))
                 return
         self._events.append(event)
-        if isinstance(event, Panic | FatalTrap):
-            traces = Backtrace.__name__
-            self._told[traces] = min(self._told[traces], MAX_EVENTS - BACKTRACES_OF_TROUBLE)
+        if kind in _HEAD_OF_TRACES:
+            self._told[Backtrace] = min(self._told[Backtrace], MAX_EVENTS - BACKTRACES_OF_TROUBLE)
 
-    def _follow(self, event: Event) -> None:
+    def _follow(self, kind: type[Event]) -> None:
         """Keep in mind who prints: the firmware and the loader, or the kernel."""
+        if self._block:
+            self._block.hear(kind)
         was = self._before_kernel
-        if isinstance(event, FirmwareStarted):
+        if kind is FirmwareStarted:
             self._before_kernel = True
-        elif isinstance(event, _IN_KERNEL):
+        elif kind in _IN_KERNEL:
             self._before_kernel = False
-        if isinstance(event, _IN_LOADER):
+        if kind in _IN_LOADER:
             self._in_loader = self._in_loader or self._before_kernel
-        elif isinstance(event, _KERNEL_SPEAKS):
+        elif kind in _KERNEL_SPEAKS:
             self._in_loader = False
         if was is not self._before_kernel:
             self._look_anew()

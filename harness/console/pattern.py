@@ -98,7 +98,8 @@ class Pattern:
 
     ``build`` makes the event; without it the parser treats the line by the pattern's name, as
     what it begins goes over several lines. A pattern that ``ends_trouble`` also ends the
-    backtrace before it. ``emits`` is the kind of event that several patterns share.
+    backtrace before it. ``emits`` is the kind of its events, where several patterns share one or
+    where events of that kind matter even when they are not let through.
     """
 
     name: Name

@@ -172,6 +172,7 @@ _FIRMWARE = (
         "BdsDxe: loading",
         r"BdsDxe: loading (?P<option>Boot[0-9A-F]{4})",
         lambda at, m: e.FirmwareStarted(at, m["option"]),
+        emits=e.FirmwareStarted,
         ends_trouble=True,
     ),
     pattern(
@@ -203,6 +204,7 @@ _LOADER = (
         "loader, Revision ",
         r"FreeBSD/\S{1,16} [^,]{0,64}loader, Revision (?P<revision>[\w.]{1,32})",
         lambda at, m: e.LoaderStarted(at, m["revision"]),
+        emits=e.LoaderStarted,
     ),
     pattern(
         Name.FILES_UNLOADED,
@@ -218,6 +220,7 @@ _LOADER = (
         r"^(?P<stage>>> FreeBSD EFI boot block|FreeBSD/x86 boot\s*$"
         r"|Loading /boot/(?:defaults/)?loader\.conf)",
         lambda at, m: e.LoaderStarted(at, m["stage"].strip()),
+        emits=e.LoaderStarted,
         before_kernel_only=True,
     ),
     pattern(
@@ -225,6 +228,7 @@ _LOADER = (
         "BTX loader ",
         r"BTX loader (?P<revision>[\d.]{1,16})",
         lambda at, m: e.LoaderStarted(at, m["revision"]),
+        emits=e.LoaderStarted,
         before_kernel_only=True,
     ),
     loader_fails(Name.BIOS_LOADER_HALTED, "BTX halted", r"(?P<text>BTX halted)"),
@@ -302,6 +306,7 @@ _LOADER = (
         " text=0x",
         r"^(?P<path>/\S{1,255}) text=0x",
         lambda at, m: e.FileLoading(at, m["path"]),
+        emits=e.FileLoading,
         before_kernel_only=True,
     ),
     pattern(
@@ -309,6 +314,7 @@ _LOADER = (
         "size=0x",
         r"^(?P<path>/\S{1,255}) .?size=0x[0-9a-f]+",
         lambda at, m: e.FileLoading(at, m["path"]),
+        emits=e.FileLoading,
         before_kernel_only=True,
     ),
     pattern(
@@ -316,6 +322,7 @@ _LOADER = (
         "size 0x",
         r"^(?P<path>/\S{1,255}) .?size 0x[0-9a-f]+",
         lambda at, m: e.FileLoading(at, m["path"]),
+        emits=e.FileLoading,
         before_kernel_only=True,
     ),
     # stand/efi/loader/arch/amd64/elf64_freebsd.c, elf64_exec()
@@ -324,6 +331,7 @@ _LOADER = (
         "Start @ 0x",
         r"Start @ 0x(?P<entry>[0-9a-f]{1,16}) \.\.\.",
         lambda at, m: e.KernelEntered(at, int(m["entry"], 16)),
+        emits=e.KernelEntered,
     ),
 )
 
@@ -334,6 +342,7 @@ _KERNEL = (
         "---<<BOOT>>---",
         r"---<<BOOT>>---",
         lambda at, _: e.MessagesBegin(at),
+        emits=e.MessagesBegin,
         ends_trouble=True,
     ),
     # sys/conf/newvers.sh, VERSTR
@@ -348,6 +357,7 @@ _KERNEL = (
         "embedded-",
         r"^(?P<release>embedded-\d{1,8}) (?P<ident>[\w.-]{1,64}), (?P<version>(?:after|before) .*)",
         lambda at, m: e.KernelStarted(at, m["release"], m["ident"], "amd64", clip(m["version"])),
+        emits=e.KernelStarted,
     ),
     # sys/dev/acpica/acpi_pxm.c: srat_parse_entry(), check_domains(), check_phys_avail()
     pattern(

@@ -1,82 +1,103 @@
-"""Finds the lines worth reading, at the speed of memory."""
+"""Finds the lines worth reading: Hyperscan looks for all needles at once, as fast as memory is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from heapq import heappop, heapreplace
+import re
+from collections.abc import Container
+from functools import cache
 
-from harness.console.lines import CONTROL_MARK, marked_controls
+import hyperscan
+
+from harness.console.lines import CONTROL_MARK, LINE_END, marked_controls
 
 
-def needles_of(texts: Iterable[str]) -> tuple[bytes, ...]:
-    """What to look for so that no line with one of ``texts`` is missed."""
-    encoded = {text.encode() for text in texts}
-    return tuple(
-        sorted(
-            needle
-            for needle in encoded
-            if not any(other != needle and other in needle for other in encoded)
-        )
-    )
+class Needles:
+    """Texts that are looked for at once; one thread's at a time."""
+
+    def __init__(self, texts: frozenset[str]) -> None:
+        self._texts = tuple(sorted(texts))
+        self._database = _database(self._texts)
+        self._scratch = self._database.scratch.clone()
+
+    def __deepcopy__(self, memo: object) -> Needles:
+        """Itself, as no search outlives its call."""
+        return self
+
+    def hits(self, data: bytes) -> list[tuple[int, str]]:
+        """Where each of the texts ends in ``data``, and which; in order."""
+        texts, hits = self._texts, list[tuple[int, str]]()
+
+        def hit(number: int, start: int, end: int, flags: int, context: object) -> None:
+            hits.append((end, texts[number]))
+
+        self._database.scan(data, match_event_handler=hit, scratch=self._scratch)
+        hits.sort()
+        return hits
 
 
 class Search:
-    """Finds the lines worth reading in ``data``; looks for each needle once over all of it."""
+    """Finds the lines worth reading in ``data``, which ends with a line end; looks through all of
+    it once.
+    """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, needles: Needles) -> None:
         self._data = data
+        self._hits = iter([*needles.hits(data), (len(data) + 1, "")])
+        self._end, self._needle = next(self._hits)  # of the next hit
         self._marks = marked_controls(data)
         self._control = -1
-        self._needles: tuple[bytes, ...] = ()
-        self._next: list[tuple[int, bytes]] = []  # a heap: where each needle stands next
-        self._found: dict[bytes, int] = {}  # the same for all needles ever looked for
 
-    def next_line(self, position: int, needles: tuple[bytes, ...]) -> int:
-        """Where the next line begins, at or after ``position``, that holds a needle or a control
-        character; the length of the data if there is none. ``position`` begins a line.
+    def line(
+        self, position: int, needles: Container[str], *, every: bool
+    ) -> tuple[int, int, list[str] | None] | None:
+        """The next line at or after ``position``, which begins one, that holds one of ``needles``
+        or a control character, or with ``every`` the very next one: where it begins, what follows
+        its end, and those of the needles that it holds, or None if it holds a control character.
+        None behind the last line.
         """
-        hit = min(self._next_control(position), self._next_needle(position, needles))
-        if hit == len(self._data):
-            return hit
+        data, size = self._data, len(self._data)
+        while self._end <= position or (self._end <= size and self._needle not in needles):
+            self._end, self._needle = next(self._hits)
+        if self._control < position:
+            found = self._marks.find(CONTROL_MARK, position)
+            self._control = found if found >= 0 else size
+        if every:
+            start = _past_line_ends(data, position)
+        else:
+            start = self._line_of(min(self._control, self._end - 1), position)
+        ended = LINE_END.search(data, start)
+        if ended is None:
+            return None
+        after = ended.end()
+        if self._control < after:
+            return start, after, None
+        taken: list[str] = []
+        while self._end < after:
+            if self._needle in needles:
+                taken.append(self._needle)
+            self._end, self._needle = next(self._hits)
+        return start, after, taken
+
+    def _line_of(self, hit: int, position: int) -> int:
+        """Where the line begins that holds a place at or after ``position``."""
+        if hit >= len(self._data):
+            return len(self._data)
         rfind = self._data.rfind
         return max(position, rfind(b"\n", position, hit) + 1, rfind(b"\r", position, hit) + 1)
 
-    def take_line(self, position: int, end: int, needles: tuple[bytes, ...]) -> list[bytes] | None:
-        """The needles in the line from ``position`` to ``end``, which are looked for behind it
-        from now on; None if the line holds a control character.
-        """
-        if self._next_control(position) < end:
-            return None
-        taken: list[bytes] = []
-        if self._next_needle(position, needles) < end:
-            while self._next and self._next[0][0] < end:
-                at, needle = self._next[0]
-                if at >= position:
-                    taken.append(needle)
-                self._advance(needle, end if at >= position else position)
-        return taken
 
-    def _next_needle(self, position: int, needles: tuple[bytes, ...]) -> int:
-        if needles is not self._needles:
-            self._needles = needles
-            found = ((self._found.get(needle, -1), needle) for needle in needles)
-            self._next = sorted(place for place in found if place[0] < len(self._data))
-        while self._next and self._next[0][0] < position:
-            self._advance(self._next[0][1], position)
-        return self._next[0][0] if self._next else len(self._data)
+def _past_line_ends(data: bytes, position: int) -> int:
+    while position < len(data) and data[position] in b"\r\n":
+        position += 1
+    return position
 
-    def _advance(self, needle: bytes, position: int) -> None:
-        """Looks for the needle that stood first at or after ``position``."""
-        at = self._data.find(needle, position)
-        if at < 0:
-            self._found[needle] = len(self._data)
-            heappop(self._next)
-        else:
-            self._found[needle] = at
-            heapreplace(self._next, (at, needle))
 
-    def _next_control(self, position: int) -> int:
-        if self._control < position:
-            found = self._marks.find(CONTROL_MARK, position)
-            self._control = found if found >= 0 else len(self._data)
-        return self._control
+@cache
+def _database(texts: tuple[str, ...]) -> hyperscan.Database:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[re.escape(text.encode()) for text in texts],
+        ids=list(range(len(texts))),
+        elements=len(texts),
+    )
+    return database

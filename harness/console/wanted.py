@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.console.lines import LINE_END, split_line, without_prefix
 from harness.console.pattern import Match, clip
 from harness.console.patterns import PROMPTS
-from harness.console.search import needles_of
+from harness.console.search import Needles
 
 if TYPE_CHECKING:
     from harness.console.pattern import Pattern
@@ -28,6 +28,11 @@ class Table:
 
     patterns: tuple[Pattern, ...]
 
+    def needles(self) -> Needles:
+        """What is ever looked for, prompts included."""
+        texts = (pattern.needle for pattern in self.patterns)
+        return Needles(frozenset([*texts, *(prompt.text for prompt in PROMPTS)]))
+
     def __deepcopy__(self, memo: object) -> Table:
         """Itself, as it never changes."""
         return self
@@ -39,15 +44,14 @@ class Wanted:
 
     Args:
         patterns: in the order of their priority, each behind its needle.
-        needles: those of all lines worth reading, those of prompts included.
-        behind: for each needle the patterns that only a line with it can match, by their index.
+        behind: for each needle that makes a line worth reading, those of prompts included, the
+            patterns that only a line with it can match, by their index.
     """
 
     patterns: tuple[tuple[str, Pattern], ...]
-    needles: tuple[bytes, ...]
-    behind: dict[bytes, dict[int, tuple[str, Pattern]]]
+    behind: dict[str, dict[int, tuple[str, Pattern]]]
 
-    def candidates(self, found: list[bytes]) -> Candidates:
+    def candidates(self, found: list[str]) -> Candidates:
         """The patterns that a line with these of the needles can match."""
         if len(found) == 1:
             return self.behind[found[0]].values()
@@ -92,14 +96,11 @@ def wanted(table: Table, spent: frozenset[str], *, before_kernel: bool) -> Wante
         for pattern in table.patterns
         if pattern.name not in spent and (before_kernel or not pattern.before_kernel_only)
     )
-    prompts = (
-        prompt.text
+    behind: dict[str, dict[int, tuple[str, Pattern]]] = {
+        prompt.text: {}
         for prompt in PROMPTS
         if prompt.text not in spent and (before_kernel or not prompt.before_kernel_only)
-    )
-    needles = needles_of([*(needle for needle, _ in patterns), *prompts])
-    behind = {
-        sought: {index: each for index, each in enumerate(patterns) if sought in each[0].encode()}
-        for sought in needles
     }
-    return Wanted(patterns, needles, behind)
+    for index, each in enumerate(patterns):
+        behind.setdefault(each[0], {})[index] = each
+    return Wanted(patterns, behind)
