@@ -1,1 +1,1 @@
-"""What tells a kernel that is right from one that only boots: the model, counters, mutants."""
+"""What tells a right kernel from one that only boots: a module in the guest, and its channel."""

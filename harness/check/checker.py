@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestRefused, GuestSilent
-from harness.check.generate import random_trace, zone_plan
-from harness.check.guest import CheckedGuest, Differs, explains, is_taken, plan_of
 from harness.check.protocol import Nonsense, read_number
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.check.shrink import Operations, shrink
 from harness.errors import UsageError
 from harness.guest.tap import Detached, Tap
 from harness.host.progress import Progress, Recorded
-from harness.model.trace import Trace
+from harness.subsystems.uma.check.generate import random_trace, zone_plan
+from harness.subsystems.uma.check.guest import CheckedGuest, Differs, explains, is_taken, plan_of
+from harness.subsystems.uma.model.trace import Trace
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
-    from harness.model.specification import Specification
-    from harness.model.variants import Variant
-    from harness.model.zone import Shape
+    from harness.subsystems.uma.model.specification import Specification
+    from harness.subsystems.uma.model.variants import Variant
+    from harness.subsystems.uma.model.zone import Shape
 
 #: Operations of one random trace, each on a zone of its own.
 TRACE_LENGTH = 60

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.console.probe import MARK, ProbeLineError, parse_line
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.trace import Operation, Place, Verb
+from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
+from harness.subsystems.uma.model.trace import Operation, Place, Verb
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
@@ -127,7 +127,7 @@ class Order:
         reserve: items.
         round_robin: instead of first-touch.
         hashed: slabs hash into one list.
-        patience: see ``harness.model.keg.Shape``.
+        patience: see ``harness.subsystems.uma.model.keg.Shape``.
     """
 
     size: int

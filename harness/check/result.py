@@ -32,7 +32,7 @@ class Difference:
     """Where a guest did not do what the model says.
 
     Args:
-        trace: the shortest that was found to show it, as text (``harness.model.trace``).
+        trace: the shortest that was found to show it, as text.
         length: operations of that trace.
         step: the operation that differs, counted from 1.
         operation: what it is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.model.trace import Operation, Verb
+from harness.subsystems.uma.model.trace import Operation, Verb
 
 Operations = tuple[Operation, ...]
 

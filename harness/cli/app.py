@@ -73,8 +73,9 @@ class App:
     def open_tree(self, source: str) -> SourceTree:
         """The source tree at a directory or URL."""
         from harness.source.tree import open_tree
+        from harness.subsystems.table import KNOWLEDGE
 
-        return open_tree(source, self.workspace, self.runner, self.trusted)
+        return open_tree(source, self.workspace, self.runner, self.trusted, KNOWLEDGE)
 
     def kernels(self) -> Kernels:
         """Provides kernels from this host's caches and compilers."""

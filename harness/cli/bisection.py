@@ -35,8 +35,6 @@ from harness.host.doctor import find_program
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_named
 from harness.kernel.spec import Sanitizer
-from harness.model.specification import Specification
-from harness.model.variants import VARIANTS
 from harness.pipeline.bisect import KernelTester
 from harness.pipeline.examination import (
     DIFFERS,
@@ -56,6 +54,8 @@ from harness.results.store import Store
 from harness.results.unfinished import beginning
 from harness.source.graft import revert
 from harness.source.location import EMBEDDED
+from harness.subsystems.uma.model.specification import Specification
+from harness.subsystems.uma.model.variants import VARIANTS
 
 if TYPE_CHECKING:
     from harness.cli.app import App

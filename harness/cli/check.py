@@ -25,10 +25,10 @@ from harness.errors import UsageError
 from harness.guest.topology import parse_numbers
 from harness.host.workspace import write_atomic
 from harness.kernel.spec import Sanitizer
-from harness.model.trace import Trace, parse_trace, run_trace
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
 from harness.source.change import Change
+from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 
 if TYPE_CHECKING:
     from harness.cli.app import App

@@ -59,7 +59,7 @@ def _or_file(complete: Completer, kind: str) -> Completer:
 @_words
 def complete_mutants(ctx: click.Context) -> Iterable[str]:
     """The names of mutants."""
-    from harness.source.mutants import MUTANTS
+    from harness.subsystems.table import MUTANTS
 
     return MUTANTS
 

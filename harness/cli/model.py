@@ -21,17 +21,18 @@ from harness.cli.options import (
 )
 from harness.cli.specification import specifications
 from harness.errors import UsageError
-from harness.expectation import predict_on, variant_of
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
 from harness.kernel.spec import Sanitizer
-from harness.model.explore import Bounds, Findings, explore
-from harness.model.predict import PANIC, Prediction
-from harness.model.specification import AS_BUILT
-from harness.model.trace import Step, parse_trace, run_trace
-from harness.model.variants import VARIANTS, Variant, find_variant
 from harness.pipeline.what import BEFORE_MUTANT, What
 from harness.source.change import Change
+from harness.subsystems.uma.expectation import predict_on, variant_of
+from harness.subsystems.uma.model.explore import Bounds, Findings, explore
+from harness.subsystems.uma.model.specification import AS_BUILT
+from harness.subsystems.uma.model.trace import Step, parse_trace, run_trace
+from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
+from harness.subsystems.uma.prediction import PANIC, Prediction
+from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -154,8 +155,9 @@ def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code
     snapshot = asked.snapshot(what)
     guest = f"FreeBSD {snapshot.release} {snapshot.label}"
     if spec is None:
-        variant = variant_of(snapshot.form)
-        assumed, why = bool(snapshot.assumed), (snapshot.assumed or "its own source",)
+        facts = snapshot.facts[UMA.name]
+        variant, assumed = variant_of(facts.values), bool(facts.assumed)
+        why = (facts.assumed or "its own source",)
     else:
         held = asked.of(what, spec)
         variant, assumed, why = held.variant, False, (f"{held.asked}: {held.why}",)

@@ -29,13 +29,13 @@ from harness.pipeline.matrix import Matrix, MemoryGate
 from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
 from harness.pipeline.what import BEFORE_MUTANT
 from harness.source.change import Change
-from harness.source.mutants import MUTANTS, find_mutant
+from harness.subsystems.table import MUTANTS, find_mutant
 
 if TYPE_CHECKING:
-    from harness.check.fate import Judgement
     from harness.cli.app import App
+    from harness.mutation.fate import Judgement
+    from harness.mutation.mutant import Mutant
     from harness.results.record import Cell
-    from harness.source.mutant import Mutant
 
 
 @click.command()

@@ -32,12 +32,12 @@ from harness.results.unfinished import beginning, ended_early
 from harness.source.change import Change
 
 if TYPE_CHECKING:
-    from harness.check.fate import Judgement
     from harness.cli.app import App
     from harness.cli.terminal import HostTerminal
     from harness.guest.backend import Backend
     from harness.guest.vmconfig import VmConfig
     from harness.kernel.spec import Sanitizer
+    from harness.mutation.fate import Judgement
     from harness.pipeline.cell import CellPlan
     from harness.results.record import Cell, Run
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.model.specification import AUTO
-from harness.model.variants import RELEASES, VARIANTS
-from harness.pipeline.specification import Specifications
+from harness.subsystems.uma.model.specification import AUTO
+from harness.subsystems.uma.model.variants import RELEASES, VARIANTS
+from harness.subsystems.uma.specifications import Specifications
 
 if TYPE_CHECKING:
     from harness.cli.app import App

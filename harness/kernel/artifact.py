@@ -13,6 +13,7 @@ from harness.host.documents import read_object
 from harness.host.inuse import in_use
 from harness.host.sealed import DamageError, add, check, store
 from harness.kernel.spec import Sanitizer
+from harness.source.knowledge import Facts
 from harness.source.location import EMBEDDED
 
 if TYPE_CHECKING:
@@ -44,13 +45,7 @@ class KernelIdentity:
         sanitizer: none, kasan or kmsan.
         compiler: the first line of its ``--version``.
         source_roots: the folders that its debug symbols name for the tree's top.
-        reserve_fallback: see ``harness.source.forms.SlabForm``; None where nothing is known.
-        advances_first: the same.
-        masked: the same.
-        assumed: where these were taken from, if not from the kernel's own source; see
-            ``harness.source.revision.Snapshot``.
-        reserve_at_boot: the boot allocates kernel map entries from the reserve; FreeBSD
-            does where a sanitizer takes the direct map away.
+        facts: of its code, by subsystem.
         files: size and SHA-256 of each of its files.
     """
 
@@ -67,11 +62,7 @@ class KernelIdentity:
     sanitizer: Sanitizer
     compiler: str
     source_roots: tuple[str, ...] = ()
-    reserve_fallback: bool | None = None
-    advances_first: bool | None = None
-    masked: bool | None = None
-    assumed: str = ""
-    reserve_at_boot: bool = False
+    facts: Mapping[str, Facts] = field(default_factory=dict)
     files: tuple[Seal, ...] = ()
 
     @property
@@ -209,6 +200,7 @@ def _read_identity(path: Path, key: str) -> KernelIdentity:
     data = read_object(path)
     data["sanitizer"] = Sanitizer(data["sanitizer"])
     data["source_roots"] = tuple(data.get("source_roots", ()))
+    data["facts"] = {name: Facts(**facts) for name, facts in data["facts"].items()}
     identity = KernelIdentity(**data)
     if identity.key != key:
         raise ValueError(f"it is the kernel {identity.key}")

@@ -26,7 +26,6 @@ from harness.kernel.leftovers import (
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
 from harness.kernel.reads import READS, sources_read
-from harness.kernel.spec import KernelConfig, Sanitizer
 from harness.kernel.toolchain import (
     Llvm,
     best_llvm,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.process import Runner
     from harness.host.progress import Progress
+    from harness.kernel.spec import KernelConfig
     from harness.source.change import Change
 
 T = TypeVar("T")
@@ -156,11 +156,7 @@ def _identity(
         sanitizer=config.sanitizer,
         compiler=compiler,
         source_roots=(str(checkout), _REPRODUCIBLE_ROOT),
-        reserve_fallback=snapshot.form.reserve_fallback,
-        advances_first=snapshot.form.advances_first,
-        masked=snapshot.form.masked,
-        assumed=snapshot.assumed,
-        reserve_at_boot=config.sanitizer is not Sanitizer.NONE,
+        facts=snapshot.facts,
     )
 
 

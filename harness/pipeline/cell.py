@@ -30,7 +30,7 @@ class CellPlan:
         what: the kernel.
         sanitizer: of the kernel.
         boot: how it is booted.
-        expected: what the user or the command expects; None leaves it to ``harness.expectation``.
+        expected: what the user or the command expects; None leaves it to the subsystems.
         why_expected: what says so, in words.
         checker: holds the guest to the model; None for a boot alone.
         sampling: what becomes of a failure that does not repeat.
@@ -64,7 +64,7 @@ def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
     """What is expected by the user or the command, or else by what the allocator is like."""
     if plan.expected is not None:
         return Expectation(plan.expected, plan.why_expected)
-    from harness.expectation import expected_of
+    from harness.subsystems.table import expected_of
 
     return expected_of(kernel.identity, plan.boot.topology)
 

@@ -15,6 +15,7 @@ from harness.kernel.artifact import (
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.what import BEFORE_MUTANT, What
 from harness.source.location import EMBEDDED
+from harness.subsystems.table import facts_of_built_in
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -48,7 +49,8 @@ def embedded_identity(
     build: EmbeddedBuild, key: str, label: str, commit: str | None = None
 ) -> KernelIdentity:
     """What a kernel of the built-in guest was made from."""
-    before, sanitizer = build.variant is Variant.BEFORE, build.sanitizer
+    mutant = BEFORE_MUTANT if build.variant is Variant.BEFORE else None
+    sanitizer = build.sanitizer
     return KernelIdentity(
         key=key,
         source=EMBEDDED,
@@ -57,15 +59,12 @@ def embedded_identity(
         tree=key,
         dirty=False,
         patch=None,
-        mutant=BEFORE_MUTANT if before else None,
+        mutant=mutant,
         release="embedded",
         kernconf="EMBEDDED" + ("" if sanitizer is Sanitizer.NONE else f"-{sanitizer.upper()}"),
         sanitizer=sanitizer,
         compiler="",
-        reserve_fallback=not before,
-        advances_first=True,
-        masked=False,
-        reserve_at_boot=True,
+        facts=facts_of_built_in(mutant),
     )
 
 

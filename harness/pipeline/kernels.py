@@ -72,8 +72,9 @@ class Kernels:
         # A boot of what is built already waits for none of this.
         from harness.kernel.build import Builder
         from harness.source.tree import healed, open_tree
+        from harness.subsystems.table import KNOWLEDGE
 
-        tree = open_tree(what.source, self.workspace, self.runner, self.trusted)
+        tree = open_tree(what.source, self.workspace, self.runner, self.trusted, KNOWLEDGE)
         builder = Builder(
             self.workspace, self.runner, self.clock, progress, self.sandboxed, self.logs
         )

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.check.checker import Checker, CheckPlan
-from harness.check.counters import Usual, slabs_of
-from harness.check.fate import Fate, Judgement
-from harness.check.mutation import Caught, Oracle, Survived, judged, judgement
 from harness.check.result import Conclusion
 from harness.errors import BuildError, InfraError
-from harness.expectation import expected_of, expected_slabs
+from harness.mutation.fate import Fate, Judgement
+from harness.mutation.mutant import Mutant, MutantRefused
+from harness.mutation.oracle import Caught, Oracle, Survived, judged, judgement
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
 from harness.results.text import outcome_in_words
-from harness.source.mutant import Mutant, MutantRefused
+from harness.subsystems.uma.counters import Usual, slabs_of
+from harness.subsystems.uma.expectation import expected_of, expected_slabs
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.check.fate import Fate, Judgement
 from harness.errors import BuildError, InfraError
+from harness.mutation.fate import Fate, Judgement
 from harness.outcome import Outcome
 from harness.results import SCHEMA
 

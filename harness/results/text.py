@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.check.fate import Fate
 from harness.check.result import Conclusion
-from harness.model.variants import title_of
+from harness.mutation.fate import Fate
 from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.unfinished import RUNNING, not_booted
+from harness.subsystems.uma.model.variants import title_of
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5

@@ -1,89 +1,87 @@
-"""What a tree's slab code was before somebody changed it: the form that its changes are held to.
+"""What a tree's code was before somebody changed it: the facts that its changes are held to.
 
-A patch, a mutant and uncommitted changes never choose the form that they are held to: the revision
-below them does, or its nearest ancestor whose form is known, or else the release.
+A patch, a mutant and uncommitted changes never choose what they are held to: the revision below
+them does, or its nearest ancestor whose code is known, or else the release.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.workspace import write_atomic
-from harness.source.forms import DOMAINSET, UMA_CORE, Reading, SlabForm, read_form
 
 if TYPE_CHECKING:
     from harness.source.git import Repository
+    from harness.source.knowledge import CodeReader, Reading
 
 _PARAM = "sys/sys/param.h"
-#: How many revisions of the two files are looked at.
+#: How many revisions of a reader's files are looked at.
 _ANCESTORS = 100
 #: How many answers are kept.
 _CACHED = 200
-#: ``__FreeBSD_version`` from which on iterators keep masks, where the text does not tell.
-_MASKED_SINCE = 1500000
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The form below a tree's changes.
+    """What is below a tree's changes.
 
     Args:
-        form: of the code.
-        why: where it comes from: ``the form of 314a92d5a1``.
+        values: the facts, by name.
+        why: where they come from: ``the form of 314a92d5a1``.
         of: the commit or tree whose text changes are shown against.
     """
 
-    form: SlabForm
+    values: Mapping[str, bool]
     why: str
     of: str
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineReader:
-    """Finds the form of a revision, or of its nearest ancestor that has a known one.
+    """Finds the facts of a revision, or of its nearest ancestor that has known ones.
 
     Args:
         repository: of the tree.
+        code: reads them.
         cache: a file that keeps which ancestors were found; ignored if corrupt.
     """
 
     repository: Repository
+    code: CodeReader
     cache: Path
 
     def read(self, base: str, label: str, *, history: bool) -> Baseline:
-        """The form to which changes of a revision are held.
+        """The facts to which changes of a revision are held.
 
         Args:
             base: a commit or tree.
             label: what people call it.
             history: whether it has ancestors to look at.
         """
-        reading = self._reading(base)
-        if reading.form is not None:
-            return Baseline(reading.form, f"the form of {label}", base)
+        own = self.reading(base).values
+        if own is not None:
+            return Baseline(own, f"the form of {label}", base)
         ancestor = self._ancestor(base) if history else ""
-        form = self._reading(ancestor).form if ancestor else None
-        if form is not None:
+        values = self.reading(ancestor).values if ancestor else None
+        if values is not None:
             why = f"the form of {ancestor[:10]}, the nearest ancestor of {label} with a known form"
-            return Baseline(form, why, ancestor)
-        masked, by = reading.masked, "the release whose iterator it resembles"
-        if masked is None:
-            version = self._freebsd_version(base)
-            masked, by = version >= _MASKED_SINCE, f"by its __FreeBSD_version {version}"
-        form = SlabForm(not masked, masked, reserve_fallback=True, domain_wait=True)
-        return Baseline(form, f"{label} has no known form: {by}", base)
+            return Baseline(values, why, ancestor)
+        values, by = self.code.assume(self.texts(base), self._freebsd_version(base))
+        return Baseline(values, f"{label} has no known form: {by}", base)
 
-    def texts(self, tree: str) -> tuple[bytes, bytes]:
-        """``uma_core.c`` and ``vm_domainset.c`` of a commit or tree; empty where it has none."""
-        uma_core, domainset = self.repository.blobs([f"{tree}:{p}" for p in (UMA_CORE, DOMAINSET)])
-        return uma_core or b"", domainset or b""
+    def texts(self, tree: str) -> tuple[bytes, ...]:
+        """The reader's files of a commit or tree; empty where it has none."""
+        blobs = self.repository.blobs([f"{tree}:{path}" for path in self.code.paths])
+        return tuple(blob or b"" for blob in blobs)
 
-    def _reading(self, tree: str) -> Reading:
-        return read_form(*self.texts(tree))
+    def reading(self, tree: str) -> Reading:
+        """What the code of a commit or tree itself says."""
+        return self.code.read(self.texts(tree))
 
     def _ancestor(self, commit: str) -> str:
         """The nearest ancestor with a known form; empty without one.
@@ -92,11 +90,12 @@ class BaselineReader:
         """
         known = self._cached()
         if commit not in known:
+            limit = f"--max-count={_ANCESTORS}"
             listing = self.repository.git(
-                "log", f"--max-count={_ANCESTORS}", "--format=%H", commit, "--", UMA_CORE, DOMAINSET
+                "log", limit, "--format=%H", commit, "--", *self.code.paths
             )
             names = listing.text.split()
-            found = next((name for name in names if self._reading(name).form is not None), "")
+            found = next((name for name in names if self.reading(name).values is not None), "")
             known = {commit: found, **dict(list(known.items())[:_CACHED])}
             write_atomic(self.cache, json.dumps(known))
         return known[commit]

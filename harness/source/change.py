@@ -14,7 +14,7 @@ class Change:
         revision: a git revision; None takes the tree as it stands, uncommitted
             changes included.
         patch: a patch file applied on top.
-        mutant: the name of a mutant applied on top (see ``harness.source.mutant``).
+        mutant: the name of a mutant applied on top (see ``harness.mutation.mutant``).
     """
 
     revision: str | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.source.forms import SlabForm
+    from harness.source.knowledge import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,7 @@ class Snapshot:
         release: what the tree says it is, such as 13.2-RELEASE.
         llvm: the major version of the LLVM that the tree brings.
         base: the commit, or the directory's tree, below patch, mutant and uncommitted changes.
-        form: of its slab code; its own where that is known, else that of the base.
-        assumed: where the base's form comes from; empty where the form is its own.
+        facts: of its code, by who knows of them.
     """
 
     location: str
@@ -50,8 +50,7 @@ class Snapshot:
     release: str
     llvm: int
     base: str
-    form: SlabForm
-    assumed: str = ""
+    facts: Mapping[str, Facts]
 
     @property
     def label(self) -> str:

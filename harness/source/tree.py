@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from harness.host.workspace import Lock, Workspace, make_folder, write_atomic
 from harness.source import parts
 from harness.source.baseline import BaselineReader
 from harness.source.files import clone_content, folder_tree
-from harness.source.forms import DOMAINSET, UMA_CORE, SlabForm, read_form
 from harness.source.git import (
     DamagedObjectsError,
     Repository,
@@ -25,9 +24,9 @@ from harness.source.git import (
     is_damage,
 )
 from harness.source.gitdir import find_repository, refuse_foreign
+from harness.source.knowledge import NOTHING, Facts, Knowledge
 from harness.source.lacking import lacking
 from harness.source.location import is_url
-from harness.source.mutants import find_mutant
 from harness.source.parts import Content, Entry, Part
 from harness.source.patch import read_patch
 from harness.source.revision import (
@@ -40,6 +39,7 @@ from harness.source.revision import (
 if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.source.change import Change
+    from harness.source.knowledge import CodeReader
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ class SourceTree:
         repository: a git directory of ours, with the user's objects where that has any.
         home: our folder: that directory, indexes, the checkout (``src``) and the build's output.
         versioned: it has revisions.
+        knowledge: of its code.
     """
 
     location: str
@@ -68,6 +69,7 @@ class SourceTree:
     repository: Repository
     home: Path
     versioned: bool
+    knowledge: Knowledge = NOTHING
 
     @property
     def checkout_folder(self) -> Path:
@@ -96,7 +98,7 @@ class SourceTree:
             content = patch.applied(self.repository, content, self.home / "patched.index")
         content = self._mutated(content, change.mutant)
         with ThreadPoolExecutor(1) as beside:
-            read = beside.submit(self._form, content, base)
+            read = beside.submit(self._facts, content, base)
             built = self._built(content)
             hashes = self._hashes(built)
         return Snapshot(
@@ -114,22 +116,23 @@ class SourceTree:
             release=str(release),
             llvm=llvm,
             base=base,
-            form=read.result()[0],
-            assumed=read.result()[1],
+            facts=read.result(),
         )
 
-    @property
-    def baselines(self) -> BaselineReader:
-        """Finds the forms to which changes are held."""
-        return BaselineReader(self.repository, self.home / "baselines.json")
+    def baselines(self, code: CodeReader) -> BaselineReader:
+        """Finds what changes are held to."""
+        return BaselineReader(self.repository, code, self.home / f"baselines-{code.name}.json")
 
-    def _form(self, content: Content, base: str) -> tuple[SlabForm, str]:
-        """The form of the slab code, and of what it is assumed; empty where it is its own."""
-        own = read_form(*self._texts(content, UMA_CORE, DOMAINSET)).form
+    def _facts(self, content: Content, base: str) -> Mapping[str, Facts]:
+        return {code.name: self._facts_of(code, content, base) for code in self.knowledge.readers}
+
+    def _facts_of(self, code: CodeReader, content: Content, base: str) -> Facts:
+        """The code's own, or else those of the code below its changes."""
+        own = code.read(self._texts(content, *code.paths)).values
         if own is not None:
-            return own, ""
-        found = self.baselines.read(base, self.label_of(base), history=self.versioned)
-        return found.form, found.why
+            return Facts(own)
+        found = self.baselines(code).read(base, self.label_of(base), history=self.versioned)
+        return Facts(found.values, found.why)
 
     def label_of(self, base: str) -> str:
         """What people call a commit of this tree, or the directory."""
@@ -216,7 +219,7 @@ class SourceTree:
     def _mutated(self, content: Content, name: str | None) -> Content:
         if name is None:
             return content
-        mutant = find_mutant(name)
+        mutant = self.knowledge.change(name)
         path = str(mutant.path)
         changed = mutant.apply(*self._texts(content, path))
         blob = self.repository.git("hash-object", "-w", "--stdin", stdin=changed).text.strip()
@@ -306,7 +309,11 @@ def healed(
 
 
 def open_tree(
-    location: str, workspace: Workspace, runner: Runner, trusted: Sequence[Path] = ()
+    location: str,
+    workspace: Workspace,
+    runner: Runner,
+    trusted: Sequence[Path] = (),
+    knowledge: Knowledge = NOTHING,
 ) -> SourceTree:
     """The tree at a folder or git URL.
 
@@ -315,13 +322,14 @@ def open_tree(
         workspace: where our folder for it is.
         runner: starts git.
         trusted: directories that are accepted whoever owns them.
+        knowledge: of its code.
 
     Raises:
         UsageError: there is no such folder or repository, or another user owns it.
         InfraError: a clone failed for the host's or the network's reasons.
     """
     if is_url(location):
-        return _open_url(location, workspace, runner)
+        return _open_url(location, workspace, runner, knowledge)
     folder = Path(location).expanduser()
     if not folder.is_dir():
         raise UsageError(
@@ -337,16 +345,16 @@ def open_tree(
     home = _home(str(folder), workspace)
     with _git_lock(home, workspace):
         repository = Repository.opened(home / "git", source, runner)
-    return SourceTree(location, folder, repository, home, source is not None)
+    return SourceTree(location, folder, repository, home, source is not None, knowledge)
 
 
-def _open_url(url: str, workspace: Workspace, runner: Runner) -> SourceTree:
+def _open_url(url: str, workspace: Workspace, runner: Runner, knowledge: Knowledge) -> SourceTree:
     home = _home(url, workspace)
     with workspace.lock(_reading(home)):
         _clone_once(url, home, runner)
     with _git_lock(home, workspace):
         repository = Repository.opened(home / "git", find_repository(_cloned(home)), runner)
-    return SourceTree(url, None, repository, home, True)
+    return SourceTree(url, None, repository, home, True, knowledge)
 
 
 def _git_lock(home: Path, workspace: Workspace) -> contextlib.AbstractContextManager[Lock]:

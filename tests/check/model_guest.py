@@ -7,14 +7,14 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.check.observation import Observation, of_model
 from harness.check.protocol import Counters
 from harness.console.report import DomainMemory, GuestReport
 from harness.errors import UsageError
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.trace import Operation, Place, Player, Verb
-from harness.model.variants import Variant
-from harness.model.zone import Shape
+from harness.subsystems.uma.check.observation import Observation, of_model
+from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
+from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.variants import Variant
+from harness.subsystems.uma.model.zone import Shape
 
 LETTERS = {"n": M_NOWAIT, "w": M_WAITOK, "v": M_NOVM, "r": M_USE_RESERVE}
 #: Bytes of a page that a slab's header takes.

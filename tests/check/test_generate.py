@@ -8,12 +8,12 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.check.generate import PATIENCE, random_trace, zone_plan
-from harness.check.guest import is_taken
-from harness.model.flags import M_USE_RESERVE, M_WAITOK
-from harness.model.trace import Operation, Player, Verb
-from harness.model.variants import VARIANTS, Variant
-from harness.model.zone import Shape
+from harness.subsystems.uma.check.generate import PATIENCE, random_trace, zone_plan
+from harness.subsystems.uma.check.guest import is_taken
+from harness.subsystems.uma.model.flags import M_USE_RESERVE, M_WAITOK
+from harness.subsystems.uma.model.trace import Operation, Player, Verb
+from harness.subsystems.uma.model.variants import VARIANTS, Variant
+from harness.subsystems.uma.model.zone import Shape
 
 SEEDS = st.integers(0, 2**32)
 ANY_VARIANT = st.sampled_from(list(VARIANTS.values()))

@@ -18,8 +18,8 @@ from harness.check.protocol import (
     read_starved,
 )
 from harness.host.clock import HostClock, ManualClock
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.trace import Operation, Place, Verb
+from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
+from harness.subsystems.uma.model.trace import Operation, Place, Verb
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.check.shrink import Operations, shrink, without
-from harness.model.flags import M_NOWAIT
-from harness.model.trace import Operation, Verb
+from harness.subsystems.uma.model.flags import M_NOWAIT
+from harness.subsystems.uma.model.trace import Operation, Verb
 
 ENOUGH = 10_000
 

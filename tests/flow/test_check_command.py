@@ -9,7 +9,7 @@ import pytest
 from command import Home
 from junitparser import Failure, JUnitXml
 
-from harness.model.trace import parse_trace
+from harness.subsystems.uma.model.trace import parse_trace
 
 pytestmark = pytest.mark.guest
 

@@ -20,8 +20,8 @@ from made_history import UMA, MadeHistory, lend, long_history
 from harness.host.process import HostRunner
 from harness.host.resources import data_file
 from harness.host.workspace import Workspace
-from harness.source.mutants import find_mutant
 from harness.source.tree import open_tree
+from harness.subsystems.table import find_mutant
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(7200)]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from harness_command import Answer, harness
 
-from harness.source.definitions import definitions
-from harness.source.forms import DOMAINSET, UMA_CORE
+from harness.cedit.definitions import definitions
+from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 

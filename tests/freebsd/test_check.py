@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from harness_command import Answer, harness
 
-from harness.model.explore import Bounds, explore
-from harness.model.variants import VARIANTS
+from harness.subsystems.uma.model.explore import Bounds, explore
+from harness.subsystems.uma.model.variants import VARIANTS
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 

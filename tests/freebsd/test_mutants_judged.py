@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from harness_command import harness
 
-from harness.source.mutants import MUTANTS
+from harness.subsystems.table import MUTANTS
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(7200)]
 

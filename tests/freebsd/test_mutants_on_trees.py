@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.source.csource import Cause, read_function, tokens
-from harness.source.mutant import Mutant, MutantRefused, numa_part
-from harness.source.mutants import MUTANTS, find_mutant
+from harness.cedit.csource import Cause, read_function, tokens
+from harness.mutation.mutant import Mutant, MutantRefused, numa_part
+from harness.subsystems.table import MUTANTS, find_mutant
 
 pytestmark = pytest.mark.freebsd
 

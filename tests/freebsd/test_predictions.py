@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from harness_command import harness
 
-from harness.source.forms import DOMAINSET, UMA_CORE
-from harness.source.mutant import MutantRefused
-from harness.source.mutants import find_mutant
+from harness.mutation.mutant import MutantRefused
+from harness.subsystems.table import find_mutant
+from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3600)]
 

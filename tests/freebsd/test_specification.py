@@ -10,17 +10,18 @@ import pytest
 from small_tree import commit, git_tree
 
 from harness.errors import UsageError
-from harness.expectation import variant_of
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.model.specification import Specification
-from harness.model.variants import VARIANTS
-from harness.pipeline.specification import Specifications
 from harness.pipeline.what import What
 from harness.source.change import Change
-from harness.source.forms import DOMAINSET, UMA_CORE
-from harness.source.mutants import MUTANTS
 from harness.source.tree import open_tree
+from harness.subsystems.table import KNOWLEDGE, MUTANTS
+from harness.subsystems.uma.expectation import variant_of
+from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE
+from harness.subsystems.uma.model.specification import Specification
+from harness.subsystems.uma.model.variants import VARIANTS
+from harness.subsystems.uma.specifications import Specifications
+from harness.subsystems.uma.subsystem import UMA
 
 pytestmark = pytest.mark.freebsd
 
@@ -53,7 +54,9 @@ def held(
     tree: Path, workspace: Workspace, asked: str = "auto", change: Change | None = None
 ) -> Specification:
     asker = Specifications(
-        lambda source: open_tree(source, workspace, HostRunner()), workspace, lambda holder: None
+        lambda source: open_tree(source, workspace, HostRunner(), knowledge=KNOWLEDGE),
+        workspace,
+        lambda holder: None,
     )
     return asker.of(What(str(tree), change or Change()), asked)
 
@@ -163,6 +166,6 @@ def test_without_a_word_about_iterators_the_release_number_decides(
         commit(tree, name)
         (tree / UMA_CORE).write_bytes((tree / UMA_CORE).read_bytes().replace(b"walk", b"iter"))
         opened = open_tree(str(tree), workspace, HostRunner())
-        found = opened.baselines.read(opened.repository.commit(name), name, history=False)
-        assert variant_of(found.form) == VARIANTS[name]
+        found = opened.baselines(UMA).read(opened.repository.commit(name), name, history=False)
+        assert variant_of(found.values) == VARIANTS[name]
         assert str(version) in found.why

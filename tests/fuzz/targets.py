@@ -43,12 +43,12 @@ from harness.host.resources import data_file
 from harness.host.seal import Verified
 from harness.host.sealed import MANIFEST, DamageError, check
 from harness.host.workspace import Workspace
-from harness.model.flags import KernelAssertion
-from harness.model.trace import parse_trace, run_trace
 from harness.outcome import Ending, Outcome, Until
 from harness.results.record import Cell, Run, to_document
 from harness.results.store import RECORD, Store
 from harness.results.text import print_document
+from harness.subsystems.uma.model.flags import KernelAssertion
+from harness.subsystems.uma.model.trace import parse_trace, run_trace
 from harness.verdict import Verdict, judge
 
 TESTS: Final = Path(__file__).parents[1]

@@ -16,9 +16,9 @@ from harness.check.result import Conclusion
 from harness.guest.topology import Node, Topology
 from harness.image.embedded import Variant
 from harness.kernel.spec import Sanitizer
-from harness.model.specification import Specification
-from harness.model.trace import parse_trace
-from harness.model.variants import VARIANTS
+from harness.subsystems.uma.model.specification import Specification
+from harness.subsystems.uma.model.trace import parse_trace
+from harness.subsystems.uma.model.variants import VARIANTS
 
 pytestmark = pytest.mark.guest
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from naive import NaiveKeg
 
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.keg import Keg
-from harness.model.variants import Variant
-from harness.model.zone import Shape
+from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
+from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.variants import Variant
+from harness.subsystems.uma.model.zone import Shape
 
 LEGAL_FLAGS = st.sampled_from(
     [

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.model.domainset import (
+from harness.subsystems.uma.model.domainset import (
     Domainset,
     DomainsetRef,
     Policy,
     domain_mask,
     vm_domainset_iter_policy_ref_init,
 )
-from harness.model.variants import VARIANTS, Variant
+from harness.subsystems.uma.model.variants import VARIANTS, Variant
 
 V13, V15 = VARIANTS["13-after"], VARIANTS["15-after"]
 ROUND_ROBIN = Domainset(Policy.ROUNDROBIN, (0, 1, 2))

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.model.explore import Bounds, Property, explore
-from harness.model.trace import parse_trace, run_trace
-from harness.model.variants import VARIANTS
+from harness.subsystems.uma.model.explore import Bounds, Property, explore
+from harness.subsystems.uma.model.trace import parse_trace, run_trace
+from harness.subsystems.uma.model.variants import VARIANTS
 
 SMALL = Bounds(domains=3, slabs=2, depth=5)
 BEFORE = pytest.mark.parametrize("name", ["13-before", "15-before"])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from freebsd_source import configured_tree
 
-from harness.expectation import variant_of
-from harness.source.forms import DOMAINSET, UMA_CORE, SlabForm, read_form
-from harness.source.mutants import MUTANTS
+from harness.subsystems.table import MUTANTS
+from harness.subsystems.uma.expectation import variant_of
+from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE, SlabForm, read_form
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_any_text_has_no_form_and_no_error(text: bytes) -> None:
 
 @pytest.mark.freebsd
 def test_a_known_tree_has_a_proven_form(sources: tuple[bytes, bytes]) -> None:
-    assert variant_of(known(*sources)).proof != "unproven"
+    assert variant_of(known(*sources).facts()).proof != "unproven"
 
 
 @pytest.mark.freebsd

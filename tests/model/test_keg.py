@@ -5,10 +5,16 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import UsageError
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK, KernelAssertion
-from harness.model.keg import Keg
-from harness.model.variants import VARIANTS, Variant
-from harness.model.zone import Blocked, Shape
+from harness.subsystems.uma.model.flags import (
+    M_NOVM,
+    M_NOWAIT,
+    M_USE_RESERVE,
+    M_WAITOK,
+    KernelAssertion,
+)
+from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.variants import VARIANTS, Variant
+from harness.subsystems.uma.model.zone import Blocked, Shape
 
 EVERY = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
 BEFORE = pytest.mark.parametrize("variant", [VARIANTS["13-before"], VARIANTS["15-before"]])

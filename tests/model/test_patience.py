@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model.flags import M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.keg import Keg
-from harness.model.variants import VARIANTS, Variant
-from harness.model.zone import Shape
+from harness.subsystems.uma.model.flags import M_NOWAIT, M_USE_RESERVE, M_WAITOK
+from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.variants import VARIANTS, Variant
+from harness.subsystems.uma.model.zone import Shape
 
 PATIENCE = 7
 EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
-from harness.expectation import expected_of
 from harness.guest.topology import Node, Topology
 from harness.kernel.artifact import KernelIdentity
 from harness.kernel.spec import Sanitizer
-from harness.model.predict import predict_boot
-from harness.model.variants import VARIANTS, Variant, find_variant
 from harness.outcome import Outcome
+from harness.source.knowledge import Facts
+from harness.subsystems.uma.expectation import expected_of
+from harness.subsystems.uma.forms import NAME
+from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
+from harness.subsystems.uma.prediction import predict_boot
 
 
 def panics(variant: Variant, *memory: bool) -> bool:
@@ -63,7 +67,7 @@ def test_15_without_the_commit_may_die_or_spin_late_on_a_cpu_of_another_domain()
     found = predict_boot(VARIANTS["15-before"], (True, True, True), reserve_at_boot=True)
     assert found.late == (1, 2)
     assert found.in_words == "booted or panic or hang"
-    kernel = identity(fallback=False, advances=False)
+    kernel = identity("15-before")
     assert expected_of(kernel, Topology.even(2)).outcomes == (
         Outcome.BOOTED,
         Outcome.PANIC,
@@ -118,40 +122,37 @@ def test_the_allocation_that_fails_is_named() -> None:
     assert "domain 1" in found.why
 
 
-def identity(
-    *, fallback: bool | None, advances: bool | None, at_boot: bool = True
-) -> KernelIdentity:
+def identity(form: str | None) -> KernelIdentity:
+    facts = {NAME: Facts(asdict(VARIANTS[form]))} if form else {}
     return KernelIdentity(
         key="k", source="tree", label="", commit=None, tree="", dirty=False, patch=None,
         mutant=None, release="13.2-RELEASE", kernconf="", sanitizer=Sanitizer.KASAN, compiler="",
-        reserve_fallback=fallback, advances_first=advances, reserve_at_boot=at_boot,
+        facts=facts,
     )  # fmt: skip
 
 
 def test_a_boot_is_expected_to_end_as_predicted() -> None:
-    kernel = identity(fallback=False, advances=True)
+    kernel = identity("13-before")
     assert expected_of(kernel, Topology.even(2)).outcomes == (Outcome.PANIC,)
     assert expected_of(kernel, Topology.even(1)).outcomes == (Outcome.BOOTED,)
 
 
 def test_nodes_without_cpus_make_one_domain_of_all() -> None:
     topology = Topology.of([Node(2, 1024), Node(0, 1024)])
-    kernel = identity(fallback=False, advances=True)
+    kernel = identity("13-before")
     assert expected_of(kernel, topology).outcomes == (Outcome.BOOTED,)
 
 
 def test_a_node_without_memory_is_an_empty_domain() -> None:
     topology = Topology.of([Node(1, 1024), Node(1, 0)])
-    kernel = identity(fallback=False, advances=True)
+    kernel = identity("13-before")
     assert expected_of(kernel, topology).outcomes == (Outcome.BOOTED,)
 
 
 def test_what_could_not_be_read_is_expected_of_nobody_where_it_matters() -> None:
-    unread = identity(fallback=None, advances=None)
+    unread = identity(None)
     assert expected_of(unread, Topology.even(2)).outcomes == ()
     assert expected_of(unread, Topology.even(1)).outcomes == (Outcome.BOOTED,)
-    half = identity(fallback=True, advances=None)
-    assert expected_of(half, Topology.even(2)).outcomes == (Outcome.BOOTED,)
 
 
 def test_a_variant_is_found_by_its_release() -> None:

@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK, UMA_ANYDOMAIN
-from harness.model.trace import Operation, Place, Trace, Verb, parse_trace, run_trace
-from harness.model.variants import VARIANTS
-from harness.model.zone import Shape
+from harness.subsystems.uma.model.flags import (
+    M_NOVM,
+    M_NOWAIT,
+    M_USE_RESERVE,
+    M_WAITOK,
+    UMA_ANYDOMAIN,
+)
+from harness.subsystems.uma.model.trace import Operation, Place, Trace, Verb, parse_trace, run_trace
+from harness.subsystems.uma.model.variants import VARIANTS
+from harness.subsystems.uma.model.zone import Shape
 
 BUG = """\
 # the reserve lies in domain 1, and the boot CPU asks domain 0

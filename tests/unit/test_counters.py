@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.check.counters import Usual, slabs_of
 from harness.console.report import GuestReport, Zone, ZoneDomain
+from harness.subsystems.uma.counters import Usual, slabs_of
 
 DOMAINS = st.lists(
     st.builds(ZoneDomain, st.integers(5, 9), st.integers(8, 20), st.integers(0, 2)),

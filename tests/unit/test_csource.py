@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.source.cnode import normal_form, read_condition, read_statement
-from harness.source.csource import Cause, Mismatch, Splice, read_function, spliced, tokens
+from harness.cedit.cnode import normal_form, read_condition, read_statement
+from harness.cedit.csource import Cause, Mismatch, Splice, read_function, spliced, tokens
 
 
 def c(text: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.source.definitions import changes, definitions, digest, pure_counters
+from harness.cedit.definitions import changes, definitions, digest, pure_counters
 
 TAKE = b"""\
 static int

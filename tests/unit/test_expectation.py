@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 
 import pytest
 from cells import IDENTITY
 
-from harness.expectation import expected_of
 from harness.guest.topology import Node, Topology
+from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
+from harness.source.knowledge import Facts
+from harness.source.location import EMBEDDED
+from harness.subsystems.uma.expectation import expected_of
+from harness.subsystems.uma.forms import NAME
+from harness.subsystems.uma.model.variants import VARIANTS
 
-BEFORE = replace(IDENTITY, reserve_fallback=False, advances_first=True, reserve_at_boot=True)
-AFTER = replace(BEFORE, reserve_fallback=True)
-UNREAD = replace(BEFORE, reserve_fallback=None, advances_first=None)
+AFTER_FORM = VARIANTS["13-after"]
+BEFORE_FORM = VARIANTS["13-before"]
+AFTER = replace(IDENTITY, sanitizer=Sanitizer.KASAN, facts={NAME: Facts(asdict(AFTER_FORM))})
+BEFORE = replace(AFTER, facts={NAME: Facts(asdict(BEFORE_FORM))})
+UNREAD = replace(AFTER, facts={})
 BOOTED, PANIC = (Outcome.BOOTED,), (Outcome.PANIC,)
 
 
@@ -42,7 +49,13 @@ def test_node_without_cpus_makes_one_domain_of_all() -> None:
 
 
 def test_with_the_direct_map_no_reserve_is_needed() -> None:
-    assert expected_of(replace(BEFORE, reserve_at_boot=False), Topology.even(4)).outcomes == BOOTED
+    plain = replace(BEFORE, sanitizer=Sanitizer.NONE)
+    assert expected_of(plain, Topology.even(4)).outcomes == BOOTED
+
+
+def test_the_built_in_guest_needs_the_reserve_with_any_sanitizer_or_none() -> None:
+    built_in = replace(BEFORE, source=EMBEDDED, sanitizer=Sanitizer.NONE)
+    assert expected_of(built_in, Topology.even(2)).outcomes == PANIC
 
 
 def test_what_could_not_be_read_leaves_it_open_where_it_matters() -> None:
@@ -51,17 +64,15 @@ def test_what_could_not_be_read_leaves_it_open_where_it_matters() -> None:
 
 
 def test_code_of_no_known_form_is_expected_to_boot_whatever_is_assumed() -> None:
-    changed = replace(BEFORE, assumed="the form of 314a92d5a1")
+    facts = Facts(asdict(BEFORE_FORM), "the form of 314a92d5a1")
+    changed = replace(BEFORE, facts={NAME: facts})
     expectation = expected_of(changed, Topology.even(4))
     assert (expectation.outcomes, expectation.assumed) == (BOOTED, PANIC)
     assert "assumed: panic, by the form of 314a92d5a1" in expectation.why
 
 
 def test_every_answer_has_a_reason() -> None:
-    for fallback, advances, reserve, nodes in product(
-        (True, False, None), (True, False, None), (True, False), (1, 2, 8)
-    ):
-        identity = replace(
-            IDENTITY, reserve_fallback=fallback, advances_first=advances, reserve_at_boot=reserve
-        )
+    forms = [Facts(asdict(variant)) for variant in VARIANTS.values()]
+    for facts, sanitizer, nodes in product((*forms, Facts()), Sanitizer, (1, 2, 8)):
+        identity = replace(IDENTITY, sanitizer=sanitizer, facts={NAME: facts})
         assert expected_of(identity, Topology.even(nodes)).why

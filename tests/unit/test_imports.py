@@ -1,4 +1,4 @@
-"""The code keeps to the table of stages: each imports only what stands to its left."""
+"""The code keeps to the table of edges between packages, and to its doors to the host."""
 
 from __future__ import annotations
 
@@ -13,13 +13,47 @@ import harness
 
 PACKAGE = Path(harness.__file__).parent
 
-STAGES = (
-    "errors", "printable", "outcome", "host", "config",
-    "source", "kernel", "image", "guest", "console", "watch", "verdict", "verification",
-    "model", "expectation", "check", "bisect", "results", "nightly", "pipeline", "cli",
-    "pytest_plugin",
-)  # fmt: skip
-"""The way of the data, from left to right."""
+EDGES: dict[str, set[str]] = {
+    "errors": set(),
+    "printable": set(),
+    "outcome": set(),
+    "host": {"errors"},
+    "config": {"errors", "host"},
+    "cedit": set(),
+    "source": {"errors", "host"},
+    "kernel": {"errors", "host", "source"},
+    "image": {"errors", "host", "kernel"},
+    "guest": {"errors", "host", "kernel", "image"},
+    "console": {"errors", "host"},
+    "watch": {"outcome", "console"},
+    "verdict": {"outcome", "console", "watch"},
+    "verification": {"outcome", "kernel", "guest", "console", "verdict"},
+    "mutation": {"errors", "kernel", "cedit"},
+    "check": {"errors", "host", "guest", "console", "subsystems.uma"},
+    "subsystems": {
+        "errors", "outcome", "source", "kernel", "guest", "mutation", "subsystems.uma",
+    },
+    "subsystems.uma": {
+        "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
+        "check", "pipeline",
+    },
+    "bisect": {"errors", "host", "source"},
+    "results": {
+        "errors", "printable", "outcome", "host", "kernel", "console", "verdict", "verification",
+        "mutation", "check", "bisect", "subsystems.uma",
+    },
+    "pipeline": {
+        "errors", "outcome", "host", "source", "kernel", "image", "guest", "console", "watch",
+        "verdict", "verification", "mutation", "check", "bisect", "results", "subsystems",
+        "subsystems.uma",
+    },
+    "cli": {
+        "errors", "printable", "outcome", "host", "config", "source", "kernel", "image", "guest",
+        "console", "mutation", "check", "bisect", "results", "pipeline", "subsystems",
+        "subsystems.uma",
+    },
+}  # fmt: skip
+"""What each package imports of the others, and all that it may."""
 
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 EACH_SOURCE = pytest.mark.parametrize(
@@ -46,8 +80,14 @@ def parsed(source: Path) -> ast.Module:
     return ast.parse(source.read_text("utf-8"))
 
 
-def stage_of(source: Path) -> str:
-    return source.relative_to(PACKAGE).with_suffix("").parts[0]
+def package_of(words: tuple[str, ...]) -> str:
+    """The node of EDGES that a module belongs to, by its name's words behind ``harness``."""
+    two = ".".join(words[:2])
+    return two if two in EDGES else words[0]
+
+
+def node_of(source: Path) -> str:
+    return package_of(source.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def imported(source: Path) -> Iterator[str]:
@@ -87,17 +127,21 @@ def strings(source: Path) -> set[str]:
     }
 
 
-@EACH_SOURCE
-def test_stage_imports_only_stages_to_its_left(source: Path) -> None:
-    stage = stage_of(source)
-    if stage == "__init__":
-        assert not any(name.startswith("harness.") for name in imported(source))
-        return
-    assert stage in STAGES, f"give {stage} its place in the table"
-    allowed = {*STAGES[: STAGES.index(stage) + 1]}
-    modules = (name.split(".") for name in imported(source) if name.startswith("harness."))
-    used = {words[1] for words in modules if words[1] != "__version__"}
-    assert used <= allowed, f"{stage} stands to the left of {', '.join(used - allowed)}"
+def used_by(package: str) -> set[str]:
+    """The packages that the files of one import."""
+    files = (source for source in SOURCES if node_of(source) == package)
+    words = (tuple(name.split(".")[1:]) for file in files for name in imported(file)
+             if name.startswith("harness."))  # fmt: skip
+    return {package_of(each) for each in words} - {package, "__version__"}
+
+
+def test_every_package_has_its_edges() -> None:
+    assert {node_of(source) for source in SOURCES} == {*EDGES, "__init__"}
+
+
+@pytest.mark.parametrize("package", ["__init__", *EDGES])
+def test_package_imports_what_its_edges_say_and_nothing_else(package: str) -> None:
+    assert used_by(package) == EDGES.get(package, set())
 
 
 @EACH_SOURCE
@@ -117,7 +161,7 @@ def test_processes_are_started_through_one_door(source: Path) -> None:
 
 @EACH_SOURCE
 def test_linux_stays_in_host(source: Path) -> None:
-    if stage_of(source) == "host":
+    if node_of(source) == "host":
         return
     assert not roots(source) & LINUX_MODULES
     assert not names(source) & LINUX_NAMES
@@ -126,7 +170,7 @@ def test_linux_stays_in_host(source: Path) -> None:
 
 @EACH_SOURCE
 def test_only_the_command_line_ends_the_program_or_takes_the_real_host(source: Path) -> None:
-    if stage_of(source) in {"cli", "pytest_plugin"}:
+    if node_of(source) in {"cli", "pytest_plugin"}:
         return
     assert "sys.exit" not in set(imported(source))
     exits = [
@@ -138,5 +182,5 @@ def test_only_the_command_line_ends_the_program_or_takes_the_real_host(source: P
         and node.value.id in {"sys", "os"}
     ]
     assert not exits
-    if stage_of(source) != "host":
+    if node_of(source) != "host":
         assert not names(source) & HOST_VERBS

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.cedit.csource import Cause, tokens
 from harness.errors import UsageError
-from harness.source.csource import Cause, tokens
-from harness.source.mutant import Mutant, MutantRefused
-from harness.source.mutants import MUTANTS, find_mutant
+from harness.mutation.mutant import Mutant, MutantRefused
+from harness.subsystems.table import MUTANTS, find_mutant
 
 FALLBACK = find_mutant("drop-reserve-fallback")
 WAIT = find_mutant("drop-domain-wait")

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.source.csource import Cause, tokens
-from harness.source.mutant import COUNTED, Mutant, MutantRefused, numa_part
-from harness.source.mutant_edits import (
+from harness.cedit.csource import Cause, tokens
+from harness.cedit.edits import (
     Branch,
     Call,
     CallOf,
@@ -22,6 +21,7 @@ from harness.source.mutant_edits import (
     Replace,
     Statement,
 )
+from harness.mutation.mutant import COUNTED, Mutant, MutantRefused, numa_part
 
 FUNCTION = b"""\
 static item_t

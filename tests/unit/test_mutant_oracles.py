@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cells import IDENTITY, cell
 
-from harness.check.mutation import Caught, Survived
 from harness.console.report import GuestReport, Zone, ZoneDomain
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
-from harness.kernel.artifact import KernelArtifact
+from harness.kernel.artifact import KernelArtifact, KernelIdentity
+from harness.kernel.spec import Sanitizer
+from harness.mutation.oracle import Caught, Survived
 from harness.outcome import Outcome, Until
 from harness.pipeline.mutants import BootOracle, CountersOracle
 from harness.pipeline.plan import BootPlan
 from harness.results.record import Cell
+from harness.source.knowledge import Facts
+from harness.subsystems.uma.forms import NAME
+from harness.subsystems.uma.model.variants import VARIANTS
 
-KNOWN = replace(IDENTITY, reserve_fallback=True, advances_first=True, reserve_at_boot=True)
+
+def with_form(name: str) -> KernelIdentity:
+    facts = {NAME: Facts(dataclasses.asdict(VARIANTS[name]))}
+    return replace(IDENTITY, sanitizer=Sanitizer.KASAN, facts=facts)
+
+
+KNOWN = with_form("13-after")
 UNMUTATED = KernelArtifact(KNOWN, Path("kernel"), Path("kernel.debug"), None)
 MUTANT = replace(UNMUTATED, identity=replace(KNOWN, mutant="uma_prealloc.round-down"))
 
@@ -74,7 +85,7 @@ class TestBoot:
         assert found == Caught(7.0, "2 nodes: panic: kernel resources exhausted")
 
     def test_a_panic_that_the_kernel_without_the_mutant_dies_of_too_is_not(self) -> None:
-        before = replace(KNOWN, reserve_fallback=False)
+        before = with_form("13-before")
         panics = mutants(cell(Outcome.PANIC)) | mutants(cell(Outcome.PANIC), nodes=4)
         assert isinstance(BootOracle(FakeBoots(panics), before).judge(MUTANT), Survived)
 

@@ -10,13 +10,13 @@ import pytest
 from cells import IDENTITY, cell, run
 from rich.console import Console
 
-from harness.check.fate import Fate, Judgement
-from harness.check.mutation import Caught, Oracle, Survived, judged, judgement
 from harness.errors import InfraError
 from harness.kernel.artifact import KernelArtifact
+from harness.mutation.fate import Fate, Judgement
+from harness.mutation.oracle import Caught, Oracle, Survived, judged, judgement
 from harness.results.record import Run, to_document
 from harness.results.text import print_document
-from harness.source.mutants import find_mutant
+from harness.subsystems.table import find_mutant
 
 KERNEL = KernelArtifact(IDENTITY, Path("kernel"), Path("kernel.debug"), None)
 MUTANT = find_mutant("uma_prealloc.round-down")

@@ -7,7 +7,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.source.forms import SlabForm
 from harness.source.revision import (
     Release,
     Snapshot,
@@ -23,7 +22,7 @@ def snapshot(commit: str | None = None, *, dirty: bool = False, **on_top: str) -
         mutant=on_top.get("mutant"), tree="f" * 40, kernel="", toolchain="", loader="",
         config="", make="", release="13.2-RELEASE", llvm=14,
         base=commit or "",
-        form=SlabForm(True, False, reserve_fallback=True, domain_wait=True),
+        facts={},
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from harness.host.workspace import Workspace
 from harness.source.change import Change
 from harness.source.revision import Snapshot
 from harness.source.tree import SourceTree, being_read, locked, open_tree
+from harness.subsystems.table import KNOWLEDGE
 
 NOT_BUILT = "share/man/man9/zone.9"
 
@@ -33,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path | str, workspace: Workspace) -> SourceTree:
-    return open_tree(str(folder), workspace, HostRunner())
+    return open_tree(str(folder), workspace, HostRunner(), knowledge=KNOWLEDGE)
 
 
 def taken(folder: Path | str, workspace: Workspace, change: Change | None = None) -> Snapshot:

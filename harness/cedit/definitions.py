@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from harness.source.cnode import descendants, parse
-from harness.source.csource import lexemes, tokens
+from harness.cedit.cnode import descendants, parse
+from harness.cedit.csource import lexemes, tokens
 
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 #: Assertions, tracing and statistics, by the kernel's names for them: KASSERT(9), MPASS(9), ktr(9),

@@ -14,14 +14,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK, UMA_ANYDOMAIN
-from harness.model.keg import Keg
-from harness.model.slab import Domain, Slab
-from harness.model.trace import Operation, Place, Player, Trace, Verb
-from harness.model.zone import Shape
+from harness.subsystems.uma.model.flags import (
+    M_NOVM,
+    M_NOWAIT,
+    M_USE_RESERVE,
+    M_WAITOK,
+    UMA_ANYDOMAIN,
+)
+from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.slab import Domain, Slab
+from harness.subsystems.uma.model.trace import Operation, Place, Player, Trace, Verb
+from harness.subsystems.uma.model.zone import Shape
 
 if TYPE_CHECKING:
-    from harness.model.variants import Variant
+    from harness.subsystems.uma.model.variants import Variant
 
 _FLAGS: Final = (
     M_NOWAIT,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tree_sitter import Node
 
-from harness.source.cnode import (
+from harness.cedit.cnode import (
     Condition,
     arms,
     condition_of,
@@ -24,7 +24,7 @@ from harness.source.cnode import (
     read_statement,
     statements,
 )
-from harness.source.csource import Cause, Function, Mismatch, Splice, spliced, tokens
+from harness.cedit.csource import Cause, Function, Mismatch, Splice, spliced, tokens
 
 # --- what to look for -----------------------------------------------------------------------
 

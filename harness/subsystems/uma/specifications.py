@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.cedit.definitions import FunctionChange, changes
 from harness.errors import UsageError
-from harness.expectation import variant_of
-from harness.model.specification import AS_BUILT, AUTO, Specification
-from harness.model.variants import VARIANTS, find_variant, is_variant
-from harness.pipeline.what import BEFORE_MUTANT
-from harness.source.definitions import FunctionChange, changes
-from harness.source.forms import DOMAINSET, UMA_CORE, read_form
 from harness.source.tree import being_read
+from harness.subsystems.uma.expectation import variant_of
+from harness.subsystems.uma.model.specification import AS_BUILT, AUTO, Specification
+from harness.subsystems.uma.model.variants import VARIANTS, find_variant, is_variant
+from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
@@ -82,30 +81,30 @@ class Specifications:
             chosen = Specification(find_variant(asked), asked, "you named it")
         else:
             below = _of_name(tree, asked)
-            chosen = Specification(variant_of(below.form), asked, below.why)
+            chosen = Specification(variant_of(below.values), asked, below.why)
         return replace(chosen, changed=names, diff="\n".join(change.diff for change in found))
 
 
 def _read(tree: SourceTree, base: str) -> Baseline:
-    return tree.baselines.read(base, tree.label_of(base), history=tree.versioned)
+    return tree.baselines(UMA).read(base, tree.label_of(base), history=tree.versioned)
 
 
 def _with_commit(below: Baseline) -> Specification:
-    variant = variant_of(below.form)
+    variant = variant_of(below.values)
     complete = replace(variant, reserve_fallback=True, domain_wait=True)
     added = ", with the commit" if complete != variant else ""
     return Specification(complete, AUTO, below.why + added)
 
 
 def _as_built(tree: SourceTree, snapshot: Snapshot) -> Specification:
-    reading = read_form(*tree.baselines.texts(snapshot.tree))
-    if reading.form is None:
+    reading = tree.baselines(UMA).reading(snapshot.tree)
+    if reading.values is None:
         raise UsageError(
             "--spec as-built: the model knows no such form of " + ", ".join(reading.unknown),
             remedy="leave --spec out to hold the kernel to the form below its changes, or name "
             f"one of {', '.join(VARIANTS)}",
         )
-    return Specification(variant_of(reading.form), AS_BUILT, "its own source")
+    return Specification(variant_of(reading.values), AS_BUILT, "its own source")
 
 
 def _of_name(tree: SourceTree, name: str) -> Baseline:
@@ -121,16 +120,15 @@ def _of_name(tree: SourceTree, name: str) -> Baseline:
 
 
 def _changes(tree: SourceTree, below: Baseline, snapshot: Snapshot) -> tuple[FunctionChange, ...]:
-    before, after = (tree.baselines.texts(name) for name in (below.of, snapshot.tree))
-    pairs = zip((UMA_CORE, DOMAINSET), before, after, strict=True)
+    before, after = (tree.baselines(UMA).texts(name) for name in (below.of, snapshot.tree))
+    pairs = zip(UMA.paths, before, after, strict=True)
     return tuple(change for path, old, new in pairs for change in changes(path, old, new))
 
 
 def _of_embedded(what: What, asked: str) -> Specification:
-    mutant = what.change.mutant == BEFORE_MUTANT
     if asked == AUTO:
         return Specification(VARIANTS["13-after"], AUTO, "the built-in guest is made after 13.x")
     if asked == AS_BUILT:
-        name = "13-before" if mutant else "13-after"
-        return Specification(VARIANTS[name], AS_BUILT, "its own source")
+        own = UMA.of_built_in(what.change.mutant).values
+        return Specification(variant_of(own), AS_BUILT, "its own source")
     return Specification(find_variant(asked), asked, "you named it")

@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from harness.model.domainset import domain_mask
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE
-from harness.model.keg import Keg
-from harness.model.zone import Shape
+from harness.subsystems.uma.model.domainset import domain_mask
+from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE
+from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.zone import Shape
 
 if TYPE_CHECKING:
-    from harness.model.variants import Variant
+    from harness.subsystems.uma.model.variants import Variant
 
 #: Entries of the kernel map to a slab on amd64. Any number above 4 predicts the same.
 _IPERS: Final = 42

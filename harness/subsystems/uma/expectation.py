@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from harness.model.predict import Prediction, predict_boot
-from harness.model.variants import Variant
+from harness.kernel.spec import Sanitizer
 from harness.outcome import Expectation, Outcome
+from harness.source.knowledge import Facts
+from harness.subsystems.uma.forms import NAME
+from harness.subsystems.uma.model.variants import Variant
+from harness.subsystems.uma.prediction import Prediction, predict_boot
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
-    from harness.source.forms import SlabForm
 
 
 def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
@@ -22,19 +25,20 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
     What could not be read at all is left open: the answer is one that all possible forms give, or
     none.
     """
+    facts = facts_of(identity)
     # The built-in guest has one thread.
-    threads = identity.release != "embedded"
+    threads = identity.is_freebsd
     predictions = [
-        predict_on(variant, topology, reserve_at_boot=identity.reserve_at_boot, threads=threads)
-        for variant in _possible(identity)
+        predict_on(variant, topology, reserve_at_boot=reserve_at_boot(identity), threads=threads)
+        for variant in _possible(facts)
     ]
     outcomes = {_outcomes(prediction) for prediction in predictions}
     why = " or ".join(dict.fromkeys(prediction.why for prediction in predictions))
-    if identity.assumed:
+    if facts.assumed:
         assumed = tuple(dict.fromkeys(outcome for each in outcomes for outcome in each))
         words = " or ".join(assumed)
         return Expectation(
-            (Outcome.BOOTED,), f"assumed: {words}, by {identity.assumed}: {why}", assumed
+            (Outcome.BOOTED,), f"assumed: {words}, by {facts.assumed}: {why}", assumed
         )
     if len(outcomes) > 1:
         return Expectation((), "this tree's allocator could not be read")
@@ -43,11 +47,13 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
 
 def expected_slabs(identity: KernelIdentity, topology: Topology) -> frozenset[tuple[int, ...]]:
     """What slabs of the kernel map's entries each domain may have in the end; empty: any."""
-    if identity.assumed:
+    facts = facts_of(identity)
+    if facts.assumed:
         return frozenset()
+    at_boot = reserve_at_boot(identity)
     slabs = [
-        predict_on(variant, topology, reserve_at_boot=identity.reserve_at_boot, threads=True).later
-        for variant in _possible(identity)
+        predict_on(variant, topology, reserve_at_boot=at_boot, threads=True).later
+        for variant in _possible(facts)
     ]
     return frozenset().union(*slabs) if all(slabs) else frozenset()
 
@@ -68,18 +74,27 @@ def predict_on(
     return predict_boot(variant, memory, reserve_at_boot=reserve_at_boot, threads=threads)
 
 
-def variant_of(form: SlabForm) -> Variant:
-    """The model's variant for what was read of a tree."""
-    return Variant(form.advances_first, form.masked, form.reserve_fallback, form.domain_wait)
+def facts_of(identity: KernelIdentity) -> Facts:
+    """Those of UMA's code; empty where it was not read."""
+    return identity.facts.get(NAME, Facts())
 
 
-def _possible(identity: KernelIdentity) -> Iterator[Variant]:
+def reserve_at_boot(identity: KernelIdentity) -> bool:
+    """Whether the boot allocates kernel map entries from the reserve: FreeBSD does where a
+    sanitizer takes the direct map away, and the built-in guest always does.
+    """
+    return identity.sanitizer is not Sanitizer.NONE or not identity.is_freebsd
+
+
+def variant_of(values: Mapping[str, bool]) -> Variant:
+    """The model's variant for facts of ``SlabForm``."""
+    return Variant(**values)
+
+
+def _possible(facts: Facts) -> Iterator[Variant]:
     """The forms that a kernel may have; those that matter to a boot, where memory abounds."""
-    for advances in _either(identity.advances_first):
-        for fallback in _either(identity.reserve_fallback):
-            masked = not advances if identity.masked is None else identity.masked
-            yield Variant(advances, masked, fallback, fallback)
-
-
-def _either(known: bool | None) -> tuple[bool, ...]:
-    return (True, False) if known is None else (known,)
+    if facts.values:
+        yield variant_of(facts.values)
+        return
+    for advances, fallback in itertools.product((True, False), repeat=2):
+        yield Variant(advances, not advances, fallback, fallback)

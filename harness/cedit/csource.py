@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from tree_sitter import Node
 
-from harness.source.cnode import Condition, arms, colon, descendants, label, parse
+from harness.cedit.cnode import Condition, arms, colon, descendants, label, parse
 
 _LEXEME = re.compile(
     rb"""

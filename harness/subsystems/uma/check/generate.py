@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from harness.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.model.trace import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
+from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
 
 if TYPE_CHECKING:
-    from harness.model.variants import Variant
-    from harness.model.zone import Shape
+    from harness.subsystems.uma.model.variants import Variant
+    from harness.subsystems.uma.model.zone import Shape
 
 T = TypeVar("T")
 

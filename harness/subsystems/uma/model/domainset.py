@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.model.variants import Variant
+    from harness.subsystems.uma.model.variants import Variant
 
 
 class Policy(StrEnum):

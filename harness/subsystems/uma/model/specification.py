@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from harness.model.variants import Variant
+    from harness.subsystems.uma.model.variants import Variant
 
 #: The form below a tree's changes, with the commit.
 AUTO: Final = "auto"

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.check.channel import Channel, GuestRefused
-from harness.check.generate import PATIENCE, ZonePlan
-from harness.check.observation import Observation, differences, of_guest, of_model
 from harness.check.protocol import (
     Counters,
     Order,
@@ -21,15 +19,17 @@ from harness.check.protocol import (
     read_starved,
 )
 from harness.errors import UsageError
-from harness.model.flags import KernelAssertion
-from harness.model.trace import Operation, Place, Player, Verb
-from harness.model.zone import Shape
+from harness.subsystems.uma.check.generate import PATIENCE, ZonePlan
+from harness.subsystems.uma.check.observation import Observation, differences, of_guest, of_model
+from harness.subsystems.uma.model.flags import KernelAssertion
+from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.zone import Shape
 
 if TYPE_CHECKING:
     from harness.check.shrink import Operations
     from harness.console.events import ProbeRecord
     from harness.console.report import GuestReport
-    from harness.model.variants import Variant
+    from harness.subsystems.uma.model.variants import Variant
 
 PAGE = 4096
 #: Commands that may be on their way; the guest answers them one by one.

@@ -14,11 +14,11 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from harness.cedit.csource import Cause, Mismatch, read_function
 from harness.errors import UsageError
-from harness.source.csource import Cause, Mismatch, read_function
 
 if TYPE_CHECKING:
-    from harness.source.mutant_edits import Edit
+    from harness.cedit.edits import Edit
 
 _REMEDIES: Mapping[Cause, str] = MappingProxyType(
     {

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import UsageError
-from harness.model.domainset import (
+from harness.subsystems.uma.model.domainset import (
     Domainset,
     DomainsetIter,
     DomainsetRef,
@@ -23,7 +23,7 @@ from harness.model.domainset import (
     domain_mask,
     vm_domainset_iter_policy_ref_init,
 )
-from harness.model.flags import (
+from harness.subsystems.uma.model.flags import (
     M_NOVM,
     M_NOWAIT,
     M_USE_RESERVE,
@@ -31,11 +31,11 @@ from harness.model.flags import (
     UMA_ANYDOMAIN,
     KernelAssertion,
 )
-from harness.model.slab import Domain, Slab
-from harness.model.zone import Blocked, Outcome, Shape, check_shape
+from harness.subsystems.uma.model.slab import Domain, Slab
+from harness.subsystems.uma.model.zone import Blocked, Outcome, Shape, check_shape
 
 if TYPE_CHECKING:
-    from harness.model.variants import Variant
+    from harness.subsystems.uma.model.variants import Variant
 
 _WAITOK_NOVM: Final = M_WAITOK | M_NOVM
 

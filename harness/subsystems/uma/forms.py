@@ -1,17 +1,20 @@
 """Which of the known forms a tree's slab code has.
 
 Every function that the reference model follows must be one that it knows, by a digest that names,
-layout, comments, assertions and counters do not change (``harness.source.definitions``). Such a
+layout, comments, assertions and counters do not change (``harness.cedit.definitions``). Such a
 text chooses among the model's variants; another text chooses nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
-from harness.source.definitions import Definition, definitions, digest, pure_counters
+from harness.cedit.definitions import Definition, definitions, digest, pure_counters
+
+NAME = "uma"
+"""Of the facts."""
 
 UMA_CORE = "sys/vm/uma_core.c"
 DOMAINSET = "sys/vm/vm_domainset.c"
@@ -19,7 +22,7 @@ DOMAINSET = "sys/vm/vm_domainset.c"
 
 @dataclass(frozen=True, slots=True)
 class SlabForm:
-    """What a tree's slab code does; see ``harness.model.variants.Variant``.
+    """What a tree's slab code does; see ``harness.subsystems.uma.model.variants.Variant``.
 
     Args:
         advances_first: the iterator advances before it is read.
@@ -32,6 +35,10 @@ class SlabForm:
     masked: bool
     reserve_fallback: bool
     domain_wait: bool
+
+    def facts(self) -> Mapping[str, bool]:
+        """By name, as ``harness.source.knowledge.Facts`` has them."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,9 @@ _KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
         "zone_import": frozenset({"18ea0a66698069f1"}),
     }
 )
+
+#: ``__FreeBSD_version`` from which on iterators keep masks.
+_MASKED_SINCE = 1500000
 
 _FETCH_SLAB = "keg_fetch_slab"
 #: Its texts: for a masked iterator or not, with the reserve fallback and the domain wait or not.
@@ -128,6 +138,21 @@ def read_form(uma_core: bytes, domainset: bytes) -> Reading:
     if unknown or fetch is None or advances is None or masked is None:
         return Reading(None, tuple(unknown), masked)
     return Reading(SlabForm(advances, masked, fetch[1], fetch[2]), (), masked)
+
+
+def likely_form(reading: Reading, freebsd_version: int) -> tuple[SlabForm, str]:
+    """The form of a release whose text says nothing, with the commit; and why, in words."""
+    masked, why = reading.masked, "the release whose iterator it resembles"
+    if masked is None:
+        masked = freebsd_version >= _MASKED_SINCE
+        why = f"by its __FreeBSD_version {freebsd_version}"
+    return SlabForm(not masked, masked, reserve_fallback=True, domain_wait=True), why
+
+
+def built_in_form(mutant: str | None) -> SlabForm:
+    """That of ``images/embedded/keg.c``, which is made after 13.x."""
+    commit = mutant is None
+    return SlabForm(True, False, reserve_fallback=commit, domain_wait=commit)
 
 
 def _resembles(found: Mapping[str, str], fetch: tuple[bool, bool, bool] | None) -> bool | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.source.forms import DOMAINSET
-from harness.source.mutant import COUNTED, MASKED, InFunction
-from harness.source.mutant_edits import Branch, Call, Drop, Hold, Negate, Replace
+from harness.cedit.edits import Branch, Call, Drop, Hold, Negate, Replace
+from harness.mutation.mutant import COUNTED, MASKED, InFunction
+from harness.subsystems.uma.forms import DOMAINSET
 
 _MINIMUM = "!di->di_minskip || !vm_page_count_min_domain(*domain)"
 _iter_rr = InFunction(DOMAINSET, "vm_domainset_iter_rr")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.check.protocol import Answer, Counters
 
 if TYPE_CHECKING:
-    from harness.model.trace import Player, Step
+    from harness.subsystems.uma.model.trace import Player, Step
 
 
 @dataclass(frozen=True, slots=True)

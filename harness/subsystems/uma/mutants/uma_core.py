@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from harness.source.forms import UMA_CORE
-from harness.source.mutant import COUNTED, InFunction
-from harness.source.mutant_edits import (
+from harness.cedit.edits import (
     Branch,
     Call,
     CallOf,
@@ -14,6 +12,8 @@ from harness.source.mutant_edits import (
     Replace,
     Statement,
 )
+from harness.mutation.mutant import COUNTED, InFunction
+from harness.subsystems.uma.forms import UMA_CORE
 
 _NEXT_DOMAIN = "(domain + 1) % vm_ndomains"
 _ROUND_ROBIN, _FIRST_TOUCH = "rr", "!rr"

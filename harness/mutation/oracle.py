@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from harness.check.fate import Fate, Judgement
+from harness.mutation.fate import Fate, Judgement
 
 if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
-    from harness.source.mutant import Mutant
+    from harness.mutation.mutant import Mutant
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@
 
 Operations count from 1; ``free 2`` gives back what operation 2 got. ``meanwhile=3`` has another
 CPU give back what operation 3 got, at the first call of the slab allocator if there is one:
-nobody holds the keg's lock then. ``zone`` takes the names of
-``harness.model.keg.Shape``: ``domains``, ``ipers``, ``reserve``, ``slabs``, ``place``,
-``patience`` with numbers, ``empty`` with domains (``empty=1,3``), and the words ``hashed``,
-``round-robin`` and ``stock``.
+nobody holds the keg's lock then. ``zone`` takes the names of ``Shape`` (``zone.py``):
+``domains``, ``ipers``, ``reserve``, ``slabs``, ``place``, ``patience`` with numbers, ``empty``
+with domains (``empty=1,3``), and the words ``hashed``, ``round-robin`` and ``stock``.
 """
 
 from __future__ import annotations
@@ -27,11 +26,16 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 from harness.errors import UsageError
-from harness.model.domainset import domain_mask
-from harness.model.flags import UMA_ANYDOMAIN, KernelAssertion, flags_in_words, parse_flags
-from harness.model.keg import Keg
-from harness.model.variants import Variant, find_variant
-from harness.model.zone import Outcome, Shape
+from harness.subsystems.uma.model.domainset import domain_mask
+from harness.subsystems.uma.model.flags import (
+    UMA_ANYDOMAIN,
+    KernelAssertion,
+    flags_in_words,
+    parse_flags,
+)
+from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.variants import Variant, find_variant
+from harness.subsystems.uma.model.zone import Outcome, Shape
 
 
 class Verb(StrEnum):

@@ -1,0 +1,57 @@
+"""The table of subsystems, and what all of them know together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.outcome import Expectation, Outcome
+from harness.source.knowledge import Facts, Knowledge
+from harness.subsystems.uma.subsystem import UMA
+
+if TYPE_CHECKING:
+    from harness.guest.topology import Topology
+    from harness.kernel.artifact import KernelIdentity
+    from harness.mutation.mutant import Mutant
+    from harness.subsystems.subsystem import Subsystem
+
+SUBSYSTEMS: tuple[Subsystem, ...] = (UMA,)
+
+MUTANTS: Mapping[str, Mutant] = MappingProxyType(
+    {name: mutant for subsystem in SUBSYSTEMS for name, mutant in subsystem.mutants.items()}
+)
+
+
+def find_mutant(name: str) -> Mutant:
+    """The mutant of this name.
+
+    Raises:
+        UsageError: there is none; the remedy names the closest, or how to list all.
+    """
+    if name in MUTANTS:
+        return MUTANTS[name]
+    close = difflib.get_close_matches(name, MUTANTS, n=1)
+    remedy = f"Did you mean {close[0]}?" if close else "harness mutants --list names all."
+    raise UsageError(f"There is no mutant {name}.", remedy=remedy)
+
+
+KNOWLEDGE = Knowledge(SUBSYSTEMS, find_mutant)
+"""Of a tree's code, by all subsystems."""
+
+
+def facts_of_built_in(mutant: str | None) -> Mapping[str, Facts]:
+    """All facts of the built-in guest, with that mutant or none."""
+    return {subsystem.name: subsystem.of_built_in(mutant) for subsystem in SUBSYSTEMS}
+
+
+def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
+    """What a kernel should come to on a guest with that topology: what the first subsystem says
+    that does not expect it simply to boot.
+    """
+    said = [subsystem.expected(identity, topology) for subsystem in SUBSYSTEMS]
+    known = [expectation for expectation in said if expectation is not None]
+    telling = (each for each in known if each.outcomes != (Outcome.BOOTED,) or each.assumed)
+    return next(telling, known[0] if known else Expectation((Outcome.BOOTED,), "nothing is known"))

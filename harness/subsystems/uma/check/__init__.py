@@ -1,0 +1,1 @@
+"""What a check does to zones in a guest, and what it looks at."""

@@ -1,0 +1,1 @@
+"""Small named changes of the functions that the model follows."""
