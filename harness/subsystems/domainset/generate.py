@@ -1,0 +1,139 @@
+"""Random operations on iterators, weighted to where it is interesting.
+
+Pure: the same seed gives the same operations.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.machine import Wait
+from harness.subsystems.domainset.model.operations import (
+    Call,
+    Ignore,
+    Operation,
+    Operations,
+    Short,
+    Start,
+    Step,
+)
+from harness.subsystems.domainset.model.player import Layout, new_player
+from harness.subsystems.domainset.model.sets import (
+    ITER_LIMIT,
+    Domainset,
+    Policy,
+    domains_of,
+    mask_of,
+)
+
+T = TypeVar("T")
+
+_VERBS: Final = ((Step, 70), (Short, 14), (Ignore, 8), (Start, 8))
+#: How often an iterator of a form with masks is stepped once more after it failed.
+_AFTER_FAILURE: Final = 0.4
+#: How often a set is empty, where the kernel takes one.
+_EMPTY_SET: Final = 0.15
+_PAGE_WAITS: Final = ((Wait.NOWAIT, 4), (Wait.WAITOK, 4), (Wait.WAITFAIL, 3))
+_POLICY_WAITS: Final = ((Wait.NOWAIT, 4), (Wait.WAITOK, 5))
+#: Indices of pages around the borders of strides and of reservations.
+_PINDICES: Final = (0, 1, 63, 64, 511, 512, 1023)
+_RESERVATION: Final = 512
+
+
+def random_operations(rng: random.Random, form: Form, layout: Layout, length: int) -> Operations:
+    """Operations that callers may do, each on what those before it have left.
+
+    Args:
+        rng: the source of randomness.
+        form: of the code, which says what callers may do.
+        layout: of the guest.
+        length: how many.
+    """
+    writer = _Writer(rng, form, layout)
+    return tuple(writer.write() for _ in range(length))
+
+
+class _Writer:
+    def __init__(self, rng: random.Random, form: Form, layout: Layout) -> None:
+        self._rng = rng
+        self._form = form
+        self._layout = layout
+        self._player = new_player(form, layout)
+        self._valid = 0
+        self._error = 0
+        self._started = False
+
+    def write(self) -> Operation:
+        operation = self._operation()
+        seen = self._player.play(operation)
+        if isinstance(operation, Start):
+            self._started = True
+            self._valid = operation.key.mask
+        elif isinstance(operation, Ignore):
+            self._valid &= ~(1 << operation.domain)
+        if seen is not None:
+            self._error = seen.error
+        return operation
+
+    def _operation(self) -> Operation:
+        verb = _weighted(self._rng, _VERBS)
+        counted = self._form is Form.COUNTED
+        gives_up = self._error and (counted or self._rng.random() >= _AFTER_FAILURE)
+        if verb is Short:
+            return Short(self._some(0.2, 0.25))
+        if not self._started or gives_up or verb is Start:
+            return self._start()
+        if verb is Ignore and not counted and self._valid:
+            return Ignore(self._rng.choice(domains_of(self._valid)))
+        return Step(self._cpu(), self._some(0.35, 0.1))
+
+    def _start(self) -> Start:
+        call = self._rng.choice(list(Call))
+        pages = call in (Call.OBJECT, Call.THREAD)
+        colored = pages and self._rng.random() < 0.5
+        return Start(
+            call,
+            self._key(),
+            self._place(),
+            _weighted(self._rng, _PAGE_WAITS if call.pages else _POLICY_WAITS),
+            self._cpu(),
+            self._pindex() if pages else 0,
+            self._rng.randrange(_RESERVATION) if colored else None,
+        )
+
+    def _key(self) -> Domainset:
+        policy = self._rng.choice(list(Policy))
+        takes_empty = self._form is Form.PHASED and policy is Policy.FIRSTTOUCH
+        if takes_empty and self._rng.random() < _EMPTY_SET:
+            return Domainset(policy, 0)
+        mask = self._some(0, 0.4) or self._layout.usable
+        prefer = self._rng.choice(domains_of(mask)) if policy is Policy.PREFER else -1
+        return Domainset(policy, mask, prefer)
+
+    def _place(self) -> int:
+        near = self._rng.randrange(2 * self._layout.domains)
+        return self._rng.choice((near, ITER_LIMIT - 1 - near, self._rng.randrange(ITER_LIMIT)))
+
+    def _pindex(self) -> int:
+        return self._rng.choice((*_PINDICES, self._rng.randrange(1 << 20)))
+
+    def _cpu(self) -> int:
+        """The domain of a CPU: also one without memory."""
+        return self._rng.randrange(self._layout.domains)
+
+    def _some(self, none: float, every: float) -> int:
+        """Some domains with memory; with these probabilities none, or all."""
+        chance = self._rng.random()
+        if chance < none:
+            return 0
+        usable = domains_of(self._layout.usable)
+        if chance < none + every:
+            return self._layout.usable
+        return mask_of(domain for domain in usable if self._rng.random() < 0.5)
+
+
+def _weighted(rng: random.Random, choices: Sequence[tuple[T, int]]) -> T:
+    return rng.choices([value for value, _ in choices], [weight for _, weight in choices])[0]

@@ -1,0 +1,175 @@
+"""Operations on one iterator, and their text, one a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from harness.errors import UsageError
+from harness.subsystems.domainset.model.machine import Wait
+from harness.subsystems.domainset.model.sets import (
+    ITER_LIMIT,
+    Domainset,
+    Policy,
+    mask_in_words,
+    parse_mask,
+)
+
+
+class Call(StrEnum):
+    """How an iterator is made, and by which function it is stepped."""
+
+    POLICY = "policy"
+    """``policy_init``: a set, and the thread's place"""
+    REF = "policy-ref"
+    """``policy_ref_init``"""
+    PAGE = "page"
+    """``page_init`` without an object: the thread's policy and place"""
+    OBJECT = "page-object"
+    """``page_init`` of an object with a policy"""
+    THREAD = "page-thread"
+    """``page_init`` of an object without one: the thread's policy and place"""
+
+    @property
+    def pages(self) -> bool:
+        """Whether ``vm_domainset_iter_page`` steps it."""
+        return self in (Call.PAGE, Call.OBJECT, Call.THREAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Make a fresh iterator.
+
+    Args:
+        call: how.
+        key: the set.
+        iterator: ``dr_iter`` before the call.
+        wait: of the flags.
+        cpu_domain: of the CPU that runs the call.
+        pindex: of the page; 0 without an object.
+        color: ``pg_color`` of the object; None: it has no reservations, or there is no object.
+    """
+
+    call: Call
+    key: Domainset
+    iterator: int
+    wait: Wait
+    cpu_domain: int = 0
+    pindex: int = 0
+    color: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Step the iterator on.
+
+    Args:
+        cpu_domain: of the CPU that runs the call.
+        wake: the domains that are short once a call that sleeps is woken.
+    """
+
+    cpu_domain: int = 0
+    wake: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """Make just these domains short of memory."""
+
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """``vm_domainset_iter_ignore`` a domain."""
+
+    domain: int
+
+
+Operation = Start | Step | Short | Ignore
+Operations = tuple[Operation, ...]
+
+
+_WORD: Final = re.compile(r"([a-z]+)=(\S+)", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
+#: ``MAXMEMDOM`` of ``sys/amd64/include/param.h``.
+_MOST_DOMAINS: Final = 8
+_MOST_PAGES: Final = 1 << 32
+_MOST_COLOR: Final = 1 << 16
+
+
+def operation_text(operation: Operation) -> str:
+    """The line of an operation."""
+    match operation:
+        case Start():
+            return _start_text(operation)
+        case Step(cpu, wake):
+            return f"step cpu={cpu} wake={mask_in_words(wake)}"
+        case Short(mask):
+            return f"short domains={mask_in_words(mask)}"
+        case Ignore(domain):
+            return f"ignore domain={domain}"
+
+
+def _start_text(start: Start) -> str:
+    key = start.key
+    words = [
+        f"start call={start.call} policy={key.policy} domains={mask_in_words(key.mask)}",
+        f"prefer={key.prefer}" if key.policy is Policy.PREFER else "",
+        f"iter={start.iterator} wait={(start.wait.name or '').lower()} cpu={start.cpu_domain}",
+        f"pindex={start.pindex}" if start.pindex else "",
+        f"color={start.color}" if start.color is not None else "",
+    ]
+    return " ".join(filter(None, words))
+
+
+def parse_operation(text: str) -> Operation:
+    """The operation of a line.
+
+    Raises:
+        UsageError: it is none.
+    """
+    verb, _, rest = text.strip().partition(" ")
+    words = dict(_WORD.findall(rest))
+    try:
+        match verb:
+            case "start":
+                return _start_of(words)
+            case "step":
+                return Step(_number(words, "cpu", _MOST_DOMAINS), parse_mask(words["wake"]))
+            case "short":
+                return Short(parse_mask(words["domains"]))
+            case "ignore":
+                return Ignore(_number(words, "domain", _MOST_DOMAINS))
+    except (KeyError, ValueError) as error:
+        raise UsageError(
+            f"the line {text.strip()[:80]!r} lacks a value or has one that is none: {error}",
+            remedy="write it as harness check prints it",
+        ) from error
+    raise UsageError(
+        f"there is no operation {verb[:40]!r}", remedy="known: start, step, short, ignore"
+    )
+
+
+def _start_of(words: Mapping[str, str]) -> Start:
+    policy = Policy(words["policy"])
+    prefer = _number(words, "prefer", _MOST_DOMAINS) if policy is Policy.PREFER else -1
+    return Start(
+        Call(words["call"]),
+        Domainset(policy, parse_mask(words["domains"]), prefer),
+        _number(words, "iter", ITER_LIMIT),
+        Wait[words["wait"].upper()],
+        _number(words, "cpu", _MOST_DOMAINS),
+        _number(words, "pindex", _MOST_PAGES) if "pindex" in words else 0,
+        _number(words, "color", _MOST_COLOR) if "color" in words else None,
+    )
+
+
+def _number(words: Mapping[str, str], key: str, limit: int) -> int:
+    text = words[key]
+    if not _NUMBER.fullmatch(text) or int(text) >= limit:
+        raise ValueError(f"{key}={text[:40]} is no number below {limit}")
+    return int(text)
