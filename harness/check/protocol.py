@@ -8,12 +8,9 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.console.probe import MARK, ProbeLineError, parse_line
-from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.trace import Operation, Place, Verb
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
@@ -24,151 +21,17 @@ NUMBERS: Final = 9999
 #: Bytes of the longest line that a guest may send.
 MAX_LINE: Final = 1100
 
-_ROUND_ROBIN: Final = 1
-_HASHED: Final = 2
-
-_FLAG_LETTERS: Final[Mapping[int, str]] = {
-    M_NOWAIT: "n",
-    M_WAITOK: "w",
-    M_NOVM: "v",
-    M_USE_RESERVE: "r",
-}
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-_ITEM = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
-_CALLS = re.compile(r"[0-7]{1,128}", re.ASCII)
-_COUNTERS = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9}){5}", re.ASCII)
-_DOMAIN = re.compile(r"d([0-7])", re.ASCII)
 
 
 class Nonsense(ValueError):  # noqa: N818 - says what the guest talks
     """An answer that is none; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What a keg has in one domain.
-
-    Args:
-        pages: slabs' worth of ``ud_pages``.
-        free_items: ``ud_free_items``.
-        free_slabs: ``ud_free_slabs``.
-        partial: slabs in the list of partly used ones.
-        free: slabs in the list of free ones.
-        full: slabs in the list of full ones.
-    """
-
-    pages: int = 0
-    free_items: int = 0
-    free_slabs: int = 0
-    partial: int = 0
-    free: int = 0
-    full: int = 0
-
-    def __str__(self) -> str:
-        return (
-            f"{self.pages} slabs ({self.partial} partial, {self.free} free, {self.full} full), "
-            f"{self.free_items} free items, {self.free_slabs} free slabs counted"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a guest says came of an operation.
-
-    Args:
-        item: its slab and its place in it; None without one.
-        domain: in which the item's memory really lies; -1 without an item.
-        calls: the domains that the slab allocator was asked for, in order.
-        slept: how often the thread slept for memory.
-        place: where the keg's iterator stands.
-        changed: by domain, counters that are not as in the answer before.
-    """
-
-    item: tuple[int, int] | None
-    domain: int
-    calls: tuple[int, ...]
-    slept: int
-    place: int
-    changed: Mapping[int, Counters]
-
-
-@dataclass(frozen=True, slots=True)
-class Starved:
-    """How a thread waited for memory in a domain that really has none to give.
-
-    Args:
-        calls: of the slab allocator.
-        run_us: the thread's CPU time, in microseconds.
-        elapsed_us: how long it had none.
-        wake_us: from memory's coming back to its item.
-        asleep: whether it slept at the end of that time.
-        served: whether it got its item in the end.
-    """
-
-    calls: int
-    run_us: int
-    elapsed_us: int
-    wake_us: int
-    asleep: bool
-    served: bool
-
-    @property
-    def calls_per_second(self) -> float:
-        """Calls of the slab allocator in a second of waiting."""
-        return self.calls / max(self.elapsed_us, 1) * 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A zone to be made.
-
-    Args:
-        size: of an item, in bytes.
-        reserve: items.
-        round_robin: instead of first-touch.
-        hashed: slabs hash into one list.
-        patience: see ``harness.subsystems.uma.model.keg.Shape``.
-    """
-
-    size: int
-    reserve: int
-    round_robin: bool
-    hashed: bool
-    patience: int
-
-    def __str__(self) -> str:
-        kind = _ROUND_ROBIN * self.round_robin + _HASHED * self.hashed
-        return f"zone size={self.size} reserve={self.reserve} kind={kind} patience={self.patience}"
-
-
 def line(number: int, command: str) -> bytes:
     """The bytes of a command."""
     body = f"{number:04} {command}"
     return f"{MARK}{body} *{zlib.crc32(body.encode()):08x}\n".encode()
-
-
-def command(operation: Operation, slot: int, cpu: int) -> str:
-    """An operation of a trace, as a guest is told it.
-
-    Args:
-        operation: the operation.
-        slot: where an ``alloc`` puts its item, and a ``free`` takes it from.
-        cpu: the CPU that runs it.
-    """
-    match operation.verb:
-        case Verb.ALLOC:
-            asked = f" domain={operation.number}" if operation.place is Place.DOMAIN else ""
-            flags = "".join(
-                letter for flag, letter in _FLAG_LETTERS.items() if operation.flags & flag
-            )
-            meanwhile = f" meanwhile={operation.meanwhile}" if operation.meanwhile else ""
-            return f"alloc slot={slot} cpu={cpu}{asked} flags={flags}{meanwhile}"
-        case Verb.FREE:
-            return f"free slot={slot} cpu={cpu}"
-        case Verb.PREALLOC:
-            return f"prealloc items={operation.number} cpu={cpu}"
-        case verb:
-            return f"{verb} domain={operation.number}"
 
 
 def read_record(text: bytes) -> ProbeRecord:
@@ -191,77 +54,28 @@ def error_of(record: ProbeRecord) -> str | None:
     return dict(record.fields).get("why", "unknown") if record.name == "error" else None
 
 
-def read_answer(record: ProbeRecord) -> Answer:
-    """What an answer to an operation says.
-
-    Raises:
-        Nonsense: not of the protocol's form.
-    """
-    fields = dict(record.fields)
-    item = None
-    if "item" in fields:
-        found = _matched(_ITEM, fields["item"])
-        item = (int(found[1]), int(found[2]))
-    calls = tuple(int(digit) for digit in _matched(_CALLS, fields["calls"])[0]
-                  ) if "calls" in fields else ()  # fmt: skip
-    if "more" in fields:
-        calls += (-1,) * min(_number(fields, "more"), 1)
-    return Answer(
-        item=item,
-        domain=_number(fields, "domain") if item is not None else -1,
-        calls=calls,
-        slept=_number(fields, "slept") if "slept" in fields else 0,
-        place=_number(fields, "place"),
-        changed=read_counters(record),
-    )
-
-
-def read_counters(record: ProbeRecord) -> dict[int, Counters]:
-    """The counters that a record has, by domain.
-
-    Raises:
-        Nonsense: not of the protocol's form.
-    """
-    return {
-        int(domain[1]): Counters(*map(int, _matched(_COUNTERS, value)[0].split(",")))
-        for key, value in record.fields
-        if (domain := _DOMAIN.fullmatch(key)) is not None
-    }
-
-
-def read_starved(record: ProbeRecord) -> Starved:
-    """What an answer to ``starve`` says.
-
-    Raises:
-        Nonsense: not of the protocol's form.
-    """
-    fields = dict(record.fields)
-    return Starved(
-        calls=_number(fields, "calls"),
-        run_us=_number(fields, "run_us"),
-        elapsed_us=_number(fields, "elapsed_us"),
-        wake_us=_number(fields, "wake_us"),
-        asleep=_number(fields, "asleep") != 0,
-        served=_number(fields, "served") != 0,
-    )
-
-
 def read_number(record: ProbeRecord, key: str) -> int:
     """A number of a record.
 
     Raises:
         Nonsense: it has none so called.
     """
-    return _number(dict(record.fields), key)
+    return number_in(dict(record.fields), key)
 
 
-def _number(fields: Mapping[str, str], key: str) -> int:
+def number_in(fields: Mapping[str, str], key: str) -> int:
+    """The same, of a record's fields."""
     if key not in fields:
         raise Nonsense(f"an answer without {key}")
-    return int(_matched(_NUMBER, fields[key])[0])
+    return int(matched(_NUMBER, fields[key])[0])
 
 
-def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+def matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    """What a value says by a grammar.
+
+    Raises:
+        Nonsense: it is not of that grammar.
+    """
     found = pattern.fullmatch(text)
     if found is None:
         raise Nonsense(f"a value that is none: {text[:80]!r}")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from harness.check.protocol import Starved
 
 
 class Conclusion(StrEnum):
@@ -53,17 +50,19 @@ class CheckResult:
     """What a check came to.
 
     Args:
+        subsystem: the part of the kernel that was checked.
         model: the variant of the model that it was held against.
+        title: the same in a sentence.
         proof: the release on which that variant was proven, or ``unproven``.
         seed: of the random traces.
         operations: how many the guest was seen to do as the model says, and one that differs.
-        zones: how many were made for them.
+        zones: how many were made for them, or what else was set up.
         conclusion: how it ended.
         why: in words, where it did not agree.
         difference: where it did something else.
         trace: what was being run when the guest fell silent or ended, as text.
-        starved: how a thread waited for memory; None if it was not looked at.
-        sleeps: whether the model says that it sleeps while it waits so.
+        notes: what was seen beside traces, for people.
+        measured: the same as numbers, by name.
         seconds: how long it took.
         asked: what chose the variant (``--spec``).
         chosen: where it comes from, in words.
@@ -72,7 +71,9 @@ class CheckResult:
         alike: the one other variant that does what the guest did, in words; empty without one.
     """
 
+    subsystem: str
     model: str
+    title: str
     proof: str
     seed: int
     operations: int = 0
@@ -81,8 +82,8 @@ class CheckResult:
     why: str = ""
     difference: Difference | None = None
     trace: str = ""
-    starved: Starved | None = None
-    sleeps: bool | None = None
+    notes: tuple[str, ...] = ()
+    measured: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     asked: str = ""
     chosen: str = ""

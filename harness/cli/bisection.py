@@ -54,10 +54,11 @@ from harness.results.store import Store
 from harness.results.unfinished import beginning
 from harness.source.graft import revert
 from harness.source.location import EMBEDDED
-from harness.subsystems.uma.model.specification import Specification
-from harness.subsystems.uma.model.variants import VARIANTS
+from harness.subsystems.specifications import AUTO
+from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from harness.check.subject import Specification
     from harness.cli.app import App
     from harness.pipeline.plan import BootPlan
     from harness.pipeline.what import What
@@ -292,9 +293,10 @@ class Bisect:
         question = place.question
         good = question.new if question.fixed else question.old[0]
         if embedded_folder(place.tree.repository, good) is not None:
-            held = Specification(VARIANTS["13-after"])
+            own = UMA.of_built_in(None).values
+            held: Specification = UMA.held_to(own, "the built-in guest's", asked=AUTO)
         else:
-            held = specifications(self._app).of_revision(place.tree, good)
+            held = specifications(self._app, UMA).of_revision(place.tree, good)
         return CheckPlan(held, _OPERATIONS, 1, slowness=plan.slowness)
 
     def _examination(self, boot: BootExamination) -> Examination:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,12 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.session import GuestOptions, Session
-from harness.cli.specification import spec_option, specifications
+from harness.cli.specification import (
+    chosen_subsystems,
+    spec_option,
+    specifications,
+    subsystem_option,
+)
 from harness.errors import UsageError
 from harness.guest.topology import parse_numbers
 from harness.host.workspace import write_atomic
@@ -28,12 +34,13 @@ from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
 from harness.source.change import Change
-from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 
 if TYPE_CHECKING:
+    from harness.check.subject import Trace
     from harness.cli.app import App
     from harness.pipeline.plan import BootPlan
     from harness.results.record import Run
+    from harness.subsystems.subsystem import Subsystem
 
 #: Of the random traces: all numbers of 64 bits.
 _SEEDS = range(1 << 64)
@@ -56,6 +63,7 @@ _KMSAN_GOES_ON = ("debug.kmsan.panic_on_violation", "0")
 @click.option("--replay", type=FILE, metavar="FILE",
               help="Run that trace instead of random ones.")  # fmt: skip
 @spec_option
+@subsystem_option
 @junit_option
 @common_options
 def check(
@@ -80,60 +88,88 @@ def check(
       harness check --source embedded --numa 4
       harness check --numa 2 --replay difference.trace
     """
-    own = {name: options.pop(name) for name in ("ops", "seeds", "replay", "spec", "junit")}
+    own = {
+        name: options.pop(name)
+        for name in (
+            "ops",
+            "seeds",
+            "replay",
+            "spec",
+            "subsystem",
+            "junit",
+        )
+    }
     sanitizer = one_sanitizer(**{name: options.pop(name) for name in ("kasan", "kmsan")})
     session = Session(app, GuestOptions(**options))
     config = session.vmconfig()
     if config is not None and sanitizer is Sanitizer.NONE:
         sanitizer = config.sanitizer
     what = session.what(source, kernconf, None, Change(revision, patch, mutant))
-    trace = _read_trace(own["replay"])
+    trace = None
     topologies = session.topologies(numa or (None if config else "2"), sanitizer)
     if len(topologies) != 1:
         raise UsageError(
             f"--numa {numa} names several guests, and a check is of one",
             remedy="name one number",
         )
-    seeds = [1] if trace else parse_numbers(
+    seeds = [1] if own["replay"] else parse_numbers(
         own["seeds"], _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
     )  # fmt: skip
     boot = _patient(session.plan(topologies[0], sanitizer), sanitizer)
-    plan = CheckPlan(
-        specification=specifications(app).of(what, own["spec"]),
-        operations=own["ops"],
-        seed=1,
-        replay=trace,
-        slowness=boot.slowness,
-    )
+    subsystems = chosen_subsystems(own["subsystem"], embedded=what.is_embedded)
+    if own["replay"]:
+        subsystems, trace = _of_trace(own["replay"], subsystems)
+    plans = [
+        CheckPlan(
+            specification=specifications(app, subsystem).of(what, own["spec"]),
+            operations=own["ops"],
+            seed=seed,
+            replay=trace,
+            slowness=boot.slowness,
+        )
+        for subsystem in subsystems
+        for seed in seeds
+    ]
     nodes = len(topologies[0].nodes)
     cells = [
         CellPlan(
-            name=f"check-{sanitizer}-numa{nodes}" + (f"-seed{seed}" if len(seeds) > 1 else ""),
+            name=f"check-{sanitizer}-numa{nodes}{_suffix(plan, plans)}",
             side="",
             what=what,
             sanitizer=sanitizer,
             boot=boot,
             expected=_expected(sanitizer),
             why_expected="harness check expects every guest to come up",
-            checker=Checker(replace(plan, seed=seed), app.clock),
+            checker=Checker(plan, app.clock),
         )
-        for seed in seeds
+        for plan in plans
     ]
     run = session.run("check", cells, own["junit"])
     _keep_traces(app, run)
     return run.exit_code
 
 
-def _read_trace(file: Path | None) -> Trace | None:
-    if file is None:
-        return None
+def _of_trace(file: Path, subsystems: Sequence[Subsystem]) -> tuple[tuple[Subsystem, ...], Trace]:
+    """The subsystem that a trace is for, and what it says.
+
+    Raises:
+        UsageError: it is for none of them, or has what no kernel may be asked.
+    """
     try:
-        trace = parse_trace(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
-    for _ in run_trace(trace):  # refuses what no kernel may be asked, before one is built
-        pass
-    return trace
+    fitting = [each for each in subsystems if each.has_written(text)] or list(subsystems)
+    return (fitting[0],), fitting[0].read_trace(text)
+
+
+def _suffix(plan: CheckPlan, plans: Sequence[CheckPlan]) -> str:
+    """What tells a check from the others of the command."""
+    several = {each.specification.subsystem for each in plans}
+    words = [f"-{plan.specification.subsystem}"] if len(several) > 1 else []
+    if len({each.seed for each in plans}) > 1:
+        words.append(f"-seed{plan.seed}")
+    return "".join(words)
 
 
 def _patient(boot: BootPlan, sanitizer: Sanitizer) -> BootPlan:

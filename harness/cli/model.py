@@ -26,9 +26,9 @@ from harness.guest.vmconfig import load_vmconfig
 from harness.kernel.spec import Sanitizer
 from harness.pipeline.what import BEFORE_MUTANT, What
 from harness.source.change import Change
+from harness.subsystems.specifications import AS_BUILT
 from harness.subsystems.uma.expectation import predict_on, variant_of
 from harness.subsystems.uma.model.explore import Bounds, Findings, explore
-from harness.subsystems.uma.model.specification import AS_BUILT
 from harness.subsystems.uma.model.trace import Step, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
 from harness.subsystems.uma.prediction import PANIC, Prediction
@@ -141,26 +141,25 @@ def _guests(
 
 def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code:
     """The code of a tree or of the built-in guest, or what ``--spec`` names for it."""
-    asked = specifications(app)
+    asked = specifications(app, UMA)
     if what.is_embedded:
         if what.change not in (Change(), Change(mutant=BEFORE_MUTANT)):
             raise UsageError(
                 "the built-in guest has no revisions and patches, and one mutant only",
                 remedy=f"name --mutant {BEFORE_MUTANT}, or a FreeBSD tree with --source",
             )
-        held = asked.of(what, spec or AS_BUILT)
-        why = (f"{held.why}; it takes the reserve at boot with any sanitizer or none",)
+        values, where = asked.facts(what, spec or AS_BUILT)
+        why = (f"{where}; it takes the reserve at boot with any sanitizer or none",)
         guest = "built-in guest (not FreeBSD)"
-        return _Code(held.variant, why, guest, reserve_at_boot=True, threads=False)
-    snapshot = asked.snapshot(what)
+        return _Code(variant_of(values), why, guest, reserve_at_boot=True, threads=False)
+    snapshot, own = asked.own_facts(what)
     guest = f"FreeBSD {snapshot.release} {snapshot.label}"
     if spec is None:
-        facts = snapshot.facts[UMA.name]
-        variant, assumed = variant_of(facts.values), bool(facts.assumed)
-        why = (facts.assumed or "its own source",)
+        values, assumed, why = own.values, bool(own.assumed), (own.assumed or "its own source",)
     else:
-        held = asked.of(what, spec)
-        variant, assumed, why = held.variant, False, (f"{held.asked}: {held.why}",)
+        values, where = asked.facts(what, spec)
+        assumed, why = False, (f"{spec}: {where}",)
+    variant = variant_of(values)
     reserve = sanitizer is not Sanitizer.NONE
     return _Code(variant, (*why, *variant.description()), guest, reserve, assumed=assumed)
 

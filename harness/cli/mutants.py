@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +30,14 @@ from harness.pipeline.matrix import Matrix, MemoryGate
 from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
 from harness.pipeline.what import BEFORE_MUTANT
 from harness.source.change import Change
-from harness.subsystems.table import MUTANTS, find_mutant
+from harness.subsystems.table import MUTANTS, SUBSYSTEMS, find_mutant
 
 if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.mutation.fate import Judgement
     from harness.mutation.mutant import Mutant
     from harness.results.record import Cell
+    from harness.subsystems.subsystem import Subsystem
 
 
 @click.command()
@@ -110,20 +112,25 @@ def mutants(
     if config is not None and sanitizer is Sanitizer.NONE:
         sanitizer = config.sanitizer
     topologies = session.topologies(numa or (None if config else "2"), sanitizer)
-    specification = specifications(app).of(what)
+    held = [specifications(app, each).of(what) for each in _checked(chosen)]
     plans = {len(each.nodes): session.plan(each, sanitizer) for each in topologies}
 
     def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(available_memory())
         boots = HostBoots(matrix, what, sanitizer, plans, folder, gate)
         slowness = max(plan.slowness for plan in plans.values())
-        check = CheckOracle(
-            boots, CheckPlan(specification, ops, seed, slowness=slowness), app.clock
-        )
+        checks = [CheckPlan(each, ops, seed, slowness=slowness) for each in held]
+        check = CheckOracle(boots, checks, app.clock)
         judgements = Mutation(boots, baseline, (check,)).run(chosen)
         return tuple(boots.cells.values()), judgements
 
     return session.carry_out("mutants", baseline * len(plans) + len(chosen), work).exit_code
+
+
+def _checked(mutants: Sequence[Mutant]) -> Iterator[Subsystem]:
+    """The parts of the kernel that the mutants are in."""
+    names = {mutant.name for mutant in mutants}
+    return (each for each in SUBSYSTEMS if not names.isdisjoint(each.mutants))
 
 
 def _chosen(patterns: tuple[str, ...]) -> list[Mutant]:

@@ -1,4 +1,4 @@
-"""``--spec``: what a kernel is held to."""
+"""``--spec`` and ``--subsystem``: what a kernel is held to."""
 
 from __future__ import annotations
 
@@ -6,23 +6,43 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.subsystems.uma.model.specification import AUTO
-from harness.subsystems.uma.model.variants import RELEASES, VARIANTS
-from harness.subsystems.uma.specifications import Specifications
+from harness.subsystems.specifications import AUTO, Specifications
+from harness.subsystems.table import SUBSYSTEMS, find_subsystem
 
 if TYPE_CHECKING:
     from harness.cli.app import App
+    from harness.subsystems.subsystem import Subsystem
+
+_VARIANTS = tuple(dict.fromkeys(name for each in SUBSYSTEMS for name in each.variant_names))
 
 spec_option = click.option(
     "--spec", default=AUTO, show_default=True, metavar="auto|as-built|NAME|REV",
     help="Hold the kernel to: the form of the code below its changes, with the commit (auto); its "
-    f"own form (as-built); {', '.join((*VARIANTS, *RELEASES))}; or the form of a revision.",
+    f"own form (as-built); {', '.join(_VARIANTS)}; or the form of a revision.",
+)  # fmt: skip
+
+subsystem_option = click.option(
+    "--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
+    help="The part of the kernel that is checked.  [default: all that fit, each in its own guest]",
 )  # fmt: skip
 
 
-def specifications(app: App) -> Specifications:
+def chosen_subsystems(name: str | None, *, embedded: bool) -> tuple[Subsystem, ...]:
+    """What is checked: the one named, or all that the kernel's check module knows.
+
+    Args:
+        name: ``--subsystem``.
+        embedded: the kernel is the built-in guest's.
+    """
+    if name is not None:
+        return (find_subsystem(name),)
+    return tuple(each for each in SUBSYSTEMS if each.in_built_in or not embedded)
+
+
+def specifications(app: App, subsystem: Subsystem) -> Specifications:
     """Finds what kernels are held to."""
     return Specifications(
+        subsystem,
         app.open_tree,
         app.workspace,
         lambda holder: app.talk.say(f"waiting for {holder}"),

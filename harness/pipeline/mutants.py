@@ -18,8 +18,7 @@ from harness.mutation.oracle import Caught, Oracle, Survived, judged, judgement
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
 from harness.results.text import outcome_in_words
-from harness.subsystems.uma.counters import Usual, slabs_of
-from harness.subsystems.uma.expectation import expected_of, expected_slabs
+from harness.subsystems.table import SUBSYSTEMS, expected_of, oddities
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
@@ -37,9 +36,6 @@ _PATIENCE = 5
 _LEAST_PATIENCE = 60.0
 
 _UNMUTATED = "unmutated"
-
-#: The zone of ``kmapentzone`` (sys/vm/vm_map.c), as sysctl names it.
-_KERNEL_MAP_ENTRIES = "KMAP_ENTRY"
 
 
 class Boots(Protocol):
@@ -167,12 +163,9 @@ class CountersOracle:
         report = cell.report
         if report is None:
             return frozenset()
-        found = Usual.of(list(self.told[nodes])).differences(report)
-        slabs = slabs_of(report, _KERNEL_MAP_ENTRIES)
-        right = expected_slabs(self.unmutated.identity, self.boots.plans[nodes].topology)
-        if slabs is not None and right and slabs not in right:
-            found |= {f"{_KERNEL_MAP_ENTRIES} slabs by domain: not what the model predicts"}
-        return found
+        topology = self.boots.plans[nodes].topology
+        usual = tuple(self.told[nodes])
+        return oddities(report, usual, self.unmutated.identity, topology)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,24 +174,32 @@ class CheckOracle:
 
     Args:
         boots: boots kernels.
-        plan: what is to be checked.
+        plans: what is to be checked: a plan for each part of the kernel that has mutants.
         clock: tells time.
     """
 
     boots: HostBoots
-    plan: CheckPlan
+    plans: Sequence[CheckPlan]
     clock: Clock
     name: str = "check"
 
     def judge(self, kernel: KernelArtifact) -> Caught | Survived:
         """See ``Oracle``; stops at the first topology that shows it."""
         seconds = 0.0
-        for nodes in self.boots.plans:
-            cell = self.boots.boot(kernel, nodes, "check", Checker(self.plan, self.clock))
+        for plan, nodes in product(self._of(kernel.identity.mutant), self.boots.plans):
+            which = f"check-{plan.specification.subsystem}"
+            cell = self.boots.boot(kernel, nodes, which, Checker(plan, self.clock))
             seconds += cell.seconds
             if cell.check is None or not cell.check.agreed:
                 return Caught(seconds, f"{_on(nodes)}: {_unlike_the_model(cell)}")
         return Survived(seconds)
+
+    def _of(self, mutant: str | None) -> Sequence[CheckPlan]:
+        """Those of the part that the mutant is in; all, for the kernel without one."""
+        if mutant is None:
+            return self.plans
+        names = {each.name for each in SUBSYSTEMS if mutant in each.mutants}
+        return [plan for plan in self.plans if plan.specification.subsystem in names]
 
 
 def _unlike_the_model(cell: Cell) -> str:

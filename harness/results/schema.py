@@ -55,14 +55,6 @@ class _Verdict(TypedDict):
     seconds: NotRequired[float]
 
 
-class _Starved(TypedDict):
-    asleep: bool
-    calls: int
-    run_us: int
-    elapsed_us: int
-    wake_us: int
-
-
 class _Difference(TypedDict):
     first: int
     trace: str
@@ -78,13 +70,16 @@ class _Check(TypedDict):
     model: str
     proof: str
     why: str
-    starved: _Starved | None
     difference: _Difference | None
     asked: NotRequired[str]
     chosen: NotRequired[str]
     changed: NotRequired[list[str]]
     diff: NotRequired[str]
     alike: NotRequired[str]
+    subsystem: NotRequired[str]
+    title: NotRequired[str]
+    notes: NotRequired[list[str]]
+    measured: NotRequired[dict[str, float]]
 
 
 class _Kernel(TypedDict):

@@ -17,7 +17,6 @@ from harness.printable import printable
 from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.unfinished import RUNNING, not_booted
-from harness.subsystems.uma.model.variants import title_of
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
@@ -196,14 +195,7 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
     lines = [_conclusion(check), *_held_to(check)]
     lines += check.get("diff", "").splitlines() if verbose else []
     lines += [check["why"]] if check["why"] and not check["difference"] else []
-    starved = check["starved"]
-    if starved is not None:
-        lines.append(
-            f"waiting for memory, the thread {'slept' if starved['asleep'] else 'spun'}: "
-            f"{starved['calls']} calls of the slab allocator and "
-            f"{starved['run_us'] / 1000:.0f} ms of CPU in {starved['elapsed_us'] / 1000:.0f} ms; "
-            f"served {starved['wake_us'] / 1000:.1f} ms after memory came back"
-        )
+    lines += check.get("notes", [])
     difference = check["difference"]
     if difference is not None:
         lines += [
@@ -215,7 +207,8 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
 
 
 def _conclusion(check: Mapping[str, Any]) -> str:
-    title = title_of(check["model"])
+    # Records of before have neither title nor notes.
+    title = check.get("title") or f"the specification {check['model']}"
     told = f"{check['operations']} operations on {check['zones']} zones, seed {check['seed']}"
     if check["conclusion"] == Conclusion.AGREED:
         return f"check: behaves as {title} in {told}"

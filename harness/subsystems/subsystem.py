@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from harness.source.knowledge import CodeReader, Facts
 
 if TYPE_CHECKING:
+    from harness.check.subject import Specification, Trace
+    from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
@@ -21,10 +23,65 @@ class Subsystem(CodeReader, Protocol):
     def mutants(self) -> Mapping[str, Mutant]:
         """The changes of its code that have a name."""
 
+    @property
+    def variant_names(self) -> Sequence[str]:
+        """The forms of its code that have a name."""
+
+    def variant(self, name: str) -> Mapping[str, bool]:
+        """The facts of such a form.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+
+    def with_commit(self, values: Mapping[str, bool]) -> Mapping[str, bool]:
+        """The facts as they should be: with the change that all kernels are to have."""
+
+    def held_to(
+        self,
+        values: Mapping[str, bool],
+        why: str,
+        *,
+        asked: str,
+        changed: tuple[str, ...] = (),
+        diff: str = "",
+    ) -> Specification:
+        """What a kernel is held to; see there for the arguments."""
+
+    @property
+    def in_built_in(self) -> bool:
+        """Whether the built-in guest has this part."""
+
     def of_built_in(self, mutant: str | None) -> Facts:
         """The facts of the built-in guest, with that mutant or none."""
 
     def expected(self, identity: KernelIdentity, topology: Topology) -> Expectation | None:
         """What a kernel should come to on a guest with that topology; None if this part of the
         kernel has no say in it.
+        """
+
+    def has_written(self, text: str) -> bool:
+        """Whether a text looks like one of its traces."""
+
+    def read_trace(self, text: str) -> Trace:
+        """A trace that ``harness check`` has written.
+
+        Raises:
+            UsageError: the text is none, or has what no kernel may be asked.
+        """
+
+    def oddities(
+        self,
+        report: GuestReport,
+        usual: Sequence[GuestReport],
+        identity: KernelIdentity,
+        topology: Topology,
+    ) -> frozenset[str]:
+        """What a running kernel says of itself that one without a mutant would not.
+
+        Args:
+            report: what it says.
+            usual: what the kernel without the mutant has said on that topology, at least once.
+            identity: of that kernel.
+            topology: of the guests.
         """

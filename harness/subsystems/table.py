@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from harness.source.knowledge import Facts, Knowledge
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
@@ -45,6 +46,22 @@ KNOWLEDGE = Knowledge(SUBSYSTEMS, find_mutant)
 def facts_of_built_in(mutant: str | None) -> Mapping[str, Facts]:
     """All facts of the built-in guest, with that mutant or none."""
     return {subsystem.name: subsystem.of_built_in(mutant) for subsystem in SUBSYSTEMS}
+
+
+def oddities(
+    report: GuestReport,
+    usual: Sequence[GuestReport],
+    identity: KernelIdentity,
+    topology: Topology,
+) -> frozenset[str]:
+    """See ``Subsystem.oddities``: of all of them."""
+    each = (subsystem.oddities(report, usual, identity, topology) for subsystem in SUBSYSTEMS)
+    return frozenset().union(*each)
+
+
+def find_subsystem(name: str) -> Subsystem:
+    """The subsystem of that name, which must be in the table."""
+    return next(subsystem for subsystem in SUBSYSTEMS if subsystem.name == name)
 
 
 def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:

@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.check.protocol import Counters
 from harness.console.report import DomainMemory, GuestReport
 from harness.errors import UsageError
 from harness.subsystems.uma.check.observation import Observation, of_model
+from harness.subsystems.uma.check.protocol import Counters
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
 from harness.subsystems.uma.model.variants import Variant

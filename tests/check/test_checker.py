@@ -14,9 +14,9 @@ from harness.check.result import CheckResult, Conclusion
 from harness.errors import UsageError
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
-from harness.subsystems.uma.model.specification import Specification
 from harness.subsystems.uma.model.trace import parse_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
+from harness.subsystems.uma.specification import Specification
 
 AFTER, BEFORE = VARIANTS["15-after"], VARIANTS["15-before"]
 EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)

@@ -8,10 +8,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.subsystems.uma.check.generate import PATIENCE, random_trace, zone_plan
+from harness.subsystems.uma.check.generate import PATIENCE, random_operations, zone_plan
 from harness.subsystems.uma.check.guest import is_taken
 from harness.subsystems.uma.model.flags import M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.trace import Operation, Player, Verb
+from harness.subsystems.uma.model.trace import Operation, Player, Trace, Verb
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
 from harness.subsystems.uma.model.zone import Shape
 
@@ -26,13 +26,13 @@ def written(seed: int, variant: Variant, domains: int) -> tuple[Shape, tuple[Ope
         domains, plan.ipers, plan.reserve, hashed=plan.hashed,
         first_touch=not plan.round_robin, patience=PATIENCE,
     )  # fmt: skip
-    return shape, random_trace(rng, variant, shape, 200)
+    return shape, random_operations(rng, variant, shape, 200)
 
 
 @given(SEEDS, ANY_VARIANT, st.integers(1, 8))
 def test_the_model_takes_every_trace_to_its_end(seed: int, variant: Variant, domains: int) -> None:
     shape, operations = written(seed, variant, domains)
-    assert is_taken(variant, shape, operations)
+    assert is_taken(Trace(variant, shape, operations))
 
 
 @given(SEEDS, ANY_VARIANT)

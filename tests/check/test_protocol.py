@@ -8,16 +8,9 @@ from hypothesis import strategies as st
 from model_guest import said
 
 from harness.check.channel import Channel, GuestGone, GuestRefused, GuestSilent
-from harness.check.protocol import (
-    Counters,
-    Nonsense,
-    command,
-    line,
-    read_answer,
-    read_record,
-    read_starved,
-)
+from harness.check.protocol import Nonsense, line, read_record
 from harness.host.clock import HostClock, ManualClock
+from harness.subsystems.uma.check.protocol import Counters, command, read_answer, read_starved
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.subsystems.uma.model.trace import Operation, Place, Verb
 

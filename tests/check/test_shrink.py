@@ -8,15 +8,17 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.check.shrink import Operations, shrink, without
+from harness.check.shrink import shrink
 from harness.subsystems.uma.model.flags import M_NOWAIT
-from harness.subsystems.uma.model.trace import Operation, Verb
+from harness.subsystems.uma.model.trace import Operation, Trace, Verb
+from harness.subsystems.uma.model.variants import VARIANTS
+from harness.subsystems.uma.model.zone import Shape
 
 ENOUGH = 10_000
 
 
 @st.composite
-def traces(draw: st.DrawFn) -> Operations:
+def traces(draw: st.DrawFn) -> Trace:
     """Allocations, lows, and frees of what was allocated before, each once."""
     operations: list[Operation] = []
     held: list[int] = []
@@ -32,11 +34,12 @@ def traces(draw: st.DrawFn) -> Operations:
             domain = draw(st.integers(0, 3))
             operations.append(Operation(Verb.ALLOC, domain, M_NOWAIT, meanwhile=meanwhile))
             held.append(number)
-    return tuple(operations)
+    return Trace(VARIANTS["13-after"], Shape(4, 2), tuple(operations))
 
 
-def is_sound(operations: Operations) -> bool:
+def is_sound(trace: Trace) -> bool:
     """Each item that is given back is of an allocation before it, and no two are the same."""
+    operations = trace.operations
     freed = set()
     for place, operation in enumerate(operations):
         number = operation.number if operation.verb is Verb.FREE else operation.meanwhile
@@ -53,43 +56,41 @@ def asked(operations: Iterable[Operation]) -> list[Operation]:
 
 
 @given(traces(), st.sets(st.integers(0, 39)))
-def test_a_free_still_names_its_allocation_or_goes_with_it(
-    operations: Operations, dropped: set[int]
-) -> None:
-    left = without(operations, frozenset(dropped))
+def test_a_free_still_names_its_allocation_or_goes_with_it(trace: Trace, dropped: set[int]) -> None:
+    left = trace.without(frozenset(dropped))
     assert is_sound(left)
-    kept = [o for place, o in enumerate(operations) if place not in dropped]
-    assert asked(left) == asked(kept)
+    kept = [o for place, o in enumerate(trace.operations) if place not in dropped]
+    assert asked(left.operations) == asked(kept)
 
 
 @given(traces())
-def test_nothing_dropped_is_nothing_changed(operations: Operations) -> None:
-    assert without(operations, frozenset()) == operations
+def test_nothing_dropped_is_nothing_changed(trace: Trace) -> None:
+    assert trace.without(frozenset()) == trace
 
 
 @given(traces(), st.data())
 def test_the_shortest_shows_it_and_no_single_operation_can_go(
-    operations: Operations, data: st.DataObject
+    trace: Trace, data: st.DataObject
 ) -> None:
-    verb = data.draw(st.sampled_from([operation.verb for operation in operations]))
-    most = sum(operation.verb is verb for operation in operations)
+    verb = data.draw(st.sampled_from([operation.verb for operation in trace.operations]))
+    most = sum(operation.verb is verb for operation in trace.operations)
     wanted = data.draw(st.integers(1, most))
 
-    def shows(candidate: Operations) -> bool:
-        return sum(operation.verb is verb for operation in candidate) >= wanted
+    def shows(candidate: Trace) -> bool:
+        return sum(operation.verb is verb for operation in candidate.operations) >= wanted
 
-    shortest = shrink(operations, shows, ENOUGH)
+    shortest = shrink(trace, shows, ENOUGH)
     assert shows(shortest)
-    assert not any(shows(without(shortest, frozenset([n]))) for n in range(len(shortest)))
+    assert not any(shows(shortest.without(frozenset([n]))) for n in range(len(shortest)))
 
 
 @given(traces(), st.integers(0, 20))
-def test_it_asks_no_more_often_than_it_may(operations: Operations, attempts: int) -> None:
+def test_it_asks_no_more_often_than_it_may(trace: Trace, attempts: int) -> None:
     asked = []
 
-    def shows(candidate: Operations) -> bool:
+    def shows(candidate: Trace) -> bool:
         asked.append(candidate)
         return False
 
-    shrink(operations, shows, attempts)
+    shrink(trace, shows, attempts)
     assert len(asked) <= attempts

@@ -15,12 +15,12 @@ from harness.host.workspace import Workspace
 from harness.pipeline.what import What
 from harness.source.change import Change
 from harness.source.tree import open_tree
+from harness.subsystems.specifications import Specifications
 from harness.subsystems.table import KNOWLEDGE, MUTANTS
 from harness.subsystems.uma.expectation import variant_of
 from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE
-from harness.subsystems.uma.model.specification import Specification
 from harness.subsystems.uma.model.variants import VARIANTS
-from harness.subsystems.uma.specifications import Specifications
+from harness.subsystems.uma.specification import Specification
 from harness.subsystems.uma.subsystem import UMA
 
 pytestmark = pytest.mark.freebsd
@@ -54,11 +54,14 @@ def held(
     tree: Path, workspace: Workspace, asked: str = "auto", change: Change | None = None
 ) -> Specification:
     asker = Specifications(
+        UMA,
         lambda source: open_tree(source, workspace, HostRunner(), knowledge=KNOWLEDGE),
         workspace,
         lambda holder: None,
     )
-    return asker.of(What(str(tree), change or Change()), asked)
+    found = asker.of(What(str(tree), change or Change()), asked)
+    assert isinstance(found, Specification)
+    return found
 
 
 def break_allocator(tree: Path) -> None:

@@ -22,14 +22,7 @@ from rich.console import Console
 from harness.bisect.evidence import Kind, Observation
 from harness.bisect.gitlog import read_log
 from harness.bisect.state import State, StateFile
-from harness.check.protocol import (
-    Nonsense,
-    error_of,
-    read_answer,
-    read_counters,
-    read_record,
-    read_starved,
-)
+from harness.check.protocol import Nonsense, error_of, read_record
 from harness.console.events import Event, ProbeRecord
 from harness.console.parser import ConsoleParser
 from harness.console.report import ReportError, read_report
@@ -47,6 +40,7 @@ from harness.outcome import Ending, Outcome, Until
 from harness.results.record import Cell, Run, to_document
 from harness.results.store import RECORD, Store
 from harness.results.text import print_document
+from harness.subsystems.uma.check.protocol import read_answer, read_counters, read_starved
 from harness.subsystems.uma.model.flags import KernelAssertion
 from harness.subsystems.uma.model.trace import parse_trace, run_trace
 from harness.verdict import Verdict, judge

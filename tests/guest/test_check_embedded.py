@@ -11,14 +11,15 @@ from embedded_guest import Boot, Kernels, even
 
 from harness.check.channel import GuestRefused
 from harness.check.checker import CheckPlan
-from harness.check.protocol import Order, line
+from harness.check.protocol import line
 from harness.check.result import Conclusion
 from harness.guest.topology import Node, Topology
 from harness.image.embedded import Variant
 from harness.kernel.spec import Sanitizer
-from harness.subsystems.uma.model.specification import Specification
+from harness.subsystems.uma.check.protocol import Order
 from harness.subsystems.uma.model.trace import parse_trace
 from harness.subsystems.uma.model.variants import VARIANTS
+from harness.subsystems.uma.specification import Specification
 
 pytestmark = pytest.mark.guest
 

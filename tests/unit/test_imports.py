@@ -29,23 +29,23 @@ EDGES: dict[str, set[str]] = {
     "verdict": {"outcome", "console", "watch"},
     "verification": {"outcome", "kernel", "guest", "console", "verdict"},
     "mutation": {"errors", "kernel", "cedit"},
-    "check": {"errors", "host", "guest", "console", "subsystems.uma"},
+    "check": {"host", "guest", "console"},
     "subsystems": {
-        "errors", "outcome", "source", "kernel", "guest", "mutation", "subsystems.uma",
+        "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
+        "check", "pipeline", "subsystems.uma",
     },
     "subsystems.uma": {
-        "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
-        "check", "pipeline",
+        "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation", "check",
+        "subsystems",
     },
     "bisect": {"errors", "host", "source"},
     "results": {
         "errors", "printable", "outcome", "host", "kernel", "console", "verdict", "verification",
-        "mutation", "check", "bisect", "subsystems.uma",
+        "mutation", "check", "bisect",
     },
     "pipeline": {
         "errors", "outcome", "host", "source", "kernel", "image", "guest", "console", "watch",
         "verdict", "verification", "mutation", "check", "bisect", "results", "subsystems",
-        "subsystems.uma",
     },
     "cli": {
         "errors", "printable", "outcome", "host", "config", "source", "kernel", "image", "guest",

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from harness.bisect.evidence import Kind, Observation
 from harness.bisect.state import State, StateFile
-from harness.check.protocol import Starved
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.errors import UsageError
 from harness.guest.registry import KeptGuest, Registry
@@ -72,8 +71,9 @@ def record() -> dict[str, Any]:
     """One with all that a report may tell."""
     difference = Difference("trace", 3, 2, "alloc", ("another item",), 17)
     check = CheckResult(
-        "13-after", "13.2", 7, conclusion=Conclusion.DIFFERS, difference=difference,
-        starved=Starved(1, 2, 3, 4, asleep=True, served=True), chosen="its base", changed=("f",),
+        "uma", "13-after", "13.2's specification", "13.2", 7,
+        conclusion=Conclusion.DIFFERS, difference=difference, notes=("it slept",),
+        measured={"calls": 2.0}, chosen="its base", changed=("f",),
     )  # fmt: skip
     cells = (
         cell(assumed=(Outcome.BOOTED,), why_expected="so", check=check, error=""),

@@ -11,8 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.subsystems.uma.expectation import expected_slabs
+
 if TYPE_CHECKING:
     from harness.console.report import GuestReport, Zone
+    from harness.guest.topology import Topology
+    from harness.kernel.artifact import KernelIdentity
+
+#: The zone of ``kmapentzone`` (sys/vm/vm_map.c), as sysctl names it.
+KERNEL_MAP_ENTRIES = "KMAP_ENTRY"
 
 #: How far a counter may be from what was seen before, as a part of it; the tags of kernel
 #: addresses were seen to take 16 to 20 slabs in boots of one kernel.
@@ -83,6 +90,21 @@ def _impossible(name: str, zone: Zone) -> Iterator[str]:
             yield f"{name} domain {number}: more free items than items"
         if domain.free_slabs * zone.items_per_slab > domain.free_items:
             yield f"{name} domain {number}: more items in free slabs than free items"
+
+
+def oddities(
+    report: GuestReport,
+    usual: Sequence[GuestReport],
+    identity: KernelIdentity,
+    topology: Topology,
+) -> frozenset[str]:
+    """See ``harness.subsystems.subsystem.Subsystem``."""
+    found = Usual.of(list(usual)).differences(report)
+    slabs = slabs_of(report, KERNEL_MAP_ENTRIES)
+    right = expected_slabs(identity, topology)
+    if slabs is not None and right and slabs not in right:
+        found |= {f"{KERNEL_MAP_ENTRIES} slabs by domain: not what the model predicts"}
+    return found
 
 
 def slabs_of(report: GuestReport, zone: str) -> tuple[int, ...] | None:

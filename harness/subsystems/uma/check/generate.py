@@ -20,6 +20,9 @@ T = TypeVar("T")
 #: Items a slab: few, so that slabs fill up and reserves are used up; and FreeBSD's 42 map entries.
 ITEMS_PER_SLAB: Final = (1, 2, 2, 3, 4, 8, 42)
 
+#: Operations of one random trace, each on a zone of its own.
+TRACE_LENGTH: Final = 60
+
 #: The slab allocator gives in at this call of one operation: more than any that may fail makes.
 PATIENCE: Final = 40
 
@@ -94,7 +97,7 @@ def zone_plan(rng: random.Random, number: int, *, hashed: bool) -> ZonePlan:
     return ZonePlan(ipers, reserve, kind == "round-robin", hashed and kind == "hashed")
 
 
-def random_trace(
+def random_operations(
     rng: random.Random, variant: Variant, shape: Shape, length: int
 ) -> tuple[Operation, ...]:
     """Operations that the model takes: none that the kernel asserts against, none without end.

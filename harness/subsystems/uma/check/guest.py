@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.check.channel import Channel, GuestRefused
-from harness.check.protocol import (
+from harness.check.protocol import read_number
+from harness.check.subject import Differs, Finding
+from harness.errors import UsageError
+from harness.subsystems.uma.check.generate import (
+    PATIENCE,
+    TRACE_LENGTH,
+    ZonePlan,
+    random_operations,
+    zone_plan,
+)
+from harness.subsystems.uma.check.observation import Observation, differences, of_guest, of_model
+from harness.subsystems.uma.check.protocol import (
     Counters,
     Order,
     Starved,
     command,
     read_answer,
     read_counters,
-    read_number,
     read_starved,
 )
-from harness.errors import UsageError
-from harness.subsystems.uma.check.generate import PATIENCE, ZonePlan
-from harness.subsystems.uma.check.observation import Observation, differences, of_guest, of_model
 from harness.subsystems.uma.model.flags import KernelAssertion
-from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.trace import Operation, Place, Player, Trace, Verb, run_trace
 from harness.subsystems.uma.model.zone import Shape
 
 if TYPE_CHECKING:
-    from harness.check.shrink import Operations
     from harness.console.events import ProbeRecord
     from harness.console.report import GuestReport
     from harness.subsystems.uma.model.variants import Variant
@@ -38,23 +45,8 @@ _SIZE_STEP = 8
 _STARVE_MS = 2000
 #: What taking and giving back a domain's pages may take, in seconds, beside the waiting itself.
 _STARVE_SECONDS = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Differs:
-    """The first operation of a trace that does not do what the model says.
-
-    Args:
-        place: of the operation in the trace, from 0.
-        operation: which.
-        lines: how it differs.
-        seen: what the guest did, from the first operation to that one.
-    """
-
-    place: int
-    operation: Operation
-    lines: tuple[str, ...]
-    seen: tuple[Observation, ...] = ()
+#: Random traces in which a variant must agree with a guest that differs from its specification.
+_CONFIRMING_TRACES = 4
 
 
 class CheckedGuest:
@@ -79,6 +71,7 @@ class CheckedGuest:
         self._channel = channel
         self._variant = variant
         self._done = done
+        self._report = report
         self._domains = domains
         self._empty = sum(
             1 << domain for domain, memory in report.memory.items() if memory.pages == 0
@@ -90,9 +83,34 @@ class CheckedGuest:
         self._sizes: dict[tuple[int, bool], int] = {}
         self._told: dict[int, Counters] = {}
         self._cpu = 0
-        self.zones = 0
+        self._hashes: bool | None = None
+        self.setups = 0
 
-    def hashes(self) -> bool:
+    def random_trace(self, rng: random.Random) -> Trace:
+        """See ``Subject``."""
+        if self._hashes is None:
+            self._hashes = self._knows_hashes()
+        shape = self.zone(zone_plan(rng, self.setups, hashed=self._hashes))
+        operations = random_operations(rng, self._variant, shape, TRACE_LENGTH)
+        return Trace(self._variant, shape, operations)
+
+    def given_trace(self, trace: Trace) -> Trace:
+        """See ``Subject``."""
+        shape = self.zone(plan_of(trace.shape))
+        if shape.domains < trace.shape.domains:
+            raise UsageError(
+                f"the trace is for {trace.shape.domains} domains, the guest has {shape.domains}",
+                remedy=f"name --numa {trace.shape.domains}",
+            )
+        here = Trace(self._variant, shape, trace.operations)
+        if not is_taken(here):
+            raise UsageError(
+                "the trace has an operation that the kernel asserts against, or that never ends",
+                remedy="see what harness model trace says of it",
+            )
+        return here
+
+    def _knows_hashes(self) -> bool:
         """Whether it knows zones whose slabs hash into one list."""
         try:
             self._make(Order(PAGE // 2, 0, round_robin=False, hashed=True, patience=PATIENCE))
@@ -108,7 +126,7 @@ class CheckedGuest:
             ChannelEnded: see ``Channel``.
         """
         record = self._sized(plan)
-        self.zones += 1
+        self.setups += 1
         self._told = read_counters(record)
         return Shape(
             domains=self._domains,
@@ -121,20 +139,13 @@ class CheckedGuest:
             patience=PATIENCE,
         )
 
-    def run(self, shape: Shape, operations: Operations) -> Differs | None:
-        """Run them on the zone just made; where the guest differs, if it does.
-
-        The model answers first: nothing that the guest says goes into it.
-
-        Raises:
-            ChannelEnded: see ``Channel``.
-            Nonsense: see ``Channel``.
-        """
-        player = Player(self._variant, shape)
+    def run(self, trace: Trace) -> Differs | None:
+        """See ``Subject``."""
+        player = Player(self._variant, trace.shape)
         expected: deque[Observation] = deque()
         seen: list[Observation] = []
-        ahead = iter(operations)
-        for place, operation in enumerate(operations):
+        ahead = iter(trace.operations)
+        for place, operation in enumerate(trace.operations):
             for following in ahead:
                 expected.append(of_model(player, player.play(following)))
                 number = place + self._channel.outstanding + 1
@@ -145,25 +156,69 @@ class CheckedGuest:
             found = differences(expected.popleft(), seen[-1])
             if found:
                 self._channel.settle()
-                return Differs(place, operation, found, tuple(seen))
+                return Differs(place, str(operation), found, tuple(seen))
             self._done()
         return None
 
-    def differs(self, shape: Shape, operations: Operations) -> Differs | None:
-        """The same in a fresh zone like the one that was made with ``shape``.
-
-        A trace that the model does not take differs in nothing.
-        """
-        if not is_taken(self._variant, shape, operations):
+    def run_again(self, trace: Trace) -> Differs | None:
+        """See ``Subject``."""
+        if not is_taken(trace):
             return None
-        fresh = self.zone(plan_of(shape))
-        return self.run(fresh, operations)
+        shape = self.zone(plan_of(trace.shape))
+        return self.run(replace(trace, shape=shape))
 
     def discard(self) -> None:
-        """Give the zone's memory back: it has done nothing wrong."""
+        """See ``Subject``: gives the zone's memory back."""
         self._channel.ask("discard")
 
-    def starve(self, domain: int) -> Starved:
+    def alike(self, trace: Trace, found: Differs, seed: int) -> str:
+        """See ``Subject``: the variant that does what the guest did, if one does.
+
+        One that explains the trace by chance does not agree with the guest for long, so it is
+        held to random traces as well.
+        """
+        for variant in self._variant.neighbours():
+            if explains(replace(trace, variant=variant), found.seen):
+                guest = CheckedGuest(
+                    self._channel, self._report, self._domains, variant, lambda: None
+                )
+                if guest.agrees(seed):
+                    return self._in_words(variant)
+        return ""
+
+    def agrees(self, seed: int) -> bool:
+        """Whether it does what its variant does, in some random traces."""
+        rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        for _ in range(_CONFIRMING_TRACES):
+            if self.run(self.random_trace(rng)) is not None:
+                return False
+            self.discard()
+        return True
+
+    def beside(self) -> Finding:
+        """See ``Subject``: how a thread waits for memory in a domain that has none to give."""
+        domain = self._starvable()
+        if domain is None:
+            return Finding()
+        try:
+            starved = self._starve(domain)
+        except GuestRefused:
+            return Finding()  # the built-in guest has one thread
+        notes, measured = (starved.in_words(),), starved.measured()
+        if starved.asleep == self._variant.domain_wait:
+            return Finding(notes, measured)
+        does = "sleeps" if starved.asleep else "spins"
+        return Finding(
+            notes, measured,
+            f"a thread that waits for memory of domain {domain} {does}: "
+            f"{starved.calls_per_second:.0f} calls of the slab allocator a second",
+            self._in_words(replace(self._variant, domain_wait=starved.asleep)),
+        )  # fmt: skip
+
+    def _in_words(self, variant: Variant) -> str:
+        return f"the variant {' and '.join(variant.unlike(self._variant))}"
+
+    def _starve(self, domain: int) -> Starved:
         """How a thread waits for memory in a domain that really has none to give."""
         self.zone(ZonePlan(2, 0, round_robin=False, hashed=False))
         cpu = self._cpu_of(domain, 0)
@@ -172,7 +227,7 @@ class CheckedGuest:
         )
         return read_starved(answer)
 
-    def starvable(self) -> int | None:
+    def _starvable(self) -> int | None:
         """A domain that a thread can be starved in while others have memory; None: there is none.
 
         The last one: a sanitizer's shadow lies in the first.
@@ -228,24 +283,21 @@ def plan_of(shape: Shape) -> ZonePlan:
     return ZonePlan(shape.ipers, shape.reserve, not shape.first_touch, shape.hashed)
 
 
-def explains(
-    variant: Variant, shape: Shape, operations: Operations, seen: Sequence[Observation]
-) -> bool:
-    """Whether the model in that variant does just what a guest was seen to do."""
-    if not is_taken(variant, shape, operations):
+def explains(trace: Trace, seen: Sequence[Observation]) -> bool:
+    """Whether the model in a trace's variant does just what a guest was seen to do."""
+    if not is_taken(trace):
         return False
-    player = Player(variant, shape)
+    player = Player(trace.variant, trace.shape)
     return all(
         not differences(of_model(player, player.play(operation)), each)
-        for operation, each in zip(operations, seen, strict=True)
+        for operation, each in zip(trace.operations, seen, strict=True)
     )
 
 
-def is_taken(variant: Variant, shape: Shape, operations: Operations) -> bool:
-    """Whether the model runs them to their end: nothing asserted against, nothing for ever."""
-    player = Player(variant, shape)
+def is_taken(trace: Trace) -> bool:
+    """Whether the model runs it to its end: nothing asserted against, nothing for ever."""
     try:
-        steps = [player.play(operation) for operation in operations]
+        steps = list(run_trace(trace))
     except (KernelAssertion, UsageError):
         return False
     return not any(step.outcome is not None and step.outcome.blocked for step in steps)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.check.protocol import Answer, Counters
+from harness.subsystems.uma.check.protocol import Answer, Counters
 
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.trace import Player, Step

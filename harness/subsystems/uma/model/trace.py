@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NoReturn
 
@@ -104,6 +104,32 @@ class Trace:
     def __str__(self) -> str:
         lines = [f"variant {self.variant.name}", f"zone {_shape_in_words(self.shape)}"]
         return "\n".join([*lines, *map(str, self.operations)]) + "\n"
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def head(self, length: int) -> Trace:
+        """Its first operations."""
+        return replace(self, operations=self.operations[:length])
+
+    def without(self, dropped: frozenset[int]) -> Trace:
+        """Less the operations at ``dropped``, and less the frees of what is not allocated.
+
+        The N of ``free N`` and ``meanwhile=N`` counts from 1 and is renumbered.
+        """
+        kept: list[Operation] = []
+        numbers: dict[int, int] = {}
+        for place, operation in enumerate(self.operations):
+            if place in dropped:
+                continue
+            if operation.verb is Verb.FREE:
+                if operation.number not in numbers:
+                    continue
+                kept.append(replace(operation, number=numbers[operation.number]))
+            else:
+                kept.append(replace(operation, meanwhile=numbers.get(operation.meanwhile, 0)))
+                numbers[place + 1] = len(kept)
+        return replace(self, operations=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)
