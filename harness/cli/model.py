@@ -27,7 +27,7 @@ from harness.kernel.spec import Sanitizer
 from harness.pipeline.what import BEFORE_MUTANT, What
 from harness.source.change import Change
 from harness.subsystems.specifications import AS_BUILT
-from harness.subsystems.uma.expectation import predict_on, variant_of
+from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
 from harness.subsystems.uma.model.explore import Bounds, Findings, explore
 from harness.subsystems.uma.model.trace import Step, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
@@ -67,8 +67,7 @@ class _Code:
     variant: Variant
     why: tuple[str, ...]
     guest: str
-    reserve_at_boot: bool
-    threads: bool = True
+    kind: Booting
     assumed: bool = False
 
 
@@ -113,12 +112,7 @@ def predict(
     app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof}{mark})", markup=False)
     for line in code.why:
         app.paper.print(f"  {line}", markup=False)
-    predictions = [
-        predict_on(
-            code.variant, topology, reserve_at_boot=code.reserve_at_boot, threads=code.threads
-        )
-        for topology in topologies
-    ]
+    predictions = [predict_on(code.variant, topology, code.kind) for topology in topologies]
     for topology, prediction in zip(topologies, predictions, strict=True):
         _print_prediction(app, topology, prediction)
     app.emit(_predictions_document(code, sanitizer, topologies, predictions))
@@ -151,7 +145,7 @@ def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code
         values, where = asked.facts(what, spec or AS_BUILT)
         why = (f"{where}; it takes the reserve at boot with any sanitizer or none",)
         guest = "built-in guest (not FreeBSD)"
-        return _Code(variant_of(values), why, guest, reserve_at_boot=True, threads=False)
+        return _Code(variant_of(values), why, guest, Booting.of(sanitizer, is_freebsd=False))
     snapshot, own = asked.own_facts(what)
     guest = f"FreeBSD {snapshot.release} {snapshot.label}"
     if spec is None:
@@ -160,8 +154,8 @@ def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code
         values, where = asked.facts(what, spec)
         assumed, why = False, (f"{spec}: {where}",)
     variant = variant_of(values)
-    reserve = sanitizer is not Sanitizer.NONE
-    return _Code(variant, (*why, *variant.description()), guest, reserve, assumed=assumed)
+    kind = Booting.of(sanitizer, is_freebsd=True)
+    return _Code(variant, (*why, *variant.description()), guest, kind, assumed=assumed)
 
 
 def _print_prediction(app: App, topology: Topology, prediction: Prediction) -> None:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     "patterns",
     multiple=True,
     metavar="NAME",
-    help="These only; 'uma_prealloc.*' works.",
+    help="These only; 'drop-*' works.",
     shell_complete=complete_mutants,
 )
 @click.option("--list", "only_list", is_flag=True, help="List the mutants, and do nothing else.")
@@ -91,7 +91,7 @@ def mutants(
     Examples:
       harness mutants --list
       harness mutants --numa 2,4 --kasan
-      harness mutants --source ~/src --mutant 'uma_prealloc.*' --numa 2 --kasan
+      harness mutants --source ~/src --mutant 'drop-*' --numa 2 --kasan
     """
     chosen = _chosen(patterns)
     only_list, baseline = options.pop("only_list"), options.pop("baseline")

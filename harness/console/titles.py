@@ -142,7 +142,7 @@ def _explains(line: str, words: set[str], subsystems: set[str]) -> bool:
     return bool(name) and any(function.startswith(name) for function in subsystems)
 
 
-# sys/vm/uma_dbg.c before 14, sys/kern/subr_witness.c, sys/x86/x86/mca.c
+# UMA's debugging before 14, sys/kern/subr_witness.c, sys/x86/x86/mca.c
 _FIRST_HALF = re.compile(
     r"Memory modified after free|(?:shared|exclusive) lock of \(|while (?:excl|sh)|MCA: CPU"
 )

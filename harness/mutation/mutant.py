@@ -67,7 +67,7 @@ class Mutant:
     Attributes:
         name: what the user calls it.
         description: one line that says what the kernel lacks or does wrong with it.
-        path: the file in the tree, for example ``sys/vm/uma_core.c``.
+        path: the file in the tree, for example ``sys/vm/vm_page.c``.
         function: the C function that is changed.
         edits: the changes, made in this order.
         only: the one form of the code that it is for; empty for every form.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,3 +185,12 @@ def test_only_the_command_line_ends_the_program_or_takes_the_real_host(source: P
     assert not exits
     if node_of(source) != "host":
         assert not names(source) & HOST_VERBS
+
+
+def test_only_its_own_package_names_what_is_umas() -> None:
+    """A part of the kernel has one place; even help texts and comments elsewhere know none."""
+    names = re.compile(r"\b(keg_\w+|uma_\w+|KMAP_ENTRY|M_USE_RESERVE|reserve_\w+)\b")
+    own = PACKAGE / "subsystems" / "uma"
+    others = [source for source in SOURCES if not source.is_relative_to(own)]
+    named = {str(source): names.findall(source.read_text("utf-8")) for source in others}
+    assert not {source: found for source, found in named.items() if found}

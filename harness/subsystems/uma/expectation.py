@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.kernel.spec import Sanitizer
@@ -26,12 +27,8 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
     none.
     """
     facts = facts_of(identity)
-    # The built-in guest has one thread.
-    threads = identity.is_freebsd
-    predictions = [
-        predict_on(variant, topology, reserve_at_boot=reserve_at_boot(identity), threads=threads)
-        for variant in _possible(facts)
-    ]
+    kind = Booting.of(identity.sanitizer, is_freebsd=identity.is_freebsd)
+    predictions = [predict_on(variant, topology, kind) for variant in _possible(facts)]
     outcomes = {_outcomes(prediction) for prediction in predictions}
     why = " or ".join(dict.fromkeys(prediction.why for prediction in predictions))
     if facts.assumed:
@@ -50,11 +47,8 @@ def expected_slabs(identity: KernelIdentity, topology: Topology) -> frozenset[tu
     facts = facts_of(identity)
     if facts.assumed:
         return frozenset()
-    at_boot = reserve_at_boot(identity)
-    slabs = [
-        predict_on(variant, topology, reserve_at_boot=at_boot, threads=True).later
-        for variant in _possible(facts)
-    ]
+    kind = replace(Booting.of(identity.sanitizer, is_freebsd=identity.is_freebsd), threads=True)
+    slabs = [predict_on(variant, topology, kind).later for variant in _possible(facts)]
     return frozenset().union(*slabs) if all(slabs) else frozenset()
 
 
@@ -66,24 +60,35 @@ def _outcomes(prediction: Prediction) -> tuple[Outcome, ...]:
     return (Outcome.BOOTED,)
 
 
-def predict_on(
-    variant: Variant, topology: Topology, *, reserve_at_boot: bool, threads: bool
-) -> Prediction:
+@dataclass(frozen=True, slots=True)
+class Booting:
+    """What kind of kernel boots.
+
+    Args:
+        reserve_at_boot: it allocates kernel map entries from the reserve, as it has no direct map.
+        threads: later on, it runs on other CPUs too.
+    """
+
+    reserve_at_boot: bool
+    threads: bool = True
+
+    @classmethod
+    def of(cls, sanitizer: Sanitizer, *, is_freebsd: bool) -> Booting:
+        """FreeBSD's, from which a sanitizer takes the direct map away; or the built-in guest's,
+        which never has one, and has one thread.
+        """
+        return cls(sanitizer is not Sanitizer.NONE or not is_freebsd, is_freebsd)
+
+
+def predict_on(variant: Variant, topology: Topology, kind: Booting) -> Prediction:
     """The prediction for a topology, as the domains that FreeBSD sees of it."""
     memory = [domain.memory_mib > 0 for domain in topology.guest_domains()]
-    return predict_boot(variant, memory, reserve_at_boot=reserve_at_boot, threads=threads)
+    return predict_boot(variant, memory, reserve_at_boot=kind.reserve_at_boot, threads=kind.threads)
 
 
 def facts_of(identity: KernelIdentity) -> Facts:
     """Those of UMA's code; empty where it was not read."""
     return identity.facts.get(NAME, Facts())
-
-
-def reserve_at_boot(identity: KernelIdentity) -> bool:
-    """Whether the boot allocates kernel map entries from the reserve: FreeBSD does where a
-    sanitizer takes the direct map away, and the built-in guest always does.
-    """
-    return identity.sanitizer is not Sanitizer.NONE or not identity.is_freebsd
 
 
 def variant_of(values: Mapping[str, bool]) -> Variant:
