@@ -51,7 +51,7 @@ from harness.pipeline.revisions import (
     warm_base,
 )
 from harness.results.store import Store
-from harness.results.unfinished import beginning
+from harness.results.unfinished import Planned, beginning
 from harness.source.graft import revert
 from harness.source.location import EMBEDDED
 from harness.subsystems.specifications import AUTO
@@ -139,6 +139,7 @@ class Bisect:
         self._app = app
         self._options = options
         self._session = Session(app, options.guest, keep=bool(options.command))
+        self._source = app.source(options.source)
         self._store = Store(app.runs)
 
     def run(self) -> int:
@@ -154,6 +155,7 @@ class Bisect:
         file = StateFile(self._app.workspace, self._asked(place, what, sanitizer, plan))
         with self._app.workspace.lock(f"bisect-{file.key}", self._waiting):
             state = self._begin(file, tree, entries)
+            begun = self._record(state)
             folder = self._store.folder / state.run
             check = self._check_plan(place, plan)
             boot = BootExamination(self._session.booter(), plan, what, sanitizer, check)
@@ -176,7 +178,7 @@ class Bisect:
                     self._guests(plan),
                 )
                 findings = self._search(bisection, tree)
-            code = tell(self._app, findings, self._store, folder, state.started)
+            code = tell(self._app, findings, self._store, begun)
             file.forget()
         return code
 
@@ -334,6 +336,9 @@ class Bisect:
         if self._options.restart:
             file.forget()
         state = file.load()
+        retry = self._app.retry
+        if retry is not None and state.run != retry.run:
+            self._say(f"nothing of {retry.run} is left to go on from, so this begins anew")
         if state.run and (self._store.folder / state.run).is_dir():
             count = len(state.observations)
             self._say(f"going on with {state.run}, after {count} tests; --restart begins anew")
@@ -351,7 +356,8 @@ class Bisect:
     def _record(self, state: State) -> Mapping[str, Any]:
         """The record as long as there is no answer."""
         owner = ProcessId.of(os.getpid())
-        return beginning(state.run, self._app.command, state.started, (), owner)
+        planned = Planned(self._source)
+        return beginning(state.run, self._app.command, state.started, planned, owner)
 
     # Meanwhile
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from harness import __version__
 from harness.cli.publish import publish
 from harness.host.workspace import make_folder, write_atomic
-from harness.results import SCHEMA
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.store import kept_cells
@@ -19,25 +17,22 @@ if TYPE_CHECKING:
     from harness.results.store import Store
 
 
-def tell(app: App, findings: Findings, store: Store, folder: Path, started: str) -> int:
+def tell(app: App, findings: Findings, store: Store, begun: Mapping[str, Any]) -> int:
     """Keep the record and tell the user; gives the exit code.
 
     Args:
         app: the host and the user.
         findings: what it came to.
         store: of records.
-        folder: the run's.
-        started: when it began; ISO 8601.
+        begun: the record as long as there was no answer.
 
     Raises:
         InfraError: the record cannot be written.
     """
+    folder = store.folder / str(begun["name"])
     document = {
-        "schema": SCHEMA,
-        "name": folder.name,
-        "command": list(app.command),
-        "started": started,
-        "harness": __version__,
+        **begun,
+        "owner": None,
         "exit_code": findings.exit_code,
         "state": "ended",
         "cells": kept_cells(folder),

@@ -111,6 +111,13 @@ def complete_cells(ctx: click.Context) -> Iterable[str]:
 
 
 @_words
+def complete_repeated(ctx: click.Context) -> Iterable[str]:
+    """What can be repeated of the run that was named before: its mutants, or its cells."""
+    document = _store(ctx).load(ctx.params["run"])
+    return sorted(document.get("planned_mutants") or document.get("planned", ()))
+
+
+@_words
 def complete_guests(ctx: click.Context) -> Iterable[str]:
     """The guests that were kept, by their names and their runs."""
     from harness.guest.registry import Registry

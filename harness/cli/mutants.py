@@ -29,6 +29,7 @@ from harness.outcome import Until
 from harness.pipeline.matrix import Matrix, MemoryGate
 from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
 from harness.pipeline.what import BEFORE_MUTANT
+from harness.results.unfinished import Planned
 from harness.source.change import Change
 from harness.subsystems.table import MUTANTS, SUBSYSTEMS, find_mutant
 
@@ -108,6 +109,8 @@ def mutants(
     what = session.what(source, kernconf, change=Change(revision, patch))
     if what.is_embedded and not patterns:
         chosen = [find_mutant(BEFORE_MUTANT)]
+    if app.retry is not None:
+        chosen = [mutant for mutant in chosen if mutant.name in app.retry.cells]
     config = session.vmconfig()
     if config is not None and sanitizer is Sanitizer.NONE:
         sanitizer = config.sanitizer
@@ -124,7 +127,9 @@ def mutants(
         judgements = Mutation(boots, baseline, (check,)).run(chosen)
         return tuple(boots.cells.values()), judgements
 
-    return session.carry_out("mutants", baseline * len(plans) + len(chosen), work).exit_code
+    guests = baseline * len(plans) + len(chosen)
+    planned = Planned(what.source, mutants=tuple(mutant.name for mutant in chosen))
+    return session.carry_out("mutants", guests, work, planned).exit_code
 
 
 def _checked(mutants: Sequence[Mutant]) -> Iterator[Subsystem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,22 +11,28 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.completion import complete_cells, complete_runs
+from harness.cli.completion import complete_repeated, complete_runs
 from harness.cli.options import common_options
 from harness.cli.streams import Invocation, Retry
 from harness.errors import UsageError
 from harness.printable import printable
 from harness.results.listing import ListedRun, listed, selected
 from harness.results.store import Store
-from harness.results.unfinished import RUNNING, failed_cells
+from harness.results.unfinished import RUNNING, failed_cells, failed_mutants
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.cli.app import App
 
-#: Commands whose cells are known before anything runs, and which run no command of a record.
-_RETRIED = ("boot", "compare", "check")
+MUTANTS, BISECT = "mutants", "bisect"
+
+#: Commands that can be repeated.
+_REPEATED = ("boot", "compare", "check", MUTANTS, BISECT)
+
+#: Options of a record's command that this one does not obey: what it writes, and what it does to
+#: builds, is for the user alone to say; and what was interrupted goes on.
+_OWN = {"junit": None, "export": None, "no_sandbox": False, "restart": False}
 
 _STYLES = {"ok": "green", "failed": "red"}
 
@@ -84,28 +92,33 @@ def list_runs(app: App, filters: tuple[str, ...], last: int) -> int:
 
 @runs.command()
 @click.argument("run", default="latest", shell_complete=complete_runs)
-@click.argument("cell", required=False, shell_complete=complete_cells)
+@click.argument("cell", required=False, shell_complete=complete_repeated)
 @common_options
 def retry(app: App, run: str, cell: str | None) -> int:
     """Repeat the cells of a run that failed or have no result, or the one that is named.
 
     The run's command is carried out again, for those cells alone, and leaves a record of its own.
-    A tree that was taken as it stood is taken as it stands now.
+    Of 'mutants', a CELL is a mutant. An interrupted 'bisect' goes on where it was, in the same
+    record. A tree that was taken as it stood is taken as it stands now.
 
     \b
     Examples:
       harness runs retry
       harness runs retry latest after-kasan-numa4
+      harness runs retry 20260102-030405-mutants uma_prealloc.round-down
     """
     document = Store(app.runs).load(run)
-    cells = _cells(document, cell)
-    if not cells:
-        app.talk.say(f"nothing of {document['name']} failed, so there is nothing to repeat")
-        app.emit({**document, "retry_of": document["name"]})
+    name, command = document["name"], _command(document)
+    if command[0] == BISECT:
+        failed = _failed_bisection(document, cell)
+    else:
+        failed = _failed(document, command[0], cell)
+    if not failed:
+        app.talk.say(f"nothing of {name} failed, so there is nothing to repeat")
+        app.emit({**document, "retry_of": name})
         return 0
-    words = tuple(document["command"])
-    app.talk.say(f"repeats {len(cells)} of {document['name']}: {', '.join(sorted(cells))}")
-    return _carry_out(app, Retry(document["name"], words, frozenset(cells)), document)
+    app.talk.say(f"repeats {len(failed)} of {name}: {', '.join(sorted(failed))}")
+    return _carry_out(app, Retry(name, command, frozenset(failed)), document)
 
 
 def _listed(store: Store, name: str) -> ListedRun:
@@ -143,30 +156,62 @@ def _document(run: ListedRun) -> dict[str, Any]:
     }
 
 
-def _cells(document: dict[str, Any], cell: str | None) -> list[str]:
-    """The names of the cells to repeat.
+def _command(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command of a run that has ended.
 
     Raises:
-        UsageError: a run whose cells cannot be repeated, or that has no such cell.
+        UsageError: it still runs, or cannot be repeated.
     """
-    name, command = document["name"], document.get("command", [])
-    if not command or command[0] not in _RETRIED:
+    name, command = document["name"], tuple(document.get("command", ()))
+    if not command or command[0] not in _REPEATED:
         raise UsageError(
-            f"{name} is a run of {command[0] if command else 'an unknown command'}, whose cells "
-            "cannot be repeated",
-            remedy="run its command again: kernels are kept, and a bisection goes on where it was",
+            f"{name} is a run of {command[0] if command else 'an unknown command'}, which cannot "
+            "be repeated",
+            remedy=f"name a run of {', '.join(_REPEATED)}: harness runs lists them",
         )
     if document.get("state") == RUNNING:
         raise UsageError(f"{name} is still running", remedy="wait for its end")
+    return command
+
+
+def _failed(document: Mapping[str, Any], command: str, cell: str | None) -> list[str]:
+    """The names of the cells to repeat; of a run of mutants, those of mutants.
+
+    Raises:
+        UsageError: there is no such cell.
+    """
+    if command == MUTANTS:
+        noun, failed, known = "mutant", failed_mutants(document), document.get("planned_mutants")
+    else:
+        noun, failed, known = "cell", failed_cells(document), document.get("planned")
     if cell is None:
-        return failed_cells(document)
-    known = document.get("planned") or [each["name"] for each in document["cells"]]
+        return failed
+    if known is None:
+        known = [each["name"] for each in document["cells"]]
     if cell not in known:
-        raise UsageError(f"run {name} has no cell {cell!r}", remedy=f"name one of: {known}")
+        raise UsageError(
+            f"run {document['name']} has no {noun} {cell!r}",
+            remedy=f"name one of: {', '.join(known)}" if known else f"leave the {noun} out",
+        )
     return [cell]
 
 
-def _carry_out(app: App, retry: Retry, document: dict[str, Any]) -> int:
+def _failed_bisection(document: Mapping[str, Any], cell: str | None) -> list[str]:
+    """The bisection itself, unless it has an answer.
+
+    Raises:
+        UsageError: a cell is named; which tests there are is for the search to choose.
+    """
+    name = document["name"]
+    if cell is not None:
+        raise UsageError(
+            f"{name} is a bisection, whose tests cannot be repeated one by one",
+            remedy=f"leave {cell} out to go on with all of it",
+        )
+    return [] if document["exit_code"] == 0 else [name]
+
+
+def _carry_out(app: App, retry: Retry, document: Mapping[str, Any]) -> int:
     """Run the command of a record again; the options of this call replace those of that one."""
     import importlib
     import os
@@ -181,8 +226,21 @@ def _carry_out(app: App, retry: Retry, document: dict[str, Any]) -> int:
     with command.make_context(
         name, arguments, parent=root, obj=replace(invocation, retry=retry)
     ) as ctx:
-        # Only the user, and no record, takes a tree's build out of its sandbox.
-        ctx.params |= {"as_json": app.as_json, "out": app.out, "junit": None, "no_sandbox": False}
+        if ctx.params.get("command"):
+            raise _runs_a_program(retry, source)
+        ctx.params |= {key: value for key, value in _OWN.items() if key in ctx.params}
+        ctx.params |= {"as_json": app.as_json, "out": app.out}
         ctx.params |= {"verbose": app.verbosity > 0, "quiet": app.verbosity < 0}
         code: int = command.invoke(ctx)
     return code
+
+
+def _runs_a_program(retry: Retry, source: str | None) -> UsageError:
+    """The error for a command that runs a program: whoever wrote the record may have chosen it."""
+    own = list(itertools.takewhile(lambda word: word != "--", retry.command))
+    words = [word for word in own if word != "--restart"] + list(retry.command[len(own) :])
+    given = [f"HARNESS_SOURCE={source}"] if source and "--source" not in own else []
+    return UsageError(
+        f"{retry.run} judges revisions by a program, which is not run for the sake of a record",
+        remedy=f"to go on: {shlex.join([*given, 'harness', *words])}",
+    )

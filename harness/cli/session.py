@@ -28,7 +28,7 @@ from harness.pipeline.matrix import Matrix
 from harness.pipeline.plan import BootPlan
 from harness.pipeline.what import What
 from harness.results.store import Store
-from harness.results.unfinished import beginning, ended_early
+from harness.results.unfinished import Planned, beginning, ended_early
 from harness.source.change import Change
 
 if TYPE_CHECKING:
@@ -243,14 +243,14 @@ class Session:
         retry = self.app.retry
         if retry is not None:
             plans = [plan for plan in plans if plan.name in retry.cells]
+        planned = Planned(plans[0].what.source if plans else "", tuple(plan.name for plan in plans))
         return self.carry_out(
-            kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ()), junit, plans
+            kind, len(plans), lambda matrix, folder: (matrix.run(plans, folder), ()), planned, junit
         )
 
     def carry_out(
-        self, kind: str, guests: int, work: Work, junit: Path | None = None,
-        plans: Sequence[CellPlan] = (),
-    ) -> Run:  # fmt: skip
+        self, kind: str, guests: int, work: Work, planned: Planned, junit: Path | None = None
+    ) -> Run:
         """Do what is done with guests, so many at the most; keep the record, tell the user.
 
         For git-bisect(1), which cannot go on without an answer, trouble of the host may pass: it
@@ -258,28 +258,24 @@ class Session:
         """
         app = self.app
         store = Store(app.runs)
-        run = self._recorded(kind, guests, work, store, plans)
+        run = self._recorded(kind, guests, work, store, planned)
         for left in reversed(range(_RETRIES if self.git_bisect else 0)):
             if not any(cell.host_failed for cell in run.cells):
                 break
             store.save(run)
             app.warn(f"the host failed, so this says nothing; trying again ({left} times left)")
-            run = self._recorded(kind, guests, work, store, plans)
+            run = self._recorded(kind, guests, work, store, planned)
         self._publish(run, store, junit)
         return run
 
-    def _recorded(
-        self, kind: str, guests: int, work: Work, store: Store, plans: Sequence[CellPlan]
-    ) -> Run:
+    def _recorded(self, kind: str, guests: int, work: Work, store: Store, planned: Planned) -> Run:
         """Do it once, in a folder of its own, with a record from the beginning."""
         app = self.app
         moment = app.clock.now()
         folder = store.create(kind, moment)
-        source = plans[0].what.source if plans else ""
         begun = beginning(
-            folder.name, app.command, moment.isoformat(), [plan.name for plan in plans],
-            ProcessId.of(os.getpid()), source,
-        )  # fmt: skip
+            folder.name, app.command, moment.isoformat(), planned, ProcessId.of(os.getpid())
+        )
         try:
             store.save_document(begun)
             with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
@@ -294,7 +290,7 @@ class Session:
 
         return Run(
             folder.name, app.command, moment.isoformat(), __version__, cells, judgements,
-            source, app.retry.run if app.retry else "",
+            planned.source, app.retry.run if app.retry else "", planned.mutants,
         )  # fmt: skip
 
     def _publish(self, run: Run, store: Store, junit: Path | None) -> None:

@@ -18,6 +18,7 @@ from harness.mutation.oracle import Caught, Oracle, Survived, judged, judgement
 from harness.outcome import Outcome
 from harness.pipeline.cell import CellPlan
 from harness.results.text import outcome_in_words
+from harness.results.unfinished import keep_judgement
 from harness.subsystems.table import SUBSYSTEMS, expected_of, oddities
 
 if TYPE_CHECKING:
@@ -251,8 +252,17 @@ class Mutation:
             futures = []
             for number, mutant in enumerate(mutants, start=1):
                 kernel = self._mutated(mutant, f"{mutant.name} ({number} of {len(mutants)})")
-                futures.append(pool.submit(_fate, mutant, kernel, oracles))
+                futures.append(pool.submit(self._fate, mutant, kernel, oracles))
             return tuple(_results(futures))
+
+    def _fate(
+        self, mutant: Mutant, kernel: KernelArtifact | Judgement, oracles: Sequence[Oracle]
+    ) -> Judgement:
+        """What becomes of one; kept at once, for the run may be interrupted before its end."""
+        found = _judged(mutant, kernel, oracles)
+        if not self.boots.matrix.booter.cancelled.is_set():  # else its guest was ended
+            keep_judgement(self.boots.folder, found)
+        return found
 
     def _oracles(self, unmutated: KernelArtifact, pool: ThreadPoolExecutor) -> tuple[Oracle, ...]:
         """All oracles, when they know the kernel without a mutant."""
@@ -296,7 +306,7 @@ def _false_alarm(unmutated: KernelArtifact, oracles: Sequence[Oracle]) -> Judgem
     return None
 
 
-def _fate(
+def _judged(
     mutant: Mutant, kernel: KernelArtifact | Judgement, oracles: Sequence[Oracle]
 ) -> Judgement:
     if isinstance(kernel, Judgement):

@@ -146,6 +146,7 @@ class Run:
         judgements: what became of each mutant, in a run that judges mutants.
         source: the tree, as ``--source`` names it.
         retry_of: the run whose cells it repeats; empty for none.
+        mutants: the names of those that were to be judged.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Run:
     judgements: tuple[Judgement, ...] = ()
     source: str = ""
     retry_of: str = ""
+    mutants: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -181,16 +183,20 @@ def to_document(run: Run) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "state": "ended",
         "planned": [cell.name for cell in run.cells],
+        "planned_mutants": list(run.mutants),
         "source": run.source,
         "retry_of": run.retry_of,
         "cells": [
             {**to_cell_document(cell), "origin": origin_of(cell, run.cells)} for cell in run.cells
         ],
         "rates": [] if run.judgements else rates_of(run.cells),
-        "mutants": [
-            {**asdict(each), "as_it_should_be": each.as_it_should_be} for each in run.judgements
-        ],
+        "mutants": [to_judgement_document(each) for each in run.judgements],
     }
+
+
+def to_judgement_document(judgement: Judgement) -> dict[str, Any]:
+    """One judgement as JSON's types."""
+    return {**asdict(judgement), "as_it_should_be": judgement.as_it_should_be}
 
 
 def _exit_code(judgements: Sequence[Judgement]) -> int:

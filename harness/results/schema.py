@@ -225,6 +225,7 @@ class Record(TypedDict):
     state: NotRequired[Literal["running", "interrupted", "ended"]]
     cause: NotRequired[str]
     planned: NotRequired[list[str]]
+    planned_mutants: NotRequired[list[str]]
     owner: NotRequired[ProcessId | None]
     source: NotRequired[str]
     retry_of: NotRequired[str]
@@ -241,6 +242,11 @@ def wrong_with(document: Mapping[str, Any]) -> str:
 def wrong_with_cell(document: Mapping[str, Any]) -> str:
     """The same of one cell alone."""
     return _complaint(document, _Cell)
+
+
+def wrong_with_judgement(document: Mapping[str, Any]) -> str:
+    """The same of one mutant's judgement."""
+    return _complaint(document, _Mutant)
 
 
 def _complaint(document: Mapping[str, Any], kind: type) -> str:

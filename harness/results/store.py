@@ -7,7 +7,7 @@ console, its events, the command line or domain XML, the kernel's configuration.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.host.documents import json_text, read_object
 from harness.host.workspace import host_refused, make_folder, write_atomic
-from harness.results import CELL, SCHEMA
+from harness.results import CELL, JUDGEMENTS, SCHEMA
 
 if TYPE_CHECKING:
     from harness.results.record import Run
@@ -110,7 +110,7 @@ class Store:
             return document
         from harness.results.unfinished import with_state
 
-        return with_state(document, kept_cells(path.parent))
+        return with_state(document, kept_cells(path.parent), _kept_judgements(path.parent))
 
 
 def kept_cells(folder: Path) -> list[dict[str, Any]]:
@@ -121,10 +121,23 @@ def kept_cells(folder: Path) -> list[dict[str, Any]]:
     """
     from harness.results.schema import wrong_with_cell
 
+    return _kept(folder.glob(f"*/{CELL}"), wrong_with_cell)
+
+
+def _kept_judgements(folder: Path) -> list[dict[str, Any]]:
+    """The same of mutants that were judged."""
+    from harness.results.schema import wrong_with_judgement
+
+    return _kept((folder / JUDGEMENTS).glob("*.json"), wrong_with_judgement)
+
+
+def _kept(
+    paths: Iterable[Path], wrong_with: Callable[[Mapping[str, Any]], str]
+) -> list[dict[str, Any]]:
     documents = []
-    for path in filter(is_own, sorted(folder.glob(f"*/{CELL}"))):
+    for path in filter(is_own, sorted(paths)):
         document = read_document(path)
-        if wrong := wrong_with_cell(document):
+        if wrong := wrong_with(document):
             raise damaged(path, wrong)
         documents.append(document)
     return documents

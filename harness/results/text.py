@@ -16,7 +16,7 @@ from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
-from harness.results.unfinished import RUNNING, not_booted
+from harness.results.unfinished import RUNNING, not_booted, not_judged
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
@@ -37,6 +37,7 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
     """The same of a record that was kept; of mutants, what became of each."""
     if document.get("mutants"):
         _print_mutants(document["mutants"], console)
+        _print_unfinished(document, console)
         return
     if document["cells"]:
         _print_table(document["cells"], console)
@@ -44,10 +45,14 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
         console.print(Text(_rate_in_words(rate)))
     for cell in document["cells"]:
         _print_trouble(cell, console, verbose=verbose)
-    for line in unfinished_lines(document):
-        console.print(Text(printable(line)), soft_wrap=True)
+    _print_unfinished(document, console)
     if document["cells"]:
         console.print(summary(document))
+
+
+def _print_unfinished(document: Mapping[str, Any], console: Console) -> None:
+    for line in unfinished_lines(document):
+        console.print(Text(printable(line)), soft_wrap=True)
 
 
 def unfinished_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -55,15 +60,15 @@ def unfinished_lines(document: Mapping[str, Any]) -> Iterator[str]:
     state = document.get("state", "ended")  # which older records do not have
     if state == "ended":
         return
-    left = not_booted(document)
+    left = [*not_booted(document), *not_judged(document)]
     if state == RUNNING:
         yield f"still running; {len(document['cells'])} cells have ended"
     else:
         yield f"did not end: {document.get('cause', '')}"
     if left:
         yield f"without a result: {', '.join(left)}"
-        if state != RUNNING:
-            yield f"repeat what failed: harness runs retry {document['name']}"
+    if state != RUNNING:
+        yield f"repeat what failed: harness runs retry {document['name']}"
 
 
 def _rate_in_words(rate: Mapping[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """Records of runs that have not ended: written before the first boot, and read with what is there.
 
-``record.json`` begins with the command, the cells that are planned and the process of the harness.
-Each cell is kept in its directory as it ends. So whatever kills the harness, its record remains.
+``record.json`` begins with the command, what is planned and the process of the harness. Each cell
+is kept in its directory as it ends, and each mutant's judgement in a file of its own. So whatever
+kills the harness, its record remains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +16,10 @@ from harness import __version__
 from harness.host.documents import json_text
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_atomic
-from harness.results import CELL, SCHEMA
+from harness.results import CELL, JUDGEMENTS, SCHEMA
 
 if TYPE_CHECKING:
+    from harness.mutation.fate import Judgement
     from harness.results.record import Cell
 
 RUNNING: Final = "running"
@@ -26,13 +28,23 @@ INTERRUPTED: Final = "interrupted"
 _KILLED: Final = "its harness was killed"
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a run is to do, as far as that is known before it begins.
+
+    Args:
+        source: the tree, as ``--source`` names it.
+        cells: names of the cells; empty where they are not known beforehand.
+        mutants: names of the mutants that are judged.
+    """
+
+    source: str = ""
+    cells: tuple[str, ...] = ()
+    mutants: tuple[str, ...] = ()
+
+
 def beginning(
-    name: str,
-    command: Sequence[str],
-    started: str,
-    planned: Sequence[str],
-    owner: ProcessId | None,
-    source: str = "",
+    name: str, command: Sequence[str], started: str, planned: Planned, owner: ProcessId | None
 ) -> dict[str, Any]:
     """The record of a run that begins.
 
@@ -40,9 +52,8 @@ def beginning(
         name: of the run.
         command: the arguments of the harness.
         started: ISO 8601, UTC.
-        planned: names of the cells; empty where they are not known beforehand.
+        planned: what it is to do.
         owner: the harness.
-        source: the tree, as ``--source`` names it.
     """
     return {
         "schema": SCHEMA,
@@ -53,9 +64,10 @@ def beginning(
         "exit_code": 3,
         "cells": [],
         "state": RUNNING,
-        "planned": list(planned),
+        "planned": list(planned.cells),
+        "planned_mutants": list(planned.mutants),
         "owner": asdict(owner) if owner else None,
-        "source": source,
+        "source": planned.source,
     }
 
 
@@ -75,17 +87,34 @@ def keep_cell(folder: Path, cell: Cell) -> None:
     write_atomic(folder / cell.name / CELL, json_text(to_cell_document(cell), 1))
 
 
-def with_state(document: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A record as it was read, with the cells that have ended, and whether its harness still runs.
+def keep_judgement(folder: Path, judgement: Judgement) -> None:
+    """Keep the judgement of a mutant in the directory of its run.
+
+    Raises:
+        InfraError: it cannot be written.
+    """
+    from harness.results.record import to_judgement_document  # which a boot does not wait for
+
+    document = to_judgement_document(judgement)
+    write_atomic(folder / JUDGEMENTS / f"{judgement.mutant}.json", json_text(document, 1))
+
+
+def with_state(
+    document: Mapping[str, Any],
+    cells: Sequence[Mapping[str, Any]],
+    judgements: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """A record as it was read, with what has ended, and whether its harness still runs.
 
     Args:
         document: of a run that begins.
         cells: what the directories of its cells hold.
+        judgements: what its directory of judgements holds.
     """
     owner = document.get("owner")
     if document["state"] == RUNNING and not (owner and ProcessId(**owner).alive):
         document = ended_early(document, _KILLED)
-    return {**document, "cells": list(cells)}
+    return {**document, "cells": list(cells), "mutants": list(judgements)}
 
 
 def not_booted(document: Mapping[str, Any]) -> list[str]:
@@ -94,7 +123,19 @@ def not_booted(document: Mapping[str, Any]) -> list[str]:
     return [name for name in document.get("planned", ()) if name not in known]
 
 
+def not_judged(document: Mapping[str, Any]) -> list[str]:
+    """The names of the planned mutants that have no judgement."""
+    known = {each["mutant"] for each in document.get("mutants", ())}
+    return [name for name in document.get("planned_mutants", ()) if name not in known]
+
+
 def failed_cells(document: Mapping[str, Any]) -> list[str]:
     """The names of the cells that failed, of the host or of the kernel, or were never booted."""
     failed = [cell["name"] for cell in document["cells"] if not cell["as_expected"]]
     return [*failed, *not_booted(document)]
+
+
+def failed_mutants(document: Mapping[str, Any]) -> list[str]:
+    """The names of the mutants whose judgement is not as it should be, or is missing."""
+    right = {each["mutant"] for each in document.get("mutants", ()) if each["as_it_should_be"]}
+    return [name for name in document.get("planned_mutants", ()) if name not in right]

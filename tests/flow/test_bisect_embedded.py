@@ -157,6 +157,26 @@ def test_killed_it_goes_on_where_it_was_unless_it_is_to_begin_anew(
     assert not home.held_locks()
 
 
+@pytest.mark.guest
+def test_retry_of_a_bisection_goes_on_where_it_was(home: Home, broken: tuple[Path, str]) -> None:
+    folder, culprit = broken
+    words = ("bisect", "--restart", *GUEST, "--good", "first", "--bad", "last")
+    with home.started(*words, HARNESS_SOURCE=str(folder)) as running:
+        running.wait_for_words(PANIC)
+        running.end_by(signal.SIGINT)
+    home.wait_until_nothing_runs()
+    (run,) = home.runs.iterdir()
+    assert f"harness runs retry {run.name}" in home.run("report").stdout
+    assert "whose tests cannot be repeated" in home.run("runs", "retry", run.name, "a-cell").error
+    said = home.run("runs", "retry", "--json")
+    assert said.code == 0, said.stderr
+    assert f"going on with {run.name}" in said.stderr
+    document = json.loads(said.stdout)
+    assert (document["name"], document["source"]) == (run.name, str(folder))
+    assert document["bisect"]["answer"]["commits"] == [culprit]
+    assert "nothing of" in home.run("runs", "retry").stderr
+
+
 def test_what_cannot_be_searched_is_refused_with_a_remedy(home: Home, tmp_path: Path) -> None:
     tree = git_tree(tmp_path / "tree")
     commit(tree, "next")

@@ -15,6 +15,7 @@ from inprocess import call
 COMPARE = ("compare", "--source", "embedded", "--accelerator", "tcg", "--numa", "2,1")
 #: After its kernel the guest says nothing; a panic before that ends a boot.
 HANGS = (*COMPARE, "--tunable", "harness.plant=hang", "-v")
+MUTANTS = ("mutants", "--source", "embedded", "--accelerator", "tcg", "--baseline", "2")
 PANICS, HANGING = "before-none-numa2", "before-none-numa1"
 
 pytestmark = pytest.mark.guest
@@ -63,8 +64,7 @@ def test_a_run_is_listed_while_it_runs(home: Home) -> None:
 def test_retry_repeats_what_has_no_result_or_is_named(home: Home) -> None:
     ended_by(home, signal.SIGKILL)
     (run,) = home.runs.iterdir()
-    record = run / "record.json"
-    record.write_text(record.read_text().replace("harness.plant=hang", "harness.nothing=1"))
+    end_without_tunable(run, "harness.plant=hang")
     said = call(home, "runs", "retry", "--json")
     again = json.loads(said.stdout)
     # The panic is as expected, so it is not repeated; all others now boot.
@@ -80,18 +80,64 @@ def test_retry_repeats_what_has_no_result_or_is_named(home: Home) -> None:
     assert call(home, "runs", "retry", again["name"], "no-such-cell").code == 2
 
 
+def mutants_with(home: Home, tunable: str) -> Path:
+    """The directory of a run of mutants; with that tunable, the kernel without one is caught."""
+    assert call(home, *MUTANTS, "--tunable", tunable, "--timeout", "5", "-q").code == 1
+    return max(home.runs.iterdir())
+
+
+def end_without_tunable(run: Path, tunable: str) -> None:
+    """From now on the run's command boots guests that behave."""
+    record = run / "record.json"
+    record.write_text(record.read_text().replace(tunable, "harness.nothing=1"))
+
+
+def test_retry_judges_the_mutants_again_that_were_judged_wrongly_or_not_at_all(home: Home) -> None:
+    run = mutants_with(home, "harness.plant=hang")
+    end_without_tunable(run, "harness.plant=hang")
+    said = call(home, "runs", "retry", "--json")
+    again = json.loads(said.stdout)
+    assert (said.code, again["retry_of"]) == (0, run.name), said.stderr
+    assert [(each["mutant"], each["fate"]) for each in again["mutants"]] == [
+        ("drop-commit", "caught")
+    ]  # fmt: skip
+    assert "nothing of" in call(home, "runs", "retry").stderr
+    named = json.loads(call(home, "runs", "retry", again["name"], "drop-commit", "--json").stdout)
+    assert [each["mutant"] for each in named["mutants"]] == ["drop-commit"]
+    said = call(home, "runs", "retry", again["name"], "no-such-mutant")
+    assert (said.code, "name one of: drop-commit" in said.error) == (2, True)
+
+
+def test_mutants_that_an_interrupted_run_did_not_judge_are_judged_by_retry(home: Home) -> None:
+    with home.started(*MUTANTS, "-v", "--tunable", "harness.plant=hang") as running:
+        running.wait_for_words("unmutated-none-numa2: kernel at")
+        running.end_by(signal.SIGINT)
+    home.wait_until_nothing_runs()
+    (run,) = home.runs.iterdir()
+    told = call(home, "report").stdout
+    assert "without a result: drop-commit\n" in told
+    assert f"repeat what failed: harness runs retry {run.name}\n" in told
+    end_without_tunable(run, "harness.plant=hang")
+    assert call(home, "runs", "retry", "-q").code == 0
+    assert [each["state"] for each in listed(home, "mutants")] == ["interrupted", "ok"]
+
+
 def test_a_record_from_elsewhere_runs_no_command_of_its_own(home: Home, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "20260102-030405-bisect"
     run.mkdir(parents=True)
     proof = tmp_path / "proof"
     document = {
         "schema": 1, "name": run.name, "exit_code": 3, "cells": [], "planned": ["a"],
-        "command": ["bisect", "--good", "a", "--bad", "b", "--", "touch", str(proof)],
+        "command": ["bisect", "--restart", "--good", "a", "--bad", "b", "--", "touch", str(proof)],
         "state": "interrupted",
     }  # fmt: skip
     (run / "record.json").write_text(json.dumps(document))
     said = call(home, "runs", "retry", "--out", tmp_path / "runs")
-    assert (said.code, "cannot be repeated" in said.error, proof.exists()) == (2, True, False)
+    assert (said.code, proof.exists()) == (2, False)
+    assert f"to go on: harness bisect --good a --bad b -- touch {proof}" in said.error
+    (run / "record.json").write_text(json.dumps({**document, "command": ["exec", "true"]}))
+    said = call(home, "runs", "retry", "--out", tmp_path / "runs")
+    assert (said.code, "cannot be repeated" in said.error) == (2, True)
     (run / "record.json").write_text("{")
     assert [each["state"] for each in listed(home, "--out", str(run.parent))] == ["damaged"]
 

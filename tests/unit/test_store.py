@@ -11,8 +11,10 @@ import pytest
 from cells import cell, run
 
 from harness.errors import InfraError, UsageError
+from harness.mutation.fate import Fate, Judgement
 from harness.results.record import Run
 from harness.results.store import Store
+from harness.results.unfinished import Planned, beginning, failed_mutants, keep_judgement
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -89,3 +91,24 @@ def test_nothing_is_lost_between_run_and_record(store: Store) -> None:
     assert run(cell()).name == folder.name
     assert store.save(run(cell())) == folder
     assert store.load("latest")["cells"][0]["name"] == "kasan-numa2"
+
+
+def test_judgements_of_a_run_that_did_not_end_are_read_and_the_others_are_to_be_repeated(
+    store: Store,
+) -> None:
+    folder = store.create("mutants", MOMENT)
+    planned = Planned(mutants=("caught", "survivor", "host", "unjudged"))
+    store.save_document(beginning(folder.name, ("mutants",), "", planned, None))
+    for name, fate in (
+        ("caught", Fate.CAUGHT), ("survivor", Fate.SURVIVED), ("host", Fate.HOST_FAILED),
+    ):  # fmt: skip
+        keep_judgement(folder, Judgement(name, fate))
+    document = store.load(folder.name)
+    assert document["state"] == "interrupted"
+    assert {each["mutant"]: each["fate"] for each in document["mutants"]} == {
+        "caught": "caught", "survivor": "survived", "host": "host failed",
+    }  # fmt: skip
+    assert failed_mutants(document) == ["survivor", "host", "unjudged"]
+    (folder / "mutants" / "caught.json").write_text("{}")
+    with pytest.raises(UsageError, match="is damaged"):
+        store.load(folder.name)
