@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from harness.host.process import Runner, failure
 from harness.host.workspace import host_error, host_refused, make_folder, unique
 from harness.source.gitconfig import copied_configuration, quoted
+from harness.source.gitfiles import COMMITS, refuse_special_files
 
 #: For every git command: no repository but one that is named, whatever directory it is run in;
 #: none of the host's configuration and attributes; no replacement of objects (git-replace(1)),
@@ -56,11 +57,6 @@ _ATTRIBUTES: Final = (
 #: (git-worktree(1), REFS).
 _PER_WORK_TREE: Final = ("bisect", "rewritten", "worktree")
 
-#: Files of a git directory that hold a commit's hash, with those by which a history ends early.
-_COPIED: Final = (
-    "HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD",
-    "REBASE_HEAD", "BISECT_HEAD",
-)  # fmt: skip
 _MOST_COPIED: Final = 1 << 20
 
 
@@ -99,6 +95,9 @@ def find_repository(folder: Path) -> UserRepository | None:
     """The repository whose work tree starts at ``folder``; None for a plain directory.
 
     ``.git`` may be a link, or a file that names the directory (gitrepository-layout(5)).
+
+    Raises:
+        UsageError: git would wait for a file of it, or find a directory in the place of one.
     """
     git_dir = folder / ".git"
     if git_dir.is_file():
@@ -106,14 +105,17 @@ def find_repository(folder: Path) -> UserRepository | None:
         if not named.startswith("gitdir: "):
             return None
         git_dir = folder / named.removeprefix("gitdir: ")
-    if not (git_dir / "HEAD").is_file():
+    if not (git_dir / "HEAD").exists():
         return None
     git_dir = git_dir.resolve()
+    refuse_special_files(git_dir)
     common_dir = git_dir
     if (git_dir / "commondir").is_file():
         common_dir = (git_dir / _first_line(git_dir / "commondir")).resolve()
     if not (common_dir / "objects").is_dir():
         return None
+    if common_dir != git_dir:
+        refuse_special_files(common_dir)
     return UserRepository(folder, git_dir, common_dir)
 
 
@@ -245,7 +247,7 @@ def _link(link: Path, target: Path) -> None:
 
 def _copy_files(own: Path, source: UserRepository) -> None:
     """What git would follow no link to, or write through one."""
-    for name in _COPIED:
+    for name in COMMITS:
         _copy(source.git_dir / name, own / name)
     _copy(source.common_dir / "shallow", own / "shallow")
     shared = {path.name: path for path in source.git_dir.glob("sharedindex.*")}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,56 @@ def test_a_tree_that_fetches_from_itself_comes_to_an_end(tree: Path, home: Home,
     said = home.run("build", "--source", tree, "--rev", "second")
     assert said.code in {2, 3}, said.stderr
     home.wait_until_nothing_runs()
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def endless(path: Path) -> None:
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # zero(4)
+
+
+def link_to_a_fifo(path: Path) -> None:
+    os.mkfifo(path.parent / "elsewhere")
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "put", "kind"),
+    [
+        *((name, fifo, "a FIFO") for name in (
+            "HEAD", "packed-refs", "config", "index", "refs/heads/a/b", "refs/stash", "logs/HEAD",
+            "info/exclude", "objects/info/alternates", "objects/pack/pack-1.idx",
+        )),
+        ("HEAD", directory, "a directory"),
+        ("packed-refs", directory, "a directory"),
+        ("refs/heads/linked", link_to_a_fifo, "a FIFO"),
+        pytest.param("refs/tags/zero", endless, "a device", marks=AS_ROOT),
+    ],
+)  # fmt: skip
+def test_what_git_would_wait_for_is_refused(
+    tree: Path, home: Home, name: str, put: Callable[[Path], None], kind: str
+) -> None:
+    path = tree / ".git" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    put(path)
+    said = home.run("build", "--source", tree, "--rev", "first")
+    assert said.code == 2, said.stderr
+    assert f" is {kind}, and git would read it as a file" in said.error
+    assert "rm -r " in said.error
+
+
+def test_a_tree_whose_refs_lead_into_themselves_is_read(tree: Path, home: Home) -> None:
+    (tree / ".git/refs/heads/again").symlink_to("..")
+    (tree / ".git/refs/heads/gone").symlink_to("no-such")
+    said = home.run("model", "predict", "--source", tree, "--numa", "2")
+    assert " is a " not in said.error
 
 
 def test_what_is_hashed_is_what_is_built(tree: Path, home: Home) -> None:
