@@ -21,11 +21,13 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 def private_directory(path: Path) -> None:
     """Make ``path`` with mode 0700, or see that it is such a directory.
 
-    Missing parents are made. The path may not lead through a symbolic link at its end, nor
-    through a directory that another user can write to.
+    One that others can enter or read, but not write to, has nothing of theirs in it: older versions
+    made it so, and its mode is set to 0700. Missing parents are made. The path may not lead
+    through a symbolic link at its end, nor through a directory that another user can write to.
 
     Raises:
-        InfraError: it is none, belongs to another user, is open to others, or cannot be made.
+        InfraError: it is none, belongs to another user, others can write to it, or it cannot be
+            made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,8 @@ def private_directory(path: Path) -> None:
     above = _writable_by_others(path.parent)
     if above is not None:
         raise _refused(path, f"another user can exchange it, because of {above}", "")
+    if status.st_mode & _OTHERS:
+        _close_to_others(path)
 
 
 def owned_directory(path: Path) -> None:
@@ -73,9 +77,23 @@ def _objection(path: Path, status: os.stat_result) -> tuple[str, str]:
         return f"it is {kind}", ""
     if status.st_uid != os.geteuid():
         return f"it belongs to user {status.st_uid}, not to {os.geteuid()}", ""
-    if status.st_mode & _OTHERS:
-        return f"it is open to other users ({_mode(status)})", f"chmod 700 {path}"
+    if status.st_mode & _OTHERS_WRITE:
+        wrong = f"other users can write to it ({_mode(status)})"
+        return wrong, f"look through it, then: chmod 700 {path}"
     return "", ""
+
+
+def _close_to_others(path: Path) -> None:
+    """Raises InfraError: the host does not let us."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(fd, stat.S_IRWXU)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        wrong = f"cannot close it to other users: {error.strerror}"
+        raise _refused(path, wrong, f"chmod 700 {path}") from error
 
 
 def _writable_by_others(directory: Path) -> str | None:
