@@ -16,9 +16,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, add_completion_class
 
 from harness import __version__
+from harness.cli.bashcompletion import WholeOptions
 from harness.cli.failure import Failure, interrupted
 from harness.cli.streams import Invocation, Streams
 from harness.errors import HarnessError, InfraError, UsageError
@@ -159,6 +160,9 @@ def cli() -> None:
     Manual page:
       harness man | man -l -
     """
+
+
+add_completion_class(WholeOptions)
 
 
 class Terminated(BaseException):

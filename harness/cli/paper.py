@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from harness.cli.streams import unfiltered
 from harness.printable import printable_text
+
+_PADDING = re.compile(r" +(?=\n)")
 
 
 class Paper(Console):
@@ -31,8 +34,27 @@ class Paper(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         """See ``rich.console.Console``: all that is drawn comes through here."""
-        for segment in super().render(renderable, options):
-            if segment.control:
-                yield segment
-            else:
-                yield Segment(printable_text(segment.text), segment.style)
+        segments = map(_printable, super().render(renderable, options))
+        return segments if self.is_terminal else _without_padding(segments)
+
+
+def _printable(segment: Segment) -> Segment:
+    if segment.control:
+        return segment
+    return Segment(printable_text(segment.text), segment.style)
+
+
+def _without_padding(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The same without the spaces that fill each line up to its column's width."""
+    held = ""
+    for segment in segments:
+        if segment.control:
+            yield segment
+            continue
+        text = _PADDING.sub("", held + segment.text)
+        body = text.rstrip(" ")
+        held = text[len(body) :]
+        if body:  # a segment without text would begin another line
+            yield Segment(body, segment.style)
+    if held:
+        yield Segment(held)

@@ -76,6 +76,17 @@ def test_names_that_come_with_the_harness(shared_home: Home, complete: Complete)
     assert complete(shared_home, "boot", "--source", "emb") == ["embedded"]
 
 
+def test_bash_completes_what_follows_an_equals_sign(shared_home: Home, tree: Path) -> None:
+    """It hands on the sign as a word of its own."""
+    assert bash(shared_home, "boot", "--vm", "=", "numa4-ka") == ["numa4-kasan"]
+    assert "numa4-kasan" in bash(shared_home, "boot", "--vm", "=")
+    words = ("boot", "--source", "=", str(tree), "--rev", "=", "st")
+    assert bash(shared_home, *words) == ["stable/14"]
+    assert bash(shared_home, "boot", "--tunable", "a", "=", "b", "--mutant", "drop-com") == [
+        "drop-commit"
+    ]  # fmt: skip
+
+
 @SHELLS
 def test_revisions_are_the_tree_s(shared_home: Home, tree: Path, complete: Complete) -> None:
     for command, option in (("boot", "--rev"), ("bisect", "--good"), ("compare", "--commit")):

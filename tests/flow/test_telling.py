@@ -74,6 +74,13 @@ def test_run_leaves_its_folder(shared_home: Home, tmp_path: Path) -> None:
     assert "qemu-system-x86_64" in (console.parent / "guest.qemu").read_text()
 
 
+def test_no_line_is_filled_with_spaces_where_there_is_no_terminal(shared_home: Home) -> None:
+    for words in (PANICS, ("doctor",), ("mutants", "--list"), ("runs",)):
+        lines = shared_home.run(*words).stdout.splitlines()
+        assert lines
+        assert [line for line in lines if line.endswith(" ")] == []
+
+
 def test_quiet_says_results_only(shared_home: Home) -> None:
     said = shared_home.run(*PANICS, "-q")
     assert said.stderr == ""
