@@ -48,7 +48,7 @@ class CheckPlan:
 
 
 class Checker:
-    """Checks one guest; a companion (``harness.pipeline.companion``).
+    """Checks one guest; a companion (``harness.boot.companion``).
 
     Args:
         plan: what is to be checked.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.cli.streams import Invocation, Retry, Streams
     from harness.config import Settings
     from harness.host.loglimits import LogLimits
-    from harness.pipeline.kernels import Kernels
+    from harness.provide.kernels import Kernels
     from harness.source.tree import SourceTree
 
 _WIDE = 200
@@ -79,7 +79,7 @@ class App:
 
     def kernels(self) -> Kernels:
         """Provides kernels from this host's caches and compilers."""
-        from harness.pipeline.kernels import Kernels
+        from harness.provide.kernels import Kernels
 
         return Kernels(
             self.workspace, self.runner, self.clock, trusted=self.trusted,

@@ -35,14 +35,16 @@ from harness.host.doctor import find_program
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_named
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.bisect import KernelTester
-from harness.pipeline.examination import (
+from harness.results.store import Store
+from harness.results.unfinished import Planned, beginning
+from harness.runs.bisect import KernelTester
+from harness.runs.examination import (
     DIFFERS,
     BootExamination,
     CommandExamination,
     Examination,
 )
-from harness.pipeline.revisions import (
+from harness.runs.revisions import (
     EmbeddedRevisions,
     Revisions,
     TreeRevisions,
@@ -50,20 +52,18 @@ from harness.pipeline.revisions import (
     embedded_folder,
     warm_base,
 )
-from harness.results.store import Store
-from harness.results.unfinished import Planned, beginning
 from harness.source.graft import revert
 from harness.source.location import EMBEDDED
 from harness.subsystems.specifications import AUTO
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from harness.boot.plan import BootPlan
     from harness.check.subject import Specification
     from harness.cli.app import App
-    from harness.pipeline.plan import BootPlan
-    from harness.pipeline.what import What
     from harness.source.git import Repository
     from harness.source.tree import SourceTree
+    from harness.source.what import What
 
 #: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
 #: have reports of their own, which must not hide the one that is looked for.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.boot.cell import CellPlan, repeated
 from harness.cli.options import (
     change_options,
     common_options,
@@ -23,7 +24,6 @@ from harness.errors import UsageError
 from harness.host.progress import Recorded
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
-from harness.pipeline.cell import CellPlan, repeated
 from harness.source.change import Change
 
 if TYPE_CHECKING:

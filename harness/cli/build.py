@@ -16,8 +16,8 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.progress import LiveRows
-from harness.pipeline.what import What
 from harness.source.change import Change
+from harness.source.what import What
 
 if TYPE_CHECKING:
     from harness.cli.app import App

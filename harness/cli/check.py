@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.boot.cell import CellPlan
 from harness.check.checker import Checker, CheckPlan
 from harness.cli.options import (
     FILE,
@@ -32,13 +33,12 @@ from harness.guest.topology import parse_numbers
 from harness.host.workspace import write_atomic
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
-from harness.pipeline.cell import CellPlan
 from harness.source.change import Change
 
 if TYPE_CHECKING:
+    from harness.boot.plan import BootPlan
     from harness.check.subject import Trace
     from harness.cli.app import App
-    from harness.pipeline.plan import BootPlan
     from harness.results.record import Run
     from harness.subsystems.subsystem import Subsystem
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.boot.cell import CellPlan, repeated
 from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
     FILE,
@@ -24,9 +25,8 @@ from harness.errors import UsageError
 from harness.guest.topology import parse_node_counts
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
-from harness.pipeline.cell import CellPlan, repeated
-from harness.pipeline.what import What, pair_of
 from harness.source.change import Change
+from harness.source.what import What, pair_of
 
 if TYPE_CHECKING:
     from harness.cli.app import App

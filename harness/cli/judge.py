@@ -139,6 +139,6 @@ def _symbolizer(app: App, kernel: Path) -> Symbolizer:
 
 
 def _judged(app: App, file: str, until: Until, symbolizer: Symbolizer | None) -> JudgedLog:
-    from harness.pipeline.logs import judge_log
+    from harness.boot.logs import judge_log
 
     return JudgedLog(file, judge_log(_blocks(file), until, symbolizer))

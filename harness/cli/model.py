@@ -24,8 +24,8 @@ from harness.errors import UsageError
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.what import BEFORE_MUTANT, What
 from harness.source.change import Change
+from harness.source.what import BEFORE_MUTANT, What
 from harness.subsystems.specifications import AS_BUILT
 from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
 from harness.subsystems.uma.model.explore import Bounds, Findings, explore

@@ -26,11 +26,11 @@ from harness.errors import UsageError
 from harness.guest.memory import available_memory
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Until
-from harness.pipeline.matrix import Matrix, MemoryGate
-from harness.pipeline.mutants import CheckOracle, HostBoots, Mutation
-from harness.pipeline.what import BEFORE_MUTANT
 from harness.results.unfinished import Planned
+from harness.runs.matrix import Matrix, MemoryGate
+from harness.runs.mutants import CheckOracle, HostBoots, Mutation
 from harness.source.change import Change
+from harness.source.what import BEFORE_MUTANT
 from harness.subsystems.table import MUTANTS, SUBSYSTEMS, find_mutant
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import __version__
+from harness.boot.booter import Booter
+from harness.boot.plan import BootPlan
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
 from harness.errors import HarnessError, InfraError, UsageError
@@ -23,22 +25,20 @@ from harness.host.processid import ProcessId
 from harness.host.workspace import check_folder
 from harness.image.media import BootMethod
 from harness.outcome import Until
-from harness.pipeline.boot import Booter
-from harness.pipeline.matrix import Matrix
-from harness.pipeline.plan import BootPlan
-from harness.pipeline.what import What
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning, ended_early
+from harness.runs.matrix import Matrix
 from harness.source.change import Change
+from harness.source.what import What
 
 if TYPE_CHECKING:
+    from harness.boot.cell import CellPlan
     from harness.cli.app import App
     from harness.cli.terminal import HostTerminal
     from harness.guest.backend import Backend
     from harness.guest.vmconfig import VmConfig
     from harness.kernel.spec import Sanitizer
     from harness.mutation.fate import Judgement
-    from harness.pipeline.cell import CellPlan
     from harness.results.record import Cell, Run
 
     #: What is done with guests, their records in the folder: all cells, and judgements.

@@ -53,7 +53,7 @@ class HostTerminal:
 
     @contextlib.contextmanager
     def attached(self, tap: Tap) -> Iterator[Tap]:
-        """See ``harness.pipeline.boot.Terminal``."""
+        """See ``harness.boot.booter.Terminal``."""
         self.announce()
         keyboard, screen = sys.stdin.fileno(), Sink(sys.stdout.fileno(), "the terminal")
         before = termios.tcgetattr(keyboard)

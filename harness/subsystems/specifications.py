@@ -13,11 +13,11 @@ from harness.source.tree import being_read
 if TYPE_CHECKING:
     from harness.check.subject import Specification
     from harness.host.workspace import Workspace
-    from harness.pipeline.what import What
     from harness.source.baseline import Baseline
     from harness.source.knowledge import Facts
     from harness.source.revision import Snapshot
     from harness.source.tree import SourceTree
+    from harness.source.what import What
     from harness.subsystems.subsystem import Subsystem
 
 #: The form below a tree's changes, with the commit.

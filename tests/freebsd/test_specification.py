@@ -12,9 +12,9 @@ from small_tree import commit, git_tree
 from harness.errors import UsageError
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.pipeline.what import What
 from harness.source.change import Change
 from harness.source.tree import open_tree
+from harness.source.what import What
 from harness.subsystems.specifications import Specifications
 from harness.subsystems.table import KNOWLEDGE, MUTANTS
 from harness.subsystems.uma.expectation import variant_of

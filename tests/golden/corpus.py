@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.boot.logs import first_stage_of
 from harness.console.events import Event
 from harness.console.parser import ConsoleParser
 from harness.console.stages import Stage
 from harness.outcome import Ending, Until
-from harness.pipeline.logs import first_stage_of
 from harness.verdict import Verdict, judge
 
 HERE = Path(__file__).parent

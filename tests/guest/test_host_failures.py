@@ -19,6 +19,9 @@ from backend_guests import BACKENDS, SECONDS, MakeBackend, guest_spec, until
 from command import script
 from embedded_guest import Kernels
 
+from harness.boot.hostwatch import MOST_HALTED
+from harness.boot.listen import Heard, Session
+from harness.boot.plan import BootPlan
 from harness.console.stages import Stage
 from harness.errors import InfraError
 from harness.guest.backend import Guest
@@ -33,9 +36,6 @@ from harness.image.media import DirectKernel
 from harness.kernel.elf import kernel_facts
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Ending, Until
-from harness.pipeline.hostwatch import MOST_HALTED
-from harness.pipeline.listen import Heard, Session
-from harness.pipeline.plan import BootPlan
 from harness.verification import Evidence
 
 pytestmark = pytest.mark.guest

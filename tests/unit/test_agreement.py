@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.boot.agreement import disagreements, least_memory_mib
 from harness.console.report import DomainMemory, GuestReport
 from harness.guest.tables import slit_differences
 from harness.guest.topology import GuestDomain, Node, Topology
 from harness.kernel.elf import KernelFacts
-from harness.pipeline.agreement import disagreements, least_memory_mib
 
 PAGES_PER_MIB = 256
 FACTS = KernelFacts("ab", "FreeBSD 14.1-STABLE GREEN", (), 14 << 20)

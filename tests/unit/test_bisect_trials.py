@@ -11,8 +11,8 @@ from harness.bisect.tester import Trial
 from harness.console.report import GuestReport
 from harness.console.stages import Stage
 from harness.outcome import Outcome
-from harness.pipeline.examination import boot_trial, command_trial
 from harness.results.record import Cell
+from harness.runs.examination import boot_trial, command_trial
 from harness.verdict import Verdict
 
 REPORT = GuestReport("minimal", "15.1", 1501000, "HARNESS", 2, {}, {}, {}, {}, {})

@@ -33,25 +33,31 @@ EDGES: dict[str, set[str]] = {
     "check": {"host", "guest", "console"},
     "subsystems": {
         "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
-        "check", "pipeline", "subsystems.uma",
+        "check", "subsystems.uma",
     },
     "subsystems.uma": {
         "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation", "check",
         "subsystems",
     },
+    "subsystems.domainset": {"errors"},
+    "provide": {"errors", "host", "source", "kernel", "image", "verification", "subsystems"},
     "bisect": {"errors", "host", "source"},
     "results": {
         "errors", "printable", "outcome", "host", "kernel", "console", "verdict", "verification",
         "mutation", "check", "bisect",
     },
-    "pipeline": {
+    "boot": {
         "errors", "outcome", "host", "source", "kernel", "image", "guest", "console", "watch",
-        "verdict", "verification", "mutation", "check", "bisect", "results", "subsystems",
+        "verdict", "verification", "check", "subsystems", "provide", "results",
+    },
+    "runs": {
+        "errors", "outcome", "host", "source", "kernel", "image", "guest", "console", "mutation",
+        "check", "bisect", "subsystems", "provide", "results", "boot",
     },
     "cli": {
         "errors", "printable", "outcome", "host", "config", "source", "kernel", "image", "guest",
-        "console", "mutation", "check", "bisect", "results", "pipeline", "subsystems",
-        "subsystems.uma",
+        "console", "mutation", "check", "bisect", "subsystems", "subsystems.uma", "provide",
+        "results", "boot", "runs",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.boot.logs import judge_log
 from harness.console.machinery import culprit, is_machinery
 from harness.console.parser import ConsoleParser
 from harness.console.pattern import Name, pattern
 from harness.console.patterns import PATTERNS
 from harness.console.titles import scrub
 from harness.outcome import Outcome, Until
-from harness.pipeline.logs import judge_log
 from harness.results.logs import JudgedLog, worst_exit_code
 from harness.verdict import Verdict
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from harness.boot.listen import Heard, Session
+from harness.boot.plan import BootPlan
 from harness.console.stages import Stage
 from harness.errors import InfraError
 from harness.guest.backend import Ending as GuestEnding
@@ -21,8 +23,6 @@ from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.progress import Recorded
 from harness.kernel.elf import KernelFacts
 from harness.outcome import Ending, Until
-from harness.pipeline.listen import Heard, Session
-from harness.pipeline.plan import BootPlan
 from harness.verification import Evidence
 
 BANNER = b"FreeBSD 13.2-RELEASE GENERIC amd64\r\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cells import IDENTITY, cell
 
+from harness.boot.plan import BootPlan
 from harness.console.report import GuestReport, Zone, ZoneDomain
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
@@ -16,9 +17,8 @@ from harness.kernel.artifact import KernelArtifact, KernelIdentity
 from harness.kernel.spec import Sanitizer
 from harness.mutation.oracle import Caught, Survived
 from harness.outcome import Outcome, Until
-from harness.pipeline.mutants import BootOracle, CountersOracle
-from harness.pipeline.plan import BootPlan
 from harness.results.record import Cell
+from harness.runs.mutants import BootOracle, CountersOracle
 from harness.source.knowledge import Facts
 from harness.subsystems.uma.forms import NAME
 from harness.subsystems.uma.model.variants import VARIANTS

@@ -9,16 +9,9 @@ from cells import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.console import events as e
-from harness.console.stages import Stage
-from harness.guest.topology import Topology
-from harness.host.accelerator import Accelerator
-from harness.image.media import BootMethod
-from harness.kernel.elf import KernelFacts
-from harness.outcome import Ending, Outcome
-from harness.pipeline.confirm import settled
-from harness.pipeline.plan import Sampling
-from harness.pipeline.repeats import (
+from harness.boot.confirm import settled
+from harness.boot.plan import Sampling
+from harness.boot.repeats import (
     Again,
     BootResult,
     Control,
@@ -31,6 +24,13 @@ from harness.pipeline.repeats import (
     one_way_only,
     result_of,
 )
+from harness.console import events as e
+from harness.console.stages import Stage
+from harness.guest.topology import Topology
+from harness.host.accelerator import Accelerator
+from harness.image.media import BootMethod
+from harness.kernel.elf import KernelFacts
+from harness.outcome import Ending, Outcome
 from harness.results.record import Cell, Repeat, rates_of
 from harness.verdict import Verdict
 from harness.verification import Banner, Evidence, Verification, verification_of

@@ -8,6 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.cell import with_boot, with_check
+from harness.boot.media import method_of
+from harness.boot.plan import Sampling
+from harness.boot.repeats import (
+    Again,
+    BootResult,
+    Control,
+    Counts,
+    Seen,
+    Unproven,
+    Way,
+    next_step,
+    one_way_only,
+    result_of,
+)
 from harness.errors import HarnessError, InfraError
 from harness.guest.accelerator_choice import (
     choose_accelerator,
@@ -21,33 +36,18 @@ from harness.host.workspace import host_error
 from harness.image.media import BootMethod
 from harness.kernel.spec import Sanitizer
 from harness.outcome import Ending, Outcome
-from harness.pipeline.cell import with_boot, with_check
-from harness.pipeline.media import method_of
-from harness.pipeline.plan import Sampling
-from harness.pipeline.repeats import (
-    Again,
-    BootResult,
-    Control,
-    Counts,
-    Seen,
-    Unproven,
-    Way,
-    next_step,
-    one_way_only,
-    result_of,
-)
-from harness.pipeline.what import What
 from harness.results.record import Cell, Repeat
 from harness.source.location import EMBEDDED
+from harness.source.what import What
 
 if TYPE_CHECKING:
+    from harness.boot.booter import Booter
+    from harness.boot.cell import CellPlan
+    from harness.boot.conclude import Booted
+    from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
-    from harness.pipeline.boot import Booter
-    from harness.pipeline.cell import CellPlan
-    from harness.pipeline.conclude import Booted
-    from harness.pipeline.plan import BootPlan
     from harness.verdict import Verdict
 
 #: How much longer than the user's ``--timeout`` a repeat may take: a host that was too busy for the
@@ -137,7 +137,7 @@ class Confirmation:
 
     def _controls(self) -> Iterator[KernelArtifact]:
         yield from self.others[:1]
-        from harness.pipeline.embedded import embedded_kernel
+        from harness.provide.embedded import embedded_kernel
 
         for sanitizer in (Sanitizer.NONE, Sanitizer.KASAN):
             try:

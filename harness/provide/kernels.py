@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.host.workspace import Workspace
-    from harness.pipeline.what import What
+    from harness.source.what import What
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Kernels:
         self, what: What, sanitizer: Sanitizer, progress: Progress, *, module: bool
     ) -> KernelArtifact:
         if what.is_embedded:
-            from harness.pipeline.embedded import embedded_kernel
+            from harness.provide.embedded import embedded_kernel
 
             return embedded_kernel(what, sanitizer, self.workspace, self.runner, progress)
         # A boot of what is built already waits for none of this.

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from harness.boot.hostwatch import HostWatch
 from harness.console.parser import ConsoleParser
 from harness.errors import InfraError
 from harness.guest.backend import Ending as GuestEnding
@@ -15,17 +16,16 @@ from harness.guest.backend import Guest, GuestExit
 from harness.guest.sharetime import LOOK_SECONDS
 from harness.guest.tap import Detached, Tap
 from harness.outcome import Ending
-from harness.pipeline.hostwatch import HostWatch
 from harness.watch import Limits, Stop, Watch
 
 if TYPE_CHECKING:
+    from harness.boot.companion import Companionship
+    from harness.boot.plan import BootPlan
     from harness.console.events import Event
     from harness.console.stages import Stage
     from harness.host.clock import Clock
     from harness.host.loglimits import LimitedLog
     from harness.host.progress import Progress
-    from harness.pipeline.companion import Companionship
-    from harness.pipeline.plan import BootPlan
     from harness.verification import Evidence
 
 #: Seconds between looks at the guest when it says nothing.

@@ -13,8 +13,8 @@ from harness.kernel.artifact import (
     rebuilding,
 )
 from harness.kernel.spec import Sanitizer
-from harness.pipeline.what import BEFORE_MUTANT, What
 from harness.source.location import EMBEDDED
+from harness.source.what import BEFORE_MUTANT, What
 from harness.subsystems.table import facts_of_built_in
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.boot.plan import Sampling
 from harness.outcome import Expectation, Outcome
-from harness.pipeline.plan import Sampling
 
 if TYPE_CHECKING:
+    from harness.boot.booter import Booter
+    from harness.boot.conclude import Booted
+    from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
-    from harness.pipeline.boot import Booter
-    from harness.pipeline.conclude import Booted
-    from harness.pipeline.plan import BootPlan
-    from harness.pipeline.what import What
     from harness.results.record import Cell
+    from harness.source.what import What
     from harness.verdict import Verdict
 
 

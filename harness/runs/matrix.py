@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from harness.boot.cell import CellPlan, expectation_of, unbooted_cell
+from harness.boot.cellboot import boot_cell
 from harness.errors import InfraError
 from harness.guest.memory import required_memory
-from harness.pipeline.cell import CellPlan, expectation_of, unbooted_cell
-from harness.pipeline.cellboot import boot_cell
 
 if TYPE_CHECKING:
+    from harness.boot.booter import Booter
     from harness.guest.topology import Topology
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
-    from harness.pipeline.boot import Booter
-    from harness.pipeline.kernels import Kernels
-    from harness.pipeline.what import What
+    from harness.provide.kernels import Kernels
     from harness.results.record import Cell
+    from harness.source.what import What
 
 
 class Rows(Protocol):
@@ -102,7 +102,7 @@ class Matrix:
             cells = tuple(_results(futures))
         if not any(cell.unrepeated for cell in cells):
             return cells
-        from harness.pipeline.confirm import settled
+        from harness.boot.confirm import settled
 
         return settled(cells)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from harness.boot.plan import Sampling
 from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
 from harness.outcome import Ending, Outcome
-from harness.pipeline.plan import Sampling
 from harness.verification import Banner
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from harness.kernel.reads import read_list
 from harness.results.unfinished import keep_cell
 
 if TYPE_CHECKING:
+    from harness.boot.booter import Booter
     from harness.host.clock import Clock
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
-    from harness.pipeline.boot import Booter
-    from harness.pipeline.examination import Examination
-    from harness.pipeline.revisions import Revisions
+    from harness.runs.examination import Examination
+    from harness.runs.revisions import Revisions
 
 
 @dataclass(slots=True)

@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.cell import unbooted_cell, with_boot, with_check
+from harness.boot.media import method_of
 from harness.errors import HarnessError, InfraError
 from harness.host.workspace import host_error
 from harness.outcome import Expectation, Outcome
-from harness.pipeline.cell import unbooted_cell, with_boot, with_check
-from harness.pipeline.media import method_of
 
 if TYPE_CHECKING:
+    from harness.boot.booter import Booter
+    from harness.boot.cell import CellPlan
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
-    from harness.pipeline.boot import Booter
-    from harness.pipeline.cell import CellPlan
     from harness.results.record import Cell
 
 _NOTHING_EXPECTED = Expectation((), "")
@@ -69,7 +69,7 @@ def boot_cell(
     cell = with_boot(cell, booted, verdict, plan.checker)
     if verdict.outcome in (Outcome.BOOTED, Outcome.DIFFERS):
         return cell
-    from harness.pipeline.confirm import Confirmation  # which few boots need
+    from harness.boot.confirm import Confirmation  # which few boots need
 
     confirmation = Confirmation(plan, kernel, booter, folder / plan.name, progress, others)
     return confirmation.of(cell, booted)

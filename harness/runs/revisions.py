@@ -20,7 +20,7 @@ from harness.image.embedded import (
     embedded_key,
 )
 from harness.kernel.artifact import KernelArtifact, KernelCache, rebuilding
-from harness.pipeline.embedded import embedded_identity
+from harness.provide.embedded import embedded_identity
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
 from harness.source.graft import graft
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.kernel.spec import Sanitizer
-    from harness.pipeline.kernels import Kernels
-    from harness.pipeline.what import What
+    from harness.provide.kernels import Kernels
     from harness.source.git import Repository
+    from harness.source.what import What
 
 
 class Revisions(Protocol):

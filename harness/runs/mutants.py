@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from harness.boot.cell import CellPlan
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.errors import BuildError, InfraError
@@ -16,20 +17,19 @@ from harness.mutation.fate import Fate, Judgement
 from harness.mutation.mutant import Mutant, MutantRefused
 from harness.mutation.oracle import Caught, Oracle, Survived, judged, judgement
 from harness.outcome import Outcome
-from harness.pipeline.cell import CellPlan
 from harness.results.text import outcome_in_words
 from harness.results.unfinished import keep_judgement
 from harness.subsystems.table import SUBSYSTEMS, expected_of, oddities
 
 if TYPE_CHECKING:
+    from harness.boot.plan import BootPlan
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
     from harness.kernel.artifact import KernelArtifact, KernelIdentity
     from harness.kernel.spec import Sanitizer
-    from harness.pipeline.matrix import Matrix, MemoryGate
-    from harness.pipeline.plan import BootPlan
-    from harness.pipeline.what import What
     from harness.results.record import Cell
+    from harness.runs.matrix import Matrix, MemoryGate
+    from harness.source.what import What
 
 #: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the
 #: least that it may: many mutants hang, and the limits of an ordinary boot are generous.

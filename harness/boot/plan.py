@@ -11,10 +11,10 @@ from harness.guest.accelerator_choice import USUAL_SLOWNESS
 from harness.image.media import BootMethod
 
 if TYPE_CHECKING:
+    from harness.boot.companion import Companion
     from harness.guest.topology import Topology
     from harness.host.accelerator import Accelerator
     from harness.outcome import Until
-    from harness.pipeline.companion import Companion
 
 
 class Sampling(StrEnum):

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.bisect.evidence import Kind
 from harness.bisect.tester import Trial
+from harness.boot.cell import CellPlan
+from harness.boot.cellboot import boot_cell
+from harness.boot.plan import Sampling
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.outcome import Outcome
-from harness.pipeline.cell import CellPlan
-from harness.pipeline.cellboot import boot_cell
-from harness.pipeline.plan import Sampling
 
 if TYPE_CHECKING:
+    from harness.boot.booter import Booter
+    from harness.boot.plan import BootPlan
     from harness.guest.registry import KeptGuest, Registry
     from harness.host.clock import Clock
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.kernel.spec import Sanitizer
-    from harness.pipeline.boot import Booter
-    from harness.pipeline.plan import BootPlan
-    from harness.pipeline.what import What
     from harness.results.record import Cell
+    from harness.source.what import What
 
 #: Seconds that a command of the user's may take, if no timeout says otherwise.
 _COMMAND_SECONDS = 600.0

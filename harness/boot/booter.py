@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.media import check_guest_memory, make_media
+from harness.boot.place import Place, lasting_place, new_socket, passing_place
 from harness.errors import InfraError, UsageError
 from harness.guest.firmware import firmware_for
 from harness.guest.spec import GuestSpec
@@ -26,10 +28,12 @@ from harness.host.workspace import Workspace, host_refused, make_folder, write_a
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageError, private_copy
 from harness.outcome import Outcome
-from harness.pipeline.media import check_guest_memory, make_media
-from harness.pipeline.place import Place, lasting_place, new_socket, passing_place
 
 if TYPE_CHECKING:
+    from harness.boot.companion import Companion, Companionship
+    from harness.boot.conclude import Booted
+    from harness.boot.listen import Terminal
+    from harness.boot.plan import BootPlan
     from harness.guest.backend import Backend, Guest
     from harness.guest.registry import Claim
     from harness.host.clock import Clock
@@ -37,10 +41,6 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.image.media import Media
-    from harness.pipeline.companion import Companion, Companionship
-    from harness.pipeline.conclude import Booted
-    from harness.pipeline.listen import Terminal
-    from harness.pipeline.plan import BootPlan
     from harness.verification import Evidence
 
 #: Kernel environment of a guest that is kept, unless the user says otherwise: a panic stops in the
@@ -213,8 +213,8 @@ class Booter:
             ends = True
             try:
                 # Nobody waits for these imports: the firmware is at work meanwhile.
+                from harness.boot import conclude, listen
                 from harness.console.stages import Stage
-                from harness.pipeline import conclude, listen
 
                 importlib.import_module("harness.results.text")  # which tells of it
                 evidence = _evidence(kernel, nonce, inspection)
@@ -302,7 +302,7 @@ def _accompanied(companion: Companion | None, place: Place) -> Iterator[Companio
     if companion is None:
         yield None
         return
-    from harness.pipeline.companion import Companionship
+    from harness.boot.companion import Companionship
 
     with SerialTap(place.channel) as channel:
         companionship = Companionship(companion, channel)

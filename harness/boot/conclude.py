@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.boot.agreement import disagreements
 from harness.console.excerpt import excerpt
 from harness.console.symbolize import Symbolizer, find_program
 from harness.host.cachesize import format_size
 from harness.host.workspace import write_atomic
 from harness.outcome import Outcome
-from harness.pipeline.agreement import disagreements
 from harness.verdict import Verdict, judge
 from harness.verification import Evidence, Verification, verification_of, weighed
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from harness.boot.listen import Heard
+    from harness.boot.plan import BootPlan
     from harness.console.report import GuestReport
     from harness.host.loglimits import LimitedLog
     from harness.host.process import Runner
     from harness.kernel.artifact import KernelArtifact
     from harness.outcome import Ending
-    from harness.pipeline.listen import Heard
-    from harness.pipeline.plan import BootPlan
 
 
 #: In a cell's folder: what came from the guest's console, byte for byte.

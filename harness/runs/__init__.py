@@ -1,0 +1,1 @@
+"""What is done with guests, without a terminal: many boots, mutants, bisections."""
