@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from harness.console import events as e
 from harness.console.machinery import culprit, plain
-from harness.console.pattern import detector_of
 from harness.console.stages import Stage, stage_after
 from harness.console.titles import (
     FunctionAt,
@@ -28,6 +27,7 @@ from harness.console.troubles import (
     trap_name,
 )
 from harness.outcome import Ending, Outcome, Until
+from harness.sanitizers import with_report
 from harness.watch import reached
 
 if TYPE_CHECKING:
@@ -156,10 +156,10 @@ def _trouble_cause(trouble: Trouble, function_at: FunctionAt) -> _Cause:
     if trouble.is_trap:
         title, message = _trap(trouble, function_at)
         return _Cause(Outcome.TRAP, title, message, frames, trouble.offset)
-    detector = detector_of(message)
-    if detector is not None:
-        title = sanitizer_title(message, frames, function_at)
-        return _Cause(Outcome(detector.value), title, message, frames, trouble.offset)
+    sanitizer = with_report(message)
+    if sanitizer is not None and sanitizer.outcome is not None:
+        title = sanitizer_title(sanitizer, message, frames, function_at)
+        return _Cause(sanitizer.outcome, title, message, frames, trouble.offset)
     if not isinstance(event, e.Panic):
         where = culprit(frames)
         title = f"panic in {where}" if where else "panic"

@@ -137,7 +137,7 @@ def verification_of(
             nonce=nonce,
             build_id=facts.build_id,
             version=facts.version.strip().partition("\n")[0],
-            sanitizers=facts.sanitizers,
+            sanitizers=facts.sanitizers.options,
             banner=banner,
             identified=identified,
             doubts=tuple(doubts),
@@ -201,10 +201,10 @@ def _other_kernel(report: GuestReport, facts: KernelFacts) -> Iterator[str]:
             f"the kernel that runs is {_line(report.version)}, the file that was to boot "
             f"{_line(facts.version)}"
         )
-    if report.sanitizers is not None and set(report.sanitizers) != set(facts.sanitizers):
+    if report.sanitizers is not None and set(report.sanitizers) != set(facts.sanitizers.options):
         yield (
             f"the kernel that runs was configured with {_words(report.sanitizers)}, the file "
-            f"that was to boot has {_words(facts.sanitizers)}"
+            f"that was to boot has {_words(facts.sanitizers.options)}"
         )
 
 

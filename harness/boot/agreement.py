@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 #: What a kernel takes of each domain before it counts its memory, as measured on 13.2 and 15.1
 #: (``images/minimal/README.md``): a share for its page structures (104 bytes a page, 2.5 %) and
-#: MiB for firmware and rounding. KMSAN takes no more: all page structures share one page of shadow.
+#: MiB for firmware and rounding. A sanitizer's shadow takes no more: all page
+#: structures share one page of it.
 _SHARE: Final = 0.03
 _EACH_MIB: Final = 16
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
     from harness.kernel.artifact import KernelArtifact
-    from harness.kernel.spec import Sanitizer
     from harness.results.record import Cell
+    from harness.sanitizers import Sanitizers
     from harness.source.what import What
     from harness.verdict import Verdict
 
@@ -28,7 +28,7 @@ class CellPlan:
         name: unique in the run.
         side: ``before``, ``after``, or empty.
         what: the kernel.
-        sanitizer: of the kernel.
+        sanitizers: of the kernel.
         boot: how it is booted.
         expected: what the user or the command expects; None leaves it to the subsystems.
         why_expected: what says so, in words.
@@ -39,7 +39,7 @@ class CellPlan:
     name: str
     side: str
     what: What
-    sanitizer: Sanitizer
+    sanitizers: Sanitizers
     boot: BootPlan
     expected: tuple[Outcome, ...] | None = None
     checker: Checker | None = None
@@ -49,7 +49,7 @@ class CellPlan:
     @property
     def kernel_name(self) -> str:
         """Equal for cells that boot the same kernel."""
-        return f"{self.side or 'kernel'} {self.sanitizer}"
+        return f"{self.side or 'kernel'} {self.sanitizers}"
 
 
 def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
@@ -93,7 +93,7 @@ def unbooted_cell(plan: CellPlan, booter: Booter, error: str) -> Cell:
         side=plan.side,
         guest=plan.what.source,
         nodes=len(plan.boot.topology.nodes),
-        sanitizer=plan.sanitizer.value,
+        sanitizer=str(plan.sanitizers),
         backend=booter.backend.name,
         accelerator=plan.boot.accelerator.value,
         boot=plan.boot.method.value,

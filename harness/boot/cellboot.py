@@ -57,7 +57,7 @@ def boot_cell(
         unbooted_cell(plan, booter, error),
         guest=kernel.identity.guest,
         kernel=kernel.identity,
-        sanitizer=kernel.identity.sanitizer.value,
+        sanitizer=str(kernel.identity.sanitizer),
         boot=method_of(kernel.identity, plan.boot.method).value,
         expected=expected.outcomes,
         why_expected=expected.why,

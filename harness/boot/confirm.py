@@ -34,9 +34,9 @@ from harness.guest.firmware import find_firmware
 from harness.host.accelerator import Accelerator
 from harness.host.workspace import host_error
 from harness.image.media import BootMethod
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Ending, Outcome
 from harness.results.record import Cell, Repeat
+from harness.sanitizers import KASAN, NONE, Sanitizers
 from harness.source.location import EMBEDDED
 from harness.source.what import What
 
@@ -139,10 +139,10 @@ class Confirmation:
         yield from self.others[:1]
         from harness.provide.embedded import embedded_kernel
 
-        for sanitizer in (Sanitizer.NONE, Sanitizer.KASAN):
+        for sanitizers in (NONE, Sanitizers({KASAN})):
             try:
                 built_in = embedded_kernel(
-                    What(EMBEDDED), sanitizer, self.booter.workspace, self.booter.runner,
+                    What(EMBEDDED), sanitizers, self.booter.workspace, self.booter.runner,
                     self.progress,
                 )  # fmt: skip
             except HarnessError as error:

@@ -17,13 +17,14 @@ from harness.boot.plan import Sampling
 from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
 from harness.outcome import Ending, Outcome
+from harness.sanitizers import OUTCOMES
 from harness.verification import Banner
 
 if TYPE_CHECKING:
     from harness.verdict import Verdict
     from harness.verification import Verification
 
-_REPORTS: Final = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN})
+_REPORTS: Final = OUTCOMES | {Outcome.PANIC, Outcome.TRAP}
 
 #: Failures that show only one way are not the kernel's if chance explains that in fewer cases.
 _UNLIKELY: Final = 0.01

@@ -13,9 +13,9 @@ from harness.cli.options import (
     FiniteRange,
     common_options,
     guest_options,
-    sanitizer_options,
     source_options,
 )
+from harness.cli.sanitizers import sanitizer_options
 from harness.cli.session import GuestOptions
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from harness.bisect.state import State, StateFile
 from harness.check.checker import CheckPlan
 from harness.cli.bisectreport import tell
 from harness.cli.bisectview import BisectView
-from harness.cli.options import one_sanitizer
 from harness.cli.session import GuestOptions, Session, most_guests
 from harness.cli.specification import specifications
 from harness.errors import UsageError
@@ -34,7 +33,6 @@ from harness.guest.registry import Registry
 from harness.host.doctor import find_program
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_named
-from harness.kernel.spec import Sanitizer
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning
 from harness.runs.bisect import KernelTester
@@ -61,13 +59,11 @@ if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
     from harness.check.subject import Specification
     from harness.cli.app import App
+    from harness.cli.sanitizers import AskedSanitizers
+    from harness.sanitizers import Sanitizers
     from harness.source.git import Repository
     from harness.source.tree import SourceTree
     from harness.source.what import What
-
-#: A report of KMSAN's ends the guest, unless it is told otherwise (sys/kern/subr_msan.c). Trees
-#: have reports of their own, which must not hide the one that is looked for.
-_KMSAN_GOES_ON = {"debug.kmsan.panic_on_violation": "0"}
 
 #: Operations of each check.
 _OPERATIONS = 1000
@@ -85,8 +81,7 @@ class Options:
     good: str | None
     bad: str | None
     fixed: bool
-    kasan: bool
-    kmsan: bool
+    asked: AskedSanitizers
     numa: str | None
     guest: GuestOptions
     title: str | None
@@ -150,15 +145,15 @@ class Bisect:
         what = self._session.what(options.source, options.kernconf)
         tree = self._tree(what)
         place = self._place(tree, entries)
-        sanitizer, plan = self._guest()
-        revisions = self._revisions(place, what, sanitizer)
-        file = StateFile(self._app.workspace, self._asked(place, what, sanitizer, plan))
+        sanitizers, plan = self._guest()
+        revisions = self._revisions(place, what, sanitizers)
+        file = StateFile(self._app.workspace, self._asked(place, what, sanitizers, plan))
         with self._app.workspace.lock(f"bisect-{file.key}", self._waiting):
             state = self._begin(file, tree, entries)
             begun = self._record(state)
             folder = self._store.folder / state.run
             check = self._check_plan(place, plan)
-            boot = BootExamination(self._session.booter(), plan, what, sanitizer, check)
+            boot = BootExamination(self._session.booter(), plan, what, sanitizers, check)
             tester = KernelTester(
                 revisions, self._examination(boot), boot.booter, folder, self._app.clock
             )
@@ -253,22 +248,17 @@ class Bisect:
             )
         return named
 
-    def _guest(self) -> tuple[Sanitizer, BootPlan]:
+    def _guest(self) -> tuple[Sanitizers, BootPlan]:
         options, session = self._options, self._session
-        config = session.vmconfig()
-        sanitizer = one_sanitizer(kasan=options.kasan, kmsan=options.kmsan)
-        if config is not None and sanitizer is Sanitizer.NONE:
-            sanitizer = config.sanitizer
-        topologies = session.topologies(options.numa, sanitizer)
+        sanitizers = options.asked.of_kernel(session.vmconfig())
+        topologies = session.topologies(options.numa, sanitizers)
         if len(topologies) != 1:
             raise UsageError(
                 f"--numa {options.numa} names several guests, and a bisection boots one",
                 remedy="name one number",
             )
-        plan = session.plan(topologies[0], sanitizer)
-        if sanitizer is Sanitizer.KMSAN:
-            plan = replace(plan, tunables={**_KMSAN_GOES_ON, **plan.tunables})
-        return sanitizer, plan
+        plan = session.plan(topologies[0], sanitizers)
+        return sanitizers, replace(plan, tunables={**sanitizers.goes_on, **plan.tunables})
 
     def _guests(self, plan: BootPlan) -> int:
         """How many guests may run at once; a command of the user's is not asked for that."""
@@ -277,16 +267,16 @@ class Bisect:
         fitting = available_memory() // required_memory(plan.topology)
         return max(1, min(most_guests(), fitting))
 
-    def _revisions(self, place: _Place, what: What, sanitizer: Sanitizer) -> Revisions:
+    def _revisions(self, place: _Place, what: What, sanitizers: Sanitizers) -> Revisions:
         app, tree, new = self._app, place.tree, place.question.new
         folder = embedded_folder(tree.repository, new)
         if folder is not None:
             return EmbeddedRevisions(
-                app.workspace, app.runner, tree.repository, folder, built_in(sanitizer)
+                app.workspace, app.runner, tree.repository, folder, built_in(sanitizers)
             )
         base = warm_base(tree, app.workspace, (new, *place.question.old))
         module = self._options.how == "check"
-        return TreeRevisions(self._app.kernels(), tree, what, sanitizer, base, module)
+        return TreeRevisions(self._app.kernels(), tree, what, sanitizers, base, module)
 
     def _check_plan(self, place: _Place, plan: BootPlan) -> CheckPlan | None:
         """A check of every revision against one specification: that of an end that passes."""
@@ -310,7 +300,7 @@ class Bisect:
         return CommandExamination(boot, command, os.environ, registry, app.runner, app.clock)
 
     def _asked(
-        self, place: _Place, what: What, sanitizer: Sanitizer, plan: BootPlan
+        self, place: _Place, what: What, sanitizers: Sanitizers, plan: BootPlan
     ) -> Mapping[str, Any]:
         """All that an interrupted call must have in common with this one."""
         options, question = self._options, place.question
@@ -320,7 +310,7 @@ class Bisect:
             "old": question.old,
             "fixed": question.fixed,
             "kernconf": what.kernconf,
-            "sanitizer": sanitizer.value,
+            "sanitizer": str(sanitizers),
             "topology": asdict(plan.topology),
             "until": plan.until.value,
             "boot": plan.method.value,

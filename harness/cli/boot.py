@@ -15,15 +15,14 @@ from harness.cli.options import (
     guest_options,
     junit_option,
     kernel_option,
-    one_sanitizer,
-    sanitizer_options,
     source_options,
 )
+from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.host.progress import Recorded
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
+from harness.sanitizers import OUTCOMES
 from harness.source.change import Change
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 _STOP = 128
 
 #: Outcomes that say that the kernel is bad, rather than that the boot proves nothing.
-_BAD = frozenset({Outcome.PANIC, Outcome.TRAP, Outcome.KASAN, Outcome.KMSAN, Outcome.HANG,
-                  Outcome.DEBUGGER, Outcome.RESET, Outcome.ENDED, Outcome.DIFFERS})  # fmt: skip
+_BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, Outcome.RESET,
+                   Outcome.ENDED, Outcome.DIFFERS}  # fmt: skip
 
 
 @click.command()
@@ -61,6 +60,7 @@ def boot(
     numa: str | None,
     repeat: int,
     junit: Path | None,
+    asked: AskedSanitizers,
     **options: Any,
 ) -> int:
     """Build a kernel, boot it on a NUMA guest, and say what became of it.
@@ -75,16 +75,12 @@ def boot(
     """
     dry_run = options.pop("dry_run")
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
-    flags = {name: options.pop(name) for name in ("kasan", "kmsan")}
     manner = {name: options.pop(name) for name in ("keep", "interactive", "git_bisect")}
     session = Session(app, GuestOptions(**options), **manner)
     several = {"--repeat": repeat > 1, "--git-bisect": session.git_bisect}
     _check_manner(session, [option for option, given in several.items() if given])
-    config = session.vmconfig()
-    sanitizer = one_sanitizer(**flags)
-    if config is not None and sanitizer is Sanitizer.NONE:
-        sanitizer = config.sanitizer
-    topologies = session.topologies(numa, sanitizer)
+    sanitizers = asked.of_kernel(session.vmconfig())
+    topologies = session.topologies(numa, sanitizers)
     if len(topologies) != 1:
         raise UsageError(
             f"--numa {numa} names several guests, and boot boots one",
@@ -92,11 +88,11 @@ def boot(
         )
     what = session.what(source, kernconf, kernel, change)
     cell = CellPlan(
-        name=f"{sanitizer}-numa{len(topologies[0].nodes)}",
+        name=f"{sanitizers}-numa{len(topologies[0].nodes)}",
         side="",
         what=what,
-        sanitizer=sanitizer,
-        boot=session.plan(topologies[0], sanitizer),
+        sanitizers=sanitizers,
+        boot=session.plan(topologies[0], sanitizers),
         expected=(Outcome.BOOTED,),
         why_expected="harness boot expects every kernel to boot",
     )
@@ -122,7 +118,7 @@ def _check_manner(session: Session, several: Sequence[str]) -> None:
 
 def _describe(session: Session, cell: CellPlan, app: App) -> int:
     app.streams.answers = True
-    kernel = session.app.kernels().provide(cell.what, cell.sanitizer, Recorded())
+    kernel = session.app.kernels().provide(cell.what, cell.sanitizers, Recorded())
     text = session.booter().describe(cell.name, kernel, cell.boot)
     app.paper.print(text.rstrip(), markup=False, soft_wrap=True)
     app.emit({"guest": text})

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import (
     change_options,
     common_options,
-    one_sanitizer,
-    sanitizer_options,
     source_options,
 )
 from harness.cli.progress import LiveRows
+from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.source.change import Change
 from harness.source.what import What
 
@@ -35,7 +33,7 @@ def build(
     revision: str | None,
     patch: Path | None,
     mutant: str | None,
-    **flags: Any,
+    asked: AskedSanitizers,
 ) -> int:
     """Build a kernel and keep it.
 
@@ -44,18 +42,18 @@ def build(
       harness build --kasan
       harness build --source ~/src --rev stable/14 --kernconf GENERIC-KASAN
     """
-    sanitizer = one_sanitizer(**flags)
+    sanitizers = asked.of_kernel()
     location = app.existing_source(source)
     what = What(location, Change(revision, patch, mutant), kernconf)
     with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
         progress = rows.row("build")
         try:
-            kernel = app.kernels().provide(what, sanitizer, progress)
+            kernel = app.kernels().provide(what, sanitizers, progress)
         except BaseException as error:
             rows.failed("build", error)
             raise
         rows.done("build", "ready", good=True)
     app.paper.print(f"{kernel.identity.release} {kernel.identity.label}", markup=False)
     app.paper.print(str(kernel.kernel), markup=False)
-    app.emit({**asdict(kernel.identity), "kernel": kernel.kernel, "debug": kernel.debug})
+    app.emit({**kernel.identity.document(), "kernel": kernel.kernel, "debug": kernel.debug})
     return 0

@@ -17,10 +17,9 @@ from harness.cli.options import (
     common_options,
     guest_options,
     junit_option,
-    one_sanitizer,
-    sanitizer_options,
     source_options,
 )
+from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.session import GuestOptions, Session
 from harness.cli.specification import (
     chosen_subsystems,
@@ -31,7 +30,6 @@ from harness.cli.specification import (
 from harness.errors import UsageError
 from harness.guest.topology import parse_numbers
 from harness.host.workspace import write_atomic
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
 from harness.source.change import Change
 
@@ -40,14 +38,11 @@ if TYPE_CHECKING:
     from harness.check.subject import Trace
     from harness.cli.app import App
     from harness.results.record import Run
+    from harness.sanitizers import Sanitizers
     from harness.subsystems.subsystem import Subsystem
 
 #: Of the random traces: all numbers of 64 bits.
 _SEEDS = range(1 << 64)
-
-#: A report of KMSAN's ends the guest, unless it is told otherwise (``sys/kern/subr_msan.c``); and
-#: trees have reports of their own.
-_KMSAN_GOES_ON = ("debug.kmsan.panic_on_violation", "0")
 
 
 @click.command()
@@ -74,6 +69,7 @@ def check(
     patch: Path | None,
     mutant: str | None,
     numa: str | None,
+    asked: AskedSanitizers,
     **options: Any,
 ) -> int:
     """Run the same operations in a guest and in the model, and compare each step.
@@ -88,25 +84,14 @@ def check(
       harness check --source embedded --numa 4
       harness check --numa 2 --replay difference.trace
     """
-    own = {
-        name: options.pop(name)
-        for name in (
-            "ops",
-            "seeds",
-            "replay",
-            "spec",
-            "subsystem",
-            "junit",
-        )
-    }
-    sanitizer = one_sanitizer(**{name: options.pop(name) for name in ("kasan", "kmsan")})
+    names = ("ops", "seeds", "replay", "spec", "subsystem", "junit")
+    own = {name: options.pop(name) for name in names}
     session = Session(app, GuestOptions(**options))
     config = session.vmconfig()
-    if config is not None and sanitizer is Sanitizer.NONE:
-        sanitizer = config.sanitizer
+    sanitizers = asked.of_kernel(config)
     what = session.what(source, kernconf, None, Change(revision, patch, mutant))
     trace = None
-    topologies = session.topologies(numa or (None if config else "2"), sanitizer)
+    topologies = session.topologies(numa or (None if config else "2"), sanitizers)
     if len(topologies) != 1:
         raise UsageError(
             f"--numa {numa} names several guests, and a check is of one",
@@ -115,7 +100,7 @@ def check(
     seeds = [1] if own["replay"] else parse_numbers(
         own["seeds"], _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
     )  # fmt: skip
-    boot = _patient(session.plan(topologies[0], sanitizer), sanitizer)
+    boot = _patient(session.plan(topologies[0], sanitizers), sanitizers)
     subsystems = chosen_subsystems(own["subsystem"], embedded=what.is_embedded)
     if own["replay"]:
         subsystems, trace = _of_trace(own["replay"], subsystems)
@@ -133,12 +118,12 @@ def check(
     nodes = len(topologies[0].nodes)
     cells = [
         CellPlan(
-            name=f"check-{sanitizer}-numa{nodes}{_suffix(plan, plans)}",
+            name=f"check-{sanitizers}-numa{nodes}{_suffix(plan, plans)}",
             side="",
             what=what,
-            sanitizer=sanitizer,
+            sanitizers=sanitizers,
             boot=boot,
-            expected=_expected(sanitizer),
+            expected=_expected(sanitizers),
             why_expected="harness check expects every guest to come up",
             checker=Checker(plan, app.clock),
         )
@@ -172,18 +157,17 @@ def _suffix(plan: CheckPlan, plans: Sequence[CheckPlan]) -> str:
     return "".join(words)
 
 
-def _patient(boot: BootPlan, sanitizer: Sanitizer) -> BootPlan:
-    """With KMSAN the guest goes on after a report, unless the user says otherwise."""
-    if sanitizer is not Sanitizer.KMSAN:
-        return boot
-    return replace(boot, tunables={**dict([_KMSAN_GOES_ON]), **boot.tunables})
+def _patient(boot: BootPlan, sanitizers: Sanitizers) -> BootPlan:
+    """The guest goes on after reports, as far as its sanitizers can and the user does not say
+    otherwise.
+    """
+    return replace(boot, tunables={**sanitizers.goes_on, **boot.tunables})
 
 
-def _expected(sanitizer: Sanitizer) -> tuple[Outcome, ...]:
+def _expected(sanitizers: Sanitizers) -> tuple[Outcome, ...]:
     """A report that the kernel survives is told, and does not make a check fail."""
-    if sanitizer is Sanitizer.KMSAN:
-        return (Outcome.BOOTED, Outcome.KMSAN)
-    return (Outcome.BOOTED,)
+    survived = (row.outcome for row in sanitizers.rows if row.goes_on and row.outcome)
+    return (Outcome.BOOTED, *survived)
 
 
 def _keep_traces(app: App, run: Run) -> None:

@@ -17,13 +17,12 @@ from harness.cli.options import (
     common_options,
     guest_options,
     junit_option,
-    sanitizer_options,
     source_options,
 )
+from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.guest.topology import parse_node_counts
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
 from harness.source.change import Change
 from harness.source.what import What, pair_of
@@ -80,6 +79,7 @@ def compare(
     repeat: int,
     expects: tuple[str, ...],
     junit: Path | None,
+    asked: AskedSanitizers,
     **options: Any,
 ) -> int:
     """Boot two kernels on the same guests: nodes x sanitizer x before and after.
@@ -93,24 +93,21 @@ def compare(
     """
     names = ("commit", "before", "after", "patch", "mutant")
     pair = Pair(**{name: options.pop(name) for name in names})
-    sanitizers = _sanitizers(kasan=options.pop("kasan"), kmsan=options.pop("kmsan"))
     session = Session(app, GuestOptions(**options))
-    config = session.vmconfig()
-    if config is not None and sanitizers == [Sanitizer.NONE]:
-        sanitizers = [config.sanitizer]
+    columns = asked.columns(session.vmconfig())
     expected = parse_expectations(expects)
     sides = _sides(session.what(source, kernconf), pair, app)
     plans = []
     for side, what in zip(_SIDES, sides, strict=True):
-        for sanitizer in sanitizers:
-            for topology in session.topologies(numa, sanitizer):
+        for sanitizers in columns:
+            for topology in session.topologies(numa, sanitizers):
                 nodes = len(topology.nodes)
                 plan = CellPlan(
-                    name=f"{side}-{sanitizer}-numa{nodes}",
+                    name=f"{side}-{sanitizers}-numa{nodes}",
                     side=side,
                     what=what,
-                    sanitizer=sanitizer,
-                    boot=session.plan(topology, sanitizer),
+                    sanitizers=sanitizers,
+                    boot=session.plan(topology, sanitizers),
                     expected=expected.get((nodes, side), expected.get((None, side))),
                     why_expected="--expect says so",
                 )
@@ -171,15 +168,6 @@ def _sides(what: What, pair: Pair, app: App) -> tuple[What, What]:
     if not (pair.before and pair.after):
         raise UsageError("only one of --before and --after was given", remedy="name both revisions")
     return pair_of(what, Change(pair.before), Change(pair.after))
-
-
-def _sanitizers(*, kasan: bool, kmsan: bool) -> list[Sanitizer]:
-    chosen = [
-        sanitizer
-        for sanitizer, wanted in ((Sanitizer.KASAN, kasan), (Sanitizer.KMSAN, kmsan))
-        if wanted
-    ]
-    return chosen or [Sanitizer.NONE]
 
 
 def parse_expectations(

@@ -138,6 +138,26 @@ def complete_consoles(
     ]
 
 
+def complete_sanitizers(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Sanitizers that fit beside those before the last comma."""
+    from harness.sanitizers import TABLE, parse_sanitizers
+
+    before, comma, word = incomplete.rpartition(",")
+    try:
+        chosen = parse_sanitizers(before) if comma else frozenset()
+    except HarnessError:
+        return []
+    alone = any(row.alone for row in chosen)
+    fitting = [row for row in TABLE if row not in chosen and not (row.alone and alone)]
+    return [
+        CompletionItem(f"{before}{comma}{row.name}", help=row.description)
+        for row in fitting
+        if row.name.startswith(word)
+    ]
+
+
 complete_vms = _or_file(_vms, "file")
 complete_sources = _or_file(_sources, "dir")
 

@@ -15,15 +15,13 @@ from harness.cli.options import (
     FILE,
     change_options,
     common_options,
-    one_sanitizer,
-    sanitizer_options,
     source_options,
 )
+from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
-from harness.kernel.spec import Sanitizer
 from harness.source.change import Change
 from harness.source.what import BEFORE_MUTANT, What
 from harness.subsystems.specifications import AS_BUILT
@@ -36,6 +34,7 @@ from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
     from harness.cli.app import App
+    from harness.sanitizers import Sanitizers
 
 _VARIANT = click.option(
     "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."
@@ -90,6 +89,7 @@ def predict(
     patch: Path | None,
     mutant: str | None,
     numa: str | None,
+    asked: AskedSanitizers,
     **options: Any,
 ) -> int:
     """Say which topologies panic at boot, and in which allocation, without booting.
@@ -103,11 +103,11 @@ def predict(
       harness model predict --vm numa4-kasan
     """
     vm, spec = options.pop("vm"), options.pop("spec")
-    sanitizer, topologies = _guests(numa, vm, one_sanitizer(**options))
+    sanitizers, topologies = _guests(numa, vm, asked)
     if kernconf is not None:
-        app.warn("--kernconf: sanitizers come from --kasan and --kmsan; nothing else matters here")
+        app.warn("--kernconf: sanitizers come from --sanitizer; nothing else matters here")
     what = What(app.existing_source(source), Change(revision, patch, mutant))
-    code = _read(app, what, spec, sanitizer)
+    code = _read(app, what, spec, sanitizers)
     mark = ", ASSUMED" if code.assumed else ""
     app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof}{mark})", markup=False)
     for line in code.why:
@@ -115,25 +115,25 @@ def predict(
     predictions = [predict_on(code.variant, topology, code.kind) for topology in topologies]
     for topology, prediction in zip(topologies, predictions, strict=True):
         _print_prediction(app, topology, prediction)
-    app.emit(_predictions_document(code, sanitizer, topologies, predictions))
+    app.emit(_predictions_document(code, sanitizers, topologies, predictions))
     return 0
 
 
 def _guests(
-    numa: str | None, vm: str | None, sanitizer: Sanitizer
-) -> tuple[Sanitizer, list[Topology]]:
+    numa: str | None, vm: str | None, asked: AskedSanitizers
+) -> tuple[Sanitizers, list[Topology]]:
     if vm is None:
         counts = parse_node_counts(numa or "1-8")
-        return sanitizer, [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
+        return asked.of_kernel(), [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
     if numa is not None:
         raise UsageError(
             "--numa and --vm both say what the guest looks like", remedy="name one of them"
         )
     config = load_vmconfig(vm)
-    return config.sanitizer if sanitizer is Sanitizer.NONE else sanitizer, [config.topology]
+    return asked.of_kernel(config), [config.topology]
 
 
-def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code:
+def _read(app: App, what: What, spec: str | None, sanitizers: Sanitizers) -> _Code:
     """The code of a tree or of the built-in guest, or what ``--spec`` names for it."""
     asked = specifications(app, UMA)
     if what.is_embedded:
@@ -145,7 +145,7 @@ def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code
         values, where = asked.facts(what, spec or AS_BUILT)
         why = (f"{where}; it takes the reserve at boot with any sanitizer or none",)
         guest = "built-in guest (not FreeBSD)"
-        return _Code(variant_of(values), why, guest, Booting.of(sanitizer, is_freebsd=False))
+        return _Code(variant_of(values), why, guest, Booting.of(sanitizers, is_freebsd=False))
     snapshot, own = asked.own_facts(what)
     guest = f"FreeBSD {snapshot.release} {snapshot.label}"
     if spec is None:
@@ -154,7 +154,7 @@ def _read(app: App, what: What, spec: str | None, sanitizer: Sanitizer) -> _Code
         values, where = asked.facts(what, spec)
         assumed, why = False, (f"{spec}: {where}",)
     variant = variant_of(values)
-    kind = Booting.of(sanitizer, is_freebsd=True)
+    kind = Booting.of(sanitizers, is_freebsd=True)
     return _Code(variant, (*why, *variant.description()), guest, kind, assumed=assumed)
 
 
@@ -169,13 +169,13 @@ def _print_prediction(app: App, topology: Topology, prediction: Prediction) -> N
 
 def _predictions_document(
     code: _Code,
-    sanitizer: Sanitizer,
+    sanitizers: Sanitizers,
     topologies: list[Topology],
     predictions: list[Prediction],
 ) -> Mapping[str, Any]:
     return {
         "guest": code.guest,
-        "sanitizer": sanitizer.value,
+        "sanitizer": str(sanitizers),
         "variant": code.variant.name,
         "proof": code.variant.proof,
         "assumed": code.assumed,

@@ -16,15 +16,13 @@ from harness.cli.options import (
     FILE,
     common_options,
     guest_options,
-    one_sanitizer,
-    sanitizer_options,
     source_options,
 )
+from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.session import GuestOptions, Session
 from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.guest.memory import available_memory
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Until
 from harness.results.unfinished import Planned
 from harness.runs.matrix import Matrix, MemoryGate
@@ -80,6 +78,7 @@ def mutants(
     patch: Path | None,
     patterns: tuple[str, ...],
     numa: str | None,
+    asked: AskedSanitizers,
     **options: Any,
 ) -> int:
     """Judge every mutant of a tree: is it caught, by what, how fast.
@@ -99,7 +98,6 @@ def mutants(
     ops, seed = options.pop("ops"), options.pop("seed")
     if only_list:
         return _list(app, chosen)
-    sanitizer = one_sanitizer(kasan=options.pop("kasan"), kmsan=options.pop("kmsan"))
     if options["until"] != Until.INIT:
         raise UsageError(
             "the counters come from the guest's init, which --until would not let it reach",
@@ -112,15 +110,14 @@ def mutants(
     if app.retry is not None:
         chosen = [mutant for mutant in chosen if mutant.name in app.retry.cells]
     config = session.vmconfig()
-    if config is not None and sanitizer is Sanitizer.NONE:
-        sanitizer = config.sanitizer
-    topologies = session.topologies(numa or (None if config else "2"), sanitizer)
+    sanitizers = asked.of_kernel(config)
+    topologies = session.topologies(numa or (None if config else "2"), sanitizers)
     held = [specifications(app, each).of(what) for each in _checked(chosen)]
-    plans = {len(each.nodes): session.plan(each, sanitizer) for each in topologies}
+    plans = {len(each.nodes): session.plan(each, sanitizers) for each in topologies}
 
     def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(available_memory())
-        boots = HostBoots(matrix, what, sanitizer, plans, folder, gate)
+        boots = HostBoots(matrix, what, sanitizers, plans, folder, gate)
         slowness = max(plan.slowness for plan in plans.values())
         checks = [CheckPlan(each, ops, seed, slowness=slowness) for each in held]
         check = CheckOracle(boots, checks, app.clock)

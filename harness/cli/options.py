@@ -20,7 +20,6 @@ from harness.cli.completion import (
 from harness.cli.streams import Invocation
 from harness.errors import UsageError
 from harness.host.workspace import check_named
-from harness.kernel.spec import Sanitizer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -141,12 +140,6 @@ change_options = _stacked(
 
 kernel_option = click.option("--kernel", type=FILE, help="A kernel that is built already.")
 
-#: One sanitizer, or none.
-sanitizer_options = _stacked(
-    click.option("--kasan", is_flag=True, help="With the kernel address sanitizer."),
-    click.option("--kmsan", is_flag=True, help="With the kernel memory sanitizer."),
-)
-
 #: Where and how guests run.
 guest_options = _stacked(
     click.option(
@@ -181,22 +174,6 @@ guest_options = _stacked(
 )  # fmt: skip
 
 junit_option = click.option("--junit", type=FILE, help="Write a JUnit XML file.")
-
-
-def one_sanitizer(*, kasan: bool, kmsan: bool) -> Sanitizer:
-    """The sanitizer that the flags name.
-
-    Raises:
-        UsageError: both.
-    """
-    if kasan and kmsan:
-        raise UsageError(
-            "--kasan and --kmsan exclude each other: a kernel has one sanitizer",
-            remedy="name one of them; harness compare takes both as two columns",
-        )
-    if kasan:
-        return Sanitizer.KASAN
-    return Sanitizer.KMSAN if kmsan else Sanitizer.NONE
 
 
 def parse_tunables(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from harness.cli.terminal import HostTerminal
     from harness.guest.backend import Backend
     from harness.guest.vmconfig import VmConfig
-    from harness.kernel.spec import Sanitizer
     from harness.mutation.fate import Judgement
     from harness.results.record import Cell, Run
+    from harness.sanitizers import Sanitizers
 
     #: What is done with guests, their records in the folder: all cells, and judgements.
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
@@ -128,7 +128,7 @@ class Session:
 
         return load_vmconfig(self.options.vm)
 
-    def topologies(self, numa: str | None, sanitizer: Sanitizer) -> list[Topology]:
+    def topologies(self, numa: str | None, sanitizers: Sanitizers) -> list[Topology]:
         """One topology for each number of nodes, or that of ``--vm``.
 
         Raises:
@@ -143,7 +143,7 @@ class Session:
                 )
             return [self._resized(config.topology)]
         return [
-            default_topology(count, sanitizer, self.options.cpus, self.options.memory)
+            default_topology(count, sanitizers, self.options.cpus, self.options.memory)
             for count in parse_node_counts(numa or "1")
         ]
 
@@ -156,9 +156,9 @@ class Session:
         )  # fmt: skip
         return Topology(nodes, topology.distances)
 
-    def plan(self, topology: Topology, sanitizer: Sanitizer) -> BootPlan:
+    def plan(self, topology: Topology, sanitizers: Sanitizers) -> BootPlan:
         """How each guest of that topology is booted."""
-        for warning in (*topology.warnings(), *memory_warnings(topology, sanitizer)):
+        for warning in (*topology.warnings(), *memory_warnings(topology, sanitizers)):
             self.app.warn(warning)
         accelerator, slowness = self.accelerator()
         return BootPlan(

@@ -14,13 +14,6 @@ UNKNOWN_FUNCTION = "??"
 """DDB's name for a function without a symbol."""
 
 
-class Detector(StrEnum):
-    """The sanitizers that report on a FreeBSD console, by the names of their options."""
-
-    KASAN = "kasan"
-    KMSAN = "kmsan"
-
-
 class WarningKind(StrEnum):
     """What a line complains of that does not end the boot."""
 
@@ -341,9 +334,9 @@ class FatalTrap(Event):
 
 @dataclass(frozen=True, slots=True)
 class SanitizerReport(Event):
-    """A report of KASAN or KMSAN that did not panic (``debug.*.panic_on_violation=0``)."""
+    """A report that did not panic (``debug.*.panic_on_violation=0``); ``sanitizer`` is its name."""
 
-    detector: Detector
+    sanitizer: str
     message: str
 
 

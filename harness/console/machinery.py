@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harness.console.events import UNKNOWN_FUNCTION, Frame
+from harness.sanitizers import TABLE
 
 
 def _family(*names: str) -> re.Pattern[str]:
@@ -21,8 +22,9 @@ def _family(*names: str) -> re.Pattern[str]:
 _REPORT = _family(
     # sys/kern/kern_shutdown.c, subr_kdb.c, subr_stack.c, stack_protector.c, sys/ddb
     r"v?panic|kassert_panic|kern_reboot|doadump|kdb_\w+|db_\w+|stack_\w+|__stack_chk_fail",
-    # sys/kern/subr_asan.c, subr_msan.c, subr_csan.c, kern_ubsan.c
-    r"(?:__|k|h)?(?:[amcth]w?|ub)san_\w+|Handle[A-Z]\w+|Report",
+    *(row.reporters for row in TABLE),
+    # sys/kern/subr_csan.c, kern_ubsan.c
+    r"(?:__|k)?(?:[ct]|ub)san_\w+|Handle[A-Z]\w+|Report",
     # sys/kern/subr_witness.c, kern_clock.c
     r"witness_\w+|deadlkres|deadlres_\w+",
     # OpenZFS' and LinuxKPI's assertions

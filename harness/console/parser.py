@@ -33,11 +33,12 @@ from harness.console.events import (
     SanitizerReport,
 )
 from harness.console.lines import LINE_END, split_line, without_prefix
-from harness.console.pattern import Match, Name, Pattern, Prompt, clip, detector_of
+from harness.console.pattern import Match, Name, Pattern, Prompt, clip
 from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
 from harness.console.search import Search
 from harness.console.wanted import Candidates, Table, first_match, last_unknown_lines, wanted
+from harness.sanitizers import with_report
 
 MAX_LINE = 64 * 1024
 """Bytes kept of a line; the rest of a longer one is skipped."""
@@ -322,9 +323,8 @@ class ConsoleParser:
         self._end_block()
         if name is Name.SANITIZER_REPORT:
             message = clip(found["message"])
-            detector = detector_of(message)
-            if detector:
-                self._emit(SanitizerReport(offset, detector, message))
+            if sanitizer := with_report(message):
+                self._emit(SanitizerReport(offset, sanitizer.name, message))
         self._block, self._block_pattern = block, name
         if name is Name.PANIC:
             self._before_panic = self._bytes_before()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.console import events as e
-from harness.console.events import Detector, Event, LoaderFault, ShutdownStep, WarningKind
+from harness.console.events import Event, LoaderFault, ShutdownStep, WarningKind
 
 MAX_TEXT = 1024
 """How many characters of a line an event keeps at most."""
@@ -120,13 +120,6 @@ class Prompt:
     text: str
     build: Callable[[int], Event]
     before_kernel_only: bool = False
-
-
-def detector_of(message: str) -> Detector | None:
-    """Which sanitizer speaks in a panic's message or a report's, if one does."""
-    if message.startswith("ASan: "):
-        return Detector.KASAN
-    return Detector.KMSAN if message.startswith("MSan: ") else None
 
 
 def clip(text: str) -> str:

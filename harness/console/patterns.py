@@ -24,6 +24,7 @@ from harness.console.pattern import (
     pattern,
     way_out,
 )
+from harness.sanitizers import TABLE
 
 _TROUBLE = (
     # our own init; see harness.console.probe
@@ -37,11 +38,10 @@ _TROUBLE = (
         r"Fatal trap (?P<number>\d{1,4}): (?P<name>.{1,200}) while in (?P<mode>kernel|user) mode",
     ),
     pattern(Name.FATAL_DOUBLE_FAULT, "Fatal double fault", r"Fatal double fault\s*$"),
-    # sys/kern/subr_asan.c kasan_report(), sys/kern/subr_msan.c kmsan_report_*()
     pattern(
         Name.SANITIZER_REPORT,
         "San: ",
-        r"(?P<message>ASan: Invalid access, .*|MSan: [Uu]ninitialized .*)",
+        rf"(?P<message>{'|'.join(row.report for row in TABLE)})",
     ),
     # sys/kern/subr_csan.c kcsan_report(), sys/kern/kern_ubsan.c Report(), where they do not panic
     complaint(Name.DATA_RACE, "CSan: ", r"^(?P<text>CSan: Racy Access .*)", WarningKind.DATA_RACE),

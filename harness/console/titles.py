@@ -20,6 +20,7 @@ from harness.console.machinery import (
 
 if TYPE_CHECKING:
     from harness.console.events import Frame
+    from harness.sanitizers import Sanitizer
 
 FunctionAt = Callable[[int], str | None]
 """The name of the kernel function that holds an address, if one does."""
@@ -33,16 +34,10 @@ _COMPILERS = re.compile(
     r"|(?<=[A-Za-z_])(?P<digits>\d*)\.\d+(?=\+0x|\(\))",
     re.ASCII,
 )
-_ASAN = re.compile(r"ASan: Invalid access, \d+-byte (?P<access>\w+) at \w+, (?P<code>\w+)")
 _CSAN = re.compile(
     r"(?P<access>(?:Atomic )?(?:Write|Read)) Addr=\w{1,20} Size=\d{1,9}"
     r" PC=\w{1,20}<(?P<function>[^<>]{0,255})>"
 )
-_MSAN_DETAIL = re.compile(
-    r", offset \d+(?:/\d+)?|, addr 0x[0-9a-f]+|, origin [0-9a-f]+|\+(?:0x)?[0-9a-f]+"
-)
-_MSAN_ORIGIN = re.compile(r"from (?P<function>[\w.$]{1,255})", re.ASCII)
-_ADDRESS = re.compile(r"0x(?P<digits>[0-9a-f]{1,16})")
 _WORD = re.compile(r"[a-z]{4,}")
 _COMMON_WORDS = frozenset(
     {
@@ -175,25 +170,21 @@ def _with_caller(place: str, caller: str | None) -> str:
     return f"{place}, called by {caller}" if caller and is_machinery(place) else place
 
 
-def sanitizer_title(message: str, frames: Sequence[Frame], function_at: FunctionAt) -> str:
-    """Of KASAN's and KMSAN's messages: kind of access and function, no sizes, no offsets.
-
-    Formats: sys/kern/subr_asan.c kasan_report(), sys/kern/subr_msan.c kmsan_report_hook() and
-    kmsan_report_inline().
-    """
+def sanitizer_title(
+    sanitizer: Sanitizer, message: str, frames: Sequence[Frame], function_at: FunctionAt
+) -> str:
+    """Of a sanitizer's report: what it says by the sanitizer's own rule, and where."""
     place = site(frames)
-    where = _with_caller(place, culprit(frames)) if place else None
-    if found := _ASAN.match(message):
-        title = f"ASan: Invalid access, {found['access']}, {found['code']}"
-        return f"{title} in {where}" if where else title
-    inline = message.startswith("MSan: uninitialized variable in")
 
-    def name(address: re.Match[str]) -> str:
-        return plain(function_at(int(address["digits"], 16)) or place or "ADDR")
+    def named(text: str) -> str:
+        if not text.startswith("0x"):
+            return plain(text)
+        return plain(function_at(int(text, 16)) or place or "ADDR")
 
-    title = _ADDRESS.sub(name, _MSAN_DETAIL.sub("", message))
-    title = scrub(_MSAN_ORIGIN.sub(lambda found: f"from {plain(found['function'])}", title))
-    return f"{title} in {where}" if where and not inline else title
+    title = scrub(sanitizer.title(message, named))
+    if place is None or (sanitizer.names_place and re.match(sanitizer.names_place, message)):
+        return title
+    return f"{title} in {_with_caller(place, culprit(frames))}"
 
 
 def _csan_title(message: str) -> str | None:

@@ -3,12 +3,12 @@
 A file gives defaults that flags override::
 
     description = "Two nodes, the second three times as large"
-    sanitizer = "kasan"                 # none, kasan or kmsan; none if left out
+    sanitizer = "kasan"                 # as of --sanitizer; none if left out
     distances = [[10, 21], [21, 10]]    # row = from; 10 and 20 if left out
 
     [[node]]
     cpus = 1                            # 1 if left out; 0: a node without CPUs
-    memory_mib = 512                    # 1024 if left out, more with KMSAN; 0: without memory
+    memory_mib = 512                    # 1024 if left out, more for a shadow; 0: without memory
 
     [[node]]
     memory_mib = 1536
@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -29,7 +29,7 @@ from harness.guest.topology import Node, Topology, even_distances
 from harness.host.documents import parse_toml
 from harness.host.resources import data_file
 from harness.host.tables import Complaint, Table, read_table
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import Sanitizers, parse_sanitizers
 
 _SUFFIX: Final = ".toml"
 
@@ -40,7 +40,7 @@ class VmConfig:
 
     name: str
     description: str
-    sanitizer: Sanitizer
+    sanitizers: Sanitizers
     topology: Topology
 
 
@@ -51,7 +51,7 @@ class _NodeFile(Table, frozen=True):
 
 class _VmFile(Table, frozen=True, kw_only=True):
     description: str = ""
-    sanitizer: Literal["none", "kasan", "kmsan"] = "none"
+    sanitizer: str = "none"
     node: Annotated[list[_NodeFile], msgspec.Meta(min_length=1)]
     distances: list[list[int]] | None = None
 
@@ -96,9 +96,12 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
         file = read_table(table, _VmFile)
     except Complaint as complaint:
         raise _key_error(origin, complaint) from complaint
-    sanitizer = Sanitizer(file.sanitizer)
+    try:
+        sanitizers = parse_sanitizers(file.sanitizer)
+    except UsageError as error:
+        raise UsageError(f"{origin}: sanitizer: {error.message}", remedy=error.remedy) from error
     defaults = (
-        default_memory_mib(sanitizer, number, len(file.node)) for number in range(len(file.node))
+        default_memory_mib(sanitizers, number, len(file.node)) for number in range(len(file.node))
     )
     nodes = tuple(
         Node(node.cpus, default if node.memory_mib is None else node.memory_mib)
@@ -111,14 +114,14 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
         topology = Topology(nodes, distances)
     except UsageError as error:
         raise UsageError(f"{origin}: {error.message}", remedy=error.remedy) from error
-    return VmConfig(name, file.description, sanitizer, topology)
+    return VmConfig(name, file.description, sanitizers, topology)
 
 
 def render_vmconfig(config: VmConfig) -> str:
     """The TOML text that ``parse_vmconfig`` reads back as an equal guest."""
     lines = [
         f"description = {_toml_string(config.description)}",
-        f'sanitizer = "{config.sanitizer}"',
+        f'sanitizer = "{config.sanitizers}"',
         f"distances = {[list(row) for row in config.topology.distances]}",
     ]
     for node in config.topology.nodes:

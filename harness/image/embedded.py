@@ -21,8 +21,8 @@ from elftools.elf.sections import SymbolTableSection
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.resources import data_file
 from harness.image.key import content_key
-from harness.kernel.spec import Sanitizer
 from harness.kernel.toolchain import newest_llvm
+from harness.sanitizers import KASAN, NONE, Sanitizers
 
 if TYPE_CHECKING:
     from harness.host.process import Finished, Runner
@@ -84,6 +84,10 @@ _KASAN_FLAGS = (
 )
 
 
+#: The compiler's arguments for the sanitizers that it has.
+_SANITIZER_FLAGS = {KASAN: _KASAN_FLAGS}
+
+
 class Variant(StrEnum):
     """Which side of the commit the guest renders."""
 
@@ -100,20 +104,22 @@ class EmbeddedBuild:
     """
 
     variant: Variant
-    sanitizer: Sanitizer = Sanitizer.NONE
+    sanitizers: Sanitizers = NONE
 
     def __post_init__(self) -> None:
-        if self.sanitizer is Sanitizer.KMSAN:
+        lacking = [row.option for row in self.sanitizers.rows if row not in _SANITIZER_FLAGS]
+        if lacking:
+            flags = ", ".join(f"--{row.name}" for row in _SANITIZER_FLAGS)
             raise UsageError(
-                "the built-in guest has no KMSAN",
-                remedy="use --kasan or no sanitizer with it, or a FreeBSD tree with --source",
+                f"the built-in guest has no {' and '.join(lacking)}",
+                remedy=f"use {flags} or no sanitizer with it, or a FreeBSD tree with --source",
             )
 
     @property
     def flags(self) -> tuple[str, ...]:
         """The compiler's arguments for every source file."""
-        kasan = _KASAN_FLAGS if self.sanitizer is Sanitizer.KASAN else ()
-        return (*_FLAGS, f"-DHARNESS_COMMIT={int(self.variant is Variant.AFTER)}", *kasan)
+        flags = (word for row in self.sanitizers.rows for word in _SANITIZER_FLAGS[row])
+        return (*_FLAGS, f"-DHARNESS_COMMIT={int(self.variant is Variant.AFTER)}", *flags)
 
 
 @dataclass(frozen=True, slots=True)

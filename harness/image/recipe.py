@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from harness.errors import UsageError
+from harness.sanitizers import TABLE
 
 LOADER: Final = PurePosixPath("EFI/BOOT/BOOTX64.EFI")
 """Where UEFI firmware looks on a removable volume (UEFI 2.10, 3.5.1.1)."""
@@ -45,6 +46,8 @@ INIT_FLAGS: Final = (
     "-Wextra",
     "-Wmissing-prototypes",
     "-Werror",
+    # Init reports which of these kern.conftxt lists.
+    "-DSANITIZER_OPTIONS=" + ",".join(f'"{row.option}"' for row in TABLE),
 )
 
 ENTRY_FLAGS: Final = (

@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.errors import UsageError
 from harness.host.documents import read_object
 from harness.host.inuse import in_use
 from harness.host.sealed import DamageError, add, check, store
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import Sanitizers, parse_sanitizers
 from harness.source.knowledge import Facts
 from harness.source.location import EMBEDDED
 
@@ -42,7 +43,7 @@ class KernelIdentity:
         mutant: its name, if any.
         release: such as 13.2-RELEASE.
         kernconf: the configuration's name.
-        sanitizer: none, kasan or kmsan.
+        sanitizer: those that it has, as one set.
         compiler: the first line of its ``--version``.
         source_roots: the folders that its debug symbols name for the tree's top.
         facts: of its code, by subsystem.
@@ -59,11 +60,15 @@ class KernelIdentity:
     mutant: str | None
     release: str
     kernconf: str
-    sanitizer: Sanitizer
+    sanitizer: Sanitizers
     compiler: str
     source_roots: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)
     files: tuple[Seal, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """It as JSON's types; ``sanitizer`` is the text of the set."""
+        return {**asdict(self), "sanitizer": str(self.sanitizer)}
 
     @property
     def is_freebsd(self) -> bool:
@@ -172,7 +177,7 @@ class KernelCache:
             InfraError: the disk is full, or the directory not writable.
         """
         folder = self._folder / identity.key
-        kept = {name: value for name, value in asdict(identity).items() if name != "files"}
+        kept = {name: value for name, value in identity.document().items() if name != "files"}
         seals = store(folder, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
         return _artifact(folder, identity, seals)
 
@@ -198,7 +203,10 @@ def rebuilding(note: Callable[[str], None]) -> Callable[[str], None]:
 def _read_identity(path: Path, key: str) -> KernelIdentity:
     """Raises ValueError, KeyError, TypeError or OSError: it is damaged, or of another version."""
     data = read_object(path)
-    data["sanitizer"] = Sanitizer(data["sanitizer"])
+    try:
+        data["sanitizer"] = parse_sanitizers(data["sanitizer"])
+    except UsageError as error:
+        raise ValueError(error.message) from error
     data["source_roots"] = tuple(data.get("source_roots", ()))
     data["facts"] = {name: Facts(**facts) for name, facts in data["facts"].items()}
     identity = KernelIdentity(**data)

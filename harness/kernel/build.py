@@ -153,7 +153,7 @@ def _identity(
         mutant=snapshot.mutant,
         release=snapshot.release,
         kernconf=config.name,
-        sanitizer=config.sanitizer,
+        sanitizer=config.sanitizers,
         compiler=compiler,
         source_roots=(str(checkout), _REPRODUCIBLE_ROOT),
         facts=snapshot.facts,

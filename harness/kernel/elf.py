@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 
 from harness.errors import UsageError
 from harness.kernel.elftables import ElfTables
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import TABLE, Sanitizers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 #: Says which debug information belongs to a kernel, not what it does.
 _BUILD_ID: Final = ".note.gnu.build-id"
 
-#: Functions that only a kernel with that option has: subr_asan.c, subr_msan.c, subr_csan.c and
-#: kern_ubsan.c of ``sys/kern``.
-_MARKS: Final = {
-    "KASAN": b"kasan_init",
-    "KCSAN": b"__tsan_func_entry",
-    "KMSAN": b"kmsan_init",
-    "KUBSAN": b"__ubsan_handle_type_mismatch_v1",
-}
+_MARKERS: Final = {row.marker.encode(): row for row in TABLE}
 
 _SYMBOL: Final = struct.Struct("<IBBHQQ")  # Elf64_Sym, elf(5)
 _NOTE_HEAD: Final = struct.Struct("<III")  # Elf_Note: sizes of name and content, type
@@ -46,20 +39,14 @@ class KernelFacts:
     Args:
         build_id: the linker's, in hexadecimal; empty if it gave none.
         version: what the kernel prints as its banner and has as ``kern.version``.
-        sanitizers: FreeBSD's options, sorted.
+        sanitizers: those whose marker is among its symbols.
         size: of the file, in bytes; more or less what it takes in memory.
     """
 
     build_id: str
     version: str
-    sanitizers: tuple[str, ...]
+    sanitizers: Sanitizers
     size: int
-
-    @property
-    def sanitizer(self) -> Sanitizer:
-        """The one that a kernel is built with by its configuration."""
-        found = (one for one in Sanitizer if one.upper() in self.sanitizers)
-        return next(found, Sanitizer.NONE)
 
 
 def kernel_facts(kernel: Path) -> KernelFacts:
@@ -73,10 +60,10 @@ def kernel_facts(kernel: Path) -> KernelFacts:
             raise _not_a_kernel(kernel, "it is empty")
         data = kernel.read_bytes()
         elf = ElfTables(data)
-        symbols = _symbols(elf, {b"mi_startup", b"version", *_MARKS.values()})
+        symbols = _symbols(elf, {b"mi_startup", b"version", *_MARKERS})
         if b"mi_startup" not in symbols:
             raise _not_a_kernel(kernel, "it has no mi_startup")
-        sanitizers = tuple(sorted(name for name, mark in _MARKS.items() if mark in symbols))
+        sanitizers = Sanitizers(row for marker, row in _MARKERS.items() if marker in symbols)
         return KernelFacts(_build_id(elf), _version(elf, symbols), sanitizers, len(data))
     except OSError as error:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error

@@ -12,7 +12,6 @@ from harness.kernel.artifact import (
     KernelIdentity,
     rebuilding,
 )
-from harness.kernel.spec import Sanitizer
 from harness.source.location import EMBEDDED
 from harness.source.what import BEFORE_MUTANT, What
 from harness.subsystems.table import facts_of_built_in
@@ -21,19 +20,20 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.host.workspace import Workspace
+    from harness.sanitizers import Sanitizers
 
 
 def embedded_kernel(
-    what: What, sanitizer: Sanitizer, workspace: Workspace, runner: Runner, progress: Progress
+    what: What, sanitizers: Sanitizers, workspace: Workspace, runner: Runner, progress: Progress
 ) -> KernelArtifact:
-    """The built-in guest that ``what`` names, with that sanitizer.
+    """The built-in guest that ``what`` names, with those sanitizers.
 
     Raises:
         UsageError: it has no such change.
         BuildError: it does not compile.
         InfraError: no compiler on this host.
     """
-    build = EmbeddedBuild(_variant(what), sanitizer)
+    build = EmbeddedBuild(_variant(what), sanitizers)
     cache = KernelCache(workspace)
     key = embedded_key(build)[:40]
     found = cache.find(key, rebuilding(progress.note))
@@ -50,7 +50,7 @@ def embedded_identity(
 ) -> KernelIdentity:
     """What a kernel of the built-in guest was made from."""
     mutant = BEFORE_MUTANT if build.variant is Variant.BEFORE else None
-    sanitizer = build.sanitizer
+    sanitizers = build.sanitizers
     return KernelIdentity(
         key=key,
         source=EMBEDDED,
@@ -61,8 +61,8 @@ def embedded_identity(
         patch=None,
         mutant=mutant,
         release="embedded",
-        kernconf="EMBEDDED" + ("" if sanitizer is Sanitizer.NONE else f"-{sanitizer.upper()}"),
-        sanitizer=sanitizer,
+        kernconf="-".join(("EMBEDDED", *(row.option for row in sanitizers.rows))),
+        sanitizer=sanitizers,
         compiler="",
         facts=facts_of_built_in(mutant),
     )

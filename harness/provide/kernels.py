@@ -17,7 +17,8 @@ from harness.kernel.artifact import (
     KernelCache,
     KernelIdentity,
 )
-from harness.kernel.spec import Sanitizer, kernel_config
+from harness.kernel.spec import kernel_config
+from harness.sanitizers import NONE, Sanitizers
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
@@ -48,7 +49,7 @@ class Kernels:
     logs: LogLimits = USUAL_LIMITS
 
     def provide(
-        self, what: What, sanitizer: Sanitizer, progress: Progress, *, module: bool = False
+        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
     ) -> KernelArtifact:
         """The kernel, built if it must be; with ``module``, its check module, too.
 
@@ -58,17 +59,17 @@ class Kernels:
             InfraError: the host is at fault.
         """
         if what.kernel is not None:
-            return self._from_file(what.kernel, sanitizer)
-        kernel = self._made(what, sanitizer, progress, module=module)
-        return replace(kernel, remake=partial(self.provide, what, sanitizer, module=module))
+            return self._from_file(what.kernel, sanitizers)
+        kernel = self._made(what, sanitizers, progress, module=module)
+        return replace(kernel, remake=partial(self.provide, what, sanitizers, module=module))
 
     def _made(
-        self, what: What, sanitizer: Sanitizer, progress: Progress, *, module: bool
+        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool
     ) -> KernelArtifact:
         if what.is_embedded:
             from harness.provide.embedded import embedded_kernel
 
-            return embedded_kernel(what, sanitizer, self.workspace, self.runner, progress)
+            return embedded_kernel(what, sanitizers, self.workspace, self.runner, progress)
         # A boot of what is built already waits for none of this.
         from harness.kernel.build import Builder
         from harness.source.tree import healed, open_tree
@@ -78,25 +79,25 @@ class Kernels:
         builder = Builder(
             self.workspace, self.runner, self.clock, progress, self.sandboxed, self.logs
         )
-        config = kernel_config(sanitizer, what.kernconf)
+        config = kernel_config(sanitizers, what.kernconf)
         build = partial(builder.build, tree, what.change, config, module=module)
         return healed(tree, self.workspace, progress.note, build)
 
-    def _from_file(self, kernel: Path, asked: Sanitizer) -> KernelArtifact:
+    def _from_file(self, kernel: Path, asked: Sanitizers) -> KernelArtifact:
         """A kernel file, with the newest loader of the cache: any release's starts any other's.
         Without one, it can only be started directly.
 
         A kernel of the cache is known already.
         """
         known = self._of_cache(kernel)
-        if known is not None and asked in (Sanitizer.NONE, known.identity.sanitizer):
+        if known is not None and asked in (NONE, known.identity.sanitizer):
             return known
         from harness.kernel.elf import kernel_facts
         from harness.verification import banners_of
 
         facts = kernel_facts(kernel)
-        found, banner = facts.sanitizer, next(banners_of(facts.version), None)
-        if asked not in (Sanitizer.NONE, found):
+        found, banner = facts.sanitizers, next(banners_of(facts.version), None)
+        if asked not in (NONE, found):
             raise UsageError(
                 f"{kernel} was built with {found}, not {asked}",
                 remedy="leave the sanitizer's flag out: a kernel file brings its own",

@@ -61,7 +61,7 @@ def listed(document: Mapping[str, Any]) -> ListedRun:
     outcomes = Counter(
         cell["verdict"]["outcome"] if cell["verdict"] else "host failed" for cell in cells
     )
-    sanitizers = {cell["sanitizer"] for cell in cells}
+    sanitizers = {name for cell in cells for name in cell["sanitizer"].split("+")}
     backends = {cell[key] for cell in cells for key in ("backend", "accelerator")}
     kind = command[0] if command else document["name"].rpartition("-")[2]
     state = document.get("state", "ended")

@@ -232,6 +232,7 @@ def _outcome_of(cell: Cell) -> str:
 def to_cell_document(cell: Cell) -> dict[str, Any]:
     """One cell as JSON's types."""
     document = asdict(replace(cell, report=None))
+    document["kernel"] = cell.kernel.document() if cell.kernel else None
     document["report"] = _report_document(cell.report)
     document["verified"] = cell.verified
     document["host_failed"] = cell.host_failed

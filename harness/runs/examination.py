@@ -17,6 +17,7 @@ from harness.boot.plan import Sampling
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.outcome import Outcome
+from harness.sanitizers import OUTCOMES
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
-    from harness.kernel.spec import Sanitizer
     from harness.results.record import Cell
+    from harness.sanitizers import Sanitizers
     from harness.source.what import What
 
 #: Seconds that a command of the user's may take, if no timeout says otherwise.
@@ -54,7 +55,7 @@ _CHECK_TITLES: Mapping[Conclusion, str] = MappingProxyType(
 )
 
 #: Outcomes of a boot that may have reached its goal all the same.
-_SURVIVED = frozenset({Outcome.BOOTED, Outcome.KASAN, Outcome.KMSAN})
+_SURVIVED = OUTCOMES | {Outcome.BOOTED}
 
 
 class Examination(Protocol):
@@ -88,14 +89,14 @@ class BootExamination:
         booter: boots guests.
         boot: how.
         what: what the user named.
-        sanitizer: of the kernels.
+        sanitizers: of the kernels.
         check: how each guest is checked, but for the seed; None for a boot alone.
     """
 
     booter: Booter
     boot: BootPlan
     what: What
-    sanitizer: Sanitizer
+    sanitizers: Sanitizers
     check: CheckPlan | None = None
 
     def examine(
@@ -108,7 +109,7 @@ class BootExamination:
     ) -> tuple[Trial, Cell | None]:
         """See ``Examination``."""
         plan = CellPlan(
-            name, "", self.what, self.sanitizer, self.boot, checker=self._checker(name),
+            name, "", self.what, self.sanitizers, self.boot, checker=self._checker(name),
             sampling=Sampling.TRIAL,
         )  # fmt: skip
         others = () if control is None else (control,)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
-    from harness.kernel.spec import Sanitizer
     from harness.provide.kernels import Kernels
     from harness.results.record import Cell
+    from harness.sanitizers import Sanitizers
     from harness.source.what import What
 
 
@@ -128,19 +128,19 @@ class Matrix:
             if name not in built:
                 try:
                     built[name] = self.provide(
-                        plan.what, plan.sanitizer, f"build {name}", module=plan.checker is not None
+                        plan.what, plan.sanitizers, f"build {name}", module=plan.checker is not None
                     )
                 except InfraError as error:
                     built[name] = error
             yield plan, built[name]
 
     def provide(
-        self, what: What, sanitizer: Sanitizer, row: str, *, module: bool = False
+        self, what: What, sanitizers: Sanitizers, row: str, *, module: bool = False
     ) -> KernelArtifact:
         """The kernel, with a progress of that name; raises as ``Kernels.provide``."""
         progress = self.rows.row(row)
         try:
-            kernel = self.kernels.provide(what, sanitizer, progress, module=module)
+            kernel = self.kernels.provide(what, sanitizers, progress, module=module)
         except BaseException as error:
             self.rows.failed(row, error)
             raise
@@ -178,7 +178,7 @@ class Matrix:
             other
             for other in self._provided
             if other.identity.key != kernel.identity.key
-            and other.identity.sanitizer is plan.sanitizer
+            and other.identity.sanitizer == plan.sanitizers
         ]
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
     from harness.kernel.artifact import KernelArtifact, KernelIdentity
-    from harness.kernel.spec import Sanitizer
     from harness.results.record import Cell
     from harness.runs.matrix import Matrix, MemoryGate
+    from harness.sanitizers import Sanitizers
     from harness.source.what import What
 
 #: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the
@@ -63,7 +63,7 @@ class HostBoots:
     Args:
         matrix: boots them.
         what: the kernel without a mutant.
-        sanitizer: of all kernels.
+        sanitizers: of all kernels.
         plans: how each topology is booted, by the number of its nodes.
         folder: of the run.
         gate: lets guests in.
@@ -72,7 +72,7 @@ class HostBoots:
 
     matrix: Matrix
     what: What
-    sanitizer: Sanitizer
+    sanitizers: Sanitizers
     plans: Mapping[int, BootPlan]
     folder: Path
     gate: MemoryGate
@@ -87,10 +87,10 @@ class HostBoots:
     ) -> Cell:
         """See ``Boots.boot``; a ``checker`` holds the guest to the model."""
         side = kernel.identity.mutant or _UNMUTATED
-        name = f"{side}-{self.sanitizer}-numa{nodes}" + (f"-{which}" if which != 1 else "")
+        name = f"{side}-{self.sanitizers}-numa{nodes}" + (f"-{which}" if which != 1 else "")
         if name not in self.cells:
             boot = self.plans[nodes]
-            plan = CellPlan(name, side, self.what, self.sanitizer, boot, checker=checker)
+            plan = CellPlan(name, side, self.what, self.sanitizers, boot, checker=checker)
             self.cells[name] = self.matrix.boot(plan, kernel, self.folder, self.gate)
         cell = self.cells[name]
         if cell.host_failed:
@@ -290,7 +290,7 @@ class Mutation:
 
     def _provide(self, what: What, row: str) -> KernelArtifact:
         return self.boots.matrix.provide(
-            what, self.boots.sanitizer, f"build {row}", module=bool(self.more)
+            what, self.boots.sanitizers, f"build {row}", module=bool(self.more)
         )
 
 

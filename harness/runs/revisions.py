@@ -30,8 +30,8 @@ from harness.source.tree import SourceTree, being_read, healed
 if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
-    from harness.kernel.spec import Sanitizer
     from harness.provide.kernels import Kernels
+    from harness.sanitizers import Sanitizers
     from harness.source.git import Repository
     from harness.source.what import What
 
@@ -60,7 +60,7 @@ class TreeRevisions:
         kernels: builds them.
         tree: where the revisions are.
         what: source and configuration.
-        sanitizer: of the kernels.
+        sanitizers: of the kernels.
         base: the revision that all else is taken from.
         module: whether the check module is needed, too.
     """
@@ -68,7 +68,7 @@ class TreeRevisions:
     kernels: Kernels
     tree: SourceTree
     what: What
-    sanitizer: Sanitizer
+    sanitizers: Sanitizers
     base: str
     module: bool = False
 
@@ -100,7 +100,7 @@ class TreeRevisions:
 
     def _provide(self, commit: str, progress: Progress) -> KernelArtifact:
         what = replace(self.what, change=Change(commit))
-        return self.kernels.provide(what, self.sanitizer, progress, module=self.module)
+        return self.kernels.provide(what, self.sanitizers, progress, module=self.module)
 
 
 def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str]) -> str:
@@ -203,6 +203,6 @@ def embedded_folder(repository: Repository, commit: str) -> str | None:
     return None
 
 
-def built_in(sanitizer: Sanitizer) -> EmbeddedBuild:
+def built_in(sanitizers: Sanitizers) -> EmbeddedBuild:
     """The build of the built-in guest that a history of it is bisected with."""
-    return EmbeddedBuild(Variant.AFTER, sanitizer)
+    return EmbeddedBuild(Variant.AFTER, sanitizers)

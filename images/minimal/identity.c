@@ -11,6 +11,11 @@
 
 #define SANITIZERS_MAX	64
 
+/* The harness compiles with its table of sanitizers: "KASAN","KMSAN" and so on. */
+#ifndef SANITIZER_OPTIONS
+#error "the options of sanitizers are not given"
+#endif
+
 /* kern.version is 256 bytes at least, kern.conftxt of GENERIC some 10 KiB. */
 static char value[128 * 1024];
 
@@ -61,7 +66,7 @@ has_option(const char *config, const char *option)
 static void
 report_config(void)
 {
-	static const char *const sanitizers[] = { "KASAN", "KMSAN", "KCSAN", "KUBSAN" };
+	static const char *const sanitizers[] = { SANITIZER_OPTIONS };
 	char listed[SANITIZERS_MAX];
 	struct text list = text_into(listed, sizeof(listed));
 

@@ -71,8 +71,8 @@ ARGUMENTS = {
     ),
     "both sanitizers": (
         (*BOOT, "--kasan", "--kmsan"),
-        "--kasan and --kmsan exclude each other: a kernel has one sanitizer",
-        "harness compare takes both as two columns",
+        "KASAN and KMSAN exclude each other: a kernel has one of them",
+        "harness compare takes several as columns",
     ),
     "more nodes than the kernel takes": (
         (*BOOT, "--numa", "9"),

@@ -10,7 +10,7 @@ import pytest
 from harness_command import harness
 
 from harness.guest.vmconfig import load_vmconfig, vmconfig_names
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import KMSAN, Sanitizers
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(1200)]
 
@@ -20,7 +20,7 @@ SHORT = ("uneven-kasan", "memoryless-kasan")
 
 def of_this_tree(name: str) -> bool:
     """KMSAN came with FreeBSD 14; those guests are tested on a newer tree."""
-    return load_vmconfig(name).sanitizer is not Sanitizer.KMSAN
+    return load_vmconfig(name).sanitizers != Sanitizers({KMSAN})
 
 
 @pytest.mark.parametrize(

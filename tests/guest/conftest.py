@@ -17,7 +17,7 @@ from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.image.embedded import EmbeddedBuild, Variant, build_embedded
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import NONE, Sanitizers
 
 SECONDS = 60.0
 """Longer than any boot of the built-in guest takes, on whatever host."""
@@ -28,7 +28,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     """The builds of the guest, each compiled when it is first asked for."""
     made: dict[EmbeddedBuild, Path] = {}
 
-    def kernel(variant: Variant, sanitizer: Sanitizer = Sanitizer.NONE) -> Path:
+    def kernel(variant: Variant, sanitizer: Sanitizers = NONE) -> Path:
         build = EmbeddedBuild(variant, sanitizer)
         if build not in made:
             folder = tmp_path_factory.mktemp(f"{variant}-{sanitizer}")

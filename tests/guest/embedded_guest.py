@@ -10,9 +10,9 @@ from harness.console.events import ProbeRecord
 from harness.console.probe import MARK, ReportReader
 from harness.guest.topology import Node
 from harness.image.embedded import Variant
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import Sanitizers
 
-Kernels = Callable[[Variant, Sanitizer], Path]
+Kernels = Callable[[Variant, Sanitizers], Path]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.image.embedded import Variant
 from harness.image.media import DirectKernel, EfiFolder
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import NONE
 
 pytestmark = pytest.mark.guest
 
@@ -69,7 +69,7 @@ def endless(folder: Path) -> GuestSpec:
 def embedded(
     folder: Path, kernels: Kernels, variant: Variant = Variant.AFTER, nodes: int = 2
 ) -> GuestSpec:
-    kernel = DirectKernel(kernels(variant, Sanitizer.NONE))
+    kernel = DirectKernel(kernels(variant, NONE))
     return guest_spec(folder, Topology.even(nodes, memory_mib_per_node=64), kernel)
 
 
@@ -81,7 +81,7 @@ def test_both_backends_give_the_guest_the_same_tables_and_those_are_the_layout(
     name: str, make_backend: MakeBackend, kernels: Kernels, folder: Path
 ) -> None:
     topology = load_vmconfig(name).topology
-    kernel = DirectKernel(kernels(Variant.AFTER, Sanitizer.NONE))
+    kernel = DirectKernel(kernels(Variant.AFTER, NONE))
     spec = guest_spec(folder, topology, kernel, name)
     tables = {}
     for backend in BACKENDS:

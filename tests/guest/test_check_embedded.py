@@ -15,7 +15,7 @@ from harness.check.protocol import line
 from harness.check.result import Conclusion
 from harness.guest.topology import Node, Topology
 from harness.image.embedded import Variant
-from harness.kernel.spec import Sanitizer
+from harness.sanitizers import NONE, Sanitizers, parse_sanitizers
 from harness.subsystems.uma.check.protocol import Order
 from harness.subsystems.uma.model.trace import parse_trace
 from harness.subsystems.uma.model.variants import VARIANTS
@@ -24,7 +24,7 @@ from harness.subsystems.uma.specification import Specification
 pytestmark = pytest.mark.guest
 
 BEFORE, AFTER = Variant.BEFORE, Variant.AFTER
-NONE, KASAN = Sanitizer.NONE, Sanitizer.KASAN
+KASAN = parse_sanitizers("kasan")
 
 MODELS = {BEFORE: Specification(VARIANTS["13-before"]), AFTER: Specification(VARIANTS["13-after"])}
 
@@ -41,16 +41,16 @@ BOTH = pytest.mark.parametrize("variant", [BEFORE, AFTER])
 BUILDS = pytest.mark.parametrize("sanitizer", [NONE, KASAN])
 MACHINES = pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
 
-Guests = Callable[[Variant, Sanitizer, Topology], ListeningGuest]
+Guests = Callable[[Variant, Sanitizers, Topology], ListeningGuest]
 
 
 @pytest.fixture(scope="module")
 def guests(kernels: Kernels) -> Iterator[Guests]:
     """Guests that listen; one runs as long as the same is asked for."""
-    running: dict[tuple[Variant, Sanitizer, Topology], ListeningGuest] = {}
+    running: dict[tuple[Variant, Sanitizers, Topology], ListeningGuest] = {}
     with contextlib.ExitStack() as stack:
 
-        def guest(variant: Variant, sanitizer: Sanitizer, topology: Topology) -> ListeningGuest:
+        def guest(variant: Variant, sanitizer: Sanitizers, topology: Topology) -> ListeningGuest:
             key = (variant, sanitizer, topology)
             if key not in running:
                 stack.close()
@@ -69,7 +69,7 @@ def guests(kernels: Kernels) -> Iterator[Guests]:
 @BOTH
 @MACHINES
 def test_every_step_of_random_traces_is_what_the_model_says(
-    guests: Guests, variant: Variant, topology: Topology, sanitizer: Sanitizer
+    guests: Guests, variant: Variant, topology: Topology, sanitizer: Sanitizers
 ) -> None:
     result = guests(variant, sanitizer, topology).checked(CheckPlan(MODELS[variant], 300, seed=1))
     assert result.agreed, result
@@ -127,7 +127,7 @@ def test_a_drain_keeps_the_slabs_and_the_order_that_the_model_says(
     [(1, 256), (8, 256), (96, 42), (500, 8), (1000, 4), (1300, 3), (1900, 2), (4032, 1)],
 )
 def test_a_slab_holds_what_fits_before_its_header_with_the_sanitizer_too(
-    guests: Guests, sanitizer: Sanitizer, size: int, ipers: int
+    guests: Guests, sanitizer: Sanitizers, size: int, ipers: int
 ) -> None:
     channel = guests(AFTER, sanitizer, TWO).channel()
     order = Order(size, 0, round_robin=False, hashed=False, patience=1)

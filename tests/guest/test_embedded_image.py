@@ -22,13 +22,13 @@ from harness.image.embedded import (
     embedded_key,
 )
 from harness.kernel.elf import kernel_facts
-from harness.kernel.spec import Sanitizer
 from harness.kernel.toolchain import newest_llvm
+from harness.sanitizers import NONE, Sanitizers, parse_sanitizers
 
 pytestmark = pytest.mark.guest
 
 BEFORE, AFTER = Variant.BEFORE, Variant.AFTER
-NONE, KASAN = Sanitizer.NONE, Sanitizer.KASAN
+KASAN = parse_sanitizers("kasan")
 
 EXHAUSTED = "vm_map_entry_create: kernel resources exhausted"
 CALL_CHAIN = [
@@ -56,7 +56,7 @@ def frames(boot: Boot) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("sanitizer", [NONE, KASAN])
 @pytest.mark.parametrize("nodes", [2, 4, 8])
 def test_before_panics_where_the_reserve_lies_in_another_domain(
-    kernels: Kernels, boot: BootIt, nodes: int, sanitizer: Sanitizer
+    kernels: Kernels, boot: BootIt, nodes: int, sanitizer: Sanitizers
 ) -> None:
     result = boot(kernels(BEFORE, sanitizer), even(nodes))
     assert result.panic == EXHAUSTED
@@ -67,7 +67,7 @@ def test_before_panics_where_the_reserve_lies_in_another_domain(
 
 
 @pytest.mark.parametrize("sanitizer", [NONE, KASAN])
-def test_before_boots_on_one_node(kernels: Kernels, boot: BootIt, sanitizer: Sanitizer) -> None:
+def test_before_boots_on_one_node(kernels: Kernels, boot: BootIt, sanitizer: Sanitizers) -> None:
     result = boot(kernels(BEFORE, sanitizer), even(1))
     assert result.panic is None
     assert result.report
@@ -100,7 +100,7 @@ def test_a_bad_tunable_is_named_and_ignored(kernels: Kernels, boot: BootIt, valu
 @pytest.mark.parametrize("sanitizer", [NONE, KASAN])
 @pytest.mark.parametrize("nodes", [1, 2, 4, 8])
 def test_after_boots_everywhere(
-    kernels: Kernels, boot: BootIt, nodes: int, sanitizer: Sanitizer
+    kernels: Kernels, boot: BootIt, nodes: int, sanitizer: Sanitizers
 ) -> None:
     result = boot(kernels(AFTER, sanitizer), even(nodes))
     assert result.panic is None
@@ -133,7 +133,7 @@ def test_m_use_reserve_reaches_what_other_allocations_must_leave(
     kernels: Kernels,
     boot: BootIt,
     variant: Variant,
-    sanitizer: Sanitizer,
+    sanitizer: Sanitizers,
     without: int,
     by_reserve: int,
 ) -> None:
@@ -257,7 +257,7 @@ def test_report_is_printed_twice(kernels: Kernels, boot: BootIt) -> None:
 
 @pytest.mark.parametrize(("sanitizer", "ident"), [(NONE, "EMBEDDED"), (KASAN, "EMBEDDED-KASAN")])
 def test_it_says_that_it_is_not_freebsd(
-    kernels: Kernels, boot: BootIt, sanitizer: Sanitizer, ident: str
+    kernels: Kernels, boot: BootIt, sanitizer: Sanitizers, ident: str
 ) -> None:
     result = boot(kernels(AFTER, sanitizer), even(1))
     assert result.lines[0] == "---<<BOOT>>---"
@@ -269,9 +269,9 @@ def test_it_says_that_it_is_not_freebsd(
 
 
 @pytest.mark.parametrize("variant", [BEFORE, AFTER])
-@pytest.mark.parametrize("sanitizer", [Sanitizer.NONE, Sanitizer.KASAN])
+@pytest.mark.parametrize("sanitizer", [NONE, KASAN])
 def test_it_proves_which_build_it_is_and_in_which_boot(
-    kernels: Kernels, boot: BootIt, variant: Variant, sanitizer: Sanitizer
+    kernels: Kernels, boot: BootIt, variant: Variant, sanitizer: Sanitizers
 ) -> None:
     """What it tells of itself is what is read of its file."""
     kernel, nonce = kernels(variant, sanitizer), "0123456789abcdef"
@@ -281,11 +281,13 @@ def test_it_proves_which_build_it_is_and_in_which_boot(
     assert {record.nonce for record in result.report} == {nonce}
     assert result.records("kernel")[0]["build_id"] == facts.build_id
     assert len(facts.build_id) == 40
-    assert result.records("config") == [{"sanitizers": ",".join(facts.sanitizers), "numa": "1"}]
+    assert result.records("config") == [
+        {"sanitizers": ",".join(facts.sanitizers.options), "numa": "1"}
+    ]
 
 
 def test_builds_have_build_ids_of_their_own(kernels: Kernels) -> None:
-    builds = [kernels(side, how) for side in Variant for how in (Sanitizer.NONE, Sanitizer.KASAN)]
+    builds = [kernels(side, how) for side in Variant for how in (NONE, KASAN)]
     assert len({kernel_facts(build).build_id for build in builds}) == len(builds)
 
 
@@ -322,7 +324,7 @@ def test_without_kasan_a_planted_fault_goes_unreported(
 
 @pytest.mark.parametrize("sanitizer", [NONE, KASAN])
 def test_planted_page_fault_is_reported_as_a_fatal_trap(
-    kernels: Kernels, boot: BootIt, sanitizer: Sanitizer
+    kernels: Kernels, boot: BootIt, sanitizer: Sanitizers
 ) -> None:
     result = boot(kernels(AFTER, sanitizer), even(1), "harness.plant=trap")
     assert "Fatal trap 12: page fault while in kernel mode" in result.lines
@@ -374,7 +376,7 @@ def test_report_is_complete_in_the_midst_of_noise(kernels: Kernels, boot: BootIt
     ],
 )
 def test_every_frame_is_what_llvm_symbolizer_says(
-    kernels: Kernels, boot: BootIt, variant: Variant, sanitizer: Sanitizer, append: str
+    kernels: Kernels, boot: BootIt, variant: Variant, sanitizer: Sanitizers, append: str
 ) -> None:
     kernel = kernels(variant, sanitizer)
     found = frames(boot(kernel, even(2), append))
@@ -455,7 +457,7 @@ def test_each_build_has_a_key_of_its_own() -> None:
 
 def test_kmsan_is_refused() -> None:
     with pytest.raises(UsageError, match="no KMSAN") as refused:
-        EmbeddedBuild(AFTER, Sanitizer.KMSAN)
+        EmbeddedBuild(AFTER, parse_sanitizers("kmsan"))
     assert "--kasan" in refused.value.remedy
 
 

@@ -34,8 +34,8 @@ from harness.host.progress import Recorded
 from harness.image.embedded import Variant
 from harness.image.media import DirectKernel
 from harness.kernel.elf import kernel_facts
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Ending, Until
+from harness.sanitizers import NONE
 from harness.verification import Evidence
 
 pytestmark = pytest.mark.guest
@@ -99,7 +99,7 @@ class Boots:
 
 @pytest.fixture
 def boots(folder: Path, kernels: Kernels, make_backend: MakeBackend) -> Iterator[Boots]:
-    with Boots(folder, kernels(Variant.AFTER, Sanitizer.NONE), make_backend) as made:
+    with Boots(folder, kernels(Variant.AFTER, NONE), make_backend) as made:
         yield made
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from harness.guest.topology import Node, Topology
 from harness.kernel.artifact import KernelIdentity
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
+from harness.sanitizers import KASAN, Sanitizers
 from harness.source.knowledge import Facts
 from harness.subsystems.uma.expectation import expected_of
 from harness.subsystems.uma.forms import NAME
@@ -126,8 +126,8 @@ def identity(form: str | None) -> KernelIdentity:
     facts = {NAME: Facts(asdict(VARIANTS[form]))} if form else {}
     return KernelIdentity(
         key="k", source="tree", label="", commit=None, tree="", dirty=False, patch=None,
-        mutant=None, release="13.2-RELEASE", kernconf="", sanitizer=Sanitizer.KASAN, compiler="",
-        facts=facts,
+        mutant=None, release="13.2-RELEASE", kernconf="", compiler="",
+        sanitizer=Sanitizers({KASAN}), facts=facts,
     )  # fmt: skip
 
 

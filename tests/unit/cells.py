@@ -7,15 +7,15 @@ from typing import Any
 from harness.console.stages import Stage
 from harness.console.symbolize import Location, SymbolizedFrame
 from harness.kernel.artifact import KernelIdentity
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
 from harness.results.record import Cell, Run
+from harness.sanitizers import KASAN, Sanitizers
 from harness.verdict import Verdict
 from harness.verification import Banner, Verification
 
 IDENTITY = KernelIdentity(
     key="k", source="tree", label="314a92d5a1", commit="c" * 40, tree="t", dirty=False, patch=None,
-    mutant=None, release="13.2-RELEASE", kernconf="HARNESS-KASAN", sanitizer=Sanitizer.KASAN,
+    mutant=None, release="13.2-RELEASE", kernconf="HARNESS-KASAN", sanitizer=Sanitizers({KASAN}),
     compiler="clang version 14",
 )  # fmt: skip
 

@@ -11,13 +11,14 @@ from harness.console.stages import Stage
 from harness.guest.topology import Topology
 from harness.kernel.elf import KernelFacts
 from harness.outcome import Ending, Outcome, Until
+from harness.sanitizers import KASAN, Sanitizers
 from harness.verdict import Verdict, judge
 from harness.verification import Evidence, Verification, verification_of, weighed
 
 NONCE, OLD_NONCE = "0123456789abcdef", "fedcba9876543210"
 BUILD_ID, OTHER_BUILD_ID = "ab" * 20, "cd" * 20
 VERSION = "FreeBSD 14.1-STABLE #0 main-n1: Sun Nov 22 14:59:45 UTC 2026\n    a@b:/o/sys/GREEN\n"
-FACTS = KernelFacts(BUILD_ID, VERSION, ("KASAN",), 14 << 20)
+FACTS = KernelFacts(BUILD_ID, VERSION, Sanitizers({KASAN}), 14 << 20)
 EVIDENCE = Evidence(NONCE, FACTS, Topology.even(1), ())
 
 BANNER = [*VERSION.rstrip().split("\n")[:1], f"{VERSION.rstrip().split(chr(10))[1]} amd64"]

@@ -13,9 +13,10 @@ from harness.console.report import DomainMemory, GuestReport
 from harness.guest.tables import slit_differences
 from harness.guest.topology import GuestDomain, Node, Topology
 from harness.kernel.elf import KernelFacts
+from harness.sanitizers import NONE
 
 PAGES_PER_MIB = 256
-FACTS = KernelFacts("ab", "FreeBSD 14.1-STABLE GREEN", (), 14 << 20)
+FACTS = KernelFacts("ab", "FreeBSD 14.1-STABLE GREEN", NONE, 14 << 20)
 UNEVEN = Topology.of([Node(2, 1536), Node(1, 512), Node(1, 1024)])
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from harness.console import events as e
 from harness.console.events import (
-    Detector,
     Event,
     Frame,
     LoaderFault,
@@ -381,23 +380,23 @@ def test_double_fault_is_a_fatal_trap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "detector"),
+    ("message", "sanitizer"),
     [
         (
             "ASan: Invalid access, 8-byte read at 0xfffffe0012345678, MallocRedZone(fb)",
-            Detector.KASAN,
+            "kasan",
         ),
-        ("MSan: Uninitialized UMA memory from foo+0x12", Detector.KMSAN),
-        ("MSan: uninitialized variable in 0xffffffff80e2ff4a", Detector.KMSAN),
+        ("MSan: Uninitialized UMA memory from foo+0x12", "kmsan"),
+        ("MSan: uninitialized variable in 0xffffffff80e2ff4a", "kmsan"),
     ],
 )
 def test_sanitizer_report_without_a_panic_has_its_own_backtrace(
-    message: str, detector: Detector
+    message: str, sanitizer: str
 ) -> None:
     told = in_kernel(
         f"{message}\n#0 0xffffffff80c0f5a1 at foo+0x65\n#1 0xffffffff80c0f5b2 at bar+0\n"
     )
-    assert told[0] == e.SanitizerReport(15, detector, message)
+    assert told[0] == e.SanitizerReport(15, sanitizer, message)
     assert isinstance(told[1], e.Backtrace)
     assert told[1].frames == (
         Frame("foo", 0x65, None, 0xFFFFFFFF80C0F5A1),

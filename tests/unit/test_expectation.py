@@ -9,8 +9,8 @@ import pytest
 from cells import IDENTITY
 
 from harness.guest.topology import Node, Topology
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
+from harness.sanitizers import KASAN, NONE, TABLE, Sanitizers
 from harness.source.knowledge import Facts
 from harness.source.location import EMBEDDED
 from harness.subsystems.uma.expectation import expected_of
@@ -19,7 +19,7 @@ from harness.subsystems.uma.model.variants import VARIANTS
 
 AFTER_FORM = VARIANTS["13-after"]
 BEFORE_FORM = VARIANTS["13-before"]
-AFTER = replace(IDENTITY, sanitizer=Sanitizer.KASAN, facts={NAME: Facts(asdict(AFTER_FORM))})
+AFTER = replace(IDENTITY, sanitizer=Sanitizers({KASAN}), facts={NAME: Facts(asdict(AFTER_FORM))})
 BEFORE = replace(AFTER, facts={NAME: Facts(asdict(BEFORE_FORM))})
 UNREAD = replace(AFTER, facts={})
 BOOTED, PANIC = (Outcome.BOOTED,), (Outcome.PANIC,)
@@ -49,12 +49,12 @@ def test_node_without_cpus_makes_one_domain_of_all() -> None:
 
 
 def test_with_the_direct_map_no_reserve_is_needed() -> None:
-    plain = replace(BEFORE, sanitizer=Sanitizer.NONE)
+    plain = replace(BEFORE, sanitizer=NONE)
     assert expected_of(plain, Topology.even(4)).outcomes == BOOTED
 
 
 def test_the_built_in_guest_needs_the_reserve_with_any_sanitizer_or_none() -> None:
-    built_in = replace(BEFORE, source=EMBEDDED, sanitizer=Sanitizer.NONE)
+    built_in = replace(BEFORE, source=EMBEDDED, sanitizer=NONE)
     assert expected_of(built_in, Topology.even(2)).outcomes == PANIC
 
 
@@ -73,6 +73,7 @@ def test_code_of_no_known_form_is_expected_to_boot_whatever_is_assumed() -> None
 
 def test_every_answer_has_a_reason() -> None:
     forms = [Facts(asdict(variant)) for variant in VARIANTS.values()]
-    for facts, sanitizer, nodes in product((*forms, Facts()), Sanitizer, (1, 2, 8)):
+    sets = (NONE, *(Sanitizers({row}) for row in TABLE))
+    for facts, sanitizer, nodes in product((*forms, Facts()), sets, (1, 2, 8)):
         identity = replace(IDENTITY, sanitizer=sanitizer, facts={NAME: facts})
         assert expected_of(identity, Topology.even(nodes)).why

@@ -23,6 +23,7 @@ from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.progress import Recorded
 from harness.kernel.elf import KernelFacts
 from harness.outcome import Ending, Until
+from harness.sanitizers import NONE
 from harness.verification import Evidence
 
 BANNER = b"FreeBSD 13.2-RELEASE GENERIC amd64\r\n"
@@ -136,7 +137,7 @@ def listen(
     tap = FakeTap(clock, pieces, at_last, pause, late)
     if not at_once:
         guest = AfterConsole(guest, tap)
-    evidence = Evidence("0" * 16, KernelFacts("", "", (), 0), topology, ())
+    evidence = Evidence("0" * 16, KernelFacts("", "", NONE, 0), topology, ())
     log = LimitedLog(lambda _: None, Path("console"), limits)
     session = Session(
         clock, guest, tap, log, plan, 0.0, Recorded(), Heard(Stage.KERNEL),

@@ -14,11 +14,11 @@ from harness.console.report import GuestReport, Zone, ZoneDomain
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.kernel.artifact import KernelArtifact, KernelIdentity
-from harness.kernel.spec import Sanitizer
 from harness.mutation.oracle import Caught, Survived
 from harness.outcome import Outcome, Until
 from harness.results.record import Cell
 from harness.runs.mutants import BootOracle, CountersOracle
+from harness.sanitizers import KASAN, Sanitizers
 from harness.source.knowledge import Facts
 from harness.subsystems.uma.forms import NAME
 from harness.subsystems.uma.model.variants import VARIANTS
@@ -26,7 +26,7 @@ from harness.subsystems.uma.model.variants import VARIANTS
 
 def with_form(name: str) -> KernelIdentity:
     facts = {NAME: Facts(dataclasses.asdict(VARIANTS[name]))}
-    return replace(IDENTITY, sanitizer=Sanitizer.KASAN, facts=facts)
+    return replace(IDENTITY, sanitizer=Sanitizers({KASAN}), facts=facts)
 
 
 KNOWN = with_form("13-after")

@@ -11,18 +11,9 @@ from hypothesis import strategies as st
 
 from harness.cli.compare import Pair, parse_expectations
 from harness.cli.main import run
-from harness.cli.options import DIRECTORY, FiniteRange, one_sanitizer, parse_tunables
+from harness.cli.options import DIRECTORY, FiniteRange, parse_tunables
 from harness.errors import UsageError
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
-
-
-def test_sanitizer_flags_exclude_each_other() -> None:
-    assert one_sanitizer(kasan=False, kmsan=False) is Sanitizer.NONE
-    assert one_sanitizer(kasan=True, kmsan=False) is Sanitizer.KASAN
-    assert one_sanitizer(kasan=False, kmsan=True) is Sanitizer.KMSAN
-    with pytest.raises(UsageError, match="exclude each other"):
-        one_sanitizer(kasan=True, kmsan=True)
 
 
 def test_tunables_end_at_the_first_equals_sign_and_the_last_one_counts() -> None:

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from harness.console.stages import Stage
 from harness.kernel.artifact import KernelIdentity
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Outcome
 from harness.results.record import Cell, origin_of
+from harness.sanitizers import KMSAN, Sanitizers
 from harness.verdict import Verdict
 
 KERNEL = KernelIdentity(
     key="k", source="tree", label="r", commit="c", tree="t", dirty=False, patch=None,
     mutant=None, release="15.1-RELEASE", kernconf="HARNESS-KMSAN",
-    sanitizer=Sanitizer.KMSAN, compiler="clang",
+    sanitizer=Sanitizers({KMSAN}), compiler="clang",
 )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from harness.image.media import BootMethod
 from harness.kernel.elf import KernelFacts
 from harness.outcome import Ending, Outcome
 from harness.results.record import Cell, Repeat, rates_of
+from harness.sanitizers import NONE
 from harness.verdict import Verdict
 from harness.verification import Banner, Evidence, Verification, verification_of
 
@@ -62,7 +63,7 @@ def verified(banner: Banner = Banner.EXPECTED, doubts: tuple[str, ...] = ()) -> 
     return Verification("n", "b", "v", (), banner, identified=False, doubts=doubts)
 
 
-FACTS = KernelFacts(build_id="b", version="v", sanitizers=(), size=1)
+FACTS = KernelFacts(build_id="b", version="v", sanitizers=NONE, size=1)
 
 NO_BANNER, _ = verification_of(
     [], Verdict(Outcome.HANG, "t", Stage.KERNEL, kernel_entered=True),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.console import events as e
-from harness.console.events import Detector, Event, Frame, ShutdownStep, WarningKind
+from harness.console.events import Event, Frame, ShutdownStep, WarningKind
 from harness.console.machinery import culprit
 from harness.console.stages import Stage, stage_after
 from harness.console.titles import scrub
@@ -151,12 +151,12 @@ def test_kmsan_title_prefers_what_the_symbols_say_of_the_address() -> None:
 
 
 def test_report_that_the_kernel_survived_is_no_pass() -> None:
-    told = verdict(*UP, e.SanitizerReport(5, Detector.KASAN, KASAN), *DONE)
+    told = verdict(*UP, e.SanitizerReport(5, "kasan", KASAN), *DONE)
     assert told.outcome is Outcome.KASAN
 
 
 def test_panic_after_a_report_that_was_survived_is_the_cause() -> None:
-    report = e.SanitizerReport(5, Detector.KMSAN, "MSan: uninitialized variable in 0x1")
+    report = e.SanitizerReport(5, "kmsan", "MSan: uninitialized variable in 0x1")
     told = verdict(*UP, report, e.Panic(9, "out", 0))
     assert (told.outcome, told.warnings) == (Outcome.PANIC, (report.message,))
 

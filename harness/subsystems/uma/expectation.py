@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.kernel.spec import Sanitizer
 from harness.outcome import Expectation, Outcome
 from harness.source.knowledge import Facts
 from harness.subsystems.uma.forms import NAME
@@ -17,6 +16,7 @@ from harness.subsystems.uma.prediction import Prediction, predict_boot
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
+    from harness.sanitizers import Sanitizers
 
 
 def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
@@ -73,11 +73,11 @@ class Booting:
     threads: bool = True
 
     @classmethod
-    def of(cls, sanitizer: Sanitizer, *, is_freebsd: bool) -> Booting:
-        """FreeBSD's, from which a sanitizer takes the direct map away; or the built-in guest's,
+    def of(cls, sanitizers: Sanitizers, *, is_freebsd: bool) -> Booting:
+        """FreeBSD's, from which some sanitizers take the direct map away; or the built-in guest's,
         which never has one, and has one thread.
         """
-        return cls(sanitizer is not Sanitizer.NONE or not is_freebsd, is_freebsd)
+        return cls(not (sanitizers.direct_map and is_freebsd), is_freebsd)
 
 
 def predict_on(variant: Variant, topology: Topology, kind: Booting) -> Prediction:

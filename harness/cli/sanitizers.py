@@ -1,0 +1,74 @@
+"""The options that name sanitizers, of every command that builds kernels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.cli.completion import complete_sanitizers
+from harness.sanitizers import NONE, TABLE, Sanitizer, Sanitizers, parse_sanitizers, united
+
+if TYPE_CHECKING:
+    from harness.guest.vmconfig import VmConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class AskedSanitizers:
+    """What the options name.
+
+    Args:
+        flags: sanitizers with a flag of their own, such as ``--kasan``.
+        sets: the values of ``--sanitizer``.
+    """
+
+    flags: tuple[Sanitizer, ...]
+    sets: tuple[str, ...]
+
+    def of_kernel(self, config: VmConfig | None = None) -> Sanitizers:
+        """Those of one kernel; without any, those of the guest's file.
+
+        Raises:
+            UsageError: an unknown name, or two that exclude each other.
+        """
+        if not (self.flags or self.sets):
+            return NONE if config is None else config.sanitizers
+        return united(self.flags, *map(parse_sanitizers, self.sets))
+
+    def columns(self, config: VmConfig | None = None) -> list[Sanitizers]:
+        """Those of each kernel of a comparison: each ``--sanitizer`` is a column, and so is each
+        flag of a sanitizer that excludes others. The other flags join all columns of flags.
+
+        Raises:
+            UsageError: an unknown name, or two that exclude each other.
+        """
+        joining = [row for row in self.flags if not row.alone]
+        alone = [row for row in self.flags if row.alone]
+        named = [united([row], joining) for row in alone] or ([united(joining)] if joining else [])
+        named += map(parse_sanitizers, self.sets)
+        return list(dict.fromkeys(named)) or [self.of_kernel(config)]
+
+
+def sanitizer_options(command: F) -> F:
+    """``--sanitizer``, and a flag for each row of the table; the command is given ``asked``."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        flags = tuple(row for row in TABLE if options.pop(row.name))
+        asked = AskedSanitizers(flags, options.pop("sanitizer"))
+        return command(*args, asked=asked, **options)
+
+    option = click.option(
+        "--sanitizer", multiple=True, metavar="NAME,…", shell_complete=complete_sanitizers,
+        help=f"With these sanitizers: {', '.join(row.name for row in TABLE)}.",
+    )  # fmt: skip
+    decorated = option(wrapped)
+    for row in reversed(TABLE):
+        flag = click.option(f"--{row.name}", is_flag=True, help=f"With the {row.description}.")
+        decorated = flag(decorated)
+    return decorated  # type: ignore[return-value]
