@@ -105,7 +105,7 @@ def retry(app: App, run: str, cell: str | None) -> int:
     Examples:
       harness runs retry
       harness runs retry latest after-kasan-numa4
-      harness runs retry 20260102-030405-mutants uma_prealloc.round-down
+      harness runs retry 20260102-030405-mutants drop-domain-wait
     """
     document = Store(app.runs).load(run)
     name, command = document["name"], _command(document)
