@@ -19,6 +19,7 @@ from harness.results.logs import (
     to_log_document,
     worst_exit_code,
 )
+from harness.results.text import print_line
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -71,7 +72,7 @@ def judge(
     logs = [_judged(app, file, Until(until), symbolizer) for file in files]
     for log in logs:
         for line in log_lines(log):
-            app.paper.print(line, markup=False, soft_wrap=True)
+            print_line(app.paper, line)
     app.emit(to_log_document(logs))
     if junit is not None:
         from harness.results.junit import write_log_junit

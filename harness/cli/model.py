@@ -22,6 +22,7 @@ from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
+from harness.results.text import print_line
 from harness.source.change import Change
 from harness.source.what import BEFORE_MUTANT, What
 from harness.subsystems.specifications import AS_BUILT
@@ -164,7 +165,7 @@ def _print_prediction(app: App, topology: Topology, prediction: Prediction) -> N
     line += prediction.in_words
     if prediction.panics:
         line += f": {PANIC}: {prediction.allocation}"
-    app.paper.print(f"{line}; {prediction.why}", markup=False, soft_wrap=True)
+    print_line(app.paper, f"{line}; {prediction.why}")
 
 
 def _predictions_document(

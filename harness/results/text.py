@@ -52,7 +52,7 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
 
 def _print_unfinished(document: Mapping[str, Any], console: Console) -> None:
     for line in unfinished_lines(document):
-        console.print(Text(printable(line)), soft_wrap=True)
+        print_line(console, line)
 
 
 def unfinished_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -88,6 +88,10 @@ def _outcome(cell: Mapping[str, Any]) -> str:
         return f"{verdict['outcome']}, check {check['conclusion']}" if check else "booted"
     return printable(f"{verdict['outcome']}: {verdict['title']}")
 
+
+#: Of the second and further parts of a line that is too long for a terminal, and columns that
+#: each part has at the least.
+_FURTHER_IN, _LEAST_ROOM = "  ", 20
 
 #: Columns of a terminal in which each row has the guest's whole name.
 _WIDE = 100
@@ -169,7 +173,7 @@ def _mark(cell: Mapping[str, Any]) -> Text:
         return Text("as expected", "green")
     if outcome in cell["expected"] and not check_agreed(cell):
         return Text("differs from the model", "red")
-    return Text(f"not {' or '.join(cell['expected'])}", "red")
+    return Text(" or ".join(cell["expected"]), "red")
 
 
 def _print_trouble(cell: Mapping[str, Any], console: Console, *, verbose: bool) -> None:
@@ -177,9 +181,24 @@ def _print_trouble(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
     if not lines:
         return
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
-    console.print(Text(printable(f"{cell['name']} ({cell['guest']}{kernel})"), "bold"))
+    print_line(console, f"{cell['name']} ({cell['guest']}{kernel})", "bold")
     for line in lines:
-        console.print(Text(f"  {printable(line)}"), soft_wrap=line.startswith(CONSOLE_INDENT))
+        print_line(console, f"  {line}", whole=line.startswith(CONSOLE_INDENT))
+
+
+def print_line(console: Console, line: str, style: str = "", *, whole: bool = False) -> None:
+    """A line of any length: on a terminal it is broken between words, and goes on further in;
+    elsewhere, or ``whole``, it is left to whatever shows it.
+    """
+    line = printable(line)
+    if whole or not console.is_terminal:
+        console.print(Text(line, style), soft_wrap=True)
+        return
+    body = line.lstrip(" ")
+    indent = " " * (len(line) - len(body))
+    room = max(_LEAST_ROOM, console.width - len(indent) - len(_FURTHER_IN))
+    for number, part in enumerate(Text(body, style).wrap(console, room)):
+        console.print(Text(indent + _FURTHER_IN * (number > 0)) + part, soft_wrap=True)
 
 
 def check_agreed(cell: Mapping[str, Any]) -> bool:
