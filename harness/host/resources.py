@@ -15,3 +15,8 @@ def data_file(*parts: str) -> Path:
     installed = _PACKAGE / "_data"
     root = installed if installed.is_dir() else _PACKAGE.parent
     return root.joinpath(*parts)
+
+
+def subsystem_sources() -> list[Path]:
+    """The directories with the C of each subsystem's part of the check module."""
+    return sorted(_PACKAGE.glob("subsystems/*/c"))

@@ -1,4 +1,6 @@
-"""The module that ``harness check`` talks to, built against a kernel from ``images/kmod``.
+"""The module that ``harness check`` talks to, built against a kernel.
+
+Its sources are those of ``images/kmod`` and those of each subsystem (``harness/subsystems/*/c``).
 
 The tree's own ``bsd.kmod.mk`` builds it, as kld(4) modules outside of the tree are built: with
 ``SYSDIR`` for the headers and ``KERNBUILDDIR`` for the kernel's options and sanitizer.
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.host.resources import data_file
+from harness.host.resources import data_file, subsystem_sources
 
 if TYPE_CHECKING:
     from harness.kernel.make import Make
@@ -22,9 +24,10 @@ MODULE = "harness_check"
 
 
 def module_sources() -> list[Path]:
-    """The files of ``images/kmod`` that make it."""
-    folder = data_file("images", "kmod")
-    return sorted(path for path in folder.iterdir() if path.suffix in {".c", ".h", ""})
+    """The files that make it."""
+    directories = [data_file("images", "kmod"), *subsystem_sources()]
+    files = (path for directory in directories for path in directory.iterdir())
+    return sorted(path for path in files if path.suffix in {".c", ".h", ".mk", ""})
 
 
 def module_file() -> str:

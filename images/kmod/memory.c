@@ -42,17 +42,27 @@ probe_low(int domain, bool low)
 	mtx_unlock(&vm_domainset_lock);
 }
 
-/* All at once: who is woken must not find some of them low. */
+/* Just these domains.  All at once: who is woken must not find some of them wrong. */
 void
-memory_recover(void)
+memory_short(unsigned domains)
 {
 	mtx_lock(&vm_domainset_lock);
 	for (int domain = 0; domain < vm_ndomains; domain++)
-		if (DOMAINSET_ISSET(domain, &said_low))
+		if ((domains >> domain & 1) != 0) {
+			DOMAINSET_SET(domain, &said_low);
+			DOMAINSET_SET(domain, &vm_min_domains);
+		} else if (DOMAINSET_ISSET(domain, &said_low)) {
+			DOMAINSET_CLR(domain, &said_low);
 			DOMAINSET_CLR(domain, &vm_min_domains);
-	DOMAINSET_ZERO(&said_low);
+		}
 	wakeup(&vm_min_domains);
 	mtx_unlock(&vm_domainset_lock);
+}
+
+void
+memory_recover(void)
+{
+	memory_short(0);
 }
 
 uint64_t

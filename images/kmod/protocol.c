@@ -23,6 +23,7 @@ struct line {
 };
 
 static struct line in, out;
+static bool (*obey_other)(void);
 static struct probe_counters told[DOMAINS_MAX];
 
 /* --- what is said ------------------------------------------------------- */
@@ -61,8 +62,8 @@ put_hex(uint32_t number)
 		put_char("0123456789abcdef"[number >> shift & 0xf]);
 }
 
-static void
-field(const char *key, uint64_t number)
+void
+probe_field(const char *key, uint64_t number)
 {
 	put_char(' ');
 	put_text(key);
@@ -71,8 +72,8 @@ field(const char *key, uint64_t number)
 }
 
 /* Begins an answer to the command that was read. */
-static void
-begin(const char *name)
+void
+probe_begin(const char *name)
 {
 	out.length = 0;
 	put_text(MARK);
@@ -82,8 +83,8 @@ begin(const char *name)
 	put_text(name);
 }
 
-static void
-finish(void)
+void
+probe_finish(void)
 {
 	size_t start = sizeof(MARK) - 1;
 	uint32_t crc = probe_crc32(out.text + start, out.length - start);
@@ -94,13 +95,13 @@ finish(void)
 	probe_send(out.text, out.length);
 }
 
-static void
-refused(const char *why)
+void
+probe_refused(const char *why)
 {
-	begin("error");
+	probe_begin("error");
 	put_text(" why=");
 	put_text(why);
-	finish();
+	probe_finish();
 }
 
 static void
@@ -123,7 +124,7 @@ put_counters(int domain, const struct probe_counters *now)
 static void
 put_state(bool whole)
 {
-	field("place", probe_place());
+	probe_field("place", probe_place());
 	for (int domain = 0; domain < probe_domains() && domain < DOMAINS_MAX; domain++) {
 		struct probe_counters now;
 
@@ -140,16 +141,16 @@ static void
 answer(const char *name, const char *error, const struct probe_outcome *outcome)
 {
 	if (error != NULL) {
-		refused(error);
+		probe_refused(error);
 		return;
 	}
-	begin(name);
+	probe_begin(name);
 	if (outcome->item) {
 		put_text(" item=");
 		put_number(outcome->slab);
 		put_char('.');
 		put_number(outcome->index);
-		field("domain", (uint64_t)outcome->domain);
+		probe_field("domain", (uint64_t)outcome->domain);
 	}
 	if (outcome->calls > 0) {
 		put_text(" calls=");
@@ -157,11 +158,11 @@ answer(const char *name, const char *error, const struct probe_outcome *outcome)
 			put_char((char)('0' + outcome->call[i]));
 	}
 	if (outcome->calls > PROBE_CALLS)
-		field("more", outcome->calls - PROBE_CALLS);
+		probe_field("more", outcome->calls - PROBE_CALLS);
 	if (outcome->slept > 0)
-		field("slept", outcome->slept);
+		probe_field("slept", outcome->slept);
 	put_state(false);
-	finish();
+	probe_finish();
 }
 
 /* --- what is heard ------------------------------------------------------ */
@@ -189,9 +190,9 @@ value_of(const char *key)
 	return (NULL);
 }
 
-/* A decimal number of up to nine digits; -1 if the command has none so called. */
-static long
-number_of(const char *key)
+/* A decimal number of up to ten digits; -1 if the command has none so called. */
+long
+probe_number(const char *key)
 {
 	const char *at = value_of(key), *end = in.text + in.length;
 	long number = 0;
@@ -199,7 +200,7 @@ number_of(const char *key)
 
 	if (at == NULL)
 		return (-1);
-	for (; at < end && *at >= '0' && *at <= '9' && digits < 9; at++, digits++)
+	for (; at < end && *at >= '0' && *at <= '9' && digits < 10; at++, digits++)
 		number = number * 10 + (*at - '0');
 	return (digits > 0 ? number : -1);
 }
@@ -233,8 +234,8 @@ flags_of(int *flags)
 	    (*flags & (M_WAITOK | M_NOVM)) != (M_WAITOK | M_NOVM));
 }
 
-static bool
-is_command(const char *name)
+bool
+probe_is_command(const char *name)
 {
 	size_t start = sizeof(MARK) - 1 + NUMBER_DIGITS + 1, length = strlen(name);
 
@@ -245,34 +246,34 @@ is_command(const char *name)
 static void
 do_hello(void)
 {
-	begin("hello");
-	field("version", 1);
+	probe_begin("hello");
+	probe_field("version", 1);
 	put_text(" guest=");
 	put_text(probe_guest());
-	field("domains", (uint64_t)probe_domains());
-	field("cpus", (uint64_t)probe_cpus());
-	field("slots", PROBE_SLOTS);
-	finish();
+	probe_field("domains", (uint64_t)probe_domains());
+	probe_field("cpus", (uint64_t)probe_cpus());
+	probe_field("slots", PROBE_SLOTS);
+	probe_finish();
 }
 
 static void
 do_zone(void)
 {
-	struct probe_order order = { .size = number_of("size"), .reserve = number_of("reserve"),
-	    .flags = number_of("kind"), .patience = number_of("patience") };
+	struct probe_order order = { .size = probe_number("size"), .reserve = probe_number("reserve"),
+	    .flags = probe_number("kind"), .patience = probe_number("patience") };
 	const char *error = "not-an-order";
 	unsigned ipers;
 
 	if (order.size > 0 && order.reserve >= 0 && order.flags >= 0 && order.patience > 0)
 		error = probe_zone(&order, &ipers);
 	if (error != NULL) {
-		refused(error);
+		probe_refused(error);
 		return;
 	}
-	begin("zone");
-	field("ipers", ipers);
+	probe_begin("zone");
+	probe_field("ipers", ipers);
 	put_state(true);
-	finish();
+	probe_finish();
 }
 
 static void
@@ -282,70 +283,78 @@ do_starve(int domain, int cpu)
 	const char *error;
 
 	memset(&starved, 0, sizeof(starved));
-	error = probe_starve(domain, cpu, (unsigned)number_of("milliseconds"), &starved);
+	error = probe_starve(domain, cpu, (unsigned)probe_number("milliseconds"), &starved);
 	if (error != NULL) {
-		refused(error);
+		probe_refused(error);
 		return;
 	}
-	begin("starve");
-	field("calls", starved.calls);
-	field("run_us", starved.run_us);
-	field("elapsed_us", starved.elapsed_us);
-	field("wake_us", starved.wake_us);
-	field("asleep", starved.asleep);
-	field("served", starved.served);
-	finish();
+	probe_begin("starve");
+	probe_field("calls", starved.calls);
+	probe_field("run_us", starved.run_us);
+	probe_field("elapsed_us", starved.elapsed_us);
+	probe_field("wake_us", starved.wake_us);
+	probe_field("asleep", starved.asleep);
+	probe_field("served", starved.served);
+	probe_finish();
 }
 
 static void
 do_operation(int cpu)
 {
 	struct probe_outcome outcome;
-	long slot = number_of("slot"), domain = number_of("domain"), items = number_of("items");
-	long meanwhile = number_of("meanwhile");
+	long slot = probe_number("slot"), domain = probe_number("domain"), items = probe_number("items");
+	long meanwhile = probe_number("meanwhile");
 	struct probe_request request = { .slot = (unsigned)slot, .cpu = cpu,
 	    .domain = domain < 0 ? PROBE_BY_CPU : (int)domain,
 	    .meanwhile = meanwhile < 0 ? PROBE_NO_SLOT : (int)meanwhile };
 
 	memset(&outcome, 0, sizeof(outcome));
 	if (slot >= PROBE_SLOTS || meanwhile >= PROBE_SLOTS || domain >= probe_domains())
-		refused("out-of-range");
-	else if (is_command("alloc") && slot >= 0 && flags_of(&request.flags))
+		probe_refused("out-of-range");
+	else if (probe_is_command("alloc") && slot >= 0 && flags_of(&request.flags))
 		answer("alloc", probe_alloc(&request, &outcome), &outcome);
-	else if (is_command("free") && slot >= 0)
+	else if (probe_is_command("free") && slot >= 0)
 		answer("free", probe_free((unsigned)slot, cpu, &outcome), &outcome);
-	else if (is_command("prealloc") && items > 0)
+	else if (probe_is_command("prealloc") && items > 0)
 		answer("prealloc", probe_prealloc((unsigned)items, cpu, &outcome), &outcome);
-	else if (is_command("drain") && domain >= 0)
+	else if (probe_is_command("drain") && domain >= 0)
 		answer("drain", probe_drain((int)domain, &outcome), &outcome);
-	else if ((is_command("refuse") || is_command("accept")) && domain >= 0) {
-		probe_refuse((int)domain, is_command("refuse"));
+	else if ((probe_is_command("refuse") || probe_is_command("accept")) && domain >= 0) {
+		probe_refuse((int)domain, probe_is_command("refuse"));
 		answer("done", NULL, &outcome);
-	} else if ((is_command("low") || is_command("recover")) && domain >= 0) {
-		probe_low((int)domain, is_command("low"));
+	} else if ((probe_is_command("low") || probe_is_command("recover")) && domain >= 0) {
+		probe_low((int)domain, probe_is_command("low"));
 		answer("done", NULL, &outcome);
-	} else if (is_command("starve") && domain >= 0 && number_of("milliseconds") > 0)
+	} else if (probe_is_command("starve") && domain >= 0 && probe_number("milliseconds") > 0)
 		do_starve((int)domain, cpu);
 	else
-		refused("no-such-command");
+		probe_refused("no-such-command");
+}
+
+void
+probe_register(bool (*obey)(void))
+{
+	obey_other = obey;
 }
 
 static void
 obey(void)
 {
-	long cpu = number_of("cpu");
+	long cpu = probe_number("cpu");
 
-	if (is_command("hello"))
+	if (probe_is_command("hello"))
 		do_hello();
-	else if (is_command("zone"))
+	else if (obey_other != NULL && obey_other())
+		return;
+	else if (probe_is_command("zone"))
 		do_zone();
-	else if (is_command("discard")) {
+	else if (probe_is_command("discard")) {
 		struct probe_outcome outcome;
 
 		memset(&outcome, 0, sizeof(outcome));
 		answer("done", probe_discard(), &outcome);
 	} else if (cpu >= probe_cpus())
-		refused("no-such-cpu");
+		probe_refused("no-such-cpu");
 	else
 		do_operation(cpu < 0 ? 0 : (int)cpu);
 }
@@ -385,7 +394,7 @@ probe_take(char c)
 	else {
 		/* Nobody's number: the sender sees that one of its lines is lost. */
 		memcpy(in.text, MARK "9999", sizeof(MARK) - 1 + NUMBER_DIGITS);
-		refused("checksum");
+		probe_refused("checksum");
 	}
 	in.length = 0;
 }

@@ -90,6 +90,19 @@ struct probe_starved {
 void	probe_take(char c);
 
 /*
+ * protocol.c, for commands that are read and answered elsewhere: what is
+ * registered looks at each command that protocol.c does not know by itself, and
+ * returns whether it was its own and is answered.
+ */
+void	probe_register(bool (*obey)(void));
+bool	probe_is_command(const char *name);
+long	probe_number(const char *key);	/* -1: the command has none so called */
+void	probe_begin(const char *name);	/* an answer to the command */
+void	probe_field(const char *key, uint64_t number);
+void	probe_finish(void);
+void	probe_refused(const char *why);
+
+/*
  * The guest's part.  Those that return text return NULL, or why they cannot
  * do it, in letters and dashes.
  */

@@ -140,9 +140,9 @@ run_on(int cpu, void (*function)(void *), void *argument)
 	function(argument);
 }
 
-/* Runs it to its end; whenever it sleeps for memory, there is some again.  How often? */
+/* Runs it to its end; whenever it sleeps for memory, some is brought.  How often? */
 unsigned
-worker_run(int cpu, void (*function)(void *), void *argument)
+worker_run(int cpu, void (*function)(void *), void *argument, void (*bring_memory)(void))
 {
 	unsigned slept = 0;
 
@@ -150,7 +150,7 @@ worker_run(int cpu, void (*function)(void *), void *argument)
 	while (!worker_done())
 		if (worker_asleep()) {
 			slept++;
-			memory_recover();
+			bring_memory();
 		}
 	return (slept);
 }
