@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.errors import UsageError
 from harness.subsystems.specifications import AUTO, Specifications
 from harness.subsystems.table import SUBSYSTEMS, find_subsystem
 
@@ -33,9 +34,18 @@ def chosen_subsystems(name: str | None, *, embedded: bool) -> tuple[Subsystem, .
     Args:
         name: ``--subsystem``.
         embedded: the kernel is the built-in guest's.
+
+    Raises:
+        UsageError: the built-in guest does not have the one named.
     """
     if name is not None:
-        return (find_subsystem(name),)
+        subsystem = find_subsystem(name)
+        if embedded and not subsystem.in_built_in:
+            raise UsageError(
+                f"the built-in guest has no subsystem {name}",
+                remedy="name a FreeBSD tree with --source, or leave --subsystem out",
+            )
+        return (subsystem,)
     return tuple(each for each in SUBSYSTEMS if each.in_built_in or not embedded)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.outcome import Expectation, Outcome
 from harness.source.knowledge import Facts, Knowledge
+from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from harness.mutation.mutant import Mutant
     from harness.subsystems.subsystem import Subsystem
 
-SUBSYSTEMS: tuple[Subsystem, ...] = (UMA,)
+SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS)
 
 MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {name: mutant for subsystem in SUBSYSTEMS for name, mutant in subsystem.mutants.items()}

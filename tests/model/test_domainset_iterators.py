@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wrong_iterators import RestartsWithTheShort, VisitsTwice
 
-from harness.subsystems.domainset.generate import random_operations
+from harness.subsystems.domainset.check.generate import random_operations
 from harness.subsystems.domainset.model.form import ITERATORS, Form
 from harness.subsystems.domainset.model.iterator import ENOMEM
 from harness.subsystems.domainset.model.machine import Branches, IteratorMisuse, Wait
@@ -290,26 +291,6 @@ def test_random_operations_take_every_branch(form: Form, layout: Layout) -> None
 
 
 # --- wrong code -----------------------------------------------------------------------------
-
-
-class RestartsWithTheShort(PhasedIter):
-    """After sleeping it searches only the domains that were short."""
-
-    def _first(self) -> bool:
-        if self.di_minskip:
-            return super()._first()
-        self.di_remain_mask = self.di_min_mask
-        return self._phase_first()
-
-
-class VisitsTwice(PhasedIter):
-    """It does not strike off the domain that it begins with."""
-
-    def _phase_first(self) -> bool:
-        remained = self.di_remain_mask
-        found = super()._phase_first()
-        self.di_remain_mask |= remained & 1 << self.domain
-        return found
 
 
 def answers(code: type[PhasedIter], operations: tuple[Operation, ...]) -> Iterator[Seen | None]:

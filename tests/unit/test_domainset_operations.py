@@ -7,7 +7,7 @@ import random
 import pytest
 
 from harness.errors import UsageError
-from harness.subsystems.domainset.generate import random_operations
+from harness.subsystems.domainset.check.generate import random_operations
 from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.domainset.model.operations import operation_text, parse_operation
 from harness.subsystems.domainset.model.player import Layout, is_taken

@@ -38,6 +38,10 @@ _AFTER_FAILURE: Final = 0.4
 _EMPTY_SET: Final = 0.15
 _PAGE_WAITS: Final = ((Wait.NOWAIT, 4), (Wait.WAITOK, 4), (Wait.WAITFAIL, 3))
 _POLICY_WAITS: Final = ((Wait.NOWAIT, 4), (Wait.WAITOK, 5))
+#: How often a call is made by a CPU of another domain: for a guest, to move takes long.
+_MOVES: Final = 0.15
+#: The same where the policy looks at the CPU.
+_MOVES_FIRST_TOUCH: Final = 0.6
 #: Indices of pages around the borders of strides and of reservations.
 _PINDICES: Final = (0, 1, 63, 64, 511, 512, 1023)
 _RESERVATION: Final = 512
@@ -65,12 +69,15 @@ class _Writer:
         self._valid = 0
         self._error = 0
         self._started = False
+        self._cpu = rng.randrange(layout.domains)
+        self._policy = Policy.ROUNDROBIN
 
     def write(self) -> Operation:
         operation = self._operation()
         seen = self._player.play(operation)
         if isinstance(operation, Start):
             self._started = True
+            self._policy = operation.key.policy
             self._valid = operation.key.mask
         elif isinstance(operation, Ignore):
             self._valid &= ~(1 << operation.domain)
@@ -88,18 +95,18 @@ class _Writer:
             return self._start()
         if verb is Ignore and not counted and self._valid:
             return Ignore(self._rng.choice(domains_of(self._valid)))
-        return Step(self._cpu(), self._some(0.35, 0.1))
+        return Step(self._cpu_domain(self._policy), self._some(0.35, 0.1))
 
     def _start(self) -> Start:
-        call = self._rng.choice(list(Call))
+        call, key = self._rng.choice(list(Call)), self._key()
         pages = call in (Call.OBJECT, Call.THREAD)
         colored = pages and self._rng.random() < 0.5
         return Start(
             call,
-            self._key(),
+            key,
             self._place(),
             _weighted(self._rng, _PAGE_WAITS if call.pages else _POLICY_WAITS),
-            self._cpu(),
+            self._cpu_domain(key.policy),
             self._pindex() if pages else 0,
             self._rng.randrange(_RESERVATION) if colored else None,
         )
@@ -120,9 +127,12 @@ class _Writer:
     def _pindex(self) -> int:
         return self._rng.choice((*_PINDICES, self._rng.randrange(1 << 20)))
 
-    def _cpu(self) -> int:
+    def _cpu_domain(self, policy: Policy) -> int:
         """The domain of a CPU: also one without memory."""
-        return self._rng.randrange(self._layout.domains)
+        chance = _MOVES_FIRST_TOUCH if policy is Policy.FIRSTTOUCH else _MOVES
+        if self._rng.random() < chance:
+            self._cpu = self._rng.randrange(self._layout.domains)
+        return self._cpu
 
     def _some(self, none: float, every: float) -> int:
         """Some domains with memory; with these probabilities none, or all."""

@@ -1,0 +1,92 @@
+"""Traces of iterators, and their text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from harness.errors import UsageError
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.operations import (
+    Operations,
+    operation_text,
+    parse_operation,
+)
+from harness.subsystems.domainset.model.player import Layout, is_taken
+from harness.subsystems.domainset.model.sets import mask_in_words, parse_mask
+
+_HEAD: Final = re.compile(r"iterators form=(\S+) domains=([1-8]) empty=(\S+)", re.ASCII)
+#: The most operations that a text may hold.
+_MOST_OPERATIONS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Operations on iterators of one form; see ``harness.check.subject.Trace``.
+
+    Args:
+        form: of the model.
+        layout: of the guest; only its domains stand in the text.
+        operations: in order.
+    """
+
+    form: Form
+    layout: Layout
+    operations: Operations
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __str__(self) -> str:
+        head = (
+            f"iterators form={self.form} domains={self.layout.domains} "
+            f"empty={mask_in_words(self.layout.empty)}"
+        )
+        return "\n".join([head, *map(operation_text, self.operations), ""])
+
+    def head(self, length: int) -> Trace:
+        """Its first operations."""
+        return replace(self, operations=self.operations[:length])
+
+    def without(self, dropped: frozenset[int]) -> Trace:
+        """Less the operations at those places, counted from 0."""
+        kept = (each for place, each in enumerate(self.operations) if place not in dropped)
+        return replace(self, operations=tuple(kept))
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether every operation is one that a caller may do, after those before it."""
+        return is_taken(self.form, self.layout, self.operations)
+
+
+def is_trace(text: str) -> bool:
+    """Whether a text looks like one."""
+    return re.search(r"^\s*iterators\b", text, re.MULTILINE) is not None
+
+
+def parse_trace(text: str) -> Trace:
+    """The trace of a text; lines that begin with ``#`` are comments.
+
+    Raises:
+        UsageError: it is none, or has what no caller may do.
+    """
+    lines = [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
+    head = _HEAD.fullmatch(lines[0]) if lines else None
+    if head is None or head[1] not in tuple(Form):
+        raise UsageError(
+            "the trace does not begin with iterators form=… domains=… empty=…",
+            remedy=f"take one that harness check has written; forms: {', '.join(Form)}",
+        )
+    if len(lines) > _MOST_OPERATIONS:
+        raise UsageError(
+            f"the trace has more than {_MOST_OPERATIONS} operations", remedy="shorten it"
+        )
+    layout = Layout(int(head[2]), parse_mask(head[3]))
+    trace = Trace(Form(head[1]), layout, tuple(map(parse_operation, lines[1:])))
+    if not trace.is_taken:
+        raise UsageError(
+            "the trace has an operation that no caller of an iterator may do",
+            remedy="step only iterators that were started, and counted ones not after an error",
+        )
+    return trace
