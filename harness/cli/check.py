@@ -101,7 +101,7 @@ def check(
         own["seeds"], _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
     )  # fmt: skip
     boot = _patient(session.plan(topologies[0], sanitizers), sanitizers)
-    subsystems = chosen_subsystems(own["subsystem"], embedded=what.is_embedded)
+    subsystems = chosen_subsystems(own["subsystem"], own["spec"], embedded=what.is_embedded)
     if own["replay"]:
         subsystems, trace = _of_trace(own["replay"], subsystems)
     plans = [

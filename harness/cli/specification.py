@@ -28,11 +28,12 @@ subsystem_option = click.option(
 )  # fmt: skip
 
 
-def chosen_subsystems(name: str | None, *, embedded: bool) -> tuple[Subsystem, ...]:
-    """What is checked: the one named, or all that the kernel's check module knows.
+def chosen_subsystems(name: str | None, spec: str, *, embedded: bool) -> tuple[Subsystem, ...]:
+    """What is checked: the one named, or all that the check module and the specification know.
 
     Args:
         name: ``--subsystem``.
+        spec: ``--spec``.
         embedded: the kernel is the built-in guest's.
 
     Raises:
@@ -46,7 +47,10 @@ def chosen_subsystems(name: str | None, *, embedded: bool) -> tuple[Subsystem, .
                 remedy="name a FreeBSD tree with --source, or leave --subsystem out",
             )
         return (subsystem,)
-    return tuple(each for each in SUBSYSTEMS if each.in_built_in or not embedded)
+    known = [each for each in SUBSYSTEMS if each.in_built_in or not embedded]
+    if spec in _VARIANTS:
+        known = [each for each in known if spec in each.variant_names]
+    return tuple(known)
 
 
 def specifications(app: App, subsystem: Subsystem) -> Specifications:

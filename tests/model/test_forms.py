@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from freebsd_source import configured_tree
 
+from harness.subsystems.domainset.forms import DOMAINSET
 from harness.subsystems.table import MUTANTS
 from harness.subsystems.uma.expectation import variant_of
-from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE, SlabForm, read_form
+from harness.subsystems.uma.forms import UMA_CORE, SlabForm, read_form
 
 
 @pytest.fixture(scope="module")

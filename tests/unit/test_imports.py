@@ -34,13 +34,15 @@ EDGES: dict[str, set[str]] = {
     "check": {"host", "guest", "console"},
     "subsystems": {
         "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
-        "check", "subsystems.uma",
+        "check", "subsystems.uma", "subsystems.domainset",
     },
     "subsystems.uma": {
         "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest", "console",
-        "mutation", "check", "subsystems",
+        "mutation", "check", "subsystems", "subsystems.domainset",
     },
-    "subsystems.domainset": {"errors"},
+    "subsystems.domainset": {
+        "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation", "check",
+    },
     "provide": {
         "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "subsystems",
     },

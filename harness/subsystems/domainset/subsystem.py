@@ -19,6 +19,7 @@ from harness.subsystems.domainset.forms import (
     read_form,
 )
 from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.mutants import CALLERS_MUTANTS, ROUND_ROBIN_MUTANTS
 from harness.subsystems.domainset.specification import Specification
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 class _Domainset:
     name = NAME
     paths = (DOMAINSET,)
-    mutants: Mapping[str, Mutant] = MappingProxyType({})
+    mutants: Mapping[str, Mutant] = MappingProxyType(
+        {mutant.name: mutant for mutant in (*ROUND_ROBIN_MUTANTS, *CALLERS_MUTANTS)}
+    )
     in_built_in = False
     variant_names = (*Form, *RELEASES)
 

@@ -17,7 +17,6 @@ NAME = "uma"
 """Of the facts."""
 
 UMA_CORE = "sys/vm/uma_core.c"
-DOMAINSET = "sys/vm/vm_domainset.c"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.source.knowledge import Assumption, Facts, Reading
+from harness.subsystems.domainset.forms import DOMAINSET
+from harness.subsystems.domainset.mutants import ROUND_ROBIN_MUTANTS
 from harness.subsystems.uma.counters import oddities
 from harness.subsystems.uma.expectation import expected_of, variant_of
 from harness.subsystems.uma.forms import (
-    DOMAINSET,
     NAME,
     UMA_CORE,
     built_in_form,
@@ -21,7 +22,6 @@ from harness.subsystems.uma.forms import (
 )
 from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import RELEASES, VARIANTS, find_variant
-from harness.subsystems.uma.mutants.domainset import DOMAINSET_MUTANTS
 from harness.subsystems.uma.mutants.uma_core import UMA_CORE_MUTANTS
 from harness.subsystems.uma.specification import Specification
 
@@ -37,7 +37,7 @@ class _Uma:
     name = NAME
     paths = (UMA_CORE, DOMAINSET)
     mutants: Mapping[str, Mutant] = MappingProxyType(
-        {mutant.name: mutant for mutant in (*UMA_CORE_MUTANTS, *DOMAINSET_MUTANTS)}
+        {mutant.name: mutant for mutant in (*UMA_CORE_MUTANTS, *ROUND_ROBIN_MUTANTS)}
     )
     in_built_in = True
     variant_names = (*VARIANTS, *RELEASES)

@@ -1,20 +1,33 @@
-"""The mutants of ``sys/vm/vm_domainset.c``: what may go wrong in the round-robin iterator."""
+"""The mutants of ``sys/vm/vm_domainset.c``.
+
+Those of the round-robin iterator are seen by allocations, too; the others only by a caller that
+steps an iterator of its own.
+"""
 
 from __future__ import annotations
 
 from harness.cedit.edits import Branch, Call, Drop, Hold, Negate, Replace
 from harness.mutation.mutant import COUNTED, MASKED, InFunction
-from harness.subsystems.uma.forms import DOMAINSET
+from harness.subsystems.domainset.forms import DOMAINSET
 
 _MINIMUM = "!di->di_minskip || !vm_page_count_min_domain(*domain)"
 _iter_rr = InFunction(DOMAINSET, "vm_domainset_iter_rr")
 _iter_next = InFunction(DOMAINSET, "vm_domainset_iter_next")
 _iter_phase_first = InFunction(DOMAINSET, "vm_domainset_iter_phase_first")
 _iter_policy = InFunction(DOMAINSET, "vm_domainset_iter_policy")
+_iter_page = InFunction(DOMAINSET, "vm_domainset_iter_page")
+_iter_prefer = InFunction(DOMAINSET, "vm_domainset_iter_prefer")
+_iter_ignore = InFunction(DOMAINSET, "vm_domainset_iter_ignore")
 _PLACE = "(*di->di_iter)"
 _COUNT = "di->di_domain->ds_cnt"
 
-DOMAINSET_MUTANTS = (
+_RESTART_SHORT = Replace(
+    "vm_domainset_iter_first(di, domain)",
+    "(DOMAINSET_COPY(&di->di_min_mask, &di->di_remain_mask), "
+    "vm_domainset_iter_phase_first(di, domain))",
+)
+
+ROUND_ROBIN_MUTANTS = (
     _iter_rr(
         "read-first",
         "reads its place before it advances, so that domain 0 comes first",
@@ -82,6 +95,38 @@ DOMAINSET_MUTANTS = (
         "forget-short-domain",
         "does not come back to a first domain that was short of memory",
         Drop(Call("DOMAINSET_SET", "*domain, &di->di_min_mask")),
+        only=MASKED,
+    ),
+)
+
+CALLERS_MUTANTS = (
+    _iter_policy(
+        "restart-short-only",
+        "after sleeping, searches only the domains that were short of memory",
+        _RESTART_SHORT,
+        only=MASKED,
+    ),
+    _iter_page(
+        "restart-short-only",
+        "after sleeping, searches only the domains that were short of memory",
+        _RESTART_SHORT,
+        only=MASKED,
+    ),
+    _iter_page(
+        "search-despite-waitfail",
+        "goes on after sleeping where the caller wants an error",
+        Drop(Branch("(di->di_flags & VM_ALLOC_WAITFAIL) != 0")),
+    ),
+    _iter_prefer(
+        "visit-preferred",
+        "steps on to the preferred domain and to no other",
+        Negate("d == di->di_domain->ds_prefer"),
+        only=COUNTED,
+    ),
+    _iter_ignore(
+        "ignore-nothing",
+        "does not leave the domain out",
+        Drop(Call("DOMAINSET_CLR", "domain, &di->di_valid_mask")),
         only=MASKED,
     ),
 )
