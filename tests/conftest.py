@@ -9,6 +9,9 @@ import hypothesis
 import pytest
 from freebsd_source import configured_tree
 
+SHORT_EXAMPLES, LONG_EXAMPLES = 20, 200
+"""How many examples hypothesis makes for a test, without and with ``--long``."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -21,7 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # Nothing asserts on the wall clock: a busy host is no failure.
-    hypothesis.settings.register_profile("harness", deadline=None)
+    examples = LONG_EXAMPLES if config.getoption("long") else SHORT_EXAMPLES
+    hypothesis.settings.register_profile("harness", deadline=None, max_examples=examples)
     hypothesis.settings.load_profile("harness")
     config.pluginmanager.register(FreeBSDTally(config), "freebsd-tally")
 

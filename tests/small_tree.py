@@ -41,7 +41,7 @@ def plain_tree(folder: Path, **changed: str) -> Path:
 def git_tree(folder: Path, **changed: str) -> Path:
     """The same as a clone with one commit, tagged ``first``."""
     plain_tree(folder, **changed)
-    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "init", "--quiet", "--template=", "--initial-branch=main")
     commit(folder, "first")
     return folder
 

@@ -65,16 +65,18 @@ def test_console_has_the_verdict_of_its_header(golden: Golden, rewrite_golden: b
 
 
 @EACH
-def test_console_cut_in_two_gives_the_same_events(golden: Golden) -> None:
-    """A real one at any byte, the others at some."""
+def test_console_cut_in_two_gives_the_same_events(
+    golden: Golden, pytestconfig: pytest.Config
+) -> None:
+    stride = golden.stride(long=pytestconfig.getoption("long"))
     expected = read_at_once(golden.data)
     before = ConsoleParser()
     events_before: list[Event] = []
-    for cut in range(0, len(golden.data) + 1, golden.stride):
+    for cut in range(0, len(golden.data) + 1, stride):
         after = copy.deepcopy(before)
         events = events_before + after.feed(golden.data[cut:]) + after.close()
         assert events == expected, f"cut at byte {cut}"
-        events_before += before.feed(golden.data[cut : cut + golden.stride])
+        events_before += before.feed(golden.data[cut : cut + stride])
 
 
 @EACH

@@ -246,7 +246,7 @@ def test_other_files_are_no_kernels(path: str) -> None:
         kernel_facts(Path(path))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_kernel_is_refused_or_read(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever bytes are changed or missing: an answer or a refusal, no other error."""

@@ -17,7 +17,7 @@ from histories import (
     relevant,
     search,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.bisect.belief import believe
@@ -243,7 +243,6 @@ def test_the_outlook_shrinks() -> None:
     assert (after.left, after.tests) < (before.left, before.tests)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(3, 24))
 def test_the_graph_is_what_brute_force_finds(seed: int, size: int) -> None:
     commits = random_history(random.Random(seed), size)
@@ -255,7 +254,6 @@ def test_the_graph_is_what_brute_force_finds(seed: int, size: int) -> None:
         assert inside == ancestors(commits, name) & candidates
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(3, 24), st.booleans(), st.data())
 def test_on_random_histories_the_culprit_is_among_those_named(
     seed: int, size: int, fixed: bool, data: st.DataObject
@@ -298,7 +296,6 @@ def indistinguishable(
     return {name for name in candidates if shown[name] == shown[culprit]}
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(4, 16), st.sampled_from([0.3, 0.6, 0.9]))
 def test_the_belief_is_what_bayes_rule_says_by_brute_force(
     seed: int, size: int, rate: float
@@ -349,11 +346,17 @@ def by_brute_force(
 
 
 @pytest.mark.parametrize("guests", [1, 4])
-def test_of_a_thousand_flaky_bisections_no_more_are_wrong_than_was_said(guests: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "chance"), [(96, 2.0), pytest.param(1000, 0.0, marks=pytest.mark.long)]
+)
+def test_of_many_flaky_bisections_no_more_are_wrong_than_was_said(
+    number: int, chance: float, guests: int
+) -> None:
+    """Of a few, by chance more may be wrong: so many standard deviations, of a Poisson's."""
     commits = line(32)
     graph, question = graph_of(commits), question_of(commits)
     wrong, doubts, answers = 0, 0.0, 0
-    for seed in range(1000):
+    for seed in range(number):
         culprit = f"c{seed % 32 + 1}"
         guest = Guest(commits, culprit, 1 / 3, seed=seed)
         found = search(question, graph, guest, guests=guests)
@@ -361,8 +364,8 @@ def test_of_a_thousand_flaky_bisections_no_more_are_wrong_than_was_said(guests: 
             answers += 1
             wrong += found.answer.commit != culprit
             doubts += 1 - found.answer.confidence
-    assert answers > 990
-    assert wrong <= doubts
+    assert answers > 0.99 * number
+    assert wrong <= doubts + chance * math.sqrt(doubts)
     assert doubts <= answers * (1 - question.confidence)
 
 

@@ -171,7 +171,7 @@ def test_a_kernel_is_no_module(kernel: Path) -> None:
 @given(
     spots=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=9)
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_placed_or_refused_and_never_more(
     place: Callable[[Path], Placed], spots: list[tuple[int, int]], kernel: Path, module: Path,
     tmp_path: Path,

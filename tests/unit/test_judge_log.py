@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.boot.logs import judge_log
@@ -73,7 +73,6 @@ HEADS = ("vpanic", "panic")
 TRAP_HEADS = (*HEADS, "trap_fatal", "trap_pfault", "trap", "calltrap")
 
 
-@settings(max_examples=40)
 @given(names, names, st.sampled_from(SUFFIXES), st.lists(st.sampled_from(LOCKS), min_size=1))
 def test_panic_of_machinery_names_the_first_function_outside_it(
     caller: str, beyond: str, suffix: str, machinery: list[str]
@@ -87,7 +86,6 @@ def test_panic_of_machinery_names_the_first_function_outside_it(
         )
 
 
-@settings(max_examples=40)
 @given(names, names)
 def test_panic_of_any_other_function_names_it_once(reporter: str, caller: str) -> None:
     frames = ddb(*HEADS, reporter, caller)
@@ -96,7 +94,6 @@ def test_panic_of_any_other_function_names_it_once(reporter: str, caller: str) -
         assert judged(BANNER + panic(message, frames)).title == message
 
 
-@settings(max_examples=40)
 @given(names, names, st.sampled_from(SUFFIXES), addresses)
 def test_trap_is_named_after_what_calltrap_interrupted(
     place: str, caller: str, suffix: str, pointer: int
@@ -114,7 +111,6 @@ def test_trap_is_named_after_what_calltrap_interrupted(
     }
 
 
-@settings(max_examples=40)
 @given(names, names, st.sampled_from([0, 8, 0xDEADC0DEDEADC0DE]))
 def test_call_through_a_bad_pointer_names_its_caller(caller: str, root: str, pointer: int) -> None:
     entry = f"--- trap 0xc, rip = {pointer:#x}, rsp = 0x1, rbp = 0x2 ---".replace("0x0,", "0,")
@@ -129,7 +125,6 @@ def test_call_through_a_bad_pointer_names_its_caller(caller: str, root: str, poi
     assert [frame.function for frame in told.frames][-3:] == [caller, root, "fork_exit"]
 
 
-@settings(max_examples=40)
 @given(names, names, st.booleans())
 def test_of_two_cpus_the_one_with_the_backtrace_counts(
     other: str, culprit_name: str, table: bool
@@ -141,7 +136,6 @@ def test_of_two_cpus_the_one_with_the_backtrace_counts(
     assert told.titles == ("page fault", f"{culprit_name}: bad state")
 
 
-@settings(max_examples=40)
 @given(names, names)
 def test_frames_of_a_warning_are_not_those_of_the_panic(lor: str, reporter: str) -> None:
     warning = (
@@ -154,7 +148,6 @@ def test_frames_of_a_warning_are_not_those_of_the_panic(lor: str, reporter: str)
     assert [frame.function for frame in told.frames] == [*HEADS, reporter]
 
 
-@settings(max_examples=40)
 @given(names, st.sampled_from(["cpuid = 1\n", ""]))
 def test_panic_before_the_kernel_is_the_loaders_unless_a_kernel_shows(
     name: str, proof: str
@@ -165,7 +158,6 @@ def test_panic_before_the_kernel_is_the_loaders_unless_a_kernel_shows(
     assert told.kernel_entered is bool(proof)
 
 
-@settings(max_examples=40)
 @given(st.sampled_from(["exec returned", "free: guard1 fail @ 0x7e112230 from unknown:0"]))
 def test_panic_that_waits_for_a_key_is_the_loaders(message: str) -> None:
     console = f"{LOADER}Start @ 0xffffffff80386000 ...\npanic: {message}\n"
@@ -193,7 +185,6 @@ def test_prefixes_and_line_ends_change_nothing(prefix: str, end: str) -> None:
         assert judged(lines).frames == judged(text).frames
 
 
-@settings(max_examples=40)
 @given(
     st.sampled_from(["/wrkdirs/usr/ports/misc/x/work/x-1.2", "/home/me/src", "/usr/src/sys/../y"]),
     names,
@@ -205,7 +196,6 @@ def test_titles_have_no_build_paths_and_no_lines(root: str, file: str, line: int
     assert scrub(f"held @ {root}/sys/dev/{file}.c:{line}") == f"held @ sys/dev/{file}.c"
 
 
-@settings(max_examples=40)
 @given(names, st.data())
 def test_a_frame_torn_by_another_line_is_none(name: str, data: st.DataObject) -> None:
     """What stands in a frame's line twice, or is cut off, makes no frame of another name."""

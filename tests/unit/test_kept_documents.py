@@ -94,7 +94,6 @@ def test_what_was_recorded_can_be_reported() -> None:
     assert wrong_with(record()) == ""
 
 
-@settings(max_examples=50)
 @given(data=st.data())
 def test_a_record_with_a_strange_value_is_reported_or_refused(data: st.DataObject) -> None:
     """What is taken for whole can be printed; nothing else is."""
@@ -172,7 +171,7 @@ OBSERVED = Observation("c" * 40, Kind.FAILED, ("a title",), "panic", 3.5, 12.25,
 ASKED = {"new": "b" * 40, "old": ("a" * 40,), "fixed": False}
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_state_with_a_strange_value_is_read_or_refused(
     workspace: Workspace, data: st.DataObject

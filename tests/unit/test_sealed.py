@@ -95,9 +95,7 @@ def test_a_changed_file_is_found_out(stored: Path, name: str, known: bool) -> No
         check(stored, verified)
 
 
-@settings(
-    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_single_changed_byte_goes_unnoticed(tmp_path: Path, data: st.DataObject) -> None:
     source, directory = tmp_path / "source", tmp_path / "cache" / "key"

@@ -175,8 +175,14 @@ OURS = (
 )
 
 
-@pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("text", ["", "DIRC", "{}"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param(name, text, marks=[] if number % 3 == kind else pytest.mark.long)
+        for number, name in enumerate(OURS)
+        for kind, text in enumerate(["", "DIRC", "{}"])
+    ],
+)
 @pytest.mark.parametrize("versioned", [True, False])
 def test_damaged_file_of_ours_is_made_anew(
     tmp_path: Path, workspace: Workspace, name: str, text: str, versioned: bool
@@ -226,8 +232,14 @@ PATCHES = {
 }
 
 
-@pytest.mark.parametrize("edited", [False, True])
-@pytest.mark.parametrize("kind", [*PATCHES, "renames", "everything"])
+@pytest.mark.parametrize(
+    ("kind", "edited"),
+    [
+        pytest.param(kind, edited, marks=[pytest.mark.long] * (edited and kind != "everything"))
+        for kind in (*PATCHES, "renames", "everything")
+        for edited in (False, True)
+    ],
+)
 def test_patch_makes_of_a_tree_what_git_makes_of_its_files(
     folder: Path, workspace: Workspace, tmp_path: Path, kind: str, edited: bool
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from proofs import (
     BANNER,
@@ -167,7 +167,6 @@ def test_only_a_proven_report_is_worked_with() -> None:
 LINES = [*BANNER, *OTHER_IDENT, *PANIC, *report(), *report(OLD_NONCE)]
 
 
-@settings(max_examples=50)
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=40), max_size=30))
 def test_no_mixture_of_old_and_new_lines_passes_without_a_whole_report(lines: list[str]) -> None:
     if outcome_of(lines) is Outcome.BOOTED:
@@ -175,7 +174,6 @@ def test_no_mixture_of_old_and_new_lines_passes_without_a_whole_report(lines: li
         assert not any(OLD_NONCE in one for one in lines)
 
 
-@settings(max_examples=30)
 @given(st.lists(st.integers(0, 15), min_size=1), st.from_regex(r"[!-~]{1,4}", fullmatch=True))
 def test_what_other_output_tears_in_every_copy_never_passes(places: list[int], noise: str) -> None:
     """The same lines are hit in both copies, so that one record at least is lost."""
