@@ -15,7 +15,8 @@ import pytest
 from harness_command import Answer, harness
 
 from harness.cedit.definitions import definitions
-from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE
+from harness.subsystems.domainset.forms import DOMAINSET
+from harness.subsystems.uma.forms import UMA_CORE
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 

@@ -15,10 +15,11 @@ from harness.host.workspace import Workspace
 from harness.source.change import Change
 from harness.source.tree import open_tree
 from harness.source.what import What
+from harness.subsystems.domainset.forms import DOMAINSET
 from harness.subsystems.specifications import Specifications
 from harness.subsystems.table import KNOWLEDGE, MUTANTS
 from harness.subsystems.uma.expectation import variant_of
-from harness.subsystems.uma.forms import DOMAINSET, UMA_CORE
+from harness.subsystems.uma.forms import UMA_CORE
 from harness.subsystems.uma.model.variants import VARIANTS
 from harness.subsystems.uma.specification import Specification
 from harness.subsystems.uma.subsystem import UMA
