@@ -62,6 +62,7 @@ class Sanitizer:
         shadow: memory that it takes; None for none worth counting.
         direct_map: the kernel keeps its direct map, so that slabs come from there at boot.
         names_place: regular expression of reports whose text names the place by itself.
+        tunables: that its kernels need on emulated processors.
         goes_on: tunables with which the kernel survives reports. Trees have reports of their own:
             a check or a bisection that ended at the first would see nothing else.
     """
@@ -79,6 +80,7 @@ class Sanitizer:
     shadow: Shadow | None = None
     direct_map: bool = True
     names_place: str | None = None
+    tunables: tuple[tuple[str, str], ...] = ()
     goes_on: tuple[tuple[str, str], ...] = ()
 
 
@@ -90,6 +92,12 @@ _MSAN_DETAIL: Final = re.compile(
     r", offset \d+(?:/\d+)?|, addr 0x[0-9a-f]+|, origin [0-9a-f]+|\+(?:0x)?[0-9a-f]+"
 )
 _MSAN_ORIGIN: Final = re.compile(r"from (?P<function>[\w.$]{1,255})", re.ASCII)
+
+_CSAN: Final = re.compile(
+    r"(?P<access>(?:Atomic )?(?:Write|Read)) Addr=\w{1,20} Size=\d{1,9}"
+    r" PC=\w{1,20}<(?P<function>[^<>]{0,255})>"
+)
+_VALUE: Final = re.compile(r"(?<![\w.:/-])-?\d+(?![\w:])")
 
 
 def _asan(message: str, named: Named) -> str:
@@ -105,6 +113,23 @@ def _msan(message: str, named: Named) -> str:
     """
     text = _ADDRESS.sub(lambda found: named(found[0]), _MSAN_DETAIL.sub("", message))
     return _MSAN_ORIGIN.sub(lambda found: f"from {named(found['function'])}", text)
+
+
+def _csan(message: str, named: Named) -> str:
+    """Both accesses in one order, without CPUs (``sys/kern/subr_csan.c``, ``kcsan_report``).
+
+    Which of two racing accesses finds the other is chance.
+    """
+    accesses = sorted(
+        f"{found['access']} in {named(found['function']) or '?'}"
+        for found in _CSAN.finditer(message)
+    )
+    return f"CSan: Racy Access, {', '.join(accesses)}" if accesses else message
+
+
+def _ubsan(message: str, named: Named) -> str:
+    """No values, whatever their sign and size (``sys/kern/kern_ubsan.c``)."""
+    return _VALUE.sub("N", message)
 
 
 KASAN: Final = Sanitizer(
@@ -137,7 +162,35 @@ KMSAN: Final = Sanitizer(
     goes_on=(("debug.kmsan.panic_on_violation", "0"),),  # sys/kern/subr_msan.c
 )
 
-TABLE: Final = (KASAN, KMSAN)
+KCSAN: Final = Sanitizer(
+    name="kcsan",
+    option="KCSAN",
+    description="kernel concurrency sanitizer",
+    marker="__tsan_func_entry",
+    prefix="CSan: ",
+    report=r"CSan: Racy Access .*",
+    title=_csan,
+    reporters=r"k?csan_\w+|__tsan_\w+",
+    outcome=None,
+    # It waits by DELAY(9) for another CPU to race. TCG's TSC is not called invariant; without that
+    # 13.2 waits by the i8254 and recurses on its lock, and 15.1 waits late or never.
+    tunables=(("kern.timecounter.invariant_tsc", "1"),),  # sys/x86/x86/tsc.c
+)
+
+KUBSAN: Final = Sanitizer(
+    name="kubsan",
+    option="KUBSAN",
+    description="kernel undefined behavior sanitizer",
+    marker="__ubsan_handle_add_overflow",
+    prefix="UBSan: ",
+    report=r"UBSan: .*",
+    title=_ubsan,
+    reporters=r"__ubsan_\w+|Handle[A-Z]\w+|Report",  # sys/kern/kern_ubsan.c
+    outcome=None,
+    alone=False,
+)
+
+TABLE: Final = (KASAN, KMSAN, KCSAN, KUBSAN)
 
 _BY_NAME: Final = {row.name: row for row in TABLE}
 
@@ -168,6 +221,11 @@ class Sanitizers(frozenset[Sanitizer]):
     def direct_map(self) -> bool:
         """Whether the kernel keeps its direct map."""
         return all(row.direct_map for row in self)
+
+    @property
+    def tunables(self) -> dict[str, str]:
+        """Tunables that the kernel needs; see ``Sanitizer.tunables``."""
+        return {name: value for row in self.rows for name, value in row.tunables}
 
     @property
     def goes_on(self) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Verdict:
     ``title`` is fit for comparing, ``message`` is the guest's own wording. ``offset`` is the byte
     of the console at which the cause stands; ``seconds`` is the time from start to end. ``titles``
     are those of all panics, traps and sanitizers' reports, in the order in which they were told.
+    ``reports`` are titles of sanitizers' reports after which the kernel went on as ever.
     """
 
     outcome: Outcome
@@ -60,6 +61,7 @@ class Verdict:
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
 
     @property
     def blames_host(self) -> bool:
@@ -129,6 +131,7 @@ def judge(
         seconds=seconds,
         warnings=_warnings(events, cause.offset, troubles),
         titles=_titles(troubles, function_at),
+        reports=tuple(x.title for x in events if isinstance(x, e.SanitizerFinding)),
     )
 
 

@@ -173,6 +173,7 @@ class Booter:
         tunables = {
             **(KEEP_TUNABLES if plan.keep else {}),
             **(CHECK_TUNABLES if plan.companion else {}),
+            **kernel.identity.sanitizer.tunables,
             **plan.tunables,
         }
         return make_media(

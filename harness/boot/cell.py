@@ -69,7 +69,7 @@ def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
     return expected_of(kernel.identity, plan.boot.topology)
 
 
-def with_boot(cell: Cell, booted: Booted, verdict: Verdict, checker: Checker | None) -> Cell:
+def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> Cell:
     """The cell with what came of a boot, and of its check."""
     return replace(
         cell,
@@ -80,7 +80,8 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, checker: Checker | N
         verification=booted.verification,
         console=booted.console,
         seconds=round(booted.verdict.seconds, 3),
-        check=checker.result if checker else None,
+        check=plan.checker.result if plan.checker else None,
+        failing=verdict.reports if plan.boot.fail_on_report else (),
     )
 
 

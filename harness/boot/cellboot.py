@@ -66,7 +66,7 @@ def boot_cell(
     if booted is None:
         return cell
     verdict = with_check(booted.verdict, plan.checker)
-    cell = with_boot(cell, booted, verdict, plan.checker)
+    cell = with_boot(cell, booted, verdict, plan)
     if verdict.outcome in (Outcome.BOOTED, Outcome.DIFFERS):
         return cell
     from harness.boot.confirm import Confirmation  # which few boots need

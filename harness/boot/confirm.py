@@ -208,7 +208,9 @@ class Confirmation:
         cell = replace(cell, repeats=tuple(self._told))
         if isinstance(step, Counts):
             counting = self._boots[step.index] or first
-            cell = with_boot(cell, counting.booted, counting.shown, counting.checker)
+            cell = with_boot(
+                cell, counting.booted, counting.shown, replace(self.plan, checker=counting.checker)
+            )
             return replace(cell, opinion=step.why)
         if self.plan.boot.accelerator is Accelerator.KVM:
             forget_accelerator(self.booter.workspace)

@@ -41,6 +41,7 @@ class BootPlan:
         method: what brings a FreeBSD kernel into memory; the built-in guest has but one way.
         timeout: seconds for the whole boot; None leaves it to the stages' limits.
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
+        fail_on_report: a report after which the kernel goes on fails the boot.
         companion: works with the guest once it has come up; its kernel gets the check module.
     """
 
@@ -52,4 +53,5 @@ class BootPlan:
     tunables: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     keep: bool = False
+    fail_on_report: bool = False
     companion: Companion | None = None

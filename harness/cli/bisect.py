@@ -15,7 +15,7 @@ from harness.cli.options import (
     guest_options,
     source_options,
 )
-from harness.cli.sanitizers import sanitizer_options
+from harness.cli.sanitizers import report_option, sanitizer_options
 from harness.cli.session import GuestOptions
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--fixed", is_flag=True, help="The bad one is older: find what fixed it.")
 @sanitizer_options
+@report_option
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
 @click.option("--title", metavar="TEXT", help="Only failures whose title holds TEXT count.")

@@ -17,7 +17,7 @@ from harness.cli.options import (
     kernel_option,
     source_options,
 )
-from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
+from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
 from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.host.progress import Recorded
@@ -42,6 +42,7 @@ _BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, 
 @change_options
 @kernel_option
 @sanitizer_options
+@report_option
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1,
@@ -130,6 +131,6 @@ def _bisect_code(run: Run) -> int:
     if any(cell.host_failed for cell in run.cells):
         return _STOP
     outcomes = {cell.verdict.outcome for cell in run.cells if cell.verdict}
-    if outcomes & _BAD:
+    if outcomes & _BAD or any(cell.failing for cell in run.cells):
         return 1
     return 0 if outcomes == {Outcome.BOOTED} else _STOP

@@ -19,7 +19,7 @@ from harness.cli.options import (
     junit_option,
     source_options,
 )
-from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
+from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
 from harness.cli.session import GuestOptions, Session
 from harness.cli.specification import (
     chosen_subsystems,
@@ -49,6 +49,7 @@ _SEEDS = range(1 << 64)
 @source_options
 @change_options
 @sanitizer_options
+@report_option
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 2]")
 @guest_options
 @click.option("--ops", type=click.IntRange(1, 10_000_000), default=1000, show_default=True,

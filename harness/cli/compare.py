@@ -19,7 +19,7 @@ from harness.cli.options import (
     junit_option,
     source_options,
 )
-from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
+from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
 from harness.cli.session import GuestOptions, Session
 from harness.errors import UsageError
 from harness.guest.topology import parse_node_counts
@@ -59,6 +59,7 @@ _SIDES = ("before", "after")
     shell_complete=complete_mutants,
 )
 @sanitizer_options
+@report_option
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
 @guest_options
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Boot each N times.")

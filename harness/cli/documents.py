@@ -155,6 +155,7 @@ class JudgedLogDocument(TypedDict):
     outcome: str
     title: str
     titles: list[str]
+    reports: list[str]
     message: str
     frames: list[JudgedFrame]
     warnings: list[str]

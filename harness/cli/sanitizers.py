@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+report_option = click.option(
+    "--fail-on-report", is_flag=True,
+    help=f"Fail on reports of {' and '.join(row.option for row in TABLE if not row.outcome)}, "
+    "after which a kernel goes on.",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class AskedSanitizers:
     """What the options name.

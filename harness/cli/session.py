@@ -72,6 +72,7 @@ class GuestOptions:
     until: str
     timeout: float | None
     tunables: tuple[str, ...]
+    fail_on_report: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class Session:
             tunables=parse_tunables(self.options.tunables),
             timeout=self.options.timeout,
             keep=self.keep,
+            fail_on_report=self.options.fail_on_report,
         )
 
     def accelerator(self) -> tuple[Accelerator, float]:

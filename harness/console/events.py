@@ -21,8 +21,6 @@ class WarningKind(StrEnum):
     DUPLICATE_LOCK = "duplicate lock"
     LOCKS_HELD = "locks held"
     SLEEPING_THREAD = "sleeping thread"
-    DATA_RACE = "data race"
-    UNDEFINED_BEHAVIOR = "undefined behavior"
     ASSERTION = "assertion"
     TRAP = "trap with interrupts disabled"
     UNPROVEN_PANIC = "the word panic without what the kernel prints after it"
@@ -337,6 +335,14 @@ class SanitizerReport(Event):
     """A report that did not panic (``debug.*.panic_on_violation=0``); ``sanitizer`` is its name."""
 
     sanitizer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SanitizerFinding(Event):
+    """A report of a sanitizer that prints and goes on; ``title`` is fit for comparing."""
+
+    title: str
     message: str
 
 

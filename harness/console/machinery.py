@@ -23,8 +23,6 @@ _REPORT = _family(
     # sys/kern/kern_shutdown.c, subr_kdb.c, subr_stack.c, stack_protector.c, sys/ddb
     r"v?panic|kassert_panic|kern_reboot|doadump|kdb_\w+|db_\w+|stack_\w+|__stack_chk_fail",
     *(row.reporters for row in TABLE),
-    # sys/kern/subr_csan.c, kern_ubsan.c
-    r"(?:__|k)?(?:[ct]|ub)san_\w+|Handle[A-Z]\w+|Report",
     # sys/kern/subr_witness.c, kern_clock.c
     r"witness_\w+|deadlkres|deadlres_\w+",
     # OpenZFS' and LinuxKPI's assertions

@@ -30,6 +30,7 @@ from harness.console.events import (
     Panic,
     ParseFailed,
     ProbeRecord,
+    SanitizerFinding,
     SanitizerReport,
 )
 from harness.console.lines import LINE_END, split_line, without_prefix
@@ -85,6 +86,7 @@ class ConsoleParser:
         self._misses = 0
         self._report = ReportReader()
         self._told: Counter[type[Event]] = Counter()
+        self._findings: set[str] = set()  # titles; as many as events are let through
         self._spent: frozenset[str] = frozenset()  # patterns whose events are not let through
         self._candidates: Candidates | None = None  # of the line that is read, where known
         self._look_anew()
@@ -302,10 +304,18 @@ class ConsoleParser:
                 self._follow(pattern.emits)
                 return
             event = pattern.build(offset, found)
+            if isinstance(event, SanitizerFinding) and self._is_known(event):
+                return
             self._emit(event)
             self._spend(pattern.name, event)
         else:
             self._open_block(pattern.name, found, text, offset)
+
+    def _is_known(self, finding: SanitizerFinding) -> bool:
+        """Whether a report with that title was there before: a race is reported time and again."""
+        known = finding.title in self._findings
+        self._findings.add(finding.title)
+        return known
 
     def _spend(self, name: Name, event: Event) -> None:
         """Stop looking for what is not let through any more, unless it says where the boot is."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from harness.console import events as e
 from harness.console.events import LoaderFault, ShutdownStep, WarningKind
 from harness.console.pattern import (
+    Match,
     Name,
     Pattern,
     Prompt,
@@ -24,7 +25,14 @@ from harness.console.pattern import (
     pattern,
     way_out,
 )
+from harness.console.titles import report_title
 from harness.sanitizers import TABLE
+
+
+def _finding(offset: int, found: Match) -> e.SanitizerFinding:
+    message = clip(found["message"])
+    return e.SanitizerFinding(offset, report_title(message), message)
+
 
 _TROUBLE = (
     # our own init; see harness.console.probe
@@ -41,15 +49,14 @@ _TROUBLE = (
     pattern(
         Name.SANITIZER_REPORT,
         "San: ",
-        rf"(?P<message>{'|'.join(row.report for row in TABLE)})",
+        rf"(?P<message>{'|'.join(row.report for row in TABLE if row.outcome)})",
     ),
-    # sys/kern/subr_csan.c kcsan_report(), sys/kern/kern_ubsan.c Report(), where they do not panic
-    complaint(Name.DATA_RACE, "CSan: ", r"^(?P<text>CSan: Racy Access .*)", WarningKind.DATA_RACE),
-    complaint(
-        Name.UNDEFINED_BEHAVIOR,
-        "UBSan: ",
-        r"^(?P<text>UBSan: .*)",
-        WarningKind.UNDEFINED_BEHAVIOR,
+    pattern(
+        Name.SANITIZER_FINDING,
+        "San: ",
+        rf"^(?P<message>{'|'.join(row.report for row in TABLE if not row.outcome)})",
+        _finding,
+        emits=e.SanitizerFinding,
     ),
     # sys/kern/subr_kdb.c kdb_backtrace(), sys/kern/subr_witness.c witness_debugger()
     pattern(Name.BACKTRACE, "stack backtrace", r"(?:(?P<kdb>KDB: )|^)stack backtrace:"),

@@ -17,6 +17,7 @@ from harness.console.machinery import (
     site,
     trapped,
 )
+from harness.sanitizers import with_report
 
 if TYPE_CHECKING:
     from harness.console.events import Frame
@@ -33,10 +34,6 @@ _COMPILERS = re.compile(
     r"(?<=[A-Za-z_0-9])(?:\.(?:isra|constprop|part|cold|llvm|__uniq)(?:\.\d+)?\b)+"
     r"|(?<=[A-Za-z_])(?P<digits>\d*)\.\d+(?=\+0x|\(\))",
     re.ASCII,
-)
-_CSAN = re.compile(
-    r"(?P<access>(?:Atomic )?(?:Write|Read)) Addr=\w{1,20} Size=\d{1,9}"
-    r" PC=\w{1,20}<(?P<function>[^<>]{0,255})>"
 )
 _WORD = re.compile(r"[a-z]{4,}")
 _COMMON_WORDS = frozenset(
@@ -84,7 +81,7 @@ def source_path(path: str) -> str:
 
 def panic_title(message: str, before: Sequence[str], frames: Sequence[Frame]) -> str:
     """Of a panic: what it says, where machinery says it by whom it was called, and why."""
-    title = scrub(_csan_title(message) or message)
+    title = report_title(message)
     where = _place(title, frames)
     if where and where not in title:
         title = f"{title} in {where}"
@@ -187,12 +184,10 @@ def sanitizer_title(
     return f"{title} in {_with_caller(place, culprit(frames))}"
 
 
-def _csan_title(message: str) -> str | None:
-    """KCSAN's two accesses without CPUs and addresses (sys/kern/subr_csan.c, kcsan_report)."""
-    if not message.startswith("CSan: "):
-        return None
-    accesses = [f"{a['access']} in {plain(a['function']) or '?'}" for a in _CSAN.finditer(message)]
-    return f"CSan: Racy Access, {', '.join(accesses)}" if accesses else None
+def report_title(message: str) -> str:
+    """Of a message without frames, by the rule of the sanitizer whose report it is, if any."""
+    sanitizer = with_report(message)
+    return scrub(sanitizer.title(message, plain) if sanitizer else message)
 
 
 def warning_text(event: e.Event) -> str | None:

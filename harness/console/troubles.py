@@ -130,7 +130,7 @@ class _Reader:
             case e.Panic() | e.FatalTrap() | e.SanitizerReport():
                 self._last = Trouble(event, event.offset)
                 self.troubles.append(self._last)
-            case e.LockOrderReversal() | e.KernelWarning():
+            case e.LockOrderReversal() | e.KernelWarning() | e.SanitizerFinding():
                 self._last = _Warning()
             case e.DebuggerThread(thread=thread):
                 if (fatal := self._fatal()) is not None:

@@ -22,7 +22,7 @@ from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.resources import data_file
 from harness.image.key import content_key
 from harness.kernel.toolchain import newest_llvm
-from harness.sanitizers import KASAN, NONE, Sanitizers
+from harness.sanitizers import KASAN, KUBSAN, NONE, Sanitizers
 
 if TYPE_CHECKING:
     from harness.host.process import Finished, Runner
@@ -84,8 +84,10 @@ _KASAN_FLAGS = (
 )
 
 
+_KUBSAN_FLAGS = ("-DKUBSAN", "-fsanitize=signed-integer-overflow")
+
 #: The compiler's arguments for the sanitizers that it has.
-_SANITIZER_FLAGS = {KASAN: _KASAN_FLAGS}
+_SANITIZER_FLAGS = {KASAN: _KASAN_FLAGS, KUBSAN: _KUBSAN_FLAGS}
 
 
 class Variant(StrEnum):
@@ -119,7 +121,18 @@ class EmbeddedBuild:
     def flags(self) -> tuple[str, ...]:
         """The compiler's arguments for every source file."""
         flags = (word for row in self.sanitizers.rows for word in _SANITIZER_FLAGS[row])
-        return (*_FLAGS, f"-DHARNESS_COMMIT={int(self.variant is Variant.AFTER)}", *flags)
+        return (
+            *_FLAGS,
+            f"-DHARNESS_COMMIT={int(self.variant is Variant.AFTER)}",
+            f'-DHARNESS_IDENT="{self.ident}"',
+            f'-DHARNESS_SANITIZERS="{",".join(self.sanitizers.options)}"',
+            *flags,
+        )
+
+    @property
+    def ident(self) -> str:
+        """The name of its configuration."""
+        return "-".join(("EMBEDDED", *(row.option for row in self.sanitizers.rows)))
 
 
 @dataclass(frozen=True, slots=True)

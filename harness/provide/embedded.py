@@ -50,7 +50,6 @@ def embedded_identity(
 ) -> KernelIdentity:
     """What a kernel of the built-in guest was made from."""
     mutant = BEFORE_MUTANT if build.variant is Variant.BEFORE else None
-    sanitizers = build.sanitizers
     return KernelIdentity(
         key=key,
         source=EMBEDDED,
@@ -61,8 +60,8 @@ def embedded_identity(
         patch=None,
         mutant=mutant,
         release="embedded",
-        kernconf="-".join(("EMBEDDED", *(row.option for row in sanitizers.rows))),
-        sanitizer=sanitizers,
+        kernconf=build.ident,
+        sanitizer=build.sanitizers,
         compiler="",
         facts=facts_of_built_in(mutant),
     )

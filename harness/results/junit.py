@@ -19,7 +19,7 @@ from harness.printable import printable_text
 from harness.results.evidence import console_lines, identity_lines
 from harness.results.logs import JudgedLog, log_lines
 from harness.results.record import Cell, Run, backtrace_lines, to_cell_document
-from harness.results.text import check_lines, repeat_lines, way_in_words
+from harness.results.text import check_lines, repeat_lines, report_lines, way_in_words
 
 if TYPE_CHECKING:
     from harness.verdict import Verdict
@@ -70,7 +70,8 @@ def _write(suite: TestSuite, path: Path) -> None:
 def _case(cell: Cell) -> TestCase:
     case = TestCase(cell.name, classname=printable_text(cell.guest), time=round(cell.seconds, 3))
     document = to_cell_document(cell)
-    evidence = [*identity_lines(document), *console_lines(document)]
+    reports = report_lines(document) if cell.verdict else []
+    evidence = [*reports, *identity_lines(document), *console_lines(document)]
     if evidence:
         case.system_out = printable_text(
             "\n".join([f"backend: {way_in_words(document)}", *evidence])
@@ -84,6 +85,13 @@ def _case(cell: Cell) -> TestCase:
         result = Error(printable_text((cell.error or title).splitlines()[0]), _kind_of(verdict))
         result.text = printable_text("\n".join([message, *repeat_lines(asdict(cell))]))
         case.result = [result]
+        return case
+    if cell.failing and verdict.outcome in (cell.expected or (Outcome.BOOTED,)):
+        first, more = cell.failing[0], len(cell.failing) - 1
+        told = f"report: {first}" + (f", and {more} more" if more else "")
+        failure = Failure(printable_text(told), "report")
+        failure.text = printable_text("\n".join(cell.failing))
+        case.result = [failure]
         return case
     if cell.check is not None and not cell.check.agreed and verdict.outcome is Outcome.BOOTED:
         check = asdict(cell.check)

@@ -69,6 +69,7 @@ def _entry(log: JudgedLog) -> dict[str, Any]:
         "outcome": verdict.outcome.value,
         "title": verdict.title,
         "titles": list(verdict.titles),
+        "reports": list(verdict.reports),
         "message": verdict.message,
         "frames": frames,
         "warnings": list(verdict.warnings),
@@ -84,6 +85,7 @@ def log_lines(log: JudgedLog) -> list[str]:
     if verdict.outcome is not Outcome.BOOTED:
         lines += [f"  {line}" for line in _details(verdict)]
     lines += [f"  also: {title}" for title in verdict.titles if title != verdict.title]
+    lines += [f"  report: {title}" for title in verdict.reports]
     told = verdict.warnings
     lines += [f"  warning: {warning}" for warning in told[:_MAX_WARNINGS]]
     if len(told) > _MAX_WARNINGS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,7 @@ class Cell:
         repeats: boots that a failure needed besides, in order.
         opinion: what they say of the failure, in words; empty if it needed none.
         unrepeated: one of several boots failed, and its failure did not repeat.
+        failing: those of its verdict's ``reports`` that count against it.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Cell:
     repeats: tuple[Repeat, ...] = ()
     opinion: str = ""
     unrepeated: bool = False
+    failing: tuple[str, ...] = ()
 
     @property
     def sample_of(self) -> tuple[str, str, str]:
@@ -126,7 +128,7 @@ class Cell:
 
         A kernel that sees another machine than it was given never does.
         """
-        if self.verdict is None or self.host_failed or self.disagreements:
+        if self.verdict is None or self.host_failed or self.disagreements or self.failing:
             return False
         if self.check is not None and not self.check.agreed:
             return False
@@ -170,6 +172,27 @@ class Run:
         if any(cell.host_failed for cell in self.cells):
             return 3
         return 0 if all(cell.as_expected for cell in self.cells) else 1
+
+
+def with_new_reports(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Cells of a comparison, in which a report fails a cell ``after`` if none ``before`` has it.
+
+    Cells of equal sanitizers and topology are held to each other, whatever their number. Where no
+    cell ``before`` booted nothing is new: it did not get as far as the report.
+    """
+    before: dict[tuple[str, str], set[str]] = {}
+    for cell in cells:
+        verdict = cell.verdict
+        if cell.side == "before" and verdict is not None and verdict.outcome is Outcome.BOOTED:
+            before.setdefault(cell.sample_of[1:], set()).update(verdict.reports)
+    return tuple(_held_to(cell, before.get(cell.sample_of[1:])) for cell in cells)
+
+
+def _held_to(cell: Cell, known: Collection[str] | None) -> Cell:
+    if cell.side != "after" or cell.verdict is None or known is None:
+        return cell
+    new = (title for title in cell.verdict.reports if title not in known)
+    return replace(cell, failing=tuple(dict.fromkeys((*cell.failing, *new))))
 
 
 def to_document(run: Run) -> dict[str, Any]:

@@ -85,13 +85,21 @@ def _outcome(cell: Mapping[str, Any]) -> str:
         return printable(f"host: {error.splitlines()[0]}")
     if verdict["outcome"] == Outcome.BOOTED:
         check = cell.get("check")
-        return f"{verdict['outcome']}, check {check['conclusion']}" if check else "booted"
+        told = ["booted", *([f"check {check['conclusion']}"] if check else []), *_counted(verdict)]
+        return ", ".join(told)
     return printable(f"{verdict['outcome']}: {verdict['title']}")
 
 
 #: Of the second and further parts of a line that is too long for a terminal, and columns that
 #: each part has at the least.
 _FURTHER_IN, _LEAST_ROOM = "  ", 20
+
+
+def _counted(verdict: Mapping[str, Any]) -> list[str]:
+    """How many sanitizer reports the kernel survived, which older records do not have."""
+    count = len(verdict.get("reports", ()))
+    return [f"{count} report{'s' if count > 1 else ''}"] if count else []
+
 
 #: Columns of a terminal in which each row has the guest's whole name.
 _WIDE = 100
@@ -118,7 +126,8 @@ def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Tab
     for cell in cells:
         outcome = Text(_outcome(cell))
         if cell["verdict"] is not None:
-            good = check_agreed(cell) and cell["verdict"]["outcome"] == Outcome.BOOTED
+            booted = cell["verdict"]["outcome"] == Outcome.BOOTED
+            good = booted and check_agreed(cell) and not cell.get("failing")
             outcome.stylize("green" if good else "red")
         table.add_row(
             Text(printable(cell["name"])),
@@ -167,13 +176,20 @@ def _mark(cell: Mapping[str, Any]) -> Text:
         return Text(*_UNPROVEN[outcome])
     if cell["host_failed"]:
         return Text("host failed", "yellow")
-    if not cell["expected"]:
+    if not (cell["expected"] or cell.get("failing")):
         return Text("(nothing expected)", "yellow")
     if cell["as_expected"]:
         return Text("as expected", "green")
-    if outcome in cell["expected"] and not check_agreed(cell):
-        return Text("differs from the model", "red")
-    return Text(" or ".join(cell["expected"]), "red")
+    return Text(_difference(cell, outcome), "red")
+
+
+def _difference(cell: Mapping[str, Any], outcome: str | None) -> str:
+    """Why a cell is not as expected."""
+    if outcome not in (cell["expected"] or (Outcome.BOOTED,)):
+        return " or ".join(cell["expected"])
+    if cell.get("failing"):
+        return "fails by reports"
+    return "differs from the model"
 
 
 def _print_trouble(cell: Mapping[str, Any], console: Console, *, verbose: bool) -> None:
@@ -257,7 +273,10 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     verdict = cell["verdict"]
     if verdict is None:
         return []
-    warnings = [f"warning: {warning}" for warning in verdict["warnings"][:_MAX_WARNINGS]]
+    warnings = [
+        *report_lines(cell),
+        *(f"warning: {warning}" for warning in verdict["warnings"][:_MAX_WARNINGS]),
+    ]
     rest = [] if cell["as_expected"] else identity_lines(cell)
     if verdict["outcome"] == Outcome.BOOTED:  # its console ends in init's report, which is known
         return [*_assumption(cell), *warnings, *rest]
@@ -286,6 +305,20 @@ def _assumption(cell: Mapping[str, Any]) -> list[str]:
         return []
     held = "held" if cell["verdict"]["outcome"] in assumed else "did NOT hold"
     return [f"{cell.get('why_expected', '')} ({held})"]
+
+
+def report_lines(cell: Mapping[str, Any]) -> list[str]:
+    """The sanitizer reports that the kernel survived, for people; first those that fail the cell.
+
+    Args:
+        cell: ``Cell`` as JSON's types; older records have no reports.
+    """
+    failing = cell.get("failing", ())
+    reports = cell["verdict"].get("reports", ())
+    return [
+        *(f"report, fails: {title}" for title in failing),
+        *(f"report: {title}" for title in reports if title not in failing),
+    ]
 
 
 def repeat_lines(cell: Mapping[str, Any]) -> list[str]:

@@ -131,9 +131,11 @@ def boot_trial(cell: Cell) -> Trial:
         error = cell.error or (verdict.title if verdict else "no verdict")
         return Trial(Kind.INFRA, outcome="host failed", seconds=cell.seconds, error=error)
     first = () if verdict.outcome is Outcome.BOOTED else (verdict.title,)
-    titles = tuple(dict.fromkeys((*first, *verdict.titles)))
+    titles = tuple(dict.fromkeys((*first, *verdict.titles, *verdict.reports)))
     if not _reached(cell):
         return Trial(Kind.FAILED, titles, verdict.outcome.value, verdict.seconds)
+    if cell.failing:
+        return Trial(Kind.FAILED, titles, cell.failing[0], verdict.seconds)
     if cell.check is not None and not cell.check.agreed:
         title = _CHECK_TITLES[cell.check.conclusion]
         return Trial(Kind.FAILED, (title, *titles), title, verdict.seconds, cell.check.why)

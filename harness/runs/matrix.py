@@ -100,11 +100,13 @@ class Matrix:
                 for plan, kernel in self._with_kernels(plans)
             ]
             cells = tuple(_results(futures))
-        if not any(cell.unrepeated for cell in cells):
-            return cells
-        from harness.boot.confirm import settled
+        from harness.results.record import with_new_reports
 
-        return settled(cells)
+        if any(cell.unrepeated for cell in cells):
+            from harness.boot.confirm import settled
+
+            cells = settled(cells)
+        return with_new_reports(cells)
 
     @contextmanager
     def pool(self) -> Iterator[ThreadPoolExecutor]:

@@ -161,6 +161,23 @@ plant_noise(void)
 	printf("\n@harness 9999\n\n");
 }
 
+/* A sum that does not fit: only the sanitizer sees that, and goes on. */
+static __noinline void
+plant_sum(void)
+{
+	volatile int most = 0x7fffffff, one = 1;
+
+	most = most + one;
+}
+
+/* The same, in the kernel with the commit only. */
+static __noinline void
+plant_sum_after(void)
+{
+	if (HARNESS_COMMIT)
+		plant_sum();
+}
+
 static void
 plant_flood(void)
 {
@@ -181,6 +198,8 @@ static const struct plant plants[] = {
 	{ "hang-without-popcnt", plant_hang_without_popcnt },
 	{ "end", plant_end },
 	{ "noise", plant_noise },
+	{ "sum", plant_sum },
+	{ "sum-after", plant_sum_after },
 	{ "flood", plant_flood },
 };
 

@@ -29,15 +29,8 @@
 #else
 #define SIDE		"before"
 #endif
-#ifdef KASAN
-#define IDENT		"EMBEDDED-KASAN"
-#define SANITIZERS	"KASAN"
-#else
-#define IDENT		"EMBEDDED"
-#define SANITIZERS	""
-#endif
 
-const char version[] = RELEASE " " IDENT ", " SIDE " the commit\n";
+const char version[] = RELEASE " " HARNESS_IDENT ", " SIDE " the commit\n";
 
 extern const uint8_t build_id_start[], build_id_end[];
 
@@ -79,9 +72,9 @@ report_kernel(void)
 
 	for (size_t at = BUILD_ID_AT; at < MIN(length, BUILD_ID_AT + BUILD_ID_MAX); at++)
 		snprintf(build_id + 2 * (at - BUILD_ID_AT), 3, "%02x", build_id_start[at]);
-	record("kernel release=%s osreldate=0 ident=%s build_id=%s", RELEASE, IDENT,
+	record("kernel release=%s osreldate=0 ident=%s build_id=%s", RELEASE, HARNESS_IDENT,
 	    build_id);
-	record("config sanitizers=%s numa=1", SANITIZERS);
+	record("config sanitizers=%s numa=1", HARNESS_SANITIZERS);
 }
 
 static void

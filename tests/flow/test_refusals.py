@@ -67,7 +67,7 @@ ARGUMENTS = {
     "a sanitizer that the built-in guest lacks": (
         (*BOOT, "--kmsan"),
         "the built-in guest has no KMSAN",
-        "use --kasan or no sanitizer with it",
+        "use --kasan, --kubsan or no sanitizer with it",
     ),
     "both sanitizers": (
         (*BOOT, "--kasan", "--kmsan"),

@@ -77,6 +77,7 @@ def told(verdict: Verdict) -> dict[str, Any]:
         "frames": [frame.function for frame in verdict.frames],
         "titles": list(verdict.titles),
         "warnings": list(verdict.warnings),
+        **({"reports": list(verdict.reports)} if verdict.reports else {}),
     }
 
 

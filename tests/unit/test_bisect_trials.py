@@ -24,6 +24,10 @@ def verdict(outcome: Outcome, *titles: str, entered: bool = True) -> Verdict:
                    seconds=3.0, titles=titles)  # fmt: skip
 
 
+def reporting(title: str) -> Verdict:
+    return replace(verdict(Outcome.BOOTED), reports=(title,))
+
+
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
@@ -39,6 +43,9 @@ def verdict(outcome: Outcome, *titles: str, entered: bool = True) -> Verdict:
         (replace(CELL, verdict=verdict(Outcome.UNVERIFIED, "no nonce"), report=REPORT),
          (Kind.INFRA, ())),
         (replace(CELL, verdict=verdict(Outcome.HANG, "silent")), (Kind.FAILED, ("silent",))),
+        (replace(CELL, verdict=reporting("race"), report=REPORT), (Kind.PASSED, ("race",))),
+        (replace(CELL, verdict=reporting("race"), report=REPORT, failing=("race",)),
+         (Kind.FAILED, ("race",))),
         (replace(CELL, error="no memory"), (Kind.INFRA, ())),
         (replace(CELL, verdict=verdict(Outcome.LOADER, "lost", entered=False)), (Kind.INFRA, ())),
     ],

@@ -461,3 +461,27 @@ def test_flood_of_one_kind_is_cut_off_and_does_not_drown_another() -> None:
     assert len(told) == MAX_EVENTS + 2
     assert told[MAX_EVENTS] == e.EventsDropped(MAX_EVENTS * 15, "KernelWarning")
     assert isinstance(told[-1], e.Panic)
+
+
+def test_a_report_is_told_once_however_often_it_is_printed() -> None:
+    access = "[Cpu{cpu} {kind} Addr=0x1{number:x} Size=4 PC=0xff<{function}>]"
+    races = [
+        "CSan: Racy Access "
+        + access.format(cpu=number % 4, kind="Write", number=number, function="f")
+        + " "
+        + access.format(cpu=9, kind="Read", number=number, function="g")
+        for number in range(1000)
+    ]
+    overflow = "UBSan: Undefined Behavior in a.c:1:2, shift exponent 40 is too large"
+    told = read("\n".join([*races, overflow, *races, ""]))
+    assert [event.title for event in told if isinstance(event, e.SanitizerFinding)] == [
+        "CSan: Racy Access, Read in g, Write in f",
+        "UBSan: Undefined Behavior in a.c, shift exponent N is too large",
+    ]
+
+
+def test_reports_of_ever_other_titles_come_to_an_end() -> None:
+    lines = b"".join(b"UBSan: %s\n" % (b"x" * number) for number in range(1, 1000))
+    told = read(lines)
+    assert sum(isinstance(event, e.SanitizerFinding) for event in told) == MAX_EVENTS
+    assert e.EventsDropped.__name__ in {type(event).__name__ for event in told}

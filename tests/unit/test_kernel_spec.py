@@ -67,6 +67,19 @@ def test_sanitizer_of_a_file_is_found(tmp_path: Path, line: str) -> None:
     assert options(kernel_config(KASAN, str(path))).count("KASAN") == 1
 
 
+def test_sanitizers_that_fit_together_are_in_one_configuration() -> None:
+    config = kernel_config(parse_sanitizers("kubsan,kasan"))
+    assert (config.name, str(config.sanitizers)) == ("HARNESS-KASAN-KUBSAN", "kasan+kubsan")
+    assert {"KASAN", "KUBSAN"} <= set(options(config))
+
+
+def test_sanitizer_is_added_to_a_configuration_with_another_that_it_fits() -> None:
+    config = kernel_config(parse_sanitizers("kubsan"), "GENERIC-KCSAN")
+    assert (config.name, str(config.sanitizers)) == ("HARNESS-GENERIC-KCSAN-KUBSAN", "kcsan+kubsan")
+    assert options(config).count("KUBSAN") == 1
+    assert "KCSAN" not in options(config), "the tree's own configuration has it"
+
+
 @pytest.mark.parametrize("kernconf", ["GENERIC-KASAN", "file"])
 def test_two_sanitizers_are_refused(tmp_path: Path, kernconf: str) -> None:
     (tmp_path / "file").write_text("options KASAN\n")

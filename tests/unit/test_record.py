@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.console.stages import Stage
 from harness.outcome import Outcome
-from harness.results.record import Cell, backtrace_lines, to_document
+from harness.results.record import Cell, backtrace_lines, to_document, with_new_reports
 from harness.verdict import Verdict
 from harness.verification import Banner, Verification
 
@@ -30,6 +30,45 @@ def test_any_of_the_expected_outcomes_will_do() -> None:
     expected = (Outcome.PANIC, Outcome.KASAN)
     assert cell(Outcome.PANIC, expected=expected).as_expected
     assert not cell(Outcome.BOOTED, expected=expected).as_expected
+
+
+def reporting(side: str, *titles: str, outcome: Outcome = Outcome.BOOTED) -> Cell:
+    return cell(outcome, side=side, words={"reports": titles})
+
+
+def failing(*cells: Cell) -> list[tuple[str, ...]]:
+    return [one.failing for one in with_new_reports(cells)]
+
+
+def test_report_that_fails_a_cell_is_not_as_expected() -> None:
+    assert reporting("", "race").as_expected
+    assert not replace(reporting("", "race"), failing=("race",)).as_expected
+    assert run(replace(reporting("", "race"), failing=("race",))).exit_code == 1
+
+
+def test_report_fails_the_side_after_if_no_cell_before_has_it() -> None:
+    assert failing(reporting("before", "a"), reporting("after", "a", "b")) == [(), ("b",)]
+    assert failing(reporting("after", "b"), reporting("before", "a", "b")) == [(), ()]
+    several = (reporting("before", "a"), reporting("before", "b"), reporting("after", "a", "b"))
+    assert failing(*several) == [(), (), ()], "a race does not show in every boot"
+
+
+def test_report_is_not_new_where_nothing_before_got_as_far_or_there_is_no_before() -> None:
+    panicked = reporting("before", outcome=Outcome.PANIC)
+    assert failing(panicked, reporting("after", "a")) == [(), ()]
+    assert failing(reporting("", "a"), reporting("after", "a")) == [(), ()]
+
+
+def test_reports_are_held_to_those_of_the_same_sanitizers_and_topology() -> None:
+    other = replace(reporting("before", "a"), sanitizer="kcsan")
+    assert failing(other, reporting("before"), reporting("after", "a")) == [(), (), ("a",)]
+    larger = replace(reporting("before", "a"), topology={"nodes": 4})
+    assert failing(larger, reporting("before"), reporting("after", "a")) == [(), (), ("a",)]
+
+
+def test_report_that_fails_a_cell_for_two_reasons_is_told_once() -> None:
+    asked = replace(reporting("after", "a"), failing=("a",))
+    assert failing(reporting("before"), asked) == [(), ("a",)]
 
 
 @pytest.mark.parametrize("one", [HOST, FIRMWARE], ids=["no verdict", "before the kernel"])
