@@ -126,8 +126,7 @@ class Keg:
     def zone_alloc_item(self, domain: int, flags: int) -> Outcome:
         """An item from a domain, or from any (``UMA_ANYDOMAIN``)."""
         if domain >= 0 and self.shape.empty >> domain & 1:
-            if self.why is not None:
-                self.why.append(f"domain {domain} is empty, so any domain will do")
+            self._note("domain %d is empty, so any domain will do", domain)
             domain = UMA_ANYDOMAIN
         calls: list[int] = []
         self.calls = calls
@@ -193,17 +192,19 @@ class Keg:
         reserve = 0 if flags & M_USE_RESERVE else self.uk_reserve
         free = self.uk_domain[domain].ud_free_items
         if free <= reserve:
-            if self.why is not None:
-                kept = f", {reserve} of them kept in reserve" if reserve and free else ""
-                self.why.append(f"domain {domain} has {free} free items{kept}")
+            kept = f", {reserve} of them kept in reserve" if reserve and free else ""
+            self._note("domain %d has %d free items%s", domain, free, kept)
             return None
         slab = self.keg_first_slab(domain, rr)
-        if self.why is not None and slab is not None:
-            self.why.append(f"domain {domain} has {free} free items: slab {slab.number}")
+        if slab is not None:
+            self._note("domain %d has %d free items: slab %d", domain, free, slab.number)
         return slab
 
-    def keg_fetch_slab(self, rdomain: int, flags: int) -> Slab | None:
+    def keg_fetch_slab(self, rdomain: int, flags: int) -> Slab | None:  # noqa: C901, PLR0912 - as in C
         """A slab with a free item: one that is there, or a fresh one.
+
+        The inner loop is the function's ``for (;;)``; where it is left, the outer one begins anew,
+        as ``goto restart`` does. Each ``return`` behind a look without a slab is the last look.
 
         Raises:
             KernelAssertion: ``M_WAITOK`` with ``M_NOVM``, or a domain that is none.
@@ -212,44 +213,40 @@ class Keg:
             raise KernelAssertion("keg_fetch_slab", f"invalid flags {flags:#x}")
         if not UMA_ANYDOMAIN <= rdomain < len(self.uk_domain):
             raise KernelAssertion("keg_first_slab", f"domain {rdomain} out of range")
-        if rdomain == UMA_ANYDOMAIN:
-            return self._fetch_round_robin(flags)
-        return self._fetch_from(rdomain, flags)
-
-    def _fetch_from(self, rdomain: int, flags: int) -> Slab | None:
-        """``keg_fetch_slab`` where the caller chooses the domain."""
-        while True:
-            slab = self.keg_fetch_free_slab(rdomain, False, flags)
-            if slab is None and not flags & M_NOVM:
-                slab = self.keg_alloc_slab(rdomain, flags)
-            if slab is not None or self.blocked is not None:
-                return slab
-            if flags & M_USE_RESERVE and self.variant.reserve_fallback:
-                if self.why is not None:
-                    self.why.append("M_USE_RESERVE: drain the reserves of all domains")
-                return self._fetch_round_robin(flags)
-            if not flags & M_WAITOK:
-                return self.keg_fetch_free_slab(rdomain, False, flags)
-            if not self._goes_on(self._wait_domain(rdomain)):
-                return None
-
-    def _fetch_round_robin(self, flags: int) -> Slab | None:
-        """``keg_fetch_slab`` where the keg's policy chooses the domain."""
-        aflags = flags & ~M_WAITOK | M_NOWAIT
-        iterator = self._iterator()
-        while True:
-            slab = self.keg_fetch_free_slab(iterator.domain, True, flags)
-            if slab is None and not flags & M_NOVM:
-                slab = self.keg_alloc_slab(iterator.domain, aflags)
-            if slab is not None:
-                return slab
-            if iterator.policy():
-                continue
-            if not flags & M_WAITOK:
-                return self.keg_fetch_free_slab(iterator.domain, True, flags)
-            if not self._goes_on(self._wait_doms()):
-                return None
-            iterator = self._iterator()
+        while True:  # restart:
+            rr = rdomain == UMA_ANYDOMAIN
+            if rr:
+                aflags = flags & ~M_WAITOK | M_NOWAIT
+                di = self._iterator()
+                domain = di.domain
+            else:
+                aflags = flags
+                domain = rdomain
+            while True:
+                slab = self.keg_fetch_free_slab(domain, rr, flags)
+                if slab is not None:
+                    return slab
+                if not flags & M_NOVM:
+                    slab = self.keg_alloc_slab(domain, aflags)
+                    if slab is not None or self.blocked is not None:
+                        return slab
+                if not rr:
+                    if flags & M_USE_RESERVE and self.variant.reserve_fallback:
+                        self._note("M_USE_RESERVE: drain the reserves of all domains")
+                        rdomain = UMA_ANYDOMAIN
+                        break
+                    if not flags & M_WAITOK:
+                        return self.keg_fetch_free_slab(domain, rr, flags)
+                    if not self._goes_on(self._wait_domain(domain)):
+                        return None
+                elif not di.policy():
+                    if not flags & M_WAITOK:
+                        return self.keg_fetch_free_slab(domain, rr, flags)
+                    if not self._goes_on(self._wait_doms()):
+                        return None
+                    break
+                else:
+                    domain = di.domain
 
     def keg_alloc_slab(self, domain: int, aflags: int) -> Slab | None:
         """A fresh slab, put into the list of partial slabs, if the allocator finds memory.
@@ -265,8 +262,7 @@ class Keg:
             self._free_meanwhile(self.meanwhile)
         patient = shape.patience is None or len(self.calls) < shape.patience
         if patient and (self.refusing >> domain & 1 or self.in_use[domain] == shape.slabs):
-            if self.why is not None:
-                self.why.append(f"the slab allocator finds nothing in domain {domain}")
+            self._note("the slab allocator finds nothing in domain %d", domain)
             if shape.stock and aflags & M_WAITOK:
                 self.blocked = Blocked(True, (domain,))
             return None
@@ -275,17 +271,15 @@ class Keg:
         self.in_use[domain] += 1
         self._next += 1
         self.uk_domain[slab.us_domain].add_slab(slab)
-        if self.why is not None:
-            self.why.append(f"fresh slab {slab.number} in domain {domain}")
+        self._note("fresh slab %d in domain %d", slab.number, domain)
         return slab
 
     def _free_meanwhile(self, item: int) -> None:
         """What another CPU does while this one, without the keg's lock, asks for memory."""
         self.meanwhile = None
         self.uma_zfree(item)
-        if self.why is not None:
-            slab, index = divmod(item, self.shape.ipers)
-            self.why.append(f"meanwhile another CPU frees item {index} of slab {slab}")
+        slab, index = divmod(item, self.shape.ipers)
+        self._note("meanwhile another CPU frees item %d of slab %d", index, slab)
 
     def slab_alloc_item(self, slab: Slab) -> int:
         """Take the lowest free item out of a slab in the list of partial slabs."""
@@ -316,6 +310,11 @@ class Keg:
             domain for domain, slabs in enumerate(self.in_use) if slabs == most
         )
 
+    def _note(self, reason: str, *values: object) -> None:
+        """Record the reason of a decision, where somebody wants to know."""
+        if self.why is not None:
+            self.why.append(reason % values)
+
     def _iterator(self) -> DomainsetIter:
         return vm_domainset_iter_policy_ref_init(self.variant, self.uk_dr, self.short())
 
@@ -327,8 +326,7 @@ class Keg:
         if blocked.sleeps:
             self.slept += 1
             self.low = 0
-            if self.why is not None:
-                self.why.append(f"{blocked}; memory comes back everywhere")
+            self._note("%s; memory comes back everywhere", blocked)
         return True
 
     def _wait_domain(self, domain: int) -> Blocked:
