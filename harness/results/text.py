@@ -214,6 +214,7 @@ def print_line(console: Console, line: str, style: str = "", *, whole: bool = Fa
     indent = " " * (len(line) - len(body))
     room = max(_LEAST_ROOM, console.width - len(indent) - len(_FURTHER_IN))
     for number, part in enumerate(Text(body, style).wrap(console, room)):
+        part.rstrip()
         console.print(Text(indent + _FURTHER_IN * (number > 0)) + part, soft_wrap=True)
 
 
