@@ -96,7 +96,7 @@ def check(tree: Path, folder: Path, edit: Edit) -> Answer:
     patch.write_text(edit.patch(tree), "utf-8", "surrogateescape")
     return harness(
         "check", "--source", tree, "--patch", patch, "--numa", "2", "--kasan", "--ops", "600",
-        out=folder,
+        "--subsystem", "uma", out=folder,
     )  # fmt: skip
 
 
