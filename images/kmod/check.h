@@ -26,11 +26,11 @@ void	 slabs_free(void *memory, vm_size_t bytes, uint8_t pflag);
 void	 run_on(int cpu, void (*function)(void *), void *argument);
 void	 step_aside(int cpu);
 int	 worker_start(void);
-unsigned worker_run(int cpu, void (*function)(void *), void *argument,
-	    void (*bring_memory)(void));
+unsigned worker_run(int cpu, void (*function)(void *), void *argument);
 void	 worker_begin(int cpu, void (*function)(void *), void *argument);
 bool	 worker_done(void);
 bool	 worker_asleep(void);
+bool	 thread_waits(struct thread *thread);
 uint64_t worker_cpu_us(void);
 
 /* memory.c: domains that are short of memory, and are said to be. */

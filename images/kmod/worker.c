@@ -104,17 +104,23 @@ worker_done(void)
 	return (!worker_busy);
 }
 
-/* Whether it waits for memory, as vm_wait_doms() does. */
+/* Whether a thread waits for memory, as vm_wait_doms() does. */
+bool
+thread_waits(struct thread *thread)
+{
+	bool waits;
+
+	thread_lock(thread);
+	waits = TD_ON_SLEEPQ(thread) && thread->td_wmesg != NULL &&
+	    strcmp(thread->td_wmesg, "vmwait") == 0;
+	thread_unlock(thread);
+	return (waits);
+}
+
 bool
 worker_asleep(void)
 {
-	bool asleep;
-
-	thread_lock(worker);
-	asleep = TD_ON_SLEEPQ(worker) && worker->td_wmesg != NULL &&
-	    strcmp(worker->td_wmesg, "vmwait") == 0;
-	thread_unlock(worker);
-	return (asleep);
+	return (thread_waits(worker));
 }
 
 /* The thread's CPU time so far, what it is running just now included. */
@@ -140,9 +146,9 @@ run_on(int cpu, void (*function)(void *), void *argument)
 	function(argument);
 }
 
-/* Runs it to its end; whenever it sleeps for memory, some is brought.  How often? */
+/* Runs it to its end; whenever it sleeps for memory, there is some again.  How often? */
 unsigned
-worker_run(int cpu, void (*function)(void *), void *argument, void (*bring_memory)(void))
+worker_run(int cpu, void (*function)(void *), void *argument)
 {
 	unsigned slept = 0;
 
@@ -150,7 +156,7 @@ worker_run(int cpu, void (*function)(void *), void *argument, void (*bring_memor
 	while (!worker_done())
 		if (worker_asleep()) {
 			slept++;
-			bring_memory();
+			memory_recover();
 		}
 	return (slept);
 }

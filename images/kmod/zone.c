@@ -151,8 +151,7 @@ probe_alloc(const struct probe_request *request, struct probe_outcome *outcome)
 	meanwhile = request->meanwhile;
 	slabs_begin(meanwhile == PROBE_NO_SLOT ? NULL : free_meanwhile);
 	if ((flags & M_WAITOK) != 0)
-		outcome->slept = worker_run(request->cpu, run_alloc, &operation,
-		    memory_recover);
+		outcome->slept = worker_run(request->cpu, run_alloc, &operation);
 	else
 		run_on(request->cpu, run_alloc, &operation);
 	slabs_log(outcome);
@@ -203,7 +202,7 @@ probe_prealloc(unsigned count, int cpu, struct probe_outcome *outcome)
 	if (zone == NULL)
 		return ("no-zone");
 	slabs_begin(NULL);
-	outcome->slept = worker_run(cpu, run_prealloc, &number, memory_recover);
+	outcome->slept = worker_run(cpu, run_prealloc, &number);
 	slabs_log(outcome);
 	return (NULL);
 }

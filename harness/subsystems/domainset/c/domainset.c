@@ -3,12 +3,15 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * One iterator of vm_domainset.c, made and stepped by the worker: the functions
- * look at curthread->td_domain and at the CPU, and may sleep.
+ * One iterator of vm_domainset.c, made and stepped by the channel's thread: the
+ * functions look at curthread->td_domain, which is set and read around each
+ * call, and at the CPU.  A call that sleeps for memory is woken by a callout, so
+ * that one that does not costs no switch of threads.
  */
 
 #include "domainset.h"
 
+#include <sys/callout.h>
 #include <sys/domainset.h>
 #include <sys/lock.h>
 #include <sys/malloc.h>
@@ -35,6 +38,7 @@ static struct {
 	vm_object_t object;		/* that pages are asked for, or NULL */
 	vm_pindex_t pindex;
 	unsigned wake;			/* mask of the domains that are short after a sleep */
+	volatile unsigned slept;
 	int domain;
 	int flags;
 	int error;
@@ -115,7 +119,7 @@ page_step(void)
 #endif
 }
 
-/* --- in the worker -------------------------------------------------------- */
+/* --- one call ------------------------------------------------------------- */
 
 /* With the object locked, and the thread's policy and place in td_domain. */
 static void
@@ -141,16 +145,16 @@ with_thread(int (*call)(void))
 	}
 }
 
-static void
-run_start(void *unused __unused)
-{
-	with_thread(is_of_pages() ? page_init : policy_init);
-}
-
 static int
 policy_step(void)
 {
 	return (vm_domainset_iter_policy(&iteration.di, &iteration.domain));
+}
+
+static void
+run_start(void *unused __unused)
+{
+	with_thread(is_of_pages() ? page_init : policy_init);
 }
 
 static void
@@ -159,10 +163,29 @@ run_step(void *unused __unused)
 	with_thread(is_of_pages() ? page_step : policy_step);
 }
 
+/* --- while it sleeps ------------------------------------------------------ */
+
+static struct callout watch;
+
+/* Looks at each tick whether the call sleeps for memory; it does so once at most. */
 static void
-bring_memory(void)
+bring_memory(void *caller)
 {
-	memory_short(iteration.wake);
+	if (thread_waits(caller)) {
+		iteration.slept++;
+		memory_short(iteration.wake);
+	} else
+		callout_schedule(&watch, 1);
+}
+
+static void
+watched(int cpu, void (*function)(void *))
+{
+	iteration.slept = 0;
+	callout_init(&watch, 1);
+	callout_reset(&watch, 1, bring_memory, curthread);
+	run_on(cpu, function, NULL);
+	callout_drain(&watch);
 }
 
 /* --- what there is to see ------------------------------------------------- */
@@ -223,6 +246,7 @@ look(struct iterator_state *state)
 #endif
 	state->interleaves = di->di_policy == DOMAINSET_POLICY_INTERLEAVE;
 	state->offset = state->interleaves ? di->di_offset : 0;
+	state->slept = iteration.slept;
 }
 
 /* --- operations ----------------------------------------------------------- */
@@ -283,7 +307,7 @@ iterator_start(const struct iterator_order *order, int cpu, struct iterator_stat
 	iteration.domain = -1;
 	iteration.flags = flags_of(order->wait);
 	iteration.exists = true;
-	state->slept = worker_run(cpu, run_start, NULL, bring_memory);
+	watched(cpu, run_start);
 	look(state);
 	return (NULL);
 }
@@ -299,7 +323,7 @@ iterator_step(int cpu, unsigned wake, struct iterator_state *state)
 		return ("iterator-has-failed");
 #endif
 	iteration.wake = wake;
-	state->slept = worker_run(cpu, run_step, NULL, bring_memory);
+	watched(cpu, run_step);
 	look(state);
 	return (NULL);
 }
