@@ -20,6 +20,7 @@ from harness.results.unfinished import RUNNING, not_booted, not_judged
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
+_MAX_REPORTS = 8
 _MAX_WHY = 160
 
 
@@ -275,7 +276,7 @@ def _trouble(cell: Mapping[str, Any]) -> list[str]:
     if verdict is None:
         return []
     warnings = [
-        *report_lines(cell),
+        *report_lines(cell, _MAX_REPORTS),
         *(f"warning: {warning}" for warning in verdict["warnings"][:_MAX_WARNINGS]),
     ]
     rest = [] if cell["as_expected"] else identity_lines(cell)
@@ -308,18 +309,21 @@ def _assumption(cell: Mapping[str, Any]) -> list[str]:
     return [f"{cell.get('why_expected', '')} ({held})"]
 
 
-def report_lines(cell: Mapping[str, Any]) -> list[str]:
+def report_lines(cell: Mapping[str, Any], most: int | None = None) -> list[str]:
     """The sanitizer reports that the kernel survived, for people; first those that fail the cell.
 
     Args:
         cell: ``Cell`` as JSON's types; older records have no reports.
+        most: lines for reports; None for all.
     """
     failing = cell.get("failing", ())
     reports = cell["verdict"].get("reports", ())
-    return [
+    lines = [
         *(f"report, fails: {title}" for title in failing),
         *(f"report: {title}" for title in reports if title not in failing),
     ]
+    more = 0 if most is None else len(lines) - most
+    return [*lines[:most], f"… and {more} reports more"] if more > 0 else lines
 
 
 def repeat_lines(cell: Mapping[str, Any]) -> list[str]:

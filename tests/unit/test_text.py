@@ -167,3 +167,17 @@ def test_last_line_counts_what_has_no_result() -> None:
     *_, why, left, _, last = page.getvalue().splitlines()
     assert (why, left) == ("did not end: interrupted", "without a result: a, b")
     assert last == "0 of 4 as expected, 1 failed by the host, 2 without a result"
+
+
+def test_reports_that_fail_come_first_and_a_table_does_not_list_all() -> None:
+    titles = tuple(f"race {number}" for number in range(12))
+    reporting = cell(words={"reports": titles}, failing=titles[9:11])
+    lines = [line.strip() for line in told(reporting).splitlines() if "report" in line]
+    assert lines[1:3] == ["report, fails: race 9", "report, fails: race 10"]
+    assert lines[-2:] == ["report: race 5", "… and 4 reports more"]
+    assert "fails by reports" in lines[0]
+
+
+def test_a_survived_report_stands_in_the_outcome() -> None:
+    assert "booted, 1 report " in told(cell(words={"reports": ("race",)}))
+    assert "booted, 2 reports " in told(cell(words={"reports": ("race", "overflow")}))
