@@ -76,7 +76,7 @@ def check(
     """Run the same operations in a guest and in the model, and compare each step.
 
     What differs is shrunk to the shortest trace that shows it, and kept in the run's folder as
-    difference.trace, which --replay and 'harness model trace' read.
+    difference.trace, which --replay reads, and 'harness model trace' if it is of a zone.
 
     \b
     Examples:
@@ -84,6 +84,7 @@ def check(
       harness check --numa 2 --mutant drop-reserve-fallback --seed 1-10
       harness check --source embedded --numa 4
       harness check --numa 2 --replay difference.trace
+      harness check --numa 4 --kasan --subsystem domainset --ops 10000
     """
     names = ("ops", "seeds", "replay", "spec", "subsystem", "junit")
     own = {name: options.pop(name) for name in names}
