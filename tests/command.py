@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import signal
@@ -181,6 +183,28 @@ def temporary_home() -> Iterator[Home]:
     """A home that is removed; its path is short, for a socket's has little room."""
     with tempfile.TemporaryDirectory(prefix="home") as folder:
         yield Home(Path(folder))
+
+
+@contextlib.contextmanager
+def home_with_kernels() -> Iterator[Home]:
+    """The same, with the built-in guest's kernels in its cache: to build one takes seconds."""
+    with temporary_home() as made:
+        made.cache.mkdir(mode=0o700, parents=True)
+        shutil.copytree(_built_kernels(), made.cache / "kernels")
+        yield made
+
+
+@functools.cache
+def _built_kernels() -> Path:
+    """Before and after the commit, without a sanitizer, built once a run of the tests."""
+    folder = tempfile.TemporaryDirectory(prefix="kernels")
+    atexit.register(folder.cleanup)
+    with temporary_home() as builder:
+        for mutant in ((), ("--mutant", "drop-commit")):
+            said = builder.run("build", "--source", "embedded", *mutant)
+            assert said.code == 0, said.stderr
+        built = Path(folder.name) / "kernels"
+        return Path(shutil.copytree(builder.cache / "kernels", built))
 
 
 def words(process: psutil.Process) -> list[str]:

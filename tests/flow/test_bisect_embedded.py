@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from command import Home, Said
 from embedded_history import EmbeddedHistory, usual_history
+from inprocess import call
 from small_tree import commit, git, git_tree, plain_tree
 
 from harness.cli.main import COMMANDS
@@ -138,43 +140,60 @@ def test_a_failure_that_does_not_show_ends_it_inconclusive(
     assert "could not reproduce the failure" in said.stdout
 
 
+@pytest.fixture
+def bisecting_home(home: Home, shared_home: Home) -> Home:
+    """A new one, with the kernels of the histories that the shared one has built by now."""
+    kernels = shared_home.cache / "kernels"
+    shutil.copytree(
+        kernels, home.cache / "kernels", ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True
+    )
+    return home
+
+
 @pytest.mark.guest
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_killed_it_goes_on_where_it_was_unless_it_is_to_begin_anew(
-    home: Home, broken: tuple[Path, str], signum: signal.Signals
+    bisecting_home: Home, broken: tuple[Path, str], signum: signal.Signals
 ) -> None:
     folder, culprit = broken
     words = ("bisect", "--source", folder, *GUEST, "--good", "first", "--bad", "last")
-    with home.started(*words) as running:
+    with bisecting_home.started(*words) as running:
         running.wait_for_words(PANIC)
         running.end_by(signum)
-    home.wait_until_nothing_runs()
-    said, found = bisected(home, folder, "--good", "first", "--bad", "last")
+    bisecting_home.wait_until_nothing_runs()
+    said, found = bisected(bisecting_home, folder, "--good", "first", "--bad", "last")
     assert said.code == 0, said.stderr
     assert "going on with" in said.stderr
     assert found["answer"]["commits"] == [culprit]
-    assert not home.leftovers()
-    assert not home.held_locks()
+    assert not bisecting_home.leftovers()
+    assert not bisecting_home.held_locks()
 
 
 @pytest.mark.guest
-def test_retry_of_a_bisection_goes_on_where_it_was(home: Home, broken: tuple[Path, str]) -> None:
+def test_retry_of_a_bisection_goes_on_where_it_was(
+    bisecting_home: Home, broken: tuple[Path, str]
+) -> None:
     folder, culprit = broken
     words = ("bisect", "--restart", *GUEST, "--good", "first", "--bad", "last")
-    with home.started(*words, HARNESS_SOURCE=str(folder)) as running:
+    with bisecting_home.started(*words, HARNESS_SOURCE=str(folder)) as running:
         running.wait_for_words(PANIC)
         running.end_by(signal.SIGINT)
-    home.wait_until_nothing_runs()
-    (run,) = home.runs.iterdir()
-    assert f"harness runs retry {run.name}" in home.run("report").stdout
-    assert "whose tests cannot be repeated" in home.run("runs", "retry", run.name, "a-cell").error
-    said = home.run("runs", "retry", "--json")
+    bisecting_home.wait_until_nothing_runs()
+    (run,) = bisecting_home.runs.iterdir()
+    assert f"harness runs retry {run.name}" in bisecting_home.run("report").stdout
+    assert (
+        "whose tests cannot be repeated"
+        in bisecting_home.run("runs", "retry", run.name, "a-cell").error
+    )
+    said = bisecting_home.run("runs", "retry", "--json")
     assert said.code == 0, said.stderr
     assert f"going on with {run.name}" in said.stderr
     document = json.loads(said.stdout)
     assert (document["name"], document["source"]) == (run.name, str(folder))
     assert document["bisect"]["answer"]["commits"] == [culprit]
-    assert "nothing of" in home.run("runs", "retry").stderr
+    assert "nothing of" in bisecting_home.run("runs", "retry").stderr
 
 
 def test_what_cannot_be_searched_is_refused_with_a_remedy(home: Home, tmp_path: Path) -> None:
@@ -199,7 +218,7 @@ def test_what_cannot_be_searched_is_refused_with_a_remedy(home: Home, tmp_path: 
         (("--source", tree, *ends, "--import", log), "line 1 is not of a bisect log"),
         (("--source", tree, *ends, "--confidence", "10"), "confidence"),
     ):
-        said = home.run("bisect", *words)
+        said = call(home, "bisect", *words)
         assert said.code == 2, said.stderr
         assert told in said.stderr
     assert not list(home.runs.glob("*"))

@@ -34,8 +34,7 @@ def test_a_setting_that_it_cannot_follow_is_no_error_but_a_flag_is(home: Home) -
 @pytest.fixture
 def kernel(home: Home) -> Path:
     """A kernel file that is not of the cache."""
-    assert home.run("build", "--source", "embedded").code == 0
-    (built,) = (home.cache / "kernels").glob("[!.]*/kernel")
+    built = min((home.cache / "kernels").glob("[!.]*/kernel"))
     return Path(shutil.copy(built, home.folder / "kernel"))
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command import Home
+from command import Home, Said
+from inprocess import call
 from junitparser import Failure, JUnitXml
 
 from harness.subsystems.uma.model.trace import parse_trace
@@ -25,13 +26,22 @@ def test_a_guest_that_does_what_the_model_says_exits_with_0(shared_home: Home) -
     assert "not FreeBSD" in said.stdout
 
 
+@pytest.fixture(scope="module")
+def junit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("wrong") / "junit.xml"
+
+
+@pytest.fixture(scope="module")
+def wrong(shared_home: Home, junit: Path) -> Said:
+    """A check of a guest that boots and is wrong."""
+    return shared_home.run(*CHECK, *BOOTS, "--json", "--junit", junit)
+
+
 def test_one_that_boots_and_is_wrong_is_caught_and_its_trace_is_kept(
-    shared_home: Home, tmp_path: Path
+    shared_home: Home, wrong: Said, junit: Path
 ) -> None:
-    junit = tmp_path / "junit.xml"
-    said = shared_home.run(*CHECK, *BOOTS, "--json", "--junit", junit)
-    assert said.code == 1
-    document = json.loads(said.stdout)
+    assert wrong.code == 1
+    document = json.loads(wrong.stdout)
     (cell,) = document["cells"]
     assert (cell["verdict"]["outcome"], cell["check"]["conclusion"]) == ("booted", "differs")
     kept = shared_home.runs / document["name"] / cell["name"] / "difference.trace"
@@ -42,9 +52,9 @@ def test_one_that_boots_and_is_wrong_is_caught_and_its_trace_is_kept(
 
 
 def test_a_kept_trace_shows_it_again_and_the_model_reads_it(
-    shared_home: Home, tmp_path: Path
+    shared_home: Home, wrong: Said, tmp_path: Path
 ) -> None:
-    first = json.loads(shared_home.run(*CHECK, *BOOTS, "--json").stdout)
+    first = json.loads(wrong.stdout)
     trace = tmp_path / "found.trace"
     trace.write_text(first["cells"][0]["check"]["difference"]["trace"])
     assert len(parse_trace(trace.read_text()).operations) <= 10
@@ -84,7 +94,7 @@ def test_a_boot_that_panics_is_no_check(shared_home: Home) -> None:
 def test_what_cannot_be_checked_is_told(
     shared_home: Home, words: tuple[str, ...], error: str
 ) -> None:
-    said = shared_home.run(*CHECK, *words)
+    said = call(shared_home, *CHECK, *words)
     assert said.code == 2
     assert said.error.startswith(f"harness: {error}"), said.stderr
 
@@ -92,7 +102,7 @@ def test_what_cannot_be_checked_is_told(
 def test_a_trace_for_other_guests_is_refused(shared_home: Home, tmp_path: Path) -> None:
     trace = tmp_path / "wide.trace"
     trace.write_text("variant 13-after\nzone domains=8 ipers=2\nalloc domain=7 M_NOWAIT\n")
-    said = shared_home.run(*CHECK, "--replay", trace)
+    said = call(shared_home, *CHECK, "--replay", trace)
     assert said.code == 2
     assert "the trace is for 8 domains, the guest has 2" in said.error
     assert "Traceback" not in said.stderr

@@ -60,23 +60,23 @@ def dice() -> random.Random:
     return random.Random(13)
 
 
-def test_kernels(home: Home, dice: random.Random) -> None:
+def test_kernels(empty_home: Home, dice: random.Random) -> None:
     words = ("compare", "--source", "embedded", "--kasan", "--numa", "2", "--accelerator", "tcg")
-    assert home.run(*words).code == 0
-    good = content(home.cache / "kernels")
+    assert empty_home.run(*words).code == 0
+    good = content(empty_home.cache / "kernels")
     killed = 0
     for _ in range(TIMES):
         if dice.random() < 0.5:
-            shutil.rmtree(home.cache / "kernels", ignore_errors=True)
-        with home.started(*words) as running:
+            shutil.rmtree(empty_home.cache / "kernels", ignore_errors=True)
+        with empty_home.started(*words) as running:
             killed += kill_after(running, dice.uniform(0.2, 3.0))
-        home.wait_until_nothing_runs()
-        assert home.held_locks() == []
+        empty_home.wait_until_nothing_runs()
+        assert empty_home.held_locks() == []
     assert killed > TIMES // 4
-    assert home.run(*words).code == 0
-    assert content(home.cache / "kernels") == good
-    home.run("doctor", "--repair")
-    assert home.leftovers() == []
+    assert empty_home.run(*words).code == 0
+    assert content(empty_home.cache / "kernels") == good
+    empty_home.run("doctor", "--repair")
+    assert empty_home.leftovers() == []
 
 
 def test_memory_disk(home: Home, dice: random.Random) -> None:

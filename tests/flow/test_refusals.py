@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command import Home, Said, script
+from inprocess import call
 from small_tree import commit, git_tree, plain_tree
 
 from harness.host.process import HostRunner
@@ -182,7 +183,7 @@ ARGUMENTS = {
 def test_arguments(shared_home: Home, case: tuple[tuple[str, ...], str, str]) -> None:
     words, message, remedy = case
     before = shared_home.leftovers()
-    refused(shared_home.run(*words), 2, message, remedy)
+    refused(call(shared_home, *words), 2, message, remedy)
     assert shared_home.leftovers() == before
 
 
@@ -199,7 +200,7 @@ USAGE = {
 @pytest.mark.parametrize("case", USAGE.values(), ids=USAGE.keys())
 def test_command_line(shared_home: Home, case: tuple[tuple[str, ...], str]) -> None:
     words, message = case
-    said = shared_home.run(*words)
+    said = call(shared_home, *words)
     assert said.code == 2
     assert said.stderr.startswith("Usage: harness")
     assert message in said.stderr.partition("Error: ")[2]
@@ -314,12 +315,12 @@ def test_settings(home: Home, case: tuple[str | bytes, str]) -> None:
     text, message = case
     home.configure(text)
     file = home.folder / "config" / "harness" / "config.toml"
-    refused(home.run("boot"), 2, message.format(file=file))
+    refused(call(home, "boot"), 2, message.format(file=file))
 
 
 def test_misspelt_setting_is_told_the_nearest(home: Home) -> None:
     home.configure('[source]\ntre = "x"')
-    assert "\n  did you mean source.tree?\n" in home.run("boot").error
+    assert "\n  did you mean source.tree?\n" in call(home, "boot").error
 
 
 GUESTS = {
@@ -339,7 +340,7 @@ def test_file_of_a_guest(shared_home: Home, tmp_path: Path, case: tuple[str, str
     text, message = case
     file = tmp_path / "guest.toml"
     file.write_text(text)
-    refused(shared_home.run(*BOOT, "--vm", file), 2, f"{file}: {message}")
+    refused(call(shared_home, *BOOT, "--vm", file), 2, f"{file}: {message}")
 
 
 def test_unknown_cell_is_told_the_known_ones(shared_home: Home) -> None:
@@ -357,7 +358,7 @@ def test_record_that_cannot_be_read(shared_home: Home, text: str, message: str) 
     run = shared_home.runs / "a-run"
     run.mkdir(parents=True, exist_ok=True)
     (run / "record.json").write_text(text)
-    refused(shared_home.run("report", "a-run"), 2, f"{run}/record.json {message}")
+    refused(call(shared_home, "report", "a-run"), 2, f"{run}/record.json {message}")
     shutil.rmtree(run)
 
 

@@ -66,11 +66,11 @@ def _run(*words: str | Path) -> None:
 
 
 @pytest.mark.guest
-def test_it_compares_in_an_empty_folder(home: Home, installed: Path, tmp_path: Path) -> None:
+def test_it_compares_in_an_empty_folder(empty_home: Home, installed: Path, tmp_path: Path) -> None:
     words = ("compare", "--source", "embedded", "--numa", "4", "--kasan", "--json")
     finished = subprocess.run(
         [installed / "harness", *words],
-        cwd=tmp_path, env=home.env, capture_output=True, text=True, check=False,
+        cwd=tmp_path, env=empty_home.env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     outcomes = [cell["verdict"]["outcome"] for cell in json.loads(finished.stdout)["cells"]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from cell_table import Table
-from command import Home, temporary_home
+from command import Home, home_with_kernels, temporary_home
 
 _TABLES = pytest.StashKey[dict[str, Table]]()
 
@@ -31,7 +31,7 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session")
 def shared_home() -> Iterator[Home]:
     """For tests that leave nothing behind which another would notice."""
-    with temporary_home() as made:
+    with home_with_kernels() as made:
         yield made
 
 
