@@ -5,6 +5,8 @@ A kernel that panics is no error: that is a verdict (see ``harness.verdict``).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -34,6 +36,21 @@ class UsageError(HarnessError):
     """The arguments, a file, a revision or a tree given by the user are at fault."""
 
     exit_code = 2
+
+
+@contextmanager
+def given_with(option: str) -> Iterator[None]:
+    """Put the option by which the user gave what is refused before the message.
+
+    Raises:
+        UsageError: what the body raises, as ``--rev: there is no revision …``.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(
+            f"{option}: {error.message}", remedy=error.remedy, detail=error.detail
+        ) from error
 
 
 class InfraError(HarnessError):

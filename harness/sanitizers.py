@@ -218,6 +218,11 @@ class Sanitizers(frozenset[Sanitizer]):
         return tuple(sorted(row.option for row in self))
 
     @property
+    def flags(self) -> str:
+        """The options of the command line that ask for them, in words."""
+        return " and ".join(f"--{row.name}" for row in self.rows)
+
+    @property
     def direct_map(self) -> bool:
         """Whether the kernel keeps its direct map."""
         return all(row.direct_map for row in self)

@@ -242,10 +242,12 @@ def bases_of(repository: Repository, new: str, old: str) -> tuple[str, ...]:
     if not found:
         raise UsageError(
             f"{new[:12]} and {old[:12]} have no revision in common",
-            remedy="name two revisions of one history",
+            remedy="name two revisions of one history with --good and --bad",
         )
     if new in found:
-        raise UsageError(f"{new[:12]} is an ancestor of {old[:12]}", remedy="exchange the two ends")
+        raise UsageError(
+            f"{new[:12]} is an ancestor of {old[:12]}", remedy="exchange --good and --bad"
+        )
     return tuple(found)
 
 

@@ -165,13 +165,14 @@ class Confirmation:
 
     def _repeat(self, way: Way) -> BootPlan:
         """The same boot another way; its time limit allows for what is slower about that."""
-        timeout = self.plan.boot.timeout
-        if timeout is not None:
-            more = _LOADER_SECONDS if way.method is not self._method(self.kernel) else 0.0
-            timeout = _PATIENCE * self._slower() * timeout + more
+        more = _LOADER_SECONDS if way.method is not self._method(self.kernel) else 0.0
+        timeout, longest = (
+            None if limit is None else _PATIENCE * self._slower() * limit + more
+            for limit in (self.plan.boot.timeout, self.plan.boot.longest)
+        )
         return replace(
             self.plan.boot, accelerator=way.accelerator, slowness=self._slowness(),
-            method=way.method, timeout=timeout, keep=False,
+            method=way.method, timeout=timeout, longest=longest, keep=False,
         )  # fmt: skip
 
     def _boot(

@@ -115,7 +115,7 @@ class Session:
             limits = replace(limits, farewell=_KEPT_FAREWELL)
         self._host = HostWatch(
             self.guest, self.clock, self.started, self.plan.accelerator,
-            limits.silence * limits.factor, self.plan.timeout,
+            limits.silence * limits.factor, self.plan.limit,
         )  # fmt: skip
         watch = Watch(limits, 0.0, self.heard.first)
         self._enter(watch.stage)
@@ -211,6 +211,9 @@ class Session:
         timeout = self.plan.timeout
         if timeout is not None and now >= timeout:
             return Stop(Ending.TIMEOUT, f"it took longer than --timeout {timeout:g}")
+        longest = self.plan.longest
+        if longest is not None and now >= longest:
+            return Stop(Ending.DEADLINE, f"it took longer than {longest:g} s")
         return None
 
     def _take(self, data: bytes, watch: Watch) -> None:

@@ -39,7 +39,8 @@ class BootPlan:
         accelerator: kvm or tcg.
         slowness: how much more time everything gets than under a fast KVM.
         method: what brings a FreeBSD kernel into memory; the built-in guest has but one way.
-        timeout: seconds for the whole boot; None leaves it to the stages' limits.
+        timeout: seconds for the whole boot, set by the user; None leaves it to the stages' limits.
+        longest: the same, set by the harness.
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
         fail_on_report: a report after which the kernel goes on fails the boot.
         companion: works with the guest once it has come up; its kernel gets the check module.
@@ -52,6 +53,14 @@ class BootPlan:
     method: BootMethod = BootMethod.LOADER
     tunables: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    longest: float | None = None
     keep: bool = False
     fail_on_report: bool = False
     companion: Companion | None = None
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds for the whole boot, whoever has set them."""
+        return min(
+            (each for each in (self.timeout, self.longest) if each is not None), default=None
+        )

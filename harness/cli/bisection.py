@@ -27,7 +27,7 @@ from harness.cli.bisectreport import tell
 from harness.cli.bisectview import BisectView
 from harness.cli.session import GuestOptions, Session, most_guests
 from harness.cli.specification import specifications
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
 from harness.host.doctor import find_program
@@ -214,14 +214,15 @@ class Bisect:
         new, old = (good, bad) if options.fixed else (bad, good)
         if new == old:
             raise UsageError(
-                f"--good and --bad are the same revision, {new[:12]}", remedy="name two revisions"
+                f"--good and --bad are the same revision, {new[:12]}",
+                remedy="name two revisions with --good and --bad",
             )
         if repository.git("merge-base", "--is-ancestor", new, old, check=False).returncode == 0:
             wish = "leave --fixed out" if options.fixed else "add --fixed to find what fixed it"
             raise UsageError(
                 f"the {'good' if options.fixed else 'bad'} revision {new[:12]} is an ancestor of "
                 f"the other, {old[:12]}",
-                remedy=f"{wish}, or exchange them",
+                remedy=f"{wish}, or exchange --good and --bad",
             )
         bases = [base for base in bases_of(repository, new, old) if base != old]
         history = read_history(repository, new, (old, *bases))
@@ -231,12 +232,8 @@ class Bisect:
         return _Place(tree, question, history)
 
     def _commit(self, repository: Repository, mark: Mark, revision: str) -> str:
-        try:
+        with given_with(f"--{mark}"):
             return repository.commit(revision)
-        except UsageError as error:
-            raise UsageError(
-                f"--{mark}: {error.message}", remedy=error.remedy, detail=error.detail
-            ) from error
 
     def _end(self, mark: Mark, given: str | None, entries: Sequence[LogEntry]) -> str:
         """The end that was named, or the log's: the first bad one is where it began."""
@@ -255,7 +252,7 @@ class Bisect:
         if len(topologies) != 1:
             raise UsageError(
                 f"--numa {options.numa} names several guests, and a bisection boots one",
-                remedy="name one number",
+                remedy="name one number with --numa",
             )
         plan = session.plan(topologies[0], sanitizers)
         return sanitizers, replace(plan, tunables={**sanitizers.goes_on, **plan.tunables})

@@ -27,7 +27,7 @@ from harness.cli.specification import (
     specifications,
     subsystem_option,
 )
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.guest.topology import parse_numbers
 from harness.host.workspace import write_atomic
 from harness.outcome import Outcome
@@ -99,9 +99,10 @@ def check(
             f"--numa {numa} names several guests, and a check is of one",
             remedy="name one number",
         )
-    seeds = [1] if own["replay"] else parse_numbers(
-        own["seeds"], _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
-    )  # fmt: skip
+    with given_with("--seed"):
+        seeds = [1] if own["replay"] else parse_numbers(
+            own["seeds"], _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
+        )  # fmt: skip
     boot = _patient(session.plan(topologies[0], sanitizers), sanitizers)
     subsystems = chosen_subsystems(own["subsystem"], own["spec"], embedded=what.is_embedded)
     if own["replay"]:
@@ -145,7 +146,9 @@ def _of_trace(file: Path, subsystems: Sequence[Subsystem]) -> tuple[tuple[Subsys
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
+        raise UsageError(
+            f"cannot read the trace {file}: {error}", remedy="name a text file with --replay"
+        ) from error
     fitting = [each for each in subsystems if each.has_written(text)] or list(subsystems)
     return (fitting[0],), fitting[0].read_trace(text)
 

@@ -21,7 +21,7 @@ from harness.cli.options import (
 )
 from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
 from harness.cli.session import GuestOptions, Session
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.guest.topology import parse_node_counts
 from harness.outcome import Outcome
 from harness.source.change import Change
@@ -159,16 +159,20 @@ def _sides(what: What, pair: Pair, app: App) -> tuple[What, What]:
         )
     if pair.commit:
         tree = app.open_tree(what.source)
-        tree.require_revisions(pair.commit)
-        parent = tree.repository.parent(pair.commit)
+        with given_with("--commit"):
+            tree.require_revisions(pair.commit)
+            parent = tree.repository.parent(pair.commit)
         return pair_of(what, Change(parent), Change(pair.commit))
     if pair.patch:
         return pair_of(what, Change(), Change(patch=pair.patch))
     if pair.mutant:
         return pair_of(what, Change(mutant=pair.mutant), Change())
     if not (pair.before and pair.after):
-        raise UsageError("only one of --before and --after was given", remedy="name both revisions")
-    return pair_of(what, Change(pair.before), Change(pair.after))
+        raise UsageError(
+            "only one of --before and --after was given", remedy="name --before and --after"
+        )
+    before, after = Change(pair.before, option="--before"), Change(pair.after, option="--after")
+    return pair_of(what, before, after)
 
 
 def parse_expectations(
@@ -182,7 +186,8 @@ def parse_expectations(
     found: dict[tuple[int | None, str], tuple[Outcome, ...]] = {}
     for text in texts:
         numbers, colon, rest = text.rpartition(":")
-        nodes: tuple[int | None, ...] = parse_node_counts(numbers) if colon else (None,)
+        with given_with(f"--expect {text}"):
+            nodes: tuple[int | None, ...] = parse_node_counts(numbers) if colon else (None,)
         for part in rest.split(","):
             side, _, outcome = part.partition("=")
             if side not in _SIDES or outcome not in set(Outcome):

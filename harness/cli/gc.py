@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import common_options
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.guest.registry import Registry
 from harness.host.cachesize import (
     CacheEntry,
@@ -45,8 +45,12 @@ def gc(
       harness gc --runs-age 30d --runs-limit 5G
       harness gc --limit 0 --dry-run
     """
-    size, age = parse_size(limit), parse_age(runs_age) if runs_age else None
-    runs_size = parse_size(runs_limit) if runs_limit else None
+    with given_with("--limit"):
+        size = parse_size(limit)
+    with given_with("--runs-age"):
+        age = parse_age(runs_age) if runs_age else None
+    with given_with("--runs-limit"):
+        runs_size = parse_size(runs_limit) if runs_limit else None
     guests = Registry(app.workspace, app.clock).live()
     kernels = app.workspace.cache / "kernels"
     spared = {kernels / guest.kernel for guest in guests if guest.kernel}

@@ -133,7 +133,9 @@ def _symbolizer(app: App, kernel: Path) -> Symbolizer:
     from harness.console.symbolize import Symbolizer, find_program
 
     if not kernel.is_file():
-        raise UsageError(f"{kernel} is no file", remedy="give kernel.full or kernel.debug")
+        raise UsageError(
+            f"{kernel} is no file", remedy="name kernel.full or kernel.debug with --kernel"
+        )
     symbolizer = Symbolizer(app.runner, kernel, find_program())
     _ = symbolizer.symbols  # refuses what is no kernel
     return symbolizer

@@ -19,7 +19,7 @@ from harness.cli.options import (
 )
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.specification import specifications
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
 from harness.results.text import print_line
@@ -120,17 +120,24 @@ def predict(
     return 0
 
 
+def _named(variant: str | None) -> Variant | None:
+    with given_with("--variant"):
+        return find_variant(variant) if variant else None
+
+
 def _guests(
     numa: str | None, vm: str | None, asked: AskedSanitizers
 ) -> tuple[Sanitizers, list[Topology]]:
     if vm is None:
-        counts = parse_node_counts(numa or "1-8")
+        with given_with("--numa"):
+            counts = parse_node_counts(numa or "1-8")
         return asked.of_kernel(), [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
     if numa is not None:
         raise UsageError(
             "--numa and --vm both say what the guest looks like", remedy="name one of them"
         )
-    config = load_vmconfig(vm)
+    with given_with("--vm"):
+        config = load_vmconfig(vm)
     return asked.of_kernel(config), [config.topology]
 
 
@@ -216,7 +223,7 @@ def trace(app: App, file: Path, variant: str | None) -> int:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
-    read = parse_trace(text, find_variant(variant) if variant else None)
+    read = parse_trace(text, _named(variant))
     app.paper.print(f"{read.variant.name} ({read.variant.proof})", markup=False)
     steps = []
     for step in run_trace(read):
@@ -264,7 +271,8 @@ def explore_command(app: App, domains: int, slabs: int, depth: int, variant: str
       harness model explore --domains 3 --slabs 2 --depth 8
       harness model explore --variant 15-before
     """
-    chosen = [find_variant(variant)] if variant else list(VARIANTS.values())
+    named = _named(variant)
+    chosen = [named] if named else list(VARIANTS.values())
     findings = []
     for each in chosen:
         for hashed in (False, True):

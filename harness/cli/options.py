@@ -18,8 +18,11 @@ from harness.cli.completion import (
     complete_vms,
 )
 from harness.cli.streams import Invocation
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.host.workspace import check_named
+
+_LONGEST = 4095
+"""Bytes of a path."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,11 +67,12 @@ def common_options(command: F) -> F:
         *args: Any, as_json: bool, out: Path | None, verbose: bool, quiet: bool, **rest: Any
     ) -> Any:
         context = click.get_current_context()
-        _refuse_empty(context)
+        _refuse_unusable(context)
         invocation = context.ensure_object(Invocation)
-        for named in (rest.get("junit"), rest.get("export")):
-            if named is not None:
-                check_named(named)
+        for option in ("junit", "export"):
+            if rest.get(option) is not None:
+                with given_with(f"--{option}"):
+                    check_named(rest[option])
         # Else the answer is the exit code, or stands in that file.
         invocation.streams.answers = not rest.get("git_bisect") and (
             as_json or rest.get("junit") is None
@@ -86,8 +90,10 @@ def common_options(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-def _refuse_empty(context: click.Context) -> None:
+def _refuse_unusable(context: click.Context) -> None:
     """Refuse options whose value is an empty word, such as an unset variable of a script.
+
+    The same of one that is longer than a path can be (PATH_MAX, limits.h).
 
     Raises:
         click.BadParameter: there is one.
@@ -97,6 +103,8 @@ def _refuse_empty(context: click.Context) -> None:
         values = value if isinstance(value, tuple) else (value,)
         if isinstance(option, click.Option) and "" in values:
             raise click.BadParameter("it is empty.", context, option)
+        if isinstance(option, click.Option) and any(len(str(one)) > _LONGEST for one in values):
+            raise click.BadParameter(f"it has more than {_LONGEST} bytes.", context, option)
 
 
 def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -15,7 +15,7 @@ from harness.boot.booter import Booter
 from harness.boot.plan import BootPlan
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
-from harness.errors import HarnessError, InfraError, UsageError
+from harness.errors import HarnessError, InfraError, UsageError, given_with
 from harness.guest.memory import available_memory
 from harness.guest.qemu import QemuBackend
 from harness.guest.shadow import default_topology, memory_warnings
@@ -96,7 +96,8 @@ class Session:
     def __post_init__(self) -> None:
         """Refuse an ``--out`` that no record can be put into, before anything runs."""
         if self.app.out is not None:
-            check_folder(self.app.out)
+            with given_with("--out"):
+                check_folder(self.app.out)
 
     def what(self, source: str | None, kernconf: str | None, kernel: Path | None = None,
              change: Change | None = None) -> What:  # fmt: skip
@@ -106,10 +107,12 @@ class Session:
             UsageError: a source that is none, or the built-in guest with a loader.
         """
         change = change or Change()
-        if kernel is not None and (source, change, kernconf) != (None, Change(), None):
+        others = [*(["--source"] if source else []), *change.options]
+        others += ["--kernconf"] if kernconf else []
+        if kernel is not None and others:
             raise UsageError(
                 f"--kernel {kernel} is built already, so nothing else can choose it or change it",
-                remedy="leave out --kernel, or --source, --rev, --patch, --mutant and --kernconf",
+                remedy=f"leave out --kernel, or {' and '.join(others)}",
             )
         app = self.app
         location = app.existing_source(source) if kernel is None else app.source(source)
@@ -127,7 +130,8 @@ class Session:
             return None
         from harness.guest.vmconfig import load_vmconfig
 
-        return load_vmconfig(self.options.vm)
+        with given_with("--vm"):
+            return load_vmconfig(self.options.vm)
 
     def topologies(self, numa: str | None, sanitizers: Sanitizers) -> list[Topology]:
         """One topology for each number of nodes, or that of ``--vm``.
@@ -143,10 +147,11 @@ class Session:
                     remedy="name one of them",
                 )
             return [self._resized(config.topology)]
-        return [
-            default_topology(count, sanitizers, self.options.cpus, self.options.memory)
-            for count in parse_node_counts(numa or "1")
-        ]
+        cpus, memory = self.options.cpus, self.options.memory
+        with given_with("--numa"):
+            counts = parse_node_counts(numa or "1")
+        with given_with(f"--cpus {cpus}") if cpus else contextlib.nullcontext():
+            return [default_topology(count, sanitizers, cpus, memory) for count in counts]
 
     def _resized(self, topology: Topology) -> Topology:
         memory, cpus = self.options.memory, self.options.cpus

@@ -112,11 +112,12 @@ class SymbolTable:
         except (ELFError, struct.error) as error:
             raise UsageError(
                 f"{kernel} is not an ELF file for amd64: {error}",
-                remedy="give kernel.full or kernel.debug of the build",
+                remedy="name kernel.full or kernel.debug of the build with --kernel",
             ) from error
         if not functions:
             raise UsageError(
-                f"{kernel} has no symbols", remedy="give kernel.full or kernel.debug of the build"
+                f"{kernel} has no symbols",
+                remedy="name kernel.full or kernel.debug of the build with --kernel",
             )
         self._functions = sorted(functions, key=lambda function: function.address)
         self._addresses = [function.address for function in self._functions]

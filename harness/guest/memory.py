@@ -60,5 +60,6 @@ def check_memory(spec: GuestSpec, available: int) -> None:
             f"{required // MIB} MiB ({spec.topology.memory_mib} MiB in "
             f"{len(spec.topology.nodes)} nodes and {OVERHEAD_BYTES // MIB} MiB for QEMU), "
             f"{available // MIB} MiB are available",
-            remedy="Give the nodes less memory, use fewer nodes or end other guests.",
+            remedy="give the nodes less memory (--memory, or the file of --vm), use fewer nodes "
+            "(--numa), or end other guests",
         )

@@ -193,7 +193,7 @@ class QemuBackend:
             if self._clock.monotonic() > deadline:
                 raise InfraError(
                     f"QEMU did not answer within {START_SECONDS:g} s of starting guest {spec.name}",
-                    remedy="See that the host is not out of memory; try the accelerator tcg.",
+                    remedy="see that the host is not out of memory; try --accelerator tcg",
                     detail=guest.stderr_tail(),
                 )
 

@@ -109,12 +109,12 @@ class EmbeddedBuild:
     sanitizers: Sanitizers = NONE
 
     def __post_init__(self) -> None:
-        lacking = [row.option for row in self.sanitizers.rows if row not in _SANITIZER_FLAGS]
+        lacking = Sanitizers(row for row in self.sanitizers if row not in _SANITIZER_FLAGS)
         if lacking:
-            flags = ", ".join(f"--{row.name}" for row in _SANITIZER_FLAGS)
             raise UsageError(
-                f"the built-in guest has no {' and '.join(lacking)}",
-                remedy=f"use {flags} or no sanitizer with it, or a FreeBSD tree with --source",
+                f"the built-in guest has no {' and '.join(lacking.options)}",
+                remedy=f"leave out {lacking.flags}, or a --vm that has it, or name a "
+                "FreeBSD tree with --source",
             )
 
     @property

@@ -198,23 +198,24 @@ def _check_tunable(name: str, value: str) -> None:
     if not _NAME.fullmatch(name) or len(name) >= _NAME_BYTES:
         raise UsageError(
             f"no tunable can be called {name!r}",
-            remedy="letters, digits, dots, dashes and underscores, less than "
+            remedy="correct --tunable: letters, digits, dots, dashes and underscores, less than "
             f"{_NAME_BYTES} of them, as in vm.kmem_size",
         )
     if not _VALUE.fullmatch(value) or len(value) >= _VALUE_BYTES:
         raise UsageError(
             f"the loader cannot give the tunable {name} the value {value!r}",
-            remedy=f"less than {_VALUE_BYTES} printable ASCII characters, without quotes, "
-            "backslash or dollar sign",
+            remedy=f"correct --tunable: less than {_VALUE_BYTES} printable ASCII characters, "
+            "without quotes, backslash or dollar sign",
         )
     if name in CONSOLE_TUNABLES or name in MODULE_TUNABLES or name == NONCE_TUNABLE:
         raise UsageError(
             f"the tunable {name} is the harness's own",
-            remedy="leave it out: the harness must know where the guest's serial ports are and "
-            "which boot a report is of",
+            remedy=f"leave --tunable {name} out: the harness must know where the "
+            "guest's serial ports are and which boot a report is of",
         )
     if len(_set(name, value)) > _LINE_BYTES:
         raise UsageError(
             f"the tunable {name} and its value are too long together",
-            remedy=f"the loader reads lines of at most {_LINE_BYTES} characters",
+            remedy=f"shorten --tunable {name}: the loader reads lines of at most {_LINE_BYTES} "
+            "characters",
         )

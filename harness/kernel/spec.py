@@ -54,7 +54,8 @@ def kernel_config(sanitizers: Sanitizers, kernconf: str | None = None) -> Kernel
     if "/" in kernconf or not _NAME.match(kernconf):
         raise UsageError(
             f"the kernel configuration {kernconf!r} is neither a file nor a name",
-            remedy="name a file, or a configuration of the tree such as GENERIC-KASAN",
+            remedy="name a file with --kernconf, or a configuration of the tree such as "
+            "GENERIC-KASAN",
         )
     text = f'include\t"{kernconf}"\n' + _shipped("guest")
     return _config(f"HARNESS-{kernconf}", text, sanitizers, _brought("", kernconf))
@@ -68,8 +69,8 @@ def _config(name: str, text: str, asked: Sanitizers, brought: Sanitizers) -> Ker
         raise UsageError(
             f"the kernel configuration has {' and '.join(brought.options)}, and "
             f"{' and '.join(asked.options)} was asked for",
-            remedy="these exclude each other: leave the flag out, or name a configuration "
-            "without them",
+            remedy=f"these exclude each other: leave out {asked.flags}, or a --vm that has it, or "
+            "name a configuration without one with --kernconf",
         ) from error
     added = [row for row in sanitizers.rows if row not in brought]
     name = "-".join((name, *(row.option for row in added)))

@@ -69,14 +69,16 @@ def embedded_identity(
 
 def _variant(what: What) -> Variant:
     change = what.change
-    if change.revision or change.patch or what.kernconf:
+    foreign = [option for option in change.options if option != "--mutant"]
+    foreign += ["--kernconf"] if what.kernconf else []
+    if foreign:
         raise UsageError(
             "the built-in guest has no revisions, patches or configurations",
-            remedy="leave --rev, --patch and --kernconf out, or name a FreeBSD tree with --source",
+            remedy=f"leave {' and '.join(foreign)} out, or name a FreeBSD tree with --source",
         )
     if change.mutant not in (None, BEFORE_MUTANT):
         raise UsageError(
             f"the built-in guest has no mutant {change.mutant!r}",
-            remedy=f"it has one: {BEFORE_MUTANT}",
+            remedy=f"it has one: --mutant {BEFORE_MUTANT}",
         )
     return Variant.AFTER if change.mutant is None else Variant.BEFORE

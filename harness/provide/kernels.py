@@ -100,7 +100,8 @@ class Kernels:
         if asked not in (NONE, found):
             raise UsageError(
                 f"{kernel} was built with {found}, not {asked}",
-                remedy="leave the sanitizer's flag out: a kernel file brings its own",
+                remedy=f"leave out {asked.flags}, or a --vm that has it: a kernel file brings "
+                "its own",
             )
         loader, loader_seal = KernelCache(self.workspace).newest_loader() or (None, None)
         seal = self.workspace.verified.seal(kernel.resolve(), KERNEL)

@@ -325,8 +325,8 @@ def _results(futures: Sequence[Future[Judgement]]) -> Iterator[Judgement]:
 def _patient(plans: Mapping[int, BootPlan], cells: Sequence[Cell]) -> Mapping[int, BootPlan]:
     """The plans with an end to each boot, unless the user has set one."""
     slowest = max(cell.seconds for cell in cells)
-    timeout = max(_LEAST_PATIENCE, _PATIENCE * slowest)
+    longest = max(_LEAST_PATIENCE, _PATIENCE * slowest)
     return {
-        nodes: plan if plan.timeout is not None else replace(plan, timeout=timeout)
+        nodes: plan if plan.timeout is not None else replace(plan, longest=longest)
         for nodes, plan in plans.items()
     }

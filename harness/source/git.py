@@ -285,7 +285,8 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     if not _is_url(url):
         raise UsageError(
             f"{url} is not the URL of a repository",
-            remedy="name it as in git clone: https://HOST/PATH, ssh://HOST/PATH, git@HOST:PATH",
+            remedy="name it with --source as in git clone: https://HOST/PATH, ssh://HOST/PATH, "
+            "git@HOST:PATH",
         )
     words = ("clone", "--quiet", "--no-checkout", "--template=", "--filter=blob:none", "--")
     finished = runner.run(
@@ -311,7 +312,9 @@ def clone(url: str, target: Path, runner: Runner) -> None:
         )
     if any(word in error for word in ("not found", "does not exist", "not appear to be a git")):
         raise UsageError(
-            f"there is no git repository at {url}", remedy="correct --source", detail=error
+            f"there is no git repository at {url}",
+            remedy="name another with --source",
+            detail=error,
         )
     raise InfraError(
         f"cannot clone {url}", remedy="see the cause below, then run it again", detail=error

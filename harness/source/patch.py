@@ -68,7 +68,7 @@ class Patch:
                 raise UsageError(
                     f"the patch {self.path} names {path!r}, which is outside the tree: "
                     "none of it was applied",
-                    remedy="make it with git diff in the tree's top directory",
+                    remedy="name with --patch one that git diff made in the tree's top directory",
                 )
 
     def _edited(self, repository: Repository, content: Content) -> list[Entry] | None:
@@ -89,7 +89,7 @@ class Patch:
         if applied.returncode != 0:
             raise UsageError(
                 f"the patch {self.path} does not apply to {self.location}",
-                remedy="make it against the revision that is built, with git diff",
+                remedy="name with --patch one that git diff made against what is built",
                 detail=applied.stderr.decode("utf-8", "replace").strip(),
             )
 
@@ -104,5 +104,5 @@ def read_patch(path: Path, location: str) -> Patch:
         return Patch(path, path.read_bytes(), location)
     except OSError as error:
         raise UsageError(
-            f"cannot read the patch {path}: {error.strerror}", remedy="correct --patch"
+            f"cannot read the patch {path}: {error.strerror}", remedy="name another with --patch"
         ) from error

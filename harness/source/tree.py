@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.errors import InfraError, UsageError
+from harness.errors import InfraError, UsageError, given_with
 from harness.host.workspace import Lock, Workspace, make_folder, write_atomic
 from harness.source import parts
 from harness.source.baseline import BaselineReader
@@ -84,7 +84,7 @@ class SourceTree:
                 is refused, or a tree that is not FreeBSD's.
         """
         (self.home / "last-use").touch()  # it is not old, whatever it finds in the cache
-        commit = self._head(change.revision)
+        commit = self._head(change)
         if change.revision is None and self.files is not None:
             content, dirty = self._user_files(self.files)
         else:
@@ -188,13 +188,15 @@ class SourceTree:
         if not self.versioned:
             raise UsageError(
                 f"{self.location} is a plain folder, so it has no revision {revision!r}",
-                remedy="name a git clone with --source, or leave the revision out",
+                remedy=f"name a git clone with --source, or leave {revision} out",
             )
 
-    def _head(self, revision: str | None) -> str | None:
-        if revision is not None:
-            self.require_revisions(revision)
-        return self.repository.commit(revision or "HEAD") if self.versioned else None
+    def _head(self, change: Change) -> str | None:
+        if change.revision is None:
+            return self.repository.commit("HEAD") if self.versioned else None
+        with given_with(change.option):
+            self.require_revisions(change.revision)
+            return self.repository.commit(change.revision)
 
     @property
     def _lacking(self) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.cedit.definitions import FunctionChange, changes
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.source.tree import being_read
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class Specifications:
             return self.subsystem.of_built_in(None).values, "the built-in guest is made after 13.x"
         if asked == AS_BUILT:
             return self.subsystem.of_built_in(what.change.mutant).values, "its own source"
-        return self.subsystem.variant(asked), "you named it"
+        with given_with("--spec"):
+            return self.subsystem.variant(asked), "you named it"
 
     def _read(self, tree: SourceTree, base: str) -> Baseline:
         reader = tree.baselines(self.subsystem)
@@ -133,7 +134,8 @@ class Specifications:
 
     def _of_name(self, tree: SourceTree, name: str) -> Baseline:
         if not tree.versioned:
-            self.subsystem.variant(name)  # which tells what there is
+            with given_with("--spec"):
+                self.subsystem.variant(name)  # which tells what there is
         try:
             return self._read(tree, tree.repository.commit(name))
         except UsageError as error:

@@ -36,8 +36,12 @@ def find_mutant(name: str) -> Mutant:
     if name in MUTANTS:
         return MUTANTS[name]
     close = difflib.get_close_matches(name, MUTANTS, n=1)
-    remedy = f"Did you mean {close[0]}?" if close else "harness mutants --list names all."
-    raise UsageError(f"There is no mutant {name}.", remedy=remedy)
+    remedy = (
+        f"did you mean --mutant {close[0]}?"
+        if close
+        else "name one with --mutant; harness mutants --list prints all"
+    )
+    raise UsageError(f"there is no mutant {name}", remedy=remedy)
 
 
 KNOWLEDGE = Knowledge(SUBSYSTEMS, find_mutant)

@@ -71,7 +71,7 @@ def numbers() -> Iterator[Case]:
         for value in NO_NUMBERS:
             if (option, value) not in NUMBERS_ALL_THE_SAME:
                 name = f"{words[0]} {option} {value[:8]!r}"
-                yield Case(name, (*words, f"{option}={value}"))
+                yield Case(name, (*words, f"{option}={value}"), error=option)
 
 
 CHOICES = (
@@ -84,7 +84,8 @@ CHOICES = (
 def choices() -> Iterator[Case]:
     for words, option in CHOICES:
         for value in ("", "no-such", "\x1b[31mred"):
-            yield Case(f"{words[0]} {option} {value!r}", (*words, option, value), {"log": "x"})
+            name = f"{words[0]} {option} {value!r}"
+            yield Case(name, (*words, option, value), {"log": "x"}, error=option)
 
 
 TEXTS: Mapping[tuple[tuple[str, ...], str], tuple[str, ...]] = {
@@ -130,7 +131,8 @@ def texts() -> Iterator[Case]:
     for (words, option), values in TEXTS.items():
         for value in values:
             name = f"{' '.join(words[:2])} {option} {value[:20]!r}"
-            yield Case(name, (*words, option, value), files)
+            error = "" if option == "--" else option  # what was given is named
+            yield Case(name, (*words, option, value), files, error=error)
 
 
 TRACE = "variant 13-after\nzone domains=2 ipers=42 reserve=2\nprealloc 2\n"
@@ -359,6 +361,48 @@ def bisections() -> Iterator[Case]:
     yield Case("bisect with both sanitizers", (*BISECT, "--kasan", "--kmsan"))
 
 
+REMEDIES: Mapping[tuple[str, ...], str] = {
+    (*BOOT, "--patch", "/no.patch"): "leave --patch out, or name",
+    (*BOOT, "--kernconf", "GENERIC"): "leave --kernconf out, or name",
+    (*BOOT, "--rev", "a", "--kernconf", "GENERIC"): "leave --rev and --kernconf out, or name",
+    (*BOOT, "--mutant", "drop-domain-wait"): "it has one: --mutant drop-commit",
+    (*BOOT, "--kmsan"): "leave out --kmsan, ",
+    (*BOOT, "--numa", "8", "--cpus", "32"): "--cpus 32: 256 CPUs in all nodes together",
+    (*BOOT, "--memory", "1"): "give its nodes more with --memory",
+    (*BOOT, "--tunable", "a b=c"): "correct --tunable: ",
+    (*BOOT, "--tunable", "console=x"): "leave --tunable console out: ",
+    (*BOOT, "--junit", "/no/such/report"): "--junit: cannot write /no/such/report",
+    (*BOOT, "--out", "/no/such/records"): "--out: cannot make /no/such/records",
+    (*BISECT, "--export", "/no/such/log"): "--export: cannot write /no/such/log",
+    ("boot", "--kernel", "{kernel}", "--kasan"): "leave out --kasan, ",
+    ("compare", "--source", "{git}", "--commit", "no-such"): "--commit: there is no revision",
+    ("compare", "--source", "{git}", "--commit", "first"): "--commit: ",
+    ("compare", "--source", "{git}", "--before", "no-such", "--after", "first"):
+        "--before: there is no revision 'no-such'",
+    ("compare", "--source", "{git}", "--before", "first"): "name --before and --after",
+    ("bisect", "--source", "{git}", "--good", "main", "--bad", "first"):
+        "add --fixed to find what fixed it, or exchange --good and --bad",
+    ("boot", "--source", "{git}", "--kernconf", "GENERIC-KMSAN", "--kasan"): "leave out --kasan, ",
+    ("check", "--source", "{git}", "--mutant", "no-such"): "name one with --mutant",
+    ("gc", "--dry-run", "--runs-age", "x"): "--runs-age: 'x' is not an age",
+    ("gc", "--dry-run", "--runs-limit", "x"): "--runs-limit: 'x' is not a size",
+    (*PREDICT, "--numa", "99"): "--numa: number of nodes '99'",
+    (*PREDICT, "--vm", "no-such"): "--vm: no guest named",
+    (*CHECK, "--replay", "{kernel}"): "name a text file with --replay",
+}  # fmt: skip
+"""What is refused, with what names the option that was given."""
+
+
+def remedies() -> Iterator[Case]:
+    for words, error in REMEDIES.items():
+        name = " ".join(word for word in words if word[:1] != "{")
+        yield Case(f"remedy of {name}", words, error=error)
+    # The source is none of the command's, so none of its options is to blame.
+    elsewhere = '[source]\ntree = "/no/tree"\n'
+    yield Case("remedy of a setting", ("boot",), settings=elsewhere,
+               error="with source.tree of the settings")  # fmt: skip
+
+
 def combinations() -> Iterator[Case]:
     """Options that are right by themselves."""
     for words in (BOOT, CHECK, MUTANTS, PREDICT, ("build", "--source", "embedded")):
@@ -372,8 +416,11 @@ def combinations() -> Iterator[Case]:
     yield Case("boot --interactive --json", (*BOOT, "--interactive", "--json"))
     yield Case("boot on several guests", (*BOOT, "--numa", "1,2"))
     yield Case("check on several guests", (*CHECK, "--numa", "1,2"))
-    yield Case("boot of a kernel and a revision",
-               ("boot", "--kernel", "{kernel}", "--rev", "main"))  # fmt: skip
+    yield Case("boot of a kernel and a revision", ("boot", "--kernel", "{kernel}", "--rev", "main"),
+               error="leave out --kernel, or --rev\n")  # fmt: skip
+    yield Case("boot of a kernel and a patch for a configuration",
+               ("boot", "--kernel", "{kernel}", "--patch", "/no", "--kernconf", "MINE"),
+               error="leave out --kernel, or --patch and --kernconf\n")  # fmt: skip
     yield Case("compare with two pairs",
                ("compare", "--source", "{git}", "--commit", "first", "--mutant", "x"))  # fmt: skip
     yield Case("compare with half a pair", ("compare", "--source", "{git}", "--before", "first"))
@@ -405,6 +452,6 @@ def all_cases() -> list[Case]:
     """Every case, each under a name of its own."""
     makers = (
         numbers, choices, texts, traces, settings, guests, patches, kernels, logs, records,
-        bisections, combinations, command_lines,
+        bisections, remedies, combinations, command_lines,
     )  # fmt: skip
     return [case for make in makers for case in make()]

@@ -267,7 +267,7 @@ class TestNames:
         assert re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9-]+)?|drop-[a-z-]+", mutant.name)
 
     def test_almost_right_are_answered_with_the_right_one(self) -> None:
-        with pytest.raises(UsageError, match="Did you mean drop-commit") as caught:
+        with pytest.raises(UsageError, match="did you mean --mutant drop-commit") as caught:
             find_mutant("drop-comit")
         assert "drop-comit" in caught.value.message
 

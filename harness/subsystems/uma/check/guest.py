@@ -100,7 +100,8 @@ class CheckedGuest:
         if shape.domains < trace.shape.domains:
             raise UsageError(
                 f"the trace is for {trace.shape.domains} domains, the guest has {shape.domains}",
-                remedy=f"name --numa {trace.shape.domains}",
+                remedy=f"give the guest as many: --numa {trace.shape.domains}, or a --vm that has "
+                "them",
             )
         here = Trace(self._variant, shape, trace.operations)
         if not is_taken(here):
