@@ -27,7 +27,10 @@ def ps(app: App) -> int:
       harness ps
       harness ps --json
     """
-    guests = Registry(app.workspace, app.clock).live()
+    registry = Registry(app.workspace, app.clock)
+    guests = registry.live()
+    for line in registry.of_older_versions():
+        app.warn(line)
     if guests:
         app.paper.print(_table(guests, app.clock.now()))
     else:

@@ -37,6 +37,8 @@ def stop(app: App, guest: str | None, *, everything: bool) -> int:
             "--all and a name both say which guests to end", remedy="leave one of them out"
         )
     registry = Registry(app.workspace, app.clock)
+    for line in registry.of_older_versions():
+        app.warn(line)
     chosen = _chosen(registry, guest, Store(app.runs), everything=everything)
     for one in chosen:
         registry.end(one)

@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -152,6 +152,21 @@ class Registry:
             _, done = self._look()
         return done
 
+    def of_older_versions(self) -> list[str]:
+        """Guests that run, but whose records do not say so in a way that holds; in words.
+
+        Before processes were told apart by the boot of their host, a step of the clock lost them.
+        """
+        with self._locked():
+            folders = sorted(self._folder.glob("[!.]*"))
+            found = [guest for folder in folders if (guest := _read_older(folder)) is not None]
+        return [
+            f"{guest.name} was kept by an older version of the harness, and this one does not look "
+            f"after it; end it: kill {' '.join(str(process.pid) for process in processes)}"
+            for guest in found
+            if (processes := _processes(guest))
+        ]
+
     def find(self, name: str) -> list[KeptGuest]:
         """The live ones of a run, or the one of that name; ``latest`` is the newest.
 
@@ -180,9 +195,8 @@ class Registry:
             from harness.guest.libvirt import destroy_domain
 
             destroy_domain(guest.uri, guest.domain)
-        for word in (str(guest.socket), display_name(guest.cell, guest.socket)):
-            for process in find_processes(word):
-                process.kill(self.clock)
+        for process in _processes(guest):
+            process.kill(self.clock)
         self._forget(guest)
 
     def _locked(self) -> contextlib.AbstractContextManager[object]:
@@ -203,6 +217,8 @@ class Registry:
         found, done = [], []
         for folder in sorted(self._folder.glob("[!.]*")):
             guest = _read(folder)
+            if guest is None and (older := _read_older(folder)) and _processes(older):
+                continue  # it runs, from files of that directory
             if guest is None:
                 _remove(folder)
                 done.append(f"removed {folder}, which tells of no guest")
@@ -244,14 +260,36 @@ def _write(folder: Path, guest: KeptGuest) -> None:
     write_atomic(folder / _FILE, json.dumps(to_document(guest), indent=1) + "\n")
 
 
+def _processes(guest: KeptGuest) -> list[ProcessId]:
+    """Its QEMU and its relay, as far as they run."""
+    words = (str(guest.socket), display_name(guest.cell, guest.socket))
+    return list(dict.fromkeys(process for word in words for process in find_processes(word)))
+
+
 def _read(folder: Path) -> KeptGuest | None:
     """None if it is not there whole, or names files that no guest has."""
+    return _parsed(folder, lambda document: document)
+
+
+def _read_older(folder: Path) -> KeptGuest | None:
+    """The same of a record that names its processes without the boot of their host."""
+
+    def without_processes(document: dict[str, Any]) -> dict[str, Any]:
+        named = [document.get(key) for key in ("owner", "process")]
+        if not any(isinstance(each, dict) and "boot" not in each for each in named):
+            raise ValueError("it is not of an older version")
+        return {**document, "owner": None, "process": None}
+
+    return _parsed(folder, without_processes)
+
+
+def _parsed(folder: Path, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> KeptGuest | None:
     from harness.host.tables import Complaint, read_table
 
     if folder.is_symlink() or (folder / _FILE).is_symlink():
         return None
     try:
-        guest = read_table(read_object(folder / _FILE), KeptGuest)
+        guest = read_table(changed(read_object(folder / _FILE)), KeptGuest)
         datetime.fromisoformat(guest.started)
     except (OSError, ValueError, Complaint):
         return None

@@ -70,6 +70,30 @@ def test_a_guest_that_has_died_is_no_longer_listed(guest_home: Home) -> None:
 
 
 @pytest.mark.guest
+def test_a_guest_that_an_older_version_kept_is_named_with_what_ends_it(guest_home: Home) -> None:
+    """Its record has no boot of the host in it, and the start of its QEMU by the wall clock."""
+    assert guest_home.run(*KEEP).code == 0
+    (record,) = guest_home.folder.glob("state/harness/guests/*/guest.json")
+    document = json.loads(record.read_text())
+    qemu = psutil.Process(document["process"]["pid"])
+    document["process"] = {"pid": qemu.pid, "started": qemu.create_time()}
+    del document["kernel"]
+    record.write_text(json.dumps(document))
+    for command in ("ps", "stop"):
+        said = guest_home.run(command)
+        assert said.code == 0
+        assert "none-numa1 was kept by an older version of the harness" in said.stderr
+        assert record.exists()
+    pids = said.stderr.partition("end it: kill ")[2].splitlines()[0].split()
+    assert str(qemu.pid) in pids
+    for pid in pids:
+        psutil.Process(int(pid)).terminate()
+    guest_home.wait_until_nothing_runs()
+    assert "older version" not in guest_home.run("ps").stderr
+    assert not record.exists()
+
+
+@pytest.mark.guest
 def test_following_a_console_ends_with_the_guest(guest_home: Home) -> None:
     assert guest_home.run(*KEEP).code == 0
     with guest_home.started("console", "--follow") as following:

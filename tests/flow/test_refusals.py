@@ -157,7 +157,7 @@ ARGUMENTS = {
     ),
     "an expectation of nine nodes": (
         (*COMPARE, "--expect", "9:before=panic"),
-        "--expect 9:before=panic: number of nodes '9': FreeBSD/amd64 takes at most 8 memory domains",
+        "--expect 9:before=panic: number of nodes '9': FreeBSD/amd64 takes at most 8 memory ",
         "Give numbers from 1 to 8",
     ),
     "a pair for the built-in guest": (

@@ -128,12 +128,13 @@ class FakeTap:
 def listen(
     guest: FakeGuest, *pieces: bytes, at_last: bytes = b"", pause: float | None = None,
     accelerator: Accelerator = Accelerator.TCG, timeout: float | None = TIMEOUT,
+    longest: float | None = None,
     at_once: bool = True, late: bytes = b"", limits: LogLimits = USUAL_LIMITS,
 ) -> Ending:  # fmt: skip
     """How a guest that prints these pieces ends; what befalls it, after them or ``at_once``."""
     clock = ManualClock()
     topology = Topology.even(1, memory_mib_per_node=64)
-    plan = BootPlan(topology, Until.INIT, accelerator, timeout=timeout)
+    plan = BootPlan(topology, Until.INIT, accelerator, timeout=timeout, longest=longest)
     tap = FakeTap(clock, pieces, at_last, pause, late)
     if not at_once:
         guest = AfterConsole(guest, tap)
@@ -211,6 +212,11 @@ def test_what_comes_while_time_runs_out_is_heard() -> None:
 
 def test_a_guest_that_never_stops_printing_runs_out_of_time() -> None:
     assert listen(FakeGuest(), *[BANNER] * 1000) is Ending.TIMEOUT
+
+
+def test_a_limit_that_the_harness_has_set_is_not_the_users_timeout() -> None:
+    assert listen(FakeGuest(), BANNER, timeout=None, longest=TIMEOUT) is Ending.DEADLINE
+    assert listen(FakeGuest(), BANNER, longest=TIMEOUT + 1) is Ending.TIMEOUT
 
 
 def test_a_harness_that_got_no_time_does_not_judge() -> None:
