@@ -5,40 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import fake_kvm
 import pytest
-from command import Home, Said, script
+from command import Home, Said
+from fake_kvm import BAD, GOOD, install_probed
 
-from harness.host.accelerator import QEMU, kvm_refusal
+from harness.host.accelerator import kvm_refusal
 
 pytestmark = [
     pytest.mark.guest,
     pytest.mark.skipif(bool(kvm_refusal()), reason="no /dev/kvm that a fake could stand for"),
 ]
 
-GOOD = "printf '<mprcsfito>'; exit 0"
-BAD = "printf '<mpR'; sleep 1000"
-
-QEMU_WITH_KVM = """
-case "$*" in
-*"-accel tcg"*-debugcon*) printf '<'; sleep 0.2; printf 'mprcsfito>'; exit 0;;
-*"-accel kvm"*-debugcon*) {probe};;
-esac
-{guest}
-exec {fake_kvm} "$@"
-"""
-"""The probe and guests under KVM behave as they are told; those are really under TCG."""
-
 DIES_LATER = """
 case "$*" in
 *"-accel kvm"*) echo "KVM internal error. Suberror: 1" >&2;;
 esac
 """
-
-
-def path_with(folder: Path, probe: str, guest: str = "") -> str:
-    text = QEMU_WITH_KVM.format(probe=probe, guest=guest, fake_kvm=fake_kvm.command())
-    return script(folder / "bin", QEMU, text)
 
 
 def doctor(home: Home, path: str) -> str:
@@ -63,7 +45,7 @@ def accelerator(said: Said) -> str:
 def test_the_better_accelerator_is_chosen_and_the_doctor_tells_why(
     home: Home, tmp_path: Path, probe: str, chosen: str
 ) -> None:
-    path = path_with(tmp_path, probe)
+    path = install_probed(tmp_path / "bin", probe)
     told = doctor(home, path)
     assert accelerator(boot(home, path)) == chosen
     assert accelerator(boot(home, path, "--accelerator", "auto")) == chosen
@@ -75,7 +57,7 @@ def test_the_better_accelerator_is_chosen_and_the_doctor_tells_why(
 def test_kvm_that_fails_later_is_the_hosts_failure_and_is_measured_again(
     home: Home, tmp_path: Path
 ) -> None:
-    path = path_with(tmp_path, GOOD, DIES_LATER)
+    path = install_probed(tmp_path / "bin", GOOD, DIES_LATER)
     doctor(home, path)
     kept = home.cache / "accelerator.json"
     assert kept.exists()
@@ -87,7 +69,7 @@ def test_kvm_that_fails_later_is_the_hosts_failure_and_is_measured_again(
 
 
 def test_settings_and_then_the_flag_overrule_the_measurement(home: Home, tmp_path: Path) -> None:
-    path = path_with(tmp_path, GOOD)
+    path = install_probed(tmp_path / "bin", GOOD)
     home.configure('[boot]\naccelerator = "tcg"\n')
     assert accelerator(boot(home, path)) == "tcg"
     assert accelerator(boot(home, path, "--accelerator", "kvm")) == "kvm"

@@ -5,19 +5,11 @@ Each runs in a mount namespace of its own, with a small file system in the place
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-
 import pytest
-from command import PROGRAM, Home, Said
+from command import Home, Said
+from own_mounts import in_namespace, mounts_as_root
 
-pytestmark = [
-    pytest.mark.guest,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting takes root"
-    ),
-]
+pytestmark = [pytest.mark.guest, mounts_as_root]
 
 BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg")
 
@@ -26,12 +18,7 @@ def run_with_little_room(home: Home, folder: str, size: str, *words: str) -> Sai
     """A harness in whose home ``folder`` has ``size`` of room."""
     place = home.folder / folder
     place.mkdir(parents=True, exist_ok=True)
-    script = f'mount -t tmpfs -o size={size} none "{place}" && exec "$@"'
-    finished = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", *PROGRAM, *words],
-        env=home.env, cwd=home.folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return Said(finished.returncode, finished.stdout, finished.stderr)
+    return in_namespace(home, f'mount -t tmpfs -o size={size} none "{place}"', *words)
 
 
 def told(said: Said) -> str:

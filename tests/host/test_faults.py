@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from cell_table import Table
-from command import GLANCE, PROGRAM, SECONDS, Home, Said, own_qemu
+from command import GLANCE, SECONDS, Home, Said, own_qemu
 from embedded_history import EmbeddedHistory
 from faked_qemu import Fault, install
+from own_mounts import DEVICES, in_namespace, mounts_as_root
 
 pytestmark = pytest.mark.guest
 
@@ -227,22 +226,8 @@ def test_killed_once_a_bisection_finds_the_culprit_all_the_same(faulty: Faulty) 
 
 # Full disks
 
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting takes root"
-)
 
-
-def in_namespace(home: Home, mounts: str, *words: str, **env: str) -> Said:
-    """A harness in a mount namespace of its own, after those mounts."""
-    finished = subprocess.run(
-        ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *PROGRAM, *words],
-        env={**home.env, **own_qemu(**env)}, cwd=home.folder, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    return Said(finished.returncode, finished.stdout, finished.stderr)
-
-
-@needs_root
+@mounts_as_root
 @pytest.mark.parametrize(
     "command",
     [
@@ -269,18 +254,6 @@ def test_full_disk_is_the_hosts_failure(
 
 # KVM, which is TCG in truth
 
-#: A /dev of its own, with a file in the place of KVM's device, or without one.
-DEVICES = """
-mkdir -p "$TMPDIR/dev"
-mount --rbind /dev "$TMPDIR/dev"
-mount -t tmpfs none /dev
-for name in null zero full random urandom tty; do
-    touch /dev/$name
-    mount --bind "$TMPDIR/dev/$name" /dev/$name
-done
-ln -s /proc/self/fd /dev/fd
-mkdir -m 1777 /dev/shm
-"""
 KVM = f"{DEVICES}\ntouch /dev/kvm\nchmod 666 /dev/kvm"
 LATER = Fault("halt", BOOTING, words="KVM internal error. Suberror: 1", accelerator="kvm",
               kvm="good")  # fmt: skip
@@ -304,7 +277,7 @@ KVMS = {
 }
 
 
-@needs_root
+@mounts_as_root
 @pytest.mark.parametrize("name", KVMS)
 def test_accelerator_that_fails_says_nothing_of_the_kernel(
     home: Home, shared_home: Home, table: Table, tmp_path: Path, name: str
@@ -316,7 +289,7 @@ def test_accelerator_that_fails_says_nothing_of_the_kernel(
     words = ("boot", "--source", "embedded", "--numa", "2", "--json")
     path = install(tmp_path / "bin", case.fault)
     while True:
-        said = in_namespace(home, case.mounts, *words, PATH=path)
+        said = in_namespace(home, case.mounts, *words, **own_qemu(PATH=path))
         (cell,) = json.loads(said.stdout)["cells"]
         # A host that is too busy to measure is asked again.
         if cell["accelerator"] == case.accelerator:

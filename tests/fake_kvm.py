@@ -13,6 +13,28 @@ from pathlib import Path
 QEMU = "qemu-system-x86_64"
 
 
+PROBED = """
+case "$*" in
+*"-accel tcg"*-debugcon*) printf '<'; sleep 0.2; printf 'mprcsfito>'; exit 0;;
+*"-accel kvm"*-debugcon*) {probe};;
+esac
+{guest}
+exec {fake_kvm} "$@"
+"""
+"""The probe and guests under KVM behave as they are told; those are really under TCG."""
+
+GOOD = "printf '<mprcsfito>'; exit 0"
+BAD = "printf '<mpR'; sleep 1000"
+
+
+def install_probed(folder: Path, probe: str, guest: str = "", fake_kvm: str = "") -> str:
+    """The same, with the accelerator's probe; ``fake_kvm`` runs guests in the place of this."""
+    from command import script  # which the program itself cannot import
+
+    return script(folder, QEMU, PROBED.format(probe=probe, guest=guest,
+                                              fake_kvm=fake_kvm or command()))  # fmt: skip
+
+
 def install(folder: Path, cpu: str = "max") -> str:
     """Put it into a folder; gives a PATH in which it comes first.
 
@@ -23,9 +45,9 @@ def install(folder: Path, cpu: str = "max") -> str:
     return script(folder, QEMU, f'exec {command(cpu)} "$@"\n')
 
 
-def command(cpu: str = "max") -> str:
+def command(cpu: str = "max", python: str = sys.executable, file: str = __file__) -> str:
     """What runs it, for a shell; QEMU's arguments follow."""
-    return f"{sys.executable} {__file__} {shutil.which(QEMU)} '{cpu}'"
+    return f"{python} {file} {shutil.which(QEMU)} '{cpu}'"
 
 
 def main(qemu: str, cpu: str, words: list[str]) -> int:
