@@ -83,11 +83,17 @@ def test_a_boot_that_panics_is_no_check(shared_home: Home) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("--spec", "13-aftr"), "the model has no variant '13-aftr'"),
+        (("--spec", "13-aftr"), "--spec: the model has no variant '13-aftr'"),
         (("--replay", "/no/such.trace"), "cannot read the trace /no/such.trace"),
-        (("--seed", "18446744073709551616"), "seed '18446744073709551616': a seed has 64 bits"),
-        (("--seed", "0-18446744073709551615"), "seed '0-18446744073709551615': more than 999"),
-        (("--seed", "x"), "seed 'x': 'x' is neither a number nor a range"),
+        (
+            ("--seed", "18446744073709551616"),
+            "--seed: seed '18446744073709551616': a seed has 64 bits",
+        ),
+        (
+            ("--seed", "0-18446744073709551615"),
+            "--seed: seed '0-18446744073709551615': more than 999",
+        ),
+        (("--seed", "x"), "--seed: seed 'x': 'x' is neither a number nor a range"),
         (("--numa", "1,2"), "--numa 1,2 names several guests"),
     ],
 )
