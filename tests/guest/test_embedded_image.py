@@ -458,7 +458,7 @@ def test_each_build_has_a_key_of_its_own() -> None:
 def test_kmsan_is_refused() -> None:
     with pytest.raises(UsageError, match="no KMSAN") as refused:
         EmbeddedBuild(AFTER, parse_sanitizers("kmsan"))
-    assert "--kasan" in refused.value.remedy
+    assert "--kmsan" in refused.value.remedy
 
 
 def test_compile_errors_are_shown_as_the_compiler_says_them(tmp_path: Path) -> None:
