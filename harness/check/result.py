@@ -83,7 +83,7 @@ class CheckResult:
     difference: Difference | None = None
     trace: str = ""
     notes: tuple[str, ...] = ()
-    measured: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float | bool] = field(default_factory=dict)
     seconds: float = 0.0
     asked: str = ""
     chosen: str = ""

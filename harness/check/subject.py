@@ -54,7 +54,7 @@ class Finding:
     """
 
     notes: tuple[str, ...] = ()
-    measured: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, float | bool] = field(default_factory=dict)
     why: str = ""
     alike: str = ""
 

@@ -80,7 +80,7 @@ class _Check(TypedDict):
     subsystem: NotRequired[str]
     title: NotRequired[str]
     notes: NotRequired[list[str]]
-    measured: NotRequired[dict[str, float]]
+    measured: NotRequired[dict[str, float | bool]]
 
 
 class _Kernel(TypedDict):

@@ -73,7 +73,7 @@ def record() -> dict[str, Any]:
     check = CheckResult(
         "uma", "13-after", "13.2's specification", "13.2", 7,
         conclusion=Conclusion.DIFFERS, difference=difference, notes=("it slept",),
-        measured={"calls": 2.0}, chosen="its base", changed=("f",),
+        measured={"calls": 2.0, "asleep": True}, chosen="its base", changed=("f",),
     )  # fmt: skip
     cells = (
         cell(assumed=(Outcome.BOOTED,), why_expected="so", check=check, error=""),

@@ -104,7 +104,7 @@ class Starved:
         """Calls of the slab allocator in a second of waiting."""
         return self.calls / max(self.elapsed_us, 1) * 1e6
 
-    def measured(self) -> dict[str, float]:
+    def measured(self) -> dict[str, float | bool]:
         """By name."""
         return asdict(self)
 
