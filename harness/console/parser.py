@@ -47,6 +47,9 @@ MAX_LINE = 64 * 1024
 MAX_EVENTS = 256
 """Events of one kind; the report's records have their own bound, their four-digit number."""
 
+MAX_REPEATS = 4096
+"""Reports with a known title that are read; after so many, no more are, whatever their title."""
+
 BACKTRACES_OF_TROUBLE = 16
 """Backtraces that are let through after a panic or trap, whatever came before."""
 
@@ -87,6 +90,7 @@ class ConsoleParser:
         self._report = ReportReader()
         self._told: Counter[type[Event]] = Counter()
         self._findings: set[str] = set()  # titles; as many as events are let through
+        self._repeats = 0  # of findings
         self._spent: frozenset[str] = frozenset()  # patterns whose events are not let through
         self._candidates: Candidates | None = None  # of the line that is read, where known
         self._look_anew()
@@ -305,7 +309,9 @@ class ConsoleParser:
                 return
             event = pattern.build(offset, found)
             if isinstance(event, SanitizerFinding) and self._is_known(event):
-                return
+                if self._repeats <= MAX_REPEATS:
+                    return
+                self._told[SanitizerFinding] = max(self._told[SanitizerFinding], MAX_EVENTS)
             self._emit(event)
             self._spend(pattern.name, event)
         else:
@@ -315,6 +321,7 @@ class ConsoleParser:
         """Whether a report with that title was there before: a race is reported time and again."""
         known = finding.title in self._findings
         self._findings.add(finding.title)
+        self._repeats += known
         return known
 
     def _spend(self, name: Name, event: Event) -> None:

@@ -14,7 +14,7 @@ from harness.console.events import (
     ShutdownStep,
     WarningKind,
 )
-from harness.console.parser import MAX_EVENTS, MAX_LINE, ConsoleParser
+from harness.console.parser import MAX_EVENTS, MAX_LINE, MAX_REPEATS, ConsoleParser
 from harness.console.pattern import Name
 from harness.console.patterns import PATTERNS, PROMPTS
 
@@ -485,3 +485,10 @@ def test_reports_of_ever_other_titles_come_to_an_end() -> None:
     told = read(lines)
     assert sum(isinstance(event, e.SanitizerFinding) for event in told) == MAX_EVENTS
     assert e.EventsDropped.__name__ in {type(event).__name__ for event in told}
+
+
+def test_a_flood_of_one_report_is_read_up_to_a_limit_and_then_said_to_be_dropped() -> None:
+    parser = ConsoleParser()
+    lines = (f"CSan: Racy Access {number}\r\n".encode() for number in range(MAX_REPEATS + 10))
+    events = parser.feed(b"".join(lines))
+    assert [type(event).__name__ for event in events] == ["SanitizerFinding", "EventsDropped"]
