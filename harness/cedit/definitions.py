@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tree_sitter import Node
@@ -113,6 +113,13 @@ def digest(function: Definition, counters: frozenset[bytes] = frozenset()) -> st
     root = parse(function.body)
     words = tokens(function.body) if root.has_error else list(_Reading(function, counters)(root))
     return hashlib.sha256(b" ".join(words)).hexdigest()[:16]
+
+
+def digests(text: bytes, names: Container[str]) -> dict[str, str]:
+    """The digests of those functions of a file that have these names."""
+    functions = definitions(text)
+    counters = pure_counters(functions)
+    return {name: digest(each, counters) for name, each in functions.items() if name in names}
 
 
 def pure_counters(functions: Mapping[str, Definition]) -> frozenset[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 class Trace(Protocol):
     """What is set up in a guest, and what is then done to it; ``--replay`` reads its text."""
+
+    @property
+    def operations(self) -> tuple[Any, ...]:
+        """What is done, in order."""
 
     def __len__(self) -> int:
         """How many operations it has."""
@@ -101,49 +105,31 @@ class Subject(Protocol[T]):
         """What is to be looked at beside traces."""
 
 
-class Specification(Protocol):
-    """What a part of the kernel is held to."""
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """What a part of the kernel is held to.
 
-    @property
-    def subsystem(self) -> str:
-        """The part's name."""
+    Args:
+        subsystem: the part's name.
+        name: of the model's form.
+        title: the same in a sentence: ``13.2's specification``.
+        proof: the release on which real kernels were seen to do what it says, or ``unproven``.
+        values: the facts of code that has that form.
+        subject: holds a guest to it: of a channel to its module, its report, the number of its
+            domains, and who is told of each operation that did what the model says.
+        asked: what chose it: ``--spec``.
+        why: where it comes from, in words.
+        changed: the functions of the kernel that are not as in the text it comes from.
+        diff: of those functions, unified.
+    """
 
-    @property
-    def name(self) -> str:
-        """Of the model's variant."""
-
-    @property
-    def title(self) -> str:
-        """The same in a sentence: ``13.2's specification``."""
-
-    @property
-    def proof(self) -> str:
-        """The release on which real kernels were seen to do what it says, or ``unproven``."""
-
-    @property
-    def asked(self) -> str:
-        """What chose it: ``--spec``."""
-
-    @property
-    def why(self) -> str:
-        """Where it comes from, in words."""
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """The functions of the kernel that are not as in the text it comes from."""
-
-    @property
-    def diff(self) -> str:
-        """Of those functions, unified."""
-
-    def subject(
-        self, channel: Channel, report: GuestReport, domains: int, done: Callable[[], None]
-    ) -> Subject[Any]:
-        """A guest with a check module, held to it.
-
-        Args:
-            channel: to the module, open.
-            report: what the guest said of its CPUs and memory.
-            domains: how many it has.
-            done: told of each operation that did what the model says.
-        """
+    subsystem: str
+    name: str
+    title: str
+    proof: str
+    values: Mapping[str, bool]
+    subject: Callable[[Channel, GuestReport, int, Callable[[], None]], Subject[Any]]
+    asked: str = ""
+    why: str = ""
+    changed: tuple[str, ...] = ()
+    diff: str = ""

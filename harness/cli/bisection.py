@@ -57,7 +57,6 @@ from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
-    from harness.check.subject import Specification
     from harness.cli.app import App
     from harness.cli.sanitizers import AskedSanitizers
     from harness.sanitizers import Sanitizers
@@ -283,7 +282,7 @@ class Bisect:
         good = question.new if question.fixed else question.old[0]
         if embedded_folder(place.tree.repository, good) is not None:
             own = UMA.of_built_in(None).values
-            held: Specification = UMA.held_to(own, "the built-in guest's", asked=AUTO)
+            held = replace(UMA.held_to(own), why="the built-in guest's", asked=AUTO)
         else:
             held = specifications(self._app, UMA).of_revision(place.tree, good)
         return CheckPlan(held, _OPERATIONS, 1, slowness=plan.slowness)

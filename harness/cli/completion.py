@@ -59,9 +59,9 @@ def _or_file(complete: Completer, kind: str) -> Completer:
 @_words
 def complete_mutants(ctx: click.Context) -> Iterable[str]:
     """The names of mutants."""
-    from harness.subsystems.table import MUTANTS
+    from harness.subsystems.table import mutants
 
-    return MUTANTS
+    return mutants()
 
 
 @_words

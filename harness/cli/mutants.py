@@ -29,7 +29,8 @@ from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.mutants import CheckOracle, HostBoots, Mutation
 from harness.source.change import Change
 from harness.source.what import BEFORE_MUTANT
-from harness.subsystems.table import MUTANTS, SUBSYSTEMS, find_mutant
+from harness.subsystems.table import SUBSYSTEMS, find_mutant
+from harness.subsystems.table import mutants as all_mutants
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -142,12 +143,12 @@ def _chosen(patterns: tuple[str, ...]) -> list[Mutant]:
         UsageError: a pattern that names none.
     """
     if not patterns:
-        return list(MUTANTS.values())
+        return list(all_mutants().values())
     names: dict[str, None] = {}
     for pattern in patterns:
-        matching = fnmatch.filter(MUTANTS, pattern)
+        matching = fnmatch.filter(all_mutants(), pattern)
         names |= dict.fromkeys(matching or [find_mutant(pattern).name])
-    return [MUTANTS[name] for name in names]
+    return [all_mutants()[name] for name in names]
 
 
 def _list(app: App, chosen: list[Mutant]) -> int:

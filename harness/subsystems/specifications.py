@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.cedit.definitions import FunctionChange, changes
@@ -58,19 +58,20 @@ class Specifications:
             InfraError: a clone failed for the host's or the network's reasons.
         """
         if what.is_embedded:
-            return self.subsystem.held_to(*self._of_built_in(what, asked), asked=asked)
+            return self._held_to(*self._of_built_in(what, asked), asked)
         tree = self.open_tree(what.source)
         with being_read(tree, self.workspace, self.waiting):
             snapshot = tree.snapshot(what.change)
             values, why, below = self._of_snapshot(tree, snapshot, asked)
             found = self._changes(tree, below, snapshot)
-        return self.subsystem.held_to(
-            values, why, asked=asked, changed=tuple(change.name for change in found),
+        return replace(
+            self._held_to(values, why, asked),
+            changed=tuple(change.name for change in found),
             diff="\n".join(change.diff for change in found),
-        )  # fmt: skip
+        )
 
     def facts(self, what: What, asked: str) -> tuple[Mapping[str, bool], str]:
-        """The same as facts, and where they come from; raises as ``of``."""
+        """The facts of what a kernel is held to, and where they come from; raises as ``of``."""
         if what.is_embedded:
             return self._of_built_in(what, asked)
         tree = self.open_tree(what.source)
@@ -89,7 +90,10 @@ class Specifications:
         """What a range of revisions is held to, by the form of one of them, with the commit."""
         with being_read(tree, self.workspace, self.waiting):
             below = self._read(tree, tree.repository.commit(revision))
-            return self.subsystem.held_to(*self._with_commit(below), asked=AUTO)
+            return self._held_to(*self._with_commit(below), AUTO)
+
+    def _held_to(self, values: Mapping[str, bool], why: str, asked: str) -> Specification:
+        return replace(self.subsystem.held_to(values), why=why, asked=asked)
 
     def _of_snapshot(
         self, tree: SourceTree, snapshot: Snapshot, asked: str

@@ -37,16 +37,8 @@ class Subsystem(CodeReader, Protocol):
     def with_commit(self, values: Mapping[str, bool]) -> Mapping[str, bool]:
         """The facts as they should be: with the change that all kernels are to have."""
 
-    def held_to(
-        self,
-        values: Mapping[str, bool],
-        why: str,
-        *,
-        asked: str,
-        changed: tuple[str, ...] = (),
-        diff: str = "",
-    ) -> Specification:
-        """What a kernel is held to; see there for the arguments."""
+    def held_to(self, values: Mapping[str, bool]) -> Specification:
+        """What a kernel is held to whose code should have these facts."""
 
     @property
     def in_built_in(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
 
 SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS)
 
-MUTANTS: Mapping[str, Mutant] = MappingProxyType(
-    {name: mutant for subsystem in SUBSYSTEMS for name, mutant in subsystem.mutants.items()}
-)
+
+@functools.cache
+def mutants() -> Mapping[str, Mutant]:
+    """Those of all subsystems, by name."""
+    return MappingProxyType(
+        {name: mutant for subsystem in SUBSYSTEMS for name, mutant in subsystem.mutants.items()}
+    )
 
 
 def find_mutant(name: str) -> Mutant:
@@ -33,9 +38,9 @@ def find_mutant(name: str) -> Mutant:
     Raises:
         UsageError: there is none; the remedy names the closest, or how to list all.
     """
-    if name in MUTANTS:
-        return MUTANTS[name]
-    close = difflib.get_close_matches(name, MUTANTS, n=1)
+    if name in mutants():
+        return mutants()[name]
+    close = difflib.get_close_matches(name, mutants(), n=1)
     remedy = (
         f"did you mean --mutant {close[0]}?"
         if close

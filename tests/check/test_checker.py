@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from model_guest import ModelGuest, report
@@ -16,7 +16,7 @@ from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.subsystems.uma.model.trace import parse_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
-from harness.subsystems.uma.specification import Specification
+from harness.subsystems.uma.subsystem import UMA
 
 AFTER, BEFORE = VARIANTS["15-after"], VARIANTS["15-before"]
 EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
@@ -24,7 +24,7 @@ EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 
 def checked(guest: ModelGuest, variant: Variant, seed: int = 1, **plan: object) -> CheckResult:
     """The result of a check of that guest."""
-    chosen = CheckPlan(Specification(variant), 1000, seed, slowness=0.02)
+    chosen = CheckPlan(UMA.held_to(asdict(variant)), 1000, seed, slowness=0.02)
     checker = Checker(CheckPlan(**{**_fields(chosen), **plan}), HostClock())  # type: ignore[arg-type]
     empty = tuple(d for d in range(guest.domains) if guest.empty >> d & 1)
     checker.work(guest, report(guest.domains, empty), Recorded(), HostClock())

@@ -13,10 +13,11 @@ from harness.errors import UsageError
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.subsystems.domainset.check.trace import Trace, parse_trace
+from harness.subsystems.domainset.forms import facts_of
 from harness.subsystems.domainset.model.form import ITERATORS, Form
 from harness.subsystems.domainset.model.player import Layout
 from harness.subsystems.domainset.model.sets import domains_of
-from harness.subsystems.domainset.specification import Specification
+from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
 
 FORMS = pytest.mark.parametrize("form", list(Form))
 
@@ -29,7 +30,9 @@ def guest_of(form: Form, domains: int = 2, empty: int = 0) -> IteratorGuest:
 def checked(
     guest: IteratorGuest, form: Form, operations: int = 600, replay: Trace | None = None
 ) -> CheckResult:
-    plan = CheckPlan(Specification(form, "auto"), operations, 1, replay, slowness=0.02)
+    plan = CheckPlan(
+        ITERATORS_OF_DOMAINS.held_to(facts_of(form)), operations, 1, replay, slowness=0.02
+    )
     checker = Checker(plan, HostClock())
     layout = guest.layout
     checker.work(guest, report(layout.domains, domains_of(layout.empty)), Recorded(), HostClock())

@@ -9,7 +9,7 @@ import pytest
 
 from harness.cedit.csource import Cause, read_function, tokens
 from harness.mutation.mutant import Mutant, MutantRefused, numa_part
-from harness.subsystems.table import MUTANTS, find_mutant
+from harness.subsystems.table import find_mutant, mutants
 
 pytestmark = pytest.mark.freebsd
 
@@ -38,7 +38,7 @@ def extent(text: bytes, mutant: Mutant) -> tuple[int, int]:
 def mutated(freebsd_tree: Path) -> dict[str, bytes]:
     """The mutated file by mutant; those that are not there must be for another form of the code."""
     texts = {}
-    for mutant in MUTANTS.values():
+    for mutant in mutants().values():
         try:
             texts[mutant.name] = mutant.apply(source(freebsd_tree, mutant))
         except MutantRefused:

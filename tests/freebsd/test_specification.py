@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small_tree import commit, git_tree
 
+from harness.check.subject import Specification
 from harness.errors import UsageError
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
@@ -17,11 +18,10 @@ from harness.source.tree import open_tree
 from harness.source.what import What
 from harness.subsystems.domainset.forms import DOMAINSET
 from harness.subsystems.specifications import Specifications
-from harness.subsystems.table import KNOWLEDGE, MUTANTS
+from harness.subsystems.table import KNOWLEDGE, mutants
 from harness.subsystems.uma.expectation import variant_of
 from harness.subsystems.uma.forms import UMA_CORE
 from harness.subsystems.uma.model.variants import VARIANTS
-from harness.subsystems.uma.specification import Specification
 from harness.subsystems.uma.subsystem import UMA
 
 pytestmark = pytest.mark.freebsd
@@ -60,9 +60,7 @@ def held(
         workspace,
         lambda holder: None,
     )
-    found = asker.of(What(str(tree), change or Change()), asked)
-    assert isinstance(found, Specification)
-    return found
+    return asker.of(What(str(tree), change or Change()), asked)
 
 
 def break_allocator(tree: Path) -> None:
@@ -71,7 +69,7 @@ def break_allocator(tree: Path) -> None:
 
 def test_a_tree_as_it_stands_is_held_to_its_own_form(tree: Path, workspace: Workspace) -> None:
     found = held(tree, workspace)
-    assert found.variant in AFTER
+    assert variant_of(found.values) in AFTER
     assert found.changed == ()
 
 
@@ -79,7 +77,7 @@ def test_local_changes_are_held_to_the_revision_below(tree: Path, workspace: Wor
     whole = held(tree, workspace)
     break_allocator(tree)
     found = held(tree, workspace)
-    assert (found.variant, found.why) == (whole.variant, whole.why)
+    assert (variant_of(found.values), found.why) == (variant_of(whole.values), whole.why)
     assert found.changed == ("keg_fetch_free_slab",)
     assert "+\tif (keg->uk_domain[domain].ud_free_items < reserve ||" in found.diff
 
@@ -97,7 +95,7 @@ def test_changed_code_never_chooses_even_where_its_form_is_known(
     )
     (tree / DOMAINSET).write_text(stepped)
     found = held(tree, workspace)
-    assert found.variant == whole.variant
+    assert variant_of(found.values) == variant_of(whole.values)
     assert "vm_domainset_iter_rr" in found.changed
 
 
@@ -111,17 +109,17 @@ def test_committed_changes_are_held_to_the_nearest_ancestor_with_a_known_form(
     commit(tree, "later")
     for _ in ("searched", "kept in the cache"):
         found = held(tree, workspace, change=Change(revision="later"))
-        assert found.variant == whole.variant
+        assert variant_of(found.values) == variant_of(whole.values)
         assert "the nearest ancestor" in found.why
         assert found.changed == ("keg_fetch_free_slab",)
 
 
 def test_code_without_the_commit_is_held_to_code_with_it(tree: Path, workspace: Workspace) -> None:
     uma_core = (tree / UMA_CORE).read_bytes()
-    (tree / UMA_CORE).write_bytes(MUTANTS["drop-commit"].apply(uma_core))
+    (tree / UMA_CORE).write_bytes(mutants()["drop-commit"].apply(uma_core))
     commit(tree, "before")
     found = held(tree, workspace)
-    assert found.variant in AFTER
+    assert variant_of(found.values) in AFTER
     assert found.why.endswith(", with the commit")
 
 
@@ -129,19 +127,19 @@ def test_as_built_is_the_codes_own_form_where_that_is_known(
     tree: Path, workspace: Workspace
 ) -> None:
     lost = held(tree, workspace, "as-built", Change(mutant="drop-reserve-fallback"))
-    assert not lost.variant.reserve_fallback
+    assert not variant_of(lost.values).reserve_fallback
     break_allocator(tree)
     with pytest.raises(UsageError, match="no such form of keg_fetch_free_slab"):
         held(tree, workspace, "as-built")
 
 
 def test_a_variant_a_release_and_a_revision_can_be_named(tree: Path, workspace: Workspace) -> None:
-    whole = held(tree, workspace).variant
+    whole = variant_of(held(tree, workspace).values)
     break_allocator(tree)
     commit(tree, "broken")
-    assert held(tree, workspace, "13-before").variant == VARIANTS["13-before"]
-    assert held(tree, workspace, "15.1").variant == VARIANTS["15-after"]
-    assert held(tree, workspace, "release").variant == whole
+    assert variant_of(held(tree, workspace, "13-before").values) == VARIANTS["13-before"]
+    assert variant_of(held(tree, workspace, "15.1").values) == VARIANTS["15-after"]
+    assert variant_of(held(tree, workspace, "release").values) == whole
     with pytest.raises(UsageError, match="neither a variant of the model nor a revision"):
         held(tree, workspace, "13-aftr")
 
@@ -149,12 +147,12 @@ def test_a_variant_a_release_and_a_revision_can_be_named(tree: Path, workspace: 
 def test_a_release_that_nobody_has_seen_is_held_to_what_it_resembles(
     tree: Path, workspace: Workspace
 ) -> None:
-    whole = held(tree, workspace).variant
+    whole = variant_of(held(tree, workspace).values)
     break_allocator(tree)
     edit(tree, UMA_CORE, b"slab->us_freecount--", b"slab->us_freecount -= 1")
     shutil.rmtree(tree / ".git")
     found = held(tree, workspace)
-    assert found.variant == whole
+    assert variant_of(found.values) == whole
     assert "resembles" in found.why
 
 

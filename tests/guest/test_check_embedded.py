@@ -18,15 +18,17 @@ from harness.image.embedded import Variant
 from harness.sanitizers import NONE, Sanitizers, parse_sanitizers
 from harness.subsystems.uma.check.protocol import Order
 from harness.subsystems.uma.model.trace import parse_trace
-from harness.subsystems.uma.model.variants import VARIANTS
-from harness.subsystems.uma.specification import Specification
+from harness.subsystems.uma.subsystem import UMA
 
 pytestmark = pytest.mark.guest
 
 BEFORE, AFTER = Variant.BEFORE, Variant.AFTER
 KASAN = parse_sanitizers("kasan")
 
-MODELS = {BEFORE: Specification(VARIANTS["13-before"]), AFTER: Specification(VARIANTS["13-after"])}
+MODELS = {
+    BEFORE: UMA.held_to(UMA.variant("13-before")),
+    AFTER: UMA.held_to(UMA.variant("13-after")),
+}
 
 TOPOLOGIES = {
     "one domain": Topology.even(1, 2, 64),

@@ -38,7 +38,7 @@ EDGES: dict[str, set[str]] = {
     },
     "subsystems.uma": {
         "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest", "console",
-        "mutation", "check", "subsystems", "subsystems.domainset",
+        "mutation", "check", "subsystems.domainset",
     },
     "subsystems.domainset": {
         "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation", "check",

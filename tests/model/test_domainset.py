@@ -6,11 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from harness.subsystems.domainset.model.sets import Policy, mask_of
 from harness.subsystems.uma.model.domainset import (
     Domainset,
     DomainsetRef,
-    Policy,
-    domain_mask,
     vm_domainset_iter_policy_ref_init,
 )
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
@@ -46,12 +45,12 @@ def test_an_iterator_goes_on_where_the_last_one_stopped() -> None:
 
 
 def test_13_visits_domains_short_of_memory_only_in_its_second_pass() -> None:
-    low = domain_mask([1, 2])
+    low = mask_of([1, 2])
     assert visited(V13, DomainsetRef(ROUND_ROBIN), low) == [0, 1, 2, 0]
 
 
 def test_15_visits_domains_short_of_memory_in_phase_2() -> None:
-    assert visited(V15, DomainsetRef(ROUND_ROBIN), domain_mask([0])) == [1, 2, 0]
+    assert visited(V15, DomainsetRef(ROUND_ROBIN), mask_of([0])) == [1, 2, 0]
 
 
 def test_13_goes_through_a_first_touch_set_from_the_cpus_own_domain() -> None:
@@ -90,16 +89,16 @@ def test_an_interleaving_iterator_of_13_moves_the_set_on() -> None:
 
 
 def test_empty_domains_are_taken_out_and_the_others_keep_their_order() -> None:
-    found = Domainset(Policy.ROUNDROBIN, (0, 1, 2, 3)).without(domain_mask([0, 2]))
+    found = Domainset(Policy.ROUNDROBIN, (0, 1, 2, 3)).without(mask_of([0, 2]))
     assert found == Domainset(Policy.ROUNDROBIN, (1, 3))
 
 
 def test_a_set_of_empty_domains_is_gone() -> None:
-    assert Domainset(Policy.ROUNDROBIN, (1,)).without(domain_mask([1])) is None
+    assert Domainset(Policy.ROUNDROBIN, (1,)).without(mask_of([1])) is None
 
 
 def test_a_preference_for_an_empty_domain_becomes_round_robin() -> None:
-    found = Domainset(Policy.PREFER, (0, 1), prefer=1).without(domain_mask([1]))
+    found = Domainset(Policy.PREFER, (0, 1), prefer=1).without(mask_of([1]))
     assert found == Domainset(Policy.ROUNDROBIN, (0,))
 
 

@@ -8,9 +8,9 @@ import pytest
 from freebsd_source import configured_tree
 
 from harness.subsystems.domainset.forms import DOMAINSET
-from harness.subsystems.table import MUTANTS
-from harness.subsystems.uma.expectation import variant_of
-from harness.subsystems.uma.forms import UMA_CORE, SlabForm, read_form
+from harness.subsystems.table import mutants
+from harness.subsystems.uma.forms import UMA_CORE, read_form
+from harness.subsystems.uma.model.variants import Variant
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def sources() -> tuple[bytes, bytes]:
     return Path(tree, UMA_CORE).read_bytes(), Path(tree, DOMAINSET).read_bytes()
 
 
-def known(uma_core: bytes, domainset: bytes) -> SlabForm:
+def known(uma_core: bytes, domainset: bytes) -> Variant:
     form = read_form(uma_core, domainset).form
     assert form is not None
     return form
@@ -42,7 +42,7 @@ def test_any_text_has_no_form_and_no_error(text: bytes) -> None:
 
 @pytest.mark.freebsd
 def test_a_known_tree_has_a_proven_form(sources: tuple[bytes, bytes]) -> None:
-    assert variant_of(known(*sources).facts()).proof != "unproven"
+    assert known(*sources).proof != "unproven"
 
 
 @pytest.mark.freebsd
@@ -58,7 +58,7 @@ def test_the_halves_of_the_commit_are_read(
     sources: tuple[bytes, bytes], mutant: str, fallback: bool, wait: bool
 ) -> None:
     uma_core, domainset = sources
-    form = known(MUTANTS[mutant].apply(uma_core), domainset)
+    form = known(mutants()[mutant].apply(uma_core), domainset)
     assert (form.reserve_fallback, form.domain_wait) == (fallback, wait)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.cedit.csource import Cause, tokens
 from harness.errors import UsageError
 from harness.mutation.mutant import Mutant, MutantRefused
-from harness.subsystems.table import MUTANTS, find_mutant
+from harness.subsystems.table import find_mutant, mutants
 
 FALLBACK = find_mutant("drop-reserve-fallback")
 WAIT = find_mutant("drop-domain-wait")
@@ -20,7 +20,7 @@ COMMIT = find_mutant("drop-commit")
 EACH = pytest.mark.parametrize(
     "mutant", [FALLBACK, WAIT, COMMIT], ids=lambda mutant: str(mutant.name)
 )
-EVERY = pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS.keys())
+EVERY = pytest.mark.parametrize("mutant", mutants().values(), ids=mutants().keys())
 
 FUNCTION = b"""\
 static slab_t

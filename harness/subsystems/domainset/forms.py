@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from harness.cedit.definitions import definitions, digest, pure_counters
 from harness.errors import UsageError
-from harness.mutation.mutant import numa_part
 from harness.source.knowledge import Assumption, Reading
 from harness.subsystems.domainset.model.form import Form
 
@@ -26,9 +24,10 @@ DOMAINSET: Final = "sys/vm/vm_domainset.c"
 RELEASES: Mapping[str, Form] = MappingProxyType({"13.2": Form.COUNTED, "15.1": Form.PHASED})
 
 #: ``__FreeBSD_version`` from which on iterators keep masks.
-_MASKED_SINCE: Final = 1500000
+MASKED_SINCE: Final = 1500000
 
-_FUNCTIONS: Mapping[Form, Mapping[str, str]] = MappingProxyType(
+#: The functions that the model follows, and their digests, by the form that they are of.
+FUNCTIONS: Mapping[Form, Mapping[str, str]] = MappingProxyType(
     {
         Form.COUNTED: {
             "vm_domainset_iter_init": "18730fcd16ef418e",
@@ -107,7 +106,7 @@ def read_form(domainset: bytes) -> Reading:
     """Read ``sys/vm/vm_domainset.c``."""
     found = _digests(domainset)
     likely = _likeliest(found)
-    functions = _FUNCTIONS[likely]
+    functions = FUNCTIONS[likely]
     unknown = tuple(name for name, known in functions.items() if found.get(name) != known)
     return Reading(None if unknown else facts_of(likely), unknown)
 
@@ -117,12 +116,12 @@ def likely_form(domainset: bytes, freebsd_version: int) -> Assumption:
     found = _digests(domainset)
     if _alike(found, likely := _likeliest(found)):
         return facts_of(likely), "the release whose iterator it resembles"
-    form = Form.PHASED if freebsd_version >= _MASKED_SINCE else Form.COUNTED
+    form = Form.PHASED if freebsd_version >= MASKED_SINCE else Form.COUNTED
     return facts_of(form), f"by its __FreeBSD_version {freebsd_version}"
 
 
 def _alike(found: Mapping[str, str], form: Form) -> int:
-    return sum(found.get(name) == known for name, known in _FUNCTIONS[form].items())
+    return sum(found.get(name) == known for name, known in FUNCTIONS[form].items())
 
 
 def _likeliest(found: Mapping[str, str]) -> Form:
@@ -130,9 +129,9 @@ def _likeliest(found: Mapping[str, str]) -> Form:
 
 
 def _digests(text: bytes) -> dict[str, str]:
-    functions = definitions(numa_part(text))
-    counters = pure_counters(functions)
-    followed = {name for known in _FUNCTIONS.values() for name in known}
-    return {
-        name: digest(function, counters) for name, function in functions.items() if name in followed
-    }
+    # Only who reads a tree waits for the parser of C.
+    from harness.cedit.definitions import digests
+    from harness.mutation.mutant import numa_part
+
+    followed = {name for known in FUNCTIONS.values() for name in known}
+    return digests(numa_part(text), followed)

@@ -1,7 +1,11 @@
-"""Iterators over domains as a subsystem of the kernel."""
+"""Iterators over domains as a subsystem of the kernel.
+
+What takes long to import is left to the methods that need it.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,10 +23,9 @@ from harness.subsystems.domainset.forms import (
     read_form,
 )
 from harness.subsystems.domainset.model.form import Form
-from harness.subsystems.domainset.mutants import CALLERS_MUTANTS, ROUND_ROBIN_MUTANTS
-from harness.subsystems.domainset.specification import Specification
 
 if TYPE_CHECKING:
+    from harness.check.subject import Specification
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
@@ -30,14 +33,23 @@ if TYPE_CHECKING:
     from harness.outcome import Expectation
 
 
+#: Where real kernels of that form were booted and did as the model says.
+_PROVEN_ON: Mapping[Form, str] = MappingProxyType({form: name for name, form in RELEASES.items()})
+
+
 class _Domainset:
     name = NAME
     paths = (DOMAINSET,)
-    mutants: Mapping[str, Mutant] = MappingProxyType(
-        {mutant.name: mutant for mutant in (*ROUND_ROBIN_MUTANTS, *CALLERS_MUTANTS)}
-    )
     in_built_in = False
     variant_names = (*Form, *RELEASES)
+
+    @functools.cached_property
+    def mutants(self) -> Mapping[str, Mutant]:
+        from harness.subsystems.domainset.mutants import CALLERS_MUTANTS, ROUND_ROBIN_MUTANTS
+
+        return MappingProxyType(
+            {mutant.name: mutant for mutant in (*ROUND_ROBIN_MUTANTS, *CALLERS_MUTANTS)}
+        )
 
     def read(self, texts: Sequence[bytes]) -> Reading:
         (text,) = texts
@@ -59,16 +71,15 @@ class _Domainset:
     def with_commit(self, values: Mapping[str, bool]) -> Mapping[str, bool]:
         return values
 
-    def held_to(
-        self,
-        values: Mapping[str, bool],
-        why: str,
-        *,
-        asked: str,
-        changed: tuple[str, ...] = (),
-        diff: str = "",
-    ) -> Specification:
-        return Specification(form_of(values), asked, why, changed, diff)
+    def held_to(self, values: Mapping[str, bool]) -> Specification:
+        from harness.check.subject import Specification
+        from harness.subsystems.domainset.check.guest import CheckedIterators
+
+        form = form_of(values)
+        return Specification(
+            NAME, form.value, f"the {form} form of the iterators", _PROVEN_ON.get(form, "unproven"),
+            values, functools.partial(CheckedIterators, form=form),
+        )  # fmt: skip
 
     def has_written(self, text: str) -> bool:
         return is_trace(text)

@@ -92,7 +92,7 @@ def facts_of(identity: KernelIdentity) -> Facts:
 
 
 def variant_of(values: Mapping[str, bool]) -> Variant:
-    """The model's variant for facts of ``SlabForm``."""
+    """The model's variant for the facts of its code."""
     return Variant(**values)
 
 

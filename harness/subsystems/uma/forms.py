@@ -7,37 +7,18 @@ text chooses among the model's variants; another text chooses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from harness.cedit.definitions import Definition, definitions, digest, pure_counters
+from harness.subsystems.domainset.forms import FUNCTIONS, MASKED_SINCE
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.uma.model.variants import Variant
 
 NAME = "uma"
 """Of the facts."""
 
 UMA_CORE = "sys/vm/uma_core.c"
-
-
-@dataclass(frozen=True, slots=True)
-class SlabForm:
-    """What a tree's slab code does; see ``harness.subsystems.uma.model.variants.Variant``.
-
-    Args:
-        advances_first: the iterator advances before it is read.
-        masked: it goes through masks in two phases.
-        reserve_fallback: ``keg_fetch_slab`` drains other domains' reserves.
-        domain_wait: it waits for memory in the domain asked for.
-    """
-
-    advances_first: bool
-    masked: bool
-    reserve_fallback: bool
-    domain_wait: bool
-
-    def facts(self) -> Mapping[str, bool]:
-        """By name, as ``harness.source.knowledge.Facts`` has them."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +32,7 @@ class Reading:
             differ between them; None where they are of neither, or of both alike.
     """
 
-    form: SlabForm | None
+    form: Variant | None
     unknown: tuple[str, ...]
     masked: bool | None
 
@@ -70,9 +51,6 @@ _KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
         "zone_import": frozenset({"18ea0a66698069f1"}),
     }
 )
-
-#: ``__FreeBSD_version`` from which on iterators keep masks.
-_MASKED_SINCE = 1500000
 
 _FETCH_SLAB = "keg_fetch_slab"
 #: Its texts: for a masked iterator or not, with the reserve fallback and the domain wait or not.
@@ -96,29 +74,21 @@ _ADVANCES: Mapping[str, bool] = MappingProxyType(
     {"a649279583c370de": True, "d9fcb4c1dbce9a20": False}
 )
 
+#: Functions of iterators through which the keg goes; ``policy_init`` and pages are others'.
+_FOLLOWED = frozenset(
+    {
+        "vm_domainset_iter_init", "vm_domainset_iter_first", "vm_domainset_iter_next",
+        "vm_domainset_iter_prefer", "vm_domainset_iter_interleave",
+        "vm_domainset_iter_phase_first", "_vm_domainset_iter_policy_init",
+        "vm_domainset_iter_policy_ref_init", "vm_domainset_iter_policy",
+    }
+)  # fmt: skip
+
 #: The rest of the iterator, by whether it keeps masks.
 _ITERATORS: Mapping[bool, Mapping[str, str]] = MappingProxyType(
     {
-        False: {
-            "vm_domainset_iter_init": "18730fcd16ef418e",
-            "vm_domainset_iter_first": "14e0cb10882ed7bf",
-            "vm_domainset_iter_next": "87ac3194b8b2c676",
-            "vm_domainset_iter_prefer": "1df7e409f40a18be",
-            "vm_domainset_iter_interleave": "32b72c445377adc9",
-            "_vm_domainset_iter_policy_init": "0dfacfb47bbc40cc",
-            "vm_domainset_iter_policy_ref_init": "fc1d9dd1de030925",
-            "vm_domainset_iter_policy": "05ebdeeb4c1561ec",
-        },
-        True: {
-            "vm_domainset_iter_init": "a4a49bace72bd0af",
-            "vm_domainset_iter_first": "1851866333ea444c",
-            "vm_domainset_iter_next": "bc53f5fb00c02887",
-            "vm_domainset_iter_interleave": "0ba28bd0d98939b9",
-            "vm_domainset_iter_phase_first": "2fcc16a5c50c5ac2",
-            "_vm_domainset_iter_policy_init": "c83af559184e0b42",
-            "vm_domainset_iter_policy_ref_init": "2234b95ddbb3344a",
-            "vm_domainset_iter_policy": "2eb31f0af87a5a90",
-        },
+        masked: {name: known for name, known in FUNCTIONS[form].items() if name in _FOLLOWED}
+        for masked, form in ((False, Form.COUNTED), (True, Form.PHASED))
     }
 )
 
@@ -136,22 +106,16 @@ def read_form(uma_core: bytes, domainset: bytes) -> Reading:
     unknown += [name for name, known in iterator.items() if found.get(name) != known]
     if unknown or fetch is None or advances is None or masked is None:
         return Reading(None, tuple(unknown), masked)
-    return Reading(SlabForm(advances, masked, fetch[1], fetch[2]), (), masked)
+    return Reading(Variant(advances, masked, fetch[1], fetch[2]), (), masked)
 
 
-def likely_form(reading: Reading, freebsd_version: int) -> tuple[SlabForm, str]:
+def likely_form(reading: Reading, freebsd_version: int) -> tuple[Variant, str]:
     """The form of a release whose text says nothing, with the commit; and why, in words."""
     masked, why = reading.masked, "the release whose iterator it resembles"
     if masked is None:
-        masked = freebsd_version >= _MASKED_SINCE
+        masked = freebsd_version >= MASKED_SINCE
         why = f"by its __FreeBSD_version {freebsd_version}"
-    return SlabForm(not masked, masked, reserve_fallback=True, domain_wait=True), why
-
-
-def built_in_form(mutant: str | None) -> SlabForm:
-    """That of ``images/embedded/keg.c``, which is made after 13.x."""
-    commit = mutant is None
-    return SlabForm(True, False, reserve_fallback=commit, domain_wait=commit)
+    return Variant(not masked, masked, reserve_fallback=True, domain_wait=True), why
 
 
 def _resembles(found: Mapping[str, str], fetch: tuple[bool, bool, bool] | None) -> bool | None:
@@ -167,11 +131,6 @@ def _resembles(found: Mapping[str, str], fetch: tuple[bool, bool, bool] | None) 
 
 def _digests(text: bytes) -> dict[str, str]:
     """Of those functions of a file that the model follows."""
-    functions = definitions(text)
-    counters = pure_counters(functions)
-    return {each.name: digest(each, counters) for each in _followed(functions)}
+    from harness.cedit.definitions import digests  # only who reads a tree waits for the parser of C
 
-
-def _followed(functions: Mapping[str, Definition]) -> Iterator[Definition]:
-    names = {*_KNOWN, _FETCH_SLAB, _ROUND_ROBIN, *_ITERATORS[False], *_ITERATORS[True]}
-    return (functions[name] for name in functions if name in names)
+    return digests(text, {*_KNOWN, _FETCH_SLAB, _ROUND_ROBIN, *_FOLLOWED})

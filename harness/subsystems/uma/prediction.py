@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from harness.subsystems.uma.model.domainset import domain_mask
+from harness.subsystems.domainset.model.sets import mask_of
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE
 from harness.subsystems.uma.model.keg import Keg
 from harness.subsystems.uma.model.zone import Shape
@@ -140,7 +140,7 @@ def slabs_within(
 
 def _booting(variant: Variant, memory: Sequence[bool]) -> _Boot:
     """A boot that has come through ``vm_map_startup``."""
-    empty = domain_mask(domain for domain, has in enumerate(memory) if not has)
+    empty = mask_of(domain for domain, has in enumerate(memory) if not has)
     boot = _Boot(Keg(variant, Shape(len(memory), _IPERS, _RESERVE, empty=empty)))
     boot.keg.uma_prealloc(_RESERVE)
     return boot

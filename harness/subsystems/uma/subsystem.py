@@ -1,7 +1,12 @@
-"""UMA as a subsystem of the kernel."""
+"""UMA as a subsystem of the kernel.
+
+What takes long to import, a check and the parser of C, is left to the methods that need it: a boot
+asks for no more than what is expected of it.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,22 +15,20 @@ from typing import TYPE_CHECKING
 
 from harness.source.knowledge import Assumption, Facts, Reading
 from harness.subsystems.domainset.forms import DOMAINSET
-from harness.subsystems.domainset.mutants import ROUND_ROBIN_MUTANTS
 from harness.subsystems.uma.counters import oddities
 from harness.subsystems.uma.expectation import expected_of, variant_of
-from harness.subsystems.uma.forms import (
-    NAME,
-    UMA_CORE,
-    built_in_form,
-    likely_form,
-    read_form,
-)
+from harness.subsystems.uma.forms import NAME, UMA_CORE, likely_form, read_form
 from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
-from harness.subsystems.uma.model.variants import RELEASES, VARIANTS, find_variant
-from harness.subsystems.uma.mutants.uma_core import UMA_CORE_MUTANTS
-from harness.subsystems.uma.specification import Specification
+from harness.subsystems.uma.model.variants import (
+    RELEASES,
+    VARIANTS,
+    Variant,
+    find_variant,
+    title_of,
+)
 
 if TYPE_CHECKING:
+    from harness.check.subject import Specification
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
@@ -36,22 +39,30 @@ if TYPE_CHECKING:
 class _Uma:
     name = NAME
     paths = (UMA_CORE, DOMAINSET)
-    mutants: Mapping[str, Mutant] = MappingProxyType(
-        {mutant.name: mutant for mutant in (*UMA_CORE_MUTANTS, *ROUND_ROBIN_MUTANTS)}
-    )
     in_built_in = True
     variant_names = (*VARIANTS, *RELEASES)
 
+    @functools.cached_property
+    def mutants(self) -> Mapping[str, Mutant]:
+        from harness.subsystems.domainset.mutants import ROUND_ROBIN_MUTANTS
+        from harness.subsystems.uma.mutants.uma_core import UMA_CORE_MUTANTS
+
+        return MappingProxyType(
+            {mutant.name: mutant for mutant in (*UMA_CORE_MUTANTS, *ROUND_ROBIN_MUTANTS)}
+        )
+
     def read(self, texts: Sequence[bytes]) -> Reading:
         reading = read_form(*texts)
-        return Reading(reading.form.facts() if reading.form else None, reading.unknown)
+        return Reading(asdict(reading.form) if reading.form else None, reading.unknown)
 
     def assume(self, texts: Sequence[bytes], freebsd_version: int) -> Assumption:
         form, why = likely_form(read_form(*texts), freebsd_version)
-        return form.facts(), why
+        return asdict(form), why
 
     def of_built_in(self, mutant: str | None) -> Facts:
-        return Facts(built_in_form(mutant).facts())
+        # images/embedded/keg.c is made after 13.x
+        commit = mutant is None
+        return Facts(asdict(Variant(True, False, reserve_fallback=commit, domain_wait=commit)))
 
     def expected(self, identity: KernelIdentity, topology: Topology) -> Expectation:
         return expected_of(identity, topology)
@@ -62,16 +73,15 @@ class _Uma:
     def with_commit(self, values: Mapping[str, bool]) -> Mapping[str, bool]:
         return {**values, "reserve_fallback": True, "domain_wait": True}
 
-    def held_to(
-        self,
-        values: Mapping[str, bool],
-        why: str,
-        *,
-        asked: str,
-        changed: tuple[str, ...] = (),
-        diff: str = "",
-    ) -> Specification:
-        return Specification(variant_of(values), asked, why, changed, diff)
+    def held_to(self, values: Mapping[str, bool]) -> Specification:
+        from harness.check.subject import Specification
+        from harness.subsystems.uma.check.guest import CheckedGuest
+
+        variant = variant_of(values)
+        return Specification(
+            NAME, variant.name, title_of(variant.name), variant.proof, values,
+            functools.partial(CheckedGuest, variant=variant),
+        )  # fmt: skip
 
     def has_written(self, text: str) -> bool:
         return re.search(r"^\s*zone\b", text, re.MULTILINE) is not None

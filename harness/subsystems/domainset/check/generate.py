@@ -6,9 +6,9 @@ Pure: the same seed gives the same operations.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final
 
+from harness.check.weighted import weighted
 from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.domainset.model.machine import Wait
 from harness.subsystems.domainset.model.operations import (
@@ -28,8 +28,6 @@ from harness.subsystems.domainset.model.sets import (
     domains_of,
     mask_of,
 )
-
-T = TypeVar("T")
 
 _VERBS: Final = ((Step, 70), (Short, 14), (Ignore, 8), (Start, 8))
 #: How often an iterator of a form with masks is stepped once more after it failed.
@@ -86,7 +84,7 @@ class _Writer:
         return operation
 
     def _operation(self) -> Operation:
-        verb = _weighted(self._rng, _VERBS)
+        verb = weighted(self._rng, _VERBS)
         counted = self._form is Form.COUNTED
         gives_up = self._error and (counted or self._rng.random() >= _AFTER_FAILURE)
         if verb is Short:
@@ -105,7 +103,7 @@ class _Writer:
             call,
             key,
             self._place(),
-            _weighted(self._rng, _PAGE_WAITS if call.pages else _POLICY_WAITS),
+            weighted(self._rng, _PAGE_WAITS if call.pages else _POLICY_WAITS),
             self._cpu_domain(key.policy),
             self._pindex() if pages else 0,
             self._rng.randrange(_RESERVATION) if colored else None,
@@ -143,7 +141,3 @@ class _Writer:
         if chance < none + every:
             return self._layout.usable
         return mask_of(domain for domain in usable if self._rng.random() < 0.5)
-
-
-def _weighted(rng: random.Random, choices: Sequence[tuple[T, int]]) -> T:
-    return rng.choices([value for value, _ in choices], [weight for _, weight in choices])[0]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Self
 
+from harness.check.modelled import TRACE_LENGTH, Modelled
 from harness.check.subject import Differs, Finding
 from harness.errors import UsageError
 from harness.subsystems.domainset.check.generate import random_operations
@@ -27,28 +27,14 @@ from harness.subsystems.domainset.model.sets import mask_in_words
 
 if TYPE_CHECKING:
     from harness.check.channel import Channel
+    from harness.console.events import ProbeRecord
     from harness.console.report import GuestReport
 
-#: Operations of one random trace.
-TRACE_LENGTH: Final = 60
-#: Commands that may be on their way; the guest answers them one by one.
-_WINDOW: Final = 24
-#: Random traces in which a form must agree with a guest that differs from its specification.
-_CONFIRMING_TRACES: Final = 4
 
-
-class CheckedIterators:
-    """Iterators of a guest with a check module; see ``harness.check.subject.Subject``.
-
-    Args:
-        channel: to the module, open.
-        report: what the guest said of its CPUs and memory.
-        domains: how many it has.
-        form: that it is held to.
-        done: told of each operation that did what the model says.
+class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
+    """Iterators of a guest with a check module, held to a form; see ``Modelled``.
 
     Attributes:
-        setups: how many traces were begun.
         branches: those of the model's code that were taken.
     """
 
@@ -57,24 +43,13 @@ class CheckedIterators:
         channel: Channel,
         report: GuestReport,
         domains: int,
-        form: Form,
         done: Callable[[], None],
+        form: Form,
     ) -> None:
-        self._channel = channel
-        self._report = report
-        self._domains = domains
+        super().__init__(channel, report, domains, done)
         self._form = form
-        self._done = done
-        self._empty = sum(
-            1 << domain for domain, memory in report.memory.items() if memory.pages == 0
-        )
-        self._cpus = {
-            domain: sorted(cpu for cpu, home in report.cpus.items() if home == domain)
-            for domain in range(domains)
-        }
         self._layout: Layout | None = None
         self.branches = Branches(ITERATORS[form].BRANCHES)
-        self.setups = 0
 
     def random_trace(self, rng: random.Random) -> Trace:
         """See ``Subject``."""
@@ -84,8 +59,8 @@ class CheckedIterators:
     def given_trace(self, trace: Trace) -> Trace:
         """See ``Subject``."""
         layout = self._begin()
-        here = replace(trace, form=self._form, layout=layout)
-        if layout.domains < trace.layout.domains or not here.is_taken:
+        here = self._held(replace(trace, layout=layout))
+        if layout.domains < trace.layout.domains or here is None:
             raise UsageError(
                 f"the guest has {layout.domains} domains, without memory: "
                 f"{mask_in_words(layout.empty)}, and its iterators are {self._form}: the trace "
@@ -94,26 +69,6 @@ class CheckedIterators:
                 f"{trace.form}",
             )
         return here
-
-    def run(self, trace: Trace) -> Differs | None:
-        """See ``Subject``."""
-        player = new_player(trace.form, trace.layout, self.branches)
-        expected: deque[Seen | None] = deque()
-        seen: list[Seen | None] = []
-        ahead = iter(trace.operations)
-        for place, operation in enumerate(trace.operations):
-            for following in ahead:
-                expected.append(player.play(following))
-                self._channel.send(command(following, self._cpu(following)))
-                if self._channel.outstanding >= _WINDOW:
-                    break
-            seen.append(read_seen(self._channel.receive(), operation, self._domains))
-            found = differences(expected.popleft(), seen[-1])
-            if found:
-                self._channel.settle()
-                return Differs(place, operation_text(operation), found, tuple(seen))
-            self._done()
-        return None
 
     def run_again(self, trace: Trace) -> Differs | None:
         """See ``Subject``."""
@@ -124,22 +79,6 @@ class CheckedIterators:
     def discard(self) -> None:
         """See ``Subject``: all domains have memory again."""
         self._channel.ask(command(Short(0), 0))
-
-    def alike(self, trace: Trace, found: Differs, seed: int) -> str:
-        """See ``Subject``: the form that does what the guest did, if one does."""
-        for form in Form:
-            if form is not self._form and _explains(replace(trace, form=form), found):
-                guest = CheckedIterators(
-                    self._channel, self._report, self._domains, form, lambda: None
-                )
-                if guest.agrees(seed):
-                    return f"the {form} form"
-        return ""
-
-    def agrees(self, seed: int) -> bool:
-        """Whether it does what its form does, in some random traces."""
-        rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-        return all(self.run(self.random_trace(rng)) is None for _ in range(_CONFIRMING_TRACES))
 
     def beside(self) -> Finding:
         """See ``Subject``: which branches of the code the traces have taken."""
@@ -158,17 +97,33 @@ class CheckedIterators:
         self.setups += 1
         return self._layout
 
-    def _cpu(self, operation: Operation) -> int:
-        """A CPU of the operation's domain: the same one in a trace, another one in the next."""
-        if not isinstance(operation, Start | Step):
-            return 0
-        cpus = self._cpus[operation.cpu_domain] or [0]
-        return cpus[self.setups % len(cpus)]
+    def _held(self, trace: Trace) -> Trace | None:
+        held = replace(trace, form=self._form)
+        return held if held.is_taken else None
 
+    def _alternatives(self) -> Iterator[tuple[Self, str]]:
+        for form in Form:
+            if form is not self._form:
+                same = self._channel, self._report, self._domains, lambda: None
+                yield type(self)(*same, form), f"the {form} form"
 
-def differences(model: Seen | None, guest: Seen | None) -> tuple[str, ...]:
-    """Where they differ, a line each."""
-    return tuple(_differences(model, guest))
+    def _model(self, trace: Trace) -> Callable[[Operation], Seen | None]:
+        return new_player(self._form, trace.layout, self.branches).play
+
+    def _command(self, operation: Operation, number: int) -> str:
+        """The CPU of a domain is the same one in a trace, and another one in the next."""
+        if isinstance(operation, Start | Step):
+            return command(operation, self._cpu_of(operation.cpu_domain, self.setups))
+        return command(operation, 0)
+
+    def _observed(self, answer: ProbeRecord, operation: Operation) -> Seen | None:
+        return read_seen(answer, operation, self._domains)
+
+    def _differences(self, model: Seen | None, guest: Seen | None) -> tuple[str, ...]:
+        return tuple(_differences(model, guest))
+
+    def _in_words(self, operation: Operation) -> str:
+        return operation_text(operation)
 
 
 def _differences(model: Seen | None, guest: Seen | None) -> Iterator[str]:
@@ -187,14 +142,3 @@ def _value(value: object) -> str:
             f"{name} {mask_in_words(mask)}" for name, mask in zip(names, value, strict=True)
         )
     return "none" if value is None else str(value)
-
-
-def _explains(trace: Trace, found: Differs) -> bool:
-    """Whether the model in the trace's form does just what a guest was seen to do."""
-    if not trace.is_taken:
-        return False
-    player = new_player(trace.form, trace.layout)
-    return all(
-        not differences(player.play(operation), each)
-        for operation, each in zip(trace.operations, found.seen, strict=True)
-    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
+from harness.check.weighted import weighted
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
 
@@ -15,13 +16,8 @@ if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
     from harness.subsystems.uma.model.zone import Shape
 
-T = TypeVar("T")
-
 #: Items a slab: few, so that slabs fill up and reserves are used up; and FreeBSD's 42 map entries.
 ITEMS_PER_SLAB: Final = (1, 2, 2, 3, 4, 8, 42)
-
-#: Operations of one random trace, each on a zone of its own.
-TRACE_LENGTH: Final = 60
 
 #: The slab allocator gives in at this call of one operation: more than any that may fail makes.
 PATIENCE: Final = 40
@@ -163,7 +159,7 @@ class _Writer:
         yield Operation(Verb.ACCEPT, self._domain())
 
     def _verb(self) -> Verb:
-        verb = _weighted(self._rng, _VERBS)
+        verb = weighted(self._rng, _VERBS)
         keg = self._player.keg
         crowded = sum(keg.in_use) > _MANY_SLABS * len(self._domains)
         if crowded and verb in (Verb.ALLOC, Verb.PREALLOC) and self._held:
@@ -185,7 +181,7 @@ class _Writer:
             return Operation(Verb.ALLOC, domain, M_NOWAIT, place, meanwhile)
         # With headers elsewhere, their zone's allocator is a stock one (malloc2vm_flags).
         choices = _HUNGRY_FLAGS if self._hungry else _FLAGS
-        flags = _weighted(self._rng, choices[:-1] if self._shape.hashed else choices)
+        flags = weighted(self._rng, choices[:-1] if self._shape.hashed else choices)
         return Operation(Verb.ALLOC, domain, flags, place, meanwhile)
 
     def _meanwhile(self, domain: int) -> int:
@@ -210,7 +206,3 @@ class _Writer:
         if self._rng.random() < 0.2:
             return self._rng.randrange(self._shape.domains)
         return self._domain()
-
-
-def _weighted(rng: random.Random, choices: Sequence[tuple[T, int]]) -> T:
-    return rng.choices([value for value, _ in choices], [weight for _, weight in choices])[0]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from harness.check.channel import Channel, GuestRefused
+from harness.check.modelled import TRACE_LENGTH, Modelled
 from harness.check.protocol import read_number
 from harness.check.subject import Differs, Finding
 from harness.errors import UsageError
 from harness.subsystems.uma.check.generate import (
     PATIENCE,
-    TRACE_LENGTH,
     ZonePlan,
     random_operations,
     zone_plan,
@@ -39,52 +38,29 @@ if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
 
 PAGE = 4096
-#: Commands that may be on their way; the guest answers them one by one.
-_WINDOW = 24
 _SIZE_STEP = 8
 _STARVE_MS = 2000
 #: What taking and giving back a domain's pages may take, in seconds, beside the waiting itself.
 _STARVE_SECONDS = 120.0
-#: Random traces in which a variant must agree with a guest that differs from its specification.
-_CONFIRMING_TRACES = 4
 
 
-class CheckedGuest:
-    """A guest with a check module.
-
-    Args:
-        channel: to the module, open.
-        report: what the guest said of its CPUs and memory.
-        domains: how many it has.
-        variant: of the model that it is held against.
-        done: told of each operation that did what the model says.
-    """
+class CheckedGuest(Modelled[Trace, Operation, Observation]):
+    """Zones of a guest with a check module, held to a variant; see ``Modelled``."""
 
     def __init__(
         self,
         channel: Channel,
         report: GuestReport,
         domains: int,
-        variant: Variant,
         done: Callable[[], None],
+        variant: Variant,
     ) -> None:
-        self._channel = channel
+        super().__init__(channel, report, domains, done)
         self._variant = variant
-        self._done = done
-        self._report = report
-        self._domains = domains
-        self._empty = sum(
-            1 << domain for domain, memory in report.memory.items() if memory.pages == 0
-        )
-        self._cpus = {
-            domain: sorted(cpu for cpu, home in report.cpus.items() if home == domain)
-            for domain in range(domains)
-        }
         self._sizes: dict[tuple[int, bool], int] = {}
         self._told: dict[int, Counters] = {}
         self._cpu = 0
         self._hashes: bool | None = None
-        self.setups = 0
 
     def random_trace(self, rng: random.Random) -> Trace:
         """See ``Subject``."""
@@ -103,8 +79,8 @@ class CheckedGuest:
                 remedy=f"give the guest as many: --numa {trace.shape.domains}, or a --vm that has "
                 "them",
             )
-        here = Trace(self._variant, shape, trace.operations)
-        if not is_taken(here):
+        here = self._held(replace(trace, shape=shape))
+        if here is None:
             raise UsageError(
                 "the trace has an operation that the kernel asserts against, or that never ends",
                 remedy="see what harness model trace says of it",
@@ -140,27 +116,6 @@ class CheckedGuest:
             patience=PATIENCE,
         )
 
-    def run(self, trace: Trace) -> Differs | None:
-        """See ``Subject``."""
-        player = Player(self._variant, trace.shape)
-        expected: deque[Observation] = deque()
-        seen: list[Observation] = []
-        ahead = iter(trace.operations)
-        for place, operation in enumerate(trace.operations):
-            for following in ahead:
-                expected.append(of_model(player, player.play(following)))
-                number = place + self._channel.outstanding + 1
-                self._channel.send(self._command(following, number))
-                if self._channel.outstanding >= _WINDOW:
-                    break
-            seen.append(self._observed())
-            found = differences(expected.popleft(), seen[-1])
-            if found:
-                self._channel.settle()
-                return Differs(place, str(operation), found, tuple(seen))
-            self._done()
-        return None
-
     def run_again(self, trace: Trace) -> Differs | None:
         """See ``Subject``."""
         if not is_taken(trace):
@@ -171,30 +126,6 @@ class CheckedGuest:
     def discard(self) -> None:
         """See ``Subject``: gives the zone's memory back."""
         self._channel.ask("discard")
-
-    def alike(self, trace: Trace, found: Differs, seed: int) -> str:
-        """See ``Subject``: the variant that does what the guest did, if one does.
-
-        One that explains the trace by chance does not agree with the guest for long, so it is
-        held to random traces as well.
-        """
-        for variant in self._variant.neighbours():
-            if explains(replace(trace, variant=variant), found.seen):
-                guest = CheckedGuest(
-                    self._channel, self._report, self._domains, variant, lambda: None
-                )
-                if guest.agrees(seed):
-                    return self._in_words(variant)
-        return ""
-
-    def agrees(self, seed: int) -> bool:
-        """Whether it does what its variant does, in some random traces."""
-        rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-        for _ in range(_CONFIRMING_TRACES):
-            if self.run(self.random_trace(rng)) is not None:
-                return False
-            self.discard()
-        return True
 
     def beside(self) -> Finding:
         """See ``Subject``: how a thread waits for memory in a domain that has none to give."""
@@ -213,10 +144,10 @@ class CheckedGuest:
             notes, measured,
             f"a thread that waits for memory of domain {domain} {does}: "
             f"{starved.calls_per_second:.0f} calls of the slab allocator a second",
-            self._in_words(replace(self._variant, domain_wait=starved.asleep)),
+            self._like(replace(self._variant, domain_wait=starved.asleep)),
         )  # fmt: skip
 
-    def _in_words(self, variant: Variant) -> str:
+    def _like(self, variant: Variant) -> str:
         return f"the variant {' and '.join(variant.unlike(self._variant))}"
 
     def _starve(self, domain: int) -> Starved:
@@ -237,11 +168,30 @@ class CheckedGuest:
             (d for d in reversed(range(1, self._domains)) if not self._empty >> d & 1), None
         )
 
-    def _observed(self) -> Observation:
-        answer = read_answer(self._channel.receive())
-        seen = of_guest(answer, self._told, self._domains)
-        self._told |= answer.changed
+    def _held(self, trace: Trace) -> Trace | None:
+        held = replace(trace, variant=self._variant)
+        return held if is_taken(held) else None
+
+    def _alternatives(self) -> Iterator[tuple[Self, str]]:
+        for variant in self._variant.neighbours():
+            same = self._channel, self._report, self._domains, lambda: None
+            yield type(self)(*same, variant), self._like(variant)
+
+    def _model(self, trace: Trace) -> Callable[[Operation], Observation]:
+        player = Player(self._variant, trace.shape)
+        return lambda operation: of_model(player, player.play(operation))
+
+    def _observed(self, answer: ProbeRecord, operation: Operation) -> Observation:
+        told = read_answer(answer)
+        seen = of_guest(told, self._told, self._domains)
+        self._told |= told.changed
         return seen
+
+    def _differences(self, model: Observation, guest: Observation) -> tuple[str, ...]:
+        return differences(model, guest)
+
+    def _in_words(self, operation: Operation) -> str:
+        return str(operation)
 
     def _command(self, operation: Operation, number: int) -> str:
         """``number`` is the operation's in its trace, and an item's slot."""
@@ -250,11 +200,6 @@ class CheckedGuest:
             # Others stay on that CPU: to move takes longer than all else.
             self._cpu = self._cpu_of(operation.number, number)
         return command(operation, slot, self._cpu)
-
-    def _cpu_of(self, domain: int, number: int) -> int:
-        """One of the domain's CPUs, in turn; any, where it has none."""
-        cpus = self._cpus[domain] or [0]
-        return cpus[number % len(cpus)]
 
     def _make(self, order: Order) -> ProbeRecord:
         return self._channel.ask(str(order))
@@ -282,17 +227,6 @@ class CheckedGuest:
 def plan_of(shape: Shape) -> ZonePlan:
     """The zone that a shape describes."""
     return ZonePlan(shape.ipers, shape.reserve, not shape.first_touch, shape.hashed)
-
-
-def explains(trace: Trace, seen: Sequence[Observation]) -> bool:
-    """Whether the model in a trace's variant does just what a guest was seen to do."""
-    if not is_taken(trace):
-        return False
-    player = Player(trace.variant, trace.shape)
-    return all(
-        not differences(of_model(player, player.play(operation)), each)
-        for operation, each in zip(trace.operations, seen, strict=True)
-    )
 
 
 def is_taken(trace: Trace) -> bool:

@@ -6,30 +6,13 @@ attribute ``domain``, which, as there, is left at the last domain looked at when
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from harness.subsystems.domainset.model.sets import Policy, mask_of
 
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
-
-
-class Policy(StrEnum):
-    """``DOMAINSET_POLICY_*``."""
-
-    ROUNDROBIN = "round-robin"
-    FIRSTTOUCH = "first-touch"
-    PREFER = "prefer"
-    INTERLEAVE = "interleave"
-
-
-def domain_mask(domains: Iterable[int]) -> int:
-    """The mask with these domains in it."""
-    mask = 0
-    for domain in domains:
-        mask |= 1 << domain
-    return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +32,7 @@ class Domainset:
     @property
     def mask(self) -> int:
         """``ds_mask``."""
-        return domain_mask(self.order)
+        return mask_of(self.order)
 
     def without(self, empty: int) -> Domainset | None:
         """The set without memoryless domains (``domainset_empty_vm``); None if none is left."""

@@ -15,12 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import UsageError
+from harness.subsystems.domainset.model.sets import Policy, mask_of
 from harness.subsystems.uma.model.domainset import (
     Domainset,
     DomainsetIter,
     DomainsetRef,
-    Policy,
-    domain_mask,
     vm_domainset_iter_policy_ref_init,
 )
 from harness.subsystems.uma.model.flags import (
@@ -306,7 +305,7 @@ class Keg:
         most = self.shape.slabs
         if most is None:
             return self.low
-        return self.low | domain_mask(
+        return self.low | mask_of(
             domain for domain, slabs in enumerate(self.in_use) if slabs == most
         )
 

@@ -26,7 +26,7 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 from harness.errors import UsageError
-from harness.subsystems.uma.model.domainset import domain_mask
+from harness.subsystems.domainset.model.sets import mask_of
 from harness.subsystems.uma.model.flags import (
     UMA_ANYDOMAIN,
     KernelAssertion,
@@ -342,7 +342,7 @@ def _parse_shape(words: list[str]) -> Shape:
             counts: Mapping[str, Any] = {name: _number(value)}
             shape = shape._replace(**counts)
         elif name == "empty":
-            shape = shape._replace(empty=domain_mask(map(_domain, value.split(","))))
+            shape = shape._replace(empty=mask_of(map(_domain, value.split(","))))
         elif word == "hashed":
             shape = shape._replace(hashed=True)
         elif word == "round-robin":
