@@ -251,7 +251,8 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
 def _conclusion(check: Mapping[str, Any]) -> str:
     # Records of before have neither title nor notes.
     title = check.get("title") or f"the specification {check['model']}"
-    told = f"{check['operations']} operations in {check['zones']} traces, seed {check['seed']}"
+    traces = f"{check['zones']} trace{'' if check['zones'] == 1 else 's'}"
+    told = f"{check['operations']} operations in {traces}, seed {check['seed']}"
     if check["conclusion"] == Conclusion.AGREED:
         return f"check: behaves as {title} in {told}"
     if check["conclusion"] != Conclusion.DIFFERS:
