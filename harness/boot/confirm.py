@@ -14,9 +14,9 @@ from harness.boot.plan import Sampling
 from harness.boot.repeats import (
     Again,
     BootResult,
+    BootSeen,
     Control,
     Counts,
-    Seen,
     Unproven,
     Way,
     next_step,
@@ -90,7 +90,7 @@ class Confirmation:
         boot = _Boot(booted, self.plan.checker)
         self._boots.append(boot)
         first = Way(self.plan.boot.accelerator, self._method(self.kernel))
-        seen = [Seen(first, boot.result, boot.shown.outcome)]
+        seen = [BootSeen(first, boot.result, boot.shown.outcome)]
         methods = self._methods(booted.ending)
         control: bool | None = None
         while True:
@@ -115,13 +115,15 @@ class Confirmation:
             return ()
         return startable(self.kernel)
 
-    def _again(self, way: Way) -> Seen:
+    def _again(self, way: Way) -> BootSeen:
         stem = f"again-{way.accelerator}-{way.method}"
         checker = self.plan.checker
         again = checker.again(self._slower()) if checker else None
         boot = self._boot("repeat", stem, self.kernel, self._repeat(way), again)
         self._boots.append(boot)
-        return Seen(way, boot.result, boot.shown.outcome) if boot else Seen(way, BootResult.NOTHING)
+        if boot is None:
+            return BootSeen(way, BootResult.NOTHING)
+        return BootSeen(way, boot.result, boot.shown.outcome)
 
     def _control(self) -> bool:
         """Whether another kernel boots on this host."""

@@ -62,7 +62,7 @@ _DIRECT: Final = Way(Accelerator.TCG, BootMethod.DIRECT)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BootSeen:
     """One boot that was made; no outcome: the host failed."""
 
     way: Way
@@ -127,7 +127,7 @@ def result_of(shown: Verdict, ending: Ending, verification: Verification) -> Boo
 
 
 def next_step(
-    seen: Sequence[Seen],
+    seen: Sequence[BootSeen],
     methods: Collection[BootMethod],
     *,
     loadable: bool,
@@ -169,7 +169,7 @@ def one_way_only(boots: int, failures: int) -> bool:
 
 
 def _after_report(
-    seen: Sequence[Seen], methods: Collection[BootMethod], sampling: Sampling
+    seen: Sequence[BootSeen], methods: Collection[BootMethod], sampling: Sampling
 ) -> Step:
     """It counts; a repeat under TCG is only shown beside it."""
     way = Way(Accelerator.TCG, seen[0].way.method)
@@ -179,7 +179,7 @@ def _after_report(
     return Counts(0)
 
 
-def _after_failure(seen: Sequence[Seen], methods: Collection[BootMethod]) -> Step:
+def _after_failure(seen: Sequence[BootSeen], methods: Collection[BootMethod]) -> Step:
     if seen[0].way == _REFERENCE:
         return Counts(0)
     if not methods:
@@ -196,7 +196,11 @@ def _after_failure(seen: Sequence[Seen], methods: Collection[BootMethod]) -> Ste
 
 
 def _after_early_failure(
-    seen: Sequence[Seen], methods: Collection[BootMethod], control: bool | None, *, loadable: bool
+    seen: Sequence[BootSeen],
+    methods: Collection[BootMethod],
+    control: bool | None,
+    *,
+    loadable: bool,
 ) -> Step:
     if not methods:
         return Unproven("before the kernel's banner, and not repeated")
@@ -215,7 +219,7 @@ def _after_early_failure(
     return _with_control(made.index(wanted[0]), wanted, control)
 
 
-def _other_than_early(seen: Sequence[Seen]) -> Step | None:
+def _other_than_early(seen: Sequence[BootSeen]) -> Step | None:
     """What follows from a repeat that did not fail before the banner; None without one."""
     for index, again in enumerate(seen[1:], start=1):
         by_itself = again.result is BootResult.FAILED and again.way == _REFERENCE
@@ -235,7 +239,7 @@ def _with_control(index: int, ways: Sequence[Way], control: bool | None) -> Step
     return Counts(index, f"before its banner {made}, while another kernel boots on this host")
 
 
-def _unlike(again: Seen) -> str:
+def _unlike(again: BootSeen) -> str:
     words = {
         BootResult.BOOTED: "booted",
         BootResult.NOTHING: "no verdict on the kernel",

@@ -29,7 +29,7 @@ from harness.cedit.csource import Cause, Function, Mismatch, Splice, spliced, to
 # --- what to look for -----------------------------------------------------------------------
 
 
-class Target(Protocol):
+class StatementPattern(Protocol):
     """A statement to look for; printed as a noun phrase."""
 
     def matches(self, node: Node) -> bool:
@@ -42,7 +42,7 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class If:
     """An ``if`` without ``else`` on ``when``; if ``does`` is given, it does exactly that."""
 
     when: str
@@ -52,7 +52,7 @@ class Branch:
         return f"the branch on `{self.when}`"
 
     def matches(self, node: Node) -> bool:
-        """See `Target.matches`."""
+        """See `StatementPattern.matches`."""
         if not self.resembles(node):
             return False
         (condition, block), *others = arms(node)
@@ -64,7 +64,7 @@ class Branch:
         return done == [normal_form(read_statement(statement)) for statement in self.does]
 
     def resembles(self, node: Node) -> bool:
-        """See `Target.resembles`: any ``if`` whose condition names what this one's names."""
+        """See `StatementPattern.resembles`: any ``if`` on the same names."""
         if node.type != "if_statement":
             return False
         named = _names(read_condition(self.when).expression)
@@ -72,7 +72,7 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallStatement:
     """A statement that calls ``function`` with ``arguments`` and drops what it returns."""
 
     function: str
@@ -82,12 +82,12 @@ class Call:
         return f"the call `{self.function}({self.arguments})`"
 
     def matches(self, node: Node) -> bool:
-        """See `Target.matches`."""
+        """See `StatementPattern.matches`."""
         call = read_statement(f"{self.function}({self.arguments});")
         return normal_form(node) == normal_form(call)
 
     def resembles(self, node: Node) -> bool:
-        """See `Target.resembles`: any call of the function."""
+        """See `StatementPattern.resembles`: any call of the function."""
         return _calls(node, self.function)
 
 
@@ -101,11 +101,11 @@ class Statement:
         return f"the statement `{self.text}`"
 
     def matches(self, node: Node) -> bool:
-        """See `Target.matches`."""
+        """See `StatementPattern.matches`."""
         return normal_form(node) == normal_form(read_statement(self.text))
 
     def resembles(self, node: Node) -> bool:
-        """See `Target.resembles`: any of its kind that names what this one names."""
+        """See `StatementPattern.resembles`: any of its kind that names what this one names."""
         wanted = read_statement(self.text)
         return node.type == wanted.type and _names_of(wanted) <= _names_of(node)
 
@@ -120,11 +120,11 @@ class CallOf:
         return f"the call of {self.function}()"
 
     def matches(self, node: Node) -> bool:
-        """See `Target.matches`."""
+        """See `StatementPattern.matches`."""
         return _calls(node, self.function)
 
     def resembles(self, node: Node) -> bool:
-        """See `Target.resembles`."""
+        """See `StatementPattern.resembles`."""
         return self.matches(node)
 
 
@@ -165,7 +165,7 @@ class Drop:
         given: it stands directly in an arm of an ``if`` where this holds; None: anywhere.
     """
 
-    target: Target
+    target: StatementPattern
     given: str | None = None
 
     def apply(self, function: Function) -> bytes:
@@ -221,7 +221,7 @@ class Replace:
 
     old: str
     new: str
-    inside: Target | None = None
+    inside: StatementPattern | None = None
 
     def apply(self, function: Function) -> bytes:
         """See `Edit.apply`."""

@@ -19,7 +19,7 @@ from harness.guest.firmware import find_firmware
 from harness.guest.registry import Registry
 from harness.host.doctor import (
     Doctor,
-    Finding,
+    HostFinding,
     can_do_main_job,
     good,
     install,
@@ -90,7 +90,7 @@ def doctor(app: App, repair: bool) -> int:
     return 0 if possible else InfraError.exit_code
 
 
-def source_finding(location: str, runner: Runner) -> Finding:
+def source_finding(location: str, runner: Runner) -> HostFinding:
     """The configured source: whether a tree is there, or a repository answers.
 
     FreeBSD's own repository is what is taken where nothing is configured: nobody needs it who
@@ -101,7 +101,7 @@ def source_finding(location: str, runner: Runner) -> Finding:
         problem = unreachable(location, runner, _REACH_SECONDS)
         if not problem:
             return good("source", f"{location} (cloned when first needed)", needed=needed)
-        return Finding("source", False, printable(f"{location}: {problem}"), _REACH, needed)
+        return HostFinding("source", False, printable(f"{location}: {problem}"), _REACH, needed)
     if location == EMBEDDED:
         return good("source", "the built-in guest, which is not FreeBSD", needed=False)
     try:
@@ -112,10 +112,10 @@ def source_finding(location: str, runner: Runner) -> Finding:
     except HarnessError as error:
         found = f"{location}: {error.message}"
     remedy = "correct HARNESS_SOURCE, or source.tree of the settings"
-    return Finding("source", False, found, remedy)
+    return HostFinding("source", False, found, remedy)
 
 
-def _print(paper: Console, findings: Sequence[Finding]) -> None:
+def _print(paper: Console, findings: Sequence[HostFinding]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("", "what", "found"):
         table.add_column(heading, overflow="fold")
@@ -132,11 +132,11 @@ def _print(paper: Console, findings: Sequence[Finding]) -> None:
         paper.print("This host cannot compare FreeBSD kernels yet.")
 
 
-def _mark(finding: Finding) -> str:
+def _mark(finding: HostFinding) -> str:
     if finding.ok:
         return "[green]ok[/]"
     return "[red]missing[/]" if finding.needed else "[yellow]optional[/]"
 
 
-def _text(finding: Finding) -> str:
+def _text(finding: HostFinding) -> str:
     return finding.found if finding.ok else f"{finding.found}\n→ {finding.remedy}"

@@ -12,7 +12,7 @@ import msgspec
 
 from harness.cli.failure import ErrorDocument
 from harness.guest.registry import KeptGuest
-from harness.host.doctor import Finding
+from harness.host.doctor import HostFinding
 from harness.results.schema import Record, Wide
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -22,7 +22,7 @@ class DoctorDocument(TypedDict):
     """What this host can do."""
 
     possible: bool
-    findings: list[Finding]
+    findings: list[HostFinding]
     repairs: list[str]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.console.blocks import Block, LockOrder, TrapTable, Version
 from harness.console.events import FatalTrap, TraceOrigin
-from harness.console.frames import Trace
+from harness.console.frames import FrameList
 from harness.console.pattern import Match, Name, clip
 
 DOUBLE_FAULT = 23
@@ -27,13 +27,13 @@ def block_of(name: Name, found: Match, offset: int) -> Block:
             return _trace(name, found, offset)
 
 
-def _trace(name: Name, found: Match, offset: int) -> Trace:
+def _trace(name: Name, found: Match, offset: int) -> FrameList:
     match name:
         case Name.BACKTRACE:
-            return Trace(offset, TraceOrigin.KDB if found["kdb"] else TraceOrigin.WITNESS)
+            return FrameList(offset, TraceOrigin.KDB if found["kdb"] else TraceOrigin.WITNESS)
         case Name.THREAD_BACKTRACE | Name.COMMAND_BACKTRACE:
-            return Trace(offset, TraceOrigin.THREAD, int(found["thread"]))
+            return FrameList(offset, TraceOrigin.THREAD, int(found["thread"]))
         case Name.DEBUGGER_BACKTRACE:
-            return Trace(offset, TraceOrigin.DEBUGGER, int(found["thread"]))
+            return FrameList(offset, TraceOrigin.DEBUGGER, int(found["thread"]))
         case _:
-            return Trace(offset)
+            return FrameList(offset)

@@ -42,7 +42,7 @@ _FIRST = frozenset({"db_trace_self", "db_trace_self_wrapper", "kdb_backtrace"})
 
 
 @dataclass(slots=True)
-class Trace(Block):
+class FrameList(Block):
     """The frames of a backtrace; ``offset`` is that of the line that announced them."""
 
     patience: ClassVar[int] = 32

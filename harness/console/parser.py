@@ -38,7 +38,7 @@ from harness.console.pattern import Match, Name, Pattern, Prompt, clip
 from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
 from harness.console.search import Search
-from harness.console.wanted import Candidates, Table, first_match, last_unknown_lines, wanted
+from harness.console.wanted import Candidates, PatternTable, first_match, last_unknown_lines, wanted
 from harness.sanitizers import with_report
 
 MAX_LINE = 64 * 1024
@@ -73,7 +73,7 @@ class ConsoleParser:
     """
 
     def __init__(self, patterns: tuple[Pattern, ...] = PATTERNS) -> None:
-        self._table = Table(patterns)
+        self._table = PatternTable(patterns)
         self._needles = self._table.needles()
         self._tail = bytearray()  # the unfinished line, as far as it is kept
         self._tail_length = 0  # and its whole length

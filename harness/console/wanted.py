@@ -23,7 +23,7 @@ Candidates = Collection[tuple[str, "Pattern"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PatternTable:
     """The patterns of a parser, in the order of their priority."""
 
     patterns: tuple[Pattern, ...]
@@ -33,7 +33,7 @@ class Table:
         texts = (pattern.needle for pattern in self.patterns)
         return Needles(frozenset([*texts, *(prompt.text for prompt in PROMPTS)]))
 
-    def __deepcopy__(self, memo: object) -> Table:
+    def __deepcopy__(self, memo: object) -> PatternTable:
         """Itself, as it never changes."""
         return self
 
@@ -89,7 +89,7 @@ def last_unknown_lines(data: bytes, candidates: Candidates) -> tuple[str, ...]:
 
 
 @cache
-def wanted(table: Table, spent: frozenset[str], *, before_kernel: bool) -> Wanted:
+def wanted(table: PatternTable, spent: frozenset[str], *, before_kernel: bool) -> Wanted:
     """What is looked for, once the patterns and prompts named in ``spent`` are not any more."""
     patterns = tuple(
         (pattern.needle, pattern)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
-from harness.guest.accelerator_probe import Patience, Trial, run_probe
+from harness.guest.accelerator_probe import Patience, ProbeTrial, run_probe
 from harness.host.accelerator import (
     KVM_DEVICE,
     Accelerator,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
 
     #: Runs the probe once.
-    Run = Callable[[Accelerator, Patience], Trial]
+    Run = Callable[[Accelerator, Patience], ProbeTrial]
 
 BUDGET_SECONDS: Final = 10.0
 """For the whole choice."""
@@ -135,7 +135,7 @@ def choose_accelerator(
         qemu = qemu_version(runner)
         rom = accelerator_probe(workspace, runner)
 
-        def run(accelerator: Accelerator, patience: Patience) -> Trial:
+        def run(accelerator: Accelerator, patience: Patience) -> ProbeTrial:
             return run_probe(accelerator, rom, patience, runner, clock)
 
         choice = measure(run, clock, kvm_refusal(device), qemu)
@@ -184,8 +184,8 @@ class _Measurement:
         self._refusal = refusal
         self._qemu = qemu
         self._until = clock.monotonic() + BUDGET_SECONDS
-        self._tcg: list[Trial] = []
-        self._kvm: list[Trial] = []
+        self._tcg: list[ProbeTrial] = []
+        self._kvm: list[ProbeTrial] = []
 
     def choice(self) -> AcceleratorChoice:
         tcg = self._try(Accelerator.TCG, self._all())
@@ -199,7 +199,7 @@ class _Measurement:
             if len(self._tcg) == len(self._kvm):
                 tcg = self._try(Accelerator.TCG, self._all())
             limits = self._like(tcg)
-            kvm = Trial("") if limits is None else self._try(Accelerator.KVM, limits)
+            kvm = ProbeTrial("") if limits is None else self._try(Accelerator.KVM, limits)
             if limits is None or tcg.failure or (kvm.overdue and self._left() <= 0):
                 why = f"the host is too busy to measure KVM within {BUDGET_SECONDS:g} s"
                 return self._chosen(Accelerator.TCG, why, final=False)
@@ -208,7 +208,7 @@ class _Measurement:
         why = f"every result is right, and at least {TIMES_FASTER:g} times as fast as TCG"
         return self._chosen(Accelerator.KVM, why)
 
-    def _without_tcg(self, tcg: Trial) -> AcceleratorChoice:
+    def _without_tcg(self, tcg: ProbeTrial) -> AcceleratorChoice:
         refusal = self._refusal
         if not refusal:
             refusal = self._try(Accelerator.KVM, self._all()).failure
@@ -221,7 +221,7 @@ class _Measurement:
             )
         return self._chosen(Accelerator.KVM, f"under TCG, {tcg.failure}")
 
-    def _try(self, accelerator: Accelerator, patience: Patience) -> Trial:
+    def _try(self, accelerator: Accelerator, patience: Patience) -> ProbeTrial:
         trial = self._run(accelerator, patience)
         (self._tcg if accelerator is Accelerator.TCG else self._kvm).append(trial)
         return trial
@@ -233,7 +233,7 @@ class _Measurement:
         left = max(0.0, self._left())
         return Patience(left, left, left)
 
-    def _like(self, tcg: Trial) -> Patience | None:
+    def _like(self, tcg: ProbeTrial) -> Patience | None:
         """KVM gets TCG's time; None if there is not as much left."""
         if tcg.seconds is None or tcg.start is None:
             return None
@@ -252,7 +252,7 @@ class _Measurement:
         )  # fmt: skip
 
 
-def pair_objection(tcg: Trial, kvm: Trial) -> str:
+def pair_objection(tcg: ProbeTrial, kvm: ProbeTrial) -> str:
     """What one measurement of each says against KVM; empty for nothing."""
     if kvm.failure:
         return f"under KVM, {kvm.failure}"
@@ -266,7 +266,7 @@ def pair_objection(tcg: Trial, kvm: Trial) -> str:
     return ""
 
 
-def least(trials: Sequence[Trial]) -> float | None:
+def least(trials: Sequence[ProbeTrial]) -> float | None:
     """The least time of those that came to an end."""
     return min((one.seconds for one in trials if one.seconds is not None), default=None)
 

@@ -55,7 +55,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ProbeTrial:
     """How the probe fared.
 
     Args:
@@ -82,7 +82,7 @@ def probe_argv(accelerator: Accelerator, rom: Path) -> list[str | Path]:
 
 def run_probe(
     accelerator: Accelerator, rom: Path, patience: Patience, runner: Runner, clock: Clock
-) -> Trial:
+) -> ProbeTrial:
     """Run the probe once; QEMU is gone when this returns.
 
     Raises:
@@ -104,7 +104,7 @@ def run_probe(
     failure = listener.failure(patience)
     if failure and said:
         failure = f"{failure} ({said})"
-    return Trial(failure, listener.seconds, listener.start, listener.overdue)
+    return ProbeTrial(failure, listener.seconds, listener.start, listener.overdue)
 
 
 class _Listener:

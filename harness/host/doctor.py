@@ -60,7 +60,7 @@ RELEASES: Final = {14: "FreeBSD 13", 19: "FreeBSD 14 and 15"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HostFinding:
     """One thing that was looked at.
 
     Args:
@@ -80,14 +80,14 @@ class Finding:
     packages: tuple[str, ...] = ()
 
 
-def good(name: str, found: str, *, needed: bool = True) -> Finding:
+def good(name: str, found: str, *, needed: bool = True) -> HostFinding:
     """Something that is as it should be."""
-    return Finding(name, True, found, needed=needed)
+    return HostFinding(name, True, found, needed=needed)
 
 
-def lacking(name: str, *packages: str, needed: bool = True) -> Finding:
+def lacking(name: str, *packages: str, needed: bool = True) -> HostFinding:
     """Something that is not installed."""
-    return Finding(name, False, "not installed", install(packages), needed, packages)
+    return HostFinding(name, False, "not installed", install(packages), needed, packages)
 
 
 def install(packages: Sequence[str]) -> str:
@@ -95,12 +95,12 @@ def install(packages: Sequence[str]) -> str:
     return f"apt-get install {' '.join(packages)}"
 
 
-def can_do_main_job(findings: Sequence[Finding]) -> bool:
+def can_do_main_job(findings: Sequence[HostFinding]) -> bool:
     """Whether nothing that is needed is missing."""
     return all(finding.ok for finding in findings if finding.needed)
 
 
-def missing_packages(findings: Sequence[Finding], *, needed: bool) -> list[str]:
+def missing_packages(findings: Sequence[HostFinding], *, needed: bool) -> list[str]:
     """The packages that all (``needed``: the needed) failed findings ask for, each once."""
     chosen = [f for f in findings if not f.ok and (f.needed or not needed)]
     return list(dict.fromkeys(package for f in chosen for package in f.packages))
@@ -150,7 +150,7 @@ class Doctor:
     module: Callable[[str], str | None] = module_version
     memory: Callable[[], int] = available_memory
 
-    def examine(self, *, refresh: bool = False) -> list[Finding]:
+    def examine(self, *, refresh: bool = False) -> list[HostFinding]:
         """Everything, in the order in which a user would mend it.
 
         Args:
@@ -167,7 +167,7 @@ class Doctor:
             self._disk(),
         ]
 
-    def _guests(self, refresh: bool) -> Iterator[Finding]:
+    def _guests(self, refresh: bool) -> Iterator[HostFinding]:
         try:
             yield good("QEMU", qemu_version(self.runner))
         except HarnessError:
@@ -179,13 +179,13 @@ class Doctor:
         except HarnessError:
             yield lacking("UEFI firmware (OVMF)", "ovmf")
 
-    def _accelerator(self, refresh: bool) -> Finding:
+    def _accelerator(self, refresh: bool) -> HostFinding:
         try:
             return good("accelerator", self.accelerator(refresh))
         except HarnessError as error:
-            return Finding("accelerator", False, error.message, error.remedy)
+            return HostFinding("accelerator", False, error.message, error.remedy)
 
-    def _compilers(self) -> Iterator[Finding]:
+    def _compilers(self) -> Iterator[HostFinding]:
         found = self.llvms()
         for version in sorted({*RELEASES, *found}):
             name = f"clang and lld {version}"
@@ -196,16 +196,16 @@ class Doctor:
                 packages = tuple(f"{part}-{version}" for part in ("clang", "lld", "llvm"))
                 # Any version will do for most trees; without one nothing can be built.
                 needed = not found and version == min(RELEASES)
-                yield Finding(
+                yield HostFinding(
                     name, False, f"not installed{use}", install(packages), needed, packages
                 )
 
-    def _programs(self) -> Iterator[Finding]:
+    def _programs(self) -> Iterator[HostFinding]:
         for name, package in PROGRAMS.items():
             place = self.program(name)
             yield good(name, str(place)) if place else lacking(name, package)
 
-    def _sandbox(self) -> Finding:
+    def _sandbox(self) -> HostFinding:
         place = self.program("bwrap")
         if place is None:
             return lacking("sandbox of builds (bubblewrap)", "bubblewrap")
@@ -213,10 +213,10 @@ class Doctor:
             require(self.runner)
         except HarnessError as error:
             found = f"{error.message}: {error.detail}"
-            return Finding("sandbox of builds (bubblewrap)", False, found, error.remedy)
+            return HostFinding("sandbox of builds (bubblewrap)", False, found, error.remedy)
         return good("sandbox of builds (bubblewrap)", str(place))
 
-    def _headers(self) -> Iterator[Finding]:
+    def _headers(self) -> Iterator[HostFinding]:
         """Asks the compiler, which knows where this host keeps its headers."""
         if self.program("cc") is None:
             return
@@ -230,13 +230,13 @@ class Doctor:
             there = f"found {header}" in said
             yield good(header, package) if there else lacking(header, package)
 
-    def _libvirt(self) -> Iterator[Finding]:
+    def _libvirt(self) -> Iterator[HostFinding]:
         """The other backend: nothing of the main job depends on it."""
         version = self.module("libvirt-python")
         if version:
             yield good("libvirt's Python module", version, needed=False)
         else:
-            yield Finding(
+            yield HostFinding(
                 "libvirt's Python module", False, "not installed",
                 f"{install(('libvirt-dev', 'pkg-config', 'python3-dev', 'gcc'))} && "
                 f"{sys.executable} -m pip install libvirt-python",
@@ -251,26 +251,26 @@ class Doctor:
                 else lacking(name, *packages, needed=False)
             )
 
-    def _memory(self) -> Finding:
+    def _memory(self) -> HostFinding:
         available = self.memory()
         if available >= LEAST_MEMORY:
             return good("memory", f"{format_size(available)} available")
-        return Finding(
+        return HostFinding(
             "memory", False, f"{format_size(available)} available",
             f"end other programs: a guest of two nodes takes {format_size(LEAST_MEMORY)}",
         )  # fmt: skip
 
-    def _disk(self) -> Finding:
+    def _disk(self) -> HostFinding:
         cache = self.workspace.cache
         try:
             make_folder(cache)
         except HarnessError as error:
-            return Finding("disk", False, error.message, error.remedy)
+            return HostFinding("disk", False, error.message, error.remedy)
         free = shutil.disk_usage(cache).free
         found = f"{format_size(free)} free in {cache}"
         if free >= LEAST_DISK:
             return good("disk", found)
-        return Finding(
+        return HostFinding(
             "disk", False, found,
             f"free some (harness gc removes old kernels): a tree takes {format_size(LEAST_DISK)}",
         )  # fmt: skip

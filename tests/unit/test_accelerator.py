@@ -21,7 +21,7 @@ from harness.guest.accelerator_choice import (
     measure,
     slowness,
 )
-from harness.guest.accelerator_probe import Patience, Trial, run_probe, wrong_result
+from harness.guest.accelerator_probe import Patience, ProbeTrial, run_probe, wrong_result
 from harness.host.accelerator import Accelerator, acceleration_basis
 from harness.host.clock import HostClock, ManualClock
 from harness.host.process import HostRunner
@@ -63,19 +63,22 @@ def choose(workspace: Workspace, device: Path, *, refresh: bool = False) -> Acce
 # The decision
 
 
-def right(seconds: float, start: float = 0.1) -> Trial:
-    return Trial("", seconds, start)
+def right(seconds: float, start: float = 0.1) -> ProbeTrial:
+    return ProbeTrial("", seconds, start)
 
 
 def measured(
-    tcg: Sequence[Trial], kvm: Sequence[Trial] = (), refusal: str = "", overhead: float = 0.1
+    tcg: Sequence[ProbeTrial],
+    kvm: Sequence[ProbeTrial] = (),
+    refusal: str = "",
+    overhead: float = 0.1,
 ) -> tuple[AcceleratorChoice, list[Accelerator]]:
     """What is made of these trials, and which were run; each takes its time off the clock."""
     clock = ManualClock()
-    left: dict[Accelerator, Iterator[Trial]] = {TCG: iter(tcg), KVM: iter(kvm)}
+    left: dict[Accelerator, Iterator[ProbeTrial]] = {TCG: iter(tcg), KVM: iter(kvm)}
     ran = []
 
-    def run(accelerator: Accelerator, patience: Patience) -> Trial:
+    def run(accelerator: Accelerator, patience: Patience) -> ProbeTrial:
         ran.append(accelerator)
         trial = next(left[accelerator])
         wanted = trial.seconds if trial.seconds is not None else patience.run
@@ -87,7 +90,7 @@ def measured(
 
 GOOD = [right(0.4)] * 3
 FAST = [right(0.1)] * 3
-CUT_OFF = Trial("the probe was cut off after 0.4 s at rdrand", None, 0.1, overdue=True)
+CUT_OFF = ProbeTrial("the probe was cut off after 0.4 s at rdrand", None, 0.1, overdue=True)
 
 
 @pytest.mark.parametrize(
@@ -97,14 +100,14 @@ CUT_OFF = Trial("the probe was cut off after 0.4 s at rdrand", None, 0.1, overdu
         (GOOD, [right(0.2)] * 3, KVM, "at least 2 times as fast as TCG", 6),
         (GOOD, [right(0.21)], TCG, "KVM took 0.21 s for what took TCG 0.40 s", 2),
         (GOOD, [right(0.1), right(0.1), right(0.3)], TCG, "KVM took 0.30 s", 6),
-        (GOOD, [right(0.1), Trial("wrong result of rdrand")], TCG, "wrong result of rdrand", 4),
+        (GOOD, [right(0.1), ProbeTrial("wrong rdrand")], TCG, "wrong rdrand", 4),
         (GOOD, [CUT_OFF], TCG, "cut off after 0.4 s at rdrand", 2),
         ([right(0.4), right(0.1)], FAST, TCG, "KVM took 0.10 s for what took TCG 0.10 s", 4),
     ],
     ids=["fast", "just fast", "slow", "slow once", "wrong once", "cut off", "TCG as fast once"],
 )  # fmt: skip
 def test_kvm_is_chosen_only_if_it_is_right_and_twice_as_fast_in_each_of_three_pairs(
-    tcg: list[Trial], kvm: list[Trial], chosen: Accelerator, reason: str, trials: int
+    tcg: list[ProbeTrial], kvm: list[ProbeTrial], chosen: Accelerator, reason: str, trials: int
 ) -> None:
     choice, ran = measured(tcg, kvm)
     assert choice.accelerator is chosen
@@ -116,7 +119,7 @@ def test_kvm_is_chosen_only_if_it_is_right_and_twice_as_fast_in_each_of_three_pa
 def test_kvm_gets_the_time_that_tcg_took() -> None:
     given = []
 
-    def run(accelerator: Accelerator, patience: Patience) -> Trial:
+    def run(accelerator: Accelerator, patience: Patience) -> ProbeTrial:
         given.append(patience)
         return right(0.4) if accelerator is TCG else CUT_OFF
 
@@ -134,7 +137,7 @@ def test_a_host_too_busy_for_the_measurement_gets_tcg_and_measures_again_next_ti
 
 
 def test_tcg_that_is_overdue_is_taken_without_a_measurement() -> None:
-    choice, ran = measured([Trial("the probe was cut off", overdue=True)])
+    choice, ran = measured([ProbeTrial("the probe was cut off", overdue=True)])
     assert (choice.accelerator, choice.final, ran) == (TCG, False, [TCG])
 
 
@@ -144,7 +147,7 @@ def test_kvm_that_may_not_be_used_is_not_tried() -> None:
 
 
 def test_kvm_alone_is_taken_where_tcg_fails() -> None:
-    choice, _ = measured([Trial("QEMU ended with exit status 1")], FAST)
+    choice, _ = measured([ProbeTrial("QEMU ended with exit status 1")], FAST)
     assert choice.accelerator is KVM
     assert "under TCG, QEMU ended with exit status 1" in choice.reason
 

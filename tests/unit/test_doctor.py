@@ -24,7 +24,7 @@ from harness.host.doctor import (
     LEAST_MEMORY,
     PROGRAMS,
     Doctor,
-    Finding,
+    HostFinding,
     can_do_main_job,
     missing_packages,
 )
@@ -59,7 +59,7 @@ class Host:
 class Examine(Protocol):
     """What the doctor finds on a host, whose accelerators it measures if told to."""
 
-    def __call__(self, host: Host, *, measured: bool = False) -> list[Finding]: ...
+    def __call__(self, host: Host, *, measured: bool = False) -> list[HostFinding]: ...
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def examine(workspace: Workspace, qemu: FakeQemu) -> Examine:
     def measure(refresh: bool) -> str:
         return str(choose_accelerator(workspace, HostRunner(), HostClock(), refresh=refresh))
 
-    def on(host: Host, *, measured: bool = False) -> list[Finding]:
+    def on(host: Host, *, measured: bool = False) -> list[HostFinding]:
         said = "".join(f"found {header}\n" for header in host.headers)
         compiler.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{said}'\n")
         compiler.chmod(0o755)
@@ -107,7 +107,7 @@ def examine(workspace: Workspace, qemu: FakeQemu) -> Examine:
     return on
 
 
-def failed(findings: list[Finding]) -> list[Finding]:
+def failed(findings: list[HostFinding]) -> list[HostFinding]:
     return [finding for finding in findings if not finding.ok]
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from harness.cedit.csource import Cause, tokens
 from harness.cedit.edits import (
-    Branch,
-    Call,
     CallOf,
+    CallStatement,
     Decide,
     Drop,
     Edit,
     Hold,
+    If,
     Negate,
     Replace,
     Statement,
@@ -49,8 +49,8 @@ take(shelf_t shelf, int place, bool any)
 """
 
 EDITS = {
-    "drop a branch": (Drop(Branch("any")), "if (any) place = (place + 1) % places;", ""),
-    "drop a call": (Drop(Call("REMOVE", "shelf, place")), "REMOVE(shelf, place);", ""),
+    "drop a branch": (Drop(If("any")), "if (any) place = (place + 1) % places;", ""),
+    "drop a call": (Drop(CallStatement("REMOVE", "shelf, place")), "REMOVE(shelf, place);", ""),
     "drop a statement": (Drop(Statement("shelf->left--;")), "shelf->left--;", ""),
     "drop only where something holds": (
         Drop(Statement("shelf->left--;"), given="!(shelf->flags & SORTED)"), "shelf->left--;", "",
@@ -131,7 +131,7 @@ def test_not_a_second_time(edit: Edit, old: str, new: str) -> None:
 
 @pytest.mark.parametrize(
     "edit",
-    [Negate("any"), Replace("place + 1", "place + 2"), Hold("shelf->turns"), Drop(Branch("any"))],
+    [Negate("any"), Replace("place + 1", "place + 2"), Hold("shelf->turns"), Drop(If("any"))],
     ids=["negate", "replace", "hold", "drop"],
 )
 def test_what_is_done_already_is_already_absent(edit: Edit) -> None:
@@ -145,8 +145,8 @@ def test_what_is_done_already_is_already_absent(edit: Edit) -> None:
         (Negate("any"), b"if (any)", b"if (any && first)"),
         (Negate("place != first"), b"(place != first)", b"(place > first)"),
         (Decide("any", holds=True), b"if (any)", b"if (any > 1)"),
-        (Drop(Branch("any")), b"place = (place + 1) % places;", b"place = 0; else place = 1;"),
-        (Drop(Branch("any", does=("place = 0;",))), b"if (any)", b"if (any)"),
+        (Drop(If("any")), b"place = (place + 1) % places;", b"place = 0; else place = 1;"),
+        (Drop(If("any", does=("place = 0;",))), b"if (any)", b"if (any)"),
         (Replace("place + 1", "place + 2"), b"place + 1", b"place - 1"),
         (Replace("place", "first", inside=CallOf("pick")), b"pick(shelf, place)",
          b"pick(shelf, place + 0)"),

@@ -14,9 +14,9 @@ from harness.boot.plan import Sampling
 from harness.boot.repeats import (
     Again,
     BootResult,
+    BootSeen,
     Control,
     Counts,
-    Seen,
     Step,
     Unproven,
     Way,
@@ -48,11 +48,11 @@ WAYS = st.sampled_from([KVM, KVM_DIRECT, TCG, DIRECT])
 
 def freebsd(*seen: tuple[Way, BootResult], control: bool | None = None) -> Step:
     """The next step for a FreeBSD kernel on a host with firmware and a loader."""
-    return next_step([Seen(*one) for one in seen], BOTH, loadable=True, control=control)
+    return next_step([BootSeen(*one) for one in seen], BOTH, loadable=True, control=control)
 
 
 def built_in(*seen: tuple[Way, BootResult], control: bool | None = None) -> Step:
-    return next_step([Seen(*one) for one in seen], ONE, loadable=False, control=control)
+    return next_step([BootSeen(*one) for one in seen], ONE, loadable=False, control=control)
 
 
 def counts(step: Step) -> int | None:
@@ -126,7 +126,7 @@ class TestReport:
 
     @pytest.mark.parametrize("sampling", [Sampling.REPEATED, Sampling.TRIAL])
     def test_one_of_several_is_not_repeated(self, sampling: Sampling) -> None:
-        step = next_step([Seen(KVM, REPORT)], BOTH, loadable=True, sampling=sampling)
+        step = next_step([BootSeen(KVM, REPORT)], BOTH, loadable=True, sampling=sampling)
         assert step == Counts(0)
 
 
@@ -149,18 +149,18 @@ class TestFailure:
         assert isinstance(built_in((first, FAILED), (DIRECT, BOOTED)), Unproven)
 
     def test_what_the_repeat_shows_counts_where_they_differ(self) -> None:
-        first = Seen(KVM, FAILED, Outcome.HANG)
+        first = BootSeen(KVM, FAILED, Outcome.HANG)
         for again, index in ((Outcome.HANG, 0), (Outcome.RESET, 1)):
-            step = next_step([first, Seen(TCG, FAILED, again)], BOTH, loadable=True)
+            step = next_step([first, BootSeen(TCG, FAILED, again)], BOTH, loadable=True)
             assert counts(step) == index
 
     def test_a_bisection_judges_the_rate_itself(self) -> None:
-        seen = [Seen(KVM, FAILED)]
+        seen = [BootSeen(KVM, FAILED)]
         assert next_step(seen, BOTH, loadable=True, sampling=Sampling.TRIAL) == Counts(0)
 
     def test_what_cannot_be_repeated_is_unproven(self) -> None:
-        assert isinstance(next_step([Seen(KVM, FAILED)], (), loadable=True), Unproven)
-        assert next_step([Seen(TCG, FAILED)], (), loadable=True) == Counts(0)
+        assert isinstance(next_step([BootSeen(KVM, FAILED)], (), loadable=True), Unproven)
+        assert next_step([BootSeen(TCG, FAILED)], (), loadable=True) == Counts(0)
 
 
 class TestEarly:
@@ -184,7 +184,7 @@ class TestEarly:
         assert isinstance(freebsd((TCG, EARLY), (DIRECT, FAILED)), Unproven)
 
     def test_without_a_loader_nothing_is_proven(self) -> None:
-        step = next_step([Seen(DIRECT, EARLY)], ONE, loadable=True, control=True)
+        step = next_step([BootSeen(DIRECT, EARLY)], ONE, loadable=True, control=True)
         assert isinstance(step, Unproven)
 
     def test_the_built_in_guest_has_one_way_to_boot(self) -> None:
@@ -193,7 +193,7 @@ class TestEarly:
         assert counts(built_in((DIRECT, EARLY), (DIRECT, EARLY), control=True)) == 0
 
     def test_a_bisection_repeats_it_too(self) -> None:
-        seen = [Seen(TCG, EARLY)]
+        seen = [BootSeen(TCG, EARLY)]
         assert next_step(seen, BOTH, loadable=True, sampling=Sampling.TRIAL) == Again(DIRECT)
 
 
@@ -209,7 +209,7 @@ def test_it_ends_after_a_few_boots_and_counts_nothing_without_proof(
     kernel: tuple[tuple[BootMethod, ...], bool], sampling: Sampling,
 ) -> None:  # fmt: skip
     methods, loadable = kernel
-    seen, told = [Seen(*first)], None
+    seen, told = [BootSeen(*first)], None
     for answer in answers:
         step = next_step(seen, methods, loadable=loadable, sampling=sampling, control=told)
         if isinstance(step, Control):
@@ -218,7 +218,7 @@ def test_it_ends_after_a_few_boots_and_counts_nothing_without_proof(
         elif isinstance(step, Again):
             assert step.way.accelerator is Accelerator.TCG
             assert step.way.method in methods
-            seen.append(Seen(step.way, answer))
+            seen.append(BootSeen(step.way, answer))
         else:
             break
     assert isinstance(step, Counts | Unproven)
@@ -228,19 +228,19 @@ def test_it_ends_after_a_few_boots_and_counts_nothing_without_proof(
     if isinstance(step, Counts) and seen[0].result is not BOOTED:
         assert proven(seen, step.index, methods, sampling, loadable=loadable, control=told)
     if isinstance(step, Unproven):
-        assert not any(one == Seen(TCG, FAILED) for one in seen[:1])
+        assert not any(one == BootSeen(TCG, FAILED) for one in seen[:1])
 
 
 def proven(
-    seen: list[Seen], index: int, methods: tuple[BootMethod, ...], sampling: Sampling,
+    seen: list[BootSeen], index: int, methods: tuple[BootMethod, ...], sampling: Sampling,
     *, loadable: bool, control: bool | None,
 ) -> bool:  # fmt: skip
     """The rule, said another way: what a failure that counts must have behind it."""
     counting = seen[index]
-    if counting.result is REPORT or counting == Seen(TCG, FAILED):
+    if counting.result is REPORT or counting == BootSeen(TCG, FAILED):
         return True
     if counting.result is FAILED:
-        again = Seen(TCG if BootMethod.LOADER in methods else DIRECT, FAILED)
+        again = BootSeen(TCG if BootMethod.LOADER in methods else DIRECT, FAILED)
         return sampling is Sampling.TRIAL or again in seen[1:]
     early = [one.way for one in seen if one.result is EARLY]
     both = {TCG, DIRECT} <= set(early) or (not loadable and len(early) >= 2)

@@ -6,7 +6,7 @@ steps an iterator of its own.
 
 from __future__ import annotations
 
-from harness.cedit.edits import Branch, Call, Drop, Hold, Negate, Replace
+from harness.cedit.edits import CallStatement, Drop, Hold, If, Negate, Replace
 from harness.mutation.mutant import COUNTED, MASKED, InFunction
 from harness.subsystems.domainset.forms import DOMAINSET
 
@@ -47,7 +47,7 @@ ROUND_ROBIN_MUTANTS = (
     _iter_next(
         "stand-still",
         "does not step on to the next domain",
-        Drop(Call("vm_domainset_iter_rr", "di, domain")),
+        Drop(CallStatement("vm_domainset_iter_rr", "di, domain")),
     ),
     _iter_policy(
         "one-too-many",
@@ -64,7 +64,7 @@ ROUND_ROBIN_MUTANTS = (
     _iter_policy(
         "no-second-pass",
         "does not come back to the domains that were short of memory",
-        Drop(Branch("di->di_minskip")),
+        Drop(If("di->di_minskip")),
         only=COUNTED,
     ),
     _iter_next(
@@ -76,25 +76,25 @@ ROUND_ROBIN_MUTANTS = (
     _iter_next(
         "visit-twice",
         "does not strike off the domain that it steps on to",
-        Drop(Call("DOMAINSET_CLR", "*domain, &di->di_remain_mask")),
+        Drop(CallStatement("DOMAINSET_CLR", "*domain, &di->di_remain_mask")),
         only=MASKED,
     ),
     _iter_next(
         "no-second-phase",
         "does not come back to the domains that were short of memory",
-        Drop(Branch("di->di_minskip")),
+        Drop(If("di->di_minskip")),
         only=MASKED,
     ),
     _iter_phase_first(
         "visit-twice",
         "does not strike off the domain that it begins with",
-        Drop(Call("DOMAINSET_CLR", "*domain, &di->di_remain_mask")),
+        Drop(CallStatement("DOMAINSET_CLR", "*domain, &di->di_remain_mask")),
         only=MASKED,
     ),
     _iter_phase_first(
         "forget-short-domain",
         "does not come back to a first domain that was short of memory",
-        Drop(Call("DOMAINSET_SET", "*domain, &di->di_min_mask")),
+        Drop(CallStatement("DOMAINSET_SET", "*domain, &di->di_min_mask")),
         only=MASKED,
     ),
 )
@@ -115,7 +115,7 @@ CALLERS_MUTANTS = (
     _iter_page(
         "search-despite-waitfail",
         "goes on after sleeping where the caller wants an error",
-        Drop(Branch("(di->di_flags & VM_ALLOC_WAITFAIL) != 0")),
+        Drop(If("(di->di_flags & VM_ALLOC_WAITFAIL) != 0")),
     ),
     _iter_prefer(
         "visit-preferred",
@@ -126,7 +126,7 @@ CALLERS_MUTANTS = (
     _iter_ignore(
         "ignore-nothing",
         "does not leave the domain out",
-        Drop(Call("DOMAINSET_CLR", "domain, &di->di_valid_mask")),
+        Drop(CallStatement("DOMAINSET_CLR", "domain, &di->di_valid_mask")),
         only=MASKED,
     ),
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.cedit.edits import (
-    Branch,
-    Call,
     CallOf,
+    CallStatement,
     Decide,
     Drop,
+    If,
     Negate,
     Replace,
     Statement,
@@ -29,9 +29,9 @@ _FURTHER = "vm_domainset_iter_policy(&di, &domain)"
 
 _fetch_slab = InFunction(UMA_CORE, "keg_fetch_slab")
 _DROP_RESERVE_FALLBACK = Drop(
-    Branch(_USE_RESERVE, does=("rdomain = UMA_ANYDOMAIN;", "goto restart;")), given=_FIRST_TOUCH
+    If(_USE_RESERVE, does=("rdomain = UMA_ANYDOMAIN;", "goto restart;")), given=_FIRST_TOUCH
 )
-_DROP_DOMAIN_WAIT = Drop(Call("vm_wait_domain", "domain"), given=_FIRST_TOUCH)
+_DROP_DOMAIN_WAIT = Drop(CallStatement("vm_wait_domain", "domain"), given=_FIRST_TOUCH)
 
 _COMMIT = (
     _fetch_slab(
@@ -66,12 +66,12 @@ _NEVER_WALKS = (
 
 _FIRST_SLAB = (
     _first_slab(
-        "skip-partial", "slabs that are partly used are never found", Drop(Branch(_HAS_PARTIAL))
+        "skip-partial", "slabs that are partly used are never found", Drop(If(_HAS_PARTIAL))
     ),
     _first_slab(
         "negate-partial", "free slabs are found only where one is partly used", Negate(_HAS_PARTIAL)
     ),
-    _first_slab("skip-free", "slabs that are wholly free are never found", Drop(Branch(_HAS_FREE))),
+    _first_slab("skip-free", "slabs that are wholly free are never found", Drop(If(_HAS_FREE))),
     _first_slab(
         "negate-free", "takes the first free slab only if there is none", Negate(_HAS_FREE)
     ),
@@ -83,12 +83,12 @@ _FIRST_SLAB = (
     _first_slab(
         "keep-in-free-list",
         "a free slab that is taken into use stays in the list of free slabs, too",
-        Drop(Call("LIST_REMOVE", "slab, us_link")),
+        Drop(CallStatement("LIST_REMOVE", "slab, us_link")),
     ),
     _first_slab(
         "lose-slab",
         "a free slab that is taken into use is in no list",
-        Drop(Call("LIST_INSERT_HEAD", f"{_PARTIAL}, slab, us_link")),
+        Drop(CallStatement("LIST_INSERT_HEAD", f"{_PARTIAL}, slab, us_link")),
     ),
     _first_slab(
         "into-full-list",
@@ -118,7 +118,7 @@ _FETCH_FREE_SLAB = (
     _fetch_free_slab(
         "skip-hash-domain",
         "zones that keep all slabs in domain 0 look for them in the domain asked for",
-        Drop(Branch(_HASHED)),
+        Drop(If(_HASHED)),
     ),
     _fetch_free_slab(
         "negate-hash-domain",
@@ -165,7 +165,7 @@ _FETCH_FREE_SLAB = (
     _fetch_free_slab(
         "lose-unlock",
         "the domain stays locked where there is nothing",
-        Drop(Call("KEG_UNLOCK", "keg, domain")),
+        Drop(CallStatement("KEG_UNLOCK", "keg, domain")),
     ),
 )
 
@@ -245,13 +245,13 @@ _FETCH_SLAB = (
     _fetch_slab(
         "lose-round-robin-wait",
         "tries all domains again at once instead of waiting for memory in one",
-        Drop(Call("vm_wait_doms", "&keg->uk_dr.dr_policy->ds_mask, 0"), given=_WAITOK),
+        Drop(CallStatement("vm_wait_doms", "&keg->uk_dr.dr_policy->ds_mask, 0"), given=_WAITOK),
         only=COUNTED,
     ),
     _fetch_slab(
         "lose-last-look",
         "does not look again before it gives up",
-        Drop(Branch(f"(slab = {_LOOK}) != NULL")),
+        Drop(If(f"(slab = {_LOOK}) != NULL")),
     ),
 )
 
@@ -280,12 +280,12 @@ _PREALLOC = (
     _prealloc(
         "keep-in-partial-list",
         "the new slab is in the list of partly used slabs, too",
-        Drop(Call("LIST_REMOVE", "slab, us_link")),
+        Drop(CallStatement("LIST_REMOVE", "slab, us_link")),
     ),
     _prealloc(
         "lose-slab",
         "the new slab is in no list",
-        Drop(Call("LIST_INSERT_HEAD", f"{_FREE}, slab, us_link")),
+        Drop(CallStatement("LIST_INSERT_HEAD", f"{_FREE}, slab, us_link")),
     ),
     _prealloc(
         "into-full-list",
@@ -305,7 +305,7 @@ _PREALLOC = (
     _prealloc(
         "lose-unlock",
         "the domain of the new slab stays locked",
-        Drop(Call("KEG_UNLOCK", "keg, slab->us_domain")),
+        Drop(CallStatement("KEG_UNLOCK", "keg, slab->us_domain")),
     ),
     _prealloc("lose-end", "makes slabs for ever", Drop(Statement("break;"), given=_GOT_ONE)),
 )
