@@ -53,7 +53,7 @@ class HostTerminal:
 
     @contextlib.contextmanager
     def attached(self, tap: Tap) -> Iterator[Tap]:
-        """See ``harness.boot.booter.Terminal``."""
+        """See ``harness.boot.listen.Terminal``."""
         self.announce()
         keyboard, screen = sys.stdin.fileno(), Sink(sys.stdout.fileno(), "the terminal")
         before = termios.tcgetattr(keyboard)

@@ -397,7 +397,7 @@ def _kill_guard(guard: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_session(session: int) -> None:
-    """Kill its group, and its other groups: bmake gives each job one (``JobExec``, job.c)."""
+    """Kill its group, and its other groups: bmake gives each job one (``JobExec()``, job.c)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(session, signal.SIGKILL)
     killed: set[int] = set()

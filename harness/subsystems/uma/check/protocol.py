@@ -127,7 +127,7 @@ class Order:
         reserve: items.
         round_robin: instead of first-touch.
         hashed: slabs hash into one list.
-        patience: see ``harness.subsystems.uma.model.keg.Shape``.
+        patience: see ``Shape``.
     """
 
     size: int
