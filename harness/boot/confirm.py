@@ -36,9 +36,6 @@ from harness.host.workspace import host_error
 from harness.image.media import BootMethod
 from harness.outcome import Ending, Outcome
 from harness.results.record import Cell, Repeat
-from harness.sanitizers import KASAN, NONE, Sanitizers
-from harness.source.location import EMBEDDED
-from harness.source.what import What
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
@@ -139,20 +136,16 @@ class Confirmation:
 
     def _controls(self) -> Iterator[KernelArtifact]:
         yield from self.others[:1]
-        from harness.provide.embedded import embedded_kernel
+        from harness.provide.embedded import control_kernels
 
-        for sanitizers in (NONE, Sanitizers({KASAN})):
-            try:
-                built_in = embedded_kernel(
-                    What(EMBEDDED), sanitizers, self.booter.workspace, self.booter.runner,
-                    self.progress,
-                )  # fmt: skip
-            except HarnessError as error:
-                self._say(f"no built-in guest to compare with: {error.message}")
-                return
-            if built_in.identity.key != self.kernel.identity.key:
-                yield built_in
-                return
+        booter = self.booter
+        try:
+            for kernel in control_kernels(booter.workspace, booter.runner, self.progress):
+                if kernel.identity.key != self.kernel.identity.key:
+                    yield kernel
+                    return
+        except HarnessError as error:
+            self._say(f"no built-in guest to compare with: {error.message}")
 
     def _method(self, kernel: KernelArtifact) -> BootMethod:
         return method_of(kernel.identity, self.plan.boot.method)

@@ -16,6 +16,7 @@ from harness.cli.talk import Talk
 from harness.host.clock import Clock, HostClock
 from harness.host.process import HostRunner, Runner
 from harness.host.workspace import Workspace
+from harness.provide.sources import NAMED_SOURCES
 from harness.source.location import existing_location, source_location
 
 if TYPE_CHECKING:
@@ -72,10 +73,7 @@ class App:
 
     def open_tree(self, source: str) -> SourceTree:
         """The source tree at a directory or URL."""
-        from harness.source.tree import open_tree
-        from harness.subsystems.table import KNOWLEDGE
-
-        return open_tree(source, self.workspace, self.runner, self.trusted, KNOWLEDGE)
+        return self.kernels().open_tree(source)
 
     def kernels(self) -> Kernels:
         """Provides kernels from this host's caches and compilers."""
@@ -83,7 +81,7 @@ class App:
 
         return Kernels(
             self.workspace, self.runner, self.clock, trusted=self.trusted,
-            sandboxed=self.sandboxed, logs=self.logs,
+            sandboxed=self.sandboxed, logs=self.logs, note=self.talk.say,
         )  # fmt: skip
 
     @property
@@ -125,7 +123,7 @@ class App:
         Raises:
             UsageError: it is no URL, and is not there.
         """
-        return existing_location(flag, lambda: self.settings.source.tree)
+        return existing_location(flag, lambda: self.settings.source.tree, NAMED_SOURCES)
 
     def source(self, flag: str | None) -> str:
         """Which source tree is meant, given ``--source``."""

@@ -26,13 +26,13 @@ from harness.check.checker import CheckPlan
 from harness.cli.bisectreport import tell
 from harness.cli.bisectview import BisectView
 from harness.cli.session import GuestOptions, Session, most_guests
-from harness.cli.specification import specifications
 from harness.errors import UsageError, given_with
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
 from harness.host.doctor import find_program
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_named
+from harness.provide.revisions import Revisions, revisions_of
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning
 from harness.runs.bisect import KernelTester
@@ -42,17 +42,7 @@ from harness.runs.examination import (
     CommandExamination,
     Examination,
 )
-from harness.runs.revisions import (
-    EmbeddedRevisions,
-    Revisions,
-    TreeRevisions,
-    built_in,
-    embedded_folder,
-    warm_base,
-)
 from harness.source.graft import revert
-from harness.source.location import EMBEDDED
-from harness.subsystems.specifications import AUTO
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
@@ -151,7 +141,7 @@ class Bisect:
             state = self._begin(file, tree, entries)
             begun = self._record(state)
             folder = self._store.folder / state.run
-            check = self._check_plan(place, plan)
+            check = self._check_plan(place, revisions, plan)
             boot = BootExamination(self._session.booter(), plan, what, sanitizers, check)
             tester = KernelTester(
                 revisions, self._examination(boot), boot.booter, folder, self._app.clock
@@ -191,18 +181,7 @@ class Bisect:
         return read_log(text, fixed=self._options.fixed)
 
     def _tree(self, what: What) -> SourceTree:
-        if what.source == EMBEDDED:
-            raise UsageError(
-                "the built-in guest that comes with the harness has no history",
-                remedy="name a git repository that holds its sources with --source",
-            )
-        tree = self._app.open_tree(what.source)
-        if not tree.versioned:
-            raise UsageError(
-                f"{what.source} is a plain folder, so it has no history to search",
-                remedy="name a git clone with --source",
-            )
-        return tree
+        return self._app.kernels().provider(what).history(what)
 
     def _place(self, tree: SourceTree, entries: Sequence[LogEntry]) -> _Place:
         options, repository = self._options, tree.repository
@@ -264,27 +243,19 @@ class Bisect:
         return max(1, min(most_guests(), fitting))
 
     def _revisions(self, place: _Place, what: What, sanitizers: Sanitizers) -> Revisions:
-        app, tree, new = self._app, place.tree, place.question.new
-        folder = embedded_folder(tree.repository, new)
-        if folder is not None:
-            return EmbeddedRevisions(
-                app.workspace, app.runner, tree.repository, folder, built_in(sanitizers)
-            )
-        base = warm_base(tree, app.workspace, (new, *place.question.old))
-        module = self._options.how == "check"
-        return TreeRevisions(self._app.kernels(), tree, what, sanitizers, base, module)
+        question = place.question
+        return revisions_of(
+            self._app.kernels(), place.tree, what, sanitizers, (question.new, *question.old),
+            module=self._options.how == "check",
+        )  # fmt: skip
 
-    def _check_plan(self, place: _Place, plan: BootPlan) -> CheckPlan | None:
+    def _check_plan(self, place: _Place, revisions: Revisions, plan: BootPlan) -> CheckPlan | None:
         """A check of every revision against one specification: that of an end that passes."""
         if self._options.how != "check":
             return None
         question = place.question
         good = question.new if question.fixed else question.old[0]
-        if embedded_folder(place.tree.repository, good) is not None:
-            own = UMA.of_built_in(None).values
-            held = replace(UMA.held_to(own), why="the built-in guest's", asked=AUTO)
-        else:
-            held = specifications(self._app, UMA).of_revision(place.tree, good)
+        held = revisions.specification(UMA, good)
         return CheckPlan(held, _OPERATIONS, 1, slowness=plan.slowness)
 
     def _examination(self, boot: BootExamination) -> Examination:

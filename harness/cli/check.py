@@ -24,7 +24,6 @@ from harness.cli.session import GuestOptions, Session
 from harness.cli.specification import (
     chosen_subsystems,
     spec_option,
-    specifications,
     subsystem_option,
 )
 from harness.errors import UsageError, given_with
@@ -104,12 +103,13 @@ def check(
             own["seeds"], _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
         )  # fmt: skip
     boot = _patient(session.plan(topologies[0], sanitizers), sanitizers)
-    subsystems = chosen_subsystems(own["subsystem"], own["spec"], embedded=what.is_embedded)
+    provider = app.kernels().provider(what)
+    subsystems = chosen_subsystems(own["subsystem"], own["spec"], provider)
     if own["replay"]:
         subsystems, trace = _of_trace(own["replay"], subsystems)
     plans = [
         CheckPlan(
-            specification=specifications(app, subsystem).of(what, own["spec"]),
+            specification=provider.specification(subsystem, what, own["spec"]),
             operations=own["ops"],
             seed=seed,
             replay=trace,

@@ -144,13 +144,14 @@ def _sides(what: What, pair: Pair, app: App) -> tuple[What, What]:
         UsageError: no pair, more than one, or half of one.
     """
     ways = pair.ways()
-    if what.is_embedded:
+    only_pair = app.kernels().provider(what).pair(what)
+    if only_pair is not None:
         if ways:
             raise UsageError(
                 f"the built-in guest has one pair, so {ways[0]} says nothing",
                 remedy=f"leave {ways[0]} out, or name a FreeBSD tree with --source",
             )
-        return pair_of(what, None, None)
+        return only_pair
     if len(ways) != 1:
         given = " and ".join(ways) or "nothing"
         raise UsageError(

@@ -73,9 +73,9 @@ def _vms(ctx: click.Context) -> Iterable[str]:
 
 @_words
 def _sources(ctx: click.Context) -> Iterable[str]:
-    from harness.source.location import EMBEDDED
+    from harness.provide.sources import NAMED_SOURCES
 
-    return (EMBEDDED,)
+    return NAMED_SOURCES
 
 
 @_words

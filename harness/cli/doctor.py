@@ -28,8 +28,9 @@ from harness.host.doctor import (
 from harness.host.repair import sweep
 from harness.kernel.toolchain import installed_llvms
 from harness.printable import printable
+from harness.provide.sources import NAMED_SOURCES
 from harness.source.git import unreachable
-from harness.source.location import EMBEDDED, OFFICIAL_SOURCE, is_url
+from harness.source.location import OFFICIAL_SOURCE, is_url
 from harness.source.revision import parse_release
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def source_finding(location: str, runner: Runner) -> HostFinding:
         if not problem:
             return good("source", f"{location} (cloned when first needed)", needed=needed)
         return HostFinding("source", False, printable(f"{location}: {problem}"), _REACH, needed)
-    if location == EMBEDDED:
+    if location in NAMED_SOURCES:
         return good("source", "the built-in guest, which is not FreeBSD", needed=False)
     try:
         text = (Path(location).expanduser() / _NEWVERS).read_text("utf-8", "replace")

@@ -18,14 +18,12 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
-from harness.cli.specification import specifications
 from harness.errors import UsageError, given_with
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.guest.vmconfig import load_vmconfig
 from harness.results.text import print_line
 from harness.source.change import Change
-from harness.source.what import BEFORE_MUTANT, What
-from harness.subsystems.specifications import AS_BUILT
+from harness.source.what import What
 from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
 from harness.subsystems.uma.model.explore import Bounds, Findings, explore
 from harness.subsystems.uma.model.trace import Step, parse_trace, run_trace
@@ -143,27 +141,11 @@ def _guests(
 
 def _read(app: App, what: What, spec: str | None, sanitizers: Sanitizers) -> _Code:
     """The code of a tree or of the built-in guest, or what ``--spec`` names for it."""
-    asked = specifications(app, UMA)
-    if what.is_embedded:
-        if what.change not in (Change(), Change(mutant=BEFORE_MUTANT)):
-            raise UsageError(
-                "the built-in guest has no revisions and patches, and one mutant only",
-                remedy=f"name --mutant {BEFORE_MUTANT}, or a FreeBSD tree with --source",
-            )
-        values, where = asked.facts(what, spec or AS_BUILT)
-        why = (f"{where}; it takes the reserve at boot with any sanitizer or none",)
-        guest = "built-in guest (not FreeBSD)"
-        return _Code(variant_of(values), why, guest, Booting.of(sanitizers, is_freebsd=False))
-    snapshot, own = asked.own_facts(what)
-    guest = f"FreeBSD {snapshot.release} {snapshot.label}"
-    if spec is None:
-        values, assumed, why = own.values, bool(own.assumed), (own.assumed or "its own source",)
-    else:
-        values, where = asked.facts(what, spec)
-        assumed, why = False, (f"{spec}: {where}",)
-    variant = variant_of(values)
-    kind = Booting.of(sanitizers, is_freebsd=True)
-    return _Code(variant, (*why, *variant.description()), guest, kind, assumed=assumed)
+    known = app.kernels().provider(what).code(UMA, what, spec)
+    variant = variant_of(known.facts.values)
+    kind = Booting.of(sanitizers, is_freebsd=known.is_freebsd)
+    why = (*known.why, *(variant.description() if known.is_freebsd else ()))
+    return _Code(variant, why, known.guest, kind, assumed=bool(known.facts.assumed))
 
 
 def _print_prediction(app: App, topology: Topology, prediction: Prediction) -> None:

@@ -20,7 +20,6 @@ from harness.cli.options import (
 )
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.session import GuestOptions, Session
-from harness.cli.specification import specifications
 from harness.errors import UsageError
 from harness.guest.memory import available_memory
 from harness.outcome import Until
@@ -28,7 +27,7 @@ from harness.results.unfinished import Planned
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.mutants import CheckOracle, HostBoots, Mutation
 from harness.source.change import Change
-from harness.source.what import BEFORE_MUTANT
+from harness.subsystems.specifications import AUTO
 from harness.subsystems.table import SUBSYSTEMS, find_mutant
 from harness.subsystems.table import mutants as all_mutants
 
@@ -106,14 +105,15 @@ def mutants(
         )
     session = Session(app, GuestOptions(**options))
     what = session.what(source, kernconf, change=Change(revision, patch))
-    if what.is_embedded and not patterns:
-        chosen = [find_mutant(BEFORE_MUTANT)]
+    provider = app.kernels().provider(what)
+    if not patterns:
+        chosen = list(provider.mutants.values())
     if app.retry is not None:
         chosen = [mutant for mutant in chosen if mutant.name in app.retry.cells]
     config = session.vmconfig()
     sanitizers = asked.of_kernel(config)
     topologies = session.topologies(numa or (None if config else "2"), sanitizers)
-    held = [specifications(app, each).of(what) for each in _checked(chosen)]
+    held = [provider.specification(each, what, AUTO) for each in _checked(chosen)]
     plans = {len(each.nodes): session.plan(each, sanitizers) for each in topologies}
 
     def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:

@@ -117,9 +117,10 @@ class Session:
         app = self.app
         location = app.existing_source(source) if kernel is None else app.source(source)
         what = What(location, change, kernconf, kernel)
-        if what.is_embedded and self.options.method == BootMethod.LOADER:
+        methods = self.app.kernels().provider(what).boot_methods
+        if self.options.method is not None and BootMethod(self.options.method) not in methods:
             raise UsageError(
-                "--boot loader: FreeBSD's loader cannot start the built-in guest",
+                f"--boot {self.options.method}: FreeBSD's loader cannot start the built-in guest",
                 remedy="leave it out, or name a FreeBSD tree with --source",
             )
         return what

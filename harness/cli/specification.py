@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.errors import UsageError
-from harness.subsystems.specifications import AUTO, Specifications
+from harness.subsystems.specifications import AUTO
 from harness.subsystems.table import SUBSYSTEMS, find_subsystem
 
 if TYPE_CHECKING:
-    from harness.cli.app import App
+    from harness.provide.provider import Provider
     from harness.subsystems.subsystem import Subsystem
 
 _VARIANTS = tuple(dict.fromkeys(name for each in SUBSYSTEMS for name in each.variant_names))
@@ -28,36 +28,26 @@ subsystem_option = click.option(
 )  # fmt: skip
 
 
-def chosen_subsystems(name: str | None, spec: str, *, embedded: bool) -> tuple[Subsystem, ...]:
+def chosen_subsystems(name: str | None, spec: str, provider: Provider) -> tuple[Subsystem, ...]:
     """What is checked: the one named, or all that the check module and the specification know.
 
     Args:
         name: ``--subsystem``.
         spec: ``--spec``.
-        embedded: the kernel is the built-in guest's.
+        provider: of the kernel.
 
     Raises:
-        UsageError: the built-in guest does not have the one named.
+        UsageError: the kernel does not have the one named.
     """
     if name is not None:
         subsystem = find_subsystem(name)
-        if embedded and not subsystem.in_built_in:
+        if subsystem not in provider.subsystems:
             raise UsageError(
                 f"the built-in guest has no subsystem {name}",
                 remedy="name a FreeBSD tree with --source, or leave --subsystem out",
             )
         return (subsystem,)
-    known = [each for each in SUBSYSTEMS if each.in_built_in or not embedded]
+    known = provider.subsystems
     if spec in _VARIANTS:
-        known = [each for each in known if spec in each.variant_names]
-    return tuple(known)
-
-
-def specifications(app: App, subsystem: Subsystem) -> Specifications:
-    """Finds what kernels are held to."""
-    return Specifications(
-        subsystem,
-        app.open_tree,
-        app.workspace,
-        lambda holder: app.talk.say(f"waiting for {holder}"),
-    )
+        known = tuple(each for each in known if spec in each.variant_names)
+    return known

@@ -15,7 +15,6 @@ from harness.host.inuse import in_use
 from harness.host.sealed import DamageError, add, check, store
 from harness.sanitizers import Sanitizers, parse_sanitizers
 from harness.source.knowledge import Facts
-from harness.source.location import EMBEDDED
 
 if TYPE_CHECKING:
     from harness.host.progress import Progress
@@ -48,6 +47,7 @@ class KernelIdentity:
         source_roots: the folders that its debug symbols name for the tree's top.
         facts: of its code, by subsystem.
         files: size and SHA-256 of each of its files.
+        is_freebsd: it is FreeBSD's, which a loader can start; not the built-in guest's.
     """
 
     key: str
@@ -65,15 +65,11 @@ class KernelIdentity:
     source_roots: tuple[str, ...] = ()
     facts: Mapping[str, Facts] = field(default_factory=dict)
     files: tuple[Seal, ...] = ()
+    is_freebsd: bool = True
 
     def document(self) -> dict[str, Any]:
         """It as JSON's types; ``sanitizer`` is the text of the set."""
         return {**asdict(self), "sanitizer": str(self.sanitizer)}
-
-    @property
-    def is_freebsd(self) -> bool:
-        """Whether it is FreeBSD's, not the built-in guest's."""
-        return self.source != EMBEDDED
 
     @property
     def guest(self) -> str:
@@ -177,7 +173,8 @@ class KernelCache:
             InfraError: the disk is full, or the directory not writable.
         """
         folder = self._folder / identity.key
-        kept = {name: value for name, value in identity.document().items() if name != "files"}
+        left_out = {"files", *(["is_freebsd"] if identity.is_freebsd else [])}  # as it always was
+        kept = {name: value for name, value in identity.document().items() if name not in left_out}
         seals = store(folder, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
         return _artifact(folder, identity, seals)
 

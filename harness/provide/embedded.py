@@ -2,57 +2,158 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-from harness.errors import UsageError
+from harness.errors import UsageError, given_with
 from harness.image.embedded import EmbeddedBuild, Variant, build_embedded, embedded_key
+from harness.image.media import BootMethod
 from harness.kernel.artifact import (
     KernelArtifact,
     KernelCache,
     KernelIdentity,
     rebuilding,
 )
-from harness.source.location import EMBEDDED
+from harness.provide.provider import KernelCode
+from harness.provide.sources import BUILT_IN
+from harness.sanitizers import KASAN, NONE, Sanitizers
+from harness.source.change import Change
+from harness.source.knowledge import Facts
 from harness.source.what import BEFORE_MUTANT, What
-from harness.subsystems.table import facts_of_built_in
+from harness.subsystems.specifications import AS_BUILT, AUTO
+from harness.subsystems.table import SUBSYSTEMS, facts_of_built_in, find_mutant
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.check.subject import Specification
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.host.workspace import Workspace
-    from harness.sanitizers import Sanitizers
+    from harness.mutation.mutant import Mutant
+    from harness.source.tree import SourceTree
+    from harness.subsystems.subsystem import Subsystem
+
+GUEST: Final = "built-in guest (not FreeBSD)"
 
 
-def embedded_kernel(
-    what: What, sanitizers: Sanitizers, workspace: Workspace, runner: Runner, progress: Progress
+@dataclass(frozen=True, slots=True)
+class BuiltInProvider:
+    """Provides the built-in guest; see ``Provider``.
+
+    Args:
+        workspace: the cache.
+        runner: starts the compiler.
+    """
+
+    workspace: Workspace
+    runner: Runner
+
+    @property
+    def boot_methods(self) -> tuple[BootMethod, ...]:
+        """See ``Provider``: no loader starts it."""
+        return (BootMethod.DIRECT,)
+
+    @property
+    def subsystems(self) -> tuple[Subsystem, ...]:
+        """See ``Provider``."""
+        return tuple(subsystem for subsystem in SUBSYSTEMS if subsystem.in_built_in)
+
+    @property
+    def mutants(self) -> Mapping[str, Mutant]:
+        """See ``Provider``."""
+        return MappingProxyType({BEFORE_MUTANT: find_mutant(BEFORE_MUTANT)})
+
+    def pair(self, what: What) -> tuple[What, What]:
+        """See ``Provider``."""
+        return replace(what, change=Change(mutant=BEFORE_MUTANT)), what
+
+    def kernel(
+        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+    ) -> KernelArtifact:
+        """See ``Provider``; what the check talks to is in the kernel."""
+        del module
+        build = EmbeddedBuild(_variant(what), sanitizers)
+        label = f"built-in, {build.variant} the commit"
+        return built_in_kernel(build, label, self.workspace, self.runner, progress)
+
+    def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
+        """See ``Provider``."""
+        values, why = _values(subsystem, what, asked)
+        return replace(subsystem.held_to(values), why=why, asked=asked)
+
+    def code(self, subsystem: Subsystem, what: What, asked: str | None) -> KernelCode:
+        """See ``Provider``."""
+        _variant(what)  # which tells what it does not have
+        values, where = _values(subsystem, what, asked or AS_BUILT)
+        why = (f"{where}; it takes the reserve at boot with any sanitizer or none",)
+        return KernelCode(GUEST, Facts(values), why, is_freebsd=False)
+
+    def history(self, what: What) -> SourceTree:
+        """See ``Provider``."""
+        del what
+        raise UsageError(
+            "the built-in guest that comes with the harness has no history",
+            remedy="name a git repository that holds its sources with --source",
+        )
+
+
+def control_kernels(
+    workspace: Workspace, runner: Runner, progress: Progress
+) -> Iterator[KernelArtifact]:
+    """Kernels that boot on every host that boots any, to compare with one that does not.
+
+    Raises as ``Provider.kernel``.
+    """
+    provider = BuiltInProvider(workspace, runner)
+    for sanitizers in (NONE, Sanitizers({KASAN})):
+        yield provider.kernel(What(BUILT_IN), sanitizers, progress)
+
+
+def built_in_kernel(
+    build: EmbeddedBuild,
+    label: str,
+    workspace: Workspace,
+    runner: Runner,
+    progress: Progress,
+    commit: str | None = None,
+    sources: Path | None = None,
 ) -> KernelArtifact:
-    """The built-in guest that ``what`` names, with those sanitizers.
+    """One build of the built-in guest.
+
+    Args:
+        build: which.
+        label: the revision and what is changed on top, for people.
+        workspace: the cache.
+        runner: starts the compiler.
+        progress: told of the build.
+        commit: the revision that ``sources`` are of.
+        sources: see ``embedded_key``.
 
     Raises:
-        UsageError: it has no such change.
         BuildError: it does not compile.
         InfraError: no compiler on this host.
     """
-    build = EmbeddedBuild(_variant(what), sanitizers)
     cache = KernelCache(workspace)
-    key = embedded_key(build)[:40]
+    key = embedded_key(build, sources)[:40]
+    identity = _identity(build, key, label, commit)
     found = cache.find(key, rebuilding(progress.note))
-    if found is not None:
-        return found
-    progress.stage("kernel")
-    identity = embedded_identity(build, key, f"built-in, {build.variant} the commit")
-    with workspace.scratch("embedded") as folder:
-        return cache.store(identity, {"kernel": build_embedded(build, runner, folder)})
+    if found is None:
+        progress.stage("kernel")
+        with workspace.scratch("embedded") as folder:
+            kernel = build_embedded(build, runner, folder, sources)
+            found = cache.store(identity, {"kernel": kernel})
+    return replace(found, identity=replace(identity, files=found.identity.files))
 
 
-def embedded_identity(
-    build: EmbeddedBuild, key: str, label: str, commit: str | None = None
-) -> KernelIdentity:
+def _identity(build: EmbeddedBuild, key: str, label: str, commit: str | None) -> KernelIdentity:
     """What a kernel of the built-in guest was made from."""
     mutant = BEFORE_MUTANT if build.variant is Variant.BEFORE else None
     return KernelIdentity(
         key=key,
-        source=EMBEDDED,
+        source=BUILT_IN,
         label=label,
         commit=commit,
         tree=key,
@@ -64,7 +165,18 @@ def embedded_identity(
         sanitizer=build.sanitizers,
         compiler="",
         facts=facts_of_built_in(mutant),
+        is_freebsd=False,
     )
+
+
+def _values(subsystem: Subsystem, what: What, asked: str) -> tuple[Mapping[str, bool], str]:
+    """The facts of what it is held to, and where they come from."""
+    if asked == AUTO:
+        return subsystem.of_built_in(None).values, "the built-in guest is made after 13.x"
+    if asked == AS_BUILT:
+        return subsystem.of_built_in(what.change.mutant).values, "its own source"
+    with given_with("--spec"):
+        return subsystem.variant(asked), "you named it"
 
 
 def _variant(what: What) -> Variant:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
+    from harness.provide.revisions import Revisions
     from harness.runs.examination import Examination
-    from harness.runs.revisions import Revisions
 
 
 @dataclass(slots=True)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from harness.errors import UsageError
 
 #: FreeBSD's own repository; what ``--source`` is where nothing else says.
 OFFICIAL_SOURCE = "https://git.FreeBSD.org/src.git"
-
-
-EMBEDDED = "embedded"
-"""The source that is the built-in guest."""
 
 
 def source_location(flag: str | None, of_settings: Callable[[], str | None]) -> str:
@@ -31,18 +27,20 @@ def is_url(location: str) -> bool:
     return "://" in location or location.startswith("git@")
 
 
-def existing_location(flag: str | None, of_settings: Callable[[], str | None]) -> str:
-    """The same; what is no URL must be there.
+def existing_location(
+    flag: str | None, of_settings: Callable[[], str | None], named: Collection[str]
+) -> str:
+    """The same; what is no URL, nor one of the ``named`` sources, must be there.
 
     Raises:
         UsageError: it is not, in words that name where it was given.
     """
     location = source_location(flag, of_settings)
-    if location == EMBEDDED or is_url(location) or Path(location).expanduser().is_dir():
+    if location in named or is_url(location) or Path(location).expanduser().is_dir():
         return location
     given = "HARNESS_SOURCE" if os.environ.get("HARNESS_SOURCE") else "source.tree of the settings"
     raise UsageError(
         f"the source tree {location} is not a folder",
-        remedy=f"name a FreeBSD source tree, a git URL, or 'embedded' with "
+        remedy=f"name a FreeBSD source tree, a git URL, or {' or '.join(map(repr, named))} with "
         f"{'--source' if flag else given}",
     )

@@ -336,7 +336,7 @@ def open_tree(
     if not folder.is_dir():
         raise UsageError(
             f"the source tree {location} is not a folder",
-            remedy="name a FreeBSD source tree, a git URL, or 'embedded' with --source",
+            remedy="name a FreeBSD source tree or a git URL with --source",
         )
     folder = folder.resolve()
     source = find_repository(folder)

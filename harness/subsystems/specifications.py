@@ -57,8 +57,6 @@ class Specifications:
             UsageError: no such variant, revision or tree, or ``as-built`` code of no known form.
             InfraError: a clone failed for the host's or the network's reasons.
         """
-        if what.is_embedded:
-            return self._held_to(*self._of_built_in(what, asked), asked)
         tree = self.open_tree(what.source)
         with being_read(tree, self.workspace, self.waiting):
             snapshot = tree.snapshot(what.change)
@@ -72,8 +70,6 @@ class Specifications:
 
     def facts(self, what: What, asked: str) -> tuple[Mapping[str, bool], str]:
         """The facts of what a kernel is held to, and where they come from; raises as ``of``."""
-        if what.is_embedded:
-            return self._of_built_in(what, asked)
         tree = self.open_tree(what.source)
         with being_read(tree, self.workspace, self.waiting):
             values, why, _ = self._of_snapshot(tree, tree.snapshot(what.change), asked)
@@ -108,14 +104,6 @@ class Specifications:
             return self.subsystem.variant(asked), "you named it", below.of
         named = self._of_name(tree, asked)
         return named.values, named.why, named.of
-
-    def _of_built_in(self, what: What, asked: str) -> tuple[Mapping[str, bool], str]:
-        if asked == AUTO:
-            return self.subsystem.of_built_in(None).values, "the built-in guest is made after 13.x"
-        if asked == AS_BUILT:
-            return self.subsystem.of_built_in(what.change.mutant).values, "its own source"
-        with given_with("--spec"):
-            return self.subsystem.variant(asked), "you named it"
 
     def _read(self, tree: SourceTree, base: str) -> Baseline:
         reader = tree.baselines(self.subsystem)

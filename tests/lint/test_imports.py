@@ -44,7 +44,8 @@ EDGES: dict[str, set[str]] = {
         "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation", "check",
     },
     "provide": {
-        "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "subsystems",
+        "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "mutation",
+        "check", "subsystems", "bisect",
     },
     "bisect": {"errors", "host", "source"},
     "results": {
@@ -56,7 +57,7 @@ EDGES: dict[str, set[str]] = {
         "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
     },
     "runs": {
-        "errors", "outcome", "sanitizers", "host", "source", "kernel", "image", "guest", "console",
+        "errors", "outcome", "sanitizers", "host", "source", "kernel", "guest", "console",
         "mutation", "check", "bisect", "subsystems", "provide", "results", "boot",
     },
     "cli": {
@@ -205,3 +206,12 @@ def test_only_its_own_package_names_what_is_umas() -> None:
     others = [source for source in SOURCES if not source.is_relative_to(own)]
     named = {str(source): names.findall(source.read_text("utf-8")) for source in others}
     assert not {source: found for source, found in named.items() if found}
+
+
+def test_only_its_provider_compares_with_the_name_of_the_built_in_guest() -> None:
+    """All others ask the provider what they need to know."""
+    name = re.compile(r"[\"']embedded[\"']|\bBUILT_IN\b|\bis_embedded\b")
+    own = {PACKAGE / "provide", PACKAGE / "image"}
+    others = [source for source in SOURCES if source.parent not in own]
+    lines = [line for source in others for line in source.read_text("utf-8").splitlines()]
+    assert not [line for line in lines if name.search(line) and ("==" in line or " in " in line)]

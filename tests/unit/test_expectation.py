@@ -12,7 +12,6 @@ from harness.guest.topology import Node, Topology
 from harness.outcome import Outcome
 from harness.sanitizers import KASAN, NONE, TABLE, Sanitizers
 from harness.source.knowledge import Facts
-from harness.source.location import EMBEDDED
 from harness.subsystems.uma.expectation import expected_of
 from harness.subsystems.uma.forms import NAME
 from harness.subsystems.uma.model.variants import VARIANTS
@@ -54,7 +53,7 @@ def test_with_the_direct_map_no_reserve_is_needed() -> None:
 
 
 def test_the_built_in_guest_needs_the_reserve_with_any_sanitizer_or_none() -> None:
-    built_in = replace(BEFORE, source=EMBEDDED, sanitizer=NONE)
+    built_in = replace(BEFORE, is_freebsd=False, sanitizer=NONE)
     assert expected_of(built_in, Topology.even(2)).outcomes == PANIC
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.provide.sources import NAMED_SOURCES
 from harness.source.location import OFFICIAL_SOURCE, existing_location, source_location
 
 
@@ -21,7 +22,7 @@ def test_a_flag_beats_the_variable_and_that_the_settings(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("location", ["embedded", "https://host/src.git", "git@host:src.git"])
 def test_what_is_no_path_is_not_looked_for(location: str) -> None:
-    assert existing_location(location, lambda: None) == location
+    assert existing_location(location, lambda: None, NAMED_SOURCES) == location
 
 
 def test_the_remedy_names_what_named_the_tree(
@@ -36,7 +37,7 @@ def test_the_remedy_names_what_named_the_tree(
         if variable:
             monkeypatch.setenv("HARNESS_SOURCE", variable)
         with pytest.raises(UsageError, match=f"the source tree {gone} is not a folder") as caught:
-            existing_location(flag, lambda: gone)
+            existing_location(flag, lambda: gone, NAMED_SOURCES)
         assert caught.value.remedy.endswith(remedy)
         monkeypatch.delenv("HARNESS_SOURCE", raising=False)
-    assert existing_location(str(tmp_path), lambda: None) == str(tmp_path)
+    assert existing_location(str(tmp_path), lambda: None, NAMED_SOURCES) == str(tmp_path)

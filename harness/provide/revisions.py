@@ -11,29 +11,25 @@ from typing import TYPE_CHECKING, Protocol
 from harness.bisect.history import FREEBSD, Relevance
 from harness.errors import BuildError, UsageError
 from harness.host.workspace import Workspace, make_folder
-from harness.image.embedded import (
-    SHARED,
-    SOURCE_SUFFIXES,
-    EmbeddedBuild,
-    Variant,
-    build_embedded,
-    embedded_key,
-)
-from harness.kernel.artifact import KernelArtifact, KernelCache, rebuilding
-from harness.provide.embedded import embedded_identity
+from harness.image.embedded import SHARED, SOURCE_SUFFIXES, EmbeddedBuild, Variant
+from harness.provide.embedded import built_in_kernel
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
 from harness.source.graft import graft
 from harness.source.parts import KERNEL, LOADER, Part
 from harness.source.tree import SourceTree, being_read, healed
+from harness.subsystems.specifications import AUTO
 
 if TYPE_CHECKING:
+    from harness.check.subject import Specification
     from harness.host.process import Runner
     from harness.host.progress import Progress
+    from harness.kernel.artifact import KernelArtifact
     from harness.provide.kernels import Kernels
     from harness.sanitizers import Sanitizers
     from harness.source.git import Repository
     from harness.source.what import What
+    from harness.subsystems.subsystem import Subsystem
 
 
 class Revisions(Protocol):
@@ -45,7 +41,11 @@ class Revisions(Protocol):
         ...
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
-        """The kernel of a revision; raises as ``Kernels.provide``."""
+        """The kernel of a revision; raises as ``Provider.kernel``."""
+        ...
+
+    def specification(self, subsystem: Subsystem, commit: str) -> Specification:
+        """What that part of all of them is held to, by the form of one that is good."""
         ...
 
 
@@ -83,6 +83,10 @@ class TreeRevisions:
         found = healed(self.tree, self.kernels.workspace, progress.note, work)
         identity = replace(found.identity, commit=commit, label=commit[:10])
         return replace(found, identity=identity, remake=partial(self.kernel, commit))
+
+    def specification(self, subsystem: Subsystem, commit: str) -> Specification:
+        """See ``Revisions``."""
+        return self.kernels.specifications(subsystem).of_revision(self.tree, commit)
 
     def _kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         repository = self.tree.repository
@@ -129,7 +133,7 @@ def _same_rest(repository: Repository, one: str, other: str, paths: Sequence[str
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedRevisions:
+class BuiltInRevisions:
     """Of a git repository that holds the built-in guest's sources.
 
     Args:
@@ -163,16 +167,17 @@ class EmbeddedRevisions:
             progress.stage("source")
             sources = scratch / "sources"
             self._extract(commit, sources)
-            key = embedded_key(self.build, sources)[:40]
-            identity = embedded_identity(self.build, key, f"built-in, {commit[:10]}", commit)
-            cache = KernelCache(self.workspace)
-            found = cache.find(key, rebuilding(progress.note))
-            if found is None:
-                progress.stage("kernel")
-                built = build_embedded(self.build, self.runner, scratch / "out", sources)
-                found = cache.store(identity, {"kernel": built})
-            identity = replace(identity, files=found.identity.files)
-            return replace(found, identity=identity, remake=partial(self.kernel, commit))
+            found = built_in_kernel(
+                self.build, f"built-in, {commit[:10]}", self.workspace, self.runner, progress,
+                commit, sources,
+            )  # fmt: skip
+            return replace(found, remake=partial(self.kernel, commit))
+
+    def specification(self, subsystem: Subsystem, commit: str) -> Specification:
+        """See ``Revisions``."""
+        del commit
+        own = subsystem.of_built_in(None).values
+        return replace(subsystem.held_to(own), why="the built-in guest's", asked=AUTO)
 
     def _extract(self, commit: str, images: Path) -> None:
         """The sources as ``build_embedded`` wants them."""
@@ -189,13 +194,13 @@ class EmbeddedRevisions:
 
 
 #: Files by which the built-in guest's sources are known.
-_EMBEDDED_MARKS = ("entry.S", "init_main.c", "keg.c", "kernel.ld", "plant.c")
+_BUILT_IN_MARKS = ("entry.S", "init_main.c", "keg.c", "kernel.ld", "plant.c")
 
 
-def embedded_folder(repository: Repository, commit: str) -> str | None:
+def _built_in_folder(repository: Repository, commit: str) -> str | None:
     """Where in a revision the built-in guest's sources are; None if it has none."""
     for folder in ("", "images/"):
-        names = (f"{commit}:{folder}embedded/{name}\n" for name in _EMBEDDED_MARKS)
+        names = (f"{commit}:{folder}embedded/{name}\n" for name in _BUILT_IN_MARKS)
         asked = "".join(names).encode()
         answers = repository.git("cat-file", "--batch-check", stdin=asked).text
         if "missing" not in answers:
@@ -203,6 +208,28 @@ def embedded_folder(repository: Repository, commit: str) -> str | None:
     return None
 
 
-def built_in(sanitizers: Sanitizers) -> EmbeddedBuild:
-    """The build of the built-in guest that a history of it is bisected with."""
-    return EmbeddedBuild(Variant.AFTER, sanitizers)
+def revisions_of(
+    kernels: Kernels,
+    tree: SourceTree,
+    what: What,
+    sanitizers: Sanitizers,
+    ends: Sequence[str],
+    *,
+    module: bool = False,
+) -> Revisions:
+    """Those of a FreeBSD tree, or of a repository that holds the built-in guest's sources.
+
+    Args:
+        kernels: builds them.
+        tree: where the revisions are.
+        what: source and configuration.
+        sanitizers: of the kernels.
+        ends: the hashes of the newest revision and of those that the history starts with.
+        module: whether the check module is needed, too.
+    """
+    folder = _built_in_folder(tree.repository, ends[0])
+    if folder is not None:
+        build = EmbeddedBuild(Variant.AFTER, sanitizers)
+        return BuiltInRevisions(kernels.workspace, kernels.runner, tree.repository, folder, build)
+    base = warm_base(tree, kernels.workspace, ends)
+    return TreeRevisions(kernels, tree, what, sanitizers, base, module)

@@ -1,0 +1,142 @@
+"""A kernel file that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NoReturn
+
+from harness.errors import UsageError
+from harness.host.sealed import DamageError
+from harness.image.media import BootMethod
+from harness.kernel.artifact import KERNEL, KernelArtifact, KernelCache, KernelIdentity
+from harness.sanitizers import NONE, Sanitizers
+
+if TYPE_CHECKING:
+    from harness.check.subject import Specification
+    from harness.host.progress import Progress
+    from harness.host.workspace import Workspace
+    from harness.mutation.mutant import Mutant
+    from harness.provide.provider import KernelCode
+    from harness.source.tree import SourceTree
+    from harness.source.what import What
+    from harness.subsystems.subsystem import Subsystem
+
+
+@dataclass(frozen=True, slots=True)
+class FileProvider:
+    """Provides a kernel file; see ``Provider``.
+
+    Args:
+        workspace: its cache has loaders.
+        file: the kernel.
+    """
+
+    workspace: Workspace
+    file: Path
+
+    @property
+    def boot_methods(self) -> tuple[BootMethod, ...]:
+        """See ``Provider``."""
+        return tuple(BootMethod)
+
+    @property
+    def subsystems(self) -> tuple[Subsystem, ...]:
+        """See ``Provider``: nothing is known of its source."""
+        return ()
+
+    @property
+    def mutants(self) -> Mapping[str, Mutant]:
+        """See ``Provider``."""
+        return MappingProxyType({})
+
+    def pair(self, what: What) -> None:
+        """See ``Provider``."""
+        del what
+
+    def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
+        """See ``Provider``."""
+        del subsystem, what, asked
+        self._refuse()
+
+    def code(self, subsystem: Subsystem, what: What, asked: str | None) -> KernelCode:
+        """See ``Provider``."""
+        del subsystem, what, asked
+        self._refuse()
+
+    def history(self, what: What) -> SourceTree:
+        """See ``Provider``."""
+        del what
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise UsageError(
+            f"the source of {self.file} is not known",
+            remedy="name the tree that it was built from with --source",
+        )
+
+    def kernel(
+        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+    ) -> KernelArtifact:
+        """See ``Provider``.
+
+        The newest loader of the cache starts it: any release's starts any other's. Without one, it
+        can only be started directly. A kernel of the cache is known already.
+        """
+        del what, progress, module
+        known = self._of_cache()
+        if known is not None and sanitizers in (NONE, known.identity.sanitizer):
+            return known
+        from harness.kernel.elf import kernel_facts
+        from harness.verification import banners_of
+
+        kernel = self.file
+        facts = kernel_facts(kernel)
+        found, banner = facts.sanitizers, next(banners_of(facts.version), None)
+        if sanitizers not in (NONE, found):
+            raise UsageError(
+                f"{kernel} was built with {found}, not {sanitizers}",
+                remedy=f"leave out {sanitizers.flags}, or a --vm that has it: a kernel file brings "
+                "its own",
+            )
+        loader, loader_seal = KernelCache(self.workspace).newest_loader() or (None, None)
+        seal = self.workspace.verified.seal(kernel.resolve(), KERNEL)
+        debug = kernel.with_name(kernel.name + ".debug")
+        identity = KernelIdentity(
+            key=seal.sha256[:40],
+            source=str(kernel),
+            label=f"file {kernel.name}",
+            commit=None,
+            tree="",
+            dirty=False,
+            patch=None,
+            mutant=None,
+            release=banner.release if banner else "unknown",
+            kernconf=(banner.ident if banner else "") or "unknown",
+            sanitizer=found,
+            compiler="",
+            files=(seal, loader_seal) if loader_seal else (seal,),
+        )
+        return KernelArtifact(
+            identity, kernel.resolve(), debug.resolve() if debug.is_file() else kernel, loader
+        )
+
+    def _of_cache(self) -> KernelArtifact | None:
+        """The kernel of the cache that the file is; None for any other file.
+
+        Raises:
+            DamageError: it is in the cache, and not what was stored there.
+        """
+        kernel = self.file.resolve()
+        if not kernel.parent.is_relative_to(self.workspace.cache.resolve() / "kernels"):
+            return None
+        damage: list[str] = []
+        found = KernelCache(self.workspace).find(kernel.parent.name, damage.append)
+        if damage:
+            raise DamageError(
+                f"{self.file} is not what was built: {damage[0]}",
+                remedy="build it again from its tree: harness build --source TREE",
+            )
+        return found if found is not None and found.kernel.resolve() == kernel else None

@@ -1,0 +1,100 @@
+"""Kernels of a FreeBSD tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.image.media import BootMethod
+from harness.provide.provider import KernelCode
+from harness.source.knowledge import Facts
+from harness.subsystems.table import SUBSYSTEMS, mutants
+
+if TYPE_CHECKING:
+    from harness.check.subject import Specification
+    from harness.host.progress import Progress
+    from harness.kernel.artifact import KernelArtifact
+    from harness.mutation.mutant import Mutant
+    from harness.provide.kernels import Kernels
+    from harness.sanitizers import Sanitizers
+    from harness.source.tree import SourceTree
+    from harness.source.what import What
+    from harness.subsystems.specifications import Specifications
+    from harness.subsystems.subsystem import Subsystem
+
+
+@dataclass(frozen=True, slots=True)
+class TreeProvider:
+    """Builds kernels from a tree of this host, or a clone; see ``Provider``.
+
+    Args:
+        host: what they are built with.
+    """
+
+    host: Kernels
+
+    @property
+    def boot_methods(self) -> tuple[BootMethod, ...]:
+        """See ``Provider``."""
+        return tuple(BootMethod)
+
+    @property
+    def subsystems(self) -> tuple[Subsystem, ...]:
+        """See ``Provider``."""
+        return SUBSYSTEMS
+
+    @property
+    def mutants(self) -> Mapping[str, Mutant]:
+        """See ``Provider``."""
+        return mutants()
+
+    def pair(self, what: What) -> None:
+        """See ``Provider``."""
+        del what
+
+    def kernel(
+        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+    ) -> KernelArtifact:
+        """See ``Provider``."""
+        # A boot of what is built already waits for none of this.
+        from harness.kernel.build import Builder
+        from harness.kernel.spec import kernel_config
+        from harness.source.tree import healed
+
+        host, tree = self.host, self.host.open_tree(what.source)
+        builder = Builder(
+            host.workspace, host.runner, host.clock, progress, host.sandboxed, host.logs
+        )
+        config = kernel_config(sanitizers, what.kernconf)
+        build = partial(builder.build, tree, what.change, config, module=module)
+        return healed(tree, host.workspace, progress.note, build)
+
+    def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
+        """See ``Provider``."""
+        return self._specifications(subsystem).of(what, asked)
+
+    def code(self, subsystem: Subsystem, what: What, asked: str | None) -> KernelCode:
+        """See ``Provider``: without ``--spec``, as it is, or as it is below its changes."""
+        specifications = self._specifications(subsystem)
+        snapshot, facts = specifications.own_facts(what)
+        guest = f"FreeBSD {snapshot.release} {snapshot.label}"
+        if asked is None:
+            return KernelCode(guest, facts, (facts.assumed or "its own source",))
+        values, where = specifications.facts(what, asked)
+        return KernelCode(guest, Facts(values), (f"{asked}: {where}",))
+
+    def history(self, what: What) -> SourceTree:
+        """See ``Provider``."""
+        tree = self.host.open_tree(what.source)
+        if not tree.versioned:
+            raise UsageError(
+                f"{what.source} is a plain folder, so it has no history to search",
+                remedy="name a git clone with --source",
+            )
+        return tree
+
+    def _specifications(self, subsystem: Subsystem) -> Specifications:
+        return self.host.specifications(subsystem)
