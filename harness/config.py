@@ -5,13 +5,13 @@ A flag beats an environment variable, that beats this file, that beats the defau
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 
 from harness.errors import UsageError
+from harness.guest.backends import OFFERED
 from harness.host.documents import parse_toml
 from harness.host.tables import Complaint, Table, read_table
 
@@ -38,8 +38,8 @@ class BuildSettings(Table, frozen=True):
 class BootSettings(Table, frozen=True):
     """``[boot]``."""
 
-    backend: Literal["qemu", "libvirt"] = "qemu"
-    """``qemu`` or ``libvirt``."""
+    backend: str = "qemu"
+    """One that ``harness.guest.backends`` offers."""
     libvirt_uri: str | None = None
     """The libvirt connection; None chooses by user (see ``harness.guest.libvirt``)."""
     method: Literal["loader", "direct"] = "loader"
@@ -83,11 +83,6 @@ def settings_file() -> Path:
     return platformdirs.user_config_path("harness") / "config.toml"
 
 
-def qemu_user(settings: Settings) -> str | None:
-    """The value of ``qemu.user``; ``$HARNESS_QEMU_USER`` beats the file."""
-    return os.environ.get("HARNESS_QEMU_USER") or settings.qemu.user
-
-
 def log_limits(settings: Settings) -> LogLimits:
     """The limits of logs.
 
@@ -120,7 +115,11 @@ def load_settings(path: Path | None = None) -> Settings:
         cause = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read {path}: {cause}", remedy="correct or remove it") from error
     try:
-        return read_table(parse_toml(text), Settings)
+        settings = read_table(parse_toml(text), Settings)
+        if settings.boot.backend not in OFFERED:
+            named = " or ".join(map(repr, sorted(OFFERED)))
+            raise Complaint("boot.backend", f"it must be {named}", settings.boot.backend)
+        return settings
     except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}", remedy="correct that line") from error
     except Complaint as complaint:

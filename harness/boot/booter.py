@@ -277,15 +277,13 @@ def new_nonce() -> str:
 
 @dataclass(slots=True)
 class _Inspection:
-    """Asks QEMU for the machine before the guest runs; ``differences`` are from ``spec``."""
+    """Looks at the machine before the guest runs; ``differences`` are from ``spec``."""
 
     spec: GuestSpec
     differences: tuple[str, ...] = ()
 
     def __call__(self, guest: Guest) -> None:
-        from harness.guest.machine import machine_differences, read_machine
-
-        self.differences = machine_differences(self.spec, read_machine(guest.query))
+        self.differences = guest.machine_differences(self.spec)
 
 
 def _evidence(kernel: KernelArtifact, nonce: str, inspection: _Inspection) -> Evidence:

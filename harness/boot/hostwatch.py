@@ -81,7 +81,7 @@ class HostWatch:
         Whether it has ended meanwhile is for others to see.
         """
         try:
-            self._guest.query("query-status")
+            self._guest.require_running()
         except InfraError as error:
             if self._guest.wait(_END_SECONDS) is not None:
                 return None

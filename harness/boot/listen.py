@@ -240,8 +240,10 @@ class Session:
             self._take_rest(watch)
         self._hear(self._parser.close(), watch)
         end = self.guest.wait(10.0)
-        if end is not None and watch.in_trouble and end.ending in _BY_HOST:
+        if end is not None and end.failure is not None and watch.in_trouble:
             return Ending.STOPPED
+        if end is not None and end.ending is GuestEnding.LOST and watch.arrived:
+            return Ending.STOPPED  # as if it had not been waited for
         return _ending(end, self.guest)
 
     def _take_rest(self, watch: Watch) -> None:
@@ -255,27 +257,13 @@ class Session:
                 self._take(data, watch)
 
 
-#: Ends of QEMU that are not its guest's doing.
-_BY_HOST = (GuestEnding.CRASHED, GuestEnding.KILLED)
-
-
 def _ending(end: GuestExit | None, guest: Guest) -> Ending:
     if end is None:
         raise InfraError(
-            "QEMU closed the guest's console but did not end",
-            remedy="see what QEMU said below",
+            "the guest's console was closed, but what runs the guest did not end",
+            remedy="see what it wrote below",
             detail=guest.stderr_tail(),
         )
-    if end.ending is GuestEnding.CRASHED:
-        raise InfraError(
-            f"QEMU died (exit status {end.returncode})",
-            remedy="see what QEMU said below; harness doctor tells what this host can do",
-            detail=end.stderr,
-        )
-    if end.ending is GuestEnding.KILLED:
-        raise InfraError(
-            "QEMU was ended from outside, by a signal or by its monitor",
-            remedy="run it again; where memory is short, the kernel's log names what it killed",
-            detail=end.stderr,
-        )
+    if end.failure is not None:
+        raise end.failure
     return Ending.EXITED if end.ending is GuestEnding.POWEROFF else Ending.RESET

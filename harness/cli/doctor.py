@@ -15,6 +15,7 @@ from rich.table import Table
 from harness.cli.options import common_options
 from harness.errors import HarnessError, InfraError
 from harness.guest.accelerator_choice import choose_accelerator
+from harness.guest.backends import find_about_backends
 from harness.guest.firmware import find_firmware
 from harness.guest.registry import Registry
 from harness.host.doctor import (
@@ -75,6 +76,7 @@ def doctor(app: App, repair: bool) -> int:
         ),
         firmware=find_firmware,
         llvms=lambda: {llvm.major: llvm.bindir for llvm in installed_llvms()},
+        backends=find_about_backends,
     )
     findings = [*physician.examine(refresh=repair), source_finding(app.source(None), app.runner)]
     possible = can_do_main_job(findings)

@@ -19,6 +19,7 @@ from harness.cli.completion import (
 )
 from harness.cli.streams import Invocation
 from harness.errors import UsageError, given_with
+from harness.guest.backends import OFFERED, backend_options
 from harness.host.workspace import check_named
 
 _LONGEST = 4095
@@ -116,6 +117,21 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _backend_flags(command: F) -> F:
+    """The flags that single backends take; the command is given them as ``backend_flags``."""
+    names = [option.name for option in backend_options()]
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **values: Any) -> Any:
+        flags = {name: values.pop(name) for name in names}
+        return command(*args, backend_flags=flags, **values)
+
+    for option in reversed(backend_options()):
+        flag = click.option(option.flag, option.name, metavar=option.metavar, help=option.help)
+        wrapped = flag(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
 #: Which kernel: the tree and its configuration.
 source_options = _stacked(
     click.option(
@@ -158,8 +174,8 @@ guest_options = _stacked(
         "--memory", type=click.IntRange(min=1), metavar="MIB", help="Memory of each node."
     ),
     click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="CPUs of each node."),
-    click.option("--backend", type=click.Choice(["qemu", "libvirt"]), help="What starts guests."),
-    click.option("--libvirt-uri", metavar="URI", help="Another libvirt."),
+    click.option("--backend", type=click.Choice(OFFERED), help="What starts guests."),
+    _backend_flags,
     click.option(
         "--boot", "method", type=click.Choice(["loader", "direct"]),
         help="UEFI and FreeBSD's loader (default), or without them: seconds faster.",

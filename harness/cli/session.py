@@ -16,8 +16,8 @@ from harness.boot.plan import BootPlan
 from harness.cli.options import parse_tunables
 from harness.cli.progress import LiveRows
 from harness.errors import HarnessError, InfraError, UsageError, given_with
+from harness.guest.backends import BackendHost, backend_values, find_backend
 from harness.guest.memory import available_memory
-from harness.guest.qemu import QemuBackend
 from harness.guest.shadow import default_topology, memory_warnings
 from harness.guest.topology import Node, Topology, parse_node_counts
 from harness.host.accelerator import Accelerator
@@ -66,7 +66,7 @@ class GuestOptions:
     memory: int | None
     cpus: int | None
     backend: str | None
-    libvirt_uri: str | None
+    backend_flags: Mapping[str, str | None]
     method: str | None
     accelerator: str | None
     until: str
@@ -202,14 +202,9 @@ class Session:
     def backend(self) -> Backend:
         """The one asked for, or the settings'."""
         app, boot = self.app, self.app.settings.boot
-        if (self.options.backend or boot.backend) == "libvirt":
-            uri = self.options.libvirt_uri or boot.libvirt_uri
-            from harness.guest.libvirt import LibvirtBackend
-
-            return LibvirtBackend(app.runner, app.clock, app.workspace, uri=uri)
-        from harness.config import qemu_user
-
-        return QemuBackend(app.runner, app.clock, user=qemu_user(app.settings))
+        row = find_backend(self.options.backend or boot.backend)
+        told = backend_values(row, self.options.backend_flags, app.settings)
+        return row.type.make(BackendHost(app.runner, app.clock, app.workspace, told))
 
     def booter(self) -> Booter:
         """Boots guests with that backend."""

@@ -1,44 +1,50 @@
-"""What starts guests: the protocols both backends keep, and how a guest can end."""
+"""What starts guests: the protocols that backends keep, and how a guest can end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from harness.errors import InfraError
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
     from harness.host.accelerator import Accelerator
     from harness.host.confinement import Identity
     from harness.host.processid import ProcessId
+    from harness.image.media import BootMethod
 
 
 class Ending(StrEnum):
-    """How a guest ended, as QEMU saw it; what the kernel said of it stands on the console."""
+    """How a guest ended, as its backend saw it; what the kernel printed of it is on the console."""
 
     POWEROFF = "poweroff"  # the guest switched itself off
     RESET = "reset"  # the guest reset the machine: a reboot, a panic's end, a triple fault
     KILLED = "killed"  # somebody on the host ended it
-    CRASHED = "crashed"  # QEMU itself died
+    CRASHED = "crashed"  # what ran it, QEMU, died
+    LOST = "lost"  # nothing comes from it any more, and nothing tells why
 
 
 @dataclass(frozen=True, slots=True)
 class GuestExit:
     """The end of a guest.
 
-    ``returncode`` is QEMU's exit status, negative for a signal, where the backend knows it.
-    ``stderr`` is the end of what QEMU wrote on standard error.
+    Args:
+        ending: how.
+        returncode: exit status of what ran it, negative for a signal, where the backend knows it.
+        failure: why the end is the host's, not the guest's; None if it is the guest's own.
     """
 
     ending: Ending
     returncode: int | None = None
-    stderr: str = ""
+    failure: InfraError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where a guest that we have left is found again: QEMU's process, and libvirt's domain."""
+    """Where a guest that was left running is found again: QEMU's process, libvirt's domain."""
 
     process: ProcessId
     uri: str = ""
@@ -76,11 +82,18 @@ class Guest(Protocol):
         """QEMU's process; None where the host does not tell."""
         ...
 
-    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """QEMU's own word on the machine: the answer to a QMP query such as ``query-memdev``.
+    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
+        """Where it is another machine than was asked for, in words.
+
+        Empty if it is that machine, or if nothing tells (``Backend.unproven``).
+        """
+        ...
+
+    def require_running(self) -> None:
+        """See that the host runs it, so that its silence is its own.
 
         Raises:
-            InfraError: QEMU does not answer, or refuses.
+            InfraError: what runs it does not answer.
         """
         ...
 
@@ -102,7 +115,22 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """As on the command line: ``qemu`` or ``libvirt``."""
+        """As in the table ``harness.guest.backends``."""
+        ...
+
+    @property
+    def at_once(self) -> int | None:
+        """How many guests it can run at a time; None if only the host limits that."""
+        ...
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """What nothing proves of its guests, in words for their results."""
+        ...
+
+    @property
+    def methods(self) -> tuple[BootMethod, ...]:
+        """What can bring a kernel into the memory of its guests."""
         ...
 
     def start(
@@ -138,3 +166,21 @@ def ending_of_reason(reason: str) -> Ending:
     if reason.startswith("host-"):
         return Ending.KILLED
     return Ending.RESET
+
+
+def qemu_exit(ending: Ending, returncode: int | None, stderr: str) -> GuestExit:
+    """The end of a guest that a QEMU of ours ran, with the end of its standard error."""
+    failures = {
+        Ending.CRASHED: (
+            f"QEMU died (exit status {returncode})",
+            "see what QEMU said below; harness doctor tells what this host can do",
+        ),
+        Ending.KILLED: (
+            "QEMU was ended from outside, by a signal or by its monitor",
+            "run it again; where memory is short, the kernel's log names what it killed",
+        ),
+    }
+    if ending not in failures:
+        return GuestExit(ending, returncode)
+    message, remedy = failures[ending]
+    return GuestExit(ending, returncode, InfraError(message, remedy=remedy, detail=stderr))

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -18,26 +18,38 @@ from urllib.parse import urlsplit
 import psutil
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Ending, GuestExit, Inspect, Whereabouts, ending_of_reason
+from harness.guest.backend import (
+    Ending,
+    GuestExit,
+    Inspect,
+    Whereabouts,
+    ending_of_reason,
+    qemu_exit,
+)
+from harness.guest.backends import BackendHost, BackendType
 from harness.guest.domain_xml import (
     domain_xml,
     memoryless_emulator,
     needs_wrapped_emulator,
 )
 from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
+from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import PROGRAM
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import display_name
+from harness.host.doctor import HostFinding, good, install, lacking
 from harness.host.process import KILL_SECONDS, Runner, missing_program, unkillable
 from harness.host.processid import find_processes
 from harness.host.workspace import Workspace, write_atomic
+from harness.image.media import BootMethod
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
     from harness.host.accelerator import Accelerator
     from harness.host.clock import Clock
     from harness.host.confinement import Identity
+    from harness.host.doctor import Doctor
 
 SESSION_URI: Final = "qemu:///session"
 
@@ -89,8 +101,16 @@ class LibvirtGuest:
         return self._control.pid
 
     def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """See ``Guest``."""
+        """See ``ControlChannel``."""
         return self._control.query(command, arguments)
+
+    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
+        """See ``Guest``: in QEMU's own words."""
+        return machine_differences(spec, read_machine(self.query))
+
+    def require_running(self) -> None:
+        """See ``Guest``."""
+        self.query("query-status")
 
     def stop_state(self) -> str | None:
         """See ``Guest``; a guest that never pauses in printing is asked for nothing else.
@@ -139,7 +159,7 @@ class LibvirtGuest:
                 return None
         self._await_gone()
         self._release()
-        return GuestExit(self._ending(), None, self.stderr_tail())
+        return qemu_exit(self._ending(), None, self.stderr_tail())
 
     def destroy(self) -> None:
         """See ``Guest``."""
@@ -212,6 +232,9 @@ class LibvirtBackend:
     """
 
     name = "libvirt"
+    at_once = None
+    unproven = ()
+    methods = tuple(BootMethod)
 
     def __init__(
         self,
@@ -394,3 +417,33 @@ def _kill_orphan(name: str) -> None:
                 continue
             except psutil.TimeoutExpired as error:
                 raise unkillable(process.pid) from error
+
+
+def _make(host: BackendHost) -> LibvirtBackend:
+    uri = host.options.get("libvirt_uri")
+    return LibvirtBackend(host.runner, host.clock, host.workspace, uri=uri)
+
+
+def _findings(doctor: Doctor) -> Iterator[HostFinding]:
+    """Nothing of the main job depends on it."""
+    version = doctor.module("libvirt-python")
+    if version:
+        yield good("libvirt's Python module", version, needed=False)
+    else:
+        yield HostFinding(
+            "libvirt's Python module", False, "not installed",
+            f"{install(('libvirt-dev', 'pkg-config', 'python3-dev', 'gcc'))} && "
+            f"{sys.executable} -m pip install libvirt-python",
+            needed=False,
+        )  # fmt: skip
+    for name in ("libvirtd", "virtlogd"):
+        place = doctor.program(name)
+        packages = ("libvirt-daemon-system", "libvirt-daemon-driver-qemu")
+        yield (
+            good(name, str(place), needed=False)
+            if place
+            else lacking(name, *packages, needed=False)
+        )
+
+
+TYPE: Final = BackendType(_make, findings=_findings)

@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
-from harness.guest.backend import Ending, GuestExit, Inspect, Whereabouts, ending_of_reason
+from harness.guest.backend import (
+    Ending,
+    GuestExit,
+    Inspect,
+    Whereabouts,
+    ending_of_reason,
+    qemu_exit,
+)
+from harness.guest.backends import BackendHost, BackendType
+from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import CONTROL, PROGRAM, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
@@ -21,6 +30,7 @@ from harness.host.confinement import Identity, confined, guest_identity, qemu_li
 from harness.host.process import require_program
 from harness.host.processid import ProcessId
 from harness.host.sockets import connected
+from harness.image.media import BootMethod
 
 if TYPE_CHECKING:
     import socket
@@ -48,8 +58,16 @@ class QemuGuest:
         return self._control.pid or self._process.pid
 
     def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """See ``Guest``."""
+        """See ``ControlChannel``."""
         return self._control.query(command, arguments)
+
+    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
+        """See ``Guest``: in QEMU's own words."""
+        return machine_differences(spec, read_machine(self.query))
+
+    def require_running(self) -> None:
+        """See ``Guest``."""
+        self.query("query-status")
 
     def stop_state(self) -> str | None:
         """See ``Guest``."""
@@ -63,7 +81,7 @@ class QemuGuest:
         if returncode is None:
             return None
         self._release()
-        return GuestExit(self._ending(), returncode, self._last_words)
+        return qemu_exit(self._ending(), returncode, self._last_words)
 
     def destroy(self) -> None:
         """See ``Guest``."""
@@ -108,6 +126,9 @@ class QemuBackend:
     """
 
     name = "qemu"
+    at_once = None
+    unproven = ()
+    methods = tuple(BootMethod)
 
     def __init__(
         self, runner: Runner, clock: Clock, available: Callable[[], int] = available_memory,
@@ -214,3 +235,10 @@ def _tail(file: IO[bytes]) -> str:
     return os.pread(file.fileno(), _STDERR_BYTES, max(0, size - _STDERR_BYTES)).decode(
         "utf-8", "replace"
     )
+
+
+def _make(host: BackendHost) -> QemuBackend:
+    return QemuBackend(host.runner, host.clock, user=host.options.get("user"))
+
+
+TYPE: Final = BackendType(_make)

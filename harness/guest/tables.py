@@ -28,7 +28,7 @@ def slit_differences(topology: Topology, tables: Mapping[str, bytes]) -> tuple[s
     asked = bytes(distance for row in topology.distances for distance in row)
     start = _COUNT_AT + _COUNT.size
     if len(slit) < start or _COUNT.unpack_from(slit, _COUNT_AT) != (len(topology.nodes),):
-        return ("QEMU's SLIT is of another number of nodes",)
+        return ("the machine's SLIT is of another number of nodes",)
     if slit[start:] != asked:
-        return (f"QEMU's SLIT has the distances {list(slit[start:])}, not {list(asked)}",)
+        return (f"the machine's SLIT has the distances {list(slit[start:])}, not {list(asked)}",)
     return ()

@@ -22,10 +22,12 @@ _VERSION_SECONDS: Final = 60.0
 
 
 class Accelerator(StrEnum):
-    """QEMU's name of the accelerator."""
+    """What executes a guest's instructions: QEMU's name of the accelerator."""
 
     KVM = "kvm"
     TCG = "tcg"
+    NONE = "none"
+    """not QEMU, as far as is known: a machine that exists already"""
 
 
 def qemu_version(runner: Runner) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -139,6 +138,7 @@ class Doctor:
         program: where a program is.
         module: the version of a Python distribution.
         memory: bytes of memory to be had.
+        backends: what is found about those that the main job does not need.
     """
 
     workspace: Workspace
@@ -149,6 +149,7 @@ class Doctor:
     program: Callable[[str], Path | None] = find_program
     module: Callable[[str], str | None] = module_version
     memory: Callable[[], int] = available_memory
+    backends: Callable[[Doctor], Iterable[HostFinding]] = lambda _: ()
 
     def examine(self, *, refresh: bool = False) -> list[HostFinding]:
         """Everything, in the order in which a user would mend it.
@@ -162,7 +163,7 @@ class Doctor:
             *self._programs(),
             self._sandbox(),
             *self._headers(),
-            *self._libvirt(),
+            *self.backends(self),
             self._memory(),
             self._disk(),
         ]
@@ -229,27 +230,6 @@ class Doctor:
         for header, package in HEADERS.items():
             there = f"found {header}" in said
             yield good(header, package) if there else lacking(header, package)
-
-    def _libvirt(self) -> Iterator[HostFinding]:
-        """The other backend: nothing of the main job depends on it."""
-        version = self.module("libvirt-python")
-        if version:
-            yield good("libvirt's Python module", version, needed=False)
-        else:
-            yield HostFinding(
-                "libvirt's Python module", False, "not installed",
-                f"{install(('libvirt-dev', 'pkg-config', 'python3-dev', 'gcc'))} && "
-                f"{sys.executable} -m pip install libvirt-python",
-                needed=False,
-            )  # fmt: skip
-        for name in ("libvirtd", "virtlogd"):
-            place = self.program(name)
-            packages = ("libvirt-daemon-system", "libvirt-daemon-driver-qemu")
-            yield (
-                good(name, str(place), needed=False)
-                if place
-                else lacking(name, *packages, needed=False)
-            )
 
     def _memory(self) -> HostFinding:
         available = self.memory()

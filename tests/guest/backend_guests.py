@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 from embedded_guest import Boot
 
-from harness.guest.backend import Backend, GuestExit
+from harness.guest.backend import Backend, Guest, GuestExit
 from harness.guest.firmware import find_firmware
+from harness.guest.libvirt import LibvirtGuest
+from harness.guest.qemu import QemuGuest
 from harness.guest.spec import GuestSpec, display_name
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
@@ -67,6 +70,12 @@ def listening(path: Path) -> Iterator[Console]:
 def guest_spec(folder: Path, topology: Topology, media: Media, name: str = "test") -> GuestSpec:
     firmware = find_firmware() if isinstance(media, EfiFolder) else None
     return GuestSpec(name, topology, media, Accelerator.TCG, firmware, folder / "console")
+
+
+def query(guest: Guest, command: str) -> Any:
+    """QEMU's answer, whichever backend has started it."""
+    assert isinstance(guest, QemuGuest | LibvirtGuest)
+    return guest.query(command)
 
 
 def boot(backend: Backend, spec: GuestSpec) -> tuple[Boot, GuestExit]:

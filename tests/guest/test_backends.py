@@ -26,6 +26,7 @@ from backend_guests import (
     listening,
     plenty,
     qemus,
+    query,
     slit_distances,
     srat_cpus,
     srat_memory,
@@ -143,7 +144,7 @@ def test_a_guest_is_inspected_before_it_runs_and_cannot_end_meanwhile(
 
         def inspect(guest: Guest) -> None:
             time.sleep(1)
-            seen.append((guest.query("query-status")["running"], bytes(console.data)))
+            seen.append((query(guest, "query-status")["running"], bytes(console.data)))
 
         guest = make_backend(backend).start(endless, inspect=inspect)
         try:
@@ -195,15 +196,15 @@ def test_qemu_answers_queries_and_tells_that_it_has_stopped_the_guest(
             until(lambda: console.data)
             (qemu,) = qemus(endless)
             assert guest.pid == qemu.pid
-            assert guest.query("query-status")["status"] == "running"
-            assert len(guest.query("query-cpus-fast")) == 1
+            assert query(guest, "query-status")["status"] == "running"
+            assert len(query(guest, "query-cpus-fast")) == 1
             assert guest.stop_state() is None
-            guest.query("stop")
+            query(guest, "stop")
             assert guest.stop_state() == "paused"
-            guest.query("cont")
+            query(guest, "cont")
             assert guest.stop_state() is None
             with pytest.raises(InfraError, match="QEMU refused no-such-query"):
-                guest.query("no-such-query")
+                query(guest, "no-such-query")
         finally:
             guest.destroy()
 

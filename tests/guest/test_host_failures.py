@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from backend_guests import BACKENDS, SECONDS, MakeBackend, guest_spec, until
+from backend_guests import BACKENDS, SECONDS, MakeBackend, guest_spec, query, until
 from command import script
 from embedded_guest import Kernels
 
@@ -140,7 +140,7 @@ def test_a_guest_that_somebody_pauses_is_the_hosts_failure_at_once(
     boot = boots.start(HANG, 600.0, backend)
     until(lambda: boot.console)
     with contextlib.suppress(InfraError):  # whose answer the listening thread may have taken
-        boot.guest.query("stop")
+        query(boot.guest, "stop")
     with pytest.raises(InfraError, match="QEMU has stopped the guest, and reports the state paus"):
         boot.ending.result(SECONDS)
 

@@ -20,7 +20,7 @@ EDGES: dict[str, set[str]] = {
     "outcome": set(),
     "sanitizers": {"errors", "outcome"},
     "host": {"errors"},
-    "config": {"errors", "host"},
+    "config": {"errors", "host", "guest"},
     "cedit": set(),
     "source": {"errors", "host"},
     "kernel": {"errors", "sanitizers", "host", "source"},

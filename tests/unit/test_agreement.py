@@ -110,7 +110,7 @@ def test_distances_that_qemu_gave_otherwise_are_not_the_kernels_doing() -> None:
     assert slit_differences(asked, {"SLIT": slit(10, 20, 20, 10)}) == ()
     assert slit_differences(asked, {"SRAT": b""}) == ()
     (words,) = slit_differences(asked, {"SLIT": slit(10, 30, 20, 10)})
-    assert words == "QEMU's SLIT has the distances [10, 30, 20, 10], not [10, 20, 20, 10]"
+    assert words == "the machine's SLIT has the distances [10, 30, 20, 10], not [10, 20, 20, 10]"
     assert slit_differences(asked, {"SLIT": slit(10)})
 
 

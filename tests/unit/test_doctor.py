@@ -18,6 +18,7 @@ from harness.cli.doctor import source_finding
 from harness.cli.main import run
 from harness.errors import InfraError
 from harness.guest.accelerator_choice import choose_accelerator
+from harness.guest.backends import find_about_backends
 from harness.host.clock import HostClock
 from harness.host.doctor import (
     HEADERS,
@@ -102,6 +103,7 @@ def examine(workspace: Workspace, qemu: FakeQemu) -> Examine:
             program=lambda name: Path("/bin", name) if name in host.programs else None,
             module=lambda _: host.module,
             memory=lambda: host.memory,
+            backends=find_about_backends,
         ).examine()
 
     return on

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,8 @@ from harness.boot.plan import BootPlan
 from harness.console.stages import Stage
 from harness.errors import InfraError
 from harness.guest.backend import Ending as GuestEnding
-from harness.guest.backend import GuestExit, Whereabouts
+from harness.guest.backend import GuestExit, Whereabouts, qemu_exit
+from harness.guest.spec import GuestSpec
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import ManualClock
@@ -57,10 +57,12 @@ class FakeGuest:
     def stderr_tail(self) -> str:
         return self.stderr
 
-    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
+        return ()
+
+    def require_running(self) -> None:
         if not self.answers:
-            raise InfraError(f"QEMU did not answer {command} within 30 s")
-        return {"status": self.state or "running"}
+            raise InfraError("QEMU did not answer query-status within 30 s")
 
     def stop_state(self) -> str | None:
         return self.state
@@ -186,8 +188,8 @@ def test_an_error_of_kvms_is_told_in_qemus_words() -> None:
     [
         FakeGuest(state="internal-error"),
         FakeGuest(stderr=KVM_ERROR),
-        FakeGuest(exit=GuestExit(GuestEnding.CRASHED, -6)),
-        FakeGuest(exit=GuestExit(GuestEnding.KILLED, 0)),
+        FakeGuest(exit=qemu_exit(GuestEnding.CRASHED, -6, "")),
+        FakeGuest(exit=qemu_exit(GuestEnding.KILLED, 0, "")),
     ],
     ids=["stopped", "KVM's error", "crashed", "killed"],
 )
@@ -201,7 +203,7 @@ def test_what_the_host_does_after_a_panic_does_not_undo_it(guest: FakeGuest) -> 
 
 def test_last_words_that_come_after_the_end_of_qemu_are_heard() -> None:
     """As they do where a program stands between QEMU and the harness."""
-    crashed = FakeGuest(exit=GuestExit(GuestEnding.CRASHED, -6))
+    crashed = FakeGuest(exit=qemu_exit(GuestEnding.CRASHED, -6, ""))
     assert listen(crashed, BANNER, late=PANIC) is Ending.STOPPED
 
 
@@ -230,3 +232,12 @@ def test_a_harness_that_got_no_time_does_not_judge() -> None:
 )
 def test_an_end_of_the_guests_own_is_its_own(end: GuestEnding, ending: Ending) -> None:
     assert listen(FakeGuest(exit=GuestExit(end, 0)), BANNER) is ending
+
+
+def test_a_console_that_is_lost_is_no_end_but_where_all_was_said() -> None:
+    """Of a machine that nobody is asked about."""
+    lost = InfraError("nothing comes from the machine any more")
+    guest = FakeGuest(exit=GuestExit(GuestEnding.LOST, 0, lost))
+    assert listen(guest, BANNER + PANIC, at_once=False) is Ending.STOPPED
+    with pytest.raises(InfraError, match="nothing comes"):
+        listen(guest, BANNER, at_once=False)
