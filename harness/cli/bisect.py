@@ -1,4 +1,4 @@
-"""``harness bisect``: its options."""
+"""``harness bisect``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.bisection import Bisect, Options
 from harness.cli.completion import complete_revisions
 from harness.cli.options import (
     FILE,
     FiniteRange,
     common_options,
     guest_options,
+    guest_request,
+    named_kernel,
     source_options,
 )
+from harness.cli.publish import publish
 from harness.cli.sanitizers import report_option, sanitizer_options
-from harness.cli.session import GuestOptions
+from harness.cli.view import UserView
+from harness.results.bisect import bisect_lines
+from harness.runs.bisect import BisectRequest
+from harness.runs.bisect import bisect as find_revision
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -50,7 +55,7 @@ if TYPE_CHECKING:
     help="Test a kernel N times at the most.",
 )  # fmt: skip
 @click.option("--restart", is_flag=True, help="Forget what an interrupted call has found.")
-@click.option("--import", "import_", type=FILE, help="Begin with what 'git bisect log' printed.")
+@click.option("--import", "log", type=FILE, help="Begin with what 'git bisect log' printed.")
 @click.option("--export", type=FILE, help="At the end, write a log for 'git bisect replay'.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @common_options
@@ -73,5 +78,20 @@ def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
       harness bisect --source ~/src --good A --bad B --kmsan --title "MSan: Uninitialized"
       harness bisect --good A --bad B --numa 2 -- ./look-at-it.sh
     """
-    guest = GuestOptions(**{name: options.pop(name) for name in GuestOptions.__dataclass_fields__})
-    return Bisect(app, Options(**options, guest=guest, command=command)).run()
+    names = ("good", "bad", "fixed", "title", "any_failure", "how", "confidence", "repeat",
+             "restart", "log", "export")  # fmt: skip
+    request = BisectRequest(
+        what=named_kernel(app, options.pop("source"), options.pop("kernconf")),
+        guest=guest_request(options, options.pop("numa")),
+        sanitizers=options.pop("asked").of_kernel(),
+        command=command,
+        **{name: options.pop(name) for name in names},
+    )
+    result = find_revision(request, app, UserView(app))
+
+    def show() -> None:
+        for line in bisect_lines(result.document):
+            app.paper.print(line, markup=False, soft_wrap=True)
+
+    publish(app, result.document, show)
+    return result.exit_code

@@ -8,29 +8,37 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.boot.cell import CellPlan, repeated
 from harness.cli.options import (
     change_options,
     common_options,
     guest_options,
+    guest_request,
     junit_option,
     kernel_option,
+    named_kernel,
     source_options,
 )
+from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
-from harness.cli.session import GuestOptions, Session
+from harness.cli.view import UserView
 from harness.errors import UsageError
-from harness.host.progress import Recorded
 from harness.outcome import Outcome
+from harness.runs.boot import BootRequest, describe_boot
+from harness.runs.boot import boot as boot_kernel
 from harness.sanitizers import OUTCOMES
 from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.results.record import Run
+    from harness.runs.recording import RunResult
 
 #: At which ``git bisect run`` stops (git-bisect(1)).
 _STOP = 128
+
+#: How often what git-bisect(1) has called is done again when the host fails: it cannot go on
+#: without an answer.
+_RETRIES = 2
 
 #: Outcomes that say that the kernel is bad, rather than that the boot proves nothing.
 _BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, Outcome.RESET,
@@ -74,56 +82,63 @@ def boot(
       harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5
       git bisect run harness boot --source . --numa 2 --kasan --git-bisect
     """
-    dry_run = options.pop("dry_run")
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
-    manner = {name: options.pop(name) for name in ("keep", "interactive", "git_bisect")}
-    session = Session(app, GuestOptions(**options), **manner)
-    several = {"--repeat": repeat > 1, "--git-bisect": session.git_bisect}
-    _check_manner(session, [option for option, given in several.items() if given])
-    sanitizers = asked.of_kernel(session.vmconfig())
-    topologies = session.topologies(numa, sanitizers)
-    if len(topologies) != 1:
-        raise UsageError(
-            f"--numa {numa} names several guests, and boot boots one",
-            remedy="name one number; harness compare takes several",
-        )
-    what = session.what(source, kernconf, kernel, change)
-    cell = CellPlan(
-        name=f"{sanitizers}-numa{len(topologies[0].nodes)}",
-        side="",
-        what=what,
-        sanitizers=sanitizers,
-        boot=session.plan(topologies[0], sanitizers),
-        expected=(Outcome.BOOTED,),
-        why_expected="harness boot expects every kernel to boot",
-    )
-    if dry_run:
-        return _describe(session, cell, app)
-    run = session.run("boot", repeated(cell, repeat), junit)
-    return _bisect_code(run) if session.git_bisect else run.exit_code
-
-
-def _check_manner(session: Session, several: Sequence[str]) -> None:
-    for name in ("keep", "interactive"):
-        if getattr(session, name) and several:
-            raise UsageError(
-                f"--{name} is for one guest that somebody looks at",
-                remedy=f"leave out {' and '.join(several)}",
-            )
-    if session.interactive and session.app.as_json:
+    keep, interactive = options.pop("keep"), options.pop("interactive")
+    dry_run, git_bisect = options.pop("dry_run"), options.pop("git_bisect")
+    several = {"--repeat": repeat > 1, "--git-bisect": git_bisect}
+    for option, given in (("--keep", keep), ("--interactive", interactive)):
+        if given:
+            _refuse_several(option, [name for name, used in several.items() if used])
+    if interactive and app.as_json:
         raise UsageError(
             "--interactive and --json both want standard output",
             remedy="leave out --json; harness report --json prints the record afterwards",
         )
+    request = BootRequest(
+        named_kernel(app, source, kernconf, change, kernel),
+        guest_request(options, numa),
+        asked.of_kernel(),
+        repeat,
+        keep=keep,
+        host_retries=_RETRIES if git_bisect else 0,
+    )
+    view = UserView(app, interactive)
+    if dry_run:
+        return _describe(app, describe_boot(request, app, view))
+    result = boot_kernel(request, app, view)
+    if keep:
+        _tell_kept(app, result)
+    publish_run(app, result, junit)
+    return _bisect_code(result.run) if git_bisect else result.exit_code
 
 
-def _describe(session: Session, cell: CellPlan, app: App) -> int:
+def _refuse_several(option: str, several: Sequence[str]) -> None:
+    if several:
+        raise UsageError(
+            f"{option} is for one guest that somebody looks at",
+            remedy=f"leave out {' and '.join(several)}",
+        )
+
+
+def _describe(app: App, text: str) -> int:
     app.streams.answers = True
-    kernel = session.app.kernels().provide(cell.what, cell.sanitizers, Recorded())
-    text = session.booter().describe(cell.name, kernel, cell.boot)
     app.paper.print(text.rstrip(), markup=False, soft_wrap=True)
     app.emit({"guest": text})
     return 0
+
+
+def _tell_kept(app: App, result: RunResult) -> None:
+    from harness.guest.registry import Registry
+
+    live = Registry(app.workspace, app.clock).live()
+    kept = [guest for guest in live if guest.run == result.run.name]
+    for guest in kept:
+        app.talk.say(
+            f"{guest.name} runs on: harness console --interactive {guest.name}, "
+            f"harness stop {guest.name}"
+        )
+    if not kept:
+        app.warn("the guest has ended by itself, so there is none to keep")
 
 
 def _bisect_code(run: Run) -> int:

@@ -10,12 +10,13 @@ import click
 from harness.cli.options import (
     change_options,
     common_options,
+    named_kernel,
     source_options,
 )
 from harness.cli.progress import LiveRows
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
+from harness.sanitizers import NONE
 from harness.source.change import Change
-from harness.source.what import What
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -42,13 +43,12 @@ def build(
       harness build --kasan
       harness build --source ~/src --rev stable/14 --kernconf GENERIC-KASAN
     """
-    sanitizers = asked.of_kernel()
-    location = app.existing_source(source)
-    what = What(location, Change(revision, patch, mutant), kernconf)
+    sanitizers = asked.of_kernel() or NONE
+    what = named_kernel(app, source, kernconf, Change(revision, patch, mutant))
     with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
         progress = rows.row("build")
         try:
-            kernel = app.kernels().provide(what, sanitizers, progress)
+            kernel = app.kernels(app.talk.say).provide(what, sanitizers, progress)
         except BaseException as error:
             rows.failed("build", error)
             raise

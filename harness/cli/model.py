@@ -20,8 +20,8 @@ from harness.cli.options import (
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.errors import UsageError, given_with
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
-from harness.guest.vmconfig import load_vmconfig
 from harness.results.text import print_line
+from harness.runs.guests import GuestRequest, named_vm, sanitizers_of
 from harness.source.change import Change
 from harness.source.what import What
 from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
@@ -126,22 +126,18 @@ def _named(variant: str | None) -> Variant | None:
 def _guests(
     numa: str | None, vm: str | None, asked: AskedSanitizers
 ) -> tuple[Sanitizers, list[Topology]]:
-    if vm is None:
-        with given_with("--numa"):
-            counts = parse_node_counts(numa or "1-8")
-        return asked.of_kernel(), [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
-    if numa is not None:
-        raise UsageError(
-            "--numa and --vm both say what the guest looks like", remedy="name one of them"
-        )
-    with given_with("--vm"):
-        config = load_vmconfig(vm)
-    return asked.of_kernel(config), [config.topology]
+    config = named_vm(GuestRequest(numa=numa, vm=vm))
+    sanitizers = sanitizers_of(asked.of_kernel(), config)
+    if config is not None:
+        return sanitizers, [config.topology]
+    with given_with("--numa"):
+        counts = parse_node_counts(numa or "1-8")
+    return sanitizers, [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
 
 
 def _read(app: App, what: What, spec: str | None, sanitizers: Sanitizers) -> _Code:
     """The code of a tree or of the built-in guest, or what ``--spec`` names for it."""
-    known = app.kernels().provider(what).code(UMA, what, spec)
+    known = app.kernels(app.talk.say).provider(what).code(UMA, what, spec)
     variant = variant_of(known.facts.values)
     kind = Booting.of(sanitizers, is_freebsd=known.is_freebsd)
     why = (*known.why, *(variant.description() if known.is_freebsd else ()))

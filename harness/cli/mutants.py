@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from harness.check.checker import CheckPlan
 from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
     FILE,
     common_options,
     guest_options,
+    guest_request,
+    named_kernel,
     source_options,
 )
+from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
-from harness.cli.session import GuestOptions, Session
-from harness.errors import UsageError
-from harness.guest.memory import available_memory
-from harness.outcome import Until
-from harness.results.unfinished import Planned
-from harness.runs.matrix import Matrix, MemoryGate
-from harness.runs.mutants import CheckOracle, HostBoots, Mutation
+from harness.cli.view import UserView
+from harness.runs.mutants import MutantsRequest, chosen_mutants
+from harness.runs.mutants import mutants as judge_mutants
 from harness.source.change import Change
-from harness.subsystems.specifications import AUTO
-from harness.subsystems.table import SUBSYSTEMS, find_mutant
-from harness.subsystems.table import mutants as all_mutants
 
 if TYPE_CHECKING:
     from harness.cli.app import App
-    from harness.mutation.fate import Judgement
     from harness.mutation.mutant import Mutant
-    from harness.results.record import Cell
-    from harness.subsystems.subsystem import Subsystem
 
 
 @click.command()
@@ -93,62 +83,23 @@ def mutants(
       harness mutants --numa 2,4 --kasan
       harness mutants --source ~/src --mutant 'drop-*' --numa 2 --kasan
     """
-    chosen = _chosen(patterns)
     only_list, baseline = options.pop("only_list"), options.pop("baseline")
-    ops, seed = options.pop("ops"), options.pop("seed")
+    operations, seed = options.pop("ops"), options.pop("seed")
+    chosen = chosen_mutants(patterns)
     if only_list:
         return _list(app, chosen)
-    if options["until"] != Until.INIT:
-        raise UsageError(
-            "the counters come from the guest's init, which --until would not let it reach",
-            remedy="leave --until out",
-        )
-    session = Session(app, GuestOptions(**options))
-    what = session.what(source, kernconf, change=Change(revision, patch))
-    provider = app.kernels().provider(what)
-    if not patterns:
-        chosen = list(provider.mutants.values())
-    if app.retry is not None:
-        chosen = [mutant for mutant in chosen if mutant.name in app.retry.cells]
-    config = session.vmconfig()
-    sanitizers = asked.of_kernel(config)
-    topologies = session.topologies(numa or (None if config else "2"), sanitizers)
-    held = [provider.specification(each, what, AUTO) for each in _checked(chosen)]
-    plans = {len(each.nodes): session.plan(each, sanitizers) for each in topologies}
-
-    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
-        gate = MemoryGate(available_memory())
-        boots = HostBoots(matrix, what, sanitizers, plans, folder, gate)
-        slowness = max(plan.slowness for plan in plans.values())
-        checks = [CheckPlan(each, ops, seed, slowness=slowness) for each in held]
-        check = CheckOracle(boots, checks, app.clock)
-        judgements = Mutation(boots, baseline, (check,)).run(chosen)
-        return tuple(boots.cells.values()), judgements
-
-    guests = baseline * len(plans) + len(chosen)
-    planned = Planned(what.source, mutants=tuple(mutant.name for mutant in chosen))
-    return session.carry_out("mutants", guests, work, planned).exit_code
-
-
-def _checked(mutants: Sequence[Mutant]) -> Iterator[Subsystem]:
-    """The parts of the kernel that the mutants are in."""
-    names = {mutant.name for mutant in mutants}
-    return (each for each in SUBSYSTEMS if not names.isdisjoint(each.mutants))
-
-
-def _chosen(patterns: tuple[str, ...]) -> list[Mutant]:
-    """The mutants that the patterns name; all, if there are none.
-
-    Raises:
-        UsageError: a pattern that names none.
-    """
-    if not patterns:
-        return list(all_mutants().values())
-    names: dict[str, None] = {}
-    for pattern in patterns:
-        matching = fnmatch.filter(all_mutants(), pattern)
-        names |= dict.fromkeys(matching or [find_mutant(pattern).name])
-    return [all_mutants()[name] for name in names]
+    request = MutantsRequest(
+        named_kernel(app, source, kernconf, Change(revision, patch)),
+        patterns,
+        guest_request(options, numa),
+        asked.of_kernel(),
+        baseline,
+        operations,
+        seed,
+    )
+    result = judge_mutants(request, app, UserView(app))
+    publish_run(app, result)
+    return result.exit_code
 
 
 def _list(app: App, chosen: list[Mutant]) -> int:

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +21,13 @@ from harness.cli.streams import Invocation
 from harness.errors import UsageError, given_with
 from harness.guest.backends import OFFERED, backend_options
 from harness.host.workspace import check_named
+from harness.outcome import Until
+from harness.runs.guests import GuestRequest
+from harness.source.change import Change
+from harness.source.what import What
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
 
 _LONGEST = 4095
 """Bytes of a path."""
@@ -198,6 +205,47 @@ guest_options = _stacked(
 )  # fmt: skip
 
 junit_option = click.option("--junit", type=FILE, help="Write a JUnit XML file.")
+
+
+def guest_request(options: dict[str, Any], numa: str | None) -> GuestRequest:
+    """What the options ask for, taken out of those of a command.
+
+    Args:
+        options: with all of ``guest_options``, and ``fail_on_report`` if the command has it.
+        numa: the value of ``--numa``.
+
+    Raises:
+        UsageError: a tunable is of no such form.
+    """
+    names = ("vm", "memory", "cpus", "backend", "backend_flags", "method", "accelerator", "timeout")
+    return GuestRequest(
+        numa=numa,
+        until=Until(options.pop("until")),
+        tunables=parse_tunables(options.pop("tunables")),
+        fail_on_report=options.pop("fail_on_report", False),
+        **{name: options.pop(name) for name in names},
+    )
+
+
+def named_kernel(
+    app: App, source: str | None, kernconf: str | None,
+    change: Change | None = None, kernel: Path | None = None,
+) -> What:  # fmt: skip
+    """The kernel that the options name.
+
+    Raises:
+        UsageError: a source that is none, or something that changes a kernel which is built.
+    """
+    change = change or Change()
+    others = [*(["--source"] if source else []), *change.options]
+    others += ["--kernconf"] if kernconf else []
+    if kernel is not None and others:
+        raise UsageError(
+            f"--kernel {kernel} is built already, so nothing else can choose it or change it",
+            remedy=f"leave out --kernel, or {' and '.join(others)}",
+        )
+    location = app.existing_source(source) if kernel is None else app.source(source)
+    return What(location, change, kernconf, kernel)
 
 
 def parse_tunables(pairs: tuple[str, ...]) -> dict[str, str]:

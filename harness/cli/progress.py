@@ -96,18 +96,18 @@ class LiveRows(LiveView):
         super().__init__(talk, self._table)
 
     def row(self, name: str) -> Progress:
-        """See ``harness.runs.matrix.Rows``."""
+        """See ``harness.runs.view.Rows``."""
         now = self._clock.monotonic()
         with self._lock:
             self._rows[name] = _Row("", now, now)
         return _RowProgress(self, name)
 
     def done(self, name: str, outcome: str, *, good: bool) -> None:
-        """See ``harness.runs.matrix.Rows``."""
+        """See ``harness.runs.view.Rows``."""
         self._end(name, outcome, good=good)
 
     def failed(self, name: str, error: BaseException) -> None:
-        """See ``harness.runs.matrix.Rows``."""
+        """See ``harness.runs.view.Rows``."""
         self._end(name, "failed" if isinstance(error, Exception) else "interrupted", good=False)
 
     def _end(self, name: str, outcome: str, *, good: bool) -> None:

@@ -1,46 +1,69 @@
-"""What a run came to: into the record first, then to where the user asked for it."""
+"""The result of a run, written to where the user asked for it."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InfraError
+from harness.results.store import Store
 
 if TYPE_CHECKING:
     from harness.cli.app import App
-    from harness.results.store import Store
+    from harness.runs.recording import RunResult
+
+
+def publish_run(app: App, result: RunResult, junit: Path | None = None) -> None:
+    """Write the result of cells; see ``publish``.
+
+    Args:
+        app: the host and the user.
+        result: of the run, whose record is kept.
+        junit: a file for JUnit XML.
+    """
+    from harness.results.record import to_document
+    from harness.results.text import print_run
+
+    def export() -> None:
+        from harness.results.junit import write_junit
+
+        if junit is not None:
+            write_junit(result.run, junit)
+
+    publish(
+        app, to_document(result.run),
+        lambda: print_run(result.run, app.paper, verbose=app.verbosity > 0), export,
+    )  # fmt: skip
 
 
 def publish(
     app: App,
-    store: Store,
     document: Mapping[str, Any],
     show: Callable[[], None],
     export: Callable[[], None] = lambda: None,
 ) -> None:
-    """Keep the record and write the result; the record lists what could not be written.
+    """Write the result; the record lists what could not be written.
 
     Args:
         app: the host and the user.
-        store: of records.
-        document: the record, and what ``--json`` prints.
+        document: the record, as it is kept, and what ``--json`` prints.
         show: prints it on ``app.paper``.
         export: writes the file that the user named, if one was.
 
     Raises:
         InfraError: the record or the file cannot be written.
     """
+    store = Store(app.runs)
     unwritten = app.streams.failures()
-    store.save_document({**document, "unwritten": unwritten})
     show()
     app.emit({**document, "unwritten": unwritten})
     folder = store.folder / str(document["name"])
     app.talk.say(f"record: {shlex.quote(str(folder))}")
     refused = _refusal(export)
     now = [*app.streams.failures(), *([refused.message] if refused else [])]
-    if now != unwritten:
+    if now:
         store.save_document({**document, "unwritten": now})
     if refused is not None:
         raise refused

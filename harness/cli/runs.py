@@ -13,12 +13,13 @@ from rich.text import Text
 
 from harness.cli.completion import complete_repeated, complete_runs
 from harness.cli.options import common_options
-from harness.cli.streams import Invocation, Retry
+from harness.cli.streams import Invocation
 from harness.errors import UsageError
 from harness.printable import printable
 from harness.results.listing import ListedRun, listed, selected
 from harness.results.store import Store
 from harness.results.unfinished import RUNNING, failed_cells, failed_mutants
+from harness.runs.environment import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,15 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from harness.cli.completion import complete_sanitizers
-from harness.sanitizers import NONE, TABLE, Sanitizer, Sanitizers, parse_sanitizers, united
-
-if TYPE_CHECKING:
-    from harness.guest.vmconfig import VmConfig
+from harness.sanitizers import TABLE, Sanitizer, Sanitizers, parse_sanitizers, united
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,17 +34,17 @@ class AskedSanitizers:
     flags: tuple[Sanitizer, ...]
     sets: tuple[str, ...]
 
-    def of_kernel(self, config: VmConfig | None = None) -> Sanitizers:
-        """Those of one kernel; without any, those of the guest's file.
+    def of_kernel(self) -> Sanitizers | None:
+        """Those of one kernel; None if no option names any.
 
         Raises:
             UsageError: an unknown name, or two that exclude each other.
         """
         if not (self.flags or self.sets):
-            return NONE if config is None else config.sanitizers
+            return None
         return united(self.flags, *map(parse_sanitizers, self.sets))
 
-    def columns(self, config: VmConfig | None = None) -> list[Sanitizers]:
+    def columns(self) -> tuple[Sanitizers, ...]:
         """Those of each kernel of a comparison: each ``--sanitizer`` is a column, and so is each
         flag of a sanitizer that excludes others. The other flags join all columns of flags.
 
@@ -58,7 +55,7 @@ class AskedSanitizers:
         alone = [row for row in self.flags if row.alone]
         named = [united([row], joining) for row in alone] or ([united(joining)] if joining else [])
         named += map(parse_sanitizers, self.sets)
-        return list(dict.fromkeys(named)) or [self.of_kernel(config)]
+        return tuple(dict.fromkeys(named))
 
 
 def sanitizer_options(command: F) -> F:

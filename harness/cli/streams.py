@@ -21,6 +21,8 @@ from harness.printable import printable_text
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+    from harness.runs.environment import Retry
+
 STDIN, STDOUT, STDERR = range(3)
 
 SCHEMA: Final = 1
@@ -132,21 +134,6 @@ class Streams:
     def lost_answer(self) -> str:
         """Why the answer could not be written; empty if it could, or stands elsewhere."""
         return str(self.stdout) if self.answers and _failed(self.stdout) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """The cells of a run that are to be repeated.
-
-    Args:
-        run: the name of its record.
-        command: the arguments of that run.
-        cells: their names.
-    """
-
-    run: str
-    command: tuple[str, ...]
-    cells: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

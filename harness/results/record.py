@@ -214,6 +214,7 @@ def to_document(run: Run) -> dict[str, Any]:
         ],
         "rates": [] if run.judgements else rates_of(run.cells),
         "mutants": [to_judgement_document(each) for each in run.judgements],
+        "unwritten": [],
     }
 
 

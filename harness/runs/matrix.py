@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from harness.boot.cell import CellPlan, expectation_of, unbooted_cell
 from harness.boot.cellboot import boot_cell
@@ -18,28 +18,12 @@ from harness.guest.memory import required_memory
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
     from harness.guest.topology import Topology
-    from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.provide.kernels import Kernels
     from harness.results.record import Cell
+    from harness.runs.view import Rows
     from harness.sanitizers import Sanitizers
     from harness.source.what import What
-
-
-class Rows(Protocol):
-    """Gives a progress of its own to each kernel and each cell."""
-
-    def row(self, name: str) -> Progress:
-        """The progress called ``name``."""
-        ...
-
-    def done(self, name: str, outcome: str, *, good: bool) -> None:
-        """The row has ended, with what it came to in words."""
-        ...
-
-    def failed(self, name: str, error: BaseException) -> None:
-        """The row has ended with an error or a signal, which is told elsewhere."""
-        ...
 
 
 @dataclass(slots=True)

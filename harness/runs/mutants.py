@@ -1,220 +1,139 @@
-"""Every mutant built, booted and shown to oracles."""
+"""Every mutant of a tree: is it caught, by what, how fast."""
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from harness.boot.cell import CellPlan
-from harness.check.checker import Checker, CheckPlan
-from harness.check.result import Conclusion
-from harness.errors import BuildError, InfraError
+from harness.check.checker import CheckPlan
+from harness.errors import BuildError, InfraError, UsageError
 from harness.mutation.fate import Fate, Judgement
 from harness.mutation.mutant import Mutant, MutantRefused
-from harness.mutation.oracle import Caught, Oracle, Survived, judged, judgement
-from harness.outcome import Outcome
-from harness.results.text import outcome_in_words
-from harness.results.unfinished import keep_judgement
-from harness.subsystems.table import SUBSYSTEMS, expected_of, oddities
+from harness.mutation.oracle import Caught, Oracle, judged, judgement
+from harness.outcome import Until
+from harness.results.unfinished import Planned, keep_judgement
+from harness.runs.guests import GuestRequest, Guests
+from harness.runs.matrix import Matrix, MemoryGate
+from harness.runs.oracles import UNMUTATED, BootOracle, CheckOracle, CountersOracle, HostBoots
+from harness.runs.recording import Recorder, RunResult
+from harness.runs.view import Unseen, View
+from harness.subsystems.specifications import AUTO
+from harness.subsystems.table import SUBSYSTEMS, find_mutant
+from harness.subsystems.table import mutants as all_mutants
 
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
     from harness.console.report import GuestReport
-    from harness.host.clock import Clock
-    from harness.kernel.artifact import KernelArtifact, KernelIdentity
+    from harness.kernel.artifact import KernelArtifact
+    from harness.provide.provider import Provider
     from harness.results.record import Cell
-    from harness.runs.matrix import Matrix, MemoryGate
+    from harness.runs.environment import Environment
     from harness.sanitizers import Sanitizers
     from harness.source.what import What
+    from harness.subsystems.subsystem import Subsystem
 
 #: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the
 #: least that it may: many mutants hang, and the limits of an ordinary boot are generous.
 _PATIENCE = 5
 _LEAST_PATIENCE = 60.0
 
-_UNMUTATED = "unmutated"
-
-
-class Boots(Protocol):
-    """Boots kernels; each boot is made once, however many oracles look at it."""
-
-    @property
-    def plans(self) -> Mapping[int, BootPlan]:
-        """How each topology is booted, by the number of its nodes."""
-        ...
-
-    def boot(self, kernel: KernelArtifact, nodes: int, which: int | str = 1) -> Cell:
-        """The cell of one of a kernel's boots on so many nodes.
-
-        Raises:
-            InfraError: the host failed.
-        """
-        ...
-
 
 @dataclass(frozen=True, slots=True)
-class HostBoots:
-    """Boots on this host; see ``Boots``.
+class MutantsRequest:
+    """Mutants to judge.
 
     Args:
-        matrix: boots them.
         what: the kernel without a mutant.
-        sanitizers: of all kernels.
-        plans: how each topology is booted, by the number of its nodes.
-        folder: of the run.
-        gate: lets guests in.
-        cells: all that were booted, by name.
+        patterns: names of mutants, such as ``drop-*``; none: all that the source can have.
+        guest: the guests; 2 nodes if neither numbers nor a file are named.
+        sanitizers: of the kernels; None: those of the guest's file.
+        baseline: boots of the kernel without a mutant, to learn what its counters are like.
+        operations: of a check.
+        seed: of a check's random traces.
     """
 
-    matrix: Matrix
     what: What
-    sanitizers: Sanitizers
-    plans: Mapping[int, BootPlan]
-    folder: Path
-    gate: MemoryGate
-    cells: dict[str, Cell] = field(default_factory=dict)
-
-    def boot(
-        self,
-        kernel: KernelArtifact,
-        nodes: int,
-        which: int | str = 1,
-        checker: Checker | None = None,
-    ) -> Cell:
-        """See ``Boots.boot``; a ``checker`` holds the guest to the model."""
-        side = kernel.identity.mutant or _UNMUTATED
-        name = f"{side}-{self.sanitizers}-numa{nodes}" + (f"-{which}" if which != 1 else "")
-        if name not in self.cells:
-            boot = self.plans[nodes]
-            plan = CellPlan(name, side, self.what, self.sanitizers, boot, checker=checker)
-            self.cells[name] = self.matrix.boot(plan, kernel, self.folder, self.gate)
-        cell = self.cells[name]
-        if cell.host_failed:
-            raise InfraError(f"{name}: {outcome_in_words(cell)}")
-        return cell
+    patterns: tuple[str, ...] = ()
+    guest: GuestRequest = field(default_factory=GuestRequest)
+    sanitizers: Sanitizers | None = None
+    baseline: int = 3
+    operations: int = 600
+    seed: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class BootOracle:
-    """Catches what does not boot as is predicted of the kernel without the mutant.
+def mutants(request: MutantsRequest, env: Environment, view: View | None = None) -> RunResult:
+    """Build every mutant, and show it to the oracles.
 
-    Args:
-        boots: boots kernels.
-        unmutated: the kernel without a mutant.
+    Raises:
+        UsageError: what the request names is at fault.
+        BuildError: the tree does not build without a mutant.
+        InfraError: the host failed before a mutant was looked at.
     """
+    view = view or Unseen()
+    if request.guest.until is not Until.INIT:
+        raise UsageError(
+            "the counters come from the guest's init, which --until would not let it reach",
+            remedy="leave --until out",
+        )
+    recorder = Recorder(env, view)
+    what = request.what
+    provider = env.kernels(view.note).provider(what)
+    chosen = _to_judge(request, env, provider)
+    guests = Guests.of(env, view, request.guest, what)
+    sanitizers = guests.sanitizers(request.sanitizers)
+    topologies = guests.topologies(sanitizers, "2")
+    held = [provider.specification(each, what, AUTO) for each in _checked(chosen)]
+    plans = {len(each.nodes): guests.plan(each, sanitizers) for each in topologies}
 
-    boots: Boots
-    unmutated: KernelIdentity
-    name: str = "boot"
+    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+        gate = MemoryGate(matrix.memory)
+        boots = HostBoots(matrix, what, sanitizers, plans, folder, gate)
+        slowness = max(plan.slowness for plan in plans.values())
+        checks = [
+            CheckPlan(each, request.operations, request.seed, slowness=slowness) for each in held
+        ]
+        check = CheckOracle(boots, checks, env.clock)
+        judgements = Mutation(boots, request.baseline, (check,)).run(chosen)
+        return tuple(boots.cells.values()), judgements
 
-    def judge(self, kernel: KernelArtifact) -> Caught | Survived:
-        """See ``Oracle``; stops at the first topology that shows it."""
-        seconds = 0.0
-        for nodes, plan in self.boots.plans.items():
-            cell = self.boots.boot(kernel, nodes)
-            seconds += cell.seconds
-            expected = expected_of(self.unmutated, plan.topology).outcomes or (Outcome.BOOTED,)
-            if cell.verdict is None or cell.verdict.outcome not in expected:
-                return Caught(seconds, f"{_on(nodes)}: {outcome_in_words(cell)}")
-        return Survived(seconds)
+    count = request.baseline * len(plans) + len(chosen)
+    planned = Planned(what.source, mutants=tuple(mutant.name for mutant in chosen))
+    return recorder.carry_out("mutants", guests, count, work, planned)
 
 
-@dataclass(frozen=True, slots=True)
-class CountersOracle:
-    """Catches what says other things of its zones than the kernel without a mutant, or the model.
+def chosen_mutants(patterns: Sequence[str]) -> list[Mutant]:
+    """The mutants that the patterns name; all, if there are none.
 
-    A difference must be there in a second boot as well, and must not be the hour's: the kernel
-    without a mutant is booted again, too, and what it says now is as right as what it said before.
-
-    Args:
-        boots: boots kernels; those of the boot oracle serve here too.
-        unmutated: the kernel without a mutant.
-        told: what that has said, boot by boot, by the number of nodes; more is added.
+    Raises:
+        UsageError: a pattern that names none.
     """
-
-    boots: Boots
-    unmutated: KernelArtifact
-    told: Mapping[int, list[GuestReport]]
-    name: str = "counters"
-
-    def judge(self, kernel: KernelArtifact) -> Caught | Survived:
-        """See ``Oracle``."""
-        seconds = 0.0
-        for nodes, reports in self.told.items():
-            first = self.boots.boot(kernel, nodes)
-            if not self._differences(nodes, first):
-                continue
-            second = self.boots.boot(kernel, nodes, "again")
-            control = self.boots.boot(self.unmutated, nodes, f"beside-{kernel.identity.mutant}")
-            seconds += second.seconds + control.seconds
-            if second.report is None:
-                return Caught(seconds, f"{_on(nodes)}, a second time: {outcome_in_words(second)}")
-            if control.report is not None:
-                reports.append(control.report)
-            found = self._differences(nodes, first) & self._differences(nodes, second)
-            if found:
-                return Caught(seconds, f"{_on(nodes)}: {'; '.join(sorted(found))}")
-        return Survived(seconds)
-
-    def _differences(self, nodes: int, cell: Cell) -> frozenset[str]:
-        report = cell.report
-        if report is None:
-            return frozenset()
-        topology = self.boots.plans[nodes].topology
-        usual = tuple(self.told[nodes])
-        return oddities(report, usual, self.unmutated.identity, topology)
+    if not patterns:
+        return list(all_mutants().values())
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        matching = fnmatch.filter(all_mutants(), pattern)
+        names |= dict.fromkeys(matching or [find_mutant(pattern).name])
+    return [all_mutants()[name] for name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOracle:
-    """Catches what does something else than the model, operation by operation.
-
-    Args:
-        boots: boots kernels.
-        plans: what is to be checked: a plan for each part of the kernel that has mutants.
-        clock: tells time.
-    """
-
-    boots: HostBoots
-    plans: Sequence[CheckPlan]
-    clock: Clock
-    name: str = "check"
-
-    def judge(self, kernel: KernelArtifact) -> Caught | Survived:
-        """See ``Oracle``; stops at the first topology that shows it."""
-        seconds = 0.0
-        for plan, nodes in product(self._of(kernel.identity.mutant), self.boots.plans):
-            which = f"check-{plan.specification.subsystem}"
-            cell = self.boots.boot(kernel, nodes, which, Checker(plan, self.clock))
-            seconds += cell.seconds
-            if cell.check is None or not cell.check.agreed:
-                return Caught(seconds, f"{_on(nodes)}: {_unlike_the_model(cell)}")
-        return Survived(seconds)
-
-    def _of(self, mutant: str | None) -> Sequence[CheckPlan]:
-        """Those of the part that the mutant is in; all, for the kernel without one."""
-        if mutant is None:
-            return self.plans
-        names = {each.name for each in SUBSYSTEMS if mutant in each.mutants}
-        return [plan for plan in self.plans if plan.specification.subsystem in names]
+def _to_judge(request: MutantsRequest, env: Environment, provider: Provider) -> list[Mutant]:
+    """The mutants of the request, or those of them that are repeated."""
+    patterns = request.patterns
+    chosen = chosen_mutants(patterns) if patterns else list(provider.mutants.values())
+    if env.retry is None:
+        return chosen
+    return [mutant for mutant in chosen if mutant.name in env.retry.cells]
 
 
-def _unlike_the_model(cell: Cell) -> str:
-    """How a guest was caught, in one line."""
-    check = cell.check
-    if check is None or check.conclusion is not Conclusion.DIFFERS:
-        return outcome_in_words(cell)
-    if check.difference is None:
-        return check.why
-    return f"after {check.difference.first} operations, {check.difference.lines[0]}"
-
-
-def _on(nodes: int) -> str:
-    return f"{nodes} node" if nodes == 1 else f"{nodes} nodes"
+def _checked(mutants: Sequence[Mutant]) -> Iterator[Subsystem]:
+    """The parts of the kernel that the mutants are in."""
+    names = {mutant.name for mutant in mutants}
+    return (each for each in SUBSYSTEMS if not names.isdisjoint(each.mutants))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +162,7 @@ class Mutation:
             InfraError: the host failed before a mutant was looked at.
         """
         matrix = self.boots.matrix
-        unmutated = self._provide(self.boots.what, _UNMUTATED)
+        unmutated = self._provide(self.boots.what, UNMUTATED)
         with matrix.pool() as pool:
             oracles = self._oracles(unmutated, pool)
             false_alarm = _false_alarm(unmutated, oracles)
@@ -300,7 +219,7 @@ def _false_alarm(unmutated: KernelArtifact, oracles: Sequence[Oracle]) -> Judgem
         found = oracle.judge(unmutated)
         if isinstance(found, Caught):
             return Judgement(
-                _UNMUTATED, Fate.CAUGHT, oracle.name, found.seconds, found.why,
+                UNMUTATED, Fate.CAUGHT, oracle.name, found.seconds, found.why,
                 equivalent="it has no mutant in it",
             )  # fmt: skip
     return None

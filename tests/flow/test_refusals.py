@@ -61,7 +61,7 @@ ARGUMENTS = {
         "did you mean --mutant keg_first_slab.skip-free?",
     ),
     "mutants that do not come to init": (
-        ("mutants", "--source", "/no/tree", "--until", "mountroot"),
+        ("mutants", "--source", "embedded", "--until", "mountroot"),
         "the counters come from the guest's init, which --until would not let it reach",
         "leave --until out",
     ),

@@ -57,13 +57,14 @@ EDGES: dict[str, set[str]] = {
         "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
     },
     "runs": {
-        "errors", "outcome", "sanitizers", "host", "source", "kernel", "guest", "console",
-        "mutation", "check", "bisect", "subsystems", "provide", "results", "boot",
+        "errors", "outcome", "sanitizers", "host", "config", "source", "kernel", "image", "guest",
+        "console", "mutation", "check", "bisect", "subsystems", "subsystems.uma", "provide",
+        "results", "boot",
     },
     "cli": {
         "errors", "printable", "outcome", "sanitizers", "host", "config", "source", "kernel",
-        "image", "guest", "console", "mutation", "check", "bisect", "subsystems", "subsystems.uma",
-        "provide", "results", "boot", "runs",
+        "guest", "console", "mutation", "bisect", "subsystems", "subsystems.uma", "provide",
+        "results", "boot", "runs",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""
@@ -183,6 +184,7 @@ def test_linux_stays_in_host(source: Path) -> None:
 
 @EACH_SOURCE
 def test_only_the_command_line_ends_the_program_or_takes_the_real_host(source: Path) -> None:
+    """Who calls runs from Python takes the host with ``Environment.of_user``."""
     if node_of(source) in {"cli", "pytest_plugin"}:
         return
     assert "sys.exit" not in set(imported(source))
@@ -195,8 +197,17 @@ def test_only_the_command_line_ends_the_program_or_takes_the_real_host(source: P
         and node.value.id in {"sys", "os"}
     ]
     assert not exits
-    if node_of(source) != "host":
+    if node_of(source) != "host" and source != PACKAGE / "runs" / "environment.py":
         assert not names(source) & HOST_VERBS
+
+
+def test_runs_need_neither_the_command_line_nor_a_terminal() -> None:
+    sources = [source for source in SOURCES if node_of(source) == "runs"]
+    assert sources
+    for source in sources:
+        assert not roots(source) & {"click", "rich", "sys"}, source
+        assert "print" not in names(source), source
+    assert not [package for package, edges in EDGES.items() if "cli" in edges]
 
 
 def test_only_its_own_package_names_what_is_umas() -> None:

@@ -17,7 +17,7 @@ from harness.kernel.artifact import KernelArtifact, KernelIdentity
 from harness.mutation.oracle import Caught, Survived
 from harness.outcome import Outcome, Until
 from harness.results.record import Cell
-from harness.runs.mutants import BootOracle, CountersOracle
+from harness.runs.oracles import BootOracle, CountersOracle
 from harness.sanitizers import KASAN, Sanitizers
 from harness.source.knowledge import Facts
 from harness.subsystems.uma.forms import NAME

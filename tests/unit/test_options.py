@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cli.compare import Pair, parse_expectations
+from harness.cli.compare import parse_expectations
 from harness.cli.main import run
 from harness.cli.options import DIRECTORY, FiniteRange, parse_tunables
 from harness.errors import UsageError
 from harness.outcome import Outcome
+from harness.runs.compare import Pair
 
 
 def test_tunables_end_at_the_first_equals_sign_and_the_last_one_counts() -> None:

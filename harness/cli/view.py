@@ -1,0 +1,64 @@
+"""The user's view of a run: standard error, and the terminal if it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.cli.progress import LiveRows
+
+if TYPE_CHECKING:
+    from harness.bisect.run import Show
+    from harness.boot.listen import Terminal
+    from harness.cli.app import App
+    from harness.runs.view import Rows
+
+
+@dataclass(slots=True)
+class UserView:
+    """See ``harness.runs.view.View``.
+
+    Args:
+        app: the user.
+        interactive: connect the user's terminal to the guest's console.
+    """
+
+    app: App
+    interactive: bool = False
+
+    def rows(self) -> AbstractContextManager[Rows]:
+        """See ``View``."""
+        return LiveRows(self.app.talk, self.app.clock, verbose=self.app.verbosity > 0)
+
+    def bisection(self, subjects: Mapping[str, str]) -> AbstractContextManager[Show]:
+        """See ``View``."""
+        from harness.cli.bisectview import BisectView
+
+        return BisectView(self.app.talk, self.app.clock, subjects)
+
+    def terminal(self, rows: Rows) -> Terminal | None:
+        """See ``View``.
+
+        Raises:
+            UsageError: a terminal is asked for, and there is none.
+        """
+        if not self.interactive:
+            return None
+        from harness.cli.terminal import UNFILTERED, HostTerminal
+
+        def announce() -> None:
+            if isinstance(rows, LiveRows):
+                rows.pause()
+            self.note(f"The guest's console, {UNFILTERED}; Ctrl-] leaves it.")
+
+        return HostTerminal.of_user(announce)
+
+    def note(self, line: str) -> None:
+        """See ``View``."""
+        self.app.talk.say(line)
+
+    def warn(self, message: str) -> None:
+        """See ``View``."""
+        self.app.warn(message)

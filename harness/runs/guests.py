@@ -1,0 +1,246 @@
+"""The guests that a request names: their topologies, and how they are booted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.boot.booter import Booter
+from harness.boot.plan import BootPlan
+from harness.errors import UsageError, given_with
+from harness.guest.backends import BackendHost, backend_values, find_backend
+from harness.guest.shadow import default_topology, memory_warnings
+from harness.guest.topology import Node, Topology, parse_node_counts
+from harness.host.accelerator import Accelerator
+from harness.image.media import BootMethod
+from harness.outcome import Until
+from harness.sanitizers import NONE
+
+if TYPE_CHECKING:
+    from harness.guest.backend import Backend
+    from harness.guest.vmconfig import VmConfig
+    from harness.runs.environment import Environment
+    from harness.runs.view import View
+    from harness.sanitizers import Sanitizers
+    from harness.source.what import What
+
+_MAX_GUESTS = 8
+
+AUTO = "auto"
+"""The accelerator that was chosen by measurement."""
+
+
+def most_guests() -> int:
+    """Guests at once: as many as the host has processors for, within reason."""
+    return min(_MAX_GUESTS, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRequest:
+    """Where and how guests run; None leaves it to the settings, or to the run.
+
+    Args:
+        numa: numbers of NUMA nodes: ``4``, ``1,2,4`` or ``1-8``.
+        vm: a guest of ``vmconfigs/``, by its name or file, instead.
+        memory: MiB of each node.
+        cpus: of each node.
+        backend: what starts guests.
+        backend_flags: what it is told, by ``BackendOption.name``.
+        method: what brings a FreeBSD kernel into memory: ``loader`` or ``direct``.
+        accelerator: ``tcg``, ``kvm``, or ``auto``.
+        until: how far the guest must come.
+        timeout: seconds a boot.
+        tunables: kernel environment, by name.
+        fail_on_report: a report after which the kernel goes on fails the boot.
+    """
+
+    numa: str | None = None
+    vm: str | None = None
+    memory: int | None = None
+    cpus: int | None = None
+    backend: str | None = None
+    backend_flags: Mapping[str, str | None] = field(default_factory=dict)
+    method: str | None = None
+    accelerator: str | None = None
+    until: Until = Until.INIT
+    timeout: float | None = None
+    tunables: Mapping[str, str] = field(default_factory=dict)
+    fail_on_report: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """The guests of one request on one host.
+
+    Args:
+        env: the host.
+        view: warned of guests that may not do.
+        request: the guests.
+        vm: what the file that the request names says; None without one.
+    """
+
+    env: Environment
+    view: View
+    request: GuestRequest
+    vm: VmConfig | None
+
+    @classmethod
+    def of(cls, env: Environment, view: View, request: GuestRequest, what: What) -> Guests:
+        """Read the file that the request names.
+
+        Raises:
+            UsageError: it is not there or wrong, or the kernel cannot be booted that way.
+        """
+        methods = env.kernels().provider(what).boot_methods
+        if request.method is not None and BootMethod(request.method) not in methods:
+            raise UsageError(
+                f"--boot {request.method}: FreeBSD's loader cannot start the built-in guest",
+                remedy="leave it out, or name a FreeBSD tree with --source",
+            )
+        return cls(env, view, request, named_vm(request))
+
+    def sanitizers(self, asked: Sanitizers | None) -> Sanitizers:
+        """See ``sanitizers_of``."""
+        return sanitizers_of(asked, self.vm)
+
+    def topologies(self, sanitizers: Sanitizers, default: str = "1") -> list[Topology]:
+        """One topology for each number of nodes, or that of the guest's file.
+
+        Args:
+            sanitizers: of the kernel.
+            default: the numbers of nodes where the request has none.
+
+        Raises:
+            UsageError: bad numbers.
+        """
+        request = self.request
+        if self.vm is not None:
+            return [self._resized(self.vm.topology)]
+        cpus, memory = request.cpus, request.memory
+        with given_with("--numa"):
+            counts = parse_node_counts(request.numa or default)
+        with given_with(f"--cpus {cpus}") if cpus else contextlib.nullcontext():
+            return [default_topology(count, sanitizers, cpus, memory) for count in counts]
+
+    def topology(self, sanitizers: Sanitizers, kind: str, default: str = "1") -> Topology:
+        """The topology of a run that boots one guest.
+
+        Args:
+            sanitizers: of the kernel.
+            kind: what boots it, for the error.
+            default: see ``topologies``.
+
+        Raises:
+            UsageError: the same, and several numbers.
+        """
+        found = self.topologies(sanitizers, default)
+        if len(found) != 1:
+            also = "; harness compare takes several" if kind == "boot" else ""
+            raise UsageError(
+                f"--numa {self.request.numa} names several guests, and {kind} boots one",
+                remedy=f"name one number{also}",
+            )
+        return found[0]
+
+    def _resized(self, topology: Topology) -> Topology:
+        memory, cpus = self.request.memory, self.request.cpus
+        nodes = tuple(
+            Node(cpus if cpus and node.cpus else node.cpus,
+                 memory if memory and node.memory_mib else node.memory_mib)
+            for node in topology.nodes
+        )  # fmt: skip
+        return Topology(nodes, topology.distances)
+
+    def plan(
+        self,
+        topology: Topology,
+        sanitizers: Sanitizers,
+        *,
+        keep: bool = False,
+        goes_on: bool = False,
+    ) -> BootPlan:
+        """How each guest of that topology is booted.
+
+        Args:
+            topology: of the guest.
+            sanitizers: of its kernel.
+            keep: leave it running.
+            goes_on: the kernel goes on after reports, as far as its sanitizers can and the request
+                does not say otherwise.
+        """
+        for warning in (*topology.warnings(), *memory_warnings(topology, sanitizers)):
+            self.view.warn(warning)
+        accelerator, slowness = self._accelerator()
+        request = self.request
+        return BootPlan(
+            topology=topology,
+            until=request.until,
+            accelerator=accelerator,
+            slowness=slowness,
+            method=BootMethod(request.method or self.env.settings.boot.method),
+            tunables={**(sanitizers.goes_on if goes_on else {}), **request.tunables},
+            timeout=request.timeout,
+            keep=keep,
+            fail_on_report=request.fail_on_report,
+        )
+
+    def _accelerator(self) -> tuple[Accelerator, float]:
+        """The one asked for, or chosen by measurement; and how slow it was measured to be.
+
+        TCG that is asked for needs no measurement: its usual limits are patient.
+        """
+        from harness.guest.accelerator_choice import (
+            choose_accelerator,
+            known_accelerator,
+            slowness,
+        )
+
+        asked = self.request.accelerator or self.env.settings.boot.accelerator
+        workspace = self.env.workspace
+        if asked == Accelerator.TCG:
+            return Accelerator.TCG, slowness(Accelerator.TCG, known_accelerator(workspace))
+        choice = choose_accelerator(workspace, self.env.runner, self.env.clock)
+        accelerator = choice.accelerator if asked == AUTO else Accelerator(asked)
+        return accelerator, slowness(accelerator, choice)
+
+    def _backend(self) -> Backend:
+        """The one asked for, or the settings'."""
+        env = self.env
+        row = find_backend(self.request.backend or env.settings.boot.backend)
+        told = backend_values(row, self.request.backend_flags, env.settings)
+        return row.type.make(BackendHost(env.runner, env.clock, env.workspace, told))
+
+    def booter(self) -> Booter:
+        """Boots guests with the request's backend."""
+        env = self.env
+        return Booter(
+            env.workspace, env.runner, env.clock, self._backend(), env.ending, logs=env.logs
+        )
+
+
+def sanitizers_of(asked: Sanitizers | None, vm: VmConfig | None) -> Sanitizers:
+    """Those that were asked for; if none were, those of the guest's file."""
+    if asked is not None:
+        return asked
+    return NONE if vm is None else vm.sanitizers
+
+
+def named_vm(request: GuestRequest) -> VmConfig | None:
+    """What the file that a request names says; None without one.
+
+    Raises:
+        UsageError: it is not there or wrong, or numbers of nodes are named as well.
+    """
+    if request.vm is None:
+        return None
+    if request.numa is not None:
+        raise UsageError(
+            "--numa and --vm both say what the guest looks like", remedy="name one of them"
+        )
+    from harness.guest.vmconfig import load_vmconfig
+
+    with given_with("--vm"):
+        return load_vmconfig(request.vm)

@@ -1,0 +1,165 @@
+"""Carries out what is done with guests, and keeps the record of it from the beginning."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from harness.errors import HarnessError, InfraError, given_with
+from harness.guest.memory import available_memory
+from harness.host.processid import ProcessId
+from harness.host.workspace import check_folder
+from harness.results.store import Store
+from harness.results.unfinished import Planned, beginning, ended_early
+from harness.runs.guests import most_guests
+from harness.runs.matrix import Matrix
+
+if TYPE_CHECKING:
+    from harness.boot.cell import CellPlan
+    from harness.mutation.fate import Judgement
+    from harness.results.record import Cell, Run
+    from harness.runs.environment import Environment
+    from harness.runs.guests import Guests
+    from harness.runs.view import View
+
+    #: What is done with guests, their records in the directory: all cells, and judgements.
+    Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to.
+
+    Args:
+        run: its cells and judgements, as its record has them.
+        folder: its directory.
+    """
+
+    run: Run
+    folder: Path
+
+    @property
+    def exit_code(self) -> int:
+        """See ``Run``."""
+        return self.run.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Keeps the records of runs.
+
+    Args:
+        env: the host.
+        view: shows them.
+    """
+
+    env: Environment
+    view: View
+
+    def __post_init__(self) -> None:
+        """Refuse an ``--out`` that no record can be put into, before anything runs."""
+        if self.env.out is not None:
+            with given_with("--out"):
+                check_folder(self.env.out)
+
+    @property
+    def store(self) -> Store:
+        """Of the records."""
+        return Store(self.env.runs)
+
+    def boot(
+        self, kind: str, guests: Guests, plans: Sequence[CellPlan], host_retries: int = 0
+    ) -> RunResult:
+        """Boot all cells, or those that are repeated; see ``carry_out``."""
+        retry = self.env.retry
+        if retry is not None:
+            plans = [plan for plan in plans if plan.name in retry.cells]
+        planned = Planned(plans[0].what.source if plans else "", tuple(plan.name for plan in plans))
+
+        def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+            return matrix.run(plans, folder), ()
+
+        return self.carry_out(kind, guests, len(plans), work, planned, host_retries)
+
+    def carry_out(
+        self,
+        kind: str,
+        guests: Guests,
+        count: int,
+        work: Work,
+        planned: Planned,
+        host_retries: int = 0,
+    ) -> RunResult:
+        """Do what is done with guests, and keep the record.
+
+        Args:
+            kind: of run.
+            guests: how they are booted.
+            count: how many there are.
+            work: what is done.
+            planned: what the record says until there are results.
+            host_retries: how often it is done again if the host fails, whose trouble may pass;
+                each time has a record of its own.
+        """
+        result = self._recorded(kind, guests, count, work, planned)
+        for left in reversed(range(host_retries)):
+            if not any(cell.host_failed for cell in result.run.cells):
+                break
+            self.view.warn(
+                f"the host failed, so this says nothing; trying again ({left} times left)"
+            )
+            result = self._recorded(kind, guests, count, work, planned)
+        return result
+
+    def _recorded(
+        self, kind: str, guests: Guests, count: int, work: Work, planned: Planned
+    ) -> RunResult:
+        """Do it once, in a directory of its own, with a record from the beginning."""
+        env, store = self.env, self.store
+        moment = env.clock.now()
+        folder = store.create(kind, moment)
+        begun = beginning(
+            folder.name, env.command, moment.isoformat(), planned, ProcessId.of(os.getpid())
+        )
+        try:
+            store.save_document(begun)
+            with self.view.rows() as rows:
+                jobs = min(count, most_guests())
+                booter = replace(guests.booter(), terminal=self.view.terminal(rows))
+                matrix = Matrix(env.kernels(self.view.note), booter, rows, jobs, available_memory())
+                cells, judgements = work(matrix, folder)
+        except BaseException as error:
+            _leave_early(store, begun, error)
+            raise
+        from harness.results.record import Run
+
+        run = Run(
+            folder.name, env.command, moment.isoformat(), __version__, cells, judgements,
+            planned.source, env.retry.run if env.retry else "", planned.mutants,
+        )  # fmt: skip
+        store.save(run)
+        return RunResult(run, folder)
+
+
+def _leave_early(store: Store, begun: Mapping[str, Any], error: BaseException) -> None:
+    """The record of a run that an error or a signal ends.
+
+    An error before the first boot leaves none: it is told, and there is nothing to look at. What
+    the host refuses to write is not told over the error that ended it all.
+    """
+    folder = store.folder / begun["name"]
+    if isinstance(error, Exception) and not any(folder.glob("*/console.log")):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    if isinstance(error, HarnessError):
+        cause = error.message
+    else:
+        cause = type(error).__name__ if isinstance(error, Exception) else "interrupted"
+    with contextlib.suppress(InfraError):
+        store.save_document(ended_early(begun, cause))

@@ -1,0 +1,141 @@
+"""Whom a run is shown to while it lasts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from harness.host.progress import Progress, Recorded
+
+if TYPE_CHECKING:
+    from harness.bisect.evidence import Mark, Observation
+    from harness.bisect.run import Show
+    from harness.bisect.search import Outlook
+    from harness.boot.listen import Terminal
+
+
+class Rows(Protocol):
+    """Gives a progress of its own to each kernel and each cell."""
+
+    def row(self, name: str) -> Progress:
+        """The progress called ``name``."""
+        ...
+
+    def done(self, name: str, outcome: str, *, good: bool) -> None:
+        """The row has ended, with its outcome in words."""
+        ...
+
+    def failed(self, name: str, error: BaseException) -> None:
+        """The row has ended with an error or a signal, which is reported elsewhere."""
+        ...
+
+
+class View(Protocol):
+    """Shows a run, and takes its notes and warnings."""
+
+    def rows(self) -> AbstractContextManager[Rows]:
+        """Shows kernels and cells for as long as the context lasts."""
+        ...
+
+    def bisection(self, subjects: Mapping[str, str]) -> AbstractContextManager[Show]:
+        """Shows a bisection for as long as the context lasts.
+
+        Args:
+            subjects: the first lines of the revisions' messages.
+        """
+        ...
+
+    def terminal(self, rows: Rows) -> Terminal | None:
+        """Connects somebody to the guest's console; None if nobody asked for that.
+
+        Args:
+            rows: what is shown until then.
+        """
+        ...
+
+    def note(self, line: str) -> None:
+        """Something worth a line of its own."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Something that may be wrong, and does not end the run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A view that shows nothing and keeps notes and warnings.
+
+    Attributes:
+        notes: in order.
+        warnings: in order.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def rows(self) -> AbstractContextManager[Rows]:
+        """See ``View``."""
+        return contextlib.nullcontext(_UnseenRows(self.notes))
+
+    def bisection(self, subjects: Mapping[str, str]) -> AbstractContextManager[Show]:
+        """See ``View``."""
+        return contextlib.nullcontext(_UnseenBisection(self.notes))
+
+    def terminal(self, rows: Rows) -> None:
+        """See ``View``."""
+
+    def note(self, line: str) -> None:
+        """See ``View``."""
+        self.notes.append(line)
+
+    def warn(self, message: str) -> None:
+        """See ``View``."""
+        self.warnings.append(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnseenRows:
+    """See ``Rows``."""
+
+    notes: list[str]
+
+    def row(self, name: str) -> Progress:
+        return _noting(self.notes)
+
+    def done(self, name: str, outcome: str, *, good: bool) -> None:
+        pass
+
+    def failed(self, name: str, error: BaseException) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class _UnseenBisection:
+    """See ``harness.bisect.run.Show``."""
+
+    notes: list[str]
+
+    def building(self, commit: str) -> Progress:
+        return _noting(self.notes)
+
+    def built(self, commit: str, problem: str) -> None:
+        pass
+
+    def testing(self, commit: str, cell: str) -> Progress:
+        return _noting(self.notes)
+
+    def tested(self, one: Observation, mark: Mark) -> None:
+        pass
+
+    def ahead(self, outlook: Outlook, seconds: float) -> None:
+        pass
+
+
+def _noting(notes: list[str]) -> Progress:
+    progress = Recorded()
+    progress.notes = notes
+    return progress
