@@ -174,7 +174,7 @@ KCSAN: Final = Sanitizer(
     outcome=None,
     # It waits by DELAY(9) for another CPU to race. TCG's TSC is not called invariant; without that
     # 13.2 waits by the i8254 and recurses on its lock, and 15.1 waits late or never.
-    tunables=(("kern.timecounter.invariant_tsc", "1"),),  # sys/x86/x86/tsc.c
+    tunables=(("kern.timecounter.invariant_tsc", "1"),),  # sys/*/*/tsc.c
 )
 
 KUBSAN: Final = Sanitizer(

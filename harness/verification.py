@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from harness.arch import GUEST
 from harness.console import events as e
 from harness.console.parser import ConsoleParser
 from harness.console.report import GuestReport, ReportError, read_report
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.kernel.elf import KernelFacts
     from harness.verdict import Verdict
-
-#: The kernel puts it behind its version (``MACHINE``, sys/amd64/include/param.h).
-_MACHINE: Final = "amd64"
 
 #: Outcomes that say something about the kernel, if the kernel is known.
 _OF_THE_KERNEL: Final = frozenset(Outcome) - {Outcome.LOADER, Outcome.FIRMWARE, Outcome.UNVERIFIED}
@@ -170,7 +168,7 @@ def banner_before(events: Iterable[e.Event], offset: int | None, version: str) -
 def banners_of(version: str) -> Iterator[e.KernelStarted]:
     """The kernel's version text, read as a console shows it (``print_version()``, init_main.c)."""
     parser = ConsoleParser()
-    text = f"{version.rstrip()} {_MACHINE}\n"
+    text = f"{version.rstrip()} {GUEST.name}\n"
     for event in (*parser.feed(text.encode()), *parser.close()):
         if isinstance(event, e.KernelStarted):
             yield event

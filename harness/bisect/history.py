@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from harness.arch import GUEST
 from harness.bisect.graph import Commit
 from harness.errors import UsageError
 from harness.source.parts import BUILT, KERNEL, LOADER, Part
@@ -65,13 +66,11 @@ class Relevance:
 FREEBSD = Relevance(
     parts=(
         BUILT,
-        Part(taken=KERNEL.taken | LOADER.taken, left_out=frozenset({"", "sys/arm64"})),
+        Part(taken=KERNEL.taken | LOADER.taken, left_out=frozenset({"", *GUEST.unread})),
     ),
     told=Part(
         taken=frozenset({"sys"}),
-        left_out=frozenset(
-            {"", "sys/conf", "sys/tools", "sys/sys", "sys/amd64", "sys/x86", "sys/i386/include"}
-        ),
+        left_out=frozenset({"", "sys/conf", "sys/tools", "sys/sys", *GUEST.sources}),
     ),
 )
 

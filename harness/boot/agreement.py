@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from harness.arch import GUEST
 from harness.guest.memory import MIB
 from harness.guest.topology import cpus_in_words
 
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 #: structures share one page of it.
 _SHARE: Final = 0.03
 _EACH_MIB: Final = 16
-
-#: A guest with more memory has a hole of that size below 4 GiB (QEMU's ``pc_q35.c``), and one
-#: domain also holds the page structures of the hole (``pmap_page_array_startup()``).
-_BELOW_HOLE_MIB: Final = 2816
-_HOLE_MIB: Final = 2048
 
 #: The first domain with memory also holds the kernel as loaded, its boot memory and what a
 #: sanitizer sets aside for it: so much beside twice the size of the file.
@@ -41,7 +37,7 @@ def least_memory_mib(
         facts: of the kernel.
         first: it is the first domain with memory, which the kernel itself lies in.
     """
-    hole = _HOLE_MIB if total_mib >= _BELOW_HOLE_MIB else 0
+    hole = GUEST.board.hole_mib if total_mib >= GUEST.board.below_hole_mib else 0
     taken = _SHARE * (domain.memory_mib + hole) + _EACH_MIB
     if first:
         taken += _FIRST_MIB + 2 * facts.size / MIB

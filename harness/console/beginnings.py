@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from harness.arch import GUEST
 from harness.console.blocks import Block, LockOrder, TrapTable, Version
 from harness.console.events import FatalTrap, TraceOrigin
 from harness.console.frames import FrameList
 from harness.console.pattern import Match, Name, clip
-
-DOUBLE_FAULT = 23
-"""T_DOUBLEFLT of sys/x86/include/trap.h; its message does not give the number."""
 
 
 def block_of(name: Name, found: Match, offset: int) -> Block:
@@ -18,7 +16,8 @@ def block_of(name: Name, found: Match, offset: int) -> Block:
             trap = FatalTrap(offset, int(found["number"]), found["name"], found["mode"])
             return TrapTable(offset, trap)
         case Name.FATAL_DOUBLE_FAULT:
-            return TrapTable(offset, FatalTrap(offset, DOUBLE_FAULT, "double fault", "kernel"))
+            number = GUEST.console.double_fault
+            return TrapTable(offset, FatalTrap(offset, number, "double fault", "kernel"))
         case Name.LOCK_ORDER_REVERSAL:
             return LockOrder(offset, clip(found["text"]))
         case Name.KERNEL_STARTED:

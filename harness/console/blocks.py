@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from harness.arch import TABLE
 from harness.console.events import (
     CpusLaunched,
     DeviceScan,
@@ -33,7 +35,7 @@ from harness.console.pattern import Name, clip
 MAX_MESSAGE_LINES = 4
 """Lines of a panic's message after its first."""
 
-# of a panic and of a trap; the trap's has "; apic id = 00" after it
+# of a panic and of a trap; the trap's has more after it
 _CPU_ID = re.compile(r"cpuid = (?P<cpu>\d{1,5})", re.ASCII)
 # sys/kern/kern_shutdown.c vpanic() prints it after every panic
 _PANIC_TIME = re.compile(r"^time = \d+\s*$", re.ASCII)
@@ -49,17 +51,14 @@ _BUILDER = re.compile(
 _REPRODUCIBLE = re.compile(
     r"^(?!#)(?:.* )?(?P<ident>[\w.-]{1,64}) (?P<machine>\w{1,16})$", re.ASCII
 )
-# sys/amd64/amd64/trap.c, trap_fatal() and dblfault_handler()
+# sys/*/*/trap.c, trap_fatal() and dblfault_handler()
 _TRAP_FIELD = re.compile(
     r"^(?P<key>fault virtual address|fault code|instruction pointer|stack pointer|frame pointer"
     r"|code segment|processor eflags|current process|trap number)\s*= (?P<value>.*)$",
     re.ASCII,
 )
-_TRAP_REGISTERS = re.compile(
-    r"^\s*= DPL \d|^(?:rdi|rcx|rax|r10|r13): [0-9a-f]{16} |^r(?:ip|ax|cx|8|11|14) 0x[0-9a-f]+ r",
-    re.ASCII,
-)
-_RIP = re.compile(r"^rip 0x(?P<pc>[0-9a-f]{1,16}) ", re.ASCII)
+_TRAP_REGISTERS = tuple(re.compile(row.console.registers, re.ASCII) for row in TABLE)
+_PC_LINES = tuple(re.compile(row.console.pc_line, re.ASCII) for row in TABLE)
 # sys/kern/subr_witness.c, witness_checkorder()
 _LOCK = re.compile(r"^ (?:1st|2nd|3rd) (?:0x[0-9a-f]+ )?(?P<lock>.*)$", re.ASCII)
 
@@ -190,10 +189,10 @@ class TrapTable(Block):
             self._field(found["key"], found["value"])
         elif found := _CPU_ID.match(text):
             self.trap = replace(self.trap, cpu=int(found["cpu"]))
-        elif found := _RIP.match(text):
+        elif found := first_match(_PC_LINES, text):
             self.trap = replace(self.trap, instruction_pointer=int(found["pc"], 16))
         else:
-            return bool(_TRAP_REGISTERS.match(text))
+            return first_match(_TRAP_REGISTERS, text) is not None
         return True
 
     def _field(self, key: str, value: str) -> None:
@@ -270,3 +269,8 @@ def _hex(text: str) -> int | None:
         return int(text.strip()[:18], 16)
     except ValueError:
         return None
+
+
+def first_match(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
+    """What the first pattern that matches the line's beginning finds there."""
+    return next((found for each in patterns if (found := each.match(text))), None)

@@ -89,7 +89,7 @@ class FirmwareFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class FirmwareException(Event):
-    """A CPU exception that EDK II's handler caught; ``vector`` as on x86 (14 is a page fault)."""
+    """A CPU exception that EDK II's handler caught; ``vector`` is its number, if it has one."""
 
     vector: int
     name: str
@@ -318,7 +318,7 @@ class Panic(Event):
 
 @dataclass(frozen=True, slots=True)
 class FatalTrap(Event):
-    """A trap the kernel does not survive (sys/amd64/amd64/trap.c, trap_fatal)."""
+    """A trap the kernel does not survive (sys/*/*/trap.c, trap_fatal)."""
 
     number: int
     name: str

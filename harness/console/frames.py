@@ -10,14 +10,15 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from harness.console.blocks import Block
+from harness.arch import TABLE
+from harness.console.blocks import Block, first_match
 from harness.console.events import Backtrace, Event, Frame, TraceOrigin
 
 MAX_FRAMES = 256
 """A backtrace keeps its innermost frames; the kernel prints up to 65535."""
 
 _FUNCTION = r"[A-Za-z_.$][\w.$]{0,254}"
-# sys/amd64/amd64/db_trace.c db_print_stack_entry(); i386 prints arguments
+# sys/*/*/db_trace.c, db_print_stack_entry(); i386 prints arguments
 _FRAME = re.compile(
     rf"^(?P<name>{_FUNCTION}|\?\?)\([0-9a-f,]{{0,255}}\) at "
     rf"(?:0x(?P<pc>[0-9a-f]{{1,16}})|(?P<zero>0)"
@@ -31,12 +32,7 @@ _STACK_FRAME = re.compile(
     rf"(?P<function>{_FUNCTION}|\?\?)\+(?P<offset>0x[0-9a-f]{{1,16}}|0)\s*$",
     re.ASCII,
 )
-# sys/amd64/amd64/db_trace.c, db_nextframe()
-_KERNEL_ENTRY = re.compile(
-    r"^--- (?P<entry>trap (?:0x)?[0-9a-f]{1,4}|interrupt|syscall(?: \([^()]{0,80}\))?),"
-    r" rip = (?:0x)?(?P<pc>[0-9a-f]{1,16}), rsp = (?:0x)?(?P<sp>[0-9a-f]{1,16})\b",
-    re.ASCII,
-)
+_KERNEL_ENTRIES = tuple(re.compile(row.console.entry, re.ASCII) for row in TABLE)
 _FIRST = frozenset({"db_trace_self", "db_trace_self_wrapper", "kdb_backtrace"})
 """The innermost functions of a trace that is printed by its own thread."""
 
@@ -58,7 +54,7 @@ class FrameList(Block):
         """See Block."""
         if " at " not in text and not text.startswith("---"):
             return False
-        if found := _KERNEL_ENTRY.match(text):
+        if found := first_match(_KERNEL_ENTRIES, text):
             self._entry, self._entry_pc = found["entry"], int(found["pc"], 16)
             # nothing of the kernel lies beyond a system call or the start of a thread
             started = self._entry_pc == 0 and int(found["sp"], 16) == 0

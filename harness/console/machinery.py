@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from harness import arch
 from harness.console.events import UNKNOWN_FUNCTION, Frame
 from harness.sanitizers import TABLE
 
@@ -32,16 +33,15 @@ _REPORT = _family(
 """From the check that failed to the backtrace."""
 
 _TRAP = _family(
-    # sys/amd64/amd64/trap.c, exception.S, sys/x86/x86/cpu_machdep.c
-    r"trap|trap_\w+|\w*calltrap\w*|alltraps\w*|dblfault_\w+|nmi_\w+|mca_intr",
-    r"X(?:dblfault|page|prot|fpu|ill|bnd|div|align|nmi|mchk|missing|stk|tss)\w*",
+    *(functions for row in arch.TABLE for functions in row.console.traps),
     # sys/arm64/arm64/trap.c, exception.S
     r"do_el[01]h?_\w+|handle_el[01]h?_\w+|data_abort|align_abort",
 )
 """From the trap's vector to trap_fatal()."""
 
 _TRAP_VECTOR = _family(
-    r"\w*calltrap\w*|alltraps\w*|Xdblfault\w*|handle_el[01]h?_\w+",
+    *(row.console.vectors for row in arch.TABLE),
+    r"handle_el[01]h?_\w+",
 )
 
 _ASYNCHRONOUS = _family(r"nmi_\w+|mchk_\w+|mca_\w+|watchdog_fire|hardclock\w*")
@@ -65,7 +65,7 @@ _LOCK = _family(
 )
 
 _MEMORY = _family(
-    # sys/vm, sys/amd64/amd64/pmap.c
+    # sys/vm, sys/*/*/pmap.c
     r"_?vm_\w+|vmspace_\w+|uma_\w+|(?:zone|keg|bucket|slab)_\w+|kmem_\w+|kva_\w+|pmap_\w+",
     r"cache_(?:alloc|free|fetch|drain|shrink|bucket)\w*|item_(?:ctor|dtor|domain)|m?trash_\w+",
     r"(?:swap|vnode|phys|dev|sg|default|dead|cdev|swp)_pager_\w+|memguard_\w+|redzone_\w+",
@@ -79,7 +79,7 @@ _MEMORY = _family(
 )
 
 _LIBRARY = _family(
-    # sys/amd64/amd64/support.S, copyout.c, sys/libkern, sys/kern/subr_uio.c, subr_prf.c
+    # sys/*/*/support.S, copyout.c, sys/libkern, sys/kern/subr_uio.c, subr_prf.c
     r"mem(?:cpy|move|set|cmp|cchr|chr)\w*|b(?:copy|zero|cmp)|copystr\w*",
     r"str(?:n?len|n?(?:case)?cmp|[ln]?cpy|[ln]?cat|r?chr|n?str|n?dup|sep|c?spn|pbrk|tou?(?:l|q|max))",
     r"copy(?:in|out)\w*|[fs]u(?:byte|e?word)\w*|casueword\w*|uiomove\w*|page(?:zero|copy)\w*",
@@ -87,16 +87,16 @@ _LIBRARY = _family(
 )
 
 _ROOT = _family(
-    # sys/kern/kern_fork.c, init_main.c, kern_intr.c, sys/amd64/amd64/exception.S, locore.S, trap.c
-    r"fork_(?:exit|trampoline)|mi_startup|btext|begin|ithread_(?:loop|execute_handlers)",
-    r"(?:amd64_)?syscall\w*|fast_syscall\w*|X(?:fast_|int0x80_)\w+|svc_handler",
-    r"handle_el0_\w+|virtdone|va\d*|start_init",
+    # sys/kern/kern_fork.c, init_main.c, kern_intr.c, sys/*/*/locore.S
+    r"fork_(?:exit|trampoline)|mi_startup|begin|ithread_(?:loop|execute_handlers)",
+    *(functions for row in arch.TABLE for functions in row.console.roots),
+    r"svc_handler|handle_el0_\w+|virtdone|va\d*|start_init",
 )
 """Where threads begin: nothing lies beyond."""
 
 _MACHINERY = (_REPORT, _TRAP, _LOCK, _MEMORY, _LIBRARY)
 
-_PANIC = _family(r"v?panic|trap_fatal|dblfault_handler")
+_PANIC = _family(r"v?panic", *(row.console.panics for row in arch.TABLE))
 _WARN = _family(r"(?:linux_)?dump_stack|witness_(?:debugger|warn)")
 
 # GCC's and LLVM's: foo.isra.0, foo.constprop.1, foo.part.0, foo.cold, foo.llvm.123, foo.30

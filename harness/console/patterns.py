@@ -11,6 +11,7 @@ expression takes linear time: a guest may print anything.
 
 from __future__ import annotations
 
+from harness import arch
 from harness.console import events as e
 from harness.console.events import LoaderFault, ShutdownStep, WarningKind
 from harness.console.pattern import (
@@ -39,7 +40,7 @@ _TROUBLE = (
     pattern(Name.PROBE_LINE, "@harness ", r"@harness (?P<text>.*)"),
     # sys/kern/kern_shutdown.c, vpanic()
     pattern(Name.PANIC, "panic: ", r"(?<![\w-])panic: (?P<message>.*)"),
-    # sys/amd64/amd64/trap.c, trap_fatal() and dblfault_handler()
+    # sys/*/*/trap.c, trap_fatal() and dblfault_handler()
     pattern(
         Name.FATAL_TRAP,
         "Fatal trap ",
@@ -125,7 +126,7 @@ _TROUBLE = (
     complaint(
         Name.ASSERTION, "KASSERT failed: ", r"(?P<text>KASSERT failed: .*)", WarningKind.ASSERTION
     ),
-    # sys/amd64/amd64/trap.c, trap()
+    # sys/*/*/trap.c, trap()
     complaint(
         Name.TRAP_WITHOUT_INTERRUPTS,
         "kernel trap ",
@@ -143,7 +144,14 @@ _TROUBLE = (
     # frames whose first line is lost; see harness.console.frames
     pattern(Name.FRAME, "() at ", r"^\S{1,255}\(\) at "),
     pattern(Name.STACK_FRAME, " 0xffffffff", r"^#\d{1,4} 0xffffffff[0-9a-f]{8} at "),
-    pattern(Name.KERNEL_ENTRY, ", rip = ", r"^--- (?:trap|syscall|interrupt)\b.*, rip = "),
+    *(
+        pattern(
+            Name.KERNEL_ENTRY,
+            row.console.entry_text,
+            rf"^--- (?:trap|syscall|interrupt)\b.*{row.console.entry_text}",
+        )
+        for row in arch.TABLE
+    ),
 )
 
 _WAY_OUT = (
@@ -224,7 +232,7 @@ _LOADER = (
     pattern(
         Name.BOOT_BLOCK_STARTED,
         "boot",
-        r"^(?P<stage>>> FreeBSD EFI boot block|FreeBSD/x86 boot\s*$"
+        r"^(?P<stage>>> FreeBSD EFI boot block|FreeBSD/\w{1,16} boot\s*$"
         r"|Loading /boot/(?:defaults/)?loader\.conf)",
         lambda at, m: e.LoaderStarted(at, m["stage"].strip()),
         emits=e.LoaderStarted,
@@ -332,7 +340,7 @@ _LOADER = (
         emits=e.FileLoading,
         before_kernel_only=True,
     ),
-    # stand/efi/loader/arch/amd64/elf64_freebsd.c, elf64_exec()
+    # stand/efi/loader/arch/*/*.c, elf64_exec()
     pattern(
         Name.KERNEL_ENTERED,
         "Start @ 0x",
@@ -363,7 +371,9 @@ _KERNEL = (
         Name.BUILT_IN_STARTED,
         "embedded-",
         r"^(?P<release>embedded-\d{1,8}) (?P<ident>[\w.-]{1,64}), (?P<version>(?:after|before) .*)",
-        lambda at, m: e.KernelStarted(at, m["release"], m["ident"], "amd64", clip(m["version"])),
+        lambda at, m: e.KernelStarted(
+            at, m["release"], m["ident"], arch.GUEST.name, clip(m["version"])
+        ),
         emits=e.KernelStarted,
     ),
     # sys/dev/acpica/acpi_pxm.c: srat_parse_entry(), check_domains(), check_phys_avail()
@@ -388,7 +398,6 @@ _KERNEL = (
         r"FreeBSD/SMP: Multiprocessor System Detected: (?P<count>\d{1,5}) CPUs",
         lambda at, m: e.CpusDetected(at, int(m["count"])),
     ),
-    # sys/x86/x86/mp_x86.c, init_secondary_tail()
     pattern(
         Name.CPUS_LAUNCHED,
         "Launching APs: ",

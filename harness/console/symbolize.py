@@ -2,7 +2,7 @@
 
 A frame's address is that of its function's symbol plus the offset that the console gives. A return
 address stands after its call, which may be the last instruction of its line: one less is looked up
-(as kgdb and llvm-symbolizer's own callers do). FreeBSD loads amd64 kernels where they are linked.
+(as kgdb and llvm-symbolizer's own callers do). FreeBSD loads its kernels where they are linked.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ class _Code:
 
 
 class SymbolTable:
-    """The functions of an amd64 ELF file.
+    """The functions of a kernel's ELF file.
 
     Raises:
-        UsageError: the file is not ELF for amd64 or has no symbol table.
+        UsageError: the file is not ELF, or has no symbol table.
     """
 
     def __init__(self, kernel: Path) -> None:
@@ -111,7 +111,7 @@ class SymbolTable:
                         self._code.append(_Code(*place))
         except (ELFError, struct.error) as error:
             raise UsageError(
-                f"{kernel} is not an ELF file for amd64: {error}",
+                f"{kernel} is not an ELF file: {error}",
                 remedy="name kernel.full or kernel.debug of the build with --kernel",
             ) from error
         if not functions:

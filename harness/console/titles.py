@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.arch import TABLE
 from harness.console import events as e
 from harness.console.events import UNKNOWN_FUNCTION
 from harness.console.machinery import (
@@ -45,8 +46,7 @@ _COMMON_WORDS = frozenset(
 """Words of many messages, which do not show that two lines belong together."""
 
 _STEP_LIMIT = 8
-_KERNEL_FROM = 0xFFFF_8000_0000_0000
-"""Where amd64's kernel addresses begin."""
+_KERNEL_FROM = min(row.console.kernel_from for row in TABLE)
 
 
 def scrub(message: str) -> str:
@@ -134,7 +134,7 @@ def _explains(line: str, words: set[str], subsystems: set[str]) -> bool:
     return bool(name) and any(function.startswith(name) for function in subsystems)
 
 
-# UMA's debugging before 14, sys/kern/subr_witness.c, sys/x86/x86/mca.c
+# UMA's debugging before 14, sys/kern/subr_witness.c, sys/*/*/mca.c
 _FIRST_HALF = re.compile(
     r"Memory modified after free|(?:shared|exclusive) lock of \(|while (?:excl|sh)|MCA: CPU"
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.arch import GUEST, TABLE
 from harness.console import events as e
 from harness.console.events import Frame, TraceOrigin
 from harness.console.machinery import is_machinery, shows_panic, shows_trap, shows_warning
@@ -18,19 +19,10 @@ Reported = e.Panic | e.FatalTrap | e.SanitizerReport
 
 _WARNINGS_WITH_FRAMES = (e.SanitizerReport, e.LockOrderReversal, e.KernelWarning)
 
-TRAP_NAMES = {
-    1: "privileged instruction fault", 3: "breakpoint instruction fault", 6: "arithmetic trap",
-    9: "general protection fault", 10: "debug exception", 12: "page fault",
-    14: "alignment fault", 18: "integer divide fault", 19: "non-maskable interrupt trap",
-    20: "overflow trap", 21: "FPU bounds check fault", 22: "FPU device not available",
-    23: "double fault", 24: "FPU operand fetch fault", 25: "invalid TSS fault",
-    26: "segment not present fault", 27: "stack fault", 28: "machine check trap",
-    29: "SIMD floating-point exception", 30: "reserved (unknown) fault",
-}  # fmt: skip
-"""The traps by number: sys/x86/include/trap.h, and trap_msg[] of sys/amd64/amd64/trap.c."""
-
-TRAPS = frozenset({*TRAP_NAMES.values(), "DTrace pid return trap", "unknown", "trap"})
-"""What trap_fatal() panics with: trap_msg[] of sys/amd64/amd64/trap.c."""
+TRAPS = frozenset(
+    name for row in TABLE for name in (*row.console.trap_names.values(), *row.console.other_traps)
+)
+"""What trap_fatal() panics with."""
 
 
 @dataclass(slots=True, eq=False)
@@ -212,5 +204,6 @@ def trap_name(frames: Sequence[Frame]) -> str:
     for frame in frames:
         kind, _, number = frame.entry.partition(" ")
         if kind == "trap" and number:
-            return TRAP_NAMES.get(int(number, 16 if number.startswith("0x") else 10), "fatal trap")
+            value = int(number, 16 if number.startswith("0x") else 10)
+            return GUEST.console.trap_names.get(value, "fatal trap")
     return "fatal trap"

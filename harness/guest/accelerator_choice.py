@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.arch import GUEST
 from harness.errors import InfraError
 from harness.guest.accelerator_probe import Patience, ProbeTrial, run_probe
 from harness.host.accelerator import (
@@ -216,7 +217,7 @@ class _Measurement:
             raise InfraError(
                 f"QEMU {self._qemu} runs no guest on this host",
                 remedy="see what it says below; reinstalling it may help: "
-                "apt-get install --reinstall qemu-system-x86",
+                f"apt-get install --reinstall {GUEST.package}",
                 detail=f"kvm: {refusal}\ntcg: {tcg.failure}",
             )
         return self._chosen(Accelerator.KVM, f"under TCG, {tcg.failure}")

@@ -9,30 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from harness.guest.qemu_argv import acceleration_options
-from harness.guest.spec import MACHINE
-from harness.host.accelerator import QEMU
+from harness.arch import GUEST
+from harness.guest.qemu_argv import acceleration_options, machine_option
 
 if TYPE_CHECKING:
     from harness.host.accelerator import Accelerator
     from harness.host.clock import Clock
     from harness.host.process import Process, Runner
-
-CHECKS: Final = {
-    "m": "arithmetic in long mode",
-    "p": "page tables",
-    "r": "rdrand",
-    "c": "popcnt",
-    "s": "SSE",
-    "f": "fsin",
-    "i": "the second CPU and IPIs",
-    "t": "the APIC timer",
-    "o": "port accesses",
-}
-"""What the guest checks, in its order, by the letter that it writes."""
-
-_OPTIONAL: Final = "rcs"
-"""The checks of instructions that a CPU need not have."""
 
 BEGIN, END, EXCEPTION, ABSENT = "<", ">", "X", "-"
 
@@ -74,8 +57,8 @@ class ProbeTrial:
 def probe_argv(accelerator: Accelerator, rom: Path) -> list[str | Path]:
     """QEMU's command line for the probe, with the CPU that guests get."""
     return [
-        QEMU, *acceleration_options(accelerator), "-machine", f"{MACHINE},sata=off",
-        "-m", "16M", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none",
+        GUEST.program, *acceleration_options(accelerator), "-machine", machine_option(sata=False),
+        "-m", GUEST.probe.memory, "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none",
         "-no-reboot", "-bios", rom, "-debugcon", "stdio",
     ]  # fmt: skip
 
@@ -159,7 +142,11 @@ class _Listener:
         self._text += data.decode("ascii", "replace")
         if self._began is None and BEGIN in self._text:
             self._began = now
-        if self._finished is None and self._text.count(END) and len(self._text) > len(CHECKS) + 1:
+        if (
+            self._finished is None
+            and self._text.count(END)
+            and len(self._text) > len(GUEST.probe.checks) + 1
+        ):
             self._finished = now
         return bool(data)
 
@@ -172,7 +159,7 @@ class _Listener:
         if wrong:
             return wrong
         if self._finished is None:
-            name = [*CHECKS.values(), "its end"][len(letters)]
+            name = [*GUEST.probe.checks.values(), "its end"][len(letters)]
             return f"the probe {self._ended(patience.run)} at {name}"
         if self.overdue:
             return f"a triple fault did not end QEMU within {patience.end:.1f} s"
@@ -186,12 +173,12 @@ class _Listener:
 
 def wrong_result(letters: str) -> str:
     """What the guest's letters say went wrong; empty if nothing did, so far."""
-    if len(letters) > len(CHECKS):
+    if len(letters) > len(GUEST.probe.checks):
         return "more results than checks"
-    for letter, (check, name) in zip(letters, CHECKS.items(), strict=False):
+    for letter, (check, name) in zip(letters, GUEST.probe.checks.items(), strict=False):
         if letter == EXCEPTION:
             return f"the guest got an exception at {name}"
-        if letter == ABSENT and check in _OPTIONAL:
+        if letter == ABSENT and check in GUEST.probe.optional:
             continue
         if letter != check:
             return f"wrong result of {name}"
@@ -200,5 +187,5 @@ def wrong_result(letters: str) -> str:
 
 def _first_line(stderr: IO[bytes]) -> str:
     text = os.pread(stderr.fileno(), _STDERR_BYTES, 0).decode("utf-8", "replace")
-    lines = text.strip().replace(f"{QEMU}: ", "").splitlines()
+    lines = text.strip().replace(f"{GUEST.program}: ", "").splitlines()
     return next((line for line in lines if not line.startswith("warning: ")), "")

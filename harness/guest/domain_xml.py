@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as Xml
 
-from harness.guest.qemu_argv import WITHHELD_FEATURES, control_options, distance_options
-from harness.guest.spec import DISK_SLOT, MACHINE, GuestSpec, display_name
+from harness.arch import GUEST
+from harness.guest.qemu_argv import control_options, distance_options
+from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.guest.topology import Topology, even_distances
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
@@ -22,8 +23,6 @@ from harness.image.media import DirectKernel, EfiFolder
 QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 _DOMAIN_TYPE: Final = {Accelerator.TCG: "qemu", Accelerator.KVM: "kvm"}
-_CPU_MODE: Final = {Accelerator.TCG: "maximum", Accelerator.KVM: "host-passthrough"}
-
 
 _MEMORYLESS_EMULATOR: Final = """\
 #!/bin/sh
@@ -77,11 +76,11 @@ def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
                 "libvirt's events do not tell a reset from a power-off and may not come at all",
             )
         )
-    if not spec.sata:
+    if not spec.sata and GUEST.board.sata:
         items.append(
             CommandLineItem(
-                ("-machine", "sata=off"),
-                "q35's SATA controller is built in and no element leaves it out; "
+                ("-machine", f"{GUEST.board.sata}=off"),
+                f"{GUEST.board.machine}'s SATA controller is built in, no element leaves it out; "
                 "FreeBSD's AHCI driver loops on it under KMSAN (FAILURE - create data_map)",
             )
         )
@@ -129,7 +128,7 @@ def domain_xml(spec: GuestSpec, emulator: Path | None = None) -> str:
 
 def _boot(domain: Xml.Element, spec: GuestSpec) -> None:
     os = Xml.SubElement(domain, "os")
-    _text(os, "type", "hvm", arch="x86_64", machine=MACHINE)
+    _text(os, "type", "hvm", arch=GUEST.qemu_arch, machine=GUEST.board.machine)
     match spec.media:
         case DirectKernel(kernel, append):
             _text(os, "kernel", str(kernel))
@@ -141,14 +140,14 @@ def _boot(domain: Xml.Element, spec: GuestSpec) -> None:
 
 def _features(domain: Xml.Element) -> None:
     features = Xml.SubElement(domain, "features")
-    Xml.SubElement(features, "acpi")
-    Xml.SubElement(features, "apic")
+    for feature in GUEST.board.features:
+        Xml.SubElement(features, feature)
 
 
 def _cpu(domain: Xml.Element, spec: GuestSpec) -> None:
-    cpu = Xml.SubElement(domain, "cpu", mode=_CPU_MODE[spec.accelerator])
+    cpu = Xml.SubElement(domain, "cpu", mode=GUEST.cpus[spec.accelerator].mode)
     Xml.SubElement(cpu, "topology", sockets=str(spec.cpus), dies="1", cores="1", threads="1")
-    for feature in WITHHELD_FEATURES[spec.accelerator]:
+    for feature in GUEST.cpus[spec.accelerator].withheld:
         Xml.SubElement(cpu, "feature", policy="disable", name=feature)
     numa = Xml.SubElement(cpu, "numa")
     for attributes, distances in _cells(spec.topology):
@@ -177,7 +176,7 @@ def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> Non
         serial = Xml.SubElement(devices, "serial", type="pty" if spec.standalone else "unix")
         if not spec.standalone:
             Xml.SubElement(serial, "source", mode="connect", path=str(path))
-        Xml.SubElement(serial, "target", type="isa-serial", port=str(number))
+        Xml.SubElement(serial, "target", type=GUEST.board.serial_target, port=str(number))
     # Without these two, libvirt adds a USB controller and a memory balloon of its own.
     Xml.SubElement(devices, "controller", type="usb", model="none")
     Xml.SubElement(devices, "memballoon", model="none")

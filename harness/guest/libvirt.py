@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from harness.arch import GUEST
 from harness.errors import InfraError, UsageError
 from harness.guest.backend import (
     Ending,
@@ -35,7 +36,6 @@ from harness.guest.domain_xml import (
 from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
-from harness.guest.qemu_argv import PROGRAM
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import display_name
 from harness.host.doctor import HostFinding, good, install, lacking
@@ -331,9 +331,9 @@ class LibvirtBackend:
                 remedy="Run the harness there, or give the address of a libvirtd of this host.",
             )
         check_memory(spec, self._available())
-        emulator = shutil.which(PROGRAM)
+        emulator = shutil.which(GUEST.program)
         if emulator is None:
-            raise missing_program(PROGRAM)
+            raise missing_program(GUEST.program)
         if needs_wrapped_emulator(spec):
             self._write_wrapper(memoryless_emulator(emulator))
 

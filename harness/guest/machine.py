@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.arch import GUEST
 from harness.errors import InfraError
 from harness.guest.memory import MIB
-from harness.guest.spec import MACHINE
 from harness.guest.topology import cpus_in_words
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
@@ -117,8 +117,8 @@ def machine_differences(spec: GuestSpec, machine: Machine | None) -> tuple[str, 
 def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
     if machine.accelerator is not spec.accelerator:
         yield f"QEMU runs the guest by {machine.accelerator}, not {spec.accelerator}"
-    if f"-{MACHINE}-" not in machine.board:
-        yield f"QEMU's machine is a {machine.board}, not a {MACHINE}"
+    if f"-{GUEST.board.machine}-" not in machine.board:
+        yield f"QEMU's machine is a {machine.board}, not a {GUEST.board.machine}"
     topology = spec.topology
     if machine.total_mib != topology.memory_mib:
         yield f"QEMU gives the guest {machine.total_mib} MiB, not {topology.memory_mib}"

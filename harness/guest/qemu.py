@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from harness.arch import GUEST
 from harness.errors import InfraError
 from harness.guest.backend import (
     Ending,
@@ -23,7 +24,7 @@ from harness.guest.backend import (
 from harness.guest.backends import BackendHost, BackendType
 from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
-from harness.guest.qemu_argv import CONTROL, PROGRAM, qemu_argv, serial_name
+from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
@@ -160,7 +161,7 @@ class QemuBackend:
             InfraError: no QEMU, too little memory, or QEMU did not come up.
         """
         check_memory(spec, self._available())
-        require_program(PROGRAM)
+        require_program(GUEST.program)
         control, theirs = ControlChannel.paired(self._clock)
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - the guest closes it at its end
         try:

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness.guest.spec import DISK_SLOT, MACHINE, GuestSpec, display_name
+from harness.arch import GUEST
+from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
 
 if TYPE_CHECKING:
     from harness.guest.topology import Node, Topology
-
-PROGRAM: Final = "qemu-system-x86_64"
 
 CONTROL: Final = "control"
 """The name of the control protocol's socket among the descriptors of ``qemu_argv``."""
@@ -28,26 +27,13 @@ SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecon
 """QEMU's filter of system calls, as libvirt sets it (``qemuBuildSeccompSandboxCommandLine()``)."""
 
 _ACCELERATION: Final = {
-    Accelerator.TCG: ("-accel", "tcg,thread=multi", "-cpu", "max"),
-    Accelerator.KVM: ("-accel", "kvm", "-cpu", "host"),
+    Accelerator.TCG: "tcg,thread=multi",
+    Accelerator.KVM: "kvm",
 }
-
-WITHHELD_FEATURES: Final = {
-    Accelerator.TCG: (
-        # QEMU's mwait is a pause loop: each idle CPU would burn one of the host's.
-        "monitor",
-        # TCG runs rep stosb byte by byte; without erms the kernel clears by quadwords.
-        "erms",
-        # FreeBSD turns on 5-level paging where it can: an address layout few machines have.
-        "la57",
-    ),
-    Accelerator.KVM: (),
-}
-"""CPU features that the guest is not shown, by QEMU's and libvirt's common names."""
 
 
 def qemu_argv(
-    spec: GuestSpec, program: str = PROGRAM, descriptors: Mapping[str, int] | None = None
+    spec: GuestSpec, program: str = GUEST.program, descriptors: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
     """The command line that starts this guest and ends when the guest powers off or resets.
 
@@ -62,7 +48,7 @@ def qemu_argv(
         program,
         *("-name", display_name(spec.name, spec.console_socket)),
         *("-sandbox", SANDBOX),
-        *("-machine", f"{MACHINE},sata={'on' if spec.sata else 'off'}"),
+        *("-machine", machine_option(sata=spec.sata)),
         *acceleration_options(spec.accelerator),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *_topology(spec.topology),
@@ -74,9 +60,17 @@ def qemu_argv(
 
 def acceleration_options(accelerator: Accelerator) -> Iterator[str]:
     """The accelerator and the CPU that guests get under it."""
-    *options, model = _ACCELERATION[accelerator]
-    yield from options
-    yield ",".join([model, *(f"{name}=off" for name in WITHHELD_FEATURES[accelerator])])
+    cpu = GUEST.cpus[accelerator]
+    yield from ("-accel", _ACCELERATION[accelerator])
+    yield from ("-cpu", ",".join([cpu.model, *(f"{name}=off" for name in cpu.withheld)]))
+
+
+def machine_option(*, sata: bool) -> str:
+    """QEMU's machine, with its SATA controller or without."""
+    board = GUEST.board
+    if not board.sata:
+        return board.machine
+    return f"{board.machine},{board.sata}={'on' if sata else 'off'}"
 
 
 def _topology(topology: Topology) -> Iterator[str]:
@@ -117,7 +111,7 @@ def _media(spec: GuestSpec) -> Iterator[str]:
             yield from ("-blockdev", _json(_fat_volume(folder)))
             yield from (
                 "-device",
-                f"virtio-blk-pci,drive=media,bus=pcie.0,addr={DISK_SLOT:#x},bootindex=1",
+                f"virtio-blk-pci,drive=media,bus={GUEST.board.bus},addr={DISK_SLOT:#x},bootindex=1",
             )
 
 
@@ -150,7 +144,7 @@ def _serial_ports(spec: GuestSpec, descriptors: Mapping[str, int]) -> Iterator[s
             yield from ("-chardev", f"stdio,id={name},mux=on,signal=off")
         else:
             yield from ("-chardev", _socket(name, path, descriptors.get(name)))
-        yield from ("-device", f"isa-serial,chardev={name},index={number}")
+        yield from ("-device", f"{GUEST.board.serial_device},chardev={name},index={number}")
 
 
 def _control(spec: GuestSpec, descriptor: int | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.arch import GUEST
 from harness.errors import InfraError, UsageError
 from harness.image.media import EfiFolder, Media
 
@@ -16,14 +17,8 @@ if TYPE_CHECKING:
     from harness.host.accelerator import Accelerator
     from harness.host.confinement import Identity
 
-MACHINE: Final = "q35"
-"""PCI Express, the ACPI tables FreeBSD expects, and a SATA controller that can be left out."""
-
 DISK_SLOT: Final = 2
 """PCI slot of the guest's disk on the root bus, the same under both backends."""
-
-MAX_SERIAL_PORTS: Final = 4
-"""COM1 to COM4 of QEMU's isa-serial."""
 
 MAX_SOCKET_PATH: Final = 103
 """Bytes of a path in ``sockaddr_un`` less the NUL: 103 on FreeBSD and macOS, 107 on Linux."""
@@ -43,7 +38,7 @@ class GuestSpec:
         firmware: UEFI code (a pflash image) for an ``EfiFolder``; None for a ``DirectKernel``.
         console_socket: unix socket on which the harness listens; the first serial port of the
             guest connects to it, so that no byte is lost.
-        sata: keep q35's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
+        sata: keep the board's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
         serial_sockets: the same for the second to fourth serial port.
         identity: the user that QEMU runs as; None for the harness's own.
         standalone: it is started without the harness: the console is the terminal's, and nothing
@@ -71,15 +66,16 @@ class GuestSpec:
                 f"guest name {self.name!r}",
                 remedy="Use up to 100 letters, digits, dots, pluses, dashes and underscores.",
             )
-        if len(self.all_serial_sockets) > MAX_SERIAL_PORTS:
+        if len(self.all_serial_sockets) > GUEST.board.max_serial_ports:
             raise UsageError(
                 f"{len(self.all_serial_sockets)} serial ports",
-                remedy=f"A PC has at most {MAX_SERIAL_PORTS}.",
+                remedy=f"A guest has at most {GUEST.board.max_serial_ports}.",
             )
         if isinstance(self.media, EfiFolder) and self.firmware is None:
             raise UsageError(
                 f"guest {self.name} boots through UEFI and has no firmware",
-                remedy="Give the path of OVMF's code image (Debian package ovmf).",
+                remedy=f"Give the path of {GUEST.firmware.name}'s code image (Debian package "
+                f"{GUEST.firmware.package}).",
             )
         for path in (*self.all_serial_sockets, self.control_socket):
             if len(bytes(path)) > MAX_SOCKET_PATH:
@@ -90,7 +86,7 @@ class GuestSpec:
 
     @property
     def all_serial_sockets(self) -> tuple[Path, ...]:
-        """The sockets of COM1 (the console), COM2 and so on."""
+        """The sockets of the first serial port (the console), the second and so on."""
         return (self.console_socket, *self.serial_sockets)
 
     @property

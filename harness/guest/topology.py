@@ -2,7 +2,7 @@
 
 A guest has nodes; FreeBSD calls what it sees of them memory domains. The rules come from
 FreeBSD's ``sys/dev/acpica/acpi_pxm.c`` (``check_domains``, ``renumber_domains``,
-``slit_parse_table``), ``sys/amd64/include/param.h`` (``MAXMEMDOM``) and QEMU's
+``slit_parse_table``), ``MAXMEMDOM`` of ``harness.arch`` and QEMU's
 ``hw/core/numa.c`` (``parse_numa_distance``).
 """
 
@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
 
+from harness.arch import GUEST
 from harness.errors import UsageError
 
-MAX_NODES: Final = 8
-"""``MAXMEMDOM`` of FreeBSD/amd64: with more, it refuses the SRAT and sees one domain."""
-
-MAX_CPUS: Final = 255
-"""Above it, CPUs need x2APIC ids, which firmware under emulation does not set up."""
+MAX_NODES: Final = GUEST.max_domains
+MAX_CPUS: Final = GUEST.max_cpus
 
 MEMORY_MIB_PER_NODE: Final = 1024
 """Default memory of a node in MiB; ``harness.guest.shadow`` knows where it is not enough."""
@@ -172,7 +170,7 @@ def parse_node_counts(text: str) -> tuple[int, ...]:
     return parse_numbers(
         text, range(1, MAX_NODES + 1), "number of nodes",
         few="a guest has at least one node",
-        many=f"FreeBSD/amd64 takes at most {MAX_NODES} memory domains",
+        many=f"FreeBSD/{GUEST.name} takes at most {MAX_NODES} memory domains",
     )  # fmt: skip
 
 
@@ -225,7 +223,7 @@ def _check_nodes(nodes: tuple[Node, ...]) -> None:
         raise UsageError("a topology without nodes", remedy="Give at least one node.")
     if len(nodes) > MAX_NODES:
         raise UsageError(
-            f"{len(nodes)} nodes: FreeBSD/amd64 takes at most {MAX_NODES} memory domains "
+            f"{len(nodes)} nodes: FreeBSD/{GUEST.name} takes at most {MAX_NODES} memory domains "
             "(MAXMEMDOM)",
             remedy=f"Give from 1 to {MAX_NODES} nodes.",
         )

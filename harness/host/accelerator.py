@@ -9,10 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.arch import GUEST
+
 if TYPE_CHECKING:
     from harness.host.process import Runner
-
-QEMU: Final = "qemu-system-x86_64"
 
 KVM_DEVICE: Final = Path("/dev/kvm")
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -36,7 +36,9 @@ def qemu_version(runner: Runner) -> str:
     Raises:
         InfraError: QEMU is missing.
     """
-    first = runner.run([QEMU, "--version"], deadline=_VERSION_SECONDS).text.partition("\n")[0]
+    first = runner.run([GUEST.program, "--version"], deadline=_VERSION_SECONDS).text.partition(
+        "\n"
+    )[0]
     return first.removeprefix("QEMU emulator version ").strip()
 
 
@@ -69,7 +71,7 @@ def _boot_id() -> str:
 
 def _program_identity() -> list[object]:
     """Asking QEMU for its version takes ten times longer."""
-    found = shutil.which(QEMU)
+    found = shutil.which(GUEST.program)
     if found is None:
         return []
     status = Path(found).stat()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from harness.arch import GUEST
 from harness.errors import HarnessError
 from harness.host.accelerator import qemu_version
 from harness.host.cachesize import format_size
@@ -172,13 +173,13 @@ class Doctor:
         try:
             yield good("QEMU", qemu_version(self.runner))
         except HarnessError:
-            yield lacking("QEMU", "qemu-system-x86")
+            yield lacking("QEMU", GUEST.package)
         else:
             yield self._accelerator(refresh)
         try:
-            yield good("UEFI firmware (OVMF)", str(self.firmware()))
+            yield good(f"UEFI firmware ({GUEST.firmware.name})", str(self.firmware()))
         except HarnessError:
-            yield lacking("UEFI firmware (OVMF)", "ovmf")
+            yield lacking(f"UEFI firmware ({GUEST.firmware.name})", GUEST.firmware.package)
 
     def _accelerator(self, refresh: bool) -> HostFinding:
         try:

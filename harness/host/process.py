@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from harness.arch import TABLE
 from harness.errors import InfraError
 
 #: What a child sees of our environment; everything else it needs is given by name.
@@ -22,7 +23,7 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TERM", "USER", "LOGNA
 PACKAGES = {
     "git": "git",
     "bwrap": "bubblewrap",
-    "qemu-system-x86_64": "qemu-system-x86",
+    **{row.program: row.package for row in TABLE},
     "makefs": "makefs",
     "libvirtd": "libvirt-daemon-system",
     "virtlogd": "libvirt-daemon-system",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.arch import GUEST
 from harness.host.resources import data_file
 from harness.host.sealed import DamageError, check, store
 from harness.host.workspace import Workspace, host_refused, make_folder
@@ -120,7 +121,7 @@ def _linked(
 ) -> Path:
     """A program in assembly, linked by the script beside it."""
     bindir = newest_llvm()
-    source = data_file("images", name, program)
+    source = data_file("images", name, GUEST.name, program)
     script = source.with_name(f"{name}.ld")
     key = content_key((bindir / "clang", bindir / "ld.lld"), flags, (script, source))
 
@@ -177,19 +178,22 @@ def init_key() -> str:
 
 
 def build_init(runner: Runner, out: Path) -> Path:
-    """Compile ``images/minimal`` to ``out``, a static FreeBSD/amd64 program.
+    """Compile ``images/minimal`` to ``out``, a static FreeBSD program.
 
     Raises:
         InfraError: no compiler on this host, or it failed.
     """
     # Called by its own path, clang finds the lld beside it.
     clang = newest_llvm() / "clang"
-    runner.run([clang, *INIT_FLAGS, "-o", out, *_sources("*.c")])
+    init = data_file("images", "minimal")
+    folders = [f"-I{folder}" for folder in (init, init / GUEST.name)]
+    runner.run([clang, *INIT_FLAGS, *folders, "-o", out, *_sources("*.c")])
     return out
 
 
 def _sources(pattern: str) -> list[Path]:
-    return sorted(data_file("images", "minimal").glob(pattern))
+    init = data_file("images", "minimal")
+    return sorted(path for folder in (init, init / GUEST.name) for path in folder.glob(pattern))
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

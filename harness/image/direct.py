@@ -3,7 +3,7 @@
 An ELF file whose segments QEMU puts where they belong in the guest's memory: our entry
 (``images/directboot``) at 1 MiB; from 2 MiB on the kernel with its symbols, the check module, the
 root file system, the kernel environment, and the list of it all, as ``bi_load64()`` makes it
-(FreeBSD ``stand/i386/libi386/bootinfo64.c``).
+(FreeBSD ``stand/*/*/bootinfo64.c``).
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from harness.arch import GUEST
 from harness.image.placed import (
-    PAGE,
     Chunk,
     Placed,
+    direct_start,
     place_kernel,
     place_object,
     place_root,
@@ -39,16 +40,13 @@ from harness.kernel.elftables import ElfTables
 #: Entries of the firmware's memory map that there is room for: as many as its option ROM has.
 _SMAP_SLOTS: Final = 128
 
-#: The handoff of ``images/directboot/entry.S``: entry, modulep, kernend, the map's place and room,
+#: The handoff of ``images/directboot``: entry, modulep, kernend, the map's place and room,
 #: and what is said before the kernel is entered.
 _HANDOFF: Final = struct.Struct("<QIIII48s")
 
-#: The loader's last words (``stand/efi/loader/arch/amd64/elf64_freebsd.c``).
-_LAST_WORDS: Final = "Start @ {:#x} ...\r\n"
-
 _EHDR: Final = struct.Struct("<16sHHIQQQIHHHHHH")  # elf(5)
 _PHDR: Final = struct.Struct("<IIQQQQQQ")
-_EXECUTABLE, _X86_64, _LOAD, _NOTE = 2, 62, 1, 4
+_EXECUTABLE, _LOAD, _NOTE = 2, 1, 4
 _PHYS32_ENTRY: Final = 18  # XEN_ELFNOTE_PHYS32_ENTRY, Xen's public/elfnote.h
 
 
@@ -76,13 +74,13 @@ def direct_image(
     others: list[Placed] = []
     end = loaded.end
     if module is not None:
-        others.append(place_object(module, round_up(end, PAGE)))
+        others.append(place_object(module, round_up(end, GUEST.page)))
         end = others[-1].end
-    others.append(place_root(root_image, round_up(end, PAGE)))
+    others.append(place_root(root_image, round_up(end, GUEST.page)))
     environment = {"kernelname": f"/{KERNEL}", **environment}
-    block = whole(round_up(others[-1].end, PAGE), environment_block(environment))
+    block = whole(round_up(others[-1].end, GUEST.page), environment_block(environment))
     listed, smap, kernend = _list(loaded, others, block, boothowto(environment))
-    words = _LAST_WORDS.format(loaded.entry).encode()
+    words = direct_start().last_words.format(loaded.entry).encode()
     handoff = _HANDOFF.pack(loaded.entry, listed.address, kernend, smap, _SMAP_SLOTS, words)
     start, code = _entry(entry, handoff)
     placed = [chunk for one in (loaded, *others) for chunk in one.chunks]
@@ -102,7 +100,7 @@ def _list(
     kernel: Placed, others: Sequence[Placed], block: Chunk, howto: int
 ) -> tuple[Chunk, int, int]:
     """The list of all files, where its memory map goes, and where all ends."""
-    address = round_up(block.end, PAGE)
+    address = round_up(block.end, GUEST.page)
     room = bytes(_SMAP_SLOTS * SMAP_ENTRY.size)
 
     def record(kernend: int) -> PreloadedFile:
@@ -117,7 +115,7 @@ def _list(
         return replace(kernel.file, metadata=metadata)
 
     files = [other.file for other in others]
-    kernend = round_up(address + len(module_list([record(0), *files])), PAGE)
+    kernend = round_up(address + len(module_list([record(0), *files])), GUEST.page)
     itself = record(kernend)
     # The map is the last of the kernel's own metadata.
     smap = address + len(itself.record()) - len(room)
@@ -127,7 +125,7 @@ def _list(
 def elf_file(start: int, chunks: Sequence[Chunk]) -> bytes:
     """An ELF executable that QEMU's ``-kernel`` puts into memory and enters at ``start``.
 
-    QEMU (``load_elfboot()``, ``hw/i386/x86.c``) finds the entry in a note, as Xen does for PVH.
+    QEMU (``load_elfboot()``) finds the entry in a note, as Xen does for PVH.
     """
     note = struct.pack("<III4sQ", 4, 8, _PHYS32_ENTRY, b"Xen\0", start)
     offset = _EHDR.size + _PHDR.size * (len(chunks) + 1)
@@ -141,7 +139,7 @@ def elf_file(start: int, chunks: Sequence[Chunk]) -> bytes:
         offset += len(chunk.data)
     ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     header = _EHDR.pack(
-        ident, _EXECUTABLE, _X86_64, 1, start, _EHDR.size, 0, 0, _EHDR.size, _PHDR.size,
+        ident, _EXECUTABLE, GUEST.elf_machine, 1, start, _EHDR.size, 0, 0, _EHDR.size, _PHDR.size,
         len(headers), 0, 0, 0,
     )  # fmt: skip
     return b"".join((header, *headers, *parts))

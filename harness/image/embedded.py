@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from harness.arch import GUEST
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.resources import data_file
 from harness.image.key import content_key
@@ -32,22 +33,17 @@ _NO_SPACE = "No space left on device"
 _CRASHED = "PLEASE submit a bug report"
 SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
 """Of the guest's sources; other files of their folder are not read."""
-SHARED = ("com2.h", "crc32.h", "protocol.c", "protocol.h")
+SHARED = (f"{GUEST.name}/secondport.h", "crc32.h", "protocol.c", "protocol.h")
 """What it has of the check module's sources."""
 
 _FLAGS = (
-    "--target=x86_64-unknown-linux-gnu",  # clang refuses the sanitizer for bare ELF
+    *GUEST.embedded_flags,
     "-std=c11",
     "-O2",
     "-g",
     "-ffreestanding",
     "-fno-builtin",
     "-fno-pic",
-    "-mcmodel=kernel",
-    "-mno-red-zone",
-    "-mno-mmx",
-    "-mno-sse",
-    "-msoft-float",
     "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables",
     # Each function that the backtrace is to show has a frame of its own.
@@ -62,6 +58,7 @@ _FLAGS = (
     "-Werror",
     "-I../src/embedded",
     "-I../src/kmod",
+    f"-I../src/{GUEST.name}",
     # The same bytes wherever it is built.
     "-ffile-prefix-map=../src=images",
     "-ffile-compilation-dir=.",
@@ -73,7 +70,7 @@ _KASAN_FLAGS = (
     *(
         word
         for option in (
-            "-asan-mapping-offset=0xdffff7c000000000",  # KASAN_SHADOW_OFFSET of layout.h
+            *GUEST.embedded_kasan_flags,
             "-asan-instrumentation-with-call-threshold=0",
             "-asan-stack=1",
             "-asan-globals=1",
@@ -216,7 +213,7 @@ class _Workbench:
         return f"{name}.o"
 
     def link(self, name: str, script: str, objects: list[str]) -> Path:
-        words = ["-static", "-nostdlib", "--build-id=sha1", "-z", "max-page-size=4096"]
+        words = ["-static", "-nostdlib", "--build-id=sha1", "-z", f"max-page-size={GUEST.page}"]
         self._run([self.bindir / "ld.lld", *words, "-T", script, "-o", name, *objects])
         return self.folder / name
 

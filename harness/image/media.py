@@ -20,7 +20,7 @@ class BootMethod(StrEnum):
 class EfiFolder:
     """A folder that the guest's firmware sees as a read-only FAT volume.
 
-    It holds ``EFI/BOOT/BOOTX64.EFI`` and what that loader reads: ``boot/loader.rc``,
+    It holds the loader (``harness.arch``) and what that reads: ``boot/loader.rc``,
     ``boot/kernel/kernel``, ``boot/mfsroot``.
     """
 

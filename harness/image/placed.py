@@ -15,6 +15,7 @@ from typing import Any, Final
 from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 
+from harness.arch import GUEST, DirectStart
 from harness.errors import UsageError
 from harness.image.preload import (
     KERNEL_TYPE,
@@ -27,18 +28,10 @@ from harness.image.preload import (
 from harness.image.recipe import KERNEL, MODULE, ROOT_IMAGE
 from harness.kernel.elftables import ElfTables
 
-PAGE: Final = 4096
-
-_KERNBASE: Final = 0xFFFFFFFF80000000  # sys/amd64/include/vmparam.h
-_KERNLOAD: Final = 2 << 20  # the same; below it lies images/directboot
-
 #: Sections of a module that lie in memory (``elf64_obj_loadimage()``).
 _IN_MEMORY: Final = frozenset(
-    {"SHT_PROGBITS", "SHT_NOBITS", "SHT_AMD64_UNWIND", "SHT_INIT_ARRAY", "SHT_FINI_ARRAY"}
+    {"SHT_PROGBITS", "SHT_NOBITS", "SHT_INIT_ARRAY", "SHT_FINI_ARRAY", *GUEST.elf_sections}
 )
-
-#: What the loader's page tables, and ours, show of memory at the kernel's addresses.
-_MAPPED: Final = 1 << 30
 
 _SH_ADDR: Final = 16  # offset in Elf64_Shdr
 
@@ -87,16 +80,17 @@ def place_kernel(path: Path) -> Placed:
     """A kernel at the physical addresses that it is linked for, then its symbols.
 
     Raises:
-        UsageError: it is no amd64 kernel.
+        UsageError: it is no kernel of the guests' architecture.
     """
-    with _reading(path, "an amd64 kernel") as file:
+    start = direct_start()
+    with _reading(path, f"a kernel of FreeBSD/{GUEST.name}") as file:
         chunks = [
-            Chunk(one["p_vaddr"] - _KERNBASE, file.read(one["p_offset"], one["p_filesz"]),
+            Chunk(one["p_vaddr"] - start.kernel_base, file.read(one["p_offset"], one["p_filesz"]),
                   one["p_memsz"])
             for one in file.segments("PT_LOAD")
         ]  # fmt: skip
         first = min((one.address for one in chunks), default=0)
-        if file.type != "ET_EXEC" or first < _KERNLOAD:
+        if file.type != "ET_EXEC" or first < start.kernel_load:
             raise ELFError("it is not linked as FreeBSD's kernel is")
         for one in chunks:
             _check_fits(one)
@@ -142,7 +136,7 @@ def place_object(path: Path, address: int) -> Placed:
     Raises:
         UsageError: it is no such module.
     """
-    with _reading(path, "a kernel module for amd64") as file:
+    with _reading(path, f"a kernel module of FreeBSD/{GUEST.name}") as file:
         if file.type != "ET_REL":
             raise ELFError("it is no relocatable object")
         chunks: list[Chunk] = []
@@ -164,7 +158,7 @@ def place_object(path: Path, address: int) -> Placed:
 
 
 def _check_fits(chunk: Chunk) -> None:
-    if chunk.end > _MAPPED:
+    if chunk.end > direct_start().mapped:
         raise ELFError("it does not fit into the first GiB of memory")
 
 
@@ -194,6 +188,20 @@ def place_root(path: Path, address: int) -> Placed:
     """The image of the root file system."""
     chunk = whole(address, path.read_bytes())
     return Placed(PreloadedFile(f"/{ROOT_IMAGE}", ROOT_TYPE, address, chunk.size), (chunk,))
+
+
+def direct_start() -> DirectStart:
+    """How QEMU starts the guests' kernels by itself.
+
+    Raises:
+        UsageError: it cannot, on that architecture.
+    """
+    if GUEST.direct is None:
+        raise UsageError(
+            f"QEMU cannot start a kernel of FreeBSD/{GUEST.name} by itself",
+            remedy="start it through the loader (--boot loader)",
+        )
+    return GUEST.direct
 
 
 def whole(address: int, data: bytes) -> Chunk:

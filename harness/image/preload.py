@@ -1,7 +1,7 @@
 """What FreeBSD's loader tells a kernel of itself, its modules and its environment. Pure.
 
 The format is that of ``md_copymodules()`` and ``md_copyenv()`` (FreeBSD ``stand/common/modinfo.c``,
-``metadata.c``), the numbers those of ``sys/sys/linker.h`` and ``sys/x86/include/metadata.h``.
+``metadata.c``), the numbers those of ``sys/sys/linker.h`` and ``sys/*/include/metadata.h``.
 """
 
 from __future__ import annotations

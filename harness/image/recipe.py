@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.sanitizers import TABLE
 
-LOADER: Final = PurePosixPath("EFI/BOOT/BOOTX64.EFI")
-"""Where UEFI firmware looks on a removable volume (UEFI 2.10, 3.5.1.1)."""
-
+LOADER: Final = PurePosixPath(GUEST.loader)
 LOADER_SCRIPT: Final = PurePosixPath("boot/loader.rc")
 KERNEL: Final = PurePosixPath("boot/kernel/kernel")
 ROOT_IMAGE: Final = PurePosixPath("boot/mfsroot")
@@ -30,7 +29,7 @@ ROOT_FOLDERS: Final = (PurePosixPath("sbin"), PurePosixPath("dev"))
 
 INIT_FLAGS: Final = (
     # Marks the program as FreeBSD's, which is how the kernel knows what it runs.
-    "--target=x86_64-unknown-freebsd13.2",
+    f"--target={GUEST.target}",
     "-std=c11",
     "-O1",
     "-ffreestanding",
@@ -51,13 +50,13 @@ INIT_FLAGS: Final = (
 )
 
 ENTRY_FLAGS: Final = (
-    "--target=x86_64-unknown-freebsd13.2",
+    f"--target={GUEST.target}",
     "-fno-pic",
     "-nostdlib",
     "-static",
     "-fuse-ld=lld",
     "-Wl,--build-id=none",
-    "-Wl,-z,max-page-size=4096",
+    f"-Wl,-z,max-page-size={GUEST.page}",
     "-Werror",
 )
 """Of ``images/directboot``."""
@@ -74,23 +73,6 @@ DEFAULT_TUNABLES: Final[Mapping[str, str]] = {
     "kern.random.initial_seeding.disable_bypass_warnings": "1",
 }
 """Kernel environment that a user's tunables may override."""
-
-CONSOLE_TUNABLES: Final[Mapping[str, str]] = {
-    "console": "comconsole",
-    "boot_serial": "YES",
-    "comconsole_speed": "115200",
-    "hint.uart.0.at": "isa",
-    "hint.uart.0.port": "0x3F8",
-    "hint.uart.0.flags": "0x10",  # this one is the console (uart(4))
-    "hint.uart.0.irq": "4",
-}
-"""Without these the harness hears nothing, so nobody may override them."""
-
-MODULE_TUNABLES: Final[Mapping[str, str]] = {
-    # The check module polls the second serial port itself (images/kmod/channel.c).
-    "hint.uart.1.disabled": "1",
-}
-"""Given with the check module, and nobody may override them."""
 
 NONCE_TUNABLE: Final = "harness.nonce"
 """What tells a boot's report from all others; of each boot alone, so nobody may give it."""
@@ -119,8 +101,14 @@ def kernel_environment(
     """
     for name, value in tunables.items():
         _check_tunable(name, value)
-    of_module = MODULE_TUNABLES if module else {}
-    return {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES, **of_module, **_of_boot(nonce)}
+    of_module = GUEST.module_tunables if module else {}
+    return {
+        **DEFAULT_TUNABLES,
+        **tunables,
+        **GUEST.console_tunables,
+        **of_module,
+        **_of_boot(nonce),
+    }
 
 
 def loader_rc(tunables: Mapping[str, str], *, module: bool = False, nonce: str = "") -> str:
@@ -207,7 +195,7 @@ def _check_tunable(name: str, value: str) -> None:
             remedy=f"correct --tunable: less than {_VALUE_BYTES} printable ASCII characters, "
             "without quotes, backslash or dollar sign",
         )
-    if name in CONSOLE_TUNABLES or name in MODULE_TUNABLES or name == NONCE_TUNABLE:
+    if name in {*GUEST.console_tunables, *GUEST.module_tunables, NONCE_TUNABLE}:
         raise UsageError(
             f"the tunable {name} is the harness's own",
             remedy=f"leave --tunable {name} out: the harness must know where the "

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.arch import GUEST
 from harness.errors import BuildError, UnobservableError
 from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.host.sandbox import Sandbox, require
@@ -336,7 +337,7 @@ class _Job:
 
     def _output(self, make: Make) -> Path:
         """The object directory of the tree: MAKEOBJDIRPREFIX, its path, and the target."""
-        return make.output / "amd64.amd64"
+        return make.output / f"{GUEST.name}.{GUEST.target_arch}"
 
     def _kernel_objects(self, make: Make) -> Path:
         return without_links(self._output(make) / "sys" / self.config.name, make.output)

@@ -12,6 +12,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
+from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.kernel.elftables import ElfTables
 from harness.sanitizers import TABLE, Sanitizers
@@ -53,7 +54,7 @@ def kernel_facts(kernel: Path) -> KernelFacts:
     """Read the file of a kernel, FreeBSD's or the built-in guest's.
 
     Raises:
-        UsageError: it is not an amd64 ELF executable with a kernel's symbols.
+        UsageError: it is not an ELF executable of the guests' architecture with a kernel's symbols.
     """
     try:
         if not kernel.stat().st_size:  # a device has none, too
@@ -68,7 +69,9 @@ def kernel_facts(kernel: Path) -> KernelFacts:
     except OSError as error:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error
     except (ELFError, struct.error) as error:
-        raise _not_a_kernel(kernel, f"it is no ELF file of an amd64 kernel ({error})") from error
+        raise _not_a_kernel(
+            kernel, f"it is no ELF file of a kernel of {GUEST.name} ({error})"
+        ) from error
 
 
 def _symbols(elf: ElfTables, wanted: set[bytes]) -> dict[bytes, int]:
@@ -114,7 +117,8 @@ def _build_id(elf: ElfTables) -> str:
 def _not_a_kernel(kernel: Path, cause: str) -> UsageError:
     return UsageError(
         f"{kernel} is not a FreeBSD kernel: {cause}",
-        remedy="name a kernel with --kernel, such as /boot/kernel/kernel of an amd64 system",
+        remedy="name a kernel with --kernel, such as /boot/kernel/kernel of a FreeBSD/"
+        f"{GUEST.name} system",
     )
 
 

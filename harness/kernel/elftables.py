@@ -13,9 +13,11 @@ from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
 from elftools.elf.elffile import ELFFile
 
+from harness.arch import GUEST
+
 
 class ElfTables:
-    """An amd64 ELF file.
+    """An ELF file of the guests' architecture.
 
     Attributes:
         type: such as ``ET_EXEC``.
@@ -35,7 +37,7 @@ class ElfTables:
             elf = ELFFile(self._stream)
         except OverflowError as error:
             raise ELFError("its header leads nowhere") from error
-        if elf.get_machine_arch() != "x64":
+        if elf.get_machine_arch() != GUEST.elf_name:
             raise ELFError("it is of another machine")
         self._header = elf.header
         self.type: str = self._header["e_type"]

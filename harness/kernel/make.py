@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.arch import GUEST
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.loglimits import TAIL, USUAL_LIMITS, LogLimits, OutputLog
 from harness.host.workspace import make_folder, write_atomic
@@ -203,8 +204,8 @@ class Make:
             "-DWITH_AUTO_OBJ",
             "-DWITHOUT_CLEAN",
             "-DWITH_REPRODUCIBLE_BUILD",
-            "TARGET=amd64",
-            "TARGET_ARCH=amd64",
+            f"TARGET={GUEST.name}",
+            f"TARGET_ARCH={GUEST.target_arch}",
             # src.conf(5) and share/mk/bsd.compiler.mk, which looks below LOCALBASE by itself.
             *([f"CCACHE_BIN={self.ccache}", "-DWITH_CCACHE_BUILD"] if self.ccache else []),
             *target,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.arch import GUEST
 from harness.host.resources import data_file, subsystem_sources
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ MODULE = "harness_check"
 
 def module_sources() -> list[Path]:
     """The files that make it."""
-    directories = [data_file("images", "kmod"), *subsystem_sources()]
-    files = (path for directory in directories for path in directory.iterdir())
+    generic = data_file("images", "kmod")
+    directories = [generic, generic / GUEST.name, *subsystem_sources()]
+    files = (path for each in directories for path in each.iterdir() if path.is_file())
     return sorted(path for path in files if path.suffix in {".c", ".h", ".mk", ""})
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.host.resources import data_file
 from harness.sanitizers import NONE, TABLE, Sanitizers, united
@@ -45,7 +46,7 @@ def kernel_config(sanitizers: Sanitizers, kernconf: str | None = None) -> Kernel
         UsageError: neither a file nor a name, or its sanitizers and those exclude each other.
     """
     if kernconf is None:
-        return _config("HARNESS", _shipped("slim"), sanitizers, NONE)
+        return _config("HARNESS", _shipped(f"{GUEST.name}/slim"), sanitizers, NONE)
     path = Path(kernconf).expanduser()
     if path.is_file():
         stem = re.sub(r"[^A-Za-z0-9_-]", "_", path.name)
@@ -57,7 +58,7 @@ def kernel_config(sanitizers: Sanitizers, kernconf: str | None = None) -> Kernel
             remedy="name a file with --kernconf, or a configuration of the tree such as "
             "GENERIC-KASAN",
         )
-    text = f'include\t"{kernconf}"\n' + _shipped("guest")
+    text = f'include\t"{kernconf}"\n' + _shipped(f"{GUEST.name}/guest")
     return _config(f"HARNESS-{kernconf}", text, sanitizers, _brought("", kernconf))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.arch import GUEST
 from harness.errors import BuildError, InfraError
 from harness.host.process import Runner, failure
 from harness.host.sandbox import Sandbox
@@ -113,7 +114,7 @@ def keep_to_compiler(objects: Path, output: Path, compiler: str) -> None:
 
 #: Last, and by renaming: a file there means that all before it is whole.
 _BOOTSTRAP = """\
-sh "$1/configure" "--with-default-sys-path=.../share/mk:$2/share/mk" --with-machine=amd64 \\
+sh "$1/configure" "--with-default-sys-path=.../share/mk:$2/share/mk" --with-machine=@MACHINE@ \\
     --without-filemon "--prefix=$2"
 sh make-bootstrap.sh
 mkdir "$2/share" "$2/bin"
@@ -138,7 +139,14 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner, *, sandboxed: bool) 
     work = home / "build"
     shutil.rmtree(home, ignore_errors=True)
     make_folder(work)
-    command: list[str | Path] = ["sh", "-ec", _BOOTSTRAP, "sh", tree / "contrib/bmake", home]
+    command: list[str | Path] = [
+        "sh",
+        "-ec",
+        _BOOTSTRAP.replace("@MACHINE@", GUEST.name),
+        "sh",
+        tree / "contrib/bmake",
+        home,
+    ]
     if sandboxed:
         command = Sandbox((tree,), (home,)).words(command, work)
     finished = runner.run(command, cwd=work, check=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from harness.arch import GUEST
+
 TREE = "tree"
 """The kind of an entry that is a folder."""
 
@@ -155,22 +157,25 @@ _LEFT_OUT = (
     "share/examples",
     "share/i18n",
     "share/man",
-    "sys/arm",
     "sys/contrib/device-tree",
     "sys/contrib/openzfs/tests",
-    "sys/i386",
-    "sys/mips",
-    "sys/powerpc",
-    "sys/riscv",
     "targets",
     "tests",
     "tools/regression",
     "tools/test",
     "tools/tools",
+    *GUEST.left_out,
 )
 
 #: Of those, what the build needs all the same.
-_TAKEN = ("contrib/llvm-project/compiler-rt/lib/builtins", "sys/i386/include")
+_TAKEN = (
+    "contrib/llvm-project/compiler-rt/lib/builtins",
+    *(
+        path
+        for path in GUEST.sources
+        if path.startswith(tuple(f"{out}/" for out in GUEST.left_out))
+    ),
+)
 
 _KERNEL = (
     "Makefile",
@@ -206,7 +211,7 @@ CONFIG = _only(
     "Makefile.inc1",
     "Makefile.sys.inc",
     "share/mk",
-    "sys/amd64/conf",
+    GUEST.configurations,
     "sys/conf",
     "sys/dev/aic7xxx/aicasm",
     "sys/sys/param.h",

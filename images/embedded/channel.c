@@ -8,7 +8,7 @@
  */
 
 #include "channel.h"
-#include "com2.h"
+#include "secondport.h"
 #include "cpu.h"
 #include "irq.h"
 #include "protocol.h"

@@ -10,7 +10,6 @@
 #include "sysctl.h"
 #include "text.h"
 
-#define MAXMEMDOM	8	/* sys/amd64/include/param.h */
 #define MAXCPU		1024	/* the largest of the releases */
 #define PAGE_SIZE	4096
 

@@ -44,5 +44,5 @@ run(void)
 __attribute__((naked, noreturn)) void
 _start(void)
 {
-	__asm volatile("xorl %ebp, %ebp; andq $-16, %rsp; call run");
+	__asm volatile(ENTER_RUN);
 }

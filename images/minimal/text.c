@@ -3,24 +3,21 @@
  * Copyright (c) 2026 the harness authors
  */
 
+#include "machine.h"
 #include "text.h"
 
 /* The compiler calls these by name. */
 void *
 memcpy(void *to, const void *from, size_t length)
 {
-	void *target = to;
-
-	__asm volatile("rep movsb" : "+D"(target), "+S"(from), "+c"(length) : : "memory");
+	copy_bytes(to, from, length);
 	return (to);
 }
 
 void *
 memset(void *to, int byte, size_t length)
 {
-	void *target = to;
-
-	__asm volatile("rep stosb" : "+D"(target), "+c"(length) : "a"(byte) : "memory");
+	fill_bytes(to, byte, length);
 	return (to);
 }
 

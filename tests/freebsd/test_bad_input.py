@@ -16,6 +16,7 @@ import platformdirs
 import pytest
 from command import Home, Running, Said
 
+from harness.arch import GUEST
 from harness.host.resources import data_file
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(2400)]
@@ -41,7 +42,7 @@ def kernconf(home: Home) -> Iterator[Path]:
     The name stands in the kernel, so the cache has none of it; what it leaves there is removed.
     """
     path = home.folder / f"FLOWTEST-{uuid.uuid4().hex[:8]}"
-    shutil.copyfile(data_file("images", "kernconf", "slim"), path)
+    shutil.copyfile(data_file("images", "kernconf", GUEST.name, "slim"), path)
     yield path
     forget(home, path.name)
 

@@ -17,6 +17,7 @@ import pytest
 from harness_command import Answer, harness
 from made_history import UMA, MadeHistory, lend, long_history
 
+from harness.arch import GUEST
 from harness.host.process import HostRunner
 from harness.host.resources import data_file
 from harness.host.workspace import Workspace
@@ -73,7 +74,7 @@ def made_newer(newer_tree: Path, tmp_path: Path) -> MadeHistory:
 def cold(made: MadeHistory, tmp_path: Path) -> Iterator[Path]:
     """The slim configuration under a name of its own, so that no object of it is there."""
     path = tmp_path / f"cold-{made.salt}"
-    path.write_text(data_file("images", "kernconf", "slim").read_text())
+    path.write_text(data_file("images", "kernconf", GUEST.name, "slim").read_text())
     yield path
     home = open_tree(str(made.tree), Workspace.of_user(), HostRunner()).home
     for left in home.glob(f"obj-*/**/HARNESS-{path.name}*"):

@@ -19,13 +19,13 @@ from backend_guests import BACKENDS, SECONDS, MakeBackend, guest_spec, query, un
 from command import script
 from embedded_guest import Kernels
 
+from harness.arch import GUEST
 from harness.boot.hostwatch import MOST_HALTED
 from harness.boot.listen import Heard, Session
 from harness.boot.plan import BootPlan
 from harness.console.stages import Stage
 from harness.errors import InfraError
 from harness.guest.backend import Guest
-from harness.guest.qemu_argv import PROGRAM
 from harness.guest.tap import SerialTap
 from harness.guest.topology import Topology
 from harness.host.clock import HostClock
@@ -207,8 +207,8 @@ def _removed(group: Path) -> bool:
 def throttled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every QEMU starts in such a cgroup."""
     with cgroup(SMALL_QUOTA) as group:
-        text = f'echo $$ >{group}/cgroup.procs; exec {shutil.which(PROGRAM)} "$@"'
-        monkeypatch.setenv("PATH", script(folder / "bin", PROGRAM, text))
+        text = f'echo $$ >{group}/cgroup.procs; exec {shutil.which(GUEST.program)} "$@"'
+        monkeypatch.setenv("PATH", script(folder / "bin", GUEST.program, text))
         yield
 
 

@@ -15,21 +15,22 @@ import harness
 PACKAGE = Path(harness.__file__).parent
 
 EDGES: dict[str, set[str]] = {
+    "arch": set(),
     "errors": set(),
     "printable": set(),
     "outcome": set(),
     "sanitizers": {"errors", "outcome"},
-    "host": {"errors"},
+    "host": {"arch", "errors"},
     "config": {"errors", "host", "guest"},
     "cedit": set(),
-    "source": {"errors", "host"},
-    "kernel": {"errors", "sanitizers", "host", "source"},
-    "image": {"errors", "sanitizers", "host", "kernel"},
-    "guest": {"errors", "sanitizers", "host", "image"},
-    "console": {"errors", "sanitizers", "host"},
+    "source": {"arch", "errors", "host"},
+    "kernel": {"arch", "errors", "sanitizers", "host", "source"},
+    "image": {"arch", "errors", "sanitizers", "host", "kernel"},
+    "guest": {"arch", "errors", "sanitizers", "host", "image"},
+    "console": {"arch", "errors", "sanitizers", "host"},
     "watch": {"outcome", "console"},
     "verdict": {"outcome", "sanitizers", "console", "watch"},
-    "verification": {"outcome", "kernel", "guest", "console", "verdict"},
+    "verification": {"arch", "outcome", "kernel", "guest", "console", "verdict"},
     "mutation": {"errors", "kernel", "cedit"},
     "check": {"host", "guest", "console"},
     "subsystems": {
@@ -37,24 +38,25 @@ EDGES: dict[str, set[str]] = {
         "check", "subsystems.uma", "subsystems.domainset",
     },
     "subsystems.uma": {
-        "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest", "console",
+        "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest", "console",
         "mutation", "check", "subsystems.domainset",
     },
     "subsystems.domainset": {
-        "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation", "check",
+        "arch", "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation",
+        "check",
     },
     "provide": {
         "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "mutation",
         "check", "subsystems", "bisect",
     },
-    "bisect": {"errors", "host", "source"},
+    "bisect": {"arch", "errors", "host", "source"},
     "results": {
         "errors", "printable", "outcome", "host", "kernel", "console", "verdict", "verification",
         "mutation", "check", "bisect",
     },
     "boot": {
-        "errors", "outcome", "sanitizers", "host", "source", "kernel", "image", "guest", "console",
-        "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
+        "arch", "errors", "outcome", "sanitizers", "host", "source", "kernel", "image", "guest",
+        "console", "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
     },
     "runs": {
         "errors", "outcome", "sanitizers", "host", "config", "source", "kernel", "image", "guest",

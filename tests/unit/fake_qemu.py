@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.host.accelerator import QEMU
+from harness.arch import GUEST
 
 WORKS = "printf '<mprcsfito>'; exit 0"
 WORKS_SLOWLY = "printf '<'; sleep 0.2; printf 'mprcsfito>'; exit 0"
 HANGS = "exec sleep 1000"
 REPORTS_AND_HANGS = "echo 'KVM internal error. Suberror: 1' >&2; printf '<'; exec sleep 1000"
-REFUSES = f"echo '{QEMU}: failed to initialize kvm: Invalid argument' >&2; exit 1"
+REFUSES = f"echo '{GUEST.program}: failed to initialize kvm: Invalid argument' >&2; exit 1"
 DIES = "kill -SEGV $$"
 
 SCRIPT = """#!/bin/sh
@@ -43,9 +43,9 @@ class FakeQemu:
         self, *, kvm: str = WORKS, tcg: str = WORKS_SLOWLY, version: str = "7.2.22"
     ) -> None:
         """Another behaviour is the same program's; another version is another program."""
-        (self.folder / f"{QEMU}.kvm").write_text(kvm)
-        (self.folder / f"{QEMU}.tcg").write_text(tcg)
-        program = self.folder / QEMU
+        (self.folder / f"{GUEST.program}.kvm").write_text(kvm)
+        (self.folder / f"{GUEST.program}.tcg").write_text(tcg)
+        program = self.folder / GUEST.program
         text = SCRIPT.format(log=self._log, version=version)
         if not program.exists() or program.read_text() != text:
             program.write_text(text)

@@ -16,12 +16,13 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.image.assemble import direct_entry
 from harness.image.direct import direct_image, elf_file
-from harness.image.placed import PAGE, Chunk, Placed, place_kernel, place_object
+from harness.image.placed import Chunk, Placed, place_kernel, place_object
 from harness.image.preload import SMAP_ENTRY, Metadata
 from harness.kernel.toolchain import newest_llvm
 
@@ -217,10 +218,12 @@ def test_the_handoff_leads_to_the_kernel_its_list_and_room_for_the_memory_map(
     assert chunks[0].address == MIB
     assert words.rstrip(b"\0") == b"Start @ %#x ...\r\n" % target
     assert all(chunk.end <= kernend for chunk in chunks)
-    assert kernend % PAGE == 0
+    assert kernend % GUEST.page == 0
     size = SMAP_ENTRY.size * slots
     at = smap - modulep
     assert listed.data[at - 8 : at] == struct.pack("<II", 0x8000 | Metadata.SMAP, size)
     assert listed.data[at : at + size] == bytes(size)
-    assert any(chunk.data == root.read_bytes() and chunk.address % PAGE == 0 for chunk in chunks)
+    assert any(
+        chunk.data == root.read_bytes() and chunk.address % GUEST.page == 0 for chunk in chunks
+    )
     assert any(chunk.data.startswith(b"kernelname=/boot/kernel/kernel\0a=1\0") for chunk in chunks)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.image.recipe import (
-    CONSOLE_TUNABLES,
     DEFAULT_TUNABLES,
     KERNEL,
     LOADER,
@@ -25,7 +25,7 @@ LOADER_BUFFER = 256
 """``char input[256]`` of interp_include(): what is longer would be read as two lines."""
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.%-]{0,126}", fullmatch=True).filter(
-    lambda name: name not in CONSOLE_TUNABLES
+    lambda name: name not in GUEST.console_tunables
 )
 ANY_TEXT = st.text(max_size=140)
 
@@ -89,7 +89,7 @@ def test_a_tunable_of_the_user_overrides_a_default(name: str) -> None:
     assert environment(loader_rc({name: "other"}))[name] == "other"
 
 
-@pytest.mark.parametrize("name", CONSOLE_TUNABLES)
+@pytest.mark.parametrize("name", GUEST.console_tunables)
 def test_the_console_cannot_be_taken_from_the_harness(name: str) -> None:
     with pytest.raises(UsageError, match=f"{re.escape(name)} is the harness's own"):
         loader_rc({name: "vidconsole"})
@@ -129,7 +129,7 @@ def test_a_script_sets_exactly_what_was_given_or_is_refused(tunables: dict[str, 
         script = loader_rc(tunables)
     except UsageError:
         return
-    assert environment(script) == {**DEFAULT_TUNABLES, **tunables, **CONSOLE_TUNABLES}
+    assert environment(script) == {**DEFAULT_TUNABLES, **tunables, **GUEST.console_tunables}
     assert commands(script) == commands(loader_rc({}))
     assert all(len(line) < LOADER_BUFFER for line in script.splitlines())
     assert script.isascii()
@@ -138,7 +138,7 @@ def test_a_script_sets_exactly_what_was_given_or_is_refused(tunables: dict[str, 
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z][a-z0-9_.]{0,40}", fullmatch=True).filter(
-            lambda name: name not in CONSOLE_TUNABLES
+            lambda name: name not in GUEST.console_tunables
         ),
         st.from_regex(r"[A-Za-z0-9 ,.:;/=+-]{0,60}", fullmatch=True),
         max_size=4,

@@ -6,7 +6,7 @@ unlocking of the kernel map (``sys/vm/vm_map.c``, ``sys/vm/vm_kern.c``), and the
 (``domainset_zero``) before the first zone is made. The boot CPU counts as domain 0 until the SRAT
 is applied to CPUs, which is later (``SI_SUB_CPU``).
 
-On amd64, addresses of fresh slabs follow the page array's and have its protection, so
+Addresses of fresh slabs follow the page array's and have its protection, so
 ``vm_map_insert`` extends its entry instead of making one; and the memory that UMA starts with lies
 in the direct map (``pmap_map``), so ``uma_startup2`` enters none of it.
 """
@@ -26,7 +26,7 @@ from harness.subsystems.uma.model.zone import Shape
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
 
-#: Entries of the kernel map to a slab on amd64. Any number above 4 predicts the same.
+#: Entries of the kernel map to a slab. Any number above 4 predicts the same.
 _IPERS: Final = 42
 #: ``KMAPENT_RESERVE`` and the one more that replenishing takes.
 _RESERVE: Final = 2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.subsystems.domainset.model.machine import Wait
 from harness.subsystems.domainset.model.sets import (
@@ -95,8 +96,7 @@ Operations = tuple[Operation, ...]
 
 _WORD: Final = re.compile(r"([a-z]+)=(\S+)", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
-#: ``MAXMEMDOM`` of ``sys/amd64/include/param.h``.
-_MOST_DOMAINS: Final = 8
+_MOST_DOMAINS: Final = GUEST.max_domains
 _MOST_PAGES: Final = 1 << 32
 _MOST_COLOR: Final = 1 << 16
 

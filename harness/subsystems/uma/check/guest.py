@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from harness.arch import GUEST
 from harness.check.channel import Channel, GuestRefused
 from harness.check.modelled import TRACE_LENGTH, Modelled
 from harness.check.protocol import read_number
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.subsystems.uma.model.variants import Variant
 
-PAGE = 4096
+PAGE = GUEST.page
 _SIZE_STEP = 8
 _STARVE_MS = 2000
 #: What taking and giving back a domain's pages may take, in seconds, beside the waiting itself.

@@ -9,7 +9,7 @@
  */
 
 #include "check.h"
-#include "com2.h"
+#include "secondport.h"
 
 #include <sys/conf.h>
 #include <sys/kernel.h>

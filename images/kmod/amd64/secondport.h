@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-#ifndef COM2_H
-#define COM2_H
+#ifndef SECONDPORT_H
+#define SECONDPORT_H
 
 /* The second serial port of a PC: a 16550 (PC16550D data sheet, 8.0). */
 

@@ -1,0 +1,357 @@
+"""The architectures of guests: one table, a row each.
+
+All that depends on the guest's processor and board reads its row: QEMU's program and machine,
+firmware, the loader's place, compilers' targets, kernel files, serial ports, and the text that
+kernels of that architecture print. ``GUEST`` is the row of the guests that this harness starts.
+Sources in C and assembly, and kernel configurations, are in directories of the row's name below
+``images/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """The UEFI firmware of guests.
+
+    Args:
+        name: of the project, in words.
+        package: Debian's.
+        code: where hosts keep code images without secure boot; the first that exists is used.
+            Their variables live in memory only, and die with the guest.
+    """
+
+    name: str
+    package: str
+    code: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The processor that guests get under one accelerator.
+
+    Args:
+        model: QEMU's ``-cpu``.
+        mode: libvirt's ``<cpu mode=…>``.
+        withheld: features that the guest is not shown, by QEMU's and libvirt's common names.
+    """
+
+    model: str
+    mode: str
+    withheld: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """QEMU's machine.
+
+    Args:
+        machine: its type.
+        bus: the PCI bus of the guest's disk.
+        sata: the property that leaves out the built-in SATA controller; empty if there is none.
+        features: libvirt's ``<features>``.
+        serial_device: QEMU's device of a serial port.
+        serial_target: libvirt's type of the same.
+        max_serial_ports: how many there can be.
+        hole_mib: of the addresses below 4 GiB, kept from memory in a guest with more than
+            ``below_hole_mib``; one domain also holds the page structures of the hole.
+        below_hole_mib: see ``hole_mib``.
+    """
+
+    machine: str
+    bus: str
+    sata: str
+    features: tuple[str, ...]
+    serial_device: str
+    serial_target: str
+    max_serial_ports: int
+    hole_mib: int
+    below_hole_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class DirectStart:
+    """How QEMU starts a kernel by itself.
+
+    Args:
+        kernel_base: the virtual address of physical 0 in the kernel (``KERNBASE``).
+        kernel_load: the lowest physical address of a kernel; the entry of ours lies below.
+        mapped: how much of memory the first page tables show at the kernel's addresses.
+        last_words: what the loader prints last, with the kernel's entry.
+    """
+
+    kernel_base: int
+    kernel_load: int
+    mapped: int
+    last_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The guest that checks and measures an accelerator (``images/accelprobe``).
+
+    Args:
+        checks: what it checks, in its order, by the letter that it writes.
+        optional: the checks of instructions that a CPU need not have.
+        memory: QEMU's ``-m``.
+    """
+
+    checks: Mapping[str, str]
+    optional: str
+    memory: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleText:
+    """What kernels of the architecture print, as regular expressions.
+
+    Args:
+        trap_names: what fatal traps are called, by number.
+        double_fault: the number of the trap whose message has none.
+        other_traps: more of what a fatal trap's panic can consist of.
+        registers: lines of registers in a trap's table.
+        pc_line: a line of registers with the program counter, as ``pc``.
+        entry: a line of a backtrace where the kernel was entered: ``entry``, ``pc`` and ``sp``.
+        entry_text: a part of each such line.
+        kernel_from: the lowest address of the kernel.
+        traps: functions from a trap's vector to the panic.
+        vectors: those among them that are the vectors.
+        roots: functions in which threads begin.
+        panics: functions that a fatal trap ends in.
+    """
+
+    trap_names: Mapping[int, str]
+    double_fault: int
+    other_traps: tuple[str, ...]
+    registers: str
+    pc_line: str
+    entry: str
+    entry_text: str
+    kernel_from: int
+    traps: tuple[str, ...]
+    vectors: str
+    roots: tuple[str, ...]
+    panics: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One architecture.
+
+    Args:
+        name: FreeBSD's ``MACHINE`` and ``TARGET``, and of directories below ``images/``.
+        target_arch: ``TARGET_ARCH``.
+        elf_name: pyelftools' name of the machine of its ELF files.
+        elf_machine: its number there (``e_machine``).
+        elf_sections: types of its own of sections that lie in memory.
+        target: clang's target of FreeBSD's programs.
+        sources: directories of a tree with its sources and headers alone.
+        left_out: directories of a tree with sources of others, which are not checked out.
+        unread: more of them, which are.
+        configurations: the directory of a tree with its kernel configurations.
+        options: the files of a tree that list kernel options, beside ``sys/conf/options``.
+        page: the size of a page, in bytes.
+        max_domains: ``MAXMEMDOM``: with more, the kernel refuses the SRAT and sees one domain.
+        max_cpus: what firmware, QEMU and kernel start together.
+        program: QEMU's.
+        package: Debian's with that program.
+        qemu_arch: QEMU's and libvirt's name.
+        cpus: by accelerator.
+        board: QEMU's machine.
+        firmware: UEFI.
+        loader: where UEFI looks for a loader on a removable volume (UEFI 2.10, 3.5.1.1).
+        console_tunables: without them the console is silent, so nobody may override them.
+        module_tunables: the same of a guest with the check module, which uses the second port.
+        direct: how QEMU starts its kernels; None if it cannot.
+        probe: of accelerators.
+        embedded_flags: the compiler's for the built-in guest.
+        embedded_kasan_flags: the same with KASAN.
+        console: what its kernels print.
+    """
+
+    name: str
+    target_arch: str
+    elf_name: str
+    elf_machine: int
+    elf_sections: tuple[str, ...]
+    target: str
+    sources: tuple[str, ...]
+    left_out: tuple[str, ...]
+    unread: tuple[str, ...]
+    configurations: str
+    options: tuple[str, ...]
+    page: int
+    max_domains: int
+    max_cpus: int
+    program: str
+    package: str
+    qemu_arch: str
+    cpus: Mapping[str, Cpu]
+    board: Board
+    firmware: Firmware
+    loader: str
+    console_tunables: Mapping[str, str]
+    module_tunables: Mapping[str, str]
+    direct: DirectStart | None
+    probe: Probe
+    embedded_flags: tuple[str, ...]
+    embedded_kasan_flags: tuple[str, ...]
+    console: ConsoleText
+
+
+AMD64: Final = Architecture(
+    name="amd64",
+    target_arch="amd64",
+    elf_name="x64",
+    elf_machine=62,  # EM_X86_64
+    elf_sections=("SHT_AMD64_UNWIND",),
+    target="x86_64-unknown-freebsd13.2",
+    sources=("sys/amd64", "sys/x86", "sys/i386/include"),
+    left_out=("sys/arm", "sys/i386", "sys/mips", "sys/powerpc", "sys/riscv"),
+    unread=("sys/arm64",),
+    configurations="sys/amd64/conf",
+    options=("sys/conf/options.amd64",),
+    page=4096,
+    max_domains=8,  # sys/amd64/include/param.h
+    max_cpus=255,  # more need x2APIC ids, which firmware under emulation does not set up
+    program="qemu-system-x86_64",
+    package="qemu-system-x86",
+    qemu_arch="x86_64",
+    cpus={
+        "tcg": Cpu(
+            "max",
+            "maximum",
+            (
+                # QEMU's mwait is a pause loop: each idle CPU would burn one of the host's.
+                "monitor",
+                # TCG runs rep stosb byte by byte; without erms the kernel clears by quadwords.
+                "erms",
+                # FreeBSD turns on 5-level paging where it can: a layout few machines have.
+                "la57",
+            ),
+        ),
+        "kvm": Cpu("host", "host-passthrough"),
+    },
+    # PCI Express, the ACPI tables FreeBSD expects, and a SATA controller that can be left out.
+    board=Board(
+        machine="q35",
+        bus="pcie.0",
+        sata="sata",
+        features=("acpi", "apic"),
+        serial_device="isa-serial",
+        serial_target="isa-serial",
+        max_serial_ports=4,  # COM1 to COM4
+        hole_mib=2048,  # pc_q35.c
+        below_hole_mib=2816,
+    ),
+    firmware=Firmware(
+        "OVMF",
+        "ovmf",
+        (
+            # Debian, Ubuntu. The 2 MiB build comes up in 2.4 s of CPU time under emulation, the
+            # 4 MiB build, which newer releases have alone, in 2.9 s.
+            "/usr/share/OVMF/OVMF_CODE.fd",
+            "/usr/share/OVMF/OVMF_CODE_4M.fd",
+            "/usr/share/edk2/ovmf/OVMF_CODE.fd",  # Fedora
+            "/usr/share/edk2/x64/OVMF_CODE.4m.fd",  # Arch
+            "/usr/share/qemu/ovmf-x86_64-code.bin",  # openSUSE
+            "/usr/local/share/edk2-qemu/QEMU_UEFI_CODE-x86_64.fd",  # FreeBSD
+        ),
+    ),
+    loader="EFI/BOOT/BOOTX64.EFI",
+    console_tunables={
+        "console": "comconsole",
+        "boot_serial": "YES",
+        "comconsole_speed": "115200",
+        "hint.uart.0.at": "isa",
+        "hint.uart.0.port": "0x3F8",
+        "hint.uart.0.flags": "0x10",  # this one is the console (uart(4))
+        "hint.uart.0.irq": "4",
+    },
+    # The check module polls the second serial port itself (images/kmod/channel.c).
+    module_tunables={"hint.uart.1.disabled": "1"},
+    direct=DirectStart(
+        kernel_base=0xFFFFFFFF80000000,  # sys/amd64/include/vmparam.h
+        kernel_load=2 << 20,  # the same
+        mapped=1 << 30,
+        last_words="Start @ {:#x} ...\r\n",  # stand/efi/loader/arch/amd64/elf64_freebsd.c
+    ),
+    probe=Probe(
+        checks={
+            "m": "arithmetic in long mode",
+            "p": "page tables",
+            "r": "rdrand",
+            "c": "popcnt",
+            "s": "SSE",
+            "f": "fsin",
+            "i": "the second CPU and IPIs",
+            "t": "the APIC timer",
+            "o": "port accesses",
+        },
+        optional="rcs",
+        memory="16M",
+    ),
+    embedded_flags=(
+        "--target=x86_64-unknown-linux-gnu",  # clang refuses the sanitizer for bare ELF
+        "-mcmodel=kernel",
+        "-mno-red-zone",
+        "-mno-mmx",
+        "-mno-sse",
+        "-msoft-float",
+    ),
+    embedded_kasan_flags=("-asan-mapping-offset=0xdffff7c000000000",),  # images/embedded/layout.h
+    console=ConsoleText(
+        # sys/x86/include/trap.h, and trap_msg[] of sys/amd64/amd64/trap.c
+        trap_names={
+            1: "privileged instruction fault",
+            3: "breakpoint instruction fault",
+            6: "arithmetic trap",
+            9: "general protection fault",
+            10: "debug exception",
+            12: "page fault",
+            14: "alignment fault",
+            18: "integer divide fault",
+            19: "non-maskable interrupt trap",
+            20: "overflow trap",
+            21: "FPU bounds check fault",
+            22: "FPU device not available",
+            23: "double fault",
+            24: "FPU operand fetch fault",
+            25: "invalid TSS fault",
+            26: "segment not present fault",
+            27: "stack fault",
+            28: "machine check trap",
+            29: "SIMD floating-point exception",
+            30: "reserved (unknown) fault",
+        },
+        double_fault=23,  # T_DOUBLEFLT
+        other_traps=("DTrace pid return trap", "unknown", "trap"),
+        # sys/amd64/amd64/trap.c, trap_fatal() and dblfault_handler()
+        registers=r"^\s*= DPL \d|^(?:rdi|rcx|rax|r10|r13): [0-9a-f]{16} "
+        r"|^r(?:ip|ax|cx|8|11|14) 0x[0-9a-f]+ r",
+        pc_line=r"^rip 0x(?P<pc>[0-9a-f]{1,16}) ",
+        # sys/amd64/amd64/db_trace.c, db_nextframe()
+        entry=r"^--- (?P<entry>trap (?:0x)?[0-9a-f]{1,4}|interrupt|syscall(?: \([^()]{0,80}\))?),"
+        r" rip = (?:0x)?(?P<pc>[0-9a-f]{1,16}), rsp = (?:0x)?(?P<sp>[0-9a-f]{1,16})\b",
+        entry_text=", rip = ",
+        kernel_from=0xFFFF_8000_0000_0000,
+        # sys/amd64/amd64/trap.c, exception.S, sys/x86/x86/cpu_machdep.c
+        traps=(
+            r"trap|trap_\w+|\w*calltrap\w*|alltraps\w*|dblfault_\w+|nmi_\w+|mca_intr",
+            r"X(?:dblfault|page|prot|fpu|ill|bnd|div|align|nmi|mchk|missing|stk|tss)\w*",
+        ),
+        vectors=r"\w*calltrap\w*|alltraps\w*|Xdblfault\w*",
+        # sys/amd64/amd64/exception.S, locore.S, trap.c
+        roots=(r"(?:amd64_)?syscall\w*|fast_syscall\w*|X(?:fast_|int0x80_)\w+", r"btext"),
+        panics=r"trap_fatal|dblfault_handler",
+    ),
+)
+
+TABLE: Final = (AMD64,)
+
+GUEST: Final = AMD64
+"""The architecture of guests, of the kernels that are built for them, and of kernel files."""
