@@ -70,7 +70,7 @@ def kernel_facts(kernel: Path) -> KernelFacts:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error
     except (ELFError, struct.error) as error:
         raise _not_a_kernel(
-            kernel, f"it is no ELF file of a kernel of {GUEST.name} ({error})"
+            kernel, f"it is no ELF file of an {GUEST.name} kernel ({error})"
         ) from error
 
 
