@@ -42,8 +42,9 @@ class BootSettings(Table, frozen=True):
     """One that ``harness.guest.backends`` offers."""
     libvirt_uri: str | None = None
     """The libvirt connection; None chooses by user (see ``harness.guest.libvirt``)."""
-    method: Literal["loader", "direct"] = "loader"
-    """``loader`` or ``direct``: what brings a FreeBSD kernel into memory."""
+    method: Literal["loader", "direct"] | None = None
+    """``loader`` or ``direct``: what brings a FreeBSD kernel into memory; None: as is usual for
+    the command."""
     accelerator: Literal["auto", "tcg", "kvm"] = "auto"
     """``auto`` measures both (see ``harness.guest.accelerator_choice``)."""
 

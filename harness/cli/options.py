@@ -185,7 +185,8 @@ guest_options = _stacked(
     _backend_flags,
     click.option(
         "--boot", "method", type=click.Choice(["loader", "direct"]),
-        help="UEFI and FreeBSD's loader (default), or without them: seconds faster.",
+        help="Start the kernel with UEFI and FreeBSD's loader (boot, compare), or without them "
+        "(check, mutants, bisect).",
     ),
     click.option(
         "--accelerator", type=click.Choice(["auto", "tcg", "kvm"]),

@@ -23,6 +23,7 @@ from harness.guest.registry import Registry
 from harness.host.doctor import find_program
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_folder, write_atomic, write_named
+from harness.image.media import BootMethod
 from harness.provide.revisions import Revisions, revisions_of
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
@@ -156,7 +157,7 @@ class _Bisect:
     def __init__(self, request: BisectRequest, env: Environment, view: View) -> None:
         self._request, self._env, self._view = request, env, view
         self._store: Store = Recorder(env, view).store
-        self._guests = Guests.of(env, view, request.guest, request.what)
+        self._guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)
 
     def run(self) -> BisectResult:
         request, env = self._request, self._env

@@ -11,6 +11,7 @@ from harness.boot.cell import CellPlan
 from harness.check.checker import Checker, CheckPlan
 from harness.errors import UsageError
 from harness.host.workspace import write_atomic
+from harness.image.media import BootMethod
 from harness.outcome import Outcome
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
@@ -76,7 +77,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     """
     view = view or Unseen()
     recorder = Recorder(env, view)
-    guests = Guests.of(env, view, request.guest, request.what)
+    guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "check", "2")
     boot = guests.plan(topology, sanitizers, goes_on=True)

@@ -80,15 +80,24 @@ class Guests:
         view: warned of guests that may not do.
         request: the guests.
         vm: what the file that the request names says; None without one.
+        usual: how FreeBSD kernels are started if neither request nor settings say it.
     """
 
     env: Environment
     view: View
     request: GuestRequest
     vm: VmConfig | None
+    usual: BootMethod
 
     @classmethod
-    def of(cls, env: Environment, view: View, request: GuestRequest, what: What) -> Guests:
+    def of(
+        cls,
+        env: Environment,
+        view: View,
+        request: GuestRequest,
+        what: What,
+        usual: BootMethod = BootMethod.LOADER,
+    ) -> Guests:
         """Read the file that the request names.
 
         Raises:
@@ -100,7 +109,7 @@ class Guests:
                 f"--boot {request.method}: FreeBSD's loader cannot start the built-in guest",
                 remedy="leave it out, or name a FreeBSD tree with --source",
             )
-        return cls(env, view, request, named_vm(request))
+        return cls(env, view, request, named_vm(request), usual)
 
     def sanitizers(self, asked: Sanitizers | None) -> Sanitizers:
         """See ``sanitizers_of``."""
@@ -180,7 +189,7 @@ class Guests:
             until=request.until,
             accelerator=accelerator,
             slowness=slowness,
-            method=BootMethod(request.method or self.env.settings.boot.method),
+            method=BootMethod(request.method or self.env.settings.boot.method or self.usual),
             tunables={**(sanitizers.goes_on if goes_on else {}), **request.tunables},
             timeout=request.timeout,
             keep=keep,

@@ -30,12 +30,11 @@ def boot(tree: Path, out: Path, *words: str) -> dict[str, Any]:
     return dict(cell)
 
 
-def agrees_with_the_model(tree: Path, out: Path, *words: str) -> None:
-    answer = harness(
-        "check", "--source", tree, "--subsystem", "uma", "--kasan", *words, *DIRECT, out=out
-    )
+def agrees_with_the_model(tree: Path, out: Path, method: str, *words: str) -> None:
+    answer = harness("check", "--source", tree, "--subsystem", "uma", "--kasan", *words, out=out)
     (cell,) = answer.document["cells"]
     assert cell["check"]["conclusion"] == "agreed", answer.told
+    assert cell["boot"] == method
 
 
 @pytest.mark.parametrize("backend", ["qemu", "libvirt"])
@@ -67,8 +66,15 @@ def test_it_sees_the_machine_that_it_sees_after_the_loader(
         assert abs(direct["memory"][domain]["pages"] - memory["pages"]) < FIRMWARE_PAGES
 
 
-def test_the_check_module_is_there_as_well(freebsd_tree: Path, tmp_path: Path) -> None:
-    agrees_with_the_model(freebsd_tree, tmp_path, "--numa", "2", "--ops", "100")
+def test_a_check_starts_its_guest_directly(freebsd_tree: Path, tmp_path: Path) -> None:
+    agrees_with_the_model(freebsd_tree, tmp_path, "direct", "--numa", "2", "--ops", "100")
+
+
+def test_the_loader_loads_the_check_module_where_it_is_asked_for(
+    freebsd_tree: Path, tmp_path: Path
+) -> None:
+    words = ("--numa", "2", "--ops", "100", "--boot", "loader")
+    agrees_with_the_model(freebsd_tree, tmp_path, "loader", *words)
 
 
 def test_a_kernel_file_needs_no_loader_that_was_built_before(
@@ -110,4 +116,4 @@ def test_a_newer_releases_sanitized_kernels_boot_so(
 
 @pytest.mark.long
 def test_a_newer_releases_module_is_linked_by_the_kernel(newer_tree: Path, tmp_path: Path) -> None:
-    agrees_with_the_model(newer_tree, tmp_path, "--numa", "4", "--ops", "300")
+    agrees_with_the_model(newer_tree, tmp_path, "direct", "--numa", "4", "--ops", "300")
