@@ -170,6 +170,8 @@ class Architecture:
         probe: of accelerators.
         embedded_flags: the compiler's for the built-in guest.
         embedded_kasan_flags: the same with KASAN.
+        host_flags: the compiler's for kernel sources in a program of the host.
+        host_headers: directories of a tree that its kernel sources include by another name.
         console: what its kernels print.
     """
 
@@ -200,6 +202,8 @@ class Architecture:
     probe: Probe
     embedded_flags: tuple[str, ...]
     embedded_kasan_flags: tuple[str, ...]
+    host_flags: tuple[str, ...]
+    host_headers: Mapping[str, str]
     console: ConsoleText
 
 
@@ -304,6 +308,12 @@ AMD64: Final = Architecture(
         "-msoft-float",
     ),
     embedded_kasan_flags=("-asan-mapping-offset=0xdffff7c000000000",),  # images/embedded/layout.h
+    host_flags=("-mcmodel=small", "-mno-red-zone", "-mno-sse", "-mno-avx", "-msoft-float"),
+    host_headers={
+        "machine": "sys/amd64/include",
+        "x86": "sys/x86/include",
+        "i386": "sys/i386/include",
+    },
     console=ConsoleText(
         # sys/x86/include/trap.h, and trap_msg[] of sys/amd64/amd64/trap.c
         trap_names={

@@ -46,6 +46,31 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class HostRun:
+    """The program of the host that a check was of, and how it ended.
+
+    Args:
+        program: SHA-256 of it.
+        sources: of the tree's files that it was compiled from, headers included.
+        compiler: the first line of its ``--version``.
+        optimisation: of the tree's files.
+        shimmed: what stands in for the rest of the kernel, in words.
+        kind: what ended it, if it ended in the middle.
+        text: what it said of that.
+        frames: the functions that were running, the innermost first.
+    """
+
+    program: str
+    sources: str
+    compiler: str
+    optimisation: str
+    shimmed: tuple[str, ...]
+    kind: str = ""
+    text: str = ""
+    frames: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What a check came to.
 
@@ -69,6 +94,7 @@ class CheckResult:
         changed: the functions of the kernel that are not as in the text it comes from.
         diff: of those functions.
         alike: the one other variant that does what the guest did, in words; empty without one.
+        host: the program of the host that was checked; None for a guest.
     """
 
     subsystem: str
@@ -90,6 +116,7 @@ class CheckResult:
     changed: tuple[str, ...] = ()
     diff: str = ""
     alike: str = ""
+    host: HostRun | None = None
 
     @property
     def agreed(self) -> bool:

@@ -157,6 +157,26 @@ class SourceTree:
             self._read_tree(snapshot.tree, index)
         return self.checkout_folder
 
+    def checkout_below(self, snapshot: Snapshot, path: str, folder: Path) -> Path:
+        """Put the snapshot's files below a path into a directory of the cache's, as ``checkout``.
+
+        The caller holds a lock for that directory.
+        """
+        index = folder.with_name(f"{folder.name}.index")
+        forget_lock(index)
+        make_folder(folder)
+        tree = f"{snapshot.tree}:{path}"
+        try:
+            self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
+        except InfraError as error:
+            if not is_damage(error):
+                raise
+            index.unlink(missing_ok=True)
+            shutil.rmtree(folder)
+            make_folder(folder)
+            self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
+        return folder
+
     def heal(self) -> None:
         """Remove all git objects that can be written or cloned again; holds no lock.
 

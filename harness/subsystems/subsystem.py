@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
+    from harness.onhost.part import HostPart
     from harness.outcome import Expectation
 
 
@@ -39,6 +40,10 @@ class Subsystem(CodeReader, Protocol):
 
     def held_to(self, values: Mapping[str, bool]) -> Specification:
         """What a kernel is held to whose code should have these facts."""
+
+    @property
+    def on_host(self) -> HostPart | None:
+        """Its part of a program of the host; None: it is checked in guests alone."""
 
     @property
     def in_built_in(self) -> bool:

@@ -33,17 +33,18 @@ EDGES: dict[str, set[str]] = {
     "verification": {"arch", "outcome", "kernel", "guest", "console", "verdict"},
     "mutation": {"errors", "kernel", "cedit"},
     "check": {"host", "guest", "console"},
+    "onhost": {"arch", "errors", "host", "source", "kernel", "guest", "console", "check"},
     "subsystems": {
         "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
-        "check", "subsystems.uma", "subsystems.domainset",
+        "check", "onhost", "subsystems.uma", "subsystems.domainset",
     },
     "subsystems.uma": {
-        "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest", "console",
-        "mutation", "check", "subsystems.domainset",
+        "arch", "errors", "outcome", "sanitizers", "host", "cedit", "source", "kernel", "guest",
+        "console", "mutation", "check", "onhost", "subsystems.domainset",
     },
     "subsystems.domainset": {
         "arch", "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation",
-        "check",
+        "check", "onhost",
     },
     "provide": {
         "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "mutation",

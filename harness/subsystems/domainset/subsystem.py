@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
+    from harness.onhost.part import HostPart
     from harness.outcome import Expectation
 
 
@@ -42,6 +43,12 @@ class _Domainset:
     paths = (DOMAINSET,)
     in_built_in = False
     variant_names = (*Form, *RELEASES)
+
+    @functools.cached_property
+    def on_host(self) -> HostPart:
+        from harness.subsystems.domainset.onhost import DOMAINSET_ON_HOST
+
+        return DOMAINSET_ON_HOST
 
     @functools.cached_property
     def mutants(self) -> Mapping[str, Mutant]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
+    from harness.onhost.part import HostPart
     from harness.outcome import Expectation
 
 
@@ -41,6 +42,12 @@ class _Uma:
     paths = (UMA_CORE, DOMAINSET)
     in_built_in = True
     variant_names = (*VARIANTS, *RELEASES)
+
+    @functools.cached_property
+    def on_host(self) -> HostPart:
+        from harness.subsystems.uma.onhost import UMA_ON_HOST
+
+        return UMA_ON_HOST
 
     @functools.cached_property
     def mutants(self) -> Mapping[str, Mutant]:

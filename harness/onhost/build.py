@@ -1,0 +1,379 @@
+"""Builds a tree's own C as a program of the host, in the builds' sandbox."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.arch import GUEST
+from harness.errors import InfraError
+from harness.host.resources import data_file
+from harness.host.sandbox import Sandbox, require
+from harness.host.workspace import make_folder, unique, write_atomic
+from harness.kernel.toolchain import Llvm, best_llvm, compiler_version, installed_llvms
+from harness.onhost import recipe
+from harness.onhost.generated import GeneratedFiles
+from harness.onhost.objects import Contents, Object, ObjectCache, plain_file, sources_digest
+from harness.onhost.options import option_headers
+from harness.onhost.programs import HostProgram, ProgramCache, ProgramIdentity
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
+    from harness.host.progress import Progress
+    from harness.host.workspace import Workspace
+    from harness.onhost.part import HostPart
+    from harness.source.revision import Snapshot
+    from harness.source.tree import SourceTree
+
+HALVES: Final = Path(__file__).resolve().parent / "c"
+"""The C of both halves."""
+
+#: Of one compiler, in seconds and bytes.
+_SECONDS: Final = 300
+_MEMORY: Final = 4 << 30
+_JOBS: Final = 2
+#: Of the commands of a build that the key of a program does not tell apart otherwise.
+_RECIPE: Final = "1"
+
+
+class NoHostProgramError(InfraError):
+    """A tree's C does not become a program of the host: a limit of ours, or the tree's fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostBuilder:
+    """Builds programs of the host.
+
+    Args:
+        workspace: where objects and programs are kept.
+        runner: starts compilers.
+        progress: told of stages.
+        parts: the subsystems'.
+        sandboxed: whether compilers and the tree's scripts run in a sandbox.
+    """
+
+    workspace: Workspace
+    runner: Runner
+    progress: Progress
+    parts: Sequence[HostPart]
+    sandboxed: bool = True
+
+    def build(
+        self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str = "-O0"
+    ) -> HostProgram:
+        """The program of a snapshot, from the cache or built.
+
+        Args:
+            tree: whose snapshot it is.
+            snapshot: the content.
+            config: the text of the kernel configuration.
+            optimisation: of the tree's files.
+
+        Raises:
+            NoHostProgramError: it does not compile; the compiler's words are the detail.
+            InfraError: the host is at fault.
+        """
+        self.progress.stage("host program")
+        llvm = best_llvm(snapshot.llvm, installed_llvms())
+        compiler = compiler_version(llvm, self.runner)
+        texts = "\0".join(path.read_text() for path in self._own_files())
+        words = (_RECIPE, snapshot.kernel, config, optimisation, compiler, texts)
+        request = hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+        programs = ProgramCache(self.workspace)
+        known = programs.answer(request)
+        if known is not None:
+            return known
+        lock = f"onhost-{tree.home.name}"
+        with (
+            self.workspace.lock(lock, lambda holder: self.progress.note(f"waiting for {holder}")),
+            self.workspace.scratch("onhost") as scratch,
+        ):
+            if self.sandboxed:
+                require(self.runner)
+            sys = tree.checkout_below(snapshot, "sys", tree.home / "onhost" / "sys")
+            job = _Job(self, snapshot, config, optimisation, llvm, compiler, sys, scratch)
+            program = programs.store(*job.run())
+            programs.remember(request, program)
+        return program
+
+    def _own_files(self) -> list[Path]:
+        folders = (HALVES, HALVES / GUEST.name, data_file("images", "kmod"))
+        own = [path for folder in folders for path in sorted(folder.iterdir())]
+        for part in self.parts:
+            own += [*part.module, *part.sources]
+        return [path for path in own if path.suffix in {".c", ".h"}]
+
+
+@dataclass(slots=True)
+class _Job:
+    """One build, with its lock held."""
+
+    builder: HostBuilder
+    snapshot: Snapshot
+    config: str
+    optimisation: str
+    llvm: Llvm
+    compiler: str
+    sys: Path
+    scratch: Path
+    replaced: list[str] = field(default_factory=list)
+
+    def run(self) -> tuple[ProgramIdentity, Mapping[str, Path]]:
+        """Compile and link; what the program is, and its files."""
+        flags = self._flags()
+        cache = ObjectCache(self.builder.workspace, Contents(), self.scratch)
+        with ThreadPoolExecutor(_JOBS) as pool:
+            tree = [pool.submit(self._of_tree, path, flags, cache) for path in self._required()]
+            either = [pool.submit(self._replaceable, each, flags, cache)
+                      for each in recipe.REPLACEABLE]  # fmt: skip
+            own = [pool.submit(self._of_ours, path, more, flags, cache)
+                   for path, more in self._kernel_half()]  # fmt: skip
+            compiled = [each.result() for each in tree]
+            chosen = [each.result() for each in either]
+            ours = [each.result() for each in own]
+        objects = [*compiled, *(found for found, _ in chosen), *ours]
+        weak = {found.path for found, is_weak in chosen if is_weak}
+        host = self._host_half(cache)
+        program = self._linked(objects, weak, host)
+        return self._identity([*objects, host], program), program
+
+    def _required(self) -> list[Path]:
+        follows = [path for part in self.builder.parts for path in part.follows]
+        return [self._at(path) for path in (*dict.fromkeys(follows), *recipe.REQUIRED)]
+
+    def _at(self, path: str) -> Path:
+        return self.sys.parent / path
+
+    def _read(self, path: str) -> str | None:
+        found = self._at(path)
+        if found.is_symlink() or not found.is_file():
+            return None
+        return found.read_text("utf-8", "replace")
+
+    # --- headers ------------------------------------------------------------------------------
+
+    def _flags(self) -> recipe.KernelFlags:
+        generated = GeneratedFiles(self.builder.workspace, self.scratch)
+        release = self.snapshot.release.partition("-")[0]
+        options = generated.of_texts(self._option_headers())
+        flags = recipe.KernelFlags(release, self.sys, self._links(), options)
+        return replace(flags, generated=(
+            self._interfaces(generated), self._vnode_interface(generated),
+            self._offsets(flags, generated),
+        ))  # fmt: skip
+
+    def _option_headers(self) -> Mapping[str, str]:
+        tables = [self._read(path) for path in ("sys/conf/options", *GUEST.options)]
+        return option_headers(
+            self.config + recipe.WITH, [table or "" for table in tables], self._included,
+            recipe.WITHOUT,
+        )  # fmt: skip
+
+    def _included(self, name: str) -> str | None:
+        if name.startswith("/") or ".." in name.split("/"):
+            return None
+        folders = (GUEST.configurations, "sys/conf")
+        return next((text for folder in folders if (text := self._read(f"{folder}/{name}"))), None)
+
+    def _links(self) -> Path:
+        links = self.sys.parent / "links"
+        make_folder(links)
+        for name, target in GUEST.host_headers.items():
+            link = links / name
+            if not link.is_symlink():
+                link.symlink_to(self._at(target))
+        return links
+
+    def _interfaces(self, generated: GeneratedFiles) -> Path:
+        sources = [f"sys/kern/{name}_if.m" for name in recipe.INTERFACES]
+        script = self._at("sys/tools/makeobjops.awk")
+
+        def run(work: Path) -> Mapping[str, str]:
+            for source in sources:
+                self._script(["awk", "-f", script, self._at(source), "-h"], work)
+            return {}
+
+        return generated.of_script(self._texts(str(script), *sources), run)
+
+    def _vnode_interface(self, generated: GeneratedFiles) -> Path:
+        source, script = "sys/kern/vnode_if.src", self._at("sys/tools/vnode_if.awk")
+
+        def run(work: Path) -> Mapping[str, str]:
+            for letter in ("-p", "-q", "-h"):
+                self._script(["awk", "-f", script, self._at(source), letter], work)
+            return {}
+
+        return generated.of_script(self._texts(str(script), source), run)
+
+    def _offsets(self, flags: recipe.KernelFlags, generated: GeneratedFiles) -> Path:
+        """``offset.inc``, by the tree's own ``genoffset.sh``."""
+        script = self._at("sys/kern/genoffset.sh")
+        cache = ObjectCache(self.builder.workspace, Contents(), self.scratch)
+        words = flags.words("-O1", ("-fcommon",))
+        listed = self._compiled(self._at("sys/kern/genoffset.c"), words, cache)
+
+        def run(work: Path) -> Mapping[str, str]:
+            nm = f"NM={self.llvm.bindir / 'llvm-nm'}"
+            text = self._script(["env", nm, "sh", script, listed.path], work)
+            return {"offset.inc": text}
+
+        return generated.of_script([*self._texts(str(script)), listed.digest], run)
+
+    def _texts(self, *paths: str) -> list[str]:
+        prefix = f"{self.sys.parent}/"
+        texts = [self._read(path.removeprefix(prefix)) for path in paths]
+        if None in texts:
+            missing = [path for path, text in zip(paths, texts, strict=True) if text is None]
+            raise NoHostProgramError(
+                "the tree does not become a program of the host: it has no "
+                + ", ".join(path.removeprefix(prefix) for path in missing),
+                remedy="check it in a guest: --on guest",
+            )
+        return [text or "" for text in texts]
+
+    # --- objects ------------------------------------------------------------------------------
+
+    def _of_tree(self, path: Path, flags: recipe.KernelFlags, cache: ObjectCache) -> Object:
+        return self._compiled(path, flags.words(self.optimisation), cache)
+
+    def _replaceable(
+        self, each: recipe.Replaceable, flags: recipe.KernelFlags, cache: ObjectCache
+    ) -> tuple[Object, bool]:
+        try:
+            return self._of_tree(self._at(each.path), flags, cache), each.weak
+        except NoHostProgramError:
+            self.replaced.append(f"{each.what}: {each.path} does not compile here")
+            return self._of_ours(HALVES / each.fallback, (), flags, cache), False
+
+    def _kernel_half(self) -> list[tuple[Path, Sequence[str]]]:
+        """Our sources that see the tree's headers, each with more flags."""
+        kmod = data_file("images", "kmod")
+        sources: list[tuple[Path, Sequence[str]]] = [
+            (HALVES / name, ()) for name in recipe.KERNEL_HALF
+        ]
+        sources += [(kmod / name, ()) for name in recipe.MODULE]
+        for part in self.builder.parts:
+            more = tuple(part.flags(self._read))
+            sources += [(path, more) for path in (*part.module, *part.sources)]
+        return sources
+
+    def _of_ours(
+        self, path: Path, more: Sequence[str], flags: recipe.KernelFlags, cache: ObjectCache
+    ) -> Object:
+        folders = {HALVES, data_file("images", "kmod")}
+        folders |= {each.parent for part in self.builder.parts for each in part.module}
+        includes = (f"-I{folder}" for folder in sorted(folders))
+        return self._compiled(path, flags.words("-O2", (*includes, *more)), cache)
+
+    def _host_half(self, cache: ObjectCache) -> Object:
+        return self._compiled(
+            HALVES / recipe.HOST_HALF, [*recipe.HOST_FLAGS, f"-I{HALVES / GUEST.name}"], cache
+        )
+
+    def _compiled(self, path: Path, words: Sequence[str], cache: ObjectCache) -> Object:
+        command = [str(self.llvm.bindir / "clang"), *words, "-c", str(path)]
+
+        def compile_it(target: Path, rule: Path) -> None:
+            self._tool([*command, "-o", target, "-MD", "-MF", rule], self.scratch, path.name)
+
+        return cache.get([self.compiler, *command], compile_it)
+
+    # --- program ------------------------------------------------------------------------------
+
+    def _linked(
+        self, objects: Sequence[Object], weak: set[Path], host: Object
+    ) -> Mapping[str, Path]:
+        """Both halves; what the kernel half leaves undefined becomes traps."""
+        work = self.scratch / f"link-{unique()}"
+        make_folder(work)
+        inputs = [self._weakened(each.path, work) if each.path in weak else each.path
+                  for each in objects]  # fmt: skip
+        half = work / "half.o"
+        self._tool([self._llvm("ld.lld"), "-r", *inputs, "-o", half], work, "link")
+        listing = self._tool([self._llvm("llvm-nm"), "-u", half], work, "link")
+        names = recipe.trapped(recipe.undefined_in(listing))
+        traps = self._assembled(recipe.trap_source(names), work)
+        whole, local, program = work / "whole.o", work / "kernel.o", work / "program"
+        self._tool([self._llvm("ld.lld"), "-r", half, traps, "-o", whole], work, "link")
+        write_atomic(work / "interface", recipe.interface())
+        self._tool([self._llvm("llvm-objcopy"), f"--keep-global-symbols={work / 'interface'}",
+                    whole, local], work, "link")  # fmt: skip
+        self._tool([self._llvm("clang"), "-no-pie", f"--ld-path={self._llvm('ld.lld')}",
+                    "-Wl,--gc-sections", "-Wl,-z,nostart-stop-gc", host.path, local,
+                    "-o", program], work, "link")  # fmt: skip
+        symbols = self._tool([self._llvm("llvm-nm"), "--defined-only", program], work, "link")
+        write_atomic(work / "symbols", symbols)
+        write_atomic(work / "traps", "".join(f"{name}\n" for name in names))
+        return {name: plain_file(work / name) for name in ("program", "symbols", "traps")}
+
+    def _weakened(self, path: Path, work: Path) -> Path:
+        target = work / path.name
+        self._tool([self._llvm("llvm-objcopy"), "--weaken",
+                    "--rename-section", "set_sysinit_set=set_unrun_sysinit_set", path, target],
+                   work, "link")  # fmt: skip
+        return target
+
+    def _assembled(self, text: str, work: Path) -> Path:
+        source, target = work / "traps.s", work / "traps.o"
+        write_atomic(source, text)
+        self._tool([self._llvm("clang"), "-c", source, "-o", target], work, "traps")
+        return target
+
+    def _identity(self, objects: Sequence[Object], program: Mapping[str, Path]) -> ProgramIdentity:
+        parts = self.builder.parts
+        return ProgramIdentity(
+            key=hashlib.sha256(program["program"].read_bytes()).hexdigest(),
+            sources=sources_digest(objects, self.sys.parent),
+            release=self.snapshot.release,
+            compiler=self.compiler,
+            optimisation=self.optimisation,
+            shimmed=(*recipe.SHIMMED, *(words for part in parts for words in part.shimmed),
+                     *sorted(self.replaced)),
+            subsystems=tuple(part.name for part in parts),
+        )  # fmt: skip
+
+    # --- processes ----------------------------------------------------------------------------
+
+    def _llvm(self, name: str) -> str:
+        return str(self.llvm.bindir / name)
+
+    def _script(self, command: Sequence[str | Path], work: Path) -> str:
+        return self._tool(command, work, "the tree's script")
+
+    def _tool(self, command: Sequence[str | Path], work: Path, what: str) -> str:
+        """Run a compiler or a script of the tree's; its output.
+
+        Raises:
+            NoHostProgramError: it fails.
+        """
+        words = ["prlimit", f"--as={_MEMORY}", "--core=0", "--", *command]
+        if self.builder.sandboxed:
+            objects = self.builder.workspace.cache / "onhost"
+            readable = (self.sys.parent, objects, HALVES.parent.parent, data_file("images"))
+            words = Sandbox(readable, (self.scratch,)).words(words, work)
+        finished = self.builder.runner.run(
+            words, cwd=work, env={"LC_ALL": "C"}, deadline=_SECONDS, check=False
+        )
+        if finished.returncode != 0:
+            said = (finished.stderr or finished.stdout).decode("utf-8", "replace")
+            raise NoHostProgramError(
+                f"the tree does not become a program of the host: {what} does not compile",
+                remedy="check it in a guest: --on guest",
+                detail="\n".join(line[:400] for line in said.splitlines()[:20]),
+            )
+        return finished.text
+
+
+def optimisation_for(operations: int) -> str:
+    """How the tree's files are compiled for so many operations: what is compiled once and runs
+    long, better.
+    """
+    return "-O0" if operations <= _QUICK else "-O2"
+
+
+#: Operations up to which a second of compiling costs more than it saves.
+_QUICK: Final = 1_000_000

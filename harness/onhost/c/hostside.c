@@ -1,0 +1,360 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * The half of the program that is compiled with the host's headers: memory,
+ * the register of the CPU's data, the harness at the other end of a descriptor,
+ * and the program's end, whatever ends it.
+ */
+#define _GNU_SOURCE
+
+#include <sys/mman.h>
+#include <sys/time.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hostmachine.h"
+#include "hostside.h"
+
+#define CPUS_MAX	64
+#define CHUNK		(1 << 16)
+#define FRAMES		24
+#define STACK_SIZE	(8UL << 20)
+#define ARENAS		0x100000000000	/* where nothing of the host's lies */
+#define ARENA_STEP	(2UL << 20)
+#define MARK		"@harness "
+
+static int from_harness, to_harness;
+static char out[CHUNK];
+static size_t out_length;
+
+/* Of answers that are not sent, see take_line(). */
+static bool digesting;
+static uint32_t digest;
+static unsigned long answers;
+
+/* Counts commands, and how often a second of CPU time has passed in the same one. */
+static volatile unsigned long commands;
+static volatile unsigned patience;
+
+/* --- memory --------------------------------------------------------------- */
+
+static void
+no_memory(void)
+{
+	host_end("exhausted", "the host gives no memory");
+}
+
+void *
+host_memory(unsigned long size, unsigned long alignment)
+{
+	void *memory;
+
+	if (posix_memalign(&memory, alignment < 16 ? 16 : alignment, size > 0 ? size : 1) != 0)
+		no_memory();
+	return (memset(memory, 0, size));
+}
+
+void
+host_release(void *memory)
+{
+	free(memory);
+}
+
+/* At addresses that are the same in each run: some stand in answers, or are hashed. */
+void *
+host_arena(unsigned long size)
+{
+	static char *next = (char *)ARENAS;
+	void *memory = mmap(next, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (memory != next)
+		no_memory();
+	next += (size + ARENA_STEP - 1) / ARENA_STEP * ARENA_STEP;
+	return (memory);
+}
+
+void
+host_set_cpu(void *base)
+{
+	set_cpu_base(base);
+}
+
+/* --- the harness ---------------------------------------------------------- */
+
+static void
+flush(void)
+{
+	size_t done = 0;
+
+	while (done < out_length) {
+		ssize_t some = write(to_harness, out + done, out_length - done);
+
+		if (some < 0 && errno == EINTR)
+			continue;
+		if (some <= 0)
+			_exit(0);	/* the harness is gone */
+		done += (size_t)some;
+	}
+	out_length = 0;
+}
+
+static void
+send(const char *text, size_t length)
+{
+	if (length > sizeof(out) - out_length)
+		flush();
+	memcpy(out + out_length, text, length);
+	out_length += length;
+}
+
+static uint32_t
+crc32_on(uint32_t crc, const char *text, size_t length)
+{
+	static const uint32_t table[16] = { 0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+	    0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344,
+	    0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c };
+
+	for (crc = ~crc; length-- > 0; text++) {
+		crc ^= (uint8_t)*text;
+		crc = crc >> 4 ^ table[crc & 15];
+		crc = crc >> 4 ^ table[crc & 15];
+	}
+	return (~crc);
+}
+
+/* An answer.  Each ends with its own checksum, which stands for all of it in a digest. */
+void
+host_send(const char *text, unsigned long length)
+{
+	size_t tail = length < 9 ? length : 9;
+
+	answers++;
+	if (digesting)
+		digest = crc32_on(digest, text + length - tail, tail);
+	else if (length <= sizeof(out))
+		send(text, length);
+}
+
+void
+host_log(const char *text)
+{
+	fputs(text, stderr);
+}
+
+int
+host_format(char *buffer, unsigned long size, const char *format, void *arguments)
+{
+	va_list copy;
+
+	memcpy(copy, arguments, sizeof(copy));
+	return (vsnprintf(buffer, size, format, copy));
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+/* Where it was, and return addresses, by frame pointers: all is compiled with them. */
+static void
+tell_frames(uintptr_t place, const uintptr_t *frame, char *text, size_t size)
+{
+	size_t length = 0;
+
+	for (int count = 0; count < FRAMES && length + 20 < size; count++) {
+		const uintptr_t *next;
+
+		length += (size_t)snprintf(text + length, size - length, "%s%lx",
+		    count > 0 ? "," : "", (unsigned long)place);
+		if (frame == NULL || (uintptr_t)frame % sizeof(*frame) != 0)
+			break;
+		place = frame[1];
+		next = (const uintptr_t *)frame[0];
+		if (place == 0 || next <= frame || (uintptr_t)next - (uintptr_t)frame > STACK_SIZE)
+			next = NULL;
+		frame = next;
+	}
+}
+
+static void
+end(const char *kind, const char *text, uintptr_t place, const uintptr_t *frame)
+{
+	char line[1024], frames[20 * FRAMES];
+	int length;
+
+	tell_frames(place, frame, frames, sizeof(frames));
+	length = snprintf(line, sizeof(line), "!end %s frames=%s %.400s", kind, frames, text);
+	for (int i = 0; i < length; i++)
+		if (line[i] == '\n')
+			line[i] = ' ';
+	send(line, (size_t)length);
+	send("\n", 1);
+	flush();
+	_exit(3);
+}
+
+void
+host_end(const char *kind, const char *text)
+{
+	end(kind, text, (uintptr_t)__builtin_return_address(0),
+	    *(const uintptr_t *const *)__builtin_frame_address(0));
+	__builtin_unreachable();
+}
+
+static const char *
+trapped(const void *place)
+{
+	for (const struct trap *trap = traps; trap->name != NULL; trap++)
+		if ((const char *)place >= (const char *)trap->place &&
+		    (const char *)place < (const char *)trap->place + TRAP_SIZE)
+			return (trap->name);
+	return (NULL);
+}
+
+static void
+on_signal(int number, siginfo_t *info, void *context)
+{
+	uintptr_t place = place_of(context);
+	const char *name = number == SIGSEGV ? trapped(info->si_addr) : NULL;
+	char text[32];
+
+	/* A call of a trap has left where it came from on the stack. */
+	if (name != NULL && place == (uintptr_t)info->si_addr)
+		place = caller_of(context);
+	snprintf(text, sizeof(text), "SIG%s", sigabbrev_np(number));
+	/* If the frames are none, the walk ends by a second signal. */
+	signal(SIGSEGV, SIG_DFL);
+	end(name != NULL ? "trap" : "signal", name != NULL ? name : text, place,
+	    frame_of(context));
+}
+
+/* A second of CPU time has passed: in the same command as the last one? */
+static void
+on_tick(int number, siginfo_t *info, void *context)
+{
+	static unsigned long last;
+	static unsigned seconds;
+
+	(void)number, (void)info;
+	if (commands != last) {
+		last = commands;
+		seconds = 0;
+	} else if (++seconds >= patience)
+		end("loop", "one operation has taken seconds of CPU time",
+		    place_of(context), frame_of(context));
+}
+
+static void
+watch_signals(void)
+{
+	static char stack[1 << 16];
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
+	stack_t alternative = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction action = { .sa_sigaction = on_signal,
+	    .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct itimerval second = { { 1, 0 }, { 1, 0 } };
+
+	sigaltstack(&alternative, NULL);
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+		sigaction(fatal[i], &action, NULL);
+	action.sa_sigaction = on_tick;
+	sigaction(SIGPROF, &action, NULL);
+	setitimer(ITIMER_PROF, &second, NULL);
+}
+
+static void
+arm_traps(void)
+{
+	for (const struct trap *trap = traps; trap->name != NULL; trap++)
+		mprotect((void *)trap->place, TRAP_SIZE, PROT_NONE);
+}
+
+/* --- the harness's lines -------------------------------------------------- */
+
+/*
+ * Commands, as a guest is told them; and, between them:
+ *
+ *	!digest		from now on answers are only counted and summed up
+ *	!plain		from now on they are sent again
+ *	!tell		answered "!sum COUNT CRC": what there was since the last one
+ */
+static void
+take_line(const char *line, size_t length)
+{
+	char text[64];
+
+	if (line[0] != '!') {
+		commands++;
+		kern_take(line, length);
+	} else if (strncmp(line, "!digest", 7) == 0)
+		digesting = true;
+	else if (strncmp(line, "!plain", 6) == 0)
+		digesting = false;
+	else if (strncmp(line, "!tell", 5) == 0) {
+		int size = snprintf(text, sizeof(text), "!sum %lu %08x\n", answers, digest);
+
+		send(text, (size_t)size);
+		answers = 0;
+		digest = 0;
+	}
+}
+
+static void
+serve(void)
+{
+	static char in[CHUNK];
+	size_t length = 0;
+
+	for (;;) {
+		ssize_t some;
+		char *start = in, *newline;
+
+		flush();
+		some = read(from_harness, in + length, sizeof(in) - length);
+		if (some < 0 && errno == EINTR)
+			continue;
+		if (some <= 0)
+			return;
+		length += (size_t)some;
+		while ((newline = memchr(start, '\n', length - (size_t)(start - in))) != NULL) {
+			take_line(start, (size_t)(newline + 1 - start));
+			start = newline + 1;
+		}
+		length -= (size_t)(start - in);
+		memmove(in, start, length);
+		if (length == sizeof(in))
+			host_end("signal", "a line without an end");
+	}
+}
+
+/*
+ * Arguments: the descriptors of commands and answers, the domain of each CPU, the number of
+ * domains, a mask of those without memory, and seconds of CPU time that a command may take.
+ */
+int
+main(int count, char **word)
+{
+	int domain_of_cpu[CPUS_MAX], cpus = 0;
+
+	if (count != 7)
+		return (2);
+	from_harness = atoi(word[1]);
+	to_harness = atoi(word[2]);
+	for (char *at = strtok(word[3], ","); at != NULL && cpus < CPUS_MAX;
+	    at = strtok(NULL, ","))
+		domain_of_cpu[cpus++] = atoi(at);
+	patience = (unsigned)atoi(word[6]);
+	arm_traps();
+	watch_signals();
+	kern_start(cpus, domain_of_cpu, atoi(word[4]), (unsigned)atoi(word[5]));
+	serve();
+	return (0);
+}

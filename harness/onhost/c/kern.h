@@ -1,0 +1,43 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+#ifndef KERN_H
+#define KERN_H
+
+/* The kernel half: compiled with the tree's headers, so that structures agree. */
+
+#include <sys/param.h>
+#include <sys/systm.h>
+
+#include "hostside.h"
+
+/* Kinds of ends that the harness knows (harness/onhost/ending.py). */
+#define END_PANIC	"panic"		/* the kernel's own assertion or panic */
+#define END_INVARIANT	"invariant"	/* what no kernel may do, though nothing of it looks */
+#define END_ASLEEP	"asleep"	/* a thread sleeps and nobody is there to wake it */
+#define END_EXHAUSTED	"exhausted"	/* the program's own memory has run out */
+
+void	 kern_end(const char *kind, const char *format, ...) __attribute__((noreturn));
+
+/* cpus.c */
+void	 cpus_start(int cpus, const int *domain_of_cpu);
+void	 cpus_move(int cpu);
+
+/* locks.c */
+void	 locks_start(void);
+unsigned locks_held(void);
+const char *locks_last(void);	/* the name of the lock that was taken last and is held */
+
+/* memory.c */
+void	 memory_start(int domains, unsigned empty);
+
+/* sleep.c */
+void	 sleep_handler(void (*wake)(void));	/* called while the thread sleeps; NULL: none */
+
+/* What a subsystem does at the start, when there are CPUs and memory, in the order of names. */
+#define ON_START(function)						\
+	static void (*const start_##function)(void)			\
+	    __attribute__((used, section("set_harness_start"))) = function
+
+#endif

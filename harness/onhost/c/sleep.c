@@ -1,0 +1,182 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * Sleeping and time.  There is one thread: while it sleeps, time passes until
+ * somebody wakes it, a handler or a callout.  If there is nobody, that is what
+ * the program ends with.
+ */
+
+#include "kern.h"
+
+#include <sys/callout.h>
+#include <sys/lock.h>
+#include <sys/mutex.h>
+#include <sys/proc.h>
+#include <sys/queue.h>
+#include <sys/rwlock.h>
+#include <sys/sleepqueue.h>
+#include <sys/sx.h>
+#include <sys/time.h>
+
+#define CALLOUTS	16
+#define HANDLED_MAX	100000	/* times that one sleep is seen without being ended */
+
+int hz = 1000;
+int tick = 1000;
+volatile int ticks = 1000;
+sbintime_t tick_sbt = SBT_1S / 1000;
+volatile time_t time_uptime = 1;
+volatile time_t time_second = 1;
+
+static struct callout *pending[CALLOUTS];
+static void (*handler)(void);
+static const void *slept_on;	/* the channel; NULL: awake */
+
+void
+sleep_handler(void (*wake)(void))
+{
+	handler = wake;
+}
+
+void
+wakeup(const void *channel)
+{
+	if (channel == slept_on)
+		slept_on = NULL;
+}
+
+void
+wakeup_one(const void *channel)
+{
+	wakeup(channel);
+}
+
+void
+wakeup_any(const void *channel)
+{
+	wakeup(channel);
+}
+
+/* --- callout(9) ----------------------------------------------------------- */
+
+void
+callout_init(struct callout *c, int mpsafe)
+{
+	(void)mpsafe;
+	memset(c, 0, sizeof(*c));
+}
+
+void
+_callout_init_lock(struct callout *c, struct lock_object *lock, int flags)
+{
+	(void)lock, (void)flags;
+	memset(c, 0, sizeof(*c));
+}
+
+static int
+forget(struct callout *c)
+{
+	for (int i = 0; i < CALLOUTS; i++)
+		if (pending[i] == c) {
+			pending[i] = NULL;
+			return (1);
+		}
+	return (0);
+}
+
+int
+callout_reset_sbt_on(struct callout *c, sbintime_t sbt, sbintime_t precision,
+    callout_func_t *function, void *argument, int cpu, int flags)
+{
+	int was = forget(c), place = 0;
+
+	(void)precision, (void)cpu, (void)flags;
+	while (place < CALLOUTS && pending[place] != NULL)
+		place++;
+	if (place == CALLOUTS)
+		kern_end(END_EXHAUSTED, "more than %d callouts", CALLOUTS);
+	c->c_time = sbt;
+	c->c_func = function;
+	c->c_arg = argument;
+	pending[place] = c;
+	return (was);
+}
+
+int
+callout_schedule(struct callout *c, int to_ticks)
+{
+	return (callout_reset_sbt_on(c, tick_sbt * to_ticks, 0, c->c_func, c->c_arg, -1, 0));
+}
+
+#if __FreeBSD_version >= 1400000
+int
+_callout_stop_safe(struct callout *c, int flags)
+{
+	(void)flags;
+	return (forget(c));
+}
+#else
+int
+_callout_stop_safe(struct callout *c, int flags, callout_func_t *drain)
+{
+	(void)flags, (void)drain;
+	return (forget(c));
+}
+#endif
+
+static bool
+run_callout(void)
+{
+	struct callout *first = NULL;
+
+	for (int i = 0; i < CALLOUTS; i++)
+		if (pending[i] != NULL && (first == NULL || pending[i]->c_time < first->c_time))
+			first = pending[i];
+	if (first == NULL)
+		return (false);
+	forget(first);
+	first->c_func(first->c_arg);
+	return (true);
+}
+
+/* --- sleep(9) ------------------------------------------------------------- */
+
+int
+_sleep(const void *channel, struct lock_object *lock, int priority, const char *wmesg,
+    sbintime_t sbt, sbintime_t pr, int flags)
+{
+	struct mtx *interlock = (struct mtx *)lock;
+
+	(void)pr, (void)flags;
+	if (interlock != NULL)
+		mtx_unlock(interlock);
+	if (locks_held() > 0)
+		kern_end(END_INVARIANT, "sleeps (%s) with a lock held: %s", wmesg, locks_last());
+	if (curthread->td_critnest > 0)
+		kern_end(END_INVARIANT, "sleeps (%s) in a critical section", wmesg);
+	curthread->td_wmesg = wmesg;
+	slept_on = channel;
+	for (unsigned seen = 0; slept_on != NULL && sbt == 0; seen++) {
+		if (seen == HANDLED_MAX)
+			kern_end(END_ASLEEP, "%s: what wakes it does not", wmesg);
+		if (handler != NULL)
+			handler();
+		else if (!run_callout())
+			kern_end(END_ASLEEP, "%s", wmesg);
+	}
+	slept_on = NULL;
+	curthread->td_wmesg = NULL;
+	if (interlock != NULL && (priority & PDROP) == 0)
+		mtx_lock(interlock);
+	return (sbt == 0 ? 0 : EWOULDBLOCK);
+}
+
+int
+pause_sbt(const char *wmesg, sbintime_t sbt, sbintime_t pr, int flags)
+{
+	(void)wmesg, (void)sbt, (void)pr, (void)flags;
+	run_callout();
+	return (EWOULDBLOCK);
+}

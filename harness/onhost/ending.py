@@ -1,0 +1,154 @@
+"""How a host program ended: by its own last words, or by what the host says of it."""
+
+from __future__ import annotations
+
+import bisect
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from harness.check.protocol import Nonsense
+
+_LAST_WORDS: Final = re.compile(
+    r"!end ([a-z]{1,20}) frames=((?:[0-9a-f]{1,16}(?:,[0-9a-f]{1,16}){0,63})?) (.*)", re.ASCII
+)
+#: bwrap(1) and shells tell of a signal so.
+_SIGNALLED: Final = 128
+_MOST_FRAMES: Final = 8
+_LONGEST_FUNCTION: Final = 1 << 20
+
+
+class Kind(StrEnum):
+    """What ended a program."""
+
+    PANIC = "panic"
+    """the kernel's own assertion or panic, or its rule of a lock"""
+    INVARIANT = "invariant"
+    """what no kernel may do, though nothing in it looks"""
+    ASLEEP = "asleep"
+    """a thread sleeps, and nobody is there to wake it"""
+    TRAP = "trap"
+    """what nothing defines was called or read: a limit of the program's"""
+    SIGNAL = "signal"
+    """a signal of the host's"""
+    LOOP = "loop"
+    """one operation has taken seconds of CPU time, or does not end"""
+    EXHAUSTED = "exhausted"
+    """the program's own memory has run out"""
+    MEMORY = "memory"
+    """it has taken more of the host's memory than it may"""
+    EXITED = "exited"
+    """it ended by itself, without a word"""
+
+
+#: Those that say something of the tree's code; others are limits of the program or the host.
+FINDINGS: Final = frozenset({Kind.PANIC, Kind.INVARIANT, Kind.ASLEEP})
+
+
+@dataclass(frozen=True, slots=True)
+class HostEnding:
+    """How a program ended.
+
+    Args:
+        kind: what ended it.
+        text: what it says: the panic's message, the symbol, the signal.
+        frames: the functions that were running, the innermost first.
+    """
+
+    kind: Kind
+    text: str = ""
+    frames: tuple[str, ...] = ()
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether it says something of the tree's code."""
+        return self.kind in FINDINGS
+
+    @property
+    def title(self) -> str:
+        """What it is compared by: the kind and the message, less numbers and addresses."""
+        plain = re.sub(r"0x[0-9a-f]+|\b[0-9]+\b", "N", self.text)
+        return f"{self.kind}: {plain}" if plain else str(self.kind)
+
+    def in_words(self) -> str:
+        """A line for people."""
+        where = f" in {' < '.join(self.frames[:4])}" if self.frames else ""
+        match self.kind:
+            case Kind.TRAP:
+                return f"trap: {self.text} is used, which the host program does not have{where}"
+            case Kind.MEMORY | Kind.EXHAUSTED | Kind.LOOP:
+                return f"{self.text}{where}"
+            case Kind.ASLEEP:
+                return f"sleeps, and nothing wakes it: {self.text}{where}"
+            case Kind.SIGNAL:
+                return f"ended by {self.text}{where}"
+            case Kind.EXITED:
+                return "the host program ended without a word"
+            case _:
+                return f"{self.kind}: {self.text}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """The functions of a program by address.
+
+    Args:
+        starts: where each begins, in order.
+        names: of them.
+    """
+
+    starts: Sequence[int]
+    names: Sequence[str]
+
+    @classmethod
+    def of(cls, listing: str) -> Symbols:
+        """Of the text that ``llvm-nm --defined-only`` prints."""
+        found = []
+        for line in listing.splitlines():
+            words = line.split()
+            if len(words) == 3 and words[1] in "tT":
+                found.append((int(words[0], 16), words[2]))
+        found.sort()
+        return cls([start for start, _ in found], [name for _, name in found])
+
+    def name_of(self, address: int) -> str:
+        """The function that an address lies in; empty for none, as in a library."""
+        place = bisect.bisect_right(self.starts, address) - 1
+        if place < 0 or address - self.starts[place] > _LONGEST_FUNCTION:
+            return ""
+        return self.names[place]
+
+
+#: Of the program's own: what was running is told from below them.
+_OWN_FRAMES: Final = frozenset(
+    {"host_end", "kern_end", "panic", "vpanic", "kassert_panic", "end", "on_signal", "on_tick"}
+)
+
+
+def read_ending(line: str, symbols: Symbols) -> HostEnding:
+    """What a program's last words say.
+
+    Raises:
+        Nonsense: they are none.
+    """
+    found = _LAST_WORDS.fullmatch(line)
+    if found is None or found[1] not in tuple(Kind):
+        raise Nonsense(f"a line that is no answer: {line[:80]!r}")
+    addresses = [int(word, 16) for word in found[2].split(",") if word]
+    # A return address may be the next function's first byte.
+    names = [symbols.name_of(address - 1) for address in addresses]
+    while names and names[0] in _OWN_FRAMES:
+        names.pop(0)
+    kept = [name for name in names if name not in ("main", "serve", "take_line", "")]
+    return HostEnding(Kind(found[1]), found[3].strip(), tuple(kept[:_MOST_FRAMES]))
+
+
+def ending_of_status(status: int | None) -> HostEnding:
+    """What the exit status of a program without last words says; None: it was killed by us."""
+    number = -status if status is not None and status < 0 else (status or 0) - _SIGNALLED
+    if number in {each.value for each in signal.Signals}:
+        return HostEnding(Kind.SIGNAL, signal.Signals(number).name)
+    return HostEnding(Kind.EXITED)

@@ -1,0 +1,81 @@
+"""Files that the tree's own scripts generate for its compiler, kept by what they are made from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.host.workspace import make_folder, unique
+from harness.onhost.objects import plain_file
+
+if TYPE_CHECKING:
+    from harness.host.workspace import Workspace
+
+#: Of one generated file, in bytes.
+_MOST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedFiles:
+    """Directories of generated files, by a digest of what they are made from.
+
+    Args:
+        workspace: whose cache.
+        scratch: where scripts write.
+    """
+
+    workspace: Workspace
+    scratch: Path
+
+    def of_texts(self, texts: Mapping[str, str]) -> Path:
+        """A directory of just these texts, by name."""
+        parts = [part for pair in sorted(texts.items()) for part in pair]
+        return self._kept(_digest(parts), lambda folder: _write(folder, texts))
+
+    def of_script(self, made_from: list[str], script: Callable[[Path], Mapping[str, str]]) -> Path:
+        """What a script makes.
+
+        Args:
+            made_from: its text and all that it reads.
+            script: runs it in a directory; gives further texts, such as its standard output.
+        """
+
+        def make(folder: Path) -> None:
+            work = self.scratch / unique()
+            make_folder(work)
+            texts = dict(script(work))
+            for path in sorted(work.iterdir()):
+                if plain_file(path).stat().st_size <= _MOST_BYTES:
+                    texts[path.name] = path.read_text("utf-8", "replace")
+            _write(folder, texts)
+
+        return self._kept(_digest(made_from), make)
+
+    def _kept(self, digest: str, make: Callable[[Path], None]) -> Path:
+        folder = self.workspace.cache / "onhost" / "generated" / digest
+        if folder.is_dir():
+            os.utime(folder)
+            return folder
+        filling = folder.with_name(f".{digest}.{unique()}")
+        make_folder(filling)
+        try:
+            make(filling)
+            if not folder.is_dir():
+                filling.rename(folder)
+        finally:
+            shutil.rmtree(filling, ignore_errors=True)
+        return folder
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        (folder / name).write_text(text)

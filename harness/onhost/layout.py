@@ -1,0 +1,52 @@
+"""What the program is told of its machine: domains, CPUs, and domains without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.console.report import DomainMemory, GuestReport
+
+_PAGES = 32768
+_PAGE_SIZE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class HostLayout:
+    """The machine of a host program.
+
+    Args:
+        domains: how many.
+        cpus: the domain of each CPU.
+        empty: mask of the domains without memory.
+    """
+
+    domains: int
+    cpus: tuple[int, ...]
+    empty: int = 0
+
+    @property
+    def words(self) -> list[str]:
+        """As arguments of the program."""
+        return [",".join(map(str, self.cpus)), str(self.domains), str(self.empty)]
+
+    def report(self) -> GuestReport:
+        """It in a guest's terms, as checks take them."""
+        memory = {
+            domain: DomainMemory(0 if self.empty >> domain & 1 else _PAGES, _PAGE_SIZE)
+            for domain in range(self.domains)
+        }
+        return GuestReport(
+            guest="host program", release="", osreldate=0, ident="", domains=self.domains,
+            cpus=dict(enumerate(self.cpus)), memory=memory, distances={}, zones={}, tables={},
+        )  # fmt: skip
+
+
+def layout_of(cpus: Sequence[int], memory: Sequence[int]) -> HostLayout:
+    """The layout of nodes with so many CPUs and so much memory each.
+
+    A node without CPUs has none here either; a program has at least one CPU.
+    """
+    domains = [node for node, count in enumerate(cpus) for _ in range(count)]
+    empty = sum(1 << node for node, size in enumerate(memory) if size == 0)
+    return HostLayout(len(cpus), tuple(domains) or (0,), empty)

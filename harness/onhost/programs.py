@@ -1,0 +1,120 @@
+"""Programs of the host that were built, kept by their content."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.host.documents import read_object
+from harness.host.sealed import DamageError, check, store
+from harness.host.workspace import make_folder, write_atomic
+from harness.onhost.ending import Symbols
+
+if TYPE_CHECKING:
+    from harness.host.workspace import Workspace
+
+_IDENTITY: Final = "identity.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramIdentity:
+    """What a program was made from; stands in every record of it.
+
+    Args:
+        key: SHA-256 of the program.
+        sources: of the tree's files that were compiled, headers included.
+        release: that the tree says it is.
+        compiler: the first line of its ``--version``.
+        optimisation: of the tree's files.
+        shimmed: what stands in for the rest of the kernel, in words.
+        subsystems: whose parts are in it.
+    """
+
+    key: str
+    sources: str
+    release: str
+    compiler: str
+    optimisation: str
+    shimmed: tuple[str, ...]
+    subsystems: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """It as JSON's types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class HostProgram:
+    """A program, ready to run.
+
+    Args:
+        identity: what it was made from.
+        folder: of its files.
+    """
+
+    identity: ProgramIdentity
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The program's file."""
+        return self.folder / "program"
+
+    def symbols(self) -> Symbols:
+        """Its functions by address."""
+        return Symbols.of((self.folder / "symbols").read_text("utf-8", "replace"))
+
+
+class ProgramCache:
+    """Programs by key, and which of them answers which request, in the workspace's cache."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._programs = workspace.cache / "onhost" / "programs"
+        self._requests = workspace.cache / "onhost" / "requests"
+        self._verified = workspace.verified
+
+    def answer(self, request: str) -> HostProgram | None:
+        """The program that was built for a request, if it is there and is what was stored."""
+        try:
+            key = (self._requests / request).read_text()
+        except OSError:
+            return None
+        return self.find(key) if key.isalnum() else None
+
+    def find(self, key: str) -> HostProgram | None:
+        """The program with that key, if it is there and is what was stored."""
+        folder = self._programs / key[:32]
+        try:
+            check(folder, self._verified)
+            document = read_object(folder / _IDENTITY)
+            lists = {name: tuple(document[name]) for name in ("shimmed", "subsystems")}
+            identity = ProgramIdentity(**{**document, **lists})
+        except (OSError, ValueError, KeyError, TypeError, DamageError):
+            return None
+        if identity.key != key:
+            return None
+        os.utime(folder)
+        return HostProgram(identity, folder)
+
+    def store(self, identity: ProgramIdentity, files: Mapping[str, Path]) -> HostProgram:
+        """Keep copies of a program's files.
+
+        Raises:
+            InfraError: the disk is full, or the directory not writable.
+        """
+        found = self.find(identity.key)
+        if found is not None and found.identity == identity:
+            return found
+        folder = self._programs / identity.key[:32]
+        make_folder(self._programs)
+        store(folder, files, {_IDENTITY: json.dumps(identity.document(), indent=1) + "\n"})
+        (folder / "program").chmod(0o755)
+        return HostProgram(identity, folder)
+
+    def remember(self, request: str, program: HostProgram) -> None:
+        """Say that a program answers a request."""
+        write_atomic(self._requests / request, program.identity.key)

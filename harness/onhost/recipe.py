@@ -1,0 +1,148 @@
+"""How a tree's C becomes a program of the host: files, flags and commands. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness.arch import GUEST
+
+#: Headers of interfaces (``makeobjops.awk``) that the followed files include by way of bus.h.
+INTERFACES: Final = ("bus", "device")
+
+#: Of the tree, beside what subsystems follow: sets of domains.
+REQUIRED: Final = ("sys/kern/kern_cpuset.c",)
+
+#: Options that a program of the host cannot have: a sanitizer's shadow lies where no process may
+#: map anything. Those of ``MUTEX_NOINLINE`` and its like have each lock taken by a function.
+WITHOUT: Final = frozenset(
+    {"KASAN", "KMSAN", "KCSAN", "KUBSAN", "COVERAGE", "KCOV", "GCOV", "WITNESS"}
+)
+WITH: Final = "options MUTEX_NOINLINE\noptions RWLOCK_NOINLINE\noptions SX_NOINLINE\n"
+
+#: The symbols that both halves see; see ``c/hostside.h``.
+_INTERFACE: Final = (
+    "host_memory", "host_release", "host_arena", "host_set_cpu", "host_send", "host_log",
+    "host_format", "host_end", "kern_start", "kern_take", "traps",
+)  # fmt: skip
+
+#: Of the C library, as compilers call it or the tree's files do; the same functions.
+_LIBRARY: Final = frozenset({
+    "memcpy", "memset", "memmove", "memcmp", "bcmp", "bzero", "strlen", "strcmp", "strncmp",
+    "strcpy", "strncpy", "strchr", "strrchr", "strnlen", "strstr",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Replaceable:
+    """A file of the tree that is used where it compiles, and what stands in for it elsewhere.
+
+    Args:
+        path: in the tree.
+        fallback: of ``onhost/c``.
+        what: it is for, in words.
+        weak: what the program has of its own beats it, and its SYSINITs are not run.
+    """
+
+    path: str
+    fallback: str
+    what: str
+    weak: bool = False
+
+
+REPLACEABLE: Final = (
+    Replaceable("sys/vm/vm_page.c", "fallback_waits.c", "waits for memory", weak=True),
+    Replaceable("sys/kern/subr_smr.c", "fallback_smr.c", "safe memory reclamation"),
+)
+
+#: Sources of the kernel half, and what they stand for in a record.
+KERNEL_HALF: Final = ("absent.c", "cpus.c", "locks.c", "memory.c", "services.c", "sleep.c",
+                      "start.c", "worker.c")  # fmt: skip
+HOST_HALF: Final = "hostside.c"
+SHIMMED: Final = (
+    "time and sleeping: one thread, which a handler or a callout wakes",
+    "page accounting: all domains have pages, and addresses are always mapped",
+    "locks: owners are kept, nobody contends",
+    "CPUs: one thread that moves between them",
+    "malloc(9), printf(9), counter(9), sysctl(9), eventhandler(9), taskqueue(9)",
+)
+
+#: Of generic sources of the check module that serve here as well.
+MODULE: Final = ("memory.c", "protocol.c")
+
+_COMMON: Final = (
+    "-std=gnu11", "-ffreestanding", "-fno-common", "-fno-pic", "-fno-stack-protector",
+    "-fno-strict-aliasing", "-fwrapv", "-fno-omit-frame-pointer", "-ffunction-sections",
+    "-nostdinc", "-w",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFlags:
+    """Flags for what is compiled with the tree's headers.
+
+    Args:
+        release: such as 13.2, for the target's name.
+        sys: the tree's ``sys``.
+        links: to directories that are included by another name.
+        options: the directory of option headers.
+        generated: directories of other generated headers.
+    """
+
+    release: str
+    sys: Path
+    links: Path
+    options: Path
+    generated: tuple[Path, ...] = ()
+
+    def words(self, optimisation: str, more: Iterable[str] = ()) -> list[str]:
+        """The compiler's arguments, but for the source."""
+        folders = (self.links, self.options, *self.generated, self.sys,
+                   self.sys / "contrib/ck/include", self.sys / "vm")  # fmt: skip
+        return [
+            "-target", GUEST.target.rstrip("0123456789.") + self.release,
+            optimisation,
+            *_COMMON,
+            *GUEST.host_flags,
+            "-D_KERNEL", "-DHAVE_KERNEL_OPTION_HEADERS",
+            "-include", str(self.options / "opt_global.h"),
+            f"-ffile-prefix-map={self.sys.parent}/=",
+            *(f"-I{folder}" for folder in folders),
+            *more,
+        ]  # fmt: skip
+
+
+HOST_FLAGS: Final = ("-O2", "-fno-omit-frame-pointer", "-fno-pic")
+
+
+def trapped(undefined: Iterable[str], defined_by_host: Iterable[str] = _INTERFACE) -> list[str]:
+    """Of the symbols that the kernel half leaves undefined, those that nobody defines."""
+    known = _LIBRARY.union(defined_by_host)
+    return sorted(
+        name for name in set(undefined) - known if not name.startswith(("__start_", "__stop_"))
+    )
+
+
+def trap_source(names: Sequence[str]) -> str:
+    """An assembly source that defines symbols as memory that nobody may touch, and lists them."""
+    lines = ['.section .traps,"aw",@nobits', ".balign 4096"]
+    for name in names:
+        lines += [f'.globl "{name}"', f'"{name}": .skip 4096']
+    lines += ['.section .rodata,"a",@progbits']
+    lines += [f'.Lname{number}: .asciz "{name}"' for number, name in enumerate(names)]
+    lines += [".balign 8", ".globl traps", "traps:"]
+    lines += [f'.quad .Lname{number}, "{name}"' for number, name in enumerate(names)]
+    lines += [".quad 0, 0", '.section .note.GNU-stack,"",@progbits', ""]
+    return "\n".join(lines)
+
+
+def interface() -> str:
+    """The symbols that both halves see, a line each."""
+    return "".join(f"{name}\n" for name in _INTERFACE)
+
+
+def undefined_in(listing: str) -> list[str]:
+    """The symbols of what ``llvm-nm -u`` prints."""
+    return [line.split()[-1] for line in listing.splitlines() if line.strip()]

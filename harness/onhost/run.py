@@ -1,0 +1,187 @@
+"""Runs a program of the host: in the sandbox, within limits, with two pipes to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.check.protocol import MAX_LINE, Nonsense
+from harness.host.memorylimit import MemoryLimit
+from harness.host.sandbox import Sandbox
+from harness.onhost.ending import HostEnding, Kind, Symbols, ending_of_status, read_ending
+
+if TYPE_CHECKING:
+    from harness.host.process import Process, Runner
+    from harness.onhost.layout import HostLayout
+    from harness.onhost.programs import HostProgram
+
+_CHUNK: Final = 1 << 16
+#: Seconds that a program may take to read more: one that spins is ended sooner.
+_TAKES: Final = 60.0
+#: Seconds that a program may take to be gone.
+_LEAVES: Final = 10.0
+_LAST_WORDS: Final = b"!end "
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a program.
+
+    Args:
+        memory: bytes that it may hold.
+        patience: seconds of CPU time that one operation may take.
+        silence: seconds that it may take for an answer, whatever it does.
+        grouped: whether its memory is limited by a cgroup where one can be made.
+    """
+
+    memory: int = 1 << 30
+    patience: int = 3
+    silence: float = 60.0
+    grouped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRunner:
+    """Starts a program of the host.
+
+    Args:
+        program: which.
+        layout: of its machine.
+        runner: starts processes.
+        scratch: the one directory that it may write to.
+        sandboxed: whether it runs in the sandbox.
+        limits: what it may take.
+    """
+
+    program: HostProgram
+    layout: HostLayout
+    runner: Runner
+    scratch: Path
+    sandboxed: bool = True
+    limits: Limits = Limits()
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[HostTap]:
+        """A program that runs; it is gone after the context, whatever ends that."""
+        to_program, commands = os.pipe()
+        answers, from_program = os.pipe()
+        with contextlib.ExitStack() as held:
+            for descriptor in (commands, answers):
+                held.callback(os.close, descriptor)
+            with contextlib.ExitStack() as theirs:
+                for descriptor in (to_program, from_program):
+                    theirs.callback(os.close, descriptor)
+                limit = held.enter_context(
+                    MemoryLimit(self.limits.memory, grouped=self.limits.grouped)
+                )
+                process = self.runner.spawn(
+                    limit.words(self.words(to_program, from_program)),
+                    cwd=self.scratch, pass_fds=(to_program, from_program),
+                )  # fmt: skip
+                held.callback(process.kill)
+                limit.watch(process)
+            yield HostTap(commands, answers, process, limit, self.program.symbols)
+
+    def words(self, to_program: int, from_program: int) -> list[str | Path]:
+        """The command line, with the descriptors of commands and answers."""
+        words: list[str | Path] = [
+            "prlimit", "--core=0", "--",
+            self.program.path, str(to_program), str(from_program), *self.layout.words,
+            str(self.limits.patience),
+        ]  # fmt: skip
+        if not self.sandboxed:
+            return words
+        return Sandbox((self.program.folder,), (self.scratch,)).words(words, self.scratch)
+
+
+class HostTap:
+    """The channel to a program, as ``harness.guest.tap.Tap`` has it; see ``ProgramRunner``.
+
+    Args:
+        commands: descriptor of what is written to it.
+        answers: descriptor of what it writes.
+        process: the program.
+        limit: of its memory.
+        symbols: gives its functions.
+
+    Attributes:
+        ending: how it ended; None while it runs.
+    """
+
+    def __init__(
+        self,
+        commands: int,
+        answers: int,
+        process: Process,
+        limit: MemoryLimit,
+        symbols: Callable[[], Symbols],
+    ) -> None:
+        os.set_blocking(commands, False)
+        self._commands = commands
+        self._answers = answers
+        self._process = process
+        self._limit = limit
+        self._symbols = symbols
+        self._unread = bytearray()
+        self.ending: HostEnding | None = None
+
+    def read(self, timeout: float, also: int | None = None) -> bytes | None:
+        """See ``Tap``: whole lines but for the program's last words, which become ``ending``.
+
+        Raises:
+            Nonsense: its last words are none, or a line is longer than any.
+        """
+        if self.ending is not None:
+            return b""
+        others = [] if also is None else [also]
+        readable, _, _ = select.select([self._answers, *others], [], [], max(0.0, timeout))
+        if self._answers not in readable:
+            return None
+        data = os.read(self._answers, _CHUNK)
+        if not data:
+            self.ending = self._ended()
+            return b""
+        self._unread += data
+        return self._lines()
+
+    def write(self, data: bytes) -> None:
+        """See ``Tap``; what the program does not take, because it has ended or hangs, is lost."""
+        view = memoryview(data)
+        while view and self.ending is None:
+            _, writable, _ = select.select([], [self._commands], [], _TAKES)
+            if not writable:
+                return
+            try:
+                view = view[os.write(self._commands, view) :]
+            except BrokenPipeError:
+                return
+
+    def end(self, kind: Kind, text: str) -> None:
+        """End a program that does not end by itself, and say of what."""
+        self._process.kill()
+        self.ending = self.ending or HostEnding(kind, text)
+
+    def _lines(self) -> bytes:
+        """The whole lines that were read; last words are told apart."""
+        lines, newline, rest = bytes(self._unread).rpartition(b"\n")
+        if len(rest) > 2 * MAX_LINE:
+            raise Nonsense(f"a line of more than {2 * MAX_LINE} bytes")
+        self._unread = bytearray(rest)
+        at = lines.rfind(_LAST_WORDS)
+        if at < 0 or (at > 0 and lines[at - 1 : at] != b"\n"):
+            return lines + newline
+        said = lines[at:].decode("ascii", "replace")
+        self.ending = read_ending(said, self._symbols())
+        return lines[:at]
+
+    def _ended(self) -> HostEnding:
+        status = self._process.wait(_LEAVES)
+        if self._limit.met:
+            return HostEnding(Kind.MEMORY, "the host program took more memory than it may")
+        self._process.kill()
+        return ending_of_status(status)

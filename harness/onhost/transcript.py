@@ -1,0 +1,128 @@
+"""What was said to a program whose answers were the model's: kept, and said again.
+
+A model in Python takes a hundred times as long as the code that it is held beside, and says the
+same each time. So the commands of a part of a check are kept with a checksum of the answers, each
+of which was compared with the model field by field. Whatever answers otherwise is held to the model
+again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.host.workspace import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.guest.tap import Tap
+    from harness.host.workspace import Workspace
+
+_FORM: Final = b"harness transcript 1\n"
+_HEAD: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([0-9a-f]{8})\n", re.ASCII)
+#: Of an answer, at its end: its own checksum, which a program sums up.
+_TAIL: Final = 9
+_MOST_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A part of a check.
+
+    Args:
+        operations: of traces, that agreed.
+        answers: how many there were, to whatever command.
+        digest: of them.
+        commands: all lines, in order.
+    """
+
+    operations: int
+    answers: int
+    digest: int
+    commands: bytes
+
+    def to_bytes(self) -> bytes:
+        """It as a file."""
+        head = b"%d %d %08x\n" % (self.operations, self.answers, self.digest)
+        body = head + self.commands
+        return _FORM + zlib.compress(body + zlib.crc32(body).to_bytes(4, "big"))
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> Transcript | None:
+        """What a file holds; None if it is damaged or of another form."""
+        if not data.startswith(_FORM):
+            return None
+        try:
+            body = zlib.decompressobj().decompress(data[len(_FORM) :], _MOST_BYTES)
+        except zlib.error:
+            return None
+        body, check = body[:-4], body[-4:]
+        found = _HEAD.match(body)
+        if found is None or zlib.crc32(body).to_bytes(4, "big") != check:
+            return None
+        return cls(int(found[1]), int(found[2]), int(found[3], 16), body[found.end() :])
+
+
+@dataclass(slots=True)
+class Recorder:
+    """A tap that keeps what is said; see ``harness.guest.tap.Tap``.
+
+    Args:
+        tap: of the program.
+    """
+
+    tap: Tap
+    _commands: bytearray = field(default_factory=bytearray)
+    _answers: int = 0
+    _digest: int = 0
+    _partial: bytes = b""
+
+    def read(self, timeout: float, also: int | None = None) -> bytes | None:
+        """See ``Tap``."""
+        data = self.tap.read(timeout, also)
+        if data:
+            *lines, self._partial = (self._partial + data).split(b"\n")
+            for line in lines:
+                self._answers += 1
+                self._digest = zlib.crc32((line + b"\n")[-_TAIL:], self._digest)
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See ``Tap``."""
+        self._commands += data
+        self.tap.write(data)
+
+    def transcript(self, operations: int) -> Transcript:
+        """What was said so far, in which so many operations agreed."""
+        return Transcript(operations, self._answers, self._digest, bytes(self._commands))
+
+
+class TranscriptCache:
+    """Transcripts by what they depend on, in the workspace's cache."""
+
+    def __init__(self, workspace: Workspace, key: Sequence[str]) -> None:
+        name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
+        self._folder = workspace.cache / "onhost" / "transcripts" / name
+
+    def find(self, part: int) -> Transcript | None:
+        """The part of that number, if it was kept."""
+        try:
+            return Transcript.of_bytes(self._path(part).read_bytes())
+        except OSError:
+            return None
+
+    def keep(self, part: int, transcript: Transcript) -> None:
+        """Keep a part.
+
+        Raises:
+            InfraError: the disk is full.
+        """
+        write_atomic(self._path(part), transcript.to_bytes())
+
+    def _path(self, part: int) -> Path:
+        return self._folder / f"{part:06}"

@@ -1,0 +1,41 @@
+"""Iterators over domains as a program of the host; see ``harness/onhost``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.onhost.part import HostPart
+
+if TYPE_CHECKING:
+    from harness.onhost.part import ReadFile
+
+_HERE = Path(__file__).resolve().parent
+_HEADER: Final = "sys/vm/vm_domainset.h"
+
+#: What ``c/domainset.mk`` asks of the tree's header, too.
+_ASKED: Final = (
+    ("ITER_MASKS", r"di_valid_mask"),
+    ("ITER_PAGES", r"pctrie_iter"),
+    ("ITER_ERROR", r"^int.*vm_domainset_iter_page_init"),
+)
+
+
+def _flags(read: ReadFile) -> Sequence[str]:
+    header = read(_HEADER) or ""
+    return [
+        f"-D{name}={int(re.search(pattern, header, re.MULTILINE) is not None)}"
+        for name, pattern in _ASKED
+    ]
+
+
+DOMAINSET_ON_HOST: Final = HostPart(
+    name="domainset",
+    follows=("sys/vm/vm_domainset.c",),
+    module=(_HERE / "c/domainset.c", _HERE / "c/domainset_protocol.c"),
+    sources=(_HERE / "c/host/domainset_host.c",),
+    shimmed=("vm_object(9): one object, with a lock and a policy",),
+    flags=_flags,
+)

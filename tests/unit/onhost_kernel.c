@@ -1,0 +1,67 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/* A kernel half that does what a line says: for tests of the other half, and of what runs both. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hostside.h"
+
+extern void missing_function(void);
+extern int missing_number;
+
+static volatile unsigned long turns;
+static char *arena;
+
+void
+kern_start(int cpus, const int *domain_of_cpu, int domains, unsigned empty)
+{
+	(void)cpus, (void)domain_of_cpu, (void)domains, (void)empty;
+	arena = host_arena(1UL << 32);
+}
+
+static int
+is(const char *text, unsigned long length, const char *word)
+{
+	return (length == strlen(word) + 1 && memcmp(text, word, length - 1) == 0);
+}
+
+__attribute__((noinline)) static void
+panics(void)
+{
+	host_end("panic", "slab 17 at 0xfeed is lost");
+}
+
+void
+kern_take(const char *text, unsigned long length)
+{
+	if (is(text, length, "panic"))
+		panics();
+	else if (is(text, length, "call"))
+		missing_function(), turns++;
+	else if (is(text, length, "read"))
+		turns = (unsigned long)missing_number;
+	else if (is(text, length, "spin"))
+		for (;;)
+			turns++;
+	else if (is(text, length, "overwrite"))
+		*(volatile char *)16 = 1;
+	else if (is(text, length, "divide"))
+		turns = (unsigned long)(100 / (int)turns);
+	else if (is(text, length, "stack"))
+		kern_take(text, length), turns++;
+	else if (is(text, length, "memory"))
+		for (unsigned long at = 0; at < 1UL << 32; at += 4096)
+			arena[at] = 1;
+	else if (is(text, length, "leave"))
+		exit(0);
+	else if (is(text, length, "babble"))
+		for (;;)
+			host_send("babble without an end of any line ", 34);
+	else if (is(text, length, "lie"))
+		host_send("!end wonder frames= of no kind\n", 31);
+	else
+		host_send(text, length);
+}
