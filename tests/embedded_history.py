@@ -9,7 +9,8 @@ from pathlib import Path
 
 from small_tree import git
 
-from harness.host.resources import data_file
+from harness.host.resources import checkout_path
+from harness.image.embedded import OWN, SHARED
 
 Edit = Callable[[Path], None]
 
@@ -22,8 +23,9 @@ class EmbeddedHistory:
     number: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        for name in ("embedded", "kmod"):
-            shutil.copytree(data_file("images", name), self.folder / name)
+        for directory in (OWN, *SHARED):
+            target = self.folder / directory.removeprefix("images/")
+            shutil.copytree(checkout_path(directory), target, dirs_exist_ok=True)
         git(self.folder, "init", "--quiet", "--initial-branch=main")
         self.commit("The built-in guest as it came", "first")
 

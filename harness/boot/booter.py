@@ -178,7 +178,7 @@ class Booter:
         }
         return make_media(
             kernel, plan.method, tunables, place.folder, self.workspace, self.runner,
-            nonce=nonce, module=plan.companion is not None,
+            nonce=nonce, module=plan.companion.module if plan.companion else None,
         )  # fmt: skip
 
     def _spec(

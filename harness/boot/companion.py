@@ -19,6 +19,11 @@ _TICK = 0.25
 class Companion(Protocol):
     """What works with a guest; ``harness.check`` has one."""
 
+    @property
+    def module(self) -> str:
+        """The subsystem whose check module it talks to."""
+        ...
+
     def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Until the work is done, whatever the guest answers.
 

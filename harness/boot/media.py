@@ -57,12 +57,12 @@ def make_media(
     runner: Runner,
     *,
     nonce: str,
-    module: bool = False,
+    module: str | None = None,
 ) -> Media:
     """What a guest boots ``kernel`` from, laid out in ``scratch`` if it needs files.
 
-    ``nonce`` tells this boot's report from all others. With ``module`` the kernel's check module
-    is loaded, if it has one of its own.
+    ``nonce`` tells this boot's report from all others. ``module`` names the subsystem whose check
+    module is loaded, if the kernel has one of its own.
 
     Raises:
         UsageError: a tunable that a loader cannot be given; there is no loader yet; the kernel
@@ -71,7 +71,7 @@ def make_media(
     """
     if not kernel.identity.is_freebsd:
         return DirectKernel(kernel.kernel, kernel_command_line(tunables, nonce))
-    own_module = kernel.module if module else None
+    own_module = kernel.modules.get(module) if module else None
     if method is BootMethod.DIRECT:
         return assemble_direct(
             kernel.kernel, tunables, scratch, workspace, runner, own_module, nonce

@@ -73,6 +73,11 @@ class Checker:
             asked=held.asked, chosen=held.why, changed=held.changed, diff=held.diff,
         )  # fmt: skip
 
+    @property
+    def module(self) -> str:
+        """The subsystem whose check module it talks to."""
+        return self._plan.specification.subsystem
+
     def again(self, slower: float = 1.0) -> Checker:
         """The same check of another guest, which may take ``slower`` times as long."""
         plan = replace(self._plan, slowness=self._plan.slowness * slower)

@@ -17,6 +17,12 @@ def data_file(*parts: str) -> Path:
     return root.joinpath(*parts)
 
 
-def subsystem_sources() -> list[Path]:
-    """The directories with the C of each subsystem's part of the check module."""
-    return sorted(_PACKAGE.glob("subsystems/*/c"))
+def checkout_path(path: str) -> Path:
+    """Where that is, installed or not, which has this path in a checkout."""
+    first, *others = path.split("/")
+    return data_file(first, *others) if first != _PACKAGE.name else _PACKAGE.joinpath(*others)
+
+
+def subsystem_sources(name: str) -> Path:
+    """The directory with the C of a subsystem."""
+    return _PACKAGE / "subsystems" / name / "c"

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _IMAGE = "image"
 """The name of a cached file within its directory."""
 
+_SHARED_HEADERS = ("crc32.h", "string.h", "text.h")
+_SHARED_UNITS = ("string.c", "text.c")
+"""What init has of the check module's sources."""
+
 
 def assemble_freebsd(
     kernel: Path,
@@ -173,7 +177,7 @@ def init_key() -> str:
     return content_key(
         (bindir / "clang", bindir / "ld.lld"),
         (*INIT_FLAGS, *map(str, makefs_words(Path("image"), Path("root")))),
-        (*_sources("*.[ch]"), data_file("images", "kmod", "crc32.h")),
+        (*_sources("*.[ch]"), *_shared(*_SHARED_HEADERS, *_SHARED_UNITS)),
     )
 
 
@@ -187,13 +191,19 @@ def build_init(runner: Runner, out: Path) -> Path:
     clang = newest_llvm() / "clang"
     init = data_file("images", "minimal")
     folders = [f"-I{folder}" for folder in (init, init / GUEST.name)]
-    runner.run([clang, *INIT_FLAGS, *folders, "-o", out, *_sources("*.c")])
+    runner.run(
+        [clang, *INIT_FLAGS, *folders, "-o", out, *_sources("*.c"), *_shared(*_SHARED_UNITS)]
+    )
     return out
 
 
 def _sources(pattern: str) -> list[Path]:
     init = data_file("images", "minimal")
     return sorted(path for folder in (init, init / GUEST.name) for path in folder.glob(pattern))
+
+
+def _shared(*names: str) -> list[Path]:
+    return [data_file("images", "kmod", name) for name in names]
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """The built-in guest: our own tiny kernel, compiled from ``images/embedded``.
 
-It is compiled with ``protocol.c`` of ``images/kmod``: both guests of ``harness check`` speak alike.
+It is compiled with ``protocol.c`` of ``images/kmod``, and with the commands of the subsystem that
+it has: both guests of ``harness check`` speak alike.
 
 It is linked twice. The second link adds a table of the functions that the first one placed, so
 that the guest names the frames of its backtraces itself, from the addresses it really has.
@@ -9,10 +10,11 @@ that the guest names the frames of its backtraces itself, from the addresses it 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
@@ -20,7 +22,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from harness.arch import GUEST
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
-from harness.host.resources import data_file
+from harness.host.resources import checkout_path
 from harness.image.key import content_key
 from harness.kernel.toolchain import newest_llvm
 from harness.sanitizers import KASAN, KUBSAN, NONE, Sanitizers
@@ -32,9 +34,19 @@ _DETAIL_LINES = 40
 _NO_SPACE = "No space left on device"
 _CRASHED = "PLEASE submit a bug report"
 SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
-"""Of the guest's sources; other files of their folder are not read."""
-SHARED = (f"{GUEST.name}/secondport.h", "crc32.h", "protocol.c", "protocol.h")
-"""What it has of the check module's sources."""
+"""Of the guest's sources; other files of their directory are not read."""
+OWN = "images/embedded"
+"""The directory of its own sources, in a checkout of the harness."""
+SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "images/kmod": (
+            "crc32.h", "protocol.c", "protocol.h", "string.c", "string.h", "text.c", "text.h",
+        ),
+        f"images/kmod/{GUEST.name}": ("secondport.h",),
+        "harness/subsystems/uma/c": ("zone_commands.c", "zone_trace.c", "zone_trace.h"),
+    }
+)  # fmt: skip
+"""What it has of the check module's sources, by their directories there."""
 
 _FLAGS = (
     *GUEST.embedded_flags,
@@ -56,11 +68,9 @@ _FLAGS = (
     "-Wconversion",
     "-Wmissing-prototypes",
     "-Werror",
-    "-I../src/embedded",
-    "-I../src/kmod",
-    f"-I../src/{GUEST.name}",
+    *(f"-I../src/{directory}" for directory in (OWN, *SHARED)),
     # The same bytes wherever it is built.
-    "-ffile-prefix-map=../src=images",
+    "-ffile-prefix-map=../src/=",
     "-ffile-compilation-dir=.",
 )
 
@@ -139,28 +149,29 @@ class _Function:
     name: str
 
 
-def embedded_key(build: EmbeddedBuild, images: Path | None = None) -> str:
+def embedded_key(build: EmbeddedBuild, checkout: Path | None = None) -> str:
     """What the bytes of the guest depend on; see ``content_key``.
 
     Args:
         build: which of its builds.
-        images: the folder with its sources in ``embedded`` and ``kmod``; None for the one that
-            came with the harness.
+        checkout: of the harness, as far as the guest is made of it; None for the sources that came
+            with the harness.
 
     Raises:
         InfraError: no compiler on this host.
     """
     bindir = newest_llvm()
-    return content_key((bindir / "clang", bindir / "ld.lld"), build.flags, _sources(images))
+    sources = _sources(checkout).values()
+    return content_key((bindir / "clang", bindir / "ld.lld"), build.flags, sources)
 
 
 def build_embedded(
-    build: EmbeddedBuild, runner: Runner, output: Path, images: Path | None = None
+    build: EmbeddedBuild, runner: Runner, output: Path, checkout: Path | None = None
 ) -> Path:
     """Compile the guest into the folder ``output`` and return the kernel, an ELF file.
 
     The folder is made if need be; sources and objects stay in it, beside the kernel. The kernel
-    holds its DWARF debug information. ``images`` is as for ``embedded_key``.
+    holds its DWARF debug information. ``checkout`` is as for ``embedded_key``.
 
     Raises:
         BuildError: the sources do not compile; the detail has the compiler's own lines.
@@ -170,15 +181,15 @@ def build_embedded(
     sources, objects = output / "src", output / "obj"
     objects.mkdir(parents=True, exist_ok=True)
     units = []
-    for source in _sources(images):
-        copy = sources / source.parent.name / source.name
+    for name, source in _sources(checkout).items():
+        copy = sources / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
         if source.suffix in {".c", ".S"}:
-            units.append(f"../src/{copy.relative_to(sources)}")
+            units.append(f"../src/{name}")
     work = _Workbench(bindir, build.flags, runner, objects)
     work.compile(units)
-    script = work.preprocess("../src/embedded/kernel.ld")
+    script = work.preprocess(f"../src/{OWN}/kernel.ld")
     compiled = [f"{Path(unit).stem}.o" for unit in units]
     first = _functions(work.link("first.elf", script, [*compiled, work.symbols("none", [])]))
     kernel = work.link("kernel.elf", script, [*compiled, work.symbols("ksyms", first)])
@@ -241,10 +252,13 @@ def _build_error(finished: Finished) -> HarnessError:
     )
 
 
-def _sources(images: Path | None) -> list[Path]:
-    images = images or data_file("images")
-    own = sorted(p for p in (images / "embedded").iterdir() if p.suffix in SOURCE_SUFFIXES)
-    return [*own, *(path for name in SHARED if (path := images / "kmod" / name).is_file())]
+def _sources(checkout: Path | None) -> dict[str, Path]:
+    """The files by their paths in a checkout; an older revision has fewer that are shared."""
+    place = checkout_path if checkout is None else checkout.joinpath
+    own = sorted(path for path in place(OWN).iterdir() if path.suffix in SOURCE_SUFFIXES)
+    shared = (f"{directory}/{name}" for directory, names in SHARED.items() for name in names)
+    found = {name: path for name in shared if (path := place(name)).is_file()}
+    return {**{f"{OWN}/{path.name}": path for path in own}, **found}
 
 
 def _functions(kernel: Path) -> list[_Function]:

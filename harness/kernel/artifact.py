@@ -88,7 +88,7 @@ class KernelArtifact:
         kernel: the ELF file that boots.
         debug: an ELF file with its symbols and line tables; may be ``kernel`` itself.
         loader: FreeBSD's EFI loader; None for the built-in guest, and where there is none yet.
-        module: what ``harness check`` talks to; None if it was not built, or is in the kernel.
+        modules: what ``harness check`` talks to, by subsystem; those that were built.
         remake: provides it anew if it turns out to be damaged; None for a file of the user's.
     """
 
@@ -96,7 +96,7 @@ class KernelArtifact:
     kernel: Path
     debug: Path
     loader: Path | None
-    module: Path | None = None
+    modules: Mapping[str, Path] = field(default_factory=dict)
     remake: Callable[[Progress], KernelArtifact] | None = field(
         default=None, compare=False, repr=False
     )
@@ -104,8 +104,7 @@ class KernelArtifact:
     def paths(self) -> dict[str, Path]:
         """Where its files are, by the names of their seals."""
         named = {KERNEL: self.kernel, LOADER: self.loader, DEBUG: self.debug}
-        if self.module is not None:
-            named[self.module.name] = self.module
+        named |= {path.name: path for path in self.modules.values()}
         return {name: path for name, path in named.items() if path is not None}
 
     def sealed(self) -> list[tuple[Path, Seal]]:
@@ -178,8 +177,8 @@ class KernelCache:
         seals = store(folder, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
         return _artifact(folder, identity, seals)
 
-    def add_module(self, kernel: KernelArtifact, module: Path) -> KernelArtifact:
-        """Keep a copy of the kernel's check module beside it.
+    def add_module(self, kernel: KernelArtifact, subsystem: str, module: Path) -> KernelArtifact:
+        """Keep a copy of the kernel's check module for a subsystem beside it.
 
         Raises:
             InfraError: the disk is full, or the directory not writable.
@@ -188,7 +187,7 @@ class KernelCache:
 
         folder = kernel.kernel.parent
         seals = {seal.name: seal for seal in kernel.identity.files}
-        seals = add(folder, module_file(), module, seals)
+        seals = add(folder, module_file(subsystem), module, seals)
         return _artifact(folder, kernel.identity, seals)
 
 
@@ -213,7 +212,7 @@ def _read_identity(path: Path, key: str) -> KernelIdentity:
 
 
 def _artifact(folder: Path, identity: KernelIdentity, seals: Mapping[str, Seal]) -> KernelArtifact:
-    from harness.kernel.module import module_file
+    from harness.kernel.module import modules_among
 
     def sealed(name: str) -> Path | None:
         return folder / name if name in seals else None
@@ -223,5 +222,5 @@ def _artifact(folder: Path, identity: KernelIdentity, seals: Mapping[str, Seal])
         kernel=folder / KERNEL,
         debug=sealed(DEBUG) or folder / KERNEL,
         loader=sealed(LOADER),
-        module=sealed(module_file()),
+        modules={part: folder / name for part, name in modules_among(seals).items()},
     )

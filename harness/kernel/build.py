@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,11 +76,17 @@ class Builder:
     logs: LogLimits = USUAL_LIMITS
 
     def build(
-        self, tree: SourceTree, change: Change, config: KernelConfig, *, module: bool = False
+        self,
+        tree: SourceTree,
+        change: Change,
+        config: KernelConfig,
+        *,
+        modules: Sequence[str] = (),
     ) -> KernelArtifact:
         """The kernel of ``tree`` with ``change``, from the cache or built.
 
-        With ``module`` there is one of ``harness.kernel.module`` for it, too.
+        ``modules`` names the subsystems whose check module (``harness.kernel.module``) it comes
+        with.
 
         Raises:
             UsageError: the revision, patch, mutant, tree or configuration is at fault.
@@ -99,15 +105,17 @@ class Builder:
         key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))
         identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
         cached = KernelCache(self.workspace).find(key, lambda _: None)
-        if cached is None or (module and cached.module is None):
+        if cached is None or not cached.modules.keys() >= set(modules):
             with locked(tree, self.workspace, partial(self._waiting, "building from")) as lock_fd:
                 job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
-                cached = self._completed(job, identity, module=module)
+                cached = self._completed(job, identity, modules)
         # Equal trees go by many names: the kernel gets the one it was asked for by.
         identity = replace(identity, files=cached.identity.files)
         return replace(cached, identity=identity)
 
-    def _completed(self, job: _Job, identity: KernelIdentity, *, module: bool) -> KernelArtifact:
+    def _completed(
+        self, job: _Job, identity: KernelIdentity, modules: Sequence[str]
+    ) -> KernelArtifact:
         """What is missing is built, unless who held the tree's lock before has built it."""
         cache = KernelCache(self.workspace)
         damage: list[str] = []
@@ -118,8 +126,10 @@ class Builder:
             # Whatever damaged the copies may have damaged what they were made from.
             made = self._make(job, partial(job.run, relink=bool(damage)))
             cached = cache.store(identity, made)
-        if module and cached.module is None:
-            cached = cache.add_module(cached, self._make(job, job.module))
+        for name in modules:
+            if name not in cached.modules:
+                built = self._make(job, partial(job.module, name))
+                cached = cache.add_module(cached, name, built)
         return cached
 
     def _make(self, job: _Job, work: Callable[[], T]) -> T:
@@ -196,23 +206,24 @@ class _Job:
             READS: reads,
         }
 
-    def module(self) -> Path:
-        """The check module, against the kernel of this snapshot, which is built if need be."""
+    def module(self, subsystem: str) -> Path:
+        """A subsystem's check module, against this snapshot's kernel, which is built if need be."""
         make = self._make()
         built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
         if not (built.is_fresh() and self._kernel_objects(make).is_dir()):
             self._toolchain(make)
             self._kernel(make)
         self.builder.progress.stage("module", self._log("module"))
-        work = self._module_folder
-        lay_out(module_sources(), work)
-        script = module_script(make, work, self._kernel_objects(make))
+        work = self._module_folder / subsystem
+        make_folder(work)
+        lay_out(module_sources(subsystem), work)
+        script = module_script(make, subsystem, work, self._kernel_objects(make))
         try:
             self._run_inside(make, "module", script)
         except BuildError as error:
             raise UnobservableError(
-                "the check module does not build against this kernel, so the kernel cannot be "
-                "checked",
+                f"the check module for {subsystem} does not build against this kernel, so "
+                f"{subsystem} cannot be checked",
                 remedy="a structure that the module reads has changed (see below); "
                 "harness boot judges the kernel without the module",
                 detail=error.detail,

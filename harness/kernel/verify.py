@@ -46,7 +46,7 @@ def private_copy(kernel: KernelArtifact, directory: Path, verified: Verified) ->
         kernel,
         kernel=copies[KERNEL],
         loader=copies.get(LOADER),
-        module=copies[kernel.module.name] if kernel.module else None,
+        modules={part: copies[path.name] for part, path in kernel.modules.items()},
     )
 
 

@@ -105,6 +105,7 @@ class HostBuilder:
         own = [path for folder in folders for path in sorted(folder.iterdir())]
         for part in self.parts:
             own += [*part.module, *part.sources]
+            own += sorted({header for each in part.module for header in each.parent.glob("*.h")})
         return [path for path in own if path.suffix in {".c", ".h"}]
 
 

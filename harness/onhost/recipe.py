@@ -70,7 +70,7 @@ SHIMMED: Final = (
 )
 
 #: Of generic sources of the check module that serve here as well.
-MODULE: Final = ("memory.c", "protocol.c")
+MODULE: Final = ("guest.c", "memory.c", "protocol.c", "text.c")
 
 _COMMON: Final = (
     "-std=gnu11", "-ffreestanding", "-fno-common", "-fno-pic", "-fno-stack-protector",

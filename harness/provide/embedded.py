@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -71,10 +71,15 @@ class BuiltInProvider:
         return replace(what, change=Change(mutant=BEFORE_MUTANT)), what
 
     def kernel(
-        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+        self,
+        what: What,
+        sanitizers: Sanitizers,
+        progress: Progress,
+        *,
+        modules: Sequence[str] = (),
     ) -> KernelArtifact:
         """See ``Provider``; what the check talks to is in the kernel."""
-        del module
+        del modules
         build = EmbeddedBuild(_variant(what), sanitizers)
         label = f"built-in, {build.variant} the commit"
         return built_in_kernel(build, label, self.workspace, self.runner, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -78,14 +78,19 @@ class FileProvider:
         )
 
     def kernel(
-        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+        self,
+        what: What,
+        sanitizers: Sanitizers,
+        progress: Progress,
+        *,
+        modules: Sequence[str] = (),
     ) -> KernelArtifact:
         """See ``Provider``.
 
         The newest loader of the cache starts it: any release's starts any other's. Without one, it
         can only be started directly. A kernel of the cache is known already.
         """
-        del what, progress, module
+        del what, progress, modules
         known = self._of_cache()
         if known is not None and sanitizers in (NONE, known.identity.sanitizer):
             return known

@@ -62,13 +62,18 @@ class Kernels:
         return TreeProvider(self)
 
     def provide(
-        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+        self,
+        what: What,
+        sanitizers: Sanitizers,
+        progress: Progress,
+        *,
+        modules: Sequence[str] = (),
     ) -> KernelArtifact:
         """See ``Provider.kernel``; what is damaged later can be provided anew."""
-        kernel = self.provider(what).kernel(what, sanitizers, progress, module=module)
+        kernel = self.provider(what).kernel(what, sanitizers, progress, modules=modules)
         if what.kernel is not None:
             return kernel
-        return replace(kernel, remake=partial(self.provide, what, sanitizers, module=module))
+        return replace(kernel, remake=partial(self.provide, what, sanitizers, modules=modules))
 
     def open_tree(self, source: str) -> SourceTree:
         """The source tree at a directory or URL; raises as ``harness.source.tree.open_tree``."""

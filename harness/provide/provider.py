@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,9 +59,14 @@ class Provider(Protocol):
         ...
 
     def kernel(
-        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+        self,
+        what: What,
+        sanitizers: Sanitizers,
+        progress: Progress,
+        *,
+        modules: Sequence[str] = (),
     ) -> KernelArtifact:
-        """The kernel, built if it must be; with ``module``, its check module, too.
+        """The kernel, built if it must be, and its check module for each of these subsystems.
 
         Raises:
             UsageError: what the user named is at fault.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.bisect.history import FREEBSD, Relevance
 from harness.errors import BuildError, UsageError
 from harness.host.workspace import Workspace, make_folder
-from harness.image.embedded import SHARED, SOURCE_SUFFIXES, EmbeddedBuild, Variant
+from harness.image.embedded import OWN, SHARED, SOURCE_SUFFIXES, EmbeddedBuild, Variant
 from harness.provide.embedded import built_in_kernel
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
@@ -62,7 +62,7 @@ class TreeRevisions:
         what: source and configuration.
         sanitizers: of the kernels.
         base: the revision that all else is taken from.
-        module: whether the check module is needed, too.
+        modules: the subsystems whose check module is needed, too.
     """
 
     kernels: Kernels
@@ -70,7 +70,7 @@ class TreeRevisions:
     what: What
     sanitizers: Sanitizers
     base: str
-    module: bool = False
+    modules: Sequence[str] = ()
 
     @property
     def relevance(self) -> Relevance:
@@ -104,7 +104,7 @@ class TreeRevisions:
 
     def _provide(self, commit: str, progress: Progress) -> KernelArtifact:
         what = replace(self.what, change=Change(commit))
-        return self.kernels.provide(what, self.sanitizers, progress, module=self.module)
+        return self.kernels.provide(what, self.sanitizers, progress, modules=self.modules)
 
 
 def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str]) -> str:
@@ -140,7 +140,7 @@ class BuiltInRevisions:
         workspace: for scratch files and the cache.
         runner: starts compilers.
         repository: where the revisions are.
-        folder: where in it the folders of the sources are; empty for its top.
+        folder: where in it ``images`` is; empty if its directories are at the top.
         build: which of the guest's builds.
     """
 
@@ -153,13 +153,13 @@ class BuiltInRevisions:
     @property
     def relevance(self) -> Relevance:
         """See ``Revisions``."""
-        shared = (f"{self._prefix}kmod/{name}" for name in SHARED)
-        own = frozenset({f"{self._prefix}embedded", *shared})
-        return Relevance((Part(own, left_out=frozenset({""})),), SOURCE_SUFFIXES)
+        shared = (f"{directory}/{name}" for directory, names in SHARED.items() for name in names)
+        taken = frozenset(map(self._path, (OWN, *shared)))
+        return Relevance((Part(taken, left_out=frozenset({""})),), SOURCE_SUFFIXES)
 
-    @property
-    def _prefix(self) -> str:
-        return f"{self.folder}/" if self.folder else ""
+    def _path(self, path: str) -> str:
+        """Where in the repository that is, which has this path in a checkout of the harness."""
+        return path if self.folder else path.removeprefix("images/")
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         """See ``Revisions``."""
@@ -179,18 +179,18 @@ class BuiltInRevisions:
         own = subsystem.of_built_in(None).values
         return replace(subsystem.held_to(own), why="the built-in guest's", asked=AUTO)
 
-    def _extract(self, commit: str, images: Path) -> None:
+    def _extract(self, commit: str, checkout: Path) -> None:
         """The sources as ``build_embedded`` wants them."""
-        for folder in ("embedded", "kmod"):
-            make_folder(images / folder)
+        for folder in (OWN, *SHARED):
+            make_folder(checkout / folder)
             listing = self.repository.lines(
-                "ls-tree", "-z", "--full-tree", commit, "--", f"{self._prefix}{folder}/"
+                "ls-tree", "-z", "--full-tree", commit, "--", f"{self._path(folder)}/"
             )
             for line in listing:
                 meta, path = line.split("\t", 1)
                 if Path(path).suffix in SOURCE_SUFFIXES:
                     blob = self.repository.git("cat-file", "blob", meta.split(" ")[2])
-                    (images / folder / Path(path).name).write_bytes(blob.stdout)
+                    (checkout / folder / Path(path).name).write_bytes(blob.stdout)
 
 
 #: Files by which the built-in guest's sources are known.
@@ -215,7 +215,7 @@ def revisions_of(
     sanitizers: Sanitizers,
     ends: Sequence[str],
     *,
-    module: bool = False,
+    modules: Sequence[str] = (),
 ) -> Revisions:
     """Those of a FreeBSD tree, or of a repository that holds the built-in guest's sources.
 
@@ -225,11 +225,11 @@ def revisions_of(
         what: source and configuration.
         sanitizers: of the kernels.
         ends: the hashes of the newest revision and of those that the history starts with.
-        module: whether the check module is needed, too.
+        modules: the subsystems whose check module is needed, too.
     """
     folder = _built_in_folder(tree.repository, ends[0])
     if folder is not None:
         build = EmbeddedBuild(Variant.AFTER, sanitizers)
         return BuiltInRevisions(kernels.workspace, kernels.runner, tree.repository, folder, build)
     base = warm_base(tree, kernels.workspace, ends)
-    return TreeRevisions(kernels, tree, what, sanitizers, base, module)
+    return TreeRevisions(kernels, tree, what, sanitizers, base, modules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -56,7 +56,12 @@ class TreeProvider:
         del what
 
     def kernel(
-        self, what: What, sanitizers: Sanitizers, progress: Progress, *, module: bool = False
+        self,
+        what: What,
+        sanitizers: Sanitizers,
+        progress: Progress,
+        *,
+        modules: Sequence[str] = (),
     ) -> KernelArtifact:
         """See ``Provider``."""
         # A boot of what is built already waits for none of this.
@@ -69,7 +74,7 @@ class TreeProvider:
             host.workspace, host.runner, host.clock, progress, host.sandboxed, host.logs
         )
         config = kernel_config(sanitizers, what.kernconf)
-        build = partial(builder.build, tree, what.change, config, module=module)
+        build = partial(builder.build, tree, what.change, config, modules=modules)
         return healed(tree, host.workspace, progress.note, build)
 
     def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:

@@ -228,7 +228,8 @@ class _Bisect:
         question, request = ends.question, self._request
         return revisions_of(
             self._env.kernels(self._view.note), ends.tree, request.what, sanitizers,
-            (question.new, *question.old), module=request.how == "check",
+            (question.new, *question.old),
+            modules=(UMA.name,) if request.how == "check" else (),
         )  # fmt: skip
 
     def _check_plan(self, ends: Ends, revisions: Revisions, plan: BootPlan) -> CheckPlan | None:

@@ -107,26 +107,33 @@ class Matrix:
     def _with_kernels(
         self, plans: Sequence[CellPlan]
     ) -> Iterator[tuple[CellPlan, KernelArtifact | InfraError]]:
-        """Each plan with its kernel; the kernel of the next is built while guests boot."""
-        built: dict[str, KernelArtifact | InfraError] = {}
+        """Each plan with its kernel; the kernel of the next is built while guests boot.
+
+        A kernel is provided once for each check module that it is to come with: where one does not
+        build, the checks of the others are made all the same.
+        """
+        built: dict[tuple[str, str], KernelArtifact | InfraError] = {}
         for plan in plans:
-            name = plan.kernel_name
-            if name not in built:
+            name, module = plan.kernel_name, plan.checker.module if plan.checker else ""
+            if (name, module) not in built:
+                known = any(each == name for each, _ in built)
+                row = f"build {name} for {module}" if known and module else f"build {name}"
+                modules = (module,) if module else ()
                 try:
-                    built[name] = self.provide(
-                        plan.what, plan.sanitizers, f"build {name}", module=plan.checker is not None
-                    )
+                    kernel = self.provide(plan.what, plan.sanitizers, row, modules=modules)
                 except InfraError as error:
-                    built[name] = error
-            yield plan, built[name]
+                    built[name, module] = error
+                else:
+                    built[name, module] = kernel
+            yield plan, built[name, module]
 
     def provide(
-        self, what: What, sanitizers: Sanitizers, row: str, *, module: bool = False
+        self, what: What, sanitizers: Sanitizers, row: str, *, modules: Sequence[str] = ()
     ) -> KernelArtifact:
         """The kernel, with a progress of that name; raises as ``Kernels.provide``."""
         progress = self.rows.row(row)
         try:
-            kernel = self.kernels.provide(what, sanitizers, progress, module=module)
+            kernel = self.kernels.provide(what, sanitizers, progress, modules=modules)
         except BaseException as error:
             self.rows.failed(row, error)
             raise

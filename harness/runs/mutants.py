@@ -99,7 +99,7 @@ def mutants(request: MutantsRequest, env: Environment, view: View | None = None)
             CheckPlan(each, request.operations, request.seed, slowness=slowness) for each in held
         ]
         check = CheckOracle(boots, checks, env.clock)
-        judgements = Mutation(boots, request.baseline, (check,)).run(chosen)
+        judgements = Mutation(boots, request.baseline, check).run(chosen)
         return tuple(boots.cells.values()), judgements
 
     count = request.baseline * len(plans) + len(chosen)
@@ -144,13 +144,13 @@ class Mutation:
     Args:
         boots: boots kernels.
         times: how often the kernel without a mutant is booted on each topology.
-        more: further oracles, that look at what boots and counters have let through; kernels then
-            come with their check module.
+        check: looks at what boots and counters have let through; kernels then come with the check
+            modules that it needs. None: nothing looks.
     """
 
     boots: HostBoots
     times: int
-    more: Sequence[Oracle] = ()
+    check: CheckOracle | None = None
 
     def run(self, mutants: Sequence[Mutant]) -> tuple[Judgement, ...]:
         """What becomes of each.
@@ -163,7 +163,7 @@ class Mutation:
             InfraError: the host failed before a mutant was looked at.
         """
         matrix = self.boots.matrix
-        unmutated = self._provide(self.boots.what, UNMUTATED)
+        unmutated = self._provide(self.boots.what, UNMUTATED, None)
         with matrix.pool() as pool:
             oracles = self._oracles(unmutated, pool)
             false_alarm = _false_alarm(unmutated, oracles)
@@ -195,12 +195,12 @@ class Mutation:
                 told.setdefault(nodes, []).append(cell.report)
         patient = replace(boots, plans=_patient(boots.plans, cells))
         counters = CountersOracle(patient, unmutated, told)
-        return BootOracle(patient, unmutated.identity), counters, *self.more
+        return BootOracle(patient, unmutated.identity), counters, *self._checks
 
     def _mutated(self, mutant: Mutant, row: str) -> KernelArtifact | Judgement:
         change = replace(self.boots.what.change, mutant=mutant.name)
         try:
-            return self._provide(replace(self.boots.what, change=change), row)
+            return self._provide(replace(self.boots.what, change=change), row, mutant.name)
         except MutantRefused as refused:
             return judgement(mutant, Fate.ABSENT, refused.message)
         except BuildError as error:
@@ -208,9 +208,14 @@ class Mutation:
         except InfraError as error:
             return judgement(mutant, Fate.HOST_FAILED, str(error))
 
-    def _provide(self, what: What, row: str) -> KernelArtifact:
+    @property
+    def _checks(self) -> tuple[CheckOracle, ...]:
+        return () if self.check is None else (self.check,)
+
+    def _provide(self, what: What, row: str, mutant: str | None) -> KernelArtifact:
+        modules = [name for check in self._checks for name in check.modules(mutant)]
         return self.boots.matrix.provide(
-            what, self.boots.sanitizers, f"build {row}", module=bool(self.more)
+            what, self.boots.sanitizers, f"build {row}", modules=modules
         )
 
 

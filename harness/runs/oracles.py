@@ -187,6 +187,10 @@ class CheckOracle:
                 return Caught(seconds, f"{_on(nodes)}: {_unlike_the_model(cell)}")
         return Survived(seconds)
 
+    def modules(self, mutant: str | None) -> tuple[str, ...]:
+        """The subsystems whose check modules a kernel with that mutant, or none, must have."""
+        return tuple(plan.specification.subsystem for plan in self._of(mutant))
+
     def _of(self, mutant: str | None) -> Sequence[CheckPlan]:
         """Those of the part that the mutant is in; all, for the kernel without one."""
         if mutant is None:

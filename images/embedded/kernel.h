@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "layout.h"
+#include "string.h"
 
 #define MAXMEMDOM	8	/* as many memory domains as FreeBSD/amd64 takes */
 #define MAXCPU		64
@@ -56,8 +57,6 @@ void	cpu_triple_fault(void) __dead2;
 void	*memcpy(void *to, const void *from, size_t length);
 void	*memmove(void *to, const void *from, size_t length);
 void	*memset(void *to, int byte, size_t length);
-int	memcmp(const void *left, const void *right, size_t length);
-size_t	strlen(const char *text);
 int	strcmp(const char *left, const char *right);
 int	strncmp(const char *left, const char *right, size_t length);
 

@@ -45,27 +45,6 @@ memset(void *to, int byte, size_t length)
 }
 
 int
-memcmp(const void *left, const void *right, size_t length)
-{
-	const unsigned char *a = left, *b = right;
-
-	for (; length > 0; a++, b++, length--)
-		if (*a != *b)
-			return (*a - *b);
-	return (0);
-}
-
-size_t
-strlen(const char *text)
-{
-	size_t length = 0;
-
-	while (text[length] != '\0')
-		length++;
-	return (length);
-}
-
-int
 strncmp(const char *left, const char *right, size_t length)
 {
 	for (; length > 0; left++, right++, length--)

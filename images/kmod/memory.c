@@ -28,7 +28,7 @@ static domainset_t said_low;
 static struct pglist taken = TAILQ_HEAD_INITIALIZER(taken);
 
 void
-probe_low(int domain, bool low)
+memory_low(int domain, bool low)
 {
 	mtx_lock(&vm_domainset_lock);
 	if (low) {

@@ -14,7 +14,8 @@
  *
  * An answer has its command's number.  README.md tells all commands;
  * harness/check/protocol.py is the other side.  Both the kernel module and the
- * built-in guest are built with this file and provide the functions below.
+ * built-in guest are built with this file, a subsystem's part, and functions of
+ * their own.
  */
 
 #ifdef _KERNEL
@@ -24,64 +25,7 @@
 #include "kernel.h"
 #endif
 
-#include "crc32.h"
-
-#define PROBE_CALLS	128	/* calls of the slab allocator that an answer can list */
-#define PROBE_SLOTS	4096	/* items that a trace can hold */
-#define PROBE_BY_CPU	(-2)	/* the domain of the CPU: uma_zalloc() */
-#define PROBE_NO_SLOT	(-1)
-
-#define PROBE_ROUNDROBIN	0x1	/* else first-touch */
-#define PROBE_HASHED		0x2	/* slabs hash into the lists of domain 0 */
-
-/* A zone to be made. */
-struct probe_order {
-	long	size;		/* of an item, in bytes */
-	long	reserve;	/* items */
-	long	flags;		/* PROBE_* */
-	long	patience;	/* the allocator gives in at this call of one operation */
-};
-
-/* An allocation to be made. */
-struct probe_request {
-	unsigned	slot;		/* of the item */
-	int		cpu;
-	int		domain;		/* or PROBE_BY_CPU */
-	int		flags;		/* M_* */
-	int		meanwhile;	/* slot of the item that is freed at the first call of
-					   the slab allocator, or PROBE_NO_SLOT */
-};
-
-/* What an operation came to. */
-struct probe_outcome {
-	bool		item;		/* one was allocated: it is ... */
-	unsigned	slab;		/* ... in the slab of this number, from 0 ... */
-	unsigned	index;		/* ... at this place, ... */
-	int		domain;		/* ... and its memory really lies here */
-	unsigned	slept;		/* how often it had to be woken */
-	unsigned	calls;		/* of the slab allocator, ... */
-	uint8_t		call[PROBE_CALLS];	/* ... and the domains asked for */
-};
-
-/* What a keg has in one domain. */
-struct probe_counters {
-	unsigned	pages;		/* slabs' worth of ud_pages */
-	unsigned	free_items;
-	unsigned	free_slabs;
-	unsigned	in_part_list;	/* slabs found by walking the lists */
-	unsigned	in_free_list;
-	unsigned	in_full_list;
-};
-
-/* What a thread did while its domain was short of memory. */
-struct probe_starved {
-	uint64_t	calls;		/* of the slab allocator */
-	uint64_t	run_us;		/* CPU time of the thread */
-	uint64_t	elapsed_us;
-	uint64_t	wake_us;	/* from memory's coming back to the item */
-	bool		asleep;		/* at the end of that time */
-	bool		served;		/* it got its item in the end */
-};
+#include "text.h"
 
 /*
  * protocol.c: takes a byte of the channel.  A line that is none of ours is
@@ -89,39 +33,31 @@ struct probe_starved {
  */
 void	probe_take(char c);
 
-/*
- * protocol.c, for commands that are read and answered elsewhere: what is
- * registered looks at each command that protocol.c does not know by itself, and
- * returns whether it was its own and is answered.
- */
-void	probe_register(bool (*obey)(void));
+/* protocol.c, of the command that was read. */
 bool	probe_is_command(const char *name);
+const char *probe_value(const char *key);	/* up to a blank or NUL; NULL: there is none */
 long	probe_number(const char *key);	/* -1: the command has none so called */
-void	probe_begin(const char *name);	/* an answer to the command */
+
+/* protocol.c: an answer to it; those with a reason refuse for that, unless it is NULL. */
+struct text *probe_begin(const char *name);
 void	probe_field(const char *key, uint64_t number);
 void	probe_finish(void);
 void	probe_refused(const char *why);
+void	probe_done(const char *why);
 
 /*
- * The guest's part.  Those that return text return NULL, or why they cannot
- * do it, in letters and dashes.
+ * protocol.c, for a subsystem's part: what is registered looks at each command
+ * that protocol.c does not know by itself, and returns whether it was its own
+ * and is answered.
  */
+void	probe_register(bool (*obey)(void));
+
+/* The guest's part. */
 void		 probe_send(const char *text, size_t length);
 const char	*probe_guest(void);
 int		 probe_domains(void);
 int		 probe_cpus(void);
-
-const char	*probe_zone(const struct probe_order *order, unsigned *ipers);
-const char	*probe_discard(void);
-const char	*probe_alloc(const struct probe_request *request, struct probe_outcome *outcome);
-const char	*probe_free(unsigned slot, int cpu, struct probe_outcome *outcome);
-const char	*probe_prealloc(unsigned items, int cpu, struct probe_outcome *outcome);
-const char	*probe_drain(int domain, struct probe_outcome *outcome);
-const char	*probe_starve(int domain, int cpu, unsigned milliseconds,
-		    struct probe_starved *starved);
-void		 probe_refuse(int domain, bool refuse);
-void		 probe_low(int domain, bool low);
-unsigned	 probe_place(void);
-void		 probe_count(int domain, struct probe_counters *counters);
+void		 memory_low(int domain, bool low);	/* the domain counts as short of memory */
+void		 memory_recover(void);			/* none does */
 
 #endif

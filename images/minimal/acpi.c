@@ -6,10 +6,10 @@
 
 #include "acpi.h"
 #include "facts.h"
+#include "libc.h"
 #include "report.h"
 #include "syscall.h"
 #include "sysctl.h"
-#include "text.h"
 
 #define RSDP_SIZE	36
 #define RSDP_SIZE_1	20	/* of ACPI 1.0, whose tables have addresses of 32 bits */

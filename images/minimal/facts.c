@@ -5,10 +5,10 @@
 /* The kernel's memory domains, and what each of them has. */
 
 #include "facts.h"
+#include "libc.h"
 #include "report.h"
 #include "syscall.h"
 #include "sysctl.h"
-#include "text.h"
 
 #define MAXCPU		1024	/* the largest of the releases */
 #define PAGE_SIZE	4096

@@ -5,9 +5,9 @@
 /* Which kernel this is: its release, its linker's build id, its configuration. */
 
 #include "facts.h"
+#include "libc.h"
 #include "report.h"
 #include "sysctl.h"
-#include "text.h"
 
 #define SANITIZERS_MAX	64
 

@@ -5,8 +5,8 @@
 /* The kernel environment, kenv(2). */
 
 #include "facts.h"
+#include "libc.h"
 #include "syscall.h"
-#include "text.h"
 
 #define KENV_GET	0	/* sys/sys/kenv.h */
 #define KENV_MVALLEN	128	/* a longer value is cut, its NUL with it */

@@ -10,6 +10,7 @@
  */
 
 #include "facts.h"
+#include "libc.h"
 #include "syscall.h"
 #include "sysctl.h"
 

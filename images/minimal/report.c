@@ -3,9 +3,9 @@
  * Copyright (c) 2026 the harness authors
  */
 
+#include "libc.h"
 #include "report.h"
 #include "syscall.h"
-#include "text.h"
 
 #include "../kmod/crc32.h"
 
@@ -17,19 +17,6 @@ static struct text out = { .at = report, .end = report + REPORT_MAX };
 static const char *covered;	/* where the checksum of this record begins */
 static unsigned records;
 static const char *tag = "";	/* the boot's nonce */
-
-static void
-put_char(char c)
-{
-	text_string(&out, (const char[]){ c, '\0' });
-}
-
-static void
-put_hex(uint64_t value, int digits)
-{
-	while (digits-- > 0)
-		put_char("0123456789abcdef"[(value >> (4 * digits)) & 0xf]);
-}
 
 static bool
 is_plain(char c)
@@ -51,10 +38,10 @@ record(const char *name)
 	covered = out.at;
 	text_string(&out, tag);
 	if (*tag != '\0')
-		put_char(' ');
+		text_char(&out, ' ');
 	for (unsigned place = 1000; place > 0; place /= 10)
-		put_char((char)('0' + records / place % 10));
-	put_char(' ');
+		text_char(&out, (char)('0' + records / place % 10));
+	text_char(&out, ' ');
 	text_string(&out, name);
 	records++;
 }
@@ -62,9 +49,9 @@ record(const char *name)
 static void
 put_key(const char *key)
 {
-	put_char(' ');
+	text_char(&out, ' ');
 	text_string(&out, key);
-	put_char('=');
+	text_char(&out, '=');
 }
 
 void
@@ -72,7 +59,7 @@ field_number(const char *key, int64_t value)
 {
 	put_key(key);
 	if (value < 0)
-		put_char('-');
+		text_char(&out, '-');
 	text_number(&out, (uint64_t)(value < 0 ? -value : value));
 }
 
@@ -82,10 +69,10 @@ field_text(const char *key, const char *value)
 	put_key(key);
 	for (; *value != '\0'; value++)
 		if (is_plain(*value)) {
-			put_char(*value);
+			text_char(&out, *value);
 		} else {
-			put_char('%');
-			put_hex((unsigned char)*value, 2);
+			text_char(&out, '%');
+			text_hex(&out, (unsigned char)*value, 2);
 		}
 }
 
@@ -96,7 +83,7 @@ field_bytes(const char *key, const void *bytes, size_t length)
 
 	put_key(key);
 	while (length-- > 0)
-		put_hex(*byte++, 2);
+		text_hex(&out, *byte++, 2);
 }
 
 void
@@ -105,8 +92,8 @@ record_done(void)
 	uint32_t crc = probe_crc32(covered, (size_t)(out.at - covered));
 
 	text_string(&out, " *");
-	put_hex(crc, 8);
-	put_char('\n');
+	text_hex(&out, crc, 8);
+	text_char(&out, '\n');
 }
 
 void

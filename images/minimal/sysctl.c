@@ -3,9 +3,9 @@
  * Copyright (c) 2026 the harness authors
  */
 
+#include "libc.h"
 #include "syscall.h"
 #include "sysctl.h"
-#include "text.h"
 
 /* The sysctls about sysctls (sys/sys/sysctl.h). */
 enum {

@@ -7,9 +7,9 @@
 #include <limits.h>
 
 #include "facts.h"
+#include "libc.h"
 #include "report.h"
 #include "sysctl.h"
-#include "text.h"
 
 #define NAME_MAX	256
 

@@ -39,7 +39,7 @@ EDGES: dict[str, set[str]] = {
         "check", "onhost", "subsystems.uma", "subsystems.domainset",
     },
     "subsystems.uma": {
-        "arch", "errors", "outcome", "sanitizers", "host", "cedit", "source", "kernel", "guest",
+        "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
         "console", "mutation", "check", "onhost", "subsystems.domainset",
     },
     "subsystems.domainset": {

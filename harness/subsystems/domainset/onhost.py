@@ -34,7 +34,7 @@ def _flags(read: ReadFile) -> Sequence[str]:
 DOMAINSET_ON_HOST: Final = HostPart(
     name="domainset",
     follows=("sys/vm/vm_domainset.c",),
-    module=(_HERE / "c/domainset.c", _HERE / "c/domainset_protocol.c"),
+    module=(_HERE / "c/domainset.c", _HERE / "c/domainset_commands.c"),
     sources=(_HERE / "c/host/domainset_host.c",),
     shimmed=("vm_object(9): one object, with a lock and a policy",),
     flags=_flags,

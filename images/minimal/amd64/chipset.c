@@ -4,7 +4,7 @@
  */
 #include "acpi.h"
 #include "syscall.h"
-#include "text.h"
+#include "libc.h"
 
 #define FADT_PM1A_CNT	64	/* ACPI 6.5, table 5.9 */
 

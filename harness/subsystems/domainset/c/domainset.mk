@@ -1,7 +1,7 @@
 # Iterators over domains.  The tree's own header says which form it has, and
 # what its functions take and return.
 
-SRCS+=	domainset.c domainset_protocol.c
+SRCS+=	domainset.c domainset_commands.c
 
 DOMAINSET_H=	${SYSDIR}/vm/vm_domainset.h
 HAS_MASKS!=	grep -c di_valid_mask ${DOMAINSET_H} || true

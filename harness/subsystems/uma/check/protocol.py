@@ -1,5 +1,5 @@
 """What the check module is told to do with a zone, and what it answers; see
-``images/kmod/README.md``. Pure.
+``c/README.md``. Pure.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@
 #include <vm/uma.h>
 #include <vm/uma_int.h>
 
-#include "check.h"
+#include "zone.h"
 
 /* Those who call them declare them, too (sys/vm/vm_page.c, vm_kern.c). */
 extern void uma_startup1(vm_offset_t);
@@ -29,8 +29,8 @@ ON_START(start_uma);
 
 /* A domain's pages are never really short here. */
 const char *
-probe_starve(int domain __unused, int cpu __unused, unsigned milliseconds __unused,
-    struct probe_starved *starved __unused)
+zone_starve(int domain __unused, int cpu __unused, unsigned milliseconds __unused,
+    struct zone_starved *starved __unused)
 {
 	return ("only-in-a-guest");
 }

@@ -58,17 +58,6 @@ answer_object(void)
 }
 
 static void
-answer_done(const char *error)
-{
-	if (error != NULL) {
-		probe_refused(error);
-		return;
-	}
-	probe_begin("done");
-	probe_finish();
-}
-
-static void
 start(int cpu)
 {
 	long call = probe_number("call");
@@ -107,8 +96,6 @@ obey(void)
 	long cpu = probe_number("cpu"), domains = probe_number("domains");
 	long domain = probe_number("domain");
 
-	if (cpu >= probe_cpus())
-		return (false);
 	if (probe_is_command("object"))
 		answer_object();
 	else if (probe_is_command("iterator") && cpu >= 0)
@@ -116,10 +103,10 @@ obey(void)
 	else if (probe_is_command("step") && cpu >= 0)
 		step((int)cpu);
 	else if (probe_is_command("ignore") && domain >= 0 && domain < probe_domains())
-		answer_done(iterator_ignore((int)domain));
+		probe_done(iterator_ignore((int)domain));
 	else if (probe_is_command("short") && domains >= 0 && domains >> probe_domains() == 0) {
 		memory_short((unsigned)domains);
-		answer_done(NULL);
+		probe_done(NULL);
 	} else
 		return (false);
 	return (true);

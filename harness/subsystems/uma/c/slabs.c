@@ -5,11 +5,11 @@
 /*
  * The zone's own slab allocator (uma_zone_set_allocf()): memory of exactly the
  * domain that it is asked for, unless that domain is to be refused.  Calls are
- * logged.  So that an operation that tries again for ever comes to an end, the
- * allocator gives in at some call.
+ * logged (zone_trace.c).  So that an operation that tries again for ever comes to
+ * an end, the allocator gives in at some call.
  */
 
-#include "check.h"
+#include "zone.h"
 
 #include <sys/domainset.h>
 #include <sys/malloc.h>
@@ -37,57 +37,13 @@ struct slab {
 static struct slab slabs[SLABS_MAX];
 static unsigned slabs_used;	/* no place behind this one is taken */
 static unsigned slabs_made;
-static unsigned slabs_patience;
-static domainset_t refused;
-static volatile uint64_t calls;
-static void (*during_call)(void);
-static uint8_t call[PROBE_CALLS];
 
 /* A new zone: what belonged to the one before is forgotten. */
 void
-slabs_reset(unsigned patience)
+slabs_reset(void)
 {
 	memset(slabs, 0, sizeof(slabs));
 	slabs_used = slabs_made = 0;
-	slabs_patience = patience;
-	DOMAINSET_ZERO(&refused);
-	calls = 0;
-}
-
-void
-slabs_set_patience(unsigned patience)
-{
-	slabs_patience = patience;
-}
-
-/* An operation; something may be done during its first call, as if by another CPU. */
-void
-slabs_begin(void (*meanwhile)(void))
-{
-	calls = 0;
-	during_call = meanwhile;
-}
-
-uint64_t
-slabs_calls(void)
-{
-	return (calls);
-}
-
-void
-slabs_log(struct probe_outcome *outcome)
-{
-	outcome->calls = (unsigned)calls;
-	memcpy(outcome->call, call, sizeof(call));
-}
-
-void
-probe_refuse(int domain, bool refuse)
-{
-	if (refuse)
-		DOMAINSET_SET(domain, &refused);
-	else
-		DOMAINSET_CLR(domain, &refused);
 }
 
 void *
@@ -96,11 +52,7 @@ slabs_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pfla
 {
 	unsigned place = 0;
 
-	if (calls < PROBE_CALLS)
-		call[calls] = (uint8_t)domain;
-	if (calls == 0 && during_call != NULL)
-		during_call();
-	if (++calls < slabs_patience && DOMAINSET_ISSET(domain, &refused))
+	if (!trace_asks(domain))
 		return (NULL);
 	while (place < slabs_used && slabs[place].memory != NULL)
 		place++;

@@ -8,7 +8,7 @@
  * themselves, so that with them nobody sees what keg_fetch_slab() does.)
  */
 
-#include "check.h"
+#include "zone.h"
 
 #include <sys/limits.h>
 #include <sys/malloc.h>
@@ -26,7 +26,7 @@ run_starved(void *argument)
 {
 	struct request *request = argument;
 
-	request->item = uma_zalloc_domain(zone_now(), NULL, request->domain, M_WAITOK);
+	request->item = zone_alloc(request->domain, M_WAITOK);
 	request->ended_us = now_us();
 }
 
@@ -45,7 +45,7 @@ keep_empty(int domain, uint64_t microseconds)
 }
 
 const char *
-probe_starve(int domain, int cpu, unsigned milliseconds, struct probe_starved *starved)
+zone_starve(int domain, int cpu, unsigned milliseconds, struct zone_starved *starved)
 {
 	struct request request = { .domain = domain };
 	uint64_t start, run, enough;
@@ -57,24 +57,23 @@ probe_starve(int domain, int cpu, unsigned milliseconds, struct probe_starved *s
 		return ("domain-cannot-be-emptied");
 	}
 	step_aside(cpu);
-	slabs_begin(NULL);
-	slabs_set_patience(UINT_MAX);
-	probe_refuse(domain, true);
+	trace_begin(UINT_MAX);
+	trace_refuse(domain, true);
 	start = now_us();
 	run = worker_cpu_us();
 	worker_begin(cpu, run_starved, &request);
 	keep_empty(domain, (uint64_t)milliseconds * 1000);
-	starved->calls = slabs_calls();
+	starved->calls = trace_calls();
 	starved->run_us = worker_cpu_us() - run;
 	starved->elapsed_us = now_us() - start;
 	starved->asleep = worker_asleep();
-	probe_refuse(domain, false);
+	trace_refuse(domain, false);
 	enough = memory_give_back(domain);
 	while (!worker_done())
 		continue;
 	starved->wake_us = request.ended_us - MIN(request.ended_us, enough);
 	starved->served = request.item != NULL;
 	if (request.item != NULL)
-		uma_zfree(zone_now(), request.item);
+		zone_free(request.item);
 	return (NULL);
 }
