@@ -1,1 +1,1 @@
-"""Mutants: small named changes of the kernel's source, and whether anything notices them."""
+"""Mutation testing: small, named changes of the kernel's source, and what kills them."""

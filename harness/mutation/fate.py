@@ -1,13 +1,15 @@
-"""What becomes of a mutant: values that stand in the record."""
+"""Results of mutants, as records store them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Fate(StrEnum):
-    """What becomes of a mutant."""
+    """The result of a mutant. Records contain the values; reports print ``TERMS``."""
 
     CAUGHT = "caught"
     SURVIVED = "survived"
@@ -16,17 +18,21 @@ class Fate(StrEnum):
     HOST_FAILED = "host failed"
 
 
+#: The terms that reports print, if they differ from the values.
+TERMS: Mapping[str, str] = MappingProxyType({Fate.CAUGHT: "killed", Fate.ABSENT: "not applicable"})
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What became of a mutant.
+    """The result of one mutant.
 
     Args:
         mutant: its name.
-        fate: what became of it.
-        oracle: that caught it.
-        seconds: of guests, over all oracles that looked at it.
-        why: what the oracle saw, or why there is nothing to judge.
-        equivalent: why it may survive, as the mutant itself says: no kernel can behave otherwise.
+        fate: the result.
+        oracle: the name of the oracle that killed it; empty if none did.
+        seconds: total time of its guests, over all oracles.
+        why: what the oracle found, or why the mutant was not judged.
+        equivalent: why it is equivalent to the unchanged kernel; empty if it is not.
     """
 
     mutant: str
@@ -38,7 +44,10 @@ class Judgement:
 
     @property
     def as_it_should_be(self) -> bool:
-        """Caught if it can be, and survived only with a reason."""
+        """Whether the mutant was killed, or survived with a recorded reason, or does not apply.
+
+        A mutant that is recorded as equivalent must survive.
+        """
         if self.fate is Fate.CAUGHT:
             return not self.equivalent
         return self.fate is Fate.ABSENT or (self.fate is Fate.SURVIVED and bool(self.equivalent))

@@ -1,8 +1,7 @@
-"""Mutants: small named changes of the kernel's source, made by structure.
+"""Mutants: small, named changes of the kernel's source, made by structure.
 
-A mutant names a function and what to do to its statements. It therefore fits every tree in which
-the function still does these things, wherever it stands and however it is laid out, and is refused
-on every other.
+A mutant names a function and edits of its statements. It applies to every tree whose function has
+these statements, wherever the function is and however it is indented; other trees are refused.
 """
 
 from __future__ import annotations
@@ -22,38 +21,38 @@ if TYPE_CHECKING:
 
 _REMEDIES: Mapping[Cause, str] = MappingProxyType(
     {
-        Cause.FUNCTION_MISSING: "Take a FreeBSD tree, 13.0 or later, that has the function there.",
-        Cause.FUNCTION_TWICE: "Leave one definition in the file: which one is built is not known.",
-        Cause.UNREADABLE: "Mend the function, or give the change as a patch with --patch.",
-        Cause.PREPROCESSOR_SPLIT: "Give the change as a patch with --patch.",
-        Cause.STATEMENT_ABSENT: "Take a tree that has it, or run this one without the mutant.",
-        Cause.STATEMENT_CHANGED: "Compare with the function below; give the change with --patch.",
-        Cause.STATEMENT_TWICE: "Give the change as a patch with --patch: it must be unambiguous.",
+        Cause.FUNCTION_MISSING: "use a FreeBSD tree, 13.0 or later, whose file has the function",
+        Cause.FUNCTION_TWICE: "leave one definition of the function in the file",
+        Cause.UNREADABLE: "correct the function, or pass the change as a patch: --patch FILE",
+        Cause.PREPROCESSOR_SPLIT: "pass the change as a patch: --patch FILE",
+        Cause.STATEMENT_ABSENT: "use a tree that has the statement, or boot without --mutant",
+        Cause.STATEMENT_CHANGED: "compare with the function below, or pass a patch: --patch FILE",
+        Cause.STATEMENT_TWICE: "pass the change as a patch: --patch FILE",
     }
 )
 
-#: Where a file goes on with what kernels without ``options NUMA`` have instead.
+#: The start of code for kernels without ``options NUMA``.
 _NOT_NUMA = re.compile(rb"^[ \t]*#[ \t]*else[ \t]*/\*[ \t]*!NUMA\b", re.MULTILINE)
 
 
 def numa_part(text: bytes) -> bytes:
-    """The text as far as kernels with ``options NUMA`` have it; the whole, if it says nothing."""
+    """Return the text up to the code for kernels without ``options NUMA``, if there is any."""
     return _NOT_NUMA.split(text, maxsplit=1)[0]
 
 
-#: Forms of the code that some mutants are for.
+#: Forms of the code, for mutants that apply to one of them only.
 COUNTED = "iterators that count their steps, as in 13.x"
 MASKED = "iterators that remember domains in masks, as in 15.x"
 
 
 class MutantRefused(UsageError):  # noqa: N818 - says what happened, as the mutant is not at fault
-    """The mutant does not fit the source; ``detail`` has the function's text as found."""
+    """The mutant does not apply to the source; ``detail`` is the function's text in the tree."""
 
     def __init__(self, mutant: Mutant, mismatch: Mismatch) -> None:
-        only = f" The mutant is for {mutant.only}." if mutant.only else ""
+        only = f"; the mutant applies to {mutant.only}" if mutant.only else ""
         super().__init__(
-            f"Mutant {mutant.name} does not fit {mutant.path}, function {mutant.function}: "
-            f"{mismatch.cause}: {mismatch.finding}.",
+            f"mutant {mutant.name} does not apply to {mutant.function}() in {mutant.path}: "
+            f"{mismatch.cause}: {mismatch.finding}",
             remedy=_REMEDIES[mismatch.cause] + only,
             detail=mismatch.excerpt,
         )
@@ -65,13 +64,13 @@ class Mutant:
     """A named change of one function.
 
     Attributes:
-        name: what the user calls it.
-        description: one line that says what the kernel lacks or does wrong with it.
+        name: the argument of ``--mutant``.
+        description: one line: what the changed kernel lacks or does wrong.
         path: the file in the tree, for example ``sys/vm/vm_page.c``.
         function: the C function that is changed.
         edits: the changes, made in this order.
-        only: the one form of the code that it is for; empty for every form.
-        equivalent: why no kernel can behave otherwise with it, from the source; empty if one can.
+        only: the one form of the code that it applies to; empty for every form.
+        equivalent: why the changed kernel behaves as the unchanged one; empty if it does not.
     """
 
     name: str
@@ -83,12 +82,12 @@ class Mutant:
     equivalent: str = ""
 
     def apply(self, text: bytes) -> bytes:
-        """The file's text with the mutant in it, fit for a build with ``-Werror``.
+        """Return the file's text with the mutant applied; it builds with ``-Werror``.
 
-        A label that loses its last ``goto`` goes too (clang's -Wunused-label).
+        A label that loses its last ``goto`` is removed (clang's -Wunused-label).
 
         Raises:
-            MutantRefused: the text is not as the mutant expects.
+            MutantRefused: the mutant does not apply to the text.
         """
         numa = numa_part(text)
         rest = text[len(numa) :]
@@ -107,7 +106,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class InFunction:
-    """Makes the mutants of one function, and names them after it; those of the commit keep theirs.
+    """Creates mutants of one function, named after it unless their name starts with ``drop-``.
 
     Args:
         path: the file in the tree.
@@ -121,7 +120,7 @@ class InFunction:
         self, name: str, description: str, *edits: Edit,
         only: str = "", equivalent: str = "",
     ) -> Mutant:  # fmt: skip
-        """One of them; see `Mutant`."""
+        """Return a mutant; the arguments are attributes of `Mutant`."""
         full_name = name if name.startswith("drop-") else f"{self.function}.{name}"
         return Mutant(
             full_name, description, PurePosixPath(self.path), self.function, edits,

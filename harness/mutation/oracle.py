@@ -1,4 +1,4 @@
-"""Mutants judged by oracles in turn: which of them catches it, and after how long."""
+"""Oracles, which judge a mutant in turn until one kills it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """The kernel is not what it should be.
+    """The kernel differs from a correct one.
 
     Args:
-        seconds: that its guests took to show it.
-        why: what was seen, in one line.
+        seconds: total time of its guests.
+        why: what was found, in one line.
     """
 
     seconds: float
@@ -28,30 +28,30 @@ class Caught:
 
 @dataclass(frozen=True, slots=True)
 class Survived:
-    """Nothing is wrong with the kernel as far as an oracle can see; ``seconds`` of its guests."""
+    """The oracle found no fault in ``seconds``, the total time of its guests."""
 
     seconds: float
 
 
 class Oracle(Protocol):
-    """Tells wrong kernels from right ones. It may be asked by several threads at once."""
+    """Distinguishes wrong kernels from correct ones. Several threads may call it at once."""
 
     @property
     def name(self) -> str:
-        """What it is called in tables: one word."""
+        """One word, which tables show."""
         ...
 
     def judge(self, kernel: KernelArtifact) -> Caught | Survived:
-        """Look at a kernel.
+        """Judge a kernel.
 
         Raises:
-            InfraError: the host failed, which says nothing of the kernel.
+            InfraError: the host failed, so there is no result.
         """
         ...
 
 
 def judged(mutant: Mutant, kernel: KernelArtifact, oracles: Sequence[Oracle]) -> Judgement:
-    """Show the mutant's kernel to one oracle after the other, until one catches it.
+    """Return the result of the first oracle that kills the mutant, or that it survived all.
 
     Raises:
         InfraError: the host failed.
@@ -68,7 +68,7 @@ def judged(mutant: Mutant, kernel: KernelArtifact, oracles: Sequence[Oracle]) ->
 def judgement(
     mutant: Mutant, fate: Fate, why: str = "", oracle: str = "", seconds: float = 0.0
 ) -> Judgement:
-    """That fate, with what the mutant says of itself."""
+    """Return the result of a mutant, with the mutant's own name and reason."""
     return Judgement(
         mutant.name, fate, oracle, round(seconds, 1), why,
         mutant.equivalent,

@@ -1,10 +1,10 @@
-"""Records of runs: what they hold, where they are kept, how they are told."""
+"""Records of runs: contents, storage and reports."""
 
 CELL = "cell.json"
-"""The file of a cell that has ended, in its directory."""
+"""The file with the result of a cell, in the cell's directory."""
 
 JUDGEMENTS = "mutants"
-"""The directory of a run in which each mutant's judgement is kept as it is made."""
+"""The subdirectory of a run with one file for each judged mutant."""
 
 SCHEMA = 1
-"""Of a record's documents; those of another one are refused."""
+"""The schema version of a record's documents; other versions are refused."""

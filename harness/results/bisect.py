@@ -1,4 +1,4 @@
-"""Bisections for machines (one document) and for people (text)."""
+"""The results of a bisection, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORT = 12
 
 
 def to_bisect_document(findings: Findings) -> dict[str, Any]:
-    """The findings as JSON's types; the key ``bisect`` of a record."""
+    """Return the findings as a JSON document: the key ``bisect`` of a record."""
     question = findings.asked.question
     return {
         "fixed": question.fixed,
@@ -48,7 +48,7 @@ def to_bisect_document(findings: Findings) -> dict[str, Any]:
 
 
 def verdict_of(tally: Tally) -> str:
-    """A revision's tests in a word."""
+    """Return the verdict of a revision's tests: ``good``, ``bad``, ``skip`` or ``untested``."""
     if tally.bad:
         return "bad"
     if tally.good:
@@ -80,7 +80,7 @@ def _proof(proof: Proof | None) -> list[dict[str, Any]]:
 
 
 def headline(document: Mapping[str, Any]) -> str:
-    """The answer in one line."""
+    """Return the answer in one line."""
     answer = document["answer"]
     share = f"{100 * answer['confidence']:.1f} %"
     does = "fixed" if document["fixed"] else "broke"
@@ -90,12 +90,12 @@ def headline(document: Mapping[str, Any]) -> str:
         return printable(f"{culprit['name'][:_SHORT]} {does} it (confidence {share}): {subject}")
     if answer["kind"] == "several":
         count = len(answer["commits"])
-        return f"one of {count} revisions {does} it (confidence {share}); no test tells which"
+        return f"one of {count} revisions {does} it (confidence {share})"
     return printable(f"inconclusive: {answer['reason']}")
 
 
 def guests_in_words(record: Mapping[str, Any]) -> list[str]:
-    """What was booted, and by what; one line, unless the tree's release changed on the way."""
+    """Return release, sanitizer, nodes and backend of the guests; a line for each combination."""
     return list(
         dict.fromkeys(
             printable(
@@ -108,15 +108,15 @@ def guests_in_words(record: Mapping[str, Any]) -> list[str]:
 
 
 def bisect_lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """The whole report of a record, line by line, fit for a terminal."""
+    """Generate the lines of a bisection's report, escaped for a terminal."""
     document = record["bisect"]
     yield headline(document)
     yield from (f"guest: {guest}" for guest in guests_in_words(record))
     failure = document["failure"]
     if failure["title"]:
-        yield printable(f"what fails: {failure['title']}") + _rate(failure["rate"])
+        yield printable(f"failure: {failure['title']}") + _rate(failure["rate"])
     for title in failure["own"]:
-        yield printable(f"the tree's own, so not counted: {title}")
+        yield printable(f"ignored, as the good end shows it, too: {title}")
     for culprit in document["culprits"]:
         yield from _culprit_lines(culprit, whole=len(document["culprits"]) == 1)
     if document["proof"]:
@@ -151,24 +151,25 @@ def _culprit_lines(culprit: Mapping[str, Any], *, whole: bool) -> Iterator[str]:
 
 
 def _proof_line(step: Mapping[str, Any]) -> str:
-    wanted = "pass" if step["expected"] == Mark.GOOD else "fail"
+    expected = "pass" if step["expected"] == Mark.GOOD else "fail"
     name = f" ({step['commit'][:_SHORT]})" if step["commit"] else ""
     if step["problem"]:
-        return printable(f"{step['what']}{name} was to {wanted}: {step['problem']}")
-    came = counts_in_words(step)
-    return f"{step['what']}{name} was to {wanted}: {came}" + ("" if step["holds"] else "  NOT SO")
+        return printable(f"{step['what']}{name}, expected to {expected}: {step['problem']}")
+    counts = counts_in_words(step)
+    doubt = "" if step["holds"] else " (not as expected)"
+    return f"{step['what']}{name}, expected to {expected}: {counts}{doubt}"
 
 
 def counts_in_words(tally: Mapping[str, Any]) -> str:
-    """``passed 3 of 4``, ``does not build``, ``died of something else``."""
+    """Return ``passed 3 of 4``, ``does not build``, ``failed differently`` or ``not tested``."""
     if not tally["builds"]:
         return "does not build"
     tests = tally["good"] + tally["bad"]
     if not tests:
-        return "died of something else" if tally["other"] else "not tested"
+        return "failed differently" if tally["other"] else "not tested"
     word = "failed" if tally["bad"] else "passed"
     count = tally["bad"] or tally["good"]
-    other = f", {tally['other']} told nothing" if tally["other"] else ""
+    other = f", {tally['other']} failed differently" if tally["other"] else ""
     return (f"{word} {count} of {tests}" if tests > 1 else word) + other
 
 

@@ -1,4 +1,4 @@
-"""What a cell rests on, for people and for machines that read lines."""
+"""The evidence for a cell's outcome, as lines of text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def identity_lines(cell: Mapping[str, Any]) -> list[str]:
-    """Which kernel was booted on what, whether that is proven, and what the kernel sees instead.
+    """Return which kernel ran, whether that is verified, and how the machine differs for it.
 
     Args:
-        cell: ``Cell`` as JSON's types; older records prove nothing and give no lines.
+        cell: ``Cell`` as a JSON document; a cell without a verification gives no lines.
     """
     verification = cell.get("verification")
     if verification is None:
@@ -25,15 +25,15 @@ def identity_lines(cell: Mapping[str, Any]) -> list[str]:
     if verification["doubts"]:
         return [*lines, "verified: no", *(f"  {doubt}" for doubt in verification["doubts"])]
     differences = [f"  {difference}" for difference in cell["disagreements"]]
-    heading = ["differs from what it was given:"] if differences else []
+    heading = ["the kernel sees another machine:"] if differences else []
     return [*lines, "verified: yes", *heading, *differences]
 
 
-#: Before each line of a console.
+#: Indentation of console lines.
 CONSOLE_INDENT = "    "
 
 
 def console_lines(cell: Mapping[str, Any]) -> list[str]:
-    """The slice of the console that the record keeps, indented below a line that names it."""
+    """Return the stored excerpt of the console, with a heading."""
     console = cell.get("console")
     return ["console:", *(f"{CONSOLE_INDENT}{line}" for line in console)] if console else []

@@ -1,4 +1,4 @@
-"""Which records of runs are removed, by their age and by the size of all; and their removal."""
+"""Removal of records, by their age and total size."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ _UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400, "m": 30 * 86400, "y": 36
 
 
 def parse_age(text: str) -> int:
-    """Seconds of ``12h``, ``30d``, ``8w``, ``6m`` or ``1y``.
+    """Return the seconds of an age such as ``12h``, ``30d``, ``8w``, ``6m`` or ``1y``.
 
     Raises:
-        UsageError: it is no age.
+        UsageError: the text is not an age.
     """
     found = _AGE.match(text.strip())
     if found is None:
-        raise UsageError(f"{text[:60]!r} is not an age", remedy="write it as 12h, 30d, 8w or 1y")
+        raise UsageError(
+            f"{text[:60]!r} is not an age", remedy="write it as 12h, 30d, 8w, 6m or 1y"
+        )
     return int(found[1]) * _UNITS[found[2]]
 
 
 def run_entries(store: Store) -> list[CacheEntry]:
-    """All runs that have a record, oldest first."""
+    """Return all runs that have a record, oldest first."""
     folders = [store.folder / name for name in store.names()]
     return [
         CacheEntry("run", folder, (folder,), disk_usage(folder), (folder / RECORD).stat().st_mtime)
@@ -41,13 +43,13 @@ def run_entries(store: Store) -> list[CacheEntry]:
 def expired(
     entries: Sequence[CacheEntry], *, now: float, age: int | None, limit: int | None
 ) -> list[CacheEntry]:
-    """The runs to remove, oldest first.
+    """Return the runs to remove, oldest first.
 
     Args:
-        entries: all that may be removed.
+        entries: the runs that may be removed.
         now: seconds since the epoch.
-        age: seconds after which a run goes; None for never.
-        limit: bytes that the rest may take; None for any.
+        age: seconds after which a run is removed; None: no limit.
+        limit: bytes that the remaining runs may take; None: no limit.
     """
     old = [entry for entry in entries if age is not None and now - entry.used > age]
     rest = [entry for entry in entries if entry not in old]
@@ -55,11 +57,11 @@ def expired(
 
 
 def kept_by(entries: Sequence[CacheEntry], consoles: Sequence[Path]) -> list[CacheEntry]:
-    """The runs to which guests belong that still run.
+    """Return the runs of guests that are still running.
 
     Args:
-        entries: of runs.
-        consoles: the logs of those guests.
+        entries: the runs to choose from.
+        consoles: the console logs of the running guests.
     """
     return [
         entry
@@ -69,10 +71,10 @@ def kept_by(entries: Sequence[CacheEntry], consoles: Sequence[Path]) -> list[Cac
 
 
 def remove_run(entry: CacheEntry) -> None:
-    """Remove a run; its record goes last, so that what is left of it is found again.
+    """Remove a run, its record last, so that an interrupted removal can be repeated.
 
     Raises:
-        InfraError: the host does not let us.
+        InfraError: a file cannot be removed.
     """
     for path in entry.path.iterdir():
         if path.name != RECORD:

@@ -1,4 +1,4 @@
-"""Reports as HTML: one file without scripts, in which a guest's words are text and nothing else."""
+"""Reports as one HTML file without scripts, in which all output of guests is escaped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.printable import printable, printable_text
 from harness.results.bisect import counts_in_words, guests_in_words, headline
 from harness.results.store import is_own
 
-#: Bytes at the end of a console that a report shows.
+#: Bytes of the end of a console that a report shows.
 _CONSOLE_BYTES = 64 * 1024
 
 _STYLE = """
@@ -34,11 +34,11 @@ pre { background: #f6f8fa; padding: .8rem; overflow: auto; max-height: 30rem;
 
 
 def bisect_html(document: Mapping[str, Any], folder: Path) -> str:
-    """The report of a bisection.
+    """Return the report of a bisection.
 
     Args:
         document: the record, with the key ``bisect``.
-        folder: the run's, with the tests' consoles.
+        folder: the directory of the run, which contains the tests' consoles.
     """
     bisect = document["bisect"]
     root = ET.Element("html", lang="en")
@@ -68,7 +68,7 @@ def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> ET.Elem
 def _table(
     parent: ET.Element, heads: Iterable[str], rows: Iterable[Iterable[tuple[str, str]]]
 ) -> None:
-    """Cells are (text, class)."""
+    """Add a table whose cells are pairs of text and CSS class."""
     table = ET.SubElement(parent, "table")
     row = ET.SubElement(table, "tr")
     for head in heads:
@@ -83,10 +83,10 @@ def _failure(body: ET.Element, bisect: Mapping[str, Any]) -> None:
     failure = bisect["failure"]
     if failure["title"]:
         share = f"{100 * failure['rate']:.0f} %"
-        _text(body, "p", f"What fails, in about {share} of a bad kernel's tests:")
+        _text(body, "p", f"Failure, in about {share} of a bad kernel's tests:")
         _text(body, "pre", failure["title"])
     if failure["own"]:
-        _text(body, "p", "Reports of the tree's own, so not counted:")
+        _text(body, "p", "Ignored, because the good end fails in this way, too:")
         _text(body, "pre", "\n".join(failure["own"]))
 
 
@@ -112,7 +112,7 @@ def _proof(body: ET.Element, steps: Iterable[Mapping[str, Any]]) -> None:
     ]  # fmt: skip
     if rows:
         _text(body, "h2", "Proof")
-        _table(body, ("", "revision", "was to", "did", ""), rows)
+        _table(body, ("", "revision", "expected", "result", ""), rows)
 
 
 def _line(body: ET.Element, bisect: Mapping[str, Any]) -> None:
@@ -142,8 +142,8 @@ def _tests(body: ET.Element, tests: Iterable[Mapping[str, Any]], folder: Path) -
         summary = ET.SubElement(details, "summary")
         _text(summary, "code", test["commit"][:12])
         _text(summary, "b", f" {test['mark']} ", **{"class": test["mark"]})
-        told = "; ".join(test["titles"]) or test["outcome"] or test["kind"]
-        _text(summary, "span", f"{told} · build {test['build_seconds']:.0f} s, "
+        result = "; ".join(test["titles"]) or test["outcome"] or test["kind"]
+        _text(summary, "span", f"{result} · build {test['build_seconds']:.0f} s, "
               f"test {test['seconds']:.1f} s")  # fmt: skip
         if test["error"]:
             _text(details, "pre", test["error"])
@@ -153,7 +153,7 @@ def _tests(body: ET.Element, tests: Iterable[Mapping[str, Any]], folder: Path) -
 
 
 def console_tail(folder: Path, cell: str) -> str:
-    """The end of a test's console; empty if there is none."""
+    """Return the end of a test's console; empty if it cannot be read."""
     log = folder / cell / "console.log"
     if not cell or not is_own(log):
         return ""

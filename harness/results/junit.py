@@ -1,7 +1,7 @@
-"""Runs as JUnit XML: one test case a cell.
+"""Runs as JUnit XML, with a test case for each cell.
 
-The kernel's failure is a ``failure`` with the symbolised backtrace; trouble of the host is
-an ``error``, never a failure, so that a CI can tell a bad kernel from a bad machine.
+A kernel failure is a ``failure`` with the symbolized backtrace. A host failure is an ``error``, so
+that a CI system can distinguish the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def write_junit(run: Run, path: Path) -> None:
-    """Write the run to ``path``.
+    """Write a run to ``path``.
 
     Raises:
         InfraError: the file cannot be written.
@@ -39,8 +39,9 @@ def write_junit(run: Run, path: Path) -> None:
 
 
 def write_log_junit(logs: Iterable[JudgedLog], path: Path) -> None:
-    """Write a test case for each log to ``path``: the kernel's failure is a ``failure``, a log
-    that shows neither success nor failure an ``error``.
+    """Write a test case for each log to ``path``.
+
+    A kernel failure is a ``failure``; a log that shows neither success nor failure is an ``error``.
 
     Raises:
         InfraError: the file cannot be written.
@@ -88,8 +89,8 @@ def _case(cell: Cell) -> TestCase:
         return case
     if cell.failing and verdict.outcome in (cell.expected or (Outcome.BOOTED,)):
         first, more = cell.failing[0], len(cell.failing) - 1
-        told = f"report: {first}" + (f", and {more} more" if more else "")
-        failure = Failure(printable_text(told), "report")
+        message = f"report: {first}" + (f", and {more} more" if more else "")
+        failure = Failure(printable_text(message), "report")
         failure.text = printable_text("\n".join(cell.failing))
         case.result = [failure]
         return case

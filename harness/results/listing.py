@@ -1,4 +1,4 @@
-"""What a list of runs shows of each record, and which runs a user's words select. Pure."""
+"""Entries of a list of runs, and the filters that select them. Pure."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ FAILED: Final = "failed"
 HOST: Final = "host"
 DAMAGED: Final = "damaged"
 
-#: What a run came to, by its exit code; any other is the host's.
+#: The state of a run that ended, by exit code; any other code means that the host failed.
 _BY_CODE: Final = {0: OK, 1: FAILED}
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run, as a list shows it.
+    """An entry of a list of runs.
 
     Args:
-        name: of its record.
+        name: name of the record.
         kind: the command.
-        started: ISO 8601, UTC; empty where the record does not tell.
+        started: ISO 8601, UTC; empty if unknown.
         state: ``ok``, ``failed``, ``host``, ``interrupted``, ``running`` or ``damaged``.
-        exit_code: of the command; None of a damaged record.
-        cells: cells that have a result.
-        as_expected: those of them that ended as expected.
-        left: planned cells without a result.
-        outcomes: how many cells have which outcome; ``host failed`` counts as one.
-        words: that select it, beside parts of its name.
+        exit_code: the command's exit code; None for a damaged record.
+        cells: number of cells with a result.
+        as_expected: number of those that ended as expected.
+        left: number of planned cells without a result.
+        outcomes: number of cells with each outcome; ``host failed`` is one of the keys.
+        words: filters that select the run, besides parts of its name.
         command: the arguments of the harness.
     """
 
@@ -51,10 +51,10 @@ class ListedRun:
 
 
 def listed(document: Mapping[str, Any]) -> ListedRun:
-    """The entry of a record.
+    """Return the entry of a record.
 
     Args:
-        document: as ``Store.load`` gives it.
+        document: returned by ``Store.load``.
     """
     cells = document["cells"]
     command = tuple(document.get("command", ()))
@@ -83,20 +83,20 @@ def listed(document: Mapping[str, Any]) -> ListedRun:
 
 
 def selected(runs: Sequence[ListedRun], filters: Sequence[str]) -> list[ListedRun]:
-    """The runs that fit all filters, each a word of the run or a part of its name.
+    """Return the runs that match all filters, each a word of the run or a part of its name.
 
     Raises:
-        UsageError: a filter fits none of them.
+        UsageError: a filter matches no run.
     """
     for word in filters:
-        if runs and not any(_fits(run, word) for run in runs):
+        if runs and not any(_matches(run, word) for run in runs):
             raise UsageError(
-                f"no run fits {word!r}",
-                remedy="name a command, a state (ok, failed, host, interrupted, running), an "
-                "outcome, a sanitizer, a backend, or a part of a run's name",
+                f"no run matches {word!r}",
+                remedy="filter by command, state (ok, failed, host, interrupted, running), "
+                "outcome, sanitizer, backend, or a part of the run's name",
             )
-    return [run for run in runs if all(_fits(run, word) for word in filters)]
+    return [run for run in runs if all(_matches(run, word) for word in filters)]
 
 
-def _fits(run: ListedRun, word: str) -> bool:
+def _matches(run: ListedRun, word: str) -> bool:
     return word in run.words or word == run.state or word in run.name

@@ -1,4 +1,4 @@
-"""Verdicts on logs, for people, for machines and for a CI."""
+"""Verdicts on console logs, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from harness.verdict import Verdict
 
 SCHEMA = 1
-"""Of the JSON document: it grows when a key changes its meaning."""
+"""The schema version of the JSON document; it is raised when the meaning of a key changes."""
 
-_NO_FAILURE_OF_KERNEL = frozenset(
+_NOT_KERNEL_FAILURES = frozenset(
     {Outcome.ENDED, Outcome.LOADER, Outcome.FIRMWARE, Outcome.UNVERIFIED}
 )
 _MAX_FRAMES = 24
@@ -25,27 +25,27 @@ _MAX_WARNINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class JudgedLog:
-    """A log and what it shows; ``file`` is its name as it was given."""
+    """A log file, as named by the user, and its verdict."""
 
     file: str
     verdict: Verdict
 
     @property
     def exit_code(self) -> int:
-        """0 booted; 1 the kernel failed; 3 the log shows neither."""
+        """0: booted; 1: the kernel failed; 3: the log shows neither."""
         if self.verdict.outcome is Outcome.BOOTED:
             return 0
-        return 3 if self.verdict.outcome in _NO_FAILURE_OF_KERNEL else 1
+        return 3 if self.verdict.outcome in _NOT_KERNEL_FAILURES else 1
 
 
 def worst_exit_code(logs: Iterable[JudgedLog]) -> int:
-    """Of several logs: 1 before 3 before 0."""
+    """Return the exit code of several logs: 1 takes precedence over 3, and 3 over 0."""
     codes = {log.exit_code for log in logs}
     return next(code for code in (1, 3, 0) if code in codes)
 
 
 def to_log_document(logs: Iterable[JudgedLog]) -> dict[str, Any]:
-    """As JSON's types."""
+    """Return the verdicts as a JSON document."""
     return {"schema": SCHEMA, "verdicts": [_entry(log) for log in logs]}
 
 
@@ -53,15 +53,15 @@ def _entry(log: JudgedLog) -> dict[str, Any]:
     verdict = log.verdict
     frames = [
         {
-            "function": place.function,
+            "function": source.function,
             "offset": frame.symbol_offset,
             "pc": frame.pc,
             "entry": frame.entry,
-            "file": place.file,
-            "line": place.line,
-            "inlined": [asdict(location) for location in place.inlined],
+            "file": source.file,
+            "line": source.line,
+            "inlined": [asdict(caller) for caller in source.inlined],
         }
-        for frame, place in zip(verdict.frames, verdict.symbolized, strict=True)
+        for frame, source in zip(verdict.frames, verdict.symbolized, strict=True)
     ]
     return {
         "file": log.file,
@@ -79,17 +79,17 @@ def _entry(log: JudgedLog) -> dict[str, Any]:
 
 
 def log_lines(log: JudgedLog) -> list[str]:
-    """For people: the verdict, and below it what the console shows of a failure."""
+    """Return the verdict, and the failure's message and backtrace, as lines of text."""
     verdict = log.verdict
     lines = [f"{log.file}: {verdict.outcome}: {verdict.title}"]
     if verdict.outcome is not Outcome.BOOTED:
         lines += [f"  {line}" for line in _details(verdict)]
     lines += [f"  also: {title}" for title in verdict.titles if title != verdict.title]
     lines += [f"  report: {title}" for title in verdict.reports]
-    told = verdict.warnings
-    lines += [f"  warning: {warning}" for warning in told[:_MAX_WARNINGS]]
-    if len(told) > _MAX_WARNINGS:
-        lines.append(f"  … and {len(told) - _MAX_WARNINGS} warnings more")
+    warnings = verdict.warnings
+    lines += [f"  warning: {warning}" for warning in warnings[:_MAX_WARNINGS]]
+    if len(warnings) > _MAX_WARNINGS:
+        lines.append(f"  … and {len(warnings) - _MAX_WARNINGS} more warnings")
     return [printable(line) for line in lines]
 
 
@@ -100,13 +100,13 @@ def _details(verdict: Verdict) -> list[str]:
     return [
         *message,
         *frames[:_MAX_FRAMES],
-        *([f"… and {more} frames more"] if more > 0 else []),
+        *([f"… and {more} more frames"] if more > 0 else []),
     ]
 
 
 def _backtrace(verdict: Verdict) -> list[str]:
-    if any(place.file for place in verdict.symbolized):
-        return backtrace_lines([asdict(place) for place in verdict.symbolized])
+    if any(frame.file for frame in verdict.symbolized):
+        return backtrace_lines([asdict(frame) for frame in verdict.symbolized])
     return [
         f"#{number:<3}{frame.function}+{frame.symbol_offset:#x}"
         for number, frame in enumerate(verdict.frames)

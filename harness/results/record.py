@@ -1,4 +1,4 @@
-"""What is kept of a run: one record, with a cell for each guest that was booted."""
+"""The record of a run, with a cell for each guest."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A boot made because another failed.
+    """A boot made as a second opinion on a failure.
 
     Args:
-        name: of its directory in the cell's.
-        purpose: ``repeat`` of the same kernel, or ``control``: another one on this host.
-        kernel: its label.
+        name: its subdirectory of the cell's directory.
+        purpose: ``repeat`` of the same kernel, or ``control``: another kernel on this host.
+        kernel: the kernel's label.
         accelerator: kvm or tcg.
         boot: loader or direct.
         outcome: empty if the host failed.
-        title: of the verdict.
-        error: the host's failure, in words.
+        title: the verdict's title.
+        error: the host's failure; empty if the host did not fail.
         seconds: from the guest's start to its end.
     """
 
@@ -52,32 +52,32 @@ class Cell:
     """One boot of one guest.
 
     Args:
-        name: unique in the run, and the name of its folder.
+        name: unique in the run; also the name of its directory.
         side: ``before`` or ``after`` in a comparison, else empty.
-        guest: what was booted, in words: FreeBSD and its release, or the built-in guest.
-        nodes: NUMA nodes of the topology.
+        guest: FreeBSD and its release, or the built-in guest.
+        nodes: number of NUMA nodes.
         topology: the nodes' CPUs and memory (MiB), and the distances.
         backend: qemu or libvirt.
         accelerator: kvm or tcg.
-        kernel: what the kernel was made from; None if it was never built.
+        kernel: what the kernel was built from; None if it was not built.
         verdict: None if the host failed before there was one.
-        error: the host's failure, in words; empty without one.
-        expected: the outcomes that are expected; empty means that nothing is.
-        assumed: the outcomes predicted for the code below the kernel's changes, where its own code
-            has no known form; such a prediction is not what is expected.
-        stages: seconds from start to each stage's beginning.
-        report: what the guest said of itself; None if it did not come to say it.
-        disagreements: where the kernel sees another machine than it was given, in words.
+        error: the host's failure; empty if the host did not fail.
+        expected: any of these outcomes is as expected; empty if there is no expectation.
+        assumed: the outcomes predicted for the baseline, if the kernel's own code has no known
+            form; they are not an expectation.
+        stages: seconds from the guest's start to the start of each stage.
+        report: init's report; None if the guest did not print it.
+        disagreements: differences between the machine that QEMU provides and that the kernel sees.
         seconds: from the guest's start to its end.
-        check: what came of holding its allocator to the model; None if that was not asked for.
-        boot: what brought the kernel into memory: loader or direct.
-        verification: what proves which kernel ran on which machine, or what is missing; None if
+        check: the result of the check against the model; None if it was not checked.
+        boot: how the kernel was loaded: loader or direct.
+        verification: which kernel ran on which machine, and the evidence that is missing; None if
             the guest was not started.
-        console: lines of the console, around the trouble or the last ones; escaped.
-        repeats: boots that a failure needed besides, in order.
-        opinion: what they say of the failure, in words; empty if it needed none.
-        unrepeated: one of several boots failed, and its failure did not repeat.
-        failing: those of its verdict's ``reports`` that count against it.
+        console: the console's last lines or those around the failure, escaped.
+        repeats: second opinions on a failure, in order.
+        opinion: their conclusion; empty if there are none.
+        unrepeated: whether this failure was seen once, in one of several boots.
+        failing: those of the verdict's ``reports`` that fail the cell.
     """
 
     name: str
@@ -109,24 +109,24 @@ class Cell:
 
     @property
     def sample_of(self) -> tuple[str, str, str]:
-        """Equal for cells of a run that boot the same kernel on the same guest."""
+        """A key that is equal for cells that boot the same kernel on the same guest."""
         return self.side, self.sanitizer, str(self.topology)
 
     @property
     def verified(self) -> bool:
-        """Whether it is proven which kernel ran on which machine, and in which boot."""
+        """Whether kernel, machine and boot are verified."""
         return self.verification is not None and not self.verification.doubts
 
     @property
     def host_failed(self) -> bool:
-        """Whether the host, not the kernel, is to blame for what happened."""
+        """Whether the host failed, not the kernel."""
         return self.verdict is None or self.verdict.blames_host
 
     @property
     def as_expected(self) -> bool:
-        """Whether the kernel did what was expected; without an expectation, whether it booted.
+        """Whether the outcome is as expected; without an expectation, whether the kernel booted.
 
-        A kernel that sees another machine than it was given never does.
+        A kernel that sees another machine than QEMU provides is never as expected.
         """
         if self.verdict is None or self.host_failed or self.disagreements or self.failing:
             return False
@@ -137,18 +137,18 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One command's boots.
+    """The boots of one command.
 
     Args:
-        name: of the record and its folder.
-        command: the arguments it was called with.
+        name: name of the record and its directory.
+        command: the arguments of the harness.
         started: ISO 8601, UTC.
-        version: the harness's own.
+        version: the harness's version.
         cells: in the order of the matrix.
-        judgements: what became of each mutant, in a run that judges mutants.
+        judgements: the result of each mutant, in a run that judges mutants.
         source: the tree, as ``--source`` names it.
         retry_of: the run whose cells it repeats; empty for none.
-        mutants: the names of those that were to be judged.
+        mutants: the names of the planned mutants.
     """
 
     name: str
@@ -163,32 +163,32 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """0 as expected, 1 the kernel failed or differs, 3 the host failed.
+        """0: as expected; 1: the kernel failed or differs; 3: the host failed.
 
-        Of mutants: 1 one survives without a reason, 4 one does not build.
+        For mutants, 1: one survived without a recorded reason; 4: one does not build.
         """
         if self.judgements:
-            return _exit_code(self.judgements)
+            return _mutants_exit_code(self.judgements)
         if any(cell.host_failed for cell in self.cells):
             return 3
         return 0 if all(cell.as_expected for cell in self.cells) else 1
 
 
 def with_new_reports(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Cells of a comparison, in which a report fails a cell ``after`` if none ``before`` has it.
+    """Return the cells of a comparison; a new sanitizer report fails a cell of the side ``after``.
 
-    Cells of equal sanitizers and topology are held to each other, whatever their number. Where no
-    cell ``before`` booted nothing is new: it did not get as far as the report.
+    A report is new if no booted cell ``before`` of the same sanitizers and topology has it. If no
+    such cell booted, no report is new, as the report may come later in the boot.
     """
     before: dict[tuple[str, str], set[str]] = {}
     for cell in cells:
         verdict = cell.verdict
         if cell.side == "before" and verdict is not None and verdict.outcome is Outcome.BOOTED:
             before.setdefault(cell.sample_of[1:], set()).update(verdict.reports)
-    return tuple(_held_to(cell, before.get(cell.sample_of[1:])) for cell in cells)
+    return tuple(_with_new_reports(cell, before.get(cell.sample_of[1:])) for cell in cells)
 
 
-def _held_to(cell: Cell, known: Collection[str] | None) -> Cell:
+def _with_new_reports(cell: Cell, known: Collection[str] | None) -> Cell:
     if cell.side != "after" or cell.verdict is None or known is None:
         return cell
     new = (title for title in cell.verdict.reports if title not in known)
@@ -196,7 +196,7 @@ def _held_to(cell: Cell, known: Collection[str] | None) -> Cell:
 
 
 def to_document(run: Run) -> dict[str, Any]:
-    """The run as JSON's types; what ``--json`` prints and ``record.json`` holds."""
+    """Return the run as a JSON document, which ``--json`` prints and ``record.json`` contains."""
     return {
         "schema": SCHEMA,
         "name": run.name,
@@ -219,11 +219,11 @@ def to_document(run: Run) -> dict[str, Any]:
 
 
 def to_judgement_document(judgement: Judgement) -> dict[str, Any]:
-    """One judgement as JSON's types."""
+    """Return a mutant's result as a JSON document."""
     return {**asdict(judgement), "as_it_should_be": judgement.as_it_should_be}
 
 
-def _exit_code(judgements: Sequence[Judgement]) -> int:
+def _mutants_exit_code(judgements: Sequence[Judgement]) -> int:
     fates = {each.fate for each in judgements}
     if Fate.HOST_FAILED in fates:
         return InfraError.exit_code
@@ -233,10 +233,10 @@ def _exit_code(judgements: Sequence[Judgement]) -> int:
 
 
 def rates_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """How often each outcome was seen, where a kernel was booted several times on one guest."""
+    """Return the number of boots with each outcome, for kernels booted repeatedly on one guest."""
     samples: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
-        if cell.check is None:  # each check has a seed of its own
+        if cell.check is None:  # repeated checks have different seeds
             samples.setdefault(cell.sample_of, []).append(cell)
     return [
         {
@@ -254,7 +254,7 @@ def _outcome_of(cell: Cell) -> str:
 
 
 def to_cell_document(cell: Cell) -> dict[str, Any]:
-    """One cell as JSON's types."""
+    """Return a cell as a JSON document."""
     document = asdict(replace(cell, report=None))
     document["kernel"] = cell.kernel.document() if cell.kernel else None
     document["report"] = _report_document(cell.report)
@@ -265,33 +265,31 @@ def to_cell_document(cell: Cell) -> dict[str, Any]:
 
 
 def origin_of(cell: Cell, cells: Sequence[Cell]) -> str:
-    """Whose a kernel's failure is, in words; empty where the run does not tell.
+    """Return whether a failure comes from the change or the tree; empty if that is not known.
 
-    A tree has bugs of its own, and a sanitizer reports them in some boots and not in
-    others: a failure that both sides of a comparison show is not the change's, and one
-    of a kernel without a change of ours is the tree's.
+    A tree has bugs of its own, which a sanitizer reports in some boots only. The change did not
+    cause a failure that both sides of a comparison show, or that an unchanged kernel shows.
     """
     verdict = cell.verdict
     if verdict is None or cell.kernel is None or verdict.outcome is Outcome.BOOTED:
         return ""
     if verdict.blames_host:
         return ""
-    told = (verdict.outcome, verdict.title)
-    others = {other.side for other in cells if other.side != cell.side and _told(other) == told}
-    if others:
-        return "on both sides, so not the change's doing"
+    failure = _failure(cell)
+    if any(other.side != cell.side and _failure(other) == failure for other in cells):
+        return "on both sides, so not caused by the change"
     kernel = cell.kernel
     if not cell.side and not (kernel.mutant or kernel.patch or kernel.dirty):
-        return "the tree's own: this kernel has no change on top"
+        return "a failure of the tree itself: no patch, mutant or local change is applied"
     return ""
 
 
-def _told(cell: Cell) -> tuple[Outcome, str] | None:
+def _failure(cell: Cell) -> tuple[Outcome, str] | None:
     return (cell.verdict.outcome, cell.verdict.title) if cell.verdict else None
 
 
 def _report_document(report: GuestReport | None) -> dict[str, Any] | None:
-    """The guest's report with JSON's keys, and its tables in hexadecimal."""
+    """Return init's report as a JSON document, with tables in hexadecimal."""
     if report is None:
         return None
     return {
@@ -313,21 +311,21 @@ def _report_document(report: GuestReport | None) -> dict[str, Any] | None:
 
 
 def backtrace_lines(frames: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A symbolised backtrace for people, innermost first; inlined callers are marked.
+    """Return the lines of a symbolized backtrace, innermost frame first, inlined callers marked.
 
     Args:
-        frames: ``SymbolizedFrame`` as JSON's types.
+        frames: ``SymbolizedFrame`` as JSON documents.
     """
     lines = []
     for number, frame in enumerate(frames):
         lines += [
-            f"#{number:<3}{inlined['function']} (inlined) at {_place(inlined)}"
+            f"#{number:<3}{inlined['function']} (inlined) at {_location(inlined)}"
             for inlined in frame["inlined"]
         ]
-        guess = "" if frame["certain"] else " (or another of that name)"
-        lines.append(f"#{number:<3}{frame['function']} at {_place(frame)}{guess}")
+        guess = "" if frame["certain"] else " (or another function of that name)"
+        lines.append(f"#{number:<3}{frame['function']} at {_location(frame)}{guess}")
     return lines
 
 
-def _place(spot: Mapping[str, Any]) -> str:
-    return f"{spot['file']}:{spot['line']}" if spot["file"] else "?"
+def _location(frame: Mapping[str, Any]) -> str:
+    return f"{frame['file']}:{frame['line']}" if frame["file"] else "?"

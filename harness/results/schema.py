@@ -1,8 +1,8 @@
-"""What a report needs of a record that was kept. Records may hold more.
+"""The types of ``record.json``, as far as reports need them. Records may contain more keys.
 
-The types of ``record.json``; what writes it is ``to_document`` and ``to_bisect_document``. What
-is ``NotRequired`` was not written by earlier versions. The JSON schema that the package publishes
-is generated from them (``harness.cli.schema``).
+``to_document`` and ``to_bisect_document`` write it. Earlier versions did not write the keys that
+are ``NotRequired``. The published JSON schema is generated from these types
+(``harness.cli.schema``).
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import msgspec
 from harness.host.processid import ProcessId
 from harness.host.tables import Complaint, read_table
 
-#: A name of one file or directory: nothing that leads elsewhere.
+#: The name of a file or directory, without ``/``; neither ``.`` nor ``..``.
 PlainName = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\0]+\Z")]
 
 Wide = int | Annotated[str, msgspec.Meta(pattern=r"\A-?0x[0-9a-f]+\Z")]
-"""A number of up to 64 bits: text where it is past 2**53 (``harness.host.documents``)."""
+"""A number of up to 64 bits; hexadecimal text above 2**53 (``harness.host.documents``)."""
 
 
-class _Spot(TypedDict):
+class _SourceLine(TypedDict):
     function: str
     file: str
     line: int
 
 
-class _Frame(_Spot):
+class _Frame(_SourceLine):
     certain: bool
-    inlined: list[_Spot]
+    inlined: list[_SourceLine]
 
 
 class _Address(TypedDict):
@@ -215,7 +215,7 @@ class _Bisect(TypedDict):
 
 
 class Record(TypedDict):
-    """``record.json``, and what commands that boot guests print with ``--json``."""
+    """``record.json``, which commands that boot guests also print with ``--json``."""
 
     name: PlainName
     exit_code: int
@@ -237,17 +237,17 @@ class Record(TypedDict):
 
 
 def wrong_with(document: Mapping[str, Any]) -> str:
-    """What of a record cannot be reported, and why; empty if all can."""
+    """Return the key of a record that cannot be reported, and why; empty if there is none."""
     return _complaint(document, Record) or _wrong_answer(document.get("bisect"))
 
 
 def wrong_with_cell(document: Mapping[str, Any]) -> str:
-    """The same of one cell alone."""
+    """Return the key of a cell that cannot be reported, and why; empty if there is none."""
     return _complaint(document, _Cell)
 
 
 def wrong_with_judgement(document: Mapping[str, Any]) -> str:
-    """The same of one mutant's judgement."""
+    """Return the key of a mutant's result that is wrong, and why; empty if there is none."""
     return _complaint(document, _Mutant)
 
 
@@ -260,7 +260,7 @@ def _complaint(document: Mapping[str, Any], kind: type) -> str:
 
 
 def _wrong_answer(bisect: _Bisect | None) -> str:
-    """What types do not tell: an answer comes with what it names."""
+    """Return what the types do not check: the keys that each kind of answer requires."""
     if bisect is None:
         return ""
     kind = bisect["answer"]["kind"]

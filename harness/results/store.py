@@ -1,7 +1,7 @@
-"""The folders of runs.
+"""The directories of runs.
 
-A run's folder holds ``record.json``, written last, and a folder for each cell: the raw
-console, its events, the command line or domain XML, the kernel's configuration.
+A run's directory contains ``record.json`` and a directory for each cell: the raw console, its
+events, the command line or domain XML, the kernel configuration.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The records under one folder."""
+    """The records in one directory."""
 
     folder: Path
 
     def create(self, kind: str, moment: datetime) -> Path:
-        """A new, empty folder, named after the command and the time.
+        """Create an empty directory, named after the time and the command, and return it.
 
         Raises:
-            InfraError: the folder cannot be made.
+            InfraError: the directory cannot be created.
         """
         make_folder(self.folder)
         base = f"{moment:%Y%m%d-%H%M%S}-{kind}"
@@ -52,24 +52,24 @@ class Store:
         raise AssertionError("a thousand runs in one second")
 
     def save(self, run: Run) -> Path:
-        """Write the record of a run that has ended; returns its folder."""
+        """Write the record of a run that has ended, and return its directory."""
         from harness.results.record import to_document
 
         return self.save_document(to_document(run))
 
     def save_document(self, document: Mapping[str, Any]) -> Path:
-        """The same of a document like those of ``to_document``, with further keys."""
+        """Write a document of ``to_document``, possibly with more keys; return its directory."""
         folder = self.folder / str(document["name"])
         write_atomic(folder / RECORD, json_text(document, 1))
         return folder
 
     def names(self) -> list[str]:
-        """Every run with a record of its own, oldest first."""
+        """Return the names of all runs that have a record, oldest first; links are ignored."""
         found = [path for path in self.folder.glob(f"*/{RECORD}") if is_own(path)]
         return [path.parent.name for path in sorted(found, key=lambda p: p.lstat().st_mtime)]
 
     def find(self, name: str) -> Path:
-        """The folder of the run called ``name``; ``latest`` is the newest.
+        """Return the directory of a run; ``latest`` is the newest.
 
         Raises:
             UsageError: there is no such run.
@@ -81,8 +81,8 @@ class Store:
             return self.folder / name
         if _NAME.match(name) and (self.folder / name / RECORD).exists():
             raise UsageError(
-                f"the record of {self.folder / name} is a symbolic link, or in one",
-                remedy="name the directory that it leads to: --out DIR",
+                f"the record of {self.folder / name} is a symbolic link, or reached by one",
+                remedy="name the link's target: --out DIR",
             )
         known = ", ".join(names[-5:]) or "none yet"
         raise UsageError(
@@ -90,7 +90,7 @@ class Store:
         )
 
     def load(self, name: str) -> dict[str, Any]:
-        """The document of a run, as ``to_document`` made it.
+        """Return the record of a run, in the form of ``to_document``.
 
         Raises:
             UsageError: there is no such run, or its record is damaged.
@@ -101,7 +101,7 @@ class Store:
         document = read_document(path)
         if document.get("schema") != SCHEMA:
             raise UsageError(
-                f"{path} is not a record that this version of the harness can read",
+                f"{path} has a schema that this version of the harness cannot read",
                 remedy="read it with the version that wrote it, or name another run",
             )
         if wrong := wrong_with(document):
@@ -114,10 +114,10 @@ class Store:
 
 
 def kept_cells(folder: Path) -> list[dict[str, Any]]:
-    """The cells of a run that were kept as they ended, by name.
+    """Return the cells that were stored as they ended, sorted by name.
 
     Raises:
-        UsageError: one of them is damaged.
+        UsageError: the file of a cell is damaged.
     """
     from harness.results.schema import wrong_with_cell
 
@@ -125,7 +125,7 @@ def kept_cells(folder: Path) -> list[dict[str, Any]]:
 
 
 def _kept_judgements(folder: Path) -> list[dict[str, Any]]:
-    """The same of mutants that were judged."""
+    """Return the results of mutants that were stored as they were judged, sorted by name."""
     from harness.results.schema import wrong_with_judgement
 
     return _kept((folder / JUDGEMENTS).glob("*.json"), wrong_with_judgement)
@@ -144,15 +144,15 @@ def _kept(
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file of a run, or of one of its cells, is there and not somewhere else."""
+    """Return whether a file exists, and neither it nor its directory is a symbolic link."""
     return path.is_file() and not path.is_symlink() and not path.parent.is_symlink()
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A JSON object that a run has left.
+    """Return the JSON object in a file of a run.
 
     Raises:
-        UsageError: it is none, or cannot be read.
+        UsageError: the file cannot be read, or is not a JSON object.
     """
     try:
         return read_object(path)
@@ -163,7 +163,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def damaged(path: Path, wrong: str) -> UsageError:
-    """The error for a file of a run that is not what was written."""
+    """Return the error for a damaged file of a run."""
     return UsageError(
         f"{path} is damaged: {wrong}", remedy="remove its directory, or name another run"
     )

@@ -1,8 +1,8 @@
-"""Records of runs that have not ended: written before the first boot, and read with what is there.
+"""Records of runs that have not ended.
 
-``record.json`` begins with the command, what is planned and the process of the harness. Each cell
-is kept in its directory as it ends, and each mutant's judgement in a file of its own. So whatever
-kills the harness, its record remains.
+Before the first boot, ``record.json`` is written with the command, the planned cells and the
+process of the harness. Each cell is stored in its directory as it ends, and each mutant's result in
+a file of its own, so the record survives if the harness is killed.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"
 
-_KILLED: Final = "its harness was killed"
+_KILLED: Final = "the harness was killed"
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a run is to do, as far as that is known before it begins.
+    """The plan of a run, as far as it is known before the first boot.
 
     Args:
         source: the tree, as ``--source`` names it.
-        cells: names of the cells; empty where they are not known beforehand.
-        mutants: names of the mutants that are judged.
+        cells: names of the cells; empty if they are not known in advance.
+        mutants: names of the mutants to judge.
     """
 
     source: str = ""
@@ -46,14 +46,14 @@ class Planned:
 def beginning(
     name: str, command: Sequence[str], started: str, planned: Planned, owner: ProcessId | None
 ) -> dict[str, Any]:
-    """The record of a run that begins.
+    """Return the record of a run that starts.
 
     Args:
-        name: of the run.
+        name: name of the run.
         command: the arguments of the harness.
         started: ISO 8601, UTC.
-        planned: what it is to do.
-        owner: the harness.
+        planned: the cells and mutants of the run.
+        owner: the process of the harness.
     """
     return {
         "schema": SCHEMA,
@@ -72,28 +72,28 @@ def beginning(
 
 
 def ended_early(document: Mapping[str, Any], cause: str) -> dict[str, Any]:
-    """The record of a run that begins, once it has ended without its results."""
+    """Return the record of a run that was interrupted, with the cause."""
     return {**document, "state": INTERRUPTED, "owner": None, "cause": cause}
 
 
 def keep_cell(folder: Path, cell: Cell) -> None:
-    """Keep a cell that has ended in its directory.
+    """Write the result of a cell into its directory.
 
     Raises:
-        InfraError: it cannot be written.
+        InfraError: the file cannot be written.
     """
-    from harness.results.record import to_cell_document  # which a boot does not wait for
+    from harness.results.record import to_cell_document  # not needed to start a boot
 
     write_atomic(folder / cell.name / CELL, json_text(to_cell_document(cell), 1))
 
 
 def keep_judgement(folder: Path, judgement: Judgement) -> None:
-    """Keep the judgement of a mutant in the directory of its run.
+    """Write the result of a mutant into the directory of its run.
 
     Raises:
-        InfraError: it cannot be written.
+        InfraError: the file cannot be written.
     """
-    from harness.results.record import to_judgement_document  # which a boot does not wait for
+    from harness.results.record import to_judgement_document  # not needed to start a boot
 
     document = to_judgement_document(judgement)
     write_atomic(folder / JUDGEMENTS / f"{judgement.mutant}.json", json_text(document, 1))
@@ -104,12 +104,14 @@ def with_state(
     cells: Sequence[Mapping[str, Any]],
     judgements: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """A record as it was read, with what has ended, and whether its harness still runs.
+    """Return the record of a run that has not ended, with its results so far.
+
+    A run whose harness no longer exists is interrupted.
 
     Args:
-        document: of a run that begins.
-        cells: what the directories of its cells hold.
-        judgements: what its directory of judgements holds.
+        document: the record as written before the first boot.
+        cells: results of its cells.
+        judgements: results of its mutants.
     """
     owner = document.get("owner")
     if document["state"] == RUNNING and not (owner and ProcessId(**owner).alive):
@@ -118,24 +120,24 @@ def with_state(
 
 
 def not_booted(document: Mapping[str, Any]) -> list[str]:
-    """The names of the planned cells that have no result."""
+    """Return the names of planned cells without a result."""
     known = {cell["name"] for cell in document["cells"]}
     return [name for name in document.get("planned", ()) if name not in known]
 
 
 def not_judged(document: Mapping[str, Any]) -> list[str]:
-    """The names of the planned mutants that have no judgement."""
+    """Return the names of planned mutants without a result."""
     known = {each["mutant"] for each in document.get("mutants", ())}
     return [name for name in document.get("planned_mutants", ()) if name not in known]
 
 
 def failed_cells(document: Mapping[str, Any]) -> list[str]:
-    """The names of the cells that failed, of the host or of the kernel, or were never booted."""
+    """Return the names of cells that are not as expected, or have no result."""
     failed = [cell["name"] for cell in document["cells"] if not cell["as_expected"]]
     return [*failed, *not_booted(document)]
 
 
 def failed_mutants(document: Mapping[str, Any]) -> list[str]:
-    """The names of the mutants whose judgement is not as it should be, or is missing."""
+    """Return the names of planned mutants whose result is wrong or missing."""
     right = {each["mutant"] for each in document.get("mutants", ()) if each["as_it_should_be"]}
     return [name for name in document.get("planned_mutants", ()) if name not in right]

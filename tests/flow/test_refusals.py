@@ -226,7 +226,7 @@ TREES = {
         "git", ("--mutant", "drop-comit"), "there is no mutant drop-comit"),
     "a mutant of a tree without its function": (
         "git", ("--mutant", "drop-commit"),
-        "Mutant drop-commit does not fit sys/vm/uma_core.c, function keg_fetch_slab: "),
+        "mutant drop-commit does not apply to keg_fetch_slab() in sys/vm/uma_core.c: "),
     "a configuration that is no name": (
         "git", ("--kernconf", "conf/MINE"),
         "the kernel configuration 'conf/MINE' is neither a file nor a name"),
@@ -353,7 +353,7 @@ def test_unknown_cell_is_told_the_known_ones(shared_home: Home) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is damaged"), ("{}", "is not a record that this version of the harness can read")],
+    [("{", "is damaged"), ("{}", "has a schema that this version of the harness cannot read")],
 )
 def test_record_that_cannot_be_read(shared_home: Home, text: str, message: str) -> None:
     run = shared_home.runs / "a-run"

@@ -42,8 +42,8 @@ def test_a_run_that_did_not_end_keeps_what_it_had(home: Home, signum: signal.Sig
     said = call(home, "report")
     assert said.code == 3
     assert f"{PANICS} " in said.stdout
-    cause = "interrupted" if signum == signal.SIGINT else "its harness was killed"
-    assert f"did not end: {cause}\n" in said.stdout
+    cause = "interrupted" if signum == signal.SIGINT else "the harness was killed"
+    assert f"did not finish: {cause}\n" in said.stdout
     assert HANGING in said.stdout.partition("without a result: ")[2]
     assert "vm_map_entry_create" in call(home, "console", "latest", PANICS).stdout
     assert "NOT FreeBSD" in call(home, "console", "latest", HANGING).stdout
@@ -116,7 +116,7 @@ def test_mutants_that_an_interrupted_run_did_not_judge_are_judged_by_retry(home:
     (run,) = home.runs.iterdir()
     told = call(home, "report").stdout
     assert "without a result: drop-commit\n" in told
-    assert f"repeat what failed: harness runs retry {run.name}\n" in told
+    assert f"to repeat what failed: harness runs retry {run.name}\n" in told
     end_without_tunable(run, "harness.plant=hang")
     assert call(home, "runs", "retry", "-q").code == 0
     assert [each["state"] for each in listed(home, "mutants")] == ["interrupted", "ok"]
@@ -147,7 +147,7 @@ def test_filters_must_all_fit(home: Home) -> None:
     assert len(listed(home, "compare", "ok", "panic", "none")) == 1
     assert listed(home, "compare", "--last", "1")[0]["as_expected"] == 4
     said = call(home, "runs", "no-such-word")
-    assert (said.code, "no run fits 'no-such-word'" in said.error) == (2, True)
+    assert (said.code, "no run matches 'no-such-word'" in said.error) == (2, True)
 
 
 def test_console_of_several_guests_lists_them(home: Home) -> None:

@@ -72,11 +72,11 @@ def test_the_text_tells_culprit_proof_tests_and_rate() -> None:
     document = record(to_bisect_document(findings(Culprit(BAD, 0.987))))
     text = "\n".join(bisect_lines(document))
     for part in (
-        "\nguest: FreeBSD 13.2-RELEASE, kasan, 2 nodes, qemu/tcg/direct\nwhat fails",
-        "what fails: page fault in foo (in about 35 % of a bad kernel's tests)",
+        "\nguest: FreeBSD 13.2-RELEASE, kasan, 2 nodes, qemu/tcg/direct\nfailure",
+        "failure: page fault in foo (in about 35 % of a bad kernel's tests)",
         "Author: Some One <one@localhost>", "    Body.", " f | 2 +-",
-        "its parent (aaaaaaaaaaaa) was to pass: passed 2 of 2",
-        "the newest end without it was to pass: it conflicts",
+        "its parent (aaaaaaaaaaaa), expected to pass: passed 2 of 2",
+        "the newest end without it, expected to pass: it conflicts",
         "200 revisions, 95 of which change the kernel", "- bbbbbbbbbbbb failed 3 of 3",
         "2 builds (34 s), 2 tests (18 s)",
     ):  # fmt: skip
@@ -89,8 +89,8 @@ def test_the_text_tells_culprit_proof_tests_and_rate() -> None:
         (Tally(), "not tested"),
         (Tally(good=1), "passed"),
         (Tally(good=3, bad=1), "failed 1 of 4"),
-        (Tally(other=2), "died of something else"),
-        (Tally(good=1, other=2), "passed, 2 told nothing"),
+        (Tally(other=2), "failed differently"),
+        (Tally(good=1, other=2), "passed, 2 failed differently"),
         (Tally(builds=False), "does not build"),
     ],
 )

@@ -180,7 +180,7 @@ def test_what_only_some_kernels_have(edit: Edit, line: bytes) -> None:
 
 def test_a_refusal_says_which_form_the_mutant_is_for() -> None:
     refused = refusal(Hold("shelf->rounds"), FUNCTION, only=COUNTED)
-    assert refused.remedy.endswith(f"The mutant is for {COUNTED}.")
+    assert refused.remedy.endswith(f"; the mutant applies to {COUNTED}")
 
 
 def test_of_a_file_only_what_kernels_with_numa_have_is_changed() -> None:

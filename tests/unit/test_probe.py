@@ -175,12 +175,12 @@ def test_the_records_make_a_report() -> None:
 @pytest.mark.parametrize(
     ("number", "text", "reason"),
     [
-        (2, "topology domains=two cpus=2", "no number"),
+        (2, "topology domains=two cpus=2", "is not a number"),
         (2, "topology cpus=2", "has no domains"),
         (2, "kernel release=x osreldate=1 ident=y", "2 records kernel"),
-        (11, "table name=SRAT part=7 parts=2 hex=00", "not all 2 parts"),
+        (11, "table name=SRAT part=7 parts=2 hex=00", "lacks some of the 2 parts"),
         (11, "table name=SRAT part=1 parts=2 hex=0g", "not hex"),
-        (11, "table name=SRAT part=1 parts=99999999 hex=00", "not all"),
+        (11, "table name=SRAT part=1 parts=99999999 hex=00", "lacks some"),
     ],
 )
 def test_records_that_make_no_report_are_refused(number: int, text: str, reason: str) -> None:

@@ -143,6 +143,6 @@ def test_backtrace_names_inlined_callers_and_doubts() -> None:
         "#0  panic at sys/kern/kern_shutdown.c:843",
         "#1  vm_map_init (inlined) at sys/vm/vm_map.c:3",
         "#1  kmem_init at sys/vm/vm_kern.c:7",
-        "#2  init at sys/dev/a.c:5 (or another of that name)",
+        "#2  init at sys/dev/a.c:5 (or another function of that name)",
         "#3  btext at ?",
     ]

@@ -229,5 +229,5 @@ def test_kernel_without_symbols_is_a_usage_error(kernel: Path, tmp_path: Path) -
 def test_program_that_answers_no_json_is_a_host_error(kernel: Path) -> None:
     program = shutil.which("echo")
     assert program
-    with pytest.raises(InfraError, match="not its JSON"):
+    with pytest.raises(InfraError, match="no valid JSON"):
         Symbolizer(HostRunner(), kernel, program).symbolize([Frame("twin", 7)])
