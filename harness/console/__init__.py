@@ -1,1 +1,1 @@
-"""A guest's console: bytes to lines to events, and the frames of its backtraces to source."""
+"""The guest's serial console: parsing into events, and symbolizing of backtraces."""

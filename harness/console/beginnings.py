@@ -1,4 +1,4 @@
-"""The block of lines that a pattern begins."""
+"""The block of lines that a pattern starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.console.pattern import Match, Name, clip
 
 
 def block_of(name: Name, found: Match, offset: int) -> Block:
-    """The block that a line begins which the pattern of that name ``found`` at ``offset``."""
+    """Return the block that starts with a line, by the name of the pattern that matched it."""
     match name:
         case Name.FATAL_TRAP:
             trap = FatalTrap(offset, int(found["number"]), found["name"], found["mode"])

@@ -1,7 +1,7 @@
-"""What goes over several lines: a panic's head, a trap's table and the like; see also frames.
+"""Events of several lines: the head of a panic, the table of a trap, locks, a version.
 
-A block is opened by a pattern and offered each line that follows. Lines it does not take are
-other output in between; after as many of them in a row as it has ``patience`` for, it is over.
+A pattern opens a block, which is offered each line that follows. Lines that it does not accept are
+other output in between; after ``patience`` such lines in a row, the block ends.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from harness.console.events import (
 from harness.console.pattern import Name, clip
 
 MAX_MESSAGE_LINES = 4
-"""Lines of a panic's message after its first."""
+"""Lines of a panic's message after the first."""
 
-# of a panic and of a trap; the trap's has more after it
+# printed after a panic and a trap; the trap's line continues after it
 _CPU_ID = re.compile(r"cpuid = (?P<cpu>\d{1,5})", re.ASCII)
-# sys/kern/kern_shutdown.c vpanic() prints it after every panic
+# sys/kern/kern_shutdown.c, vpanic(), after every panic
 _PANIC_TIME = re.compile(r"^time = \d+\s*$", re.ASCII)
 # stand/libsa/panic.c, panic_action()
 _LOADER_WAITS = re.compile(r"^--> Press a key on the console")
-# a driver's line, which may come between two lines of a panic if other CPUs did not stop
-_OTHERS_LINE = re.compile(r"[a-z_]{2,16}\d{1,4}: |<\d", re.ASCII)
-# sys/conf/newvers.sh: the second line of a version, or the end of a reproducible build's only one
+# a driver's line, which may be mixed into a panic's lines if other CPUs did not stop
+_DRIVER_LINE = re.compile(r"[a-z_]{2,16}\d{1,4}: |<\d", re.ASCII)
+# sys/conf/newvers.sh: the second line of a version, or the end of a reproducible build's only line
 _BUILDER = re.compile(
     r"^ +[^@\s]{1,64}@[^:\s]{0,255}:\S{0,1024}/(?P<ident>[\w.-]{1,64}) (?P<machine>\w{1,16})\s*$",
     re.ASCII,
@@ -62,7 +62,7 @@ _PC_LINES = tuple(re.compile(row.console.pc_line, re.ASCII) for row in TABLE)
 # sys/kern/subr_witness.c, witness_checkorder()
 _LOCK = re.compile(r"^ (?:1st|2nd|3rd) (?:0x[0-9a-f]+ )?(?P<lock>.*)$", re.ASCII)
 
-_SIGNS_OF_LIFE = frozenset(
+_BOOT_CONTINUES = frozenset(
     {CpusLaunched, DeviceScan, MountRoot, InitStarted, LoginPrompt, ProbeRecord}
 )
 _AFTER_PANIC = frozenset(
@@ -75,7 +75,7 @@ _AFTER_PANIC = frozenset(
 
 @dataclass(slots=True)
 class Block(ABC):
-    """Lines that make one event; ``offset`` is the first one's."""
+    """Lines of one event; ``offset`` is that of the first line."""
 
     patience: ClassVar[int]
 
@@ -83,40 +83,40 @@ class Block(ABC):
     done: bool = field(default=False, init=False)
 
     @abstractmethod
-    def take(self, text: str, offset: int) -> bool:
-        """Whether the line belongs here; sets ``done`` when it is the last one."""
+    def accept(self, text: str, offset: int) -> bool:
+        """Return whether the line belongs to the block; set ``done`` if it is the last one."""
 
-    def hear(self, kind: type[Event]) -> None:  # noqa: B027
-        """An event of another kind came in between."""
+    def on_event(self, kind: type[Event]) -> None:  # noqa: B027
+        """Called for an event that occurred in between."""
 
-    def miss(self, text: str) -> None:  # noqa: B027
-        """A line came in between that no pattern knows."""
+    def on_unknown_line(self, text: str) -> None:  # noqa: B027
+        """Called for a line in between that matches no pattern."""
 
-    def precede(self, name: Name) -> None:  # noqa: B027
-        """The pattern of that name begins right after it."""
+    def on_next_pattern(self, name: Name) -> None:  # noqa: B027
+        """Called with the pattern that ends the block."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether ending it now would give no event."""
+        """Whether the block would return no event if it ended now."""
         return False
 
     @abstractmethod
     def finish(self, *, lost_patience: bool) -> Event | None:
-        """The event, from what came."""
+        """Return the event of the accepted lines, or None."""
 
 
 @dataclass(slots=True)
 class PanicHead(Block):
     """``panic:``, ``cpuid =``, ``time =``.
 
-    The kernel prints all of it at once, and stops the other CPUs before. A message may have
-    several lines. Any program can print the word panic, and so does the loader: without the rest
-    it was the kernel's only if the console ends there.
+    The kernel stops the other CPUs, then prints these lines. A message may have several lines. The
+    loader and any program can print ``panic:``, too; without the other lines it is the kernel's
+    only if the console ends there.
 
     Args:
-        message: the first line's.
-        starts_line: whether nothing stood before it on its line.
-        in_loader: whether the loader runs, as far as the console shows.
+        message: the message's first line.
+        starts_line: whether ``panic:`` is at the start of its line.
+        in_loader: whether the loader is running, as far as the console shows.
     """
 
     patience: ClassVar[int] = 16
@@ -130,8 +130,8 @@ class PanicHead(Block):
     _by_loader: bool = field(default=False, init=False)
     _more: list[str] = field(default_factory=list, init=False)
 
-    def take(self, text: str, offset: int) -> bool:
-        """See Block."""
+    def accept(self, text: str, offset: int) -> bool:
+        """Accept the CPU's number, the time, and the loader's prompt."""
         if found := _CPU_ID.match(text):
             self.cpu = int(found["cpu"])
             self._proven = True
@@ -142,21 +142,21 @@ class PanicHead(Block):
             self._proven = self.done = True
         return self.done
 
-    def hear(self, kind: type[Event]) -> None:
-        """See Block: vpanic() stops the other CPUs first, so no boot goes on after it."""
-        self._alive = self._alive or kind in _SIGNS_OF_LIFE
+    def on_event(self, kind: type[Event]) -> None:
+        """Note that the boot continues, which it does not after vpanic()."""
+        self._alive = self._alive or kind in _BOOT_CONTINUES
 
-    def miss(self, text: str) -> None:
-        """See Block: a line of the message, if it stands between ``panic:`` and ``cpuid =``."""
+    def on_unknown_line(self, text: str) -> None:
+        """Add a line between ``panic:`` and ``cpuid =`` to the message."""
         if not self._proven:
             self._more.append(clip(text))
 
-    def precede(self, name: Name) -> None:
-        """See Block."""
+    def on_next_pattern(self, name: Name) -> None:
+        """Note output that follows a kernel's panic only."""
         self._proven = self._proven or (name in _AFTER_PANIC and not self._alive)
 
     def finish(self, *, lost_patience: bool) -> Event:
-        """See Block."""
+        """Return the panic, a failure of the loader, or a warning if it was not a panic."""
         if self._by_loader or (self.in_loader and not self._proven):
             return LoaderFailed(self.offset, self.message, LoaderFault.FATAL)
         if not self._proven and (
@@ -169,7 +169,7 @@ class PanicHead(Block):
     def _whole_message(self) -> str:
         lines = [self.message]
         for line in self._more[:MAX_MESSAGE_LINES]:
-            if _OTHERS_LINE.match(line):
+            if _DRIVER_LINE.match(line):
                 break
             lines.append(line if line[:1] in ":,;.)" else f" {line}")
         return clip("".join(lines))
@@ -183,8 +183,8 @@ class TrapTable(Block):
 
     trap: FatalTrap
 
-    def take(self, text: str, offset: int) -> bool:
-        """See Block."""
+    def accept(self, text: str, offset: int) -> bool:
+        """Accept lines of the table and of the registers."""
         if found := _TRAP_FIELD.match(text):
             self._field(found["key"], found["value"])
         elif found := _CPU_ID.match(text):
@@ -210,34 +210,34 @@ class TrapTable(Block):
                 self.done = True
 
     def finish(self, *, lost_patience: bool) -> Event:
-        """See Block."""
+        """Return the trap with the fields that were printed."""
         return self.trap
 
 
 @dataclass(slots=True)
 class LockOrder(Block):
-    """WITNESS' two or three locks."""
+    """The two or three locks that WITNESS prints."""
 
     patience: ClassVar[int] = 4
 
     detail: str
     locks: list[str] = field(default_factory=list, init=False)
 
-    def take(self, text: str, offset: int) -> bool:
-        """See Block."""
+    def accept(self, text: str, offset: int) -> bool:
+        """Accept the line of a lock."""
         found = _LOCK.match(text)
         if found and len(self.locks) < 3:
             self.locks.append(clip(found["lock"]))
         return bool(found)
 
     def finish(self, *, lost_patience: bool) -> Event:
-        """See Block."""
+        """Return the lock order reversal."""
         return LockOrderReversal(self.offset, tuple(self.locks), self.detail)
 
 
 @dataclass(slots=True)
 class Version(Block):
-    """A kernel's version and, on the line after it, who built which configuration where."""
+    """A kernel's version and, on the next line, its builder, directory and configuration."""
 
     patience: ClassVar[int] = 1
 
@@ -251,8 +251,8 @@ class Version(Block):
         if found:
             self.ident, self.machine = found["ident"], found["machine"]
 
-    def take(self, text: str, offset: int) -> bool:
-        """See Block."""
+    def accept(self, text: str, offset: int) -> bool:
+        """Accept the version's second line."""
         found = _BUILDER.match(text)
         if found:
             self.ident, self.machine = found["ident"], found["machine"]
@@ -260,7 +260,7 @@ class Version(Block):
         return self.done
 
     def finish(self, *, lost_patience: bool) -> Event:
-        """See Block."""
+        """Return the kernel's version."""
         return KernelStarted(self.offset, self.release, self.ident, self.machine, self.version)
 
 

@@ -1,8 +1,8 @@
-"""What a console says, as values: one frozen class for each thing worth knowing.
+"""Events of a console: one frozen class for each kind.
 
-``offset`` is the byte of the console at which the line begins that the event was read from.
-Events carry no times: they are the same for a live guest and for a stored console, and whoever
-feeds the parser stamps them.
+``offset`` is the position of the event's line, in bytes from the start of the console. Events have
+no times, so that they are equal for a running guest and a stored console; the caller of the parser
+adds them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 UNKNOWN_FUNCTION = "??"
-"""DDB's name for a function without a symbol."""
+"""DDB's name for an address without a symbol."""
 
 
 class WarningKind(StrEnum):
-    """What a line complains of that does not end the boot."""
+    """Kinds of warnings, which do not end the boot."""
 
     LOCK_ORDER = "lock order reversal"
     DUPLICATE_LOCK = "duplicate lock"
@@ -28,33 +28,33 @@ class WarningKind(StrEnum):
 
 
 class LoaderFault(IntEnum):
-    """How much a complaint of the loader explains: the first of the highest is the cause."""
+    """Ranks of the loader's errors: the first of the highest rank is the cause."""
 
     RESULT = 1
-    """what follows from another failure: no kernel was loaded"""
+    """a consequence of another error: no kernel was loaded"""
     REFUSED = 2
-    """a file that was not found or not taken"""
+    """a file was not found or not accepted"""
     FATAL = 3
-    """the loader cannot go on"""
+    """the loader cannot continue"""
 
 
 class TraceOrigin(StrEnum):
-    """What announced a backtrace."""
+    """The line that announces a backtrace."""
 
     KDB = "KDB"
-    """``KDB: stack backtrace:``, of the thread that prints it"""
+    """``KDB: stack backtrace:``, for the thread that prints it"""
     WITNESS = "witness"
     """``stack backtrace:``"""
     THREAD = "thread"
-    """of a thread that is named, by ``KDB: stack backtrace of thread`` or DDB's ``alltrace``"""
+    """``KDB: stack backtrace of thread``, or DDB's ``alltrace``, for the named thread"""
     DEBUGGER = "debugger"
-    """DDB's ``bt``, of the thread that entered the debugger unless it names another"""
+    """DDB's ``bt``, for the thread that entered the debugger, unless another one is named"""
     NONE = "none"
-    """nothing: the line before the frames is lost"""
+    """none: the line before the frames is lost"""
 
 
 class ShutdownStep(StrEnum):
-    """How far the kernel's own way out has come (sys/kern/kern_shutdown.c)."""
+    """Steps of the kernel's shutdown (sys/kern/kern_shutdown.c)."""
 
     UPTIME = "uptime"
     AUTOMATIC_REBOOT = "automatic reboot"
@@ -65,7 +65,7 @@ class ShutdownStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something read from the console; ``offset`` in bytes from the console's first byte."""
+    """An event; ``offset`` is in bytes from the start of the console."""
 
     offset: int
 
@@ -82,14 +82,14 @@ class FirmwareStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class FirmwareFailed(Event):
-    """EDK II found nothing to boot, or fell back to its own shell."""
+    """EDK II found no boot option, or started its shell."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class FirmwareException(Event):
-    """A CPU exception that EDK II's handler caught; ``vector`` is its number, if it has one."""
+    """A CPU exception reported by EDK II's handler; ``vector`` is its number, if it has one."""
 
     vector: int
     name: str
@@ -97,28 +97,28 @@ class FirmwareException(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoaderStarted(Event):
-    """FreeBSD's loader names itself."""
+    """FreeBSD's loader or a boot block printed its name and version."""
 
     revision: str
 
 
 @dataclass(frozen=True, slots=True)
 class FileLoading(Event):
-    """The loader reads a kernel, a module or a memory disk."""
+    """The loader loads a kernel, a module or a memory disk."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class FilesUnloaded(Event):
-    """The loader dropped what it had loaded, because a setting changed."""
+    """The loader unloaded the kernel, because a setting changed."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class LoaderFailed(Event):
-    """The loader prints what it cannot do."""
+    """The loader printed an error."""
 
     text: str
     fault: LoaderFault = LoaderFault.REFUSED
@@ -126,32 +126,32 @@ class LoaderFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ModulesLoading(Event):
-    """The loader begins with the files that loader.conf lists, most of which may be missing."""
+    """The loader starts to load the files of loader.conf, which may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoaderPrompt(Event):
-    """The loader waits for a human."""
+    """The loader waits for input."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelEntered(Event):
-    """The loader's last line before it jumps to the kernel at ``entry``."""
+    """The loader's last line before it jumps to the kernel's entry point."""
 
     entry: int
 
 
-# The kernel on its way up
+# The kernel's startup
 
 
 @dataclass(frozen=True, slots=True)
 class MessagesBegin(Event):
-    """``---<<BOOT>>---``: the kernel's message buffer begins."""
+    """``---<<BOOT>>---``: the start of the kernel's message buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelStarted(Event):
-    """The kernel's version; ``ident`` names its configuration, empty where it does not say."""
+    """The kernel's version; ``ident`` is its configuration, empty if it is not printed."""
 
     release: str
     ident: str
@@ -161,49 +161,49 @@ class KernelStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SratRefused(Event):
-    """The kernel dropped the ACPI SRAT: all memory is one domain from here on."""
+    """The kernel ignores the ACPI SRAT, so all memory is one domain."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class DomainEmpty(Event):
-    """A memory domain that has CPUs and no memory."""
+    """A memory domain without memory."""
 
     domain: int
 
 
 @dataclass(frozen=True, slots=True)
 class CpusDetected(Event):
-    """How many CPUs the kernel found."""
+    """The number of CPUs that the kernel found."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class CpusLaunched(Event):
-    """CPUs other than the boot CPU that run."""
+    """CPUs, other than the boot CPU, that were started."""
 
     cpus: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceScan(Event):
-    """The first PCI bus was found: the long part of the device probe begins."""
+    """The first PCI bus was found; probing the devices on it takes most of the boot."""
 
     device: str
 
 
 @dataclass(frozen=True, slots=True)
 class MountRoot(Event):
-    """The kernel tries to mount its root from ``source`` (``ufs:/dev/md0``)."""
+    """The kernel tries to mount the root file system from ``source`` (``ufs:/dev/md0``)."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class MountRootFailed(Event):
-    """A root file system that did not mount; ``error`` is an errno."""
+    """The root file system could not be mounted; ``error`` is an errno."""
 
     source: str
     error: int
@@ -212,12 +212,12 @@ class MountRootFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class MountRootPrompt(Event):
-    """``mountroot>``: no root was mounted and the kernel waits for a human."""
+    """``mountroot>``: no root file system was mounted, and the kernel waits for input."""
 
 
 @dataclass(frozen=True, slots=True)
 class InitStarted(Event):
-    """The kernel tries an init."""
+    """The kernel tries to start init."""
 
     path: str
 
@@ -227,12 +227,12 @@ class LoginPrompt(Event):
     """``login: ``: getty(8) waits for a user."""
 
 
-# Our own init
+# The guest's init
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRecord(Event):
-    """One checked line of the guest's report; see ``harness.console.probe``."""
+    """A line of init's report with a valid checksum (``harness.console.probe``)."""
 
     number: int
     name: str
@@ -242,7 +242,7 @@ class ProbeRecord(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProbeLineCorrupt(Event):
-    """A line that looks like one of the report and is none; ``reason`` says why."""
+    """A line of init's report that is damaged or malformed."""
 
     reason: str
     text: str
@@ -250,7 +250,7 @@ class ProbeLineCorrupt(Event):
 
 @dataclass(frozen=True, slots=True)
 class ProbeConflict(Event):
-    """A second record of a number, unlike the first, and both checksums hold."""
+    """A second record of the same number that differs from the first; both checksums are valid."""
 
     number: int
     nonce: str
@@ -259,22 +259,22 @@ class ProbeConflict(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReportComplete(Event):
-    """Every record of the guest's report is there, its end included."""
+    """All records of init's report were read, including its end."""
 
     records: int
     nonce: str = ""
 
 
-# Trouble
+# Failures and warnings
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of a backtrace.
+    """A line of a backtrace.
 
-    ``symbol_offset`` is in bytes from the start of ``function``; ``pc`` is known where the console
-    prints it. ``entry`` is what entered the kernel there (``trap 0xc``, ``interrupt``): then the
-    address is where the CPU stood, otherwise it is a return address.
+    ``symbol_offset`` is in bytes from the start of ``function``; ``pc`` is None if it is not
+    printed. ``entry`` is how the kernel was entered there (``trap 0xc``, ``interrupt``); a call has
+    none. The address is that of the interrupted instruction, or the call's return address.
     """
 
     function: str
@@ -285,7 +285,7 @@ class Frame:
 
     @property
     def is_return_address(self) -> bool:
-        """Whether the call stands before the address, not at it."""
+        """Whether the address follows a call."""
         return not self.entry
 
 
@@ -293,8 +293,8 @@ class Frame:
 class Backtrace(Event):
     """Frames, innermost first.
 
-    ``announced`` is the offset of the line that announced them, if there was one, ``offset``
-    that of the first frame. ``thread`` is the thread's number where the console gives it.
+    ``announced`` is the offset of the line that announces them, or None; ``offset`` is that of the
+    first frame. ``thread`` is the thread's number, None if it is not printed.
     """
 
     frames: tuple[Frame, ...]
@@ -305,10 +305,9 @@ class Backtrace(Event):
 
 @dataclass(frozen=True, slots=True)
 class Panic(Event):
-    """``panic:`` with what the kernel prints after it (sys/kern/kern_shutdown.c, vpanic).
+    """``panic:`` and the CPU printed after it (sys/kern/kern_shutdown.c, vpanic).
 
-    ``before`` are the lines right before it that no pattern knows: some messages are explained
-    there.
+    ``before`` are the lines directly before it that match no pattern; they explain some messages.
     """
 
     message: str
@@ -318,7 +317,7 @@ class Panic(Event):
 
 @dataclass(frozen=True, slots=True)
 class FatalTrap(Event):
-    """A trap the kernel does not survive (sys/*/*/trap.c, trap_fatal)."""
+    """A fatal trap (sys/*/*/trap.c, trap_fatal)."""
 
     number: int
     name: str
@@ -332,7 +331,7 @@ class FatalTrap(Event):
 
 @dataclass(frozen=True, slots=True)
 class SanitizerReport(Event):
-    """A report that did not panic (``debug.*.panic_on_violation=0``); ``sanitizer`` is its name."""
+    """A report of KASAN or KMSAN that did not panic (``debug.*.panic_on_violation=0``)."""
 
     sanitizer: str
     message: str
@@ -340,7 +339,7 @@ class SanitizerReport(Event):
 
 @dataclass(frozen=True, slots=True)
 class SanitizerFinding(Event):
-    """A report of a sanitizer that prints and goes on; ``title`` is fit for comparing."""
+    """A report of a sanitizer that continues after it, such as KCSAN or KUBSAN."""
 
     title: str
     message: str
@@ -348,7 +347,7 @@ class SanitizerFinding(Event):
 
 @dataclass(frozen=True, slots=True)
 class LockOrderReversal(Event):
-    """WITNESS: two locks taken in both orders (sys/kern/subr_witness.c)."""
+    """WITNESS: two locks were acquired in both orders (sys/kern/subr_witness.c)."""
 
     locks: tuple[str, ...]
     detail: str
@@ -356,7 +355,7 @@ class LockOrderReversal(Event):
 
 @dataclass(frozen=True, slots=True)
 class KernelWarning(Event):
-    """A complaint that does not end the boot."""
+    """A warning, after which the boot continues."""
 
     kind: WarningKind
     text: str
@@ -364,7 +363,7 @@ class KernelWarning(Event):
 
 @dataclass(frozen=True, slots=True)
 class DebuggerEntered(Event):
-    """``KDB: enter``: the kernel goes to its debugger, and why."""
+    """``KDB: enter``: the kernel enters its debugger, with the reason."""
 
     reason: str
 
@@ -378,7 +377,7 @@ class DebuggerThread(Event):
 
 @dataclass(frozen=True, slots=True)
 class DebuggerStopped(Event):
-    """``Stopped at``: where the thread stood when it entered DDB (sys/ddb/db_main.c)."""
+    """``Stopped at``: the function in which the thread entered DDB (sys/ddb/db_main.c)."""
 
     function: str
     symbol_offset: int
@@ -393,17 +392,17 @@ class DebuggerScript(Event):
 
 @dataclass(frozen=True, slots=True)
 class DebuggerPrompt(Event):
-    """``db>``: the kernel waits for a human."""
+    """``db>``: DDB waits for input."""
 
 
 @dataclass(frozen=True, slots=True)
 class DebuggerResumed(Event):
-    """``db> continue``: somebody let the kernel go on (sys/ddb/db_command.c, db_cmds[])."""
+    """``db> continue``: a user resumed the kernel (sys/ddb/db_command.c, db_cmds[])."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shutdown(Event):
-    """A step of the kernel's own way out."""
+    """A step of the kernel's shutdown."""
 
     step: ShutdownStep
 
@@ -413,7 +412,7 @@ class Shutdown(Event):
 
 @dataclass(frozen=True, slots=True)
 class ParseFailed(Event):
-    """A line that the parser failed on, which is a bug of the parser; the next ones are read."""
+    """The parser failed on a line, which is a bug, and continues with the next one."""
 
     error: str
     text: str
@@ -421,13 +420,13 @@ class ParseFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class LineCutShort(Event):
-    """A line longer than the parser keeps; ``length`` is the whole line's, in bytes."""
+    """A line longer than MAX_LINE; ``length`` is that of the whole line, in bytes."""
 
     length: int
 
 
 @dataclass(frozen=True, slots=True)
 class EventsDropped(Event):
-    """Further events of this kind are not reported: a guest may print without end."""
+    """Further events of this class are dropped, as a guest may print any number."""
 
     kind: str

@@ -1,24 +1,24 @@
-"""A few lines of a console for a report: those around the trouble, or the last ones."""
+"""Excerpts of a console for reports: the lines around a failure, or the last ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-#: Lines before and after the place that is of interest.
+#: Lines before and after the offset.
 _BEFORE: Final = 6
 _AFTER: Final = 18
 _CHARACTERS: Final = 200
 
-#: Bytes that are read on either side, enough for so many lines of that length.
+#: Bytes to read before and after the offset, enough for these lines.
 _BYTES: Final = (_BEFORE + _AFTER) * _CHARACTERS
 
 
 def excerpt(log: Path, offset: int | None) -> tuple[str, ...]:
-    """The lines around that byte of a console's log; without one, the last lines.
+    """Return the lines around an offset in a console log; without an offset, the last lines.
 
-    Every line is cut to 200 characters, and all that is not printable ASCII is escaped.
-    Empty if the log cannot be read.
+    Lines are cut to 200 characters; bytes other than printable ASCII are escaped. The result is
+    empty if the log cannot be read.
     """
     try:
         with log.open("rb") as file:
@@ -30,7 +30,7 @@ def excerpt(log: Path, offset: int | None) -> tuple[str, ...]:
     except OSError:
         return ()
     before, after = data[: middle - start], data[middle - start :]
-    # The line that the place is in belongs to what comes after it.
+    # The line that contains the offset counts as after it.
     cut = before.rfind(b"\n") + 1
     before, after = before[:cut], before[cut:] + after
     count = _BEFORE if offset is not None else _BEFORE + _AFTER

@@ -1,7 +1,7 @@
 """Backtraces, in DDB's format and in stack(9)'s.
 
-A frame is a whole line: one that another CPU's output tore is none, and neither is one whose two
-names differ (``vpanic() at panic+0x1``), which two lines made.
+A frame is a whole line. Lines that are mixed with another CPU's output are ignored, as are frames
+whose two names differ (``vpanic() at panic+0x1``), which are two mixed lines.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.console.blocks import Block, first_match
 from harness.console.events import Backtrace, Event, Frame, TraceOrigin
 
 MAX_FRAMES = 256
-"""A backtrace keeps its innermost frames; the kernel prints up to 65535."""
+"""The innermost frames that a backtrace keeps; the kernel prints up to 65535."""
 
 _FUNCTION = r"[A-Za-z_.$][\w.$]{0,254}"
 # sys/*/*/db_trace.c, db_print_stack_entry(); i386 prints arguments
@@ -34,12 +34,12 @@ _STACK_FRAME = re.compile(
 )
 _KERNEL_ENTRIES = tuple(re.compile(row.console.entry, re.ASCII) for row in TABLE)
 _FIRST = frozenset({"db_trace_self", "db_trace_self_wrapper", "kdb_backtrace"})
-"""The innermost functions of a trace that is printed by its own thread."""
+"""The innermost functions of a backtrace that its own thread prints."""
 
 
 @dataclass(slots=True)
 class FrameList(Block):
-    """The frames of a backtrace; ``offset`` is that of the line that announced them."""
+    """The frames of a backtrace; ``offset`` is that of the line that announces them."""
 
     patience: ClassVar[int] = 32
 
@@ -50,18 +50,18 @@ class FrameList(Block):
     _entry: str = field(default="", init=False)
     _entry_pc: int | None = field(default=None, init=False)
 
-    def take(self, text: str, offset: int) -> bool:
-        """See Block."""
+    def accept(self, text: str, offset: int) -> bool:
+        """Accept frames, and lines that show how the kernel was entered."""
         if " at " not in text and not text.startswith("---"):
             return False
         if found := first_match(_KERNEL_ENTRIES, text):
             self._entry, self._entry_pc = found["entry"], int(found["pc"], 16)
-            # nothing of the kernel lies beyond a system call or the start of a thread
+            # a system call or the start of a thread is the outermost frame of the kernel
             started = self._entry_pc == 0 and int(found["sp"], 16) == 0
             self.done = started or self._entry.startswith("syscall")
             return True
         frame = parse_frame(text)
-        if frame is None or self._is_anothers(text, frame):
+        if frame is None or self._starts_another(text, frame):
             return False
         if not self.frames:
             self._first = offset
@@ -71,17 +71,17 @@ class FrameList(Block):
         self._entry, self._entry_pc = "", None
         return True
 
-    def _is_anothers(self, text: str, frame: Frame) -> bool:
-        """Whether a frame begins a second trace, whose first line is lost."""
+    def _starts_another(self, text: str, frame: Frame) -> bool:
+        """Return whether a frame starts another backtrace, whose first line is lost."""
         return bool(self.frames) and (text.startswith("#0 ") or _begins(self.frames[-1], frame))
 
     @property
     def is_empty(self) -> bool:
-        """See Block."""
+        """Whether there are no frames, nor a line that shows how the kernel was entered."""
         return not self.frames and self._entry_pc is None
 
     def finish(self, *, lost_patience: bool) -> Event | None:
-        """See Block; nothing where no frame came."""
+        """Return the backtrace, or None without frames."""
         if not self.frames:
             return None
         return Backtrace(
@@ -94,7 +94,7 @@ def _begins(last: Frame, frame: Frame) -> bool:
 
 
 def parse_frame(text: str) -> Frame | None:
-    """A frame in DDB's format or in stack(9)'s, if the line is one and nothing else."""
+    """Return a frame in DDB's format or in stack(9)'s; None if the line is not exactly a frame."""
     if found := _FRAME.match(text):
         function = found["function"]
         if function is None:

@@ -1,8 +1,8 @@
-"""From bytes to lines of text: line ends, cursor movements, erased and control characters.
+"""Lines of text from bytes: line ends, cursor movements, erased and control characters.
 
 Firmware and loader write for a terminal: they clear the screen in the middle of a line and draw
-a spinner that the next message overwrites. A line here is what stands between two of: line feed,
-carriage return, clearing the screen, moving the cursor.
+a spinner that the next message overwrites. A line here ends with a line feed, a carriage return,
+a cleared screen or a cursor movement.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _PLAIN = bytes(byte for byte in range(256) if byte not in _CONTROLS)
 _MARK_CONTROLS = bytes(0 if byte in _CONTROLS else 0x20 for byte in range(256))
 
 _BACKSPACE = 0x08
-_UNSEEN = bytes(byte for byte in range(0x20) if byte not in b"\t\x08") + b"\x7f"
+_INVISIBLE = bytes(byte for byte in range(0x20) if byte not in b"\t\x08") + b"\x7f"
 # ECMA-48: a control sequence, a character set's choice, any other escape; cut short at the end
 _ESCAPE = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*(?P<final>[@-~])|\[[0-?]*[ -/]*\Z|[()][ -~]?|[ -'*-Z\\-~]|\Z)"
 )
 _MOVES = frozenset(b"HfJ")
 
-# What stands before the console's own words, one after the other: the kernel's time
-# (kern.msgbuf_show_timestamp) and priority, syslogd(8)'s line, what a CI or a console server adds.
+# Prefixes of console lines, of which several may be combined: the kernel's timestamp
+# (kern.msgbuf_show_timestamp) and priority, syslogd(8)'s, those of CI systems and console servers.
 _PREFIX = re.compile(
     r"(?:\[ *\d{1,12}(?:\.\d{1,9})?\] ?"
     r"|\[(?:[A-Z][a-z]{2} ){2}[ \d]\d \d\d:\d\d:\d\d(?: \d{4})?\] ?"
@@ -41,14 +41,12 @@ _MAY_HAVE_PREFIX = re.compile(r"[\[<\d]|[A-Z][a-z]{2} [ \d]\d ", re.ASCII)
 
 
 def marked_controls(data: bytes) -> bytes:
-    """``data`` with CONTROL_MARK for each character that makes a line need more than decoding,
-    and blanks for all others.
-    """
+    """Return ``data`` with CONTROL_MARK for each control character, and blanks for all others."""
     return data.translate(_MARK_CONTROLS)
 
 
 def without_prefix(text: str) -> str:
-    """A line without the times and names that a log puts before it."""
+    """Return a line without the timestamps and names that a log adds before it."""
     if not _MAY_HAVE_PREFIX.match(text):
         return text
     found = _PREFIX.match(text)
@@ -56,7 +54,7 @@ def without_prefix(text: str) -> str:
 
 
 def split_line(raw: bytes, offset: int) -> Iterator[tuple[str, int]]:
-    """The lines of text in ``raw``, which holds no line end, each with its offset in bytes."""
+    """Generate the lines of text in ``raw``, which has no line end, with their offsets in bytes."""
     if not raw.translate(None, _PLAIN):
         yield raw.decode("utf-8", "replace"), offset
         return
@@ -70,7 +68,7 @@ def split_line(raw: bytes, offset: int) -> Iterator[tuple[str, int]]:
 
 
 def _visible(raw: bytes) -> str:
-    shown = _ESCAPE.sub(b"", raw).translate(None, _UNSEEN)
+    shown = _ESCAPE.sub(b"", raw).translate(None, _INVISIBLE)
     if _BACKSPACE in shown:
         shown = _erase(shown)
     return shown.decode("utf-8", "replace")

@@ -1,9 +1,9 @@
-"""Which functions of a backtrace do not explain it: those that report, lock and manage memory.
+"""Functions of a backtrace that do not explain it: reporting, locking and memory management.
 
-A panic of a lock or an allocator says little without the function that called it. What belongs to
-such a part of the kernel is told by its name: FreeBSD's functions carry their subsystem's prefix.
-The families below are those of the source files that each names, in 13.2 and 15.1; no symbols are
-needed. What a compiler appends to a name (``.isra.0``, ``.cold``, ``.30``) does not count.
+A panic in a lock or an allocator is explained by the function that called it. FreeBSD's functions
+have the prefix of their subsystem, so names are enough to recognize such functions. Each family
+below names the source files, of 13.2 and 15.1, that its functions are defined in. Suffixes that a
+compiler appends to a name (``.isra.0``, ``.cold``, ``.30``) are ignored.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _REPORT = _family(
     r"(?:linux_)?dump_stack|linux_dump_stack|assfail\d?|spl_(?:panic|assert)\w*|v?cmn_err"
     r"|vpanic\w*|breakpoint",
 )
-"""From the check that failed to the backtrace."""
+"""Functions from the failed check to the backtrace."""
 
 _TRAP = _family(
     *(functions for row in arch.TABLE for functions in row.console.traps),
     # sys/arm64/arm64/trap.c, exception.S
     r"do_el[01]h?_\w+|handle_el[01]h?_\w+|data_abort|align_abort",
 )
-"""From the trap's vector to trap_fatal()."""
+"""Functions from the trap's vector to trap_fatal()."""
 
 _TRAP_VECTOR = _family(
     *(row.console.vectors for row in arch.TABLE),
@@ -45,7 +45,7 @@ _TRAP_VECTOR = _family(
 )
 
 _ASYNCHRONOUS = _family(r"nmi_\w+|mchk_\w+|mca_\w+|watchdog_fire|hardclock\w*")
-"""What interrupts any function, which then explains nothing."""
+"""Handlers that interrupt any function, which therefore does not explain the failure."""
 
 _LOCK = _family(
     # sys/kern/kern_mutex.c, kern_sx.c, kern_rwlock.c, kern_rmlock.c, kern_lock.c, subr_lock.c
@@ -92,7 +92,7 @@ _ROOT = _family(
     *(functions for row in arch.TABLE for functions in row.console.roots),
     r"svc_handler|handle_el0_\w+|virtdone|va\d*|start_init",
 )
-"""Where threads begin: nothing lies beyond."""
+"""Functions in which threads start."""
 
 _MACHINERY = (_REPORT, _TRAP, _LOCK, _MEMORY, _LIBRARY)
 
@@ -104,32 +104,32 @@ _COMPILERS = re.compile(r"(?<=\w)(?:\.[A-Za-z_0-9$]+)+\Z", re.ASCII)
 
 
 def plain(function: str) -> str:
-    """A function's name as its source has it."""
+    """Return a function's name as in its source."""
     return _COMPILERS.sub("", function)
 
 
 def is_machinery(function: str) -> bool:
-    """Whether ``function`` reports, traps, locks, manages memory or copies."""
+    """Return whether ``function`` reports, traps, locks, manages memory or copies."""
     return any(family.fullmatch(function) for family in _MACHINERY)
 
 
 def reports(function: str) -> bool:
-    """Whether ``function`` stands between a check that failed and the backtrace."""
+    """Return whether ``function`` is called between a failed check and the backtrace."""
     return bool(_REPORT.fullmatch(function))
 
 
 def shows_panic(frames: Iterable[Frame]) -> bool:
-    """Whether a backtrace can only be that of a panic or of a fatal trap."""
+    """Return whether a backtrace is that of a panic or a fatal trap."""
     return any(_PANIC.fullmatch(plain(frame.function)) for frame in frames)
 
 
 def shows_warning(frames: Sequence[Frame]) -> bool:
-    """Whether a backtrace begins with what only prints one and goes on."""
+    """Return whether a backtrace starts with a function that prints it and continues."""
     return any(_WARN.fullmatch(plain(frame.function)) for frame in frames[:2])
 
 
 def culprit(frames: Iterable[Frame]) -> str | None:
-    """The innermost function that is no machinery; None if there is none before the root."""
+    """Return the innermost function that is not machinery, or None."""
     for function in _names(frames):
         if _ROOT.fullmatch(function):
             return None
@@ -139,7 +139,7 @@ def culprit(frames: Iterable[Frame]) -> str | None:
 
 
 def site(frames: Iterable[Frame]) -> str | None:
-    """The innermost function that neither reports nor only copies for another."""
+    """Return the innermost function that neither reports, traps nor copies."""
     for function in _names(frames):
         if not any(family.fullmatch(function) for family in (_REPORT, _TRAP, _LIBRARY)):
             return function if _ROOT.fullmatch(function) is None else None
@@ -147,15 +147,15 @@ def site(frames: Iterable[Frame]) -> str | None:
 
 
 def reporter(frames: Sequence[Frame]) -> str | None:
-    """The function that found a fault and panicked; None for what interrupts any other."""
+    """Return the function that detected a fault and panicked; None for an asynchronous handler."""
     name = next((name for name in _names(frames) if not reports(name)), None)
     return None if name is None or _ASYNCHRONOUS.fullmatch(name) else name
 
 
 def trapped(frames: Sequence[Frame]) -> Sequence[Frame]:
-    """The frames that a trap interrupted, innermost first; all where no trap is seen.
+    """Return the frames that a trap interrupted, innermost first; without a trap, all but reports.
 
-    DDB prints what entered the kernel; stack(9) prints the vector's name only.
+    DDB prints how the kernel was entered; stack(9) prints the vector's name only.
     """
     for index, frame in enumerate(frames):
         if frame.entry.startswith("trap") and not _is_breakpoint(frame):
@@ -167,7 +167,7 @@ def trapped(frames: Sequence[Frame]) -> Sequence[Frame]:
 
 
 def shows_trap(frames: Sequence[Frame]) -> bool:
-    """Whether a trap is seen in a backtrace that is not the debugger's own breakpoint."""
+    """Return whether a backtrace contains a trap other than the debugger's breakpoint."""
     entered = any(f.entry.startswith("trap") and not _is_breakpoint(f) for f in frames)
     return entered or any(plain(f.function) in ("trap_fatal", "dblfault_handler") for f in frames)
 

@@ -1,8 +1,8 @@
-"""Console bytes to events, while they arrive.
+"""The parser of the console, which returns events as bytes arrive.
 
-The events are the same however the bytes are cut. Whatever arrives, the parser keeps at most one
-line of MAX_LINE bytes, one block of lines and the numbers of the report's records, and lets at
-most MAX_EVENTS of a kind through.
+The events do not depend on how the bytes are divided. The parser's memory is bounded: it keeps at
+most one line of MAX_LINE bytes, one block of lines and the numbers of the report's records, and
+returns at most MAX_EVENTS events of a class.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ from harness.console.wanted import Candidates, PatternTable, first_match, last_u
 from harness.sanitizers import with_report
 
 MAX_LINE = 64 * 1024
-"""Bytes kept of a line; the rest of a longer one is skipped."""
+"""Maximum length of a line in bytes; the rest of a longer line is skipped."""
 
 MAX_EVENTS = 256
-"""Events of one kind; the report's records have their own bound, their four-digit number."""
+"""Maximum number of events of a class, except records of the report, which have four digits."""
 
 MAX_REPEATS = 4096
-"""Reports with a known title that are read; after so many, no more are, whatever their title."""
+"""Maximum number of reports with a known title; after that, no report is read."""
 
 BACKTRACES_OF_TROUBLE = 16
-"""Backtraces that are let through after a panic or trap, whatever came before."""
+"""Backtraces that are returned after a panic or trap, even if MAX_EVENTS was reached before."""
 
-_RECENT = 1024  # bytes kept of what was read, for those lines
-_KERNEL_SPEAKS = frozenset({MessagesBegin, KernelStarted, ProbeRecord, Panic})
-_IN_KERNEL = frozenset({KernelEntered, *_KERNEL_SPEAKS})
+_RECENT = 1024  # bytes kept for the lines before a panic
+_KERNEL_OUTPUT = frozenset({MessagesBegin, KernelStarted, ProbeRecord, Panic})
+_IN_KERNEL = frozenset({KernelEntered, *_KERNEL_OUTPUT})
 _IN_LOADER = frozenset({FirmwareStarted, LoaderStarted, FileLoading})
 _UNLIMITED = frozenset({ProbeRecord, EventsDropped})
 _NEVER_SPENT = frozenset({*_IN_LOADER, KernelEntered, MessagesBegin, KernelStarted, Backtrace})
@@ -66,44 +66,44 @@ _PROMPT_TEXTS = tuple(prompt.text.encode() for prompt in PROMPTS)
 
 
 class ConsoleParser:
-    """Reads one guest's console from its first byte on.
+    """Parses the console of one guest, from its first byte.
 
     Args:
-        patterns: what is looked for.
+        patterns: the patterns to search for.
     """
 
     def __init__(self, patterns: tuple[Pattern, ...] = PATTERNS) -> None:
         self._table = PatternTable(patterns)
         self._needles = self._table.needles()
-        self._tail = bytearray()  # the unfinished line, as far as it is kept
-        self._tail_length = 0  # and its whole length
+        self._tail = bytearray()  # the unfinished line, up to MAX_LINE
+        self._tail_length = 0  # its full length
         self._tail_offset = 0
-        self._prompted: Prompt | None = None  # of the unfinished line, and told
-        self._recent = b""  # what came before the lines that are being read
-        self._before: tuple[bytes, int] = (b"", 0)  # the lines, and where the present one begins
+        self._prompted: Prompt | None = None  # the prompt of the unfinished line, if returned
+        self._recent = b""  # the bytes before the lines being read
+        self._before: tuple[bytes, int] = (b"", 0)  # the lines, and the start of the current one
         self._before_kernel = True
         self._in_loader = False
         self._block: Block | None = None
-        self._block_pattern = Name.PANIC  # what opened it
+        self._block_pattern = Name.PANIC  # the pattern that opened it
         self._before_panic = b""
         self._misses = 0
         self._report = ReportReader()
-        self._told: Counter[type[Event]] = Counter()
-        self._findings: set[str] = set()  # titles; as many as events are let through
+        self._counts: Counter[type[Event]] = Counter()
+        self._findings: set[str] = set()  # titles, at most MAX_EVENTS
         self._repeats = 0  # of findings
-        self._spent: frozenset[str] = frozenset()  # patterns whose events are not let through
-        self._candidates: Candidates | None = None  # of the line that is read, where known
-        self._look_anew()
+        self._spent: frozenset[str] = frozenset()  # patterns whose events are dropped
+        self._candidates: Candidates | None = None  # patterns that the current line can match
+        self._choose_patterns()
         self._events: list[Event] = []
 
     def feed(self, data: bytes) -> list[Event]:
-        """Takes the next bytes; the events of the lines they end, and of a prompt they show."""
+        """Return the events of the next bytes: those of complete lines, and of a prompt."""
         for start in range(0, len(data), MAX_LINE):
             self._feed_slice(data[start : start + MAX_LINE])
         return self._take_events()
 
     def close(self) -> list[Event]:
-        """The console has ended: the events of an unfinished line and of an unfinished block."""
+        """Return the events of an unfinished line and an unfinished block, at the console's end."""
         self._end_tail()
         self._end_block()
         return self._take_events()
@@ -181,8 +181,9 @@ class ConsoleParser:
     def _known(
         self, line: bytes, candidates: Candidates | None
     ) -> tuple[Pattern, Match] | tuple[()] | None:
-        """The pattern of a line without prompt and prefix outside of a block; () of none, as most
-        lines that hold a needle are; None if the line must be read in full.
+        """Return the pattern of a line, () if no pattern matches, None if that is not decided.
+
+        It is not decided for a line with a prompt, a prefix or control characters, or in a block.
         """
         if self._block is not None or candidates is None or line.startswith(_PROMPT_TEXTS):
             return None
@@ -190,7 +191,7 @@ class ConsoleParser:
         return (first_match(text, candidates) or ()) if without_prefix(text) is text else None
 
     def _past_repeats(self, data: bytes, line: bytes, position: int, base: int) -> int:
-        """The end of the copies of a line that changed nothing, and will not the next time."""
+        """Return the end of the copies of a line that did not change the parser's state."""
         last = position - len(line)
         while data.startswith(line, position):
             last, position = position, position + len(line)
@@ -268,15 +269,15 @@ class ConsoleParser:
         self._end_block()
         event = prompt.build(offset)
         self._emit(event)
-        if self._told[type(event)] > MAX_EVENTS and prompt.text not in self._spent:
+        if self._counts[type(event)] > MAX_EVENTS and prompt.text not in self._spent:
             self._spent |= {prompt.text}
-            self._look_anew()
+            self._choose_patterns()
 
     # From lines to events
 
     def _text(self, text: str, offset: int) -> None:
         block = self._block
-        if block and block.take(text, offset):
+        if block and block.accept(text, offset):
             self._misses = 0
             if block.done:
                 self._end_block()
@@ -284,7 +285,7 @@ class ConsoleParser:
         known = self._match(text, offset)
         if block and self._block is block:
             if not known:
-                block.miss(text)
+                block.on_unknown_line(text)
             self._misses += 1
             if self._misses >= block.patience:
                 self._end_block(lost_patience=True)
@@ -304,38 +305,38 @@ class ConsoleParser:
             if pattern.ends_trouble:
                 self._precede(pattern.name)
                 self._end_block()
-            if pattern.emits and self._told[pattern.emits] > MAX_EVENTS:
+            if pattern.emits and self._counts[pattern.emits] > MAX_EVENTS:
                 self._follow(pattern.emits)
                 return
             event = pattern.build(offset, found)
             if isinstance(event, SanitizerFinding) and self._is_known(event):
                 if self._repeats <= MAX_REPEATS:
                     return
-                self._told[SanitizerFinding] = max(self._told[SanitizerFinding], MAX_EVENTS)
+                self._counts[SanitizerFinding] = max(self._counts[SanitizerFinding], MAX_EVENTS)
             self._emit(event)
             self._spend(pattern.name, event)
         else:
             self._open_block(pattern.name, found, text, offset)
 
     def _is_known(self, finding: SanitizerFinding) -> bool:
-        """Whether a report with that title was there before: a race is reported time and again."""
+        """Return whether a report has a known title; a race is reported repeatedly."""
         known = finding.title in self._findings
         self._findings.add(finding.title)
         self._repeats += known
         return known
 
     def _spend(self, name: Name, event: Event) -> None:
-        """Stop looking for what is not let through any more, unless it says where the boot is."""
+        """Stop searching for patterns whose events are dropped, unless they show the boot stage."""
         kind = type(event)
-        if self._told[kind] > MAX_EVENTS and kind not in _NEVER_SPENT:
+        if self._counts[kind] > MAX_EVENTS and kind not in _NEVER_SPENT:
             alike = {each.name for each in self._table.patterns if each.emits is kind}
             self._spent |= {name, *alike}
-            self._look_anew()
+            self._choose_patterns()
 
     def _open_block(self, name: Name, found: Match, text: str, offset: int) -> None:
         block = self._new_block(name, found, offset)
-        if name in _FIRST_LINES and not block.take(text, offset):
-            return  # a torn line
+        if name in _FIRST_LINES and not block.accept(text, offset):
+            return  # a mixed line
         self._precede(name)
         self._end_block()
         if name is Name.SANITIZER_REPORT:
@@ -359,7 +360,7 @@ class ConsoleParser:
 
     def _precede(self, name: Name) -> None:
         if self._block:
-            self._block.precede(name)
+            self._block.on_next_pattern(name)
 
     def _end_block(self, *, lost_patience: bool = False) -> None:
         block, self._block = self._block, None
@@ -370,26 +371,27 @@ class ConsoleParser:
             lines = last_unknown_lines(self._before_panic, self._wanted.patterns)
             event = replace(event, before=lines)
         self._emit(event)
-        if not isinstance(event, KernelWarning):  # of a panic that was none
+        if not isinstance(event, KernelWarning):  # not for a panic that became a warning
             self._spend(self._block_pattern, event)
 
     def _emit(self, event: Event) -> None:
         kind = type(event)
         self._follow(kind)
         if kind not in _UNLIMITED:
-            self._told[kind] += 1
-            if self._told[kind] > MAX_EVENTS:
-                if self._told[kind] == MAX_EVENTS + 1:
+            self._counts[kind] += 1
+            if self._counts[kind] > MAX_EVENTS:
+                if self._counts[kind] == MAX_EVENTS + 1:
                     self._events.append(EventsDropped(event.offset, kind.__name__))
                 return
         self._events.append(event)
         if kind in _HEAD_OF_TRACES:
-            self._told[Backtrace] = min(self._told[Backtrace], MAX_EVENTS - BACKTRACES_OF_TROUBLE)
+            most = MAX_EVENTS - BACKTRACES_OF_TROUBLE
+            self._counts[Backtrace] = min(self._counts[Backtrace], most)
 
     def _follow(self, kind: type[Event]) -> None:
-        """Keep in mind who prints: the firmware and the loader, or the kernel."""
+        """Track whether the firmware, the loader or the kernel prints."""
         if self._block:
-            self._block.hear(kind)
+            self._block.on_event(kind)
         was = self._before_kernel
         if kind is FirmwareStarted:
             self._before_kernel = True
@@ -397,16 +399,16 @@ class ConsoleParser:
             self._before_kernel = False
         if kind in _IN_LOADER:
             self._in_loader = self._in_loader or self._before_kernel
-        elif kind in _KERNEL_SPEAKS:
+        elif kind in _KERNEL_OUTPUT:
             self._in_loader = False
         if was is not self._before_kernel:
-            self._look_anew()
+            self._choose_patterns()
 
-    def _look_anew(self) -> None:
-        """Choose what is looked for from now on."""
+    def _choose_patterns(self) -> None:
+        """Choose the patterns to search for from now on."""
         self._wanted = wanted(self._table, self._spent, before_kernel=self._before_kernel)
         self._candidates = None
 
 
 _FIRST_LINES = frozenset({Name.FRAME, Name.STACK_FRAME, Name.KERNEL_ENTRY})
-"""Patterns whose own line belongs to the block that they begin."""
+"""Patterns whose own line is part of the block that they open."""

@@ -1,4 +1,4 @@
-"""What a pattern of the console's table is: its name, its needle, its expression, its event."""
+"""Patterns of console lines: name, needle, regular expression, event."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.console import events as e
 from harness.console.events import Event, LoaderFault, ShutdownStep, WarningKind
 
 MAX_TEXT = 1024
-"""How many characters of a line an event keeps at most."""
+"""Characters of a line that an event keeps."""
 
 Match = re.Match[str]
 
 
 class Name(StrEnum):
-    """The patterns by name."""
+    """The names of patterns."""
 
     PROBE_LINE = "probe line"
     PANIC = "panic"
@@ -93,12 +93,12 @@ class Name(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One kind of line.
+    """A kind of line.
 
-    ``build`` makes the event; without it the parser treats the line by the pattern's name, as
-    what it begins goes over several lines. A pattern that ``ends_trouble`` also ends the
-    backtrace before it. ``emits`` is the kind of its events, where several patterns share one or
-    where events of that kind matter even when they are not let through.
+    ``build`` returns the event. Without it, the line starts a block of several lines, which the
+    parser selects by the pattern's name. ``ends_trouble``: the line ends the block before it.
+    ``emits`` is the class of the events, if several patterns have the same one, or if events of
+    that class change the parser's state even when they are dropped.
     """
 
     name: Name
@@ -112,9 +112,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Text after which the guest waits for a human: no line end follows, so it cannot be waited
-    for. It counts at the very start of a line only.
-    """
+    """Text at the start of a line after which the guest waits for input; no line end follows."""
 
     text: str
     build: Callable[[int], Event]
@@ -122,7 +120,7 @@ class Prompt:
 
 
 def clip(text: str) -> str:
-    """At most MAX_TEXT characters of ``text``, printable ones, without blanks around."""
+    """Return ``text`` stripped, cut to MAX_TEXT characters, with unprintable ones as blanks."""
     text = text.strip()[:MAX_TEXT]
     if text.isprintable():
         return text
@@ -139,7 +137,7 @@ def pattern(
     ends_trouble: bool = False,
     emits: type[Event] | None = None,
 ) -> Pattern:
-    """A pattern from its expression's text."""
+    """Return a pattern with a compiled regular expression."""
     return Pattern(
         name,
         needle,
@@ -152,7 +150,7 @@ def pattern(
 
 
 def complaint(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern:
-    """The kernel complains, and the boot goes on."""
+    """Return the pattern of a warning after which the boot continues."""
     return pattern(
         name,
         needle,
@@ -163,14 +161,14 @@ def complaint(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern
 
 
 def way_out(name: Name, needle: str, regex: str, step: ShutdownStep) -> Pattern:
-    """The kernel goes down."""
+    """Return the pattern of a step of the kernel's shutdown."""
     return pattern(name, needle, regex, lambda at, _: e.Shutdown(at, step), ends_trouble=True)
 
 
 def loader_fails(
     name: Name, needle: str, regex: str, fault: LoaderFault = LoaderFault.FATAL
 ) -> Pattern:
-    """The loader cannot do something; the same words later are somebody else's."""
+    """Return the pattern of a loader's error, which is searched for before the kernel only."""
     return pattern(
         name,
         needle,
@@ -182,5 +180,5 @@ def loader_fails(
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """The numbers of a list, of which a guest may print any."""
+    """Return the first 1024 numbers of a list."""
     return tuple(int(word) for word in text.split()[:1024])

@@ -1,12 +1,12 @@
-"""The one table of what is looked for on a console.
+"""The table of console patterns.
 
-Each pattern has a name, a needle and a regular expression. The needle is a literal that every
-line of its kind holds: the parser looks at no line without one. The formats are those of the
-FreeBSD 13.2 and 15.1 sources, of EDK II's boot manager and of its exception handler; each pattern
-says which.
+Each pattern has a name, a needle and a regular expression. The needle is a literal that every line
+of its kind contains; the parser skips lines without any needle. The formats are those of the
+FreeBSD 13.2 and 15.1 sources, of EDK II's boot manager and of its exception handler; a comment
+names the source.
 
-The order is the priority: a line is what the first pattern that matches says it is. Every
-expression takes linear time: a guest may print anything.
+The first pattern that matches a line decides its kind. A guest may print anything, so every
+expression takes linear time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _finding(offset: int, found: Match) -> e.SanitizerFinding:
 
 
 _TROUBLE = (
-    # our own init; see harness.console.probe
+    # the guest's init, in the format of harness.console.probe
     pattern(Name.PROBE_LINE, "@harness ", r"@harness (?P<text>.*)"),
     # sys/kern/kern_shutdown.c, vpanic()
     pattern(Name.PANIC, "panic: ", r"(?<![\w-])panic: (?P<message>.*)"),
@@ -141,7 +141,7 @@ _TROUBLE = (
         lambda at, m: e.DebuggerEntered(at, clip(m["reason"])),
         ends_trouble=True,
     ),
-    # frames whose first line is lost; see harness.console.frames
+    # frames without the line that announces them (harness.console.frames)
     pattern(Name.FRAME, "() at ", r"^\S{1,255}\(\) at "),
     pattern(Name.STACK_FRAME, " 0xffffffff", r"^#\d{1,4} 0xffffffff[0-9a-f]{8} at "),
     *(
@@ -180,8 +180,8 @@ _WAY_OUT = (
 )
 
 _FIRMWARE = (
-    # EDK II MdeModulePkg/Library/UefiBootManagerLib and Universal/BdsDxe; a second start means
-    # that the guest was reset
+    # EDK II MdeModulePkg/Library/UefiBootManagerLib and Universal/BdsDxe; a second start follows a
+    # reset of the guest
     pattern(
         Name.FIRMWARE_STARTED,
         "BdsDxe: loading",
@@ -269,7 +269,7 @@ _LOADER = (
         r"(?P<text>(?:ZFS: )?i/o error - all block copies unavailable.*)",
     ),
     loader_fails(Name.LOADER_ZFS_POOL, "ZFS: ", r"^(?P<text>ZFS: .*)"),
-    # stand/i386/gptboot, gptzfsboot, zfsboot and boot2: all that they print is a failure
+    # stand/i386/gptboot, gptzfsboot, zfsboot and boot2: they print nothing but errors
     loader_fails(
         Name.BOOT_BLOCK_FAILED,
         "boot: ",

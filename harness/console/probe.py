@@ -1,11 +1,10 @@
-"""The guest's own report: its lines, and the report they make.
+"""The lines of init's report.
 
-One record a line, anywhere on it: ``@harness NONCE NNNN name key=value ... *CCCCCCCC``. NONCE is
-what this boot was given to tell its report from all others (16 hexadecimal digits, left out with
-its space by a guest that was given none), NNNN counts from 0000, and CCCCCCCC is the CRC-32 (IEEE)
-of what lies between ``@harness `` and `` *``. Values are percent-encoded. The guest prints the
-whole report twice, as the kernel may print in between: of each nonce and number the first line
-whose checksum holds counts.
+A line contains one record, at any column: ``@harness NONCE NNNN name key=value ... *CCCCCCCC``.
+NONCE identifies the boot (16 hexadecimal digits, omitted with its space by a guest without a
+nonce), NNNN counts from 0000, and CCCCCCCC is the CRC-32 (IEEE) of the text between ``@harness ``
+and `` *``. Values are percent-encoded. Init prints the whole report twice, because the kernel may
+print in between; for each nonce and number, the first line with a valid checksum counts.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from harness.console.events import (
 
 MARK = "@harness "
 MAX_LINE = 1024
-"""Longer lines are none of ours (a record takes 200 characters at most)."""
+"""Maximum length of a line; a record takes at most 200 characters."""
 
 MAX_NONCES = 4
-"""Reports of that many boots are read; a console should hold one."""
+"""Maximum number of boots whose reports are read; a console normally contains one."""
 
 _LINE = re.compile(
     r"(?P<body>(?:(?P<nonce>[0-9a-f]{16}) )?(?P<number>\d{4}) (?P<record>[^*]{1,1000}))"
@@ -41,24 +40,24 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 
 
 class ProbeLineError(ValueError):
-    """A line that is no record; the text says why."""
+    """The line is not a valid record."""
 
 
 def parse_line(text: str, offset: int) -> ProbeRecord:
-    """The record in a line that holds MARK.
+    """Return the record of a line that contains MARK.
 
     Raises:
-        ProbeLineError: cut short, checksum or grammar wrong.
+        ProbeLineError: the line is cut short, or its checksum or format is wrong.
     """
     found = _LINE.match(text[text.rindex(MARK) + len(MARK) :][:MAX_LINE])
     if not found:
-        raise ProbeLineError("cut short or not in the format")
+        raise ProbeLineError("cut short or malformed")
     body = found["body"]
     if zlib.crc32(body.encode("utf-8", "replace")) != int(found["crc"], 16):
-        raise ProbeLineError("checksum does not hold")
+        raise ProbeLineError("wrong checksum")
     name, *words = found["record"].split(" ")
     if not _NAME.fullmatch(name):
-        raise ProbeLineError("no record's name")
+        raise ProbeLineError("no record name")
     fields = tuple(_field(word) for word in words)
     return ProbeRecord(offset, int(found["number"]), name, fields, found["nonce"] or "")
 
@@ -72,17 +71,17 @@ def _field(word: str) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class _Report:
-    """What has come of the report of one boot."""
+    """The records read so far of the report of one boot."""
 
     seen: dict[int, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
     length: int | None = None
     complete: bool = False
 
-    def take(self, record: ProbeRecord, text: str) -> list[Event]:
-        said = (record.name, record.fields)
-        before = self.seen.setdefault(record.number, said)
-        if before is not said:
-            if before == said:
+    def add(self, record: ProbeRecord, text: str) -> list[Event]:
+        content = (record.name, record.fields)
+        before = self.seen.setdefault(record.number, content)
+        if before is not content:
+            if before == content:
                 return []
             return [ProbeConflict(record.offset, record.number, record.nonce, text[:MAX_LINE])]
         if record.name == "end":
@@ -98,12 +97,12 @@ class _Report:
 
 @dataclass(slots=True)
 class ReportReader:
-    """Takes the lines of both passes and lets each number of each boot through once."""
+    """Reads the lines of both copies, and returns each record of each boot once."""
 
     _reports: dict[str, _Report] = field(default_factory=dict)
 
     def read(self, text: str, offset: int) -> list[Event]:
-        """The events of a line that holds MARK: at most a record and the report's completion."""
+        """Return the events of a line that contains MARK."""
         try:
             record = parse_line(text, offset)
         except ProbeLineError as error:
@@ -111,4 +110,4 @@ class ReportReader:
         if record.nonce not in self._reports and len(self._reports) == MAX_NONCES:
             reason = "reports of too many boots"
             return [ProbeLineCorrupt(offset, reason, text.strip()[:MAX_LINE])]
-        return self._reports.setdefault(record.nonce, _Report()).take(record, text)
+        return self._reports.setdefault(record.nonce, _Report()).add(record, text)

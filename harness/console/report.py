@@ -1,4 +1,4 @@
-"""The guest's report as a value: what the kernel says of its domains, CPUs, memory and zones."""
+"""Init's report: domains, CPUs, memory and zones of the kernel, and its identity."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _Value = TypeVar("_Value")
 
 
 class ReportError(ValueError):
-    """The records do not make a report; the text says which and why."""
+    """The records are not a report: one is missing, repeated or malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class DomainMemory:
-    """The physical memory that the kernel manages in a domain; ``page_size`` in bytes."""
+    """The physical memory that the kernel manages in a domain; ``page_size`` is in bytes."""
 
     pages: int
     page_size: int
@@ -29,7 +29,7 @@ class DomainMemory:
 
 @dataclass(frozen=True, slots=True)
 class ZoneDomain:
-    """What a zone's keg holds in a domain."""
+    """The contents of a zone's keg in a domain."""
 
     pages: int
     free_items: int
@@ -38,7 +38,7 @@ class ZoneDomain:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A UMA zone with a reserve: items kept back, items a slab, and what each domain holds."""
+    """A UMA zone with a reserve: reserved items, items per slab, and contents of domains."""
 
     reserve: int
     items_per_slab: int
@@ -47,11 +47,11 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class GuestReport:
-    """What the guest's init found; ``cpus`` maps a CPU to its domain, ``distances`` are SLIT's.
+    """The report of the guest's init.
 
-    ``build_id`` is the kernel's own (``kern.build_id``), empty if its linker gave it none;
-    ``version`` is ``kern.version``. ``sanitizers`` and ``numa`` come from the configuration in the
-    kernel (``kern.conftxt``) and are None for a kernel that holds none.
+    ``cpus`` maps CPUs to domains. ``distances`` are those of the SLIT. ``build_id`` is
+    ``kern.build_id``, empty if the kernel has none; ``version`` is ``kern.version``. ``sanitizers``
+    and ``numa`` come from ``kern.conftxt`` and are None for a kernel without it.
     """
 
     guest: str
@@ -71,27 +71,27 @@ class GuestReport:
 
 
 def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
-    """The report that a complete set of records makes.
+    """Return the report of a complete set of records.
 
     Raises:
-        ReportError: a record is missing, or a value is not what its name promises.
+        ReportError: a record is missing or repeated, or a value is malformed.
     """
     reader = _Reader(records)
     begin, kernel, topology = (reader.one(name) for name in ("begin", "kernel", "topology"))
     reader.check_end()
-    version, config = reader.maybe("version"), reader.maybe("config")
+    version, config = reader.optional("version"), reader.optional("config")
     return GuestReport(
         guest=_text(begin, "guest"),
         release=_text(kernel, "release"),
         osreldate=_number(kernel, "osreldate"),
         ident=_text(kernel, "ident"),
         domains=_number(topology, "domains"),
-        cpus=reader.once("cpu", lambda r: (_number(r, "id"), _number(r, "domain"))),
-        memory=reader.once("memory", lambda r: (_number(r, "domain"), _memory(r))),
-        distances=reader.once(
+        cpus=reader.mapping("cpu", lambda r: (_number(r, "id"), _number(r, "domain"))),
+        memory=reader.mapping("memory", lambda r: (_number(r, "domain"), _memory(r))),
+        distances=reader.mapping(
             "distance", lambda r: ((_number(r, "from"), _number(r, "to")), _distance(r))
         ),
-        zones=reader.once("zone", lambda r: (_text(r, "name"), reader.zone(r))),
+        zones=reader.mapping("zone", lambda r: (_text(r, "name"), reader.zone(r))),
         tables=reader.tables(),
         build_id=_text(kernel, "build_id"),
         version=_text(version, "text") if version else "",
@@ -110,16 +110,16 @@ class _Reader:
     def one(self, name: str) -> ProbeRecord:
         found = list(self.all(name))
         if len(found) != 1:
-            raise ReportError(f"the report has {len(found)} records {name}, not one")
+            raise ReportError(f"the report has {len(found)} records {name}, expected one")
         return found[0]
 
-    def maybe(self, name: str) -> ProbeRecord | None:
+    def optional(self, name: str) -> ProbeRecord | None:
         return self.one(name) if any(self.all(name)) else None
 
-    def once(
+    def mapping(
         self, name: str, read: Callable[[ProbeRecord], tuple[_Key, _Value]]
     ) -> dict[_Key, _Value]:
-        """A mapping of what must be told once each."""
+        """Return a mapping of all records of a name, whose keys must differ."""
         found: dict[_Key, _Value] = {}
         for key, value in map(read, self.all(name)):
             if key in found:
@@ -130,7 +130,7 @@ class _Reader:
     def check_end(self) -> None:
         end = self.one("end")
         if end is not self._records[-1]:
-            raise ReportError(f"the report goes on after its end, record {end.number:04}")
+            raise ReportError(f"the report has records after its end, record {end.number:04}")
 
     def zone(self, record: ProbeRecord) -> Zone:
         name = _text(record, "name")
@@ -145,15 +145,15 @@ class _Reader:
 
     def tables(self) -> dict[str, bytes]:
         parts: dict[str, dict[int, bytes]] = {}
-        wanted: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for record in self.all("table"):
             name = _text(record, "name")
-            wanted[name] = _number(record, "parts")
+            counts[name] = _number(record, "parts")
             parts.setdefault(name, {})[_number(record, "part")] = _hex(record, "hex")
-        for name, count in wanted.items():
+        for name, count in counts.items():
             if count > MAX_TABLE_PARTS or sorted(parts[name]) != list(range(count)):
-                raise ReportError(f"the report has not all {count} parts of the table {name}")
-        return {name: b"".join(parts[name][n] for n in range(wanted[name])) for name in wanted}
+                raise ReportError(f"the report lacks some of the {count} parts of the table {name}")
+        return {name: b"".join(parts[name][n] for n in range(counts[name])) for name in counts}
 
 
 def _text(record: ProbeRecord, key: str) -> str:
@@ -166,7 +166,8 @@ def _text(record: ProbeRecord, key: str) -> str:
 def _number(record: ProbeRecord, key: str) -> int:
     text = _text(record, key)
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
-        raise ReportError(f"record {record.number:04} {record.name}: {key}={text[:40]} no number")
+        value = f"{key}={text[:40]}"
+        raise ReportError(f"record {record.number:04} {record.name}: {value} is not a number")
     return int(text)
 
 
@@ -179,7 +180,7 @@ def _memory(record: ProbeRecord) -> DomainMemory:
 
 
 def _distance(record: ProbeRecord) -> int:
-    """As ``vm.phys_locality`` says it: -1 where the kernel knows none."""
+    """Return the distance as in ``vm.phys_locality``: -1 if the kernel has none."""
     return -1 if _text(record, "value") == "-1" else _number(record, "value")
 
 
@@ -187,4 +188,6 @@ def _hex(record: ProbeRecord, key: str) -> bytes:
     try:
         return bytes.fromhex(_text(record, key))
     except ValueError as error:
-        raise ReportError(f"record {record.number:04} {record.name}: {key} is not hex") from error
+        raise ReportError(
+            f"record {record.number:04} {record.name}: {key} is not hexadecimal"
+        ) from error

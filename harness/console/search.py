@@ -1,4 +1,4 @@
-"""Finds the lines worth reading: Hyperscan looks for all needles at once, as fast as memory is."""
+"""Search for the lines that contain a needle. Hyperscan finds all needles in one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.console.lines import CONTROL_MARK, LINE_END, marked_controls
 
 
 class Needles:
-    """Texts that are looked for at once; one thread's at a time."""
+    """Texts that are searched for in one pass. An object must not be shared between threads."""
 
     def __init__(self, texts: frozenset[str]) -> None:
         self._texts = tuple(sorted(texts))
@@ -20,11 +20,11 @@ class Needles:
         self._scratch = self._database.scratch.clone()
 
     def __deepcopy__(self, memo: object) -> Needles:
-        """Itself, as no search outlives its call."""
+        """Return itself, as no state remains after a call."""
         return self
 
     def hits(self, data: bytes) -> list[tuple[int, str]]:
-        """Where each of the texts ends in ``data``, and which; in order."""
+        """Return the end of each occurrence in ``data`` and its text, in order."""
         texts, hits = self._texts, list[tuple[int, str]]()
 
         def hit(number: int, start: int, end: int, flags: int, context: object) -> None:
@@ -36,9 +36,7 @@ class Needles:
 
 
 class Search:
-    """Finds the lines worth reading in ``data``, which ends with a line end; looks through all of
-    it once.
-    """
+    """Iterates over the relevant lines of ``data``, which ends with a line end, in one pass."""
 
     def __init__(self, data: bytes, needles: Needles) -> None:
         self._data = data
@@ -50,10 +48,16 @@ class Search:
     def line(
         self, position: int, needles: Container[str], *, every: bool
     ) -> tuple[int, int, list[str] | None] | None:
-        """The next line at or after ``position``, which begins one, that holds one of ``needles``
-        or a control character, or with ``every`` the very next one: where it begins, what follows
-        its end, and those of the needles that it holds, or None if it holds a control character.
-        None behind the last line.
+        """Return the next relevant line, or None after the last one.
+
+        Args:
+            position: the start of a line, where the search starts.
+            needles: a line is relevant if it contains one of them, or a control character.
+            every: all lines are relevant.
+
+        Returns:
+            The start of the line, the start of the next, and the needles in the line; None instead
+            of needles if the line contains a control character.
         """
         data, size = self._data, len(self._data)
         while self._end <= position or (self._end <= size and self._needle not in needles):
@@ -79,7 +83,7 @@ class Search:
         return start, after, taken
 
     def _line_of(self, hit: int, position: int) -> int:
-        """Where the line begins that holds a place at or after ``position``."""
+        """Return the start of the line that contains ``hit``, at least ``position``."""
         if hit >= len(self._data):
             return len(self._data)
         rfind = self._data.rfind

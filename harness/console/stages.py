@@ -1,4 +1,4 @@
-"""How far a boot has come."""
+"""The stages of a boot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.console import events as e
 
 
 class Stage(StrEnum):
-    """The stages of a boot, in their order; each begins with an event."""
+    """The stages of a boot, in order. Each starts with an event."""
 
     FIRMWARE = "firmware"
     LOADER = "loader"
@@ -21,7 +21,7 @@ class Stage(StrEnum):
 
     @property
     def in_kernel(self) -> bool:
-        """Whether the kernel has been entered."""
+        """Whether the kernel was entered."""
         return self not in (Stage.FIRMWARE, Stage.LOADER)
 
 
@@ -49,9 +49,9 @@ _BEGUN_BY: dict[type[e.Event], Stage] = {
 
 
 def stage_after(stage: Stage, event: e.Event) -> Stage:
-    """The stage once ``event`` has been seen: never an earlier one, but for a reset."""
+    """Return the stage after ``event``: never an earlier one, unless the firmware starts again."""
     if isinstance(event, e.FirmwareStarted):
         return Stage.FIRMWARE
     if isinstance(event, e.Shutdown) and not stage.in_kernel:
-        return stage  # the loader prints some of its words
+        return stage  # the loader prints such lines, too
     return max(stage, _BEGUN_BY.get(type(event), stage), key=_ORDER.index)

@@ -1,8 +1,8 @@
-"""Frames of a backtrace to source files and lines, from the kernel's debug symbols.
+"""Source files and lines of a backtrace's frames, from the kernel's debug symbols.
 
-A frame's address is that of its function's symbol plus the offset that the console gives. A return
-address stands after its call, which may be the last instruction of its line: one less is looked up
-(as kgdb and llvm-symbolizer's own callers do). FreeBSD loads its kernels where they are linked.
+A frame's address is that of its function's symbol plus the offset on the console. A return address
+follows its call, which may be the last instruction of its line, so the address before it is looked
+up, as kgdb does. FreeBSD loads its kernels at their link address.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 PROGRAM = "llvm-symbolizer"
 NEWEST_LLVM, OLDEST_LLVM = 30, 13
-"""The versions looked for; 13 is the first that answers in JSON."""
+"""The versions to search for; 13 is the first that prints JSON."""
 
 SECONDS = 300.0
-"""The longest that the symbolizer may take: it reads some hundred MB of debug symbols."""
+"""Timeout of the symbolizer, which reads some hundred MB of debug symbols."""
 
 _EXECUTED = 0x4  # SHF_EXECINSTR
-_FUNCTION_TYPES = (0, 2)  # STT_NOTYPE, which is assembly's, and STT_FUNC
-_OVERLAPPING = 8  # how many symbols may begin between a function's start and an address in it
+_FUNCTION_TYPES = (0, 2)  # STT_NOTYPE, used by assembly, and STT_FUNC
+_OVERLAPPING = 8  # symbols that may start between a function's start and an address in it
 _CALL_NEAR = 0xE8
 _CALL_INDIRECT = 0xFF
 _CALL_INDIRECT_REG = 2
@@ -47,7 +47,7 @@ _LONGEST_CALL = 7
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in the source; ``line`` is 0 where it is not known."""
+    """A line of source code; ``line`` is 0 if it is not known."""
 
     function: str
     file: str
@@ -56,11 +56,11 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class SymbolizedFrame:
-    """A frame with its place in the source.
+    """A frame with its line of source code.
 
-    ``function`` is the one the console names and ``file`` and ``line`` the place in it. Where the
-    compiler put other functions there, ``inlined`` has their places, innermost first.
-    ``certain`` is false if several functions of that name could be meant.
+    ``function`` is the function on the console, ``file`` and ``line`` the source in it. ``inlined``
+    are functions that the compiler inlined there, innermost first. ``certain`` is false if several
+    functions have that name.
     """
 
     function: str
@@ -71,7 +71,7 @@ class SymbolizedFrame:
 
     @property
     def locations(self) -> tuple[Location, ...]:
-        """All places, innermost first: what ``llvm-symbolizer --inlines`` prints."""
+        """Inlined functions and the function itself, innermost first."""
         return (*self.inlined, Location(self.function, self.file, self.line))
 
 
@@ -93,7 +93,7 @@ class SymbolTable:
     """The functions of a kernel's ELF file.
 
     Raises:
-        UsageError: the file is not ELF, or has no symbol table.
+        UsageError: the file is not an ELF file, or has no symbol table.
     """
 
     def __init__(self, kernel: Path) -> None:
@@ -112,12 +112,12 @@ class SymbolTable:
         except (ELFError, struct.error) as error:
             raise UsageError(
                 f"{kernel} is not an ELF file: {error}",
-                remedy="name kernel.full or kernel.debug of the build with --kernel",
+                remedy="pass kernel.full or kernel.debug of the build: --kernel FILE",
             ) from error
         if not functions:
             raise UsageError(
                 f"{kernel} has no symbols",
-                remedy="name kernel.full or kernel.debug of the build with --kernel",
+                remedy="pass kernel.full or kernel.debug of the build: --kernel FILE",
             )
         self._functions = sorted(functions, key=lambda function: function.address)
         self._addresses = [function.address for function in self._functions]
@@ -130,7 +130,7 @@ class SymbolTable:
         return by_name
 
     def function_at(self, address: int) -> str | None:
-        """The function that holds ``address``; one of assembly's may have no size."""
+        """Return the function that contains ``address``; functions in assembly may have no size."""
         last = bisect.bisect_right(self._addresses, address)
         nearest = self._functions[max(0, last - _OVERLAPPING) : last][::-1]
         holding = [f for f in nearest if address < f.address + f.size]
@@ -138,19 +138,19 @@ class SymbolTable:
         return holding[0].name if holding else None
 
     def addresses(self, frame: Frame) -> tuple[int, ...]:
-        """The addresses that ``frame`` may mean; more than one if static functions share a name."""
+        """Return the possible addresses of a frame; several if static functions share a name."""
         if frame.pc is not None:
             return (frame.pc,)
         named = self._by_name.get(frame.function, [])
         reach = frame.symbol_offset - frame.is_return_address
-        meant = [f for f in named if reach < f.size] or [f for f in named if f.size == 0]
-        found = [function.address + frame.symbol_offset for function in meant]
+        candidates = [f for f in named if reach < f.size] or [f for f in named if f.size == 0]
+        found = [function.address + frame.symbol_offset for function in candidates]
         if len(found) > 1 and frame.is_return_address:
             found = [address for address in found if self._follows_call(address)] or found
         return tuple(found)
 
     def _follows_call(self, address: int) -> bool:
-        """Whether a call instruction may end right before ``address`` (Intel SDM, CALL)."""
+        """Return whether a call instruction may end before ``address`` (Intel SDM, CALL)."""
         code = self._bytes_before(address)
         if len(code) < _LONGEST_CALL:
             return False
@@ -184,8 +184,8 @@ class Symbolizer:
     Args:
         runner: starts llvm-symbolizer, once for all the frames of a call.
         kernel: the ELF file with symbols and debug information.
-        program: llvm-symbolizer; see ``find_program``.
-        source_roots: the folders that file names become relative to, as the build knew them.
+        program: llvm-symbolizer, as returned by ``find_program``.
+        source_roots: directories of the build; they are removed from file names.
     """
 
     def __init__(
@@ -198,11 +198,11 @@ class Symbolizer:
 
     @cached_property
     def symbols(self) -> SymbolTable:
-        """The kernel's functions; read for the first frame, which most boots do not have."""
+        """The kernel's functions, read when the first frame is symbolized."""
         return SymbolTable(self._kernel)
 
     def symbolize(self, frames: Sequence[Frame]) -> tuple[SymbolizedFrame, ...]:
-        """One symbolized frame for each of ``frames``; those of modules keep their name only.
+        """Return a symbolized frame for each frame; those in modules have only a function name.
 
         Raises:
             InfraError: llvm-symbolizer is missing or fails.
@@ -219,7 +219,7 @@ class Symbolizer:
         )
 
     def function_at(self, address: int) -> str | None:
-        """The function that holds ``address``; for ``harness.verdict.judge``."""
+        """Return the function that contains ``address``, or None."""
         return self.symbols.function_at(address)
 
     def _symbolized(
@@ -228,7 +228,7 @@ class Symbolizer:
         if not places:
             return SymbolizedFrame(frame.function, "", 0)
         own = places[-1]
-        # a label within the function may hide its name from llvm-symbolizer
+        # llvm-symbolizer may return a label within the function instead of its name
         name = own.function if frame.function == UNKNOWN_FUNCTION else frame.function
         return SymbolizedFrame(name, own.file, own.line, places[:-1], len(found) == 1)
 
@@ -257,8 +257,8 @@ class Symbolizer:
             return int(answer["Address"], 16), tuple(p for p in places if p.function)
         except (ValueError, KeyError, TypeError) as error:
             raise InfraError(
-                f"{self._program} answered with what is not its JSON: {line[:200]}",
-                remedy=f"install llvm of version {OLDEST_LLVM} or later",
+                f"{self._program} printed no valid JSON: {line[:200]}",
+                remedy=f"install LLVM {OLDEST_LLVM} or later: apt-get install llvm",
             ) from error
 
     def _location(self, symbol: dict[str, Any]) -> Location:
@@ -271,10 +271,10 @@ class Symbolizer:
 
 
 def find_program() -> str:
-    """The newest llvm-symbolizer on the search path.
+    """Return the path of the newest llvm-symbolizer on the search path.
 
     Raises:
-        InfraError: there is none.
+        InfraError: llvm-symbolizer is not installed.
     """
     names = [f"{PROGRAM}-{version}" for version in range(NEWEST_LLVM, OLDEST_LLVM - 1, -1)]
     for name in [*names, PROGRAM]:

@@ -1,4 +1,4 @@
-"""Titles fit for comparing: what differs from boot to boot and from build to build taken out."""
+"""Titles of failures, without what differs between boots and builds, so that they compare equal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.sanitizers import Sanitizer
 
 FunctionAt = Callable[[int], str | None]
-"""The name of the kernel function that holds an address, if one does."""
+"""Returns the name of the kernel function at an address, or None."""
 
 _HEX = re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[a-f]*\d)[0-9a-f]{8,}\b")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w])")
@@ -43,15 +43,16 @@ _COMMON_WORDS = frozenset(
         "invalid", "system", "time", "this", "that", "into", "have", "found", "version", "unknown",
     }
 )  # fmt: skip
-"""Words of many messages, which do not show that two lines belong together."""
+"""Words that are too common to show that two lines belong together."""
 
-_STEP_LIMIT = 8
-_KERNEL_FROM = min(row.console.kernel_from for row in TABLE)
+_MAX_PASSES = 8
+_KERNEL_START = min(row.console.kernel_from for row in TABLE)
+"""The lowest kernel address."""
 
 
 def scrub(message: str) -> str:
-    """``message`` without addresses, numbers, line numbers and what a build adds to names."""
-    for _ in range(_STEP_LIMIT):
+    """Return ``message`` without addresses, numbers, line numbers and suffixes of compilers."""
+    for _ in range(_MAX_PASSES):
         text = _scrub_once(message)
         if text == message:
             break
@@ -68,7 +69,7 @@ def _scrub_once(message: str) -> str:
 
 
 def source_path(path: str) -> str:
-    """A source file's path within sys, or else its name: the rest is where it was built."""
+    """Return a source file's path from ``sys`` on, or its name if it is not below ``sys``."""
     parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", "..")]
     if not path or not parts:
         return path
@@ -80,43 +81,44 @@ def source_path(path: str) -> str:
 
 
 def panic_title(message: str, before: Sequence[str], frames: Sequence[Frame]) -> str:
-    """Of a panic: what it says, where machinery says it by whom it was called, and why."""
+    """Return the title of a panic: its message, the function it comes from, and its explanation.
+
+    If locking or memory code panicked, the title names its caller.
+    """
     title = report_title(message)
-    where = _place(title, frames)
-    if where and where not in title:
-        title = f"{title} in {where}"
-    why = explanation(message, before, frames)
-    return f"{title}: {scrub('; '.join(why))}" if why else title
+    function = _function(title, frames)
+    if function and function not in title:
+        title = f"{title} in {function}"
+    reasons = explanation(message, before, frames)
+    return f"{title}: {scrub('; '.join(reasons))}" if reasons else title
 
 
 def debugger_title(reason: str, frames: Sequence[Frame]) -> str:
-    """Of a kernel in its debugger: why it is there and, where machinery says so, for whom."""
+    """Return the title of a kernel in DDB: the reason and, if machinery entered DDB, its caller."""
     title = scrub(reason)
-    found_by = reporter(frames)
-    if found_by is not None and is_machinery(found_by):
+    detector = reporter(frames)
+    if detector is not None and is_machinery(detector):
         title = f"{title} in {culprit(frames)}" if culprit(frames) else title
     return f"debugger: {title}" if title else "debugger"
 
 
-def _place(title: str, frames: Sequence[Frame]) -> str | None:
-    """Of a message that does not say where it is from: by whom machinery was called, or who
-    panicked with it.
-    """
-    found_by = reporter(frames)
-    if found_by is None or culprit(frames) is None:
+def _function(title: str, frames: Sequence[Frame]) -> str | None:
+    """Return the function that panicked, or the caller of machinery; None if the title names it."""
+    detector = reporter(frames)
+    if detector is None or culprit(frames) is None:
         return None
-    if is_machinery(found_by):
+    if is_machinery(detector):
         return culprit(frames)
     words = set(re.split(r"\W+|_", title.lower()))
-    said = not words.isdisjoint(found_by.lower().split("_"))
-    return None if said or _PATH.search(title) else found_by
+    named = not words.isdisjoint(detector.lower().split("_"))
+    return None if named or _PATH.search(title) else detector
 
 
 def explanation(message: str, before: Sequence[str], frames: Sequence[Frame]) -> tuple[str, ...]:
-    """Those of the lines right before a panic that explain it.
+    """Return those of the lines directly before a panic that explain it.
 
-    They share a word with its message (``init died``, ``no init``), begin with the name of the
-    driver whose function panicked, or are known to be the first half of a message.
+    Such a line shares a word with the message (``init died``, ``no init``), starts with the name of
+    the driver whose function panicked, or is a known first half of a message.
     """
     words = set(_WORD.findall(message.lower())) - _COMMON_WORDS
     subsystems = {plain(f.function).lower() for f in frames[:16] if not is_machinery(f.function)}
@@ -138,60 +140,60 @@ def _explains(line: str, words: set[str], subsystems: set[str]) -> bool:
 _FIRST_HALF = re.compile(
     r"Memory modified after free|(?:shared|exclusive) lock of \(|while (?:excl|sh)|MCA: CPU"
 )
-# what device_printf() and a function's own name put first
+# prefixes of device_printf(), and names of functions
 _DRIVER = re.compile(r"(?P<name>[A-Za-z_]{2,32}?)_?(?:\d{1,4}|\([^()]{0,32}\))?: ", re.ASCII)
 
 
 def trap_title(
     name: str, pointer: int | None, frames: Sequence[Frame], function_at: FunctionAt
 ) -> str:
-    """Of a trap: its name and where the CPU stood; of machinery with the function it worked for."""
-    there = trapped(frames)
-    seen = there[0].function if there else None
-    sure = seen if there and there[0].entry else None
-    place = sure or (function_at(pointer) if pointer else None) or seen
-    caller = culprit(there)
-    if place is None:
+    """Return the title of a trap: its name and the function; for machinery also its caller."""
+    interrupted = trapped(frames)
+    innermost = interrupted[0].function if interrupted else None
+    certain = innermost if interrupted and interrupted[0].entry else None
+    function = certain or (function_at(pointer) if pointer else None) or innermost
+    caller = culprit(interrupted)
+    if function is None:
         return name
-    if place == UNKNOWN_FUNCTION:
-        address = there[0].pc if pointer is None else pointer
+    if function == UNKNOWN_FUNCTION:
+        address = interrupted[0].pc if pointer is None else pointer
         if caller is None:
             return name
-        if address is not None and address >= _KERNEL_FROM:
+        if address is not None and address >= _KERNEL_START:
             return f"{name} in code without a symbol, called by {caller}"
         return f"{name} in {caller}, calling a {'bad' if address else 'null'} pointer"
-    return f"{name} in {_with_caller(plain(place), caller)}"
+    return f"{name} in {_with_caller(plain(function), caller)}"
 
 
-def _with_caller(place: str, caller: str | None) -> str:
-    return f"{place}, called by {caller}" if caller and is_machinery(place) else place
+def _with_caller(function: str, caller: str | None) -> str:
+    return f"{function}, called by {caller}" if caller and is_machinery(function) else function
 
 
 def sanitizer_title(
     sanitizer: Sanitizer, message: str, frames: Sequence[Frame], function_at: FunctionAt
 ) -> str:
-    """Of a sanitizer's report: what it says by the sanitizer's own rule, and where."""
-    place = site(frames)
+    """Return the title of a sanitizer's report, by the sanitizer's rule, and the function."""
+    function = site(frames)
 
     def named(text: str) -> str:
         if not text.startswith("0x"):
             return plain(text)
-        return plain(function_at(int(text, 16)) or place or "ADDR")
+        return plain(function_at(int(text, 16)) or function or "ADDR")
 
     title = scrub(sanitizer.title(message, named))
-    if place is None or (sanitizer.names_place and re.match(sanitizer.names_place, message)):
+    if function is None or (sanitizer.names_place and re.match(sanitizer.names_place, message)):
         return title
-    return f"{title} in {_with_caller(place, culprit(frames))}"
+    return f"{title} in {_with_caller(function, culprit(frames))}"
 
 
 def report_title(message: str) -> str:
-    """Of a message without frames, by the rule of the sanitizer whose report it is, if any."""
+    """Return the title of a message without frames; for a report, by its sanitizer's rule."""
     sanitizer = with_report(message)
     return scrub(sanitizer.title(message, plain) if sanitizer else message)
 
 
 def warning_text(event: e.Event) -> str | None:
-    """What ``event`` says in one line if it is worth a warning; None for the rest."""
+    """Return the text of an event that is a warning, in one line; None for other events."""
     if isinstance(event, e.LockOrderReversal):
         return f"{event.detail} {'; '.join(event.locks)}"
     template = _WARNINGS.get(type(event))
@@ -207,7 +209,7 @@ _WARNINGS: dict[type[e.Event], str] = {
     e.Panic: "panic: {event.message}",
     e.FatalTrap: "Fatal trap {event.number}: {event.name}",
     e.MountRootFailed: "mounting from {event.source} failed with error {event.error}",
-    e.ProbeLineCorrupt: "corrupt line of the guest's report: {event.reason}",
-    e.ParseFailed: "the console's parser failed on a line ({event.error}): {event.text}",
-    e.EventsDropped: "further {event.kind} events are not listed",
+    e.ProbeLineCorrupt: "corrupt line of init's report: {event.reason}",
+    e.ParseFailed: "the console parser failed on a line ({event.error}): {event.text}",
+    e.EventsDropped: "more {event.kind} events are not listed",
 }

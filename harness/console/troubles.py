@@ -1,8 +1,8 @@
-"""Which trouble printed which frames, and which of several troubles counts.
+"""Failures on a console: which backtrace belongs to which, and which of them is the cause.
 
-A console holds backtraces of warnings, of panics and traps, of other threads and of what somebody
-asked the debugger for. A backtrace belongs to the last trouble or warning before the line that
-announced it, unless its own functions or its thread say otherwise.
+A console contains backtraces of warnings, panics and traps, of other threads and of commands to the
+debugger. A backtrace belongs to the last failure or warning before the line that announces it,
+unless its functions or its thread show otherwise.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _WARNINGS_WITH_FRAMES = (e.SanitizerReport, e.LockOrderReversal, e.KernelWarning
 TRAPS = frozenset(
     name for row in TABLE for name in (*row.console.trap_names.values(), *row.console.other_traps)
 )
-"""What trap_fatal() panics with."""
+"""Panic messages of trap_fatal()."""
 
 
 @dataclass(slots=True, eq=False)
 class Trouble:
-    """A panic, a trap or a sanitizer's report, with all that the console shows of it.
+    """A panic, a trap or a sanitizer's report, with what belongs to it on the console.
 
-    ``event`` is None for a panic of which only the backtrace is left. ``panic`` is what a fatal
-    trap ended in.
+    ``event`` is None for a panic of which the console shows only the backtrace. ``panic`` is the
+    panic that a fatal trap led to.
     """
 
     event: Reported | None
@@ -42,25 +42,25 @@ class Trouble:
 
     @property
     def is_fatal(self) -> bool:
-        """Whether the kernel cannot go on after it."""
+        """Whether the kernel cannot continue after it."""
         return not isinstance(self.event, e.SanitizerReport)
 
     @property
     def is_trap(self) -> bool:
-        """Whether it is a trap, be its table lost."""
+        """Whether it is a trap, even if its table is lost."""
         if isinstance(self.event, e.FatalTrap):
             return True
         return shows_trap(self.frames) and (self.event is None or _message(self.event) in TRAPS)
 
     @property
     def cpu(self) -> int | None:
-        """The CPU that was in trouble, where the console names it."""
+        """The CPU that failed, if the console names it."""
         named = [x.cpu for x in (self.event, self.panic) if isinstance(x, e.Panic | e.FatalTrap)]
         return next((cpu for cpu in named if cpu is not None), None)
 
     @property
     def place(self) -> tuple[Frame, ...]:
-        """Its frames, or else where the debugger found it."""
+        """Its frames; without any, the function at which DDB stopped."""
         stopped = self.stopped
         if self.frames or stopped is None or is_machinery(stopped.function):
             return self.frames
@@ -74,29 +74,29 @@ class _Warning:
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """All troubles of a console in their order, and the frames that belong to none of them."""
+    """All failures of a console, in order, and the backtraces that belong to none of them."""
 
     found: tuple[Trouble, ...]
     others: tuple[e.Backtrace, ...]
 
     @property
     def cause(self) -> Trouble | None:
-        """The one that counts: the first fatal one that has frames, then the first fatal one.
+        """The first fatal failure with frames; if none has frames, the first fatal one.
 
-        One that has frames does not count before another of the same CPU: it is what became of
-        printing them. A report that the kernel survived counts if there is nothing else.
+        A later failure of the same CPU is not preferred for its frames: it is a consequence of the
+        first. A report that did not panic counts if there is no fatal failure.
         """
         fatal = [trouble for trouble in self.found if trouble.is_fatal]
         if not fatal:
             return self.found[0] if self.found else None
         first = fatal[0]
         shown = next((trouble for trouble in fatal if trouble.place), first)
-        nested = shown is not first and first.cpu is not None and first.cpu == shown.cpu
-        return first if nested else shown
+        consequence = shown is not first and first.cpu is not None and first.cpu == shown.cpu
+        return first if consequence else shown
 
 
 def find_troubles(events: Iterable[e.Event]) -> Troubles:
-    """Reads a console's events once, in the order of the console's lines."""
+    """Return the failures among a console's events."""
     reader = _Reader()
     for event in sorted(events, key=_position):
         reader.read(event)
@@ -134,7 +134,7 @@ class _Reader:
                 self._backtrace(event)
 
     def _trap_of(self, panic: e.Panic) -> Trouble | None:
-        """The trap whose handler panics so, on the same CPU as far as that is known."""
+        """Return the trap whose handler printed the panic, on the same CPU if both are known."""
         for trouble in reversed(self.troubles):
             trap = trouble.event
             if isinstance(trap, e.FatalTrap) and trouble.panic is None and not trouble.frames:
@@ -177,7 +177,7 @@ class _Reader:
         return next(known, None)
 
     def _panicked(self, trace: e.Backtrace) -> Trouble | None:
-        """Of a panic's own backtrace: the last fatal trouble, told of or not."""
+        """Return the last fatal failure for a panic's backtrace; without one, an unnamed panic."""
         fatal = self._fatal()
         if fatal is None:
             fatal = Trouble(None, trace.offset)
@@ -191,8 +191,9 @@ def _message(event: Reported) -> str:
 
 
 def frames_of_debugger(others: Sequence[e.Backtrace], entered: int) -> tuple[Frame, ...]:
-    """The frames that the kernel printed on its way into the debugger at offset ``entered``, or
-    else those that the debugger was first asked for.
+    """Return the last frames printed before DDB was entered at offset ``entered``.
+
+    If there are none, return those of the first backtrace command.
     """
     before = [trace.frames for trace in others if trace.offset < entered]
     asked = [trace.frames for trace in others if trace.origin is TraceOrigin.DEBUGGER]
@@ -200,7 +201,7 @@ def frames_of_debugger(others: Sequence[e.Backtrace], entered: int) -> tuple[Fra
 
 
 def trap_name(frames: Sequence[Frame]) -> str:
-    """The name of the first trap in a backtrace in DDB's format; ``fatal trap`` where none is."""
+    """Return the name of the first trap in a backtrace in DDB's format, else ``fatal trap``."""
     for frame in frames:
         kind, _, number = frame.entry.partition(" ")
         if kind == "trap" and number:

@@ -1,4 +1,4 @@
-"""Which patterns and needles are looked for at the moment."""
+"""The patterns and needles that the parser searches for at a time."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ if TYPE_CHECKING:
 
 
 MAX_BEFORE = 2
-"""Lines kept from before a panic."""
+"""Lines before a panic that are kept."""
 
 Candidates = Collection[tuple[str, "Pattern"]]
 
 
 @dataclass(frozen=True, slots=True)
 class PatternTable:
-    """The patterns of a parser, in the order of their priority."""
+    """The patterns of a parser, in order of priority."""
 
     patterns: tuple[Pattern, ...]
 
     def needles(self) -> Needles:
-        """What is ever looked for, prompts included."""
+        """Return the needles of all patterns and prompts."""
         texts = (pattern.needle for pattern in self.patterns)
         return Needles(frozenset([*texts, *(prompt.text for prompt in PROMPTS)]))
 
     def __deepcopy__(self, memo: object) -> PatternTable:
-        """Itself, as it never changes."""
+        """Return itself, as it is immutable."""
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for.
+    """The patterns to search for.
 
     Args:
-        patterns: in the order of their priority, each behind its needle.
-        behind: for each needle that makes a line worth reading, those of prompts included, the
-            patterns that only a line with it can match, by their index.
+        patterns: pairs of needle and pattern, in order of priority.
+        behind: for each needle, those of prompts included, the patterns that only a line with it
+            can match, by their index.
     """
 
     patterns: tuple[tuple[str, Pattern], ...]
     behind: dict[str, dict[int, tuple[str, Pattern]]]
 
     def candidates(self, found: list[str]) -> Candidates:
-        """The patterns that a line with these of the needles can match."""
+        """Return the patterns that a line containing these needles can match."""
         if len(found) == 1:
             return self.behind[found[0]].values()
         candidates = {index: x for needle in found for index, x in self.behind[needle].items()}
         return [candidates[index] for index in sorted(candidates)]
 
     def __deepcopy__(self, memo: object) -> Wanted:
-        """Itself, as it never changes."""
+        """Return itself, as it is immutable."""
         return self
 
 
 def first_match(text: str, candidates: Candidates) -> tuple[Pattern, Match] | None:
-    """The first of the patterns that the line matches, and what it found."""
+    """Return the first pattern that the line matches, and the match."""
     for needle, pattern in candidates:
         if needle in text:
             found = pattern.regex.search(text)
@@ -74,9 +74,7 @@ def first_match(text: str, candidates: Candidates) -> tuple[Pattern, Match] | No
 
 
 def last_unknown_lines(data: bytes, candidates: Candidates) -> tuple[str, ...]:
-    """The last lines of ``data`` that none of the patterns matches, oldest first; at most
-    MAX_BEFORE.
-    """
+    """Return the last lines of ``data`` that match no pattern, oldest first, at most MAX_BEFORE."""
     lines: list[str] = []
     for raw in reversed(LINE_END.split(data)):
         for part, _ in reversed(tuple(split_line(raw, 0))):
@@ -90,7 +88,7 @@ def last_unknown_lines(data: bytes, candidates: Candidates) -> tuple[str, ...]:
 
 @cache
 def wanted(table: PatternTable, spent: frozenset[str], *, before_kernel: bool) -> Wanted:
-    """What is looked for, once the patterns and prompts named in ``spent`` are not any more."""
+    """Return the patterns to search for, without the patterns and prompts in ``spent``."""
     patterns = tuple(
         (pattern.needle, pattern)
         for pattern in table.patterns
