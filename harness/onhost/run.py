@@ -128,6 +128,7 @@ class HostTap:
         self._limit = limit
         self._symbols = symbols
         self._unread = bytearray()
+        self._unsent = bytearray()
         self.ending: HostEnding | None = None
 
     def read(self, timeout: float, also: int | None = None) -> bytes | None:
@@ -136,6 +137,7 @@ class HostTap:
         Raises:
             Nonsense: its last words are none, or a line is longer than any.
         """
+        self._send()
         if self.ending is not None:
             return b""
         others = [] if also is None else [also]
@@ -150,8 +152,17 @@ class HostTap:
         return self._lines()
 
     def write(self, data: bytes) -> None:
-        """See ``Tap``; what the program does not take, because it has ended or hangs, is lost."""
-        view = memoryview(data)
+        """See ``Tap``: sent when something is read, so that the two do not wake each other for
+        each line.
+        """
+        self._unsent += data
+        if len(self._unsent) > _CHUNK:
+            self._send()
+
+    def _send(self) -> None:
+        """What the program does not take, because it has ended or hangs, is lost."""
+        view = memoryview(bytes(self._unsent))
+        self._unsent.clear()
         while view and self.ending is None:
             _, writable, _ = select.select([], [self._commands], [], _TAKES)
             if not writable:

@@ -240,7 +240,8 @@ class Keg:
                         return None
                 elif not di.policy():
                     if not flags & M_WAITOK:
-                        return self.keg_fetch_free_slab(domain, rr, flags)
+                        # 15.x: the last phase moves on to a domain even if it visits none.
+                        return self.keg_fetch_free_slab(di.domain, rr, flags)
                     if not self._goes_on(self._wait_doms()):
                         return None
                     break
