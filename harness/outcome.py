@@ -26,6 +26,8 @@ class Outcome(StrEnum):
     """it came up, and reports another machine than the one that QEMU has started"""
     UNVERIFIED = "unverified"
     """no proof of which kernel or machine it was, or a failure without frames did not repeat"""
+    UNCONFIRMED = "unconfirmed"
+    """it came up, and did not repeat what a program of the host was found to do"""
 
 
 class Until(StrEnum):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.boot.conclude import Booted
     from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
+    from harness.check.result import CheckResult
     from harness.kernel.artifact import KernelArtifact
     from harness.results.record import Cell
     from harness.sanitizers import Sanitizers
@@ -34,6 +35,7 @@ class CellPlan:
         why_expected: what says so, in words.
         checker: holds the guest to the model; None for a boot alone.
         sampling: what becomes of a failure that does not repeat.
+        host: what a program of the host came to before; None without one.
     """
 
     name: str
@@ -45,6 +47,7 @@ class CellPlan:
     checker: Checker | None = None
     sampling: Sampling = Sampling.SINGLE
     why_expected: str = ""
+    host: CheckResult | None = None
 
     @property
     def kernel_name(self) -> str:
@@ -101,6 +104,21 @@ def unbooted_cell(plan: CellPlan, booter: Booter, error: str) -> Cell:
         topology=asdict(plan.boot.topology),
         error=error,
     )
+
+
+def with_host(cell: Cell, host: CheckResult | None) -> Cell:
+    """The cell with what a program of the host came to before its boot.
+
+    What that was found to do counts only if the guest has repeated it.
+    """
+    cell = replace(cell, host=host)
+    verdict = cell.verdict
+    if host is None or host.agreed or verdict is None or verdict.outcome is not Outcome.BOOTED:
+        return cell
+    if not host.is_finding or cell.check is None or not cell.check.agreed:
+        return cell
+    title = f"on the host, and not repeated by the guest: {host.why}"
+    return replace(cell, verdict=replace(verdict, outcome=Outcome.UNCONFIRMED, title=title))
 
 
 def with_check(verdict: Verdict, checker: Checker | None) -> Verdict:

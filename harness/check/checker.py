@@ -10,6 +10,7 @@ from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestRefused
 from harness.check.protocol import Nonsense, read_number
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.check.shrink import shrink
+from harness.errors import UsageError
 from harness.guest.tap import Detached, Tap
 from harness.host.progress import Progress, Recorded
 
@@ -35,6 +36,7 @@ class CheckPlan:
         operations: how many, at least.
         seed: of the random traces.
         replay: a trace to run instead of random ones.
+        first: a trace to run before random ones: what a program of the host was found to do.
         beside: look at what is no trace, too.
         slowness: how much longer everything may take than on a fast accelerator.
     """
@@ -43,6 +45,7 @@ class CheckPlan:
     operations: int
     seed: int
     replay: Trace | None = None
+    first: Trace | None = None
     beside: bool = True
     slowness: float = 1.0
 
@@ -109,7 +112,9 @@ class Checker:
             raise Nonsense(f"{domains} domains, and its init said {report.domains}")
         subject = self._plan.specification.subject(channel, report, domains, self._count)
         given = self._plan.replay
-        difference = self._random(subject) if given is None else self._replay(subject, given)
+        difference = self._repeat(subject)
+        if difference is None:
+            difference = self._random(subject) if given is None else self._replay(subject, given)
         if difference is not None:
             self._conclude(Conclusion.DIFFERS, "; ".join(difference.lines), difference)
             self._tell_alike(subject)
@@ -117,6 +122,18 @@ class Checker:
             self._conclude(Conclusion.AGREED, "")
             if self._plan.beside and given is None:
                 self._look_beside(subject)
+
+    def _repeat(self, subject: Subject[Any]) -> Difference | None:
+        """What was found elsewhere, if this guest can be told it."""
+        if self._plan.first is None:
+            return None
+        try:
+            difference = self._replay(subject, self._plan.first)
+        except UsageError:
+            return None
+        if difference is None:
+            subject.discard()
+        return difference
 
     def _random(self, subject: Subject[Any]) -> Difference | None:
         rng = random.Random(self._plan.seed)  # noqa: S311 - to be repeated, not to be secret

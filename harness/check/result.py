@@ -58,6 +58,8 @@ class HostRun:
         kind: what ended it, if it ended in the middle.
         text: what it said of that.
         frames: the functions that were running, the innermost first.
+        is_finding: whether that says something of the tree's code; else it is a limit of the
+            program's or of the host's.
     """
 
     program: str
@@ -68,6 +70,7 @@ class HostRun:
     kind: str = ""
     text: str = ""
     frames: tuple[str, ...] = ()
+    is_finding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,13 @@ class CheckResult:
     diff: str = ""
     alike: str = ""
     host: HostRun | None = None
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether what was checked did something wrong, as far as a program of the host shows."""
+        if self.conclusion is Conclusion.DIFFERS:
+            return True
+        return self.host is not None and self.host.is_finding
 
     @property
     def agreed(self) -> bool:

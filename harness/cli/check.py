@@ -23,7 +23,7 @@ from harness.cli.specification import spec_option, subsystem_option
 from harness.cli.view import UserView
 from harness.errors import given_with
 from harness.guest.topology import parse_numbers
-from harness.runs.check import CheckRequest
+from harness.runs.check import CheckRequest, On
 from harness.runs.check import check as check_kernel
 from harness.source.change import Change
 
@@ -41,8 +41,13 @@ _SEEDS = range(1 << 64)
 @report_option
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 2]")
 @guest_options
-@click.option("--ops", type=click.IntRange(1, 10_000_000), default=1000, show_default=True,
-              help="Operations a seed, at least.")  # fmt: skip
+@click.option("--on", type=click.Choice([each.value for each in On]), default=On.BOTH.value,
+              show_default=True,
+              help="Check guests, the code as a program of this host, or both: the host finds, "
+              "and the guest judges.")  # fmt: skip
+@click.option("--ops", type=click.IntRange(1, 10_000_000),
+              help="Operations a seed, at least: the guest's, or the host's with --on host.  "
+              "[default: 1000, on the host 100000]")  # fmt: skip
 @click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",
               help="Of the random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
 @click.option("--replay", type=FILE, metavar="FILE",
@@ -64,6 +69,9 @@ def check(
 ) -> int:
     """Run the same operations in a guest and in the model, and compare each step.
 
+    The allocator's own source is compiled as a program of this host, too, and checked first: that
+    takes seconds. What is found there is repeated in the guest, which judges.
+
     What differs is shrunk to the shortest trace that shows it, and kept in the run's folder as
     difference.trace, which --replay reads, and 'harness model trace' if it is of a zone.
 
@@ -74,11 +82,13 @@ def check(
       harness check --source embedded --numa 4
       harness check --numa 2 --replay difference.trace
       harness check --numa 4 --kasan --subsystem domainset --ops 10000
+      harness check --on host --numa 2 --patch mine.diff
     """
     change = Change(revision, patch, mutant)
     replay, seeds = options.pop("replay"), options.pop("seeds")
     operations, junit = options.pop("ops"), options.pop("junit")
     spec, subsystem = options.pop("spec"), options.pop("subsystem")
+    on = On(options.pop("on"))
     with given_with("--seed"):
         numbers = (1,) if replay else parse_numbers(
             seeds, _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
@@ -92,6 +102,7 @@ def check(
         replay,
         spec,
         subsystem,
+        on,
     )
     result = check_kernel(request, app, UserView(app))
     publish_run(app, result, junit)

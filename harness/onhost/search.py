@@ -63,6 +63,7 @@ class HostSearch:
         progress: told how far it has come.
 
     Attributes:
+        shortest: the shortest trace that shows what was found; None without one.
         compared_live: operations that were held to the model itself, not to what is kept of it.
     """
 
@@ -72,6 +73,7 @@ class HostSearch:
     clock: Clock
     progress: Progress
     compared_live: int = 0
+    shortest: Trace | None = None
     _counted: int = 0
     _setups: int = 0
     _in_trace: int = 0
@@ -183,7 +185,7 @@ class HostSearch:
             self.progress.detail("shrinks what was found")
             best = self._shrunk(found, found.trace)
         self._counted = counted
-        self._best = best
+        self._best, self.shortest = best, best.trace
         if best.differs is None or best.trace is None:
             return None
         return Difference(
@@ -261,7 +263,8 @@ class HostSearch:
             identity.shimmed,
         )  # fmt: skip
         if ending is not None:
-            run = replace(run, kind=ending.kind, text=ending.text, frames=ending.frames)
+            run = replace(run, kind=str(ending.kind), text=ending.text, frames=ending.frames,
+                          is_finding=ending.is_finding)  # fmt: skip
         conclusion, why, trace = Conclusion.AGREED, "", ""
         if difference is not None:
             conclusion, why = Conclusion.DIFFERS, "; ".join(difference.lines)

@@ -84,6 +84,10 @@ class BuiltInProvider:
         label = f"built-in, {build.variant} the commit"
         return built_in_kernel(build, label, self.workspace, self.runner, progress)
 
+    def host_program(self, what: What, progress: Progress, operations: int) -> None:
+        """See ``Provider``: none is made of it."""
+        del what, progress, operations
+
     def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
         """See ``Provider``."""
         values, why = _values(subsystem, what, asked)

@@ -56,6 +56,10 @@ class FileProvider:
         """See ``Provider``."""
         del what
 
+    def host_program(self, what: What, progress: Progress, operations: int) -> None:
+        """See ``Provider``: none is made of it."""
+        del what, progress, operations
+
     def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
         """See ``Provider``."""
         del subsystem, what, asked

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from harness.image.media import BootMethod
     from harness.kernel.artifact import KernelArtifact
     from harness.mutation.mutant import Mutant
+    from harness.onhost.programs import HostProgram
     from harness.sanitizers import Sanitizers
     from harness.source.knowledge import Facts
     from harness.source.tree import SourceTree
@@ -71,6 +72,16 @@ class Provider(Protocol):
         Raises:
             UsageError: what the user named is at fault.
             BuildError: the revision does not build.
+            InfraError: the host is at fault.
+        """
+        ...
+
+    def host_program(self, what: What, progress: Progress, operations: int) -> HostProgram | None:
+        """The code as a program of the host, for so many operations; None: there is none of it.
+
+        Raises:
+            UsageError: what the user named is at fault.
+            NoHostProgramError: it does not become one.
             InfraError: the host is at fault.
         """
         ...

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.mutation.mutant import Mutant
+    from harness.onhost.programs import HostProgram
     from harness.provide.kernels import Kernels
     from harness.sanitizers import Sanitizers
     from harness.source.tree import SourceTree
@@ -76,6 +77,23 @@ class TreeProvider:
         config = kernel_config(sanitizers, what.kernconf)
         build = partial(builder.build, tree, what.change, config, modules=modules)
         return healed(tree, host.workspace, progress.note, build)
+
+    def host_program(self, what: What, progress: Progress, operations: int) -> HostProgram:
+        """See ``Provider``."""
+        from harness.kernel.spec import kernel_config
+        from harness.onhost.build import HostBuilder, optimisation_for
+        from harness.sanitizers import NONE
+        from harness.source.tree import being_read
+
+        host, tree = self.host, self.host.open_tree(what.source)
+        with being_read(
+            tree, host.workspace, lambda holder: progress.note(f"waiting for {holder}")
+        ):
+            snapshot = tree.snapshot(what.change)
+        parts = [part for each in SUBSYSTEMS if (part := each.on_host) is not None]
+        builder = HostBuilder(host.workspace, host.runner, progress, parts, host.sandboxed)
+        config = kernel_config(NONE, what.kernconf).text
+        return builder.build(tree, snapshot, config, optimisation_for(operations))
 
     def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
         """See ``Provider``."""

@@ -18,10 +18,11 @@ from harness.outcome import Outcome
 from harness.printable import printable_text
 from harness.results.evidence import console_lines, identity_lines
 from harness.results.logs import JudgedLog, log_lines
-from harness.results.record import Cell, Run, backtrace_lines, to_cell_document
+from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document
 from harness.results.text import check_lines, repeat_lines, report_lines, way_in_words
 
 if TYPE_CHECKING:
+    from harness.check.result import CheckResult
     from harness.verdict import Verdict
 
 
@@ -80,7 +81,10 @@ def _case(cell: Cell) -> TestCase:
     if cell.as_expected:
         return case
     verdict = cell.verdict
-    if verdict is None or cell.host_failed:
+    if cell.on == HOST and cell.check is not None and not cell.host_failed:
+        case.result = [_check_failure(cell.check)]
+        return case
+    if verdict is None or cell.host_failed or cell.is_unconfirmed:
         title = verdict.title if verdict else "no verdict"
         message = cell.error or (verdict.message if verdict else "") or title
         result = Error(printable_text((cell.error or title).splitlines()[0]), _kind_of(verdict))
@@ -95,12 +99,7 @@ def _case(cell: Cell) -> TestCase:
         case.result = [failure]
         return case
     if cell.check is not None and not cell.check.agreed and verdict.outcome is Outcome.BOOTED:
-        check = asdict(cell.check)
-        failure = Failure(
-            printable_text(f"check {cell.check.conclusion}: {cell.check.why}"), "check"
-        )
-        failure.text = printable_text("\n".join([*check_lines(check), cell.check.trace]))
-        case.result = [failure]
+        case.result = [_check_failure(cell.check)]
         return case
     wanted = " or ".join(cell.expected) or "booted"
     failure = Failure(printable_text(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)
@@ -115,7 +114,15 @@ def _case(cell: Cell) -> TestCase:
     return case
 
 
+def _check_failure(check: CheckResult) -> Failure:
+    failure = Failure(printable_text(f"check {check.conclusion}: {check.why}"), "check")
+    failure.text = printable_text("\n".join([*check_lines(asdict(check)), check.trace]))
+    return failure
+
+
 def _kind_of(verdict: Verdict | None) -> str:
-    if verdict is not None and verdict.outcome is Outcome.UNVERIFIED:
+    if verdict is not None and verdict.outcome in (
+        Outcome.UNVERIFIED, Outcome.UNCONFIRMED,
+    ):  # fmt: skip
         return verdict.outcome.value
     return "InfraError"

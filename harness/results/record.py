@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import BuildError, InfraError
 from harness.mutation.fate import Fate, Judgement
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelIdentity
     from harness.verdict import Verdict
     from harness.verification import Verification
+
+
+GUEST: Final = "guest"
+HOST: Final = "host"
+"""What a cell is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ class Cell:
         opinion: their conclusion; empty if there are none.
         unrepeated: whether this failure was seen once, in one of several boots.
         failing: those of the verdict's ``reports`` that fail the cell.
+        on: ``guest``, or ``host``: ``check`` is of a program of the host, and nothing was booted.
+        host: what a program of the host came to before the guest was booted.
     """
 
     name: str
@@ -106,6 +113,8 @@ class Cell:
     opinion: str = ""
     unrepeated: bool = False
     failing: tuple[str, ...] = ()
+    on: str = GUEST
+    host: CheckResult | None = None
 
     @property
     def sample_of(self) -> tuple[str, str, str]:
@@ -120,6 +129,8 @@ class Cell:
     @property
     def host_failed(self) -> bool:
         """Whether the host failed, not the kernel."""
+        if self.on == HOST:
+            return self.check is None or bool(self.error)
         return self.verdict is None or self.verdict.blames_host
 
     @property
@@ -128,11 +139,18 @@ class Cell:
 
         A kernel that sees another machine than QEMU provides is never as expected.
         """
+        if self.on == HOST:
+            return self.check is not None and self.check.agreed and not self.host_failed
         if self.verdict is None or self.host_failed or self.disagreements or self.failing:
             return False
         if self.check is not None and not self.check.agreed:
             return False
         return self.verdict.outcome in (self.expected or (Outcome.BOOTED,))
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether a program of the host was found to do what the guest did not repeat."""
+        return self.verdict is not None and self.verdict.outcome is Outcome.UNCONFIRMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +181,8 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """0: as expected; 1: the kernel failed or differs; 3: the host failed.
+        """0: as expected; 1: the kernel failed or differs; 3: the host failed, or all that was
+        found is unconfirmed.
 
         For mutants, 1: one survived without a recorded reason; 4: one does not build.
         """
@@ -171,7 +190,10 @@ class Run:
             return _mutants_exit_code(self.judgements)
         if any(cell.host_failed for cell in self.cells):
             return 3
-        return 0 if all(cell.as_expected for cell in self.cells) else 1
+        wrong = [cell for cell in self.cells if not cell.as_expected]
+        if wrong and all(cell.is_unconfirmed for cell in wrong):
+            return InfraError.exit_code
+        return 1 if wrong else 0
 
 
 def with_new_reports(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -56,6 +56,18 @@ class _Verdict(TypedDict):
     seconds: NotRequired[float]
 
 
+class _HostRun(TypedDict):
+    program: str
+    sources: str
+    compiler: str
+    optimisation: str
+    shimmed: list[str]
+    kind: str
+    text: str
+    frames: list[str]
+    is_finding: bool
+
+
 class _Difference(TypedDict):
     first: int
     trace: str
@@ -81,6 +93,7 @@ class _Check(TypedDict):
     title: NotRequired[str]
     notes: NotRequired[list[str]]
     measured: NotRequired[dict[str, float | bool]]
+    host: NotRequired[_HostRun | None]
 
 
 class _Kernel(TypedDict):
@@ -136,6 +149,8 @@ class _Cell(TypedDict):
     stages: NotRequired[dict[str, float]]
     report: NotRequired[dict[str, Any] | None]
     verified: NotRequired[bool]
+    on: NotRequired[Literal["guest", "host"]]
+    host: NotRequired[_Check | None]
 
 
 class _Rate(TypedDict):

@@ -15,7 +15,7 @@ from harness.mutation.fate import TERMS, Fate
 from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
-from harness.results.record import Cell, Run, backtrace_lines, to_cell_document, to_document
+from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.unfinished import RUNNING, not_booted, not_judged
 
 _MAX_FRAMES = 24
@@ -84,6 +84,8 @@ def _rate_in_words(rate: Mapping[str, Any]) -> str:
 
 def _outcome(cell: Mapping[str, Any]) -> str:
     verdict = cell["verdict"]
+    if _is_on_host(cell) and not cell["host_failed"]:
+        return f"check {cell['check']['conclusion']}, on the host"
     if verdict is None:
         error = cell["error"] or "no verdict"
         return printable(f"host: {error.splitlines()[0]}")
@@ -92,6 +94,11 @@ def _outcome(cell: Mapping[str, Any]) -> str:
         conclusion = [f"check {check['conclusion']}"] if check else []
         return ", ".join(["booted", *conclusion, *_report_count(verdict)])
     return printable(f"{verdict['outcome']}: {verdict['title']}")
+
+
+def _is_on_host(cell: Mapping[str, Any]) -> bool:
+    """Whether it is of a program of the host; older records have none."""
+    return bool(cell.get("on") == HOST)
 
 
 #: Additional indentation of continuation lines on a terminal, and their minimum width.
@@ -113,7 +120,8 @@ def _print_table(cells: Sequence[Mapping[str, Any]], console: Console) -> None:
     ways = list(dict.fromkeys(way_in_words(cell) for cell in cells))
     if len(ways) == 1:
         guests = ", ".join(dict.fromkeys(cell["guest"] for cell in cells))
-        console.print(Text(printable(f"{guests}, booted by {ways[0]}")))
+        how = "not booted:" if all(map(_is_on_host, cells)) else "booted by"
+        console.print(Text(printable(f"{guests}, {how} {ways[0]}")))
     console.print(_table(cells, console.width, ways=len(ways) > 1))
 
 
@@ -128,7 +136,9 @@ def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Tab
     table.add_column("seconds", justify="right", no_wrap=True)
     for cell in cells:
         outcome = Text(_outcome(cell))
-        if cell["verdict"] is not None:
+        if _is_on_host(cell):
+            outcome.stylize("green" if cell["as_expected"] else "red")
+        elif cell["verdict"] is not None:
             booted = cell["verdict"]["outcome"] == Outcome.BOOTED
             good = booted and check_agreed(cell) and not cell.get("failing")
             outcome.stylize("green" if good else "red")
@@ -161,6 +171,8 @@ def summary(document: Mapping[str, Any]) -> str:
 
 def way_in_words(cell: Mapping[str, Any]) -> str:
     """Return backend and accelerator, and the boot method unless it is the loader."""
+    if _is_on_host(cell):
+        return "a program of the host"
     words = [cell["backend"], cell["accelerator"]]
     boot = cell.get("boot", "loader")  # older records do not have it
     return "/".join(words if boot == "loader" else [*words, boot])
@@ -169,6 +181,7 @@ def way_in_words(cell: Mapping[str, Any]) -> str:
 #: The column ``expected`` of these outcomes, whatever was expected.
 _UNVERIFIED = {
     Outcome.UNVERIFIED.value: ("not verified", "yellow"),
+    Outcome.UNCONFIRMED.value: ("found on the host alone", "yellow"),
     Outcome.DIFFERS.value: ("differs from the machine", "red"),
 }
 
@@ -179,6 +192,10 @@ def _mark(cell: Mapping[str, Any]) -> Text:
         return Text(*_UNVERIFIED[outcome])
     if cell["host_failed"]:
         return Text("host failed", "yellow")
+    if _is_on_host(cell):
+        good = cell["as_expected"]
+        return Text("as expected" if good else _difference(cell, Outcome.BOOTED),
+                    "green" if good else "red")  # fmt: skip
     if not (cell["expected"] or cell.get("failing")):
         return Text("(no expectation)", "yellow")
     if cell["as_expected"]:
@@ -192,11 +209,17 @@ def _difference(cell: Mapping[str, Any], outcome: str | None) -> str:
         return " or ".join(cell["expected"])
     if cell.get("failing"):
         return "no sanitizer report"
+    if cell["check"] and cell["check"]["conclusion"] == Conclusion.GONE:
+        return "ended in the middle"
     return "differs from the model"
 
 
 def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) -> None:
-    lines = [*check_lines(cell.get("check"), verbose=verbose), *_failure_lines(cell)]
+    lines = [
+        *check_lines(cell.get("host"), verbose=verbose),
+        *check_lines(cell.get("check"), verbose=verbose),
+        *_failure_lines(cell),
+    ]
     if not lines:
         return
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
@@ -245,6 +268,9 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
             *(f"    {line}" for line in difference["trace"].splitlines()),
             *(f"step {difference['step']}: {line}" for line in difference["lines"]),
         ]
+    elif check.get("host") and check.get("trace"):
+        lines += ["the shortest trace that shows it:"]
+        lines += [f"    {line}" for line in check["trace"].splitlines()]
     return lines
 
 
@@ -253,6 +279,8 @@ def _conclusion(check: Mapping[str, Any]) -> str:
     title = check.get("title") or f"the specification {check['model']}"
     traces = f"{check['zones']} trace{'' if check['zones'] == 1 else 's'}"
     extent = f"{check['operations']} operations in {traces}, seed {check['seed']}"
+    if check.get("host"):  # older records do not have it
+        return _conclusion_on_host(check, title)
     if check["conclusion"] == Conclusion.AGREED:
         return f"check: agrees with {title} ({extent})"
     if check["conclusion"] != Conclusion.DIFFERS:
@@ -260,6 +288,20 @@ def _conclusion(check: Mapping[str, Any]) -> str:
     alike = check.get("alike", "")  # older records do not have it
     also = f", agrees with {alike}" if alike else ""
     return f"check: differs from {title}{also} ({extent})"
+
+
+def _conclusion_on_host(check: Mapping[str, Any], title: str) -> str:
+    """Return the conclusion of a host program's check, with what it was compiled from."""
+    extent = (
+        f"{check['operations']} operations, seed {check['seed']}, "
+        f"sources {check['host']['sources'][:10]}, {check['host']['optimisation']}"
+    )
+    if check["conclusion"] == Conclusion.AGREED:
+        return f"check on the host: agrees with {title} ({extent})"
+    if check["conclusion"] != Conclusion.DIFFERS:
+        return f"check on the host: the program ended ({extent}, {title})"
+    also = f", agrees with {check['alike']}" if check.get("alike") else ""
+    return f"check on the host: differs from {title}{also} ({extent})"
 
 
 def _specification(check: Mapping[str, Any]) -> Iterator[str]:

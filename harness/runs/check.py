@@ -1,9 +1,10 @@
-"""The same operations in a guest and in the model, compared step by step."""
+"""The same operations in a guest, or a program of the host, and in the model, step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,22 +14,45 @@ from harness.errors import UsageError
 from harness.host.workspace import write_atomic
 from harness.image.media import BootMethod
 from harness.outcome import Outcome
+from harness.results.text import outcome_in_words
+from harness.results.unfinished import Planned, keep_cell
 from harness.runs.guests import GuestRequest, Guests
+from harness.runs.onhost import HostChecks, HostFirst
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
 from harness.subsystems.specifications import AUTO
 from harness.subsystems.table import SUBSYSTEMS, find_subsystem
 
 if TYPE_CHECKING:
+    from harness.boot.plan import BootPlan
     from harness.check.subject import Trace
+    from harness.mutation.fate import Judgement
     from harness.provide.provider import Provider
+    from harness.results.record import Cell
     from harness.runs.environment import Environment
+    from harness.runs.matrix import Matrix
     from harness.sanitizers import Sanitizers
     from harness.source.what import What
     from harness.subsystems.subsystem import Subsystem
 
+#: Operations on the host where the guest's are counted, and where none are.
+_ON_HOST = 100_000
+#: Of a check in a guest.
+_IN_GUEST = 1000
+
 #: Of the traces that the run's cells keep.
 _TRACE = "difference.trace"
+
+
+class On(StrEnum):
+    """Where a kernel's code is checked."""
+
+    HOST = "host"
+    """as a program of the host alone: nothing is booted"""
+    GUEST = "guest"
+    """in guests alone"""
+    BOTH = "both"
+    """on the host first, and what is found there repeated in the guest, which judges"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +63,24 @@ class CheckRequest:
         what: the kernel.
         guest: the guest, which is one; 2 nodes if neither numbers nor a file are named.
         sanitizers: of the kernel; None: those of the guest's file.
-        operations: of each check, at the least.
+        operations: of each check, at the least: of the guest's, or with ``On.HOST`` of the host's;
+            None: 1000 in a guest, and 100,000 on the host.
         seeds: of the random traces, below 2^64; a guest for each.
         replay: the file of a trace that is run instead of random ones.
         spec: what the kernel is held to; see ``Specifications.of``.
         subsystem: the part of the kernel; None: all that fit, each in a guest of its own.
+        on: where.
     """
 
     what: What
     guest: GuestRequest = field(default_factory=GuestRequest)
     sanitizers: Sanitizers | None = None
-    operations: int = 1000
+    operations: int | None = None
     seeds: tuple[int, ...] = (1,)
     replay: Path | None = None
     spec: str = AUTO
     subsystem: str | None = None
+    on: On = On.BOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +95,7 @@ class CheckResult(RunResult):
 
 
 def check(request: CheckRequest, env: Environment, view: View | None = None) -> CheckResult:
-    """Boot a guest for each subsystem and seed, and hold it to the model.
+    """Hold a guest, or a program of the host, to the model for each subsystem and seed.
 
     Raises:
         UsageError: what the request names is at fault.
@@ -80,27 +107,99 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "check", "2")
-    boot = guests.plan(topology, sanitizers, goes_on=True)
-    plans = _plans(request, env, view, boot.slowness)
-    cells = [
-        CellPlan(
-            name=f"check-{sanitizers}-numa{len(topology.nodes)}{_suffix(plan, plans)}",
-            side="",
-            what=request.what,
-            sanitizers=sanitizers,
-            boot=boot,
-            expected=_expected(sanitizers),
-            why_expected="harness check expects every guest to come up",
-            checker=Checker(plan, env.clock),
-        )
-        for plan in plans
-    ]
-    result = recorder.boot("check", guests, cells)
+    provider = env.kernels(view.note).provider(request.what)
+    plans = _plans(request, provider)
+    on_host = HostChecks(env, provider, request.what, topology, _operations_on_host(request))
+    if request.on is On.HOST:
+        result = _in_place_of_guests(recorder, guests, plans, on_host)
+    else:
+        boot = guests.plan(topology, sanitizers, goes_on=True)
+        cells = _cells(request, plans, boot, sanitizers, env)
+        result = _with_guests(recorder, guests, cells, None if request.on is On.GUEST else on_host)
     return CheckResult(result.run, result.folder, _kept_traces(result))
 
 
-def _plans(request: CheckRequest, env: Environment, view: View, slowness: float) -> list[CheckPlan]:
-    provider = env.kernels(view.note).provider(request.what)
+@dataclass(frozen=True, slots=True)
+class _PlannedCell:
+    """A cell with what is checked in it."""
+
+    cell: CellPlan
+    check: CheckPlan
+
+
+def _cells(
+    request: CheckRequest, plans: Sequence[CheckPlan], boot: BootPlan, sanitizers: Sanitizers,
+    env: Environment,
+) -> list[_PlannedCell]:  # fmt: skip
+    """A guest for each check."""
+    checks = [replace(plan, slowness=boot.slowness) for plan in plans]
+    return [
+        _PlannedCell(
+            CellPlan(
+                name=f"check-{sanitizers}-numa{len(boot.topology.nodes)}{_suffix(check, checks)}",
+                side="",
+                what=request.what,
+                sanitizers=sanitizers,
+                boot=boot,
+                expected=_expected(sanitizers),
+                why_expected="harness check expects every guest to come up",
+                checker=Checker(check, env.clock),
+            ),
+            check,
+        )
+        for check in checks
+    ]
+
+
+def _operations_on_host(request: CheckRequest) -> int:
+    """Of each check; before guests all seeds of a subsystem have so many together."""
+    if request.on is On.HOST:
+        return request.operations or _ON_HOST
+    return -(-_ON_HOST // len(request.seeds))
+
+
+def _in_place_of_guests(
+    recorder: Recorder, guests: Guests, plans: Sequence[CheckPlan], on_host: HostChecks
+) -> RunResult:
+    """Check programs of the host alone, one after the other."""
+    nodes = len(on_host.topology.nodes)
+    named = {f"check-host-numa{nodes}{_suffix(plan, plans)}": plan for plan in plans}
+    retry = recorder.env.retry
+    if retry is not None:
+        named = {name: plan for name, plan in named.items() if name in retry.cells}
+
+    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+        cells = []
+        for name, plan in named.items():
+            cell = on_host.cell(name, plan, matrix.rows.row(name))
+            keep_cell(folder, cell)
+            matrix.rows.done(name, outcome_in_words(cell), good=cell.as_expected)
+            cells.append(cell)
+        return tuple(cells), ()
+
+    planned = Planned(on_host.what.source, tuple(named))
+    return recorder.carry_out("check", guests, len(named), work, planned)
+
+
+def _with_guests(
+    recorder: Recorder, guests: Guests, cells: Sequence[_PlannedCell], on_host: HostChecks | None
+) -> RunResult:
+    """Check guests, after programs of the host; what those were found to do is repeated."""
+    retry = recorder.env.retry
+    if retry is not None:
+        cells = [each for each in cells if each.cell.name in retry.cells]
+
+    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+        checks = HostFirst(on_host, matrix.rows, recorder.view, recorder.env.clock)
+        plans = [checks.before(each.cell, each.check) for each in cells]
+        return matrix.run(plans, folder), ()
+
+    source = cells[0].cell.what.source if cells else ""
+    planned = Planned(source, tuple(each.cell.name for each in cells))
+    return recorder.carry_out("check", guests, len(cells), work, planned)
+
+
+def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
     subsystems = _chosen(request, provider)
     trace = None
     if request.replay:
@@ -108,10 +207,9 @@ def _plans(request: CheckRequest, env: Environment, view: View, slowness: float)
     return [
         CheckPlan(
             specification=provider.specification(subsystem, request.what, request.spec),
-            operations=request.operations,
+            operations=request.operations or _IN_GUEST,
             seed=seed,
             replay=trace,
-            slowness=slowness,
         )
         for subsystem in subsystems
         for seed in ((1,) if trace else request.seeds)

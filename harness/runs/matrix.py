@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import CellPlan, expectation_of, unbooted_cell
+from harness.boot.cell import CellPlan, expectation_of, unbooted_cell, with_host
 from harness.boot.cellboot import boot_cell
 from harness.errors import InfraError
 from harness.guest.memory import required_memory
@@ -157,6 +157,7 @@ class Matrix:
             cell = boot_cell(
                 plan, kernel, self.booter, folder, progress, expectation, self._others(plan, kernel)
             )
+        cell = with_host(cell, plan.host)
         from harness.results.text import outcome_in_words
         from harness.results.unfinished import keep_cell
 

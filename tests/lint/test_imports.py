@@ -32,7 +32,7 @@ EDGES: dict[str, set[str]] = {
     "verdict": {"outcome", "sanitizers", "console", "watch"},
     "verification": {"arch", "outcome", "kernel", "guest", "console", "verdict"},
     "mutation": {"errors", "kernel", "cedit"},
-    "check": {"host", "guest", "console"},
+    "check": {"errors", "host", "guest", "console"},
     "onhost": {"arch", "errors", "host", "source", "kernel", "guest", "console", "check"},
     "subsystems": {
         "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
@@ -48,6 +48,7 @@ EDGES: dict[str, set[str]] = {
     },
     "provide": {
         "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "mutation",
+        "onhost",
         "check", "subsystems", "bisect",
     },
     "bisect": {"arch", "errors", "host", "source"},
@@ -61,7 +62,7 @@ EDGES: dict[str, set[str]] = {
     },
     "runs": {
         "errors", "outcome", "sanitizers", "host", "config", "source", "kernel", "image", "guest",
-        "console", "mutation", "check", "bisect", "subsystems", "subsystems.uma", "provide",
+        "console", "mutation", "check", "onhost", "bisect", "subsystems", "subsystems.uma", "provide",
         "results", "boot",
     },
     "cli": {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.check.weighted import weighted
+from harness.subsystems.uma.check.observation import Observation, of_model
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
 
@@ -104,15 +105,23 @@ def random_operations(
         shape: of the zone.
         length: how many.
     """
+    return tuple(operation for operation, _ in random_steps(rng, variant, shape, length))
+
+
+def random_steps(
+    rng: random.Random, variant: Variant, shape: Shape, length: int
+) -> Iterator[tuple[Operation, Observation]]:
+    """The same operations, each with what the model says comes of it."""
     writer = _Writer(rng, variant, shape)
-    return tuple(writer.write() for _ in range(length))
+    for _ in range(length):
+        yield writer.write()
 
 
 class _Writer:
     def __init__(self, rng: random.Random, variant: Variant, shape: Shape) -> None:
         self._rng = rng
         self._shape = shape
-        self._player = Player(variant, shape)
+        self._player = Player(variant, shape, explains=False)
         self._held: list[int] = []
         self._number = 0
         self._domains = [d for d in range(shape.domains) if not shape.empty >> d & 1]
@@ -120,8 +129,8 @@ class _Writer:
         self._hungry = True
         self._famine: deque[Operation] = deque()
 
-    def write(self) -> Operation:
-        """The next operation."""
+    def write(self) -> tuple[Operation, Observation]:
+        """The next operation, and what comes of it."""
         self._number += 1
         if self._rng.random() < 1 / 16:
             self._favourite = self._rng.choice(self._domains)
@@ -135,7 +144,7 @@ class _Writer:
             self._held.append(self._number)
         if operation.meanwhile and self._player.domain_of(operation.meanwhile) is None:
             self._held.remove(operation.meanwhile)
-        return operation
+        return operation, of_model(self._player, step)
 
     def _operation(self) -> Operation:
         verb = self._verb()

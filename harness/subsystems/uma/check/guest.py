@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.subsystems.uma.check.generate import (
     PATIENCE,
     ZonePlan,
-    random_operations,
+    random_steps,
     zone_plan,
 )
 from harness.subsystems.uma.check.observation import Observation, differences, of_guest, of_model
@@ -62,14 +62,18 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         self._told: dict[int, Counters] = {}
         self._cpu = 0
         self._hashes: bool | None = None
+        #: The random trace that was made last, and what the model has said of it already.
+        self._foreseen: tuple[Trace, tuple[Observation, ...]] | None = None
 
     def random_trace(self, rng: random.Random) -> Trace:
         """See ``Subject``."""
         if self._hashes is None:
             self._hashes = self._knows_hashes()
         shape = self.zone(zone_plan(rng, self.setups, hashed=self._hashes))
-        operations = random_operations(rng, self._variant, shape, TRACE_LENGTH)
-        return Trace(self._variant, shape, operations)
+        steps = tuple(random_steps(rng, self._variant, shape, TRACE_LENGTH))
+        trace = Trace(self._variant, shape, tuple(operation for operation, _ in steps))
+        self._foreseen = (trace, tuple(seen for _, seen in steps))
+        return trace
 
     def given_trace(self, trace: Trace) -> Trace:
         """See ``Subject``."""
@@ -179,7 +183,10 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
             yield type(self)(*same, variant), self._like(variant)
 
     def _model(self, trace: Trace) -> Callable[[Operation], Observation]:
-        player = Player(self._variant, trace.shape)
+        if self._foreseen is not None and trace is self._foreseen[0]:
+            foreseen = iter(self._foreseen[1])
+            return lambda _: next(foreseen)
+        player = Player(self._variant, trace.shape, explains=False)
         return lambda operation: of_model(player, player.play(operation))
 
     def _observed(self, answer: ProbeRecord, operation: Operation) -> Observation:

@@ -1,0 +1,184 @@
+"""Checks of programs of the host: before guests, or in their place."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import harness
+from harness.check.checker import Checker
+from harness.errors import HarnessError, InfraError
+from harness.onhost.layout import layout_of
+from harness.onhost.run import ProgramRunner
+from harness.onhost.search import HostSearch
+from harness.onhost.transcript import TranscriptCache
+from harness.results.record import HOST, Cell
+
+if TYPE_CHECKING:
+    from harness.boot.cell import CellPlan
+    from harness.check.checker import CheckPlan
+    from harness.check.result import CheckResult
+    from harness.check.subject import Trace
+    from harness.guest.topology import Topology
+    from harness.host.clock import Clock
+    from harness.host.progress import Progress
+    from harness.onhost.layout import HostLayout
+    from harness.onhost.programs import HostProgram
+    from harness.provide.provider import Provider
+    from harness.runs.environment import Environment
+    from harness.runs.view import Rows, View
+    from harness.source.what import What
+
+#: What a kept part of a check depends on, beside the specification and the machine.
+_MODELS = ("check", "subsystems", "onhost")
+
+
+@dataclass(slots=True)
+class HostChecks:
+    """Checks one kernel's code as a program of the host.
+
+    Args:
+        env: the host.
+        provider: of the kernel.
+        what: the kernel.
+        topology: of the guest in whose place it is.
+        operations: of each check.
+    """
+
+    env: Environment
+    provider: Provider
+    what: What
+    topology: Topology
+    operations: int
+    _program: HostProgram | None = None
+
+    def program(self, progress: Progress) -> HostProgram | None:
+        """The program, built once; None where there is none of that kernel.
+
+        Raises as ``Provider.host_program``.
+        """
+        if self._program is None:
+            self._program = self.provider.host_program(self.what, progress, self.operations)
+        return self._program
+
+    def check(
+        self, plan: CheckPlan, program: HostProgram, progress: Progress
+    ) -> tuple[CheckResult, Trace | None]:
+        """What one check comes to, and the shortest trace that shows what was found.
+
+        Raises:
+            UsageError: a trace that is to be replayed cannot be run.
+            InfraError: the host is at fault.
+        """
+        progress.stage("check on the host")
+        env, layout = self.env, self.layout
+        held = plan.specification
+        key = (_digest_of_models(), held.subsystem, held.name, repr(sorted(held.values.items())),
+               repr(layout), program.identity.release, str(plan.seed))  # fmt: skip
+        with env.workspace.scratch("onhost-run") as scratch:
+            runner = ProgramRunner(program, layout, env.runner, scratch, env.sandboxed)
+            plan = replace(plan, operations=self.operations)
+            transcripts = TranscriptCache(env.workspace, key)
+            search = HostSearch(plan, runner, transcripts, env.clock, progress)
+            return search.run(), search.shortest
+
+    @property
+    def layout(self) -> HostLayout:
+        """The guest's nodes, with their CPUs, and those without memory."""
+        nodes = self.topology.nodes
+        return layout_of([node.cpus for node in nodes], [node.memory_mib for node in nodes])
+
+    def cell(self, name: str, plan: CheckPlan, progress: Progress) -> Cell:
+        """The cell of a check in a guest's place; its limits are the host's failure.
+
+        Raises:
+            UsageError: what the user named is at fault.
+        """
+        cell = self._cell(name)
+        started = self.env.clock.monotonic()
+        try:
+            program = self.program(progress)
+            if program is None:
+                return replace(cell, error="there is no program of the host of this kernel")
+            result, _ = self.check(plan, program, progress)
+        except HarnessError as failure:
+            if failure.exit_code != InfraError.exit_code:
+                raise
+            return replace(cell, error=str(failure))
+        seconds = round(self.env.clock.monotonic() - started, 3)
+        limit = "" if result.agreed or result.is_finding else result.why
+        guest = f"FreeBSD {program.identity.release}"
+        return replace(cell, guest=guest, check=result, error=limit, seconds=seconds)
+
+    def _cell(self, name: str) -> Cell:
+        return Cell(
+            name=name, side="", guest=self.what.source,
+            nodes=len(self.topology.nodes), sanitizer="none", backend="none", accelerator="none",
+            boot="none", topology=asdict(self.topology), on=HOST,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class HostFirst:
+    """Checks programs of the host before guests.
+
+    Args:
+        on_host: checks them; None leaves them out.
+        rows: shows them.
+        view: warned once if there is no program, or it reaches a limit of its own.
+        clock: tells time.
+    """
+
+    on_host: HostChecks | None
+    rows: Rows
+    view: View
+    clock: Clock
+
+    def before(self, cell: CellPlan, check: CheckPlan) -> CellPlan:
+        """The plan of a guest, which is first told what was found on the host.
+
+        Raises:
+            UsageError: what the user named is at fault.
+        """
+        if self.on_host is None:
+            return cell
+        name = f"{cell.name} on the host"
+        progress = self.rows.row(name)
+        try:
+            program = self.on_host.program(progress)
+            if program is None:
+                self.on_host = None
+                self.rows.done(name, "no program of it", good=True)
+                return cell
+            result, trace = self.on_host.check(check, program, progress)
+        except InfraError as failure:
+            self._give_up(name, str(failure))
+            return cell
+        except BaseException as error:
+            self.rows.failed(name, error)
+            raise
+        if not (result.agreed or result.is_finding):
+            self._give_up(name, result.why)
+            return replace(cell, host=result)
+        self.rows.done(name, f"check {result.conclusion}", good=result.agreed)
+        first = trace if check.replay is None else None
+        told = Checker(replace(check, first=first), self.clock)
+        return replace(cell, host=result, checker=told)
+
+    def _give_up(self, name: str, why: str) -> None:
+        """A limit of ours: the guest's result is the result."""
+        self.on_host = None
+        self.rows.done(name, "not checked", good=False)
+        self.view.warn(f"not checked on the host, in the guest alone: {why}")
+
+
+def _digest_of_models() -> str:
+    """Of all that says what the answers should be, and which commands are given."""
+    package = Path(harness.__file__).parent
+    files = (path for name in _MODELS for path in sorted((package / name).rglob("*.py")))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
