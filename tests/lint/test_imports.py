@@ -62,8 +62,8 @@ EDGES: dict[str, set[str]] = {
     },
     "runs": {
         "errors", "outcome", "sanitizers", "host", "config", "source", "kernel", "image", "guest",
-        "console", "mutation", "check", "onhost", "bisect", "subsystems", "subsystems.uma", "provide",
-        "results", "boot",
+        "console", "mutation", "check", "onhost", "bisect", "subsystems", "subsystems.uma",
+        "provide", "results", "boot",
     },
     "cli": {
         "errors", "printable", "outcome", "sanitizers", "host", "config", "source", "kernel",
