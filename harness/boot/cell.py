@@ -52,7 +52,12 @@ class CellPlan:
     @property
     def kernel_name(self) -> str:
         """Equal for cells that boot the same kernel."""
-        return f"{self.side or 'kernel'} {self.sanitizers}"
+        return f"{self.side or 'kernel'} {kind_of(self.sanitizers, self.what)}"
+
+
+def kind_of(sanitizers: Sanitizers, what: What) -> str:
+    """Part of the names of boots: equal for kernels that are configured alike."""
+    return "-".join(filter(None, (str(sanitizers), what.options.label)))
 
 
 def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
@@ -98,6 +103,7 @@ def unbooted_cell(plan: CellPlan, booter: Booter, error: str) -> Cell:
         guest=plan.what.source,
         nodes=len(plan.boot.topology.nodes),
         sanitizer=str(plan.sanitizers),
+        options=plan.what.options.texts,
         backend=booter.backend.name,
         accelerator=plan.boot.accelerator.value,
         boot=plan.boot.method.value,

@@ -58,6 +58,7 @@ def boot_cell(
         guest=kernel.identity.guest,
         kernel=kernel.identity,
         sanitizer=str(kernel.identity.sanitizer),
+        options=kernel.identity.options,
         boot=method_of(kernel.identity, plan.boot.method).value,
         expected=expected.outcomes,
         why_expected=expected.why,

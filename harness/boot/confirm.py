@@ -277,7 +277,7 @@ def settled(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     A failure that did not repeat counts as seen once. Where failures are too many for that to be
     chance, they belong to the accelerator or the direct start: ``unverified``.
     """
-    groups: defaultdict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         if not cell.host_failed:
             groups[cell.sample_of].append(cell)

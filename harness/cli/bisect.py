@@ -81,7 +81,12 @@ def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
     names = ("good", "bad", "fixed", "title", "any_failure", "how", "confidence", "repeat",
              "restart", "log", "export")  # fmt: skip
     request = BisectRequest(
-        what=named_kernel(app, options.pop("source"), options.pop("kernconf")),
+        what=named_kernel(
+            app,
+            options.pop("source"),
+            options.pop("kernconf"),
+            kernel_options=options.pop("kernel_options"),
+        ),
         guest=guest_request(options, options.pop("numa")),
         sanitizers=options.pop("asked").of_kernel(),
         command=command,

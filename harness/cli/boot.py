@@ -79,6 +79,7 @@ def boot(
       harness boot --numa 4 --kasan
       harness boot --numa 2 --kasan --mutant drop-commit --keep --interactive
       harness boot --kernel ./kernel --numa 2 --boot direct
+      harness boot --numa 2 --option INVARIANTS=n
       harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5
       git bisect run harness boot --source . --numa 2 --kasan --git-bisect
     """
@@ -95,7 +96,7 @@ def boot(
             remedy="leave out --json; harness report --json prints the record afterwards",
         )
     request = BootRequest(
-        named_kernel(app, source, kernconf, change, kernel),
+        named_kernel(app, source, kernconf, change, kernel, options.pop("kernel_options")),
         guest_request(options, numa),
         asked.of_kernel(),
         repeat,

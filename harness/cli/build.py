@@ -35,6 +35,7 @@ def build(
     patch: Path | None,
     mutant: str | None,
     asked: AskedSanitizers,
+    kernel_options: tuple[str, ...],
 ) -> int:
     """Build a kernel and keep it.
 
@@ -44,7 +45,9 @@ def build(
       harness build --source ~/src --rev stable/14 --kernconf GENERIC-KASAN
     """
     sanitizers = asked.of_kernel() or NONE
-    what = named_kernel(app, source, kernconf, Change(revision, patch, mutant))
+    what = named_kernel(
+        app, source, kernconf, Change(revision, patch, mutant), None, kernel_options
+    )
     with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
         progress = rows.row("build")
         try:

@@ -94,7 +94,7 @@ def check(
             seeds, _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
         )  # fmt: skip
     request = CheckRequest(
-        named_kernel(app, source, kernconf, change),
+        named_kernel(app, source, kernconf, change, kernel_options=options.pop("kernel_options")),
         guest_request(options, numa),
         asked.of_kernel(),
         operations,

@@ -23,6 +23,7 @@ from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_opt
 from harness.cli.view import UserView
 from harness.errors import UsageError, given_with
 from harness.guest.topology import parse_node_counts
+from harness.kerneloptions import parse_options
 from harness.outcome import Outcome
 from harness.runs.compare import SIDES, CompareRequest, Expectations, Pair
 from harness.runs.compare import compare as compare_kernels
@@ -81,13 +82,14 @@ def compare(
     asked: AskedSanitizers,
     **options: Any,
 ) -> int:
-    """Boot two kernels on the same guests: nodes x sanitizer x before and after.
+    """Boot two kernels on the same guests: nodes x sanitizer x option x before and after.
 
     \b
     Examples:
       harness compare --source embedded --numa 4 --kasan
       harness compare --mutant drop-commit --numa 1,2,4 --kasan
       harness compare --commit REV --numa 2 --kasan --backend libvirt
+      harness compare --mutant drop-commit --numa 2 --kasan --option none --option INVARIANTS=n
       harness compare --before A --after B --numa 2 --expect before=panic,after=booted
     """
     names = ("commit", "before", "after", "patch", "mutant")
@@ -97,6 +99,7 @@ def compare(
         pair,
         guest_request(options, numa),
         asked.columns(),
+        tuple(dict.fromkeys(parse_options([text]) for text in options.pop("kernel_options"))),
         repeat,
         parse_expectations(expects),
     )

@@ -40,6 +40,7 @@ class BuildDocument(TypedDict):
     release: str
     kernconf: str
     sanitizer: str
+    options: list[str]
     compiler: str
     kernel: str
     debug: str

@@ -103,8 +103,8 @@ def predict(
     """
     vm, spec = options.pop("vm"), options.pop("spec")
     sanitizers, topologies = _guests(numa, vm, asked)
-    if kernconf is not None:
-        app.warn("--kernconf: sanitizers come from --sanitizer; nothing else matters here")
+    if options.pop("kernel_options") or kernconf is not None:
+        app.warn("--kernconf, --option: sanitizers come from --sanitizer; nothing else matters")
     what = What(app.existing_source(source), Change(revision, patch, mutant))
     code = _read(app, what, spec, sanitizers)
     mark = ", ASSUMED" if code.assumed else ""

@@ -89,7 +89,13 @@ def mutants(
     if only_list:
         return _list(app, chosen)
     request = MutantsRequest(
-        named_kernel(app, source, kernconf, Change(revision, patch)),
+        named_kernel(
+            app,
+            source,
+            kernconf,
+            Change(revision, patch),
+            kernel_options=options.pop("kernel_options"),
+        ),
         patterns,
         guest_request(options, numa),
         asked.of_kernel(),

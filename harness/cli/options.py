@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ from harness.cli.streams import Invocation
 from harness.errors import UsageError, given_with
 from harness.guest.backends import OFFERED, backend_options
 from harness.host.workspace import check_named
+from harness.kerneloptions import parse_options
 from harness.outcome import Until
 from harness.runs.guests import GuestRequest
 from harness.source.change import Change
@@ -149,6 +150,10 @@ source_options = _stacked(
     ),
     click.option("--kernconf", metavar="NAME|FILE", help="Another kernel configuration."),
     click.option(
+        "--option", "kernel_options", multiple=True, metavar="NAME[=VALUE],…",
+        help="A kernel option on top of it; NAME=n removes one. Repeatable.",
+    ),
+    click.option(
         "--no-sandbox", is_flag=True,
         help="Build a FreeBSD tree without bubblewrap: its makefiles can do what you can.",
     ),
@@ -230,7 +235,7 @@ def guest_request(options: dict[str, Any], numa: str | None) -> GuestRequest:
 
 def named_kernel(
     app: App, source: str | None, kernconf: str | None,
-    change: Change | None = None, kernel: Path | None = None,
+    change: Change | None = None, kernel: Path | None = None, kernel_options: Sequence[str] = (),
 ) -> What:  # fmt: skip
     """The kernel that the options name.
 
@@ -240,13 +245,14 @@ def named_kernel(
     change = change or Change()
     others = [*(["--source"] if source else []), *change.options]
     others += ["--kernconf"] if kernconf else []
+    others += ["--option"] if kernel_options else []
     if kernel is not None and others:
         raise UsageError(
             f"--kernel {kernel} is built already, so nothing else can choose it or change it",
             remedy=f"leave out --kernel, or {' and '.join(others)}",
         )
     location = app.existing_source(source) if kernel is None else app.source(source)
-    return What(location, change, kernconf, kernel)
+    return What(location, change, kernconf, kernel, parse_options(kernel_options))
 
 
 def parse_tunables(pairs: tuple[str, ...]) -> dict[str, str]:

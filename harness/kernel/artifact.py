@@ -43,6 +43,7 @@ class KernelIdentity:
         release: such as 13.2-RELEASE.
         kernconf: the configuration's name.
         sanitizer: those that it has, as one set.
+        options: on top of the configuration, as ``--option`` takes them.
         compiler: the first line of its ``--version``.
         source_roots: the folders that its debug symbols name for the tree's top.
         facts: of its code, by subsystem.
@@ -66,6 +67,7 @@ class KernelIdentity:
     facts: Mapping[str, Facts] = field(default_factory=dict)
     files: tuple[Seal, ...] = ()
     is_freebsd: bool = True
+    options: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """It as JSON's types; ``sanitizer`` is the text of the set."""
@@ -172,7 +174,9 @@ class KernelCache:
             InfraError: the disk is full, or the directory not writable.
         """
         folder = self._folder / identity.key
-        left_out = {"files", *(["is_freebsd"] if identity.is_freebsd else [])}  # as it always was
+        # What most kernels have is not there, as it always was.
+        left_out = {"files", *(["is_freebsd"] if identity.is_freebsd else [])}
+        left_out |= set() if identity.options else {"options"}
         kept = {name: value for name, value in identity.document().items() if name not in left_out}
         seals = store(folder, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
         return _artifact(folder, identity, seals)
@@ -204,6 +208,7 @@ def _read_identity(path: Path, key: str) -> KernelIdentity:
     except UsageError as error:
         raise ValueError(error.message) from error
     data["source_roots"] = tuple(data.get("source_roots", ()))
+    data["options"] = tuple(data.get("options", ()))
     data["facts"] = {name: Facts(**facts) for name, facts in data["facts"].items()}
     identity = KernelIdentity(**data)
     if identity.key != key:

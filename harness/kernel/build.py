@@ -35,6 +35,7 @@ from harness.kernel.toolchain import (
     installed_llvms,
     keep_to_compiler,
 )
+from harness.kerneloptions import require_known
 from harness.source.revision import Snapshot, combined_hash
 from harness.source.tree import SourceTree, being_read, locked
 
@@ -100,6 +101,9 @@ class Builder:
             with ThreadPoolExecutor(len(llvms) + 1) as beside:
                 asked = {llvm: beside.submit(compiler_version, llvm, self.runner) for llvm in llvms}
                 snapshot = tree.snapshot(change)
+            if config.options:
+                paths = ("sys/conf/options", *GUEST.options)
+                require_known(config.options, tree.texts(snapshot, *paths))
         llvm = best_llvm(snapshot.llvm, llvms)
         compiler = asked[llvm].result()
         key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))
@@ -156,7 +160,7 @@ def _identity(
     return KernelIdentity(
         key=key,
         source=snapshot.location,
-        label=snapshot.label,
+        label=f"{snapshot.label}{config.options.words}",
         commit=snapshot.commit,
         tree=snapshot.tree,
         dirty=snapshot.dirty,
@@ -165,6 +169,7 @@ def _identity(
         release=snapshot.release,
         kernconf=config.name,
         sanitizer=config.sanitizers,
+        options=config.options.texts,
         compiler=compiler,
         source_roots=(str(checkout), _REPRODUCIBLE_ROOT),
         facts=snapshot.facts,

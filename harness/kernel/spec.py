@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.host.resources import data_file
+from harness.kerneloptions import NO_OPTIONS, KernelOptions
 from harness.sanitizers import NONE, TABLE, Sanitizers, united
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
@@ -23,11 +24,13 @@ class KernelConfig:
         name: KERNCONF, which is the kernel's ident too.
         text: what config(8) reads; self-contained, or including files of the tree.
         sanitizers: those that the configuration has.
+        options: those on top of it; ``text`` has them.
     """
 
     name: str
     text: str
     sanitizers: Sanitizers
+    options: KernelOptions = NO_OPTIONS
 
     @property
     def digest(self) -> str:
@@ -35,8 +38,10 @@ class KernelConfig:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def kernel_config(sanitizers: Sanitizers, kernconf: str | None = None) -> KernelConfig:
-    """The configuration for ``--kernconf`` (None: the slim one) with these sanitizers.
+def kernel_config(
+    sanitizers: Sanitizers, kernconf: str | None = None, options: KernelOptions = NO_OPTIONS
+) -> KernelConfig:
+    """The configuration for ``--kernconf`` (None: the slim one) with these sanitizers and options.
 
     ``kernconf`` is a file, or the name of one of the tree's configurations, which is
     included and given what a guest of ours needs to boot (config(5), ``include``). A
@@ -45,6 +50,19 @@ def kernel_config(sanitizers: Sanitizers, kernconf: str | None = None) -> Kernel
     Raises:
         UsageError: neither a file nor a name, or its sanitizers and those exclude each other.
     """
+    return _with_options(_named_config(sanitizers, kernconf), options)
+
+
+def _with_options(config: KernelConfig, options: KernelOptions) -> KernelConfig:
+    """The last ident of a configuration is the kernel's."""
+    if not options:
+        return config
+    name = f"{config.name}-{options.label}"
+    text = f"{config.text}{options.lines}ident\t\t{name}\n"
+    return KernelConfig(name, text, config.sanitizers, options)
+
+
+def _named_config(sanitizers: Sanitizers, kernconf: str | None) -> KernelConfig:
     if kernconf is None:
         return _config("HARNESS", _shipped(f"{GUEST.name}/slim"), sanitizers, NONE)
     path = Path(kernconf).expanduser()

@@ -192,9 +192,10 @@ def _variant(what: What) -> Variant:
     change = what.change
     foreign = [option for option in change.options if option != "--mutant"]
     foreign += ["--kernconf"] if what.kernconf else []
+    foreign += ["--option"] if what.options else []
     if foreign:
         raise UsageError(
-            "the built-in guest has no revisions, patches or configurations",
+            "the built-in guest has no revisions, patches, configurations or kernel options",
             remedy=f"leave {' and '.join(foreign)} out, or name a FreeBSD tree with --source",
         )
     if change.mutant not in (None, BEFORE_MUTANT):

@@ -74,7 +74,7 @@ class TreeProvider:
         builder = Builder(
             host.workspace, host.runner, host.clock, progress, host.sandboxed, host.logs
         )
-        config = kernel_config(sanitizers, what.kernconf)
+        config = kernel_config(sanitizers, what.kernconf, what.options)
         build = partial(builder.build, tree, what.change, config, modules=modules)
         return healed(tree, host.workspace, progress.note, build)
 

@@ -85,6 +85,7 @@ class Cell:
         failing: those of the verdict's ``reports`` that fail the cell.
         on: ``guest``, or ``host``: ``check`` is of a program of the host, and nothing was booted.
         host: what a program of the host came to before the guest was booted.
+        options: of the kernel, on top of its configuration.
     """
 
     name: str
@@ -115,11 +116,12 @@ class Cell:
     failing: tuple[str, ...] = ()
     on: str = GUEST
     host: CheckResult | None = None
+    options: tuple[str, ...] = ()
 
     @property
-    def sample_of(self) -> tuple[str, str, str]:
+    def sample_of(self) -> tuple[str, ...]:
         """A key that is equal for cells that boot the same kernel on the same guest."""
-        return self.side, self.sanitizer, str(self.topology)
+        return self.side, self.sanitizer, *self.options, str(self.topology)
 
     @property
     def verified(self) -> bool:
@@ -199,10 +201,10 @@ class Run:
 def with_new_reports(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """Return the cells of a comparison; a new sanitizer report fails a cell of the side ``after``.
 
-    A report is new if no booted cell ``before`` of the same sanitizers and topology has it. If no
-    such cell booted, no report is new, as the report may come later in the boot.
+    A report is new if no booted cell ``before`` of the same sanitizers, options and topology has it. If
+    no such cell booted, no report is new, as the report may come later in the boot.
     """
-    before: dict[tuple[str, str], set[str]] = {}
+    before: dict[tuple[str, ...], set[str]] = {}
     for cell in cells:
         verdict = cell.verdict
         if cell.side == "before" and verdict is not None and verdict.outcome is Outcome.BOOTED:
@@ -256,7 +258,7 @@ def _mutants_exit_code(judgements: Sequence[Judgement]) -> int:
 
 def rates_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Return the number of boots with each outcome, for kernels booted repeatedly on one guest."""
-    samples: dict[tuple[str, str, str], list[Cell]] = {}
+    samples: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
         if cell.check is None:  # repeated checks have different seeds
             samples.setdefault(cell.sample_of, []).append(cell)

@@ -144,6 +144,7 @@ class _Cell(TypedDict):
     opinion: NotRequired[str]
     unrepeated: NotRequired[bool]
     failing: NotRequired[list[str]]
+    options: NotRequired[list[str]]
     side: NotRequired[str]
     topology: NotRequired[dict[str, Any]]
     stages: NotRequired[dict[str, float]]

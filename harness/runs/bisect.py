@@ -259,6 +259,7 @@ class _Bisect:
             "fixed": question.fixed,
             "kernconf": request.what.kernconf,
             "sanitizer": str(sanitizers),
+            "options": str(request.what.options),
             "topology": asdict(plan.topology),
             "until": plan.until.value,
             "boot": plan.method.value,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import CellPlan, repeated
+from harness.boot.cell import CellPlan, kind_of, repeated
 from harness.host.progress import Recorded
 from harness.outcome import Outcome
 from harness.runs.guests import GuestRequest, Guests
@@ -70,7 +70,7 @@ def _planned(request: BootRequest, env: Environment, view: View) -> tuple[Guests
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "boot")
     return guests, CellPlan(
-        name=f"{sanitizers}-numa{len(topology.nodes)}",
+        name=f"{kind_of(sanitizers, request.what)}-numa{len(topology.nodes)}",
         side="",
         what=request.what,
         sanitizers=sanitizers,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import CellPlan
+from harness.boot.cell import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
 from harness.errors import UsageError
 from harness.host.workspace import write_atomic
@@ -132,11 +132,12 @@ def _cells(
     env: Environment,
 ) -> list[_PlannedCell]:  # fmt: skip
     """A guest for each check."""
+    kind = kind_of(sanitizers, request.what)
     checks = [replace(plan, slowness=boot.slowness) for plan in plans]
     return [
         _PlannedCell(
             CellPlan(
-                name=f"check-{sanitizers}-numa{len(boot.topology.nodes)}{_suffix(check, checks)}",
+                name=f"check-{kind}-numa{len(boot.topology.nodes)}{_suffix(check, checks)}",
                 side="",
                 what=request.what,
                 sanitizers=sanitizers,

@@ -1,13 +1,14 @@
-"""Two kernels on the same guests: nodes x sanitizers x before and after."""
+"""Two kernels on the same guests: nodes x sanitizers x kernel options x before and after."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness.boot.cell import CellPlan, repeated
+from harness.boot.cell import CellPlan, kind_of, repeated
 from harness.errors import UsageError, given_with
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
@@ -16,6 +17,8 @@ from harness.source.change import Change
 from harness.source.what import What, pair_of
 
 if TYPE_CHECKING:
+    from harness.guest.topology import Topology
+    from harness.kerneloptions import KernelOptions
     from harness.outcome import Outcome
     from harness.runs.environment import Environment
     from harness.sanitizers import Sanitizers
@@ -64,6 +67,7 @@ class CompareRequest:
         pair: what they differ in.
         guest: the guests, one for each number of nodes.
         columns: of sanitizers, each a kernel more on either side; none: those of the guest's file.
+        options: columns of kernel options; none: those of ``what``.
         repeat: how often each is booted.
         expected: the outcomes; where none is named, what follows from the tree's own code.
     """
@@ -72,6 +76,7 @@ class CompareRequest:
     pair: Pair = field(default_factory=Pair)
     guest: GuestRequest = field(default_factory=GuestRequest)
     columns: tuple[Sanitizers, ...] = ()
+    options: tuple[KernelOptions, ...] = ()
     repeat: int = 1
     expected: Expectations = field(default_factory=dict)
 
@@ -87,23 +92,36 @@ def compare(request: CompareRequest, env: Environment, view: View | None = None)
     view = view or Unseen()
     recorder = Recorder(env, view)
     guests = Guests.of(env, view, request.guest, request.what)
-    columns = request.columns or (guests.sanitizers(None),)
-    expected, plans = request.expected, []
-    for side, what in zip(SIDES, _sides(request, env), strict=True):
-        for sanitizers in columns:
+    columns = list(
+        itertools.product(
+            request.columns or (guests.sanitizers(None),),
+            request.options or (request.what.options,),
+        )
+    )
+    plans: list[CellPlan] = []
+    for side, named in zip(SIDES, _sides(request, env), strict=True):
+        for sanitizers, options in columns:
+            what = replace(named, options=options)
             for topology in guests.topologies(sanitizers):
-                nodes = len(topology.nodes)
-                plan = CellPlan(
-                    name=f"{side}-{sanitizers}-numa{nodes}",
-                    side=side,
-                    what=what,
-                    sanitizers=sanitizers,
-                    boot=guests.plan(topology, sanitizers),
-                    expected=expected.get((nodes, side), expected.get((None, side))),
-                    why_expected="--expect says so",
-                )
+                plan = _planned(request, guests, side, what, sanitizers, topology)
                 plans += repeated(plan, request.repeat)
     return recorder.boot("compare", guests, plans)
+
+
+def _planned(
+    request: CompareRequest, guests: Guests, side: str, what: What,
+    sanitizers: Sanitizers, topology: Topology,
+) -> CellPlan:  # fmt: skip
+    nodes, expected = len(topology.nodes), request.expected
+    return CellPlan(
+        name=f"{side}-{kind_of(sanitizers, what)}-numa{nodes}",
+        side=side,
+        what=what,
+        sanitizers=sanitizers,
+        boot=guests.plan(topology, sanitizers),
+        expected=expected.get((nodes, side), expected.get((None, side))),
+        why_expected="--expect says so",
+    )
 
 
 def _sides(request: CompareRequest, env: Environment) -> tuple[What, What]:

@@ -173,6 +173,7 @@ class Matrix:
             for other in self._provided
             if other.identity.key != kernel.identity.key
             and other.identity.sanitizer == plan.sanitizers
+            and other.identity.options == plan.what.options.texts
         ]
 
 

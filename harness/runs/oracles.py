@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from harness.boot.cell import CellPlan
+from harness.boot.cell import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.errors import InfraError
@@ -79,7 +79,8 @@ class HostBoots:
     ) -> Cell:
         """See ``Boots.boot``; a ``checker`` holds the guest to the model."""
         side = kernel.identity.mutant or UNMUTATED
-        name = f"{side}-{self.sanitizers}-numa{nodes}" + (f"-{which}" if which != 1 else "")
+        name = f"{side}-{kind_of(self.sanitizers, self.what)}-numa{nodes}"
+        name += f"-{which}" if which != 1 else ""
         if name not in self.cells:
             boot = self.plans[nodes]
             plan = CellPlan(name, side, self.what, self.sanitizers, boot, checker=checker)

@@ -119,6 +119,15 @@ class SourceTree:
             facts=read.result(),
         )
 
+    def texts(self, snapshot: Snapshot, *paths: str) -> list[str]:
+        """The texts of files that every FreeBSD tree has, as the snapshot has them.
+
+        Raises:
+            UsageError: it has one not.
+        """
+        texts = self._texts(Content(snapshot.tree), *paths)
+        return [text.decode("utf-8", "replace") for text in texts]
+
     def baselines(self, code: CodeReader) -> BaselineReader:
         """Finds what changes are held to."""
         return BaselineReader(self.repository, code, self.home / f"baselines-{code.name}.json")

@@ -99,6 +99,7 @@ TEXTS: Mapping[tuple[tuple[str, ...], str], tuple[str, ...]] = {
         "\udcff",
     ),
     (BUILD, "--mutant"): ("", "no-such", "../x", "\x1b[31m", "keg_first_slab.skip-fre"),
+    (BUILD, "--option"): ("ddb", "DDB=", "\x1b[31m", "A B", "X" * 5000, "NUMA=n", "KASAN"),
     (BUILD, "--kernconf"): ("../x", "\x1b[31m", "a b", "x" * 5000),
     (BOOT, "--vm"): ("", "no-such", "../numa2", "/no.toml", "/tmp/.toml", "\x1b[31m", "x" * 5000),
     (BOOT, "--tunable"): ("", "=", "a", "=b", "a b=c", "a=$(b)", "a=\n", "a=\x1b[31m", "\udcff=1"),
@@ -364,6 +365,7 @@ def bisections() -> Iterator[Case]:
 REMEDIES: Mapping[tuple[str, ...], str] = {
     (*BOOT, "--patch", "/no.patch"): "leave --patch out, or name",
     (*BOOT, "--kernconf", "GENERIC"): "leave --kernconf out, or name",
+    (*BOOT, "--option", "INVARIANTS=n"): "leave --option out, or name",
     (*BOOT, "--rev", "a", "--kernconf", "GENERIC"): "leave --rev and --kernconf out, or name",
     (*BOOT, "--mutant", "drop-domain-wait"): "it has one: --mutant drop-commit",
     (*BOOT, "--kmsan"): "leave out --kmsan, ",
