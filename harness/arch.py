@@ -38,11 +38,14 @@ class Cpu:
         model: QEMU's ``-cpu``.
         mode: libvirt's ``<cpu mode=…>``.
         withheld: features that the guest is not shown, by QEMU's and libvirt's common names.
+        with_threads: more properties of the model, where a core has several threads: without
+            them the guest would take each thread for a core.
     """
 
     model: str
     mode: str
     withheld: tuple[str, ...] = ()
+    with_threads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,8 @@ class Architecture:
         options: the files of a tree that list kernel options, beside ``sys/conf/options``.
         page: the size of a page, in bytes.
         max_domains: ``MAXMEMDOM``: with more, the kernel refuses the SRAT and sees one domain.
-        max_cpus: what firmware, QEMU and kernel start together.
+        cpu_id: what its firmware tells CPUs by, in words.
+        last_cpu_id: the largest of them that firmware, QEMU and kernel start.
         program: QEMU's.
         package: Debian's with that program.
         qemu_arch: QEMU's and libvirt's name.
@@ -188,7 +192,8 @@ class Architecture:
     options: tuple[str, ...]
     page: int
     max_domains: int
-    max_cpus: int
+    cpu_id: str
+    last_cpu_id: int
     program: str
     package: str
     qemu_arch: str
@@ -221,7 +226,8 @@ AMD64: Final = Architecture(
     options=("sys/conf/options.amd64",),
     page=4096,
     max_domains=8,  # sys/amd64/include/param.h
-    max_cpus=255,  # more need x2APIC ids, which firmware under emulation does not set up
+    cpu_id="APIC id",
+    last_cpu_id=254,  # more need x2APIC, which firmware under emulation does not set up
     program="qemu-system-x86_64",
     package="qemu-system-x86",
     qemu_arch="x86_64",
@@ -237,8 +243,10 @@ AMD64: Final = Architecture(
                 # FreeBSD turns on 5-level paging where it can: a layout few machines have.
                 "la57",
             ),
+            # Its own family is AMD's 6, which had no threads.
+            ("vendor=GenuineIntel",),
         ),
-        "kvm": Cpu("host", "host-passthrough"),
+        "kvm": Cpu("host", "host-passthrough", (), ("topoext=on",)),
     },
     # PCI Express, the ACPI tables FreeBSD expects, and a SATA controller that can be left out.
     board=Board(

@@ -56,6 +56,7 @@ def disagreements(topology: Topology, facts: KernelFacts, report: GuestReport) -
         return (f"it sees {report.domains} memory domains, not {len(expected)}{why}",)
     return (
         *_other_cpus(expected, report),
+        *_other_cores(topology, report),
         *_other_memory(expected, facts, report),
         *_other_distances(topology, report),
     )
@@ -69,6 +70,13 @@ def _other_cpus(expected: tuple[GuestDomain, ...], report: GuestReport) -> Itera
     strangers = sorted(cpu for cpu, home in report.cpus.items() if home >= len(expected))
     if strangers:
         yield f"{cpus_in_words(strangers)} in domains that it does not count"
+
+
+def _other_cores(topology: Topology, report: GuestReport) -> Iterator[str]:
+    asked = (topology.sockets * topology.package.cores, topology.package.threads)
+    if report.cores is not None and (report.cores, report.threads) != asked:
+        seen = f"{report.cores} cores with {report.threads} threads"
+        yield f"it sees {seen} each, not {asked[0]} with {asked[1]}"
 
 
 def _other_memory(

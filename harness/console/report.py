@@ -68,6 +68,8 @@ class GuestReport:
     version: str = ""
     sanitizers: tuple[str, ...] | None = None
     numa: bool | None = None
+    cores: int | None = None
+    threads: int | None = None
 
 
 def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
@@ -80,6 +82,7 @@ def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
     begin, kernel, topology = (reader.one(name) for name in ("begin", "kernel", "topology"))
     reader.check_end()
     version, config = reader.optional("version"), reader.optional("config")
+    cores = reader.optional("cores")
     return GuestReport(
         guest=_text(begin, "guest"),
         release=_text(kernel, "release"),
@@ -97,6 +100,8 @@ def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
         version=_text(version, "text") if version else "",
         sanitizers=_list(config, "sanitizers") if config else None,
         numa=_number(config, "numa") == 1 if config else None,
+        cores=_number(cores, "count") if cores else None,
+        threads=_number(cores, "threads") if cores else None,
     )
 
 

@@ -14,9 +14,9 @@ from typing import Final
 from xml.etree import ElementTree as Xml
 
 from harness.arch import GUEST
-from harness.guest.qemu_argv import control_options, distance_options
+from harness.guest.qemu_argv import control_options, cpu_options, distance_options
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
-from harness.guest.topology import Topology, even_distances
+from harness.guest.topology import Topology, cpu_ranges, even_distances
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
 
@@ -84,6 +84,14 @@ def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
                 "FreeBSD's AHCI driver loops on it under KMSAN (FAILURE - create data_map)",
             )
         )
+    if spec.topology.package.threads > 1:
+        items.append(
+            CommandLineItem(
+                cpu_options(spec.accelerator, spec.topology.package),
+                "libvirt has no element for the properties by which a guest tells threads from "
+                "cores",
+            )
+        )
     distances = tuple(distance_options(spec.topology))
     if distances and spec.topology.distances == even_distances(len(spec.topology.nodes)):
         items.append(
@@ -146,7 +154,15 @@ def _features(domain: Xml.Element) -> None:
 
 def _cpu(domain: Xml.Element, spec: GuestSpec) -> None:
     cpu = Xml.SubElement(domain, "cpu", mode=GUEST.cpus[spec.accelerator].mode)
-    Xml.SubElement(cpu, "topology", sockets=str(spec.cpus), dies="1", cores="1", threads="1")
+    package = spec.topology.package
+    Xml.SubElement(
+        cpu,
+        "topology",
+        sockets=str(spec.topology.sockets),
+        dies="1",
+        cores=str(package.cores),
+        threads=str(package.threads),
+    )
     for feature in GUEST.cpus[spec.accelerator].withheld:
         Xml.SubElement(cpu, "feature", policy="disable", name=feature)
     numa = Xml.SubElement(cpu, "numa")
@@ -162,7 +178,7 @@ def _cells(topology: Topology) -> Iterator[tuple[dict[str, str], tuple[int, ...]
     for number, (node, ids, distances) in enumerate(rows):
         attributes = {"id": str(number), "memory": str(node.memory_mib), "unit": "MiB"}
         if ids:
-            attributes["cpus"] = f"{ids[0]}-{ids[-1]}"
+            attributes["cpus"] = ",".join(cpu_ranges(ids))
         yield attributes, distances
 
 

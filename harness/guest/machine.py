@@ -38,6 +38,7 @@ class Machine:
     Args:
         accelerator: what executes the guest's instructions.
         cpus: of each node, by number (``query-hotpluggable-cpus``).
+        sockets, cores, threads: of the whole machine, of a socket, of a core.
         memory_mib: of each node, by its memory backend (``query-memdev``).
         node_mib: of each node, as the monitor prints it (``info numa``); empty where this QEMU
             prints it otherwise.
@@ -50,6 +51,9 @@ class Machine:
 
     accelerator: Accelerator
     cpus: Mapping[int, tuple[int, ...]]
+    sockets: int
+    cores: int
+    threads: int
     memory_mib: Mapping[int, int]
     node_mib: Mapping[int, int]
     total_mib: int
@@ -62,9 +66,11 @@ class Machine:
 def read_machine(ask: Ask) -> Machine | None:
     """Ask QEMU for its machine; None if it does not describe it."""
     try:
+        slots = ask("query-hotpluggable-cpus", {})
         return Machine(
             Accelerator.KVM if ask("query-kvm", {})["enabled"] else Accelerator.TCG,
-            _cpus(ask("query-hotpluggable-cpus", {})),
+            _cpus(slots),
+            *_levels(slots),
             _memory(ask("query-memdev", {})),
             _node_sizes(ask("human-monitor-command", {"command-line": "info numa"})),
             sum(map(int, ask("query-memory-size-summary", {}).values())) // MIB,
@@ -81,14 +87,26 @@ def _property(ask: Ask, name: str) -> str:
     return str(ask("qom-get", {"path": "/machine", "property": name}) or "")
 
 
+_LEVELS: Final = ("socket-id", "die-id", "core-id", "thread-id")
+
+
+def _place(slot: Any) -> tuple[int, ...]:
+    return tuple(int(slot["props"].get(level, 0)) for level in _LEVELS)
+
+
 def _cpus(answer: list[Any]) -> dict[int, tuple[int, ...]]:
-    """A CPU's number is its socket's: each has one of its own."""
+    """CPUs are numbered by socket, core and thread, as FreeBSD numbers them by their APIC ids."""
     found: dict[int, list[int]] = {}
-    for slot in answer:
+    for number, slot in enumerate(sorted(answer, key=_place)):
         if "qom-path" in slot:
-            props = slot["props"]
-            found.setdefault(int(props.get("node-id", 0)), []).append(int(props["socket-id"]))
-    return {node: tuple(sorted(cpus)) for node, cpus in found.items()}
+            found.setdefault(int(slot["props"].get("node-id", 0)), []).append(number)
+    return {node: tuple(cpus) for node, cpus in found.items()}
+
+
+def _levels(answer: list[Any]) -> tuple[int, int, int]:
+    """How many sockets, cores in the largest of them, and threads in the largest core."""
+    sockets, dies, cores, threads = zip(*map(_place, answer), strict=True)
+    return len(set(sockets)), (max(dies) + 1) * (max(cores) + 1), max(threads) + 1
 
 
 def _memory(answer: list[Any]) -> dict[int, int]:
@@ -122,6 +140,10 @@ def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
     topology = spec.topology
     if machine.total_mib != topology.memory_mib:
         yield f"QEMU gives the guest {machine.total_mib} MiB, not {topology.memory_mib}"
+    levels = (machine.sockets, machine.cores, machine.threads)
+    wanted = (topology.sockets, topology.package.cores, topology.package.threads)
+    if levels != wanted:
+        yield f"QEMU has {_levels_in_words(*levels)}, not {_levels_in_words(*wanted)}"
     asked = dict(enumerate(topology.nodes))
     ids = topology.cpu_ids()
     for node in sorted({*asked, *machine.cpus, *machine.memory_mib, *machine.node_mib}):
@@ -129,12 +151,16 @@ def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
             yield f"QEMU has a node {node} that was not asked for"
             continue
         cpus, memory = machine.cpus.get(node, ()), machine.memory_mib.get(node, 0)
-        if cpus != tuple(ids[node]):
+        if cpus != ids[node]:
             yield f"QEMU's node {node} has {cpus_in_words(cpus)}, not {cpus_in_words(ids[node])}"
         for size in dict.fromkeys((memory, machine.node_mib.get(node, memory))):
             if size != asked[node].memory_mib:
                 yield f"QEMU's node {node} has {size} MiB, not {asked[node].memory_mib}"
     yield from _other_media(spec, machine)
+
+
+def _levels_in_words(sockets: int, cores: int, threads: int) -> str:
+    return f"{sockets} sockets x {cores} cores x {threads} threads"
 
 
 def _other_media(spec: GuestSpec, machine: Machine) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
+from harness.guest.topology import ONE_CPU, Package, cpu_ranges
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder
 
@@ -49,7 +50,7 @@ def qemu_argv(
         *("-name", display_name(spec.name, spec.console_socket)),
         *("-sandbox", SANDBOX),
         *("-machine", machine_option(sata=spec.sata)),
-        *acceleration_options(spec.accelerator),
+        *acceleration_options(spec.accelerator, spec.topology.package),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *_topology(spec.topology),
         *_media(spec),
@@ -58,11 +59,17 @@ def qemu_argv(
     )
 
 
-def acceleration_options(accelerator: Accelerator) -> Iterator[str]:
+def acceleration_options(accelerator: Accelerator, package: Package = ONE_CPU) -> Iterator[str]:
     """The accelerator and the CPU that guests get under it."""
-    cpu = GUEST.cpus[accelerator]
     yield from ("-accel", _ACCELERATION[accelerator])
-    yield from ("-cpu", ",".join([cpu.model, *(f"{name}=off" for name in cpu.withheld)]))
+    yield from cpu_options(accelerator, package)
+
+
+def cpu_options(accelerator: Accelerator, package: Package) -> tuple[str, str]:
+    """The CPU that guests get."""
+    cpu = GUEST.cpus[accelerator]
+    more = cpu.with_threads if package.threads > 1 else ()
+    return "-cpu", ",".join([cpu.model, *more, *(f"{name}=off" for name in cpu.withheld)])
 
 
 def machine_option(*, sata: bool) -> str:
@@ -74,9 +81,8 @@ def machine_option(*, sata: bool) -> str:
 
 
 def _topology(topology: Topology) -> Iterator[str]:
-    cpus = topology.cpus
     yield from ("-m", f"{topology.memory_mib}M")
-    yield from ("-smp", f"{cpus},sockets={cpus},dies=1,cores=1,threads=1")
+    yield from ("-smp", _smp(topology))
     for number, (node, ids) in enumerate(zip(topology.nodes, topology.cpu_ids(), strict=True)):
         yield from _node(number, node, ids)
     yield from distance_options(topology)
@@ -90,10 +96,16 @@ def distance_options(topology: Topology) -> Iterator[str]:
                 yield from ("-numa", f"dist,src={i},dst={j},val={distance}")
 
 
-def _node(number: int, node: Node, ids: range) -> Iterator[str]:
-    option = f"node,nodeid={number}"
-    if ids:
-        option += f",cpus={ids[0]}-{ids[-1]}"
+def _smp(topology: Topology) -> str:
+    package = topology.package
+    return (
+        f"{topology.cpus},sockets={topology.sockets},dies=1,cores={package.cores},"
+        f"threads={package.threads}"
+    )
+
+
+def _node(number: int, node: Node, ids: tuple[int, ...]) -> Iterator[str]:
+    option = ",".join([f"node,nodeid={number}", *(f"cpus={each}" for each in cpu_ranges(ids))])
     if node.memory_mib:
         yield from ("-object", f"memory-backend-ram,id=ram-node{number},size={node.memory_mib}M")
         option += f",memdev=ram-node{number}"

@@ -18,7 +18,7 @@ from harness.arch import GUEST
 from harness.errors import UsageError
 
 MAX_NODES: Final = GUEST.max_domains
-MAX_CPUS: Final = GUEST.max_cpus
+MAX_CPUS: Final = GUEST.last_cpu_id + 1
 
 MEMORY_MIB_PER_NODE: Final = 1024
 """Default memory of a node in MiB; ``harness.guest.shadow`` knows where it is not enough."""
@@ -39,13 +39,47 @@ Distances = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One NUMA node of the guest. Either figure may be 0, not both.
+    """One NUMA node of the guest. CPUs or memory may be 0, not both.
 
-    ``memory_mib`` is in MiB (2**20 bytes).
+    Args:
+        cpus: how many.
+        memory_mib: in MiB (2**20 bytes).
+        numbers: of its CPUs, ascending; None: counted on from the node before. Either all nodes
+            of a guest have them, or none.
     """
 
     cpus: int
     memory_mib: int
+    numbers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What is in each socket. CPUs are numbered by socket, core and thread.
+
+    Args:
+        cores: in a socket.
+        threads: in a core.
+    """
+
+    cores: int = 1
+    threads: int = 1
+
+    @property
+    def cpus(self) -> int:
+        """In a socket."""
+        return self.cores * self.threads
+
+    def last_id(self, sockets: int) -> int:
+        """What firmware tells the last CPU by: each level has bits of its own."""
+        thread_bits = (self.threads - 1).bit_length()
+        core_bits = (self.cores - 1).bit_length()
+        core = sockets - 1 << core_bits | self.cores - 1
+        return core << thread_bits | self.threads - 1
+
+
+ONE_CPU: Final = Package()
+"""A socket for each CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +100,12 @@ class Topology:
 
     nodes: tuple[Node, ...]
     distances: Distances
+    package: Package = ONE_CPU
 
     def __post_init__(self) -> None:
         _check_nodes(self.nodes)
+        _check_numbers(self.nodes)
+        _check_package(self.package, self.cpu_ids())
         _check_distances(self.distances, len(self.nodes))
 
     @classmethod
@@ -95,10 +132,19 @@ class Topology:
         """Memory of the whole guest in MiB."""
         return sum(node.memory_mib for node in self.nodes)
 
-    def cpu_ids(self) -> tuple[range, ...]:
-        """The CPU numbers of each node: counted through the nodes in order, without gaps."""
+    @property
+    def sockets(self) -> int:
+        """Number of sockets."""
+        return self.cpus // self.package.cpus
+
+    def cpu_ids(self) -> tuple[tuple[int, ...], ...]:
+        """The CPU numbers of each node; without gaps, whatever their order."""
         ends = accumulate((node.cpus for node in self.nodes), initial=0)
-        return tuple(range(first, end) for first, end in pairwise(ends))
+        counted = (tuple(range(first, end)) for first, end in pairwise(ends))
+        return tuple(
+            ids if node.numbers is None else node.numbers
+            for node, ids in zip(self.nodes, counted, strict=True)
+        )
 
     def nodes_without_cpus(self) -> tuple[int, ...]:
         """Numbers of the nodes that have memory and no CPU."""
@@ -112,10 +158,30 @@ class Topology:
         """
         if self.nodes_without_cpus():
             return (GuestDomain(tuple(range(self.cpus)), self.memory_mib),)
+        domains = self._domains_of_cpus()
         return tuple(
-            GuestDomain(tuple(ids), node.memory_mib)
-            for ids, node in zip(self.cpu_ids(), self.nodes, strict=True)
+            GuestDomain(
+                tuple(cpu for cpu, home in enumerate(domains) if home == number), node.memory_mib
+            )
+            for number, node in enumerate(self.nodes)
         )
+
+    def _domains_of_cpus(self) -> list[int]:
+        """The domain of each CPU, in the order in which FreeBSD numbers them.
+
+        Its tree of packages, domains, cores and threads (``topo_probe``, ``assign_cpu_ids``) has
+        the domains on top if none of them shares a package with another, else in each package.
+        """
+        home = {cpu: node for node, ids in enumerate(self.cpu_ids()) for cpu in ids}
+        size = self.package.cpus
+        packages = [range(first, first + size) for first in range(0, self.cpus, size)]
+        if all(len({home[cpu] for cpu in package}) == 1 for package in packages):
+            packages = [range(self.cpus)]
+        found: list[int] = []
+        for package in packages:
+            homes = [home[cpu] for cpu in package]
+            found += sorted(homes, key=homes.index)
+        return found
 
     def guest_distances(self) -> Distances:
         """What FreeBSD's ``vm.phys_locality`` says: -1 where it knows of no distance.
@@ -141,14 +207,19 @@ def cpus_in_words(cpus: Sequence[int]) -> str:
     """Ascending numbers of CPUs for people: ``CPU 1``, ``CPUs 0-3,5``, ``no CPUs``."""
     if not cpus:
         return "no CPUs"
+    listed = ",".join(cpu_ranges(cpus))
+    return f"CPU {listed}" if len(cpus) == 1 else f"CPUs {listed}"
+
+
+def cpu_ranges(cpus: Sequence[int]) -> tuple[str, ...]:
+    """Ascending numbers of CPUs as ranges: ``0-3`` and ``5``."""
     ranges: list[list[int]] = []
     for cpu in cpus:
         if ranges and cpu == ranges[-1][-1] + 1:
             ranges[-1] = [ranges[-1][0], cpu]
         else:
             ranges.append([cpu])
-    listed = ",".join("-".join(map(str, each)) for each in ranges)
-    return f"CPU {listed}" if len(cpus) == 1 else f"CPUs {listed}"
+    return tuple("-".join(map(str, each)) for each in ranges)
 
 
 def even_distances(nodes: int) -> Distances:
@@ -245,6 +316,68 @@ def _check_nodes(nodes: tuple[Node, ...]) -> None:
         )
     if not any(node.memory_mib for node in nodes):
         raise UsageError("no node has memory", remedy="Give at least one node memory.")
+
+
+def _check_numbers(nodes: tuple[Node, ...]) -> None:
+    if all(node.numbers is None for node in nodes):
+        return
+    where: dict[int, int] = {}
+    for number, node in enumerate(nodes):
+        if node.numbers is None:
+            if node.cpus == 0:
+                continue
+            raise UsageError(
+                f"node {number} has {node.cpus} CPUs without numbers, and others have numbers",
+                remedy="Number the CPUs of all nodes, or of none.",
+            )
+        if len(node.numbers) != node.cpus or list(node.numbers) != sorted(node.numbers):
+            raise UsageError(
+                f"node {number}: {list(node.numbers)} are not {node.cpus} ascending numbers",
+                remedy="Give each CPU's number once, in ascending order.",
+            )
+        for cpu in node.numbers:
+            if cpu in where:
+                raise UsageError(
+                    f"CPU {cpu} is in node {where[cpu]} and in node {number}",
+                    remedy="Give each CPU one node.",
+                )
+            where[cpu] = number
+    gaps = sorted(set(range(len(where))) - where.keys())
+    if gaps:
+        raise UsageError(
+            f"{len(where)} CPUs have numbers up to {max(where)}, and none is CPU {gaps[0]}",
+            remedy=f"Number {len(where)} CPUs from 0 to {len(where) - 1}: FreeBSD leaves no gaps.",
+        )
+
+
+def _check_package(package: Package, cpu_ids: tuple[tuple[int, ...], ...]) -> None:
+    cpus = sum(map(len, cpu_ids))
+    if package.cores < 1 or package.threads < 1:
+        raise UsageError(
+            f"{package.cores} cores and {package.threads} threads",
+            remedy="Give at least 1 of each.",
+        )
+    if cpus % package.cpus:
+        raise UsageError(
+            f"{cpus} CPUs do not fill sockets of {package.cores} cores x {package.threads} threads",
+            remedy=f"Give a multiple of {package.cpus} CPUs, or fewer cores or threads.",
+        )
+    home = {cpu: node for node, ids in enumerate(cpu_ids) for cpu in ids}
+    for cpu in range(cpus):
+        first = cpu - cpu % package.threads
+        if home[cpu] != home[first]:
+            raise UsageError(
+                f"CPUs {first} and {cpu} are threads of one core, and in the nodes {home[first]} "
+                f"and {home[cpu]}",
+                remedy="Put all threads of a core into one node: a core has one memory controller.",
+            )
+    last = package.last_id(cpus // package.cpus)
+    if last > GUEST.last_cpu_id:
+        raise UsageError(
+            f"{cpus} CPUs with {package.cores} cores x {package.threads} threads in a socket get "
+            f"{GUEST.cpu_id}s up to {last}",
+            remedy=f"Give fewer: CPUs are started up to {GUEST.cpu_id} {GUEST.last_cpu_id}.",
+        )
 
 
 def _check_distances(distances: Distances, nodes: int) -> None:

@@ -5,9 +5,13 @@ A file gives defaults that flags override::
     description = "Two nodes, the second three times as large"
     sanitizer = "kasan"                 # as of --sanitizer; none if left out
     distances = [[10, 21], [21, 10]]    # row = from; 10 and 20 if left out
+    sockets = 2                         # CPUs are numbered by socket, core and thread;
+    cores = 1                           # a socket has one core and a core one thread if left out,
+    threads = 1                         # and there are as many sockets as the CPUs fill
 
     [[node]]
-    cpus = 1                            # 1 if left out; 0: a node without CPUs
+    cpus = 1                            # 1 if left out; 0: a node without CPUs; or their numbers,
+                                        # such as [0, 2]: of all nodes, without gaps
     memory_mib = 512                    # 1024 if left out, more for a shadow; 0: without memory
 
     [[node]]
@@ -25,7 +29,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.guest.shadow import default_memory_mib
-from harness.guest.topology import Node, Topology, even_distances
+from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.documents import parse_toml
 from harness.host.resources import data_file
 from harness.host.tables import Complaint, Table, read_table
@@ -44,8 +48,11 @@ class VmConfig:
     topology: Topology
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=999)]
+
+
 class _NodeFile(Table, frozen=True):
-    cpus: Annotated[int, msgspec.Meta(ge=0)] = 1
+    cpus: _Count | list[_Count] = 1
     memory_mib: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
@@ -54,6 +61,9 @@ class _VmFile(Table, frozen=True, kw_only=True):
     sanitizer: str = "none"
     node: Annotated[list[_NodeFile], msgspec.Meta(min_length=1)]
     distances: list[list[int]] | None = None
+    sockets: _Count | None = None
+    cores: _Count | None = None
+    threads: _Count | None = None
 
 
 def vmconfig_names(folder: Path | None = None) -> tuple[str, ...]:
@@ -104,17 +114,40 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
         default_memory_mib(sanitizers, number, len(file.node)) for number in range(len(file.node))
     )
     nodes = tuple(
-        Node(node.cpus, default if node.memory_mib is None else node.memory_mib)
+        _node(node, default if node.memory_mib is None else node.memory_mib)
         for node, default in zip(file.node, defaults, strict=True)
     )
     distances = even_distances(len(nodes))
     if file.distances is not None:
         distances = tuple(tuple(row) for row in file.distances)
     try:
-        topology = Topology(nodes, distances)
+        topology = Topology(nodes, distances, _package(file))
+        _check_sockets(file, topology)
     except UsageError as error:
         raise UsageError(f"{origin}: {error.message}", remedy=error.remedy) from error
     return VmConfig(name, file.description, sanitizers, topology)
+
+
+def _node(node: _NodeFile, memory_mib: int) -> Node:
+    if isinstance(node.cpus, int):
+        return Node(node.cpus, memory_mib)
+    return Node(len(node.cpus), memory_mib, tuple(node.cpus))
+
+
+def _package(file: _VmFile) -> Package:
+    return Package(
+        1 if file.cores is None else file.cores, 1 if file.threads is None else file.threads
+    )
+
+
+def _check_sockets(file: _VmFile, topology: Topology) -> None:
+    if file.sockets is not None and file.sockets != topology.sockets:
+        package = topology.package
+        raise UsageError(
+            f"sockets = {file.sockets}: {topology.cpus} CPUs fill {topology.sockets} sockets of "
+            f"{package.cores} cores x {package.threads} threads",
+            remedy="Give the nodes as many CPUs as sockets x cores x threads.",
+        )
 
 
 def render_vmconfig(config: VmConfig) -> str:
@@ -123,9 +156,13 @@ def render_vmconfig(config: VmConfig) -> str:
         f"description = {_toml_string(config.description)}",
         f'sanitizer = "{config.sanitizers}"',
         f"distances = {[list(row) for row in config.topology.distances]}",
+        f"sockets = {config.topology.sockets}",
+        f"cores = {config.topology.package.cores}",
+        f"threads = {config.topology.package.threads}",
     ]
     for node in config.topology.nodes:
-        lines += ["", "[[node]]", f"cpus = {node.cpus}", f"memory_mib = {node.memory_mib}"]
+        cpus = node.cpus if node.numbers is None else list(node.numbers)
+        lines += ["", "[[node]]", f"cpus = {cpus}", f"memory_mib = {node.memory_mib}"]
     return "\n".join(lines) + "\n"
 
 

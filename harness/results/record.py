@@ -201,8 +201,8 @@ class Run:
 def with_new_reports(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """Return the cells of a comparison; a new sanitizer report fails a cell of the side ``after``.
 
-    A report is new if no booted cell ``before`` of the same sanitizers, options and topology has it. If
-    no such cell booted, no report is new, as the report may come later in the boot.
+    A report is new if no booted cell ``before`` of the same sanitizers, options and topology has
+    it. If no such cell booted, no report is new, as the report may come later in the boot.
     """
     before: dict[tuple[str, ...], set[str]] = {}
     for cell in cells:
@@ -326,6 +326,8 @@ def _report_document(report: GuestReport | None) -> dict[str, Any] | None:
         "sanitizers": None if report.sanitizers is None else list(report.sanitizers),
         "numa": report.numa,
         "domains": report.domains,
+        "cores": report.cores,
+        "threads": report.threads,
         "cpus": {str(cpu): domain for cpu, domain in report.cpus.items()},
         "memory": {str(domain): asdict(memory) for domain, memory in report.memory.items()},
         "distances": [[*pair, value] for pair, value in report.distances.items()],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.boot.booter import Booter
@@ -13,7 +13,7 @@ from harness.boot.plan import BootPlan
 from harness.errors import UsageError, given_with
 from harness.guest.backends import BackendHost, backend_values, find_backend
 from harness.guest.shadow import default_topology, memory_warnings
-from harness.guest.topology import Node, Topology, parse_node_counts
+from harness.guest.topology import Topology, parse_node_counts
 from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
 from harness.outcome import Until
@@ -156,12 +156,21 @@ class Guests:
 
     def _resized(self, topology: Topology) -> Topology:
         memory, cpus = self.request.memory, self.request.cpus
+        if cpus and any(node.numbers is not None for node in topology.nodes):
+            raise UsageError(
+                f"--cpus {cpus}: the guest of --vm {self.request.vm} numbers its CPUs",
+                remedy="leave --cpus out, or change the numbers in a file of your own",
+            )
         nodes = tuple(
-            Node(cpus if cpus and node.cpus else node.cpus,
-                 memory if memory and node.memory_mib else node.memory_mib)
+            replace(
+                node,
+                cpus=cpus if cpus and node.cpus else node.cpus,
+                memory_mib=memory if memory and node.memory_mib else node.memory_mib,
+            )
             for node in topology.nodes
-        )  # fmt: skip
-        return Topology(nodes, topology.distances)
+        )
+        with given_with(f"--cpus {cpus}") if cpus else contextlib.nullcontext():
+            return replace(topology, nodes=nodes)
 
     def plan(
         self,

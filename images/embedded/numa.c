@@ -266,6 +266,27 @@ renumber_domains(void)
 	return (true);
 }
 
+/*
+ * CPUs are numbered domain by domain, the first CPU's first: FreeBSD's topo_probe()
+ * and assign_cpu_ids() (sys/x86/x86/mp_x86.c).
+ */
+static void
+number_cpus(void)
+{
+	for (int first = 0, next; first < mp_ncpus; first = next) {
+		next = first + 1;
+		for (int i = next; i < mp_ncpus; i++) {
+			struct cpu_info cpu = cpus[i];
+
+			if (cpu.domain != cpus[first].domain)
+				continue;
+			for (int j = i; j > next; j--)
+				cpus[j] = cpus[j - 1];
+			cpus[next++] = cpu;
+		}
+	}
+}
+
 static void
 one_domain(void)
 {
@@ -316,6 +337,7 @@ numa_init(void)
 	    !check_phys_avail() || !renumber_domains())
 		one_domain();
 	else {
+		number_cpus();
 		parse_slit(acpi_find_table("SLIT"));
 		for (int i = 0; i < mp_ncpus; i++)
 			printf("SRAT: CPU %d has memory domain %d\n", i, cpus[i].domain);

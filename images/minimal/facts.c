@@ -48,6 +48,20 @@ report_cpus(int domains)
 			}
 }
 
+/* As the kernel made them out (sys/kern/subr_smp.c). */
+static void
+report_cores(void)
+{
+	uint64_t cores = sysctl_number("kern.smp.cores", 0);
+
+	if (cores == 0)
+		return;
+	record("cores");
+	field_number("count", (int64_t)cores);
+	field_number("threads", (int64_t)sysctl_number("kern.smp.threads_per_core", 0));
+	record_done();
+}
+
 /* By the segments that vm_phys(9) manages: what firmware and kernel image take is not in them. */
 static void
 report_memory(int domains)
@@ -99,6 +113,7 @@ report_topology(void)
 	field_number("domains", domains);
 	field_number("cpus", (int64_t)sysctl_number("hw.ncpu", 0));
 	record_done();
+	report_cores();
 	report_cpus(domains);
 	report_memory(domains);
 	report_distances(domains);

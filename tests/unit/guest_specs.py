@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import strategies as st
 
 from harness.guest.spec import GuestSpec
-from harness.guest.topology import Node, Topology
+from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder, Media
 
@@ -42,14 +45,56 @@ def topologies(draw: st.DrawFn) -> Topology:
         lambda node: node.cpus or node.memory_mib
     )
     nodes = draw(st.permutations([Node(1, 512), *draw(st.lists(sizes, max_size=7))]))
+    package = Package()
     if draw(st.booleans()):
-        return Topology.of(nodes)
+        package = draw(st.builds(Package, st.integers(1, 2), st.integers(1, 2)))
+        nodes = [replace(node, cpus=node.cpus * package.cpus) for node in nodes]
+    if draw(st.booleans()):
+        nodes = _numbered(nodes, package, draw)
+    if draw(st.booleans()):
+        return Topology(tuple(nodes), even_distances(len(nodes)), package)
     distance = st.integers(11, 255)
     table = tuple(
         tuple(10 if i == j else draw(distance) for j in range(len(nodes)))
         for i in range(len(nodes))
     )
-    return Topology(tuple(nodes), table)
+    return Topology(tuple(nodes), table, package)
+
+
+def _numbered(nodes: Sequence[Node], package: Package, draw: st.DrawFn) -> list[Node]:
+    """The nodes with their cores in any order; the threads of each stay together."""
+    cores = [number for number, node in enumerate(nodes) for _ in range(node.cpus)]
+    homes = draw(st.permutations(cores[:: package.threads]))
+    numbers: dict[int, list[int]] = {}
+    for core, home in enumerate(homes):
+        first = core * package.threads
+        numbers.setdefault(home, []).extend(range(first, first + package.threads))
+    return [
+        replace(node, numbers=tuple(numbers.get(place, ()))) for place, node in enumerate(nodes)
+    ]
+
+
+def values(argv: Sequence[str], option: str) -> list[str]:
+    """What stands behind an option, wherever it is given."""
+    return [value for name, value in pairwise(argv) if name == option]
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Numbers of CPUs, as QEMU and libvirt write them: ``0,2-3``."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
+def cpus_of_nodes(argv: Sequence[str]) -> list[tuple[int, ...]]:
+    """The CPUs of each node of QEMU's command line."""
+    nodes = [value.split(",") for value in values(argv, "-numa") if value.startswith("node,")]
+    return [
+        numbers(",".join(word[len("cpus=") :] for word in words if word.startswith("cpus=")))
+        for words in nodes
+    ]
 
 
 def paths() -> st.SearchStrategy[Path]:

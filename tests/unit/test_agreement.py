@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.boot.agreement import disagreements, least_memory_mib
 from harness.console.report import DomainMemory, GuestReport
 from harness.guest.tables import slit_differences
-from harness.guest.topology import GuestDomain, Node, Topology
+from harness.guest.topology import GuestDomain, Node, Topology, even_distances
 from harness.kernel.elf import KernelFacts
 from harness.sanitizers import NONE
 
@@ -44,6 +44,7 @@ def seen(topology: Topology, memory_mib: list[float] | None = None) -> GuestRepo
         Topology.of([Node(1, 1024), Node(1, 0)]),
         Topology.of([Node(1, 0), Node(1, 1024)]),
         Topology.of([Node(2, 1024), Node(0, 512)]),
+        Topology((Node(2, 1024, (0, 2)), Node(2, 1024, (1, 3))), even_distances(2)),
     ],
 )
 def test_sound_kernel_sees_what_it_was_given(topology: Topology) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import pytest
-from guest_specs import FIRMWARE, guest_spec, guest_specs
+from guest_specs import FIRMWARE, cpus_of_nodes, guest_spec, guest_specs, numbers, values
 from hypothesis import given
 
 from harness.guest.domain_xml import (
@@ -19,6 +19,7 @@ from harness.guest.domain_xml import (
     memoryless_emulator,
     needs_wrapped_emulator,
 )
+from harness.guest.qemu_argv import qemu_argv
 from harness.guest.spec import GuestSpec, display_name
 from harness.guest.topology import Node, Topology
 from harness.host.accelerator import Accelerator
@@ -43,20 +44,39 @@ def test_nodes_cpus_memory_and_distances_are_native_elements(spec: GuestSpec) ->
     assert found(root, "memory").attrib == {"unit": "MiB"}
     assert found(root, "memory").text == str(spec.topology.memory_mib)
     assert found(root, "vcpu").text == str(spec.cpus)
-    assert found(root, "cpu/topology").attrib["sockets"] == str(spec.cpus)
     cells = root.findall("cpu/numa/cell")
     assert [cell.attrib["id"] for cell in cells] == [str(i) for i in range(len(cells))]
     assert [int(cell.attrib["memory"]) for cell in cells] == [
         node.memory_mib for node in spec.topology.nodes
     ]
-    assert [cell.attrib.get("cpus") for cell in cells] == [
-        f"{ids[0]}-{ids[-1]}" if ids else None for ids in spec.topology.cpu_ids()
-    ]
+    cpus = [numbers(cell.attrib.get("cpus", "")) for cell in cells]
+    assert tuple(cpus) == spec.topology.cpu_ids()
     rows = [
         tuple(int(sibling.attrib["value"]) for sibling in cell.findall("distances/sibling"))
         for cell in cells
     ]
     assert tuple(rows) == spec.topology.distances
+
+
+@given(guest_specs())
+def test_command_line_and_xml_describe_the_same_machine(spec: GuestSpec) -> None:
+    argv, root = qemu_argv(spec), parsed(spec)
+    (smp,) = values(argv, "-smp")
+    cpus, *levels = smp.split(",")
+    topology = found(root, "cpu/topology").attrib
+    assert cpus == found(root, "vcpu").text
+    assert dict(level.split("=") for level in levels) == topology
+    assert int(cpus) == int(topology["sockets"]) * int(topology["cores"]) * int(topology["threads"])
+    cells = root.findall("cpu/numa/cell")
+    assert cpus_of_nodes(argv) == [numbers(cell.attrib.get("cpus", "")) for cell in cells]
+    sizes = [int(cell.attrib["memory"]) for cell in cells]
+    backends = values(argv, "-object")
+    assert [int(value.rpartition("size=")[2].removesuffix("M")) for value in backends] == [
+        size for size in sizes if size
+    ]
+    more = [arg.attrib["value"] for arg in root.findall(QEMU_ARGS)]
+    (model,) = values(argv, "-cpu")
+    assert (model in more) is (spec.topology.package.threads > 1)
 
 
 @given(guest_specs())

@@ -68,6 +68,9 @@ def test_machine_is_read_from_qemus_answers() -> None:
         Machine(
             accelerator=Accelerator.TCG,
             cpus={0: (0, 1), 2: (2,)},
+            sockets=3,
+            cores=1,
+            threads=1,
             memory_mib={0: 1024, 1: 512},
             node_mib={0: 1024, 1: 512, 2: 0},
             total_mib=1536,

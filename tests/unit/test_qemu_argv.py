@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from guest_specs import FIRMWARE, guest_spec, guest_specs
+from guest_specs import FIRMWARE, cpus_of_nodes, guest_spec, guest_specs, values
 from hypothesis import given
 
 from harness.errors import HarnessError, InfraError, UsageError
 from harness.guest.qemu_argv import qemu_argv
 from harness.guest.spec import GuestSpec
-from harness.guest.topology import Node, Topology
+from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.accelerator import Accelerator
 from harness.image.media import DirectKernel, EfiFolder, Media
-
-
-def values(argv: Sequence[str], option: str) -> list[str]:
-    return [value for name, value in pairwise(argv) if name == option]
 
 
 def numa(spec: GuestSpec) -> list[str]:
@@ -38,7 +32,7 @@ def test_nodes_are_given_with_their_cpus_and_memory() -> None:
     ]
     assert numa(spec) == [
         "node,nodeid=0,cpus=0-1,memdev=ram-node0",
-        "node,nodeid=1,cpus=2-2,memdev=ram-node1",
+        "node,nodeid=1,cpus=2,memdev=ram-node1",
         "dist,src=0,dst=1,val=20",
         "dist,src=1,dst=0,val=20",
     ]
@@ -46,7 +40,7 @@ def test_nodes_are_given_with_their_cpus_and_memory() -> None:
 
 def test_a_node_without_memory_has_no_memory_backend() -> None:
     spec = guest_spec(Topology.of([Node(1, 512), Node(1, 0)]))
-    assert "node,nodeid=1,cpus=1-1" in numa(spec)
+    assert "node,nodeid=1,cpus=1" in numa(spec)
     assert len(values(qemu_argv(spec), "-object")) == 1
 
 
@@ -61,7 +55,7 @@ def test_distances_are_given_in_both_directions() -> None:
 
 
 def test_one_node_has_no_distances() -> None:
-    assert numa(guest_spec(Topology.even(1))) == ["node,nodeid=0,cpus=0-0,memdev=ram-node0"]
+    assert numa(guest_spec(Topology.even(1))) == ["node,nodeid=0,cpus=0,memdev=ram-node0"]
 
 
 @pytest.mark.parametrize(
@@ -118,15 +112,21 @@ def test_serial_ports_connect_to_listening_sockets_in_order() -> None:
     assert "isa-serial,chardev=serial1,index=1" in values(argv, "-device")
 
 
+def test_cpus_may_be_numbered_in_turn_and_be_threads_of_cores() -> None:
+    nodes = (Node(3, 512, (0, 2, 3)), Node(1, 512, (1,)))
+    argv = qemu_argv(guest_spec(Topology(nodes, even_distances(2))))
+    assert "node,nodeid=0,cpus=0,cpus=2-3,memdev=ram-node0" in values(argv, "-numa")
+    threads = Topology((Node(4, 512), Node(4, 512)), even_distances(2), Package(2, 2))
+    argv = qemu_argv(guest_spec(threads))
+    assert values(argv, "-smp") == ["8,sockets=2,dies=1,cores=2,threads=2"]
+    assert values(argv, "-cpu") == ["max,vendor=GenuineIntel,monitor=off,erms=off,la57=off"]
+
+
 @given(guest_specs())
 def test_every_cpu_and_every_byte_belongs_to_exactly_one_node(spec: GuestSpec) -> None:
-    cpus: list[int] = []
-    for value in numa(spec):
-        for key, _, text in (part.partition("=") for part in value.split(",")):
-            if key == "cpus":
-                first, last = map(int, text.split("-"))
-                cpus += range(first, last + 1)
-    assert cpus == list(range(spec.cpus))
+    found = cpus_of_nodes(qemu_argv(spec))
+    assert tuple(found) == spec.topology.cpu_ids()
+    assert sorted(cpu for cpus in found for cpu in cpus) == list(range(spec.cpus))
     backends = values(qemu_argv(spec), "-object")
     sizes = [int(value.rpartition("size=")[2].removesuffix("M")) for value in backends]
     assert sum(sizes) == spec.topology.memory_mib

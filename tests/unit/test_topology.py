@@ -13,6 +13,7 @@ from harness.guest.topology import (
     MAX_NODES,
     GuestDomain,
     Node,
+    Package,
     Topology,
     cpus_in_words,
     even_distances,
@@ -89,7 +90,28 @@ def test_even_nodes_share_cpus_and_memory(nodes: int, cpus: int, memory: int) ->
 
 def test_cpus_are_counted_through_the_nodes_in_order() -> None:
     topology = Topology.of([Node(2, 512), Node(1, 512), Node(0, 512), Node(3, 512)])
-    assert topology.cpu_ids() == (range(2), range(2, 3), range(3, 3), range(3, 6))
+    assert topology.cpu_ids() == ((0, 1), (2,), (), (3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "package", "domains"),
+    [
+        ([(0, 2), (1, 3)], Package(), [(0, 1), (2, 3)]),
+        ([(1, 3), (0, 2)], Package(), [(2, 3), (0, 1)]),
+        ([(0, 3), (1, 2)], Package(), [(0, 1), (2, 3)]),
+        ([(0, 1), (2, 3)], Package(1, 2), [(0, 1), (2, 3)]),
+        ([(2, 3), (0, 1)], Package(1, 2), [(2, 3), (0, 1)]),
+        # packages that are shared: in each of them, domain by domain
+        ([(0, 2, 4, 6), (1, 3, 5, 7)], Package(4, 1), [(0, 1, 4, 5), (2, 3, 6, 7)]),
+        ([(0, 2, 4, 5, 6, 7), (1, 3)], Package(4, 1), [(0, 1, 4, 5, 6, 7), (2, 3)]),
+    ],
+)
+def test_freebsd_numbers_cpus_domain_by_domain(
+    numbers: list[tuple[int, ...]], package: Package, domains: list[tuple[int, ...]]
+) -> None:
+    nodes = tuple(Node(len(cpus), 512, cpus) for cpus in numbers)
+    topology = Topology(nodes, even_distances(len(nodes)), package)
+    assert [domain.cpus for domain in topology.guest_domains()] == domains
 
 
 def test_a_node_without_memory_is_an_empty_domain() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.guest.shadow import memory_warnings
-from harness.guest.topology import Node, Topology
+from harness.guest.topology import Node, Package, Topology
 from harness.guest.vmconfig import (
     VmConfig,
     load_vmconfig,
@@ -126,6 +127,19 @@ def test_an_unknown_key_is_refused_with_a_suggestion(text: str, key: str, sugges
         ("node = []\n", "node = []"),
         ("[[node]]\ncpus = '1'\n", "node[0].cpus = '1'"),
         ("[[node]]\ncpus = -1\n", "node[0].cpus = -1"),
+        ("[[node]]\ncpus = [0, 'x']\n", "node[0].cpus"),
+        ("[[node]]\ncpus = [0, 2]\n", "none is CPU 1"),
+        ("[[node]]\ncpus = [1, 0]\n", "not 2 ascending numbers"),
+        ("[[node]]\ncpus = [0, 0]\n", "CPU 0 is in node 0 and in node 0"),
+        ("[[node]]\ncpus = [0]\n[[node]]\ncpus = [0]\n", "CPU 0 is in node 0 and in node 1"),
+        ("[[node]]\ncpus = [0]\n[[node]]\ncpus = 1\n", "node 1 has 1 CPUs without numbers"),
+        ("threads = 2\n[[node]]\n[[node]]\n", "CPUs 0 and 1 are threads of one core"),
+        ("threads = 2\n[[node]]\n", "1 CPUs do not fill sockets of 1 cores x 2 threads"),
+        ("threads = 0\n[[node]]\n", "1 cores and 0 threads"),
+        ("sockets = 3\n[[node]]\ncpus = 2\n", "sockets = 3: 2 CPUs fill 2 sockets"),
+        ("cores = 129\n[[node]]\ncpus = 129\nmemory_mib = 9\n[[node]]\ncpus = 129\n", "258 CPUs"),
+        ("cores = 65\n[[node]]\ncpus = 195\n", "APIC ids up to 320"),
+        ("cores = -1\n[[node]]\n", "cores = -1"),
         ("[[node]]\ncpus = true\n", "node[0].cpus = True"),
         ("[[node]]\nmemory_mib = 1.5\n", "node[0].memory_mib = 1.5"),
         (
@@ -144,7 +158,7 @@ def test_a_bad_value_is_refused_with_its_key(text: str, words: str) -> None:
 
 @st.composite
 def configs(draw: st.DrawFn) -> VmConfig:
-    sizes = st.builds(Node, st.integers(0, 30), st.integers(0, 1 << 20)).filter(
+    sizes = st.builds(Node, st.integers(0, 15), st.integers(0, 1 << 20)).filter(
         lambda node: node.cpus or node.memory_mib
     )
     some = draw(st.lists(sizes, max_size=7))
@@ -155,7 +169,16 @@ def configs(draw: st.DrawFn) -> VmConfig:
     )
     text = st.text(st.characters(exclude_categories=["Cs"]))
     sanitizers = draw(st.sampled_from([NONE, *(Sanitizers({row}) for row in TABLE)]))
-    return VmConfig("mine", draw(text), sanitizers, Topology(nodes, distances))
+    package = draw(st.sampled_from([Package(), Package(2, 1), Package(1, 2)]))
+    nodes = tuple(replace(node, cpus=node.cpus * package.cpus) for node in nodes)
+    if draw(st.booleans()):  # numbered backwards, by pairs
+        last = sum(node.cpus for node in nodes)
+        numbered = []
+        for node in nodes:
+            numbered.append(replace(node, numbers=tuple(range(last - node.cpus, last))))
+            last -= node.cpus
+        nodes = tuple(numbered)
+    return VmConfig("mine", draw(text), sanitizers, Topology(nodes, distances, package))
 
 
 @given(configs())
