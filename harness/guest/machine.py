@@ -95,7 +95,7 @@ def _place(slot: Any) -> tuple[int, ...]:
 
 
 def _cpus(answer: list[Any]) -> dict[int, tuple[int, ...]]:
-    """CPUs are numbered by socket, core and thread, as FreeBSD numbers them by their APIC ids."""
+    """CPUs are numbered by socket, core and thread, as their hardware ids are."""
     found: dict[int, list[int]] = {}
     for number, slot in enumerate(sorted(answer, key=_place)):
         if "qom-path" in slot:
