@@ -50,6 +50,7 @@ class Verification:
         banner: whether the console shows that banner.
         identified: whether a whole report has the nonce and comes from that kernel.
         doubts: what speaks against it, in words; none if the boot proves what it shows.
+        unproven: what nothing proves of the machine, in words.
     """
 
     nonce: str
@@ -59,6 +60,7 @@ class Verification:
     banner: Banner
     identified: bool
     doubts: tuple[str, ...]
+    unproven: tuple[str, ...] = ()
 
     @property
     def lacks_banner_only(self) -> bool:
@@ -75,12 +77,14 @@ class Evidence:
         facts: of the kernel file that was to boot.
         topology: of the machine that was asked for.
         machine_differences: where QEMU has started another one, in words.
+        unproven: what nothing proves of that machine, in words; empty if QEMU describes it.
     """
 
     nonce: str
     facts: KernelFacts
     topology: Topology
     machine_differences: tuple[str, ...]
+    unproven: tuple[str, ...] = ()
 
     def proven_report(self, events: Iterable[e.Event]) -> GuestReport | None:
         """The report, once it is there and proves which kernel runs on which machine."""
@@ -139,6 +143,7 @@ def verification_of(
             banner=banner,
             identified=identified,
             doubts=tuple(doubts),
+            unproven=evidence.unproven,
         ),
         report,
     )
@@ -226,13 +231,22 @@ def _words(sanitizers: Sequence[str]) -> str:
     return ", ".join(sanitizers) or "no sanitizer"
 
 
+def doubting(verification: Verification, differences: Sequence[str]) -> Verification:
+    """The same of a machine that nothing but its kernel describes, where that is another one than
+    was asked for: kernel or description may be wrong.
+    """
+    why = "; nothing proves which of the two is the machine"
+    doubts = tuple(f"{difference}{why}" for difference in differences)
+    return replace(verification, doubts=(*verification.doubts, *doubts))
+
+
 def weighed(verdict: Verdict, verification: Verification, differences: Sequence[str]) -> Verdict:
     """What counts of a verdict: nothing without proof, and never a pass for another machine.
 
     Args:
         verdict: what the console shows.
         verification: what the boot proves.
-        differences: where the kernel sees another machine than QEMU has started, in words.
+        differences: where the kernel sees another machine than was asked for, in words.
     """
     if verdict.outcome not in _OF_THE_KERNEL:
         return verdict

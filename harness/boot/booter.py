@@ -8,18 +8,17 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.media import check_guest_memory, make_media
+from harness.boot.media import check_guest_memory, make_media, method_of
 from harness.boot.place import Place, lasting_place, new_socket, passing_place
 from harness.errors import InfraError, UsageError
-from harness.guest.firmware import firmware_for
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import NAP_SECONDS, SerialTap
+from harness.guest.tap import NAP_SECONDS, SerialPort, SerialTap
 from harness.host.accelerator import Accelerator
 from harness.host.cachesize import DRY_RUNS
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
@@ -65,6 +64,7 @@ class Booter:
         cancelled: set when the user wants it all to end.
         terminal: connects somebody to the guest's console, who then decides when it ends.
         logs: limits of the console's log.
+        open_port: listens on the socket of a serial port, reading with pauses of so many seconds.
     """
 
     workspace: Workspace
@@ -74,6 +74,7 @@ class Booter:
     cancelled: threading.Event = field(default_factory=threading.Event)
     terminal: Terminal | None = None
     logs: LogLimits = USUAL_LIMITS
+    open_port: Callable[[Path, float], AbstractContextManager[SerialPort]] = SerialTap
 
     def boot(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
@@ -99,6 +100,7 @@ class Booter:
         self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
     ) -> Booted:
         progress.stage("image")
+        self._check_method(kernel, plan)
         check_guest_memory(kernel.identity, plan.method, plan.topology)
         log = (folder / "console.log").resolve()
         nonce = new_nonce()
@@ -190,7 +192,7 @@ class Booter:
             topology=plan.topology,
             media=media,
             accelerator=plan.accelerator,
-            firmware=firmware_for(media),
+            firmware=self.backend.firmware(media),
             console_socket=place.socket,
             serial_sockets=(place.channel,) if plan.companion else (),
             identity=identity,
@@ -203,9 +205,9 @@ class Booter:
         """Start the guest, listen until it ends or must be ended or left; say what it came to."""
         with (
             self._measured_again(plan),
-            SerialTap(place.socket, NAP_SECONDS) as tap,
+            self.open_port(place.socket, NAP_SECONDS) as tap,
             _log_file(log, self.logs) as sink,
-            _accompanied(plan.companion, place) as companionship,
+            self._accompanied(plan.companion, place) as companionship,
         ):
             progress.stage("start")
             started = self.clock.monotonic()
@@ -218,7 +220,7 @@ class Booter:
                 from harness.console.stages import Stage
 
                 importlib.import_module("harness.results.text")  # which tells of it
-                evidence = _evidence(kernel, nonce, inspection)
+                evidence = _evidence(kernel, nonce, inspection, self.backend.unproven)
                 heard = listen.Heard(Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = listen.Session(
@@ -255,7 +257,32 @@ class Booter:
                 forget_accelerator(self.workspace)
             raise
 
-    def _leave(self, guest: Guest, tap: SerialTap, sink: LimitedLog, claim: Claim) -> bool:
+    @contextlib.contextmanager
+    def _accompanied(
+        self, companion: Companion | None, place: Place
+    ) -> Iterator[Companionship | None]:
+        """The companion with its channel; let go at the end, and waited for."""
+        if companion is None:
+            yield None
+            return
+        from harness.boot.companion import Companionship
+
+        with self.open_port(place.channel, 0.0) as channel:
+            companionship = Companionship(companion, channel)
+            try:
+                yield companionship
+            finally:
+                companionship.end()
+
+    def _check_method(self, kernel: KernelArtifact, plan: BootPlan) -> None:
+        method = method_of(kernel.identity, plan.method)
+        if method not in self.backend.methods:
+            raise UsageError(
+                f"the machine cannot boot {kernel.identity.guest} by the method {method}",
+                remedy=f"what it can is in the file of --vm: {', '.join(self.backend.methods)}",
+            )
+
+    def _leave(self, guest: Guest, tap: SerialPort, sink: LimitedLog, claim: Claim) -> bool:
         """Let the guest run on without us, with a relay at its console; False if it has ended."""
         pid = guest.pid
         where, console = guest.leave(), tap.fileno()
@@ -286,29 +313,15 @@ class _Inspection:
         self.differences = guest.machine_differences(self.spec)
 
 
-def _evidence(kernel: KernelArtifact, nonce: str, inspection: _Inspection) -> Evidence:
+def _evidence(
+    kernel: KernelArtifact, nonce: str, inspection: _Inspection, unproven: tuple[str, ...]
+) -> Evidence:
     """What the boot is held against."""
     from harness.kernel.elf import kernel_facts
     from harness.verification import Evidence
 
     facts = kernel_facts(kernel.kernel)
-    return Evidence(nonce, facts, inspection.spec.topology, inspection.differences)
-
-
-@contextlib.contextmanager
-def _accompanied(companion: Companion | None, place: Place) -> Iterator[Companionship | None]:
-    """The companion with its channel; let go at the end, and waited for."""
-    if companion is None:
-        yield None
-        return
-    from harness.boot.companion import Companionship
-
-    with SerialTap(place.channel) as channel:
-        companionship = Companionship(companion, channel)
-        try:
-            yield companionship
-        finally:
-            companionship.end()
+    return Evidence(nonce, facts, inspection.spec.topology, inspection.differences, unproven)
 
 
 @contextlib.contextmanager

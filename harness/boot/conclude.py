@@ -13,7 +13,13 @@ from harness.host.cachesize import format_size
 from harness.host.workspace import write_atomic
 from harness.outcome import Outcome
 from harness.verdict import Verdict, judge
-from harness.verification import Evidence, Verification, verification_of, weighed
+from harness.verification import (
+    Evidence,
+    Verification,
+    doubting,
+    verification_of,
+    weighed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +99,8 @@ def conclude(
     verification, report = verification_of(heard.events, shown, evidence)
     trouble = None if shown.outcome is Outcome.BOOTED else shown.offset
     wrong = disagreements(plan.topology, evidence.facts, report) if report is not None else ()
+    if evidence.unproven:
+        verification, wrong = doubting(verification, wrong), ()
     return Booted(
         weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
         excerpt(folder / CONSOLE_LOG, trouble), ending,

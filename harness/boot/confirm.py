@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,10 +31,9 @@ from harness.guest.accelerator_choice import (
     known_accelerator,
     slowness,
 )
-from harness.guest.firmware import find_firmware
 from harness.host.accelerator import Accelerator
 from harness.host.workspace import host_error
-from harness.image.media import BootMethod
+from harness.image.media import BootMethod, EfiFolder
 from harness.outcome import Ending, Outcome
 from harness.results.record import Cell, Repeat
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from harness.boot.conclude import Booted
     from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
+    from harness.guest.backend import Backend
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.verdict import Verdict
@@ -86,7 +87,7 @@ class Confirmation:
         """
         boot = _Boot(booted, self.plan.checker)
         self._boots.append(boot)
-        first = Way(self.plan.boot.accelerator, self._method(self.kernel))
+        first = self._first_way()
         seen = [BootSeen(first, boot.result, boot.shown.outcome)]
         methods = self._methods(booted.ending)
         control: bool | None = None
@@ -110,7 +111,7 @@ class Confirmation:
         looked_at = kept and self.plan.sampling is Sampling.SINGLE
         if looked_at or self.booter.terminal is not None:
             return ()
-        return startable(self.kernel)
+        return startable(self.kernel, self.booter.backend)
 
     def _again(self, way: Way) -> BootSeen:
         stem = f"again-{way.accelerator}-{way.method}"
@@ -125,7 +126,10 @@ class Confirmation:
     def _control(self) -> bool:
         """Whether another kernel boots on this host."""
         for kernel in self._controls():
-            plan = self._repeat(Way(Accelerator.TCG, startable(kernel)[0]))
+            methods = startable(kernel, self.booter.backend)
+            if not methods:
+                continue
+            plan = self._repeat(Way(self._first_way().trusted, methods[0]))
             if not kernel.identity.is_freebsd:
                 plan = replace(plan, tunables={})
             self._say(f"no banner; booting another kernel, {kernel.identity.label}, to compare")
@@ -147,11 +151,16 @@ class Confirmation:
         except HarnessError as error:
             self._say(f"no built-in guest to compare with: {error.message}")
 
+    def _first_way(self) -> Way:
+        return Way(self.plan.boot.accelerator, self._method(self.kernel))
+
     def _method(self, kernel: KernelArtifact) -> BootMethod:
         return method_of(kernel.identity, self.plan.boot.method)
 
     def _slowness(self) -> float:
         """Of TCG, and never less than the first boot's."""
+        if self._first_way().trusted is not Accelerator.TCG:
+            return self.plan.boot.slowness
         known = known_accelerator(self.booter.workspace)
         return max(self.plan.boot.slowness, slowness(Accelerator.TCG, known))
 
@@ -252,17 +261,14 @@ class _Boot:
         return result_of(self.shown, self.booted.ending, self.booted.verification)
 
 
-def startable(kernel: KernelArtifact) -> tuple[BootMethod, ...]:
-    """What can start that kernel on this host, the loader first."""
-    if not kernel.identity.is_freebsd:
-        return (BootMethod.DIRECT,)
-    if kernel.loader is None:
-        return (BootMethod.DIRECT,)
-    try:
-        find_firmware()
-    except InfraError:
-        return (BootMethod.DIRECT,)
-    return (BootMethod.LOADER, BootMethod.DIRECT)
+def startable(kernel: KernelArtifact, backend: Backend) -> tuple[BootMethod, ...]:
+    """What can start that kernel by that backend, the loader first."""
+    methods = [BootMethod.DIRECT]
+    if kernel.identity.is_freebsd and kernel.loader is not None:
+        with contextlib.suppress(InfraError):
+            backend.firmware(EfiFolder(kernel.loader.parent))
+            methods.insert(0, BootMethod.LOADER)
+    return tuple(method for method in methods if method in backend.methods)
 
 
 def unverified(verdict: Verdict, why: str) -> Verdict:

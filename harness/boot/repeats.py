@@ -54,11 +54,19 @@ class Way:
 
     def __str__(self) -> str:
         start = "with the loader" if self.method is BootMethod.LOADER else "by the direct start"
+        if self.accelerator is Accelerator.NONE:
+            return f"on the same machine {start}"
         return f"under {self.accelerator.value} {start}"
 
+    @property
+    def trusted(self) -> Accelerator:
+        """What repeats are made with: TCG, or else the same machine, as there is no other."""
+        return self.accelerator if self.accelerator is Accelerator.NONE else Accelerator.TCG
 
-_REFERENCE: Final = Way(Accelerator.TCG, BootMethod.LOADER)
-_DIRECT: Final = Way(Accelerator.TCG, BootMethod.DIRECT)
+    @property
+    def decides(self) -> bool:
+        """Whether a failure without frames counts by itself."""
+        return self == Way(Accelerator.TCG, BootMethod.LOADER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +180,7 @@ def _after_report(
     seen: Sequence[BootSeen], methods: Collection[BootMethod], sampling: Sampling
 ) -> Step:
     """It counts; a repeat under TCG is only shown beside it."""
-    way = Way(Accelerator.TCG, seen[0].way.method)
+    way = Way(seen[0].way.trusted, seen[0].way.method)
     wanted = seen[0].way != way and sampling is Sampling.SINGLE
     if wanted and len(seen) == 1 and way.method in methods:
         return Again(way)
@@ -180,11 +188,12 @@ def _after_report(
 
 
 def _after_failure(seen: Sequence[BootSeen], methods: Collection[BootMethod]) -> Step:
-    if seen[0].way == _REFERENCE:
+    if seen[0].way.decides:
         return Counts(0)
     if not methods:
         return Unproven("not repeated")
-    reference = _REFERENCE if BootMethod.LOADER in methods else _DIRECT
+    method = BootMethod.LOADER if BootMethod.LOADER in methods else BootMethod.DIRECT
+    reference = Way(seen[0].way.trusted, method)
     if len(seen) == 1:
         return Again(reference)
     first, again = seen[0], seen[1]
@@ -207,10 +216,11 @@ def _after_early_failure(
     other = _other_than_early(seen)
     if other is not None:
         return other
-    if loadable and BootMethod.LOADER not in methods:
+    made_to_order = seen[0].way.accelerator is not Accelerator.NONE
+    if loadable and made_to_order and BootMethod.LOADER not in methods:
         return Unproven("before the kernel's banner, and the loader cannot be tried on this host")
-    wanted = [way for way in (_REFERENCE, _DIRECT) if way.method in methods]
-    if not loadable:
+    wanted = [Way(seen[0].way.trusted, method) for method in BootMethod if method in methods]
+    if len(wanted) == 1:
         wanted *= 2  # it has one way to boot
     made = [one.way for one in seen]
     missing = next((way for way in wanted if made.count(way) < wanted.count(way)), None)
@@ -222,7 +232,7 @@ def _after_early_failure(
 def _other_than_early(seen: Sequence[BootSeen]) -> Step | None:
     """What follows from a repeat that did not fail before the banner; None without one."""
     for index, again in enumerate(seen[1:], start=1):
-        by_itself = again.result is BootResult.FAILED and again.way == _REFERENCE
+        by_itself = again.result is BootResult.FAILED and again.way.decides
         if again.result is BootResult.REPORT or by_itself:
             return Counts(index, f"repeated {again.way}")
         if again.result is not BootResult.EARLY:

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.cli.completion import complete_vms
 from harness.cli.options import common_options
-from harness.errors import HarnessError, InfraError
+from harness.errors import HarnessError, InfraError, UsageError, given_with
 from harness.guest.accelerator_choice import choose_accelerator
-from harness.guest.backends import find_about_backends
+from harness.guest.backends import BackendHost, find_about_backends, find_backend
 from harness.guest.firmware import find_firmware
 from harness.guest.registry import Registry
+from harness.guest.vmconfig import load_vmconfig
 from harness.host.doctor import (
     Doctor,
     HostFinding,
@@ -54,8 +56,12 @@ _REACH = (
     is_flag=True,
     help="Measure the accelerators again, and end and remove what killed harnesses left behind.",
 )
+@click.option(
+    "--vm", metavar="NAME|FILE", help="Examine a machine of yours, too.",
+    shell_complete=complete_vms,
+)  # fmt: skip
 @common_options
-def doctor(app: App, repair: bool) -> int:
+def doctor(app: App, repair: bool, vm: str | None) -> int:
     """Tell what this host can do, and what to install.
 
     Exits with 0 if kernels can be built, booted and compared, and with 3 if not.
@@ -64,6 +70,7 @@ def doctor(app: App, repair: bool) -> int:
     Examples:
       harness doctor
       harness doctor --repair
+      harness doctor --vm ./numabox.toml
     """
     # Guests first: their sockets and folders are then nobody's.
     guests = Registry(app.workspace, app.clock)
@@ -79,6 +86,7 @@ def doctor(app: App, repair: bool) -> int:
         backends=find_about_backends,
     )
     findings = [*physician.examine(refresh=repair), source_finding(app.source(None), app.runner)]
+    findings += _machine_findings(app, vm) if vm else []
     possible = can_do_main_job(findings)
     _print(app.paper, findings)
     for sentence in repairs or (["nothing was left to remove"] if repair else []):
@@ -91,6 +99,24 @@ def doctor(app: App, repair: bool) -> int:
         }
     )
     return 0 if possible else InfraError.exit_code
+
+
+def _machine_findings(app: App, vm: str) -> list[HostFinding]:
+    """What is found about a machine that exists already.
+
+    Raises:
+        UsageError: the file is wrong, or any backend makes its guest to order.
+    """
+    with given_with("--vm"):
+        config = load_vmconfig(vm)
+    machine = config.machine
+    if machine is None:
+        raise UsageError(
+            f"--vm {vm}: no machine that exists already; its guest is made to order",
+            remedy="leave it out, or name a file with [command]: vmconfigs/README.md",
+        )
+    host = BackendHost(app.runner, app.clock, app.workspace, machine=machine)
+    return list(find_backend(machine.backend).type.examine(host))
 
 
 def source_finding(location: str, runner: Runner) -> HostFinding:

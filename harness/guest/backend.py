@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 from harness.errors import InfraError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.guest.spec import GuestSpec
     from harness.host.accelerator import Accelerator
     from harness.host.confinement import Identity
     from harness.host.processid import ProcessId
-    from harness.image.media import BootMethod
+    from harness.image.media import BootMethod, Media
 
 
 class Ending(StrEnum):
@@ -119,11 +121,6 @@ class Backend(Protocol):
         ...
 
     @property
-    def at_once(self) -> int | None:
-        """How many guests it can run at a time; None if only the host limits that."""
-        ...
-
-    @property
     def unproven(self) -> tuple[str, ...]:
         """What nothing proves of its guests, in words for their results."""
         ...
@@ -131,6 +128,14 @@ class Backend(Protocol):
     @property
     def methods(self) -> tuple[BootMethod, ...]:
         """What can bring a kernel into the memory of its guests."""
+        ...
+
+    def firmware(self, media: Media) -> Path | None:
+        """The firmware that has to be given to guests which boot from ``media``; None for none.
+
+        Raises:
+            InfraError: it is not on this host.
+        """
         ...
 
     def start(

@@ -50,11 +50,12 @@ class FixedMachine:
     """A machine that exists already: nobody makes it to order.
 
     Args:
-        name: of the file that describes it.
+        name: the file that describes it.
         own: what the backend has read of that file.
         methods: what can bring a kernel into its memory.
         slowness: how much more time everything gets than under a fast KVM.
         accelerator: what executes its instructions.
+        backend: that starts it.
     """
 
     name: str
@@ -62,6 +63,7 @@ class FixedMachine:
     methods: tuple[BootMethod, ...]
     slowness: float
     accelerator: Accelerator = Accelerator.NONE
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,11 @@ def _nothing_found(doctor: Doctor) -> Iterable[HostFinding]:
     return ()
 
 
+def _nothing_examined(host: BackendHost) -> Iterable[HostFinding]:
+    del host
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class BackendType:
     """What the module of a backend offers.
@@ -97,11 +104,14 @@ class BackendType:
         read_machine: reads the table of its name in a vm file, given the file's path; None for
             backends that make machines to order.
         findings: what the doctor finds about it.
+        examine: what the doctor finds about a machine that exists already; runs programs of its
+            file that change nothing.
     """
 
     make: Callable[[BackendHost], Backend]
     read_machine: Callable[[dict[str, Any], Path], FixedMachine] | None = None
     findings: Callable[[Doctor], Iterable[HostFinding]] = _nothing_found
+    examine: Callable[[BackendHost], Iterable[HostFinding]] = _nothing_examined
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,7 @@ BACKENDS: Final = (
             ),
         ),
     ),
+    BackendRow("command", has_machines=True),
 )  # fmt: skip
 
 OFFERED: Final = tuple(row.name for row in BACKENDS if row.offered)

@@ -143,7 +143,7 @@ def _boot(domain: Xml.Element, spec: GuestSpec) -> None:
             if append:
                 _text(os, "cmdline", append)
         case EfiFolder():
-            _text(os, "loader", str(spec.firmware), readonly="yes", type="pflash", stateless="yes")
+            _text(os, "loader", str(spec.flash), readonly="yes", type="pflash", stateless="yes")
 
 
 def _features(domain: Xml.Element) -> None:

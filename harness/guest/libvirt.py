@@ -33,6 +33,7 @@ from harness.guest.domain_xml import (
     memoryless_emulator,
     needs_wrapped_emulator,
 )
+from harness.guest.firmware import firmware_for
 from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
@@ -42,7 +43,7 @@ from harness.host.doctor import HostFinding, good, install, lacking
 from harness.host.process import KILL_SECONDS, Runner, missing_program, unkillable
 from harness.host.processid import find_processes
 from harness.host.workspace import Workspace, write_atomic
-from harness.image.media import BootMethod
+from harness.image.media import BootMethod, Media
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
@@ -232,7 +233,6 @@ class LibvirtBackend:
     """
 
     name = "libvirt"
-    at_once = None
     unproven = ()
     methods = tuple(BootMethod)
 
@@ -259,6 +259,10 @@ class LibvirtBackend:
         """See ``Backend``: libvirt's own choice."""
         del accelerator
         return None
+
+    def firmware(self, media: Media) -> Path | None:
+        """See ``Backend``."""
+        return firmware_for(media)
 
     def describe(self, spec: GuestSpec) -> str:
         """See ``Backend``."""

@@ -22,6 +22,7 @@ from harness.guest.backend import (
     qemu_exit,
 )
 from harness.guest.backends import BackendHost, BackendType
+from harness.guest.firmware import firmware_for
 from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
@@ -31,10 +32,11 @@ from harness.host.confinement import Identity, confined, guest_identity, qemu_li
 from harness.host.process import require_program
 from harness.host.processid import ProcessId
 from harness.host.sockets import connected
-from harness.image.media import BootMethod
+from harness.image.media import BootMethod, Media
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from harness.guest.spec import GuestSpec
     from harness.host.clock import Clock
@@ -127,7 +129,6 @@ class QemuBackend:
     """
 
     name = "qemu"
-    at_once = None
     unproven = ()
     methods = tuple(BootMethod)
 
@@ -147,6 +148,10 @@ class QemuBackend:
             UsageError: the settings name a user that is none.
         """
         return guest_identity(self._user, KVM_DEVICE if accelerator is Accelerator.KVM else None)
+
+    def firmware(self, media: Media) -> Path | None:
+        """See ``Backend``."""
+        return firmware_for(media)
 
     def describe(self, spec: GuestSpec) -> str:
         """See ``Backend``."""

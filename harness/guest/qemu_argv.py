@@ -119,7 +119,7 @@ def _media(spec: GuestSpec) -> Iterator[str]:
             if append:
                 yield from ("-append", append)
         case EfiFolder(folder):
-            yield from _pflash(spec.firmware)
+            yield from _pflash(spec.flash)
             yield from ("-blockdev", _json(_fat_volume(folder)))
             yield from (
                 "-device",
@@ -127,7 +127,7 @@ def _media(spec: GuestSpec) -> Iterator[str]:
             )
 
 
-def _pflash(code: Path | None) -> Iterator[str]:
+def _pflash(code: Path) -> Iterator[str]:
     file = {"driver": "file", "filename": str(code), "node-name": "firmware", "read-only": True}
     yield from ("-blockdev", _json(file))
     yield from ("-machine", "pflash0=firmware")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.errors import InfraError, UsageError
-from harness.image.media import EfiFolder, Media
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.host.accelerator import Accelerator
     from harness.host.confinement import Identity
+    from harness.image.media import Media
 
 DISK_SLOT: Final = 2
 """PCI slot of the guest's disk on the root bus, the same under both backends."""
@@ -35,7 +35,8 @@ class GuestSpec:
         topology: nodes, CPUs, memory and distances.
         media: what it boots from.
         accelerator: what executes the guest's instructions.
-        firmware: UEFI code (a pflash image) for an ``EfiFolder``; None for a ``DirectKernel``.
+        firmware: UEFI code (a pflash image) for an ``EfiFolder``; None for a ``DirectKernel``, and
+            for machines that have their own.
         console_socket: unix socket on which the harness listens; the first serial port of the
             guest connects to it, so that no byte is lost.
         sata: keep the board's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
@@ -45,7 +46,7 @@ class GuestSpec:
             controls it.
 
     Raises:
-        UsageError: a name that no host would take, too many serial ports, firmware missing.
+        UsageError: a name that no host would take, too many serial ports.
         InfraError: a socket's path is longer than a unix socket's may be.
     """
 
@@ -70,12 +71,6 @@ class GuestSpec:
             raise UsageError(
                 f"{len(self.all_serial_sockets)} serial ports",
                 remedy=f"A guest has at most {GUEST.board.max_serial_ports}.",
-            )
-        if isinstance(self.media, EfiFolder) and self.firmware is None:
-            raise UsageError(
-                f"guest {self.name} boots through UEFI and has no firmware",
-                remedy=f"Give the path of {GUEST.firmware.name}'s code image (Debian package "
-                f"{GUEST.firmware.package}).",
             )
         for path in (*self.all_serial_sockets, self.control_socket):
             if len(bytes(path)) > MAX_SOCKET_PATH:
@@ -103,6 +98,21 @@ class GuestSpec:
         if self.identity is None:
             return self.media
         return self.media.at(Path(self.media.top.name))
+
+    @property
+    def flash(self) -> Path:
+        """The firmware, which QEMU needs.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.firmware is None:
+            raise UsageError(
+                f"guest {self.name} boots through UEFI and has no firmware",
+                remedy=f"Give the path of {GUEST.firmware.name}'s code image (Debian package "
+                f"{GUEST.firmware.package}).",
+            )
+        return self.firmware
 
     @property
     def cpus(self) -> int:

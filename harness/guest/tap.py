@@ -41,6 +41,14 @@ class Tap(Protocol):
         ...
 
 
+class SerialPort(Tap, Protocol):
+    """Our end of a serial port of a guest that is being started."""
+
+    def fileno(self) -> int | None:
+        """The descriptor of the connection, for another process to go on; None before it."""
+        ...
+
+
 class SerialTap:
     """Listens on a socket, takes the one connection that QEMU makes; see ``Tap``.
 
@@ -98,7 +106,7 @@ class SerialTap:
         self._rested = time.monotonic()
 
     def fileno(self) -> int | None:
-        """The descriptor of the guest's console, for another process to go on; None before it."""
+        """See ``SerialPort``."""
         return self._connection.fileno() if self._connection else None
 
     def write(self, data: bytes) -> None:

@@ -1,33 +1,19 @@
 """Guests described in files: one TOML file a guest, shipped in ``vmconfigs/`` or the user's own.
 
-A file gives defaults that flags override::
-
-    description = "Two nodes, the second three times as large"
-    sanitizer = "kasan"                 # as of --sanitizer; none if left out
-    distances = [[10, 21], [21, 10]]    # row = from; 10 and 20 if left out
-    sockets = 2                         # CPUs are numbered by socket, core and thread;
-    cores = 1                           # a socket has one core and a core one thread if left out,
-    threads = 1                         # and there are as many sockets as the CPUs fill
-
-    [[node]]
-    cpus = 1                            # 1 if left out; 0: a node without CPUs; or their numbers,
-                                        # such as [0, 2]: of all nodes, without gaps
-    memory_mib = 512                    # 1024 if left out, more for a shadow; 0: without memory
-
-    [[node]]
-    memory_mib = 1536
+A file gives defaults that flags override; ``vmconfigs/README.md`` has its form.
 """
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from harness.errors import UsageError
+from harness.guest.backends import BACKENDS, FixedMachine
 from harness.guest.shadow import default_memory_mib
 from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.documents import parse_toml
@@ -40,12 +26,22 @@ _SUFFIX: Final = ".toml"
 
 @dataclass(frozen=True, slots=True)
 class VmConfig:
-    """A guest as a file describes it. ``name`` is the file's name without its suffix."""
+    """A guest as a file describes it.
+
+    Args:
+        name: the file's name without its suffix.
+        description: for people.
+        sanitizers: of its kernel.
+        topology: its nodes.
+        machine: that exists already and is started by a backend's own table; None for a guest
+            that any backend makes to order.
+    """
 
     name: str
     description: str
     sanitizers: Sanitizers
     topology: Topology
+    machine: FixedMachine | None = None
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=999)]
@@ -102,6 +98,7 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
         table = parse_toml(text)
     except ValueError as error:
         raise UsageError(f"{origin}: not TOML: {error}", remedy="Mend that line.") from error
+    machine = _machine(table, Path(origin))
     try:
         file = read_table(table, _VmFile)
     except Complaint as complaint:
@@ -125,7 +122,39 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
         _check_sockets(file, topology)
     except UsageError as error:
         raise UsageError(f"{origin}: {error.message}", remedy=error.remedy) from error
-    return VmConfig(name, file.description, sanitizers, topology)
+    return VmConfig(name, file.description, sanitizers, topology, machine)
+
+
+def _machine(table: dict[str, Any], file: Path) -> FixedMachine | None:
+    """What the table of a backend says, which is taken out of the file's.
+
+    Raises:
+        UsageError: see ``load_vmconfig``.
+    """
+    rows = [row for row in BACKENDS if row.has_machines and row.name in table]
+    found = None
+    for row in rows:
+        own, read = table.pop(row.name), row.type.read_machine
+        try:
+            if not isinstance(own, dict) or read is None:
+                raise Complaint("", "it must be a table", own)
+            found = replace(read(own, file), backend=row.name)
+        except Complaint as complaint:
+            key = f"{row.name}.{complaint.key}".rstrip(".")
+            raise UsageError(
+                f"{file}: {key}: {_wrong(complaint)}",
+                remedy="vmconfigs/README.md says what is known there",
+            ) from complaint
+    if len(rows) > 1:
+        names = " and ".join(f"[{row.name}]" for row in rows)
+        raise UsageError(f"{file}: {names} both start the machine", remedy="leave one of them out")
+    return found
+
+
+def _wrong(complaint: Complaint) -> str:
+    if complaint.unknown or complaint.missing:
+        return "there is no such key" if complaint.unknown else "it is missing"
+    return f"{complaint.what}, not {_shown(complaint.value)}"
 
 
 def _node(node: _NodeFile, memory_mib: int) -> Node:
@@ -207,7 +236,7 @@ def _key_error(origin: str, complaint: Complaint) -> UsageError:
         )
     return UsageError(
         f"{origin}: {key} = {_shown(complaint.value)}: {complaint.what}",
-        remedy="See the head of harness/guest/vmconfig.py or a shipped file for the form.",
+        remedy="See vmconfigs/README.md or a shipped file for the form.",
     )
 
 

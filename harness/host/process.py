@@ -31,6 +31,7 @@ PACKAGES = {
     "patch": "patch",
     "prlimit": "util-linux",
     "setpriv": "util-linux",
+    "timeout": "coreutils",
 }
 
 #: How long a process that was sent SIGKILL may take to be gone.
@@ -119,8 +120,38 @@ class Runner(Protocol):
         stderr: Stream = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
         outlives_us: bool = False,
+        duplex: bool = False,
     ) -> Process:
         """Start and return at once.  Unless ``outlives_us``, it is killed when we die.
+
+        With ``duplex``, ``stdout`` is a socket, and standard input, too.
+
+        Raises:
+            InfraError: the program is missing.
+        """
+        ...
+
+    def prepare(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        deadline: float,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stderr: Stream = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
+    ) -> LastProgram:
+        """A program that is run once, later: at the latest when we die, however that happens.
+
+        Neither ``close`` nor a signal to us keeps it from that.
+
+        Args:
+            argv: the program and its arguments.
+            deadline: seconds that it may take; then it is killed.
+            cwd: the directory to run in.
+            env: added to the closed environment.
+            stderr: where its errors go.
+            pass_fds: descriptors that it inherits.
 
         Raises:
             InfraError: the program is missing.
@@ -133,6 +164,29 @@ class Runner(Protocol):
         Whoever waits for one of them sees it end.
         """
         ...
+
+
+class LastProgram(Protocol):
+    """A program that waits for its time; see ``Runner.prepare``."""
+
+    def run(self) -> int:
+        """Run it to its end, unless it has been run; its exit status, as timeout(1) has it."""
+        ...
+
+
+class HostLastProgram:
+    """A real one; see ``LastProgram``."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+
+    def run(self) -> int:
+        """See ``LastProgram``."""
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()  # which is what our death would do
+        status = self._popen.wait()  # timeout(1) is its deadline
+        _kill_session(self._popen)
+        return status
 
 
 class HostProcess:
@@ -247,15 +301,40 @@ class HostRunner:
         stderr: Stream = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
         outlives_us: bool = False,
+        duplex: bool = False,
     ) -> HostProcess:
         """See ``Runner``."""
         launch = _Launch(
             _resolve(argv), cwd, env or {}, (stdout, stderr), tuple(pass_fds),
-            guarded=not outlives_us,
+            duplex=duplex, guarded=not outlives_us,
         )  # fmt: skip
         process = self._launch(launch)
         process.begin()
         return process
+
+    def prepare(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        deadline: float,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stderr: Stream = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
+    ) -> HostLastProgram:
+        """See ``Runner``."""
+        timeout = _resolve(["timeout", f"--kill-after={_LAST_GRACE}", f"{deadline:g}"])
+        popen = subprocess.Popen(
+            [_SH, "-c", _LAST, "sh", *timeout, *_resolve(argv)],
+            cwd=cwd,
+            env={**_closed_environment(), **(env or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+        )
+        return HostLastProgram(popen)
 
     def close(self) -> None:
         """See ``Runner``."""
@@ -285,6 +364,7 @@ class _Launch:
     streams: tuple[Stream, Stream]
     pass_fds: tuple[int, ...] = ()
     keeps_stdin: bool = False
+    duplex: bool = False
     guarded: bool = True
 
     def process(self) -> HostProcess:
@@ -292,19 +372,27 @@ class _Launch:
 
         Ctrl-C may come in between: what has not begun ends with the pipe that we lose.
         """
-        closed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        gate = [_SH, "-c", _GATE if self.keeps_stdin else f"{_GATE} </dev/null", "sh"]
+        closed = _closed_environment()
+        stdin = "" if self.keeps_stdin else " <&1" if self.duplex else " </dev/null"
+        gate = [_SH, "-c", f"{_GATE}{stdin}", "sh"]
         popen = subprocess.Popen(
             [*gate, *self.words] if self.guarded else self.words,
             cwd=self.cwd,
             env={**closed, **self.env},
-            stdin=subprocess.PIPE if self.guarded else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if self.guarded else self._own_stdin(),
             stdout=self.streams[0],
             stderr=self.streams[1],
             pass_fds=self.pass_fds,
             start_new_session=True,
         )
         return HostProcess(popen, _guard(popen.pid, closed) if self.guarded else None)
+
+    def _own_stdin(self) -> Stream:
+        return self.streams[0] if self.duplex else subprocess.DEVNULL
+
+
+def _closed_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 _SH = "/bin/sh"
@@ -317,6 +405,13 @@ _OPEN = b"\n"
 #: Reads until we are gone, which closes the pipe, and then ends the session.  It works
 #: when we are killed with SIGKILL, and reaches what the child has started in turn.
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; exec pkill -KILL -s "$1"'
+
+
+#: Becomes the program once its standard input is closed: by us, or by our death.
+_LAST = 'read -r _; exec "$@" </dev/null'
+
+#: Seconds that a program which has used up its time gets to end.
+_LAST_GRACE = 5
 
 
 def _guard(session: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from harness.host.accelerator import Accelerator
 
 
 def identity_lines(cell: Mapping[str, Any]) -> list[str]:
@@ -19,7 +21,7 @@ def identity_lines(cell: Mapping[str, Any]) -> list[str]:
         verification["version"] or "a kernel without a version",
         f"build id {verification['build_id'] or 'none'}",
         " ".join(verification["sanitizers"]) or "no sanitizer",
-        cell["accelerator"],
+        *accelerators(cell),
     ]
     lines = [f"kernel: {', '.join(kernel)}"]
     if verification["doubts"]:
@@ -27,6 +29,19 @@ def identity_lines(cell: Mapping[str, Any]) -> list[str]:
     differences = [f"  {difference}" for difference in cell["disagreements"]]
     heading = ["the kernel sees another machine:"] if differences else []
     return [*lines, "verified: yes", *heading, *differences]
+
+
+def unproven_lines(cells: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What nothing proves of the machines that were booted, each once."""
+    found = [cell.get("verification") or {} for cell in cells]
+    words = [each for verification in found for each in verification.get("unproven", ())]
+    return [f"not proven: {each}" for each in dict.fromkeys(words)]
+
+
+def accelerators(boot: Mapping[str, Any]) -> list[str]:
+    """The accelerator of a cell or a repeat, if it had one."""
+    accelerator = boot["accelerator"]
+    return [] if accelerator == Accelerator.NONE else [accelerator]
 
 
 #: Indentation of console lines.

@@ -16,7 +16,7 @@ from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 from harness.host.workspace import write_named
 from harness.outcome import Outcome
 from harness.printable import printable_text
-from harness.results.evidence import console_lines, identity_lines
+from harness.results.evidence import console_lines, identity_lines, unproven_lines
 from harness.results.logs import JudgedLog, log_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document
 from harness.results.text import check_lines, repeat_lines, report_lines, way_in_words
@@ -73,7 +73,9 @@ def _case(cell: Cell) -> TestCase:
     case = TestCase(cell.name, classname=printable_text(cell.guest), time=round(cell.seconds, 3))
     document = to_cell_document(cell)
     reports = report_lines(document) if cell.verdict else []
-    evidence = [*reports, *identity_lines(document), *console_lines(document)]
+    evidence = [
+        *reports, *identity_lines(document), *unproven_lines([document]), *console_lines(document)
+    ]  # fmt: skip
     if evidence:
         case.system_out = printable_text(
             "\n".join([f"backend: {way_in_words(document)}", *evidence])

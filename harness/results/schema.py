@@ -105,6 +105,7 @@ class _Verification(TypedDict):
     version: str
     sanitizers: list[str]
     doubts: list[str]
+    unproven: NotRequired[list[str]]
 
 
 class _Repeat(TypedDict):

@@ -14,7 +14,13 @@ from harness.check.result import Conclusion
 from harness.mutation.fate import TERMS, Fate
 from harness.outcome import Outcome
 from harness.printable import printable
-from harness.results.evidence import CONSOLE_INDENT, console_lines, identity_lines
+from harness.results.evidence import (
+    CONSOLE_INDENT,
+    accelerators,
+    console_lines,
+    identity_lines,
+    unproven_lines,
+)
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.unfinished import RUNNING, not_booted, not_judged
 
@@ -123,6 +129,8 @@ def _print_table(cells: Sequence[Mapping[str, Any]], console: Console) -> None:
         how = "not booted:" if all(map(_is_on_host, cells)) else "booted by"
         console.print(Text(printable(f"{guests}, {how} {ways[0]}")))
     console.print(_table(cells, console.width, ways=len(ways) > 1))
+    for line in unproven_lines(cells):
+        print_line(console, line, "yellow")
 
 
 def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Table:
@@ -173,7 +181,7 @@ def way_in_words(cell: Mapping[str, Any]) -> str:
     """Return backend and accelerator, and the boot method unless it is the loader."""
     if _is_on_host(cell):
         return "a program of the host"
-    words = [cell["backend"], cell["accelerator"]]
+    words = [cell["backend"], *accelerators(cell)]
     boot = cell.get("boot", "loader")  # older records do not have it
     return "/".join(words if boot == "loader" else [*words, boot])
 
@@ -381,7 +389,7 @@ def repeat_lines(cell: Mapping[str, Any]) -> list[str]:
 def _repeat_in_words(cell: str, repeat: Mapping[str, Any]) -> str:
     outcome = repeat["error"].partition("\n")[0] or f"{repeat['outcome']}: {repeat['title']}"
     kernel = f", kernel {repeat['kernel']}" if repeat["purpose"] == "control" else ""
-    way = f"{repeat['accelerator']}/{repeat['boot']}"
+    way = "/".join([*accelerators(repeat), repeat["boot"]])
     return f"{repeat['purpose']} {way}{kernel}: {outcome} ({cell}/{repeat['name']}/console.log)"
 
 

@@ -36,7 +36,7 @@ from harness.runs.examination import (
     CommandExamination,
     Examination,
 )
-from harness.runs.guests import GuestRequest, Guests, most_guests
+from harness.runs.guests import GuestRequest, Guests
 from harness.runs.kerneltester import KernelTester
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
@@ -222,7 +222,7 @@ class _Bisect:
         if self._request.command:
             return 1
         fitting = available_memory() // required_memory(plan.topology)
-        return max(1, min(most_guests(), fitting))
+        return max(1, min(self._guests.most_at_once, fitting))
 
     def _revisions(self, ends: Ends, sanitizers: Sanitizers) -> Revisions:
         question, request = ends.question, self._request

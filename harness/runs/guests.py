@@ -21,6 +21,7 @@ from harness.sanitizers import NONE
 
 if TYPE_CHECKING:
     from harness.guest.backend import Backend
+    from harness.guest.backends import FixedMachine
     from harness.guest.vmconfig import VmConfig
     from harness.runs.environment import Environment
     from harness.runs.view import View
@@ -191,14 +192,18 @@ class Guests:
         """
         for warning in (*topology.warnings(), *memory_warnings(topology, sanitizers)):
             self.view.warn(warning)
-        accelerator, slowness = self._accelerator()
-        request = self.request
+        request, machine = self.request, self.machine
+        if machine is None:
+            accelerator, slowness = self._accelerator()
+        else:
+            _refuse_changes(machine, request, keep=keep)
+            accelerator, slowness = machine.accelerator, machine.slowness
         return BootPlan(
             topology=topology,
             until=request.until,
             accelerator=accelerator,
             slowness=slowness,
-            method=BootMethod(request.method or self.env.settings.boot.method or self.usual),
+            method=self._method(),
             tunables={**(sanitizers.goes_on if goes_on else {}), **request.tunables},
             timeout=request.timeout,
             keep=keep,
@@ -224,18 +229,56 @@ class Guests:
         accelerator = choice.accelerator if asked == AUTO else Accelerator(asked)
         return accelerator, slowness(accelerator, choice)
 
+    @property
+    def machine(self) -> FixedMachine | None:
+        """The machine of the guest's file that exists already; None if guests are made to order.
+
+        With another backend than the file's, a guest with the same nodes is.
+        """
+        machine = self.vm.machine if self.vm else None
+        if machine is None or self.request.backend not in (None, machine.backend):
+            return None
+        return machine
+
+    @property
+    def most_at_once(self) -> int:
+        """How many of them may run at a time."""
+        return most_guests() if self.machine is None else 1
+
+    def _method(self) -> BootMethod:
+        """The one asked for, else the first that the machine has, else the settings'."""
+        if self.request.method is None and self.machine is not None:
+            return self.machine.methods[0]
+        return BootMethod(self.request.method or self.env.settings.boot.method or self.usual)
+
     def _backend(self) -> Backend:
-        """The one asked for, or the settings'."""
-        env = self.env
-        row = find_backend(self.request.backend or env.settings.boot.backend)
+        """The one asked for, the machine's, or the settings'."""
+        env, machine = self.env, self.machine
+        name = machine.backend if machine else self.request.backend or env.settings.boot.backend
+        row = find_backend(name)
         told = backend_values(row, self.request.backend_flags, env.settings)
-        return row.type.make(BackendHost(env.runner, env.clock, env.workspace, told))
+        return row.type.make(BackendHost(env.runner, env.clock, env.workspace, told, machine))
 
     def booter(self) -> Booter:
         """Boots guests with the request's backend."""
         env = self.env
         return Booter(
             env.workspace, env.runner, env.clock, self._backend(), env.ending, logs=env.logs
+        )
+
+
+def _refuse_changes(machine: FixedMachine, request: GuestRequest, *, keep: bool) -> None:
+    """Raises UsageError: what cannot be had of a machine that is as it is."""
+    given = {
+        "--memory": request.memory, "--cpus": request.cpus, "a guest that is kept": keep,
+        "--accelerator": request.accelerator,
+    }  # fmt: skip
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise UsageError(
+            f"{machine.name} describes a machine that exists already: {named[0]} cannot be had",
+            remedy=f"leave {' and '.join(named)} out, or add --backend qemu for a guest of QEMU's "
+            "with the same nodes",
         )
 
 

@@ -17,7 +17,6 @@ from harness.host.processid import ProcessId
 from harness.host.workspace import check_folder
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning, ended_early
-from harness.runs.guests import most_guests
 from harness.runs.matrix import Matrix
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class Recorder:
         try:
             store.save_document(begun)
             with self.view.rows() as rows:
-                jobs = min(count, most_guests())
+                jobs = min(count, guests.most_at_once)
                 booter = replace(guests.booter(), terminal=self.view.terminal(rows))
                 matrix = Matrix(env.kernels(self.view.note), booter, rows, jobs, available_memory())
                 cells, judgements = work(matrix, folder)

@@ -190,7 +190,7 @@ def test_arguments(shared_home: Home, case: tuple[tuple[str, ...], str, str]) ->
 USAGE = {
     "no such command": ((("bot",)), "No such command 'bot'"),
     "no such option": (("boot", "--nmua", "4"), "No such option"),
-    "no such backend": ((*BOOT, "--backend", "bhyve"), "'bhyve' is not one of 'qemu', 'libvirt'"),
+    "no such backend": ((*BOOT, "--backend", "bhyve"), "'bhyve' is not one of 'qemu'"),
     "a repetition of nothing": ((*BOOT, "--repeat", "0"), "0 is not in the range 1<=x<=1000"),
     "memory that is no number": ((*BOOT, "--memory", "1G"), "'1G' is not a valid integer range"),
     "a folder as a kernel": (("boot", "--kernel", "/tmp"), "File '/tmp' is a directory"),
@@ -305,7 +305,7 @@ SETTINGS = {
     "a misspelt key": ('[source]\ntre = "x"', "{file}: there is no setting source.tre"),
     "a number for a path": ("[source]\ntree = 3", "{file}: source.tree: expected `str`, got `int`"),
     "an unknown backend": (
-        '[boot]\nbackend = "bhyve"', "{file}: boot.backend: it must be 'libvirt' or 'qemu'"),
+        '[boot]\nbackend = "bhyve"', "{file}: boot.backend: it must be 'command' or "),
     "an unknown way to boot": (
         '[boot]\nmethod = "pxe"', "{file}: boot.method: it must be 'direct' or 'loader'"),
 }  # fmt: skip

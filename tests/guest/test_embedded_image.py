@@ -14,7 +14,7 @@ from embedded_guest import Boot, Kernels, Machine, even
 from harness.console.symbolize import find_program
 from harness.errors import BuildError, InfraError, UsageError
 from harness.guest.topology import Node, Topology
-from harness.host.process import Finished, HostRunner, Process
+from harness.host.process import Finished, HostRunner, LastProgram, Process
 from harness.image.embedded import (
     EmbeddedBuild,
     Variant,
@@ -430,6 +430,9 @@ class FailingCompiler:
 
     def spawn(self, argv: Sequence[str | Path], **options: object) -> Process:
         raise AssertionError(f"a build spawns nothing: {argv} {options}")
+
+    def prepare(self, argv: Sequence[str | Path], **options: object) -> LastProgram:
+        raise AssertionError(f"a build prepares nothing: {argv} {options}")
 
     def close(self) -> None:
         """Nothing of it runs."""

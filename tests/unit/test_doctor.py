@@ -42,7 +42,7 @@ LIBVIRT = ("libvirtd", "virtlogd")
 class Host:
     """What a host has; everything, unless told otherwise."""
 
-    programs: frozenset[str] = frozenset({*PROGRAMS, *LIBVIRT, "bwrap"})
+    programs: frozenset[str] = frozenset({*PROGRAMS, *LIBVIRT, "bwrap", "timeout"})
     headers: frozenset[str] = frozenset(HEADERS)
     llvms: Mapping[int, Path] = field(
         default_factory=lambda: {n: Path(f"/llvm-{n}/bin") for n in (14, 19)}

@@ -138,7 +138,6 @@ def test_every_cpu_and_every_byte_belongs_to_exactly_one_node(spec: GuestSpec) -
     [
         ({"name": "a/b"}, UsageError, "guest name 'a/b'"),
         ({"name": ""}, UsageError, "guest name ''"),
-        ({"firmware": None}, UsageError, "has no firmware"),
         ({"serial_sockets": (Path("/s"),) * 4}, UsageError, "5 serial ports"),
         ({"console_socket": Path("/" + "x" * 100)}, InfraError, "too long for a unix socket"),
     ],
@@ -159,3 +158,12 @@ def test_a_specification_that_no_host_can_start_is_refused(
         GuestSpec(**{**good, **change})  # type: ignore[arg-type]
     assert cause in refused.value.message
     assert refused.value.remedy
+
+
+def test_qemu_starts_no_uefi_without_firmware() -> None:
+    """A machine of the user's own has some."""
+    spec = GuestSpec(
+        "x", Topology.even(1), EfiFolder(Path("/image")), Accelerator.TCG, None, Path("/s")
+    )
+    with pytest.raises(UsageError, match="has no firmware"):
+        qemu_argv(spec)

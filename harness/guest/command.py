@@ -1,0 +1,430 @@
+"""The backend for machines that exist already: programs that a vm file names start and stop them.
+
+A machine is any that has power, a serial console and a way to get a kernel: hardware behind a
+console server and a PXE server, or a guest of another host's hypervisor. ``vmconfigs/README.md``
+says what each program is given and what is asked of it.
+
+There is no QEMU here that describes the machine, tells how it ended or what time it had. What
+nothing proves stands in ``CommandBackend.unproven``, and in every result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from harness.errors import InfraError, UsageError
+from harness.guest.backend import Ending, GuestExit, Inspect
+from harness.guest.backends import BackendHost, BackendType
+from harness.guest.handover import hand_over
+from harness.guest.machinefile import CommandMachine, read_machine
+from harness.host.doctor import HostFinding, good, lacking
+from harness.host.sockets import connected
+from harness.image.media import DirectKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.guest.backends import FixedMachine
+    from harness.guest.spec import GuestSpec
+    from harness.host.accelerator import Accelerator
+    from harness.host.doctor import Doctor
+    from harness.host.process import LastProgram, Process
+    from harness.image.media import BootMethod, Media
+
+_TAIL_BYTES: Final = 8192
+_MOST_OUTPUT: Final = 16 << 20
+"""Bytes that a program of a vm file may print, but for consoles, which have limits of their own."""
+
+_TICK: Final = 0.1
+
+#: What ``power_state`` prints.
+_OFF: Final = "off"
+_ON: Final = "on"
+
+_TIMED_OUT: Final = (124, 137)  # timeout(1)
+
+
+class CommandGuest:
+    """A machine that was switched on; see ``Guest``."""
+
+    def __init__(self, backend: CommandBackend, spec: GuestSpec) -> None:
+        self._backend = backend
+        self._machine = backend.machine
+        self._held = contextlib.ExitStack()
+        self._environment: Mapping[str, str] = {}
+        self._lines: list[Process] = []
+        self._off: LastProgram | None = None
+        self._is_off = False
+        self._spec = spec
+        self._stderr: IO[bytes] = self._held.enter_context(_temporary_file())
+        self._last_words = ""
+
+    def start(self, inspect: Inspect) -> None:
+        """Get the kernel to the machine, open its console, switch it on.
+
+        Raises:
+            InfraError: another harness uses the machine, or a program failed.
+        """
+        machine, runner, workspace = self._machine, self._backend.runner, self._backend.workspace
+        lock = self._held.enter_context(workspace.lock(f"machine-{machine.key}", self._in_use))
+        folder = self._held.enter_context(workspace.scratch("machine"))
+        self._environment = self._backend.environment(self._spec, folder)
+        hand_over(self._spec.media, folder)
+        # The lock is held until the machine is off, should we be killed meanwhile.
+        self._off = runner.prepare(
+            machine.power_off, deadline=machine.seconds, cwd=machine.folder,
+            env=self._environment, stderr=self._stderr, pass_fds=(lock.fd,),
+        )  # fmt: skip
+        self._run("power_off")  # whoever used it before may have left it on
+        if machine.deliver:
+            self._run("deliver")
+        for path, words in zip(self._spec.all_serial_sockets, self._backend.lines, strict=False):
+            with connected(path) as port:
+                line = runner.spawn(
+                    words, cwd=machine.folder, env=self._environment, duplex=True,
+                    stdout=port.fileno(), stderr=self._stderr,
+                )  # fmt: skip
+            self._lines.append(line)
+        inspect(self)
+        self._run("power_on")
+
+    def _in_use(self, holder: str) -> None:
+        raise InfraError(
+            f"machine {self._machine.name} is in use by process {holder} (or its power_off "
+            "has not ended yet)",
+            remedy=f"run it again when that has ended; see ps -p {holder}",
+        )
+
+    def _run(self, key: str) -> None:
+        self._backend.run(key, self._environment)
+
+    @property
+    def pid(self) -> None:
+        """See ``Guest``: no process of this host is the machine."""
+        return
+
+    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
+        """See ``Guest``: nobody describes the machine."""
+        del spec
+        return ()
+
+    def require_running(self) -> None:
+        """See ``Guest``."""
+        state = self._backend.power(self._environment)
+        if state == _OFF:
+            self._is_off = True
+            raise InfraError(f"machine {self._machine.name} is off")
+        for number, line in enumerate(self._lines):
+            if (status := line.poll()) is not None:
+                raise self._lost(status, number)
+
+    def stop_state(self) -> None:
+        """See ``Guest``: nothing that is known of stops it.
+
+        Raises:
+            InfraError: the programs at its serial ports write errors without end.
+        """
+        if not self._stderr.closed and _size(self._stderr) > _MOST_OUTPUT:
+            raise InfraError(
+                f"the consoles of machine {self._machine.name} wrote more than "
+                f"{_MOST_OUTPUT >> 20} MiB to standard error",
+                remedy="see what they wrote below",
+                detail=self.stderr_tail(),
+            )
+
+    def wait(self, timeout: float | None = None) -> GuestExit | None:
+        """See ``Guest``: the end of its console, or of its power."""
+        if self._is_off:
+            return GuestExit(Ending.POWEROFF)
+        if not self._lines:
+            return GuestExit(Ending.KILLED, failure=InfraError("the harness has ended the machine"))
+        status = self._lines[0].wait(timeout)
+        if status is None:
+            return None
+        if self._backend.power(self._environment) == _OFF:
+            return GuestExit(Ending.POWEROFF, status)
+        return GuestExit(Ending.LOST, status, self._lost(status))
+
+    def _lost(self, status: int, number: int = 0) -> InfraError:
+        words = shlex.join(self._backend.lines[number])
+        port = "channel" if number else "console"
+        return InfraError(
+            f"the {port} of machine {self._machine.name} ended with exit status {status}, and "
+            "nothing tells whether the machine has",
+            remedy=f"see what it wrote below; the command was: {words}",
+            detail=self.stderr_tail(),
+        )
+
+    def destroy(self) -> None:
+        """See ``Guest``: power off, whatever has happened.
+
+        Raises:
+            InfraError: the machine may still be on.
+        """
+        off, self._off = self._off, None
+        lines, self._lines = self._lines, []
+        with self._held:
+            try:
+                status = off.run() if off is not None else 0
+            finally:
+                for line in lines:
+                    line.kill()
+            self._last_words = self.stderr_tail()
+        if status != 0:
+            late = f" (it took longer than {self._machine.seconds:g} s)"
+            raise InfraError(
+                f"power_off of machine {self._machine.name} failed with exit status {status}"
+                + (late if status in _TIMED_OUT else ""),
+                remedy="switch the machine off; the command was: "
+                + shlex.join(self._machine.power_off),
+                detail=self._last_words,
+            )
+
+    def leave(self) -> None:
+        """See ``Guest``: such a guest is never kept."""
+        return
+
+    def stderr_tail(self) -> str:
+        """See ``Guest``: of the programs that are connected to its serial ports."""
+        if self._stderr.closed:
+            return self._last_words
+        return _tail(self._stderr)
+
+
+class CommandBackend:
+    """Starts the one machine that a vm file describes; see ``Backend``.
+
+    Args:
+        host: what it is made for.
+        fixed: the machine.
+        machine: its programs.
+    """
+
+    name = "command"
+
+    def __init__(self, host: BackendHost, fixed: FixedMachine, machine: CommandMachine) -> None:
+        self.runner = host.runner
+        self.clock = host.clock
+        self.workspace = host.workspace
+        self.machine = machine
+        self._fixed = fixed
+
+    @property
+    def methods(self) -> tuple[BootMethod, ...]:
+        """See ``Backend``."""
+        return self._fixed.methods
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """See ``Backend``."""
+        machine = self.machine
+        silence = () if machine.power_state else ("whether the machine was on while it was silent",)
+        return (
+            f"which machine this was: programs of {self._fixed.name} started it, and only its own "
+            "kernel describes it",
+            "how much time the machine had",
+            *silence,
+        )
+
+    @property
+    def lines(self) -> tuple[tuple[str, ...], ...]:
+        """What is connected to the serial ports, the first one first."""
+        machine = self.machine
+        return (machine.console, *((machine.channel,) if machine.channel else ()))
+
+    @property
+    def passed(self) -> dict[str, str]:
+        """The variables of the user's that the programs are given."""
+        return {name: os.environ[name] for name in self.machine.environment if name in os.environ}
+
+    def run(self, key: str, environment: Mapping[str, str]) -> str:
+        """Run a program of the machine to its end; what it printed.
+
+        Raises:
+            InfraError: it failed.
+        """
+        machine, clock, words = self.machine, self.clock, self.machine.programs()[key]
+        until = clock.monotonic() + machine.seconds
+        problem = ""
+        with _temporary_file() as output:
+            process = self.runner.spawn(
+                words, cwd=machine.folder, env=environment, stdout=output, stderr=output
+            )
+            try:
+                while (status := process.wait(_TICK)) is None and not problem:
+                    if clock.monotonic() > until:
+                        problem = f"did not end within {machine.seconds:g} s"
+                    elif _size(output) > _MOST_OUTPUT:
+                        problem = f"printed more than {_MOST_OUTPUT >> 20} MiB"
+            finally:
+                process.kill()
+            text = _tail(output)
+        if status:
+            problem = problem or f"failed with exit status {status}"
+        if problem:
+            raise InfraError(
+                f"{key} of machine {machine.name} {problem}",
+                remedy=f"see what it wrote below; the command was: {shlex.join(words)}",
+                detail=text,
+            )
+        return text
+
+    def power(self, environment: Mapping[str, str] | None = None) -> str | None:
+        """``on`` or ``off``; None where nothing tells.
+
+        Raises:
+            InfraError: ``power_state`` failed, or printed neither.
+        """
+        words = self.machine.power_state
+        if not words:
+            return None
+        told = environment or {**self.passed, "HARNESS_MACHINE": self.machine.name}
+        lines = self.run("power_state", told).split()
+        state = lines[-1].lower() if lines else ""
+        if state not in (_ON, _OFF):
+            raise InfraError(
+                f"power_state of machine {self.machine.name} printed {state[:40]!r}",
+                remedy=f"it must print {_ON} or {_OFF}; the command was: {shlex.join(words)}",
+            )
+        return state
+
+    def environment(self, spec: GuestSpec, media: Path) -> dict[str, str]:
+        """What the programs are told, beside what every program of the harness is."""
+        method = "direct" if isinstance(spec.media, DirectKernel) else "loader"
+        return {
+            **self.passed,
+            "HARNESS_MACHINE": self.machine.name,
+            "HARNESS_GUEST": spec.name,
+            "HARNESS_MEDIA": str(media),
+            "HARNESS_BOOT": method,
+            "HARNESS_CHANNEL": "1" if spec.serial_sockets else "",
+            "HARNESS_NODES": str(len(spec.topology.nodes)),
+            "HARNESS_CPUS": str(spec.cpus),
+            "HARNESS_MEMORY_MIB": str(spec.topology.memory_mib),
+        }
+
+    def identity(self, accelerator: Accelerator) -> None:
+        """See ``Backend``: the programs run as the user."""
+        del accelerator
+
+    def firmware(self, media: Media) -> None:
+        """See ``Backend``: the machine has its own."""
+        del media
+
+    def describe(self, spec: GuestSpec) -> str:
+        """See ``Backend``: the programs in their order."""
+        machine = self.machine
+        listed = {
+            "deliver": machine.deliver, "console": machine.console,
+            "channel": machine.channel if spec.serial_sockets else (),
+            "power_on": machine.power_on, "power_off": machine.power_off,
+        }  # fmt: skip
+        head = f"# machine {machine.name} of {self._fixed.name}, in {machine.folder}\n"
+        return head + "".join(
+            f"{key}: {shlex.join(words)}\n" for key, words in listed.items() if words
+        )
+
+    def start(
+        self, spec: GuestSpec, *, keep: bool = False, inspect: Inspect = lambda _: None
+    ) -> CommandGuest:
+        """See ``Backend``.
+
+        Raises:
+            UsageError: the vm file names no second serial port, and it is needed; the guest is to
+                be kept.
+            InfraError: another harness uses the machine, or a program failed.
+        """
+        if keep:
+            raise UsageError(
+                f"machine {self.machine.name} cannot be kept: its programs end with the harness",
+                remedy="leave --keep out; --interactive connects the terminal to its console",
+            )
+        if len(spec.all_serial_sockets) > len(self.lines):
+            raise UsageError(
+                f"machine {self.machine.name} has no second serial port, which a check needs",
+                remedy=f"name a program with channel in [command] of {self._fixed.name}",
+            )
+        guest = CommandGuest(self, spec)
+        try:
+            guest.start(inspect)
+        except BaseException:
+            with contextlib.suppress(InfraError):
+                guest.destroy()
+            raise
+        return guest
+
+
+def _temporary_file() -> IO[bytes]:
+    return tempfile.TemporaryFile()
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _tail(file: IO[bytes]) -> str:
+    """The end of what programs wrote; not by seeking, which would move their offset."""
+    start = max(0, _size(file) - _TAIL_BYTES)
+    return os.pread(file.fileno(), _TAIL_BYTES, start).decode("utf-8", "replace")
+
+
+def _make(host: BackendHost) -> CommandBackend:
+    fixed = host.machine
+    if fixed is None or not isinstance(fixed.own, CommandMachine):
+        raise UsageError(
+            "the backend command starts a machine that a vm file describes",
+            remedy="name a file that has [command] with --vm; vmconfigs/README.md says how",
+        )
+    for key, words in fixed.own.programs().items():
+        if shutil.which(words[0]) is None:
+            raise UsageError(
+                f"{fixed.name}: command.{key}: {words[0]} is no program that can be executed",
+                remedy="correct its path, or make it executable (chmod +x)",
+            )
+    return CommandBackend(host, fixed, fixed.own)
+
+
+def _read(table: dict[str, Any], file: Path) -> FixedMachine:
+    return read_machine(table, file)
+
+
+def _findings(doctor: Doctor) -> Iterator[HostFinding]:
+    """Nothing of the main job depends on it."""
+    name = "machines of your own"
+    if doctor.program("timeout") is None:
+        yield lacking(name, "coreutils", needed=False)
+        return
+    told = "by vm files with [command]; harness doctor --vm FILE examines one"
+    yield good(name, told, needed=False)
+
+
+def _examine(host: BackendHost) -> Iterator[HostFinding]:
+    """Which programs of a vm file are there, and what power_state says."""
+    fixed = host.machine
+    if fixed is None or not isinstance(fixed.own, CommandMachine):
+        return
+    machine = fixed.own
+    for key, words in machine.programs().items():
+        place = shutil.which(words[0])
+        remedy = f"correct command.{key} of {fixed.name}, or make it executable (chmod +x)"
+        if place is None:
+            found = f"{words[0]} is no program that can be executed"
+            yield HostFinding(f"{machine.name}: {key}", False, found, remedy)
+        else:
+            yield good(f"{machine.name}: {key}", shlex.join([place, *words[1:]]))
+    if machine.power_state and shutil.which(machine.power_state[0]):
+        name = f"{machine.name}: power"
+        try:
+            yield good(name, CommandBackend(host, fixed, machine).power() or "")
+        except InfraError as error:
+            told = [error.message, *error.detail.splitlines()[-1:]]
+            yield HostFinding(name, False, ": ".join(told), error.remedy)
+
+
+TYPE: Final = BackendType(_make, _read, _findings, _examine)
