@@ -87,5 +87,12 @@ def _choices(kind: type, key: str) -> tuple[Any, ...]:
     place: Any = msgspec.inspect.type_info(kind)
     for name, index in _steps(key):
         fields = {} if index else {field.name: field.type for field in place.fields}
-        place = place.item_type if index else fields[name]
-    return tuple(place.values)
+        place = _listed(place, int(index)) if index else fields[name]
+    several = getattr(place, "types", (place,))  # or nothing, which TOML does not have
+    return tuple(value for each in several for value in getattr(each, "values", ()))
+
+
+def _listed(place: Any, index: int) -> Any:
+    """The type of an item of a list or a tuple."""
+    types = getattr(place, "item_types", ())
+    return types[index] if types else place.item_type
