@@ -55,6 +55,9 @@ HEADERS: Final = {
     "zlib.h": "zlib1g-dev",
 }
 
+#: What links programs of the host.
+HOST_TOOLS: Final = ("llvm-nm", "llvm-objcopy")
+
 #: LLVM's version by the FreeBSD releases that are built with it best.
 RELEASES: Final = {14: "FreeBSD 13", 19: "FreeBSD 14 and 15"}
 
@@ -126,6 +129,13 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def _host_tools(version: int, folder: Path) -> Iterator[HostFinding]:
+    """What checks of host programs (``harness check --on host``) lack, if they do."""
+    missing = [name for name in HOST_TOOLS if not (folder / name).is_file()]
+    if folder.is_dir() and missing:
+        yield lacking(f"{' and '.join(missing)} {version}", f"llvm-{version}", needed=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Doctor:
     """Looks at this host.
@@ -194,6 +204,7 @@ class Doctor:
             use = f" (best for {RELEASES[version]})" if version in RELEASES else ""
             if version in found:
                 yield good(name, f"{found[version]}{use}")
+                yield from _host_tools(version, found[version])
             else:
                 packages = tuple(f"{part}-{version}" for part in ("clang", "lld", "llvm"))
                 # Any version will do for most trees; without one nothing can be built.

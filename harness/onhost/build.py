@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.errors import InfraError
+from harness.host.doctor import HOST_TOOLS
 from harness.host.resources import data_file
 from harness.host.sandbox import Sandbox, require
 from harness.host.workspace import make_folder, unique, write_atomic
@@ -94,6 +95,7 @@ class HostBuilder:
         ):
             if self.sandboxed:
                 require(self.runner)
+            _require_tools(llvm)
             sys = tree.checkout_below(snapshot, "sys", tree.home / "onhost" / "sys")
             job = _Job(self, snapshot, config, optimisation, llvm, compiler, sys, scratch)
             program = programs.store(*job.run())
@@ -144,7 +146,9 @@ class _Job:
 
     def _required(self) -> list[Path]:
         follows = [path for part in self.builder.parts for path in part.follows]
-        return [self._at(path) for path in (*dict.fromkeys(follows), *recipe.REQUIRED)]
+        paths = (*dict.fromkeys(follows), *recipe.REQUIRED)
+        self._texts(*paths)  # which tells what is missing
+        return [self._at(path) for path in paths]
 
     def _at(self, path: str) -> Path:
         return self.sys.parent / path
@@ -367,6 +371,16 @@ class _Job:
                 detail="\n".join(line[:400] for line in said.splitlines()[:20]),
             )
         return finished.text
+
+
+def _require_tools(llvm: Llvm) -> None:
+    missing = [name for name in HOST_TOOLS if not (llvm.bindir / name).is_file()]
+    if missing:
+        raise NoHostProgramError(
+            f"{' and '.join(missing)} of LLVM {llvm.major} not installed, which link programs of "
+            "the host",
+            remedy=f"install: apt-get install llvm-{llvm.major}",
+        )
 
 
 def optimisation_for(operations: int) -> str:

@@ -44,11 +44,13 @@ class Found:
     differs: Differs | None = None
     ending: HostEnding | None = None
 
-    def is_like(self, other: Found) -> bool:
-        """Whether it is the same for shrinking: any difference, or an ending of one title."""
-        if self.ending is None or other.ending is None:
-            return self.ending is None and other.ending is None
-        return self.ending.title == other.ending.title
+    def shows(self, found: Found) -> bool:
+        """Whether it is as good as what was found: any difference from the model is, and the same
+        ending.
+        """
+        if self.ending is None or found.ending is None:
+            return self.ending is None
+        return self.ending.title == found.ending.title
 
 
 @dataclass(slots=True)
@@ -198,7 +200,7 @@ class HostSearch:
 
         def shows(candidate: Trace) -> bool:
             again = self._again(candidate)
-            if again is None or not again.is_like(found) or again.trace is None:
+            if again is None or not again.shows(found) or again.trace is None:
                 return False
             shortest.append(again)
             return True

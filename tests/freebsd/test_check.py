@@ -19,7 +19,9 @@ SEEDS = "1-10"
 
 
 def check(tree: Path, out: Path, *words: str | Path) -> Answer:
-    return harness("check", "--source", tree, "--subsystem", "uma", *words, out=out)
+    return harness(
+        "check", "--source", tree, "--subsystem", "uma", "--on", "guest", *words, out=out
+    )
 
 
 def results(answer: Answer) -> list[dict[str, Any]]:

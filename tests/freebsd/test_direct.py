@@ -31,7 +31,9 @@ def boot(tree: Path, out: Path, *words: str) -> dict[str, Any]:
 
 
 def agrees_with_the_model(tree: Path, out: Path, method: str, *words: str) -> None:
-    answer = harness("check", "--source", tree, "--subsystem", "uma", "--kasan", *words, out=out)
+    answer = harness(
+        "check", "--source", tree, "--subsystem", "uma", "--on", "guest", "--kasan", *words, out=out
+    )
     (cell,) = answer.document["cells"]
     assert cell["check"]["conclusion"] == "agreed", answer.told
     assert cell["boot"] == method

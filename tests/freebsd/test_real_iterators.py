@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 
 
 def check(tree: Path, out: Path, *words: str) -> Answer:
-    return harness("check", "--source", tree, "--subsystem", "domainset", *words, out=out)
+    return harness(
+        "check", "--source", tree, "--subsystem", "domainset", "--on", "guest", *words, out=out
+    )
 
 
 def result(answer: Answer) -> dict[str, Any]:
