@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.console.report import DomainMemory, GuestReport
+
+if TYPE_CHECKING:
+    from harness.guest.topology import GuestDomain
 
 _PAGES = 32768
 _PAGE_SIZE = 4096
@@ -42,11 +46,8 @@ class HostLayout:
         )  # fmt: skip
 
 
-def layout_of(cpus: Sequence[int], memory: Sequence[int]) -> HostLayout:
-    """The layout of nodes with so many CPUs and so much memory each.
-
-    A node without CPUs has none here either; a program has at least one CPU.
-    """
-    domains = [node for node, count in enumerate(cpus) for _ in range(count)]
-    empty = sum(1 << node for node, size in enumerate(memory) if size == 0)
-    return HostLayout(len(cpus), tuple(domains) or (0,), empty)
+def layout_of(domains: Sequence[GuestDomain]) -> HostLayout:
+    """The layout of a guest's domains, as its kernel sees them."""
+    homes = {cpu: number for number, domain in enumerate(domains) for cpu in domain.cpus}
+    empty = sum(1 << number for number, domain in enumerate(domains) if domain.memory_mib == 0)
+    return HostLayout(len(domains), tuple(homes[cpu] for cpu in sorted(homes)), empty)

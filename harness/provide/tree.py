@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class TreeProvider:
     """
 
     host: Kernels
+    _read: dict[str, SourceTree] = field(default_factory=dict, compare=False)
 
     @property
     def boot_methods(self) -> tuple[BootMethod, ...]:
@@ -85,14 +86,14 @@ class TreeProvider:
         from harness.sanitizers import NONE
         from harness.source.tree import being_read
 
-        host, tree = self.host, self.host.open_tree(what.source)
+        host, tree = self.host, self._tree(what.source)
         with being_read(
             tree, host.workspace, lambda holder: progress.note(f"waiting for {holder}")
         ):
             snapshot = tree.snapshot(what.change)
         parts = [part for each in SUBSYSTEMS if (part := each.on_host) is not None]
         builder = HostBuilder(host.workspace, host.runner, progress, parts, host.sandboxed)
-        config = kernel_config(NONE, what.kernconf).text
+        config = kernel_config(NONE, what.kernconf, what.options).text
         return builder.build(tree, snapshot, config, optimisation_for(operations))
 
     def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
@@ -120,4 +121,10 @@ class TreeProvider:
         return tree
 
     def _specifications(self, subsystem: Subsystem) -> Specifications:
-        return self.host.specifications(subsystem)
+        return replace(self.host.specifications(subsystem), open_tree=self._tree)
+
+    def _tree(self, source: str) -> SourceTree:
+        """A tree whose snapshots are taken once: what is checked is held to its own form."""
+        if source not in self._read:
+            self._read[source] = replace(self.host.open_tree(source), taken={})
+        return self._read[source]

@@ -86,9 +86,8 @@ class HostChecks:
 
     @property
     def layout(self) -> HostLayout:
-        """The guest's nodes, with their CPUs, and those without memory."""
-        nodes = self.topology.nodes
-        return layout_of([node.cpus for node in nodes], [node.memory_mib for node in nodes])
+        """The guest's domains."""
+        return layout_of(self.topology.guest_domains())
 
     def cell(self, name: str, plan: CheckPlan, progress: Progress) -> Cell:
         """The cell of a check in a guest's place; its limits are the host's failure.

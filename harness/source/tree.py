@@ -62,6 +62,7 @@ class SourceTree:
         home: our folder: that directory, indexes, the checkout (``src``) and the build's output.
         versioned: it has revisions.
         knowledge: of its code.
+        taken: if a dictionary, snapshots are kept in it, and given again.
     """
 
     location: str
@@ -70,6 +71,7 @@ class SourceTree:
     home: Path
     versioned: bool
     knowledge: Knowledge = NOTHING
+    taken: dict[Change, Snapshot] | None = None
 
     @property
     def checkout_folder(self) -> Path:
@@ -83,6 +85,8 @@ class SourceTree:
             UsageError: an unknown revision, a patch that does not apply, a mutant that
                 is refused, or a tree that is not FreeBSD's.
         """
+        if self.taken is not None and change in self.taken:
+            return self.taken[change]
         (self.home / "last-use").touch()  # it is not old, whatever it finds in the cache
         commit = self._head(change)
         if change.revision is None and self.files is not None:
@@ -101,7 +105,7 @@ class SourceTree:
             read = beside.submit(self._facts, content, base)
             built = self._built(content)
             hashes = self._hashes(built)
-        return Snapshot(
+        snapshot = Snapshot(
             location=self.location,
             commit=commit,
             dirty=dirty,
@@ -118,6 +122,9 @@ class SourceTree:
             base=base,
             facts=read.result(),
         )
+        if self.taken is not None:
+            self.taken[change] = snapshot
+        return snapshot
 
     def texts(self, snapshot: Snapshot, *paths: str) -> list[str]:
         """The texts of files that every FreeBSD tree has, as the snapshot has them.

@@ -25,7 +25,7 @@
 #include "hostmachine.h"
 #include "hostside.h"
 
-#define CPUS_MAX	64
+#define CPUS_MAX	256
 #define CHUNK		(1 << 16)
 #define FRAMES		24
 #define STACK_SIZE	(8UL << 20)
