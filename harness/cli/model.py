@@ -26,7 +26,7 @@ from harness.source.change import Change
 from harness.source.what import What
 from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
 from harness.subsystems.uma.model.explore import Bounds, Findings, explore
-from harness.subsystems.uma.model.trace import Step, parse_trace, run_trace
+from harness.subsystems.uma.model.trace import parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
 from harness.subsystems.uma.prediction import PANIC, Prediction
 from harness.subsystems.uma.subsystem import UMA
@@ -34,6 +34,7 @@ from harness.subsystems.uma.subsystem import UMA
 if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.sanitizers import Sanitizers
+    from harness.subsystems.uma.model.player import Step
 
 _VARIANT = click.option(
     "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."

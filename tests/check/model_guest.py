@@ -12,9 +12,9 @@ from harness.errors import UsageError
 from harness.subsystems.uma.check.observation import Observation, of_model
 from harness.subsystems.uma.check.protocol import Counters
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.player import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import Variant
-from harness.subsystems.uma.model.zone import Shape
 
 LETTERS = {"n": M_NOWAIT, "w": M_WAITOK, "v": M_NOVM, "r": M_USE_RESERVE}
 #: Bytes of a page that a slab's header takes.

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from harness.subsystems.uma.check.generate import PATIENCE, random_operations, zone_plan
 from harness.subsystems.uma.check.guest import is_taken
 from harness.subsystems.uma.model.flags import M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.trace import Operation, Player, Trace, Verb
+from harness.subsystems.uma.model.player import Operation, Player, Verb
+from harness.subsystems.uma.model.shape import Shape
+from harness.subsystems.uma.model.trace import Trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
-from harness.subsystems.uma.model.zone import Shape
 
 SEEDS = st.integers(0, 2**32)
 ANY_VARIANT = st.sampled_from(list(VARIANTS.values()))

@@ -12,7 +12,7 @@ from harness.check.protocol import Nonsense, line, read_record
 from harness.host.clock import HostClock, ManualClock
 from harness.subsystems.uma.check.protocol import Counters, command, read_answer, read_starved
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.trace import Operation, Place, Verb
+from harness.subsystems.uma.model.player import Operation, Place, Verb
 
 
 @pytest.mark.parametrize(

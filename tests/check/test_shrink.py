@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from harness.check.shrink import shrink
 from harness.subsystems.uma.model.flags import M_NOWAIT
-from harness.subsystems.uma.model.trace import Operation, Trace, Verb
+from harness.subsystems.uma.model.player import Operation, Verb
+from harness.subsystems.uma.model.shape import Shape
+from harness.subsystems.uma.model.trace import Trace
 from harness.subsystems.uma.model.variants import VARIANTS
-from harness.subsystems.uma.model.zone import Shape
 
 ENOUGH = 10_000
 

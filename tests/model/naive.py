@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.subsystems.uma.model.flags import M_NOVM, M_USE_RESERVE, M_WAITOK, UMA_ANYDOMAIN
+from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import Variant
-from harness.subsystems.uma.model.zone import Outcome, Shape
+from harness.subsystems.uma.model.zone import Outcome
 
 
 @dataclass

@@ -8,9 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from naive import NaiveKeg
 
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import Variant
-from harness.subsystems.uma.model.zone import Shape
+from harness.subsystems.uma.model.zone import Zone
 
 LEGAL_FLAGS = st.sampled_from(
     [
@@ -45,31 +45,31 @@ class KegMachine(RuleBasedStateMachine):
     @initialize(variant=VARIANTS, shape=shapes())
     def make(self, variant: Variant, shape: Shape) -> None:
         self.shape = shape
-        self.keg = Keg(variant, shape)
+        self.zone = Zone(variant, shape)
         self.naive = NaiveKeg(variant, shape)
 
     @rule(domain=DOMAINS, flags=LEGAL_FLAGS)
     def allocate(self, domain: int, flags: int) -> None:
         domain %= self.shape.domains
-        self.naive.allocate(domain, flags, self.keg.uma_zalloc_domain(domain, flags))
+        self.naive.allocate(domain, flags, self.zone.uma_zalloc_domain(domain, flags))
 
     @rule(flags=LEGAL_FLAGS)
     def allocate_anywhere(self, flags: int) -> None:
-        self.naive.allocate(-1, flags, self.keg.zone_alloc_item(-1, flags))
+        self.naive.allocate(-1, flags, self.zone.zone_alloc_item(-1, flags))
 
     @precondition(lambda self: self.naive.held)
     @rule(data=st.data())
     def free(self, data: st.DataObject) -> None:
         item = data.draw(st.sampled_from(sorted(self.naive.held)))
-        self.keg.uma_zfree(item)
+        self.zone.uma_zfree(item)
         self.naive.release(item)
 
     @rule()
     def prealloc(self) -> None:
-        slabs = set(self.keg.slabs)
-        outcome = self.keg.uma_prealloc(1)
+        slabs = set(self.zone.uz_keg.slabs)
+        outcome = self.zone.uma_prealloc(1)
         if outcome.blocked is None:
-            (new,) = set(self.keg.slabs) - slabs
+            (new,) = set(self.zone.uz_keg.slabs) - slabs
             assert outcome.domain not in self.naive.refusing
             self.naive.add_slab(new * self.shape.ipers, outcome.domain)
         else:
@@ -79,10 +79,10 @@ class KegMachine(RuleBasedStateMachine):
     def drain(self, domain: int) -> None:
         domain %= self.shape.domains
         before = len(self.naive.free[domain])
-        slabs = set(self.keg.slabs)
-        gone = self.keg.keg_drain_domain(domain)
+        slabs = set(self.zone.uz_keg.slabs)
+        gone = self.zone.uma_zone_reclaim_domain(domain)
         ipers = self.shape.ipers
-        for slab in slabs - set(self.keg.slabs):
+        for slab in slabs - set(self.zone.uz_keg.slabs):
             items = set(range(slab * ipers, (slab + 1) * ipers))
             assert items <= self.naive.free[domain]
             self.naive.free[domain] -= items
@@ -94,19 +94,19 @@ class KegMachine(RuleBasedStateMachine):
     def refuse(self, domain: int) -> None:
         domain %= self.shape.domains
         self.naive.refusing ^= {domain} - self.naive.empty()
-        self.keg.refusing = sum(1 << d for d in self.naive.refusing)
+        self.zone.memory.refusing = sum(1 << d for d in self.naive.refusing)
 
     @rule(domain=DOMAINS)
     def low(self, domain: int) -> None:
         domain %= self.shape.domains
         self.naive.low ^= {domain}
-        self.keg.low = sum(1 << d for d in self.naive.low)
+        self.zone.memory.vm_min_domains = sum(1 << d for d in self.naive.low)
 
     @invariant()
     def counters_agree(self) -> None:
         if not hasattr(self, "keg"):
             return
-        for number, domain in enumerate(self.keg.uk_domain):
+        for number, domain in enumerate(self.zone.uz_keg.uk_domain):
             assert domain.ud_free_items == len(self.naive.free[number])
             assert domain.ud_free_slabs == len(domain.ud_free_slab)
             lists = (domain.ud_part_slab, domain.ud_free_slab, domain.ud_full_slab)
@@ -117,7 +117,7 @@ class KegMachine(RuleBasedStateMachine):
         if not hasattr(self, "keg"):
             return
         ipers = self.shape.ipers
-        for domain in self.keg.uk_domain:
+        for domain in self.zone.uz_keg.uk_domain:
             assert all(0 < slab.us_freecount < ipers for slab in domain.ud_part_slab)
             assert all(slab.us_freecount == ipers for slab in domain.ud_free_slab)
             assert all(slab.us_freecount == 0 for slab in domain.ud_full_slab)

@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 
-from harness.subsystems.uma.model.explore import Bounds, Findings, Property, explore
+from harness.subsystems.uma.model.board import Property
+from harness.subsystems.uma.model.explore import Bounds, Findings, explore
 from harness.subsystems.uma.model.trace import parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.subsystems.uma.model.flags import M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
-from harness.subsystems.uma.model.zone import Shape
+from harness.subsystems.uma.model.zone import Zone
 
 PATIENCE = 7
 EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
@@ -15,9 +15,9 @@ AFTER = pytest.mark.parametrize("variant", [VARIANTS["13-after"], VARIANTS["15-a
 BEFORE = pytest.mark.parametrize("variant", [VARIANTS["13-before"], VARIANTS["15-before"]])
 
 
-def keg(variant: Variant, *, refusing: int, low: int) -> Keg:
-    made = Keg(variant, Shape(domains=2, ipers=2, reserve=1, patience=PATIENCE))
-    made.refusing, made.low = refusing, low
+def keg(variant: Variant, *, refusing: int, low: int) -> Zone:
+    made = Zone(variant, Shape(domains=2, ipers=2, reserve=1, patience=PATIENCE))
+    made.memory.refusing, made.memory.vm_min_domains = refusing, low
     return made
 
 
@@ -32,7 +32,7 @@ def test_refused_waiting_goes_on_until_the_allocator_gives_in(variant: Variant) 
 def test_after_the_commit_it_sleeps_once_if_the_domain_is_short(variant: Variant) -> None:
     made = keg(variant, refusing=0b10, low=0b10)
     outcome = made.uma_zalloc_domain(1, M_WAITOK)
-    assert (outcome.slept, made.low) == (1, 0)
+    assert (outcome.slept, made.memory.vm_min_domains) == (1, 0)
 
 
 @BEFORE

@@ -16,9 +16,10 @@ from harness.subsystems.uma.model.flags import (
     M_WAITOK,
     UMA_ANYDOMAIN,
 )
-from harness.subsystems.uma.model.trace import Operation, Place, Trace, Verb, parse_trace, run_trace
+from harness.subsystems.uma.model.player import Operation, Place, Verb
+from harness.subsystems.uma.model.shape import Shape
+from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS
-from harness.subsystems.uma.model.zone import Shape
 
 BUG = """\
 # the reserve lies in domain 1, and the boot CPU asks domain 0
@@ -166,3 +167,24 @@ def test_a_trace_that_demands_too_much_is_refused_before_it_runs(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         parse_trace(f"variant 13-after\nzone domains=2 ipers=1\n{operations}")
+
+
+def test_the_last_look_is_where_the_phased_iterator_has_come_to_at_its_end() -> None:
+    """It moves on once more for its second phase, even if that has no domain: found on 15.1."""
+    text = """
+        variant 15-after
+        zone domains=2 ipers=4 reserve=1 patience=40 round-robin
+        alloc cpu=0 M_NOWAIT
+        alloc cpu=0 M_NOWAIT
+        alloc cpu=0 M_NOWAIT
+        alloc cpu=0 M_NOWAIT
+        alloc cpu=0 M_NOWAIT
+        alloc cpu=0 M_NOWAIT
+        refuse 0
+        refuse 1
+        alloc cpu=0 M_NOWAIT meanwhile=1
+    """
+    last = [*run_trace(parse_trace(text))][-1]
+    assert last.why[-1].startswith("domain 0 has 2 free items"), last
+    assert last.outcome is not None
+    assert last.outcome.domain == 0

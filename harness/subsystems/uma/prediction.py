@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from harness.subsystems.domainset.model.sets import mask_of
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE
-from harness.subsystems.uma.model.keg import Keg
-from harness.subsystems.uma.model.zone import Shape
+from harness.subsystems.uma.model.shape import Shape
+from harness.subsystems.uma.model.zone import Zone
 
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
@@ -141,8 +141,8 @@ def slabs_within(
 def _booting(variant: Variant, memory: Sequence[bool]) -> _Boot:
     """A boot that has come through ``vm_map_startup``."""
     empty = mask_of(domain for domain, has in enumerate(memory) if not has)
-    boot = _Boot(Keg(variant, Shape(len(memory), _IPERS, _RESERVE, empty=empty)))
-    boot.keg.uma_prealloc(_RESERVE)
+    boot = _Boot(Zone(variant, Shape(len(memory), _IPERS, _RESERVE, empty=empty)))
+    boot.zone.uma_prealloc(_RESERVE)
     return boot
 
 
@@ -158,31 +158,31 @@ class _Boot:
     """The kernel map as far as it takes entries.
 
     Attributes:
-        keg: of the zone ``KMAP ENTRY``.
+        zone: ``KMAP ENTRY``.
         drained: the reserve was used.
     """
 
-    def __init__(self, keg: Keg) -> None:
-        self.keg = keg
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
         self.drained = False
         self._replenish = False
 
     def create_entry(self, domain: int) -> bool:
         """``vm_map_entry_create`` on a CPU of that domain: whether there is an entry."""
-        if self.keg.uma_zalloc(M_NOWAIT | M_NOVM, domain).item is not None:
+        if self.zone.uma_zalloc(M_NOWAIT | M_NOVM, domain).item is not None:
             return True
         self._replenish = self.drained = True
-        return self.keg.uma_zalloc(M_NOWAIT | M_NOVM | M_USE_RESERVE, domain).item is not None
+        return self.zone.uma_zalloc(M_NOWAIT | M_NOVM | M_USE_RESERVE, domain).item is not None
 
     def unlock(self) -> None:
         """``_vm_map_unlock``: a used reserve gets a slab."""
         if self._replenish:
-            self.keg.uma_prealloc(1)
+            self.zone.uma_prealloc(1)
             self._replenish = False
 
     def with_one_more_slab(self) -> Iterator[_Boot]:
         """What becomes of it if a CPU asks where its domain has nothing to spare."""
-        for domain, state in enumerate(self.keg.uk_domain):
+        for domain, state in enumerate(self.zone.uz_keg.uk_domain):
             if state.ud_free_items <= _RESERVE:
                 after = copy.deepcopy(self)
                 if after.create_entry(domain):
@@ -191,7 +191,7 @@ class _Boot:
 
     def slabs_and_place(self) -> tuple[tuple[int, ...], int]:
         """What decides where the next slab will be."""
-        keg = self.keg
+        keg = self.zone.uz_keg
         return self.slabs(), keg.uk_dr.dr_iter % len(keg.uk_dr.dr_policy.order)
 
     def out_of_reach(self) -> tuple[int, ...]:
@@ -200,9 +200,9 @@ class _Boot:
         Only looked at when the boot is over: each entry found is taken.
         """
         flags = M_NOWAIT | M_NOVM | M_USE_RESERVE
-        domains = range(self.keg.shape.domains)
-        return tuple(d for d in domains if self.keg.uma_zalloc(flags, d).item is None)
+        domains = range(self.zone.shape.domains)
+        return tuple(d for d in domains if self.zone.uma_zalloc(flags, d).item is None)
 
     def slabs(self) -> tuple[int, ...]:
         """Slabs in each domain."""
-        return tuple(domain.ud_pages for domain in self.keg.uk_domain)
+        return tuple(domain.ud_pages for domain in self.zone.uz_keg.uk_domain)

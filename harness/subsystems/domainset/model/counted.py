@@ -107,6 +107,3 @@ class CountedIter(DomainsetIter):
             self.domain = order[dr.dr_iter % len(order)]
             if not self._if(_PREFER, _PREFERRED, self.domain == self.di_domain.prefer):
                 return
-
-    def _rr(self) -> None:
-        self._rr_advancing_first()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from harness.subsystems.domainset.model.machine import (
     Branch,
-    Branches,
     IteratorMisuse,
     Machine,
     VmObject,
@@ -44,6 +44,15 @@ REMAINING: Final = "domains remain"
 REMAINS: Final = "domain remains"
 POLICIES: Final = tuple(f"policy is {policy}" for policy in Policy)
 
+_CASES: Final = tuple(zip(Policy, POLICIES, strict=True))
+
+#: Of an iterator that is not filled in yet.
+_NO_DOMAINS: Final = Domainset(Policy.ROUNDROBIN, 0)
+_NO_FLAGS: Final = Wait(0)
+
+#: What ``_vm_domainset_iter_policy_init`` leaves of the caller's flags.
+_LEFT: Final = {Wait(flags): Wait(flags) & ~Wait.WAITOK | Wait.NOWAIT for flags in range(8)}
+
 #: ``vm_domainset_default_stride``, in pages.
 _STRIDE: Final = 64
 _PINDEX_LIMIT: Final = 1 << 64
@@ -55,8 +64,14 @@ class DomainsetIter(ABC):
     Args:
         machine: the kernel around it; what changes there is seen by the next call.
         thread: ``curthread->td_domain``.
-        branches: counts the branches that are taken.
+        branches: told of each branch that is taken, and gives back whether it was; ``uncounted``
+            for nobody.
+        advances_first: whether ``vm_domainset_iter_rr`` advances the place before it reads it; None
+            for what the form does.
     """
+
+    #: What ``vm_domainset_iter_rr`` of this form does.
+    ADVANCES_FIRST: ClassVar[bool] = True
 
     #: Conditions of the C text, but for outcomes that no caller can bring about.
     BRANCHES: ClassVar[tuple[Branch, ...]] = (
@@ -66,20 +81,27 @@ class DomainsetIter(ABC):
         *outcomes(POLICY, MAY_SLEEP),
     )
 
-    def __init__(self, machine: Machine, thread: DomainsetRef, branches: Branches) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        thread: DomainsetRef,
+        branches: Callable[[str, str, bool], bool],
+        *,
+        advances_first: bool | None = None,
+    ) -> None:
+        self._advances_first = self.ADVANCES_FIRST if advances_first is None else advances_first
         self._machine = machine
         self._thread = thread
         self._if = branches
         self._obj: VmObject | None = None
-        self.di_domain = Domainset(Policy.ROUNDROBIN, 0)
+        self.di_domain = _NO_DOMAINS
         self.di_iter = thread
         self.di_offset = 0
-        self.di_flags = Wait(0)
+        self.di_flags = self.flags = _NO_FLAGS
         self.di_minskip = True
         self.di_n = 0
         self.di_valid_mask = self.di_remain_mask = self.di_min_mask = 0
         self.domain = -1
-        self.flags = Wait(0)
 
     # --- what callers call ----------------------------------------------------------------------
 
@@ -132,10 +154,6 @@ class DomainsetIter(ABC):
     def _step(self, function: str) -> int:
         """``page`` or ``policy``, which are the same but for how they sleep."""
 
-    @abstractmethod
-    def _rr(self) -> None:
-        """``vm_domainset_iter_rr``."""
-
     def _reserv_order(self) -> int:
         """By how much a page's index is shifted to give its reservation's."""
         return self._machine.reserv_order
@@ -162,7 +180,7 @@ class DomainsetIter(ABC):
     def _policy_init(self, flags: Wait) -> int:
         """``_vm_domainset_iter_policy_init``."""
         self.di_flags = flags
-        self.flags = flags & ~Wait.WAITOK | Wait.NOWAIT
+        self.flags = _LEFT[flags]
         return self._begin(POLICY_INIT)
 
     def _searches_again(self, function: str, mask: int) -> bool:
@@ -175,17 +193,19 @@ class DomainsetIter(ABC):
         self._machine.vm_wait_doms(mask)
         return function != PAGE or not self._if(PAGE, WAITFAIL, Wait.WAITFAIL in self.di_flags)
 
-    def _rr_advancing_first(self) -> None:
-        """``vm_domainset_iter_rr`` before 15.x: the place moves on, then it is read."""
+    def _rr(self) -> None:
+        """``vm_domainset_iter_rr``."""
         dr, order = self.di_iter, self.di_domain.order
-        dr.dr_iter = (dr.dr_iter + 1) % ITER_LIMIT
-        self.domain = order[dr.dr_iter % len(order)]
+        place = dr.dr_iter
+        dr.dr_iter = (place + 1) % ITER_LIMIT
+        self.domain = order[(dr.dr_iter if self._advances_first else place) % len(order)]
 
     def _policy_of(self, function: str) -> Policy:
         """The policy, each case of the switch counted."""
-        for each, condition in zip(Policy, POLICIES, strict=True):
-            self._if(function, condition, each is self.di_domain.policy)
-        return self.di_domain.policy
+        policy = self.di_domain.policy
+        for each, condition in _CASES:
+            self._if(function, condition, each is policy)
+        return policy
 
     def _interleave_setting_place(self) -> None:
         """``vm_domainset_iter_interleave`` before 15.x: the place is set, too."""

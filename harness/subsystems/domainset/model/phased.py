@@ -23,7 +23,7 @@ from harness.subsystems.domainset.model.iterator import (
     DomainsetIter,
 )
 from harness.subsystems.domainset.model.machine import Branch, outcomes
-from harness.subsystems.domainset.model.sets import ITER_LIMIT, Policy
+from harness.subsystems.domainset.model.sets import Policy
 
 _PHASE_FIRST: Final = "vm_domainset_iter_phase_first"
 _NEXT: Final = "vm_domainset_iter_next"
@@ -34,6 +34,7 @@ _FOUND_AGAIN: Final = "a domain is found after sleeping"
 class PhasedIter(DomainsetIter):
     """``struct vm_domainset_iter`` of 15.1."""
 
+    ADVANCES_FIRST: ClassVar[bool] = False
     BRANCHES: ClassVar[tuple[Branch, ...]] = (
         *DomainsetIter.BRANCHES,
         *outcomes(PAGE_INIT, _FOUND),
@@ -103,9 +104,3 @@ class PhasedIter(DomainsetIter):
             self.di_remain_mask = self.di_min_mask
             return self._phase_first()
         return False
-
-    def _rr(self) -> None:
-        """``vm_domainset_iter_rr``: the place is read, then it moves on."""
-        dr, order = self.di_iter, self.di_domain.order
-        self.domain = order[dr.dr_iter % len(order)]
-        dr.dr_iter = (dr.dr_iter + 1) % ITER_LIMIT

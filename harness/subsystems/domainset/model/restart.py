@@ -93,6 +93,3 @@ class RestartIter(DomainsetIter):
         else:
             self.di_remain_mask = self.di_min_mask
         self.di_remain_mask &= ~(1 << self.domain)
-
-    def _rr(self) -> None:
-        self._rr_advancing_first()

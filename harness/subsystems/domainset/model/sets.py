@@ -6,7 +6,7 @@ Masks of domains are integers: bit N is domain N.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.errors import UsageError
@@ -50,11 +50,20 @@ class Domainset:
     policy: Policy
     mask: int
     prefer: int = -1
+    order: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """``ds_order``, of ``ds_cnt`` domains."""
 
-    @property
-    def order(self) -> tuple[int, ...]:
-        """``ds_order``, of ``ds_cnt`` domains."""
-        return domains_of(self.mask)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", domains_of(self.mask))
+
+    def without(self, empty: int) -> Domainset | None:
+        """The set without memoryless domains (``domainset_empty_vm``); None if none is left."""
+        mask = self.mask & ~empty
+        if not mask:
+            return None
+        if self.policy is Policy.PREFER and empty >> self.prefer & 1:
+            return Domainset(Policy.ROUNDROBIN, mask)
+        return Domainset(self.policy, mask, self.prefer)
 
 
 def domainset_create(key: Domainset, all_domains: int) -> Domainset | None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from harness.check.weighted import weighted
 from harness.subsystems.uma.check.observation import Observation, of_model
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.trace import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.player import Operation, Place, Player, Verb
 
 if TYPE_CHECKING:
+    from harness.subsystems.uma.model.shape import Shape
     from harness.subsystems.uma.model.variants import Variant
-    from harness.subsystems.uma.model.zone import Shape
 
 #: Items a slab: few, so that slabs fill up and reserves are used up; and FreeBSD's 42 map entries.
 ITEMS_PER_SLAB: Final = (1, 2, 2, 3, 4, 8, 42)
@@ -169,13 +169,13 @@ class _Writer:
 
     def _verb(self) -> Verb:
         verb = weighted(self._rng, _VERBS)
-        keg = self._player.keg
-        crowded = sum(keg.in_use) > _MANY_SLABS * len(self._domains)
+        memory = self._player.zone.memory
+        crowded = sum(memory.in_use) > _MANY_SLABS * len(self._domains)
         if crowded and verb in (Verb.ALLOC, Verb.PREALLOC) and self._held:
             verb = Verb.FREE
         elif verb is Verb.FREE and (self._hungry or not self._held):
             verb = Verb.ALLOC
-        refused = all(keg.refusing >> domain & 1 for domain in self._domains)
+        refused = all(memory.refusing >> domain & 1 for domain in self._domains)
         if verb is Verb.PREALLOC and (refused or crowded):
             verb = Verb.ACCEPT
         return verb
@@ -203,9 +203,9 @@ class _Writer:
 
     def _is_spent(self, domain: int) -> bool:
         """Whether an allocation that may not wait gets nothing there."""
-        keg = self._player.keg
-        free = keg.uk_domain[domain].ud_free_items
-        return bool(keg.refusing >> domain & 1) and free <= keg.uk_reserve
+        zone = self._player.zone
+        free = zone.uz_keg.uk_domain[domain].ud_free_items
+        return bool(zone.memory.refusing >> domain & 1) and free <= zone.uz_keg.uk_reserve
 
     def _domain(self) -> int:
         return self._favourite if self._rng.random() < 0.6 else self._rng.choice(self._domains)

@@ -30,8 +30,9 @@ from harness.subsystems.uma.check.protocol import (
     read_starved,
 )
 from harness.subsystems.uma.model.flags import KernelAssertion
-from harness.subsystems.uma.model.trace import Operation, Place, Player, Trace, Verb, run_trace
-from harness.subsystems.uma.model.zone import Shape
+from harness.subsystems.uma.model.player import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.shape import Shape
+from harness.subsystems.uma.model.trace import Trace, run_trace
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.subsystems.uma.check.protocol import Answer, Counters
 
 if TYPE_CHECKING:
-    from harness.subsystems.uma.model.trace import Player, Step
+    from harness.subsystems.uma.model.player import Player, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Observation:
 
 def of_model(player: Player, step: Step) -> Observation:
     """What the model says of the step that it has just made."""
-    keg, outcome = player.keg, step.outcome
+    keg, outcome = player.zone.uz_keg, step.outcome
     item = None
     if outcome is not None and outcome.item is not None:
         item = divmod(outcome.item, keg.shape.ipers)

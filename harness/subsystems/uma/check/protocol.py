@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.check.protocol import matched, number_in
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.trace import Operation, Place, Verb
+from harness.subsystems.uma.model.player import Operation, Place, Verb
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord

@@ -12,7 +12,7 @@
 
 Operations count from 1; ``free 2`` gives back what operation 2 got. ``meanwhile=3`` has another
 CPU give back what operation 3 got, at the first call of the slab allocator if there is one:
-nobody holds the keg's lock then. ``zone`` takes the names of ``Shape`` (``zone.py``):
+nobody holds the keg's lock then. ``zone`` takes the names of ``Shape`` (``shape.py``):
 ``domains``, ``ipers``, ``reserve``, ``slabs``, ``place``, ``patience`` with numbers, ``empty``
 with domains (``empty=1,3``), and the words ``hashed``, ``round-robin`` and ``stock``.
 """
@@ -22,75 +22,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, NoReturn
 
 from harness.errors import UsageError
 from harness.subsystems.domainset.model.sets import mask_of
-from harness.subsystems.uma.model.flags import (
-    UMA_ANYDOMAIN,
-    KernelAssertion,
-    flags_in_words,
-    parse_flags,
-)
-from harness.subsystems.uma.model.keg import Keg
+from harness.subsystems.uma.model.flags import UMA_ANYDOMAIN, KernelAssertion, parse_flags
+from harness.subsystems.uma.model.player import Operation, Place, Player, Step, Verb
+from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import Variant, find_variant
-from harness.subsystems.uma.model.zone import Outcome, Shape
-
-
-class Verb(StrEnum):
-    """What an operation does."""
-
-    PREALLOC = "prealloc"
-    ALLOC = "alloc"
-    FREE = "free"
-    DRAIN = "drain"
-    REFUSE = "refuse"
-    ACCEPT = "accept"
-    LOW = "low"
-    RECOVER = "recover"
-
-
-class Place(StrEnum):
-    """Who says from which domain an allocation is."""
-
-    CPU = "cpu"
-    DOMAIN = "domain"
-
-
-_MEANING: Mapping[Verb, str] = {
-    Verb.REFUSE: "the slab allocator finds nothing in domain {}",
-    Verb.ACCEPT: "the slab allocator finds memory in domain {} again",
-    Verb.LOW: "domain {} is below its minimum of free pages",
-    Verb.RECOVER: "domain {} is above its minimum of free pages again",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One line of a trace.
-
-    Args:
-        verb: what is done.
-        number: items of a ``prealloc``, an earlier operation for a ``free``, else a domain:
-            of the CPU or of the memory for an ``alloc``, by ``place``.
-        flags: of an ``alloc``.
-        place: of an ``alloc``.
-        meanwhile: of an ``alloc``: an earlier operation whose item is freed during it; 0: none.
-    """
-
-    verb: Verb
-    number: int
-    flags: int = 0
-    place: Place = Place.CPU
-    meanwhile: int = 0
-
-    def __str__(self) -> str:
-        if self.verb is Verb.ALLOC:
-            domain = "any" if self.number == UMA_ANYDOMAIN else self.number
-            meanwhile = f" meanwhile={self.meanwhile}" if self.meanwhile else ""
-            return f"{self.verb} {self.place}={domain} {flags_in_words(self.flags)}{meanwhile}"
-        return f"{self.verb} {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,134 +69,6 @@ class Trace:
                 kept.append(replace(operation, meanwhile=numbers.get(operation.meanwhile, 0)))
                 numbers[place + 1] = len(kept)
         return replace(self, operations=tuple(kept))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What an operation came to.
-
-    Args:
-        number: counts from 1.
-        operation: what was done.
-        outcome: of an ``alloc`` or ``prealloc``.
-        slab: that the item came from.
-        result: one line.
-        why: the kernel's decisions on the way.
-        free_items: in each domain, afterwards.
-        place: where the keg's iterator stands afterwards.
-    """
-
-    number: int
-    operation: Operation
-    outcome: Outcome | None
-    slab: int | None
-    result: str
-    why: tuple[str, ...]
-    free_items: tuple[int, ...]
-    place: int
-
-
-class Player:
-    """Runs operations on a model of a zone, one after the other.
-
-    Args:
-        variant: of the kernel's code.
-        shape: of the zone.
-        explains: whether steps say why; it takes a third of the time.
-    """
-
-    def __init__(self, variant: Variant, shape: Shape, *, explains: bool = True) -> None:
-        self._explains = explains
-        self.keg = Keg(variant, shape)
-        self._items: dict[int, int] = {}
-        self._number = 0
-
-    def play(self, operation: Operation) -> Step:
-        """Run one operation.
-
-        Raises:
-            KernelAssertion: the kernel asserts against it.
-            UsageError: it names a domain or an item that is not there.
-        """
-        keg, self._number = self.keg, self._number + 1
-        keg.why = [] if self._explains else None
-        outcome, slab = None, None
-        verb, number = operation.verb, operation.number
-        if verb is Verb.FREE:
-            item = self._held(number)
-            del self._items[number]
-            keg.uma_zfree(item)
-            result = f"slab {item // keg.shape.ipers} has item {item % keg.shape.ipers} back"
-        elif verb is Verb.ALLOC:
-            outcome = self._allocate(operation)
-            result, slab = self._told(outcome)
-        elif verb is Verb.PREALLOC:
-            outcome = keg.uma_prealloc(number)
-            result = str(outcome.blocked) if outcome.blocked else "done"
-        else:
-            result = self._change(verb, number)
-        return Step(
-            self._number, operation, outcome, slab, result, tuple(keg.why or ()),
-            tuple(domain.ud_free_items for domain in keg.uk_domain), keg.uk_dr.dr_iter,
-        )  # fmt: skip
-
-    def domain_of(self, number: int) -> int | None:
-        """Where the memory of what an operation got lies; None once it is given back."""
-        item = self._items.get(number)
-        return None if item is None else self.keg.slabs[item // self.keg.shape.ipers].memory
-
-    def _allocate(self, operation: Operation) -> Outcome:
-        meanwhile = operation.meanwhile
-        self.keg.meanwhile = self._held(meanwhile) if meanwhile else None
-        outcome = self._asked(operation)
-        if meanwhile and self.keg.meanwhile is None:
-            del self._items[meanwhile]
-        self.keg.meanwhile = None
-        if outcome.item is not None:
-            self._items[self._number] = outcome.item
-        return outcome
-
-    def _asked(self, operation: Operation) -> Outcome:
-        if operation.place is Place.CPU:
-            return self.keg.uma_zalloc(operation.flags, operation.number)
-        if operation.number == UMA_ANYDOMAIN:
-            return self.keg.zone_alloc_item(UMA_ANYDOMAIN, operation.flags)
-        return self.keg.uma_zalloc_domain(operation.number, operation.flags)
-
-    def _told(self, outcome: Outcome) -> tuple[str, int | None]:
-        if outcome.item is None:
-            return str(outcome.blocked) if outcome.blocked else "no item", None
-        slab, index = divmod(outcome.item, self.keg.shape.ipers)
-        return f"item {index} of slab {slab}, domain {outcome.domain}", slab
-
-    def _held(self, number: int) -> int:
-        if number not in self._items:
-            raise UsageError(
-                f"operation {self._number} frees what operation {number} got, and that has nothing",
-                remedy="name an alloc that got an item and was not freed",
-            )
-        return self._items[number]
-
-    def _change(self, verb: Verb, domain: int) -> str:
-        keg = self.keg
-        if domain >= keg.shape.domains:
-            raise UsageError(
-                f"operation {self._number}: there is no domain {domain}",
-                remedy=f"name one from 0 to {keg.shape.domains - 1}",
-            )
-        bit = 1 << domain
-        if verb is Verb.DRAIN:
-            gone = keg.keg_drain_domain(domain)
-            return f"{gone} free slabs of domain {domain} go back"
-        if verb is Verb.REFUSE:
-            keg.refusing |= bit
-        elif verb is Verb.ACCEPT:
-            keg.refusing &= ~bit | keg.shape.empty
-        elif verb is Verb.LOW:
-            keg.low |= bit
-        else:
-            keg.low &= ~bit
-        return _MEANING[verb].format(domain)
 
 
 def run_trace(trace: Trace) -> Iterator[Step]:

@@ -6,12 +6,18 @@ A variant is chosen by reading a tree (``subsystems/uma/forms.py``), never by it
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.subsystems.domainset.model.form import ITERATORS, Form
+
+if TYPE_CHECKING:
+    from harness.subsystems.domainset.model.iterator import DomainsetIter
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,12 @@ class Variant:
             ("drains" if self.reserve_fallback else "does not drain") + " other domains' reserves",
             ("waits" if self.domain_wait else "does not wait") + " for a domain's memory",
         )
+
+    @property
+    def iterator(self) -> Callable[..., DomainsetIter]:
+        """Makes its iterators: those of its form, with its order of ``vm_domainset_iter_rr``."""
+        form = ITERATORS[Form.PHASED if self.masked else Form.COUNTED]
+        return functools.partial(form, advances_first=self.advances_first)
 
     @property
     def proof(self) -> str:
