@@ -68,12 +68,19 @@ class Tally:
         bad: with it.
         other: that say nothing: it died of something else, or was skipped.
         builds: whether it can be built.
+        skipped: the user says that it is not to be tested.
     """
 
     good: int = 0
     bad: int = 0
     other: int = 0
     builds: bool = True
+    skipped: bool = False
+
+    @property
+    def testable(self) -> bool:
+        """Whether a test of it is possible and wanted."""
+        return self.builds and not self.skipped
 
     @property
     def tests(self) -> int:

@@ -12,8 +12,10 @@ from harness.bisect.search import Culprit, Decision
 
 if TYPE_CHECKING:
     from harness.bisect.history import Description
+    from harness.bisect.knowledge import Asked
+    from harness.bisect.monotone import Reversal
     from harness.bisect.proof import Proof
-    from harness.bisect.run import Asked, Bisection
+    from harness.bisect.run import Bisection
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class Findings:
         steps: how many revisions the search had to test; see ``Bisection``.
         line: the tested revisions, oldest first.
         tests: every test, in order, with what it says.
+        reversals: tests that contradict that the failure, once there, stays.
+        error: with ``--with build``, the first error of the revision that does not compile.
+        end_error: the first error of the end that does not compile, if it is another one.
     """
 
     asked: Asked
@@ -62,6 +67,9 @@ class Findings:
     steps: int
     line: tuple[Point, ...]
     tests: tuple[tuple[Observation, Mark], ...]
+    reversals: tuple[Reversal, ...] = ()
+    error: str = ""
+    end_error: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -87,6 +95,7 @@ def findings_of(
         if row.name in tested
     )
     belief = believe(known.graph, known.evidence, fixed=question.fixed, prior=question.prior)
+    error, end_error = _errors(bisection, answer)
     return Findings(
         asked=bisection.asked,
         answer=answer,
@@ -99,7 +108,31 @@ def findings_of(
         steps=bisection.steps,
         line=line,
         tests=tuple(marked(bisection.state.observations, known.target)),
+        reversals=known.reversals,
+        error=error,
+        end_error=end_error,
     )
+
+
+def _errors(bisection: Bisection, answer: Decision) -> tuple[str, str]:
+    """The first errors of the revision that does not compile and, if it is another, of the end."""
+    question = bisection.asked.question
+    if not question.certain or not isinstance(answer, Culprit):
+        return "", ""
+    contents = bisection.known().graph.contents
+    failed = {
+        contents.get(one.commit): one
+        for one in bisection.state.observations
+        if one.kind is Kind.FAILED
+    }
+    node = next(row for row in bisection.history.revisions if row.name == answer.commit)
+    broken = node.parents if question.fixed else (answer.commit,)
+    one = next((failed[contents[name]] for name in broken if contents[name] in failed), None)
+    end = failed.get(contents[question.old[0] if question.fixed else question.new])
+    if one is None:
+        return "", ""
+    other = end is not None and not set(one.titles) & set(end.titles)
+    return one.error, end.error if end is not None and other else ""
 
 
 def marked(observations: Sequence[Observation], target: Target) -> list[tuple[Observation, Mark]]:

@@ -150,14 +150,22 @@ def _hash(path: str, meta: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{meta} {path}".encode("utf-8", "replace")).digest())
 
 
-def read_history(repository: Repository, new: str, old: Sequence[str]) -> History:
+def read_history(
+    repository: Repository, new: str, old: Sequence[str], *, first_parent: bool = False
+) -> History:
     """The history from ``old`` (see ``bases_of``) to ``new``, all full hashes.
+
+    Args:
+        repository: where they are.
+        new: the end that has all the changes.
+        old: what is no candidate, with all its ancestors.
+        first_parent: what a merge brings in is one change, the merge's.
 
     Raises:
         UsageError: there is nothing between them.
         InfraError: git failed.
     """
-    rows = _log(repository, new, old)
+    rows = _log(repository, new, old, first_parent=first_parent)
     names = {name for name, _, _, _ in rows}
     between = [row for row in rows if not row[3]]
     if not between:
@@ -181,16 +189,18 @@ def read_history(repository: Repository, new: str, old: Sequence[str]) -> Histor
 _Row = tuple[str, tuple[str, ...], str, bool]
 
 
-def _log(repository: Repository, new: str, old: Sequence[str]) -> list[_Row]:
+def _log(repository: Repository, new: str, old: Sequence[str], *, first_parent: bool) -> list[_Row]:
     rows = []
+    chain = ["--first-parent"] if first_parent else []
     for record in repository.lines(
-        "log", "-z", "--topo-order", "--reverse", "--boundary", "--no-show-signature",
+        "log", "-z", "--topo-order", "--reverse", "--boundary", "--no-show-signature", *chain,
         "--format=%m%H %P%n%s%x00", new, "--not", *old, "--",
     ):  # fmt: skip
         if not record.strip("\n"):
             continue
         head, _, subject = record.lstrip("\n").partition("\n")
         name, *parents = head[1:].split()
+        parents = parents[:1] if first_parent else parents
         text = subject.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         rows.append((name, tuple(parents), text, head.startswith("-")))
     return rows

@@ -6,7 +6,7 @@ Compare KernelCI, which sends no report of a bisection without "revert: pass, ve
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.bisect.belief import believe
@@ -72,11 +72,23 @@ def prove(bisection: Bisection, culprit: Culprit, revert: str | None, conflict: 
     steps = [
         *(_step(bisection, "its parent", parent, before) for parent in node.parents),
         _step(bisection, "the culprit", culprit.commit, after),
-        _step(bisection, "the newest end without it", revert, before)
-        if revert
-        else Step("the newest end without it", "", before, problem=conflict),
+        _without(bisection, revert, conflict, before),
     ]
     return Proof(tuple(steps))
+
+
+def _without(bisection: Bisection, revert: str | None, conflict: str, before: Mark) -> Step:
+    """The newest end without the culprit."""
+    what = "the newest end without it"
+    if not revert:
+        return Step(what, "", before, problem=conflict)
+    step = _step(bisection, what, revert, before)
+    question = bisection.asked.question
+    if not question.certain or step.holds or step.problem:
+        return step
+    # Parents and culprit are proof; more than one revision may have broken or mended it.
+    also = "mended" if question.fixed else "broke"
+    return replace(step, problem=f"another revision {also} it as well")
 
 
 def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Step:
@@ -86,15 +98,17 @@ def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Step:
     needed = passes_needed(belief.rate, question.confidence, question.repeat)
     tally = known.tally(commit)
     asked = 0
-    while tally.builds and asked < 2 * needed and not _told(tally, expected, needed):
+    while tally.testable and asked < 2 * needed and not _told(tally, expected, needed):
         wanted = needed - tally.good if expected is Mark.GOOD else 1
         before = len(bisection.state.observations)
         bisection.examine(commit, ahead=False, times=wanted)
         asked += max(1, len(bisection.state.observations) - before)
         tally = bisection.known().tally(commit)
     problem = "" if tally.builds else "it does not build"
+    if tally.skipped and not tally.tests:
+        problem = "it is not to be tested (--skip)"
     if not problem and not tally.good and not tally.bad:
-        problem = "it dies of something else"
+        problem = "it fails with another error" if question.certain else "it dies of something else"
     return Step(what, commit, expected, tally, problem)
 
 

@@ -18,19 +18,13 @@ from harness.bisect.evidence import (
     Mark,
     Observation,
     Tally,
-    Target,
-    tallies,
-    target_of,
-    with_equal_kernels,
 )
-from harness.bisect.graph import Graph, reduced
+from harness.bisect.knowledge import Asked, Knowledge, knowledge
 from harness.bisect.search import (
-    REPRODUCED,
     Costs,
     Decision,
     Examine,
     Outlook,
-    Question,
     decide,
     expects_failure,
     outlook,
@@ -70,56 +64,6 @@ class Show(Protocol):
     def ahead(self, outlook: Outlook, seconds: float) -> None:
         """What is still to do, and how long it may take."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is bisected.
-
-    Args:
-        question: see ``search``.
-        title: what counts as the failure, if the user says so.
-        any_failure: every failure counts.
-        also: titles that count besides what the failing end died of.
-    """
-
-    question: Question
-    title: str | None = None
-    any_failure: bool = False
-    also: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What a state means.
-
-    Args:
-        graph: what may be the culprit.
-        target: what counts as the failure.
-        evidence: the tallies by content.
-    """
-
-    graph: Graph
-    target: Target
-    evidence: dict[str, Tally]
-
-    def tally(self, commit: str) -> Tally:
-        """What is known of a revision."""
-        return self.evidence.get(self.graph.contents.get(commit, ""), Tally())
-
-
-def knowledge(asked: Asked, history: History, relevance: Relevance, state: State) -> Knowledge:
-    """Follow from the state what there is to know."""
-    question = asked.question
-    if state.reads is not None:
-        relevance = replace(relevance, read=state.reads)
-    commits = with_equal_kernels(history.commits(relevance), state.kernels)
-    graph = reduced(commits, question.new, history.old_side)
-    target = target_of(
-        state.observations, question.passing, question.failing,
-        title=asked.title, any_failure=asked.any_failure, also=asked.also,
-    )  # fmt: skip
-    return Knowledge(graph, target, tallies(state.observations, target, graph.contents))
 
 
 @dataclass(slots=True)
@@ -190,7 +134,7 @@ class Bisection:
 
     def costs(self) -> Costs:
         """What builds and tests have taken so far, in seconds."""
-        usual = Costs()
+        usual = Costs(test=0.0) if self.asked.question.certain else Costs()
         builds = [one.build_seconds for one in self.state.observations if one.build_seconds > 1]
         tests = [one.seconds for one in self.state.observations if one.seconds > 0]
         return Costs(
@@ -212,6 +156,8 @@ class Bisection:
         try:
             built = self._built(commit)
         except (BuildError, UnobservableError, UsageError) as error:
+            if end and isinstance(error, BuildError):
+                raise self._unbuilt_end(commit, error) from error
             if end:
                 raise
             self._observe(Observation(commit, Kind.UNBUILDABLE, error=str(error)))
@@ -224,6 +170,19 @@ class Bisection:
         if ahead:
             self._build_ahead(commit)
         self._test(commit, built, self._at_once(times))
+
+    def _unbuilt_end(self, commit: str, error: BuildError) -> BuildError:
+        """The error of an end that does not build, with what to ask instead."""
+        if commit in self.asked.question.failing:
+            verb = "mended" if self.asked.question.fixed else "broke"
+            instead = f"to find the revision that {verb} the compilation, add --with build"
+        else:
+            instead = "name another revision with --good"
+        return BuildError(
+            f"{commit[:12]}: {error.message}",
+            remedy="; ".join(word for word in (instead, error.remedy) if word),
+            detail=error.detail,
+        )
 
     def stop(self) -> None:
         """End all that runs."""
@@ -239,7 +198,7 @@ class Bisection:
     def _steps(self, known: Knowledge) -> int:
         question = self.asked.question
         ends = {known.graph.contents[name] for name in (*question.passing, *question.failing)}
-        told = {content for content, tally in known.evidence.items() if tally.good or tally.bad}
+        told = {content for content, tally in known.seen.items() if tally.good or tally.bad}
         return len(told - ends)
 
     def _expected(self, known: Knowledge) -> float:
@@ -302,7 +261,7 @@ class Bisection:
         passed, failed = replace(tally, good=tally.good + 1), replace(tally, bad=tally.bad + 1)
         if tested in self.asked.question.failing:
             # It will be tested again, until it has failed often enough.
-            failed = replace(tally, bad=max(failed.bad, REPRODUCED))
+            failed = replace(tally, bad=max(failed.bad, self.asked.question.reproduced))
         question = self.asked.question
         fails = expects_failure(question, known.graph, known.evidence, tested)
         if tested in (*question.passing, *question.failing):

@@ -30,6 +30,9 @@ _NEIGHBOUR = 0.5
 #: Tests that tell nearly as much as the best one are as good; the one nearest the middle is taken.
 _AS_GOOD = 0.95
 
+#: How likely something else than the revision decides whether it compiles.
+_CHANCE = 1e-6
+
 #: Bits below which a test is not worth its time.
 _NOTHING = 1e-4
 
@@ -45,6 +48,7 @@ class Question:
         confidence: to be reached, between 0 and 1.
         repeat: the most tests of one kernel.
         prior: what is believed of failures.
+        certain: each test of a kernel shows the same, so one is enough.
     """
 
     new: str
@@ -53,6 +57,28 @@ class Question:
     confidence: float = 0.95
     repeat: int = 30
     prior: Prior = field(default_factory=Prior)
+    certain: bool = False
+
+    @classmethod
+    def of_builds(cls, new: str, old: tuple[str, ...], *, fixed: bool) -> Question:
+        """The question which revision broke or mended the compilation."""
+        prior = Prior(always=1 - _CHANCE, false_alarm=_CHANCE)
+        return cls(new, old, fixed, repeat=1, prior=prior, certain=True)
+
+    @property
+    def reproduced(self) -> int:
+        """How often the failing end must fail before the search begins."""
+        return 1 if self.certain else REPRODUCED
+
+    @property
+    def speechless(self) -> int:
+        """Tests that say nothing after which a revision is left alone."""
+        return 1 if self.certain else _SPEECHLESS
+
+    @property
+    def merge_bases(self) -> tuple[str, ...]:
+        """What the ends have in common, if they are on two branches; tested before them."""
+        return self.old[1:]
 
     @property
     def passing(self) -> tuple[str, ...]:
@@ -200,45 +226,58 @@ def _tested(graph: Graph, evidence: Mapping[str, Tally]) -> Iterator[str]:
 def _ends(
     question: Question, graph: Graph, evidence: Mapping[str, Tally]
 ) -> Examine | Stuck | None:
-    """The test that an end still needs, or why there can be no search."""
-    for name in question.passing:
+    """The test that an end still needs, or why there can be no search; merge bases first."""
+    for name in dict.fromkeys((*question.merge_bases, *question.passing, *question.failing)):
         tally = evidence.get(graph.contents[name], Tally())
-        found = _passing_end(name, tally)
-        if found is not None:
-            return found
-    for name in question.failing:
-        tally = evidence.get(graph.contents[name], Tally())
-        found = _failing_end(name, tally, question.repeat)
+        end = _passing_end if name in question.passing else _failing_end
+        found = end(question, name, tally)
         if found is not None:
             return found
     return None
 
 
-def _passing_end(name: str, tally: Tally) -> Examine | Stuck | None:
+def _passing_end(question: Question, name: str, tally: Tally) -> Examine | Stuck | None:
     if not tally.builds:
         return Stuck(f"{name[:12]}, which is to pass, does not build")
-    if tally.bad >= REPRODUCED:
-        return Stuck(f"{name[:12]}, which is to pass, fails as well")
-    if tally.bad and tally.good < REPRODUCED:
-        return Examine(name, end=True)
-    if tally.good:
+    if tally.bad >= question.reproduced:
+        return _passing_end_fails(question, name)
+    if tally.good and (not tally.bad or tally.good >= question.reproduced):
         return None
-    if tally.other >= _SPEECHLESS:
-        return Stuck(f"{name[:12]}, which is to pass, dies of something else")
+    if not tally.bad and tally.other >= question.speechless:
+        does = "fails with another error" if question.certain else "dies of something else"
+        return Stuck(f"{name[:12]}, which is to pass, {does}")
     return Examine(name, end=True)
 
 
-def _failing_end(name: str, tally: Tally, repeat: int) -> Examine | Stuck | None:
+def _passing_end_fails(question: Question, name: str) -> Stuck:
+    if name not in question.merge_bases:
+        return Stuck(f"{name[:12]}, which is to pass, fails as well")
+    base, good = name[:12], question.old[0][:12]
+    return Stuck(
+        f"the merge base {base} fails as well, so nothing on the branch of the bad end broke it; "
+        f"{good}, on the other branch, was fixed since: --fixed --bad {base} --good {good} finds "
+        "by what"
+    )
+
+
+def _failing_end(question: Question, name: str, tally: Tally) -> Examine | Stuck | None:
     if not tally.builds:
         return Stuck(f"{name[:12]}, which is to fail, does not build")
-    if tally.bad >= REPRODUCED:
+    if tally.bad >= question.reproduced:
         return None
-    if tally.tests < repeat:
+    if tally.tests < question.repeat:
         return Examine(name, end=True)
     if tally.bad:
         return None
+    if name in question.merge_bases:
+        return Stuck(
+            f"the merge base {name[:12]} did not fail in {tally.tests} tests, so nothing on the "
+            f"branch of the good end fixed it; {question.old[0][:12]}, on the other branch, was "
+            f"broken since: --good {name[:12]} --bad {question.old[0][:12]} finds by what"
+        )
     return Stuck(
-        f"could not reproduce the failure: {name[:12]} did not fail in {tally.tests} tests"
+        f"could not reproduce the failure: {name[:12]} did not fail in {tally.tests} "
+        f"test{'' if tally.tests == 1 else 's'}"
     )
 
 
@@ -278,8 +317,8 @@ def _testable(
     for name in names:
         content = graph.contents[name]
         tally = evidence.get(content, Tally())
-        speechless = tally.other >= _SPEECHLESS and not tally.good + tally.bad
-        if content in seen or not tally.builds or speechless or tally.tests >= question.repeat:
+        speechless = tally.other >= question.speechless and not tally.good + tally.bad
+        if content in seen or not tally.testable or speechless or tally.tests >= question.repeat:
             continue
         seen.add(content)
         yield name, graph.masks[name]
@@ -310,7 +349,7 @@ def _best(
 
 def _worth(tally: Tally, costs: Costs) -> float:
     """Per second; a kernel that was tested is there."""
-    return 1.0 / (costs.test + (0.0 if tally.tests else costs.build))
+    return 1.0 / max(0.001, costs.test + (0.0 if tally.tests else costs.build))
 
 
 def _speaks(tally: Tally) -> float:
@@ -325,7 +364,7 @@ def _neighbourhood(graph: Graph, evidence: Mapping[str, Tally]) -> dict[str, flo
     names = [node.commit.name for node in graph.nodes]
     for place, name in enumerate(names):
         tally = evidence.get(graph.contents[name], Tally())
-        if tally.builds and not (tally.other and not tally.good + tally.bad):
+        if tally.testable and not (tally.other and not tally.good + tally.bad):
             continue
         for step in range(1, 5):
             for other in (place - step, place + step):

@@ -20,8 +20,9 @@ from harness.cli.publish import publish
 from harness.cli.sanitizers import report_option, sanitizer_options
 from harness.cli.view import UserView
 from harness.results.bisect import bisect_lines
-from harness.runs.bisect import BisectRequest
 from harness.runs.bisect import bisect as find_revision
+from harness.runs.bisectrequest import BisectRequest
+from harness.subsystems.table import SUBSYSTEMS
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -43,8 +44,13 @@ if TYPE_CHECKING:
 @click.option("--title", metavar="TEXT", help="Only failures whose title holds TEXT count.")
 @click.option("--any-failure", is_flag=True, help="Every failure counts, whatever it dies of.")
 @click.option(
-    "--with", "how", type=click.Choice(["boot", "check"]), default="boot", show_default=True,
-    help="What is looked at: the boot, or the allocator against the model.",
+    "--with", "how", type=click.Choice(["boot", "check", "build"]), default="boot",
+    show_default=True,
+    help="What is looked at: the boot, the kernel against the model, or whether it compiles.",
+)  # fmt: skip
+@click.option(
+    "--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
+    help="What --with check holds to the model.  [default: uma]",
 )  # fmt: skip
 @click.option(
     "--confidence", type=FiniteRange(50, 99.99), default=95.0, show_default=True,
@@ -54,6 +60,10 @@ if TYPE_CHECKING:
     "--repeat", type=click.IntRange(1, 10000), default=40, show_default=True,
     help="Test a kernel N times at the most.",
 )  # fmt: skip
+@click.option("--first-parent", is_flag=True, help="What a merge brings in is the merge's change.")
+@click.option(
+    "--skip", type=FILE, help="Do not test the revisions that the file names, one a line."
+)
 @click.option("--restart", is_flag=True, help="Forget what an interrupted call has found.")
 @click.option("--import", "log", type=FILE, help="Begin with what 'git bisect log' printed.")
 @click.option("--export", type=FILE, help="At the end, write a log for 'git bisect replay'.")
@@ -76,10 +86,11 @@ def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
       harness bisect --good v1 --bad main --numa 2 --kasan
       harness bisect --good A --bad B --numa 4 --kasan --fixed --confidence 99
       harness bisect --source ~/src --good A --bad B --kmsan --title "MSan: Uninitialized"
+      harness bisect --good A --bad B --with build --kasan
       harness bisect --good A --bad B --numa 2 -- ./look-at-it.sh
     """
     names = ("good", "bad", "fixed", "title", "any_failure", "how", "confidence", "repeat",
-             "restart", "log", "export")  # fmt: skip
+             "restart", "log", "export", "subsystem", "first_parent", "skip")  # fmt: skip
     request = BisectRequest(
         what=named_kernel(
             app,

@@ -72,9 +72,10 @@ class BisectView(LiveView):
         self._end(one.cell)
         told = one.titles[0] if one.titles and mark is not Mark.GOOD else one.outcome
         told = told or one.kind.value
+        seconds = one.seconds or one.build_seconds  # nothing but the build was tested
         subject = self._subjects.get(one.commit, "")
         self.say(
-            f"{mark.value:5} {one.commit[:_SHORT]} {told} ({one.seconds:.1f} s)  {subject}",
+            f"{mark.value:5} {one.commit[:_SHORT]} {told} ({seconds:.1f} s)  {subject}",
             _STYLES[mark],
         )
 

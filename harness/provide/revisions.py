@@ -19,6 +19,7 @@ from harness.source.graft import graft
 from harness.source.parts import KERNEL, LOADER, Part
 from harness.source.tree import SourceTree, being_read, healed
 from harness.subsystems.specifications import AUTO
+from harness.subsystems.table import SUBSYSTEMS
 
 if TYPE_CHECKING:
     from harness.check.subject import Specification
@@ -38,6 +39,11 @@ class Revisions(Protocol):
     @property
     def relevance(self) -> Relevance:
         """What they are made from."""
+        ...
+
+    @property
+    def subsystems(self) -> tuple[Subsystem, ...]:
+        """The parts of their kernels that can be checked."""
         ...
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
@@ -76,6 +82,11 @@ class TreeRevisions:
     def relevance(self) -> Relevance:
         """See ``Revisions``."""
         return FREEBSD
+
+    @property
+    def subsystems(self) -> tuple[Subsystem, ...]:
+        """See ``Revisions``."""
+        return SUBSYSTEMS
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         """See ``Revisions``."""
@@ -160,6 +171,11 @@ class BuiltInRevisions:
     def _path(self, path: str) -> str:
         """Where in the repository that is, which has this path in a checkout of the harness."""
         return path if self.folder else path.removeprefix("images/")
+
+    @property
+    def subsystems(self) -> tuple[Subsystem, ...]:
+        """See ``Revisions``."""
+        return tuple(each for each in SUBSYSTEMS if each.in_built_in)
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         """See ``Revisions``."""

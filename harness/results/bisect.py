@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from harness.bisect.evidence import Mark, Tally
@@ -23,9 +24,12 @@ def to_bisect_document(findings: Findings) -> dict[str, Any]:
     """Return the findings as a JSON document: the key ``bisect`` of a record."""
     question = findings.asked.question
     return {
+        "how": findings.asked.how,
+        "first_parent": findings.asked.first_parent,
         "fixed": question.fixed,
         "new": question.new,
         "old": question.old[0],
+        "merge_bases": list(question.merge_bases),
         "confidence_asked": question.confidence,
         "answer": _answer(findings),
         "failure": {
@@ -33,6 +37,9 @@ def to_bisect_document(findings: Findings) -> dict[str, Any]:
             "own": sorted(findings.target.own),
             "rate": round(findings.rate, 3),
         },
+        "error": findings.error,
+        "end_error": findings.end_error,
+        "reversals": [asdict(one) for one in findings.reversals],
         "revisions": findings.revisions,
         "candidates": findings.candidates,
         "steps": findings.steps,
@@ -53,7 +60,7 @@ def verdict_of(tally: Tally) -> str:
         return "bad"
     if tally.good:
         return "good"
-    return "skip" if tally.other or not tally.builds else "untested"
+    return "skip" if tally.other or not tally.testable else "untested"
 
 
 def _answer(findings: Findings) -> dict[str, Any]:
@@ -83,14 +90,14 @@ def headline(document: Mapping[str, Any]) -> str:
     """Return the answer in one line."""
     answer = document["answer"]
     share = f"{100 * answer['confidence']:.1f} %"
-    does = "fixed" if document["fixed"] else "broke"
+    what = _WHAT[document.get("how", "boot"), bool(document["fixed"])]
     if answer["kind"] == "culprit":
         culprit = document["culprits"][0]
         subject = culprit["message"].splitlines()[0] if culprit["message"] else ""
-        return printable(f"{culprit['name'][:_SHORT]} {does} it (confidence {share}): {subject}")
+        return printable(f"{culprit['name'][:_SHORT]} {what} (confidence {share}): {subject}")
     if answer["kind"] == "several":
         count = len(answer["commits"])
-        return f"one of {count} revisions {does} it (confidence {share})"
+        return f"one of {count} revisions {what} (confidence {share})"
     return printable(f"inconclusive: {answer['reason']}")
 
 
@@ -110,25 +117,25 @@ def guests_in_words(record: Mapping[str, Any]) -> list[str]:
 def bisect_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Generate the lines of a bisection's report, escaped for a terminal."""
     document = record["bisect"]
+    words = words_of(document)
     yield headline(document)
     yield from (f"guest: {guest}" for guest in guests_in_words(record))
-    failure = document["failure"]
-    if failure["title"]:
-        yield printable(f"failure: {failure['title']}") + _rate(failure["rate"])
-    for title in failure["own"]:
-        yield printable(f"ignored, as the good end shows it, too: {title}")
+    if document.get("kernel"):
+        yield printable(f"compiled: {document['kernel']}")
+    yield from _failure_lines(document)
+    yield from remark_lines(document)
     for culprit in document["culprits"]:
         yield from _culprit_lines(culprit, whole=len(document["culprits"]) == 1)
     if document["proof"]:
         yield ""
         yield "proof"
-        yield from (f"  {_proof_line(step)}" for step in document["proof"])
+        yield from (f"  {_proof_line(step, words)}" for step in document["proof"])
     yield ""
     yield (
         f"{document['revisions']} revisions, {document['candidates']} of which change the kernel; "
         f"found in {_counted(document['steps'], 'step')}; tested, oldest first:"
     )
-    yield from (f"  {_tested_line(one)}" for one in document["line"])
+    yield from (f"  {_tested_line(one, words)}" for one in document["line"])
     yield f"{_totals(document['tests'])}"
 
 
@@ -150,41 +157,115 @@ def _culprit_lines(culprit: Mapping[str, Any], *, whole: bool) -> Iterator[str]:
     yield from (printable(line) for line in culprit["diffstat"].splitlines())
 
 
-def _proof_line(step: Mapping[str, Any]) -> str:
-    expected = "pass" if step["expected"] == Mark.GOOD else "fail"
+def _failure_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """What counted as the failure."""
+    failure = document["failure"]
+    if document.get("error"):
+        yield printable(f"first error: {document['error']}")
+    elif failure["title"]:
+        yield printable(f"failure: {failure['title']}") + _rate(failure["rate"])
+    for title in failure["own"]:
+        yield printable(f"ignored, as the good end shows it, too: {title}")
+
+
+def remark_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """Which part of the history was searched, if not all, and where the failure came and went."""
+    words = words_of(document)
+    tested = {one["commit"]: one for one in document["line"]}
+    for base in document.get("merge_bases", ()):
+        did = counts_in_words(tested[base], words) if base in tested else "not tested"
+        yield printable(f"the ends are on two branches; their merge base {base[:_SHORT]}: {did}")
+    if document.get("first_parent"):
+        yield "first parents only: what a merge brings in counts as the merge's change"
+    if document.get("end_error"):
+        yield printable(f"the bad end has another first error: {document['end_error']}")
+    one, other = (words.good, words.bad) if document["fixed"] else (words.bad, words.good)
+    for each in document.get("reversals", ()):
+        yield printable(
+            f"not monotone: {each['earlier'][:_SHORT]} {one}, its descendant "
+            f"{each['later'][:_SHORT]} {other}; the search took the newest transition"
+        )
+
+
+def _proof_line(step: Mapping[str, Any], words: Words) -> str:
+    expected = words.passes if step["expected"] == Mark.GOOD else words.fails
     name = f" ({step['commit'][:_SHORT]})" if step["commit"] else ""
     if step["problem"]:
-        return printable(f"{step['what']}{name}, expected to {expected}: {step['problem']}")
-    counts = counts_in_words(step)
+        return printable(f"{step['what']}{name}, expected {expected}: {step['problem']}")
+    counts = counts_in_words(step, words)
     doubt = "" if step["holds"] else " (not as expected)"
-    return f"{step['what']}{name}, expected to {expected}: {counts}{doubt}"
+    return f"{step['what']}{name}, expected {expected}: {counts}{doubt}"
 
 
-def counts_in_words(tally: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What tests are called.
+
+    Args:
+        good: of one that passed.
+        bad: of one that failed.
+        passes: what is expected of a revision that passes.
+        fails: what is expected of one that fails.
+        other: of one that says nothing.
+        unbuilt: of a revision without a kernel to test.
+    """
+
+    good: str = "passed"
+    bad: str = "failed"
+    passes: str = "to pass"
+    fails: str = "to fail"
+    other: str = "failed differently"
+    unbuilt: str = "does not build"
+
+
+_TESTS = Words()
+_BUILDS = Words(
+    "builds", "does not build", "to build", "not to build", "fails differently",
+    "cannot be built as asked for",
+)  # fmt: skip
+
+#: What the culprit did, by what was looked at and whether a mended revision was looked for.
+_WHAT: Mapping[tuple[str, bool], str] = MappingProxyType(
+    {
+        (how, fixed): ("fixed it" if fixed else "broke it")
+        for how in ("boot", "check")
+        for fixed in (False, True)
+    }
+    | {("build", False): "broke the compilation", ("build", True): "mended the compilation"}
+)
+
+
+def words_of(document: Mapping[str, Any]) -> Words:
+    """The words for the tests of a bisection."""
+    return _BUILDS if document.get("how") == "build" else _TESTS
+
+
+def counts_in_words(tally: Mapping[str, Any], words: Words = _TESTS) -> str:
     """Return ``passed 3 of 4``, ``does not build``, ``failed differently`` or ``not tested``."""
     if not tally["builds"]:
-        return "does not build"
+        return words.unbuilt
     tests = tally["good"] + tally["bad"]
     if not tests:
-        return "failed differently" if tally["other"] else "not tested"
-    word = "failed" if tally["bad"] else "passed"
+        if tally.get("skipped"):
+            return "skipped"
+        return words.other if tally["other"] else "not tested"
+    word = words.bad if tally["bad"] else words.good
     count = tally["bad"] or tally["good"]
     other = f", {tally['other']} failed differently" if tally["other"] else ""
     return (f"{word} {count} of {tests}" if tests > 1 else word) + other
 
 
-def _tested_line(one: Mapping[str, Any]) -> str:
+def _tested_line(one: Mapping[str, Any], words: Words) -> str:
     sign = _SIGNS[one["verdict"]]
-    return printable(f"{sign} {one['commit'][:_SHORT]} {counts_in_words(one):24} {one['subject']}")
+    came = counts_in_words(one, words)
+    return printable(f"{sign} {one['commit'][:_SHORT]} {came:24} {one['subject']}")
 
 
 def _totals(tests: list[Mapping[str, Any]]) -> str:
     builds = [test["build_seconds"] for test in tests if test["build_seconds"] > 1]
     boots = [test["seconds"] for test in tests if test["seconds"]]
-    return (
-        f"{_counted(len(builds), 'build')} ({sum(builds):.0f} s), "
-        f"{_counted(len(boots), 'test')} ({sum(boots):.0f} s)"
-    )
+    built = f"{_counted(len(builds), 'build')} ({sum(builds):.0f} s)"
+    return f"{built}, {_counted(len(boots), 'test')} ({sum(boots):.0f} s)" if boots else built
 
 
 def _counted(number: int, noun: str) -> str:

@@ -8,7 +8,14 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from harness.printable import printable, printable_text
-from harness.results.bisect import counts_in_words, guests_in_words, headline
+from harness.results.bisect import (
+    Words,
+    counts_in_words,
+    guests_in_words,
+    headline,
+    remark_lines,
+    words_of,
+)
 from harness.results.store import is_own
 
 #: Bytes of the end of a console that a report shows.
@@ -50,9 +57,13 @@ def bisect_html(document: Mapping[str, Any], folder: Path) -> str:
     _text(body, "h1", headline(bisect))
     for guest in guests_in_words(document):
         _text(body, "p", f"Guest: {guest}")
+    if bisect.get("kernel"):
+        _text(body, "p", f"Compiled: {bisect['kernel']}")
     _failure(body, bisect)
+    for remark in remark_lines(bisect):
+        _text(body, "p", remark)
     _culprits(body, bisect)
-    _proof(body, bisect["proof"])
+    _proof(body, bisect["proof"], words_of(bisect))
     _line(body, bisect)
     _tests(body, bisect["tests"], folder)
     _text(body, "p", f"{' '.join(document['command'])} · {document['started']}")
@@ -81,7 +92,10 @@ def _table(
 
 def _failure(body: ET.Element, bisect: Mapping[str, Any]) -> None:
     failure = bisect["failure"]
-    if failure["title"]:
+    if bisect.get("error"):
+        _text(body, "p", "First error:")
+        _text(body, "pre", bisect["error"])
+    elif failure["title"]:
         share = f"{100 * failure['rate']:.0f} %"
         _text(body, "p", f"Failure, in about {share} of a bad kernel's tests:")
         _text(body, "pre", failure["title"])
@@ -98,13 +112,13 @@ def _culprits(body: ET.Element, bisect: Mapping[str, Any]) -> None:
         _text(body, "pre", culprit["diffstat"])
 
 
-def _proof(body: ET.Element, steps: Iterable[Mapping[str, Any]]) -> None:
+def _proof(body: ET.Element, steps: Iterable[Mapping[str, Any]], words: Words) -> None:
     rows = [
         (
             (step["what"], ""),
             (step["commit"][:12], ""),
-            ("pass" if step["expected"] == "good" else "fail", ""),
-            (step["problem"] or counts_in_words(step), ""),
+            (words.passes if step["expected"] == "good" else words.fails, ""),
+            (step["problem"] or counts_in_words(step, words), ""),
             ("holds" if step["holds"] else "open" if step["problem"] else "does not hold",
              "good" if step["holds"] else "skip" if step["problem"] else "bad"),
         )
@@ -124,8 +138,8 @@ def _line(body: ET.Element, bisect: Mapping[str, Any]) -> None:
         kind = one["verdict"] + (" culprit" if one["commit"] in named else "")
         title = printable(f"{one['commit'][:12]} {one['subject']}")
         ET.SubElement(strip, "span", {"class": kind, "title": title})
-        rows.append(((one["commit"][:12], ""), (counts_in_words(one), one["verdict"]),
-                     (one["subject"], "")))  # fmt: skip
+        came = counts_in_words(one, words_of(bisect))
+        rows.append(((one["commit"][:12], ""), (came, one["verdict"]), (one["subject"], "")))
     _table(body, ("revision", "tests", "subject"), rows)
     _text(
         body,

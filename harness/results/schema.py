@@ -176,6 +176,7 @@ class _Tally(TypedDict):
     bad: int
     other: int
     builds: bool
+    skipped: NotRequired[bool]
 
 
 class _Answer(TypedDict):
@@ -207,6 +208,11 @@ class _Step(_Tally):
     problem: str
 
 
+class _Reversal(TypedDict):
+    earlier: str
+    later: str
+
+
 class _Tested(_Tally):
     commit: str
     subject: str
@@ -225,6 +231,13 @@ class _Bisect(TypedDict):
     revisions: int
     candidates: int
     steps: int
+    how: NotRequired[Literal["boot", "check", "build"]]
+    kernel: NotRequired[str]
+    merge_bases: NotRequired[list[str]]
+    first_parent: NotRequired[bool]
+    reversals: NotRequired[list[_Reversal]]
+    error: NotRequired[str]
+    end_error: NotRequired[str]
     culprits: list[_Culprit]
     proof: list[_Step]
     line: list[_Tested]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,15 @@ from harness.bisect.evidence import Kind, Mark, Observation
 from harness.bisect.findings import Findings, findings_of, marked
 from harness.bisect.gitlog import LogEntry, read_log, write_log
 from harness.bisect.history import History, describe, with_side_revision
+from harness.bisect.knowledge import Asked
 from harness.bisect.proof import Proof, prove
-from harness.bisect.run import Asked, Bisection
-from harness.bisect.search import Culprit, Decision, Several
+from harness.bisect.run import Bisection
+from harness.bisect.search import Culprit, Decision, Question, Several
 from harness.bisect.state import State, StateFile
 from harness.check.checker import CheckPlan
 from harness.errors import UsageError
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
-from harness.host.doctor import find_program
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_folder, write_atomic, write_named
 from harness.image.media import BootMethod
@@ -29,6 +29,8 @@ from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.store import Store, kept_cells
 from harness.results.unfinished import Planned, beginning
+from harness.runs.buildtester import BuildTester
+from harness.runs.check import subsystem_of
 from harness.runs.ends import Ends, found_ends
 from harness.runs.examination import (
     DIFFERS,
@@ -36,7 +38,7 @@ from harness.runs.examination import (
     CommandExamination,
     Examination,
 )
-from harness.runs.guests import GuestRequest, Guests
+from harness.runs.guests import Guests
 from harness.runs.kerneltester import KernelTester
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
@@ -44,79 +46,17 @@ from harness.source.graft import revert
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from harness.bisect.tester import Tester
     from harness.boot.plan import BootPlan
+    from harness.runs.bisectrequest import BisectRequest
     from harness.runs.environment import Environment
-    from harness.sanitizers import Sanitizers
     from harness.source.tree import SourceTree
-    from harness.source.what import What
 
 #: Operations of each check.
 _OPERATIONS = 1000
 
 #: Kernels that are built while a guest boots. With few processors both would only be slower.
 _AHEAD = 2 if (os.cpu_count() or 1) > 4 else 1
-
-
-@dataclass(frozen=True, slots=True)
-class BisectRequest:
-    """A revision to find.
-
-    Args:
-        what: the source and configuration; it names no revision.
-        good: a revision that passes; None: as the log has it.
-        bad: a revision that fails; None: as the log has it.
-        fixed: the bad one is older: find what fixed it.
-        guest: the guest, which is one.
-        sanitizers: of the kernels; None: those of the guest's file.
-        title: only failures whose title holds that count.
-        any_failure: every failure counts.
-        how: what is looked at: ``boot`` or ``check``.
-        confidence: percent, to be reached.
-        repeat: the most tests of one kernel.
-        restart: forget what an interrupted call has found.
-        log: a file to begin with, as ``git bisect log`` prints it.
-        export: a file for ``git bisect replay``, written at the end.
-        command: judges each kept guest; empty without.
-    """
-
-    what: What
-    good: str | None = None
-    bad: str | None = None
-    fixed: bool = False
-    guest: GuestRequest = field(default_factory=GuestRequest)
-    sanitizers: Sanitizers | None = None
-    title: str | None = None
-    any_failure: bool = False
-    how: str = "boot"
-    confidence: float = 95.0
-    repeat: int = 40
-    restart: bool = False
-    log: Path | None = None
-    export: Path | None = None
-    command: tuple[str, ...] = ()
-
-    def check(self) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            UsageError: two options exclude each other.
-        """
-        if self.title is not None and self.any_failure:
-            raise UsageError(
-                "--title and --any-failure exclude each other", remedy="leave one of them out"
-            )
-        if self.command and self.how != "boot":
-            raise UsageError(
-                f"--with {self.how} and a command both judge the revisions",
-                remedy="leave one of them out",
-            )
-        if self.command and find_program(self.command[0]) is None:
-            found = Path(self.command[0]).exists()
-            raise UsageError(
-                f"the command {self.command[0]} "
-                + ("cannot be executed" if found else "was not found"),
-                remedy="make it executable (chmod +x)" if found else "correct its path",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +91,25 @@ def bisect(request: BisectRequest, env: Environment, view: View | None = None) -
     return _Bisect(request, env, view or Unseen()).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Testing:
+    """How the revisions of one bisection are tested.
+
+    Args:
+        question: which decides how often.
+        tester: of the directory of the run.
+        asked: what an interrupted call must have in common with this one, besides the history.
+        at_once: how many tests of one kernel may run at once.
+        ahead: how many kernels are built while one is tested.
+    """
+
+    question: Question
+    tester: Callable[[Path], Tester]
+    asked: Mapping[str, Any]
+    at_once: int = 1
+    ahead: int = 0
+
+
 class _Bisect:
     """One bisection."""
 
@@ -158,41 +117,38 @@ class _Bisect:
         self._request, self._env, self._view = request, env, view
         self._store: Store = Recorder(env, view).store
         self._guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)
+        self._sanitizers = self._guests.sanitizers(request.sanitizers)
 
     def run(self) -> BisectResult:
         request, env = self._request, self._env
         entries = self._imported()
-        ends = found_ends(env, request.what, request.good, request.bad, entries,
-                          fixed=request.fixed, confidence=request.confidence / 100,
-                          repeat=request.repeat)  # fmt: skip
-        sanitizers, plan = self._guest()
-        revisions = self._revisions(ends, sanitizers)
-        file = StateFile(env.workspace, self._asked(ends, sanitizers, plan))
-        with env.workspace.lock(f"bisect-{file.key}", self._waiting):
-            state = self._begin(file, ends.tree, entries)
-            begun = self._record(state)
-            folder = self._store.folder / state.run
-            check = self._check_plan(ends, revisions, plan)
-            boot = BootExamination(self._guests.booter(), plan, request.what, sanitizers, check)
-            tester = KernelTester(
-                revisions, self._examination(boot), boot.booter, folder, env.clock
+        what = request.what
+        tree = env.kernels(self._view.note).provider(what).history(what)
+        ends = found_ends(request, tree, entries)
+        revisions = self._revisions(ends)
+        testing = (self._compiling if request.how == "build" else self._booting)(ends, revisions)
+        if testing.question.merge_bases:
+            names = " and ".join(base[:12] for base in testing.question.merge_bases)
+            self._view.note(
+                f"the ends are on two branches, so their merge base is tested first: {names}"
             )
-            # Of a wrong allocator some kernels die, and others are only caught by the check.
-            also = frozenset({DIFFERS} if request.how == "check" else ())
-            asked = Asked(ends.question, request.title, request.any_failure, also)
+        file = StateFile(env.workspace, self._asked(ends, testing))
+        with env.workspace.lock(f"bisect-{file.key}", self._waiting):
+            state = self._begin(file, tree, entries)
+            begun = self._record(state)
             with self._view.bisection(_subjects(ends.history)) as show:
                 bisection = Bisection(
-                    asked,
+                    self._looked_for(ends, testing.question),
                     ends.history,
                     revisions.relevance,
-                    tester,
+                    testing.tester(self._store.folder / state.run),
                     file,
                     state,
                     show,
-                    _AHEAD,
-                    self._at_once(plan),
+                    testing.ahead,
+                    testing.at_once,
                 )
-                findings = self._search(bisection, ends.tree)
+                findings = self._search(bisection, tree)
             result = self._kept(findings, begun)
             file.forget()
         return result
@@ -211,34 +167,64 @@ class _Bisect:
             ) from error
         return read_log(text, fixed=self._request.fixed)
 
-    def _guest(self) -> tuple[Sanitizers, BootPlan]:
-        sanitizers = self._guests.sanitizers(self._request.sanitizers)
-        topology = self._guests.topology(sanitizers, "bisect")
-        keep = bool(self._request.command)
-        return sanitizers, self._guests.plan(topology, sanitizers, keep=keep, goes_on=True)
-
-    def _at_once(self, plan: BootPlan) -> int:
-        """How many guests may run at once; a command of the user's is not asked for that."""
-        if self._request.command:
-            return 1
-        fitting = available_memory() // required_memory(plan.topology)
-        return max(1, min(self._guests.most_at_once, fitting))
-
-    def _revisions(self, ends: Ends, sanitizers: Sanitizers) -> Revisions:
-        question, request = ends.question, self._request
+    def _revisions(self, ends: Ends) -> Revisions:
+        request = self._request
+        newest_first = (ends.new, *ends.old)
+        # The toolchain of a revision that does not compile may not either.
+        compiles = (*ends.old, ends.new) if not request.fixed else newest_first
+        modules = (request.subsystem or UMA.name,) if request.how == "check" else ()
         return revisions_of(
-            self._env.kernels(self._view.note), ends.tree, request.what, sanitizers,
-            (question.new, *question.old),
-            modules=(UMA.name,) if request.how == "check" else (),
+            self._env.kernels(self._view.note), ends.tree, request.what, self._sanitizers,
+            compiles if request.how == "build" else newest_first, modules=modules,
         )  # fmt: skip
+
+    def _compiling(self, ends: Ends, revisions: Revisions) -> _Testing:
+        """By the compiler alone."""
+        env = self._env
+
+        def tester(folder: Path) -> BuildTester:
+            return BuildTester(revisions, folder, env.clock, env.runner.close)
+
+        question = Question.of_builds(ends.new, ends.old, fixed=self._request.fixed)
+        return _Testing(question, tester, {})
+
+    def _booting(self, ends: Ends, revisions: Revisions) -> _Testing:
+        """By guests: their boot, a check, or a command."""
+        request, guests, env = self._request, self._guests, self._env
+        topology = guests.topology(self._sanitizers, "bisect")
+        keep = bool(request.command)
+        plan = guests.plan(topology, self._sanitizers, keep=keep, goes_on=True)
+        check = self._check_plan(ends, revisions, plan)
+        booter = guests.booter()
+        boot = BootExamination(booter, plan, request.what, self._sanitizers, check)
+
+        def tester(folder: Path) -> KernelTester:
+            return KernelTester(revisions, self._examination(boot), booter, folder, env.clock)
+
+        asked = {
+            "topology": asdict(plan.topology),
+            "until": plan.until.value,
+            "boot": plan.method.value,
+            "tunables": dict(plan.tunables),
+            "any_failure": request.any_failure,
+            "command": request.command,
+        }
+        question = Question(
+            ends.new, ends.old, request.fixed, request.confidence / 100, request.repeat
+        )
+        # A command of the user's is not asked whether it may run twice at once.
+        fitting = available_memory() // required_memory(plan.topology)
+        at_once = 1 if keep else max(1, min(guests.most_at_once, fitting))
+        return _Testing(question, tester, asked, at_once, _AHEAD)
 
     def _check_plan(self, ends: Ends, revisions: Revisions, plan: BootPlan) -> CheckPlan | None:
         """A check of every revision against one specification: that of an end that passes."""
-        if self._request.how != "check":
+        request = self._request
+        if request.how != "check":
             return None
-        question = ends.question
-        good = question.new if question.fixed else question.old[0]
-        held = revisions.specification(UMA, good)
+        good = ends.new if request.fixed else ends.old[0]
+        subsystem = subsystem_of(request.subsystem or UMA.name, revisions.subsystems)
+        held = revisions.specification(subsystem, good)
         return CheckPlan(held, _OPERATIONS, 1, slowness=plan.slowness)
 
     def _examination(self, boot: BootExamination) -> Examination:
@@ -249,25 +235,35 @@ class _Bisect:
         registry = Registry(env.workspace, env.clock)
         return CommandExamination(boot, command, os.environ, registry, env.runner, env.clock)
 
-    def _asked(self, ends: Ends, sanitizers: Sanitizers, plan: BootPlan) -> Mapping[str, Any]:
+    def _looked_for(self, ends: Ends, question: Question) -> Asked:
+        request = self._request
+        return Asked(
+            question,
+            request.title,
+            request.any_failure,
+            # Of a wrong allocator some kernels die, and others are only caught by the check.
+            frozenset({DIFFERS} if request.how == "check" else ()),
+            ends.skipped,
+            request.how,
+            request.first_parent,
+        )
+
+    def _asked(self, ends: Ends, testing: _Testing) -> Mapping[str, Any]:
         """All that an interrupted call must have in common with this one."""
-        request, question = self._request, ends.question
+        request = self._request
+        named = {"subsystem": request.subsystem, "first_parent": request.first_parent}
         return {
             "source": str(ends.tree.home),
-            "new": question.new,
-            "old": question.old,
-            "fixed": question.fixed,
+            "new": ends.new,
+            "old": ends.old,
+            "fixed": request.fixed,
             "kernconf": request.what.kernconf,
-            "sanitizer": str(sanitizers),
+            "sanitizer": str(self._sanitizers),
             "options": str(request.what.options),
-            "topology": asdict(plan.topology),
-            "until": plan.until.value,
-            "boot": plan.method.value,
-            "tunables": dict(plan.tunables),
             "title": request.title,
-            "any_failure": request.any_failure,
             "with": request.how,
-            "command": request.command,
+            **testing.asked,
+            **{name: value for name, value in named.items() if value},
         }
 
     def _begin(self, file: StateFile, tree: SourceTree, entries: Sequence[LogEntry]) -> State:
@@ -304,7 +300,7 @@ class _Bisect:
 
     def _search(self, bisection: Bisection, tree: SourceTree) -> Findings:
         try:
-            answer = bisection.run()
+            answer = self._answer(bisection)
             culprits = [describe(tree.repository, name) for name in _named(answer)]
             proof = self._prove(bisection, tree, answer)
         except BaseException:
@@ -315,6 +311,22 @@ class _Bisect:
             self._export(bisection)
         bisection.close()
         return findings_of(bisection, answer, culprits, proof)
+
+    def _answer(self, bisection: Bisection) -> Decision:
+        """The search's; of builds without one, that in which every error counts.
+
+        A revision that fails with another error than the end says nothing of the end's, unless one
+        hides the other, or the words of an error have changed on the way.
+        """
+        answer = bisection.run()
+        asked = bisection.asked
+        if not asked.question.certain or isinstance(answer, Culprit) or asked.title is not None:
+            return answer
+        if not any(tally.other for tally in bisection.known().seen.values()):
+            return answer
+        self._view.note("that error alone names no revision, so every error counts from here on")
+        bisection.asked = replace(asked, any_failure=True)
+        return bisection.run()
 
     def _prove(self, bisection: Bisection, tree: SourceTree, answer: Decision) -> Proof | None:
         if not isinstance(answer, Culprit):
@@ -347,6 +359,14 @@ class _Bisect:
 
     # After
 
+    def _compiled(self) -> str:
+        """What was compiled, where no guest's cell says so."""
+        if self._request.how != "build":
+            return ""
+        what = self._request.what
+        words = (what.source, str(self._sanitizers), str(what.options), what.kernconf)
+        return ", ".join(word for word in words if word)
+
     def _kept(self, findings: Findings, begun: Mapping[str, Any]) -> BisectResult:
         """Write the record and its reports.
 
@@ -360,7 +380,7 @@ class _Bisect:
             "exit_code": findings.exit_code,
             "state": "ended",
             "cells": kept_cells(folder),
-            "bisect": to_bisect_document(findings),
+            "bisect": {**to_bisect_document(findings), "kernel": self._compiled()},
             "unwritten": [],
         }
         make_folder(folder)

@@ -224,21 +224,25 @@ def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
         UsageError: the kernel does not have the one named.
     """
     if request.subsystem is not None:
-        return (subsystem_of(request.subsystem, provider),)
+        return (subsystem_of(request.subsystem, provider.subsystems),)
     spec = request.spec
     if not any(spec in each.variant_names for each in SUBSYSTEMS):
         return provider.subsystems
     return tuple(each for each in provider.subsystems if spec in each.variant_names)
 
 
-def subsystem_of(name: str, provider: Provider) -> Subsystem:
+def subsystem_of(name: str, known: Sequence[Subsystem]) -> Subsystem:
     """The subsystem of that name.
 
+    Args:
+        name: its name.
+        known: those that the kernel has.
+
     Raises:
-        UsageError: there is none, or the provider's kernels do not have it.
+        UsageError: there is none, or the kernel does not have it.
     """
     subsystem = find_subsystem(name)
-    if subsystem not in provider.subsystems:
+    if subsystem not in known:
         raise UsageError(
             f"the built-in guest has no subsystem {name}",
             remedy="name a FreeBSD tree with --source, or leave --subsystem out",

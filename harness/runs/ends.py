@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.bisect.evidence import Mark
 from harness.bisect.history import History, bases_of, read_history
-from harness.bisect.search import Question
+from harness.bisect.skips import read_skips
 from harness.errors import UsageError, given_with
 
 if TYPE_CHECKING:
     from harness.bisect.gitlog import LogEntry
-    from harness.runs.environment import Environment
+    from harness.runs.bisectrequest import BisectRequest
     from harness.source.git import Repository
     from harness.source.tree import SourceTree
-    from harness.source.what import What
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +25,35 @@ class Ends:
 
     Args:
         tree: its repository has the history.
-        question: the ends by their hashes.
+        new: the end that has all the changes: the failing one, or with ``--fixed`` the passing one.
+        old: the other end; after it the merge bases, if the ends are on two branches.
         history: the revisions between them.
+        skipped: those that are not to be tested.
     """
 
     tree: SourceTree
-    question: Question
+    new: str
+    old: tuple[str, ...]
     history: History
+    skipped: frozenset[str] = frozenset()
 
 
-def found_ends(
-    env: Environment,
-    what: What,
-    good: str | None,
-    bad: str | None,
-    entries: Sequence[LogEntry],
-    *,
-    fixed: bool,
-    confidence: float,
-    repeat: int,
-) -> Ends:
-    """Find the ends in the history of the source.
+def found_ends(request: BisectRequest, tree: SourceTree, entries: Sequence[LogEntry]) -> Ends:
+    """Find the ends of a request in the history of its source.
 
     Args:
-        env: the host.
-        what: the source.
-        good: names the revision that passes; None: the first good one of the log.
-        bad: names the revision that fails; None: the first bad one of the log.
-        entries: of a log.
-        fixed: see ``Question``.
-        confidence: see ``Question``.
-        repeat: see ``Question``.
+        request: names the ends.
+        tree: of the source.
+        entries: of a log, whose first verdicts are the ends that the request does not name.
 
     Raises:
-        UsageError: there is no history, an end is missing, or there is nothing between them.
+        UsageError: an end is missing, there is nothing between them, or a line of ``--skip`` is
+            wrong.
     """
-    tree = env.kernels().provider(what).history(what)
-    repository = tree.repository
+    repository, fixed = tree.repository, request.fixed
     passing, failing = (
         _commit(repository, mark, _end(mark, given, entries))
-        for mark, given in ((Mark.GOOD, good), (Mark.BAD, bad))
+        for mark, given in ((Mark.GOOD, request.good), (Mark.BAD, request.bad))
     )
     new, old = (passing, failing) if fixed else (failing, passing)
     if new == old:
@@ -80,8 +69,32 @@ def found_ends(
             remedy=f"{wish}, or exchange --good and --bad",
         )
     bases = [base for base in bases_of(repository, new, old) if base != old]
-    history = read_history(repository, new, (old, *bases))
-    return Ends(tree, Question(new, (old, *bases), fixed, confidence, repeat), history)
+    history = read_history(repository, new, (old, *bases), first_parent=request.first_parent)
+    skipped = _skipped(repository, request.skip, {new, old, *bases})
+    return Ends(tree, new, (old, *bases), history, skipped)
+
+
+def _skipped(repository: Repository, file: Path | None, ends: set[str]) -> frozenset[str]:
+    """The revisions that the file names; those of other parts of the history are no error."""
+    if file is None:
+        return frozenset()
+    with given_with(f"--skip {file}"):
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            cause = getattr(error, "strerror", None) or "it is not text in UTF-8"
+            raise UsageError(f"cannot read it: {cause}", remedy="correct --skip") from error
+        found = set()
+        for number, revision in read_skips(text):
+            with given_with(f"line {number}"):
+                commit = repository.commit(revision)
+            if commit in ends:
+                raise UsageError(
+                    f"line {number}: {revision} is an end of the bisection, which must be tested",
+                    remedy="take the line out, or name another end",
+                )
+            found.add(commit)
+    return frozenset(found)
 
 
 def _commit(repository: Repository, mark: Mark, revision: str) -> str:

@@ -349,7 +349,23 @@ BISECT_LOGS: Mapping[str, Content] = {
 }
 
 
+SKIPS: Mapping[str, Content] = {
+    "a revision that is none": "no-such\n",
+    "two revisions in a line": "first main\n",
+    "a range": "first..main\n",
+    "an option": "--all\n",
+    "escapes": "\x1b[31m\n",
+    "no text": b"\xff\n",
+    "an end": "first\n",
+    "a line of a megabyte": "x" * (1 << 20),
+}
+
+
 def bisections() -> Iterator[Case]:
+    for name, text in SKIPS.items():
+        yield Case(f"bisect --skip, {name}", (*BISECT, "--skip", "{skip}"), {"skip": text})
+    yield Case("bisect --skip without the file", (*BISECT, "--skip", "{skip}"))
+    yield Case("bisect by a part that nothing checks", (*BISECT, "--subsystem", "uma"))
     for name, text in BISECT_LOGS.items():
         yield Case(f"bisect --import, {name}", (*BISECT, "--import", "{log}"), {"log": text})
     base = ("bisect", "--source")
@@ -435,7 +451,7 @@ def combinations() -> Iterator[Case]:
 def command_lines() -> Iterator[Case]:
     commands = (
         "doctor", "build", "boot", "compare", "mutants", "bisect", "check", "judge", "report",
-        "console", "runs list", "runs retry", "ps", "stop", "gc", "man", "cases",
+        "console", "runs list", "runs retry", "ps", "stop", "gc", "man",
     )  # fmt: skip
     for command in (*commands, "model predict", "model trace", "model explore"):
         words = tuple(command.split())

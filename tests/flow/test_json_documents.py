@@ -62,7 +62,6 @@ QUIET = {
     "stop": ("stop",),
     "gc": ("gc", "--limit", "0", "--dry-run"),
     "man": ("man",),
-    "cases": ("cases",),
 }
 """Commands that boot nothing."""
 

@@ -18,7 +18,8 @@ from harness.host.workspace import Workspace
 from harness.mutation.fate import Fate
 from harness.outcome import Outcome
 from harness.results.store import Store
-from harness.runs.bisect import BisectRequest, bisect
+from harness.runs.bisect import bisect
+from harness.runs.bisectrequest import BisectRequest
 from harness.runs.boot import BootRequest, boot, describe_boot
 from harness.runs.check import CheckRequest, check
 from harness.runs.compare import CompareRequest, compare

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target
 from harness.bisect.findings import Findings, Point
 from harness.bisect.history import Description
+from harness.bisect.knowledge import Asked
 from harness.bisect.proof import Proof, Step
-from harness.bisect.run import Asked
 from harness.bisect.search import Culprit, Decision, Question, Several, Stuck
 from harness.results.bisect import bisect_lines, counts_in_words, headline, to_bisect_document
 from harness.results.html import bisect_html
