@@ -57,6 +57,11 @@ class Ending(StrEnum):
     INTERRUPTED = "interrupted"
     """by the user"""
 
+    @property
+    def by_time(self) -> bool:
+        """Whether a time limit was exceeded, for which the host may be to blame."""
+        return self in (Ending.SILENCE, Ending.DEADLINE, Ending.TIMEOUT)
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:

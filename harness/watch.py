@@ -9,6 +9,9 @@ from harness.console import events as e
 from harness.console.stages import Stage, stage_after
 from harness.outcome import Ending, Until
 
+#: The guest waits for input that does not come.
+_WAITS_FOR_INPUT = (e.DebuggerPrompt, e.LoaderPrompt, e.FirmwareFailed, e.MountRootPrompt)
+
 
 def reached(event: e.Event, until: Until) -> bool:
     """Whether ``event`` is what ``until`` waits for."""
@@ -54,19 +57,6 @@ class Limits:
         return limits[stage] * self.factor
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The guest is to be ended; ``ending`` is what ``judge`` wants to hear of it."""
-
-    ending: Ending
-    why: str
-
-    @property
-    def by_time(self) -> bool:
-        """Whether it is time that has run out, which the host may be to blame for."""
-        return self.ending in (Ending.SILENCE, Ending.DEADLINE, Ending.TIMEOUT)
-
-
 class Watch:
     """Says, while a guest runs, until when to wait for it.
 
@@ -88,7 +78,7 @@ class Watch:
         self._arrived = False
         self._entered = first_stage.in_kernel
         self._parting: float | None = None
-        self._stop: Stop | None = None
+        self._stop: Ending | None = None
 
     @property
     def in_trouble(self) -> bool:
@@ -113,16 +103,16 @@ class Watch:
         instants = [self._silent_at(), self._stage_over_at()]
         return min([*instants, self._parting] if self._parting is not None else instants)
 
-    def decision(self, now: float) -> Stop | None:
-        """Whether to end the guest at ``now``; None means to go on."""
+    def decision(self, now: float) -> Ending | None:
+        """How to end the guest at ``now``; None means to go on."""
         if self._stop:
             return self._stop
         if self._parting is not None and now >= self._parting:
-            return Stop(Ending.STOPPED, "it had said what there was to wait for")
+            return Ending.STOPPED
         if now >= self._silent_at():
-            return Stop(Ending.SILENCE, f"silent in the {self.stage} stage")
+            return Ending.SILENCE
         if now >= self._stage_over_at():
-            return Stop(Ending.DEADLINE, f"the {self.stage} stage took too long")
+            return Ending.DEADLINE
         return None
 
     def _silent_at(self) -> float:
@@ -137,21 +127,19 @@ class Watch:
             if not self._in_trouble:
                 self._parting = now + self._limits.grace * self._limits.factor
             self._in_trouble = True
-        elif self._in_trouble and isinstance(event, e.Shutdown | e.DebuggerEntered):
-            self._end("it has told its trouble")
-        elif isinstance(event, e.DebuggerPrompt | e.LoaderPrompt | e.FirmwareFailed):
-            self._end("it waits for a human")
+        elif (self._in_trouble and isinstance(event, e.Shutdown | e.DebuggerEntered)) or isinstance(
+            event, _WAITS_FOR_INPUT
+        ):
+            self._end()
         elif reached(event, Until.INIT):
             self._reached(now)
-        elif isinstance(event, e.MountRootPrompt):
-            self._end("it waits for a human")
 
     def _advance(self, event: e.Event, now: float) -> None:
         stage = stage_after(self.stage, event)
         if stage is not self.stage:
             self.stage, self._stage_since = stage, now
         if self._entered and isinstance(event, e.FirmwareStarted):
-            self._end("it was reset", Ending.RESET)
+            self._end(Ending.RESET)
         self._entered = self._entered or stage.in_kernel
 
     def _reached(self, now: float) -> None:
@@ -161,5 +149,5 @@ class Watch:
         if self._parting is None:
             self._parting = now + self._limits.farewell * self._limits.factor
 
-    def _end(self, why: str, ending: Ending = Ending.STOPPED) -> None:
-        self._stop = self._stop or Stop(ending, why)
+    def _end(self, ending: Ending = Ending.STOPPED) -> None:
+        self._stop = self._stop or ending

@@ -16,7 +16,7 @@ from harness.guest.backend import Guest, GuestExit
 from harness.guest.sharetime import LOOK_SECONDS
 from harness.guest.tap import Detached, Tap
 from harness.outcome import Ending
-from harness.watch import Limits, Stop, Watch
+from harness.watch import Limits, Watch
 
 if TYPE_CHECKING:
     from harness.boot.companion import Companionship
@@ -128,7 +128,7 @@ class Session:
             try:
                 data = self.tap.read(self._patience(watch, now)) if stop is None else None
             except Detached:
-                stop = Stop(Ending.INTERRUPTED, "whoever sat at its console left")
+                stop = Ending.INTERRUPTED
             if self.cancelled.is_set():
                 raise Cancelled
             if stop is not None:
@@ -138,9 +138,9 @@ class Session:
             elif data == b"" or self.guest.wait(0) is not None:
                 return self._ended(watch)
         self._hear(self._parser.close(), watch)
-        return stop.ending
+        return stop
 
-    def _confirmed(self, watch: Watch) -> Stop | None:
+    def _confirmed(self, watch: Watch) -> Ending | None:
         """Whether a limit still stops the guest, once all is heard and QEMU reports that it runs.
 
         What was written meanwhile ends a silence, and does not make a stage shorter.
@@ -160,7 +160,7 @@ class Session:
                     break
                 self._take(data, watch)
 
-    def _host_failure(self, watch: Watch) -> Stop | None:
+    def _host_failure(self, watch: Watch) -> Ending | None:
         busy = self.companionship is not None and self.companionship.busy
         try:
             failure = self._host.failure(attended=self.attended, busy=busy)
@@ -168,7 +168,7 @@ class Session:
             failure = lost
         return self._blame(failure, watch)
 
-    def _blame(self, failure: InfraError | None, watch: Watch) -> Stop | None:
+    def _blame(self, failure: InfraError | None, watch: Watch) -> Ending | None:
         """The host's failure ends it all, unless the kernel has told its own trouble before."""
         if failure is None:
             return None
@@ -176,9 +176,9 @@ class Session:
         self._hear(self._parser.close(), watch)
         if not watch.in_trouble:
             raise failure
-        return Stop(Ending.STOPPED, failure.message)
+        return Ending.STOPPED
 
-    def _decision(self, watch: Watch, now: float) -> Stop | None:
+    def _decision(self, watch: Watch, now: float) -> Ending | None:
         """Whoever sits at the console decides themselves how long to wait for what."""
         if self.companionship is not None and watch.arrived:
             stop = self._accompany(self.companionship, watch)
@@ -186,7 +186,7 @@ class Session:
             stop = None if self.attended else watch.decision(now)
         return stop or self._overdue(now)
 
-    def _accompany(self, companionship: Companionship, watch: Watch) -> Stop | None:
+    def _accompany(self, companionship: Companionship, watch: Watch) -> Ending | None:
         """Let the companion work with the guest, for as long as that takes."""
         if not companionship.begun:
             report = self.evidence.proven_report(self.heard.events)
@@ -197,23 +197,23 @@ class Session:
             return None
         if companionship.begun:
             self._blame(self._host.confirm(), watch)
-        return Stop(Ending.STOPPED, "who worked with it is done")
+        return Ending.STOPPED
 
     def _patience(self, watch: Watch, now: float) -> float:
         if self.attended or self.companionship is not None:
             return _TICK
         return min(_TICK, max(LOOK_SECONDS, watch.deadline() - now))
 
-    def _flood(self) -> Stop | None:
-        return Stop(Ending.FLOOD, "its console was a flood") if self.sink.flooded else None
+    def _flood(self) -> Ending | None:
+        return Ending.FLOOD if self.sink.flooded else None
 
-    def _overdue(self, now: float) -> Stop | None:
+    def _overdue(self, now: float) -> Ending | None:
         timeout = self.plan.timeout
         if timeout is not None and now >= timeout:
-            return Stop(Ending.TIMEOUT, f"it took longer than --timeout {timeout:g}")
+            return Ending.TIMEOUT
         longest = self.plan.longest
         if longest is not None and now >= longest:
-            return Stop(Ending.DEADLINE, f"it took longer than {longest:g} s")
+            return Ending.DEADLINE
         return None
 
     def _take(self, data: bytes, watch: Watch) -> None:

@@ -65,6 +65,14 @@ def complete_mutants(ctx: click.Context) -> Iterable[str]:
 
 
 @_words
+def complete_cases(ctx: click.Context) -> Iterable[str]:
+    """The names of cases."""
+    from harness.subsystems.table import cases
+
+    return cases()
+
+
+@_words
 def _vms(ctx: click.Context) -> Iterable[str]:
     from harness.guest.vmconfig import vmconfig_names
 

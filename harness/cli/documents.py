@@ -69,6 +69,35 @@ class MutantListDocument(TypedDict):
     mutants: list[ListedMutant]
 
 
+class ShownBoot(TypedDict):
+    """What a case's command must come to."""
+
+    release: str
+    side: str
+    outcome: str
+    title: str
+    agrees: bool | None
+
+
+class ListedCase(TypedDict):
+    """One entry of ``cases``."""
+
+    name: str
+    story: str
+    introduced: str
+    fixed: str
+    functions: list[str]
+    command: str
+    vm: str
+    shown: list[ShownBoot]
+
+
+class CasesDocument(TypedDict):
+    """``cases``."""
+
+    cases: list[ListedCase]
+
+
 class PredictedBoot(TypedDict):
     """What the model predicts for one topology."""
 
@@ -255,6 +284,7 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "boot": (Record, DryRunDocument),
     "compare": (Record,),
     "mutants": (Record, MutantListDocument),
+    "cases": (CasesDocument,),
     "bisect": (Record,),
     "model predict": (PredictDocument,),
     "model trace": (TraceDocument,),

@@ -76,6 +76,7 @@ COMMANDS = (
     _Place("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
     _Place("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
     _Place("mutants", "Judge every mutant of a tree: is it caught, by what, how fast."),
+    _Place("cases", "List real bugs that the harness shows, and how to see each."),
     _Place("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
     _Place("model", "Say what a kernel should do: predict boots, run traces, explore all states."),
     _Place("check", "Run the same operations in a guest and in the model, and compare each step."),

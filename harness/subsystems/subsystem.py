@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.source.knowledge import CodeReader, Facts
 
 if TYPE_CHECKING:
+    from harness.cases import NamedCase
     from harness.check.subject import Specification, Trace
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
@@ -23,6 +24,10 @@ class Subsystem(CodeReader, Protocol):
     @property
     def mutants(self) -> Mapping[str, Mutant]:
         """The changes of its code that have a name."""
+
+    @property
+    def cases(self) -> tuple[NamedCase, ...]:
+        """Real bugs of its code."""
 
     @property
     def variant_names(self) -> Sequence[str]:

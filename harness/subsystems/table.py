@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from harness.cases import MACHINE_CASES
 from harness.errors import UsageError
 from harness.outcome import Expectation, Outcome
 from harness.source.knowledge import Facts, Knowledge
@@ -15,6 +16,7 @@ from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from harness.cases import NamedCase
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
@@ -30,6 +32,26 @@ def mutants() -> Mapping[str, Mutant]:
     return MappingProxyType(
         {name: mutant for subsystem in SUBSYSTEMS for name, mutant in subsystem.mutants.items()}
     )
+
+
+def cases() -> Mapping[str, NamedCase]:
+    """All named cases, by name."""
+    of_subsystems = (case for subsystem in SUBSYSTEMS for case in subsystem.cases)
+    return {case.name: case for case in (*of_subsystems, *MACHINE_CASES)}
+
+
+def find_case(name: str) -> NamedCase:
+    """The case of that name.
+
+    Raises:
+        UsageError: there is none; the remedy names one that is near.
+    """
+    named = cases()
+    if name not in named:
+        near = difflib.get_close_matches(name, named, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"there is no case {name!r}", remedy=f"{hint}there are {', '.join(named)}")
+    return named[name]
 
 
 def find_mutant(name: str) -> Mutant:

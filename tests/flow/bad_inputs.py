@@ -451,7 +451,7 @@ def combinations() -> Iterator[Case]:
 def command_lines() -> Iterator[Case]:
     commands = (
         "doctor", "build", "boot", "compare", "mutants", "bisect", "check", "judge", "report",
-        "console", "runs list", "runs retry", "ps", "stop", "gc", "man",
+        "console", "runs list", "runs retry", "ps", "stop", "gc", "man", "cases",
     )  # fmt: skip
     for command in (*commands, "model predict", "model trace", "model explore"):
         words = tuple(command.split())

@@ -62,6 +62,7 @@ QUIET = {
     "stop": ("stop",),
     "gc": ("gc", "--limit", "0", "--dry-run"),
     "man": ("man",),
+    "cases": ("cases",),
 }
 """Commands that boot nothing."""
 

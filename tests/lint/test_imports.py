@@ -21,6 +21,7 @@ EDGES: dict[str, set[str]] = {
     "outcome": set(),
     "sanitizers": {"errors", "outcome"},
     "kerneloptions": {"errors", "sanitizers"},
+    "cases": {"outcome"},
     "host": {"arch", "errors"},
     "config": {"errors", "host", "guest"},
     "cedit": set(),
@@ -36,16 +37,16 @@ EDGES: dict[str, set[str]] = {
     "check": {"errors", "host", "guest", "console"},
     "onhost": {"arch", "errors", "host", "source", "kernel", "guest", "console", "check"},
     "subsystems": {
-        "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console", "mutation",
-        "check", "onhost", "subsystems.uma", "subsystems.domainset",
+        "cases", "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console",
+        "mutation", "check", "onhost", "subsystems.uma", "subsystems.domainset",
     },
     "subsystems.uma": {
-        "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
+        "cases", "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
         "console", "mutation", "check", "onhost", "subsystems.domainset",
     },
     "subsystems.domainset": {
-        "arch", "errors", "outcome", "cedit", "source", "kernel", "guest", "console", "mutation",
-        "check", "onhost",
+        "cases", "arch", "errors", "outcome", "cedit", "source", "kernel", "guest", "console",
+        "mutation", "check", "onhost",
     },
     "provide": {
         "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "mutation",
@@ -68,9 +69,9 @@ EDGES: dict[str, set[str]] = {
         "provide", "results", "boot",
     },
     "cli": {
-        "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config", "source",
-        "kernel", "guest", "console", "mutation", "bisect", "subsystems", "subsystems.uma",
-        "provide", "results", "boot", "runs",
+        "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
+        "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
+        "subsystems.uma", "provide", "results", "boot", "runs",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""

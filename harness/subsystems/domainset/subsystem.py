@@ -25,6 +25,7 @@ from harness.subsystems.domainset.forms import (
 from harness.subsystems.domainset.model.form import Form
 
 if TYPE_CHECKING:
+    from harness.cases import NamedCase
     from harness.check.subject import Specification
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
@@ -49,6 +50,12 @@ class _Domainset:
         from harness.subsystems.domainset.onhost import DOMAINSET_ON_HOST
 
         return DOMAINSET_ON_HOST
+
+    @functools.cached_property
+    def cases(self) -> tuple[NamedCase, ...]:
+        from harness.subsystems.domainset.cases import ITERATOR_CASES
+
+        return ITERATOR_CASES
 
     @functools.cached_property
     def mutants(self) -> Mapping[str, Mutant]:

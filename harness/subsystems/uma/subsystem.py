@@ -28,6 +28,7 @@ from harness.subsystems.uma.model.variants import (
 )
 
 if TYPE_CHECKING:
+    from harness.cases import NamedCase
     from harness.check.subject import Specification
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
@@ -48,6 +49,12 @@ class _Uma:
         from harness.subsystems.uma.onhost import UMA_ON_HOST
 
         return UMA_ON_HOST
+
+    @functools.cached_property
+    def cases(self) -> tuple[NamedCase, ...]:
+        from harness.subsystems.uma.cases import UMA_CASES
+
+        return UMA_CASES
 
     @functools.cached_property
     def mutants(self) -> Mapping[str, Mutant]:
