@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -61,6 +61,40 @@ class Finding:
     measured: dict[str, float | bool] = field(default_factory=dict)
     why: str = ""
     alike: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStep:
+    """What an operation of a trace came to in the model.
+
+    Args:
+        number: counts from 1.
+        operation: as the trace has it.
+        result: one line.
+        why: the kernel's decisions on the way.
+        values: what was seen, by name.
+    """
+
+    number: int
+    operation: str
+    result: str
+    why: tuple[str, ...]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """A trace that is run in the model alone.
+
+    Args:
+        variant: of the code, by its name.
+        proof: the release on which real kernels were seen to do what it says, or ``unproven``.
+        steps: each is run when it is asked for.
+    """
+
+    variant: str
+    proof: str
+    steps: Iterator[ModelStep]
 
 
 T = TypeVar("T", bound=Trace)

@@ -73,7 +73,7 @@ def check(
     takes seconds. What is found there is repeated in the guest, which judges.
 
     What differs is shrunk to the shortest trace that shows it, and kept in the run's folder as
-    difference.trace, which --replay reads, and 'harness model trace' if it is of a zone.
+    difference.trace, which --replay reads and 'harness model trace'.
 
     \b
     Examples:

@@ -129,19 +129,14 @@ class TracedStep(TypedDict):
     number: Count
     operation: str
     result: str
-    item: int | None
-    slab: int | None
-    domain: int | None
-    allocator_calls: list[int]
-    blocked: dict[str, Any] | None
     why: list[str]
-    free_items: list[int]
-    iterator: int
+    values: dict[str, Any]
 
 
 class TraceDocument(TypedDict):
     """``model trace``."""
 
+    subsystem: str
     variant: str
     proof: str
     steps: list[TracedStep]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +24,18 @@ from harness.results.text import print_line
 from harness.runs.guests import GuestRequest, named_vm, sanitizers_of
 from harness.source.change import Change
 from harness.source.what import What
+from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace
 from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
 from harness.subsystems.uma.model.explore import Bounds, Findings, explore
-from harness.subsystems.uma.model.trace import parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
 from harness.subsystems.uma.prediction import PANIC, Prediction
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from harness.check.subject import ModelRun
     from harness.cli.app import App
     from harness.sanitizers import Sanitizers
-    from harness.subsystems.uma.model.player import Step
+    from harness.subsystems.subsystem import Subsystem
 
 _VARIANT = click.option(
     "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."
@@ -188,47 +189,43 @@ def _predictions_document(
 
 @model.command()
 @click.argument("file", type=FILE)
-@_VARIANT
+@click.option("--variant", metavar="NAME", help="Another form of the code than the trace names.")
+@click.option("--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
+              help="What the trace is of.  [default: as the file says]")  # fmt: skip
 @common_options
-def trace(app: App, file: Path, variant: str | None) -> int:
-    """Run a trace, and print each step: its domain, its slab, and why.
+def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> int:
+    """Run a trace of any subsystem in its model, and print what each step comes to, and why.
 
     \b
     Examples:
       harness model trace FILE
       harness model trace FILE --variant 15-before
+      harness model trace FILE --subsystem domainset
     """
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
-    read = parse_trace(text, _named(variant))
-    app.paper.print(f"{read.variant.name} ({read.variant.proof})", markup=False)
+    found = subsystem_of_trace(text) if subsystem is None else find_subsystem(subsystem)
+    run = _run_in_model(found, text, variant)
+    app.paper.print(f"{found.name}: {run.variant} ({run.proof})", markup=False)
     steps = []
-    for step in run_trace(read):
-        steps.append(_step_document(step))
-        app.paper.print(f"{step.number:4} {escape(str(step.operation))}: [bold]{step.result}[/]")
+    for step in run.steps:
+        steps.append(asdict(step))
+        app.paper.print(f"{step.number:4} {escape(step.operation)}: [bold]{step.result}[/]")
         for reason in step.why:
             app.paper.print(f"       {reason}", markup=False)
-    app.emit({"variant": read.variant.name, "proof": read.variant.proof, "steps": steps})
+    told = {"subsystem": found.name, "variant": run.variant, "proof": run.proof}
+    app.emit({**told, "steps": steps})
     return 0
 
 
-def _step_document(step: Step) -> Mapping[str, Any]:
-    outcome = step.outcome
-    return {
-        "number": step.number,
-        "operation": str(step.operation),
-        "result": step.result,
-        "item": outcome.item if outcome else None,
-        "slab": step.slab,
-        "domain": outcome.domain if outcome and outcome.domain >= 0 else None,
-        "allocator_calls": outcome.calls if outcome else (),
-        "blocked": outcome.blocked._asdict() if outcome and outcome.blocked else None,
-        "why": step.why,
-        "free_items": step.free_items,
-        "iterator": step.place,
-    }
+def _run_in_model(subsystem: Subsystem, text: str, variant: str | None) -> ModelRun:
+    if variant is None:
+        return subsystem.run_in_model(text, None)
+    with given_with("--variant"):
+        subsystem.variant(variant)  # which tells what there is
+    return subsystem.run_in_model(text, variant)
 
 
 # --- explore ----------------------------------------------------------------------------------

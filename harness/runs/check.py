@@ -21,7 +21,7 @@ from harness.runs.onhost import HostChecks, HostFirst
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
 from harness.subsystems.specifications import AUTO
-from harness.subsystems.table import SUBSYSTEMS, find_subsystem
+from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace
 
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
@@ -262,8 +262,8 @@ def _of_trace(file: Path, subsystems: Sequence[Subsystem]) -> tuple[tuple[Subsys
         raise UsageError(
             f"cannot read the trace {file}: {error}", remedy="name a text file with --replay"
         ) from error
-    fitting = [each for each in subsystems if each.has_written(text)] or list(subsystems)
-    return (fitting[0],), fitting[0].read_trace(text)
+    subsystem = subsystem_of_trace(text, subsystems)
+    return (subsystem,), subsystem.read_trace(text)
 
 
 def _suffix(plan: CheckPlan, plans: Sequence[CheckPlan]) -> str:

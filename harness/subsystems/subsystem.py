@@ -9,7 +9,7 @@ from harness.source.knowledge import CodeReader, Facts
 
 if TYPE_CHECKING:
     from harness.cases import NamedCase
-    from harness.check.subject import Specification, Trace
+    from harness.check.subject import ModelRun, Specification, Trace
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
@@ -70,6 +70,13 @@ class Subsystem(CodeReader, Protocol):
 
         Raises:
             UsageError: the text is none, or has what no kernel may be asked.
+        """
+
+    def run_in_model(self, text: str, variant: str | None) -> ModelRun:
+        """Run a trace in the model; ``variant`` names another form of the code than its own.
+
+        Raises:
+            UsageError: the text is no trace, or there is no such form; a step may raise it, too.
         """
 
     def oddities(

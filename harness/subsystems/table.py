@@ -96,6 +96,11 @@ def find_subsystem(name: str) -> Subsystem:
     return next(subsystem for subsystem in SUBSYSTEMS if subsystem.name == name)
 
 
+def subsystem_of_trace(text: str, among: Sequence[Subsystem] = SUBSYSTEMS) -> Subsystem:
+    """The subsystem whose trace a text looks like; the first, if it looks like none."""
+    return next((each for each in among if each.has_written(text)), among[0])
+
+
 def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
     """What a kernel should come to on a guest with that topology: what the first subsystem says
     that does not expect it simply to boot.

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.subsystems.table import subsystem_of_trace
 from harness.subsystems.uma.model.flags import (
     M_NOVM,
     M_NOWAIT,
@@ -188,3 +189,35 @@ def test_the_last_look_is_where_the_phased_iterator_has_come_to_at_its_end() -> 
     assert last.why[-1].startswith("domain 0 has 2 free items"), last
     assert last.outcome is not None
     assert last.outcome.domain == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "results"),
+    [
+        ("uma", "variant 13-after\nzone domains=2 ipers=2\nalloc cpu=0 M_NOWAIT\n",
+         ["item 0 of slab 0, domain 0"]),
+        ("domainset", "iterators form=phased domains=2 empty=none\n"
+         "start call=policy-ref policy=round-robin domains=0,1 iter=1 wait=nowait cpu=0\n"
+         "step cpu=0 wake=none\nstep cpu=0 wake=none\n",
+         ["domain 1", "domain 0", "no domain (ENOMEM)"]),
+    ],
+)  # fmt: skip
+def test_a_trace_of_any_subsystem_is_known_by_its_text_and_run_in_its_model(
+    name: str, text: str, results: list[str]
+) -> None:
+    subsystem = subsystem_of_trace(text)
+    assert subsystem.name == name
+    steps = [*subsystem.run_in_model(text, None).steps]
+    assert [step.result for step in steps] == results
+    assert all(step.why for step in steps)
+
+
+def test_a_trace_is_run_in_another_form_that_is_named_and_in_no_other() -> None:
+    text = (
+        "iterators form=phased domains=2 empty=none\n"
+        "start call=policy-ref policy=round-robin domains=0,1 iter=1 wait=nowait cpu=0\n"
+    )
+    found = subsystem_of_trace(text).run_in_model(text, "13.2")
+    assert [step.result for step in found.steps] == ["domain 0"]
+    with pytest.raises(UsageError, match="no form"):
+        subsystem_of_trace(text).run_in_model(text, "13-after")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.source.knowledge import Assumption, Facts, Reading
-from harness.subsystems.domainset.check.trace import Trace, is_trace, parse_trace
+from harness.subsystems.domainset.check.trace import Trace, is_trace, parse_trace, run_trace
 from harness.subsystems.domainset.forms import (
     DOMAINSET,
     NAME,
@@ -26,7 +27,7 @@ from harness.subsystems.domainset.model.form import Form
 
 if TYPE_CHECKING:
     from harness.cases import NamedCase
-    from harness.check.subject import Specification
+    from harness.check.subject import ModelRun, Specification
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
@@ -100,6 +101,14 @@ class _Domainset:
 
     def read_trace(self, text: str) -> Trace:
         return parse_trace(text)
+
+    def run_in_model(self, text: str, variant: str | None) -> ModelRun:
+        from harness.check.subject import ModelRun
+
+        trace = parse_trace(text)
+        if variant is not None:
+            trace = replace(trace, form=find_form(variant))
+        return ModelRun(trace.form, _PROVEN_ON.get(trace.form, "unproven"), run_trace(trace))
 
     def oddities(
         self,

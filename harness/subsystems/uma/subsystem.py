@@ -29,13 +29,14 @@ from harness.subsystems.uma.model.variants import (
 
 if TYPE_CHECKING:
     from harness.cases import NamedCase
-    from harness.check.subject import Specification
+    from harness.check.subject import ModelRun, ModelStep, Specification
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
     from harness.onhost.part import HostPart
     from harness.outcome import Expectation
+    from harness.subsystems.uma.model.player import Step
 
 
 class _Uma:
@@ -106,6 +107,13 @@ class _Uma:
             pass
         return trace
 
+    def run_in_model(self, text: str, variant: str | None) -> ModelRun:
+        from harness.check.subject import ModelRun
+
+        trace = parse_trace(text, None if variant is None else find_variant(variant))
+        steps = map(_in_model, run_trace(trace))
+        return ModelRun(trace.variant.name, trace.variant.proof, steps)
+
     def oddities(
         self,
         report: GuestReport,
@@ -114,6 +122,22 @@ class _Uma:
         topology: Topology,
     ) -> frozenset[str]:
         return oddities(report, usual, identity, topology)
+
+
+def _in_model(step: Step) -> ModelStep:
+    from harness.check.subject import ModelStep
+
+    outcome = step.outcome
+    values = {
+        "item": outcome.item if outcome else None,
+        "slab": step.slab,
+        "domain": outcome.domain if outcome and outcome.domain >= 0 else None,
+        "allocator_calls": outcome.calls if outcome else (),
+        "blocked": outcome.blocked._asdict() if outcome and outcome.blocked else None,
+        "free_items": step.free_items,
+        "iterator": step.place,
+    }
+    return ModelStep(step.number, str(step.operation), step.result, step.why, values)
 
 
 UMA = _Uma()

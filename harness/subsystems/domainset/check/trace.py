@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from harness.check.subject import ModelStep
 from harness.errors import UsageError
-from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.machine import Branch
 from harness.subsystems.domainset.model.operations import (
     Operations,
     operation_text,
     parse_operation,
 )
-from harness.subsystems.domainset.model.player import Layout, is_taken
+from harness.subsystems.domainset.model.player import Layout, Player, Seen, is_taken
 from harness.subsystems.domainset.model.sets import mask_in_words, parse_mask
 
 _HEAD: Final = re.compile(r"iterators form=(\S+) domains=([1-8]) empty=(\S+)", re.ASCII)
@@ -90,3 +93,30 @@ def parse_trace(text: str) -> Trace:
             remedy="step only iterators that were started, and counted ones not after an error",
         )
     return trace
+
+
+def run_trace(trace: Trace) -> Iterator[ModelStep]:
+    """The steps of a trace in the model: what each came to, and the branches that it took.
+
+    Raises:
+        IteratorMisuse: with an operation that no caller of this form may do.
+    """
+    taken: list[str] = []
+
+    def told(function: str, condition: str, holds: bool) -> bool:
+        taken.append(str(Branch(function, condition, holds)))
+        return holds
+
+    player = Player(trace.form, trace.layout, told, ITERATORS[trace.form])
+    for number, operation in enumerate(trace.operations, start=1):
+        taken.clear()
+        seen = player.play(operation)
+        values = {} if seen is None else asdict(seen)
+        yield ModelStep(number, operation_text(operation), _result(seen), tuple(taken), values)
+
+
+def _result(seen: Seen | None) -> str:
+    if seen is None:
+        return "done"
+    slept = "slept, then " if seen.slept else ""
+    return slept + ("no domain (ENOMEM)" if seen.error else f"domain {seen.domain}")

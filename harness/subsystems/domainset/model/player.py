@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ class Player:
 
     form: Form
     layout: Layout
-    branches: Branches
+    branches: Callable[[str, str, bool], bool]
     code: type[DomainsetIter]
     _machine: Machine = field(init=False)
     _iterator: DomainsetIter | None = None
