@@ -26,7 +26,10 @@ _MOST_DIGITS = 24
 _TREE_USED = ("last-build", "last-use")
 
 #: Who builds from a tree, and who reads it.
-_TREE_LOCKS = ("tree", "read")
+_TREE_LOCKS = ("tree", "read", "onhost")
+
+HOST_PROGRAMS: Final = "onhost"
+"""The directory in the cache of programs of the host, their objects and their kept checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ def cache_entries(workspace: Workspace) -> list[CacheEntry]:
     entries += [
         _entry("dry run", path, (path, lock), ()) for path in _whole(workspace.cache / DRY_RUNS)
     ]
+    programs = workspace.cache / HOST_PROGRAMS
+    entries += [_entry("host programs", programs, (programs,), ())] if programs.is_dir() else []
     for folder in _whole(workspace.cache / "trees"):
         locks = (workspace.cache / "locks" / f"{use}-{folder.name}.lock" for use in _TREE_LOCKS)
         guards = (folder, *locks)

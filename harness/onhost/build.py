@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.errors import InfraError
+from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.doctor import HOST_TOOLS
 from harness.host.resources import data_file
 from harness.host.sandbox import Sandbox, require
@@ -357,7 +358,7 @@ class _Job:
         """
         words = ["prlimit", f"--as={_MEMORY}", "--core=0", "--", *command]
         if self.builder.sandboxed:
-            objects = self.builder.workspace.cache / "onhost"
+            objects = self.builder.workspace.cache / HOST_PROGRAMS
             readable = (self.sys.parent, objects, HALVES.parent.parent, data_file("images"))
             words = Sandbox(readable, (self.scratch,)).words(words, work)
         finished = self.builder.runner.run(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.workspace import make_folder, unique
 from harness.onhost.objects import plain_file
 
@@ -57,7 +58,7 @@ class GeneratedFiles:
         return self._kept(_digest(made_from), make)
 
     def _kept(self, digest: str, make: Callable[[Path], None]) -> Path:
-        folder = self.workspace.cache / "onhost" / "generated" / digest
+        folder = self.workspace.cache / HOST_PROGRAMS / "generated" / digest
         if folder.is_dir():
             os.utime(folder)
             return folder

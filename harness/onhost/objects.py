@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
+from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.documents import read_object
 from harness.host.workspace import make_folder, unique, write_atomic
 
@@ -78,7 +79,7 @@ class ObjectCache:
                 files that it is given, and raises if it cannot.
         """
         name = hashlib.sha256("\0".join(command).encode()).hexdigest()[:32]
-        folder = self.workspace.cache / "onhost" / "objects" / name
+        folder = self.workspace.cache / HOST_PROGRAMS / "objects" / name
         found = self._found(folder)
         return found if found is not None else self._made(folder, compile_it)
 

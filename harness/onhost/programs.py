@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.documents import read_object
 from harness.host.sealed import DamageError, check, store
 from harness.host.workspace import make_folder, write_atomic
@@ -73,8 +74,8 @@ class ProgramCache:
     """Programs by key, and which of them answers which request, in the workspace's cache."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._programs = workspace.cache / "onhost" / "programs"
-        self._requests = workspace.cache / "onhost" / "requests"
+        self._programs = workspace.cache / HOST_PROGRAMS / "programs"
+        self._requests = workspace.cache / HOST_PROGRAMS / "requests"
         self._verified = workspace.verified
 
     def answer(self, request: str) -> HostProgram | None:

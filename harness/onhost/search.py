@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _PART: Final = 2000
 #: How many shorter traces are tried; a program that has ended is started again for each.
 _SHRINK_ATTEMPTS: Final = 400
+#: Endings that take seconds or gigabytes each time: the trace is kept as it was found.
+_COSTLY: Final = frozenset({Kind.LOOP, Kind.MEMORY, Kind.EXHAUSTED})
 _TELL_EVERY: Final = 500
 
 
@@ -183,7 +185,8 @@ class HostSearch:
         """The shortest trace that shows it."""
         counted = self._counted
         best = found
-        if found.trace is not None and self.plan.replay is None:
+        costly = found.ending is not None and found.ending.kind in _COSTLY
+        if found.trace is not None and self.plan.replay is None and not costly:
             self.progress.detail("shrinks what was found")
             best = self._shrunk(found, found.trace)
         self._counted = counted

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.workspace import write_atomic
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class TranscriptCache:
 
     def __init__(self, workspace: Workspace, key: Sequence[str]) -> None:
         name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
-        self._folder = workspace.cache / "onhost" / "transcripts" / name
+        self._folder = workspace.cache / HOST_PROGRAMS / "transcripts" / name
 
     def find(self, part: int) -> Transcript | None:
         """The part of that number, if it was kept."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,9 @@ from typing import TYPE_CHECKING
 import harness
 from harness.check.checker import Checker
 from harness.errors import HarnessError, InfraError
+from harness.host.cachesize import HOST_PROGRAMS
+from harness.host.inuse import in_use
+from harness.host.workspace import make_folder
 from harness.onhost.layout import layout_of
 from harness.onhost.run import ProgramRunner
 from harness.onhost.search import HostSearch
@@ -60,7 +65,8 @@ class HostChecks:
         Raises as ``Provider.host_program``.
         """
         if self._program is None:
-            self._program = self.provider.host_program(self.what, progress, self.operations)
+            with self._kept():
+                self._program = self.provider.host_program(self.what, progress, self.operations)
         return self._program
 
     def check(
@@ -77,12 +83,20 @@ class HostChecks:
         held = plan.specification
         key = (_digest_of_models(), held.subsystem, held.name, repr(sorted(held.values.items())),
                repr(layout), program.identity.release, str(plan.seed))  # fmt: skip
-        with env.workspace.scratch("onhost-run") as scratch:
+        with self._kept(), env.workspace.scratch("onhost-run") as scratch:
             runner = ProgramRunner(program, layout, env.runner, scratch, env.sandboxed)
             plan = replace(plan, operations=self.operations)
             transcripts = TranscriptCache(env.workspace, key)
             search = HostSearch(plan, runner, transcripts, env.clock, progress)
             return search.run(), search.shortest
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Nobody removes programs from the cache meanwhile."""
+        folder = self.env.workspace.cache / HOST_PROGRAMS
+        make_folder(folder)
+        with in_use(folder):
+            yield
 
     @property
     def layout(self) -> HostLayout:
