@@ -207,7 +207,10 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
     found = subsystem_of_trace(text) if subsystem is None else find_subsystem(subsystem)
-    run = _run_in_model(found, text, variant)
+    if variant is not None:
+        with given_with("--variant"):
+            found.variant(variant)  # which tells what there is
+    run = found.run_in_model(text, variant)
     app.paper.print(f"{found.name}: {run.variant} ({run.proof})", markup=False)
     steps = []
     for step in run.steps:
@@ -218,14 +221,6 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
     told = {"subsystem": found.name, "variant": run.variant, "proof": run.proof}
     app.emit({**told, "steps": steps})
     return 0
-
-
-def _run_in_model(subsystem: Subsystem, text: str, variant: str | None) -> ModelRun:
-    if variant is None:
-        return subsystem.run_in_model(text, None)
-    with given_with("--variant"):
-        subsystem.variant(variant)  # which tells what there is
-    return subsystem.run_in_model(text, variant)
 
 
 # --- explore ----------------------------------------------------------------------------------
