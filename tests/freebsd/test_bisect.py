@@ -203,6 +203,54 @@ def test_a_wrong_allocator_that_boots_is_found_by_the_check(
 
 
 @pytest.mark.long
+def test_the_revision_that_broke_the_compilation_and_the_one_that_mended_it(
+    made: MadeHistory, tmp_path: Path
+) -> None:
+    """The base's kernel is built already, and one that does not compile costs no link."""
+    for _ in range(3):
+        made.idle()
+        made.commit("A constant", {UMA: made.grown(UMA, f"static int made_{made.count} __used;\n")})
+    before = made.appended[UMA]
+    broken = "static int made_broken(void) { return (made_missing); }\n"
+    culprit = made.commit("Count what is missing", {UMA: made.grown(UMA, broken)})
+    for _ in range(3):
+        made.idle()
+        made.change()
+    bad = made.head
+    made.appended[UMA] = before
+    mended = made.commit("Count no more", {UMA: made.text_of(UMA)})
+    made.change()
+    lend(made)
+    answer = bisect(made, made.base, bad, tmp_path, "--kasan", "--with", "build")
+    assert answer.code == 0, answer.told
+    assert found(answer)["answer"]["commits"] == [culprit]
+    assert "sys/vm/uma_core.c:" in found(answer)["error"]
+    assert "made_missing" in found(answer)["error"]
+    assert [step["holds"] for step in found(answer)["proof"][:2]] == [True, True]
+    assert answer.document["cells"] == []
+    answer = bisect(made, made.head, bad, tmp_path, "--kasan", "--with", "build", "--fixed")
+    assert answer.code == 0, answer.told
+    assert found(answer)["answer"]["commits"] == [mended]
+
+
+@pytest.mark.long
+def test_wrong_iterators_that_boot_are_found_by_their_own_check(
+    made: MadeHistory, tmp_path: Path
+) -> None:
+    mutant = find_mutant("vm_domainset_iter_rr.miss-last-domain")
+    path = str(mutant.path)
+    first = made.change()
+    culprit = made.commit("Simplify the iterators", {path: mutant.apply(made.original(path))})
+    made.change()
+    lend(made)
+    answer = bisect(
+        made, first, made.head, tmp_path, "--kasan", "--with", "check", "--subsystem", "domainset"
+    )
+    assert answer.code == 0, answer.told
+    assert found(answer)["answer"]["commits"] == [culprit]
+
+
+@pytest.mark.long
 def test_a_report_of_kmsans_is_found_among_the_trees_own(
     made_newer: MadeHistory, tmp_path: Path
 ) -> None:
