@@ -32,10 +32,8 @@ from harness.subsystems.uma.prediction import PANIC, Prediction
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
-    from harness.check.subject import ModelRun
     from harness.cli.app import App
     from harness.sanitizers import Sanitizers
-    from harness.subsystems.subsystem import Subsystem
 
 _VARIANT = click.option(
     "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."
