@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from harness.boot.media import check_guest_memory, make_media, method_of
 from harness.boot.place import Place, lasting_place, new_socket, passing_place
 from harness.errors import InfraError, UsageError
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import NAP_SECONDS, SerialPort, SerialTap
+from harness.guest.tap import NAP_SECONDS
 from harness.host.accelerator import Accelerator
 from harness.host.cachesize import DRY_RUNS
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
     from harness.guest.backend import Backend, Guest
     from harness.guest.registry import Claim
+    from harness.guest.tap import SerialPort
     from harness.host.clock import Clock
     from harness.host.confinement import Identity
     from harness.host.process import Runner
@@ -64,7 +65,6 @@ class Booter:
         cancelled: set when the user wants it all to end.
         terminal: connects somebody to the guest's console, who then decides when it ends.
         logs: limits of the console's log.
-        open_port: listens on the socket of a serial port, reading with pauses of so many seconds.
     """
 
     workspace: Workspace
@@ -74,7 +74,6 @@ class Booter:
     cancelled: threading.Event = field(default_factory=threading.Event)
     terminal: Terminal | None = None
     logs: LogLimits = USUAL_LIMITS
-    open_port: Callable[[Path, float], AbstractContextManager[SerialPort]] = SerialTap
 
     def boot(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
@@ -205,7 +204,7 @@ class Booter:
         """Start the guest, listen until it ends or must be ended or left; say what it came to."""
         with (
             self._measured_again(plan),
-            self.open_port(place.socket, NAP_SECONDS) as tap,
+            self.backend.open_port(place.socket, NAP_SECONDS) as tap,
             _log_file(log, self.logs) as sink,
             self._accompanied(plan.companion, place) as companionship,
         ):
@@ -267,7 +266,7 @@ class Booter:
             return
         from harness.boot.companion import Companionship
 
-        with self.open_port(place.channel, 0.0) as channel:
+        with self.backend.open_port(place.channel) as channel:
             companionship = Companionship(companion, channel)
             try:
                 yield companionship

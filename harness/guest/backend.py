@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 from harness.errors import InfraError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from harness.guest.spec import GuestSpec
+    from harness.guest.tap import SerialPort
     from harness.host.accelerator import Accelerator
     from harness.host.confinement import Identity
     from harness.host.processid import ProcessId
@@ -135,6 +137,13 @@ class Backend(Protocol):
 
         Raises:
             InfraError: it is not on this host.
+        """
+        ...
+
+    def open_port(self, path: Path, nap: float = 0.0) -> AbstractContextManager[SerialPort]:
+        """Our end of a serial port whose socket is to be at ``path``, before its guest starts.
+
+        It is read with pauses of ``nap`` seconds, at least.
         """
         ...
 

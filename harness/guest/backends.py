@@ -151,6 +151,7 @@ BACKENDS: Final = (
         ),
     ),
     BackendRow("command", has_machines=True),
+    BackendRow("fake", offered=False),
 )  # fmt: skip
 
 OFFERED: Final = tuple(row.name for row in BACKENDS if row.offered)

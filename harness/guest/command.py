@@ -23,6 +23,7 @@ from harness.guest.backend import Ending, GuestExit, Inspect
 from harness.guest.backends import BackendHost, BackendType
 from harness.guest.handover import hand_over
 from harness.guest.machinefile import CommandMachine, read_machine
+from harness.guest.tap import SerialTap
 from harness.host.doctor import HostFinding, good, lacking
 from harness.host.sockets import connected
 from harness.image.media import DirectKernel
@@ -316,6 +317,10 @@ class CommandBackend:
     def firmware(self, media: Media) -> None:
         """See ``Backend``: the machine has its own."""
         del media
+
+    def open_port(self, path: Path, nap: float = 0.0) -> SerialTap:
+        """See ``Backend``."""
+        return SerialTap(path, nap)
 
     def describe(self, spec: GuestSpec) -> str:
         """See ``Backend``: the programs in their order."""

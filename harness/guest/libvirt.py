@@ -39,6 +39,7 @@ from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.spec import display_name
+from harness.guest.tap import SerialTap
 from harness.host.doctor import HostFinding, good, install, lacking
 from harness.host.process import KILL_SECONDS, Runner, missing_program, unkillable
 from harness.host.processid import find_processes
@@ -263,6 +264,10 @@ class LibvirtBackend:
     def firmware(self, media: Media) -> Path | None:
         """See ``Backend``."""
         return firmware_for(media)
+
+    def open_port(self, path: Path, nap: float = 0.0) -> SerialTap:
+        """See ``Backend``."""
+        return SerialTap(path, nap)
 
     def describe(self, spec: GuestSpec) -> str:
         """See ``Backend``."""

@@ -27,6 +27,7 @@ from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
+from harness.guest.tap import SerialTap
 from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
 from harness.host.process import require_program
@@ -152,6 +153,10 @@ class QemuBackend:
     def firmware(self, media: Media) -> Path | None:
         """See ``Backend``."""
         return firmware_for(media)
+
+    def open_port(self, path: Path, nap: float = 0.0) -> SerialTap:
+        """See ``Backend``."""
+        return SerialTap(path, nap)
 
     def describe(self, spec: GuestSpec) -> str:
         """See ``Backend``."""

@@ -29,6 +29,8 @@ EACH = pytest.mark.parametrize("row", BACKENDS, ids=[row.name for row in BACKEND
 def test_the_module_of_a_row_makes_the_backend_of_that_name(
     row: BackendRow, tmp_path: Path
 ) -> None:
+    if not row.offered:
+        return
     if row.has_machines:
         assert row.type.read_machine is not None
         return
