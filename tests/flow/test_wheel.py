@@ -90,6 +90,18 @@ def test_it_brings_its_guests_and_images(installed: Path) -> None:
         )
 
 
+def test_it_brings_the_c_of_its_subsystems(installed: Path) -> None:
+    (package,) = installed.parent.glob("lib/python*/site-packages/harness")
+    listed = subprocess.run(
+        ["git", "-C", CHECKOUT, "ls-files", "-z", "harness/subsystems/*/c/*"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    files = list(filter(None, listed.stdout.decode().split("\0")))
+    assert {Path(name).suffix for name in files} >= {".c", ".h", ".mk"}
+    for name in files:
+        assert (package.parent / name).read_bytes() == (CHECKOUT / name).read_bytes()
+
+
 def test_it_brings_its_json_schema(installed: Path) -> None:
     (schema,) = installed.parent.glob("lib/python*/site-packages/harness/schema.json")
     assert schema.read_bytes() == (CHECKOUT / "harness" / "schema.json").read_bytes()
