@@ -1,1 +1,1 @@
-"""The host: processes, clock, files, accelerator, and what is installed."""
+"""The host: processes, clock, files, accelerator and installed programs."""

@@ -1,4 +1,4 @@
-"""The accelerators of QEMU, and what on this host a choice between them depends on."""
+"""QEMU's accelerators, and the state of the host that the choice between them depends on."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _VERSION_SECONDS: Final = 60.0
 
 
 class Accelerator(StrEnum):
-    """What executes a guest's instructions: QEMU's name of the accelerator."""
+    """The accelerators, by QEMU's names."""
 
     KVM = "kvm"
     TCG = "tcg"
     NONE = "none"
-    """not QEMU, as far as is known: a machine that exists already"""
+    """a machine that is not known to run in QEMU"""
 
 
 def qemu_version(runner: Runner) -> str:
-    """Such as ``7.2.22 (Debian 1:7.2+dfsg-7)``.
+    """Return the version, such as ``7.2.22 (Debian 1:7.2+dfsg-7)``.
 
     Raises:
-        InfraError: QEMU is missing.
+        InfraError: QEMU is not installed.
     """
     first = runner.run([GUEST.program, "--version"], deadline=_VERSION_SECONDS).text.partition(
         "\n"
@@ -43,11 +43,11 @@ def qemu_version(runner: Runner) -> str:
 
 
 def kvm_refusal(device: Path = KVM_DEVICE) -> str:
-    """Why KVM cannot be tried; empty if it can."""
+    """Return why KVM cannot be used; empty if it can be tried."""
     if not device.exists():
         return f"there is no {device}"
     if not os.access(device, os.R_OK | os.W_OK):
-        return f"you may not use {device} (to change that: adduser $USER kvm)"
+        return f"you cannot use {device} (to change that: adduser $USER kvm)"
     if os.geteuid() == 0 and device.is_char_device():
         from harness.host.confinement import device_refusal
 
@@ -56,7 +56,7 @@ def kvm_refusal(device: Path = KVM_DEVICE) -> str:
 
 
 def acceleration_basis(device: Path = KVM_DEVICE, modules: Path = MODULES) -> list[object]:
-    """Changes when the host restarts, and with QEMU's program, KVM's device and KVM's modules."""
+    """Return a value that changes with the host's boot, QEMU, KVM's device and KVM's modules."""
     return [_boot_id(), _program_identity(), _device_identity(device), sorted(_modules(modules))]
 
 
@@ -70,7 +70,7 @@ def _boot_id() -> str:
 
 
 def _program_identity() -> list[object]:
-    """Asking QEMU for its version takes ten times longer."""
+    """Return the identity of QEMU's file; running QEMU for its version takes ten times longer."""
     found = shutil.which(GUEST.program)
     if found is None:
         return []
@@ -79,7 +79,7 @@ def _program_identity() -> list[object]:
 
 
 def _device_identity(device: Path) -> list[int]:
-    """Changes also with our right to use it."""
+    """Return the identity of a device, including whether this user can access it."""
     try:
         found = device.stat()
     except OSError:
@@ -89,16 +89,16 @@ def _device_identity(device: Path) -> list[int]:
 
 
 def _modules(folder: Path) -> Iterator[str]:
-    """KVM's modules with the version of their sources and their parameters.
+    """Generate KVM's modules with the version of their sources and their parameters.
 
-    Not ``refcnt``, which follows the guests that run. What is built into the kernel has neither
-    ``srcversion`` nor another identity than the kernel's, which a restart changes.
+    ``refcnt`` is left out, as it changes with running guests. Modules built into the kernel have no
+    ``srcversion``; they change only with a boot.
     """
     for module in folder.glob("kvm*"):
         for file in (module / "srcversion", module / "version", *module.glob("parameters/*")):
             try:
                 text = file.read_text("utf-8", "replace").strip()
-            except OSError:  # not there, or for root's eyes
+            except OSError:  # missing, or readable for root only
                 continue
             yield f"{file.relative_to(folder)}={text}"
         yield module.name

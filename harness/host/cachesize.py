@@ -1,4 +1,4 @@
-"""Keeps the cache within a size: what was not used for longest goes first."""
+"""The size of the cache: the least recently used entries are removed first."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from harness.host.workspace import Workspace, host_refused, unique
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 DRY_RUNS: Final = "dry-runs"
-"""The directory in the cache of what the commands of ``--dry-run`` boot from, and its lock."""
+"""The cache's directory for files of ``--dry-run`` commands; also the name of its lock."""
 
 _UNITS = ("", "K", "M", "G", "T")
 _MOST_DIGITS = 24
 
-#: Files of a tree whose time is that of its last use: of a build, and of any look at it.
+#: Files of a tree whose modification time is that of its last build and its last use.
 _TREE_USED = ("last-build", "last-use")
 
-#: Who builds from a tree, and who reads it.
+#: Locks of a tree: for building, for reading, and for host programs.
 _TREE_LOCKS = ("tree", "read", "onhost")
 
 HOST_PROGRAMS: Final = "onhost"
-"""The directory in the cache of programs of the host, their objects and their kept checks."""
+"""The directory in the cache of host programs, their objects and stored checks."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """Something of the cache that is removed as a whole.
+    """An entry of the cache, which is removed as a whole.
 
     Args:
-        kind: what it is, for people.
-        path: its file or folder.
-        guards: what must be free for it to be removed: itself, and locks.
-        size: bytes of disk that it takes.
-        used: when it was last built or booted, in seconds since the epoch.
+        kind: a word for reports, such as ``kernel``.
+        path: its file or directory.
+        guards: files that must not be locked when it is removed: the entry itself, and locks.
+        size: its disk usage in bytes.
+        used: time of the last build or boot, in seconds since the epoch.
     """
 
     kind: str
@@ -53,13 +53,13 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What became of the cache.
+    """The result of a garbage collection.
 
     Args:
-        removed: what went, oldest first.
-        busy: what should have gone but is in use.
-        before: bytes in the cache before.
-        after: bytes in it now.
+        removed: removed entries, oldest first.
+        busy: entries in use, if the cache is still above its limit.
+        before: size of the cache before, in bytes.
+        after: size of the cache afterwards, in bytes.
     """
 
     removed: tuple[CacheEntry, ...]
@@ -69,7 +69,7 @@ class Collected:
 
 
 def cache_entries(workspace: Workspace) -> list[CacheEntry]:
-    """All that may be removed: kernels, images, and trees with their objects."""
+    """Return all entries: kernels, images, files of dry runs, and trees with their objects."""
     entries = [
         _entry(kind, path, (path,), ())
         for kind in ("kernel", "image")
@@ -89,7 +89,7 @@ def cache_entries(workspace: Workspace) -> list[CacheEntry]:
 
 
 def choose(entries: Sequence[CacheEntry], limit: int) -> list[CacheEntry]:
-    """Those to remove, oldest first, so that the rest takes no more than ``limit`` bytes."""
+    """Return the entries to remove, oldest first, so that the rest is at most ``limit`` bytes."""
     excess = sum(entry.size for entry in entries) - limit
     chosen = []
     for entry in sorted(entries, key=lambda entry: entry.used):
@@ -107,16 +107,18 @@ def collect(
     spared: Collection[Path] = (),
     dry_run: bool = False,
 ) -> Collected:
-    """Bring the cache down to ``limit`` bytes; what is in use stays, and others go instead.
+    """Remove the oldest entries until the cache is at most ``limit`` bytes.
+
+    Entries in use are kept, and newer ones are removed instead.
 
     Args:
-        workspace: whose cache.
+        workspace: the workspace of the cache.
         limit: bytes.
         spared: entries that count as in use.
-        dry_run: say what would go, and remove nothing.
+        dry_run: return what would be removed, and remove nothing.
 
     Raises:
-        InfraError: the host does not let us remove something.
+        InfraError: an entry cannot be removed.
     """
     with workspace.lock("gc"):
         entries = cache_entries(workspace)
@@ -130,10 +132,10 @@ def collect(
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``20G``, ``1.5T``, ``500 MiB`` or ``1048576``; units are powers of 1024.
+    """Return the bytes of ``20G``, ``1.5T``, ``500 MiB`` or ``1048576``; units are powers of 1024.
 
     Raises:
-        UsageError: it is no size.
+        UsageError: the text is not a size.
     """
     found = _SIZE.match(text.strip())
     if found is None or len(found[1]) > _MOST_DIGITS:
@@ -142,7 +144,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: float) -> str:
-    """``1.9 GiB``."""
+    """Return a size with a unit, such as ``1.9 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -151,22 +153,22 @@ def format_size(size: float) -> str:
 
 
 def disk_usage(path: Path) -> int:
-    """Bytes of disk that a file, or a folder with all in it, takes, as du(1) counts them."""
+    """Return the disk usage of a file or directory in bytes, as counted by du(1)."""
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_blocks * 512
     total = 0
-    for place, _, files in os.walk(path):
+    for directory, _, files in os.walk(path):
         for name in (".", *files):
             with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+                total += os.lstat(os.path.join(directory, name)).st_blocks * 512
     return total
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it.
+    """Remove a file, or a directory with its content.
 
     Raises:
-        InfraError: the host does not let us.
+        InfraError: it cannot be removed.
     """
     try:
         if path.is_dir() and not path.is_symlink():
@@ -183,7 +185,7 @@ def _entry(kind: str, folder: Path, guards: tuple[Path, ...], used: Sequence[Pat
 
 
 def _whole(parent: Path) -> list[Path]:
-    """Whole files and folders only: a name with a dot in front is still being filled."""
+    """Return complete entries; a name that starts with a dot is still being written."""
     return sorted(parent.glob("[!.]*"))
 
 
@@ -199,14 +201,14 @@ def _all_claimed(entry: CacheEntry) -> Iterator[bool]:
 
 
 def _remove(entry: CacheEntry) -> bool:
-    """Remove it unless somebody has begun to use it; at no time is half of it there."""
-    going = entry.path.with_name(f".{entry.path.name}.{unique()}")
+    """Remove an entry unless it is in use; it is renamed first, so that no part of it is used."""
+    doomed = entry.path.with_name(f".{entry.path.name}.{unique()}")
     with _all_claimed(entry) as free:
         if not free:
             return False
         try:
-            entry.path.rename(going)
+            entry.path.rename(doomed)
         except OSError as error:
             raise host_refused(entry.path, error) from error
-        remove(going)
+        remove(doomed)
     return True

@@ -1,4 +1,4 @@
-"""Time, handed to whatever waits, so that tests need none."""
+"""Clocks, passed to the code that waits, so that tests can use a manual one."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a verb may know of time."""
+    """A clock."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start; never goes back."""
+        """Return seconds since an arbitrary start, which never decrease."""
         ...
 
     def now(self) -> datetime:
-        """The wall clock, in UTC."""
+        """Return the time of day, in UTC."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Return after ``seconds``."""
+        """Wait for ``seconds``."""
         ...
 
 
 class HostClock:
-    """The machine's own clock."""
+    """The clock of the host."""
 
     def monotonic(self) -> float:
-        """See ``Clock``."""
+        """Return the host's monotonic clock."""
         return time.monotonic()
 
     def now(self) -> datetime:
-        """See ``Clock``."""
+        """Return the host's time of day, in UTC."""
         return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
-        """See ``Clock``."""
+        """Suspend the calling thread for ``seconds``."""
         time.sleep(seconds)
 
 
 class ManualClock:
-    """A clock for tests: only ``sleep`` moves it."""
+    """A clock for tests, which only ``sleep`` advances."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = start
         self._elapsed = 0.0
 
     def monotonic(self) -> float:
-        """See ``Clock``."""
+        """Return the seconds slept so far."""
         return self._elapsed
 
     def now(self) -> datetime:
-        """See ``Clock``."""
+        """Return the start plus the seconds slept so far."""
         return self._start + timedelta(seconds=self._elapsed)
 
     def sleep(self, seconds: float) -> None:
-        """See ``Clock``."""
+        """Advance the clock by ``seconds`` and return at once."""
         self._elapsed += seconds

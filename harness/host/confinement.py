@@ -1,7 +1,8 @@
-"""What QEMU may do on the host: another user, no capabilities, limits. By util-linux's programs.
+"""Confinement of QEMU, by setpriv(1) and prlimit(1): another user, no capabilities, limits.
 
-The user is taken on before exec(2): QEMU's own ``-runas`` comes after its system call filter,
-which ends it. ``prlimit`` and ``setpriv`` replace themselves, so that the process is QEMU.
+The user is changed before exec(2). QEMU's option ``-runas`` cannot be used: QEMU changes the user
+after it has enabled its system call filter, which kills it. ``prlimit`` and ``setpriv`` execute
+their command, so that the process is QEMU.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from harness.host.process import require_program
 
 FIRST_UNUSED: Final = 0x70000000
 LAST_UNUSED: Final = 0x7FFDFFFF
-"""User ids that no part of a system hands out (systemd's table "Users, Groups, UIDs and GIDs")."""
+"""User IDs that no system assigns (systemd's table "Users, Groups, UIDs and GIDs")."""
 
 ROOT: Final = "root"
-"""The name of the user that leaves QEMU with root's files, though without root's capabilities."""
+"""The user that keeps root's user ID, and thus root's files, but not root's capabilities."""
 
 _NOBODY: Final = "nobody"
 _TRIES: Final = 16
 _NEEDED: Final = 1 << 6 | 1 << 7 | 1 << 8
-"""CAP_SETGID, CAP_SETUID, CAP_SETPCAP; see capabilities(7)."""
+"""CAP_SETGID, CAP_SETUID and CAP_SETPCAP of capabilities(7)."""
 
 _PROCESS_STATUS: Final = Path("/proc/self/status")
 _UID_MAP: Final = Path("/proc/self/uid_map")
@@ -38,12 +39,12 @@ _PROCESSES: Final = Path("/proc")
 MIB: Final = 1 << 20
 
 LOG_BYTES: Final = 64 * MIB
-"""What QEMU may write to its standard error, the only file that it writes."""
+"""Maximum size of QEMU's standard error, the only file that QEMU writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user that QEMU runs as, with that group alone and those besides."""
+    """User, group and supplementary groups that QEMU runs as."""
 
     uid: int
     gid: int
@@ -52,7 +53,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """Of one process, in the units of setrlimit(2); None leaves what there is."""
+    """Limits of a process, in the units of setrlimit(2); None: unchanged."""
 
     address_space: int | None = None
     file_size: int | None = None
@@ -60,7 +61,7 @@ class ResourceLimits:
     processes: int | None = None
 
     def items(self) -> Iterator[tuple[str, int, int]]:
-        """``prlimit``'s name, Python's constant and the value of each that is set."""
+        """Generate ``prlimit``'s name, Python's constant and the value of each limit."""
         named = (
             ("as", resource.RLIMIT_AS, self.address_space),
             ("fsize", resource.RLIMIT_FSIZE, self.file_size),
@@ -72,11 +73,11 @@ class ResourceLimits:
 
 
 def qemu_limits(memory_mib: int, cpus: int, identity: Identity | None) -> ResourceLimits:
-    """Of QEMU with that guest.
+    """Return the limits of QEMU for a guest.
 
-    Beside the guest's memory: translated code (TCG's buffer, 1 GiB at most), the libraries, and
-    for each thread a stack and an arena of malloc(3), which reserve far more than they use.
-    Processes are limited only for a user that has no others.
+    The address space contains the guest's memory, TCG's buffer (1 GiB at most), libraries, and for
+    each thread a stack and an arena of malloc(3), which reserve more than they use. Processes are
+    limited only if the user has no others.
     """
     return ResourceLimits(
         address_space=(memory_mib + 6 * 1024 + 256 * cpus) * MIB,
@@ -87,12 +88,11 @@ def qemu_limits(memory_mib: int, cpus: int, identity: Identity | None) -> Resour
 
 
 def guest_identity(user: str | None, device: Path | None = None) -> Identity | None:
-    """The user for one guest; None where that is the harness's own.
+    """Return the user for a guest; None if QEMU runs as the harness's user.
 
     Args:
-        user: of the settings, a name or a number; None takes an unused one for each guest, or
-            ``nobody``.
-        device: of the accelerator; its group is added if that is what lets QEMU in.
+        user: user name or ID of the settings; None: an unused ID, or ``nobody``.
+        device: device of the accelerator; its group is added if QEMU needs it for access.
 
     Raises:
         UsageError: there is no such user.
@@ -107,20 +107,20 @@ def guest_identity(user: str | None, device: Path | None = None) -> Identity | N
 
 
 def device_refusal(device: Path) -> str:
-    """Why an unprivileged user in the group of ``device`` may not use it; empty if it may."""
+    """Return why an unprivileged user in the group of ``device`` cannot use it; empty if it can."""
     status = device.stat()
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o006 == 0o006 or _groups_let_in(status):
         return ""
     return (
-        f"guests run as an unprivileged user, who may not use {device} "
+        f"guests run as an unprivileged user, who cannot use {device} "
         f"(mode {mode:04o}, group {status.st_gid}; to change that: chgrp kvm {device}; "
         f"chmod 660 {device})"
     )
 
 
 def confined(words: Sequence[str], identity: Identity | None, limits: ResourceLimits) -> list[str]:
-    """The command that runs ``words`` as that user, without capabilities, within the limits.
+    """Return the command that runs ``words`` as a user, without capabilities, with limits.
 
     Raises:
         InfraError: a program is missing.
@@ -129,7 +129,7 @@ def confined(words: Sequence[str], identity: Identity | None, limits: ResourceLi
 
 
 def unprivileged(words: Sequence[str], limits: ResourceLimits) -> list[str]:
-    """The same of a user who has no capabilities to begin with, and can never have any.
+    """Return the command that runs ``words`` as this user, without privileges, with limits.
 
     Raises:
         InfraError: a program is missing.
@@ -150,9 +150,9 @@ _NO_PRIVILEGES: Final = ("--no-new-privs", "--inh-caps=-all", "--ambient-caps=-a
 
 def _limit_options(limits: ResourceLimits) -> Iterator[str]:
     for name, number, value in limits.items():
-        _, most = resource.getrlimit(number)
-        lowered = value if most == resource.RLIM_INFINITY else min(value, most)
-        yield f"--{name}={lowered}"
+        _, hard = resource.getrlimit(number)
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        yield f"--{name}={limit}"
 
 
 def _privilege_options(identity: Identity | None) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _privilege_options(identity: Identity | None) -> Iterator[str]:
 
 
 def _may_change() -> bool:
-    """Whether this process may take on another user's identity; root in a container may not."""
+    """Return whether this process can change its user; root in a container may not be able to."""
     try:
         lines = _PROCESS_STATUS.read_text().splitlines()
     except OSError:
@@ -176,7 +176,7 @@ def _may_change() -> bool:
 
 
 def _unused_user() -> tuple[int, int] | None:
-    """A user id that nobody has, and the group of the same number; else ``nobody``'s."""
+    """Return an unused user ID and the group of the same number, or the IDs of ``nobody``."""
     taken = set(_running_users())
     for _ in range(_TRIES):
         uid = random.SystemRandom().randint(FIRST_UNUSED, LAST_UNUSED)
@@ -196,8 +196,8 @@ def _named_user(user: str) -> tuple[int, int]:
         if user.isdigit() and 0 < int(user) < 2**32 - 1:
             return int(user), int(user)
         raise UsageError(
-            f"the setting qemu.user names {user!r}, and this host has no such user",
-            remedy="correct it, or leave it out: each guest then gets a user id of its own",
+            f"setting qemu.user: there is no user {user!r} on this host",
+            remedy="correct or remove it; without it, each guest runs as an unused user ID",
         ) from None
     return entry.pw_uid, entry.pw_gid
 
@@ -207,7 +207,7 @@ def _is_unused(uid: int) -> bool:
 
 
 def _is_mapped(uid: int) -> bool:
-    """Whether our user namespace has that id; a container may have 65536 only."""
+    """Return whether this user namespace maps a user ID; a container may have 65536 only."""
     try:
         lines = _UID_MAP.read_text().splitlines()
     except OSError:
@@ -242,5 +242,5 @@ def _device_groups(device: Path) -> tuple[int, ...]:
 
 
 def _groups_let_in(status: os.stat_result) -> tuple[int, ...]:
-    """The group that may use a device; none where that is root's."""
+    """Return the group that can use a device, unless it is root's."""
     return (status.st_gid,) if status.st_mode & 0o060 == 0o060 and status.st_gid else ()

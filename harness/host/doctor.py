@@ -1,4 +1,4 @@
-"""What this host can do, and what it lacks, each with the command that mends it."""
+"""Checks of this host, each with the command that installs what is missing."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 GIB: Final = 1 << 30
 
 LEAST_MEMORY: Final = 5 * GIB // 2
-"""Two nodes of a GiB each, and QEMU."""
+"""Memory of two nodes of 1 GiB, and of QEMU."""
 
 LEAST_DISK: Final = 3 * GIB
-"""A FreeBSD tree's sources, toolchain and objects, and a kernel with its symbols."""
+"""Disk space of a FreeBSD tree's sources, toolchain and objects, and of a kernel with symbols."""
 
 _SBIN: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
-#: Programs that FreeBSD's build runs on the host, or that we run; with their package.
+#: Programs that FreeBSD's build or the harness runs, with their packages.
 PROGRAMS: Final = {
     "git": "git",
     "makefs": "makefs",
@@ -47,7 +47,7 @@ PROGRAMS: Final = {
     "yacc": "byacc",
 }
 
-#: Headers that FreeBSD's host tools include, with the package that has header and library.
+#: Headers that FreeBSD's host tools include, with the packages of header and library.
 HEADERS: Final = {
     "archive.h": "libarchive-dev",
     "bsd/stdlib.h": "libbsd-dev",
@@ -55,24 +55,24 @@ HEADERS: Final = {
     "zlib.h": "zlib1g-dev",
 }
 
-#: What links programs of the host.
+#: LLVM tools that link host programs.
 HOST_TOOLS: Final = ("llvm-nm", "llvm-objcopy")
 
-#: LLVM's version by the FreeBSD releases that are built with it best.
+#: LLVM versions, with the FreeBSD releases that are best built with them.
 RELEASES: Final = {14: "FreeBSD 13", 19: "FreeBSD 14 and 15"}
 
 
 @dataclass(frozen=True, slots=True)
 class HostFinding:
-    """One thing that was looked at.
+    """The result of a check.
 
     Args:
-        name: what it is.
-        ok: it is there and good.
-        found: its version, place or amount; what is wrong with it if it is not ``ok``.
-        remedy: what mends it; empty if it is ``ok``.
-        needed: the main job, comparing kernels built from a tree, cannot do without it.
-        packages: Debian packages that mend it.
+        name: what was checked.
+        ok: whether it is present and usable.
+        found: its version, path or amount; the problem if it is not ``ok``.
+        remedy: the remedy; empty if it is ``ok``.
+        needed: whether comparing kernels built from a tree requires it.
+        packages: Debian packages to install.
     """
 
     name: str
@@ -84,40 +84,40 @@ class HostFinding:
 
 
 def good(name: str, found: str, *, needed: bool = True) -> HostFinding:
-    """Something that is as it should be."""
+    """Return the result of a check that passed."""
     return HostFinding(name, True, found, needed=needed)
 
 
 def lacking(name: str, *packages: str, needed: bool = True) -> HostFinding:
-    """Something that is not installed."""
+    """Return the result of a check for something that is not installed."""
     return HostFinding(name, False, "not installed", install(packages), needed, packages)
 
 
 def install(packages: Sequence[str]) -> str:
-    """The command that installs Debian packages."""
+    """Return the command that installs Debian packages."""
     return f"apt-get install {' '.join(packages)}"
 
 
 def can_do_main_job(findings: Sequence[HostFinding]) -> bool:
-    """Whether nothing that is needed is missing."""
+    """Return whether all checks that are needed passed."""
     return all(finding.ok for finding in findings if finding.needed)
 
 
 def missing_packages(findings: Sequence[HostFinding], *, needed: bool) -> list[str]:
-    """The packages that all (``needed``: the needed) failed findings ask for, each once."""
+    """Return the packages of failed checks, or only of those that are ``needed``, each once."""
     chosen = [f for f in findings if not f.ok and (f.needed or not needed)]
     return list(dict.fromkeys(package for f in chosen for package in f.packages))
 
 
 def find_program(name: str) -> Path | None:
-    """Where a program is, also in the folders that an ordinary user's PATH leaves out."""
+    """Return the path of a program, also in sbin directories, which PATH may not contain."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN))
     found = shutil.which(name, path=path)
     return Path(found) if found else None
 
 
 def module_version(name: str) -> str | None:
-    """The version of an installed Python distribution."""
+    """Return the version of an installed Python distribution, or None."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -125,7 +125,7 @@ def module_version(name: str) -> str | None:
 
 
 def available_memory() -> int:
-    """Bytes that this host can give to new processes without swapping."""
+    """Return the bytes that are available to new processes without swapping."""
     return int(psutil.virtual_memory().available)
 
 
@@ -138,18 +138,18 @@ def _host_tools(version: int, folder: Path) -> Iterator[HostFinding]:
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Looks at this host.
+    """Checks this host.
 
     Args:
-        workspace: on the disk that fills.
+        workspace: its disk is checked.
         runner: starts QEMU and the C compiler.
-        accelerator: chooses it and tells why, measuring anew if it is told to.
-        firmware: the file of UEFI firmware; raises a HarnessError if there is none.
-        llvms: the folders of clang and lld that kernels can be built with, by version.
-        program: where a program is.
-        module: the version of a Python distribution.
-        memory: bytes of memory to be had.
-        backends: what is found about those that the main job does not need.
+        accelerator: returns the accelerator and the reason; measures again if its argument is true.
+        firmware: returns the UEFI firmware; raises a HarnessError if there is none.
+        llvms: returns the directories of usable clang and lld, by version.
+        program: returns the path of a program, or None.
+        module: returns the version of a Python distribution, or None.
+        memory: returns the available memory in bytes.
+        backends: returns the results of checks for optional backends.
     """
 
     workspace: Workspace
@@ -163,7 +163,7 @@ class Doctor:
     backends: Callable[[Doctor], Iterable[HostFinding]] = lambda _: ()
 
     def examine(self, *, refresh: bool = False) -> list[HostFinding]:
-        """Everything, in the order in which a user would mend it.
+        """Return the results of all checks.
 
         Args:
             refresh: measure the accelerators again.
@@ -207,7 +207,7 @@ class Doctor:
                 yield from _host_tools(version, found[version])
             else:
                 packages = tuple(f"{part}-{version}" for part in ("clang", "lld", "llvm"))
-                # Any version will do for most trees; without one nothing can be built.
+                # Most trees build with any version; at least one is needed.
                 needed = not found and version == min(RELEASES)
                 yield HostFinding(
                     name, False, f"not installed{use}", install(packages), needed, packages
@@ -215,33 +215,33 @@ class Doctor:
 
     def _programs(self) -> Iterator[HostFinding]:
         for name, package in PROGRAMS.items():
-            place = self.program(name)
-            yield good(name, str(place)) if place else lacking(name, package)
+            path = self.program(name)
+            yield good(name, str(path)) if path else lacking(name, package)
 
     def _sandbox(self) -> HostFinding:
-        place = self.program("bwrap")
-        if place is None:
-            return lacking("sandbox of builds (bubblewrap)", "bubblewrap")
+        path = self.program("bwrap")
+        if path is None:
+            return lacking("build sandbox (bubblewrap)", "bubblewrap")
         try:
             require(self.runner)
         except HarnessError as error:
             found = f"{error.message}: {error.detail}"
-            return HostFinding("sandbox of builds (bubblewrap)", False, found, error.remedy)
-        return good("sandbox of builds (bubblewrap)", str(place))
+            return HostFinding("build sandbox (bubblewrap)", False, found, error.remedy)
+        return good("build sandbox (bubblewrap)", str(path))
 
     def _headers(self) -> Iterator[HostFinding]:
-        """Asks the compiler, which knows where this host keeps its headers."""
+        """Check for headers in the compiler's search path."""
         if self.program("cc") is None:
             return
-        asked = "".join(
+        source = "".join(
             f"#if __has_include(<{header}>)\nfound {header}\n#endif\n" for header in HEADERS
         )
-        said = self.runner.run(
-            ["cc", "-E", "-P", "-x", "c", "-"], stdin=asked.encode(), check=False
+        lines = self.runner.run(
+            ["cc", "-E", "-P", "-x", "c", "-"], stdin=source.encode(), check=False
         ).text.splitlines()
         for header, package in HEADERS.items():
-            there = f"found {header}" in said
-            yield good(header, package) if there else lacking(header, package)
+            found = f"found {header}" in lines
+            yield good(header, package) if found else lacking(header, package)
 
     def _memory(self) -> HostFinding:
         available = self.memory()
@@ -249,7 +249,7 @@ class Doctor:
             return good("memory", f"{format_size(available)} available")
         return HostFinding(
             "memory", False, f"{format_size(available)} available",
-            f"end other programs: a guest of two nodes takes {format_size(LEAST_MEMORY)}",
+            f"end other programs: a guest with two nodes needs {format_size(LEAST_MEMORY)}",
         )  # fmt: skip
 
     def _disk(self) -> HostFinding:
@@ -264,5 +264,5 @@ class Doctor:
             return good("disk", found)
         return HostFinding(
             "disk", False, found,
-            f"free some (harness gc removes old kernels): a tree takes {format_size(LEAST_DISK)}",
+            f"remove old kernels: harness gc (a tree needs {format_size(LEAST_DISK)})",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""JSON and TOML that others may have written, cut or damaged."""
+"""Reading of untrusted JSON and TOML, and writing of JSON."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Any, Final
 
 MAX_EXACT: Final = 2**53 - 1
-"""The greatest number that all readers of JSON agree about (RFC 8259, section 6)."""
+"""The greatest integer that all JSON parsers represent exactly (RFC 8259, section 6)."""
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Return the content of a JSON file.
 
     Raises:
-        ValueError: it is not JSON, not UTF-8, or nested too deeply.
-        OSError: it cannot be read.
+        ValueError: the file is not JSON, not UTF-8, or nested too deeply.
+        OSError: the file cannot be read.
     """
     return parse_json(path.read_bytes())
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The same of a text.
+    """Return the content of a JSON text.
 
     Raises:
-        ValueError: see ``read_json``.
+        ValueError: the text is not JSON, not UTF-8, or nested too deeply.
     """
     try:
         return json.loads(text)
@@ -35,11 +35,11 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """What a JSON file holds that must be an object.
+    """Return the object in a JSON file.
 
     Raises:
-        ValueError: it is not one; see ``read_json``.
-        OSError: it cannot be read.
+        ValueError: the file is not a JSON object, not UTF-8, or nested too deeply.
+        OSError: the file cannot be read.
     """
     document = read_json(path)
     if not isinstance(document, dict):
@@ -48,10 +48,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def json_text(document: Mapping[str, Any], indent: int) -> str:
-    """A JSON object, in which whole numbers past ``MAX_EXACT`` are hexadecimal text.
+    """Return a document as JSON text, with integers above ``MAX_EXACT`` as hexadecimal strings.
 
-    Addresses and seeds have 64 bits; many readers, jq and JavaScript among them, would round them.
-    What JSON has no type for (paths, enums) becomes text.
+    Addresses and seeds have 64 bits, and many parsers, such as jq's and JavaScript's, round them.
+    Values without a JSON type, such as paths and enums, become strings.
     """
     return json.dumps(_exact(document), indent=indent, default=str) + "\n"
 
@@ -67,10 +67,10 @@ def _exact(value: Any) -> Any:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """What a TOML text holds.
+    """Return the content of a TOML text.
 
     Raises:
-        ValueError: it is not TOML, or nested too deeply.
+        ValueError: the text is not TOML, or nested too deeply.
     """
     try:
         return tomllib.loads(text)

@@ -1,7 +1,7 @@
-"""Says that something of the cache is in use, so that nobody removes it meanwhile.
+"""Locks on entries of the cache, so that an entry in use is not removed.
 
-The lock is on the folder itself (flock(2) takes any open file), so nothing is left behind
-and a user that is killed is a user no more.
+The lock is on the entry itself, as flock(2) accepts any open file. There are no lock files, and a
+process that is killed releases its lock.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from harness.errors import InfraError
 
 @contextlib.contextmanager
 def in_use(path: Path) -> Iterator[None]:
-    """Keep ``path``, a file or folder of the cache, from being removed; many may do so at once.
-
-    It counts as used now: what was not used for longest is removed first.
+    """Hold a shared lock on an entry of the cache, and update its time of last use.
 
     Raises:
-        InfraError: it is not there.
+        InfraError: the entry does not exist.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -40,7 +38,7 @@ def in_use(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Whether nobody uses ``path``; if so, nobody can begin to within the context."""
+    """Return whether ``path`` is not in use; if so, hold an exclusive lock on it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -61,7 +59,7 @@ def _lock_at_once(fd: int) -> bool:
 
 
 def _is_at(fd: int, path: Path) -> bool:
-    """Whether ``path`` still is what we opened: it may have been removed while we waited."""
+    """Return whether ``path`` still is the open file; it may have been removed in between."""
     try:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
@@ -70,6 +68,6 @@ def _is_at(fd: int, path: Path) -> bool:
 
 def _gone(path: Path) -> InfraError:
     return InfraError(
-        f"{path} is no longer there: it was removed from the cache",
-        remedy="run it again; it will be built anew",
+        f"{path} was removed from the cache while it was used",
+        remedy="run the command again; the entry is then built again",
     )

@@ -1,6 +1,6 @@
-"""Logs of output that nobody can foresee: a guest's console, a build.
+"""Logs of limited size, for guests' consoles and for builds.
 
-What a log does not keep is still read, and counted.
+Output beyond the limit is read, counted and dropped.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _CHUNK: Final = 1 << 16
 _TICK: Final = 0.1
 
 TAIL: Final = 4 << 20
-"""Bytes of the end of a build's output that are remembered, whatever its log keeps."""
+"""Bytes of the end of a build's output that are kept in memory, in addition to its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogLimits:
-    """Of one log.
+    """The limits of a log.
 
     Args:
-        keep: bytes from its beginning that are kept.
-        end: bytes of output after which who prints them is ended.
+        keep: bytes that are kept, from the start of the output.
+        end: bytes of output after which the guest or the build is ended.
     """
 
     keep: int = 256 << 20
@@ -40,15 +40,15 @@ USUAL_LIMITS: Final = LogLimits()
 
 
 class LimitedLog:
-    """A log file that takes its first bytes only.
+    """A log file of limited size.
 
     Args:
         sink: writes to the file.
-        path: of the file, for the error.
-        limits: see ``LogLimits``.
+        path: path of the file, for errors.
+        limits: the limits.
 
     Attributes:
-        total: bytes that were written to it, kept or not.
+        total: bytes that were passed to ``write``, kept or dropped.
     """
 
     def __init__(self, sink: Callable[[bytes], object], path: Path, limits: LogLimits) -> None:
@@ -59,19 +59,19 @@ class LimitedLog:
 
     @property
     def flooded(self) -> bool:
-        """Whether who prints it is to be ended."""
+        """Whether the guest or the build must be ended."""
         return self.total > self._limits.end
 
     @property
     def dropped(self) -> int:
-        """How many of the bytes are not kept."""
+        """Number of bytes that were dropped."""
         return max(0, self.total - self._limits.keep)
 
     def write(self, data: bytes) -> None:
-        """Keep what there is room for.
+        """Write the bytes up to the limit, and drop the rest.
 
         Raises:
-            InfraError: the disk is full.
+            InfraError: the file cannot be written.
         """
         room = self._limits.keep - self.total
         self.total += len(data)
@@ -84,17 +84,17 @@ class LimitedLog:
 
 
 class OutputLog:
-    """The output of a program, by a pipe into a limited log.
+    """The output of a program, copied from a pipe into a limited log.
 
-    A program that prints more than ``limits.end`` finds the pipe closed, which ends it.
+    When a program prints more than ``limits.end``, the pipe is closed, so it gets SIGPIPE.
 
     Args:
-        path: of the log.
-        limits: see ``LogLimits``.
+        path: path of the log.
+        limits: the limits.
 
     Attributes:
-        tail: the last ``TAIL`` bytes or more of the output.
-        flooded: whether the program has printed too much.
+        tail: the last bytes of the output, at least ``TAIL`` if there are as many.
+        flooded: whether the program printed more than ``limits.end``.
     """
 
     def __init__(self, path: Path, limits: LogLimits) -> None:
@@ -118,7 +118,7 @@ class OutputLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Read the rest; a process that was left over with the pipe is not waited for."""
+        """Read the rest, without waiting for other processes that hold the pipe open."""
         self.pipe.close()
         self._ended.set()
         self._thread.join()
@@ -137,13 +137,13 @@ class OutputLog:
                     if log.flooded:
                         self.flooded = True
                         break
-        except Exception as error:  # told in the thread that waits for it
+        except Exception as error:  # raised by __exit__
             self._failure = error
         finally:
             os.close(self._reader)
 
     def _next(self) -> bytes:
-        """What is printed next; empty for the end."""
+        """Return the next output; empty at its end."""
         while not select.select([self._reader], [], [], _TICK)[0]:
             if self._ended.is_set():
                 return b""

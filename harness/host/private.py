@@ -1,7 +1,7 @@
-"""Directories that no other user can enter, so that none can exchange what is in them.
+"""Directories that no other user can enter, so that no other user can replace files in them.
 
-Follows what sshd(8) asks of the path to ``authorized_keys``: who can rename any directory above a
-file can exchange the file.
+The directories above are checked, too, as sshd(8) does for ``authorized_keys``: a user who can
+rename one of them can replace the file.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def private_directory(path: Path) -> None:
-    """Make ``path`` with mode 0700, or see that it is such a directory.
+    """Create ``path`` with mode 0700, or check that it is such a directory.
 
-    One that others can enter or read, but not write to, has nothing of theirs in it: older versions
-    made it so, and its mode is set to 0700. Missing parents are made. The path may not lead
-    through a symbolic link at its end, nor through a directory that another user can write to.
+    Missing parents are created. The mode of a directory that other users can enter or read, but not
+    write, is changed: older versions created it so. ``path`` must not be a symbolic link, nor lie
+    below a directory that another user can write to.
 
     Raises:
-        InfraError: it is none, belongs to another user, others can write to it, or it cannot be
-            made.
+        InfraError: the path is not a directory, belongs to another user, can be written by another
+            user, or cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,56 +35,61 @@ def private_directory(path: Path) -> None:
             path.mkdir(mode=0o700)
         status = path.lstat()
     except OSError as error:
-        raise _refused(path, f"cannot make it: {error.strerror}", "") from error
+        raise _refused(path, f"it cannot be created: {error.strerror}", "") from error
     wrong, remedy = _objection(path, status)
     if wrong:
         raise _refused(path, wrong, remedy)
     above = _writable_by_others(path.parent)
     if above is not None:
-        raise _refused(path, f"another user can exchange it, because of {above}", "")
+        raise _refused(path, f"another user can replace it, because of {above}", "")
     if status.st_mode & _OTHERS:
         _close_to_others(path)
 
 
 def owned_directory(path: Path) -> None:
-    """Make ``path`` with mode 0700 if it is missing and can be made; see who can write to it.
+    """Create ``path`` with mode 0700 if it is missing, and check its owner and mode.
 
-    For the cache and the state, which may be a symbolic link to another disk.
+    For the cache and the state, which may be symbolic links to another disk. A directory that
+    cannot be created is not an error here, as some commands do not need it.
 
     Raises:
-        InfraError: it belongs to another user, or others can write to it.
+        InfraError: the directory belongs to another user, or other users can write to it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
         status = path.stat()
-    except OSError:  # who writes there has the error; who only reads may not need it
+    except OSError:  # reported when a file is written there
         return
     if status.st_uid != os.geteuid():
         raise _foreign(path, status)
     if status.st_mode & _OTHERS_WRITE:
         raise InfraError(
             f"{path} is not used: other users can write to it ({_mode(status)})",
-            remedy=f"look through it, then: chmod go-w {path}",
+            remedy=f"check its files, then: chmod go-w {path}",
         )
 
 
 def _objection(path: Path, status: os.stat_result) -> tuple[str, str]:
-    """What is wrong with a private directory, and the remedy; empty for nothing."""
+    """Return what is wrong with a private directory, and the remedy; empty if nothing is."""
     if not stat.S_ISDIR(status.st_mode):
-        kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "no directory"
+        kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a directory"
         return f"it is {kind}", ""
     if status.st_uid != os.geteuid():
         return f"it belongs to user {status.st_uid}, not to {os.geteuid()}", ""
     if status.st_mode & _OTHERS_WRITE:
         wrong = f"other users can write to it ({_mode(status)})"
-        return wrong, f"look through it, then: chmod 700 {path}"
+        return wrong, f"check its files, then: chmod 700 {path}"
     return "", ""
 
 
 def _close_to_others(path: Path) -> None:
-    """Raises InfraError: the host does not let us."""
+    """Set the mode to 0700.
+
+    Raises:
+        InfraError: the mode cannot be changed.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -92,14 +97,14 @@ def _close_to_others(path: Path) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        wrong = f"cannot close it to other users: {error.strerror}"
+        wrong = f"its mode cannot be set to 0700: {error.strerror}"
         raise _refused(path, wrong, f"chmod 700 {path}") from error
 
 
 def _writable_by_others(directory: Path) -> str | None:
-    """The directory at or above this one whose entries another user can rename; None for none.
+    """Return this directory, or one above it, if another user can rename its entries, else None.
 
-    In a sticky directory, such as ``/tmp``, only the owner of an entry can.
+    In a sticky directory, such as ``/tmp``, only the owner of an entry can rename it.
     """
     resolved = directory.resolve()
     for one in (resolved, *resolved.parents):
@@ -107,7 +112,7 @@ def _writable_by_others(directory: Path) -> str | None:
         if status.st_uid not in (0, os.geteuid()):
             return f"{one}, which belongs to user {status.st_uid}"
         if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
-            return f"{one}, which others can write to ({_mode(status)})"
+            return f"{one}, which other users can write to ({_mode(status)})"
     return None
 
 

@@ -1,9 +1,10 @@
-"""The one door for subprocesses: argument lists, a closed environment, a session each."""
+"""Subprocesses: argument lists without a shell, a minimal environment, a session for each."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,10 +17,10 @@ from typing import IO, Protocol
 from harness.arch import TABLE
 from harness.errors import InfraError
 
-#: What a child sees of our environment; everything else it needs is given by name.
-_PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TERM", "USER", "LOGNAME")
+#: Variables that a child inherits; others must be passed explicitly.
+_INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TERM", "USER", "LOGNAME")
 
-#: The Debian package of each program that the harness starts, for the remedy of a missing one.
+#: The Debian packages of programs that the harness starts, for remedies.
 PACKAGES = {
     "git": "git",
     "bwrap": "bubblewrap",
@@ -34,10 +35,10 @@ PACKAGES = {
     "timeout": "coreutils",
 }
 
-#: How long a process that was sent SIGKILL may take to be gone.
+#: Seconds that a process may take to end after SIGKILL.
 KILL_SECONDS = 30.0
 
-_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 Stream = int | IO[bytes] | None
 
@@ -53,28 +54,28 @@ class Finished:
 
     @property
     def text(self) -> str:
-        """Standard output, bad bytes replaced."""
+        """Standard output, with bytes that are not UTF-8 replaced."""
         return self.stdout.decode("utf-8", "replace")
 
 
 class Process(Protocol):
-    """A process that may still run, with all that it started."""
+    """A process that may still run, with its descendants."""
 
     @property
     def pid(self) -> int:
-        """The process id, which is the id of its group and of its session too."""
+        """The process ID, which is also the ID of its group and session."""
         ...
 
     def poll(self) -> int | None:
-        """The exit status, or None while it runs."""
+        """Return the exit status, or None while it runs."""
         ...
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """The exit status; None if it still runs after ``timeout`` seconds."""
+        """Return the exit status, or None if it still runs after ``timeout`` seconds."""
         ...
 
     def kill(self) -> None:
-        """End it and all that it started, and wait for it; no harm if it has ended.
+        """Kill it and its descendants, and wait for it; do nothing if it has ended.
 
         Raises:
             InfraError: SIGKILL does not end it.
@@ -95,15 +96,15 @@ class Runner(Protocol):
         deadline: float | None = None,
         check: bool = True,
     ) -> Finished:
-        """Run to the end.
+        """Run a program until it ends.
 
         Args:
-            argv: the program and its arguments; no shell reads them.
-            cwd: the folder to run in.
-            env: added to the closed environment.
-            stdin: given on standard input.
-            deadline: seconds after which it is killed with all that it started.
-            check: raise if the program fails.
+            argv: the program and its arguments, which no shell interprets.
+            cwd: the working directory.
+            env: variables in addition to the minimal environment.
+            stdin: data for its standard input.
+            deadline: seconds after which it is killed with its descendants.
+            check: raise if its exit status is not 0.
 
         Raises:
             InfraError: the program is missing, took too long, or (``check``) failed.
@@ -122,7 +123,9 @@ class Runner(Protocol):
         outlives_us: bool = False,
         duplex: bool = False,
     ) -> Process:
-        """Start and return at once.  Unless ``outlives_us``, it is killed when we die.
+        """Start a program and return at once.
+
+        Unless ``outlives_us``, it is killed when this process ends.
 
         With ``duplex``, ``stdout`` is a socket, and standard input, too.
 
@@ -159,9 +162,9 @@ class Runner(Protocol):
         ...
 
     def close(self) -> None:
-        """End all that it has started and that does not outlive us, and start nothing more.
+        """Kill all processes that do not outlive this one, and start no more.
 
-        Whoever waits for one of them sees it end.
+        Threads that wait for one of them get its exit status.
         """
         ...
 
@@ -190,7 +193,7 @@ class HostLastProgram:
 
 
 class HostProcess:
-    """A real process; see ``Process``."""
+    """A process on this host, with its guard."""
 
     def __init__(
         self, popen: subprocess.Popen[bytes], guard: subprocess.Popen[bytes] | None
@@ -200,53 +203,53 @@ class HostProcess:
 
     @property
     def pid(self) -> int:
-        """See ``Process``."""
+        """The process ID."""
         return self._popen.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether somebody has seen it end."""
+        """Whether its exit status was collected."""
         return self._popen.returncode is not None
 
     def poll(self) -> int | None:
-        """See ``Process``."""
+        """Return the exit status, or None while it runs."""
         return self._ended(self._popen.poll())
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """See ``Process``."""
+        """Return the exit status, or None after ``timeout`` seconds."""
         try:
             return self._ended(self._popen.wait(timeout))
         except subprocess.TimeoutExpired:
             return None
 
     def kill(self) -> None:
-        """See ``Process``."""
+        """Kill its session and wait for it."""
         _kill_session(self._popen)
         self._ended(self._popen.returncode)
 
     def begin(self) -> None:
-        """Let it begin with nothing on its standard input."""
+        """Start the program with empty standard input."""
         if self._popen.stdin is not None:
             with contextlib.suppress(BrokenPipeError), self._popen.stdin as gate:
                 gate.write(_OPEN)
             self._popen.stdin = None
 
     def kill_soon(self) -> None:
-        """End it without waiting: for another thread, since the owner waits already."""
+        """Kill it without waiting; for a thread other than the one that waits for it."""
         if not self.has_ended:
             _signal_session(self._popen.pid)
 
     def communicate(self, stdin: bytes, deadline: float | None) -> tuple[bytes, bytes, int]:
-        """Give it its input; its output, errors and exit status once it has ended.
+        """Write its input; return standard output, standard error and exit status at its end.
 
         Raises:
-            subprocess.TimeoutExpired: it has not within ``deadline`` seconds.
+            subprocess.TimeoutExpired: it did not end within ``deadline`` seconds.
         """
         stdout, stderr = self._popen.communicate(_OPEN + stdin, timeout=deadline)
         return stdout, stderr, self._popen.returncode
 
     def _ended(self, status: int | None) -> int | None:
-        """Let the guard go once there is nothing left to guard."""
+        """Kill the rest of the session and the guard if the process ended; return its status."""
         if status is not None and self._guard is not None:
             _kill_session(self._popen)
             _kill_guard(self._guard)
@@ -255,12 +258,12 @@ class HostProcess:
 
 
 class HostRunner:
-    """Starts programs on this machine; see ``Runner``."""
+    """Starts programs on this host."""
 
     def __init__(self) -> None:
         self._running: set[HostProcess] = set()
         self._closed = False
-        # A signal's handler closes us in the middle of whatever the main thread does.
+        # A signal handler may call close() while the main thread holds the lock.
         self._lock = threading.RLock()
 
     def run(
@@ -273,7 +276,7 @@ class HostRunner:
         deadline: float | None = None,
         check: bool = True,
     ) -> Finished:
-        """See ``Runner``."""
+        """Run a program until it ends."""
         words = _resolve(argv)
         pipes = (subprocess.PIPE, subprocess.PIPE)
         process = self._launch(_Launch(words, cwd, env or {}, pipes, keeps_stdin=True))
@@ -282,7 +285,7 @@ class HostRunner:
         except subprocess.TimeoutExpired:
             raise InfraError(
                 f"{words[0]} did not end within {deadline:g} s",
-                remedy=f"the whole command was: {' '.join(words)}",
+                remedy=f"run it by hand: {shlex.join(words)}",
             ) from None
         finally:
             process.kill()
@@ -303,7 +306,7 @@ class HostRunner:
         outlives_us: bool = False,
         duplex: bool = False,
     ) -> HostProcess:
-        """See ``Runner``."""
+        """Start a program and return at once."""
         launch = _Launch(
             _resolve(argv), cwd, env or {}, (stdout, stderr), tuple(pass_fds),
             duplex=duplex, guarded=not outlives_us,
@@ -337,7 +340,7 @@ class HostRunner:
         return HostLastProgram(popen)
 
     def close(self) -> None:
-        """See ``Runner``."""
+        """Kill all guarded processes, and start no more."""
         with self._lock:
             self._closed = True
             for process in tuple(self._running):
@@ -346,7 +349,7 @@ class HostRunner:
     def _launch(self, launch: _Launch) -> HostProcess:
         with self._lock:
             if self._closed:
-                raise InfraError(f"{launch.words[0]} was not started: the harness is ending")
+                raise InfraError(f"{launch.words[0]} was not started: the harness is shutting down")
             process = launch.process()
             self._running = {one for one in self._running if not one.has_ended}
             if launch.guarded:
@@ -356,7 +359,7 @@ class HostRunner:
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """A process to be."""
+    """The arguments of a process to start."""
 
     words: list[str]
     cwd: Path | None
@@ -368,9 +371,10 @@ class _Launch:
     guarded: bool = True
 
     def process(self) -> HostProcess:
-        """Start it with its guard.
+        """Start the process and its guard.
 
-        Ctrl-C may come in between: what has not begun ends with the pipe that we lose.
+        The program itself starts only when ``_OPEN`` is written, so that an interrupt in between
+        leaves no process: its shell ends with the pipe.
         """
         closed = _closed_environment()
         stdin = "" if self.keeps_stdin else " <&1" if self.duplex else " </dev/null"
@@ -392,18 +396,18 @@ class _Launch:
 
 
 def _closed_environment() -> dict[str, str]:
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 _SH = "/bin/sh"
 
-#: Becomes the program once it is told to, which is when its guard is there; if we are
-#: killed before that, there is nothing to read.
+#: Waits for a line, which is written after the guard was started, and executes the program. If this
+#: process is killed before, read(1) fails.
 _GATE = 'read -r _ || exit; unset PWD OLDPWD SHLVL; exec "$@"'
 _OPEN = b"\n"
 
-#: Reads until we are gone, which closes the pipe, and then ends the session.  It works
-#: when we are killed with SIGKILL, and reaches what the child has started in turn.
+#: Waits until this process ends, even by SIGKILL, which closes the pipe, and kills the session,
+#: which includes the child's descendants.
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; exec pkill -KILL -s "$1"'
 
 
@@ -426,25 +430,25 @@ def _guard(session: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
 
 
 def failure(finished: Finished) -> InfraError:
-    """The error for a program that failed, with the last lines that it wrote."""
+    """Return the error for a program that failed, with the last lines of its output."""
     tail = (finished.stderr or finished.stdout).decode("utf-8", "replace").splitlines()[-20:]
     return InfraError(
         f"{Path(finished.argv[0]).name} failed with exit status {finished.returncode}",
-        remedy=f"the command was: {' '.join(finished.argv)}",
+        remedy=f"run it by hand: {shlex.join(finished.argv)}",
         detail="\n".join(tail),
     )
 
 
 def unkillable(pid: int) -> InfraError:
-    """The error for a process that SIGKILL does not end: frozen, or waiting in the kernel."""
+    """Return the error for a process that SIGKILL does not end, as it waits in the kernel."""
     return InfraError(
-        f"process {pid} did not end within {KILL_SECONDS:g} s of SIGKILL",
-        remedy=f"see what it waits for: ps -o pid,stat,wchan,args -p {pid}",
+        f"process {pid} did not end within {KILL_SECONDS:g} s after SIGKILL",
+        remedy=f"check what it waits for: ps -o pid,stat,wchan,args -p {pid}",
     )
 
 
 def missing_program(name: str) -> InfraError:
-    """The error for a program that this host lacks, with the command that installs it."""
+    """Return the error for a program that is not installed, with the command that installs it."""
     package = PACKAGES.get(name, name)
     return InfraError(
         f"the program {name} is not installed", remedy=f"install it: apt-get install {package}"
@@ -452,13 +456,13 @@ def missing_program(name: str) -> InfraError:
 
 
 def require_program(name: str) -> str:
-    """The path of a program.
+    """Return the path of a program.
 
     Raises:
-        InfraError: it is not installed.
+        InfraError: the program is not installed.
     """
-    # Debian's users have no sbin on their path, and makefs and libvirtd are there.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS])
+    # makefs and libvirtd are in sbin, which is not in the PATH of Debian's ordinary users.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN])
     found = shutil.which(name, path=path)
     if found is None:
         raise missing_program(name)
@@ -471,7 +475,7 @@ def _resolve(argv: Sequence[str | Path]) -> list[str]:
 
 
 def _kill_session(popen: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the session; its leader may have ended before its children."""
+    """Kill the processes of a session, whose leader may have ended already."""
     try:
         _signal_session(popen.pid)
     finally:
@@ -485,7 +489,7 @@ def _kill_session(popen: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_guard(guard: subprocess.Popen[bytes]) -> None:
-    """Before its pipe is closed: it must not do its work."""
+    """Kill the guard before its pipe is closed, so that it does not kill the session."""
     guard.kill()
     guard.wait()
     if guard.stdin is not None:
@@ -493,7 +497,7 @@ def _kill_guard(guard: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_session(session: int) -> None:
-    """Kill its group, and its other groups: bmake gives each job one (``JobExec()``, job.c)."""
+    """Kill all process groups of a session: bmake creates one per job (``JobExec()``, job.c)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(session, signal.SIGKILL)
     killed: set[int] = set()

@@ -1,4 +1,4 @@
-"""Processes that are not our children: told apart, found, and ended for certain."""
+"""Processes other than children: identification, search and termination."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _BOOT_ID: Final = "sys/kernel/random/boot_id"
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """A process by its number and its start, since numbers are used again.
+    """A process, identified by its ID and its start time, since IDs are reused.
 
-    The start is counted from the boot of the host: a step of the wall clock does not change it.
+    The start time is relative to the boot of the host, so changes of the wall clock do not matter.
 
     Args:
-        pid: its number.
-        started: when it began, in clock ticks since the boot of the host.
-        boot: identifies that boot; empty where the host does not name its boots.
+        pid: the process ID.
+        started: clock ticks from the boot of the host to the start of the process.
+        boot: identifies the boot; empty if the host has no identifiers of boots.
     """
 
     pid: int
@@ -40,7 +40,7 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
-        """The process that has this number now; None if it has ended."""
+        """Return the process that currently has this ID; None if there is none."""
         try:
             process = psutil.Process(pid)
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -51,14 +51,14 @@ class ProcessId:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process still exists."""
         return ProcessId.of(self.pid) == self
 
     def kill(self, clock: Clock) -> None:
-        """End it and wait until it is gone; no harm if it has ended.
+        """Kill the process and wait until it has ended; do nothing if it has ended.
 
         Raises:
-            InfraError: it is not ours to end, or hangs in the system.
+            InfraError: it belongs to another user, or SIGKILL does not end it.
         """
         deadline = clock.monotonic() + KILL_SECONDS
         try:
@@ -70,19 +70,20 @@ class ProcessId:
                 clock.sleep(_TICK)
         except psutil.AccessDenied as error:
             raise InfraError(
-                f"process {self.pid} is another user's", remedy="end it as that user"
+                f"cannot kill process {self.pid}: it belongs to another user",
+                remedy=f"kill it as that user: kill -KILL {self.pid}",
             ) from error
 
 
 def _start_of(process: psutil.Process) -> tuple[int, str]:
-    """The start in clock ticks since boot, and the boot; see proc(5), ``starttime``.
+    """Return the start time in clock ticks (``starttime`` of proc(5)), and the boot.
 
     Raises:
-        psutil.NoSuchProcess: it has ended.
+        psutil.NoSuchProcess: the process has ended.
     """
     try:
         boot = (_PROC / _BOOT_ID).read_text("ascii").strip()
-    except OSError:  # not Linux: a host that records the start itself, by the wall clock of then
+    except OSError:  # not Linux: the start time is recorded in wall clock time
         return round(process.create_time() * 1000), ""
     try:
         return start_ticks(_PROC / str(process.pid)), boot
@@ -91,7 +92,7 @@ def _start_of(process: psutil.Process) -> tuple[int, str]:
 
 
 def find_processes(word: str) -> list[ProcessId]:
-    """The processes with ``word`` within one of their arguments."""
+    """Return the processes with an argument that contains ``word``."""
     found = (
         ProcessId.of(process.pid)
         for process in psutil.process_iter(["cmdline"])

@@ -1,4 +1,4 @@
-"""What the host's scheduler says of a process: whether it runs, waits, or was stopped (proc(5))."""
+"""Scheduling of a process: CPU time, waiting time, and whether it is stopped (proc(5))."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STOPPED: Final = frozenset("Tt")  # by a signal, by a debugger
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread at one moment.
+    """The state of a thread at one time.
 
     Args:
-        state: the letter of proc(5): R runs or is ready, S sleeps, D waits for the disk.
-        ran: seconds that it has had a CPU.
-        waited: seconds that it was ready and had none; counted when it gets one.
+        state: the letter of proc(5): R is running or ready, S sleeps, D waits for the disk.
+        ran: seconds on a CPU.
+        waited: seconds ready without a CPU; increased when it gets one.
     """
 
     state: str
@@ -34,14 +34,14 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A process at one moment.
+    """The state of a process at one time.
 
     Args:
         at: monotonic seconds.
-        stopped: by SIGSTOP or a debugger.
-        frozen: by its cgroup.
-        throttled: seconds that its cgroups were kept from the CPU by a quota.
-        threads: by their ids.
+        stopped: whether SIGSTOP or a debugger stopped it.
+        frozen: whether its cgroup is frozen.
+        throttled: seconds for which quotas throttled its cgroups.
+        threads: its threads, by ID.
     """
 
     at: float
@@ -52,13 +52,13 @@ class Sample:
 
 
 class ProcessSampler:
-    """Looks at a process; other systems than Linux, and an ended process, show nothing.
+    """Samples a process on Linux.
 
     Args:
         pid: the process.
-        clock: tells when it is looked at.
-        proc: where proc(5) is mounted.
-        cgroups: where cgroups(7) are mounted.
+        clock: the clock for ``Sample.at``.
+        proc: mount point of proc(5).
+        cgroups: mount point of cgroups(7).
     """
 
     def __init__(self, pid: int, clock: Clock, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
@@ -69,7 +69,7 @@ class ProcessSampler:
         self._groups: tuple[Path, ...] = ()
 
     def sample(self) -> Sample | None:
-        """The process now; None if the host does not show it."""
+        """Return the state of the process; None if it has ended, or the host is not Linux."""
         try:
             state = _state(self._folder)
             threads = dict(self._threads())
@@ -88,11 +88,11 @@ class ProcessSampler:
         for folder in (self._folder / "task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
                 ran, waited, slices = map(int, (folder / "schedstat").read_text().split())
-                if slices:  # a kernel that does not count them counts nothing
+                if slices:  # 0: the kernel does not measure the times
                     yield int(folder.name), Thread(_state(folder), ran / 1e9, waited / 1e9)
 
     def _group_folders(self) -> tuple[Path, ...]:
-        """The folders of its cgroups and of those around them, all hierarchies'."""
+        """Return the directories of its cgroups and their parents, in all hierarchies."""
         with contextlib.suppress(OSError):
             membership = (self._folder / "cgroup").read_text()
             if membership != self._membership:
@@ -102,24 +102,24 @@ class ProcessSampler:
 
 
 def start_ticks(folder: Path) -> int:
-    """When a process began, in clock ticks since boot: field 22 of its ``stat``.
+    """Return the start time of a process in clock ticks since boot: field 22 of its ``stat``.
 
     Args:
-        folder: of the process in proc(5).
+        folder: the directory of the process in proc(5).
 
     Raises:
-        OSError: it has ended.
+        OSError: the process has ended.
     """
     return int(_stat(folder)[19])
 
 
 def _state(folder: Path) -> str:
-    """The third field of ``stat``."""
+    """Return the third field of ``stat``."""
     return _stat(folder)[0]
 
 
 def _stat(folder: Path) -> list[str]:
-    """The fields of ``stat`` from the third on, after a name that may hold anything."""
+    """Return the fields of ``stat`` from the third on; the second may contain any character."""
     return (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
 
 
@@ -139,7 +139,7 @@ def _group_folders(membership: str, mounted: Path) -> Iterator[Path]:
 
 
 def _throttled(group: Path) -> float:
-    """Seconds, from ``cpu.stat``: nanoseconds in version 1 of cgroups, microseconds in 2."""
+    """Return the seconds in ``cpu.stat``: nanoseconds in cgroup v1, microseconds in v2."""
     with contextlib.suppress(OSError, ValueError):
         for line in (group / "cpu.stat").read_text().splitlines():
             name, _, value = line.partition(" ")
@@ -149,7 +149,7 @@ def _throttled(group: Path) -> float:
 
 
 def _frozen(group: Path) -> bool:
-    """Version 1 has ``freezer.state``, version 2 a line of ``cgroup.events``."""
+    """Return whether a cgroup is frozen: ``freezer.state`` in v1, ``cgroup.events`` in v2."""
     with contextlib.suppress(OSError):
         return (group / "freezer.state").read_text().strip() == "FROZEN"
     with contextlib.suppress(OSError):

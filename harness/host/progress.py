@@ -1,4 +1,4 @@
-"""What a verb tells the person who waits."""
+"""Progress and warnings of long operations."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears of stages and remarks; decides itself whether and how to show them."""
+    """Receives the stages and notes of an operation, and shows them or not."""
 
     def stage(self, name: str, log: Path | None = None) -> None:
-        """A new stage has begun; the one before has ended.
+        """Start a stage, and end the one before.
 
         Args:
-            name: of the stage.
-            log: the file that takes its output; None without one.
+            name: name of the stage.
+            log: the log of its output, or None.
         """
         ...
 
     def detail(self, text: str) -> None:
-        """How far the stage has come; worth a look, and no line of its own."""
+        """Update the progress of the current stage, which is not worth a line of its own."""
         ...
 
     def note(self, message: str) -> None:
-        """Something worth a line of its own, such as waiting for another harness."""
+        """Add a line of its own, such as that another harness is waited for."""
         ...
 
 
 class Recorded:
-    """Keeps what it is told; for tests, and for callers that show nothing."""
+    """Keeps stages and notes, for tests and for callers that show nothing."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
         self.notes: list[str] = []
 
     def stage(self, name: str, log: Path | None = None) -> None:
-        """See ``Progress``."""
+        """Append the stage's name to ``stages``."""
         self.stages.append(name)
 
     def detail(self, text: str) -> None:
-        """See ``Progress``."""
+        """Ignore the text."""
 
     def note(self, message: str) -> None:
-        """See ``Progress``."""
+        """Append the message to ``notes``."""
         self.notes.append(message)

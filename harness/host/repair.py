@@ -1,4 +1,4 @@
-"""Removes what harnesses that were killed have left behind."""
+"""Removal of the leftovers of killed harnesses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 
 def sweep(workspace: Workspace) -> list[str]:
-    """Remove leftovers and say which, one sentence each.
+    """Remove leftovers, and return a line for each.
 
-    Locks need no sweeping: the system drops them with the process that held them, and
-    the empty files say nothing.
+    Locks are not removed: the kernel releases them when their process ends.
     """
     return [
         *_sweep_scratch(workspace),
@@ -32,32 +31,32 @@ def sweep(workspace: Workspace) -> list[str]:
 def _sweep_scratch(workspace: Workspace) -> Iterator[str]:
     parent = workspace.cache / "scratch"
     before = {path for path in parent.glob("*") if path.is_dir()}
-    with workspace.scratch("sweep"):  # sweeps what has no owner, as each use of it does
+    with workspace.scratch("sweep"):  # removes directories without an owner
         pass
     for folder in sorted(before):
         if not folder.exists():
-            yield f"removed the scratch folder {folder}"
+            yield f"removed scratch directory {folder}"
 
 
 def _sweep_half_filled(workspace: Workspace) -> Iterator[str]:
-    """What was being stored in the cache, or removed from it, by processes that are gone."""
+    """Remove entries of the cache that were being stored or removed by killed processes."""
     for kind in ("kernels", "images", "trees"):
         for path in sorted((workspace.cache / kind).glob(".*")):
             with claimed(path) as free:
                 if not free:
-                    yield f"left {path}, which another process is working on"
+                    yield f"kept {path}, which another process uses"
                 else:
                     remove(path)
-                    yield f"removed {path}, which a killed process left unfinished"
+                    yield f"removed {path}, left by a killed process"
 
 
 def _sweep_temporaries(workspace: Workspace) -> Iterator[str]:
-    """Files that were being written (see ``write_atomic``) by processes that are gone."""
-    places = (workspace.cache, workspace.state)
+    """Remove temporary files of ``write_atomic`` whose processes have ended."""
+    directories = (workspace.cache, workspace.state)
     for pattern in (".*.tmp", "*/.*.tmp", "*/*/.*.tmp"):
-        for place in places:
-            for path in sorted(place.glob(pattern)):
+        for directory in directories:
+            for path in sorted(directory.glob(pattern)):
                 owner = path.name.split(".")[-2]
                 if owner.isdigit() and not psutil.pid_exists(int(owner)):
                     path.unlink(missing_ok=True)
-                    yield f"removed {path}, which process {owner} left unfinished"
+                    yield f"removed {path}, left by process {owner}"

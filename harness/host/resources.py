@@ -1,4 +1,4 @@
-"""Where the files that travel with the package are."""
+"""Paths of the files that are installed with the package."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def data_file(*parts: str) -> Path:
-    """The path of a shipped file or folder, such as ``data_file("images", "kernconf")``.
+    """Return the path of a data file or directory, such as ``data_file("images", "kernconf")``.
 
-    An installed wheel holds them inside the package, a checkout beside it.
+    A wheel has them inside the package, a checkout beside it.
     """
     installed = _PACKAGE / "_data"
     root = installed if installed.is_dir() else _PACKAGE.parent
@@ -18,11 +18,11 @@ def data_file(*parts: str) -> Path:
 
 
 def checkout_path(path: str) -> Path:
-    """Where that is, installed or not, which has this path in a checkout."""
+    """Return the path of a file or directory of the package, given its path in a checkout."""
     first, *others = path.split("/")
     return data_file(first, *others) if first != _PACKAGE.name else _PACKAGE.joinpath(*others)
 
 
 def subsystem_sources(name: str) -> Path:
-    """The directory with the C of a subsystem."""
+    """Return the directory with the C sources of a subsystem."""
     return _PACKAGE / "subsystems" / name / "c"

@@ -1,7 +1,7 @@
-"""bubblewrap(1): a foreign build system runs with what it needs of the host, and nothing else.
+"""The sandbox of builds, bubblewrap(1).
 
-It has no network, no processes but its own, no home and no directory of the user's; the system's
-directories are read-only. Of the host it sees programs, libraries and headers.
+A build has no network, sees no other processes, no home directory and no directories of the user;
+programs, libraries and headers of the host are read-only.
 """
 
 from __future__ import annotations
@@ -18,44 +18,42 @@ from harness.errors import InfraError
 if TYPE_CHECKING:
     from harness.host.process import Runner
 
-#: Programs, libraries and headers, wherever distributions keep them.
+#: Directories of programs, libraries and headers in different distributions.
 _SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt",
                   "/nix/store", "/gnu/store")  # fmt: skip
 
-#: What compilers, loaders and install(1) read of /etc; nothing secret is in there.
+#: Files in /etc that compilers, the dynamic loader and install(1) read; none is confidential.
 _ETC: Final = ("alternatives", "group", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
                "nsswitch.conf", "passwd")  # fmt: skip
 
-#: Of /proc what root could change on the host, even without capabilities; as container engines
-#: have it. bwrap(1) leaves /proc/sys as it is where its directory is not writable, its files are.
+#: Paths in /proc through which root could change the host without capabilities, as in container
+#: engines. bwrap(1) does not protect /proc/sys if its directory is not writable but its files are.
 _READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _HIDDEN: Final = ("/proc/acpi", "/proc/asound", "/proc/driver", "/proc/kcore", "/proc/keys",
                   "/proc/latency_stats", "/proc/scsi", "/proc/timer_list")  # fmt: skip
 
 _HOME: Final = "/nobody"
-"""The empty home."""
+"""The home directory, which is empty."""
 
-_WITHOUT: Final = (
-    "to build without one all the same: --no-sandbox, or in the settings: [build] sandbox = false"
-)
+_WITHOUT: Final = "or build without one: --no-sandbox, or [build] sandbox = false in the settings"
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What a build gets to see.
+    """The directories that a build can access.
 
     Args:
-        readable: directories that it reads.
-        writable: directories that it changes; they may be below those.
+        readable: directories that it can read.
+        writable: directories that it can write; they may be below readable ones.
     """
 
     readable: tuple[Path, ...]
     writable: tuple[Path, ...]
 
     def words(self, command: Sequence[str | Path], folder: Path) -> list[str | Path]:
-        """The command line that runs ``command`` in ``folder`` of the sandbox.
+        """Return the command that runs ``command`` in the sandbox, in the directory ``folder``.
 
-        All of it ends with its first process, which ends with the thread that started it.
+        All processes end with the first one, which ends with the thread that started it.
         """
         return [
             "bwrap",
@@ -78,21 +76,21 @@ class Sandbox:
 
 
 def require(runner: Runner) -> None:
-    """Refuse to go on where no sandbox can be started.
+    """Check that a sandbox can be started.
 
     Raises:
-        InfraError: bubblewrap is missing, or the host does not let it make namespaces.
+        InfraError: bubblewrap is not installed, or cannot create namespaces.
     """
     if shutil.which("bwrap") is None:
         raise InfraError(
-            "FreeBSD trees are built in a sandbox, and bubblewrap is not installed",
+            "the sandbox for builds cannot start: bubblewrap is not installed",
             remedy=f"install it: apt-get install bubblewrap; {_WITHOUT}",
         )
     tried = runner.run(Sandbox((), ()).words(["true"], Path("/")), check=False)
     if tried.returncode != 0:
         raise InfraError(
-            "FreeBSD trees are built in a sandbox, and bubblewrap cannot start one here",
-            remedy=f"let it make namespaces (user_namespaces(7)); {_WITHOUT}",
+            "the sandbox for builds cannot start: bubblewrap failed",
+            remedy=f"allow user namespaces, see user_namespaces(7); {_WITHOUT}",
             detail=tried.stderr.decode("utf-8", "replace").strip(),
         )
 
@@ -120,7 +118,7 @@ def _proc() -> Iterator[str]:
 
 
 def _temporary() -> Iterator[str]:
-    """An empty directory in the place of the user's own for temporary files."""
+    """Generate the options for an empty directory in place of ``$TMPDIR``."""
     given = os.environ.get("TMPDIR")
     if given and os.path.isabs(given):
         yield from ("--tmpfs", given)

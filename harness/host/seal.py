@@ -1,4 +1,4 @@
-"""Files that are known by their size and SHA-256."""
+"""Files verified by their size and SHA-256."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _Status = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A file as it was when it was stored.
+    """Size and hash of a file when it was stored.
 
     Args:
-        name: within its directory.
-        size: bytes.
-        sha256: of its content, in hexadecimal.
+        name: name within its directory.
+        size: size in bytes.
+        sha256: SHA-256 of its content, in hexadecimal.
     """
 
     name: str
@@ -33,20 +33,20 @@ class Seal:
 
 
 def seal_file(path: Path, name: str) -> Seal:
-    """The seal of a file.
+    """Return the seal of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return _sealed(file, name, None)
 
 
 def copy_file(source: Path, target: Path, name: str) -> Seal:
-    """Copy a file to disk, synced; the seal is of what was copied.
+    """Copy a file, sync the copy, and return its seal.
 
     Raises:
-        OSError: it cannot be read or written.
+        OSError: a file cannot be read or written.
     """
     with source.open("rb") as file, target.open("wb") as copy:
         seal = _sealed(file, name, copy)
@@ -56,9 +56,9 @@ def copy_file(source: Path, target: Path, name: str) -> Seal:
 
 
 class Verified:
-    """What this process has verified already, by path; for use by several threads.
+    """Files that this process has verified; safe for several threads.
 
-    A file whose inode, size and times are what they were is not read again.
+    A file is not read again if its inode, size and times are unchanged.
     """
 
     def __init__(self) -> None:
@@ -66,56 +66,56 @@ class Verified:
         self._lock = threading.Lock()
 
     def seal(self, path: Path, name: str) -> Seal:
-        """The seal of a file, which counts as verified.
+        """Return the seal of a file, and record the file as verified.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         status = _status_of(path.lstat())
         seal = seal_file(path, name)
-        self._learn(path, status, seal)
+        self._record(path, status, seal)
         return seal
 
     def damage(self, path: Path, seal: Seal) -> str:
-        """How a file differs from its seal; empty if it does not."""
+        """Return how a file differs from its seal; empty if it does not."""
         try:
-            if self._knows(path, seal):
+            if self._is_known(path, seal):
                 return ""
             status = _status_of(path.lstat())
             found = damage(path, seal)
             if not found:
-                self._learn(path, status, seal)
+                self._record(path, status, seal)
         except OSError as error:
             return _unreadable(error)
         return found
 
     def copy(self, source: Path, target: Path, seal: Seal) -> str:
-        """Copy a file; says how what was copied differs from its seal, and nothing if it does not.
+        """Copy a file, and return how the copy differs from the seal; empty if it does not.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the copy cannot be written.
         """
         if wrong := self.damage(source, seal):
             return wrong
         with target.open("wb") as copy, source.open("rb") as file:
             shutil.copyfileobj(file, copy, _CHUNK)
-        return "" if self._knows(source, seal) else damage(target, seal)
+        return "" if self._is_known(source, seal) else damage(target, seal)
 
-    def _knows(self, path: Path, seal: Seal) -> bool:
-        """Whether a file has not changed since it was verified."""
+    def _is_known(self, path: Path, seal: Seal) -> bool:
+        """Return whether a file is unchanged since it was verified."""
         with self._lock:
             known = self._known.get(path)
         return known == (_status_of(path.lstat()), seal)
 
-    def _learn(self, path: Path, status: _Status, seal: Seal) -> None:
-        """Unless it changed meanwhile."""
+    def _record(self, path: Path, status: _Status, seal: Seal) -> None:
+        """Record a file as verified, unless it has changed since ``status``."""
         if status == _status_of(path.lstat()):
             with self._lock:
                 self._known[path] = (status, seal)
 
 
 def damage(path: Path, seal: Seal) -> str:
-    """How a file, read whole, differs from its seal; empty if it does not."""
+    """Return how a file, which is always read, differs from its seal; empty if it does not."""
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -141,10 +141,10 @@ def _difference(found: Seal, seal: Seal) -> str:
     return wrong or ("" if found == seal else "its SHA-256 differs")
 
 
-def _size_difference(found: int, wanted: int) -> str:
-    if found == wanted:
+def _size_difference(found: int, expected: int) -> str:
+    if found == expected:
         return ""
-    return "it is empty" if found == 0 else f"it has {found} bytes instead of {wanted}"
+    return "it is empty" if found == 0 else f"it has {found} bytes instead of {expected}"
 
 
 def _unreadable(error: OSError) -> str:

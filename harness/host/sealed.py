@@ -1,7 +1,7 @@
-"""Directories of the cache that hold what was put there, or are made again.
+"""Verified directories of the cache.
 
-Beside its files such a directory has a manifest with the size and SHA-256 of each. It is filled
-under another name, synced and renamed: under its own name it is whole, whatever ends the host.
+Such a directory contains files, and a manifest with the size and SHA-256 of each. It is written
+under another name, synced and renamed, so that it is complete even if the host crashes.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _SCHEMA: Final = 1
 
 
 class DamageError(InfraError):
-    """Something of the cache is not what was put there."""
+    """A file of the cache is damaged."""
 
 
 def store(directory: Path, files: Mapping[str, Path], texts: Mapping[str, str]) -> dict[str, Seal]:
-    """Put copies of files, and texts, into a directory, which is replaced if it is there.
+    """Create a directory with copies of files, and with texts; replace it if it exists.
 
     Args:
-        directory: within the cache.
-        files: what is copied, by name.
-        texts: what is written, by name.
+        directory: path within the cache.
+        files: files to copy, by name.
+        texts: texts to write, by name.
 
     Returns:
         The seals, by name.
 
     Raises:
-        InfraError: the disk is full, or the directory not writable.
+        InfraError: a file cannot be written.
     """
     filling = directory.with_name(f".{directory.name}.{unique()}")
     make_folder(filling)
@@ -62,16 +62,16 @@ def store(directory: Path, files: Mapping[str, Path], texts: Mapping[str, str]) 
 
 
 def add(directory: Path, name: str, file: Path, seals: Mapping[str, Seal]) -> dict[str, Seal]:
-    """Put a copy of one more file into a directory; gives all its seals.
+    """Add a copy of a file to a directory, and return all its seals.
 
     Args:
-        directory: one that ``store`` has made.
-        name: the copy's.
-        file: what is copied.
-        seals: of the directory's other files.
+        directory: a directory created by ``store``.
+        name: name of the copy.
+        file: file to copy.
+        seals: seals of the directory's other files.
 
     Raises:
-        InfraError: the disk is full, or the directory not writable.
+        InfraError: a file cannot be written.
     """
     filling = directory / f".{name}.{unique()}"
     try:
@@ -87,15 +87,15 @@ def add(directory: Path, name: str, file: Path, seals: Mapping[str, Seal]) -> di
 
 
 def check(directory: Path, verified: Verified) -> dict[str, Seal]:
-    """The seals of a directory whose files are what was put there.
+    """Verify a directory, and return its seals.
 
     Args:
-        directory: one that ``store`` has made.
-        verified: what need not be read again.
+        directory: a directory created by ``store``.
+        verified: files that need not be read again.
 
     Raises:
         FileNotFoundError: there is no such directory.
-        DamageError: a file, or the manifest, is not what it was.
+        DamageError: a file or the manifest is damaged.
     """
     directory.lstat()
     try:
@@ -104,7 +104,7 @@ def check(directory: Path, verified: Verified) -> dict[str, Seal]:
         raise DamageError(f"{directory}: {MANIFEST}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{directory}: {MANIFEST}: {error}") from error
-    with ThreadPoolExecutor(2) as pool:  # hashing is no work for the interpreter
+    with ThreadPoolExecutor(2) as pool:  # hashing releases the interpreter lock
         found = pool.map(lambda seal: verified.damage(directory / seal.name, seal), seals.values())
         for name, wrong in zip(seals, found, strict=True):
             if wrong:
@@ -123,10 +123,10 @@ def _read_manifest(directory: Path) -> dict[str, Seal]:
         raise ValueError("the directory is a symbolic link")
     document = read_object(directory / MANIFEST)
     if document["schema"] != _SCHEMA or document["key"] != directory.name:
-        raise ValueError("it belongs to another directory, or to another version of the harness")
+        raise ValueError("it is of another directory or another version of the harness")
     seals = [Seal(**row) for row in document["files"]]
     if not all(isinstance(seal.name, str) and _is_plain(seal.name) for seal in seals):
-        raise ValueError("it names files elsewhere")
+        raise ValueError("it names files outside of the directory")
     return {seal.name: seal for seal in seals}
 
 
@@ -135,7 +135,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _rename(filling: Path, directory: Path) -> None:
-    """At no time is half of the old one there, nor half of the new one."""
+    """Replace ``directory``, so that its path never names an incomplete directory."""
     old = directory.with_name(f".{directory.name}.{unique()}")
     while True:
         with contextlib.suppress(FileNotFoundError):
@@ -146,7 +146,7 @@ def _rename(filling: Path, directory: Path) -> None:
         except OSError:
             if not directory.exists():
                 raise
-            continue  # somebody else was first: theirs is replaced
+            continue  # another process created it: replace that one
         sync_folder(directory.parent)
         return
 

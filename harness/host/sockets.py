@@ -1,4 +1,4 @@
-"""Unix sockets: who is at the other end, and those that nobody listens on."""
+"""Unix sockets: credentials of peers, and removal of stale sockets."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SOCKET_SUFFIX: Final = ".console"
 
 
 _SEND_BUFFER: Final = 1 << 20
-"""Bytes; the host may give less. QEMU sends a console byte by byte, and Linux accounts some 768
-for each: the usual buffer holds 277 of them, which is then all that there is to a read."""
+"""Bytes; the host may allow fewer. QEMU sends a console byte by byte, and Linux accounts about 768
+bytes for each, so a read from the default buffer returns at most 277 bytes of console."""
 
 _UCRED: Final = struct.Struct("iII")  # pid, uid, gid: struct ucred, unix(7)
 
@@ -38,12 +38,12 @@ class Peer:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether it is the user's own, or root's."""
+        """Whether it belongs to this user or to root."""
         return self.uid in (0, os.geteuid())
 
 
 def peer_of(connection: socket.socket) -> Peer | None:
-    """Who has connected, or listens, at the other end; None where the host does not tell."""
+    """Return the process at the other end of a connection; None if the host does not report it."""
     with contextlib.suppress(OSError, AttributeError):
         data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         pid, uid, _ = _UCRED.unpack(data)
@@ -52,7 +52,7 @@ def peer_of(connection: socket.socket) -> Peer | None:
 
 
 def accept_trusted(listener: socket.socket) -> socket.socket | None:
-    """The connection that waits; None, and it is closed, if it is another user's."""
+    """Accept a connection; close it and return None if the peer is another user."""
     connection, _ = listener.accept()
     peer = peer_of(connection)
     if peer is None or peer.is_trusted:
@@ -62,10 +62,10 @@ def accept_trusted(listener: socket.socket) -> socket.socket | None:
 
 
 def connected(path: Path) -> socket.socket:
-    """A connection to the socket at ``path``, on which a process of the same user listens.
+    """Return a connection to the socket ``path``, on which this user or root listens.
 
     Raises:
-        InfraError: nobody does, or another user.
+        InfraError: no process listens there, or one of another user.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -73,18 +73,18 @@ def connected(path: Path) -> socket.socket:
         connection.connect(str(path))
         peer = peer_of(connection)
         if peer is not None and not peer.is_trusted:
-            raise PermissionError(errno.EPERM, f"user {peer.uid} listens there")
+            raise PermissionError(errno.EPERM, f"user {peer.uid} listens on it")
     except OSError as error:
         connection.close()
         raise InfraError(
             f"cannot connect to {path}: {error.strerror}",
-            remedy="see that nobody else changes the runtime directory",
+            remedy=f"list its owner and mode: ls -ld {path.parent} {path}",
         ) from error
     return connection
 
 
 def credentialed_pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets; what is sent to the first carries its sender's process id."""
+    """Return two connected sockets; messages to the first carry the sender's process ID."""
     ours, theirs = socket.socketpair()
     with contextlib.suppress(OSError, AttributeError):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -92,10 +92,10 @@ def credentialed_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def receive(connection: socket.socket, size: int) -> tuple[bytes, Peer | None]:
-    """What was sent, and by whom, where a ``credentialed_pair`` tells.
+    """Return the data received, and its sender if a ``credentialed_pair`` provides it.
 
     Raises:
-        OSError: see recvmsg(2).
+        OSError: recvmsg(2) failed.
     """
     data, ancillary, _, _ = connection.recvmsg(size, socket.CMSG_SPACE(_UCRED.size))
     for level, kind, content in ancillary:
@@ -106,13 +106,13 @@ def receive(connection: socket.socket, size: int) -> tuple[bytes, Peer | None]:
 
 
 def sweep_sockets(workspace: Workspace) -> Iterator[str]:
-    """Remove sockets that no process has bound, and say which.
+    """Remove sockets that no process has bound, and generate a line for each.
 
-    They are looked up rather than connected to: who connects to the console of a guest
-    that is just starting is taken for the guest.
+    The kernel's table of sockets is searched. Connecting to test a socket would be wrong: the
+    harness takes the first connection to the console of a starting guest for the guest's.
 
     Raises:
-        InfraError: the runtime directory is another user's, or open to others.
+        InfraError: the runtime directory belongs to another user, or others can enter it.
     """
     if not os.path.lexists(workspace.runtime):
         return
@@ -124,4 +124,4 @@ def sweep_sockets(workspace: Workspace) -> Iterator[str]:
     for path in sockets:
         if str(path) not in bound:
             path.unlink(missing_ok=True)
-            yield f"removed the socket {path}, which nobody listens on"
+            yield f"removed stale socket {path}"

@@ -1,4 +1,4 @@
-"""Makes files readable for the user that a guest's QEMU runs as, and for no other."""
+"""Files made readable for the user that a guest's QEMU runs as, and for no other user."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _DIRECTORY_MODE: Final = 0o755
 
 
 def staged(top: Path, directory: Path, identity: Identity | None) -> Path:
-    """Let ``identity`` read the file or directory ``top``; returns where it is then.
+    """Make the file or directory ``top`` readable for ``identity``; return its path.
 
-    ``directory``, which is the guest's own, becomes one that this user alone may read, and no
-    one may write to but us. QEMU is started in it: the directories above stay closed. What
-    others share (hard links, files of the user) is copied rather than changed.
+    ``directory`` is the guest's directory: ``identity`` can read it, and only this process can
+    write to it. QEMU is started in it, so the directories above can stay closed. Hard links and
+    files outside of it are copied, not changed.
 
     Raises:
-        InfraError: the disk is full.
+        InfraError: a file cannot be copied or changed.
     """
     if identity is None:
         return top

@@ -1,4 +1,4 @@
-"""Tables of TOML and JSON files checked against the types that they are read into."""
+"""Tables of TOML and JSON files, converted to types and checked."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _NAMED = re.compile(r"Object (?P<how>contains unknown|missing required) field `(
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of a file: a class of its keys, with their types and defaults."""
+    """Base class of tables: the fields are the table's keys, with types and defaults."""
 
 
 @dataclass(eq=False)
-class Complaint(Exception):  # noqa: N818 - who reads the file makes an error of it
-    """What is wrong with a table.
+class Complaint(Exception):  # noqa: N818 - callers convert it to their own error
+    """A key of a table is wrong.
 
     Args:
-        key: which key, such as ``node[0].cpus``.
-        what: what is wrong with it, in words.
-        value: what stands there.
-        unknown: there is no such key.
-        missing: the key must be there.
+        key: the key, such as ``node[0].cpus``.
+        what: what is wrong with it.
+        value: its value.
+        unknown: the type has no such key.
+        missing: the key is required.
     """
 
     key: str
@@ -39,10 +39,10 @@ class Complaint(Exception):  # noqa: N818 - who reads the file makes an error of
 
 
 def read_table(table: dict[str, Any], kind: type[T]) -> T:
-    """The table as a ``kind``; nothing is converted but texts to paths.
+    """Return a table as a ``kind``. Types must match; only strings are converted, to paths.
 
     Raises:
-        Complaint: the first thing that is wrong with it.
+        Complaint: a key is wrong; only the first one is reported.
     """
     try:
         return msgspec.convert(table, kind, dec_hook=_path)
@@ -71,28 +71,28 @@ def _complaint(text: str, table: dict[str, Any], kind: type) -> Complaint:
 
 
 def _steps(key: str) -> list[tuple[str, str]]:
-    """A key as msgspec names it, step by step: the name of a field, or the index of an item."""
+    """Return the parts of a key of msgspec, each a field's name or an item's index."""
     return re.findall(r"([^.\[\]]+)|\[(\d+)\]", key)
 
 
 def _value(table: Any, key: str) -> Any:
-    """What stands at a key."""
+    """Return the value of a key."""
     for name, index in _steps(key):
         table = table[int(index)] if index else table[name]
     return table
 
 
 def _choices(kind: type, key: str) -> tuple[Any, ...]:
-    """What may stand at a key whose values are few."""
-    place: Any = msgspec.inspect.type_info(kind)
+    """Return the values that the type of a key, an enum or a literal, allows."""
+    type_: Any = msgspec.inspect.type_info(kind)
     for name, index in _steps(key):
-        fields = {} if index else {field.name: field.type for field in place.fields}
-        place = _listed(place, int(index)) if index else fields[name]
-    several = getattr(place, "types", (place,))  # or nothing, which TOML does not have
+        fields = {} if index else {field.name: field.type for field in type_.fields}
+        type_ = _item_type(type_, int(index)) if index else fields[name]
+    several = getattr(type_, "types", (type_,))  # with null, which TOML does not have
     return tuple(value for each in several for value in getattr(each, "values", ()))
 
 
-def _listed(place: Any, index: int) -> Any:
-    """The type of an item of a list or a tuple."""
-    types = getattr(place, "item_types", ())
-    return types[index] if types else place.item_type
+def _item_type(type_: Any, index: int) -> Any:
+    """Return the type of an item of a list or a tuple."""
+    types = getattr(type_, "item_types", ())
+    return types[index] if types else type_.item_type

@@ -1,4 +1,4 @@
-"""Every path, lock and atomic write of the harness."""
+"""Paths, locks and atomic writes of the harness."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.host.seal import Verified
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A held lock; a child that inherits ``fd`` keeps it held after we die."""
+    """A held lock; a child that inherits ``fd`` holds it, too, until it ends."""
 
     path: Path
     fd: int
@@ -30,13 +30,13 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The folders that the harness owns.
+    """The directories of the harness.
 
     Args:
-        cache: what can be made again: toolchains, objects, kernels, guests' images.
-        state: what cannot: records of runs.
-        runtime: sockets and locks; gone after a reboot.
-        verified: the cached files that this process has compared with their SHA-256.
+        cache: files that can be created again: toolchains, objects, kernels, images.
+        state: records of runs.
+        runtime: sockets and locks; removed by a reboot.
+        verified: cached files whose SHA-256 this process has verified.
     """
 
     cache: Path
@@ -46,7 +46,7 @@ class Workspace:
 
     @classmethod
     def of_user(cls) -> Workspace:
-        """The user's own folders, after the XDG base directory specification."""
+        """Return the user's directories by the XDG base directory specification."""
         return cls(
             cache=platformdirs.user_cache_path("harness"),
             state=platformdirs.user_state_path("harness"),
@@ -54,65 +54,65 @@ class Workspace:
         )
 
     def require_own(self) -> None:
-        """See that the cache and the state are the user's own, and make those that are missing.
+        """Create cache and state if they are missing, and check their owner and mode.
 
         Raises:
-            InfraError: one belongs to another user, or others can write to it.
+            InfraError: a directory belongs to another user, or other users can write to it.
         """
         for path in (self.cache, self.state):
             owned_directory(path)
 
     def private_runtime(self) -> Path:
-        """The runtime directory, made if it is missing; no other user can enter it.
+        """Return the runtime directory, created if it is missing; no other user can enter it.
 
         Raises:
-            InfraError: it is another user's, open to others, or cannot be made.
+            InfraError: it belongs to another user, is open to others, or cannot be created.
         """
         private_directory(self.runtime)
         return self.runtime
 
     @property
     def runs(self) -> Path:
-        """The folder of records."""
+        """The directory of records."""
         return self.state / "runs"
 
     @contextlib.contextmanager
     def scratch(self, prefix: str) -> Iterator[Path]:
-        """A temporary folder, removed on every way out.
+        """Create a temporary directory, which is removed at the end of the context.
 
-        What a killed harness left behind is swept by the next call: a folder is in
-        use as long as somebody holds its lock.
+        Directories of killed harnesses are removed by the next call: a directory is in use as long
+        as a process holds its lock.
         """
         parent = self.cache / "scratch"
         make_folder(parent)
         folder = parent / f"{prefix}-{unique()}"
         guard = folder.with_name(folder.name + ".lock")
         with contextlib.ExitStack() as held:
-            # Before there is anything to remove: Ctrl-C may come right after.
+            # Registered before anything is created, because of interrupts.
             held.callback(guard.unlink, missing_ok=True)
             held.callback(shutil.rmtree, folder, ignore_errors=True)
-            # Made and swept under one lock, so that nobody sweeps a folder whose
-            # owner has not locked it yet.
+            # Under one lock, so that no other process removes a directory whose owner has not
+            # locked it yet.
             with self.lock("scratch"):
                 _sweep(parent)
-                held.enter_context(self._hold(guard, _say_nothing))
+                held.enter_context(self._hold(guard, _wait_silently))
                 make_folder(folder)
             yield folder
 
     @contextlib.contextmanager
     def lock(self, name: str, waiting: Callable[[str], None] | None = None) -> Iterator[Lock]:
-        """Hold the lock called ``name``.
+        """Hold a lock.
 
         Args:
-            name: of the lock's file.
-            waiting: told the holder's process id, once, if another holds it.
+            name: name of the lock's file.
+            waiting: called once with the holder's process ID if another process holds it.
 
         Raises:
-            InfraError: the lock's file cannot be made.
+            InfraError: the lock's file cannot be created.
         """
         path = self.cache / "locks" / f"{name}.lock"
         make_folder(path.parent)
-        with self._hold(path, waiting or _say_nothing) as lock:
+        with self._hold(path, waiting or _wait_silently) as lock:
             yield lock
 
     @contextlib.contextmanager
@@ -130,13 +130,12 @@ class Workspace:
             _sign(fd, path)
             yield Lock(path, fd)
         finally:
-            # Closing drops the lock unless a child of ours still holds the same
-            # open file: then it lasts until that child has ended, as it must.
+            # A child that inherited the descriptor keeps the lock until it ends.
             os.close(fd)
 
 
 def _runtime_folder() -> Path:
-    """A short path, since a socket's may have 107 bytes only (see unix(7))."""
+    """Return a short path, since that of a socket is limited to 107 bytes (unix(7))."""
     given = os.environ.get("XDG_RUNTIME_DIR")
     if given:
         return Path(given) / "harness"
@@ -144,15 +143,15 @@ def _runtime_folder() -> Path:
 
 
 def unique() -> str:
-    """Eight digits for a name that nobody else takes."""
+    """Return eight random hexadecimal digits for a unique name."""
     return os.urandom(4).hex()
 
 
 def make_folder(path: Path) -> None:
-    """Make ``path`` and its parents.
+    """Create a directory and its parents, unless it exists.
 
     Raises:
-        InfraError: the host does not let us.
+        InfraError: it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -161,10 +160,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file so that it is there whole or not at all, whatever ends us or the host.
+    """Write a file atomically and synced: it is complete or unchanged, even after a crash.
 
     Raises:
-        InfraError: the disk is full or the folder not writable.
+        InfraError: the file cannot be written.
     """
     content = data.encode() if isinstance(data, str) else data
     make_folder(path.parent)
@@ -182,12 +181,12 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 def write_named(path: Path, data: bytes | str) -> None:
-    """The same for a file that the user named, which may be a device, a pipe or a link.
+    """Write a file that the user named, which may be a device, a pipe or a link.
 
-    Its directory is not made.
+    A regular file is written atomically. Its directory is not created.
 
     Raises:
-        InfraError: as ``write_atomic``, or there is no such directory.
+        InfraError: the file cannot be written, or its directory does not exist.
     """
     if path.is_file() or not path.exists():
         target = path.resolve() if path.is_symlink() else path
@@ -203,11 +202,11 @@ def write_named(path: Path, data: bytes | str) -> None:
 
 
 def check_named(path: Path) -> None:
-    """Whether ``write_named`` can be expected to work, before there is anything to write.
+    """Check in advance that ``write_named`` can write a file.
 
     Raises:
-        UsageError: it is a directory, or its own directory does not exist.
-        InfraError: the host does not let us write there.
+        UsageError: the path is a directory, or its parent directory does not exist.
+        InfraError: the file cannot be written.
     """
     target = path.resolve() if path.is_symlink() else path
     if target.is_dir():
@@ -215,32 +214,32 @@ def check_named(path: Path) -> None:
     if not target.parent.is_dir():
         raise UsageError(
             f"cannot write {path}: there is no directory {target.parent}",
-            remedy=f"make it: mkdir -p {shlex.quote(str(target.parent))}",
+            remedy=f"create it: mkdir -p {shlex.quote(str(target.parent))}",
         )
-    # A device or a pipe is written as it is; a file is replaced by a new one.
-    place = target if target.exists() and not target.is_file() else target.parent
-    _check_writable(path, place)
+    # A device or a pipe is written itself; a regular file is replaced by a new one.
+    written = target if target.exists() and not target.is_file() else target.parent
+    _check_writable(path, written)
 
 
 def check_folder(path: Path) -> None:
-    """Whether records can be put into a directory that the user named; it may be missing itself.
+    """Check that records can be written into a directory that the user named.
 
     Raises:
-        UsageError: the directory that it would be made in does not exist, or is none.
-        InfraError: the host does not let us write there.
+        UsageError: neither the directory nor its parent exists.
+        InfraError: the directory cannot be written or created.
     """
     if not (path.is_dir() or path.parent.is_dir()):
         raise UsageError(
-            f"cannot make {path}: there is no directory {path.parent}",
-            remedy=f"make it: mkdir -p {shlex.quote(str(path))}",
+            f"cannot create {path}: there is no directory {path.parent}",
+            remedy=f"create it: mkdir -p {shlex.quote(str(path))}",
         )
     _check_writable(path, path if path.is_dir() else path.parent)
 
 
-def _check_writable(path: Path, place: Path) -> None:
-    if not os.access(place, os.W_OK):
+def _check_writable(path: Path, written: Path) -> None:
+    if not os.access(written, os.W_OK):
         try:
-            read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+            read_only = os.statvfs(written).f_flag & os.ST_RDONLY
         except OSError as error:
             raise host_refused(path, error) from error
         code = errno.EROFS if read_only else errno.EACCES
@@ -248,42 +247,42 @@ def _check_writable(path: Path, place: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the names in a directory on disk, so that a rename lasts; see fsync(2).
+    """Sync the entries of a directory, so that a rename survives a crash (fsync(2)).
 
     Raises:
-        OSError: the disk failed.
+        OSError: the directory cannot be synced.
     """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot
+        if error.errno != errno.EINVAL:  # not supported by the file system
             raise
     finally:
         os.close(fd)
 
 
 def host_refused(path: Path, error: OSError) -> InfraError:
-    """The error for a file operation that the host refused, with a remedy."""
+    """Return the error for a file operation that failed, with a remedy."""
     remedies = {
-        errno.ENOSPC: "free some space (harness gc removes old kernels), then run it again",
-        errno.EDQUOT: "free some of your quota, then run it again",
-        errno.EACCES: "give yourself the right to write there",
-        errno.EROFS: "choose a folder on a writable file system with XDG_CACHE_HOME",
+        errno.ENOSPC: "free disk space, for example: harness gc --limit 10G",
+        errno.EDQUOT: "free some of your quota, for example: harness gc --limit 10G",
+        errno.EACCES: f"check the permissions: ls -ld {shlex.quote(str(path.parent))}",
+        errno.EROFS: "use a writable file system: set XDG_CACHE_HOME and XDG_STATE_HOME",
     }
     return InfraError(
         f"cannot write {path}: {error.strerror}",
-        remedy=remedies.get(error.errno or 0, "see the cause above"),
+        remedy=remedies.get(error.errno or 0, f"check the file: ls -l {shlex.quote(str(path))}"),
     )
 
 
 def host_error(error: OSError) -> InfraError:
-    """The same where only the error tells of which file, or of which copy (``shutil``)."""
+    """Return the error for a failed operation on the file that ``error`` names."""
     return host_refused(Path(str(error.filename2 or error.filename or "a file")), error)
 
 
 def _sign(fd: int, path: Path) -> None:
-    """Write into a lock whose it is."""
+    """Write this process's ID into a lock's file."""
     try:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
@@ -291,17 +290,17 @@ def _sign(fd: int, path: Path) -> None:
         raise host_refused(path, error) from error
 
 
-def _say_nothing(holder: str) -> None:
-    """Wait for ``holder`` without a word."""
+def _wait_silently(holder: str) -> None:
+    """Print nothing while another process holds a lock."""
 
 
 def _sweep(parent: Path) -> None:
-    """Remove scratch folders whose owner is gone."""
+    """Remove scratch directories whose owners have ended."""
     for lock in parent.glob("*.lock"):
         with contextlib.suppress(OSError), lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folder = lock.with_suffix("")
             shutil.rmtree(folder, ignore_errors=True)
-            # What its owner had started may still write there: then the next sweep has it.
+            # Children of the owner may still write there: then a later call removes it.
             if not folder.exists():
                 lock.unlink(missing_ok=True)

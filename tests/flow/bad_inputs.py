@@ -390,7 +390,7 @@ REMEDIES: Mapping[tuple[str, ...], str] = {
     (*BOOT, "--tunable", "a b=c"): "correct --tunable: ",
     (*BOOT, "--tunable", "console=x"): "leave --tunable console out: ",
     (*BOOT, "--junit", "/no/such/report"): "--junit: cannot write /no/such/report",
-    (*BOOT, "--out", "/no/such/records"): "--out: cannot make /no/such/records",
+    (*BOOT, "--out", "/no/such/records"): "--out: cannot create /no/such/records",
     (*BISECT, "--export", "/no/such/log"): "--export: cannot write /no/such/log",
     ("boot", "--kernel", "{kernel}", "--kasan"): "leave out --kasan, ",
     ("compare", "--source", "{git}", "--commit", "no-such"): "--commit: there is no revision",

@@ -107,7 +107,7 @@ def test_the_settings_name_the_user(home: Home) -> None:
     home.configure('[qemu]\nuser = "no-such-user"\n')
     said = home.run(*BOOT)
     assert said.code == 2
-    assert "qemu.user names 'no-such-user'" in said.error
+    assert "setting qemu.user: there is no user 'no-such-user'" in said.error
 
 
 @needs_root

@@ -127,7 +127,7 @@ def test_where_the_group_is_not_enough_tcg_is_taken_and_the_reason_told(
 ) -> None:
     mounts = device(group, mode)
     told = " ".join(told_by_doctor(home, mounts, path).split())
-    assert "tcg: guests run as an unprivileged user, who may not use /dev/kvm" in told
+    assert "tcg: guests run as an unprivileged user, who cannot use /dev/kvm" in told
     assert f"(mode 0{mode}, group {group}; to change that: chgrp kvm /dev/kvm; " in told
     said = in_namespace(home, mounts, *BOOT, "--keep", PATH=path)
     assert (said.code, accelerator(said)) == (0, "tcg"), said.stderr

@@ -62,9 +62,9 @@ def below_a_foreign_directory(path: Path) -> None:
         (foreign, f"it belongs to user {NOBODY}, not to 0"),
         (linked, "it is a symbolic link"),
         (of_a_group, "other users can write to it (mode 0770)"),
-        (a_file, "it is no directory"),
-        (below_a_writable_directory, "another user can exchange it, because of "),
-        (below_a_foreign_directory, "another user can exchange it, because of "),
+        (a_file, "it is not a directory"),
+        (below_a_writable_directory, "another user can replace it, because of "),
+        (below_a_foreign_directory, "another user can replace it, because of "),
     ],
 )
 @pytest.mark.parametrize("backend", ["qemu", "libvirt"])

@@ -296,7 +296,7 @@ def test_repair_leaves_what_is_in_use(workspace: Workspace) -> None:
         in_use(kernel),
     ):
         listener.bind(str(console))
-        assert sweep(workspace) == [f"left {kernel}, which another process is working on"]
+        assert sweep(workspace) == [f"kept {kernel}, which another process uses"]
         assert scratch.exists()
     assert all(path.exists() for path in (kernel, console, own))
 

@@ -192,7 +192,7 @@ def test_empty_workspace_has_nothing_to_remove(workspace: Workspace) -> None:
 
 
 def test_what_was_removed_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(InfraError, match="is no longer there"), in_use(tmp_path / "kernel"):
+    with pytest.raises(InfraError, match="was removed from the cache"), in_use(tmp_path / "kernel"):
         pass
 
 

@@ -210,7 +210,7 @@ def test_full_disk_leaves_the_file_as_it_was_and_tells_what_to_do(tmp_path: Path
     assert finished.stderr == b""
     assert finished.text.splitlines() == [
         f"cannot write {tmp_path}/verdict.json: No space left on device | "
-        "free some space (harness gc removes old kernels), then run it again",
+        "free disk space, for example: harness gc --limit 10G",
         "before ['verdict.json']",
     ]
 
