@@ -1,1 +1,1 @@
-"""Source trees: which revision, what is changed on top, and where the files are."""
+"""Source trees: revisions, changes applied to them, and checked-out files."""

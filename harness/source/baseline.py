@@ -1,7 +1,7 @@
-"""What a tree's code was before somebody changed it: the facts that its changes are held to.
+"""Baselines: the facts of the code below a patch, a mutant or uncommitted changes.
 
-A patch, a mutant and uncommitted changes never choose what they are held to: the revision below
-them does, or its nearest ancestor whose code is known, or else the release.
+Changed code never selects its own specification. The revision below it does, or the nearest
+ancestor whose code has a known form, else the release.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from harness.source.knowledge import CodeReader, Reading
 
 _PARAM = "sys/sys/param.h"
-#: How many revisions of a reader's files are looked at.
+#: Number of revisions of a reader's files that are searched.
 _ANCESTORS = 100
-#: How many answers are kept.
+#: Number of results that are cached.
 _CACHED = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What is below a tree's changes.
+    """The baseline of a tree's changes.
 
     Args:
         values: the facts, by name.
-        why: where they come from: ``the form of 314a92d5a1``.
-        of: the commit or tree whose text changes are shown against.
+        why: their origin: ``the form of 314a92d5a1``.
+        of: the commit or tree that changes are compared with.
     """
 
     values: Mapping[str, bool]
@@ -43,12 +43,12 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class BaselineReader:
-    """Finds the facts of a revision, or of its nearest ancestor that has known ones.
+    """Finds the facts of a revision, or of its nearest ancestor with a known form.
 
     Args:
-        repository: of the tree.
-        code: reads them.
-        cache: a file that keeps which ancestors were found; ignored if corrupt.
+        repository: the tree's repository.
+        code: reads the facts.
+        cache: cache file of ancestors; ignored if corrupt.
     """
 
     repository: Repository
@@ -56,12 +56,12 @@ class BaselineReader:
     cache: Path
 
     def read(self, base: str, label: str, *, history: bool) -> Baseline:
-        """The facts to which changes of a revision are held.
+        """Return the baseline of changes to a revision.
 
         Args:
             base: a commit or tree.
-            label: what people call it.
-            history: whether it has ancestors to look at.
+            label: its name for reports.
+            history: whether it has ancestors to search.
         """
         own = self.reading(base).values
         if own is not None:
@@ -75,18 +75,18 @@ class BaselineReader:
         return Baseline(values, f"{label} has no known form: {by}", base)
 
     def texts(self, tree: str) -> tuple[bytes, ...]:
-        """The reader's files of a commit or tree; empty where it has none."""
+        """Return the texts of the reader's files in a commit or tree; empty for missing files."""
         blobs = self.repository.blobs([f"{tree}:{path}" for path in self.code.paths])
         return tuple(blob or b"" for blob in blobs)
 
     def reading(self, tree: str) -> Reading:
-        """What the code of a commit or tree itself says."""
+        """Return the facts in the code of a commit or tree itself."""
         return self.code.read(self.texts(tree))
 
     def _ancestor(self, commit: str) -> str:
-        """The nearest ancestor with a known form; empty without one.
+        """Return the nearest ancestor with a known form; empty if there is none.
 
-        Reading many revisions takes seconds, so that the answer is kept.
+        The result is cached, because reading many revisions takes seconds.
         """
         known = self._cached()
         if commit not in known:

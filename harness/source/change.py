@@ -1,4 +1,4 @@
-"""What to build of a tree: a value."""
+"""The revision of a tree to build, and the changes applied to it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What to build of a tree.
+    """The revision of a tree to build, and the changes applied to it.
 
     Args:
-        revision: a git revision; None takes the tree as it stands, uncommitted
-            changes included.
-        patch: a patch file applied on top.
-        mutant: the name of a mutant applied on top (see ``harness.mutation.mutant``).
-        option: by which the revision was given, for errors.
+        revision: a git revision; None: the tree with its uncommitted changes.
+        patch: a patch file to apply.
+        mutant: the name of a mutant to apply (``harness.mutation.mutant``).
+        option: the option with which the revision was given, for errors.
     """
 
     revision: str | None = None
@@ -25,6 +24,6 @@ class Change:
 
     @property
     def options(self) -> list[str]:
-        """Those that the user gave for it."""
+        """The options that the user gave."""
         given = {self.option: self.revision, "--patch": self.patch, "--mutant": self.mutant}
         return [option for option, value in given.items() if value is not None]

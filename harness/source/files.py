@@ -1,4 +1,4 @@
-"""A tree's files as the user has them, uncommitted changes included, in terms of git's objects."""
+"""The files of a user's tree, with uncommitted changes, as git objects."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from harness.errors import InfraError
 from harness.source.git import Repository, forget_lock, is_damage, pairs
 from harness.source.parts import BUILT, BUILT_PATHSPECS, NEW_FILE_PATHSPECS, Content, Entry
 
-#: Of a submodule git would ask a git that reads the submodule's own configuration.
+#: For a submodule, git would start another git, which reads the submodule's configuration.
 _CHANGED = ("diff-files", "--ignore-submodules=all", "-z")
 _UNKNOWN = ("ls-files", "--others", "--exclude-standard", "-z", "--")
 
 
 def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Content, bool]:
-    """The files of a clone, and whether they differ from what is committed.
+    """Return the files of a clone, and whether they differ from HEAD.
 
-    The user's own index knows which files are unchanged, and which are outside a sparse
-    checkout; what differs from it is put on top.
+    A copy of the user's index shows which files are unchanged, and which are outside of a sparse
+    checkout.
 
     Args:
-        repository: the clone's.
+        repository: the clone's repository.
         files: its work tree.
-        index: a file of ours, made anew.
+        index: path of a temporary index, which is replaced.
     """
     own = repository.place / "index"
     forget_lock(index)
     if own.is_file():
-        # With its time, by which git knows files that were written when the index was.
+        # With its modification time, by which git detects files written at the same time.
         shutil.copy2(own, index)
     else:
         index.unlink(missing_ok=True)
         repository.git("read-tree", "HEAD", index=index)
 
-    def ask(words: Sequence[str]) -> list[str]:
+    def lines(words: Sequence[str]) -> list[str]:
         return repository.lines(*words, index=index, work_tree=files)
 
     with ThreadPoolExecutor(3) as pool:
-        changed = pool.submit(ask, _CHANGED)
-        # The index knows every file of a clone; only few new ones can matter.
-        new = pool.submit(ask, (*_UNKNOWN, *NEW_FILE_PATHSPECS))
+        changed = pool.submit(lines, _CHANGED)
+        # The index contains every file of a clone; only some untracked files can matter.
+        new = pool.submit(lines, (*_UNKNOWN, *NEW_FILE_PATHSPECS))
         tree = pool.submit(_tree_of, repository, files, index)
     differing = [
         *pairs(changed.result()),
@@ -56,12 +56,12 @@ def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Con
 
 
 def folder_tree(repository: Repository, files: Path, index: Path) -> str:
-    """The tree of a plain folder's files.
+    """Return the tree of a plain directory's files.
 
     Args:
-        repository: one of ours.
-        files: the folder.
-        index: a file of ours, which knows the files of the last time.
+        repository: a repository of the harness.
+        files: the directory.
+        index: path of an index, which is kept for the next call.
     """
     forget_lock(index)
     try:
@@ -74,16 +74,18 @@ def folder_tree(repository: Repository, files: Path, index: Path) -> str:
 
 
 def _updated(repository: Repository, files: Path, index: Path) -> str:
-    asked = ((*_CHANGED, "--name-only"), *((*_UNKNOWN, *one) for one in BUILT_PATHSPECS))
+    commands = ((*_CHANGED, "--name-only"), *((*_UNKNOWN, *one) for one in BUILT_PATHSPECS))
     paths = [
-        path for words in asked for path in repository.lines(*words, index=index, work_tree=files)
+        path
+        for words in commands
+        for path in repository.lines(*words, index=index, work_tree=files)
     ]
     _add(repository, files, index, paths)
     return repository.write_index(index)
 
 
 def _tree_of(repository: Repository, files: Path, index: Path) -> str | None:
-    """None while a merge is not done: its index has no tree."""
+    """Return the tree of an index; None during a merge, when there is none."""
     try:
         return repository.write_index(index, files)
     except InfraError as error:
@@ -93,7 +95,7 @@ def _tree_of(repository: Repository, files: Path, index: Path) -> str | None:
 
 
 def _add(repository: Repository, files: Path, index: Path, paths: Iterable[str]) -> None:
-    """Bring an index to what files hold, or take them out of it."""
+    """Update an index from files, and remove missing files from it."""
     stdin = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
     words = ("update-index", "--add", "--remove", "-z", "--stdin")
     repository.git(*words, index=index, work_tree=files, stdin=stdin)
@@ -102,23 +104,23 @@ def _add(repository: Repository, files: Path, index: Path, paths: Iterable[str])
 def _read(
     repository: Repository, files: Path, index: Path, differing: Sequence[tuple[Entry, Entry]]
 ) -> list[tuple[Entry, Entry]]:
-    """The files that do differ, before and after: of some git knows only another time stamp."""
+    """Return the files whose content differs; git lists files with another timestamp, too."""
     index.unlink(missing_ok=True)
     forget_lock(index)
-    there = {}
+    found = {}
     removed = {
         after.path for before, after in differing if after.is_absent and not before.is_absent
     }
     paths = [before.path for before, _ in differing if before.path not in removed]
     if paths:
         _add(repository, files, index, paths)
-        there = {entry.path: entry for entry in repository.index_files(index)}
-    read = [(before, there.get(before.path, after)) for before, after in differing]
+        found = {entry.path: entry for entry in repository.index_files(index)}
+    read = [(before, found.get(before.path, after)) for before, after in differing]
     return [(before, after) for before, after in read if before != after]
 
 
 def _is_dirty(repository: Repository, tree: str, on_top: Sequence[tuple[Entry, Entry]]) -> bool:
-    """Whether anything that is built differs from HEAD; what the clone lacks does not count."""
+    """Return whether a file that is built differs from HEAD, except those that the clone lacks."""
     differing = {
         before.path: (before, after) for before, after in repository.differences("HEAD", tree)
     }

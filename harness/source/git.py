@@ -1,13 +1,14 @@
-"""git, as the harness uses it: plumbing only, and never a change in the user's repository.
+"""Access to git repositories by plumbing commands; the user's repository is never changed.
 
-Every command runs in a git directory of our own (see ``harness.source.gitdir``), and writes to an
-index, an object store and a work tree of our own.
+Every command runs in a git directory of the harness (``harness.source.gitdir``), and writes to an
+index, an object store and a work tree of the harness.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,8 @@ from harness.host.process import Finished, Runner, failure
 from harness.source.gitdir import ENVIRONMENT, UserRepository, serve, transfer_environment
 from harness.source.parts import TREE, Entry, parent
 
-#: What git says of an object or a pack that it cannot read; some of it with exit status 0, as of
-#: an object that is not there.
+#: Errors of git for an object or a pack that it cannot read. Some come with exit status 0, as for a
+#: missing object.
 _DAMAGE = re.compile(
     r"^(?:error|fatal): (?:.*\bis corrupt|object file .* is empty|unable to unpack|inflate: "
     r"|corrupt loose object|hash mismatch|garbage at end of loose object|header for .* too long"
@@ -34,16 +35,16 @@ _DAMAGE = re.compile(
 
 
 class DamagedObjectsError(InfraError):
-    """git cannot read an object that was written: of the user's repository, or of ours."""
+    """git cannot read an object of the user's repository, or of the harness's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A git directory of ours, through which the user's is read, and to which we write.
+    """A git directory of the harness, through which the user's repository is read.
 
     Args:
-        git_dir: ours.
-        source: the user's; None for a plain directory, which has none.
+        git_dir: the harness's git directory.
+        source: the user's repository; None for a plain directory.
         runner: starts git.
     """
 
@@ -53,23 +54,28 @@ class Repository:
 
     @classmethod
     def opened(cls, git_dir: Path, source: UserRepository | None, runner: Runner) -> Repository:
-        """One that is up to date; see ``harness.source.gitdir.serve``."""
+        """Return a repository whose git directory is up to date.
+
+        Raises:
+            InfraError: the git directory cannot be written.
+            UsageError: the user's git configuration cannot be read.
+        """
         repository = cls(git_dir, source, runner)
         repository.refresh()
         return repository
 
     def refresh(self) -> None:
-        """Bring our git directory up to the user's state; see ``harness.source.gitdir.serve``."""
+        """Update the git directory from the user's repository (``harness.source.gitdir.serve``)."""
         serve(self.git_dir, self.source, self.runner)
 
     @property
     def objects(self) -> Path:
-        """Our object store."""
+        """The object store of the harness's git directory."""
         return self.git_dir / "objects"
 
     @property
     def place(self) -> Path:
-        """The git directory that people know."""
+        """The user's git directory, for messages."""
         return self.source.git_dir if self.source else self.git_dir
 
     @property
@@ -79,7 +85,7 @@ class Repository:
 
     @property
     def _hash(self) -> str:
-        """How objects are named, as ``hashlib`` calls it."""
+        """The hash algorithm of object names, by its name in ``hashlib``."""
         sha256 = '\tobjectformat = "sha256"\n' in self._configuration()
         return "sha256" if sha256 else "sha1"
 
@@ -99,15 +105,15 @@ class Repository:
         Args:
             arguments: the command and its arguments.
             index: the index file to use.
-            work_tree: the files; without one the command must not need any.
-            stdin: given on standard input.
-            check: raise if git fails.
+            work_tree: the work tree; None for commands that need none.
+            stdin: data for standard input.
+            check: raise if git's exit status is not 0.
 
         Raises:
-            InfraError: git is missing or (``check``) failed.
-            DamagedObjectsError: an object is not what was written.
+            InfraError: git is not installed or (``check``) failed.
+            DamagedObjectsError: git cannot read an object.
         """
-        # Any command may find that an object of a partial clone has to be fetched.
+        # Any command may have to fetch objects of a partial clone.
         env = transfer_environment() if self.is_partial else dict(ENVIRONMENT)
         env["GIT_DIR"] = str(self.git_dir)
         if self.source is not None:
@@ -128,14 +134,14 @@ class Repository:
     def lines(
         self, *arguments: str | Path, index: Path | None = None, work_tree: Path | None = None
     ) -> list[str]:
-        """The NUL-separated records that a ``-z`` command prints."""
+        """Return the NUL-separated records that a command prints with ``-z``."""
         output = self.git(*arguments, index=index, work_tree=work_tree).stdout
         return [_decoded(record) for record in output.split(b"\0")[:-1]]
 
     def blobs(self, names: Sequence[str]) -> list[bytes | None]:
-        """The contents of objects by their names (gitrevisions(7)); None for one that is not."""
-        asked = "".join(f"{name}\n" for name in names).encode()
-        output = self.git("cat-file", "--batch", stdin=asked).stdout
+        """Return the contents of objects by name (gitrevisions(7)); None for missing ones."""
+        request = "".join(f"{name}\n" for name in names).encode()
+        output = self.git("cat-file", "--batch", stdin=request).stdout
         found: list[bytes | None] = []
         for _ in names:
             header, _, output = output.partition(b"\n")
@@ -149,35 +155,35 @@ class Repository:
         return found
 
     def missing(self, names: Iterable[str]) -> set[str]:
-        """Those of the objects that are not here."""
-        asked = "".join(f"{name}\n" for name in names).encode()
-        answers = self.git("cat-file", "--batch-check", "--buffer", stdin=asked).text
+        """Return the missing ones of some objects."""
+        request = "".join(f"{name}\n" for name in names).encode()
+        answers = self.git("cat-file", "--batch-check", "--buffer", stdin=request).text
         return {line.split()[0] for line in answers.splitlines() if line.endswith(" missing")}
 
     def listing(self, tree: str, folders: Iterable[str]) -> list[Entry]:
-        """What is in some folders of a tree (``""`` is its top), but not below those."""
+        """Return the entries of some directories of a tree (``""`` is its top), not recursively."""
         below = [f"{folder}/" for folder in folders if folder]
         with ThreadPoolExecutor(2) as both:
             top = both.submit(self.lines, "ls-tree", "-z", tree)
-            # With -t a folder is listed even though another of the paths leads into it.
+            # With -t, a directory is listed even if another path is below it.
             deeper = both.submit(self.lines, "ls-tree", "-z", "-t", tree, *below)
         records = [*top.result(), *(deeper.result() if below else ())]
         return [_entry(record) for record in dict.fromkeys(records)]
 
     def entries(self, tree: str, paths: Sequence[str]) -> list[Entry]:
-        """What a tree has at some paths."""
+        """Return the entries of a tree at some paths."""
         return [_entry(record) for record in self.lines("ls-tree", "-z", tree, "--", *paths)]
 
     def files(self, tree: str) -> list[Entry]:
-        """All files of a tree."""
+        """Return all files of a tree."""
         return [_entry(record) for record in self.lines("ls-tree", "-r", "-z", tree)]
 
     def differences(self, old: str, new: str) -> list[tuple[Entry, Entry]]:
-        """The files that differ between two trees, as before and after."""
+        """Return the files that differ between two trees, as pairs of old and new."""
         return pairs(self.lines("diff-tree", "-r", "--no-renames", "-z", old, new))
 
     def make_tree(self, entries: Iterable[Entry]) -> str:
-        """Write the tree that has those entries, of any folders, and no others."""
+        """Write a tree with these entries, of any directories, and return its name."""
         folders: defaultdict[str, list[Entry]] = defaultdict(list, {"": []})
         for entry in entries:
             folders[parent(entry.path)].append(entry)
@@ -189,31 +195,31 @@ class Repository:
                 if folder:
                     entry = Entry("040000", TREE, named[folder], folder)
                     folders[parent(folder)].append(entry)
-        # All at once, which takes names that git has not given yet: it must agree.
+        # All trees in one command, which requires their names in advance; git's must be equal.
         records = ("".join(map(_record, folders[folder])) for folder in named)
         stdin = "\0".join(records).encode("utf-8", "surrogateescape")
         given = self.git("mktree", "-z", "--missing", "--batch", stdin=stdin).text.split()
         if given != list(named.values()):
             raise InfraError(
-                f"git names trees of {self.place} otherwise than by {algorithm}",
+                f"git does not name the trees of {self.place} by {algorithm}",
                 remedy=f"check the repository: git --git-dir={self.place} fsck",
             )
         return named[""]
 
     def write_index(self, index: Path, work_tree: Path | None = None) -> str:
-        """The tree that an index holds; objects may be missing."""
+        """Write the tree of an index, whose objects may be missing, and return its name."""
         words = ("write-tree", "--missing-ok")
         return self.git(*words, index=index, work_tree=work_tree).text.strip()
 
     def fill_index(self, index: Path, entries: Iterable[Entry]) -> None:
-        """Put files into an index, or take absent ones out of it."""
+        """Add files to an index, and remove absent ones."""
         none = "0" * (hashlib.new(self._hash).digest_size * 2)
         records = (f"{entry.mode} {entry.name or none}\t{entry.path}\0" for entry in entries)
         stdin = "".join(records).encode("utf-8", "surrogateescape")
         self.git("update-index", "-z", "--index-info", index=index, stdin=stdin)
 
     def index_files(self, index: Path) -> list[Entry]:
-        """All files of an index."""
+        """Return all files of an index."""
         found = []
         for record in self.lines("ls-files", "--stage", "-z", index=index):
             meta, path = record.split("\t", 1)
@@ -222,7 +228,7 @@ class Repository:
         return found
 
     def commit(self, revision: str) -> str:
-        """The full hash of a commit.
+        """Return the full hash of a commit.
 
         Raises:
             UsageError: there is no such revision.
@@ -234,40 +240,40 @@ class Repository:
         if found.returncode != 0:
             raise UsageError(
                 f"there is no revision {revision!r} in {self.place}",
-                remedy="name a commit, tag or branch of that clone; git fetch brings newer ones",
+                remedy="name a commit, tag or branch of this clone, or fetch newer ones: git fetch",
             )
         return found.text.strip()
 
     def parent(self, revision: str) -> str:
-        """The first parent of a commit.
+        """Return the first parent of a commit.
 
         Raises:
-            UsageError: it has none.
+            UsageError: the commit has no parent.
         """
         commit = self.commit(revision)
         found = self.git("rev-parse", "--verify", "--quiet", f"{commit}^1", check=False)
         if found.returncode != 0:
             raise UsageError(
-                f"{commit[:12]} has no parent, so there is no kernel before it",
-                remedy="name a later commit, or both ends with --before and --after",
+                f"revision {commit[:12]} has no parent",
+                remedy="name a later commit, or both sides: --before A --after B",
             )
         return found.text.strip()
 
 
 def unreachable(url: str, runner: Runner, seconds: float) -> str:
-    """Why a repository does not answer, in git's words; empty if it does.
+    """Return git's error for a repository that cannot be reached; empty if it can.
 
     Args:
-        url: of the repository.
+        url: URL of the repository.
         runner: starts git.
-        seconds: after which it counts as not answering.
+        seconds: the timeout.
     """
     try:
         finished = runner.run(
             ["git", "ls-remote", "--quiet", "--", url, "HEAD"],
             env=transfer_environment(), deadline=seconds, check=False,
         )  # fmt: skip
-    except InfraError as error:  # no git, or no answer in time
+    except InfraError as error:  # git is not installed, or the timeout expired
         return error.message
     if finished.returncode == 0:
         return ""
@@ -276,17 +282,16 @@ def unreachable(url: str, runner: Runner, seconds: float) -> str:
 
 
 def clone(url: str, target: Path, runner: Runner) -> None:
-    """Clone ``url`` without work tree and, where the server can, without file contents.
+    """Clone ``url`` without a work tree and, if the server supports it, without file contents.
 
     Raises:
         InfraError: the network or the server failed.
-        UsageError: there is no repository at the URL, or one that git refuses.
+        UsageError: there is no repository at the URL, or git refuses it.
     """
     if not _is_url(url):
         raise UsageError(
             f"{url} is not the URL of a repository",
-            remedy="name it with --source as in git clone: https://HOST/PATH, ssh://HOST/PATH, "
-            "git@HOST:PATH",
+            remedy="write it as for git clone: https://HOST/PATH, ssh://HOST/PATH or git@HOST:PATH",
         )
     words = ("clone", "--quiet", "--no-checkout", "--template=", "--filter=blob:none", "--")
     finished = runner.run(
@@ -299,30 +304,31 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     error = finished.stderr.decode("utf-8", "replace").strip()
     if "dubious ownership" in error:
         raise UsageError(
-            f"the repository at {url} belongs to another user, so git refuses it",
-            remedy="if you trust its owner, let git know: "
-            "git config --global --add safe.directory DIR",
+            f"git refuses the repository at {url}: it belongs to another user",
+            remedy="if you trust its owner: git config --global --add safe.directory DIR",
             detail=error,
         )
     if "transport '" in error and "not allowed" in error:
         raise UsageError(
-            f"{url} names a protocol that the harness does not use",
-            remedy="name an https, ssh, git or file URL with --source",
+            f"the protocol of {url} is not supported",
+            remedy="use an https, ssh, git or file URL",
             detail=error,
         )
     if any(word in error for word in ("not found", "does not exist", "not appear to be a git")):
         raise UsageError(
             f"there is no git repository at {url}",
-            remedy="name another with --source",
+            remedy=f"check the URL: git ls-remote {shlex.quote(url)}",
             detail=error,
         )
     raise InfraError(
-        f"cannot clone {url}", remedy="see the cause below, then run it again", detail=error
+        f"cannot clone {url}",
+        remedy=f"check the connection: git ls-remote {shlex.quote(url)}",
+        detail=error,
     ) from failure(finished)
 
 
 def _is_url(text: str) -> bool:
-    """Whether a URL has what git would else look for in vain, on the network."""
+    """Return whether a text is the URL of a repository, with a host and a path."""
     if "://" not in text:
         host, colon, path = text.partition(":")
         return bool(host.removeprefix("git@") and colon and path)
@@ -335,7 +341,7 @@ def _is_url(text: str) -> bool:
 
 
 def tree_name(entries: Iterable[Entry], algorithm: str = "sha1") -> str:
-    """What git calls a tree of those entries, all of one folder (see gitformat-pack(5))."""
+    """Return git's name of the tree with these entries, all of one directory."""
     rows = []
     for entry in entries:
         name = entry.path.rpartition("/")[2].encode("utf-8", "surrogateescape")
@@ -347,17 +353,17 @@ def tree_name(entries: Iterable[Entry], algorithm: str = "sha1") -> str:
 
 
 def forget_lock(index: Path) -> None:
-    """Remove git's lock of one of our indexes: we hold the tree's, so its owner was killed."""
+    """Remove git's stale lock of an index. The caller holds the tree's lock, so it has no owner."""
     index.with_name(index.name + ".lock").unlink(missing_ok=True)
 
 
 def is_damage(error: InfraError) -> bool:
-    """Whether git found an index cut short, as a host that lost power may leave it."""
+    """Return whether git found a damaged index, as after a power failure of the host."""
     return "index file" in error.detail
 
 
 def _refuse_damage(finished: Finished, git_dir: Path) -> None:
-    """Raise if git has met with a damaged object, whatever else it says."""
+    """Raise DamagedObjectsError if git printed that an object is damaged."""
     text = finished.stderr.decode("utf-8", "replace")
     found = _DAMAGE.search(text)
     if found is not None:
@@ -370,7 +376,7 @@ def _refuse_damage(finished: Finished, git_dir: Path) -> None:
 
 
 def pairs(fields: Sequence[str]) -> list[tuple[Entry, Entry]]:
-    """The records of git's raw difference format with ``-z``, as before and after."""
+    """Return the records of git's raw diff format with ``-z``, as pairs of old and new."""
     found = []
     for meta, path in zip(fields[::2], fields[1::2], strict=True):
         before, after, was, now, _ = meta.removeprefix(":").split(" ")
@@ -390,7 +396,7 @@ def _entry(record: str) -> Entry:
 
 
 def _record(entry: Entry) -> str:
-    """As ``git mktree -z`` reads it."""
+    """Return an entry in the input format of ``git mktree -z``."""
     return f"{entry.mode} {entry.kind} {entry.name}\t{entry.path.rpartition('/')[2]}\0"
 
 

@@ -1,4 +1,4 @@
-"""The configuration of a git directory of ours: our settings, and a few values of the user's.
+"""The configuration of the harness's git directories: own settings, and a few values of the user's.
 
 What is taken from a repository is data: how its objects are named, how its files are compared,
 from where missing objects are fetched. Nothing that names a program is.
@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-#: Ours, in git's form. A user's own configuration, which transfers read, has less weight. A host
-#: that loses power leaves objects whole or none; git syncs no loose ones by itself. To ask for the
-#: references of an alternate, git would start another git in the user's repository.
+#: The harness's settings. They take precedence over the user's configuration, which transfers read.
+#: ``fsync``: by default, git does not sync loose objects, which a power failure may then damage.
+#: ``alternateRefsCommand``: to list the references of an alternate, git would start another git in
+#: the user's repository.
 _OURS: Final = """\
 [core]
 	repositoryformatversion = 1
@@ -45,7 +46,7 @@ _OURS: Final = """\
 	recurse = false
 """
 
-#: Keys whose values are copied, and what a value must be like.
+#: Keys whose values are copied, and the patterns of their values.
 _WORD: Final = re.compile(r"[\w.-]*\Z", re.ASCII)
 _TEXT: Final = re.compile(r"[^\0]*\Z")
 _COPIED: Final = {
@@ -59,11 +60,11 @@ _COPIED: Final = {
 
 
 def copied_configuration(theirs: Iterable[tuple[str, str]], top: Path | None) -> str:
-    """The text of our configuration.
+    """Return the text of the configuration.
 
     Args:
-        theirs: the user's, as ``git config --list`` has it: keys in git's canonical form.
-        top: the directory that relative URLs of remotes start from; None without ``theirs``.
+        theirs: the user's configuration, as printed by ``git config --list``.
+        top: the directory that relative URLs of remotes refer to; None without ``theirs``.
     """
     lines = [_OURS]
     for key, value in theirs:
@@ -78,12 +79,12 @@ def copied_configuration(theirs: Iterable[tuple[str, str]], top: Path | None) ->
 
 
 def _absolute(url: str, top: Path) -> str:
-    """A local path from where git would take it; any other URL as it is."""
+    """Return an absolute path for a relative one; other URLs are unchanged."""
     local = "://" not in url and ":" not in url.partition("/")[0]
     return str(top / url) if local else url
 
 
 def quoted(text: str) -> str:
-    """A text in double quotes, as git reads it in configurations and in lists of paths."""
+    """Return a text in double quotes, in the format of git's configuration and path lists."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

@@ -1,9 +1,9 @@
-"""A git directory of the harness's own for each tree, and the environment of every git command.
+"""The harness's git directory for each tree, and the environment of git commands.
 
-A repository's configuration, attributes and hooks can name programs that git runs. So git is never
-started in the user's repository. It is started in a directory of ours (gitrepository-layout(5))
-whose configuration and attributes are ours, whose object store has the user's as its alternate,
-and in which the user's references are links. Of the user's configuration a few values are copied.
+A repository's configuration, attributes and hooks can name programs that git runs. Therefore git is
+never started in the user's repository, but in a directory (gitrepository-layout(5)) with its own
+configuration and attributes. The user's object store is its alternate, the user's references are
+links in it, and a few values of the user's configuration are copied.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,9 @@ from harness.host.workspace import host_error, host_refused, make_folder, unique
 from harness.source.gitconfig import copied_configuration, quoted
 from harness.source.gitfiles import COMMITS, refuse_special_files
 
-#: For every git command: no repository but one that is named, whatever directory it is run in;
-#: none of the host's configuration and attributes; no replacement of objects (git-replace(1)),
-#: which would build other content under the same hash; and no protocol that runs a command
-#: (git-remote-ext(1)).
+#: For every git command: no repository is searched for in the current directory; configuration and
+#: attributes of the host are ignored; objects are not replaced (git-replace(1)), which would build
+#: other content under the same hash; protocols that run commands (git-remote-ext(1)) are disabled.
 ENVIRONMENT: Final = {
     "GIT_ALLOW_PROTOCOL": "https:ssh:git:file",
     "GIT_ATTR_NOSYSTEM": "1",
@@ -40,7 +40,7 @@ ENVIRONMENT: Final = {
     "LC_ALL": "C",
 }
 
-#: What the user may have set for transfers: git's configuration, proxies, keys, certificates.
+#: Variables that transfers inherit: git's configuration, proxies, keys, certificates.
 _OF_TRANSFERS: Final = (
     "GIT_CONFIG_GLOBAL", "XDG_CONFIG_HOME",
     "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
@@ -48,13 +48,12 @@ _OF_TRANSFERS: Final = (
     "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
 )  # fmt: skip
 
-#: Files are hashed and checked out byte by byte: what is hashed is what is built.
+#: Files are hashed and checked out without conversion, so that the hashed content is built.
 _ATTRIBUTES: Final = (
     "* -text !eol !crlf !ident !filter !working-tree-encoding !merge !diff !conflict-marker-size\n"
 )
 
-#: References of the work tree alone, and those of all its repository's work trees but these
-#: (git-worktree(1), REFS).
+#: References that each work tree has for itself (git-worktree(1), REFS).
 _PER_WORK_TREE: Final = ("bisect", "rewritten", "worktree")
 
 _MOST_COPIED: Final = 1 << 20
@@ -62,12 +61,12 @@ _MOST_COPIED: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class UserRepository:
-    """A repository of the user's.
+    """A repository of the user.
 
     Args:
-        top: the directory of its work tree.
-        git_dir: of the work tree.
-        common_dir: that all its work trees share; ``git_dir`` where there is but one.
+        top: the top directory of its work tree.
+        git_dir: the git directory of the work tree.
+        common_dir: the git directory that all its work trees share, often ``git_dir``.
     """
 
     top: Path
@@ -76,13 +75,13 @@ class UserRepository:
 
     @property
     def alternate(self) -> str:
-        """Its object store, as ``GIT_ALTERNATE_OBJECT_DIRECTORIES`` has it (git(1))."""
+        """Its object store, in the format of ``GIT_ALTERNATE_OBJECT_DIRECTORIES`` (git(1))."""
         path = str(self.common_dir / "objects")
         return quoted(path) if any(mark in path for mark in ':"\n') else path
 
 
 def transfer_environment() -> dict[str, str]:
-    """The environment of a git command that clones or fetches."""
+    """Return the environment of a git command that clones or fetches."""
     env = {
         name: value
         for name, value in ENVIRONMENT.items()
@@ -92,12 +91,12 @@ def transfer_environment() -> dict[str, str]:
 
 
 def find_repository(folder: Path) -> UserRepository | None:
-    """The repository whose work tree starts at ``folder``; None for a plain directory.
+    """Return the repository whose work tree is ``folder``; None for a plain directory.
 
     ``.git`` may be a link, or a file that names the directory (gitrepository-layout(5)).
 
     Raises:
-        UsageError: git would wait for a file of it, or find a directory in the place of one.
+        UsageError: the git directory contains special files.
     """
     git_dir = folder / ".git"
     if git_dir.is_file():
@@ -123,11 +122,11 @@ def refuse_foreign(repository: UserRepository, trusted: Sequence[Path]) -> None:
     """Refuse a repository of another user, as git does (safe.directory, git-config(1)).
 
     Args:
-        repository: the user's.
-        trusted: work trees that are accepted whoever owns them.
+        repository: the user's repository.
+        trusted: work trees that are accepted from any owner.
 
     Raises:
-        UsageError: its work tree, ``.git`` or git directory is another user's.
+        UsageError: its work tree, ``.git`` or git directory belongs to another user.
     """
     if repository.top in (path.expanduser().resolve() for path in trusted):
         return
@@ -135,14 +134,14 @@ def refuse_foreign(repository: UserRepository, trusted: Sequence[Path]) -> None:
         owner = path.lstat().st_uid
         if owner not in _our_ids():
             raise UsageError(
-                f"{path} belongs to {_user_name(owner)}, so git would refuse the repository",
+                f"the repository is refused: {path} belongs to {_user_name(owner)}",
                 remedy="if you trust its owner, add it to the settings: "
                 f'[source] trust = ["{repository.top}"]',
             )
 
 
 def _our_ids() -> Iterator[int]:
-    """Ours, and that of who became root with sudo(8)."""
+    """Generate this user's ID, and under sudo(8) that of the invoking user."""
     own = os.geteuid()
     yield own
     sudo = os.environ.get("SUDO_UID", "")
@@ -152,21 +151,21 @@ def _our_ids() -> Iterator[int]:
 
 def _user_name(uid: int) -> str:
     try:
-        return f"the user {pwd.getpwuid(uid).pw_name}"
+        return f"user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
-        return f"the user {uid}"
+        return f"user {uid}"
 
 
 def serve(own: Path, source: UserRepository | None, runner: Runner) -> None:
-    """Make a git directory of ours, or bring it up to the state of the user's.
+    """Create the harness's git directory, or update it from the user's repository.
 
     Args:
-        own: our directory.
-        source: what is read through it; None for nothing but what we write ourselves.
-        runner: starts git, where the user's configuration has changed.
+        own: the harness's git directory.
+        source: the user's repository; None for a plain directory.
+        runner: starts git if the user's configuration has changed.
 
     Raises:
-        InfraError: the host does not let us write.
+        InfraError: a file cannot be written.
         UsageError: the user's configuration cannot be read.
     """
     for name in ("objects", "info", "refs", "logs"):
@@ -185,7 +184,7 @@ def serve(own: Path, source: UserRepository | None, runner: Runner) -> None:
 
 
 def _configure(own: Path, source: UserRepository, runner: Runner) -> None:
-    """Copy what we take of the user's configuration, if it has changed since."""
+    """Copy values of the user's configuration, if it has changed."""
     theirs, ours = source.common_dir / "config", own / "config"
     text = theirs.read_bytes() if theirs.is_file() else b""
     end = f"# of {hashlib.sha256(text).hexdigest()}\n"
@@ -193,7 +192,7 @@ def _configure(own: Path, source: UserRepository, runner: Runner) -> None:
         return
     pairs: list[tuple[str, str]] = []
     if text:
-        # A file that is named includes no others (git-config(1), --includes).
+        # Includes are off for a file that is named (git-config(1), --includes).
         listed = runner.run(
             ["git", "config", "--file", theirs, "--no-includes", "--null", "--list"],
             env=ENVIRONMENT,
@@ -202,7 +201,7 @@ def _configure(own: Path, source: UserRepository, runner: Runner) -> None:
         if listed.returncode != 0:
             raise UsageError(
                 f"git cannot read {theirs}",
-                remedy="correct that file",
+                remedy=f"correct the file: git config --file {shlex.quote(str(theirs))} --list",
                 detail=failure(listed).detail,
             )
         records = listed.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
@@ -211,13 +210,13 @@ def _configure(own: Path, source: UserRepository, runner: Runner) -> None:
 
 
 def _pair(record: str) -> tuple[str, str]:
-    """Key and value; a key that has none is true (git-config(1), "Values")."""
+    """Return key and value; a key without a value is true (git-config(1), "Values")."""
     key, has_value, value = record.partition("\n")
     return key, value if has_value else "true"
 
 
 def _link_references(own: Path, source: UserRepository) -> None:
-    """Every namespace of references is a link, so that what is read is what there is now."""
+    """Link to every namespace of references, so that their current values are read."""
     links: dict[str, Path] = {
         "packed-refs": source.common_dir / "packed-refs",
         "info/exclude": source.common_dir / "info/exclude",
@@ -237,7 +236,7 @@ def _link_references(own: Path, source: UserRepository) -> None:
 
 
 def _link(link: Path, target: Path) -> None:
-    """Make ``link`` lead to ``target``, or not be there if that is not."""
+    """Create a link to ``target``, or remove it if ``target`` does not exist."""
     if not target.exists():
         _remove(link)
     elif not (link.is_symlink() and os.readlink(link) == str(target)):
@@ -246,7 +245,7 @@ def _link(link: Path, target: Path) -> None:
 
 
 def _copy_files(own: Path, source: UserRepository) -> None:
-    """What git would follow no link to, or write through one."""
+    """Copy the files for which git does not follow links, or would write through them."""
     for name in COMMITS:
         _copy(source.git_dir / name, own / name)
     _copy(source.common_dir / "shallow", own / "shallow")
@@ -255,7 +254,7 @@ def _copy_files(own: Path, source: UserRepository) -> None:
         if path.name not in shared:
             path.unlink()
     for name, path in shared.items():
-        if not (own / name).exists():  # a name stands for its content
+        if not (own / name).exists():  # the name contains the hash of the content
             shutil.copy2(path, own / name)
 
 
@@ -267,7 +266,7 @@ def _copy(theirs: Path, ours: Path) -> None:
 
 
 def _write(path: Path, data: str | bytes) -> None:
-    """Replace a file that has not that content; each is read again before it is used."""
+    """Replace a file atomically if its content differs."""
     content = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
     if path.is_symlink() or not path.is_file() or path.read_bytes() != content:
         temporary = path.with_name(f".{path.name}.{unique()}")

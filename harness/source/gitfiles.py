@@ -1,7 +1,7 @@
-"""What a repository may hold in the place of a file: git opens whatever is there, and waits.
+"""Checks for special files in a git directory, on which git would block.
 
-open(2) of a FIFO ends when somebody writes to it, and some devices have no end. So all that git
-may open in a user's repository is looked at before: references, their logs, objects, packs.
+open(2) of a FIFO blocks until a process writes to it, and some devices have no end. Therefore all
+that git may open in a user's repository is checked first: references, their logs, objects, packs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ COMMITS: Final = (
     "HEAD", "ORIG_HEAD", "FETCH_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD",
     "REBASE_HEAD", "BISECT_HEAD",
 )  # fmt: skip
-"""Files of a git directory that hold a commit's hash, or name a reference."""
+"""Files of a git directory that contain a commit's hash or the name of a reference."""
 
-#: All that git, or the harness for it, opens by name.
+#: Files that git or the harness opens by name.
 _FILES: Final = (*COMMITS, "commondir", "config", "index", "packed-refs", "shallow")
 
-#: Directories of which it may open every file.
+#: Directories in which git may open every file.
 _DIRECTORIES: Final = ("info", "logs", "objects", "refs", "reftable")
 
 _KINDS: Final = {
@@ -37,10 +37,10 @@ _KINDS: Final = {
 
 
 def refuse_special_files(git_dir: Path) -> None:
-    """See that a git directory holds files where it should.
+    """Check that a git directory has no special files.
 
     Raises:
-        UsageError: it holds a FIFO, a socket, a device, or a directory in the place of a file.
+        UsageError: there is a FIFO, a socket, a device, or a directory in place of a file.
     """
     for path in (git_dir / name for name in _FILES):
         if path.exists() and not path.is_file():
@@ -52,7 +52,7 @@ def refuse_special_files(git_dir: Path) -> None:
 
 
 def _special_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """What is neither a file nor a directory below one; links are followed, each place once."""
+    """Generate the special files below a directory, following links, each directory once."""
     left = [str(folder)]
     while left:
         for entry in _entries(left.pop(), seen):
@@ -63,13 +63,13 @@ def _special_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
 
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
-    """None of one that was seen, is not there, or is not ours to read, of which git has words."""
+    """Return the entries of a directory; none if it was seen before or cannot be read."""
     try:
         status = os.stat(folder)
-        place = status.st_dev, status.st_ino
-        if place in seen:
+        identity = status.st_dev, status.st_ino
+        if identity in seen:
             return []
-        seen.add(place)
+        seen.add(identity)
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError:
@@ -77,8 +77,8 @@ def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
 
 
 def _special(path: Path) -> UsageError:
-    kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode), "no file")
+    kind = _KINDS.get(stat.S_IFMT(path.stat().st_mode), "not a file")
     return UsageError(
-        f"{path} is {kind}, and git would read it as a file",
+        f"cannot read the repository: {path} is {kind}",
         remedy=f"remove it: rm -r {shlex.quote(str(path))}",
     )

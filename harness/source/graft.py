@@ -1,6 +1,6 @@
-"""Revisions that nobody committed: parts of one tree in another, and one commit taken back.
+"""Synthetic revisions: paths of one revision in another, and a reverted commit.
 
-They are written into the harness's own object store; the user's repository is never changed.
+They are written into the harness's object store; the user's repository is never changed.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from harness.host.process import failure
 if TYPE_CHECKING:
     from harness.source.git import Repository
 
-#: Whose name they carry; with a fixed date, so that equal trees make equal revisions.
+#: Author and committer, with a fixed date, so that equal trees give equal revisions.
 _IDENTITY = "harness <harness@localhost> 0 +0000"
 
 
 def graft(repository: Repository, commit: str, base: str, paths: Sequence[str]) -> str:
-    """A revision whose ``paths`` are those of ``commit``, and all else of ``base``.
+    """Return a revision with ``paths`` of ``commit``, and all other files of ``base``.
 
     Args:
-        repository: where both are.
+        repository: the repository of both.
         commit: a full hash.
         base: a full hash.
-        paths: files and folders; none inside another.
+        paths: files and directories, none below another.
     """
-    wanted: dict[tuple[str, ...], str | None] = {
+    replaced: dict[tuple[str, ...], str | None] = {
         tuple(path.split("/")): _entry(repository, commit, path) for path in paths
     }
-    tree = _grafted(repository, f"{base}^{{tree}}", wanted)
+    tree = _grafted(repository, f"{base}^{{tree}}", replaced)
     return _commit(repository, tree, [commit], f"{commit}, with the rest of {base}")
 
 
 def revert(repository: Repository, commit: str, on: str) -> str | None:
-    """The revision ``on`` without the changes of ``commit`` to its first parent.
+    """Revert the changes of ``commit``, relative to its first parent, in the revision ``on``.
 
     Returns:
-        Its hash; None if later changes conflict with taking these back.
+        The hash of the result; None if later changes conflict.
 
     Raises:
-        InfraError: git failed, such as one before 2.38.
+        InfraError: git failed, for example because it is older than 2.38.
     """
     back = _commit(
         repository, _tree(repository, f"{commit}^1"), [commit], f"the parent of {commit}"
@@ -60,16 +60,16 @@ def _tree(repository: Repository, revision: str) -> str:
 
 
 def _entry(repository: Repository, commit: str, path: str) -> str | None:
-    """``mode type hash`` of one path; None if it is not there."""
+    """Return ``mode type hash`` of a path; None if it does not exist."""
     lines = repository.lines("ls-tree", "-z", "--full-tree", commit, "--", path)
     return lines[0].split("\t", 1)[0] if lines else None
 
 
-def _grafted(repository: Repository, tree: str, wanted: dict[tuple[str, ...], str | None]) -> str:
-    """The hash of ``tree`` with the entries of ``wanted``."""
+def _grafted(repository: Repository, tree: str, replaced: dict[tuple[str, ...], str | None]) -> str:
+    """Return the hash of ``tree`` with the entries ``replaced``."""
     entries = dict(_listing(repository, tree))
     below: dict[str, dict[tuple[str, ...], str | None]] = defaultdict(dict)
-    for path, meta in wanted.items():
+    for path, meta in replaced.items():
         if len(path) > 1:
             below[path[0]][path[1:]] = meta
         elif meta is None:

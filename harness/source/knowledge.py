@@ -1,4 +1,4 @@
-"""What others know of a tree's code: how it is read, and which changes of it have a name."""
+"""Protocols for what subsystems read from a tree's code, and for its named changes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was read of a tree's code, by whoever knows that part of it.
+    """Facts that were read from a tree's code.
 
     Args:
-        values: by name; empty where nothing is known.
-        assumed: what they were read of instead of the code itself; empty where they are its own.
+        values: the facts by name; empty if there are none.
+        assumed: where they were read from, if not from the code itself; else empty.
     """
 
     values: Mapping[str, bool] = field(default_factory=dict)
@@ -23,11 +23,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the texts of some files say.
+    """Facts that were read from the texts of files.
 
     Args:
-        values: of ``Facts``; None where a function has no known form.
-        unknown: those functions.
+        values: the facts by name; None if a function has no known form.
+        unknown: the functions without a known form.
     """
 
     values: Mapping[str, bool] | None
@@ -35,7 +35,7 @@ class Reading:
 
 
 Assumption = tuple[Mapping[str, bool], str]
-"""Values that are likely, and why, in words."""
+"""Assumed values, and the reason."""
 
 
 class CodeReader(Protocol):
@@ -43,36 +43,36 @@ class CodeReader(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the facts."""
+        """The name of the facts."""
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The files, from the tree's top."""
+        """The files, relative to the top of the tree."""
 
     def read(self, texts: Sequence[bytes]) -> Reading:
-        """What the texts of the files say, in the order of ``paths``."""
+        """Return the facts in the texts of the files, which are in the order of ``paths``."""
 
     def assume(self, texts: Sequence[bytes], freebsd_version: int) -> Assumption:
-        """What is likely where they say nothing.
+        """Return assumed facts for code without a known form.
 
         Args:
-            texts: of the files.
+            texts: the texts of the files.
             freebsd_version: ``__FreeBSD_version``; 0 if it is not known.
         """
 
 
 class NamedChange(Protocol):
-    """A change of one file that has a name."""
+    """A change of one file, such as a mutant."""
 
     @property
     def path(self) -> PurePosixPath:
-        """The file, from the tree's top."""
+        """The file, relative to the top of the tree."""
 
     def apply(self, text: bytes) -> bytes:
-        """The file's text with the change in it.
+        """Return the file's text with the change applied.
 
         Raises:
-            UsageError: it does not fit.
+            UsageError: the change does not apply.
         """
 
 
@@ -82,11 +82,11 @@ def _no_change(name: str) -> NamedChange:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """All that is known of a tree's code.
+    """Readers and named changes of a tree's code.
 
     Args:
-        readers: of its facts.
-        change: the change of a name; raises UsageError if there is none.
+        readers: readers of its facts.
+        change: returns the change with a name; raises UsageError if there is none.
     """
 
     readers: tuple[CodeReader, ...] = ()

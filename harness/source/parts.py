@@ -1,7 +1,7 @@
-"""Which files of a tree are built, and what is built from which, in terms of git's tree objects.
+"""Parts of a tree, as git's tree objects: the sources of kernel, toolchain and loader.
 
-A tree object stands for all that is below it. A part of 40,000 files is therefore told by the
-few dozen objects that it takes whole, and two of them are compared without reading either.
+A tree object identifies everything below it. A part of 40,000 files is therefore identified by a
+few dozen objects, and two parts are compared without reading files.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from harness.arch import GUEST
 
 TREE = "tree"
-"""The kind of an entry that is a folder."""
+"""The kind of an entry that is a directory."""
 
 _NO_MODE = "000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record of ``git ls-tree``: a file, or a folder with all that is below it.
+    """A record of ``git ls-tree``: a file or a directory.
 
     Args:
-        mode: git's, in octal.
+        mode: git's mode, in octal.
         kind: blob, tree or commit.
-        name: the object's hash; empty for no object.
-        path: from the top of the tree.
+        name: the object's hash; empty for an absent file.
+        path: path relative to the top of the tree.
     """
 
     mode: str
@@ -35,51 +35,51 @@ class Entry:
 
     @classmethod
     def absent(cls, path: str) -> Entry:
-        """What stands for no file, as one side of a difference."""
+        """Return the entry of an absent file, one side of a difference."""
         return cls(_NO_MODE, "blob", "", path)
 
     @property
     def is_absent(self) -> bool:
-        """Whether it stands for no file."""
+        """Whether the file is absent."""
         return self.mode == _NO_MODE
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A tree with some files changed.
+    """A tree with changed files.
 
     Args:
-        tree: its name.
-        changed: those files, by path; an absent one is removed.
+        tree: git's name of the tree.
+        changed: the changed files, by path; absent ones are removed.
     """
 
     tree: str
     changed: Mapping[str, Entry] = field(default_factory=dict)
 
     def but(self, entries: Iterable[Entry]) -> Content:
-        """The same with some more files changed."""
+        """Return the content with more changed files."""
         return Content(self.tree, {**self.changed, **{entry.path: entry for entry in entries}})
 
     def name_of(self, path: str) -> str:
-        """What git calls the object at a path (gitrevisions(7))."""
+        """Return git's name of the object at a path (gitrevisions(7))."""
         changed = self.changed.get(path)
         return changed.name if changed else f"{self.tree}:{path}"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some paths of a tree; of those above a path, the nearest says whether it is of the part.
+    """A set of paths of a tree. For each path, the nearest included or excluded parent decides.
 
     Args:
-        taken: paths that are, with what is below them; ``""`` is the whole tree.
-        left_out: paths that are not.
+        taken: included paths; ``""`` is the top of the tree.
+        left_out: excluded paths.
     """
 
     taken: frozenset[str]
     left_out: frozenset[str]
 
     def holds(self, path: str) -> bool:
-        """Whether a file of that path is of the part."""
+        """Return whether a file belongs to the part."""
         for above in (path, *parents(path)):
             if above in self.taken:
                 return True
@@ -88,39 +88,39 @@ class Part:
         return False
 
     def folders(self) -> frozenset[str]:
-        """The folders to look into: the top, and those that are only partly of it."""
+        """Return the directories that are partly included, and the top (``""``)."""
         marks = (*self.taken, *self.left_out)
         return frozenset({"", *(above for path in marks for above in parents(path))})
 
     def whole(self, listing: Iterable[Entry]) -> list[Entry]:
-        """The entries that make it up, of a listing of (at least) its folders."""
-        looked_into = self.folders()
+        """Return the entries of the part from a listing of at least its directories."""
+        partial = self.folders()
         return [
             entry
             for entry in listing
-            if not (entry.kind == TREE and entry.path in looked_into)
-            and parent(entry.path) in looked_into
+            if not (entry.kind == TREE and entry.path in partial)
+            and parent(entry.path) in partial
             and self.holds(entry.path)
         ]
 
     def without(self, paths: Iterable[str]) -> Part:
-        """The same, but for some more paths."""
+        """Return the part without some paths."""
         return Part(self.taken, self.left_out.union(paths))
 
 
 def parents(path: str) -> Iterator[str]:
-    """The folders above a path, the nearest first and the whole tree (``""``) last."""
+    """Generate the directories above a path, the nearest first, and the top (``""``) last."""
     while path:
         path = parent(path)
         yield path
 
 
 def parent(path: str) -> str:
-    """The folder that a path is in."""
+    """Return the directory that contains a path."""
     return path.rpartition("/")[0]
 
 
-#: Not built, and never checked out: the large parts of contrib, documents, tests, other
+#: Paths that are not built and not checked out: large parts of contrib, documentation, tests, other
 #: architectures.
 _LEFT_OUT = (
     "contrib/apr",
@@ -167,7 +167,7 @@ _LEFT_OUT = (
     *GUEST.left_out,
 )
 
-#: Of those, what the build needs all the same.
+#: Paths below them that the build needs.
 _TAKEN = (
     "contrib/llvm-project/compiler-rt/lib/builtins",
     *(
@@ -192,20 +192,20 @@ def _only(*paths: str) -> Part:
     return Part(taken=frozenset(paths), left_out=frozenset({""}))
 
 
-#: What a kernel, its toolchain and its loader are built from.
+#: The sources of a kernel, its toolchain and its loader.
 BUILT = Part(taken=frozenset({"", *_TAKEN}), left_out=frozenset(_LEFT_OUT))
 
-#: What the kernel alone is compiled from: two trees equal in these make equal kernels.
+#: The sources of the kernel alone: trees with equal ones build equal kernels.
 KERNEL = _only(*_KERNEL)
 
-#: All else that is built.
+#: All other sources.
 TOOLCHAIN = Part(taken=frozenset({""}), left_out=frozenset(_KERNEL))
 
-#: What the loader is compiled from.
+#: The sources of the loader.
 LOADER = _only("stand", "share/mk")
 
-#: What decides how a kernel is compiled, and from which files: while it stays, config(8), the
-#: tree's makefiles and the tools that ``buildkernel`` builds have nothing new to say.
+#: Files that determine how a kernel is compiled, and from which files. While they are unchanged,
+#: config(8), the makefiles and the tools that ``buildkernel`` builds give the same results.
 CONFIG = _only(
     "Makefile",
     "Makefile.inc1",
@@ -221,8 +221,8 @@ CONFIG = _only(
 #: The tree's own make.
 MAKE = _only("contrib/bmake")
 
-#: ``BUILT`` as pathspecs of git; one list cannot take back what it has left out.
+#: ``BUILT`` as two lists of git's pathspecs; one list cannot include what it has excluded.
 BUILT_PATHSPECS = ((".", *(f":!{path}" for path in _LEFT_OUT)), _TAKEN)
 
-#: Where a file that git does not know yet can matter to a build.
+#: Paths at which untracked files can affect a build.
 NEW_FILE_PATHSPECS = (*_KERNEL, "stand", "tools/build")

@@ -1,4 +1,4 @@
-"""A patch on top of a tree."""
+"""Patches that are applied to a tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.source.git import Repository, forget_lock
 from harness.source.parts import Content, Entry
 from harness.source.patchpaths import named_paths, outside
 
-#: As many paths go into one command line.
+#: Maximum number of paths in one command line.
 _MANY = 500
 
 
@@ -20,9 +20,9 @@ class Patch:
     """A patch file.
 
     Args:
-        path: where it is.
-        text: what is in it.
-        location: the tree that it is for, as the user named it.
+        path: path of the file.
+        text: its content.
+        location: the tree that it is applied to, as the user named it.
     """
 
     path: Path
@@ -31,27 +31,27 @@ class Patch:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the text, 12 digits."""
+        """The first 12 hexadecimal digits of the text's SHA-256."""
         return hashlib.sha256(self.text).hexdigest()[:12]
 
     def applied(self, repository: Repository, content: Content, index: Path) -> Content:
-        """The content with the patch on top.
+        """Return the content with the patch applied.
 
         Args:
-            repository: of the content.
-            content: what it is applied to.
-            index: a file of ours.
+            repository: the repository of the content.
+            content: the content to patch.
+            index: path of a temporary index.
 
         Raises:
-            UsageError: it names a path outside the tree, or does not apply. One that writes
-                through a symbolic link, which it may make itself, does not (git-apply(1)).
+            UsageError: the patch names a path outside of the tree, or does not apply. A patch that
+                writes through a symbolic link, even its own, does not apply (git-apply(1)).
         """
         self._refuse_outside()
         index.unlink(missing_ok=True)
         forget_lock(index)
         edited = self._edited(repository, content)
         if edited is not None:
-            # A patch that only edits files needs no others beside them.
+            # A patch that only edits files needs no other files in the index.
             repository.fill_index(index, edited)
             self._apply(repository, index)
             left = {entry.path: entry for entry in repository.index_files(index)}
@@ -66,13 +66,12 @@ class Patch:
         for path in named_paths(self.text):
             if outside(path):
                 raise UsageError(
-                    f"the patch {self.path} names {path!r}, which is outside the tree: "
-                    "none of it was applied",
-                    remedy="name with --patch one that git diff made in the tree's top directory",
+                    f"the patch {self.path} was not applied: {path!r} is outside of the tree",
+                    remedy="create it in the top directory of the tree: git diff > FILE",
                 )
 
     def _edited(self, repository: Repository, content: Content) -> list[Entry] | None:
-        """The files that it edits; None if it makes, renames or copies any."""
+        """Return the files that the patch edits; None if it creates, renames or copies any."""
         counted = repository.git("apply", "--numstat", "-z", "-", stdin=self.text, check=False)
         records = counted.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
         paths = {record.split("\t", 2)[2] for record in records}
@@ -89,20 +88,21 @@ class Patch:
         if applied.returncode != 0:
             raise UsageError(
                 f"the patch {self.path} does not apply to {self.location}",
-                remedy="name with --patch one that git diff made against what is built",
+                remedy="create it from the revision that is built: git diff REVISION > FILE",
                 detail=applied.stderr.decode("utf-8", "replace").strip(),
             )
 
 
 def read_patch(path: Path, location: str) -> Patch:
-    """The patch in a file, for a tree.
+    """Return the patch in a file.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the file cannot be read.
     """
     try:
         return Patch(path, path.read_bytes(), location)
     except OSError as error:
         raise UsageError(
-            f"cannot read the patch {path}: {error.strerror}", remedy="name another with --patch"
+            f"cannot read the patch {path}: {error.strerror}",
+            remedy="pass a readable file: --patch FILE",
         ) from error

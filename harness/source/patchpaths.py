@@ -1,4 +1,4 @@
-"""The paths that a patch names, as git-apply(1) and patch(1) read them from its headers."""
+"""The paths in a patch, as git-apply(1) and patch(1) read them from its headers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-#: Lines of a hunk that are still to come: of the old side, and of the new.
+#: Numbers of old and new lines of a hunk.
 _HUNK: Final = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _GIT: Final = re.compile(rb"(?:rename|copy) (?:from|to) (?P<path>.+)")
 _OLD: Final = re.compile(rb"--- (?P<path>.+)")
@@ -21,15 +21,15 @@ _NO_FILE: Final = "/dev/null"
 
 
 def outside(path: str) -> bool:
-    """Whether a path leads out of the directory that it starts from, with or without its ``b/``."""
+    """Return whether a path is outside of the tree, with or without its prefix ``b/``."""
     parts = path.split("/")
     return path != _NO_FILE and (".." in parts or "" in parts[:2])
 
 
 def named_paths(patch: bytes) -> Iterator[str]:
-    """The paths of all files that a patch names, as they stand there, with ``a/`` and ``b/``.
+    """Generate the paths of all files in a patch, with their prefixes ``a/`` and ``b/``.
 
-    What looks like a header inside a hunk is content.
+    Lines inside a hunk are content, even if they look like headers.
     """
     for line in _headers(patch):
         for word in _words(line):
@@ -54,15 +54,15 @@ def _headers(patch: bytes) -> Iterator[bytes]:
 
 
 def _words(name: bytes) -> Iterator[bytes]:
-    """A name without its time, and without quotes (git-config(1), core.quotePath)."""
+    """Generate a name without its timestamp, and unquoted (git-config(1), core.quotePath)."""
     text = name.rstrip(b"\r")
     quoted = re.match(rb'"((?:[^"\\]|\\.)*)"', text)
     if quoted is None:
         yield text.partition(b"\t")[0]
     else:
-        yield _ESCAPE.sub(_meant, quoted[1])
+        yield _ESCAPE.sub(_unescaped, quoted[1])
 
 
-def _meant(escape: re.Match[bytes]) -> bytes:
+def _unescaped(escape: re.Match[bytes]) -> bytes:
     code = escape[1]
     return bytes([int(code, 8) & 0xFF]) if len(code) == 3 else _LETTERS.get(code, code)

@@ -1,4 +1,4 @@
-"""A FreeBSD source tree: read as the user has it, checked out into a folder of our own."""
+"""FreeBSD source trees: read in place, checked out into a directory of the cache."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ _CHECKOUT_INDEX = "checkout.index"
 _NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
 
-#: What is hashed on its own.
+#: Parts that are hashed separately.
 _PARTS = (parts.KERNEL, parts.TOOLCHAIN, parts.LOADER, parts.CONFIG, parts.MAKE)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTree:
-    """One tree of the user's, with the folder of ours that serves it.
+    """A tree of the user, with its directory in the cache.
 
     Args:
-        location: the folder or URL that the user named.
+        location: the directory or URL that the user named.
         files: the user's work tree; None for a URL or a bare repository.
-        repository: a git directory of ours, with the user's objects where that has any.
-        home: our folder: that directory, indexes, the checkout (``src``) and the build's output.
-        versioned: it has revisions.
-        knowledge: of its code.
-        taken: if a dictionary, snapshots are kept in it, and given again.
+        repository: the harness's git directory for the tree.
+        home: the tree's directory in the cache, with git directory, indexes, checkout and objects.
+        versioned: whether it has revisions.
+        knowledge: readers and named changes of its code.
+        taken: a dictionary in which snapshots are kept and reused; None: snapshots are not kept.
     """
 
     location: str
@@ -75,19 +75,19 @@ class SourceTree:
 
     @property
     def checkout_folder(self) -> Path:
-        """Where ``checkout`` puts the files; one place for all revisions, so that objects last."""
+        """The directory of ``checkout``, one for all revisions, so that builds are incremental."""
         return self.home / "src"
 
     def snapshot(self, change: Change) -> Snapshot:
-        """Take the content to be built.  The caller holds ``being_read``.
+        """Return the content to build. The caller holds ``being_read``.
 
         Raises:
-            UsageError: an unknown revision, a patch that does not apply, a mutant that
-                is refused, or a tree that is not FreeBSD's.
+            UsageError: the revision does not exist, the patch or mutant does not apply, or the tree
+                is not FreeBSD's.
         """
         if self.taken is not None and change in self.taken:
             return self.taken[change]
-        (self.home / "last-use").touch()  # it is not old, whatever it finds in the cache
+        (self.home / "last-use").touch()  # for harness gc
         commit = self._head(change)
         if change.revision is None and self.files is not None:
             content, dirty = self._user_files(self.files)
@@ -127,23 +127,23 @@ class SourceTree:
         return snapshot
 
     def texts(self, snapshot: Snapshot, *paths: str) -> list[str]:
-        """The texts of files that every FreeBSD tree has, as the snapshot has them.
+        """Return the texts of files of a snapshot that every FreeBSD tree has.
 
         Raises:
-            UsageError: it has one not.
+            UsageError: a file is missing.
         """
         texts = self._texts(Content(snapshot.tree), *paths)
         return [text.decode("utf-8", "replace") for text in texts]
 
     def baselines(self, code: CodeReader) -> BaselineReader:
-        """Finds what changes are held to."""
+        """Return the reader of a change's baseline."""
         return BaselineReader(self.repository, code, self.home / f"baselines-{code.name}.json")
 
     def _facts(self, content: Content, base: str) -> Mapping[str, Facts]:
         return {code.name: self._facts_of(code, content, base) for code in self.knowledge.readers}
 
     def _facts_of(self, code: CodeReader, content: Content, base: str) -> Facts:
-        """The code's own, or else those of the code below its changes."""
+        """Return the facts of the code; if it has no known form, those of its baseline."""
         own = code.read(self._texts(content, *code.paths)).values
         if own is not None:
             return Facts(own)
@@ -151,11 +151,11 @@ class SourceTree:
         return Facts(found.values, found.why)
 
     def label_of(self, base: str) -> str:
-        """What people call a commit of this tree, or the directory."""
+        """Return the name of a baseline for reports."""
         return base[:10] if self.versioned else "the directory"
 
     def checkout(self, snapshot: Snapshot) -> Path:
-        """Put the snapshot's files into our folder; files that are the same are not touched.
+        """Check out a snapshot into the cache; unchanged files are not written.
 
         The caller holds the tree's lock.
         """
@@ -164,7 +164,7 @@ class SourceTree:
         try:
             self._read_tree(snapshot.tree, index)
         except InfraError as error:
-            # Something is not as it was, and nobody knows what is there.
+            # The state of the directory is unknown.
             self._lacking.unlink(missing_ok=True)
             if not is_damage(error):
                 raise
@@ -174,7 +174,7 @@ class SourceTree:
         return self.checkout_folder
 
     def checkout_below(self, snapshot: Snapshot, path: str, folder: Path) -> Path:
-        """Put the snapshot's files below a path into a directory of the cache's, as ``checkout``.
+        """Check out the files below a path into a directory of the cache, as ``checkout``.
 
         The caller holds a lock for that directory.
         """
@@ -194,15 +194,15 @@ class SourceTree:
         return folder
 
     def heal(self) -> None:
-        """Remove all git objects that can be written or cloned again; holds no lock.
+        """Remove all git objects that can be written or cloned again, and clone again.
 
-        The user's repository is not touched.
+        The user's repository is not changed. The caller holds the tree's locks.
 
         Raises:
-            InfraError: see ``open_tree``.
+            InfraError: cloning failed.
         """
         for path in (self._lacking, *self.home.glob("*.index")):
-            if path.name != _CHECKOUT_INDEX:  # by which the checkout keeps what is the same
+            if path.name != _CHECKOUT_INDEX:  # needed to keep unchanged files
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.repository.objects, ignore_errors=True)
         if self.files is None:
@@ -216,15 +216,15 @@ class SourceTree:
         self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
 
     def require_revisions(self, revision: str) -> None:
-        """Refuse a revision of a tree that has none.
+        """Check that the tree has revisions.
 
         Raises:
             UsageError: the tree is a plain directory.
         """
         if not self.versioned:
             raise UsageError(
-                f"{self.location} is a plain folder, so it has no revision {revision!r}",
-                remedy=f"name a git clone with --source, or leave {revision} out",
+                f"there is no revision {revision!r} in {self.location}: it is not a git clone",
+                remedy="name a git clone: --source DIR",
             )
 
     def _head(self, change: Change) -> str | None:
@@ -239,14 +239,14 @@ class SourceTree:
         return self.home / "lacking.json"
 
     def _user_files(self, files: Path) -> tuple[Content, bool]:
-        """The user's files, and whether they differ from what is committed."""
+        """Return the user's files, and whether they differ from HEAD."""
         if self.versioned:
             return clone_content(self.repository, files, self.home / "snapshot.index")
-        # An index of its own: its objects are elsewhere, and a clone may become a plain directory.
+        # A separate index, because its objects are elsewhere if a clone becomes a plain directory.
         return Content(folder_tree(self.repository, files, self.home / "plain.index")), False
 
     def _texts(self, content: Content, *paths: str) -> list[bytes]:
-        """The texts of files that every FreeBSD tree has."""
+        """Return the texts of files that every FreeBSD tree has."""
         texts = self.repository.blobs([content.name_of(path) for path in paths])
         for path, text in zip(paths, texts, strict=True):
             if text is None:
@@ -264,7 +264,7 @@ class SourceTree:
         return content.but([Entry("100644", "blob", blob, path)])
 
     def _built(self, content: Content) -> str:
-        """The tree of what is built and what the clone has."""
+        """Return the tree of the files that are built and that the clone has."""
         part = parts.BUILT.without(content.changed)
         changed = [
             entry
@@ -277,18 +277,18 @@ class SourceTree:
         return self._make_part(content.tree, part.without(gone), changed) if gone else whole
 
     def _require_objects(self, missing: Sequence[str]) -> None:
-        """A plain directory's files are there: what git has not of them is lost."""
+        """Raise DamagedObjectsError if an object of a plain directory's file is missing."""
         if self.files is not None and not self.versioned:
             for path in missing:
                 if (self.files / path).is_file():
-                    raise DamagedObjectsError(f"git objects are lost: that of {path}")
+                    raise DamagedObjectsError(f"git objects are missing: that of {path}")
 
     def _make_part(self, tree: str, part: Part, more: Sequence[Entry]) -> str:
         listing = self.repository.listing(tree, part.folders())
         return self.repository.make_tree([*part.whole(listing), *more])
 
     def _hashes(self, tree: str) -> dict[Part, str]:
-        """A hash of each part of a tree."""
+        """Return a hash of each part of a tree."""
         folders = {folder for part in _PARTS for folder in part.folders()}
         listing = sorted(self.repository.listing(tree, folders), key=lambda entry: entry.path)
         return {
@@ -301,9 +301,9 @@ class SourceTree:
 
 @contextlib.contextmanager
 def locked(tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None]) -> Iterator[int]:
-    """Hold the tree's lock to build from it; gives the descriptor for children that must keep it.
+    """Hold the tree's lock for a build; yield its descriptor, for children that must hold it.
 
-    A build takes minutes. Who only reads the tree holds ``being_read`` instead, and does not wait.
+    A build takes minutes. Commands that only read the tree hold ``being_read``, and do not wait.
     """
     with workspace.lock(f"tree-{tree.home.name}", waiting) as lock:
         yield lock.fd
@@ -312,9 +312,9 @@ def locked(tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None
 def being_read(
     tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[Lock]:
-    """Hold what ``snapshot`` writes: the indexes and objects of the tree's directory in the cache.
+    """Hold the lock of the indexes and objects in the tree's directory, which ``snapshot`` writes.
 
-    Who holds both locks has taken the tree's own first.
+    To hold both locks, acquire that of ``locked`` first.
     """
     return workspace.lock(_reading(tree.home), waiting)
 
@@ -326,21 +326,21 @@ def _reading(home: Path) -> str:
 def healed(
     tree: SourceTree, workspace: Workspace, note: Callable[[str], None], work: Callable[[], T]
 ) -> T:
-    """Do some work; if objects are damaged, make those of the cache again, and repeat it.
+    """Call ``work``; if git objects are damaged, restore those of the cache, and call it again.
 
     Args:
-        tree: whose objects are used; neither of its locks must be held.
-        workspace: of the lock.
-        note: told of the damage.
-        work: may be done twice.
+        tree: the tree whose objects are used; the caller must hold neither of its locks.
+        workspace: the workspace of the locks.
+        note: called with a message about the damage.
+        work: a function that can be called twice.
 
     Raises:
-        DamagedObjectsError: it still is: the user's own objects are.
+        DamagedObjectsError: objects are still damaged: those of the user's repository.
     """
     try:
         return work()
     except DamagedObjectsError as damage:
-        note(f"{damage.message}; the objects in the cache are made again")
+        note(f"{damage.message}; restoring the objects in the cache")
     with locked(tree, workspace, lambda _: None), being_read(tree, workspace, lambda _: None):
         tree.heal()
     return work()
@@ -353,26 +353,26 @@ def open_tree(
     trusted: Sequence[Path] = (),
     knowledge: Knowledge = NOTHING,
 ) -> SourceTree:
-    """The tree at a folder or git URL.
+    """Return the tree at a directory or git URL.
 
     Args:
-        location: the folder or URL.
-        workspace: where our folder for it is.
+        location: the directory or URL.
+        workspace: the workspace, whose cache gets a directory for the tree.
         runner: starts git.
-        trusted: directories that are accepted whoever owns them.
-        knowledge: of its code.
+        trusted: directories that are accepted from any owner.
+        knowledge: readers and named changes of its code.
 
     Raises:
-        UsageError: there is no such folder or repository, or another user owns it.
-        InfraError: a clone failed for the host's or the network's reasons.
+        UsageError: there is no such directory or repository, or it belongs to another user.
+        InfraError: cloning failed because of the host or the network.
     """
     if is_url(location):
         return _open_url(location, workspace, runner, knowledge)
     folder = Path(location).expanduser()
     if not folder.is_dir():
         raise UsageError(
-            f"the source tree {location} is not a folder",
-            remedy="name a FreeBSD source tree or a git URL with --source",
+            f"the source tree {location} is not a directory",
+            remedy="name a FreeBSD source tree or a git URL: --source TREE",
         )
     folder = folder.resolve()
     source = find_repository(folder)
@@ -396,17 +396,17 @@ def _open_url(url: str, workspace: Workspace, runner: Runner, knowledge: Knowled
 
 
 def _git_lock(home: Path, workspace: Workspace) -> contextlib.AbstractContextManager[Lock]:
-    """Held for moments, unlike the tree's: a tree is opened while others build from it."""
+    """Hold the lock of the git directory, briefly; a tree is opened while others build from it."""
     return workspace.lock(f"git-{home.name}")
 
 
 def _cloned(home: Path) -> Path:
-    """Where a URL is cloned to."""
+    """Return the directory of a URL's clone."""
     return home / "clone"
 
 
 def _clone_once(url: str, home: Path, runner: Runner) -> None:
-    """The mark is on disk before there is anything that it warns of."""
+    """Clone a URL unless a complete clone exists; the file ``cloning`` marks an incomplete one."""
     mark, target = home / "cloning", _cloned(home)
     if not (target / ".git/HEAD").is_file() or mark.exists():
         shutil.rmtree(target, ignore_errors=True)
@@ -424,5 +424,5 @@ def _home(identity: str, workspace: Workspace) -> Path:
 def _not_freebsd(location: str, cause: str) -> UsageError:
     return UsageError(
         f"{location} is not a FreeBSD source tree: {cause}",
-        remedy="name the top folder of a FreeBSD source tree with --source",
+        remedy="name the top directory of a FreeBSD source tree: --source DIR",
     )

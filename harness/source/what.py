@@ -1,4 +1,4 @@
-"""A kernel as the user names it: a value."""
+"""The kernel that the user asks for."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 from harness.kerneloptions import NO_OPTIONS, KernelOptions
 from harness.source.change import Change
 
-#: The mutant whose kernel is the one before the commit; the built-in guest has it as well.
+#: The mutant that reverts the fix that the built-in guest has, too.
 BEFORE_MUTANT = "drop-commit"
 
 
 @dataclass(frozen=True, slots=True)
 class What:
-    """A kernel as the user names it.
+    """The kernel that the user asks for.
 
     Args:
-        source: a tree, a git URL, or a source with a name.
-        change: the revision and what is changed on top.
-        kernconf: a configuration's name or file; None for the slim one.
-        options: on top of the configuration.
-        kernel: a kernel file that is there already; all else is then not looked at.
+        source: a tree, a git URL, or the name of a source.
+        change: the revision, and what is applied to it.
+        kernconf: name or file of a kernel configuration; None: the slim one.
+        options: options that are added to or removed from the configuration.
+        kernel: an existing kernel file; the other fields are then ignored.
     """
 
     source: str
@@ -32,5 +32,5 @@ class What:
 
 
 def pair_of(what: What, before: Change | None, after: Change | None) -> tuple[What, What]:
-    """The two sides of a comparison."""
+    """Return the two sides of a comparison."""
     return replace(what, change=before or Change()), replace(what, change=after or Change())

@@ -32,13 +32,13 @@ def refused(said: Said, code: int, message: str, remedy: str = "") -> None:
 ARGUMENTS = {
     "no such tree": (
         ("boot", "--source", "/no/tree"),
-        "the source tree /no/tree is not a folder",
+        "the source tree /no/tree is not a directory",
         "name a FreeBSD source tree, a git URL, or 'embedded' with --source",
     ),
     "no such repository": (
         ("boot", "--source", "file:///no/repository"),
         "there is no git repository at file:///no/repository",
-        "name another with --source",
+        "check the URL: git ls-remote file:///no/repository",
     ),
     "a revision of the built-in guest": (
         (*BOOT, "--rev", "main"),
@@ -211,7 +211,8 @@ TREES = {
     "a clone": ("clone", (), "{tree} is not a FreeBSD source tree: it has no sys/conf/newvers.sh"),
     "a clone without commits": ("empty", (), "there is no revision 'HEAD' in {tree}/.git"),
     "a revision of a plain folder": (
-        "tree", ("--rev", "main"), "--rev: {tree} is a plain folder, so it has no revision 'main'"),
+        "tree", ("--rev", "main"),
+        "--rev: there is no revision 'main' in {tree}: it is not a git clone"),
     "an unknown revision": (
         "git", ("--rev", "releng/99"), "--rev: there is no revision 'releng/99' in {tree}/.git"),
     "a revision that is an option": (
@@ -233,7 +234,7 @@ TREES = {
     "a release before 13": (
         "old", (), "the tree is FreeBSD 12.4-STABLE; releases before 13 cannot be built"),
     "a tree without its release": (
-        "odd", (), "sys/conf/newvers.sh does not say which release the tree is"),
+        "odd", (), "sys/conf/newvers.sh has no REVISION or BRANCH"),
 }  # fmt: skip
 
 PATCH = """\
@@ -276,7 +277,7 @@ def test_source(shared_home: Home, trees: Path, case: tuple[str, tuple[str, ...]
 def test_first_commit_has_nothing_before_it(shared_home: Home, trees: Path) -> None:
     said = shared_home.run("compare", "--source", trees / "git", "--commit", "first")
     refused(said, 2, "--commit: ")
-    assert " has no parent, so there is no kernel before it\n" in said.error
+    assert " has no parent\n" in said.error
 
 
 @pytest.mark.parametrize(

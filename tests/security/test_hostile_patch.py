@@ -45,7 +45,7 @@ def refused(home: Home, patch: str) -> str:
 )  # fmt: skip
 def test_a_path_outside_the_tree(home: Home, path: str) -> None:
     said = refused(home, GOOD + NEW_FILE.format(path=path))
-    assert "outside the tree" in said or "invalid path" in said
+    assert "outside of the tree" in said or "invalid path" in said
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_path_outside_the_tree(home: Home, path: str) -> None:
 def test_a_file_from_or_to_outside(home: Home, how: str, source: str, target: str) -> None:
     patch = (f"diff --git a/{source} b/{target}\nsimilarity index 100%\n"
              f"{how} from {source}\n{how} to {target}\n")  # fmt: skip
-    assert "outside the tree" in refused(home, GOOD + patch)
+    assert "outside of the tree" in refused(home, GOOD + patch)
 
 
 def test_a_link_that_is_made_and_written_through(home: Home, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_what_git_would_wait_for_is_refused(
     put(path)
     said = home.run("build", "--source", tree, "--rev", "first")
     assert said.code == 2, said.stderr
-    assert f" is {kind}, and git would read it as a file" in said.error
+    assert f"cannot read the repository: {path} is {kind}" in said.error
     assert "rm -r " in said.error
 
 

@@ -36,7 +36,8 @@ def test_the_remedy_names_what_named_the_tree(
     ]:  # fmt: skip
         if variable:
             monkeypatch.setenv("HARNESS_SOURCE", variable)
-        with pytest.raises(UsageError, match=f"the source tree {gone} is not a folder") as caught:
+        words = f"the source tree {gone} is not a directory"
+        with pytest.raises(UsageError, match=words) as caught:
             existing_location(flag, lambda: gone, NAMED_SOURCES)
         assert caught.value.remedy.endswith(remedy)
         monkeypatch.delenv("HARNESS_SOURCE", raising=False)

@@ -43,7 +43,7 @@ def test_release_is_read(newvers: str, release: str) -> None:
 
 @pytest.mark.parametrize("newvers", ["", 'REVISION="13.2"\n', 'BRANCH="RELEASE"\n'])
 def test_tree_without_a_release_is_refused(newvers: str) -> None:
-    with pytest.raises(UsageError, match="does not say which release"):
+    with pytest.raises(UsageError, match="has no REVISION or BRANCH"):
         parse_release(newvers)
 
 
@@ -67,7 +67,7 @@ def test_whatever_stands_there_is_a_release_or_refused(revision: str, branch: st
 def test_llvm_is_read_and_missed() -> None:
     text = "#define\tCLANG_VERSION\t\t14.0.5\n#define\tCLANG_VERSION_MAJOR\t14\n"
     assert parse_llvm_major(text) == 14
-    with pytest.raises(UsageError, match="does not say which LLVM"):
+    with pytest.raises(UsageError, match="has no CLANG_VERSION_MAJOR"):
         parse_llvm_major("#define CLANG_VERSION 14.0.5\n")
 
 
@@ -76,7 +76,7 @@ def test_llvm_is_read_and_missed() -> None:
     [
         (snapshot("c" * 40), "cccccccccc"),
         (snapshot("c" * 40, dirty=True), "cccccccccc dirty"),
-        (snapshot(), "folder ffffffffff"),
+        (snapshot(), "directory ffffffffff"),
         (snapshot("c" * 40, dirty=True, patch="0123", mutant="drop-commit"),
          "cccccccccc dirty +patch 0123 +mutant drop-commit"),
     ],
