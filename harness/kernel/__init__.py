@@ -1,1 +1,1 @@
-"""Kernels: from a source tree and a configuration to files that boot."""
+"""Kernels: configuration, build, cache and verification."""

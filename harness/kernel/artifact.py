@@ -1,4 +1,4 @@
-"""A built kernel with all that boots it, and the cache of them."""
+"""Built kernels and their cache."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ KERNEL, DEBUG, LOADER = "kernel", "kernel.debug", "loader.efi"
 
 @dataclass(frozen=True, slots=True)
 class KernelIdentity:
-    """What a kernel was made from; stands in every record.
+    """What a kernel was built from; part of every record.
 
     Args:
-        key: of the cache; equal keys mean equal kernels.
-        source: where the tree is, as the user named it.
-        label: the revision and what is changed on top, for people.
-        commit: the revision; None where there is none.
-        tree: git's hash of all that was checked out.
-        dirty: uncommitted changes are in it.
-        patch: hash of the patch on top, if any.
-        mutant: its name, if any.
-        release: such as 13.2-RELEASE.
-        kernconf: the configuration's name.
-        sanitizer: those that it has, as one set.
-        options: on top of the configuration, as ``--option`` takes them.
-        compiler: the first line of its ``--version``.
-        source_roots: the folders that its debug symbols name for the tree's top.
-        facts: of its code, by subsystem.
-        files: size and SHA-256 of each of its files.
-        is_freebsd: it is FreeBSD's, which a loader can start; not the built-in guest's.
+        key: key in the cache; equal keys mean equal kernels.
+        source: the tree, as the user named it.
+        label: short name of the revision and its changes.
+        commit: the revision; None if there is none.
+        tree: git's hash of all files that were checked out.
+        dirty: whether it contains uncommitted changes.
+        patch: hash of the patch, or None.
+        mutant: name of the mutant, or None.
+        release: the release, such as 13.2-RELEASE.
+        kernconf: name of the configuration.
+        sanitizer: the set of its sanitizers.
+        options: options that were added to or removed from it, in the form of ``--option``.
+        compiler: the first line of the compiler's ``--version``.
+        source_roots: directories that its debug symbols name as the top of the tree.
+        facts: facts of its code, by subsystem.
+        files: size and SHA-256 of each file.
+        is_freebsd: whether it is a FreeBSD kernel, not that of the built-in guest.
     """
 
     key: str
@@ -70,12 +70,12 @@ class KernelIdentity:
     options: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """It as JSON's types; ``sanitizer`` is the text of the set."""
+        """Return the identity as a JSON document, in which ``sanitizer`` is a string."""
         return {**asdict(self), "sanitizer": str(self.sanitizer)}
 
     @property
     def guest(self) -> str:
-        """What boots it, for every line and record, so that no guest is taken for another."""
+        """FreeBSD and its release, or the built-in guest; printed in every report and record."""
         if not self.is_freebsd:
             return "built-in guest (not FreeBSD)"
         return f"FreeBSD {self.release}"
@@ -86,12 +86,12 @@ class KernelArtifact:
     """The files of a built kernel.
 
     Args:
-        identity: what it was made from.
+        identity: what it was built from.
         kernel: the ELF file that boots.
         debug: an ELF file with its symbols and line tables; may be ``kernel`` itself.
-        loader: FreeBSD's EFI loader; None for the built-in guest, and where there is none yet.
-        modules: what ``harness check`` talks to, by subsystem; those that were built.
-        remake: provides it anew if it turns out to be damaged; None for a file of the user's.
+        loader: FreeBSD's EFI loader; None for the built-in guest, or if it is not built.
+        modules: the check modules that were built, by subsystem.
+        remake: builds it again if it is damaged; None for a file of the user.
     """
 
     identity: KernelIdentity
@@ -104,23 +104,23 @@ class KernelArtifact:
     )
 
     def paths(self) -> dict[str, Path]:
-        """Where its files are, by the names of their seals."""
+        """Return the paths of its files, by the names of their seals."""
         named = {KERNEL: self.kernel, LOADER: self.loader, DEBUG: self.debug}
         named |= {path.name: path for path in self.modules.values()}
         return {name: path for name, path in named.items() if path is not None}
 
     def sealed(self) -> list[tuple[Path, Seal]]:
-        """Those of its files whose content is known, with their seals."""
+        """Return the files that have seals, with these."""
         paths = self.paths()
         return [(paths[seal.name], seal) for seal in self.identity.files if seal.name in paths]
 
 
 @contextlib.contextmanager
 def kept(kernel: KernelArtifact, workspace: Workspace) -> Iterator[None]:
-    """Keep a kernel's files from being removed from the cache while they are needed.
+    """Keep a kernel's files from being removed from the cache within the context.
 
     Raises:
-        InfraError: they are not there any more.
+        InfraError: they were removed.
     """
     files = (kernel.kernel, kernel.debug, *([kernel.loader] if kernel.loader else []))
     cached = {file.parent for file in files if file.is_relative_to(workspace.cache)}
@@ -131,18 +131,18 @@ def kept(kernel: KernelArtifact, workspace: Workspace) -> Iterator[None]:
 
 
 class KernelCache:
-    """Built kernels by key, in the workspace's cache."""
+    """The cache of built kernels, by key."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._folder = workspace.cache / "kernels"
         self._verified = workspace.verified
 
     def find(self, key: str, damaged: Callable[[str], None]) -> KernelArtifact | None:
-        """The kernel with that key, if it is there and is what was stored.
+        """Return the kernel with a key, verified; None if there is none or it is damaged.
 
         Args:
-            key: of the cache.
-            damaged: told why a kernel that is there is not taken.
+            key: the key.
+            damaged: called with the damage of a kernel.
         """
         folder = self._folder / key
         try:
@@ -158,7 +158,7 @@ class KernelCache:
         return None
 
     def newest_loader(self) -> tuple[Path, Seal] | None:
-        """The loader that was built last, whatever its tree; one that is damaged is left out."""
+        """Return the loader that was built last, of any tree; damaged ones are skipped."""
         loaders = self._folder.glob(f"[!.]*/{LOADER}")
         for path in sorted(loaders, key=lambda path: path.stat().st_mtime, reverse=True):
             with contextlib.suppress(FileNotFoundError, DamageError):
@@ -168,13 +168,13 @@ class KernelCache:
         return None
 
     def store(self, identity: KernelIdentity, files: Mapping[str, Path]) -> KernelArtifact:
-        """Keep copies of ``files`` (``kernel``, ``kernel.debug``, ``loader.efi``, ``config``).
+        """Store copies of ``files`` (``kernel``, ``kernel.debug``, ``loader.efi``, ``config``).
 
         Raises:
-            InfraError: the disk is full, or the directory not writable.
+            InfraError: a file cannot be written.
         """
         folder = self._folder / identity.key
-        # What most kernels have is not there, as it always was.
+        # Default values are left out, as in older versions, which read the file, too.
         left_out = {"files", *(["is_freebsd"] if identity.is_freebsd else [])}
         left_out |= set() if identity.options else {"options"}
         kept = {name: value for name, value in identity.document().items() if name not in left_out}
@@ -182,10 +182,10 @@ class KernelCache:
         return _artifact(folder, identity, seals)
 
     def add_module(self, kernel: KernelArtifact, subsystem: str, module: Path) -> KernelArtifact:
-        """Keep a copy of the kernel's check module for a subsystem beside it.
+        """Store a copy of a subsystem's check module with the kernel.
 
         Raises:
-            InfraError: the disk is full, or the directory not writable.
+            InfraError: a file cannot be written.
         """
         from harness.kernel.module import module_file
 
@@ -196,12 +196,16 @@ class KernelCache:
 
 
 def rebuilding(note: Callable[[str], None]) -> Callable[[str], None]:
-    """Tells people, by ``note``, of a cached kernel that is damaged."""
-    return lambda cause: note(f"a cached kernel cannot be used and is built again: {cause}")
+    """Return a function that reports a damaged kernel of the cache by ``note``."""
+    return lambda cause: note(f"rebuilding a damaged kernel of the cache: {cause}")
 
 
 def _read_identity(path: Path, key: str) -> KernelIdentity:
-    """Raises ValueError, KeyError, TypeError or OSError: it is damaged, or of another version."""
+    """Return the identity in a file.
+
+    Raises:
+        ValueError, KeyError, TypeError, OSError: it is damaged, or of another version.
+    """
     data = read_object(path)
     try:
         data["sanitizer"] = parse_sanitizers(data["sanitizer"])
@@ -212,7 +216,7 @@ def _read_identity(path: Path, key: str) -> KernelIdentity:
     data["facts"] = {name: Facts(**facts) for name, facts in data["facts"].items()}
     identity = KernelIdentity(**data)
     if identity.key != key:
-        raise ValueError(f"it is the kernel {identity.key}")
+        raise ValueError(f"it is of the kernel {identity.key}")
     return identity
 
 

@@ -1,4 +1,4 @@
-"""Builds kernels and loaders from source trees; see FreeBSD's build(7)."""
+"""Builds of kernels, loaders and check modules from source trees (FreeBSD's build(7))."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Counts up when the way of building changes what comes out.
+#: Incremented when a change of the build procedure changes its output.
 _RECIPE = "1"
 
-#: What later releases put into debug symbols instead of the real folder
-#: (``WITH_REPRODUCIBLE_BUILD``, sys/conf/kern.pre.mk).
+#: The directory of sources in the debug symbols of later releases (``WITH_REPRODUCIBLE_BUILD``,
+#: sys/conf/kern.pre.mk).
 _REPRODUCIBLE_ROOT = "/usr/src"
 
 
@@ -61,11 +61,11 @@ class Builder:
     """Builds kernels on this host.
 
     Args:
-        workspace: where objects and kernels are kept.
+        workspace: the workspace of objects and kernels.
         runner: starts git, make and compilers.
-        clock: for the one second that make's time stamps need.
-        progress: told of stages.
-        sandboxed: whether what a tree brings runs in a sandbox.
+        clock: the clock for make's timestamps.
+        progress: receives the stages.
+        sandboxed: whether the tree's build system runs in a sandbox.
         logs: limits of the logs.
     """
 
@@ -84,28 +84,29 @@ class Builder:
         *,
         modules: Sequence[str] = (),
     ) -> KernelArtifact:
-        """The kernel of ``tree`` with ``change``, from the cache or built.
+        """Return the kernel of ``tree`` with ``change``, from the cache or built.
 
-        ``modules`` names the subsystems whose check module (``harness.kernel.module``) it comes
-        with.
+        ``modules`` names the subsystems whose check modules (``harness.kernel.module``) are built.
 
         Raises:
-            UsageError: the revision, patch, mutant, tree or configuration is at fault.
+            UsageError: the revision, patch, mutant, tree or configuration is wrong.
             BuildError: the revision does not build.
-            UnobservableError: the module does not build against it.
-            InfraError: the host is at fault.
+            UnobservableError: a module does not build against it.
+            InfraError: the host failed.
         """
         with being_read(tree, self.workspace, partial(self._waiting, "reading")):
             self.progress.stage("source")
             llvms = installed_llvms()
             with ThreadPoolExecutor(len(llvms) + 1) as beside:
-                asked = {llvm: beside.submit(compiler_version, llvm, self.runner) for llvm in llvms}
+                versions = {
+                    llvm: beside.submit(compiler_version, llvm, self.runner) for llvm in llvms
+                }
                 snapshot = tree.snapshot(change)
             if config.options:
                 paths = ("sys/conf/options", *GUEST.options)
                 require_known(config.options, tree.texts(snapshot, *paths))
         llvm = best_llvm(snapshot.llvm, llvms)
-        compiler = asked[llvm].result()
+        compiler = versions[llvm].result()
         key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))
         identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
         cached = KernelCache(self.workspace).find(key, lambda _: None)
@@ -113,21 +114,21 @@ class Builder:
             with locked(tree, self.workspace, partial(self._waiting, "building from")) as lock_fd:
                 job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
                 cached = self._completed(job, identity, modules)
-        # Equal trees go by many names: the kernel gets the one it was asked for by.
+        # The cached kernel may have been built under another name of the same tree.
         identity = replace(identity, files=cached.identity.files)
         return replace(cached, identity=identity)
 
     def _completed(
         self, job: _Job, identity: KernelIdentity, modules: Sequence[str]
     ) -> KernelArtifact:
-        """What is missing is built, unless who held the tree's lock before has built it."""
+        """Build what is missing, unless the lock's previous holder has built it."""
         cache = KernelCache(self.workspace)
         damage: list[str] = []
         cached = cache.find(identity.key, rebuilding(damage.append))
         if cached is None:
             for line in damage:
                 self.progress.note(line)
-            # Whatever damaged the copies may have damaged what they were made from.
+            # The objects that the damaged kernel was linked to may be damaged, too.
             made = self._make(job, partial(job.run, relink=bool(damage)))
             cached = cache.store(identity, made)
         for name in modules:
@@ -137,8 +138,10 @@ class Builder:
         return cached
 
     def _make(self, job: _Job, work: Callable[[], T]) -> T:
-        """Check out and build; bmake compares time stamps in whole seconds, so a file must
-        not be checked out within the second in which its old object was made.
+        """Check out and build.
+
+        bmake compares timestamps in whole seconds, so a file must not be checked out in the second
+        in which its old object was built.
         """
         ended = job.tree.home / "last-build"
         if ended.exists() and self.clock.now().timestamp() - ended.stat().st_mtime < 1.0:
@@ -178,7 +181,7 @@ def _identity(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One build, with the tree's lock held."""
+    """A build; the tree's lock is held."""
 
     builder: Builder
     tree: SourceTree
@@ -189,9 +192,9 @@ class _Job:
     lock_fd: int
 
     def run(self, *, relink: bool) -> dict[str, Path]:
-        """Toolchain, kernel and loader, each only as far as it is not there yet.
+        """Build toolchain, kernel and loader, as far as they have changed; return the files.
 
-        With ``relink`` the kernel is linked again even if nothing has changed.
+        With ``relink``, the kernel is linked again even if nothing has changed.
         """
         make = self._make()
         self._toolchain(make)
@@ -212,7 +215,7 @@ class _Job:
         }
 
     def module(self, subsystem: str) -> Path:
-        """A subsystem's check module, against this snapshot's kernel, which is built if need be."""
+        """Build a subsystem's check module for the snapshot's kernel, and return its path."""
         make = self._make()
         built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
         if not (built.is_fresh() and self._kernel_objects(make).is_dir()):
@@ -227,10 +230,9 @@ class _Job:
             self._run_inside(make, "module", script)
         except BuildError as error:
             raise UnobservableError(
-                f"the check module for {subsystem} does not build against this kernel, so "
-                f"{subsystem} cannot be checked",
-                remedy="a structure that the module reads has changed (see below); "
-                "harness boot judges the kernel without the module",
+                f"cannot check {subsystem}: its check module does not build against this kernel",
+                remedy="adapt the module to the changed structures, or boot without it: "
+                "harness boot",
                 detail=error.detail,
             ) from error
         return without_links(work / f"{MODULE}.ko", work)
@@ -279,12 +281,12 @@ class _Job:
         memory = self._objects / "toolchain.sizes"
         wrong = damaged(sizes_below(tools, TOOLS), memory) if stamp.is_fresh() else []
         if stamp.is_fresh() and not wrong:
-            if not memory.exists():  # made by an older harness
+            if not memory.exists():  # built by an older version
                 keep_sizes(sizes_below(tools, TOOLS), memory)
             return
         self.builder.progress.stage("toolchain", self._log("toolchain"))
         if wrong:
-            self.builder.progress.note(f"built tools are damaged ({wrong[0]}): built again")
+            self.builder.progress.note(f"rebuilding damaged build tools ({wrong[0]})")
         if stamp.was_interrupted() or wrong:
             shutil.rmtree(self._output(make), ignore_errors=True)
         memory.unlink(missing_ok=True)
@@ -307,9 +309,9 @@ class _Job:
             for name in damaged(object_sizes(folder), memory):
                 (folder / name).unlink(missing_ok=True)
         memory.unlink(missing_ok=True)
-        # Objects are no more than a cache: somebody may have removed them.
-        known = configured.is_fresh() and folder.is_dir()
-        if not (known and self._remade(make, folder, built)):
+        # The user may have removed the objects.
+        is_configured = configured.is_fresh() and folder.is_dir()
+        if not (is_configured and self._remade(make, folder, built)):
             write_atomic(self._config_folder / self.config.name, self.config.text)
             with configured, built:
                 make.build_kernel(
@@ -318,14 +320,14 @@ class _Job:
         keep_sizes(object_sizes(folder), memory)
         if not (folder / "kernel.debug").is_file():
             raise BuildError(
-                f"the configuration {self.config.name} makes a kernel without debug symbols",
-                remedy="give it: makeoptions DEBUG=-g",
+                f"the kernel of configuration {self.config.name} has no debug symbols",
+                remedy="add to the configuration: makeoptions DEBUG=-g",
             )
 
     def _remade(self, make: Make, folder: Path, built: _Stamp) -> bool:
-        """Compile what has changed and link; a failure counts only if ``buildkernel`` has it too.
+        """Compile what has changed, and link; return False if that fails.
 
-        Stale dependencies of objects, which ``buildkernel`` removes, are one that it has not.
+        It may fail because of stale dependencies, which ``buildkernel`` removes.
         """
         try:
             with built:
@@ -352,7 +354,7 @@ class _Job:
         make.run([f"BUILDENV_SHELL={script}", "buildenv"], self._log(name))
 
     def _output(self, make: Make) -> Path:
-        """The object directory of the tree: MAKEOBJDIRPREFIX, its path, and the target."""
+        """Return the object directory: MAKEOBJDIRPREFIX, the tree's path, and the target."""
         return make.output / f"{GUEST.name}.{GUEST.target_arch}"
 
     def _kernel_objects(self, make: Make) -> Path:
@@ -360,9 +362,9 @@ class _Job:
 
 
 def _loader_script(make: Make) -> str:
-    """Run inside ``buildenv``: the EFI loader without an interpreter, and its libraries.
+    """Return the script that builds loader_simp.efi and its libraries inside ``buildenv``.
 
-    buildenv itself refuses ``-j``.
+    ``buildenv`` itself does not accept ``-j``.
     """
     options = " ".join(LOADER_OPTIONS)
     return (
@@ -374,9 +376,9 @@ def _loader_script(make: Make) -> str:
 
 
 class _Stamp:
-    """Says of which content a part was last built, and whether that was cut short.
+    """A mark of the content that a part was last built from, and of an interrupted build.
 
-    As a context it marks the part as being built; only a clean way out leaves it fresh.
+    As a context manager, it marks the part as being built, and as fresh after success.
     """
 
     def __init__(self, path: Path, content: str) -> None:
@@ -385,18 +387,18 @@ class _Stamp:
         self._content = content
 
     def is_fresh(self) -> bool:
-        """Whether the part was built, to the end, from this content."""
+        """Return whether the part was completely built from this content."""
         try:
             return not self.was_interrupted() and self._done.read_text() == self._content
         except OSError:
             return False
 
     def was_interrupted(self) -> bool:
-        """Whether a build of it was killed."""
+        """Return whether a build of the part was killed."""
         return self._started.exists()
 
     def remove_newer(self, folder: Path) -> None:
-        """Remove what the killed build wrote: any of it may be half a file."""
+        """Remove the files that a killed build wrote, which may be incomplete."""
         since = self._started.stat().st_mtime
         for path in folder.rglob("*"):
             if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since:
@@ -410,5 +412,5 @@ class _Stamp:
         if kind is None:
             write_atomic(self._done, self._content)
         if kind is None or issubclass(kind, Exception):
-            # make has ended by itself, so it has removed what it did not finish.
+            # make(1) ended by itself, and has removed incomplete files.
             self._started.unlink(missing_ok=True)

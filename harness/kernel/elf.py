@@ -1,4 +1,4 @@
-"""What a kernel's ELF file says of it."""
+"""Facts of a kernel from its ELF file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
 
 
-#: Says which debug information belongs to a kernel, not what it does.
+#: Identifies the debug information of a kernel; not part of its behaviour.
 _BUILD_ID: Final = ".note.gnu.build-id"
 
 _MARKERS: Final = {row.marker.encode(): row for row in TABLE}
@@ -35,13 +35,13 @@ _VERSION_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class KernelFacts:
-    """What tells a kernel from others: in its file, and in the guest that runs it.
+    """Facts that identify a kernel, in its file and in the guest.
 
     Args:
-        build_id: the linker's, in hexadecimal; empty if it gave none.
-        version: what the kernel prints as its banner and has as ``kern.version``.
-        sanitizers: those whose marker is among its symbols.
-        size: of the file, in bytes; more or less what it takes in memory.
+        build_id: the linker's build ID, in hexadecimal; empty if there is none.
+        version: the kernel's banner, also ``kern.version``.
+        sanitizers: the sanitizers whose marker is among its symbols.
+        size: size of the file in bytes, about the memory that it takes.
     """
 
     build_id: str
@@ -51,13 +51,13 @@ class KernelFacts:
 
 
 def kernel_facts(kernel: Path) -> KernelFacts:
-    """Read the file of a kernel, FreeBSD's or the built-in guest's.
+    """Return the facts of a kernel, FreeBSD's or the built-in guest's.
 
     Raises:
         UsageError: it is not an ELF executable of the guests' architecture with a kernel's symbols.
     """
     try:
-        if not kernel.stat().st_size:  # a device has none, too
+        if not kernel.stat().st_size:  # also the size of a device
             raise _not_a_kernel(kernel, "it is empty")
         data = kernel.read_bytes()
         elf = ElfTables(data)
@@ -70,25 +70,25 @@ def kernel_facts(kernel: Path) -> KernelFacts:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error
     except (ELFError, struct.error) as error:
         raise _not_a_kernel(
-            kernel, f"it is no ELF file of an {GUEST.name} kernel ({error})"
+            kernel, f"it is not an ELF file of an {GUEST.name} kernel ({error})"
         ) from error
 
 
 def _symbols(elf: ElfTables, wanted: set[bytes]) -> dict[bytes, int]:
-    """The addresses of these symbols, as far as the file has them."""
+    """Return the addresses of those of the symbols that the file has."""
     tables = [section for section in elf.sections if section["sh_type"] == "SHT_SYMTAB"]
     if len(tables) != 1 or tables[0]["sh_link"] >= len(elf.sections):
         raise ELFError("it has no symbol table")
     names = elf.content(elf.sections[tables[0]["sh_link"]])
-    # By their places in the table of names: there are tens of thousands of symbols.
-    places = {names.find(b"\0%b\0" % name) + 1: name for name in wanted}
-    places.pop(0, None)
+    # By offset in the string table, as there are tens of thousands of symbols.
+    offsets = {names.find(b"\0%b\0" % name) + 1: name for name in wanted}
+    offsets.pop(0, None)
     symbols = elf.content(tables[0])
     whole = len(symbols) - len(symbols) % _SYMBOL.size
     return {
-        places[name]: address
+        offsets[name]: address
         for name, _, _, _, address, _ in _SYMBOL.iter_unpack(symbols[:whole])
-        if name in places
+        if name in offsets
     }
 
 
@@ -104,7 +104,7 @@ def _version(elf: ElfTables, symbols: Mapping[bytes, int]) -> str:
 
 
 def _build_id(elf: ElfTables) -> str:
-    """As ``sysctl_build_id()`` tells it (``sys/kern/kern_mib.c``)."""
+    """Return the build ID, as ``sysctl_build_id()`` does (``sys/kern/kern_mib.c``)."""
     for section in elf.sections:
         if elf.name(section) == _BUILD_ID.encode():
             note = elf.content(section)
@@ -117,18 +117,17 @@ def _build_id(elf: ElfTables) -> str:
 def _not_a_kernel(kernel: Path, cause: str) -> UsageError:
     return UsageError(
         f"{kernel} is not a FreeBSD kernel: {cause}",
-        remedy="name a kernel with --kernel, such as /boot/kernel/kernel of a FreeBSD/"
-        f"{GUEST.name} system",
+        remedy=f"pass a FreeBSD/{GUEST.name} kernel, such as --kernel /boot/kernel/kernel",
     )
 
 
 def content_digest(kernel: KernelArtifact) -> str:
-    """A hash of all that is loaded: kernels equal in it do the same.
+    """Return a hash of all sections that are loaded: kernels with equal hashes behave equally.
 
-    The file itself also differs in its debug information, which holds line numbers.
+    Hashes of whole files would differ with the line numbers in the debug information.
 
     Raises:
-        UsageError: the kernel is no ELF file.
+        UsageError: the kernel is not an ELF file.
     """
     digest = hashlib.sha256()
     try:
@@ -139,7 +138,7 @@ def content_digest(kernel: KernelArtifact) -> str:
                     digest.update(f"{section['sh_size']} ".encode())
                     digest.update(b"" if section["sh_type"] == "SHT_NOBITS" else section.data())
     except ELFError as error:
-        raise _not_a_kernel(kernel.kernel, f"it is no ELF file ({error})") from error
+        raise _not_a_kernel(kernel.kernel, f"it is not an ELF file ({error})") from error
     if kernel.loader is not None:
         digest.update(kernel.loader.read_bytes())
     return digest.hexdigest()[:40]

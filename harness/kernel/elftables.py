@@ -1,7 +1,7 @@
-"""The tables of an ELF file, and bytes of it; no more is looked at.
+"""The section and program headers of an ELF file, and its bytes.
 
-pyelftools' own sections and segments read what they hold as soon as they are made: of a kernel,
-hash tables of tens of thousands of entries.
+pyelftools' objects for sections and segments parse their content when they are created, which for a
+kernel includes hash tables of tens of thousands of entries.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class ElfTables:
     """An ELF file of the guests' architecture.
 
     Attributes:
-        type: such as ``ET_EXEC``.
-        entry: the address of its first instruction.
+        type: the file's type, such as ``ET_EXEC``.
+        entry: the entry point.
         sections: the section headers, as pyelftools parses them.
-        names_index: which of them holds the sections' names.
-        section_header_size: in bytes.
+        names_index: index of the section with the sections' names.
+        section_header_size: size of a section header in bytes.
 
     Raises:
-        ELFError: it is no such file, or cut off; here and by all methods.
+        ELFError: it is not such a file, or is cut off; raised by all methods.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -36,9 +36,9 @@ class ElfTables:
         try:
             elf = ELFFile(self._stream)
         except OverflowError as error:
-            raise ELFError("its header leads nowhere") from error
+            raise ELFError("its header is invalid") from error
         if elf.get_machine_arch() != GUEST.elf_name:
-            raise ELFError("it is of another machine")
+            raise ELFError("it is for another machine")
         self._header = elf.header
         self.type: str = self._header["e_type"]
         self.entry: int = self._header["e_entry"]
@@ -49,30 +49,30 @@ class ElfTables:
         self._names = self.content(self.sections[self.names_index]) if self.sections else b""
 
     def segments(self, kind: str) -> list[Any]:
-        """The program headers of that type."""
+        """Return the program headers of a type."""
         return [one for one in self._segments if one["p_type"] == kind]
 
     def name(self, section: Any) -> bytes:
-        """A section's name."""
+        """Return a section's name."""
         return self._names[section["sh_name"] :].partition(b"\0")[0]
 
     def content(self, section: Any) -> bytes:
-        """A section's bytes in the file."""
+        """Return a section's bytes in the file."""
         if section["sh_type"] == "SHT_NOBITS":
             return b""
         return self.read(section["sh_offset"], section["sh_size"])
 
     def header(self) -> bytes:
-        """The file's header as it stands."""
+        """Return the bytes of the file's header."""
         return self.read(0, self._header["e_ehsize"])
 
     def section_headers(self) -> bytes:
-        """The section headers as they stand."""
+        """Return the bytes of the section headers."""
         header = self._header
         return self.read(header["e_shoff"], header["e_shnum"] * header["e_shentsize"])
 
     def read(self, offset: int, size: int) -> bytes:
-        """Bytes of the file."""
+        """Return ``size`` bytes of the file from ``offset``."""
         if offset + size > len(self._data):
             raise ELFError("it is cut off")
         return self._data[offset : offset + size]
@@ -83,5 +83,5 @@ class ElfTables:
         end = start + size * header[f"{prefix}num"]
         if end > len(self._data):
             raise ELFError("it is cut off")
-        places = range(start, end, size or 1)
-        return [struct_parse(entry, self._stream, place) for place in places]
+        offsets = range(start, end, size or 1)
+        return [struct_parse(entry, self._stream, offset) for offset in offsets]

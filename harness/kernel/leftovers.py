@@ -1,8 +1,8 @@
-"""What earlier builds have left for later ones: the tree's own tools, and objects.
+"""Verification of tools and objects of earlier builds, by size.
 
-make(1) goes by time stamps alone, so it takes a tool or an object that was cut short for whole. A
-host that loses power leaves such files. To read all of them for each build would take longer than
-a small build does, so their sizes are compared.
+make(1) compares timestamps only, so it does not detect truncated tools and objects, as a power
+failure leaves them. Reading all of them for each build would take longer than a small build, so
+their sizes are compared.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from harness.errors import BuildError
 from harness.host.documents import read_object
 from harness.host.workspace import write_atomic
 
-#: Below the build's ``tmp``: what is installed there; the rest are objects of it.
+#: Directories of installed files in the build's ``tmp``; the others contain objects.
 TOOLS: Final = ("bin", "legacy", "lib", "usr")
 
-#: Of the tree's make.
+#: Directories of the tree's make.
 MAKE: Final = ("bin", "share")
 
-#: Objects, and what is linked from them.
+#: Endings of objects and linked files.
 _OBJECTS: Final = (".o", "kernel", "kernel.full", "kernel.debug")
 
 
 def sizes_below(folder: Path, parts: Sequence[str]) -> dict[str, int]:
-    """The sizes of all files in some directories of ``folder``, by their paths in it."""
+    """Return the sizes of all files in some directories of ``folder``, by relative path."""
     found: dict[str, int] = {}
     for part in parts:
-        for place, _, files in os.walk(folder / part):
+        for directory, _, files in os.walk(folder / part):
             for name in files:
-                path = os.path.join(place, name)
+                path = os.path.join(directory, name)
                 found[os.path.relpath(path, folder)] = os.lstat(path).st_size
     return found
 
 
 def object_sizes(folder: Path) -> dict[str, int]:
-    """The sizes of all objects of a kernel; none if it was never built."""
+    """Return the sizes of all objects of a kernel; empty if it was never built."""
     if not folder.is_dir():
         return {}
     with os.scandir(folder) as entries:
@@ -51,33 +51,33 @@ def object_sizes(folder: Path) -> dict[str, int]:
 
 
 def without_links(path: Path, top: Path) -> Path:
-    """The path, none of whose parts below ``top`` is a link.
+    """Return ``path`` if none of its parts below ``top`` is a symbolic link.
 
-    A build writes what it likes below ``top``; through a link, the harness would then read,
-    write or remove files elsewhere.
+    A build can write anything below ``top``; through a link, the harness would read, write or
+    remove files elsewhere.
 
     Raises:
-        BuildError: one is.
+        BuildError: a part is a symbolic link.
     """
     if os.path.realpath(path) != os.path.join(os.path.realpath(top), path.relative_to(top)):
         raise BuildError(
-            f"the build has put a symbolic link in the place of {path}, which is not followed",
-            remedy="look at the tree's makefiles; harness gc removes what they built",
+            f"the build replaced {path} by a symbolic link, which is not followed",
+            remedy="check the tree's makefiles, and remove their output: harness gc --limit 0",
         )
     return path
 
 
 def keep_sizes(sizes: Mapping[str, int], memory: Path) -> None:
-    """Keep the sizes of what a build has left.
+    """Store the sizes of a build's files.
 
     Raises:
-        InfraError: the disk is full, or the directory not writable.
+        InfraError: the file cannot be written.
     """
     write_atomic(memory, json.dumps(sizes))
 
 
 def damaged(sizes: Mapping[str, int], memory: Path) -> list[str]:
-    """The names of what is missing or has another size than was kept; none if none was kept."""
+    """Return the names of files that are missing or have another size than was stored."""
     try:
         known = read_object(memory)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The tree's own build system, run on this host: arguments, logs, and what its errors say."""
+"""The tree's own build system on this host: arguments, environment, logs and errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.host.sandbox import Sandbox
     from harness.kernel.toolchain import Llvm
 
-#: Parts of the toolchain that no kernel needs; without them it is built in a fraction
-#: of the time, and without most of contrib (see src.conf(5)).
+#: Parts of the toolchain that no kernel needs (src.conf(5)). Without them, it builds in a fraction
+#: of the time, and without most of contrib.
 TOOLCHAIN_OPTIONS = tuple(
     f"-DWITHOUT_{name}"
     for name in (
@@ -37,35 +37,34 @@ LOADER_OPTIONS = tuple(
     for name in ("BEARSSL", "FORTH", "LOADER_GELI", "LOADER_LUA", "LOADER_ZFS", "TESTS")
 )
 
-#: Lines of a build's log that say what is wrong, as compilers, linkers, config(8)
-#: and make itself write them.
+#: Error lines in a build's log, of compilers, linkers, config(8) and make(1).
 _ERROR_LINE = re.compile(
     r"(?::\d+(?::\d+)?: (?:fatal )?error: |^(?:ld(?:\.lld)?|clang(?:-\d+)?): error: "
     r"|^config: |unknown option \"|don't know how to make|undefined (?:symbol|reference)"
     r"|No space left on device|^\*\*\* )"
 )
 _UNKNOWN_OPTION = re.compile(r'unknown option "([^"]*)"')
-#: lld writes through a mapping of its output, so that a full disk ends it by SIGBUS.
+#: lld writes its output through mmap(2), so a full disk kills it with SIGBUS.
 _NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|Bus error")
 
 
 def find_ccache() -> Path | None:
-    """The host's ccache(1), which is used wherever it is installed."""
+    """Return the path of ccache(1), which is used if it is installed."""
     found = shutil.which("ccache")
     return Path(found) if found else None
 
 
 def parallel() -> str:
-    """make's option to use every processor of the host."""
+    """Return make's option to use all CPUs of the host."""
     return f"-j{(os.cpu_count() or 1) + 1}"
 
 
 def kernel_target(name: str, folder: Path) -> list[str]:
-    """make's arguments for a kernel alone.
+    """Return make's arguments for a kernel without modules.
 
     Args:
         name: KERNCONF.
-        folder: the configuration's.
+        folder: directory of the configuration.
     """
     return [
         parallel(),
@@ -77,14 +76,13 @@ def kernel_target(name: str, folder: Path) -> list[str]:
     ]
 
 
-#: What the kernel's own make reads before its makefile when ``buildkernel`` starts it
-#: (``KERNEL_FLAGS``, Makefile.inc1): it writes down its environment as the shell's commands.
-_REMEMBER = "HARNESS_REMEMBERS!=\texport -p >{}\n"
+#: A makefile that ``buildkernel`` reads before the kernel's own (``KERNEL_FLAGS``, Makefile.inc1).
+#: It saves the environment as shell commands.
+_SAVE_ENVIRONMENT = "HARNESS_REMEMBERS!=\texport -p >{}\n"
 
-#: Runs a command in the environment that a file holds: read inside the sandbox, since a build may
-#: write what it likes there. Home and temporary files are where they are now, and the job server
-#: of that time is gone.
-_AS_REMEMBERED = """\
+#: Runs a command in a saved environment. The file is read inside the sandbox, since a build may
+#: have changed it. HOME and TMPDIR keep their values, and make's old job server is removed.
+_IN_SAVED_ENVIRONMENT = """\
 home=$HOME temporary=${TMPDIR-/tmp} remembered=$1
 shift
 . "$remembered"
@@ -93,25 +91,25 @@ MAKEFLAGS=$(printf %s "$MAKEFLAGS" | sed 's/ -J [0-9]*,[0-9]*//')
 exec "$@"
 """
 
-#: As much as a few kernels' objects take, compressed.
+#: The size of a few kernels' objects, compressed.
 _CCACHE_SIZE = "2G"
 
 
 @dataclass(frozen=True, slots=True)
 class Make:
-    """The tree's make, ready to run.
+    """The tree's make(1).
 
     Args:
-        bmake: the tree's own make, built for this host.
-        tree: the source files.
+        bmake: the tree's make, built for this host.
+        tree: directory of the sources.
         objects: MAKEOBJDIRPREFIX.
         llvm: the compiler for the target.
-        runner: starts it.
-        lock_fd: the tree's lock, which every process of the build keeps held.
-        ccache: ccache(1), which knows what was compiled before; None without one.
-        ccache_dir: its directory; no two trees share one, so that none gives another its objects.
-        sandbox: what the build is run in; None for none.
-        limits: of the logs.
+        runner: starts make.
+        lock_fd: descriptor of the tree's lock, which every process of the build inherits.
+        ccache: path of ccache(1), or None.
+        ccache_dir: its directory, one for each tree, so that no tree uses objects of another.
+        sandbox: the sandbox of the build; None: no sandbox.
+        limits: limits of the logs.
     """
 
     bmake: Path
@@ -127,47 +125,49 @@ class Make:
 
     @property
     def output(self) -> Path:
-        """Below which make puts all that it builds: MAKEOBJDIRPREFIX and the tree's path."""
+        """The directory of everything that make builds: MAKEOBJDIRPREFIX and the tree's path."""
         return Path(f"{self.objects}{self.tree}")
 
     def run(self, target: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-        """Make ``target`` (with its variables), all output into ``log``.
+        """Build ``target``, with its variables, and write all output to ``log``.
 
         Raises:
-            BuildError: the revision does not build; the compiler's lines are the detail.
+            BuildError: the revision does not build; ``detail`` has the errors.
             UsageError: config(8) refused the configuration.
             InfraError: the disk is full.
         """
         self._run(self.command(target), self.tree, {**self.environment(), **(env or {})}, log)
 
     def build_kernel(self, name: str, folder: Path, log: Path) -> None:
-        """``buildkernel`` of a configuration in a folder, and what ``remake_kernel`` needs.
+        """Run ``buildkernel`` for a configuration in ``folder``; save the environment.
 
         Raises:
-            see ``run``.
+            BuildError: the revision does not build; ``detail`` has the errors.
+            UsageError: config(8) refused the configuration.
+            InfraError: the disk is full.
         """
         makefile = self.objects / f"{name}.mk"
-        write_atomic(makefile, _REMEMBER.format(self._remembered(name)))
+        write_atomic(makefile, _SAVE_ENVIRONMENT.format(self._environment_file(name)))
         flags = f"-f {makefile} -f Makefile"
         self.run(kernel_target(name, folder), log, {"KERNEL_FLAGS": flags})
 
     def remake_kernel(self, name: str, objects: Path, log: Path) -> None:
-        """The last step of ``buildkernel`` alone, in the environment that it had then.
+        """Run only the last step of ``buildkernel``, in the saved environment.
 
-        Right while nothing has changed but what the kernel is compiled from: the steps before
-        only configure, and build tools. They are a third of the time of a small change.
+        Correct if only sources of the kernel have changed: the steps before configure the kernel
+        and build tools. They take a third of the time of a build after a small change.
 
         Raises:
-            BuildError: it does not build so, or it was never built.
+            BuildError: the kernel does not build in this way, or was never built.
             InfraError: the disk is full.
         """
-        remembered = self._remembered(name)
-        if not remembered.is_file():
-            raise BuildError("the kernel was never built", remedy="build it")
+        saved = self._environment_file(name)
+        if not saved.is_file():
+            raise BuildError("the kernel was never built", remedy="build it: harness build")
         words: list[str | Path] = [self.bmake, "KERNEL=kernel", "all", "-DNO_MODULES_OBJ"]
-        self._run(["sh", "-ec", _AS_REMEMBERED, "sh", remembered, *words], objects, {}, log)
+        self._run(["sh", "-ec", _IN_SAVED_ENVIRONMENT, "sh", saved, *words], objects, {}, log)
 
-    def _remembered(self, name: str) -> Path:
+    def _environment_file(self, name: str) -> Path:
         return self.output / f"{name}.environment"
 
     def _run(
@@ -189,13 +189,13 @@ class Make:
         if output.flooded:
             raise BuildError(
                 f"the revision does not build: it printed more than {self.limits.end} bytes",
-                remedy=f"the beginning of the log is {log}; log.end of the settings is the limit",
+                remedy=f"read the start of its output: {log}; the setting log.end is the limit",
             )
         if status != 0:
             raise build_failure(bytes(output.tail[-TAIL:]).decode("utf-8", "replace"), log)
 
     def command(self, target: Sequence[str]) -> list[str | Path]:
-        """The command line.  No file of the host's (make.conf, src.conf) has a say."""
+        """Return the command line, which excludes the host's make.conf and src.conf."""
         return [
             self.bmake,
             "__MAKE_CONF=/dev/null",
@@ -206,13 +206,13 @@ class Make:
             "-DWITH_REPRODUCIBLE_BUILD",
             f"TARGET={GUEST.name}",
             f"TARGET_ARCH={GUEST.target_arch}",
-            # src.conf(5) and share/mk/bsd.compiler.mk, which looks below LOCALBASE by itself.
+            # src.conf(5) and share/mk/bsd.compiler.mk; by default, it searches LOCALBASE.
             *([f"CCACHE_BIN={self.ccache}", "-DWITH_CCACHE_BUILD"] if self.ccache else []),
             *target,
         ]
 
     def environment(self) -> dict[str, str]:
-        """What ``tools/build/make.py`` sets for a build on another system."""
+        """Return the environment of a build on another system, as in ``tools/build/make.py``."""
         bindir = self.llvm.bindir
         return {
             "MAKEOBJDIRPREFIX": str(self.objects),
@@ -234,28 +234,28 @@ class Make:
 
 
 def build_failure(log_text: str, log: Path) -> HarnessError:
-    """The error that the end of a build's log amounts to, by who is to blame."""
+    """Return the error of a failed build, by the end of its log."""
     lines = [line for line in log_text.splitlines() if _ERROR_LINE.search(line)]
     detail = "\n".join(line[:400] for line in lines[:20]) or log_text[-2000:]
-    where = f"the whole log is {log}"
+    read = f"read the log: {log}"
     if _NO_SPACE.search(log_text):
         return InfraError(
-            "the disk is full: the build could not go on",
-            remedy=f"free some space (harness gc removes old kernels); {where}",
+            "the build failed: the disk is full",
+            remedy=f"free disk space, for example: harness gc --limit 10G; {read}",
             detail=detail,
         )
     option = _UNKNOWN_OPTION.search(log_text)
     if option is not None:
         return UsageError(
-            f"the kernel configuration has the option {option[1]}, which this tree does not know",
-            remedy=f"correct the configuration; sys/conf/options* list the options; {where}",
+            f"the kernel configuration has the option {option[1]}, which the tree does not have",
+            remedy=f"correct the configuration; sys/conf/options* list the options; {read}",
             detail=detail,
         )
     refused = [line for line in lines if line.startswith("config: ")]
     if refused:
         return UsageError(
             f"config(8) refused the kernel configuration: {refused[0].removeprefix('config: ')}",
-            remedy=f"correct the configuration; {where}",
+            remedy=f"correct the configuration; {read}",
             detail=detail,
         )
-    return BuildError("the revision does not build", remedy=where, detail=detail)
+    return BuildError("the revision does not build", remedy=read, detail=detail)

@@ -1,10 +1,10 @@
-"""The module that ``harness check`` talks to, built against a kernel.
+"""The check module, which ``harness check`` drives in the guest.
 
-Its sources are those of ``images/kmod`` and those of one subsystem (``harness/subsystems/*/c``):
-each has a module of its own, so that one that does not build leaves the others.
+Its sources are those of ``images/kmod`` and those of one subsystem (``harness/subsystems/*/c``).
+Each subsystem has a module of its own, so that the others can be checked if one does not build.
 
-The tree's own ``bsd.kmod.mk`` builds it, as kld(4) modules outside of the tree are built: with
-``SYSDIR`` for the headers and ``KERNBUILDDIR`` for the kernel's options and sanitizer.
+The tree's own ``bsd.kmod.mk`` builds it like any module outside of the tree: with ``SYSDIR`` for
+the headers and ``KERNBUILDDIR`` for the kernel's options and sanitizer.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from harness.host.resources import data_file, subsystem_sources
 if TYPE_CHECKING:
     from harness.kernel.make import Make
 
-#: The module's name for the kernel's linker, whatever the file is called.
+#: The module's name for the kernel's linker; the file has another name.
 MODULE = "harness_check"
 
 _FILE = re.compile(MODULE + r"-(?P<subsystem>[a-z][a-z0-9_]*)-[0-9a-f]{12}\.ko")
 
 
 def module_sources(subsystem: str) -> list[Path]:
-    """The files that make it, for that subsystem."""
+    """Return the source files of a subsystem's module."""
     generic = data_file("images", "kmod")
     directories = (generic, generic / GUEST.name, subsystem_sources(subsystem))
     files = (path for each in directories for path in each.iterdir() if path.is_file())
@@ -37,7 +37,7 @@ def module_sources(subsystem: str) -> list[Path]:
 
 
 def module_file(subsystem: str) -> str:
-    """The name of the built file beside its kernel; other sources give another name."""
+    """Return the name of the built file; it contains a hash of the sources."""
     digest = hashlib.sha256()
     for path in module_sources(subsystem):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -45,7 +45,7 @@ def module_file(subsystem: str) -> str:
 
 
 def modules_among(names: Iterable[str]) -> dict[str, str]:
-    """The modules of today's sources among the names of files, by their subsystem."""
+    """Return the names of modules built from the current sources, by subsystem."""
     found = (_FILE.fullmatch(name) for name in names)
     known = {match[0]: match["subsystem"] for match in found if match is not None}
     return {
@@ -56,16 +56,16 @@ def modules_among(names: Iterable[str]) -> dict[str, str]:
 
 
 def module_script(make: Make, subsystem: str, work: Path, kernel_objects: Path) -> str:
-    """Run inside ``buildenv``.
+    """Return the script that builds a module inside ``buildenv``.
 
-    13.x tells modules the sanitizer's flags on make's command line (``MKMODULESENV`` of
-    ``sys/conf/kern.pre.mk``); later releases find them by themselves.
+    13.x passes the sanitizer's flags to modules on make's command line (``MKMODULESENV`` of
+    ``sys/conf/kern.pre.mk``); in later releases, the modules' makefiles set them.
 
     Args:
-        make: of the tree.
-        subsystem: whose part it has.
-        work: where the sources are copied to and built.
-        kernel_objects: of the kernel, which is built.
+        make: the tree's make.
+        subsystem: the subsystem of the module.
+        work: directory of the copied sources.
+        kernel_objects: object directory of the kernel, which is already built.
     """
     from harness.kernel.make import parallel
 
@@ -82,9 +82,9 @@ def module_script(make: Make, subsystem: str, work: Path, kernel_objects: Path) 
 
 
 def lay_out(sources: Sequence[Path], work: Path) -> None:
-    """Copy those sources that have changed, so that make builds what has changed.
+    """Copy the sources that have changed, so that make builds only these.
 
-    What an earlier build has put in their place is replaced, not written through.
+    A link that an earlier build has created in place of a source is replaced, not followed.
     """
     for source in sources:
         target = work / source.name

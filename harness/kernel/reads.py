@@ -1,31 +1,31 @@
-"""Which sources a kernel's build read, as the compilers told (``-MD``, sys/conf/kern.post.mk)."""
+"""The sources that a kernel's build read, from the compilers' dependency files (``-MD``)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-#: The name of the file that lists them, beside the kernel in the cache.
+#: The name of the file with their list, next to the kernel in the cache.
 READS = "reads"
 
 
 def sources_read(objects: Path, tree: Path) -> frozenset[str]:
-    """The files under ``tree`` that went into the objects, by their paths in it.
+    """Return the files below ``tree`` that the objects were built from, as relative paths.
 
     Args:
-        objects: the kernel's object folder, with a ``.depend.*.o`` for each object.
+        objects: the kernel's object directory, with a ``.depend.*.o`` for each object.
         tree: the top of the sources.
     """
     top = f"{tree}/"
-    told: set[str] = set()
+    found: set[str] = set()
     for path in objects.glob(".depend.*"):
         if path.is_file() and not path.is_symlink():
-            told.update(path.read_text("utf-8", "replace").split())
-    words = (word.rstrip(":") for word in told)
+            found.update(path.read_text("utf-8", "replace").split())
+    words = (word.rstrip(":") for word in found)
     return frozenset(_normal(word.removeprefix(top)) for word in words if word.startswith(top))
 
 
 def _normal(path: str) -> str:
-    """Without ``..``, which include paths are full of."""
+    """Return a path without ``..``, which include paths contain."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == ".." and parts:
@@ -36,7 +36,7 @@ def _normal(path: str) -> str:
 
 
 def read_list(kernel: Path) -> frozenset[str] | None:
-    """The list that was kept with a kernel; None if there is none."""
+    """Return the list that is stored with a kernel; None if there is none."""
     try:
         text = kernel.with_name(READS).read_text("utf-8")
     except OSError:

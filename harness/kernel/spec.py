@@ -1,4 +1,4 @@
-"""Kernel configurations: the text that config(8) reads, and the name it is built under."""
+"""Kernel configurations: the text that config(8) reads, and the name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class KernelConfig:
     """A kernel configuration.
 
     Args:
-        name: KERNCONF, which is the kernel's ident too.
-        text: what config(8) reads; self-contained, or including files of the tree.
-        sanitizers: those that the configuration has.
-        options: those on top of it; ``text`` has them.
+        name: KERNCONF, also the kernel's ident.
+        text: the configuration, which may include files of the tree.
+        sanitizers: the sanitizers of the configuration.
+        options: the options that were added or removed; ``text`` contains them.
     """
 
     name: str
@@ -41,20 +41,19 @@ class KernelConfig:
 def kernel_config(
     sanitizers: Sanitizers, kernconf: str | None = None, options: KernelOptions = NO_OPTIONS
 ) -> KernelConfig:
-    """The configuration for ``--kernconf`` (None: the slim one) with these sanitizers and options.
+    """Return the configuration for ``--kernconf`` (None: the slim one), sanitizers and options.
 
-    ``kernconf`` is a file, or the name of one of the tree's configurations, which is
-    included and given what a guest of ours needs to boot (config(5), ``include``). A
-    sanitizer that it brings need not be asked for.
+    ``kernconf`` is a file, or the name of a configuration of the tree, which is included and
+    extended by the options that a guest needs. Sanitizers of the configuration are kept.
 
     Raises:
-        UsageError: neither a file nor a name, or its sanitizers and those exclude each other.
+        UsageError: ``kernconf`` is neither a file nor a name, or the sanitizers exclude each other.
     """
     return _with_options(_named_config(sanitizers, kernconf), options)
 
 
 def _with_options(config: KernelConfig, options: KernelOptions) -> KernelConfig:
-    """The last ident of a configuration is the kernel's."""
+    """Add options to a configuration, whose last ``ident`` is the kernel's."""
     if not options:
         return config
     name = f"{config.name}-{options.label}"
@@ -73,23 +72,22 @@ def _named_config(sanitizers: Sanitizers, kernconf: str | None) -> KernelConfig:
     if "/" in kernconf or not _NAME.match(kernconf):
         raise UsageError(
             f"the kernel configuration {kernconf!r} is neither a file nor a name",
-            remedy="name a file with --kernconf, or a configuration of the tree such as "
-            "GENERIC-KASAN",
+            remedy="pass a file, or a configuration of the tree, such as --kernconf GENERIC-KASAN",
         )
     text = f'include\t"{kernconf}"\n' + _shipped(f"{GUEST.name}/guest")
     return _config(f"HARNESS-{kernconf}", text, sanitizers, _brought("", kernconf))
 
 
 def _config(name: str, text: str, asked: Sanitizers, brought: Sanitizers) -> KernelConfig:
-    """Add the sanitizers that were asked for, unless they are there: config(8) wants each once."""
+    """Add the sanitizers that the configuration lacks; config(8) accepts each option once."""
     try:
         sanitizers = united(asked, brought)
     except UsageError as error:
         raise UsageError(
-            f"the kernel configuration has {' and '.join(brought.options)}, and "
-            f"{' and '.join(asked.options)} was asked for",
-            remedy=f"these exclude each other: leave out {asked.flags}, or a --vm that has it, or "
-            "name a configuration without one with --kernconf",
+            f"cannot add {' and '.join(asked.options)}: the kernel configuration has "
+            f"{' and '.join(brought.options)}, and these exclude each other",
+            remedy=f"leave out {asked.flags} or the --vm that has it, or pass a configuration "
+            "without a sanitizer: --kernconf NAME",
         ) from error
     added = [row for row in sanitizers.rows if row not in brought]
     name = "-".join((name, *(row.option for row in added)))
@@ -98,7 +96,7 @@ def _config(name: str, text: str, asked: Sanitizers, brought: Sanitizers) -> Ker
 
 
 def _brought(text: str, name: str) -> Sanitizers:
-    """The sanitizers of a configuration: among its options, or in a name as GENERIC-KASAN."""
+    """Return the sanitizers of a configuration, by its options or a name such as GENERIC-KASAN."""
     words = name.upper().split("-")[1:]
     return united(row for row in TABLE if row.option in words or _lists(text, row.option))
 

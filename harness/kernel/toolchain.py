@@ -1,4 +1,4 @@
-"""The host's compiler for a tree, and the tree's own make, bootstrapped on this host."""
+"""The host's compiler for a tree, and the tree's make, bootstrapped on this host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.host.sandbox import Sandbox
 from harness.host.workspace import make_folder, write_atomic
 from harness.kernel.leftovers import MAKE, damaged, keep_sizes, sizes_below
 
-#: Where distributions put a versioned LLVM: Debian, Fedora, FreeBSD's packages.
+#: Directories of versioned LLVMs: Debian, Fedora, FreeBSD's packages.
 _PREFIXES = ("/usr/lib/llvm-*", "/usr/lib64/llvm*", "/usr/local/llvm*")
 
 #: The programs that ``tools/build/make.py`` infers from ``--cross-bindir``.
@@ -24,11 +24,11 @@ _NEEDED = ("clang", "clang++", "clang-cpp", "ld.lld")
 
 @dataclass(frozen=True, slots=True)
 class Llvm:
-    """An LLVM of this host.
+    """An LLVM on this host.
 
     Args:
-        major: its major version.
-        bindir: the folder of clang and ld.lld.
+        major: the major version.
+        bindir: the directory of clang and ld.lld.
     """
 
     major: int
@@ -36,13 +36,13 @@ class Llvm:
 
 
 def best_llvm(wanted: int, installed: Sequence[Llvm]) -> Llvm:
-    """The LLVM nearest to ``wanted``; of two as near, the newer.
+    """Return the LLVM nearest to version ``wanted``; of two equally near ones, the newer.
 
-    An older kernel under a much newer compiler fails on new warnings, a newer kernel
-    under an older one on missing options, so distance counts in both directions.
+    An old kernel fails to build with a much newer compiler because of new warnings, a new kernel
+    with an older one because of missing options, so the distance counts in both directions.
 
     Raises:
-        InfraError: none is installed.
+        InfraError: no LLVM is installed.
     """
     if not installed:
         raise InfraError(
@@ -53,7 +53,7 @@ def best_llvm(wanted: int, installed: Sequence[Llvm]) -> Llvm:
 
 
 def installed_llvms(prefixes: Sequence[str] = _PREFIXES) -> list[Llvm]:
-    """Every LLVM of this host that has all that a kernel needs."""
+    """Return the LLVMs on this host that have all programs that a kernel's build needs."""
     found = []
     for pattern in prefixes:
         root, _, name = pattern.rpartition("/")
@@ -68,51 +68,51 @@ def newest_llvm(
     installed: Callable[[], list[Llvm]] = installed_llvms,
     which: Callable[[str], str | None] = shutil.which,
 ) -> Path:
-    """The folder of the newest clang of this host that has its linker beside it.
+    """Return the directory of the newest clang on this host that is installed with ld.lld.
 
     Raises:
-        InfraError: there is none.
+        InfraError: clang or ld.lld is not installed.
     """
     found = installed()
     if found:
         return max(found, key=lambda llvm: llvm.major).bindir
-    # FreeBSD has them in its base system, some Linux distributions without a version.
+    # FreeBSD's base system and some Linux distributions have them without a version.
     clang, linker = which("clang"), which("ld.lld")
     if clang and linker:
         return Path(clang).parent
     missing = [name for name, path in (("clang", clang), ("lld", linker)) if not path]
     raise InfraError(
-        f"{' and '.join(missing)} not installed, which the built-in guest is compiled with",
+        f"cannot compile the built-in guest: {' and '.join(missing)} not installed",
         remedy=f"install: apt-get install {' '.join(missing)}",
     )
 
 
 def compiler_version(llvm: Llvm, runner: Runner) -> str:
-    """The first line of ``clang --version``."""
+    """Return the first line of ``clang --version``."""
     return runner.run([llvm.bindir / "clang", "--version"]).text.splitlines()[0]
 
 
 def keep_to_compiler(objects: Path, output: Path, compiler: str) -> None:
-    """Remove what another compiler of the same major version has made: make would not notice.
+    """Remove the output of another compiler of the same major version, which make does not detect.
 
     Args:
-        objects: MAKEOBJDIRPREFIX, with the marks (``.done``) of what is whole.
-        output: what make has put there.
-        compiler: as ``compiler_version`` tells it.
+        objects: MAKEOBJDIRPREFIX, with the marks (``.done``) of complete parts.
+        output: directory of make's output.
+        compiler: the result of ``compiler_version``.
     """
     mark = objects / "compiler"
     known = mark.read_text() if mark.exists() else None
     if known == compiler:
         return
     if known is not None:
-        # The marks first: whatever kills us, nothing is then taken for whole.
+        # The marks first, so that nothing counts as complete after an interruption.
         for done in objects.glob("*.done"):
             done.unlink()
         shutil.rmtree(output, ignore_errors=True)
     write_atomic(mark, compiler)
 
 
-#: Last, and by renaming: a file there means that all before it is whole.
+#: bmake is installed last, by renaming, so that all other files are complete if it exists.
 _BOOTSTRAP = """\
 sh "$1/configure" "--with-default-sys-path=.../share/mk:$2/share/mk" --with-machine=@MACHINE@ \\
     --without-filemon "--prefix=$2"
@@ -125,13 +125,13 @@ mv "$2/bin/bmake.new" "$2/bin/bmake"
 
 
 def bootstrap_bmake(tree: Path, home: Path, runner: Runner, *, sandboxed: bool) -> Path:
-    """The tree's own bmake, built for this host into ``home``.
+    """Build the tree's bmake for this host in ``home``, unless it is there, and return its path.
 
-    It is what ``tools/build/make.py`` does, but for bmake's unit tests, which depend on
-    how the host's ``sh`` quotes and on signals that a background job ignores.
+    This does the same as ``tools/build/make.py``, except for bmake's unit tests, which depend on
+    the quoting of the host's ``sh`` and on signals that background jobs ignore.
 
     Raises:
-        BuildError: it does not build.
+        BuildError: bmake does not build.
     """
     binary, memory = home / "bin" / "bmake", home.with_name(f"{home.name}.sizes")
     if binary.is_file() and not damaged(sizes_below(home, MAKE), memory):
@@ -153,7 +153,7 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner, *, sandboxed: bool) 
     if finished.returncode != 0:
         raise BuildError(
             "the tree's make (contrib/bmake) does not build on this host",
-            remedy=f"the build was in {work}",
+            remedy=f"check its files: {work}",
             detail=str(failure(finished).detail),
         )
     keep_sizes(sizes_below(home, MAKE), memory)

@@ -1,4 +1,4 @@
-"""Holds the files of a kernel to their seals, before a guest starts and before it is judged."""
+"""Verification of a kernel's files, before a guest starts and before it is judged."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from harness.kernel.artifact import DEBUG, KERNEL, LOADER, KernelArtifact
 
 
 class KernelDamageError(DamageError):
-    """A kernel's file is not what was built; nothing follows for the kernel."""
+    """A file of a kernel is damaged, so the outcome says nothing about the kernel."""
 
 
 class ChangedFileError(KernelDamageError):
-    """The same, found after a guest had run."""
+    """A file of a kernel was found damaged or changed after a guest ran."""
 
 
 def private_copy(kernel: KernelArtifact, directory: Path, verified: Verified) -> KernelArtifact:
-    """The same kernel with copies of all that a guest boots from, verified.
+    """Return the kernel with verified copies of all files that a guest boots from.
 
-    What happens to the originals afterwards does not reach the guest.
+    Later changes of the originals do not affect the guest.
 
     Args:
         kernel: the kernel.
-        directory: for the copies; made here.
-        verified: what need not be read once more.
+        directory: directory for the copies, which is created.
+        verified: files that need not be read again.
 
     Raises:
-        KernelDamageError: a file is not what was built.
-        InfraError: the disk is full.
+        KernelDamageError: a file is damaged.
+        InfraError: a copy cannot be written.
     """
     make_folder(directory)
     paths = kernel.paths()
@@ -52,11 +52,11 @@ def private_copy(kernel: KernelArtifact, directory: Path, verified: Verified) ->
 
 @dataclass(frozen=True, slots=True)
 class BootedFiles:
-    """The files that one guest was booted from.
+    """The files that a guest was booted from.
 
     Args:
-        kernels: the kernel, and the copy of it that the guest has.
-        media: what the guest reads, with the status of each before it was started.
+        kernels: the kernel, and the guest's copy of it.
+        media: the files that the guest reads, with their status before it was started.
     """
 
     kernels: tuple[KernelArtifact, ...]
@@ -64,19 +64,19 @@ class BootedFiles:
 
     @classmethod
     def of(cls, kernels: tuple[KernelArtifact, ...], top: Path) -> BootedFiles:
-        """Note the files of a guest that is about to start.
+        """Return the files of a guest, with their status before it is started.
 
         Args:
-            kernels: see the class.
+            kernels: the kernel, and the guest's copy of it.
             top: the file or directory that the guest reads.
         """
         return cls(kernels, {path: _status_of(path) for path in _files(top)})
 
     def verify(self) -> None:
-        """Hold all of them to what was built, before a failure counts against the kernel.
+        """Verify all files by their hashes, before a failure counts against the kernel.
 
         Raises:
-            ChangedFileError: one is not what was built.
+            ChangedFileError: a file is damaged or was changed.
         """
         for kernel in self.kernels:
             for path, seal in kernel.sealed():
@@ -84,10 +84,10 @@ class BootedFiles:
         self.verify_unchanged()
 
     def verify_unchanged(self) -> None:
-        """See that the guest has read what was verified before, before a boot counts as a pass.
+        """Check that the guest's files are unchanged since its start, before a boot counts.
 
         Raises:
-            ChangedFileError: a file was exchanged or written since.
+            ChangedFileError: a file was replaced or written.
         """
         for path, status in self.media.items():
             changed = _status_of(path) != status
@@ -95,7 +95,7 @@ class BootedFiles:
 
 
 def _copied(source: Path, target: Path, seal: Seal | None, verified: Verified) -> Path:
-    if seal is None:  # of a file that nobody has sealed, such as one of the user's
+    if seal is None:  # a file without a seal, such as one of the user
         return source
     try:
         wrong = verified.copy(source, target, seal)
@@ -110,7 +110,7 @@ def _files(top: Path) -> list[Path]:
 
 
 def _status_of(path: Path) -> tuple[int, ...]:
-    """Without the time of change: libvirt gives files to other owners."""
+    """Return the status without the time of change, as libvirt changes the owners of files."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -121,6 +121,6 @@ def _status_of(path: Path) -> tuple[int, ...]:
 def _require(path: Path, wrong: str, error: type[KernelDamageError] = KernelDamageError) -> None:
     if wrong:
         raise error(
-            f"{path} is not what was built: {wrong}",
-            remedy="run it again: what the harness has built is built again",
+            f"{path} is damaged: {wrong}",
+            remedy="run the command again; damaged files of the cache are built again",
         )

@@ -123,12 +123,12 @@ ARGUMENTS = {
     "no such kernel": (
         ("boot", "--kernel", "/no/kernel"),
         "/no/kernel is not a FreeBSD kernel: No such file or directory",
-        "name a kernel with --kernel",
+        "pass a FreeBSD/amd64 kernel, such as --kernel /boot/kernel/kernel",
     ),
     "a kernel that is text": (
         ("boot", "--kernel", "/etc/passwd"),
-        "/etc/passwd is not a FreeBSD kernel: it is no ELF file",
-        "name a kernel with --kernel",
+        "/etc/passwd is not a FreeBSD kernel: it is not an ELF file",
+        "pass a FreeBSD/amd64 kernel, such as --kernel /boot/kernel/kernel",
     ),
     "a guest's name that is nearly one": (
         (*BOOT, "--vm", "numa4-kasn"),

@@ -68,7 +68,7 @@ def refused(said: Said, code: int, message: str) -> None:
 
 def log_of(said: Said) -> Path:
     """The log that the error names."""
-    found = re.search(r"the whole log is (\S+)", said.error)
+    found = re.search(r"read the log: (\S+)", said.error)
     assert found, said.error
     return Path(found[1])
 
@@ -77,7 +77,7 @@ def test_unknown_option_is_told_by_name(home: Home, kernconf: Path) -> None:
     with kernconf.open("a") as text:
         text.write("options\t\tNO_SUCH_OPTION\n")
     said = home.run("build", "--kernconf", kernconf)
-    refused(said, 2, "the kernel configuration has the option NO_SUCH_OPTION, which this tree")
+    refused(said, 2, "the kernel configuration has the option NO_SUCH_OPTION, which the tree")
     assert 'unknown option "NO_SUCH_OPTION"' in said.error
     assert 'unknown option "NO_SUCH_OPTION"' in log_of(said).read_text()
 

@@ -84,7 +84,7 @@ def test_sanitizer_is_added_to_a_configuration_with_another_that_it_fits() -> No
 def test_two_sanitizers_are_refused(tmp_path: Path, kernconf: str) -> None:
     (tmp_path / "file").write_text("options KASAN\n")
     name = str(tmp_path / "file") if kernconf == "file" else kernconf
-    with pytest.raises(UsageError, match="has KASAN, and KMSAN was asked for"):
+    with pytest.raises(UsageError, match=r"cannot add KMSAN: .* has KASAN"):
         kernel_config(KMSAN, name)
 
 

@@ -39,7 +39,7 @@ def test_revision_that_does_not_build_shows_its_lines(line: str) -> None:
     error = build_failure(f"cc -c a.c\n{line}\n1 error generated.\n", LOG)
     assert isinstance(error, BuildError)
     assert error.detail == line
-    assert error.remedy == f"the whole log is {LOG}"
+    assert error.remedy == f"read the log: {LOG}"
 
 
 @pytest.mark.parametrize(("line", "message"), USER.items())

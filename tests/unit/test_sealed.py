@@ -133,7 +133,7 @@ def test_a_manifest_that_is_none_is_damage(stored: Path, text: str | bytes) -> N
 
 def test_another_directory_under_its_name_is_damage(stored: Path, tmp_path: Path) -> None:
     shutil.copytree(stored, stored.with_name("other"))
-    with pytest.raises(DamageError, match="belongs to another directory"):
+    with pytest.raises(DamageError, match="is of another directory"):
         check(stored.with_name("other"), Verified())
     stored.rename(tmp_path / "elsewhere")
     stored.symlink_to(tmp_path / "elsewhere")
