@@ -1,1 +1,1 @@
-"""Images: what a guest boots from."""
+"""Boot media of guests."""

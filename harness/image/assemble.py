@@ -1,4 +1,4 @@
-"""Makes what a FreeBSD guest boots from: our init, its root file system, the volume."""
+"""Assembly of a FreeBSD guest's boot media: init, root file system, volume or direct kernel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _IMAGE = "image"
 
 _SHARED_HEADERS = ("crc32.h", "string.h", "text.h")
 _SHARED_UNITS = ("string.c", "text.c")
-"""What init has of the check module's sources."""
+"""The sources that init shares with the check module."""
 
 
 def assemble_freebsd(
@@ -49,29 +49,28 @@ def assemble_freebsd(
     module: Path | None = None,
     nonce: str = "",
 ) -> EfiFolder:
-    """Lay out, below ``folder``, the volume that boots ``kernel`` into our init.
+    """Create, below ``folder``, the volume that boots ``kernel`` with the harness's init.
 
-    A ``module`` is loaded with it; ``nonce`` is as for ``kernel_environment``.
-
-    The root file system is made once and kept in the workspace's cache.
+    A ``module`` is loaded, too; ``nonce`` is as for ``kernel_environment``. The root file system is
+    cached.
 
     Raises:
-        UsageError: a tunable that the loader would not take.
+        UsageError: the loader does not accept a tunable.
         InfraError: clang, lld or makefs is missing or failed, or the disk is full.
     """
     script = loader_rc(tunables, module=module is not None, nonce=nonce)
     files = volume(kernel, loader, root_image(workspace, runner), module)
     top = folder / "volume"
-    place = top
+    path = top
     try:
         for target, source in files.items():
-            place = top / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(source, place)
-        place = top / LOADER_SCRIPT
-        place.write_text(script, encoding="ascii")
+            path = top / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(source, path)
+        path = top / LOADER_SCRIPT
+        path.write_text(script, encoding="ascii")
     except OSError as error:
-        raise host_refused(place, error) from error
+        raise host_refused(path, error) from error
     return EfiFolder(top)
 
 
@@ -84,11 +83,11 @@ def assemble_direct(
     module: Path | None = None,
     nonce: str = "",
 ) -> DirectKernel:
-    """The same without firmware and loader: one file in ``folder``, which QEMU starts.
+    """Create one file in ``folder``, which QEMU starts without firmware and loader.
 
     Raises:
-        UsageError: a tunable that no loader would take, or a kernel that cannot be started so.
-        InfraError: as ``assemble_freebsd``.
+        UsageError: a tunable is not valid, or the kernel cannot be started directly.
+        InfraError: clang, lld or makefs is missing or failed, or the disk is full.
     """
     from harness.image.direct import direct_image
 
@@ -103,19 +102,19 @@ def assemble_direct(
 
 
 def direct_entry(workspace: Workspace, runner: Runner) -> Path:
-    """``images/directboot``, linked; from the cache if it is there.
+    """Return the linked ``images/directboot``, from the cache or built.
 
     Raises:
-        InfraError: no compiler on this host, or it failed.
+        InfraError: the compiler is not installed, or failed.
     """
     return _linked(workspace, runner, "directboot", "entry.S", ENTRY_FLAGS)
 
 
 def accelerator_probe(workspace: Workspace, runner: Runner) -> Path:
-    """The ROM of ``images/accelprobe``; from the cache if it is there.
+    """Return the ROM of ``images/accelprobe``, from the cache or built.
 
     Raises:
-        InfraError: no compiler on this host, or it failed.
+        InfraError: the compiler is not installed, or failed.
     """
     return _linked(workspace, runner, "accelprobe", "probe.S", ROM_FLAGS)
 
@@ -123,7 +122,7 @@ def accelerator_probe(workspace: Workspace, runner: Runner) -> Path:
 def _linked(
     workspace: Workspace, runner: Runner, name: str, program: str, flags: Sequence[str]
 ) -> Path:
-    """A program in assembly, linked by the script beside it."""
+    """Return a program in assembly, linked by the linker script in its directory."""
     bindir = newest_llvm()
     source = data_file("images", name, GUEST.name, program)
     script = source.with_name(f"{name}.ld")
@@ -138,10 +137,10 @@ def _linked(
 
 
 def root_image(workspace: Workspace, runner: Runner) -> Path:
-    """The root file system with our init, from the cache if it is there.
+    """Return the root file system with init, from the cache or built.
 
     Raises:
-        InfraError: see ``build_init``; makefs is missing or failed.
+        InfraError: the compiler or makefs is not installed, or failed.
     """
 
     def make(folder: Path) -> Path:
@@ -156,22 +155,22 @@ def root_image(workspace: Workspace, runner: Runner) -> Path:
 
 
 def _kept(workspace: Workspace, name: str, make: Callable[[Path], Path]) -> Path:
-    """A file of the cache; if it is not there whole, ``make`` makes it in the given directory."""
+    """Return a file of the cache; if it is missing or damaged, ``make`` builds it."""
     kept = workspace.cache / "images" / name
     try:
         check(kept, workspace.verified)
     except (FileNotFoundError, DamageError):
         with workspace.scratch("image") as folder:
-            # Made twice at once, both are the same: the later one replaces the other.
+            # Two processes may build it at once; the files are equal, and the later one stays.
             store(kept, {_IMAGE: make(folder)}, {})
     return kept / _IMAGE
 
 
 def init_key() -> str:
-    """What the bytes of the root file system depend on; see ``content_key``.
+    """Return the key (``content_key``) of the root file system.
 
     Raises:
-        InfraError: no compiler on this host.
+        InfraError: the compiler is not installed.
     """
     bindir = newest_llvm()
     return content_key(
@@ -185,9 +184,9 @@ def build_init(runner: Runner, out: Path) -> Path:
     """Compile ``images/minimal`` to ``out``, a static FreeBSD program.
 
     Raises:
-        InfraError: no compiler on this host, or it failed.
+        InfraError: the compiler is not installed, or failed.
     """
-    # Called by its own path, clang finds the lld beside it.
+    # Started by its full path, clang finds lld in the same directory.
     clang = newest_llvm() / "clang"
     init = data_file("images", "minimal")
     folders = [f"-I{folder}" for folder in (init, init / GUEST.name)]
@@ -207,7 +206,7 @@ def _shared(*names: str) -> list[Path]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where it can be one: nobody writes to the volume."""
+    """Create a hard link if possible, else a copy; the volume is never written."""
     try:
         os.link(source, target)
     except OSError:

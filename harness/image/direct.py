@@ -1,9 +1,9 @@
-"""A kernel that QEMU starts by itself, with all that FreeBSD's loader would have loaded.
+"""Direct start: one ELF file with everything that FreeBSD's loader would have loaded.
 
-An ELF file whose segments QEMU puts where they belong in the guest's memory: our entry
-(``images/directboot``) at 1 MiB; from 2 MiB on the kernel with its symbols, the check module, the
-root file system, the kernel environment, and the list of it all, as ``bi_load64()`` makes it
-(FreeBSD ``stand/*/*/bootinfo64.c``).
+QEMU loads its segments into the guest's memory: the entry (``images/directboot``) at 1 MiB; from
+2 MiB on the kernel with its symbols, the check module, the root file system, the kernel
+environment, and the list of these files, in the format of ``bi_load64()`` (FreeBSD
+``stand/*/*/bootinfo64.c``).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from harness.image.preload import (
 from harness.image.recipe import KERNEL
 from harness.kernel.elftables import ElfTables
 
-#: Entries of the firmware's memory map that there is room for: as many as its option ROM has.
+#: Maximum number of entries of the firmware's memory map, as in QEMU's option ROM.
 _SMAP_SLOTS: Final = 128
 
-#: The handoff of ``images/directboot``: entry, modulep, kernend, the map's place and room,
-#: and what is said before the kernel is entered.
+#: The handoff to ``images/directboot``: entry, modulep, kernend, address and size of the map, and
+#: the text to print before the kernel is entered.
 _HANDOFF: Final = struct.Struct("<QIIII48s")
 
 _EHDR: Final = struct.Struct("<16sHHIQQQIHHHHHH")  # elf(5)
@@ -57,17 +57,17 @@ def direct_image(
     environment: Mapping[str, str],
     module: Path | None = None,
 ) -> bytes:
-    """The ELF file, byte for byte.
+    """Return the bytes of the ELF file.
 
     Args:
-        entry: ``images/directboot``, linked.
+        entry: the linked ``images/directboot``.
         kernel: the kernel.
         root_image: the root file system.
-        environment: the kernel's.
+        environment: the kernel environment.
         module: the check module.
 
     Raises:
-        UsageError: kernel or module is no such file.
+        UsageError: kernel or module is not such a file.
         OSError: a file cannot be read.
     """
     loaded = place_kernel(kernel)
@@ -88,7 +88,7 @@ def direct_image(
 
 
 def _entry(path: Path, handoff: bytes) -> tuple[int, Chunk]:
-    """Our own entry with its handoff filled in, and where it starts."""
+    """Return the address of the entry, and its segment with the handoff filled in."""
     file = ElfTables(path.read_bytes())
     (segment,) = file.segments("PT_LOAD")
     data = file.read(segment["p_offset"], segment["p_filesz"])
@@ -99,7 +99,7 @@ def _entry(path: Path, handoff: bytes) -> tuple[int, Chunk]:
 def _list(
     kernel: Placed, others: Sequence[Placed], block: Chunk, howto: int
 ) -> tuple[Chunk, int, int]:
-    """The list of all files, where its memory map goes, and where all ends."""
+    """Return the list of all files, the address of its memory map, and ``kernend``."""
     address = round_up(block.end, GUEST.page)
     room = bytes(_SMAP_SLOTS * SMAP_ENTRY.size)
 
@@ -123,9 +123,9 @@ def _list(
 
 
 def elf_file(start: int, chunks: Sequence[Chunk]) -> bytes:
-    """An ELF executable that QEMU's ``-kernel`` puts into memory and enters at ``start``.
+    """Return an ELF executable that QEMU's ``-kernel`` loads and enters at ``start``.
 
-    QEMU (``load_elfboot()``) finds the entry in a note, as Xen does for PVH.
+    QEMU (``load_elfboot()``) reads the entry from a note, as Xen does for PVH.
     """
     note = struct.pack("<III4sQ", 4, 8, _PHYS32_ENTRY, b"Xen\0", start)
     offset = _EHDR.size + _PHDR.size * (len(chunks) + 1)
@@ -133,8 +133,8 @@ def elf_file(start: int, chunks: Sequence[Chunk]) -> bytes:
     parts = [note]
     offset += len(note)
     for chunk in chunks:
-        place = chunk.address
-        headers.append(_PHDR.pack(_LOAD, 7, offset, place, place, len(chunk.data), chunk.size, 1))
+        at = chunk.address
+        headers.append(_PHDR.pack(_LOAD, 7, offset, at, at, len(chunk.data), chunk.size, 1))
         parts.append(chunk.data)
         offset += len(chunk.data)
     ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")

@@ -1,10 +1,10 @@
-"""The built-in guest: our own tiny kernel, compiled from ``images/embedded``.
+"""The built-in guest, a tiny stand-in kernel, compiled from ``images/embedded``.
 
-It is compiled with ``protocol.c`` of ``images/kmod``, and with the commands of the subsystem that
-it has: both guests of ``harness check`` speak alike.
+It shares ``protocol.c`` of ``images/kmod`` and the commands of its subsystem with the check module,
+so that ``harness check`` uses one protocol.
 
-It is linked twice. The second link adds a table of the functions that the first one placed, so
-that the guest names the frames of its backtraces itself, from the addresses it really has.
+It is linked twice. The second link adds a table of functions with the addresses of the first one,
+from which the guest prints the names in its backtraces.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DETAIL_LINES = 40
 _NO_SPACE = "No space left on device"
 _CRASHED = "PLEASE submit a bug report"
 SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".ld"})
-"""Of the guest's sources; other files of their directory are not read."""
+"""Suffixes of the guest's sources; other files in their directory are ignored."""
 OWN = "images/embedded"
 """The directory of its own sources, in a checkout of the harness."""
 SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -46,7 +46,7 @@ SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "harness/subsystems/uma/c": ("zone_commands.c", "zone_trace.c", "zone_trace.h"),
     }
 )  # fmt: skip
-"""What it has of the check module's sources, by their directories there."""
+"""The sources that it shares with the check module, by their directories."""
 
 _FLAGS = (
     *GUEST.embedded_flags,
@@ -58,7 +58,7 @@ _FLAGS = (
     "-fno-pic",
     "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables",
-    # Each function that the backtrace is to show has a frame of its own.
+    # Every function must have a stack frame, for backtraces.
     "-fno-omit-frame-pointer",
     "-mno-omit-leaf-frame-pointer",
     "-fno-optimize-sibling-calls",
@@ -69,7 +69,7 @@ _FLAGS = (
     "-Wmissing-prototypes",
     "-Werror",
     *(f"-I../src/{directory}" for directory in (OWN, *SHARED)),
-    # The same bytes wherever it is built.
+    # The output does not depend on the directory.
     "-ffile-prefix-map=../src/=",
     "-ffile-compilation-dir=.",
 )
@@ -93,12 +93,12 @@ _KASAN_FLAGS = (
 
 _KUBSAN_FLAGS = ("-DKUBSAN", "-fsanitize=signed-integer-overflow")
 
-#: The compiler's arguments for the sanitizers that it has.
+#: The compiler's arguments for the supported sanitizers.
 _SANITIZER_FLAGS = {KASAN: _KASAN_FLAGS, KUBSAN: _KUBSAN_FLAGS}
 
 
 class Variant(StrEnum):
-    """Which side of the commit the guest renders."""
+    """The side of the fix that the guest implements."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -106,10 +106,10 @@ class Variant(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedBuild:
-    """One build of the built-in guest.
+    """A build of the built-in guest.
 
     Raises:
-        UsageError: a sanitizer that it does not have.
+        UsageError: the guest does not support a sanitizer.
     """
 
     variant: Variant
@@ -119,9 +119,9 @@ class EmbeddedBuild:
         lacking = Sanitizers(row for row in self.sanitizers if row not in _SANITIZER_FLAGS)
         if lacking:
             raise UsageError(
-                f"the built-in guest has no {' and '.join(lacking.options)}",
-                remedy=f"leave out {lacking.flags}, or a --vm that has it, or name a "
-                "FreeBSD tree with --source",
+                f"the built-in guest does not support {' and '.join(lacking.options)}",
+                remedy=f"leave out {lacking.flags}, or the --vm that has it, or name a FreeBSD "
+                "tree: --source TREE",
             )
 
     @property
@@ -150,15 +150,14 @@ class _Function:
 
 
 def embedded_key(build: EmbeddedBuild, checkout: Path | None = None) -> str:
-    """What the bytes of the guest depend on; see ``content_key``.
+    """Return the key (``content_key``) of the guest's kernel.
 
     Args:
-        build: which of its builds.
-        checkout: of the harness, as far as the guest is made of it; None for the sources that came
-            with the harness.
+        build: the build.
+        checkout: a checkout of the harness; None for the installed sources.
 
     Raises:
-        InfraError: no compiler on this host.
+        InfraError: the compiler is not installed.
     """
     bindir = newest_llvm()
     sources = _sources(checkout).values()
@@ -168,14 +167,14 @@ def embedded_key(build: EmbeddedBuild, checkout: Path | None = None) -> str:
 def build_embedded(
     build: EmbeddedBuild, runner: Runner, output: Path, checkout: Path | None = None
 ) -> Path:
-    """Compile the guest into the folder ``output`` and return the kernel, an ELF file.
+    """Compile the guest in the directory ``output``, and return the kernel, an ELF file.
 
-    The folder is made if need be; sources and objects stay in it, beside the kernel. The kernel
-    holds its DWARF debug information. ``checkout`` is as for ``embedded_key``.
+    The directory is created if it is missing; sources and objects stay in it. The kernel contains
+    DWARF debug information. ``checkout`` is as for ``embedded_key``.
 
     Raises:
-        BuildError: the sources do not compile; the detail has the compiler's own lines.
-        InfraError: no compiler on this host.
+        BuildError: the sources do not compile; ``detail`` has the compiler's errors.
+        InfraError: the compiler is not installed.
     """
     bindir = newest_llvm()
     sources, objects = output / "src", output / "obj"
@@ -196,14 +195,14 @@ def build_embedded(
     if _functions(kernel) != first:
         raise BuildError(
             "the built-in guest's second link moved its functions",
-            remedy="kernel.ld must place the text before everything whose size may change",
+            remedy="correct images/embedded/kernel.ld: the text must precede what changes its size",
         )
     return kernel.rename(output / "kernel.elf")
 
 
 @dataclass(frozen=True, slots=True)
 class _Workbench:
-    """Runs compiler and linker in the folder of the objects, so that all paths are relative."""
+    """Runs compiler and linker in the directory of the objects, so that paths are relative."""
 
     bindir: Path
     flags: tuple[str, ...]
@@ -238,26 +237,27 @@ def _build_error(finished: Finished) -> HarnessError:
     program = Path(finished.argv[0]).name
     text = finished.stderr.decode("utf-8", "replace")
     lines = text.splitlines()
-    # lld writes through a mapping of its output, so that a full disk makes it crash.
+    # lld writes its output through mmap(2), so a full disk makes it crash.
     if finished.returncode < 0 or _NO_SPACE in text or _CRASHED in text:
         return InfraError(
-            f"{program} could not go on while it built the built-in guest",
-            remedy="see that the cache's disk has space left (harness gc removes old kernels)",
+            f"{program} crashed while it built the built-in guest; the disk may be full",
+            remedy="free disk space, for example: harness gc --limit 10G",
             detail="\n".join(lines[:_DETAIL_LINES]),
         )
     return BuildError(
-        f"the built-in guest does not build: {program} ended with {finished.returncode}",
-        remedy="mend the sources in images/embedded",
+        f"the built-in guest does not build: {program} failed with exit status "
+        f"{finished.returncode}",
+        remedy="correct the sources in images/embedded",
         detail="\n".join(lines[:_DETAIL_LINES]),
     )
 
 
 def _sources(checkout: Path | None) -> dict[str, Path]:
-    """The files by their paths in a checkout; an older revision has fewer that are shared."""
-    place = checkout_path if checkout is None else checkout.joinpath
-    own = sorted(path for path in place(OWN).iterdir() if path.suffix in SOURCE_SUFFIXES)
+    """Return the sources by path in a checkout; older revisions share fewer files."""
+    located = checkout_path if checkout is None else checkout.joinpath
+    own = sorted(path for path in located(OWN).iterdir() if path.suffix in SOURCE_SUFFIXES)
     shared = (f"{directory}/{name}" for directory, names in SHARED.items() for name in names)
-    found = {name: path for name in shared if (path := place(name)).is_file()}
+    found = {name: path for name in shared if (path := located(name)).is_file()}
     return {**{f"{OWN}/{path.name}": path for path in own}, **found}
 
 
@@ -277,7 +277,7 @@ def _functions(kernel: Path) -> list[_Function]:
 
 
 def _symbol_table(functions: list[_Function]) -> str:
-    """Assembly for ``ksyms`` of backtrace.c: address, size and name of each function."""
+    """Return the assembly of ``ksyms`` (backtrace.c): address, size and name of each function."""
     entries = "".join(
         f"\t.quad {function.address:#x}, {function.size}, .Lname{number}\n"
         for number, function in enumerate(functions)

@@ -1,4 +1,4 @@
-"""Keys of what is compiled here: equal keys mean equal bytes."""
+"""Cache keys of compiled files: equal keys mean equal content."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def content_key(programs: Iterable[Path], words: Iterable[str], sources: Iterable[Path]) -> str:
-    """A SHA-256, in hexadecimal, of all that the output depends on.
+    """Return a SHA-256, in hexadecimal, of everything that the output depends on.
 
     Args:
-        programs: compiler and linker; by their files' identity, because asking two of them
-            for their version takes longer than all else that is done before a boot.
+        programs: compiler and linker, identified by path, size and modification time, because
+            running them for their version takes longer than the rest of a boot's preparation.
         words: their arguments.
-        sources: the files that they read, by name and content.
+        sources: the files that they read, identified by name and content.
     """
     digest = hashlib.sha256()
     for part in (

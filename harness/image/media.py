@@ -1,4 +1,4 @@
-"""What a guest boots from: the last noun of the image stage, the first of the guest's."""
+"""Types of boot media."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from pathlib import Path
 
 
 class BootMethod(StrEnum):
-    """What brings a kernel into memory and enters it."""
+    """How a kernel is loaded and started."""
 
     LOADER = "loader"
     """UEFI firmware and FreeBSD's loader, as on most machines"""
     DIRECT = "direct"
-    """QEMU by itself, which takes seconds less"""
+    """QEMU itself, which is seconds faster"""
 
 
 @dataclass(frozen=True, slots=True)
 class EfiFolder:
-    """A folder that the guest's firmware sees as a read-only FAT volume.
+    """A directory that QEMU presents to the guest's firmware as a read-only FAT volume.
 
-    It holds the loader (``harness.arch``) and what that reads: ``boot/loader.rc``,
-    ``boot/kernel/kernel``, ``boot/mfsroot``.
+    It contains the loader (``harness.arch``), ``boot/loader.rc``, ``boot/kernel/kernel`` and
+    ``boot/mfsroot``.
     """
 
     folder: Path
 
     @property
     def top(self) -> Path:
-        """What the guest reads."""
+        """The file or directory that the guest reads."""
         return self.folder
 
     def at(self, top: Path) -> EfiFolder:
-        """The same elsewhere."""
+        """Return the media at another path."""
         return replace(self, folder=top)
 
 
 @dataclass(frozen=True, slots=True)
 class DirectKernel:
-    """An ELF kernel with a PVH entry note, started by QEMU itself without firmware of ours.
+    """An ELF kernel with a PVH entry note, which QEMU itself starts.
 
     ``append`` is the kernel's command line.
     """
@@ -48,11 +48,11 @@ class DirectKernel:
 
     @property
     def top(self) -> Path:
-        """What the guest reads."""
+        """The file or directory that the guest reads."""
         return self.kernel
 
     def at(self, top: Path) -> DirectKernel:
-        """The same elsewhere."""
+        """Return the media at another path."""
         return replace(self, kernel=top)
 
 

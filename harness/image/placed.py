@@ -1,7 +1,7 @@
-"""Files as they lie in a guest's memory when its kernel is entered.
+"""The layout of files in a guest's memory when its kernel is entered.
 
-Kernel, module and root file system, placed as FreeBSD's loader places them: ``elf64_loadimage()``
-and ``elf64_obj_loadimage()`` (``stand/common/load_elf.c``, ``load_elf_obj.c``).
+Kernel, module and root file system are placed as by FreeBSD's loader: ``elf64_loadimage()`` and
+``elf64_obj_loadimage()`` (``stand/common/load_elf.c``, ``load_elf_obj.c``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.image.preload import (
 from harness.image.recipe import KERNEL, MODULE, ROOT_IMAGE
 from harness.kernel.elftables import ElfTables
 
-#: Sections of a module that lie in memory (``elf64_obj_loadimage()``).
+#: Types of a module's sections that are loaded (``elf64_obj_loadimage()``).
 _IN_MEMORY: Final = frozenset(
     {"SHT_PROGBITS", "SHT_NOBITS", "SHT_INIT_ARRAY", "SHT_FINI_ARRAY", *GUEST.elf_sections}
 )
@@ -41,9 +41,9 @@ class Chunk:
     """Bytes in the guest's memory.
 
     Args:
-        address: physical.
-        data: the first of them.
-        size: of all; the rest are zeros.
+        address: the physical address.
+        data: the first bytes.
+        size: the total size; the rest is zero.
     """
 
     address: int
@@ -52,18 +52,18 @@ class Chunk:
 
     @property
     def end(self) -> int:
-        """The address after it."""
+        """The address after the last byte."""
         return self.address + self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A file, and what of it lies where.
+    """A file in the guest's memory.
 
     Args:
-        file: as the kernel is told of it.
+        file: its metadata for the kernel.
         chunks: its bytes.
-        entry: where it is entered, if it is a program.
+        entry: the entry point of a program.
     """
 
     file: PreloadedFile
@@ -72,15 +72,15 @@ class Placed:
 
     @property
     def end(self) -> int:
-        """The address after it."""
+        """The address after the last byte."""
         return self.file.address + self.file.size
 
 
 def place_kernel(path: Path) -> Placed:
-    """A kernel at the physical addresses that it is linked for, then its symbols.
+    """Place a kernel at the physical addresses that it is linked for, followed by its symbols.
 
     Raises:
-        UsageError: it is no kernel of the guests' architecture.
+        UsageError: it is not a kernel of the guests' architecture.
     """
     start = direct_start()
     with _reading(path, f"a kernel of FreeBSD/{GUEST.name}") as file:
@@ -91,7 +91,7 @@ def place_kernel(path: Path) -> Placed:
         ]  # fmt: skip
         first = min((one.address for one in chunks), default=0)
         if file.type != "ET_EXEC" or first < start.kernel_load:
-            raise ELFError("it is not linked as FreeBSD's kernel is")
+            raise ELFError("it is not linked like FreeBSD's kernel")
         for one in chunks:
             _check_fits(one)
         symbols = _symbols(file, round_up(max(one.end for one in chunks), 8))
@@ -107,7 +107,7 @@ def place_kernel(path: Path) -> Placed:
 
 
 def _symbols(file: ElfTables, address: int) -> Chunk:
-    """Symbols and their names for the debugger, each with its size before it; maybe nothing."""
+    """Return symbol and string table for DDB, each preceded by its size; may be empty."""
     table = next((one for one in file.sections if one["sh_type"] == "SHT_SYMTAB"), None)
     data = b""
     if table is not None:
@@ -131,27 +131,27 @@ def _constructors(file: ElfTables) -> Iterator[tuple[Metadata, bytes]]:
 
 
 def place_object(path: Path, address: int) -> Placed:
-    """A module as the compiler left it: its sections one after the other, to be linked there.
+    """Place the sections of a module from ``address`` on; the kernel links it there.
 
     Raises:
-        UsageError: it is no such module.
+        UsageError: it is not a kernel module.
     """
     with _reading(path, f"a kernel module of FreeBSD/{GUEST.name}") as file:
         if file.type != "ET_REL":
-            raise ELFError("it is no relocatable object")
+            raise ELFError("it is not a relocatable object")
         chunks: list[Chunk] = []
-        places = [0] * len(file.sections)
+        addresses = [0] * len(file.sections)
         end = address
         for index in _object_order(file):
             section = file.sections[index]
-            places[index] = round_up(end, max(1, section["sh_addralign"]))
-            chunks.append(Chunk(places[index], file.content(section), section["sh_size"]))
+            addresses[index] = round_up(end, max(1, section["sh_addralign"]))
+            chunks.append(Chunk(addresses[index], file.content(section), section["sh_size"]))
             end = chunks[-1].end
             _check_fits(chunks[-1])
         headers = bytearray(file.section_headers())
-        for index, place in enumerate(places):
+        for index, placed in enumerate(addresses):
             at = index * file.section_header_size + _SH_ADDR
-            headers[at : at + 8] = number(place)
+            headers[at : at + 8] = number(placed)
         metadata = ((Metadata.SHDR, bytes(headers)), (Metadata.ELFHDR, file.header()))
     preloaded = PreloadedFile(f"/{MODULE}", OBJECT_TYPE, address, end - address, metadata)
     return Placed(preloaded, tuple(chunks))
@@ -163,7 +163,7 @@ def _check_fits(chunk: Chunk) -> None:
 
 
 def _object_order(file: ElfTables) -> Iterator[int]:
-    """The sections that lie in memory: code and data, symbols, their names, relocations."""
+    """Generate the sections to load: code and data, symbols, names, relocations."""
     sections = file.sections
 
     def allocated(section: Any) -> bool:
@@ -185,43 +185,43 @@ def _object_order(file: ElfTables) -> Iterator[int]:
 
 
 def place_root(path: Path, address: int) -> Placed:
-    """The image of the root file system."""
+    """Place the image of the root file system."""
     chunk = whole(address, path.read_bytes())
     return Placed(PreloadedFile(f"/{ROOT_IMAGE}", ROOT_TYPE, address, chunk.size), (chunk,))
 
 
 def direct_start() -> DirectStart:
-    """How QEMU starts the guests' kernels by itself.
+    """Return the addresses and texts of the direct start.
 
     Raises:
-        UsageError: it cannot, on that architecture.
+        UsageError: the guests' architecture has no direct start.
     """
     if GUEST.direct is None:
         raise UsageError(
-            f"QEMU cannot start a kernel of FreeBSD/{GUEST.name} by itself",
-            remedy="start it through the loader (--boot loader)",
+            f"QEMU cannot start a FreeBSD/{GUEST.name} kernel directly",
+            remedy="start it through the loader: --boot loader",
         )
     return GUEST.direct
 
 
 def whole(address: int, data: bytes) -> Chunk:
-    """All these bytes."""
+    """Return a chunk of these bytes."""
     return Chunk(address, data, len(data))
 
 
 def round_up(value: int, step: int) -> int:
-    """The next multiple of ``step``."""
+    """Return the next multiple of ``step``."""
     return -(-value // step) * step
 
 
 @contextlib.contextmanager
 def _reading(path: Path, what: str) -> Iterator[ElfTables]:
-    """The ELF file; that it is damaged, or another, is the user's fault."""
+    """Return the ELF file; raise UsageError if it is damaged or of another kind."""
     data = path.read_bytes()
     try:
         yield ElfTables(data)
     except (ELFError, IndexError) as error:
         raise UsageError(
             f"{path} cannot be started directly: it is not {what} ({error})",
-            remedy="start it through the loader (--boot loader)",
+            remedy="start it through the loader: --boot loader",
         ) from error

@@ -1,4 +1,4 @@
-"""What FreeBSD's loader tells a kernel of itself, its modules and its environment. Pure.
+"""The metadata that FreeBSD's loader passes to a kernel: files and environment. Pure.
 
 The format is that of ``md_copymodules()`` and ``md_copyenv()`` (FreeBSD ``stand/common/modinfo.c``,
 ``metadata.c``), the numbers those of ``sys/sys/linker.h`` and ``sys/*/include/metadata.h``.
@@ -42,14 +42,14 @@ class Metadata(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PreloadedFile:
-    """One file in the guest's memory.
+    """A file in the guest's memory.
 
     Args:
         name: its path on the loader's volume.
-        type: what the kernel takes it for.
-        address: where it lies, physical.
-        size: in bytes.
-        metadata: what else is told of it, in this order.
+        type: its type for the kernel.
+        address: its physical address.
+        size: its size in bytes.
+        metadata: further metadata, in order.
     """
 
     name: str
@@ -59,7 +59,7 @@ class PreloadedFile:
     metadata: tuple[tuple[Metadata, bytes], ...] = ()
 
     def record(self) -> bytes:
-        """What stands of it in the list."""
+        """Return the file's records in the list."""
         return b"".join(
             (
                 _item(_NAME, _string(self.name)),
@@ -72,17 +72,17 @@ class PreloadedFile:
 
 
 def module_list(files: Sequence[PreloadedFile]) -> bytes:
-    """The list that ``modulep`` points at, the kernel first."""
+    """Return the list that ``modulep`` points to; the kernel is the first file."""
     return b"".join(file.record() for file in files) + _item(_END, b"")
 
 
 def number(value: int) -> bytes:
-    """An address or a size."""
+    """Return the bytes of an address or a size."""
     return struct.pack("<Q", value)
 
 
 def environment_block(environment: Mapping[str, str]) -> bytes:
-    """The kernel environment: ``name=value`` and NUL each, and one NUL more."""
+    """Return the kernel environment: NUL-terminated ``name=value`` strings, and a final NUL."""
     pairs = (f"{name}={value}\0" for name, value in environment.items())
     return "".join(pairs).encode("ascii") + b"\0"
 
@@ -92,7 +92,7 @@ def _string(text: str) -> bytes:
 
 
 def _item(kind: int, data: bytes) -> bytes:
-    """Kind and size, 4 bytes each, then the data, up to the next multiple of 8 bytes."""
+    """Return kind and size, 4 bytes each, and the data, padded to a multiple of 8 bytes."""
     return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
 
 
@@ -113,5 +113,5 @@ _HOWTO: Final[Mapping[str, int]] = {
 
 
 def boothowto(environment: Mapping[str, str]) -> int:
-    """The kernel's ``boothowto``: one bit for each variable that is there and not ``no``."""
+    """Return the kernel's ``boothowto``: a bit for each variable that is set, and not to ``no``."""
     return sum(bit for name, bit in _HOWTO.items() if environment.get(name, "no").lower() != "no")

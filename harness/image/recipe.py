@@ -1,7 +1,7 @@
-"""What stands on the volume that a FreeBSD guest boots from. Pure.
+"""The files of the volume that a FreeBSD guest boots from, and the loader's script. Pure.
 
-The loader is FreeBSD's ``loader_simp.efi``, whose script is plain commands
-(``stand/common/interp_simple.c``), so that no Lua or Forth has to be built and read.
+The loader is FreeBSD's ``loader_simp.efi``, whose scripts are plain commands
+(``stand/common/interp_simple.c``), so that neither Lua nor Forth is needed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ROOT_IMAGE: Final = PurePosixPath("boot/mfsroot")
 MODULE: Final = PurePosixPath("boot/kernel/harness_check.ko")
 
 INIT: Final = PurePosixPath("sbin/init")
-"""In the root file system; the kernel looks there first (``sys/kern/init_main.c``)."""
+"""Path in the root file system, the first that the kernel tries (``sys/kern/init_main.c``)."""
 
 ROOT_FOLDERS: Final = (PurePosixPath("sbin"), PurePosixPath("dev"))
-"""All else that the root file system holds: ``dev`` is where the kernel mounts devfs."""
+"""The directories of the root file system; the kernel mounts devfs on ``dev``."""
 
 INIT_FLAGS: Final = (
-    # Marks the program as FreeBSD's, which is how the kernel knows what it runs.
+    # The ABI note marks the program as FreeBSD's.
     f"--target={GUEST.target}",
     "-std=c11",
     "-O1",
@@ -45,7 +45,7 @@ INIT_FLAGS: Final = (
     "-Wextra",
     "-Wmissing-prototypes",
     "-Werror",
-    # Init reports which of these kern.conftxt lists.
+    # Init reports those of them that kern.conftxt contains.
     "-DSANITIZER_OPTIONS=" + ",".join(f'"{row.option}"' for row in TABLE),
 )
 
@@ -59,45 +59,45 @@ ENTRY_FLAGS: Final = (
     f"-Wl,-z,max-page-size={GUEST.page}",
     "-Werror",
 )
-"""Of ``images/directboot``."""
+"""Compiler flags of ``images/directboot``."""
 
 ROM_FLAGS: Final = (*ENTRY_FLAGS, "-Wl,--oformat=binary")
-"""Of ``images/accelprobe``."""
+"""Compiler flags of ``images/accelprobe``."""
 
 DEFAULT_TUNABLES: Final[Mapping[str, str]] = {
     "vfs.root.mountfrom": "ufs:/dev/md0",
-    # A panic ends the guest at once: no prompt that nobody answers, no 15 s of waiting.
+    # A panic resets the guest at once, without a DDB prompt or a delay of 15 s.
     "debug.debugger_on_panic": "0",
     "kern.panic_reboot_wait_time": "0",
-    # A guest has no entropy of its own, and needs none; the kernel need not warn of it.
+    # A guest has no source of entropy and needs none, so the kernel's warnings are disabled.
     "kern.random.initial_seeding.disable_bypass_warnings": "1",
 }
-"""Kernel environment that a user's tunables may override."""
+"""Default tunables, which the user's override."""
 
 NONCE_TUNABLE: Final = "harness.nonce"
-"""What tells a boot's report from all others; of each boot alone, so nobody may give it."""
+"""The nonce that identifies a boot's report; the user cannot set it."""
 
 _LINE_BYTES: Final = 255  # interp_include(): char input[256]
 _NAME_BYTES: Final = 128  # KENV_MNAMELEN, sys/sys/kenv.h
 _VALUE_BYTES: Final = 128  # KENV_MVALLEN
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.%-]*", re.ASCII)
-# Printable, and neither a quote nor what means something inside quotes (interp_parse.c).
+# Printable characters except quotes and those that are special inside quotes (interp_parse.c).
 _VALUE = re.compile(r"[ !#%-&(-\[\]-~]*", re.ASCII)
 
 
 def kernel_environment(
     tunables: Mapping[str, str], *, module: bool = False, nonce: str = ""
 ) -> Mapping[str, str]:
-    """The environment of a guest's kernel (loader.conf(5)), whatever loads it.
+    """Return the kernel environment of a guest (loader.conf(5)), for any boot method.
 
     Args:
-        tunables: the user's.
-        module: the check module is loaded, too.
-        nonce: of the boot, for the report of whatever init the guest has; empty for none.
+        tunables: the user's tunables.
+        module: whether the check module is loaded, too.
+        nonce: the nonce of the boot; empty for none.
 
     Raises:
-        UsageError: a name or a value that the loader or the kernel would not take.
+        UsageError: the loader or the kernel does not accept a name or a value.
     """
     for name, value in tunables.items():
         _check_tunable(name, value)
@@ -112,23 +112,23 @@ def kernel_environment(
 
 
 def loader_rc(tunables: Mapping[str, str], *, module: bool = False, nonce: str = "") -> str:
-    """The loader's script for a guest with these tunables; see ``kernel_environment``.
+    """Return the loader's script for a guest with the environment of ``kernel_environment``.
 
-    Commands that the guest's log has no use for begin with ``@``, which keeps the loader from
-    echoing them. Those that may fail begin with ``-``: the script then goes on, to its last
-    line, which resets a guest that did not boot instead of leaving it at a prompt.
+    Commands that start with ``@`` are not echoed to the console. After a failed command that starts
+    with ``-``, the script continues to its last line, which resets the guest, so that it does not
+    stay at a prompt.
 
     Raises:
-        UsageError: see ``kernel_environment``.
+        UsageError: the loader or the kernel does not accept a name or a value.
     """
     environment = kernel_environment(tunables, module=module, nonce=nonce)
     return "".join(
         f"{line}\n"
         for line in (
-            # A kernel with a sanitizer touches its shadow before it has page tables of its
-            # own; the tables of a loader that does not copy have nothing there. It stands
-            # first because it drops all that was loaded. Loaders before 13.1 always copy,
-            # and do not know the command.
+            # A kernel with a sanitizer accesses its shadow before it has its own page tables;
+            # those of a loader that does not copy do not map it. The command comes first,
+            # because it unloads all files. Loaders before 13.1 always copy, and do not have
+            # the command.
             "-copy_staging enable",
             *(_set(name, value) for name, value in environment.items()),
             f"-load /{KERNEL}",
@@ -141,17 +141,18 @@ def loader_rc(tunables: Mapping[str, str], *, module: bool = False, nonce: str =
 
 
 def kernel_command_line(tunables: Mapping[str, str], nonce: str = "") -> str:
-    """The same for a kernel that QEMU starts: ``name=value``, with spaces in between.
+    """Return the command line of a kernel that QEMU starts: ``name=value``, separated by spaces.
 
     Raises:
-        UsageError: a name or a value that cannot be told so.
+        UsageError: a name or a value cannot be passed in this way.
     """
     for name, value in tunables.items():
         _check_tunable(name, value)
         if " " in value:
             raise UsageError(
-                f"without a loader, the tunable {name} cannot have the value {value!r}",
-                remedy="leave the spaces out: they stand between tunables",
+                f"the tunable {name} cannot have the value {value!r}: a kernel that QEMU starts "
+                "accepts no spaces",
+                remedy=f"correct --tunable {name}: use a value without spaces",
             )
     environment = {**tunables, **_of_boot(nonce)}
     return " ".join(f"{name}={value}" for name, value in environment.items())
@@ -160,16 +161,16 @@ def kernel_command_line(tunables: Mapping[str, str], nonce: str = "") -> str:
 def volume(
     kernel: Path, loader: Path, root_image: Path, module: Path | None = None
 ) -> Mapping[PurePosixPath, Path]:
-    """The files of the volume beside the script: place on it, and file of the host."""
+    """Return the files of the volume, except the script: path on it, and path on the host."""
     files = {LOADER: loader, KERNEL: kernel, ROOT_IMAGE: root_image}
     return files if module is None else {**files, MODULE: module}
 
 
 def makefs_words(image: Path, root: Path) -> tuple[str, ...]:
-    """The command that makes the root file system (NetBSD's makefs, as Debian has it).
+    """Return the command that creates the root file system, with Debian's makefs from NetBSD.
 
-    The kernel refuses that program's UFS2, and without a size it fails on a tree as small as
-    ours (``ffs_alloccg: map corrupted``).
+    The kernel does not accept its UFS2, and without a size it fails for such a small tree
+    (``ffs_alloccg: map corrupted``).
     """
     return ("makefs", "-t", "ffs", "-o", "version=1", "-s", "256k", str(image), str(root))
 
@@ -185,25 +186,25 @@ def _set(name: str, value: str) -> str:
 def _check_tunable(name: str, value: str) -> None:
     if not _NAME.fullmatch(name) or len(name) >= _NAME_BYTES:
         raise UsageError(
-            f"no tunable can be called {name!r}",
+            f"{name!r} is not the name of a tunable",
             remedy="correct --tunable: letters, digits, dots, dashes and underscores, less than "
             f"{_NAME_BYTES} of them, as in vm.kmem_size",
         )
     if not _VALUE.fullmatch(value) or len(value) >= _VALUE_BYTES:
         raise UsageError(
-            f"the loader cannot give the tunable {name} the value {value!r}",
+            f"the loader cannot set the tunable {name} to {value!r}",
             remedy=f"correct --tunable: less than {_VALUE_BYTES} printable ASCII characters, "
             "without quotes, backslash or dollar sign",
         )
     if name in {*GUEST.console_tunables, *GUEST.module_tunables, NONCE_TUNABLE}:
         raise UsageError(
-            f"the tunable {name} is the harness's own",
-            remedy=f"leave --tunable {name} out: the harness must know where the "
-            "guest's serial ports are and which boot a report is of",
+            f"the tunable {name} is reserved",
+            remedy=f"leave --tunable {name} out: the harness sets the tunables of serial ports and "
+            "the nonce itself",
         )
     if len(_set(name, value)) > _LINE_BYTES:
         raise UsageError(
-            f"the tunable {name} and its value are too long together",
+            f"the tunable {name} and its value are too long",
             remedy=f"shorten --tunable {name}: the loader reads lines of at most {_LINE_BYTES} "
             "characters",
         )

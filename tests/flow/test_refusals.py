@@ -67,7 +67,7 @@ ARGUMENTS = {
     ),
     "a sanitizer that the built-in guest lacks": (
         (*BOOT, "--kmsan"),
-        "the built-in guest has no KMSAN",
+        "the built-in guest does not support KMSAN",
         "leave out --kmsan, ",
     ),
     "both sanitizers": (
@@ -107,18 +107,18 @@ ARGUMENTS = {
     ),
     "a tunable's bad name": (
         (*BOOT, "--tunable", "vm pmap=0"),
-        "no tunable can be called 'vm pmap'",
+        "'vm pmap' is not the name of a tunable",
         "correct --tunable: letters, digits, dots",
     ),
     "a tunable's bad value": (
         (*BOOT, "--tunable", "x=$(reboot)"),
-        "the loader cannot give the tunable x the value '$(reboot)'",
+        "the loader cannot set the tunable x to '$(reboot)'",
         "printable ASCII characters, without quotes, backslash or dollar sign",
     ),
     "a tunable with a space, without a loader": (
         (*BOOT, "--tunable", "x=1 y=2"),
-        "without a loader, the tunable x cannot have the value '1 y=2'",
-        "leave the spaces out",
+        "the tunable x cannot have the value '1 y=2': a kernel that QEMU starts accepts no spaces",
+        "use a value without spaces",
     ),
     "no such kernel": (
         ("boot", "--kernel", "/no/kernel"),
