@@ -1,1 +1,1 @@
-"""Reading and changing C: functions, their statements, and what is the same about two texts."""
+"""Reading, comparing and editing of C functions."""

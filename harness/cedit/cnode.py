@@ -1,4 +1,4 @@
-"""Statements and expressions of C as tree-sitter parses them, and when two say the same."""
+"""Statements and expressions of C, as parsed by tree-sitter, and their normal form."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ _ZERO = frozenset({b"0", b"false", b"NULL"})
 
 
 def parse(block: bytes, *, offset: int = 0) -> Node:
-    """The tree of a file that has nothing but this block, braces included, at ``offset``."""
+    """Return the tree of a block, with braces, whose nodes have offsets from ``offset`` on."""
     return Parser(Language(tree_sitter_c.language())).parse(b" " * offset + block).root_node
 
 
 def descendants(node: Node) -> Iterator[Node]:
-    """The node and every node below it, outer before inner, in the order of the text."""
+    """Generate the node and all nodes below it, outer before inner, in the order of the text."""
     yield node
     for child in node.children:
         yield from descendants(child)
 
 
 def normal_form(node: Node) -> bytes:
-    """The tokens of a statement or expression, each operation in one pair of parentheses.
+    """Return the tokens of a statement or expression, each operation in one pair of parentheses.
 
-    Equal for texts that differ in white space, comments and superfluous parentheses only.
+    The result is equal for texts that differ only in white space, comments and redundant
+    parentheses.
     """
     children = [child for child in node.children if child.type != "comment"]
     if node.type == "parenthesized_expression":
@@ -38,19 +39,19 @@ def normal_form(node: Node) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """That an expression, in normal form and freed from tests against zero, is true or false."""
+    """An expression, in normal form without comparisons with zero, and whether it must be true."""
 
     expression: bytes
     holds: bool
 
     @property
     def negated(self) -> Condition:
-        """That the expression is the opposite."""
+        """The opposite condition."""
         return Condition(self.expression, not self.holds)
 
 
 def condition_of(expression: Node) -> Condition:
-    """What holds when a condition is taken: ``!x``, ``x == 0``, ``(x) == NULL`` are the same."""
+    """Return the condition of an expression; ``!x``, ``x == 0`` and ``(x) == NULL`` are equal."""
     operands = [child for child in expression.children if child.type != "comment"]
     match [_source(operand) for operand in operands]:
         case [b"(", _, b")"]:
@@ -64,7 +65,7 @@ def condition_of(expression: Node) -> Condition:
 
 
 def arms(if_statement: Node) -> Iterator[tuple[Condition, Node]]:
-    """Each arm of an ``if``: what holds when it runs, and its statement."""
+    """Generate the condition and the statement of each arm of an ``if``."""
     condition = condition_of(_field(if_statement, "condition"))
     yield condition, _field(if_statement, "consequence")
     alternative = if_statement.child_by_field_name("alternative")
@@ -73,7 +74,7 @@ def arms(if_statement: Node) -> Iterator[tuple[Condition, Node]]:
 
 
 def statements(block: Node) -> Iterator[Node]:
-    """The statements of a block or behind an ``else``; of any other statement, just that one."""
+    """Generate the statements of a block or an ``else``; any other statement is returned itself."""
     if block.type in ("compound_statement", "else_clause"):
         yield from (child for child in block.named_children if child.type != "comment")
     else:
@@ -81,33 +82,33 @@ def statements(block: Node) -> Iterator[Node]:
 
 
 def is_directive(node: Node) -> bool:
-    """Whether the node is a preprocessor directive or a region that one governs."""
+    """Return whether the node is a preprocessor directive or conditional."""
     return node.type.startswith("preproc_")
 
 
 def read_condition(source: str) -> Condition:
-    """The condition that a C expression states.
+    """Return the condition of a C expression.
 
     Raises:
-        ValueError: the text is no expression.
+        ValueError: the text is not an expression.
     """
     return condition_of(_field(_read(f"if ({source}) ;"), "condition"))
 
 
 def read_expression(source: str) -> Node:
-    """The tree of one C expression.
+    """Return the tree of a C expression.
 
     Raises:
-        ValueError: the text is no expression.
+        ValueError: the text is not an expression.
     """
     return _read(f"{source};").named_children[0]
 
 
 def read_statement(source: str) -> Node:
-    """The tree of one C statement.
+    """Return the tree of a C statement.
 
     Raises:
-        ValueError: the text is no statement.
+        ValueError: the text is not one statement.
     """
     return _read(source)
 
@@ -132,10 +133,10 @@ def _field(node: Node, name: str) -> Node:
 
 
 def label(node: Node) -> bytes:
-    """The name in a label or a ``goto``."""
+    """Return the name in a label or a ``goto``."""
     return _source(_field(node, "label"))
 
 
 def colon(labeled_statement: Node) -> Node:
-    """The end of a label."""
+    """Return the colon of a label."""
     return next(child for child in labeled_statement.children if child.type == ":")

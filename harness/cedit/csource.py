@@ -1,9 +1,8 @@
-"""Reading and cutting one C function of a kernel source file by its structure.
+"""Reading and editing of one C function of a kernel source file.
 
-The file as a whole is only split into tokens: kernel macros and code divided by preprocessor
-conditionals make a grammar lose its way, and every function below with it. The body of the one
-function asked for is then parsed alone with tree-sitter, with the offsets it has in the file, so
-that an edit is a byte range of the file and every other byte stays as it is.
+The file is only split into tokens: kernel macros, and code divided by preprocessor conditionals,
+would make a parser fail for all functions below. Only the body of the function is parsed, with
+tree-sitter and with the offsets of the file, so that an edit is a range of bytes of the file.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _EXCERPT_LINES = 150
 
 
 class Cause(StrEnum):
-    """Why a function's text is not what an edit expects."""
+    """Reasons why an edit does not apply to a function."""
 
     FUNCTION_MISSING = "function missing"
     FUNCTION_TWICE = "function found twice"
@@ -45,13 +44,13 @@ class Cause(StrEnum):
     STATEMENT_TWICE = "statement found twice"
 
 
-class Mismatch(Exception):  # noqa: N818 - an answer about a text, not yet anybody's error
-    """The text is not what an edit expects.
+class Mismatch(Exception):  # noqa: N818 - callers convert it to their own error
+    """An edit does not apply to the text.
 
     Args:
-        cause: the class of the finding.
-        finding: a clause that says what was looked for and what is there instead.
-        excerpt: the function's text as found; empty if there is none.
+        cause: the kind of reason.
+        finding: a clause that states what was searched for and what was found.
+        excerpt: the function's text; empty if there is none.
     """
 
     def __init__(self, cause: Cause, finding: str, excerpt: str = "") -> None:
@@ -63,7 +62,7 @@ class Mismatch(Exception):  # noqa: N818 - an answer about a text, not yet anybo
 
 @dataclass(frozen=True, slots=True)
 class Splice:
-    """Bytes ``start`` to ``end`` (exclusive) of a file, and what stands there afterwards."""
+    """The replacement of the bytes from ``start`` to ``end`` (exclusive) of a file."""
 
     start: int
     end: int
@@ -71,7 +70,7 @@ class Splice:
 
 
 def spliced(text: bytes, splices: Iterable[Splice]) -> bytes:
-    """The text with all splices made; they must not overlap."""
+    """Return the text with all replacements made; they must not overlap."""
     for splice in sorted(splices, key=lambda each: each.start, reverse=True):
         text = text[: splice.start] + splice.replacement + text[splice.end :]
     return text
@@ -81,18 +80,18 @@ def spliced(text: bytes, splices: Iterable[Splice]) -> bytes:
 
 
 def tokens(text: bytes) -> list[bytes]:
-    """The C tokens of a text without comments, white space and preprocessor directives."""
+    """Return the C tokens of a text, without comments and preprocessor directives."""
     return [match.group() for match in lexemes(text)]
 
 
 def lexemes(text: bytes) -> Iterator[re.Match[bytes]]:
-    """The same with their places in the text."""
+    """Generate the matches of C tokens, without comments and preprocessor directives."""
     return (match for match in _LEXEME.finditer(text) if match.lastgroup == "token")
 
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
-    """Byte offsets of a function definition: its name, its body with the braces."""
+    """Byte offsets of a function definition: its name, and its body with braces."""
 
     name: int
     body: int
@@ -108,10 +107,10 @@ def _definitions(text: bytes, name: bytes) -> Iterator[_Extent]:
 
 
 def _body_opening(lexemes: Sequence[re.Match[bytes]], index: int) -> int | None:
-    """The index of the ``{`` after a parameter list that starts at ``index``, if this is one.
+    """Return the index of the ``{`` after a parameter list at ``index``, or None.
 
-    Only a definition has the brace there: a call is followed by an operator or ``;``, a prototype
-    by ``;``. Attributes (``__attribute__((…))``, ``__unused``) may stand between.
+    Only a definition has a brace there: a call is followed by an operator or ``;``, a prototype by
+    ``;``. Attributes (``__attribute__((…))``, ``__unused``) may come in between.
     """
     seen_parameters = False
     while index < len(lexemes):
@@ -128,7 +127,7 @@ def _body_opening(lexemes: Sequence[re.Match[bytes]], index: int) -> int | None:
 
 
 def _closing(lexemes: Sequence[re.Match[bytes]], opening: int) -> int:
-    """The index of the bracket that closes the one at ``opening``; the last one if none does."""
+    """Return the index of the bracket that closes the one at ``opening``, else the last index."""
     opener = lexemes[opening].group()
     closer = _CLOSER[opener]
     depth = 0
@@ -145,7 +144,7 @@ def _closing(lexemes: Sequence[re.Match[bytes]], opening: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function definition inside the text of its file; ``body`` has the file's offsets."""
+    """A function definition in the text of its file; ``body`` has the file's offsets."""
 
     text: bytes
     name: str
@@ -153,21 +152,21 @@ class Function:
     excerpt: str
 
     def nodes(self) -> Iterator[Node]:
-        """Every node of the body, outer before inner, in the order of the text."""
+        """Generate all nodes of the body, outer before inner, in the order of the text."""
         return descendants(self.body)
 
     def arms(self, condition: Condition) -> Iterator[Node]:
-        """The arms of every ``if`` that run when the condition has just been found to hold."""
+        """Generate the arms of all ``if`` statements that are executed if the condition holds."""
         for node in self.nodes():
             if node.type == "if_statement":
                 yield from (arm for holding, arm in arms(node) if holding == condition)
 
     def goto_labels(self) -> frozenset[bytes]:
-        """The labels that some ``goto`` names."""
+        """Return the labels that a ``goto`` names."""
         return frozenset(label(node) for node in self.nodes() if node.type == "goto_statement")
 
     def without_labels(self, names: frozenset[bytes]) -> bytes:
-        """The file's text without the labels of these names; what they label stays."""
+        """Return the file's text without these labels; the labeled statements are kept."""
         labels = (node for node in self.nodes() if node.type == "labeled_statement")
         return spliced(
             self.text,
@@ -179,10 +178,10 @@ class Function:
         )
 
     def without_statement(self, statement: Node) -> bytes:
-        """The file's text without a statement and the comments that belong to it.
+        """Return the file's text without a statement and its comments.
 
-        Those are the comments inside of it, directly above it on lines of their own, and behind
-        it on its last line. Where the grammar demands a statement, an empty block remains.
+        Its comments are those inside of it, directly above it on lines of their own, and after it
+        on its last line. Where C requires a statement, an empty block remains.
         """
         if statement.parent is None or statement.parent.type != "compound_statement":
             return spliced(
@@ -206,28 +205,28 @@ class Function:
         return start, end
 
     def _leads_to(self, comment: Node, start: int) -> bool:
-        """Whether a comment has its line to itself and what starts at ``start`` is right below."""
+        """Return whether a comment is on a line of its own, directly above ``start``."""
         indent = self.text[_line_start(self.text, comment.start_byte) : comment.start_byte]
         lines_down = self.text.count(b"\n", comment.end_byte, start)
         return not indent.strip() and lines_down <= 1
 
 
 def read_function(text: bytes, name: str) -> Function:
-    """The one definition of a function in the text of a C file.
+    """Return the only definition of a function in the text of a C file.
 
     Raises:
-        Mismatch: it is missing, defined more than once, or cannot be parsed, which mostly means
-            that preprocessor conditionals divide its statements.
+        Mismatch: it is missing, defined more than once, or cannot be parsed, mostly because
+            preprocessor conditionals divide its statements.
     """
     extents = list(_definitions(text, name.encode()))
     excerpts = [_excerpt(text, extent) for extent in extents]
     if not extents:
-        raise Mismatch(Cause.FUNCTION_MISSING, "the function is not defined in this file")
+        raise Mismatch(Cause.FUNCTION_MISSING, "the file does not define the function")
     if len(extents) > 1:
         lines = ", ".join(str(_line_number(text, extent.name)) for extent in extents)
         raise Mismatch(
             Cause.FUNCTION_TWICE,
-            f"the function is defined {len(extents)} times, in lines {lines}",
+            f"the file defines the function {len(extents)} times, in lines {lines}",
             "\n\n".join(excerpts),
         )
     (extent,), (excerpt,) = extents, excerpts
@@ -243,7 +242,7 @@ def _unparsable(text: bytes, root: Node, excerpt: str) -> Mismatch:
     if any(match.lastgroup == "directive" for match in _LEXEME.finditer(root.text or b"")):
         return Mismatch(
             Cause.PREPROCESSOR_SPLIT,
-            f"{finding} while preprocessor conditionals divide the function",
+            f"{finding}, because preprocessor conditionals divide the function",
             excerpt,
         )
     return Mismatch(Cause.UNREADABLE, finding, excerpt)
@@ -259,10 +258,10 @@ def _excerpt(text: bytes, extent: _Extent) -> str:
 
 
 def _cut(text: bytes, start: int, end: int) -> Splice:
-    """Removes a range with the white space that stood there for its sake only.
+    """Return the removal of a range and the white space that belongs to it.
 
-    Whole lines go if nothing else is on them, and then of the blank lines around them so many
-    that none stand doubled, behind an opening brace or before a closing one.
+    Whole lines are removed if nothing else is on them, with blank lines around them that would be
+    doubled, or would follow an opening brace or precede a closing one.
     """
     first, last = _line_start(text, start), _line_end(text, end)
     begins_line = not text[first:start].strip()
@@ -293,7 +292,7 @@ def _line_start(text: bytes, offset: int) -> int:
 
 
 def _line_end(text: bytes, offset: int) -> int:
-    """The offset behind the line's newline."""
+    """Return the offset after the line's newline."""
     newline = text.find(b"\n", offset)
     return len(text) if newline < 0 else newline + 1
 

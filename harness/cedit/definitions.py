@@ -1,8 +1,8 @@
-"""The function definitions of a C file, and when two of them say the same.
+"""The function definitions of a C file, and their comparison.
 
-A file is split by its tokens, not parsed: kernel macros and preprocessor conditionals make a
-grammar lose its way. Style(9) puts the braces of a function into the first column, so a function
-that conditionals leave unbalanced does not swallow those below it.
+A file is split into tokens, not parsed: kernel macros and preprocessor conditionals would make a
+parser fail. By style(9), the braces of a function are in the first column, so functions after one
+with unbalanced braces in conditionals are still found.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from harness.cedit.cnode import descendants, parse
 from harness.cedit.csource import lexemes, tokens
 
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
-#: Assertions, tracing and statistics, by the kernel's names for them: KASSERT(9), MPASS(9), ktr(9),
-#: SDT(9), counter(9).
+#: Names of assertions, tracing and statistics: KASSERT(9), MPASS(9), ktr(9), SDT(9), counter(9).
 _WITHOUT_EFFECT = re.compile(
     rb"_*(?:[A-Z0-9]+_)*(?:KASSERT|MPASS\w*|ASSERT\w*|CTR\d|SDT_PROBE\w*)"
     rb"|counter_u64_add(?:_protected)?"
@@ -30,11 +29,11 @@ _INCREMENTS = frozenset({b"++", b"--", b"+=", b"-="})
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One function of a file.
+    """A function of a file.
 
     Args:
-        name: of the function.
-        text: from its return type to its closing brace.
+        name: the function's name.
+        text: the text from its return type to its closing brace.
         parameters: the tokens between the parentheses.
         body: the text from brace to brace.
     """
@@ -46,9 +45,9 @@ class Definition:
 
 
 def definitions(text: bytes) -> Mapping[str, Definition]:
-    """The functions of a file by name; of several with one name, the first.
+    """Return the functions of a file by name; of several with the same name, the first.
 
-    Conditionals are not evaluated: both of their arms are read.
+    Preprocessor conditionals are not evaluated: all arms are read.
     """
     found: dict[str, Definition] = {}
     for each in _definitions(text):
@@ -82,7 +81,7 @@ def _in_first_column(lexeme: re.Match[bytes]) -> bool:
 def _defined(
     text: bytes, head: Sequence[re.Match[bytes]], opening: int, end: int
 ) -> Iterator[Definition]:
-    """The function whose head stands before a brace, if it is one's."""
+    """Generate the function whose head is before a brace, if it is a function's head."""
     words = [lexeme.group() for lexeme in head]
     if b"(" not in words or b")" not in words or b"=" in words:
         return
@@ -97,33 +96,34 @@ def _defined(
     )
 
 
-# --- when two say the same ------------------------------------------------------------------
+# --- comparison by digest -------------------------------------------------------------------
 
 
 def digest(function: Definition, counters: frozenset[bytes] = frozenset()) -> str:
-    """Equal for functions that do the same for reasons of form.
+    """Return a digest that is equal for functions that differ in form only.
 
-    That is, which differ only in layout, comments, names of parameters, local variables and
-    labels, places of declarations, assertions, tracing and statistics.
+    Ignored are layout, comments, names of parameters, local variables and labels, positions of
+    declarations, assertions, tracing and statistics.
 
     Args:
-        function: whose.
-        counters: what its file counts and never reads (``pure_counters``).
+        function: the function.
+        counters: names that its file increments and never reads (``pure_counters``).
     """
     root = parse(function.body)
-    words = tokens(function.body) if root.has_error else list(_Reading(function, counters)(root))
+    significant = _SignificantTokens(function, counters)
+    words = tokens(function.body) if root.has_error else list(significant(root))
     return hashlib.sha256(b" ".join(words)).hexdigest()[:16]
 
 
 def digests(text: bytes, names: Container[str]) -> dict[str, str]:
-    """The digests of those functions of a file that have these names."""
+    """Return the digests of a file's functions with these names."""
     functions = definitions(text)
     counters = pure_counters(functions)
     return {name: digest(each, counters) for name, each in functions.items() if name in names}
 
 
 def pure_counters(functions: Mapping[str, Definition]) -> frozenset[bytes]:
-    """The names that these functions increment and never read."""
+    """Return the names that these functions increment and never read."""
     counted: set[bytes] = set()
     read: set[bytes] = set()
     for function in functions.values():
@@ -135,10 +135,10 @@ def pure_counters(functions: Mapping[str, Definition]) -> frozenset[bytes]:
     return frozenset(counted - read)
 
 
-class _Reading:
-    """The tokens of one function that matter, with names of its own numbered.
+class _SignificantTokens:
+    """Generates the significant tokens of a function, with its own names numbered.
 
-    A parameter is known by its place, a local variable by its type and its first use.
+    A parameter is identified by its position, a local variable by its type and its first use.
     """
 
     def __init__(self, function: Definition, counters: frozenset[bytes]) -> None:
@@ -158,7 +158,7 @@ class _Reading:
             yield self._word(node)
 
     def _declaration(self, node: Node) -> Iterator[bytes]:
-        """Only what it initialises does something."""
+        """Record the types of declared variables; generate only initializers."""
         declared = node.child_by_field_name("type")
         for child in node.children_by_field_name("declarator"):
             name = next((one for one in descendants(child) if one.type == "identifier"), None)
@@ -173,13 +173,14 @@ class _Reading:
     def _is_without_effect(self, node: Node) -> bool:
         if node.type != "expression_statement" or not node.named_children:
             return False
-        said = node.named_children[0]
-        if said.type == "call_expression":
-            called = said.child_by_field_name("function")
+        expression = node.named_children[0]
+        if expression.type == "call_expression":
+            called = expression.child_by_field_name("function")
             return called is not None and bool(_WITHOUT_EFFECT.fullmatch(_text(called)))
-        target = said.child_by_field_name("argument") or said.child_by_field_name("left")
+        argument = expression.child_by_field_name("argument")
+        target = argument or expression.child_by_field_name("left")
         names = _IDENTIFIER.findall(_text(target)) if target is not None else []
-        steps = any(child.type.encode() in _INCREMENTS for child in said.children)
+        steps = any(child.type.encode() in _INCREMENTS for child in expression.children)
         return steps and bool(names) and names[-1] in self._counters
 
     def _word(self, node: Node) -> bytes:
@@ -194,12 +195,12 @@ class _Reading:
 
 
 def _parameters(words: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Each parameter's name, and what stands for it."""
-    place, name = 0, b""
+    """Generate each parameter's name and its placeholder."""
+    position, name = 0, b""
     for word in (*words, b","):
         if word == b",":
-            yield name, b"$parameter%d" % place
-            place += 1
+            yield name, b"$parameter%d" % position
+            position += 1
         elif _IDENTIFIER.fullmatch(word) and not word.startswith(b"__"):
             name = word
 
@@ -208,17 +209,17 @@ def _text(node: Node) -> bytes:
     return node.text or b""
 
 
-# --- how two files differ -------------------------------------------------------------------
+# --- differences of two files ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionChange:
-    """A function that is not as it was.
+    """A changed function.
 
     Args:
-        name: of the function.
-        path: of its file.
-        diff: from the old text to the new, in the form of ``diff -up``.
+        name: the function's name.
+        path: the path of its file.
+        diff: the changes, in the format of ``diff -up``.
     """
 
     name: str
@@ -227,9 +228,9 @@ class FunctionChange:
 
 
 def changes(path: str, before: bytes, after: bytes) -> tuple[FunctionChange, ...]:
-    """The functions that differ between two texts of a file, or are in one only.
+    """Return the functions that differ between two texts of a file, or are in one only.
 
-    What ``digest`` takes for the same does not differ.
+    Functions with equal digests do not differ.
     """
     old, new = definitions(before), definitions(after)
     counters = pure_counters(old) | pure_counters(new)

@@ -1,7 +1,7 @@
-"""What a mutant does to a function: statements and expressions found by structure, then changed.
+"""Edits of a function: statements and expressions are found by structure, then changed.
 
-Everything is looked for in its normal form, so that layout, comments, superfluous parentheses and
-tests against zero do not matter; and it must be there once, in every kernel's configuration.
+Texts are compared in normal form, so layout, comments, redundant parentheses and comparisons with
+zero do not matter. A statement must occur exactly once, in every kernel configuration.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from harness.cedit.cnode import (
 )
 from harness.cedit.csource import Cause, Function, Mismatch, Splice, spliced, tokens
 
-# --- what to look for -----------------------------------------------------------------------
+# --- patterns of statements -----------------------------------------------------------------------
 
 
 class StatementPattern(Protocol):
-    """A statement to look for; printed as a noun phrase."""
+    """A pattern of a statement; its string is a noun phrase."""
 
     def matches(self, node: Node) -> bool:
-        """Whether the node is the statement, in any layout."""
+        """Return whether the node is the statement, in any layout."""
         ...
 
     def resembles(self, node: Node) -> bool:
-        """Whether the node is the statement or a changed form of it."""
+        """Return whether the node is the statement or a changed form of it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class If:
-    """An ``if`` without ``else`` on ``when``; if ``does`` is given, it does exactly that."""
+    """An ``if`` on ``when`` without ``else``; ``does``: exactly these statements."""
 
     when: str
     does: tuple[str, ...] | None = None
@@ -52,7 +52,7 @@ class If:
         return f"the branch on `{self.when}`"
 
     def matches(self, node: Node) -> bool:
-        """See `StatementPattern.matches`."""
+        """Return whether the node is this ``if``."""
         if not self.resembles(node):
             return False
         (condition, block), *others = arms(node)
@@ -64,7 +64,7 @@ class If:
         return done == [normal_form(read_statement(statement)) for statement in self.does]
 
     def resembles(self, node: Node) -> bool:
-        """See `StatementPattern.resembles`: any ``if`` on the same names."""
+        """Return whether the node is an ``if`` on the same names."""
         if node.type != "if_statement":
             return False
         named = _names(read_condition(self.when).expression)
@@ -73,7 +73,7 @@ class If:
 
 @dataclass(frozen=True, slots=True)
 class CallStatement:
-    """A statement that calls ``function`` with ``arguments`` and drops what it returns."""
+    """A statement that calls ``function`` with ``arguments`` and ignores the result."""
 
     function: str
     arguments: str
@@ -82,18 +82,18 @@ class CallStatement:
         return f"the call `{self.function}({self.arguments})`"
 
     def matches(self, node: Node) -> bool:
-        """See `StatementPattern.matches`."""
+        """Return whether the node is this call."""
         call = read_statement(f"{self.function}({self.arguments});")
         return normal_form(node) == normal_form(call)
 
     def resembles(self, node: Node) -> bool:
-        """See `StatementPattern.resembles`: any call of the function."""
+        """Return whether the node is any call of the function."""
         return _calls(node, self.function)
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One whole statement."""
+    """A complete statement."""
 
     text: str
 
@@ -101,18 +101,18 @@ class Statement:
         return f"the statement `{self.text}`"
 
     def matches(self, node: Node) -> bool:
-        """See `StatementPattern.matches`."""
+        """Return whether the node is this statement."""
         return normal_form(node) == normal_form(read_statement(self.text))
 
     def resembles(self, node: Node) -> bool:
-        """See `StatementPattern.resembles`: any of its kind that names what this one names."""
+        """Return whether the node is a statement of the same kind with the same names."""
         wanted = read_statement(self.text)
         return node.type == wanted.type and _names_of(wanted) <= _names_of(node)
 
 
 @dataclass(frozen=True, slots=True)
 class CallOf:
-    """Any call of ``function``, as a place for what is among its arguments."""
+    """Any call of ``function``, to find expressions among its arguments."""
 
     function: str
 
@@ -120,11 +120,11 @@ class CallOf:
         return f"the call of {self.function}()"
 
     def matches(self, node: Node) -> bool:
-        """See `StatementPattern.matches`."""
+        """Return whether the node is a call of the function."""
         return _calls(node, self.function)
 
     def resembles(self, node: Node) -> bool:
-        """See `StatementPattern.resembles`."""
+        """Return whether the node is a call of the function."""
         return self.matches(node)
 
 
@@ -141,35 +141,35 @@ def _names_of(node: Node) -> frozenset[bytes]:
     return _names(node.text or b"")
 
 
-# --- what to do with it ---------------------------------------------------------------------
+# --- edits ----------------------------------------------------------------------------------
 
 
 class Edit(Protocol):
-    """One change of a function's statements."""
+    """A change of a function's statements."""
 
     def apply(self, function: Function) -> bytes:
-        """The file's text with the change made.
+        """Return the file's text with the change made.
 
         Raises:
-            Mismatch: the function does not have what is to be changed, or has it twice.
+            Mismatch: the function does not contain the statement or expression exactly once.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Takes out the one statement ``target``.
+    """Removes a statement.
 
     Args:
         target: the statement.
-        given: it stands directly in an arm of an ``if`` where this holds; None: anywhere.
+        given: the condition of the arm of an ``if`` that directly contains it; None: anywhere.
     """
 
     target: StatementPattern
     given: str | None = None
 
     def apply(self, function: Function) -> bytes:
-        """See `Edit.apply`."""
+        """Return the text without the statement."""
         found = [node for node in self._candidates(function) if self.target.matches(node)]
         similar = [node for node in function.nodes() if self.target.resembles(node)]
         where = f" where `{self.given}`" if self.given else ""
@@ -186,37 +186,37 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Negate:
-    """Turns the one condition ``condition``, of a branch, a loop or a choice, into its opposite."""
+    """Negates a condition of a branch, a loop or a conditional expression."""
 
     condition: str
 
     def apply(self, function: Function) -> bytes:
-        """See `Edit.apply`."""
-        node = _the_condition(function, self.condition, gone=lambda held: held.negated)
+        """Return the text with the condition negated."""
+        node = _the_condition(function, self.condition, gone=lambda condition: condition.negated)
         return _replaced(function, node, b"(!" + _in_parentheses(node) + b")")
 
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """Takes the one condition ``condition`` for true, or for false, without looking."""
+    """Replaces a condition by a constant, true or false."""
 
     condition: str
     holds: bool
 
     def apply(self, function: Function) -> bytes:
-        """See `Edit.apply`."""
+        """Return the text with the constant."""
         node = _the_condition(function, self.condition, gone=lambda _: None)
         return _replaced(function, node, b"(true)" if self.holds else b"(false)")
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Puts the expression ``new`` where the one expression ``old`` is.
+    """Replaces an expression.
 
     Args:
         old: the expression.
-        new: its successor; what is ``old`` in it is not taken for the one looked for.
-        inside: what it stands in; if a call, it is one of its arguments.
+        new: its replacement; occurrences of ``old`` inside of it are ignored.
+        inside: the statement that contains it; for a call, it is one of the arguments.
     """
 
     old: str
@@ -224,7 +224,7 @@ class Replace:
     inside: StatementPattern | None = None
 
     def apply(self, function: Function) -> bytes:
-        """See `Edit.apply`."""
+        """Return the text with the expression replaced."""
         done = self._found(function, self.new)
         found = [
             node
@@ -265,19 +265,19 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Leaves a counter as it is: ``++counter`` and ``counter++`` become ``counter``."""
+    """Removes an increment or decrement: ``++counter`` and ``counter++`` become ``counter``."""
 
     counter: str
 
     def apply(self, function: Function) -> bytes:
-        """See `Edit.apply`."""
+        """Return the text without the increment or decrement."""
         wanted = normal_form(read_expression(self.counter))
         found = [
             node
             for node in function.nodes()
             if node.type == "update_expression" and normal_form(_operand(node)) == wanted
         ]
-        node = _the_one(function, found, [], f"a step of `{self.counter}`", "")
+        node = _the_one(function, found, [], f"an increment of `{self.counter}`", "")
         return _replaced(function, node, _in_parentheses(_operand(node)))
 
 
@@ -288,16 +288,16 @@ def _operand(update: Node) -> Node:
     return operand
 
 
-# --- finding and changing -------------------------------------------------------------------
+# --- search and replacement -----------------------------------------------------------------
 
 
 def _the_one(
     function: Function, found: Sequence[Node], similar: Sequence[Node], what: str, where: str
 ) -> Node:
-    """The node that was found.
+    """Return the only node that was found.
 
     Raises:
-        Mismatch: there is none, there are several, or it is there in some kernels only.
+        Mismatch: there is none, there are several, or it depends on the kernel configuration.
     """
 
     def mismatch(cause: Cause, finding: str) -> Mismatch:
@@ -306,18 +306,21 @@ def _the_one(
     if any(_depends_on_configuration(node) for node in found or similar):
         raise mismatch(Cause.PREPROCESSOR_SPLIT, "depends on the kernel's configuration")
     if len(found) > 1:
-        raise mismatch(Cause.STATEMENT_TWICE, f"is there {len(found)} times{where}")
+        raise mismatch(Cause.STATEMENT_TWICE, f"occurs {len(found)} times{where}")
     if found:
         return found[0]
     if similar:
-        raise mismatch(Cause.STATEMENT_CHANGED, f"is not there{where}, only something like it")
-    raise mismatch(Cause.STATEMENT_ABSENT, "is not there")
+        raise mismatch(Cause.STATEMENT_CHANGED, f"does not occur{where}; a similar one does")
+    raise mismatch(Cause.STATEMENT_ABSENT, "does not occur")
 
 
 def _the_condition(
     function: Function, condition: str, gone: Callable[[Condition], Condition | None]
 ) -> Node:
-    """The expression of the one condition; it is absent where what it is to become is there."""
+    """Return the expression of a condition; ``gone`` returns the condition after the edit.
+
+    If the function already contains that one, the condition counts as absent, not as changed.
+    """
     wanted = read_condition(condition)
     conditions = list(_conditions(function))
     found = [node for node in conditions if condition_of(node) == wanted]
@@ -329,7 +332,7 @@ def _the_condition(
 
 
 def _conditions(function: Function) -> Iterator[Node]:
-    """What branches, loops and choices depend on."""
+    """Generate the conditions of branches, loops and conditional expressions."""
     for node in function.nodes():
         condition = node.child_by_field_name("condition")
         if condition is not None and not is_directive(node):
@@ -346,7 +349,7 @@ def _in_parentheses(node: Node) -> bytes:
 
 
 def _built_sometimes(block: Node) -> Iterator[Node]:
-    """The statements directly in a block, those that the preprocessor may leave out included."""
+    """Generate the statements directly in a block, including those in preprocessor conditionals."""
     for statement in statements(block):
         if is_directive(statement):
             for child in statement.named_children:
@@ -356,7 +359,7 @@ def _built_sometimes(block: Node) -> Iterator[Node]:
 
 
 def _depends_on_configuration(node: Node) -> bool:
-    """Whether preprocessor conditionals govern the statement or parts of it."""
+    """Return whether the statement or a part of it is in a preprocessor conditional."""
     ancestor = node.parent
     while ancestor is not None and not is_directive(ancestor):
         ancestor = ancestor.parent

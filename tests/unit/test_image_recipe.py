@@ -113,7 +113,7 @@ def test_a_name_that_the_loader_would_read_as_something_else_is_refused(name: st
          "not ASCII", "too long"],
 )  # fmt: skip
 def test_a_value_that_the_loader_would_read_as_something_else_is_refused(value: str) -> None:
-    with pytest.raises(UsageError, match=r"cannot give the tunable vm\.x the value"):
+    with pytest.raises(UsageError, match=r"cannot set the tunable vm\.x to"):
         loader_rc({"vm.x": value})
 
 
