@@ -1,6 +1,6 @@
 """The user's settings: ``$XDG_CONFIG_HOME/harness/config.toml``.
 
-A flag beats an environment variable, that beats this file, that beats the default.
+Options take precedence over environment variables, these over this file.
 """
 
 from __future__ import annotations
@@ -25,49 +25,48 @@ class SourceSettings(Table, frozen=True):
     tree: str | None = None
     """A FreeBSD source tree, a git URL, or ``embedded``."""
     trust: tuple[Path, ...] = ()
-    """Source trees that are read although another user owns them."""
+    """Source trees that are accepted from any owner."""
 
 
 class BuildSettings(Table, frozen=True):
     """``[build]``."""
 
     sandbox: bool = True
-    """Whether FreeBSD trees are built in a sandbox (see ``harness.host.sandbox``)."""
+    """Whether FreeBSD trees are built in a sandbox (``harness.host.sandbox``)."""
 
 
 class BootSettings(Table, frozen=True):
     """``[boot]``."""
 
     backend: str = "qemu"
-    """One that ``harness.guest.backends`` offers."""
+    """A backend of ``harness.guest.backends``."""
     libvirt_uri: str | None = None
-    """The libvirt connection; None chooses by user (see ``harness.guest.libvirt``)."""
+    """The URI of libvirt; None: depends on the user (``harness.guest.libvirt``)."""
     method: Literal["loader", "direct"] | None = None
-    """``loader`` or ``direct``: what brings a FreeBSD kernel into memory; None: as is usual for
-    the command."""
+    """How a FreeBSD kernel is loaded; None: the default of the command."""
     accelerator: Literal["auto", "tcg", "kvm"] = "auto"
-    """``auto`` measures both (see ``harness.guest.accelerator_choice``)."""
+    """``auto`` measures both (``harness.guest.accelerator_choice``)."""
 
 
 class QemuSettings(Table, frozen=True):
-    """``[qemu]``: of the backend of that name."""
+    """``[qemu]``: settings of the backend ``qemu``."""
 
     user: str | None = None
-    """Whom root's guests run as, a name or a number; None gives each an unused user id, ``root``
-    leaves QEMU with root's files."""
+    """User name or ID that root's guests run as; None: an unused ID for each guest; ``root``: QEMU
+    can access root's files."""
 
 
 class LogSettings(Table, frozen=True):
-    """``[log]``: of each console and each build."""
+    """``[log]``: limits of each console log and build log."""
 
     keep: str = "256M"
-    """How much of its beginning is kept."""
+    """The size of the log; further output is dropped."""
     end: str = "2G"
-    """The output after which the guest or the build is ended."""
+    """The size of the output after which the guest or the build is ended."""
 
 
 class Settings(Table, frozen=True):
-    """The whole file."""
+    """All settings."""
 
     source: SourceSettings = SourceSettings()
     build: BuildSettings = BuildSettings()
@@ -80,15 +79,15 @@ _SECTIONS = dict(zip(Settings.__struct_fields__, Settings.__struct_defaults__, s
 
 
 def settings_file() -> Path:
-    """Where the settings are."""
+    """Return the path of the settings."""
     return platformdirs.user_config_path("harness") / "config.toml"
 
 
 def log_limits(settings: Settings) -> LogLimits:
-    """The limits of logs.
+    """Return the limits of logs.
 
     Raises:
-        UsageError: a value is no size.
+        UsageError: a value is not a size.
     """
     from harness.host.cachesize import parse_size
     from harness.host.loglimits import LogLimits
@@ -102,10 +101,10 @@ def log_limits(settings: Settings) -> LogLimits:
 
 
 def load_settings(path: Path | None = None) -> Settings:
-    """Read the settings; a file that is not there means the defaults.
+    """Return the settings; the defaults if there is no file.
 
     Raises:
-        UsageError: the file is no TOML, or has a key or value that is not known.
+        UsageError: the file is not TOML, or has an unknown key or a wrong value.
     """
     path = path or settings_file()
     try:
@@ -122,7 +121,7 @@ def load_settings(path: Path | None = None) -> Settings:
             raise Complaint("boot.backend", f"it must be {named}", settings.boot.backend)
         return settings
     except ValueError as error:
-        raise UsageError(f"{path} is not TOML: {error}", remedy="correct that line") from error
+        raise UsageError(f"{path} is not TOML: {error}", remedy="correct the line") from error
     except Complaint as complaint:
         raise _refused(path, complaint) from complaint
 
@@ -142,4 +141,4 @@ def _refused(path: Path, complaint: Complaint) -> UsageError:
         near = difflib.get_close_matches(complaint.key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
         return UsageError(f"{path}: there is no setting {complaint.key}", remedy=hint)
-    return UsageError(f"{path}: {complaint.key}: {complaint.what}", remedy="correct that value")
+    return UsageError(f"{path}: {complaint.key}: {complaint.what}", remedy="correct the value")

@@ -1,6 +1,6 @@
-"""The errors, by who is to blame; the exit code follows from the class.
+"""Errors, classified by cause; the class determines the exit code.
 
-A kernel that panics is no error: that is a verdict (see ``harness.verdict``).
+A kernel that panics is not an error, but a verdict (``harness.verdict``).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import ClassVar
 
 
 class HarnessError(Exception):
-    """Something that ends the command: what was wrong, why, and what to do about it.
+    """An error that ends the command.
 
     Args:
-        message: one sentence that names the input and the cause.
-        remedy: what the user can do, as a sentence or a command; may be empty.
-        detail: further lines (a compiler's own errors, a function's text), shown below.
+        message: what failed, with which input, and why; lower case, without a full stop.
+        remedy: what the user can do, a command if possible; may be empty.
+        detail: more lines, such as a compiler's errors, printed below.
     """
 
     exit_code: ClassVar[int] = 3
@@ -33,17 +33,17 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """The arguments, a file, a revision or a tree given by the user are at fault."""
+    """An argument, a file, a revision or a tree given by the user is wrong."""
 
     exit_code = 2
 
 
 @contextmanager
 def given_with(option: str) -> Iterator[None]:
-    """Put the option by which the user gave what is refused before the message.
+    """Prefix the message of a UsageError with the option that the user gave.
 
     Raises:
-        UsageError: what the body raises, as ``--rev: there is no revision …``.
+        UsageError: the error raised in the context, as ``--rev: there is no revision …``.
     """
     try:
         yield
@@ -54,16 +54,16 @@ def given_with(option: str) -> Iterator[None]:
 
 
 class InfraError(HarnessError):
-    """The host is at fault: QEMU, libvirt, disk, memory, network, a missing program."""
+    """The host failed: QEMU, libvirt, disk, memory, network or a missing program."""
 
     exit_code = 3
 
 
 class UnobservableError(InfraError):
-    """The check module does not build against the kernel, so nothing can be said of it."""
+    """The check module does not build against the kernel, so the kernel cannot be checked."""
 
 
 class BuildError(HarnessError):
-    """The revision is at fault: it does not build."""
+    """The revision does not build."""
 
     exit_code = 4

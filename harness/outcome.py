@@ -1,6 +1,4 @@
-"""The words of a verdict: what a boot came to, how far it had to come, how its guest ended,
-and what was expected of it.
-"""
+"""The terms of a verdict: outcomes, goals, how a guest ended, and expectations."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What a boot came to."""
+    """The outcome of a boot."""
 
     BOOTED = "booted"
     PANIC = "panic"
@@ -23,15 +21,15 @@ class Outcome(StrEnum):
     LOADER = "loader"
     FIRMWARE = "firmware"
     DIFFERS = "differs"
-    """it came up, and reports another machine than the one that QEMU has started"""
+    """it booted, and the kernel sees another machine than QEMU provides"""
     UNVERIFIED = "unverified"
-    """no proof of which kernel or machine it was, or a failure without frames did not repeat"""
+    """kernel or machine could not be verified, or a failure without frames was not reproduced"""
     UNCONFIRMED = "unconfirmed"
-    """it came up, and did not repeat what a program of the host was found to do"""
+    """it booted, and did not reproduce what the host program showed"""
 
 
 class Until(StrEnum):
-    """How far a boot must come to count as booted."""
+    """The goal that a boot must reach to count as booted."""
 
     INIT = "init"
     MOUNTROOT = "mountroot"
@@ -41,21 +39,21 @@ class Ending(StrEnum):
     """How the guest ended."""
 
     EXITED = "exited"
-    """by itself: powered off, or its QEMU died"""
+    """it powered off, or its QEMU exited"""
     RESET = "reset"
-    """by itself: asked for a reset, or faulted three times over"""
+    """it requested a reset, or caused a triple fault"""
     STOPPED = "stopped"
-    """by us: it had said all there was to wait for"""
+    """the harness ended it after its last expected output"""
     SILENCE = "silence"
-    """by us: it said nothing for too long"""
+    """the harness ended it because its console was silent"""
     DEADLINE = "deadline"
-    """by us: a stage took too long"""
+    """the harness ended it because a stage exceeded its limit"""
     TIMEOUT = "timeout"
-    """by us: the whole boot took longer than ``--timeout``"""
+    """the harness ended it because ``--timeout`` expired"""
     FLOOD = "flood"
-    """by us: its console had printed more than a log may"""
+    """the harness ended it because it printed more than ``log.end``"""
     INTERRUPTED = "interrupted"
-    """by the user"""
+    """the user interrupted the harness"""
 
     @property
     def by_time(self) -> bool:
@@ -65,13 +63,13 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a boot should come to.
+    """The expected outcomes of a boot.
 
     Args:
-        outcomes: that it may have; none: nobody knows.
-        why: in words.
-        assumed: the outcomes that the prediction for the code below the changes has; empty where
-            the prediction is for the kernel's own code, which makes it what is expected.
+        outcomes: the outcomes that are as expected; empty: no expectation.
+        why: the reason.
+        assumed: the outcomes predicted for the baseline, if the kernel's own code has no known
+            form; else empty, as the prediction is the expectation.
     """
 
     outcomes: tuple[Outcome, ...]

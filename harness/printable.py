@@ -1,8 +1,8 @@
-"""Foreign text as characters that a terminal, a browser or an XML reader only shows.
+"""Untrusted text, escaped for terminals, HTML and XML.
 
-Foreign is all that a guest, a build, a tree, a record or a git log says, and every name of a file.
-A terminal obeys control characters, ANSI and OSC sequences; bidirectional overrides make a line
-look like another.
+Untrusted is all output of guests, builds and git, all content of trees and records, and all names
+of files. Control characters, ANSI and OSC sequences are commands to a terminal; bidirectional
+overrides make a line look like another one.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _KEPT: Final = "\n\t"
 
 
 def printable(line: str) -> str:
-    """A line without control and format characters; each is a replacement character then."""
+    """Return a line with control and format characters replaced by U+FFFD."""
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
 
 
 def printable_text(text: str) -> str:
-    """The same of several lines, which stay lines; tabs stay as well."""
+    """Return a text with control and format characters replaced, except newlines and tabs."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,8 +1,8 @@
-"""FreeBSD's kernel sanitizers: one table, a row each, and the set of them that a kernel has.
+"""FreeBSD's kernel sanitizers: a table, and the set of sanitizers of a kernel.
 
-All that depends on a sanitizer reads its row: the kernel configuration, the recognition of a
-kernel file and of a running kernel, console patterns and titles, memory, tunables, options of the
-command line, documents. A new sanitizer is a row here and a fragment in ``images/kernconf``.
+Everything that depends on a sanitizer reads its row: kernel configuration, identification of kernel
+files and running kernels, console patterns and titles, memory, tunables, command line options and
+documents. A new sanitizer is a row here and a fragment in ``images/kernconf``.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from harness.errors import UsageError
 from harness.outcome import Outcome
 
 Named = Callable[[str], str]
-"""The plain name of a function, given by its name or by an address in hexadecimal."""
+"""Returns the plain name of a function, given its name or an address in hexadecimal."""
 
 Title = Callable[[str, Named], str]
-"""Rewrites a report for comparing; ``harness.console.titles`` takes out numbers and paths."""
+"""Returns the title of a report; ``harness.console.titles`` then removes numbers and paths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """Memory that a sanitizer takes, all of it from the boot CPU's domain.
+    """Memory that a sanitizer allocates from the boot CPU's domain.
 
-    The figures are fitted to measured boots of 13.2 and 15.1; ``images/minimal/README.md`` has
-    them, and what in FreeBSD they follow from (``kmem_init``, ``pmap_growkernel``,
+    The values are fitted to measured boots of 13.2 and 15.1. ``images/minimal/README.md`` has the
+    measurements and the causes in FreeBSD (``kmem_init``, ``pmap_growkernel``,
     ``pmap_san_enter_alloc_2m``).
 
     Args:
-        least_mib: at least, in MiB.
-        each_domain_mib: more for each domain, in MiB.
-        each_gib_mib: more for each GiB of the whole guest, in MiB.
-        in_default: a first node of default size is larger by as much as all nodes together.
+        least_mib: the constant part, in MiB.
+        each_domain_mib: the part for each domain, in MiB.
+        each_gib_mib: the part for each GiB of the guest, in MiB.
+        in_default: whether it is added to the first node of a default layout.
     """
 
     least_mib: int
@@ -46,25 +46,25 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Sanitizer:
-    """One kernel sanitizer.
+    """A kernel sanitizer.
 
     Args:
-        name: on the command line, in records and of its fragment in ``images/kernconf``.
-        option: of the kernel configuration (config(5)), and its line in ``kern.conftxt``.
-        description: in words.
-        marker: an ELF symbol that only a kernel with the option has.
-        prefix: of its reports on the console.
+        name: its name on the command line, in records and in ``images/kernconf``.
+        option: the option of the kernel configuration (config(5)) and in ``kern.conftxt``.
+        description: its full name.
+        marker: an ELF symbol that only kernels with the option have.
+        prefix: the prefix of its reports on the console.
         report: regular expression of a report that does not panic.
-        title: see ``Title``.
+        title: returns the title of a report.
         reporters: regular expression of its functions, which a backtrace skips.
-        outcome: of a boot with a report; None if the kernel prints reports and goes on.
-        alone: no other sanitizer that is ``alone`` fits into the same kernel.
-        shadow: memory that it takes; None for none worth counting.
-        direct_map: the kernel keeps its direct map, so that slabs come from there at boot.
-        names_place: regular expression of reports whose text names the place by itself.
-        tunables: that its kernels need on emulated processors.
-        goes_on: tunables with which the kernel survives reports. Trees have reports of their own:
-            a check or a bisection that ended at the first would see nothing else.
+        outcome: the outcome of a boot with a report; None if the kernel continues after reports.
+        alone: whether it excludes other sanitizers that are ``alone``.
+        shadow: the memory that it takes, or None.
+        direct_map: whether the kernel keeps its direct map, from which slabs are allocated at boot.
+        names_place: regular expression of reports that name their function.
+        tunables: tunables that its kernels need on emulated CPUs.
+        goes_on: tunables with which the kernel continues after reports. They are set in checks and
+            bisections, which would otherwise end at the tree's first own report.
     """
 
     name: str
@@ -101,24 +101,25 @@ _VALUE: Final = re.compile(r"(?<![\w.:/-])-?\d+(?![\w:])")
 
 
 def _asan(message: str, named: Named) -> str:
-    """Kind of access and reason (``sys/kern/subr_asan.c``, ``kasan_report``)."""
+    """Return kind of access and reason (``sys/kern/subr_asan.c``, ``kasan_report``)."""
     if found := _ASAN.match(message):
         return f"ASan: Invalid access, {found['access']}, {found['code']}"
     return _msan(message, named)
 
 
 def _msan(message: str, named: Named) -> str:
-    """Functions in place of addresses, no offsets (``sys/kern/subr_msan.c``,
-    ``kmsan_report_hook`` and ``kmsan_report_inline``).
+    """Return the report with functions instead of addresses, without offsets.
+
+    ``sys/kern/subr_msan.c``, ``kmsan_report_hook`` and ``kmsan_report_inline``.
     """
     text = _ADDRESS.sub(lambda found: named(found[0]), _MSAN_DETAIL.sub("", message))
     return _MSAN_ORIGIN.sub(lambda found: f"from {named(found['function'])}", text)
 
 
 def _csan(message: str, named: Named) -> str:
-    """Both accesses in one order, without CPUs (``sys/kern/subr_csan.c``, ``kcsan_report``).
+    """Return both accesses, sorted, without CPUs (``sys/kern/subr_csan.c``, ``kcsan_report``).
 
-    Which of two racing accesses finds the other is chance.
+    It is random which of two racing accesses detects the other.
     """
     accesses = sorted(
         f"{found['access']} in {named(found['function']) or '?'}"
@@ -128,7 +129,7 @@ def _csan(message: str, named: Named) -> str:
 
 
 def _ubsan(message: str, named: Named) -> str:
-    """No values, whatever their sign and size (``sys/kern/kern_ubsan.c``)."""
+    """Return the report without values (``sys/kern/kern_ubsan.c``)."""
     return _VALUE.sub("N", message)
 
 
@@ -172,8 +173,8 @@ KCSAN: Final = Sanitizer(
     title=_csan,
     reporters=r"k?csan_\w+|__tsan_\w+",
     outcome=None,
-    # It waits by DELAY(9) for another CPU to race. TCG's TSC is not called invariant; without that
-    # 13.2 waits by the i8254 and recurses on its lock, and 15.1 waits late or never.
+    # KCSAN waits with DELAY(9) for a race. TCG's TSC is not invariant; without this tunable, 13.2
+    # waits with the i8254 and recurses on its lock, and 15.1 waits late or never.
     tunables=(("kern.timecounter.invariant_tsc", "1"),),  # sys/*/*/tsc.c
 )
 
@@ -194,7 +195,7 @@ TABLE: Final = (KASAN, KMSAN, KCSAN, KUBSAN)
 
 _BY_NAME: Final = {row.name: row for row in TABLE}
 
-#: Outcomes of boots with a report that counts.
+#: Outcomes of boots with a report that ends the boot.
 OUTCOMES: Final = frozenset(row.outcome for row in TABLE if row.outcome is not None)
 
 _NONE: Final = "none"
@@ -202,24 +203,24 @@ _SEPARATOR: Final = re.compile(r"[,+]")
 
 
 class Sanitizers(frozenset[Sanitizer]):
-    """The sanitizers of one kernel; its text is ``none``, ``kasan`` or ``kasan+kubsan``.
+    """The sanitizers of a kernel; as a string ``none``, ``kasan`` or ``kasan+kubsan``.
 
-    Documents hold the text, which ``parse_sanitizers`` reads.
+    Documents contain the string, which ``parse_sanitizers`` parses.
     """
 
     @property
     def rows(self) -> tuple[Sanitizer, ...]:
-        """They, in the order of the table."""
+        """The sanitizers in the order of the table."""
         return tuple(row for row in TABLE if row in self)
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Their options of the kernel configuration, sorted."""
+        """Their options in the kernel configuration, sorted."""
         return tuple(sorted(row.option for row in self))
 
     @property
     def flags(self) -> str:
-        """The options of the command line that ask for them, in words."""
+        """Their command line options, for messages."""
         return " and ".join(f"--{row.name}" for row in self.rows)
 
     @property
@@ -229,16 +230,16 @@ class Sanitizers(frozenset[Sanitizer]):
 
     @property
     def tunables(self) -> dict[str, str]:
-        """Tunables that the kernel needs; see ``Sanitizer.tunables``."""
+        """Tunables that the kernel needs on emulated CPUs."""
         return {name: value for row in self.rows for name, value in row.tunables}
 
     @property
     def goes_on(self) -> dict[str, str]:
-        """Tunables with which the kernel survives reports; see ``Sanitizer.goes_on``."""
+        """Tunables with which the kernel continues after reports."""
         return {name: value for row in self.rows for name, value in row.goes_on}
 
     def __str__(self) -> str:
-        """The names, ``+`` between them."""
+        """Return the names, separated by ``+``."""
         return "+".join(row.name for row in self.rows) or _NONE
 
 
@@ -246,7 +247,7 @@ NONE: Final = Sanitizers()
 
 
 def united(*sets: Iterable[Sanitizer]) -> Sanitizers:
-    """All sanitizers of these sets, in one kernel.
+    """Return the union of sets of sanitizers.
 
     Raises:
         UsageError: two of them exclude each other.
@@ -255,17 +256,17 @@ def united(*sets: Iterable[Sanitizer]) -> Sanitizers:
     alone = [row.option for row in found.rows if row.alone]
     if len(alone) > 1:
         raise UsageError(
-            f"{' and '.join(alone)} exclude each other: a kernel has one of them",
-            remedy="name one of them; harness compare takes several as columns",
+            f"{' and '.join(alone)} exclude each other in a kernel",
+            remedy="name one of them, or compare several: harness compare",
         )
     return found
 
 
 def parse_sanitizers(text: str) -> Sanitizers:
-    """The set of these names, with ``,`` or ``+`` between them; ``none`` is the empty set.
+    """Return the sanitizers named in a text, separated by ``,`` or ``+``; ``none``: no sanitizer.
 
     Raises:
-        UsageError: an unknown name, or two that exclude each other.
+        UsageError: a name is unknown, or two sanitizers exclude each other.
     """
     words = [word.strip().lower() for word in _SEPARATOR.split(text)]
     if words == [_NONE]:
@@ -276,11 +277,11 @@ def parse_sanitizers(text: str) -> Sanitizers:
             hint = f"did you mean {near[0]}? " if near else ""
             raise UsageError(
                 f"there is no sanitizer {word!r}",
-                remedy=f"{hint}there are {', '.join(_BY_NAME)}",
+                remedy=f"{hint}known sanitizers: {', '.join(_BY_NAME)}",
             )
     return united(_BY_NAME[word] for word in words)
 
 
 def with_report(message: str) -> Sanitizer | None:
-    """The sanitizer whose report a panic's message or a line of the console is, if any."""
+    """Return the sanitizer whose report a panic message or console line is, or None."""
     return next((row for row in TABLE if message.startswith(row.prefix)), None)

@@ -1,4 +1,4 @@
-"""What became of a boot: a value, made from the console's events and how the guest ended."""
+"""The verdict on a boot, from the console's events and how the guest ended. Pure."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _IN_DEBUGGER = (*_BY_DEBUGGER, e.DebuggerPrompt, e.Backtrace, e.EventsDropped)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one boot.
+    """The verdict on a boot.
 
-    ``title`` is fit for comparing, ``message`` is the guest's own wording. ``offset`` is the byte
-    of the console at which the cause stands; ``seconds`` is the time from start to end. ``titles``
-    are those of all panics, traps and sanitizers' reports, in the order in which they were told.
-    ``reports`` are titles of sanitizers' reports after which the kernel went on as ever.
+    ``title`` contains nothing that differs between boots; ``message`` is the text on the console.
+    ``offset`` is the cause's position on the console, in bytes; ``seconds`` is the time from start
+    to end. ``titles`` are those of all panics, traps and sanitizer reports, in order. ``reports``
+    are the titles of sanitizer reports after which the kernel continued.
     """
 
     outcome: Outcome
@@ -65,7 +65,7 @@ class Verdict:
 
     @property
     def blames_host(self) -> bool:
-        """Whether it says nothing about the kernel: the host's failure, or a boot without proof."""
+        """Whether it says nothing about the kernel: a host failure, or an unverified boot."""
         if self.outcome is Outcome.UNVERIFIED:
             return True
         return self.outcome in (Outcome.LOADER, Outcome.FIRMWARE) and not self.kernel_entered
@@ -90,18 +90,18 @@ def judge(
     function_at: FunctionAt = lambda _: None,
     login_suffices: bool = False,
 ) -> Verdict:
-    """The verdict on a boot that has ended.
+    """Return the verdict on a boot that has ended.
 
-    A panic is never a pass: not after the goal was reached either.
+    A panic is a failure even after the goal was reached.
 
     Args:
-        events: all of the console's.
+        events: all events of the console.
         ending: how the guest ended.
-        until: how far it had to come.
-        seconds: how long it took.
-        first_stage: where the guest starts; ``Stage.KERNEL`` if nothing comes before it.
-        function_at: names the kernel function at an address, for titles that hold one.
-        login_suffices: whether a ``login:`` prompt is as good as what ``until`` asks for.
+        until: the goal.
+        seconds: the time from start to end.
+        first_stage: the guest's first stage; ``Stage.KERNEL`` without firmware and loader.
+        function_at: returns the kernel function at an address, for titles.
+        login_suffices: whether a ``login:`` prompt counts as the goal, too.
     """
     troubles = find_troubles(events)
     stages = [first_stage]
@@ -138,7 +138,7 @@ def judge(
 def _stage_at(
     events: Sequence[e.Event], stages: Sequence[Stage], offset: int | None
 ) -> Stage | None:
-    """The stage after the event that the console tells at ``offset``."""
+    """Return the stage after the event at ``offset``."""
     after = zip(events, stages[1:], strict=True)
     return next((stage for event, stage in after if event.offset == offset), None)
 
@@ -173,7 +173,7 @@ def _trouble_cause(trouble: Trouble, function_at: FunctionAt) -> _Cause:
 
 
 def _trap(trouble: Trouble, function_at: FunctionAt) -> tuple[str, str]:
-    """The title of a trap, and the guest's wording."""
+    """Return the title of a trap, and its text on the console."""
     match trouble.event:
         case e.FatalTrap(name=name, instruction_pointer=pointer) as trap:
             title = trap_title(name, pointer, trouble.place, function_at)
@@ -194,7 +194,7 @@ def _firmware_exception(events: Sequence[e.Event]) -> _Cause | None:
 
 
 def _flood(ending: Ending, last: Stage, *, entered: bool) -> _Cause | None:
-    """Of a guest that was ended because of all that it printed."""
+    """Return the cause for a guest that was ended because it printed too much."""
     if ending is not Ending.FLOOD:
         return None
     return _Cause(Outcome.HANG if entered else _early_outcome(last), "console flood")
@@ -210,9 +210,9 @@ def _goal(events: Sequence[e.Event], until: Until, *, login_suffices: bool) -> _
 
 
 def _stopped_for_good(events: Sequence[e.Event]) -> Sequence[e.Event]:
-    """What the debugger printed last, if the kernel is in it at the end of the console.
+    """Return the last events of DDB, if the console ends in it.
 
-    A prompt alone does not count: other programs have one that looks like it.
+    A prompt alone does not count, because other programs print similar ones.
     """
     first = len(events)
     while first and isinstance(events[first - 1], _IN_DEBUGGER):
@@ -222,7 +222,7 @@ def _stopped_for_good(events: Sequence[e.Event]) -> Sequence[e.Event]:
 
 
 def _debugger(events: Sequence[e.Event], troubles: Troubles) -> _Cause | None:
-    """Of a kernel that entered its debugger without a panic: the first that shows it."""
+    """Return the cause for a kernel that entered DDB without a panic."""
     first = next((event for event in events if isinstance(event, _ENTERS_DEBUGGER)), None)
     if first is None:
         return None
@@ -240,7 +240,7 @@ def _debugger(events: Sequence[e.Event], troubles: Troubles) -> _Cause | None:
 
 
 def _kernel_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause:
-    """Of a guest whose kernel had been entered."""
+    """Return the cause for a guest that ended after the kernel was entered."""
     rebooted = any(
         isinstance(event, e.Shutdown) and event.step is e.ShutdownStep.REBOOTING for event in events
     )
@@ -258,7 +258,7 @@ def _kernel_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Caus
         case Ending.DEADLINE | Ending.TIMEOUT:
             own = ending is Ending.TIMEOUT
             what = (
-                f"--timeout was over in the {last} stage"
+                f"--timeout expired in the {last} stage"
                 if own
                 else f"the {last} stage took too long"
             )
@@ -279,7 +279,7 @@ def _reset_at(events: Sequence[e.Event]) -> int | None:
 
 
 def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause:
-    """Of a guest that never came to its kernel."""
+    """Return the cause for a guest that ended before the kernel was entered."""
     outcome = _early_outcome(last)
     failed: e.LoaderFailed | e.FirmwareFailed | None = _loader_failure(events)
     if failed is None and last is Stage.FIRMWARE:
@@ -289,7 +289,7 @@ def _early_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause
     if any(isinstance(event, e.LoaderPrompt) for event in events):
         return _Cause(outcome, "the loader waits at its prompt")
     if ending is Ending.TIMEOUT:
-        return _Cause(outcome, f"{outcome}: --timeout was over before the kernel was entered")
+        return _Cause(outcome, f"{outcome}: --timeout expired before the kernel was entered")
     return _Cause(outcome, f"{outcome}: {ending} before the kernel was entered")
 
 
@@ -298,7 +298,7 @@ def _early_outcome(last: Stage) -> Outcome:
 
 
 def _loader_returned(events: Sequence[e.Event]) -> bool:
-    """Whether the loader gave up after its last line, and no kernel printed anything."""
+    """Return whether the loader failed after its last line, and no kernel printed anything."""
     kernels = [x for x in events if stage_after(Stage.FIRMWARE, x).in_kernel]
     if not kernels or not all(isinstance(x, e.KernelEntered) for x in kernels):
         return False
@@ -308,9 +308,9 @@ def _loader_returned(events: Sequence[e.Event]) -> bool:
 
 
 def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:
-    """What the loader failed of: the first of what explains most.
+    """Return the loader's error that explains most; of several, the first.
 
-    A file that loader.conf lists may be missing: that explains nothing once the loader is there.
+    Missing files that loader.conf lists are ignored, as they are optional.
     """
     listed = min((x.offset for x in events if isinstance(x, e.ModulesLoading)), default=None)
     failed = [event for event in events if isinstance(event, e.LoaderFailed)]
@@ -327,10 +327,10 @@ def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:
 def _warnings(
     events: Sequence[e.Event], cause_offset: int | None, troubles: Troubles
 ) -> tuple[str, ...]:
-    said = {trouble.panic for trouble in troubles.found if trouble.panic is not None}
-    told = (
+    reported = {trouble.panic for trouble in troubles.found if trouble.panic is not None}
+    texts = (
         warning_text(event)
         for event in events
-        if event.offset != cause_offset and not (isinstance(event, e.Panic) and event in said)
+        if event.offset != cause_offset and not (isinstance(event, e.Panic) and event in reported)
     )
-    return tuple(dict.fromkeys(text for text in told if text))[:MAX_WARNINGS]
+    return tuple(dict.fromkeys(text for text in texts if text))[:MAX_WARNINGS]

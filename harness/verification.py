@@ -1,8 +1,8 @@
-"""Whether a boot proves anything: that this kernel ran, on this machine, in this boot.
+"""Verification of a boot: which kernel ran, on which machine, in which boot. Pure.
 
-A pass needs init's report with this boot's nonce and this kernel's identity. A failure needs the
-kernel's own banner, with its release and its ident, before it. Both need the machine that was
-asked for, in QEMU's own words. What lacks that is ``unverified``. Pure.
+A pass requires init's report with the boot's nonce and the kernel's identity. A failure requires
+the kernel's banner before it, with release and ident. Both require that QEMU reports the requested
+machine. A boot without this evidence is ``unverified``.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
     from harness.kernel.elf import KernelFacts
     from harness.verdict import Verdict
 
-#: Outcomes that say something about the kernel, if the kernel is known.
+#: Outcomes of the kernel, if the kernel is verified.
 _OF_THE_KERNEL: Final = frozenset(Outcome) - {Outcome.LOADER, Outcome.FIRMWARE, Outcome.UNVERIFIED}
 
 
 class Banner(StrEnum):
-    """Which kernel's banner a console shows before what ended the boot."""
+    """The kernel's banner on the console before the cause."""
 
     EXPECTED = "expected"
     OTHER = "other"
-    """of another release or configuration than the file that was to boot"""
+    """of another release or configuration than the kernel file"""
     MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a boot proves.
+    """The result of the verification.
 
     Args:
-        nonce: what this boot's report must carry.
-        build_id: of the kernel file that was booted, in hexadecimal; empty if it has none.
-        version: the file's banner, its first line.
-        sanitizers: FreeBSD's options, of the file.
-        banner: whether the console shows that banner.
-        identified: whether a whole report has the nonce and comes from that kernel.
-        doubts: what speaks against it, in words; none if the boot proves what it shows.
-        unproven: what nothing proves of the machine, in words.
+        nonce: the nonce of the boot.
+        build_id: the kernel file's build ID, in hexadecimal; empty if it has none.
+        version: the first line of the kernel file's banner.
+        sanitizers: the sanitizers of the kernel file, as FreeBSD's options.
+        banner: whether the console shows this banner.
+        identified: whether a complete report has the nonce and is of this kernel.
+        doubts: the evidence that is missing or wrong; empty if the boot is verified.
+        unproven: properties of the machine that cannot be verified.
     """
 
     nonce: str
@@ -64,20 +64,20 @@ class Verification:
 
     @property
     def lacks_banner_only(self) -> bool:
-        """Whether nothing speaks against it but that the kernel's banner is missing."""
+        """Whether the only missing evidence is the kernel's banner."""
         return self.banner is Banner.MISSING and self.doubts == _BANNER_DOUBTS[Banner.MISSING]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a boot is held against.
+    """The values that a boot is verified against.
 
     Args:
-        nonce: what it was given in its kernel environment.
-        facts: of the kernel file that was to boot.
-        topology: of the machine that was asked for.
-        machine_differences: where QEMU has started another one, in words.
-        unproven: what nothing proves of that machine, in words; empty if QEMU describes it.
+        nonce: the nonce in its kernel environment.
+        facts: the facts of the kernel file.
+        topology: the topology of the requested machine.
+        machine_differences: differences of the machine that QEMU started.
+        unproven: properties of the machine that cannot be verified; empty if QEMU reports it.
     """
 
     nonce: str
@@ -87,49 +87,49 @@ class Evidence:
     unproven: tuple[str, ...] = ()
 
     def proven_report(self, events: Iterable[e.Event]) -> GuestReport | None:
-        """The report, once it is there and proves which kernel runs on which machine."""
-        told = list(events)
-        report, _ = report_of(told, self.nonce)
-        if report is None or self.machine_differences or any(_strange_reports(told, self.nonce)):
+        """Return the report if it is complete and verifies kernel and machine, else None."""
+        seen = list(events)
+        report, _ = report_of(seen, self.nonce)
+        if report is None or self.machine_differences or any(_foreign_reports(seen, self.nonce)):
             return None
         return None if any(self.doubts_of(report)) else report
 
     def doubts_of(self, report: GuestReport) -> Iterator[str]:
-        """Where a report comes from another kernel or another machine, in words."""
+        """Generate the differences of a report to the kernel file and the requested machine."""
         yield from _other_kernel(report, self.facts)
         yield from slit_differences(self.topology, report.tables)
 
 
 def report_of(events: Iterable[e.Event], nonce: str) -> tuple[GuestReport | None, tuple[str, ...]]:
-    """The report of the boot with that nonce if it is there whole, else why it is not."""
-    told = list(events)
-    records = [one for one in told if isinstance(one, e.ProbeRecord) and one.nonce == nonce]
+    """Return the report with a nonce, or None and why it is missing."""
+    seen = list(events)
+    records = [one for one in seen if isinstance(one, e.ProbeRecord) and one.nonce == nonce]
     if not records:
-        return None, ("no report with this boot's nonce came from the guest's init",)
-    if not any(isinstance(one, e.ReportComplete) and one.nonce == nonce for one in told):
-        return None, (f"the report of the guest's init is cut: {len(records)} records, no end",)
+        return None, ("init printed no report with this boot's nonce",)
+    if not any(isinstance(one, e.ReportComplete) and one.nonce == nonce for one in seen):
+        return None, (f"init's report is incomplete: {len(records)} records, no end",)
     try:
         return read_report(records), ()
     except ReportError as error:
-        return None, (f"the report of the guest's init cannot be read: {error}",)
+        return None, (f"init's report cannot be read: {error}",)
 
 
 def verification_of(
     events: Sequence[e.Event], verdict: Verdict, evidence: Evidence
 ) -> tuple[Verification, GuestReport | None]:
-    """What a boot proves, and its report.
+    """Return the verification of a boot, and init's report.
 
     Args:
-        events: all of the console's.
-        verdict: what they show.
-        evidence: what they are held against.
+        events: all events of the console.
+        verdict: the verdict on them.
+        evidence: the values to verify against.
     """
     nonce, facts = evidence.nonce, evidence.facts
     report, missing = report_of(events, nonce)
     banner = banner_before(events, verdict.offset, facts.version)
-    other = tuple(evidence.doubts_of(report)) if report else _told_otherwise(events, nonce, facts)
+    other = tuple(evidence.doubts_of(report)) if report else _other_build_id(events, nonce, facts)
     identified = report is not None and not other
-    doubts = [*evidence.machine_differences, *_strange_reports(events, nonce), *other]
+    doubts = [*evidence.machine_differences, *_foreign_reports(events, nonce), *other]
     if verdict.outcome is Outcome.BOOTED:
         doubts += missing
     elif verdict.outcome in _OF_THE_KERNEL and not identified:
@@ -151,13 +151,13 @@ def verification_of(
 
 _BANNER_DOUBTS: Final = {
     Banner.EXPECTED: (),
-    Banner.OTHER: ("the kernel that failed has another banner than the one that was to boot",),
-    Banner.MISSING: ("it failed before the kernel's banner, so that nothing tells which it was",),
+    Banner.OTHER: ("the kernel that failed has another banner than the kernel file",),
+    Banner.MISSING: ("it failed before the kernel's banner, which identifies the kernel",),
 }
 
 
 def banner_before(events: Iterable[e.Event], offset: int | None, version: str) -> Banner:
-    """Which kernel was the last to start before that place on the console (None: its end)."""
+    """Return whose banner is the last before an offset of the console (None: its end)."""
     started = [
         event
         for event in events
@@ -171,7 +171,7 @@ def banner_before(events: Iterable[e.Event], offset: int | None, version: str) -
 
 
 def banners_of(version: str) -> Iterator[e.KernelStarted]:
-    """The kernel's version text, read as a console shows it (``print_version()``, init_main.c)."""
+    """Generate the banner of a version text, parsed as on a console (``print_version()``)."""
     parser = ConsoleParser()
     text = f"{version.rstrip()} {GUEST.name}\n"
     for event in (*parser.feed(text.encode()), *parser.close()):
@@ -179,48 +179,47 @@ def banners_of(version: str) -> Iterator[e.KernelStarted]:
             yield event
 
 
-def _strange_reports(events: Iterable[e.Event], nonce: str) -> Iterator[str]:
-    """Reports that cannot be this boot's, which a sound guest never prints."""
+def _foreign_reports(events: Iterable[e.Event], nonce: str) -> Iterator[str]:
+    """Generate doubts about reports of other boots, and contradictory records."""
     strangers = {one.nonce for one in events if isinstance(one, e.ProbeRecord)} - {nonce}
     for stranger in sorted(strangers):
         boot = f"with the nonce {stranger}" if stranger else "without a nonce"
-        yield f"the console holds the report of another boot, {boot}"
+        yield f"the console contains the report of another boot, {boot}"
     for event in events:
         if isinstance(event, e.ProbeConflict) and event.nonce == nonce:
-            yield f"two records {event.number:04} of the guest's report contradict each other"
+            yield f"two records {event.number:04} of init's report contradict each other"
             return
 
 
 def _other_kernel(report: GuestReport, facts: KernelFacts) -> Iterator[str]:
-    """Where the kernel that reports is not the one in the file."""
+    """Generate the differences between the running kernel and the kernel file."""
     if facts.build_id or report.build_id:
         if report.build_id != facts.build_id:
             yield (
-                f"the kernel that runs has the build id {report.build_id or 'none'}, the file "
-                f"that was to boot {facts.build_id or 'none'}"
+                f"the running kernel has the build id {report.build_id or 'none'}, the kernel file "
+                f"{facts.build_id or 'none'}"
             )
     elif report.version != facts.version:
         yield (
-            f"the kernel that runs is {_line(report.version)}, the file that was to boot "
-            f"{_line(facts.version)}"
+            f"the running kernel is {_line(report.version)}, the kernel file {_line(facts.version)}"
         )
     if report.sanitizers is not None and set(report.sanitizers) != set(facts.sanitizers.options):
         yield (
-            f"the kernel that runs was configured with {_words(report.sanitizers)}, the file "
-            f"that was to boot has {_words(facts.sanitizers.options)}"
+            f"the running kernel was configured with {_words(report.sanitizers)}, the kernel file "
+            f"with {_words(facts.sanitizers.options)}"
         )
 
 
-def _told_otherwise(events: Iterable[e.Event], nonce: str, facts: KernelFacts) -> tuple[str, ...]:
-    """The same of a report that is cut, by its one record of the kernel."""
-    told = (
+def _other_build_id(events: Iterable[e.Event], nonce: str, facts: KernelFacts) -> tuple[str, ...]:
+    """Return the doubt about an incomplete report with another build ID in its kernel record."""
+    others = (
         value
         for event in events
         if isinstance(event, e.ProbeRecord) and (event.nonce, event.name) == (nonce, "kernel")
         for key, value in event.fields
         if key == "build_id" and value != facts.build_id
     )
-    return tuple(f"the kernel that runs has another build id, {value or 'none'}" for value in told)
+    return tuple(f"the running kernel has another build id, {value or 'none'}" for value in others)
 
 
 def _line(version: str) -> str:
@@ -232,8 +231,9 @@ def _words(sanitizers: Sequence[str]) -> str:
 
 
 def doubting(verification: Verification, differences: Sequence[str]) -> Verification:
-    """The same of a machine that nothing but its kernel describes, where that is another one than
-    was asked for: kernel or description may be wrong.
+    """Return the verification with doubts about a machine that only its kernel reports.
+
+    If it differs from the requested machine, the kernel or the request may be wrong.
     """
     why = "; nothing proves which of the two is the machine"
     doubts = tuple(f"{difference}{why}" for difference in differences)
@@ -241,12 +241,12 @@ def doubting(verification: Verification, differences: Sequence[str]) -> Verifica
 
 
 def weighed(verdict: Verdict, verification: Verification, differences: Sequence[str]) -> Verdict:
-    """What counts of a verdict: nothing without proof, and never a pass for another machine.
+    """Return the verdict after verification: ``unverified``, ``differs`` or unchanged.
 
     Args:
-        verdict: what the console shows.
-        verification: what the boot proves.
-        differences: where the kernel sees another machine than was asked for, in words.
+        verdict: the verdict on the console.
+        verification: the verification of the boot.
+        differences: differences between the requested machine and the one that the kernel sees.
     """
     if verdict.outcome not in _OF_THE_KERNEL:
         return verdict

@@ -1,4 +1,4 @@
-"""While a guest runs: how long to wait for it, and when it has said what there is to wait for."""
+"""Limits of a running guest: how long to wait, and when its output is complete. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WAITS_FOR_INPUT = (e.DebuggerPrompt, e.LoaderPrompt, e.FirmwareFailed, e.MountR
 
 
 def reached(event: e.Event, until: Until) -> bool:
-    """Whether ``event`` is what ``until`` waits for."""
+    """Return whether ``event`` shows that the goal is reached."""
     if until is Until.INIT:
         return isinstance(event, e.ReportComplete)
     return isinstance(event, e.MountRoot | e.MountRootPrompt | e.ReportComplete)
@@ -22,11 +22,11 @@ def reached(event: e.Event, until: Until) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a guest may take, in seconds, on a fast accelerator.
+    """Time limits of a guest in seconds, on a fast accelerator.
 
-    Each is multiplied by ``factor``. ``silence`` is the longest pause in the console; ``grace`` is
-    what a guest in trouble gets to say the rest, ``farewell`` what one that has reached its goal
-    gets to end by itself.
+    Each is multiplied by ``factor``. ``silence`` is the longest pause of the console. ``grace`` is
+    the time for further output after a failure; ``farewell`` is the time to power off after the
+    goal was reached.
     """
 
     firmware: float = 60.0
@@ -43,7 +43,7 @@ class Limits:
     factor: float = 1.0
 
     def of(self, stage: Stage) -> float:
-        """The longest that ``stage`` may take, in seconds."""
+        """Return the limit of a stage in seconds."""
         limits = {
             Stage.FIRMWARE: self.firmware,
             Stage.LOADER: self.loader,
@@ -58,10 +58,10 @@ class Limits:
 
 
 class Watch:
-    """Says, while a guest runs, until when to wait for it.
+    """Decides how long a running guest is waited for.
 
-    Times are monotonic seconds, given by the caller; ``started`` is when the guest was started.
-    However far it has to come, it is let go on to its init's report, which alone proves what it is.
+    Times are monotonic seconds, passed by the caller; ``started`` is the start of the guest. With
+    every goal, init's report is waited for, because it verifies the boot.
     """
 
     def __init__(
@@ -73,41 +73,41 @@ class Watch:
         self.stage = first_stage
         self._limits = limits
         self._stage_since = started
-        self._heard = started
+        self._last_output = started
         self._in_trouble = False
         self._arrived = False
         self._entered = first_stage.in_kernel
-        self._parting: float | None = None
+        self._end_at: float | None = None
         self._stop: Ending | None = None
 
     @property
     def in_trouble(self) -> bool:
-        """Whether the console has told a panic, a trap, or an exception of the firmware."""
+        """Whether the console shows a panic, a trap or an exception of the firmware."""
         return self._in_trouble
 
     @property
     def arrived(self) -> bool:
-        """Whether the guest's init has reported, and the guest is in no trouble."""
+        """Whether init's report is complete, and the guest has not failed."""
         return self._arrived and not self._in_trouble and self._stop is None
 
     def observe(self, events: Iterable[e.Event], now: float) -> None:
-        """Bytes came at ``now``, and with them these events, which may be none."""
-        self._heard = now
+        """Note that the console printed at ``now``, with the events of this output, if any."""
+        self._last_output = now
         for event in events:
             self._observe(event, now)
 
     def deadline(self) -> float:
-        """The next moment at which ``decision`` may change without further bytes."""
+        """Return the next time at which ``decision`` may change without further output."""
         if self._stop:
-            return self._heard
+            return self._last_output
         instants = [self._silent_at(), self._stage_over_at()]
-        return min([*instants, self._parting] if self._parting is not None else instants)
+        return min([*instants, self._end_at] if self._end_at is not None else instants)
 
     def decision(self, now: float) -> Ending | None:
-        """How to end the guest at ``now``; None means to go on."""
+        """Return how to end the guest at ``now``; None: continue."""
         if self._stop:
             return self._stop
-        if self._parting is not None and now >= self._parting:
+        if self._end_at is not None and now >= self._end_at:
             return Ending.STOPPED
         if now >= self._silent_at():
             return Ending.SILENCE
@@ -116,7 +116,7 @@ class Watch:
         return None
 
     def _silent_at(self) -> float:
-        return self._heard + self._limits.silence * self._limits.factor
+        return self._last_output + self._limits.silence * self._limits.factor
 
     def _stage_over_at(self) -> float:
         return self._stage_since + self._limits.of(self.stage)
@@ -125,7 +125,7 @@ class Watch:
         self._advance(event, now)
         if isinstance(event, e.Panic | e.FatalTrap | e.FirmwareException):
             if not self._in_trouble:
-                self._parting = now + self._limits.grace * self._limits.factor
+                self._end_at = now + self._limits.grace * self._limits.factor
             self._in_trouble = True
         elif (self._in_trouble and isinstance(event, e.Shutdown | e.DebuggerEntered)) or isinstance(
             event, _WAITS_FOR_INPUT
@@ -146,8 +146,8 @@ class Watch:
         if self._in_trouble:
             return
         self._arrived = True
-        if self._parting is None:
-            self._parting = now + self._limits.farewell * self._limits.factor
+        if self._end_at is None:
+            self._end_at = now + self._limits.farewell * self._limits.factor
 
     def _end(self, ending: Ending = Ending.STOPPED) -> None:
         self._stop = self._stop or ending

@@ -72,7 +72,7 @@ ARGUMENTS = {
     ),
     "both sanitizers": (
         (*BOOT, "--kasan", "--kmsan"),
-        "KASAN and KMSAN exclude each other: a kernel has one of them",
+        "KASAN and KMSAN exclude each other in a kernel",
         "harness compare takes several as columns",
     ),
     "more nodes than the kernel takes": (

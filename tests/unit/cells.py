@@ -49,7 +49,7 @@ def cell(outcome: Outcome | None = Outcome.BOOTED, **changed: Any) -> Cell:
 
 def unproven(**changed: Any) -> Cell:
     """A cell whose guest told another build id."""
-    doubt = "the kernel that runs has the build id 77, the file that was to boot ab12"
+    doubt = "the running kernel has the build id 77, the kernel file ab12"
     verification = Verification(
         "0123456789abcdef", "ab12", "FreeBSD 13.2-RELEASE GREEN", ("KASAN",), Banner.EXPECTED,
         identified=False, doubts=(doubt,),

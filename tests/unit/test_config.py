@@ -51,7 +51,7 @@ def test_file_is_read(settings: Path) -> None:
         ("[zzz]\n", "no setting zzz", "known keys: source, build, boot, "),
         ("[source]\ntree = 13", "source.tree: expected `str`, got `int`", "correct"),
         ('source = "/usr/src"', "source: expected `object`, got `str`", "correct"),
-        ("[source", "is not TOML", "correct that line"),
+        ("[source", "is not TOML", "correct the line"),
     ],
 )
 def test_wrong_file_is_the_users_fault_and_the_error_says_where(

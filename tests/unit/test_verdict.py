@@ -166,7 +166,7 @@ def test_panic_after_a_report_that_was_survived_is_the_cause() -> None:
     [
         (Ending.SILENCE, Outcome.HANG, "silent in the CPUs stage"),
         (Ending.DEADLINE, Outcome.HANG, "the CPUs stage took too long"),
-        (Ending.TIMEOUT, Outcome.HANG, "--timeout was over in the CPUs stage"),
+        (Ending.TIMEOUT, Outcome.HANG, "--timeout expired in the CPUs stage"),
         (Ending.RESET, Outcome.RESET, "reset in the CPUs stage"),
         (Ending.EXITED, Outcome.ENDED, "ended in the CPUs stage without a report"),
         (Ending.INTERRUPTED, Outcome.ENDED, "interrupted in the CPUs stage"),
