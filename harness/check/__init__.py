@@ -1,1 +1,1 @@
-"""What tells a right kernel from one that only boots: a module in the guest, and its channel."""
+"""Checks of a booted kernel against a model, through a module in the guest."""

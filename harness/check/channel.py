@@ -1,4 +1,4 @@
-"""Our end of the channel to a guest's check module: commands out, answers in, in order."""
+"""The channel to a guest's check module: commands, and answers in the same order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 _TICK = 0.25
 _HELLO_EVERY = 2.0
-#: What firmware may print on all serial ports before the channel is anybody's, in bytes.
+#: Maximum output of firmware on the serial port before the first answer, in bytes.
 _MAX_PREFACE = 1 << 20
-#: The end of a line that may still become a greeting, in bytes.
+#: Maximum length of an unfinished line that may become the answer to ``hello``, in bytes.
 _LONGEST_GREETING = 2 * MAX_LINE
 
 
-class ChannelEnded(Exception):  # noqa: N818 - says what has happened
-    """There will be no more answers; the text says why."""
+class ChannelEnded(Exception):  # noqa: N818 - a conclusion about the guest, not an error here
+    """There are no more answers."""
 
 
 class GuestGone(ChannelEnded):
@@ -30,20 +30,20 @@ class GuestGone(ChannelEnded):
 
 
 class GuestSilent(ChannelEnded):
-    """The guest runs, and has not answered in time."""
+    """The guest is running, and did not answer in time."""
 
 
 class GuestRefused(ChannelEnded):
-    """The guest says that it cannot do what it was told."""
+    """The guest refused a command."""
 
 
 class Channel:
-    """Sends commands without waiting for each answer, and gives the answers in order.
+    """Sends commands without waiting for each answer, and returns the answers in order.
 
     Args:
-        tap: of the guest's second serial port.
-        clock: tells time.
-        silence: seconds that an answer may take.
+        tap: the guest's second serial port.
+        clock: the clock.
+        silence: timeout of an answer, in seconds.
     """
 
     def __init__(self, tap: Tap, clock: Clock, silence: float) -> None:
@@ -56,18 +56,18 @@ class Channel:
 
     @property
     def outstanding(self) -> int:
-        """How many commands have no answer yet."""
+        """The number of commands without an answer."""
         return len(self._sent)
 
     def open(self) -> ProbeRecord:
-        """Greet the guest, past whatever its firmware had to say; its answer.
+        """Send ``hello`` until the guest answers, skip its firmware's output, return the answer.
 
         Raises:
-            ChannelEnded: it does not answer.
-            Nonsense: too much was said that is none.
+            ChannelEnded: the guest does not answer.
+            Nonsense: there is too much other output.
         """
         deadline = self._clock.monotonic() + self._silence
-        said, size = bytearray(), 0
+        unread, size = bytearray(), 0
         greeted = -_HELLO_EVERY
         while self._clock.monotonic() < deadline:
             if self._clock.monotonic() - greeted >= _HELLO_EVERY:
@@ -76,30 +76,30 @@ class Channel:
             data = self._read() or b""
             size += len(data)
             if size > _MAX_PREFACE:
-                raise Nonsense("much was said, but no greeting")
-            lines, newline, rest = (said + data).rpartition(b"\n")
-            # Only the end of a line that has none yet can become a greeting.
-            said = rest[-_LONGEST_GREETING:]
+                raise Nonsense("too much output without an answer to hello")
+            lines, newline, rest = (unread + data).rpartition(b"\n")
+            # Only the end of an unfinished line can become an answer.
+            unread = rest[-_LONGEST_GREETING:]
             found = _greeting(bytes(lines)) if newline else None
             if found is not None:
                 return self._settled(found)
-        raise GuestSilent(f"the check module has not answered for {self._silence:g} s")
+        raise GuestSilent(f"the check module did not answer within {self._silence:g} s")
 
     def send(self, command: str) -> None:
-        """Tell the guest; ``receive`` gives its answer."""
+        """Send a command, whose answer ``receive`` returns."""
         self._number = (self._number + 1) % NUMBERS
         self._sent.append(self._number)
         self._tap.write(line(self._number, command))
 
     def receive(self, silence: float = 0.0) -> ProbeRecord:
-        """The answer to the command that was sent first of those that have none.
+        """Return the answer to the oldest command without one.
 
         Args:
-            silence: seconds that it may take, if longer than usual.
+            silence: timeout in seconds, if it is longer than the channel's.
 
         Raises:
-            ChannelEnded: there is none, or the guest refuses.
-            Nonsense: what came is none.
+            ChannelEnded: the guest does not answer, or refuses the command.
+            Nonsense: the answer is invalid.
         """
         record = read_record(self._line(max(silence, self._silence)))
         if record.number != self._sent[0]:
@@ -111,12 +111,17 @@ class Channel:
         return record
 
     def ask(self, command: str, silence: float = 0.0) -> ProbeRecord:
-        """Send a command and wait for its answer; raises as ``receive``."""
+        """Send a command, and return its answer.
+
+        Raises:
+            ChannelEnded: the guest does not answer, or refuses the command.
+            Nonsense: the answer is invalid.
+        """
         self.send(command)
         return self.receive(silence)
 
     def settle(self) -> None:
-        """Wait for the answers to all that was sent, whatever they are.
+        """Wait for the answers to all commands, and ignore them.
 
         Raises:
             ChannelEnded: the guest does not answer.
@@ -126,7 +131,7 @@ class Channel:
             self._sent.popleft()
 
     def _settled(self, greeting: ProbeRecord) -> ProbeRecord:
-        """Past the answers to further greetings: a mark that comes back is the last of them."""
+        """Skip the answers to repeated ``hello`` commands, up to that of a last one."""
         self.send("hello")
         deadline = self._clock.monotonic() + self._silence
         while self._clock.monotonic() < deadline:
@@ -155,9 +160,9 @@ class Channel:
         return data
 
 
-def _greeting(said: bytes) -> ProbeRecord | None:
-    """The guest's first answer in whole lines, wherever in one it begins."""
-    for text in said.split(b"\n"):
+def _greeting(lines: bytes) -> ProbeRecord | None:
+    """Return the first answer to ``hello`` in complete lines, at any column."""
+    for text in lines.split(b"\n"):
         at = text.find(MARK.encode())
         if at < 0:
             continue

@@ -1,4 +1,4 @@
-"""A check of one guest: random traces or a given one, the differences shrunk."""
+"""A check of a guest with random traces or a given one; differences are shrunk."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
 
-#: How many shorter traces are tried on the guest.
+#: Maximum number of shorter traces that are run on the guest.
 _SHRINK_ATTEMPTS = 400
-#: Operations after which the progress is told.
-_TELL_EVERY = 50
-#: Seconds that an answer may take on a fast accelerator.
+#: Operations between updates of the progress.
+_PROGRESS_EVERY = 50
+#: Timeout of an answer on a fast accelerator, in seconds.
 _SILENCE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """What is to be checked.
+    """The plan of a check.
 
     Args:
-        specification: what the code should do.
-        operations: how many, at least.
-        seed: of the random traces.
+        specification: the specification.
+        operations: the minimum number of operations.
+        seed: the seed of the random traces.
         replay: a trace to run instead of random ones.
         first: a trace to run before random ones: what a program of the host was found to do.
-        beside: look at what is no trace, too.
-        slowness: how much longer everything may take than on a fast accelerator.
+        beside: whether to run checks other than traces, too.
+        slowness: factor of all timeouts, relative to a fast accelerator.
     """
 
     specification: Specification
@@ -54,8 +54,8 @@ class Checker:
     """Checks one guest; a companion (``harness.boot.companion``).
 
     Args:
-        plan: what is to be checked.
-        clock: tells time.
+        plan: the plan.
+        clock: the clock.
 
     Attributes:
         result: what has come of it so far; the check is over when ``work`` is.
@@ -78,11 +78,11 @@ class Checker:
 
     @property
     def module(self) -> str:
-        """The subsystem whose check module it talks to."""
+        """The subsystem of the check module."""
         return self._plan.specification.subsystem
 
     def again(self, slower: float = 1.0) -> Checker:
-        """The same check of another guest, which may take ``slower`` times as long."""
+        """Return the check for another guest, with timeouts ``slower`` times as long."""
         plan = replace(self._plan, slowness=self._plan.slowness * slower)
         return Checker(plan, self._clock)
 
@@ -93,8 +93,8 @@ class Checker:
         try:
             self._check(Channel(channel, time, _SILENCE * self._plan.slowness), report)
         except Detached:
-            # The console has told why the guest is to be ended.
-            self._ended(Conclusion.GONE, "the guest was ended in the middle")
+            # The console shows why the guest is ended.
+            self._ended(Conclusion.GONE, "the guest was ended during the check")
         except GuestGone as ended:
             self._ended(Conclusion.GONE, str(ended))
         except GuestSilent as ended:
@@ -109,7 +109,7 @@ class Checker:
     def _check(self, channel: Channel, report: GuestReport) -> None:
         domains = read_number(channel.open(), "domains")
         if domains != report.domains:
-            raise Nonsense(f"{domains} domains, and its init said {report.domains}")
+            raise Nonsense(f"the module reports {domains} domains, init {report.domains}")
         subject = self._plan.specification.subject(channel, report, domains, self._count)
         given = self._plan.replay
         difference = self._repeat(subject)
@@ -170,14 +170,14 @@ class Checker:
                 shortest.append((candidate.head(again.place + 1), again))
             return again is not None
 
-        # What counts is said of the traces as they were found, not of those tried on the way.
+        # Operations of shorter traces are not counted.
         self._shown = (trace, found)
         with_shrinking, self._counted = self._counted, 0
-        self._progress.detail("shrinks what differs")
+        self._progress.detail("shrinking the trace")
         try:
             shrink(trace, shows, _SHRINK_ATTEMPTS)
         except (GuestGone, GuestSilent, GuestRefused, Nonsense):
-            pass  # a shorter one is worse for the guest: the shortest so far is good enough
+            pass  # a shorter trace ended the guest: use the shortest one so far
         finally:
             self._counted = with_shrinking
         best, how = min(shortest, key=lambda each: len(each[0]))
@@ -194,15 +194,15 @@ class Checker:
         )
 
     def _tell_alike(self, subject: Subject[Any]) -> None:
-        """Name what does what the guest did, if the model knows it."""
+        """Set ``alike`` to a variant of the model that agrees with the guest."""
         if self._shown is None:
             return
-        self._progress.detail("looks for a variant that does the same")
+        self._progress.detail("searching for a variant that agrees")
         with_traces = self._counted
         try:
             alike = subject.alike(*self._shown, self._plan.seed)
         except (ChannelEnded, Nonsense):
-            return  # the difference is found all the same
+            return  # the difference was found anyway
         finally:
             self._counted = with_traces
         self.result = replace(self.result, alike=alike)
@@ -217,7 +217,7 @@ class Checker:
 
     def _count(self) -> None:
         self._counted += 1
-        if self._counted % _TELL_EVERY == 0:
+        if self._counted % _PROGRESS_EVERY == 0:
             self._progress.detail(f"{self._counted} of {self._plan.operations}")
 
     def _conclude(
@@ -228,7 +228,7 @@ class Checker:
         )
 
     def _ended(self, conclusion: Conclusion, why: str) -> None:
-        """The guest is lost: the trace up to the operation that has no answer."""
+        """Set the conclusion for a guest that ended, and the trace up to the last operation."""
         trace = ""
         if self._trace is not None and len(self._trace):
             trace = str(self._trace.head(self._counted - self._counted_before + 1))

@@ -1,4 +1,4 @@
-"""What all subjects do alike: commands ahead of answers, the model before the guest."""
+"""The common part of all subjects: pipelined commands, and comparison with the model."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Seen = TypeVar("Seen")
 
 #: Operations of one random trace.
 TRACE_LENGTH: Final = 60
-#: Commands that may be on their way; the guest answers them one by one.
+#: Maximum number of commands without an answer.
 _WINDOW: Final = 24
-#: Random traces in which another form must agree with a guest that differs from its specification.
+#: Random traces in which another variant must agree with a guest.
 _CONFIRMING_TRACES: Final = 4
 
 
 class Modelled(ABC, Generic[T, Operation, Seen]):
-    """The part of a ``Subject`` that is the same whatever is modelled.
+    """Base class of subjects.
 
     Args:
-        channel: to the module, open.
-        report: what the guest said of its CPUs and memory.
-        domains: how many it has.
-        done: told of each operation that did what the model says.
+        channel: the open channel to the module.
+        report: init's report.
+        domains: the number of domains.
+        done: called for each operation that agrees with the model.
 
     Attributes:
-        setups: see ``Subject``.
+        setups: the number of setups, such as created zones.
     """
 
     def __init__(
@@ -58,42 +58,42 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
 
     @abstractmethod
     def random_trace(self, rng: random.Random) -> T:
-        """See ``Subject``."""
+        """Set up a random trace in the guest, and return it; it depends on ``rng`` only."""
 
     @abstractmethod
     def discard(self) -> None:
-        """See ``Subject``."""
+        """Discard the last setup, which did not differ."""
 
     @abstractmethod
     def _held(self, trace: T) -> T | None:
-        """The trace for the form that this is held to; None if the model does not take it."""
+        """Return the trace for this form of the model; None if the model does not accept it."""
 
     @abstractmethod
     def _model(self, trace: T) -> Callable[[Operation], Seen]:
-        """The model, set up as the trace says; plays one operation after the other."""
+        """Return a function that runs operations in a model set up for the trace."""
 
     @abstractmethod
     def _command(self, operation: Operation, number: int) -> str:
-        """An operation as the guest is told it; ``number`` counts from 1."""
+        """Return the command of an operation; ``number`` counts from 1."""
 
     @abstractmethod
     def _observed(self, answer: ProbeRecord, operation: Operation) -> Seen:
-        """What an answer to an operation says."""
+        """Return the result of an operation from the guest's answer."""
 
     @abstractmethod
     def _differences(self, model: Seen, guest: Seen) -> tuple[str, ...]:
-        """Where they differ, a line each."""
+        """Return the differences of two results, a line for each."""
 
     @abstractmethod
     def _in_words(self, operation: Operation) -> str:
-        """The operation's line in a trace."""
+        """Return the operation's line in a trace."""
 
     @abstractmethod
     def _alternatives(self) -> Iterator[tuple[Self, str]]:
-        """The same guest held to each other form that the model knows, and that form in words."""
+        """Generate subjects for the other variants of the model, with their names."""
 
     def run(self, trace: T) -> Differs | None:
-        """See ``Subject``."""
+        """Run the trace that was set up last; return the first difference, or None."""
         play = self._model(trace)
         expected: deque[Seen] = deque()
         seen: list[Seen] = []
@@ -113,10 +113,9 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
         return None
 
     def alike(self, trace: T, found: Differs, seed: int) -> str:
-        """See ``Subject``: the form that does what the guest did, if one does.
+        """Return the variant of the model that agrees with the guest; empty if there is none.
 
-        One that explains the trace by chance does not agree with the guest for long, so it is
-        held to random traces as well.
+        A variant may agree in one trace by chance, so random traces are compared, too.
         """
         for other, words in self._alternatives():
             if other._explains(trace, found.seen) and other._agrees(seed):
@@ -124,7 +123,7 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
         return ""
 
     def _explains(self, trace: T, seen: Sequence[Seen]) -> bool:
-        """Whether the model does just what a guest was seen to do."""
+        """Return whether the model gives the guest's results for a trace."""
         held = self._held(trace)
         if held is None:
             return False
@@ -135,8 +134,8 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
         )
 
     def _agrees(self, seed: int) -> bool:
-        """Whether the guest does what the model does, in some random traces."""
-        rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        """Return whether guest and model agree in some random traces."""
+        rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
         for _ in range(_CONFIRMING_TRACES):
             if self.run(self.random_trace(rng)) is not None:
                 return False
@@ -144,6 +143,6 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
         return True
 
     def _cpu_of(self, domain: int, number: int) -> int:
-        """One of the domain's CPUs, in turn; any, where it has none."""
+        """Return one of the domain's CPUs, in turn; CPU 0 if the domain has none."""
         cpus = self._cpus[domain] or [0]
         return cpus[number % len(cpus)]

@@ -1,6 +1,6 @@
-"""What is said to a guest's check module, and what it answers; see ``images/kmod/README.md``. Pure.
+"""The protocol of the check module (``images/kmod/README.md``). Pure.
 
-What a guest answers is hostile: everything here is read by a strict grammar, or is ``Nonsense``.
+Answers of a guest are untrusted: they match a strict grammar, or raise ``Nonsense``.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from harness.console.probe import MARK, ProbeLineError, parse_line
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
 
-#: Numbers of commands wrap here; 9999 is for lines that the guest could not read.
+#: The number at which commands wrap; the guest answers lines that it cannot read with 9999.
 NUMBERS: Final = 9999
 
-#: Bytes of the longest line that a guest may send.
+#: Maximum length of a line from the guest, in bytes.
 MAX_LINE: Final = 1100
 
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-class Nonsense(ValueError):  # noqa: N818 - says what the guest talks
-    """An answer that is none; the text says why."""
+class Nonsense(ValueError):  # noqa: N818 - a conclusion about the guest, not an error here
+    """An invalid answer."""
 
 
 def line(number: int, command: str) -> bytes:
-    """The bytes of a command."""
+    """Return the line of a command."""
     body = f"{number:04} {command}"
     return f"{MARK}{body} *{zlib.crc32(body.encode()):08x}\n".encode()
 
 
 def read_record(text: bytes) -> ProbeRecord:
-    """The record in a line of the channel.
+    """Return the record in a line from the guest.
 
     Raises:
-        Nonsense: there is none.
+        Nonsense: the line is not a valid record.
     """
     decoded = text.decode("ascii", "replace")
     if not decoded.startswith(MARK):
-        raise Nonsense(f"a line that is no answer: {decoded[:80]!r}")
+        raise Nonsense(f"not an answer: {decoded[:80]!r}")
     try:
         return parse_line(decoded, 0)
     except ProbeLineError as error:
@@ -50,33 +50,37 @@ def read_record(text: bytes) -> ProbeRecord:
 
 
 def error_of(record: ProbeRecord) -> str | None:
-    """Why the guest could not do it; None if it could."""
+    """Return why the guest refused a command; None if it did not."""
     return dict(record.fields).get("why", "unknown") if record.name == "error" else None
 
 
 def read_number(record: ProbeRecord, key: str) -> int:
-    """A number of a record.
+    """Return a number in a record.
 
     Raises:
-        Nonsense: it has none so called.
+        Nonsense: the record has no such key, or its value is not a number.
     """
     return number_in(dict(record.fields), key)
 
 
 def number_in(fields: Mapping[str, str], key: str) -> int:
-    """The same, of a record's fields."""
+    """Return a number in the fields of a record.
+
+    Raises:
+        Nonsense: there is no such key, or its value is not a number.
+    """
     if key not in fields:
         raise Nonsense(f"an answer without {key}")
     return int(matched(_NUMBER, fields[key])[0])
 
 
 def matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
-    """What a value says by a grammar.
+    """Return the match of a value with a pattern.
 
     Raises:
-        Nonsense: it is not of that grammar.
+        Nonsense: the value does not match.
     """
     found = pattern.fullmatch(text)
     if found is None:
-        raise Nonsense(f"a value that is none: {text[:80]!r}")
+        raise Nonsense(f"invalid value: {text[:80]!r}")
     return found

@@ -1,4 +1,4 @@
-"""What a check came to: values that stand in the record."""
+"""Results of checks, as records contain them."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from enum import StrEnum
 
 
 class Conclusion(StrEnum):
-    """How a check ended."""
+    """The conclusion of a check."""
 
     AGREED = "agreed"
-    """the guest did what the model says, to the last operation"""
+    """the guest agreed with the model in all operations"""
     DIFFERS = "differs"
-    """it did something else"""
+    """the guest differed from the model"""
     GONE = "gone"
-    """it ended in the middle: the boot's verdict says of what"""
+    """the guest ended during the check; the boot's verdict has the cause"""
     SILENT = "silent"
-    """it runs, and has stopped answering"""
+    """the guest is running, and stopped answering"""
     NONSENSE = "nonsense"
-    """it answers what is no answer"""
+    """the guest's answers are invalid"""
     REFUSED = "refused"
-    """it says that it cannot do what it was told"""
+    """the guest refused a command"""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where a guest did not do what the model says.
+    """A difference between guest and model.
 
     Args:
-        trace: the shortest that was found to show it, as text.
-        length: operations of that trace.
+        trace: the shortest trace that reproduces it, as text.
+        length: the number of operations of the trace.
         step: the operation that differs, counted from 1.
-        operation: what it is.
-        lines: how it differs.
-        first: how many operations had been run when it was first seen.
+        operation: the operation's line.
+        lines: the differences.
+        first: the number of operations up to its first occurrence.
     """
 
     trace: str
@@ -75,28 +75,28 @@ class HostRun:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check came to.
+    """The result of a check.
 
     Args:
-        subsystem: the part of the kernel that was checked.
-        model: the variant of the model that it was held against.
-        title: the same in a sentence.
-        proof: the release on which that variant was proven, or ``unproven``.
-        seed: of the random traces.
-        operations: how many the guest was seen to do as the model says, and one that differs.
-        zones: how many were made for them, or what else was set up.
-        conclusion: how it ended.
-        why: in words, where it did not agree.
-        difference: where it did something else.
-        trace: what was being run when the guest fell silent or ended, as text.
-        notes: what was seen beside traces, for people.
-        measured: the same as numbers, by name.
-        seconds: how long it took.
-        asked: what chose the variant (``--spec``).
-        chosen: where it comes from, in words.
-        changed: the functions of the kernel that are not as in the text it comes from.
-        diff: of those functions.
-        alike: the one other variant that does what the guest did, in words; empty without one.
+        subsystem: the subsystem that was checked.
+        model: the variant of the model.
+        title: the variant's name for reports.
+        proof: the release whose kernels agree with the variant, or ``unproven``.
+        seed: the seed of the random traces.
+        operations: the number of operations that were compared, with one that differs.
+        zones: the number of setups, such as created zones.
+        conclusion: the conclusion.
+        why: the reason, if it did not agree.
+        difference: the difference, or None.
+        trace: the trace that was running when the guest ended or stopped answering, as text.
+        notes: observations other than traces, as lines of text.
+        measured: measurements, by name.
+        seconds: the duration.
+        asked: the argument of ``--spec``.
+        chosen: the origin of the variant.
+        changed: the functions of the kernel that differ from the specification's code.
+        diff: the diff of these functions.
+        alike: another variant that agrees with the guest; empty if there is none.
         host: the program of the host that was checked; None for a guest.
     """
 
@@ -130,5 +130,5 @@ class CheckResult:
 
     @property
     def agreed(self) -> bool:
-        """Whether the guest did what the model says."""
+        """Whether the guest agreed with the model."""
         return self.conclusion is Conclusion.AGREED

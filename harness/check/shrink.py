@@ -1,4 +1,4 @@
-"""Makes a trace that shows something as short as it can be. Pure, but for what it asks."""
+"""Shrinking of traces."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ T = TypeVar("T", bound="Trace")
 
 
 def shrink(trace: T, shows: Callable[[T], bool], attempts: int) -> T:
-    """A shorter trace that still ``shows`` it, if there is one.
+    """Return the shortest trace found that still ``shows`` a difference.
 
-    Delta debugging (Zeller and Hildebrandt's ddmin, complements only): ever smaller parts are
-    left out, until no single operation can be.
+    Delta debugging (Zeller and Hildebrandt's ddmin, complements only): smaller and smaller parts
+    are removed, until no single operation can be.
 
     Args:
-        trace: which shows it.
-        shows: whether others do; asked at most ``attempts`` times.
-        attempts: how often.
+        trace: a trace that shows the difference.
+        shows: returns whether another trace shows it.
+        attempts: maximum number of calls of ``shows``.
     """
     size = max(1, len(trace) // 2)
     left = attempts
@@ -45,5 +45,5 @@ def shrink(trace: T, shows: Callable[[T], bool], attempts: int) -> T:
 
 
 def _starts(length: int, size: int) -> Sequence[int]:
-    """Where parts of that size begin, the last ones first: what matters is near the end."""
+    """Return the starts of parts of a size, the last first, as the difference is at the end."""
     return range(max(0, (length - 1) // size * size), -1, -size)

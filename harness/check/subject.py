@@ -1,4 +1,4 @@
-"""What a check is of: a part of the kernel in one guest, beside the model that it is held to."""
+"""The subject of a check: a part of the kernel in a guest, compared with its model."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 
 class Trace(Protocol):
-    """What is set up in a guest, and what is then done to it; ``--replay`` reads its text."""
+    """A setup and a sequence of operations; ``--replay`` reads its text."""
 
     @property
     def operations(self) -> tuple[Any, ...]:
-        """What is done, in order."""
+        """The operations, in order."""
 
     def __len__(self) -> int:
-        """How many operations it has."""
+        """Return the number of operations."""
 
     def head(self, length: int) -> Self:
-        """Its first operations."""
+        """Return the trace with its first ``length`` operations."""
 
     def without(self, dropped: frozenset[int]) -> Self:
-        """Less the operations at those places, counted from 0, and what makes no sense then."""
+        """Return the trace without some operations, by index, and those that depend on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Differs:
-    """The first operation of a trace that does not do what the model says.
+    """The first operation of a trace that differs from the model.
 
     Args:
-        place: of the operation in the trace, from 0.
-        operation: which.
-        lines: how it differs.
-        seen: what the guest did, from the first operation to that one.
+        place: index of the operation in the trace, from 0.
+        operation: the operation's line.
+        lines: the differences.
+        seen: the guest's results, from the first operation to this one.
     """
 
     place: int
@@ -48,13 +48,13 @@ class Differs:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at beside traces.
+    """The result of checks other than traces.
 
     Args:
-        notes: what was seen, for people.
-        measured: the same as numbers, by name.
-        why: how it differs from the model, in words; empty where it does not.
-        alike: see ``CheckResult``.
+        notes: observations, as lines of text.
+        measured: measurements, by name.
+        why: the difference from the model; empty if there is none.
+        alike: the variant of the model that agrees with the guest; empty if there is none.
     """
 
     notes: tuple[str, ...] = ()
@@ -101,60 +101,63 @@ T = TypeVar("T", bound=Trace)
 
 
 class Subject(Protocol[T]):
-    """A part of the kernel in one guest.
+    """A part of the kernel in a guest.
 
-    All raise ``ChannelEnded`` and ``Nonsense`` as ``Channel`` does.
+    All methods raise ``ChannelEnded`` and ``Nonsense``, like those of ``Channel``.
     """
 
     @property
     def setups(self) -> int:
-        """How often something was set up: zones made."""
+        """The number of setups, such as created zones."""
 
     def random_trace(self, rng: random.Random) -> T:
-        """Set something up, and what to do to it; the same by the same chance."""
+        """Set up a random trace in the guest, and return it; it depends on ``rng`` only."""
 
     def given_trace(self, trace: T) -> T:
-        """Set up what a trace says; the trace as it is for this guest.
+        """Set up a trace in the guest, and return it, adapted to the guest.
 
         Raises:
             UsageError: the guest or the model cannot run it.
         """
 
     def run(self, trace: T) -> Differs | None:
-        """Run it on what was just set up; where the guest differs, if it does.
+        """Run the trace that was set up last; return the first difference, or None.
 
-        The model answers first: nothing that the guest says goes into it.
+        The model runs first, and uses no results of the guest.
         """
 
     def run_again(self, trace: T) -> Differs | None:
-        """The same on a fresh one like it; what the model does not take differs in nothing."""
+        """Set up and run a trace; return the first difference, or None.
+
+        None is also returned for a trace that the model does not accept.
+        """
 
     def discard(self) -> None:
-        """Give back what was set up: it has done nothing wrong."""
+        """Discard the last setup, which did not differ."""
 
     def alike(self, trace: T, found: Differs, seed: int) -> str:
-        """What else the guest behaves like, of all that the model knows, in words; or nothing."""
+        """Return the variant of the model that agrees with the guest; empty if there is none."""
 
     def beside(self) -> Finding:
-        """What is to be looked at beside traces."""
+        """Run the checks other than traces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """What a part of the kernel is held to.
+    """The specification of a subsystem.
 
     Args:
-        subsystem: the part's name.
-        name: of the model's form.
-        title: the same in a sentence: ``13.2's specification``.
-        proof: the release on which real kernels were seen to do what it says, or ``unproven``.
-        values: the facts of code that has that form.
+        subsystem: the subsystem's name.
+        name: the variant of the model.
+        title: the name for reports: ``13.2's specification``.
+        proof: the release whose kernels agree with it, or ``unproven``.
+        values: the facts of code with this form.
         subject: holds a guest to it: of a channel to its module, its report, the number of its
             domains, and who is told of each operation that did what the model says.
-        asked: what chose it: ``--spec``.
-        why: where it comes from, in words.
-        changed: the functions of the kernel that are not as in the text it comes from.
-        diff: of those functions, unified.
+        asked: the argument of ``--spec``.
+        why: its origin.
+        changed: the functions of the kernel that differ from the specification's code.
+        diff: the unified diff of these functions.
     """
 
     subsystem: str

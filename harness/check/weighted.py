@@ -1,4 +1,4 @@
-"""Weighted chance, of which random traces are made."""
+"""Weighted random choice."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ T = TypeVar("T")
 
 
 def weighted(rng: random.Random, choices: Sequence[tuple[T, int]]) -> T:
-    """One of the values, each as often as its weight says."""
+    """Return one of the values, with a probability proportional to its weight."""
     return rng.choices([value for value, _ in choices], [weight for _, weight in choices])[0]
