@@ -1,4 +1,4 @@
-"""What every command is given."""
+"""The environment of commands."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _WIDE = 200
 
 @dataclass(frozen=True, kw_only=True)
 class App(Environment):
-    """The environment of runs, and the way to tell the user.
+    """The environment of a command, with its output.
 
     Args:
-        as_json: one JSON document on standard output, all else on standard error.
+        as_json: whether to print one JSON document on standard output.
         verbosity: -1 quiet, 0 normal, 1 verbose.
         streams: standard output and standard error.
     """
@@ -42,44 +42,44 @@ class App(Environment):
 
     @property
     def talk(self) -> Talk:
-        """Where people are told of progress and remarks: standard error."""
+        """Progress and warnings, on standard error."""
         return Talk(quiet=self.verbosity < 0)
 
     @property
     def paper(self) -> Console:
-        """Where people read results: standard output, or nowhere with ``--json``."""
+        """Results, on standard output; nothing is printed with ``--json``."""
         from harness.cli.paper import Paper
 
-        # Where no terminal says how wide it is, a line may be as long as it is.
+        # Without a terminal, lines are not wrapped.
         width = None if sys.stdout.isatty() else _WIDE
         return Paper(quiet=self.as_json, width=width)
 
     def existing_source(self, flag: str | None) -> str:
-        """The same as ``source``, for what reads it.
+        """Return the source tree, given ``--source``.
 
         Raises:
-            UsageError: it is no URL, and is not there.
+            UsageError: it is neither a URL nor an existing directory.
         """
         return existing_location(flag, lambda: self.settings.source.tree, NAMED_SOURCES)
 
     def source(self, flag: str | None) -> str:
-        """Which source tree is meant, given ``--source``."""
+        """Return the location of the source tree, given ``--source``, without checking it."""
         return source_location(flag, lambda: self.settings.source.tree)
 
     def emit(self, document: Mapping[str, Any]) -> None:
-        """The JSON document of a command, if it was asked for; ``schema`` is put before it."""
+        """Print a JSON document with the key ``schema``, if ``--json`` was given."""
         if self.as_json:
             self.streams.write_document(document)
 
     def warn(self, message: str) -> None:
-        """A remark that does not end the command."""
+        """Print a warning on standard error."""
         self.talk.warn(message)
 
 
 def make_app(
     *, as_json: bool, out: Path | None, verbosity: int, invocation: Invocation, sandbox: bool
 ) -> App:
-    """The real one, on this host."""
+    """Return the environment of a command on this host."""
     workspace = Workspace.of_user()
     workspace.require_own()
     retry = invocation.retry

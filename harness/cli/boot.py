@@ -57,7 +57,7 @@ _BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, 
               help="Boot N times: failures that do not repeat are counted.")  # fmt: skip
 @junit_option
 @click.option("--keep", is_flag=True, help="Leave the guest running after the verdict.")
-@click.option("--interactive", is_flag=True, help="Sit at the guest's console; Ctrl-] leaves it.")
+@click.option("--interactive", is_flag=True, help="Attach to the guest's console; Ctrl-] detaches.")
 @click.option("--dry-run", is_flag=True, help="Print a command or domain XML that boots it.")
 @click.option("--git-bisect", is_flag=True, help="Exit codes for 'git bisect run'.")
 @common_options

@@ -1,4 +1,4 @@
-"""A bug of the harness, told in one line and kept whole in a file."""
+"""Reports of bugs in the harness."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from harness.host.workspace import Workspace, write_atomic
 
 
 def bug_report(arguments: Sequence[str], *, verbose: bool) -> Failure:
-    """The failure that the exception is which is being handled; a file of the state has it whole.
+    """Write the traceback of the current exception to a file, and return the failure.
 
     Args:
-        arguments: of the command line.
-        verbose: say all of it, instead of where it is.
+        arguments: the arguments of the command line.
+        verbose: whether to include the traceback in the failure.
     """
     trace = traceback.format_exc()
     summary = trace.rstrip().rpartition("\n")[2]
@@ -31,13 +31,13 @@ def bug_report(arguments: Sequence[str], *, verbose: bool) -> Failure:
     path = Workspace.of_user().state / "bugs" / f"{moment:%Y%m%d-%H%M%S-%f}.txt"
     try:
         write_atomic(path, text)
-        remedy = f"please report it with {path}"
+        remedy = f"please report it, with the file {path}"
     except HarnessError:
         verbose, remedy = True, "please report it with the lines below"
     return Failure(
         code=InfraError.exit_code,
         kind="bug",
-        message=f"this is a bug of the harness, not of the kernel: {summary}",
+        message=f"bug in the harness, not in the kernel: {summary}",
         remedy=remedy,
         detail=trace if verbose else "",
     )

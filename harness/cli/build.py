@@ -37,7 +37,7 @@ def build(
     asked: AskedSanitizers,
     kernel_options: tuple[str, ...],
 ) -> int:
-    """Build a kernel and keep it.
+    """Build a kernel, and store it in the cache.
 
     \b
     Examples:

@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 _TICK = 0.25
 _LINE = 1 << 16
 
-#: How much of what was said before somebody sees who comes to sit at a console.
+#: Bytes of earlier output that are printed when a console is attached.
 _BEFORE = 4096
 
 
 @click.command()
 @click.argument("run", default="latest", shell_complete=complete_consoles)
 @click.argument("cell", required=False, shell_complete=complete_cells)
-@click.option("--raw", is_flag=True, help="The bytes as they came, control characters and all.")
-@click.option("--follow", "-f", is_flag=True, help="Go on while the guest runs (boot --keep).")
+@click.option("--raw", is_flag=True, help="Print unfiltered bytes, with control characters.")
+@click.option("--follow", "-f", is_flag=True, help="Continue while the guest runs (boot --keep).")
 @click.option(
     "--interactive",
     is_flag=True,
-    help="Type at a guest that runs, escapes and all; Ctrl-] leaves it.",
+    help="Attach to a running guest, unfiltered; Ctrl-] detaches.",
 )
 @common_options
 def console(
     app: App, run: str, cell: str | None, *, raw: bool, follow: bool, interactive: bool
 ) -> int:
-    """Print a guest's console, follow it, or type at it.
+    """Print a guest's console, follow it, or attach to it.
 
-    RUN is a record's name, the name of a guest that was kept, or 'latest'; CELL is needed where a
-    run has several. CELL/REPEAT is a boot that a failure needed besides, as the report names it.
+    RUN is a record's name, the name of a kept guest, or 'latest'; CELL is required if a run has
+    several. CELL/REPEAT is a second opinion on a failure, as named in the report.
 
     \b
     Examples:
@@ -60,10 +60,10 @@ def console(
     registry = Registry(app.workspace, app.clock)
     if interactive and app.as_json:
         raise UsageError(
-            "--interactive and --json both want standard output", remedy="leave one of them out"
+            "--interactive and --json exclude each other", remedy="leave one of them out"
         )
     if interactive:
-        _sit_at(_live_guest(registry, run, cell), app)
+        _attach(_live_guest(registry, run, cell), app)
         return 0
     live = registry.live()
     logs = {} if cell or any(guest.name == run for guest in live) else _logs(app, run)
@@ -77,7 +77,7 @@ def console(
     for data in blocks if raw else map(_line, _lines(blocks)):
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-        if app.streams.lost_answer:  # nobody reads on
+        if app.streams.lost_answer:  # the reader has exited
             break
     return 0
 
@@ -86,8 +86,8 @@ def _live_guest(registry: Registry, name: str, cell: str | None) -> KeptGuest:
     found = [guest for guest in registry.find(name) if cell in (None, guest.cell)]
     if len(found) != 1:
         raise UsageError(
-            f"{len(found)} guests that run are meant by {' '.join(filter(None, (name, cell)))}",
-            remedy="name one of those that harness ps lists",
+            f"{len(found)} running guests match {' '.join(filter(None, (name, cell)))}",
+            remedy="name one guest; to list them: harness ps",
         )
     return found[0]
 
@@ -95,7 +95,7 @@ def _live_guest(registry: Registry, name: str, cell: str | None) -> KeptGuest:
 def _log(
     app: App, live: list[KeptGuest], run: str, cell: str | None
 ) -> tuple[Path, KeptGuest | None]:
-    """The log of a guest by its name, or of a cell of a record; with it the guest, if it runs."""
+    """Return the log of a guest or of a cell, and the guest if it is running."""
     for guest in live:
         if guest.name == run and cell is None:
             return guest.console, guest
@@ -106,8 +106,8 @@ def _log(
     name = cell or next(iter(logs), None)
     if name is None:
         raise UsageError(
-            f"run {folder.name} has no console: no guest of it was started",
-            remedy=f"see why: harness report {folder.name}",
+            f"run {folder.name} has no console: no guest was started",
+            remedy=f"print the cause: harness report {folder.name}",
         )
     logs |= repeats
     if name not in logs:
@@ -120,13 +120,13 @@ def _log(
 
 
 def _logs(app: App, run: str) -> dict[str, Path]:
-    """The logs of a run's cells, by the names of the cells."""
+    """Return the logs of a run, by cell."""
     folder = Store(app.runs).find(run)
     return {path.parent.name: path for path in _own(folder, "*/console.log")}
 
 
 def _list(app: App, run: str, logs: dict[str, Path], live: list[KeptGuest]) -> int:
-    """Name the consoles of a run that has several."""
+    """List the consoles of a run."""
     running = {guest.console for guest in live}
     for name, log in logs.items():
         size = format_size(log.stat().st_size)
@@ -148,9 +148,9 @@ def _own(folder: Path, pattern: str) -> list[Path]:
     return [path for path in sorted(folder.glob(pattern)) if is_own(path)]
 
 
-def _sit_at(guest: KeptGuest, app: App) -> None:
+def _attach(guest: KeptGuest, app: App) -> None:
     def announce() -> None:
-        app.talk.say(f"The console of {guest.name}, {UNFILTERED}; Ctrl-] leaves it.")
+        app.talk.say(f"attached to the console of {guest.name}, {UNFILTERED}; Ctrl-] detaches")
 
     terminal = HostTerminal.of_user(announce)
     offset = max(0, guest.console.stat().st_size - _BEFORE)
@@ -166,7 +166,7 @@ def _sit_at(guest: KeptGuest, app: App) -> None:
 
 
 def _blocks(log: Path, guest: KeptGuest | None) -> Iterator[bytes]:
-    """What stands in the log, and what comes to it as long as ``guest`` runs."""
+    """Generate the content of the log, and further output while ``guest`` is running."""
     with LogTap(log, guest.entrance if guest else None) as tap:
         running = True
         while running:
@@ -176,7 +176,7 @@ def _blocks(log: Path, guest: KeptGuest | None) -> Iterator[bytes]:
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines, a long one in pieces."""
+    """Generate lines; long ones are split."""
     rest = b""
     for block in blocks:
         *lines, rest = (rest + block).split(b"\n")

@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
 _NEWVERS = "sys/conf/newvers.sh"
 
-#: What a repository gets to answer in.
+#: Timeout of a repository, in seconds.
 _REACH_SECONDS = 20.0
 _REACH = (
-    "see that the network, its proxy (https_proxy) and the address are right, or name a tree: "
-    "HARNESS_SOURCE, or source.tree of the settings"
+    "check the network, its proxy (https_proxy) and the URL, or name a tree: HARNESS_SOURCE, or "
+    "source.tree of the settings"
 )
 
 
@@ -54,7 +54,7 @@ _REACH = (
 @click.option(
     "--repair",
     is_flag=True,
-    help="Measure the accelerators again, and end and remove what killed harnesses left behind.",
+    help="Measure the accelerators again, and remove leftovers of killed harnesses.",
 )
 @click.option(
     "--vm", metavar="NAME|FILE", help="Examine a machine of yours, too.",
@@ -62,9 +62,9 @@ _REACH = (
 )  # fmt: skip
 @common_options
 def doctor(app: App, repair: bool, vm: str | None) -> int:
-    """Tell what this host can do, and what to install.
+    """Check this host, and list what to install.
 
-    Exits with 0 if kernels can be built, booted and compared, and with 3 if not.
+    Exit status: 0 if kernels can be built, booted and compared, else 3.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def doctor(app: App, repair: bool, vm: str | None) -> int:
       harness doctor --repair
       harness doctor --vm ./numabox.toml
     """
-    # Guests first: their sockets and folders are then nobody's.
+    # Guests first, so that their sockets and directories have no owner.
     guests = Registry(app.workspace, app.clock)
     repairs = [*guests.sweep(), *sweep(app.workspace)] if repair else []
     physician = Doctor(
@@ -89,7 +89,7 @@ def doctor(app: App, repair: bool, vm: str | None) -> int:
     findings += _machine_findings(app, vm) if vm else []
     possible = can_do_main_job(findings)
     _print(app.paper, findings)
-    for sentence in repairs or (["nothing was left to remove"] if repair else []):
+    for sentence in repairs or (["there were no leftovers"] if repair else []):
         app.paper.print(f"repair: {sentence}", markup=False)
     app.emit(
         {
@@ -120,10 +120,9 @@ def _machine_findings(app: App, vm: str) -> list[HostFinding]:
 
 
 def source_finding(location: str, runner: Runner) -> HostFinding:
-    """The configured source: whether a tree is there, or a repository answers.
+    """Return whether the configured source exists: a tree, or a repository that answers.
 
-    FreeBSD's own repository is what is taken where nothing is configured: nobody needs it who
-    names a tree.
+    FreeBSD's repository, the default, is not needed by users who name a tree.
     """
     if is_url(location):
         needed = location != OFFICIAL_SOURCE
@@ -151,14 +150,14 @@ def _print(paper: Console, findings: Sequence[HostFinding]) -> None:
     for finding in findings:
         table.add_row(_mark(finding), escape(finding.name), escape(_text(finding)))
     paper.print(table)
-    for needed, words in ((True, "needed"), (False, "for everything")):
+    for needed, words in ((True, "required"), (False, "everything")):
         packages = missing_packages(findings, needed=needed)
         if packages:
             paper.print(f"{words}: {install(packages)}", markup=False)
     if can_do_main_job(findings):
-        paper.print("This host can build, boot and compare FreeBSD kernels.")
+        paper.print("this host can build, boot and compare FreeBSD kernels")
     else:
-        paper.print("This host cannot compare FreeBSD kernels yet.")
+        paper.print("this host cannot build, boot and compare FreeBSD kernels")
 
 
 def _mark(finding: HostFinding) -> str:

@@ -1,4 +1,4 @@
-"""The ``harness`` program: what is installed may be incomplete, and that is no kernel's failure."""
+"""The entry point of the ``harness`` program, which reports an incomplete installation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _GIT_STOPS = 128
 def main() -> None:
     """Import the harness, and run it.
 
-    Python exits with 1 for a module that is missing or damaged, which ``git bisect run`` takes
-    for a bad revision.
+    For a missing or damaged module, Python would exit with 1, by which ``git bisect run`` marks a
+    revision bad.
     """
-    # Until signals are heeded, Ctrl-C ends it like any program, without Python's traceback.
+    # Before the signal handlers are installed, Ctrl-C ends it without Python's traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from harness.cli.main import main as run
     except Exception as error:
-        text = f"harness: its installation is incomplete: {error}\n  install it again with pip\n"
+        text = f"harness: the installation is incomplete: {error}\n  install it again with pip\n"
         try:
             os.write(2, text.encode())
         finally:

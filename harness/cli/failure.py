@@ -1,4 +1,4 @@
-"""What ended a command, for people and for programs."""
+"""The failure that ended a command, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import click
 from harness.errors import BuildError, HarnessError, UsageError
 
 Kind = Literal["usage", "build", "host", "bug", "interrupted"]
-"""Whose fault it is: the user's, the revision's, the host's, the harness's, or nobody's."""
+"""The cause: the user, the revision, the host, a bug in the harness, or a signal."""
 
 
 class ErrorDetails(TypedDict):
-    """``error`` of the document that a command with ``--json`` prints when it fails."""
+    """The key ``error`` of the document that a failed command prints with ``--json``."""
 
     code: int
     kind: Kind
@@ -24,25 +24,25 @@ class ErrorDetails(TypedDict):
 
 
 class ErrorDocument(TypedDict):
-    """What a command with ``--json`` prints instead of its own document."""
+    """The document that a failed command prints with ``--json``."""
 
     error: ErrorDetails
 
 
-#: Characters of a line of an error. What it names may be a line of a file that has no others.
+#: Maximum length of a line; an error may quote an arbitrarily long line of a file.
 _LONGEST = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a command has no result.
+    """The failure of a command.
 
     Args:
-        code: its exit code.
-        kind: whose fault it is.
-        message: what was wrong, with the value and the cause.
+        code: the exit code.
+        kind: the cause.
+        message: what failed, with which input, and why.
         remedy: what the user can do; may be empty.
-        detail: further lines; may be empty.
+        detail: more lines; may be empty.
     """
 
     code: int
@@ -53,19 +53,19 @@ class Failure:
 
     @classmethod
     def of(cls, error: HarnessError) -> Failure:
-        """By the class of the error."""
+        """Return the failure of an error, classified by its class."""
         return cls(error.exit_code, _kind(error), error.message, error.remedy, error.detail)
 
     @classmethod
     def of_command_line(cls, error: click.ClickException) -> Failure:
-        """Arguments that the command does not take."""
+        """Return the failure of wrong arguments."""
         context = getattr(error, "ctx", None)
         remedy = f"see {context.command_path} --help" if context else "see harness --help"
         return cls(UsageError.exit_code, "usage", error.format_message(), remedy)
 
     @property
     def text(self) -> str:
-        """For standard error: what is quoted of the input commands no terminal, nor floods it."""
+        """The text for standard error, escaped and with lines of limited length."""
         from harness.printable import printable
 
         first, *more = self.message.splitlines() or [""]
@@ -75,7 +75,7 @@ class Failure:
         return "".join(f"{_shortened(printable(line))}\n" for line in lines)
 
     def document(self) -> ErrorDocument:
-        """For ``--json``."""
+        """Return the failure as a JSON document."""
         return {
             "error": {
                 "code": self.code,
@@ -100,5 +100,5 @@ def _kind(error: HarnessError) -> Kind:
 
 
 def interrupted(signum: int) -> Failure:
-    """A signal ended it; the exit code is a shell's."""
+    """Return the failure of a command that a signal ended, with a shell's exit code."""
     return Failure(128 + signum, "interrupted", "interrupted")

@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--limit", default="20G", show_default=True, metavar="SIZE", help="What may stay.")
-@click.option("--runs-limit", metavar="SIZE", help="What the records of runs may take.")
-@click.option("--runs-age", metavar="AGE", help="Remove records older than that: 12h, 30d, 1y.")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--limit", default="20G", show_default=True, metavar="SIZE",
+              help="Size of the cache afterwards.")  # fmt: skip
+@click.option("--runs-limit", metavar="SIZE", help="Size of all records afterwards.")
+@click.option("--runs-age", metavar="AGE", help="Remove records older than 12h, 30d, 1y.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @common_options
 def gc(
     app: App, limit: str, runs_limit: str | None, runs_age: str | None, *, dry_run: bool
 ) -> None:
-    """Remove built kernels, images and trees' objects, those longest unused first.
+    """Remove the least recently used kernels, images and objects from the cache.
 
-    Records of runs are removed only with --runs-age or --runs-limit, the oldest first. What is in
-    use stays: kernels and records of guests that run, and records of runs that have not ended.
+    Records of runs are removed only with --runs-age or --runs-limit, the oldest first. Kernels and
+    records of running guests are kept, and so are records of runs that have not ended.
 
     \b
     Examples:
@@ -56,7 +57,7 @@ def gc(
     spared = {kernels / guest.kernel for guest in guests if guest.kernel}
     collected = collect(app.workspace, size, spared=spared, dry_run=dry_run)
     store = Store(app.runs)
-    asked = age is not None or runs_size is not None  # else no record need be read
+    asked = age is not None or runs_size is not None  # otherwise no record is read
     runs = _removable(store, [guest.console for guest in guests]) if asked else []
     gone = expired(runs, now=app.clock.now().timestamp(), age=age, limit=runs_size)
     if not dry_run:
@@ -66,7 +67,7 @@ def gc(
     for entry in (*collected.removed, *gone):
         app.paper.print(f"{word} {_words(entry)}", markup=False, soft_wrap=True)
     for entry in collected.busy:
-        app.warn(f"{_words(entry)} is in use and stays")
+        app.warn(f"{_words(entry)} is in use and was kept")
     app.paper.print(_summary(collected, dry_run), markup=False)
     app.emit(
         {
@@ -80,7 +81,7 @@ def gc(
 
 
 def _removable(store: Store, consoles: list[Path]) -> list[CacheEntry]:
-    """The runs that have ended, and whose guests have."""
+    """Return the runs that have ended, and whose guests have ended."""
     entries = run_entries(store)
     busy = kept_by(entries, consoles)
     return [entry for entry in entries if entry not in busy and not _runs(store, entry)]
@@ -89,7 +90,7 @@ def _removable(store: Store, consoles: list[Path]) -> list[CacheEntry]:
 def _runs(store: Store, entry: CacheEntry) -> bool:
     try:
         return store.load(entry.path.name).get("state") == RUNNING
-    except UsageError:  # a damaged record is no run
+    except UsageError:  # the record is damaged
         return False
 
 
@@ -98,10 +99,8 @@ def _words(entry: CacheEntry) -> str:
 
 
 def _summary(collected: Collected, dry_run: bool) -> str:
-    verb = "would hold" if dry_run else "holds"
-    return (
-        f"the cache {verb} {format_size(collected.after)}; it held {format_size(collected.before)}"
-    )
+    word = "size of the cache after removal" if dry_run else "size of the cache"
+    return f"{word}: {format_size(collected.after)} (before: {format_size(collected.before)})"
 
 
 def _document(entry: CacheEntry) -> dict[str, Any]:

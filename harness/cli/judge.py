@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _STDIN = "-"
 _BLOCK = 1 << 20
 
-#: How files begin that hold a log in a form that is none, and what gives the log.
+#: First bytes of compressed files, and the commands that decompress them.
 _PACKED = (
     (b"\x1f\x8b", "gzip -dc"),
     (b"\xfd7zXZ\0", "xz -dc"),
@@ -46,7 +46,7 @@ _PACKED = (
     type=click.Choice([until.value for until in Until]),
     default=Until.MOUNTROOT.value,
     show_default=True,
-    help="How far the boot had to come; a login prompt is as good.",
+    help="Stage that the boot must reach; a login prompt counts, too.",
 )
 @junit_option
 @common_options
@@ -55,10 +55,10 @@ def judge(
 ) -> int:
     """Report what a console log shows: outcome, title, backtrace, warnings.
 
-    FILE is a serial log, a dmesg or a CI's artifact, '-' standard input. Nothing is built or
+    FILE is a serial log, a dmesg or a CI artifact; '-' is standard input. Nothing is built or
     booted, and no tree is needed. Exit status: 0 booted, 1 the kernel failed, 3 the log shows
-    neither (it stops, or ends in the loader or the firmware); of several files 1 before 3
-    before 0.
+    neither (it stops, or ends in the loader or the firmware); of several files, 1 takes
+    precedence over 3, and 3 over 0.
 
     \b
     Examples:
@@ -82,14 +82,14 @@ def judge(
 
 
 def _check(file: str, files: tuple[str, ...]) -> None:
-    """Refuse what cannot be read before anything is reported."""
+    """Refuse a file that cannot be read, before anything is printed."""
     if file == _STDIN:
         if files.count(_STDIN) > 1:
-            raise UsageError("standard input is given twice", remedy="give - once")
+            raise UsageError("standard input is given twice", remedy="name - once")
         return
     path = Path(file)
     if path.exists() and not path.is_file() and not path.is_dir():
-        return  # a pipe gives its bytes once
+        return  # a pipe can be read only once
     with _opened(file) as stream:
         _refuse_packed(file, stream.read(8))
 
@@ -98,7 +98,7 @@ def _refuse_packed(file: str, start: bytes) -> None:
     for magic, program in _PACKED:
         if start.startswith(magic):
             raise UsageError(
-                f"{file} is compressed", remedy=f"unpack it: {program} {file} | harness judge -"
+                f"{file} is compressed", remedy=f"decompress it: {program} {file} | harness judge -"
             )
 
 
@@ -112,7 +112,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(
-            f"cannot read {file}: {why.lower()}", remedy="give a file that holds a console's output"
+            f"cannot read {file}: {why.lower()}", remedy="name a file with a console log"
         ) from error
     with stream:
         yield stream
@@ -125,7 +125,7 @@ def _blocks(file: str) -> Iterator[bytes]:
                 yield block
         except OSError as error:
             raise InfraError(
-                f"cannot read {file}: {error.strerror}", remedy="see the host's own log"
+                f"cannot read {file}: {error.strerror}", remedy="check the host's log: dmesg"
             ) from error
 
 
@@ -134,10 +134,10 @@ def _symbolizer(app: App, kernel: Path) -> Symbolizer:
 
     if not kernel.is_file():
         raise UsageError(
-            f"{kernel} is no file", remedy="name kernel.full or kernel.debug with --kernel"
+            f"there is no file {kernel}", remedy="pass kernel.full or kernel.debug: --kernel FILE"
         )
     symbolizer = Symbolizer(app.runner, kernel, find_program())
-    _ = symbolizer.symbols  # refuses what is no kernel
+    _ = symbolizer.symbols  # raises if it is not a kernel
     return symbolizer
 
 

@@ -1,4 +1,4 @@
-"""``harness``: the commands, and the one place where errors become exit codes."""
+"""The ``harness`` program: the commands, signals, and the exit codes of errors."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ from harness.cli.failure import Failure, interrupted
 from harness.cli.streams import Invocation, Streams
 from harness.errors import HarnessError, InfraError, UsageError
 
-#: What any file operation anywhere may meet with, and is no fault of ours.
-_HOST_REFUSES = frozenset(
+#: Errors of file operations that the host causes.
+_HOST_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE,
      errno.ENOMEM}
 )  # fmt: skip
 
-#: What only a path can be to blame for that the user has named.
-_PATH_REFUSED = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
+#: Errors of file operations that a path given by the user causes.
+_PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
 
-#: What ``git bisect run`` takes for "cannot be tested" and for "stop" (git-bisect(1)).
+#: Exit codes at which ``git bisect run`` skips the revision, and stops (git-bisect(1)).
 _GIT_SKIPS = 125
 _GIT_STOPS = 128
 
 
-#: Seconds after which a wait looks for signals.
-_GLANCE = 0.5
+#: Seconds between interruptions of waits, so that pending signals are handled.
+_SIGNAL_INTERVAL = 0.5
 
-#: Seconds that a way out may take before the next Ctrl-C cuts it short.
-_PATIENCE = 5.0
+#: Seconds for the shutdown, during which further signals are ignored.
+_SHUTDOWN_SECONDS = 5.0
 
 
-class _Place(NamedTuple):
-    """Where a command is, and what it says of itself in one line.
+class _Entry(NamedTuple):
+    """A command's name and summary.
 
-    It is imported only when it is called: all of them take half a second. A test holds the
-    lines to what the commands say.
+    Its module is imported when it is called, because importing all takes half a second. A test
+    compares the summaries with the commands' help.
     """
 
     name: str
     summary: str
 
     def command(self) -> click.Command:
-        """The command itself, imported now."""
-        # What is imported stays; to look through it for garbage takes a tenth of the time.
+        """Import the command and return it."""
+        # Imported objects stay; searching them for garbage takes a tenth of the time.
         gc.disable()
         module = importlib.import_module(f"harness.cli.{self.name}")
         gc.freeze()
@@ -71,28 +71,28 @@ _EPILOG = "Exit codes and environment variables: harness --help"
 
 #: In the order of the help.
 COMMANDS = (
-    _Place("doctor", "Tell what this host can do, and what to install."),
-    _Place("build", "Build a kernel and keep it."),
-    _Place("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
-    _Place("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
-    _Place("mutants", "Judge every mutant of a tree: is it caught, by what, how fast."),
-    _Place("cases", "List real bugs that the harness shows, and how to see each."),
-    _Place("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
-    _Place("model", "Say what a kernel should do: predict boots, run traces, explore all states."),
-    _Place("check", "Run the same operations in a guest and in the model, and compare each step."),
-    _Place("judge", "Report what a console log shows: outcome, title, backtrace, warnings."),
-    _Place("report", "Tell what a run came to; RUN is a record's name or 'latest'."),
-    _Place("console", "Print a guest's console, follow it, or type at it."),
-    _Place("runs", "List the runs that have a record, and repeat what failed."),
-    _Place("ps", "List the guests that 'boot --keep' has left running."),
-    _Place("stop", "End guests that 'boot --keep' has left running."),
-    _Place("gc", "Remove built kernels, images and trees' objects, those longest unused first."),
-    _Place("man", "Print the manual page."),
+    _Entry("doctor", "Check this host, and list what to install."),
+    _Entry("build", "Build a kernel, and store it in the cache."),
+    _Entry("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
+    _Entry("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
+    _Entry("mutants", "Judge every mutant of a tree: is it caught, by what, how fast."),
+    _Entry("cases", "List real bugs that the harness shows, and how to see each."),
+    _Entry("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
+    _Entry("model", "Use the reference model alone: predict boots, run traces, explore states."),
+    _Entry("check", "Run the same operations in a guest and in the model, and compare each step."),
+    _Entry("judge", "Report what a console log shows: outcome, title, backtrace, warnings."),
+    _Entry("report", "Print the outcome of a run; RUN is a record's name or 'latest'."),
+    _Entry("console", "Print a guest's console, follow it, or attach to it."),
+    _Entry("runs", "List recorded runs, and repeat what failed."),
+    _Entry("ps", "List guests that 'boot --keep' left running."),
+    _Entry("stop", "Stop guests that 'boot --keep' left running."),
+    _Entry("gc", "Remove the least recently used kernels, images and objects from the cache."),
+    _Entry("man", "Print the manual page."),
 )
 
 
 class _Commands(click.Group):
-    """The commands of the table above."""
+    """The group of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [place.name for place in COMMANDS]
@@ -167,9 +167,9 @@ add_completion_class(WholeOptions)
 
 
 class Terminated(BaseException):
-    """A signal that takes the same way out as Ctrl-C, so that nothing is left over.
+    """A signal that ends the command, after cleanup.
 
-    It is no ``KeyboardInterrupt``: for that one, click writes to a terminal that may be gone.
+    Not a ``KeyboardInterrupt``, for which click writes to a terminal that may be gone.
     """
 
     def __init__(self, signum: int) -> None:
@@ -178,22 +178,22 @@ class Terminated(BaseException):
 
 
 class Signals:
-    """Raises the first signal; the impatient ones after it find us obeying already.
+    """A signal handler: raises on the first signal; ignores further ones for 5 s during shutdown.
 
     Attributes:
-        before_the_end: what a signal calls before all else.
-        obeyed: the signal; None as long as there was none.
+        before_the_end: functions that are called first.
+        obeyed: the signal that was raised, or None.
     """
 
     def __init__(self) -> None:
         self.before_the_end: list[Callable[[], None]] = []
         self.obeyed: int | None = None
-        self._since = -_PATIENCE
+        self._since = -_SHUTDOWN_SECONDS
 
     def __call__(self, signum: int, frame: object) -> None:
-        """Python calls it in the main thread, wherever that is."""
+        """Handle a signal; called by Python in the main thread, at any point."""
         now = time.monotonic()
-        if now - self._since >= _PATIENCE:
+        if now - self._since >= _SHUTDOWN_SECONDS:
             self._since, self.obeyed = now, signum
             for end in self.before_the_end:
                 end()
@@ -203,7 +203,7 @@ class Signals:
 def run(
     arguments: Sequence[str], signals: Signals | None = None, streams: Streams | None = None
 ) -> int:
-    """Run one command, whose arguments those are, and return its exit code."""
+    """Run a command with these arguments, and return its exit code."""
     signals, streams = signals or Signals(), streams or Streams()
     try:
         return _run(arguments, Invocation(signals.before_the_end, streams, tuple(arguments)))
@@ -212,7 +212,7 @@ def run(
     except Terminated as error:
         failure = interrupted(error.signum)
     except Exception as error:
-        if signals.obeyed is not None:  # this is what became of it
+        if signals.obeyed is not None:  # a consequence of the signal
             failure = interrupted(signals.obeyed)
         elif isinstance(error, click.ClickException):
             return _failed(Failure.of_command_line(error), arguments, streams, error.show)
@@ -235,8 +235,8 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
 
 def _unwritten(cause: str) -> InfraError:
     return InfraError(
-        f"cannot write what was asked for to {cause}",
-        remedy="correct the redirection; harness report prints the result of a run again",
+        f"cannot write the output to {cause}",
+        remedy="correct the redirection; to print the result of a run again: harness report",
     )
 
 
@@ -246,13 +246,13 @@ def _failed(
     streams: Streams,
     show: Callable[[], None] | None = None,
 ) -> int:
-    """Print why there is no result; returns the exit code.
+    """Print a failure, and return the exit code.
 
     Args:
-        failure: what ended the command.
-        arguments: of the command line.
+        failure: the failure that ended the command.
+        arguments: the arguments of the command line.
         streams: standard output and standard error.
-        show: prints it in other words than its own.
+        show: prints it in another form; None: its own text.
     """
     failure = replace(failure, code=_exit_code(failure, arguments))
     if show is not None:
@@ -265,27 +265,27 @@ def _failed(
 
 
 def _exit_code(failure: Failure, arguments: Sequence[str]) -> int:
-    """A failure that says nothing of the kernel must not be a bad revision to git."""
+    """Return the exit code; with ``--git-bisect``, such a failure must not mark a revision bad."""
     if failure.kind == "interrupted" or "--git-bisect" not in _own_arguments(arguments):
         return failure.code
     return _GIT_SKIPS if failure.kind == "build" else _GIT_STOPS
 
 
 def _own_arguments(arguments: Sequence[str]) -> Sequence[str]:
-    """Those before ``--``; what follows is a command of the user's."""
+    """Return the arguments before ``--``, which a command of the user follows."""
     return list(itertools.takewhile(lambda word: word != "--", arguments))
 
 
 def _failure(error: Exception, arguments: Sequence[str]) -> Failure:
-    """What an error of a command is to its user."""
-    if isinstance(error, OSError) and error.errno in _HOST_REFUSES:
+    """Return the failure of an exception."""
+    if isinstance(error, OSError) and error.errno in _HOST_ERRORS:
         error = _refused(error)
-    elif isinstance(error, OSError) and error.errno in _PATH_REFUSED:
+    elif isinstance(error, OSError) and error.errno in _PATH_ERRORS:
         name = os.fsdecode(error.filename or "a path")
         error = UsageError(f"{name}: {error.strerror}", remedy="name another file")
     if isinstance(error, HarnessError):
         return Failure.of(error)
-    return _bug(arguments)  # whatever it is, it is ours
+    return _bug(arguments)
 
 
 def _refused(error: OSError) -> InfraError:
@@ -295,7 +295,7 @@ def _refused(error: OSError) -> InfraError:
 
 
 def _bug(arguments: Sequence[str]) -> Failure:
-    """One line on the terminal; all there is to know in a file."""
+    """Return the failure for a bug in the harness; a file has the traceback."""
     module = importlib.import_module("harness.cli.bug")
     verbose = {"-v", "--verbose"} & set(_own_arguments(arguments))
     found: Failure = module.bug_report(arguments, verbose=bool(verbose))
@@ -303,7 +303,7 @@ def _bug(arguments: Sequence[str]) -> Failure:
 
 
 def _unraisable(lost: sys.UnraisableHookArgs) -> None:
-    """A signal may find Python where nothing can be raised; all that runs is ended even so."""
+    """Ignore ``Terminated`` where Python cannot raise it; the guests were ended anyway."""
     if not isinstance(lost.exc_value, Terminated):
         sys.__unraisablehook__(lost)
 
@@ -312,32 +312,31 @@ def main() -> None:
     """The entry point of the ``harness`` program."""
     streams = Streams.installed()
     try:
-        code = _obeying(sys.argv[1:], streams)
+        code = _with_signals(sys.argv[1:], streams)
     except Terminated as error:  # outside of the command
         code = 128 + error.signum
-    streams.failures()  # writes what is still unwritten
+    streams.failures()  # flushes
     if threading.active_count() > 1:
-        sys.exit(code)  # they have to clean up, and are waited for
-    # Nothing is left to do; the interpreter would take as long to take itself down as to start.
+        sys.exit(code)  # wait for threads that clean up
+    # The interpreter's own shutdown would take as long as its start.
     os._exit(code)
 
 
-def _obeying(arguments: Sequence[str], streams: Streams) -> int:
-    """Run the command and heed signals, until it has ended."""
-    # A background job of a shell ignores SIGINT and would hand that on to make and its tests.
-    obey = Signals()
+def _with_signals(arguments: Sequence[str], streams: Streams) -> int:
+    """Run the command with signal handlers."""
+    # A shell's background job ignores SIGINT, which make and its tests would inherit.
+    handler = Signals()
     sys.unraisablehook = _unraisable
-    heeded = [signal.SIGINT, signal.SIGTERM]
+    handled = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
-        heeded.append(signal.SIGHUP)
-    for signum in heeded:
-        signal.signal(signum, obey)
-    # A signal that comes just before a wait begins is seen when the wait ends; it is cut short.
+        handled.append(signal.SIGHUP)
+    for signum in handled:
+        signal.signal(signum, handler)
+    # A signal just before a wait is handled after it, so waits are interrupted regularly.
     signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, _GLANCE, _GLANCE)
-    code = run(arguments, obey, streams)
-    # Nobody would heed any of them any more.
+    signal.setitimer(signal.ITIMER_REAL, _SIGNAL_INTERVAL, _SIGNAL_INTERVAL)
+    code = run(arguments, handler, streams)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    for signum in heeded:
+    for signum in handled:
         signal.signal(signum, signal.SIG_IGN)
     return code

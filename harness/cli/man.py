@@ -1,4 +1,4 @@
-"""``harness man``: one manual page for all commands, out of what they say of themselves."""
+"""``harness man``: a manual page for all commands, from their help."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def man(app: App) -> int:
 
 
 def manual_page(root: click.Context) -> str:
-    """The page in man(7)'s macros."""
+    """Return the page in man(7)'s macros."""
     return "".join(f"{line}\n" for line in _page(root))
 
 
@@ -59,7 +59,7 @@ def _page(root: click.Context) -> Iterator[str]:
 
 
 def _commands(command: click.Command, ctx: click.Context) -> Iterator[str]:
-    """A command, and those of a group."""
+    """Generate the section of a command, and of a group's commands."""
     yield from _command(command, ctx)
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
@@ -79,7 +79,7 @@ def _command(command: click.Command, ctx: click.Context) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Paragraphs; one that click is to leave as it is (``\\b``) keeps its lines."""
+    """Generate paragraphs; one marked for click (``\\b``) keeps its lines."""
     for paragraph in text.strip().split("\n\n"):
         lines = paragraph.splitlines()
         if lines and lines[0].strip() == "\b":
@@ -89,7 +89,7 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Text in which roff finds nothing to obey."""
+    """Return a text escaped for roff."""
     escaped = text.replace("\\", r"\e").replace("-", r"\-")
     escaped = "".join(char if char.isascii() else f"\\[u{ord(char):04X}]" for char in escaped)
     return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped

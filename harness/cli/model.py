@@ -1,4 +1,4 @@
-"""``harness model``: the reference model by itself."""
+"""``harness model``: the reference model without a guest."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _VARIANT = click.option(
 
 @click.group()
 def model() -> None:
-    """Say what a kernel should do: predict boots, run traces, explore all states.
+    """Use the reference model alone: predict boots, run traces, explore states.
 
     \b
     Examples:
@@ -57,9 +57,9 @@ def model() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """What a prediction is for: the form of the code, how it was found, and where.
+    """The form of the code that is predicted, its origin, and the guest.
 
-    ``assumed`` says that the form is that of the code below its changes.
+    ``assumed``: the form is that of the baseline.
     """
 
     variant: Variant
@@ -78,7 +78,7 @@ class _Code:
     "--vm", metavar="NAME|FILE", help="A guest of vmconfigs/ instead.", shell_complete=complete_vms
 )
 @click.option("--spec", metavar="auto|as-built|NAME|REV",
-              help="Predict for that form instead; see harness check --help.")  # fmt: skip
+              help="Predict for another specification; see harness check --help.")  # fmt: skip
 @common_options
 def predict(
     app: App,
@@ -91,9 +91,9 @@ def predict(
     asked: AskedSanitizers,
     **options: Any,
 ) -> int:
-    """Say which topologies panic at boot, and in which allocation, without booting.
+    """Predict which topologies panic at boot, and in which allocation, without booting.
 
-    Code of no known form is predicted as the code below its changes, and marked as assumed.
+    For code without a known form, the prediction for its baseline is printed, marked as assumed.
 
     \b
     Examples:
@@ -104,10 +104,10 @@ def predict(
     vm, spec = options.pop("vm"), options.pop("spec")
     sanitizers, topologies = _guests(numa, vm, asked)
     if options.pop("kernel_options") or kernconf is not None:
-        app.warn("--kernconf, --option: sanitizers come from --sanitizer; nothing else matters")
+        app.warn("--kernconf and --option are ignored: only sanitizers affect the prediction")
     what = What(app.existing_source(source), Change(revision, patch, mutant))
     code = _read(app, what, spec, sanitizers)
-    mark = ", ASSUMED" if code.assumed else ""
+    mark = ", assumed" if code.assumed else ""
     app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof}{mark})", markup=False)
     for line in code.why:
         app.paper.print(f"  {line}", markup=False)
@@ -136,7 +136,7 @@ def _guests(
 
 
 def _read(app: App, what: What, spec: str | None, sanitizers: Sanitizers) -> _Code:
-    """The code of a tree or of the built-in guest, or what ``--spec`` names for it."""
+    """Return the form of a tree or the built-in guest, or the one that ``--spec`` names."""
     known = app.kernels(app.talk.say).provider(what).code(UMA, what, spec)
     variant = variant_of(known.facts.values)
     kind = Booting.of(sanitizers, is_freebsd=known.is_freebsd)
@@ -203,11 +203,13 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the trace {file}: {error}", remedy="name a text") from error
+        raise UsageError(
+            f"cannot read the trace {file}: {error}", remedy="name a text file"
+        ) from error
     found = subsystem_of_trace(text) if subsystem is None else find_subsystem(subsystem)
     if variant is not None:
         with given_with("--variant"):
-            found.variant(variant)  # which tells what there is
+            found.variant(variant)  # raises if there is no such variant
     run = found.run_in_model(text, variant)
     app.paper.print(f"{found.name}: {run.variant} ({run.proof})", markup=False)
     steps = []
@@ -233,7 +235,7 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
 @_VARIANT
 @common_options
 def explore_command(app: App, domains: int, slabs: int, depth: int, variant: str | None) -> int:
-    """Look at every state of a small zone; prove what holds, or show the shortest trace.
+    """Explore all states of a small zone; print a shortest trace for each broken property.
 
     \b
     Examples:
@@ -254,13 +256,13 @@ def explore_command(app: App, domains: int, slabs: int, depth: int, variant: str
 
 def _print_findings(app: App, found: Findings) -> None:
     zone = "one list of slabs (UMA_ZFLAG_HASH)" if found.bounds.hashed else "lists by domain"
-    word = "all holds" if found.proven else "broken"
+    word = "all properties hold" if found.proven else "a property is broken"
     app.paper.print(
         f"{found.variant.name} ({found.variant.proof}), {zone}: {word} "
         f"in {found.states} states, {found.operations} operations", markup=False,
     )  # fmt: skip
     for what, shortest in found.broken.items():
-        app.paper.print(f"  not true: {what}. The shortest trace:", markup=False)
+        app.paper.print(f"  broken: {what}; shortest trace:", markup=False)
         for line in str(shortest).splitlines():
             app.paper.print(f"    {line}", markup=False)
 

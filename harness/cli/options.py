@@ -1,4 +1,4 @@
-"""Options that several commands share, each written once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from harness.cli.app import App
 
 _LONGEST = 4095
-"""Bytes of a path."""
+"""Maximum length of a path in bytes."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class NamedPath(click.Path):
-    """A path that is no empty word, of which ``pathlib`` makes the working directory."""
+    """A path that is not empty; ``pathlib`` would take the working directory for an empty one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See ``click.ParamType``."""
+        """Return the path, or fail if it is empty."""
         if value == "":
             self.fail("it is empty.", param, ctx)
         return super().convert(value, param, ctx)
@@ -54,10 +54,10 @@ DIRECTORY = NamedPath(path_type=Path, file_okay=False)
 
 
 class FiniteRange(click.FloatRange):
-    """A number within a range that is neither ``nan`` nor ``inf``."""
+    """A finite number within a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See ``click.ParamType``."""
+        """Return the number, or fail if it is not finite."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
@@ -65,12 +65,12 @@ class FiniteRange(click.FloatRange):
 
 
 def common_options(command: F) -> F:
-    """``--json``, ``--out``, ``-v`` and ``-q``; the command is given an ``App`` first."""
+    """Add ``--json``, ``--out``, ``-v`` and ``-q``; the command's first argument is an ``App``."""
 
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-    @click.option("--out", type=DIRECTORY, metavar="DIR", help="Put records into DIR.")
-    @click.option("-v", "--verbose", is_flag=True, help="Tell more.")
-    @click.option("-q", "--quiet", is_flag=True, help="Tell results only.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.option("--out", type=DIRECTORY, metavar="DIR", help="Write records below DIR.")
+    @click.option("-v", "--verbose", is_flag=True, help="Print more details.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print results only.")
     @functools.wraps(command)
     def wrapped(
         *args: Any, as_json: bool, out: Path | None, verbose: bool, quiet: bool, **rest: Any
@@ -82,7 +82,7 @@ def common_options(command: F) -> F:
             if rest.get(option) is not None:
                 with given_with(f"--{option}"):
                     check_named(rest[option])
-        # Else the answer is the exit code, or stands in that file.
+        # Otherwise the result is the exit code, or in the file.
         invocation.streams.answers = not rest.get("git_bisect") and (
             as_json or rest.get("junit") is None
         )
@@ -100,12 +100,10 @@ def common_options(command: F) -> F:
 
 
 def _refuse_unusable(context: click.Context) -> None:
-    """Refuse options whose value is an empty word, such as an unset variable of a script.
-
-    The same of one that is longer than a path can be (PATH_MAX, limits.h).
+    """Refuse options whose value is empty, such as an unset variable of a script, or too long.
 
     Raises:
-        click.BadParameter: there is one.
+        click.BadParameter: a value is empty, or longer than a path (PATH_MAX, limits.h).
     """
     for option in context.command.params:
         value = context.params.get(option.name or "")
@@ -126,7 +124,7 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def _backend_flags(command: F) -> F:
-    """The flags that single backends take; the command is given them as ``backend_flags``."""
+    """Add the options of backends; the command's argument ``backend_flags`` has their values."""
     names = [option.name for option in backend_options()]
 
     @functools.wraps(command)
@@ -140,7 +138,7 @@ def _backend_flags(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-#: Which kernel: the tree and its configuration.
+#: The tree and the kernel configuration.
 source_options = _stacked(
     click.option(
         "--source",
@@ -148,45 +146,45 @@ source_options = _stacked(
         help="A FreeBSD tree, or 'embedded'.",
         shell_complete=complete_sources,
     ),
-    click.option("--kernconf", metavar="NAME|FILE", help="Another kernel configuration."),
+    click.option("--kernconf", metavar="NAME|FILE", help="Use another kernel configuration."),
     click.option(
         "--option", "kernel_options", multiple=True, metavar="NAME[=VALUE],…",
         help="A kernel option on top of it; NAME=n removes one. Repeatable.",
     ),
     click.option(
         "--no-sandbox", is_flag=True,
-        help="Build a FreeBSD tree without bubblewrap: its makefiles can do what you can.",
+        help="Build FreeBSD trees without bubblewrap; their makefiles can then do what you can.",
     ),
 )  # fmt: skip
 
-#: Which kernel: one revision, with changes on top.
+#: The revision, and the changes applied to it.
 change_options = _stacked(
     click.option(
         "--rev",
         "revision",
         metavar="REV",
-        help="A revision; default: as it stands.",
+        help="A revision; default: the tree with uncommitted changes.",
         shell_complete=complete_revisions,
     ),
-    click.option("--patch", type=FILE, help="Apply a patch file on top."),
+    click.option("--patch", type=FILE, help="Apply a patch file."),
     click.option(
-        "--mutant", metavar="NAME", help="Apply a mutant on top.", shell_complete=complete_mutants
+        "--mutant", metavar="NAME", help="Apply a mutant.", shell_complete=complete_mutants
     ),
 )
 
-kernel_option = click.option("--kernel", type=FILE, help="A kernel that is built already.")
+kernel_option = click.option("--kernel", type=FILE, help="An existing kernel file.")
 
-#: Where and how guests run.
+#: The guest, and how it is booted.
 guest_options = _stacked(
     click.option(
-        "--vm", metavar="NAME|FILE", help="A guest of vmconfigs/; flags override it.",
+        "--vm", metavar="NAME|FILE", help="A guest of vmconfigs/; options override it.",
         shell_complete=complete_vms,
     ),
     click.option(
         "--memory", type=click.IntRange(min=1), metavar="MIB", help="Memory of each node."
     ),
     click.option("--cpus", type=click.IntRange(min=1), metavar="N", help="CPUs of each node."),
-    click.option("--backend", type=click.Choice(OFFERED), help="What starts guests."),
+    click.option("--backend", type=click.Choice(OFFERED), help="Program that runs guests."),
     _backend_flags,
     click.option(
         "--boot", "method", type=click.Choice(["loader", "direct"]),
@@ -195,15 +193,15 @@ guest_options = _stacked(
     ),
     click.option(
         "--accelerator", type=click.Choice(["auto", "tcg", "kvm"]),
-        help="What runs the guest's instructions; auto (default) measures both.",
+        help="QEMU's accelerator; auto (default) measures both.",
     ),
     click.option(
         "--until", type=click.Choice(["init", "mountroot"]), default="init", show_default=True,
-        help="How far the guest must come.",
+        help="Stage that the boot must reach.",
     ),
     click.option(
         "--timeout", type=FiniteRange(min=1), metavar="S",
-        help="Seconds a boot, of those that the host gives it.",
+        help="Seconds for a boot, not counting time in which the host stops QEMU.",
     ),
     click.option(
         "--tunable", "tunables", multiple=True, metavar="K=V", help="A kernel tunable; repeatable."
@@ -214,14 +212,14 @@ junit_option = click.option("--junit", type=FILE, help="Write a JUnit XML file."
 
 
 def guest_request(options: dict[str, Any], numa: str | None) -> GuestRequest:
-    """What the options ask for, taken out of those of a command.
+    """Return the request of a command's options, which are removed from ``options``.
 
     Args:
-        options: with all of ``guest_options``, and ``fail_on_report`` if the command has it.
+        options: all ``guest_options``, and ``fail_on_report`` if the command has it.
         numa: the value of ``--numa``.
 
     Raises:
-        UsageError: a tunable is of no such form.
+        UsageError: a tunable is malformed.
     """
     names = ("vm", "memory", "cpus", "backend", "backend_flags", "method", "accelerator", "timeout")
     return GuestRequest(
@@ -237,10 +235,10 @@ def named_kernel(
     app: App, source: str | None, kernconf: str | None,
     change: Change | None = None, kernel: Path | None = None, kernel_options: Sequence[str] = (),
 ) -> What:  # fmt: skip
-    """The kernel that the options name.
+    """Return the kernel that the options name.
 
     Raises:
-        UsageError: a source that is none, or something that changes a kernel which is built.
+        UsageError: the source does not exist, or an option cannot be combined with ``--kernel``.
     """
     change = change or Change()
     others = [*(["--source"] if source else []), *change.options]
@@ -248,7 +246,7 @@ def named_kernel(
     others += ["--option"] if kernel_options else []
     if kernel is not None and others:
         raise UsageError(
-            f"--kernel {kernel} is built already, so nothing else can choose it or change it",
+            f"--kernel {kernel} cannot be combined with {' and '.join(others)}",
             remedy=f"leave out --kernel, or {' and '.join(others)}",
         )
     location = app.existing_source(source) if kernel is None else app.source(source)
@@ -256,17 +254,17 @@ def named_kernel(
 
 
 def parse_tunables(pairs: tuple[str, ...]) -> dict[str, str]:
-    """``K=V`` pairs; the loader's recipe checks names and values.
+    """Return ``NAME=VALUE`` pairs as a mapping; ``harness.image.recipe`` checks names and values.
 
     Raises:
-        UsageError: one has no ``=``.
+        UsageError: a pair has no ``=`` or no name.
     """
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise UsageError(
-                f"the tunable {pair!r} is not of the form NAME=VALUE",
+                f"the tunable {pair!r} does not have the form NAME=VALUE",
                 remedy="write it as in loader.conf(5), such as --tunable vm.pmap.pti=0",
             )
         found[name] = value

@@ -1,4 +1,4 @@
-"""What rich draws: its own control sequences, and of everything else the printable characters."""
+"""Output of rich: its own control sequences, and escaped text."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PADDING = re.compile(r" +(?=\n)")
 
 
 class Paper(Console):
-    """A console of rich on standard output or standard error.
+    """A rich console on standard output or standard error, which escapes text.
 
     Args:
-        quiet: draw nothing.
-        stderr: on standard error.
-        width: columns; None for the terminal's.
+        quiet: whether to print nothing.
+        stderr: whether to use standard error.
+        width: the width in columns; None: the terminal's.
     """
 
     def __init__(self, *, quiet: bool, stderr: bool = False, width: int | None = None) -> None:
@@ -33,7 +33,7 @@ class Paper(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """See ``rich.console.Console``: all that is drawn comes through here."""
+        """Return the segments to print, escaped."""
         segments = map(_printable, super().render(renderable, options))
         return segments if self.is_terminal else _without_padding(segments)
 
@@ -45,7 +45,7 @@ def _printable(segment: Segment) -> Segment:
 
 
 def _without_padding(segments: Iterable[Segment]) -> Iterator[Segment]:
-    """The same without the spaces that fill each line up to its column's width."""
+    """Generate the segments without padding at the ends of lines."""
     held = ""
     for segment in segments:
         if segment.control:
@@ -54,7 +54,7 @@ def _without_padding(segments: Iterable[Segment]) -> Iterator[Segment]:
         text = _PADDING.sub("", held + segment.text)
         body = text.rstrip(" ")
         held = text[len(body) :]
-        if body:  # a segment without text would begin another line
+        if body:  # an empty segment would start another line
             yield Segment(body, segment.style)
     if held:
         yield Segment(held)

@@ -1,4 +1,4 @@
-"""Live progress: a line a kernel and a guest, with stage and elapsed time."""
+"""Live progress: a line for each kernel and guest, with stage and elapsed time."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class _Row:
 
 
 class LiveView:
-    """Something that is redrawn on a terminal for as long as a context lasts.
+    """A table that is redrawn on a terminal within the context.
 
     Args:
-        talk: where.
-        table: what is to be seen now, in so many lines.
+        talk: standard error.
+        table: returns the current table, for a number of lines.
     """
 
     def __init__(self, talk: Talk, table: Callable[[int], Table]) -> None:
@@ -67,16 +67,16 @@ class LiveView:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether there is a terminal on which it can be seen."""
+        """Whether it is drawn on a terminal."""
         return self._live is not None and self._live.is_started
 
     def pause(self) -> None:
-        """Leave the terminal to others from now on."""
+        """Stop redrawing, so that the terminal can be used otherwise."""
         if self._live is not None:
             self._live.stop()
 
     def say(self, line: str, style: str = "") -> None:
-        """A line that stays; ``style`` is rich's, for a terminal."""
+        """Print a line above the table; ``style`` is rich's."""
         if self._live is not None and self.is_drawn:
             from rich.text import Text
 
@@ -86,7 +86,7 @@ class LiveView:
 
 
 class LiveRows(LiveView):
-    """A live table on a terminal; elsewhere a line for each thing that ended."""
+    """A live table on a terminal; elsewhere a line for each kernel and guest that ended."""
 
     def __init__(self, talk: Talk, clock: Clock, *, verbose: bool) -> None:
         self._clock = clock
@@ -119,23 +119,23 @@ class LiveRows(LiveView):
             self.say(f"{name}: {outcome} ({row.ended - row.started:.1f} s)")
 
     def stage(self, name: str, stage: str, log: Path | None = None) -> None:
-        """The row called ``name`` has entered ``stage``, whose output ``log`` takes."""
+        """Note that a row entered ``stage``, whose output is written to ``log``."""
         now = self._clock.monotonic()
         with self._lock:
             row = self._rows[name]
             row.stage, row.stage_started, row.detail = stage, now, ""
-        # What takes minutes is told where nothing is drawn; all else is only of use to some.
+        # Without a terminal, only stages with a log are printed, which take minutes.
         if (self._verbose or log is not None) and not self.is_drawn:
             where = f", log {log}" if log is not None else ""
             self.say(f"{name}: {stage} at {now - row.started:.1f} s{where}")
 
     def detail(self, name: str, text: str) -> None:
-        """How far the row called ``name`` has come in its stage."""
+        """Update the progress of a row in its stage."""
         with self._lock:
             self._rows[name].detail = text
 
     def note(self, message: str) -> None:
-        """A line that stays."""
+        """Print a line above the table."""
         self.say(message)
 
     def _table(self, height: int) -> Table:
@@ -145,7 +145,7 @@ class LiveRows(LiveView):
         table = Table(box=None, show_header=False, pad_edge=False)
         now = self._clock.monotonic()
         with self._lock:
-            # What does not fit on the screen has ended long ago.
+            # The newest rows fit on the screen; the others have ended.
             newest = list(self._rows.items())[-max(height - 2, 1) :]
             for name, row in newest:
                 if row.ended is None:

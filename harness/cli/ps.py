@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @common_options
 def ps(app: App) -> int:
-    """List the guests that 'boot --keep' has left running.
+    """List guests that 'boot --keep' left running.
 
     \b
     Examples:
@@ -34,7 +34,7 @@ def ps(app: App) -> int:
     if guests:
         app.paper.print(_table(guests, app.clock.now()))
     else:
-        app.talk.say("no guest runs; harness boot --keep leaves one running")
+        app.talk.say("no guest is running; to keep one: harness boot --keep")
     app.emit({"guests": [to_document(guest) for guest in guests]})
     return 0
 
@@ -51,7 +51,7 @@ def _table(guests: Sequence[KeptGuest], now: datetime) -> Table:
 
 
 def format_age(seconds: float) -> str:
-    """``5 s``, ``3 min``, ``2 h 10 min``, ``4 d 3 h``: the two greatest units are enough."""
+    """Return a duration in at most two units: ``5 s``, ``3 min``, ``2 h 10 min``, ``4 d 3 h``."""
     minutes = int(seconds // 60)
     if minutes < 1:
         return f"{max(0, int(seconds))} s"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("run", default="latest", shell_complete=complete_runs)
 @common_options
 def report(app: App, run: str) -> int:
-    """Tell what a run came to; RUN is a record's name or 'latest'.
+    """Print the outcome of a run; RUN is a record's name or 'latest'.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``harness runs``: lists records, and repeats what failed."""
+"""``harness runs``: list records, and repeat what failed."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ MUTANTS, BISECT = "mutants", "bisect"
 #: Commands that can be repeated.
 _REPEATED = ("boot", "compare", "check", MUTANTS, BISECT)
 
-#: Options of a record's command that this one does not obey: what it writes, and what it does to
-#: builds, is for the user alone to say; and what was interrupted goes on.
+#: Values that replace options of a record's command: files to write, and how to build, are for the
+#: user to choose; an interrupted bisection resumes.
 _OWN = {"junit": None, "export": None, "no_sandbox": False, "restart": False}
 
 _STYLES = {"ok": "green", "failed": "red"}
 
 
 class _Runs(click.Group):
-    """Lists runs where no other command is named: what else is given filters them."""
+    """A group whose default command is ``list``; other arguments are its filters."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
@@ -49,7 +49,7 @@ class _Runs(click.Group):
 
 @click.group(cls=_Runs, context_settings={"help_option_names": ["-h", "--help"]})
 def runs() -> None:
-    """List the runs that have a record, and repeat what failed.
+    """List recorded runs, and repeat what failed.
 
     \b
     Examples:
@@ -63,13 +63,13 @@ def runs() -> None:
 @runs.command("list")
 @click.argument("filters", nargs=-1, metavar="[FILTER]...")
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, metavar="N",
-              help="The newest N of them.")  # fmt: skip
+              help="The newest N runs.")  # fmt: skip
 @common_options
 def list_runs(app: App, filters: tuple[str, ...], last: int) -> int:
-    """List runs, the newest last; the word 'list' may be left out.
+    """List runs, the newest last; 'list' may be omitted.
 
     A FILTER is a command, a state (ok, failed, host, interrupted, running), an outcome, a
-    sanitizer, a backend, or a part of a run's name. All of them must fit.
+    sanitizer, a backend, or a part of a run's name. A run must match all of them.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def list_runs(app: App, filters: tuple[str, ...], last: int) -> int:
     if shown:
         app.paper.print(_table(shown))
     else:
-        app.talk.say(f"no run has a record in {store.folder}")
+        app.talk.say(f"there are no records in {store.folder}")
     if len(shown) < len(found):
         app.talk.say(f"{len(found) - len(shown)} older ones: harness runs --last {len(found)}")
     app.emit({"runs": [_document(run) for run in shown]})
@@ -96,11 +96,11 @@ def list_runs(app: App, filters: tuple[str, ...], last: int) -> int:
 @click.argument("cell", required=False, shell_complete=complete_repeated)
 @common_options
 def retry(app: App, run: str, cell: str | None) -> int:
-    """Repeat the cells of a run that failed or have no result, or the one that is named.
+    """Repeat the cells of a run that failed or have no result, or one named CELL.
 
-    The run's command is carried out again, for those cells alone, and leaves a record of its own.
-    Of 'mutants', a CELL is a mutant. An interrupted 'bisect' goes on where it was, in the same
-    record. A tree that was taken as it stood is taken as it stands now.
+    The run's command is run again for these cells, and writes a new record. A CELL of 'mutants' is
+    a mutant. An interrupted 'bisect' is resumed in the same record. A tree without --rev is used as
+    it is now.
 
     \b
     Examples:
@@ -115,10 +115,10 @@ def retry(app: App, run: str, cell: str | None) -> int:
     else:
         failed = _failed(document, command[0], cell)
     if not failed:
-        app.talk.say(f"nothing of {name} failed, so there is nothing to repeat")
+        app.talk.say(f"nothing of {name} failed: there is nothing to repeat")
         app.emit({**document, "retry_of": name})
         return 0
-    app.talk.say(f"repeats {len(failed)} of {name}: {', '.join(sorted(failed))}")
+    app.talk.say(f"repeating {len(failed)} of {name}: {', '.join(sorted(failed))}")
     return _carry_out(app, Retry(name, command, frozenset(failed)), document)
 
 
@@ -158,25 +158,25 @@ def _document(run: ListedRun) -> dict[str, Any]:
 
 
 def _command(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The command of a run that has ended.
+    """Return the command of a run that has ended.
 
     Raises:
-        UsageError: it still runs, or cannot be repeated.
+        UsageError: the run has not ended, or cannot be repeated.
     """
     name, command = document["name"], tuple(document.get("command", ()))
     if not command or command[0] not in _REPEATED:
         raise UsageError(
-            f"{name} is a run of {command[0] if command else 'an unknown command'}, which cannot "
-            "be repeated",
-            remedy=f"name a run of {', '.join(_REPEATED)}: harness runs lists them",
+            f"{name} cannot be repeated: it is a run of "
+            f"{command[0] if command else 'an unknown command'}",
+            remedy=f"name a run of {', '.join(_REPEATED)}; to list them: harness runs",
         )
     if document.get("state") == RUNNING:
-        raise UsageError(f"{name} is still running", remedy="wait for its end")
+        raise UsageError(f"{name} is still running", remedy="wait until it ends")
     return command
 
 
 def _failed(document: Mapping[str, Any], command: str, cell: str | None) -> list[str]:
-    """The names of the cells to repeat; of a run of mutants, those of mutants.
+    """Return the names of the cells, or of the mutants, to repeat.
 
     Raises:
         UsageError: there is no such cell.
@@ -198,22 +198,22 @@ def _failed(document: Mapping[str, Any], command: str, cell: str | None) -> list
 
 
 def _failed_bisection(document: Mapping[str, Any], cell: str | None) -> list[str]:
-    """The bisection itself, unless it has an answer.
+    """Return the bisection itself, unless it has an answer.
 
     Raises:
-        UsageError: a cell is named; which tests there are is for the search to choose.
+        UsageError: a cell is named; the search chooses the tests.
     """
     name = document["name"]
     if cell is not None:
         raise UsageError(
-            f"{name} is a bisection, whose tests cannot be repeated one by one",
-            remedy=f"leave {cell} out to go on with all of it",
+            f"cannot repeat {cell}: {name} is a bisection",
+            remedy=f"to resume the bisection: harness runs retry {name}",
         )
     return [] if document["exit_code"] == 0 else [name]
 
 
 def _carry_out(app: App, retry: Retry, document: Mapping[str, Any]) -> int:
-    """Run the command of a record again; the options of this call replace those of that one."""
+    """Run the command of a record again; options of this call replace the record's."""
     import importlib
     import os
 
@@ -222,7 +222,7 @@ def _carry_out(app: App, retry: Retry, document: Mapping[str, Any]) -> int:
     command: click.Command = getattr(importlib.import_module(f"harness.cli.{name}"), name)
     source = document.get("source")
     if source and app.source(None) != source:
-        os.environ["HARNESS_SOURCE"] = source  # which --source of the command still beats
+        os.environ["HARNESS_SOURCE"] = source  # --source takes precedence
     invocation = root.ensure_object(Invocation)
     with command.make_context(
         name, arguments, parent=root, obj=replace(invocation, retry=retry)
@@ -237,11 +237,11 @@ def _carry_out(app: App, retry: Retry, document: Mapping[str, Any]) -> int:
 
 
 def _runs_a_program(retry: Retry, source: str | None) -> UsageError:
-    """The error for a command that runs a program: whoever wrote the record may have chosen it."""
+    """Return the error for a command that runs a program, as a record may be untrusted."""
     own = list(itertools.takewhile(lambda word: word != "--", retry.command))
     words = [word for word in own if word != "--restart"] + list(retry.command[len(own) :])
     given = [f"HARNESS_SOURCE={source}"] if source and "--source" not in own else []
     return UsageError(
-        f"{retry.run} judges revisions by a program, which is not run for the sake of a record",
-        remedy=f"to go on: {shlex.join([*given, 'harness', *words])}",
+        f"cannot repeat {retry.run}: it runs a program, which is not taken from a record",
+        remedy=f"to resume it: {shlex.join([*given, 'harness', *words])}",
     )

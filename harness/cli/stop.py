@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("guest", metavar="[RUN|NAME]", required=False, shell_complete=complete_guests)
-@click.option("--all", "everything", is_flag=True, help="End all of them.")
+@click.option("--all", "everything", is_flag=True, help="Stop all guests.")
 @common_options
 def stop(app: App, guest: str | None, *, everything: bool) -> int:
-    """End guests that 'boot --keep' has left running.
+    """Stop guests that 'boot --keep' left running.
 
-    Without an argument, the one that there is; with a record's name, all of its guests. Their
-    records stay. A guest that has ended already is as good.
+    Without an argument, stop the only guest; with a record's name, all guests of it. Their records
+    are kept. A guest that has already ended is not an error.
 
     \b
     Examples:
@@ -33,9 +33,7 @@ def stop(app: App, guest: str | None, *, everything: bool) -> int:
       harness stop --all
     """
     if guest is not None and everything:
-        raise UsageError(
-            "--all and a name both say which guests to end", remedy="leave one of them out"
-        )
+        raise UsageError("--all and a name exclude each other", remedy="leave one of them out")
     registry = Registry(app.workspace, app.clock)
     for line in registry.of_older_versions():
         app.warn(line)
@@ -44,7 +42,7 @@ def stop(app: App, guest: str | None, *, everything: bool) -> int:
         registry.end(one)
         app.paper.print(f"{one.name}: ended", markup=False)
     if not chosen:
-        app.talk.say("nothing to end: no such guest runs")
+        app.talk.say("nothing to stop: no such guest is running")
     app.emit({"ended": [one.name for one in chosen]})
     return 0
 
@@ -54,12 +52,12 @@ def _chosen(
 ) -> list[KeptGuest]:
     live = registry.live()
     if name is not None:
-        # Of a run that is known, no guest may be left; a name that nobody knows is a mistake.
+        # All guests of a known run may have ended; an unknown name is an error.
         known = name == LATEST or name in store.names()
         return registry.find(name) if live or not known else []
     if len(live) > 1 and not everything:
         raise UsageError(
-            f"{len(live)} guests run", remedy=f"name one of {_names(live)}, or give --all"
+            f"{len(live)} guests are running", remedy=f"name one of {_names(live)}, or use --all"
         )
     return live
 

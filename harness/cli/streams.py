@@ -1,8 +1,8 @@
-"""The standard streams: a write that fails is remembered, and raises nothing.
+"""The standard streams: a write that fails is recorded, and raises no error.
 
-A terminal that is gone, a full disk or a reader that has left says nothing about a kernel. So
-nothing that writes (``print``, click, rich, json) sees the failure; the command asks for it at its
-end, and only if what it wrote there was the answer does its exit code follow.
+A closed terminal, a full disk or a reader that has exited says nothing about a kernel. Therefore
+``print``, click, rich and json never get such an error. The command checks for it at its end, and
+fails only if its result was written there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STDIN, STDOUT, STDERR = range(3)
 
 SCHEMA: Final = 1
-"""Of the documents of ``--json``: it grows when a key changes its meaning or goes."""
+"""The schema version of ``--json``; it is raised when a key changes its meaning or is removed."""
 
 
 class Sink(io.RawIOBase):
@@ -34,8 +34,8 @@ class Sink(io.RawIOBase):
 
     Args:
         fd: an open descriptor, which stays open.
-        name: for people.
-        error: why nothing can be written; None for a descriptor that can be tried.
+        name: the name for messages.
+        error: why nothing can be written, or None.
     """
 
     def __init__(self, fd: int, name: str, error: OSError | None = None) -> None:
@@ -45,19 +45,19 @@ class Sink(io.RawIOBase):
         self.error: OSError | None = None
 
     def writable(self) -> bool:
-        """See ``io.IOBase``."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """See ``io.IOBase``."""
+        """Return the descriptor."""
         return self._fd
 
     def isatty(self) -> bool:
-        """See ``io.IOBase``; a terminal that is gone is none."""
+        """Return whether the descriptor is a terminal that is still open."""
         return self._broken is None and os.isatty(self._fd)
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write all of it, or remember why that failed; returns its length either way."""
+        """Write all data, or record the error; return the data's length in both cases."""
         left = memoryview(data).cast("B")
         size = len(left)
         try:
@@ -72,12 +72,12 @@ class Sink(io.RawIOBase):
             raise self._broken
         try:
             return os.write(self._fd, data)
-        except BlockingIOError:  # somebody else made it so (O_NONBLOCK)
+        except BlockingIOError:  # another process has set O_NONBLOCK
             select.select([], [self._fd], [])
             return 0
 
     def __str__(self) -> str:
-        """Such as ``standard output: No space left on device``."""
+        """Return ``standard output: No space left on device`` and the like."""
         failure = self.error or self._broken
         return f"{self._name}: {failure.strerror}" if failure else self._name
 
@@ -89,10 +89,9 @@ class Streams:
     Args:
         stdout: standard output.
         stderr: standard error.
-        answers: whether standard output takes what the user asked for. Where it does not (the
-            answer is the exit code, or a file), a command that could not write there has not
-            failed.
-        documented: whether a JSON document was written; there is never a second.
+        answers: whether the command's result is written to standard output. If the result is the
+            exit code or a file, a command that cannot write there does not fail.
+        documented: whether a JSON document was written; only one is written.
     """
 
     stdout: Sink = field(default_factory=lambda: Sink(STDOUT, "standard output"))
@@ -102,13 +101,13 @@ class Streams:
 
     @classmethod
     def installed(cls) -> Streams:
-        """Put them into the place of Python's own.
+        """Replace Python's standard streams.
 
-        Descriptors that the process was started without are opened on ``/dev/null`` first: the
-        next file that is opened would get their numbers, and with them all that is printed.
+        Closed standard descriptors are first opened on ``/dev/null``: otherwise the next file that
+        is opened would get their numbers, and the output.
         """
         _fill_descriptors()
-        # Python has None in the place of a stream whose descriptor was closed.
+        # Python sets a stream to None if its descriptor was closed.
         stdin: TextIO | None = sys.stdin
         if stdin is None:
             sys.stdin = open(STDIN, encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
@@ -127,24 +126,24 @@ class Streams:
             sys.stdout.write(json_text({"schema": SCHEMA, **document}, 2))
 
     def failures(self) -> list[str]:
-        """What could not be written so far, in words: both streams."""
+        """Return the errors of both streams so far."""
         return [str(sink) for sink in (self.stdout, self.stderr) if _failed(sink)]
 
     @property
     def lost_answer(self) -> str:
-        """Why the answer could not be written; empty if it could, or stands elsewhere."""
+        """Why the result could not be written; empty if it was, or is written elsewhere."""
         return str(self.stdout) if self.answers and _failed(self.stdout) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of the program, as its commands are given it.
+    """A call of the program.
 
     Args:
-        before_the_end: what a signal calls before all else.
+        before_the_end: functions that a signal handler calls first.
         streams: the standard streams.
-        arguments: of the program.
-        retry: which cells of which run are repeated; None for all other commands.
+        arguments: the arguments of the program.
+        retry: the run and the cells to repeat; None for other commands.
     """
 
     before_the_end: list[Callable[[], None]] = field(default_factory=list)
@@ -160,29 +159,29 @@ def _failed(sink: Sink) -> bool:
 
 
 def _fill_descriptors() -> None:
-    """Open those of the three standard descriptors that are closed."""
+    """Open closed standard descriptors on ``/dev/null``."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         os.set_inheritable(fd, True)
     os.close(fd)
 
 
 def _absence(stream: TextIO | None) -> OSError | None:
-    """Why nothing can be written to a stream that Python has not opened."""
+    """Return the error for a stream that Python has not opened, or None."""
     if stream is not None:
         return None
-    return OSError(errno.EBADF, "it was closed when harness was started")
+    return OSError(errno.EBADF, "it was closed when the harness was started")
 
 
 class PrintableStream(io.TextIOWrapper):
-    """A stream that passes on printable characters, line ends and tabs only.
+    """A text stream that escapes all but printable characters, newlines and tabs.
 
     Attributes:
-        unfiltered: the same without that, for what draws by itself.
+        unfiltered: the same stream without escaping, for rich.
     """
 
     def __init__(self, sink: Sink, encoding: str, *, line_buffering: bool) -> None:
         buffer = io.BufferedWriter(sink)
-        # Neither holds text back from the buffer that they share: it keeps the order.
+        # Both write through to the same buffer, which keeps the order.
         super().__init__(
             buffer, encoding, errors=_ERRORS, line_buffering=line_buffering, write_through=True
         )
@@ -191,21 +190,21 @@ class PrintableStream(io.TextIOWrapper):
         )
 
     def write(self, text: str, /) -> int:
-        """See ``io.TextIOBase``."""
+        """Write text, escaped."""
         super().write(printable_text(text))
         return len(text)
 
 
 def unfiltered(stream: TextIO) -> TextIO:
-    """A stream that passes on everything to the same place."""
+    """Return a stream to the same descriptor, without escaping."""
     return stream.unfiltered if isinstance(stream, PrintableStream) else stream
 
 
-#: No character is a reason to fail.
+#: Characters that cannot be encoded are not an error.
 _ERRORS = "backslashreplace"
 
 
 def _text(sink: Sink, before: TextIO | None, *, line_buffering: bool) -> PrintableStream:
-    """What takes the place of ``before``."""
+    """Return the stream that replaces ``before``."""
     encoding = before.encoding if before is not None else "utf-8"
     return PrintableStream(sink, encoding, line_buffering=line_buffering)

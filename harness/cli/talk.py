@@ -1,4 +1,4 @@
-"""Telling people of progress and remarks, on standard error."""
+"""Progress and warnings, on standard error."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 class Talk:
     """Standard error.
 
-    Where it is no terminal, lines go there as they are: a boot does not wait for what draws.
+    If it is not a terminal, lines are written without rich, whose import would delay a boot.
 
     Args:
-        quiet: say nothing.
+        quiet: whether to print nothing.
     """
 
     quiet: bool
 
     @property
     def is_terminal(self) -> bool:
-        """Whether there is a terminal on which lines can be drawn anew."""
+        """Whether standard error is a terminal that can be redrawn."""
         return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def console(self) -> Console:
-        """What draws on the terminal."""
+        """Return a rich console on standard error."""
         from harness.cli.paper import Paper
 
         return Paper(stderr=True, quiet=self.quiet)
 
     def say(self, line: str) -> None:
-        """A line, as it is."""
+        """Print a line."""
         if not self.quiet:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
     def warn(self, message: str) -> None:
-        """A remark that does not end the command."""
+        """Print a warning."""
         if not self.is_terminal:
             self.say(f"warning: {message}")
             return

@@ -1,4 +1,4 @@
-"""The user's terminal, connected to a guest's serial console."""
+"""The user's terminal, attached to a guest's serial console."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harness.errors import UsageError
 from harness.guest.tap import Detached, Tap
 
 LEAVE = b"\x1d"
-"""Ctrl-], as telnet(1) and virsh(1) have it."""
+"""Ctrl-], as in telnet(1) and virsh(1)."""
 
-UNFILTERED = "whose escape sequences this terminal obeys"
-"""What a user is told before a terminal is a guest's."""
+UNFILTERED = "unfiltered, with its escape sequences"
+"""A note that is printed before a terminal is attached."""
 
 _CHUNK = 4096
 
-#: Ends what colours, hidden cursor or other screen a guest's words have left behind.
+#: Resets colours, cursor and screen, which a guest's output may have changed.
 _SANE = b"\x1b[?1049l\x1b[?25h\x1b[0m\r\n"
 
 
@@ -39,21 +39,21 @@ class HostTerminal:
 
     @classmethod
     def of_user(cls, announce: Callable[[], None]) -> HostTerminal:
-        """The user's.
+        """Return the user's terminal.
 
         Raises:
-            UsageError: there is none.
+            UsageError: standard input or output is not a terminal.
         """
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError(
-                "--interactive needs a terminal, and standard input or output is none",
-                remedy="leave it out, or run it in a terminal",
+                "--interactive requires a terminal as standard input and output",
+                remedy="leave --interactive out, or run the command in a terminal",
             )
         return cls(announce)
 
     @contextlib.contextmanager
     def attached(self, tap: Tap) -> Iterator[Tap]:
-        """See ``harness.boot.listen.Terminal``."""
+        """Attach the terminal to a console within the context; yield the tap to read from."""
         self.announce()
         keyboard, screen = sys.stdin.fileno(), Sink(sys.stdout.fileno(), "the terminal")
         before = termios.tcgetattr(keyboard)
@@ -68,20 +68,20 @@ class HostTerminal:
 
 @dataclass(frozen=True, slots=True)
 class AttachedTap:
-    """A tap whose reader lets the user read and type as well."""
+    """A tap that also shows its data on the terminal and sends what the user types."""
 
     tap: Tap
     keyboard: int
     screen: Sink
 
     def read(self, timeout: float, also: int | None = None) -> bytes | None:
-        """See ``Tap``.
+        """Return the next data, after it was shown on the terminal.
 
         Raises:
-            Detached: the user has left.
+            Detached: the user has detached.
         """
         del also
-        # Before reading, or what has been read would be lost when the user leaves.
+        # Before reading, so that no data is lost when the user detaches.
         self._type()
         data = self.tap.read(timeout, self.keyboard)
         if data:
@@ -89,7 +89,7 @@ class AttachedTap:
         return data
 
     def write(self, data: bytes) -> None:
-        """See ``Tap``."""
+        """Send data to the guest."""
         self.tap.write(data)
 
     def _type(self) -> None:

@@ -51,7 +51,7 @@ class UserView:
         def announce() -> None:
             if isinstance(rows, LiveRows):
                 rows.pause()
-            self.note(f"The guest's console, {UNFILTERED}; Ctrl-] leaves it.")
+            self.note(f"attached to the guest's console, {UNFILTERED}; Ctrl-] detaches")
 
         return HostTerminal.of_user(announce)
 

@@ -25,7 +25,7 @@ from harness.guest.tap import Detached
 
 BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg", "--interactive")
 HANG = (*BOOT, "--tunable", "harness.plant=hang")
-CONNECTED = "Ctrl-] leaves it"
+CONNECTED = "Ctrl-] detaches"
 BANNER = "---<<BOOT>>---"
 LEAVE = b"\x1d"
 
@@ -86,7 +86,7 @@ def seated(guest_home: Home, *words: str) -> Iterator[Seat]:
 def test_without_a_terminal_it_is_refused(guest_home: Home) -> None:
     said = guest_home.run(*BOOT)
     assert said.code == 2
-    assert "needs a terminal" in said.error
+    assert "requires a terminal" in said.error
 
 
 def test_it_and_json_exclude_each_other(guest_home: Home) -> None:

@@ -107,7 +107,7 @@ def test_repair_ends_a_guest_whose_harness_was_killed_and_no_kept_one(guest_home
     assert "whose harness was killed before it kept it" in said.stdout, said
     assert kept(guest_home) == [well]
     assert running(well)
-    assert "nothing was left to remove" in guest_home.run("doctor", "--repair").stdout
+    assert "there were no leftovers" in guest_home.run("doctor", "--repair").stdout
     guest_home.run("stop")
     guest_home.wait_until_nothing_runs()
 

@@ -102,7 +102,7 @@ ARGUMENTS = {
     ),
     "a tunable without a value": (
         (*BOOT, "--tunable", "vm.pmap.pti"),
-        "the tunable 'vm.pmap.pti' is not of the form NAME=VALUE",
+        "the tunable 'vm.pmap.pti' does not have the form NAME=VALUE",
         "such as --tunable vm.pmap.pti=0",
     ),
     "a tunable's bad name": (

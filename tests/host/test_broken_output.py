@@ -288,4 +288,4 @@ def test_incomplete_installation_is_the_hosts_failure(
         "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == code
-    assert finished.stderr.startswith("harness: its installation is incomplete: no such module")
+    assert finished.stderr.startswith("harness: the installation is incomplete: no such module")

@@ -109,4 +109,4 @@ def test_runs_and_kernels_of_what_runs_are_spared(
         True, False, True, False
     ]  # fmt: skip
     assert [path.name for path in (workspace.cache / "kernels").iterdir()] == ["k1"]
-    assert "k1 (68.0 KiB) is in use and stays" in capsys.readouterr().err
+    assert "k1 (68.0 KiB) is in use and was kept" in capsys.readouterr().err

@@ -23,7 +23,7 @@ def test_tunables_end_at_the_first_equals_sign_and_the_last_one_counts() -> None
 
 @pytest.mark.parametrize("pair", ["", "a", "=1", "="])
 def test_tunable_without_a_name_or_a_value_is_refused(pair: str) -> None:
-    with pytest.raises(UsageError, match="is not of the form NAME=VALUE"):
+    with pytest.raises(UsageError, match="does not have the form NAME=VALUE"):
         parse_tunables((pair,))
 
 
