@@ -74,7 +74,10 @@ COMMANDS = (
     _Entry("doctor", "Check this host, and list what to install."),
     _Entry("build", "Build a kernel, and store it in the cache."),
     _Entry("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
-    _Entry("compare", "Boot two kernels on the same guests: nodes x sanitizer x before and after."),
+    _Entry(
+        "compare",
+        "Boot two kernels on the same guests: nodes x sanitizer x option x before and after.",
+    ),
     _Entry("mutants", "Judge every mutant of a tree: is it caught, by what, how fast."),
     _Entry("cases", "List real bugs that the harness shows, and how to see each."),
     _Entry("bisect", "Find the revision that broke or fixed a kernel, and prove it."),

@@ -78,7 +78,7 @@ def placed(case: Case, home: Home, places: dict[str, str], folder: Path) -> list
 def assert_told(said: Said, case: Case, *, as_json: bool) -> None:
     """One error, in words that a terminal shows; nothing of Python's."""
     assert "Traceback" not in said.stderr
-    assert "bug of the harness" not in said.stderr, said.stderr
+    assert "bug in the harness" not in said.stderr, said.stderr
     assert case.error in said.stderr
     if case.code == 2:
         assert ("harness: " in said.stderr) or ("Error: " in said.stderr)

@@ -23,7 +23,7 @@ def run_with_little_room(home: Home, folder: str, size: str, *words: str) -> Sai
 
 def told(said: Said) -> str:
     assert "Traceback" not in said.stderr
-    assert "bug of the harness" not in said.stderr
+    assert "bug in the harness" not in said.stderr
     assert said.code == 3, said
     return said.stdout + said.error
 

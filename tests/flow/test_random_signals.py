@@ -100,7 +100,7 @@ def test_signal(shared_home: Home, history: Path, moment: Moment) -> None:
     shared_home.wait_until_nothing_runs()
     assert too_late or code in {128 + moment.signum, -moment.signum}, said
     assert "Traceback" not in said
-    assert "bug of the harness" not in said
+    assert "bug in the harness" not in said
     assert shared_home.held_locks() == []
     if code == -signal.SIGKILL:
         shared_home.run("doctor", "--repair")

@@ -73,7 +73,7 @@ ARGUMENTS = {
     "both sanitizers": (
         (*BOOT, "--kasan", "--kmsan"),
         "KASAN and KMSAN exclude each other in a kernel",
-        "harness compare takes several as columns",
+        "or compare several: harness compare",
     ),
     "more nodes than the kernel takes": (
         (*BOOT, "--numa", "9"),

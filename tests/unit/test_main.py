@@ -19,12 +19,12 @@ PLACES = pytest.mark.parametrize("place", main.COMMANDS, ids=[p.name for p in ma
 
 
 @PLACES
-def test_help_says_of_a_command_what_it_says_itself(place: main._Place) -> None:
+def test_help_says_of_a_command_what_it_says_itself(place: main._Entry) -> None:
     assert place.command().get_short_help_str(limit=200) == place.summary
 
 
 @PLACES
-def test_each_command_has_an_example(place: main._Place) -> None:
+def test_each_command_has_an_example(place: main._Entry) -> None:
     assert f"harness {place.name}" in (place.command().help or "")
 
 
@@ -64,7 +64,7 @@ def test_help_and_manual_list_exit_codes_and_variables(
 
 
 @PLACES
-def test_help_of_a_command_says_where_these_are(place: main._Place) -> None:
+def test_help_of_a_command_says_where_these_are(place: main._Entry) -> None:
     assert "harness --help" in str(place.command().epilog)
 
 
@@ -95,11 +95,11 @@ def test_bug_is_one_line_and_a_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(main, "COMMANDS", (main._Place("no_such_module", ""),))
+    monkeypatch.setattr(main, "COMMANDS", (main._Entry("no_such_module", ""),))
     assert main.run(["no_such_module", *flags]) == code
     told = capsys.readouterr().err
     assert "Traceback" not in told
-    assert "a bug of the harness" in told
+    assert "bug in the harness" in told
     (report,) = (tmp_path / "harness" / "bugs").iterdir()
     assert str(report) in told
     text = report.read_text()
@@ -111,7 +111,7 @@ def test_bug_is_told_in_full_if_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(main, "COMMANDS", (main._Place("no_such_module", ""),))
+    monkeypatch.setattr(main, "COMMANDS", (main._Entry("no_such_module", ""),))
     main.run(["no_such_module", "-v"])
     assert "Traceback" in capsys.readouterr().err
 
@@ -120,7 +120,7 @@ def test_bug_is_told_in_full_if_asked(
 def test_a_signal_gives_the_exit_code_of_shells(
     signum: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Place(main._Place):
+    class Place(main._Entry):
         __slots__ = ()
 
         def command(self) -> click.Command:

@@ -54,8 +54,8 @@ def test_whole_report_of_this_boot_and_this_kernel_passes() -> None:
          "the build id none"),
         (report(config="sanitizers= numa=1"), "configured with no sanitizer"),
         (report(config="sanitizers=KASAN,KCSAN numa=1"), "configured with KASAN, KCSAN"),
-        (report(kernel=None), "0 records kernel, not one"),
-        ([*report(), line(8, "cpu id=1 domain=0")], "goes on after its end"),
+        (report(kernel=None), "0 records kernel, expected one"),
+        ([*report(), line(8, "cpu id=1 domain=0")], "records after its end"),
     ],
 )  # fmt: skip
 def test_report_that_proves_something_else_is_no_pass(lines: list[str], doubt: str) -> None:
