@@ -36,50 +36,52 @@ if TYPE_CHECKING:
 @click.option(
     "--bad", metavar="REV", help="A revision that fails.", shell_complete=complete_revisions
 )
-@click.option("--fixed", is_flag=True, help="The bad one is older: find what fixed it.")
+@click.option(
+    "--fixed", is_flag=True, help="Find the revision that fixed a failure; the bad one is older."
+)
 @sanitizer_options
 @report_option
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
-@click.option("--title", metavar="TEXT", help="Only failures whose title holds TEXT count.")
-@click.option("--any-failure", is_flag=True, help="Every failure counts, whatever it dies of.")
+@click.option("--title", metavar="TEXT", help="Count only failures whose title contains TEXT.")
+@click.option("--any-failure", is_flag=True, help="Count every failure.")
 @click.option(
     "--with", "how", type=click.Choice(["boot", "check", "build"]), default="boot",
     show_default=True,
-    help="What is looked at: the boot, the kernel against the model, or whether it compiles.",
+    help="What is tested: the boot, a check against the model, or whether it compiles.",
 )  # fmt: skip
 @click.option(
     "--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
-    help="What --with check holds to the model.  [default: uma]",
+    help="The subsystem that --with check checks.  [default: uma]",
 )  # fmt: skip
 @click.option(
     "--confidence", type=FiniteRange(50, 99.99), default=95.0, show_default=True,
-    metavar="PERCENT", help="How sure the answer must be.",
+    metavar="PERCENT", help="Minimum confidence of the answer.",
 )  # fmt: skip
 @click.option(
     "--repeat", type=click.IntRange(1, 10000), default=40, show_default=True,
-    help="Test a kernel N times at the most.",
+    help="Test a kernel at most N times.",
 )  # fmt: skip
-@click.option("--first-parent", is_flag=True, help="What a merge brings in is the merge's change.")
+@click.option("--first-parent", is_flag=True, help="Count a merged branch as one change.")
 @click.option(
-    "--skip", type=FILE, help="Do not test the revisions that the file names, one a line."
+    "--skip", type=FILE, help="Do not test the revisions in a file, one on each line."
 )
-@click.option("--restart", is_flag=True, help="Forget what an interrupted call has found.")
-@click.option("--import", "log", type=FILE, help="Begin with what 'git bisect log' printed.")
-@click.option("--export", type=FILE, help="At the end, write a log for 'git bisect replay'.")
+@click.option("--restart", is_flag=True, help="Start over, and discard an interrupted bisection.")
+@click.option("--import", "log", type=FILE, help="Start with the output of 'git bisect log'.")
+@click.option("--export", type=FILE, help="Write a log for 'git bisect replay' at the end.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @common_options
 def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
     """Find the revision that broke or fixed a kernel, and prove it.
 
-    Builds and boots as few revisions as it can; repeats boots of failures that show now and then;
-    goes on where it was if it is interrupted. With COMMAND, each revision's guest is booted and
-    kept, and the command judges it: 0 good, 125 skip, else bad; HARNESS_CONSOLE is the guest's
-    log, HARNESS_CONSOLE_SOCKET takes what is typed, HARNESS_GUEST is its name for 'harness
-    console'.
+    As few revisions as possible are built and booted; boots of intermittent failures are repeated;
+    an interrupted bisection is resumed by the same command. With COMMAND, each revision's guest is
+    booted and kept, and the command judges it: exit status 0 good, 125 skip, else bad.
+    HARNESS_CONSOLE is the guest's console log, HARNESS_CONSOLE_SOCKET its input, HARNESS_GUEST its
+    name for 'harness console'.
 
-    The source may also be a git repository of the built-in guest's sources: the harness's own, or
-    one with the folder embedded at its top.
+    The source may also be a git repository of the built-in guest's sources: the harness's, or one
+    with the directory embedded at its top.
 
     \b
     Examples:

@@ -54,12 +54,12 @@ _BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, 
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1,
-              help="Boot N times: failures that do not repeat are counted.")  # fmt: skip
+              help="Boot N times, and count each outcome.")  # fmt: skip
 @junit_option
-@click.option("--keep", is_flag=True, help="Leave the guest running after the verdict.")
+@click.option("--keep", is_flag=True, help="Keep the guest running after the verdict.")
 @click.option("--interactive", is_flag=True, help="Attach to the guest's console; Ctrl-] detaches.")
-@click.option("--dry-run", is_flag=True, help="Print a command or domain XML that boots it.")
-@click.option("--git-bisect", is_flag=True, help="Exit codes for 'git bisect run'.")
+@click.option("--dry-run", is_flag=True, help="Print a command or domain XML that boots the guest.")
+@click.option("--git-bisect", is_flag=True, help="Exit with the codes of 'git bisect run'.")
 @common_options
 def boot(
     app: App,
@@ -72,7 +72,7 @@ def boot(
     asked: AskedSanitizers,
     **options: Any,
 ) -> int:
-    """Build a kernel, boot it on a NUMA guest, and say what became of it.
+    """Build a kernel, boot it on a NUMA guest, and report the outcome.
 
     \b
     Examples:

@@ -49,9 +49,9 @@ _SEEDS = range(1 << 64)
               help="Operations a seed, at least: the guest's, or the host's with --on host.  "
               "[default: 1000, on the host 100000]")  # fmt: skip
 @click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",
-              help="Of the random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
+              help="Seeds of random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
 @click.option("--replay", type=FILE, metavar="FILE",
-              help="Run that trace instead of random ones.")  # fmt: skip
+              help="Run a trace from a file instead of random ones.")  # fmt: skip
 @spec_option
 @subsystem_option
 @junit_option
@@ -69,11 +69,11 @@ def check(
 ) -> int:
     """Run the same operations in a guest and in the model, and compare each step.
 
-    The allocator's own source is compiled as a program of this host, too, and checked first: that
-    takes seconds. What is found there is repeated in the guest, which judges.
+    The allocator's source is also compiled as a host program and checked first, which takes
+    seconds. A difference found there is repeated in the guest, whose result counts.
 
-    What differs is shrunk to the shortest trace that shows it, and kept in the run's folder as
-    difference.trace, which --replay reads and 'harness model trace'.
+    A difference is shrunk to the shortest trace that reproduces it, and stored in the run's
+    directory as difference.trace, for --replay and 'harness model trace'.
 
     \b
     Examples:

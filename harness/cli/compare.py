@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--commit",
     metavar="REV",
-    help="A revision; before is its first parent.",
+    help="A revision; 'before' is its first parent.",
     shell_complete=complete_revisions,
 )
 @click.option(
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 @click.option(
     "--patch",
     type=FILE,
-    help="A patch; before is the tree without it.",
+    help="A patch; 'before' is the tree without it.",
 )
 @click.option(
     "--mutant",
     metavar="NAME",
-    help="A mutant; before is the tree with it.",
+    help="A mutant; 'before' is the tree with it.",
     shell_complete=complete_mutants,
 )
 @sanitizer_options
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     "expects",
     multiple=True,
     metavar="[N:]SIDE=OUTCOME,…",
-    help="What is expected; default: what the tree's allocator is like.",
+    help="Expected outcomes; default: the model's prediction for the tree.",
 )
 @junit_option
 @common_options

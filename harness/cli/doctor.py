@@ -57,7 +57,7 @@ _REACH = (
     help="Measure the accelerators again, and remove leftovers of killed harnesses.",
 )
 @click.option(
-    "--vm", metavar="NAME|FILE", help="Examine a machine of yours, too.",
+    "--vm", metavar="NAME|FILE", help="Check a machine of backend 'command', too.",
     shell_complete=complete_vms,
 )  # fmt: skip
 @common_options

@@ -73,12 +73,12 @@ _EPILOG = "Exit codes and environment variables: harness --help"
 COMMANDS = (
     _Entry("doctor", "Check this host, and list what to install."),
     _Entry("build", "Build a kernel, and store it in the cache."),
-    _Entry("boot", "Build a kernel, boot it on a NUMA guest, and say what became of it."),
+    _Entry("boot", "Build a kernel, boot it on a NUMA guest, and report the outcome."),
     _Entry(
         "compare",
         "Boot two kernels on the same guests: nodes x sanitizer x option x before and after.",
     ),
-    _Entry("mutants", "Judge every mutant of a tree: is it caught, by what, how fast."),
+    _Entry("mutants", "Test all mutants of a tree: which are killed, by what, how fast."),
     _Entry("cases", "List real bugs that the harness shows, and how to see each."),
     _Entry("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
     _Entry("model", "Use the reference model alone: predict boots, run traces, explore states."),

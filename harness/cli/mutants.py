@@ -35,30 +35,30 @@ if TYPE_CHECKING:
     "--rev",
     "revision",
     metavar="REV",
-    help="A revision; default: as it stands.",
+    help="A revision; default: the tree with uncommitted changes.",
     shell_complete=complete_revisions,
 )
-@click.option("--patch", type=FILE, help="Apply a patch file on top.")
+@click.option("--patch", type=FILE, help="Apply a patch file.")
 @click.option(
     "--mutant",
     "patterns",
     multiple=True,
     metavar="NAME",
-    help="These only; 'drop-*' works.",
+    help="Only these mutants, or a pattern: 'drop-*'.",
     shell_complete=complete_mutants,
 )
-@click.option("--list", "only_list", is_flag=True, help="List the mutants, and do nothing else.")
+@click.option("--list", "only_list", is_flag=True, help="List the mutants, and exit.")
 @sanitizer_options
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 2,4.  [default: 2]")
 @guest_options
 @click.option(
     "--baseline", type=click.IntRange(2, 100), default=3, show_default=True,
-    help="Boots of the kernel without a mutant, to learn what its counters are like.",
+    help="Boots of the unchanged kernel, to measure its counters.",
 )  # fmt: skip
 @click.option("--ops", type=click.IntRange(1, 1_000_000), default=600, show_default=True,
               help="Operations of a check.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=1, show_default=True,
-              help="Of a check's random traces.")  # fmt: skip
+              help="Seed of a check's random traces.")  # fmt: skip
 @common_options
 def mutants(
     app: App,
@@ -71,11 +71,11 @@ def mutants(
     asked: AskedSanitizers,
     **options: Any,
 ) -> int:
-    """Judge every mutant of a tree: is it caught, by what, how fast.
+    """Test all mutants of a tree: which are killed, by what, how fast.
 
-    Oracles look in turn: boot (as predicted without the mutant), counters (of the zones with a
-    reserve, as without the mutant and as the model has them), check (operation by operation, as
-    the model says). Kernels are kept, so a second run only boots.
+    Three oracles judge a mutant in turn: boot (the outcome predicted without the mutant), counters
+    (of zones with a reserve, compared with the unchanged kernel and the model), check (each
+    operation compared with the model). Kernels are cached, so a second run only boots.
 
     \b
     Examples:

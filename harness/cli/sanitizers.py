@@ -69,10 +69,12 @@ def sanitizer_options(command: F) -> F:
 
     option = click.option(
         "--sanitizer", multiple=True, metavar="NAME,…", shell_complete=complete_sanitizers,
-        help=f"With these sanitizers: {', '.join(row.name for row in TABLE)}.",
+        help=f"Build with these sanitizers: {', '.join(row.name for row in TABLE)}.",
     )  # fmt: skip
     decorated = option(wrapped)
     for row in reversed(TABLE):
-        flag = click.option(f"--{row.name}", is_flag=True, help=f"With the {row.description}.")
+        flag = click.option(
+            f"--{row.name}", is_flag=True, help=f"Build with the {row.description}."
+        )
         decorated = flag(decorated)
     return decorated  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""``--spec`` and ``--subsystem``: what a kernel is held to."""
+"""``--spec`` and ``--subsystem``: the specification of a check."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _VARIANTS = tuple(dict.fromkeys(name for each in SUBSYSTEMS for name in each.var
 
 spec_option = click.option(
     "--spec", default=AUTO, show_default=True, metavar="auto|as-built|NAME|REV",
-    help="Hold the kernel to: the form of the code below its changes, with the commit (auto); its "
-    f"own form (as-built); {', '.join(_VARIANTS)}; or the form of a revision.",
+    help="Specification: the form of the kernel's baseline, with the fix (auto); the kernel's own "
+    f"form (as-built); {', '.join(_VARIANTS)}; or the form of a revision.",
 )  # fmt: skip
 
 subsystem_option = click.option(
     "--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
-    help="The part of the kernel that is checked.  [default: all that fit, each in its own guest]",
+    help="The subsystem to check.  [default: all that fit, each in its own guest]",
 )  # fmt: skip
