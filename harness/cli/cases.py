@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, shell_complete=complete_cases)
 @common_options
 def cases(app: App, name: str | None) -> int:
-    """List real bugs that this harness shows, or tell of one.
+    """List real bugs that the harness reproduces, or describe one.
 
     \b
     Examples:

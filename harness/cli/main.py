@@ -79,7 +79,7 @@ COMMANDS = (
         "Boot two kernels on the same guests: nodes x sanitizer x option x before and after.",
     ),
     _Entry("mutants", "Test all mutants of a tree: which are killed, by what, how fast."),
-    _Entry("cases", "List real bugs that the harness shows, and how to see each."),
+    _Entry("cases", "List real bugs that the harness reproduces, or describe one."),
     _Entry("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
     _Entry("model", "Use the reference model alone: predict boots, run traces, explore states."),
     _Entry("check", "Run the same operations in a guest and in the model, and compare each step."),
