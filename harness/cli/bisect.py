@@ -63,9 +63,7 @@ if TYPE_CHECKING:
     help="Test a kernel at most N times.",
 )  # fmt: skip
 @click.option("--first-parent", is_flag=True, help="Count a merged branch as one change.")
-@click.option(
-    "--skip", type=FILE, help="Do not test the revisions in a file, one on each line."
-)
+@click.option("--skip", type=FILE, help="Do not test the revisions in a file, one on each line.")
 @click.option("--restart", is_flag=True, help="Start over, and discard an interrupted bisection.")
 @click.option("--import", "log", type=FILE, help="Start with the output of 'git bisect log'.")
 @click.option("--export", type=FILE, help="Write a log for 'git bisect replay' at the end.")
