@@ -57,8 +57,11 @@ class Board:
         bus: the PCI bus of the guest's disk.
         sata: the property that leaves out the built-in SATA controller; empty if there is none.
         features: libvirt's ``<features>``.
-        serial_device: QEMU's device of a serial port.
-        serial_target: libvirt's type of the same.
+        levels: what ``-smp`` says of ``{sockets}``, ``{cores}`` and ``{threads}``.
+        console_port: QEMU's options for the first serial port, with ``{chardev}`` and
+            ``{number}``.
+        serial_port: the same for the others.
+        serial_target: libvirt's type of all.
         max_serial_ports: how many there can be.
         hole_mib: of the addresses below 4 GiB, kept from memory in a guest with more than
             ``below_hole_mib``; one domain also holds the page structures of the hole.
@@ -69,7 +72,9 @@ class Board:
     bus: str
     sata: str
     features: tuple[str, ...]
-    serial_device: str
+    levels: str
+    console_port: tuple[str, str]
+    serial_port: tuple[str, str]
     serial_target: str
     max_serial_ports: int
     hole_mib: int
@@ -254,7 +259,9 @@ AMD64: Final = Architecture(
         bus="pcie.0",
         sata="sata",
         features=("acpi", "apic"),
-        serial_device="isa-serial",
+        levels="sockets={sockets},dies=1,cores={cores},threads={threads}",
+        console_port=("-device", "isa-serial,chardev={chardev},index={number}"),
+        serial_port=("-device", "isa-serial,chardev={chardev},index={number}"),
         serial_target="isa-serial",
         max_serial_ports=4,  # COM1 to COM4
         hole_mib=2048,  # pc_q35.c

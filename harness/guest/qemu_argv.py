@@ -98,10 +98,10 @@ def distance_options(topology: Topology) -> Iterator[str]:
 
 def _smp(topology: Topology) -> str:
     package = topology.package
-    return (
-        f"{topology.cpus},sockets={topology.sockets},dies=1,cores={package.cores},"
-        f"threads={package.threads}"
+    levels = GUEST.board.levels.format(
+        sockets=topology.sockets, cores=package.cores, threads=package.threads
     )
+    return f"{topology.cpus},{levels}"
 
 
 def _node(number: int, node: Node, ids: tuple[int, ...]) -> Iterator[str]:
@@ -156,7 +156,9 @@ def _serial_ports(spec: GuestSpec, descriptors: Mapping[str, int]) -> Iterator[s
             yield from ("-chardev", f"stdio,id={name},mux=on,signal=off")
         else:
             yield from ("-chardev", _socket(name, path, descriptors.get(name)))
-        yield from ("-device", f"{GUEST.board.serial_device},chardev={name},index={number}")
+        board = GUEST.board
+        for word in board.serial_port if number else board.console_port:
+            yield word.format(chardev=name, number=number)
 
 
 def _control(spec: GuestSpec, descriptor: int | None) -> Iterator[str]:
