@@ -153,6 +153,7 @@ class MadeRevisions:
     folder: Path
     broken: frozenset[str] = frozenset()
     relevance: Relevance = field(default_factory=Relevance)
+    subsystems: tuple[Subsystem, ...] = ()
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         if commit in self.broken:
