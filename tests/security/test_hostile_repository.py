@@ -153,7 +153,8 @@ def test_what_git_would_wait_for_is_refused(
     put(path)
     said = home.run("build", "--source", tree, "--rev", "first")
     assert said.code == 2, said.stderr
-    assert f"cannot read the repository: {path} is {kind}" in said.error
+    assert "cannot read the repository: " in said.error
+    assert f" is {kind}" in said.error
     assert "rm -r " in said.error
 
 
