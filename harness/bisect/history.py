@@ -174,7 +174,9 @@ def read_history(
             remedy="name two revisions of which one has the other among its ancestors, "
             "the failing one with --bad",
         )
-    edge = [row for row in rows if row[3]]
+    # git calls the other parents of merges boundaries as well, whatever side they are on.
+    beside = {*old, *(parent for row in between for parent in row[1])}
+    edge = [row for row in rows if row[3] and row[0] in beside]
     edge += [(name, (), "", True) for name in old if name not in names]
     first = edge[0][0] if edge else between[0][0]
     bases = _bases(edge, between, first)

@@ -212,3 +212,22 @@ def test_a_revision_is_described_with_message_and_diffstat(
     assert told.message == "described"
     assert told.author == "Test <test@localhost>"
     assert f"{KERNEL_FILE} | 3 ++-" in told.diffstat
+
+
+def test_first_parents_take_what_a_merge_brings_in_as_one_change(
+    tree: Path, repository: Repository
+) -> None:
+    """The merged branch is on no side: its end has the merge's content, and is no old revision."""
+    git(tree, "checkout", "--quiet", "-b", "side")
+    changed(tree, "side-1", KERNEL_FILE, "int broken;\n")
+    changed(tree, "side-2", "sys/kern/kern_other.c", "int other;\n")
+    git(tree, "checkout", "--quiet", "main")
+    changed(tree, "notes", "README", "A document.\n")
+    git(tree, "merge", "--quiet", "--no-ff", "--message", "merge", "side")
+    newest, oldest = repository.commit("main"), repository.commit("first")
+    found = read_history(repository, newest, (oldest,), first_parent=True)
+    assert [row.subject for row in found.revisions] == ["first", "notes", "merge"]
+    assert all(len(row.parents) <= 1 for row in found.revisions)
+    graph = reduced(found.commits(FREEBSD), newest, found.old_side)
+    assert candidates(graph) == ["merge"]
+    assert len(read_history(repository, newest, (oldest,)).revisions) == 5
