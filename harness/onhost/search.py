@@ -193,9 +193,10 @@ class HostSearch:
         self._best, self.shortest = best, best.trace
         if best.differs is None or best.trace is None:
             return None
+        lines = tuple(line.replace("the guest", "the program") for line in best.differs.lines)
         return Difference(
             trace=str(best.trace), length=len(best.trace), step=best.differs.place + 1,
-            operation=best.differs.operation, lines=best.differs.lines, first=first,
+            operation=best.differs.operation, lines=lines, first=first,
         )  # fmt: skip
 
     def _shrunk(self, found: Found, trace: Trace) -> Found:

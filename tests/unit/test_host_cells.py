@@ -1,0 +1,87 @@
+"""What programs of the host come to in records: exit codes, verdicts, and words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cells import cell, run
+
+from harness.boot.cell import with_host
+from harness.check.result import CheckResult, Conclusion, HostRun
+from harness.onhost.ending import FINDINGS, Kind
+from harness.outcome import Outcome
+from harness.results.junit import write_junit
+from harness.results.record import HOST, Cell, to_document
+from harness.results.schema import wrong_with
+from harness.results.text import outcome_in_words
+
+PROGRAM = HostRun("p" * 64, "s" * 64, "clang version 14", "-O0", ("time and sleeping",))
+AGREED = CheckResult("uma", "13-after", "13.2's specification", "13.2", 7, host=PROGRAM)
+DIFFERS = replace(AGREED, conclusion=Conclusion.DIFFERS, why="item: none")
+IN_GUEST = replace(AGREED, host=None)
+
+
+def ended(kind: Kind) -> CheckResult:
+    program = replace(PROGRAM, kind=str(kind), text="why", is_finding=kind in FINDINGS)
+    return replace(AGREED, conclusion=Conclusion.GONE, why="why", host=program)
+
+
+def on_host(result: CheckResult | None, error: str = "") -> Cell:
+    return cell(None, on=HOST, check=result, error=error, kernel=None, backend="none")
+
+
+@pytest.mark.parametrize(
+    ("one", "code"),
+    [
+        (on_host(AGREED), 0),
+        (on_host(DIFFERS), 1),
+        (on_host(ended(Kind.PANIC)), 1),
+        (on_host(ended(Kind.INVARIANT)), 1),
+        (on_host(ended(Kind.TRAP), error="a trap"), 3),
+        (on_host(None, error="does not compile"), 3),
+    ],
+)
+def test_what_a_program_comes_to_has_an_exit_code(one: Cell, code: int) -> None:
+    assert run(one).exit_code == code
+    document = to_document(run(one))
+    assert not wrong_with(json.loads(json.dumps(document, default=str)))
+    assert "booted" not in outcome_in_words(one)
+
+
+def guest(host: CheckResult | None, outcome: Outcome = Outcome.BOOTED, **changed: Any) -> Cell:
+    return with_host(cell(outcome, **{"check": IN_GUEST, **changed}), host)
+
+
+@pytest.mark.parametrize("found", [DIFFERS, ended(Kind.PANIC), ended(Kind.ASLEEP)])
+def test_what_the_guest_does_not_repeat_is_unconfirmed_and_no_failure_of_the_hosts(
+    found: CheckResult,
+) -> None:
+    one = guest(found)
+    assert one.verdict is not None
+    assert one.verdict.outcome is Outcome.UNCONFIRMED
+    assert found.why in one.verdict.title
+    assert (run(one).exit_code, one.host_failed, one.as_expected) == (3, False, False)
+    assert run(one, cell(Outcome.PANIC)).exit_code == 1
+
+
+@pytest.mark.parametrize("limit", [ended(Kind.TRAP), ended(Kind.LOOP), ended(Kind.SIGNAL)])
+def test_a_limit_of_the_programs_leaves_the_guest_its_result(limit: CheckResult) -> None:
+    assert run(guest(limit)).exit_code == 0
+
+
+def test_what_the_guest_repeats_is_the_guests() -> None:
+    differs = replace(IN_GUEST, conclusion=Conclusion.DIFFERS)
+    assert run(guest(DIFFERS, check=differs)).exit_code == 1
+    assert run(guest(ended(Kind.PANIC), Outcome.PANIC)).exit_code == 1
+
+
+def test_junit_tells_findings_from_limits(tmp_path: Path) -> None:
+    cells = on_host(DIFFERS), on_host(None, error="does not compile"), guest(DIFFERS)
+    write_junit(run(*cells), tmp_path / "junit.xml")
+    text = (tmp_path / "junit.xml").read_text()
+    assert text.count("<failure") == 1
+    assert text.count("<error") == 2
