@@ -175,3 +175,27 @@ def test_a_trace_that_the_kernel_asserts_against_is_not_run() -> None:
     with pytest.raises(UsageError, match="asserts against"):
         checked(guest, AFTER, replay=parse_trace(text))
     assert not [command for command in guest.commands if command.startswith("alloc")]
+
+
+def test_a_guest_is_first_told_what_was_found_elsewhere() -> None:
+    """The trace comes before random ones: one operation is enough to show the difference."""
+    found = checked(ModelGuest(BEFORE, 2), AFTER).difference
+    assert found is not None
+    trace = parse_trace(found.trace)
+    told = checked(ModelGuest(BEFORE, 2), AFTER, first=trace, operations=1)
+    assert told.difference is not None
+    assert (told.difference.trace, told.difference.first) == (found.trace, found.length)
+
+
+def test_a_guest_that_does_not_repeat_it_goes_on_with_random_traces() -> None:
+    found = checked(ModelGuest(BEFORE, 2), AFTER).difference
+    assert found is not None
+    result = checked(ModelGuest(AFTER, 2), AFTER, first=parse_trace(found.trace))
+    assert result.conclusion is Conclusion.AGREED
+    assert result.operations >= 1000 + found.length
+
+
+def test_a_guest_that_cannot_be_told_it_is_checked_all_the_same() -> None:
+    text = "variant 15-after\nzone domains=4 ipers=2 reserve=0\nalloc domain=3 M_NOWAIT\n"
+    result = checked(ModelGuest(AFTER, 2), AFTER, first=parse_trace(text))
+    assert result.conclusion is Conclusion.AGREED
