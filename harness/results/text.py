@@ -228,6 +228,8 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
         *check_lines(cell.get("check"), verbose=verbose),
         *_failure_lines(cell),
     ]
+    if _is_on_host(cell):  # a limit of the program is both the check's reason and the error
+        lines = list(dict.fromkeys(lines))
     if not lines:
         return
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from harness.check.checker import Checker
-from harness.errors import HarnessError, InfraError
+from harness.errors import HarnessError, InfraError, UsageError
 from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.inuse import in_use
 from harness.host.workspace import make_folder
@@ -114,7 +114,10 @@ class HostChecks:
         try:
             program = self.program(progress)
             if program is None:
-                return replace(cell, error="there is no program of the host of this kernel")
+                raise UsageError(
+                    f"--on host: {self.what.source} is not compiled as a program of the host",
+                    remedy="leave --on out, or name a FreeBSD tree with --source",
+                )
             result, _ = self.check(plan, program, progress)
         except HarnessError as failure:
             if failure.exit_code != InfraError.exit_code:

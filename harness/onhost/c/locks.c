@@ -214,6 +214,13 @@ _mtx_trylock_flags_(volatile uintptr_t *c, int opts, const char *file, int line)
 }
 
 int
+_mtx_trylock_flags_int(struct mtx *m, int opts LOCK_FILE_LINE_ARG_DEF)
+{
+	(void)opts;
+	return (mutex_try(&m->mtx_lock));
+}
+
+int
 __mtx_trylock_spin_flags(volatile uintptr_t *c, int opts, const char *file, int line)
 {
 	(void)opts, (void)file, (void)line;
@@ -308,7 +315,19 @@ _rw_runlock_cookie(volatile uintptr_t *c, const char *file, int line)
 	unshare(&RW(c)->lock_object, c, RW_UNLOCKED, "rw_runlock");
 }
 
-#undef _rw_rlock
+/* What a kernel without INVARIANTS calls. */
+void
+__rw_rlock_int(struct rwlock *rw LOCK_FILE_LINE_ARG_DEF)
+{
+	share(&rw->lock_object, &rw->rw_lock, RW_UNLOCKED, "rw_rlock");
+}
+
+void
+_rw_runlock_cookie_int(struct rwlock *rw LOCK_FILE_LINE_ARG_DEF)
+{
+	unshare(&rw->lock_object, &rw->rw_lock, RW_UNLOCKED, "rw_runlock");
+}
+
 #if defined(INVARIANTS) || defined(INVARIANT_SUPPORT)
 void
 __rw_assert(const volatile uintptr_t *c, int what, const char *file, int line)
@@ -372,6 +391,20 @@ void
 _sx_sunlock(struct sx *sx, const char *file, int line)
 {
 	(void)file, (void)line;
+	unshare(&sx->lock_object, &sx->sx_lock, SX_LOCK_UNLOCKED, "sx_sunlock");
+}
+
+int
+_sx_slock_int(struct sx *sx, int opts LOCK_FILE_LINE_ARG_DEF)
+{
+	(void)opts;
+	share(&sx->lock_object, &sx->sx_lock, SX_LOCK_UNLOCKED, "sx_slock");
+	return (0);
+}
+
+void
+_sx_sunlock_int(struct sx *sx LOCK_FILE_LINE_ARG_DEF)
+{
 	unshare(&sx->lock_object, &sx->sx_lock, SX_LOCK_UNLOCKED, "sx_sunlock");
 }
 
