@@ -110,6 +110,7 @@ TEXTS: Mapping[tuple[tuple[str, ...], str], tuple[str, ...]] = {
                             "\x1b[31m=x", "1-:before=panic"),
     (COMPARE, "--commit"): ("main",),
     (CHECK, "--spec"): ("", "no-such", "\x1b[31m"),
+    (CHECK, "--on"): ("", "no-such", "\x1b[31m", "host"),
     (CHECK, "--replay"): ("/no.trace", "/tmp"),
     (("bisect", "--source", "{git}", "--bad", "main"), "--good"): ("", "no-such", "-x", "main"),
     (("bisect", "--source", "{git}", "--good", "first"), "--bad"): ("no-such", "first"),

@@ -164,7 +164,7 @@ def both(tree: Path, out: Path, edit: Edit) -> Answer:
 def test_the_guest_is_told_what_the_host_found_and_judges(
     freebsd_tree: Path, tmp_path: Path
 ) -> None:
-    answer = both(freebsd_tree, tmp_path, WRONG["removed statement"])
+    answer = both(freebsd_tree, tmp_path, WRONG["lost last look"])
     cell = cell_of(answer)
     assert (answer.code, cell["on"], cell["verdict"]["outcome"]) == (1, "guest", "booted")
     assert cell["host"]["conclusion"] == cell["check"]["conclusion"] == "differs"
