@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.console import events as e
+from harness.console.failures import (
+    ConsoleFailure,
+    ConsoleFailures,
+    find_troubles,
+    frames_of_debugger,
+    trap_name,
+)
 from harness.console.machinery import culprit, plain
 from harness.console.stages import Stage, stage_after
 from harness.console.titles import (
@@ -18,13 +25,6 @@ from harness.console.titles import (
     scrub,
     trap_title,
     warning_text,
-)
-from harness.console.troubles import (
-    Trouble,
-    Troubles,
-    find_troubles,
-    frames_of_debugger,
-    trap_name,
 )
 from harness.outcome import Ending, Outcome, Until
 from harness.sanitizers import with_report
@@ -143,17 +143,17 @@ def _stage_at(
     return next((stage for event, stage in after if event.offset == offset), None)
 
 
-def _trouble(troubles: Troubles, function_at: FunctionAt) -> _Cause | None:
+def _trouble(troubles: ConsoleFailures, function_at: FunctionAt) -> _Cause | None:
     cause = troubles.cause
     return _trouble_cause(cause, function_at) if cause else None
 
 
-def _titles(troubles: Troubles, function_at: FunctionAt) -> tuple[str, ...]:
+def _titles(troubles: ConsoleFailures, function_at: FunctionAt) -> tuple[str, ...]:
     causes = (_trouble_cause(trouble, function_at) for trouble in troubles.found)
     return tuple(dict.fromkeys(cause.title for cause in causes))[:MAX_WARNINGS]
 
 
-def _trouble_cause(trouble: Trouble, function_at: FunctionAt) -> _Cause:
+def _trouble_cause(trouble: ConsoleFailure, function_at: FunctionAt) -> _Cause:
     event, frames = trouble.event, trouble.place
     message = event.message if isinstance(event, e.Panic | e.SanitizerReport) else ""
     if trouble.is_trap:
@@ -172,7 +172,7 @@ def _trouble_cause(trouble: Trouble, function_at: FunctionAt) -> _Cause:
     return _Cause(Outcome.PANIC, title, "\n".join((*before, message)), frames, trouble.offset)
 
 
-def _trap(trouble: Trouble, function_at: FunctionAt) -> tuple[str, str]:
+def _trap(trouble: ConsoleFailure, function_at: FunctionAt) -> tuple[str, str]:
     """Return the title of a trap, and its text on the console."""
     match trouble.event:
         case e.FatalTrap(name=name, instruction_pointer=pointer) as trap:
@@ -221,7 +221,7 @@ def _stopped_for_good(events: Sequence[e.Event]) -> Sequence[e.Event]:
     return last if any(isinstance(event, _BY_DEBUGGER) for event in last) else ()
 
 
-def _debugger(events: Sequence[e.Event], troubles: Troubles) -> _Cause | None:
+def _debugger(events: Sequence[e.Event], troubles: ConsoleFailures) -> _Cause | None:
     """Return the cause for a kernel that entered DDB without a panic."""
     first = next((event for event in events if isinstance(event, _ENTERS_DEBUGGER)), None)
     if first is None:
@@ -325,7 +325,7 @@ def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:
 
 
 def _warnings(
-    events: Sequence[e.Event], cause_offset: int | None, troubles: Troubles
+    events: Sequence[e.Event], cause_offset: int | None, troubles: ConsoleFailures
 ) -> tuple[str, ...]:
     reported = {trouble.panic for trouble in troubles.found if trouble.panic is not None}
     texts = (

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from harness.boot.booter import Booter
 from harness.boot.plan import BootPlan
 from harness.guest.fake import FakeBackend, Piece, Script
+from harness.guest.serialtap import Tap
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import Tap
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import ManualClock

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.bisect.belief import believe
-from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target
+from harness.bisect.evidence import Kind, Mark, Tally, Target, TestedRevision
 from harness.bisect.search import Culprit, Decision
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Findings:
     candidates: int
     steps: int
     line: tuple[Point, ...]
-    tests: tuple[tuple[Observation, Mark], ...]
+    tests: tuple[tuple[TestedRevision, Mark], ...]
     reversals: tuple[Reversal, ...] = ()
     error: str = ""
     end_error: str = ""
@@ -135,7 +135,9 @@ def _errors(bisection: Bisection, answer: Decision) -> tuple[str, str]:
     return one.error, end.error if end is not None and other else ""
 
 
-def marked(observations: Sequence[Observation], target: Target) -> list[tuple[Observation, Mark]]:
+def marked(
+    observations: Sequence[TestedRevision], target: Target
+) -> list[tuple[TestedRevision, Mark]]:
     """Each test with what it says."""
     return [
         (one, Mark.SKIP if one.kind is Kind.UNBUILDABLE else target.mark(one))

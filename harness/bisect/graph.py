@@ -28,7 +28,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Candidate:
     """A revision that changes the kernel, and so may be the culprit.
 
     Args:
@@ -50,7 +50,7 @@ class Graph:
         contents: of every revision known, by name.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[Candidate, ...]
     masks: Mapping[str, int]
     contents: Mapping[str, str]
 
@@ -59,7 +59,7 @@ class Graph:
         """The mask of all nodes."""
         return (1 << len(self.nodes)) - 1
 
-    def members(self, mask: int) -> Iterator[Node]:
+    def members(self, mask: int) -> Iterator[Candidate]:
         """The nodes of a mask."""
         return (self.nodes[index] for index in bits(mask))
 
@@ -108,7 +108,7 @@ def _between(
         renumbered = masks
     else:
         renumbered = {name: _picked(mask & within, kept) for name, mask in masks.items()}
-    nodes = tuple(Node(found[index], renumbered[found[index].name]) for index in kept)
+    nodes = tuple(Candidate(found[index], renumbered[found[index].name]) for index in kept)
     return Graph(nodes, renumbered, contents)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness.arch import GUEST
 from harness.bisect.graph import Commit
 from harness.errors import UsageError
-from harness.source.parts import BUILT, KERNEL, LOADER, Part
+from harness.source.treeparts import BUILT, KERNEL, LOADER, Part
 
 if TYPE_CHECKING:
     from harness.source.git import Repository

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProofStep:
     """One part of a proof: which revision, what was expected of it, what came."""
 
     what: str
@@ -41,7 +41,7 @@ class Step:
 class Proof:
     """The parents are as they were, the culprit is not, and without it the newest end is not."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ProofStep, ...]
 
     @property
     def stands(self) -> bool:
@@ -77,11 +77,11 @@ def prove(bisection: Bisection, culprit: Culprit, revert: str | None, conflict: 
     return Proof(tuple(steps))
 
 
-def _without(bisection: Bisection, revert: str | None, conflict: str, before: Mark) -> Step:
+def _without(bisection: Bisection, revert: str | None, conflict: str, before: Mark) -> ProofStep:
     """The newest end without the culprit."""
     what = "the newest end without it"
     if not revert:
-        return Step(what, "", before, problem=conflict)
+        return ProofStep(what, "", before, problem=conflict)
     step = _step(bisection, what, revert, before)
     question = bisection.asked.question
     if not question.certain or step.holds or step.problem:
@@ -91,7 +91,7 @@ def _without(bisection: Bisection, revert: str | None, conflict: str, before: Ma
     return replace(step, problem=f"another revision {also} it as well")
 
 
-def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Step:
+def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> ProofStep:
     question = bisection.asked.question
     known = bisection.known()
     belief = believe(known.graph, known.evidence, fixed=question.fixed, prior=question.prior)
@@ -109,7 +109,7 @@ def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Step:
         problem = "it is not to be tested (--skip)"
     if not problem and not tally.good and not tally.bad:
         problem = "it fails with another error" if question.certain else "it dies of something else"
-    return Step(what, commit, expected, tally, problem)
+    return ProofStep(what, commit, expected, tally, problem)
 
 
 def _told(tally: Tally, expected: Mark, needed: int) -> bool:

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.guestdir import GuestDir, lasting_place, new_socket, passing_place
 from harness.boot.media import check_guest_memory, make_media, method_of
-from harness.boot.place import Place, lasting_place, new_socket, passing_place
 from harness.errors import InfraError, UsageError
+from harness.guest.serialtap import NAP_SECONDS
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import NAP_SECONDS
 from harness.host.accelerator import Accelerator
 from harness.host.cachesize import DRY_RUNS
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
@@ -29,13 +29,13 @@ from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageErr
 from harness.outcome import Outcome
 
 if TYPE_CHECKING:
-    from harness.boot.companion import Companion, Companionship
     from harness.boot.conclude import Booted
+    from harness.boot.guestclient import ClientSession, GuestClient
     from harness.boot.listen import Terminal
     from harness.boot.plan import BootPlan
     from harness.guest.backend import Backend, Guest
     from harness.guest.registry import Claim
-    from harness.guest.tap import SerialPort
+    from harness.guest.serialtap import SerialPort
     from harness.host.clock import Clock
     from harness.host.confinement import Identity
     from harness.host.process import Runner
@@ -143,14 +143,14 @@ class Booter:
             shutil.rmtree(folder, ignore_errors=True)
             make_folder(folder)
             copy = private_copy(kernel, folder / "kernel", self.workspace.verified)
-            place = Place(folder, new_socket(self.workspace, name))
+            place = GuestDir(folder, new_socket(self.workspace, name))
             media = self._media(copy, plan, place, new_nonce())
         spec = self._spec(name, media, plan, place)
         return self.backend.describe(replace(spec, standalone=True))
 
     def _place(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, log: Path
-    ) -> AbstractContextManager[Place]:
+    ) -> AbstractContextManager[GuestDir]:
         if not plan.keep:
             return passing_place(self.workspace, name)
         from harness.guest.registry import KeptGuest, Registry
@@ -170,7 +170,7 @@ class Booter:
         )
         return lasting_place(Registry(self.workspace, self.clock), guest)
 
-    def _media(self, kernel: KernelArtifact, plan: BootPlan, place: Place, nonce: str) -> Media:
+    def _media(self, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, nonce: str) -> Media:
         tunables = {
             **(KEEP_TUNABLES if plan.keep else {}),
             **(CHECK_TUNABLES if plan.companion else {}),
@@ -183,7 +183,7 @@ class Booter:
         )  # fmt: skip
 
     def _spec(
-        self, name: str, media: Media, plan: BootPlan, place: Place,
+        self, name: str, media: Media, plan: BootPlan, place: GuestDir,
         identity: Identity | None = None,
     ) -> GuestSpec:  # fmt: skip
         return GuestSpec(
@@ -198,7 +198,7 @@ class Booter:
         )
 
     def _run(
-        self, spec: GuestSpec, kernel: KernelArtifact, plan: BootPlan, place: Place, log: Path,
+        self, spec: GuestSpec, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, log: Path,
         progress: Progress, nonce: str,
     ) -> Booted:  # fmt: skip
         """Start the guest, listen until it ends or must be ended or left; say what it came to."""
@@ -258,16 +258,16 @@ class Booter:
 
     @contextlib.contextmanager
     def _accompanied(
-        self, companion: Companion | None, place: Place
-    ) -> Iterator[Companionship | None]:
+        self, companion: GuestClient | None, place: GuestDir
+    ) -> Iterator[ClientSession | None]:
         """The companion with its channel; let go at the end, and waited for."""
         if companion is None:
             yield None
             return
-        from harness.boot.companion import Companionship
+        from harness.boot.guestclient import ClientSession
 
         with self.backend.open_port(place.channel) as channel:
-            companionship = Companionship(companion, channel)
+            companionship = ClientSession(companion, channel)
             try:
                 yield companionship
             finally:

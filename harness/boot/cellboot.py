@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import unbooted_cell, with_boot, with_check
+from harness.boot.cellplan import unbooted_cell, with_boot, with_check
 from harness.boot.media import method_of
 from harness.errors import HarnessError, InfraError
 from harness.host.workspace import host_error
@@ -15,7 +15,7 @@ from harness.outcome import Expectation, Outcome
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
-    from harness.boot.cell import CellPlan
+    from harness.boot.cellplan import CellPlan
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.results.record import Cell

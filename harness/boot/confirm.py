@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import with_boot, with_check
+from harness.boot.cellplan import with_boot, with_check
 from harness.boot.media import method_of
 from harness.boot.plan import Sampling
 from harness.boot.repeats import (
@@ -39,7 +39,7 @@ from harness.results.record import Cell, Repeat
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
-    from harness.boot.cell import CellPlan
+    from harness.boot.cellplan import CellPlan
     from harness.boot.conclude import Booted
     from harness.boot.plan import BootPlan
     from harness.check.checker import Checker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
-from harness.guest.sharetime import GuestTime, patience
+from harness.guest.cputime import GuestTime, patience
 from harness.host.accelerator import Accelerator
 from harness.host.procstat import ProcessSampler
 

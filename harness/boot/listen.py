@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 from harness.boot.hostwatch import HostWatch
 from harness.console.parser import ConsoleParser
 from harness.errors import InfraError
-from harness.guest.backend import Ending as GuestEnding
-from harness.guest.backend import Guest, GuestExit
-from harness.guest.sharetime import LOOK_SECONDS
-from harness.guest.tap import Detached, Tap
+from harness.guest.backend import Guest, GuestEnding, GuestExit
+from harness.guest.cputime import LOOK_SECONDS
+from harness.guest.serialtap import Detached, Tap
 from harness.outcome import Ending
 from harness.watch import Limits, Watch
 
 if TYPE_CHECKING:
-    from harness.boot.companion import Companionship
+    from harness.boot.guestclient import ClientSession
     from harness.boot.plan import BootPlan
     from harness.console.events import Event
     from harness.console.stages import Stage
@@ -97,14 +96,14 @@ class Session:
     cancelled: threading.Event
     evidence: Evidence
     attended: bool = False
-    companionship: Companionship | None = None
+    companionship: ClientSession | None = None
     _parser: ConsoleParser = field(default_factory=ConsoleParser)
     _host: HostWatch = field(init=False)
 
     def listen(self) -> Ending:
         """Until the guest has ended or is to be ended; says how.
 
-        Limits are held against the time that the guest has had (``harness.guest.sharetime``).
+        Limits are held against the time that the guest has had (``harness.guest.cputime``).
 
         Raises:
             InfraError: the host does not run the guest.
@@ -186,7 +185,7 @@ class Session:
             stop = None if self.attended else watch.decision(now)
         return stop or self._overdue(now)
 
-    def _accompany(self, companionship: Companionship, watch: Watch) -> Ending | None:
+    def _accompany(self, companionship: ClientSession, watch: Watch) -> Ending | None:
         """Let the companion work with the guest, for as long as that takes."""
         if not companionship.begun:
             report = self.evidence.proven_report(self.heard.events)

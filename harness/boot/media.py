@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: MiB of a guest that were enough for a kernel without a sanitizer, 13.2's and 15.1's, and what
 #: failed: the loader's staging area does not fit into 208; a kernel panics in 16, before its
 #: banner; with 2 the built-in guest prints nothing. A sanitizer's needs depend on the layout
-#: (``harness.guest.shadow``).
+#: (``harness.guest.sanitizermemory``).
 _LEAST_LOADER: Final = 224
 _LEAST_DIRECT: Final = 24
 _LEAST_EMBEDDED: Final = 4

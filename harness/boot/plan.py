@@ -11,7 +11,7 @@ from harness.guest.accelerator_choice import USUAL_SLOWNESS
 from harness.image.media import BootMethod
 
 if TYPE_CHECKING:
-    from harness.boot.companion import Companion
+    from harness.boot.guestclient import GuestClient
     from harness.guest.topology import Topology
     from harness.host.accelerator import Accelerator
     from harness.outcome import Until
@@ -56,7 +56,7 @@ class BootPlan:
     longest: float | None = None
     keep: bool = False
     fail_on_report: bool = False
-    companion: Companion | None = None
+    companion: GuestClient | None = None
 
     @property
     def limit(self) -> float | None:

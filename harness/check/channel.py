@@ -10,7 +10,7 @@ from harness.console.probe import MARK
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
-    from harness.guest.tap import Tap
+    from harness.guest.serialtap import Tap
     from harness.host.clock import Clock
 
 _TICK = 0.25

@@ -11,7 +11,7 @@ from harness.check.protocol import Nonsense, read_number
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.check.shrink import shrink
 from harness.errors import UsageError
-from harness.guest.tap import Detached, Tap
+from harness.guest.serialtap import Detached, Tap
 from harness.host.progress import Progress, Recorded
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class CheckPlan:
 
 
 class Checker:
-    """Checks one guest; a companion (``harness.boot.companion``).
+    """Checks one guest; a companion (``harness.boot.guestclient``).
 
     Args:
         plan: the plan.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.talk import Talk
+from harness.cli.messages import Messages
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
@@ -41,18 +41,18 @@ class App(Environment):
     streams: Streams
 
     @property
-    def talk(self) -> Talk:
+    def talk(self) -> Messages:
         """Progress and warnings, on standard error."""
-        return Talk(quiet=self.verbosity < 0)
+        return Messages(quiet=self.verbosity < 0)
 
     @property
     def paper(self) -> Console:
         """Results, on standard output; nothing is printed with ``--json``."""
-        from harness.cli.paper import Paper
+        from harness.cli.safeconsole import SafeConsole
 
         # Without a terminal, lines are not wrapped.
         width = None if sys.stdout.isatty() else _WIDE
-        return Paper(quiet=self.as_json, width=width)
+        return SafeConsole(quiet=self.as_json, width=width)
 
     def existing_source(self, flag: str | None) -> str:
         """Return the source tree, given ``--source``.

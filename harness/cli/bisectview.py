@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from harness.bisect.evidence import Mark, Observation
+from harness.bisect.evidence import Mark, TestedRevision
 from harness.cli.progress import LiveView
 from harness.printable import printable
 
 if TYPE_CHECKING:
     from harness.bisect.search import Outlook
-    from harness.cli.talk import Talk
+    from harness.cli.messages import Messages
     from harness.host.clock import Clock
     from harness.host.progress import Progress
 
@@ -45,7 +45,7 @@ class BisectView(LiveView):
         subjects: the first lines of the revisions' messages.
     """
 
-    def __init__(self, talk: Talk, clock: Clock, subjects: Mapping[str, str]) -> None:
+    def __init__(self, talk: Messages, clock: Clock, subjects: Mapping[str, str]) -> None:
         self._clock = clock
         self._subjects = subjects
         self._rows: dict[str, _Row] = {}
@@ -67,7 +67,7 @@ class BisectView(LiveView):
         """See ``Show``."""
         return self._begin(cell, "test", commit)
 
-    def tested(self, one: Observation, mark: Mark) -> None:
+    def tested(self, one: TestedRevision, mark: Mark) -> None:
         """See ``Show``."""
         self._end(one.cell)
         told = one.titles[0] if one.titles and mark is not Mark.GOOD else one.outcome

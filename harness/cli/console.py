@@ -15,7 +15,7 @@ from harness.cli.options import common_options
 from harness.cli.terminal import UNFILTERED, HostTerminal
 from harness.errors import UsageError
 from harness.guest.registry import KeptGuest, Registry
-from harness.guest.tap import Detached, LogTap
+from harness.guest.serialtap import Detached, LogTap
 from harness.host.cachesize import format_size
 from harness.printable import printable
 from harness.results.store import Store, is_own

@@ -23,10 +23,10 @@ from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_cou
 from harness.results.text import print_line
 from harness.runs.guests import GuestRequest, named_vm, sanitizers_of
 from harness.source.change import Change
-from harness.source.what import What
+from harness.source.request import KernelRequest
 from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace
 from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
-from harness.subsystems.uma.model.explore import Bounds, Findings, explore
+from harness.subsystems.uma.model.explore import Bounds, Exploration, explore
 from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
 from harness.subsystems.uma.prediction import PANIC, Prediction
 from harness.subsystems.uma.subsystem import UMA
@@ -105,7 +105,7 @@ def predict(
     sanitizers, topologies = _guests(numa, vm, asked)
     if options.pop("kernel_options") or kernconf is not None:
         app.warn("--kernconf and --option are ignored: only sanitizers affect the prediction")
-    what = What(app.existing_source(source), Change(revision, patch, mutant))
+    what = KernelRequest(app.existing_source(source), Change(revision, patch, mutant))
     code = _read(app, what, spec, sanitizers)
     mark = ", assumed" if code.assumed else ""
     app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof}{mark})", markup=False)
@@ -135,7 +135,7 @@ def _guests(
     return sanitizers, [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
 
 
-def _read(app: App, what: What, spec: str | None, sanitizers: Sanitizers) -> _Code:
+def _read(app: App, what: KernelRequest, spec: str | None, sanitizers: Sanitizers) -> _Code:
     """Return the form of a tree or the built-in guest, or the one that ``--spec`` names."""
     known = app.kernels(app.talk.say).provider(what).code(UMA, what, spec)
     variant = variant_of(known.facts.values)
@@ -254,7 +254,7 @@ def explore_command(app: App, domains: int, slabs: int, depth: int, variant: str
     return 0
 
 
-def _print_findings(app: App, found: Findings) -> None:
+def _print_findings(app: App, found: Exploration) -> None:
     zone = "one list of slabs (UMA_ZFLAG_HASH)" if found.bounds.hashed else "lists by domain"
     word = "all properties hold" if found.proven else "a property is broken"
     app.paper.print(
@@ -267,7 +267,7 @@ def _print_findings(app: App, found: Findings) -> None:
             app.paper.print(f"    {line}", markup=False)
 
 
-def _findings_document(found: Findings) -> Mapping[str, Any]:
+def _findings_document(found: Exploration) -> Mapping[str, Any]:
     return {
         "variant": found.variant.name,
         "proof": found.variant.proof,

@@ -25,7 +25,7 @@ from harness.kerneloptions import parse_options
 from harness.outcome import Until
 from harness.runs.guests import GuestRequest
 from harness.source.change import Change
-from harness.source.what import What
+from harness.source.request import KernelRequest
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -234,7 +234,7 @@ def guest_request(options: dict[str, Any], numa: str | None) -> GuestRequest:
 def named_kernel(
     app: App, source: str | None, kernconf: str | None,
     change: Change | None = None, kernel: Path | None = None, kernel_options: Sequence[str] = (),
-) -> What:  # fmt: skip
+) -> KernelRequest:  # fmt: skip
     """Return the kernel that the options name.
 
     Raises:
@@ -250,7 +250,7 @@ def named_kernel(
             remedy=f"leave out --kernel, or {' and '.join(others)}",
         )
     location = app.existing_source(source) if kernel is None else app.source(source)
-    return What(location, change, kernconf, kernel, parse_options(kernel_options))
+    return KernelRequest(location, change, kernconf, kernel, parse_options(kernel_options))
 
 
 def parse_tunables(pairs: tuple[str, ...]) -> dict[str, str]:

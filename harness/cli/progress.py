@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from harness.cli.talk import Talk
+    from harness.cli.messages import Messages
     from harness.host.clock import Clock
     from harness.host.progress import Progress
 
@@ -38,7 +38,7 @@ class LiveView:
         table: returns the current table, for a number of lines.
     """
 
-    def __init__(self, talk: Talk, table: Callable[[int], Table]) -> None:
+    def __init__(self, talk: Messages, table: Callable[[int], Table]) -> None:
         self._talk = talk
         self._what = table
         self._live: Live | None = None
@@ -88,7 +88,7 @@ class LiveView:
 class LiveRows(LiveView):
     """A live table on a terminal; elsewhere a line for each kernel and guest that ended."""
 
-    def __init__(self, talk: Talk, clock: Clock, *, verbose: bool) -> None:
+    def __init__(self, talk: Messages, clock: Clock, *, verbose: bool) -> None:
         self._clock = clock
         self._verbose = verbose
         self._rows: dict[str, _Row] = {}

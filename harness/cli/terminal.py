@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.cli.streams import Sink
 from harness.errors import UsageError
-from harness.guest.tap import Detached, Tap
+from harness.guest.serialtap import Detached, Tap
 
 LEAVE = b"\x1d"
 """Ctrl-], as in telnet(1) and virsh(1)."""

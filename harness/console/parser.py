@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from harness.console.beginnings import block_of
 from harness.console.blocks import Block, PanicHead
+from harness.console.blockstart import block_of
 from harness.console.events import (
     Backtrace,
     DebuggerPrompt,

@@ -37,7 +37,7 @@ class ZoneDomain:
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
+class ZoneReport:
     """A UMA zone with a reserve: reserved items, items per slab, and contents of domains."""
 
     reserve: int
@@ -62,7 +62,7 @@ class GuestReport:
     cpus: Mapping[int, int]
     memory: Mapping[int, DomainMemory]
     distances: Mapping[tuple[int, int], int]
-    zones: Mapping[str, Zone]
+    zones: Mapping[str, ZoneReport]
     tables: Mapping[str, bytes]
     build_id: str = ""
     version: str = ""
@@ -137,7 +137,7 @@ class _Reader:
         if end is not self._records[-1]:
             raise ReportError(f"the report has records after its end, record {end.number:04}")
 
-    def zone(self, record: ProbeRecord) -> Zone:
+    def zone(self, record: ProbeRecord) -> ZoneReport:
         name = _text(record, "name")
         domains = {
             _number(r, "domain"): ZoneDomain(
@@ -146,7 +146,7 @@ class _Reader:
             for r in self.all("zonedomain")
             if _text(r, "zone") == name
         }
-        return Zone(_number(record, "reserve"), _number(record, "ipers"), domains)
+        return ZoneReport(_number(record, "reserve"), _number(record, "ipers"), domains)
 
     def tables(self) -> dict[str, bytes]:
         parts: dict[str, dict[int, bytes]] = {}

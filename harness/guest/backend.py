@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from harness.guest.serialtap import SerialPort
     from harness.guest.spec import GuestSpec
-    from harness.guest.tap import SerialPort
     from harness.host.accelerator import Accelerator
     from harness.host.confinement import Identity
     from harness.host.processid import ProcessId
     from harness.image.media import BootMethod, Media
 
 
-class Ending(StrEnum):
+class GuestEnding(StrEnum):
     """How a guest ended, as its backend saw it; what the kernel printed of it is on the console."""
 
     POWEROFF = "poweroff"  # the guest switched itself off
@@ -41,7 +41,7 @@ class GuestExit:
         failure: why the end is the host's, not the guest's; None if it is the guest's own.
     """
 
-    ending: Ending
+    ending: GuestEnding
     returncode: int | None = None
     failure: InfraError | None = None
 
@@ -169,27 +169,27 @@ class Backend(Protocol):
         ...
 
 
-def ending_of_reason(reason: str) -> Ending:
+def ending_of_reason(reason: str) -> GuestEnding:
     """The ending that QEMU's event SHUTDOWN names (``ShutdownCause`` in ``qapi/run-state.json``).
 
     Both backends ask for QEMU's ``-no-reboot``, which turns a reset into a shutdown and leaves
     only the cause to tell them apart.
     """
     if reason == "guest-shutdown":
-        return Ending.POWEROFF
+        return GuestEnding.POWEROFF
     if reason.startswith("host-"):
-        return Ending.KILLED
-    return Ending.RESET
+        return GuestEnding.KILLED
+    return GuestEnding.RESET
 
 
-def qemu_exit(ending: Ending, returncode: int | None, stderr: str) -> GuestExit:
+def qemu_exit(ending: GuestEnding, returncode: int | None, stderr: str) -> GuestExit:
     """The end of a guest that a QEMU of ours ran, with the end of its standard error."""
     failures = {
-        Ending.CRASHED: (
+        GuestEnding.CRASHED: (
             f"QEMU died (exit status {returncode})",
             "see what QEMU said below; harness doctor tells what this host can do",
         ),
-        Ending.KILLED: (
+        GuestEnding.KILLED: (
             "QEMU was ended from outside, by a signal or by its monitor",
             "run it again; where memory is short, the kernel's log names what it killed",
         ),

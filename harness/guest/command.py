@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Ending, GuestExit, Inspect
+from harness.guest.backend import GuestEnding, GuestExit, Inspect
 from harness.guest.backends import BackendHost, BackendType
 from harness.guest.handover import hand_over
 from harness.guest.machinefile import CommandMachine, read_machine
-from harness.guest.tap import SerialTap
+from harness.guest.serialtap import SerialTap
 from harness.host.doctor import HostFinding, good, lacking
 from harness.host.sockets import connected
 from harness.image.media import DirectKernel
@@ -142,15 +142,17 @@ class CommandGuest:
     def wait(self, timeout: float | None = None) -> GuestExit | None:
         """See ``Guest``: the end of its console, or of its power."""
         if self._is_off:
-            return GuestExit(Ending.POWEROFF)
+            return GuestExit(GuestEnding.POWEROFF)
         if not self._lines:
-            return GuestExit(Ending.KILLED, failure=InfraError("the harness has ended the machine"))
+            return GuestExit(
+                GuestEnding.KILLED, failure=InfraError("the harness has ended the machine")
+            )
         status = self._lines[0].wait(timeout)
         if status is None:
             return None
         if self._backend.power(self._environment) == _OFF:
-            return GuestExit(Ending.POWEROFF, status)
-        return GuestExit(Ending.LOST, status, self._lost(status))
+            return GuestExit(GuestEnding.POWEROFF, status)
+        return GuestExit(GuestEnding.LOST, status, self._lost(status))
 
     def _lost(self, status: int, number: int = 0) -> InfraError:
         words = shlex.join(self._backend.lines[number])

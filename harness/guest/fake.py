@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Ending, GuestExit, Inspect, qemu_exit
+from harness.guest.backend import GuestEnding, GuestExit, Inspect, qemu_exit
 from harness.guest.backends import BackendHost, BackendType
 from harness.image.media import BootMethod
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.guest.serialtap import SerialPort, Tap
     from harness.guest.spec import GuestSpec
-    from harness.guest.tap import SerialPort, Tap
     from harness.host.accelerator import Accelerator
     from harness.host.clock import Clock
     from harness.image.media import Media
@@ -55,7 +55,7 @@ class Script:
     """
 
     pieces: tuple[Piece, ...] = ()
-    ending: Ending | None = Ending.POWEROFF
+    ending: GuestEnding | None = GuestEnding.POWEROFF
     after: float = 0.0
     channel: Callable[[], Tap] | None = None
     differences: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ class FakeGuest:
         """See ``Guest``."""
         del timeout
         if self._killed:
-            return qemu_exit(Ending.KILLED, None, "")
+            return qemu_exit(GuestEnding.KILLED, None, "")
         if not self._ended or self._script.ending is None:
             return None
         return qemu_exit(self._script.ending, 0, "")

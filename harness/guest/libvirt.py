@@ -20,7 +20,7 @@ import psutil
 from harness.arch import GUEST
 from harness.errors import InfraError, UsageError
 from harness.guest.backend import (
-    Ending,
+    GuestEnding,
     GuestExit,
     Inspect,
     Whereabouts,
@@ -38,8 +38,8 @@ from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qmp import START_SECONDS, ControlChannel
+from harness.guest.serialtap import SerialTap
 from harness.guest.spec import display_name
-from harness.guest.tap import SerialTap
 from harness.host.doctor import HostFinding, good, install, lacking
 from harness.host.process import KILL_SECONDS, Runner, missing_program, unkillable
 from harness.host.processid import find_processes
@@ -192,11 +192,11 @@ class LibvirtGuest:
         self._release()
         return Whereabouts(processes[0], self._origin.uri, self.domain) if processes else None
 
-    def _ending(self) -> Ending:
+    def _ending(self) -> GuestEnding:
         if self._killed:
-            return Ending.KILLED
+            return GuestEnding.KILLED
         reason = self._control.shutdown_reason
-        return Ending.CRASHED if reason is None else ending_of_reason(reason)
+        return GuestEnding.CRASHED if reason is None else ending_of_reason(reason)
 
     def stderr_tail(self) -> str:
         """See ``Guest``."""

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from harness.arch import GUEST
 from harness.errors import InfraError
 from harness.guest.backend import (
-    Ending,
+    GuestEnding,
     GuestExit,
     Inspect,
     Whereabouts,
@@ -27,7 +27,7 @@ from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
-from harness.guest.tap import SerialTap
+from harness.guest.serialtap import SerialTap
 from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
 from harness.host.process import require_program
@@ -113,10 +113,10 @@ class QemuGuest:
         self._control.close()
         self._stderr.close()
 
-    def _ending(self) -> Ending:
+    def _ending(self) -> GuestEnding:
         if self._control.shutdown_reason is not None:
             return ending_of_reason(self._control.shutdown_reason)
-        return Ending.KILLED if self._killed else Ending.CRASHED
+        return GuestEnding.KILLED if self._killed else GuestEnding.CRASHED
 
 
 class QemuBackend:

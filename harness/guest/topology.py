@@ -21,7 +21,7 @@ MAX_NODES: Final = GUEST.max_domains
 MAX_CPUS: Final = GUEST.last_cpu_id + 1
 
 MEMORY_MIB_PER_NODE: Final = 1024
-"""Default memory of a node in MiB; ``harness.guest.shadow`` knows where it is not enough."""
+"""Default memory of a node in MiB; see ``harness.guest.sanitizermemory`` for larger needs."""
 
 LOCAL_DISTANCE: Final = 10
 REMOTE_DISTANCE: Final = 20

@@ -14,7 +14,7 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.guest.backends import BACKENDS, FixedMachine
-from harness.guest.shadow import default_memory_mib
+from harness.guest.sanitizermemory import default_memory_mib
 from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.documents import parse_toml
 from harness.host.resources import data_file

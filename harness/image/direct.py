@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.arch import GUEST
-from harness.image.placed import (
+from harness.image.elfplacement import (
     Chunk,
     Placed,
     direct_start,

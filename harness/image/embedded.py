@@ -97,7 +97,7 @@ _KUBSAN_FLAGS = ("-DKUBSAN", "-fsanitize=signed-integer-overflow")
 _SANITIZER_FLAGS = {KASAN: _KASAN_FLAGS, KUBSAN: _KUBSAN_FLAGS}
 
 
-class Variant(StrEnum):
+class CommitSide(StrEnum):
     """The side of the fix that the guest implements."""
 
     BEFORE = "before"
@@ -112,7 +112,7 @@ class EmbeddedBuild:
         UsageError: the guest does not support a sanitizer.
     """
 
-    variant: Variant
+    variant: CommitSide
     sanitizers: Sanitizers = NONE
 
     def __post_init__(self) -> None:
@@ -130,7 +130,7 @@ class EmbeddedBuild:
         flags = (word for row in self.sanitizers.rows for word in _SANITIZER_FLAGS[row])
         return (
             *_FLAGS,
-            f"-DHARNESS_COMMIT={int(self.variant is Variant.AFTER)}",
+            f"-DHARNESS_COMMIT={int(self.variant is CommitSide.AFTER)}",
             f'-DHARNESS_IDENT="{self.ident}"',
             f'-DHARNESS_SANITIZERS="{",".join(self.sanitizers.options)}"',
             *flags,

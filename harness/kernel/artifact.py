@@ -14,7 +14,7 @@ from harness.host.documents import read_object
 from harness.host.inuse import in_use
 from harness.host.sealed import DamageError, add, check, store
 from harness.sanitizers import Sanitizers, parse_sanitizers
-from harness.source.knowledge import Facts
+from harness.source.codefacts import Facts
 
 if TYPE_CHECKING:
     from harness.host.progress import Progress

@@ -16,6 +16,7 @@ from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.host.sandbox import Sandbox, require
 from harness.host.workspace import Workspace, make_folder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, rebuilding
+from harness.kernel.dependencies import READS, sources_read
 from harness.kernel.leftovers import (
     TOOLS,
     damaged,
@@ -26,7 +27,6 @@ from harness.kernel.leftovers import (
 )
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
-from harness.kernel.reads import READS, sources_read
 from harness.kernel.toolchain import (
     Llvm,
     best_llvm,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from harness.mutation.fate import Fate, Judgement
+from harness.mutation.judgement import Judgement, MutantOutcome
 
 if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
@@ -61,12 +61,12 @@ def judged(mutant: Mutant, kernel: KernelArtifact, oracles: Sequence[Oracle]) ->
         found = oracle.judge(kernel)
         seconds += found.seconds
         if isinstance(found, Caught):
-            return judgement(mutant, Fate.CAUGHT, found.why, oracle.name, seconds)
-    return judgement(mutant, Fate.SURVIVED, seconds=seconds)
+            return judgement(mutant, MutantOutcome.CAUGHT, found.why, oracle.name, seconds)
+    return judgement(mutant, MutantOutcome.SURVIVED, seconds=seconds)
 
 
 def judgement(
-    mutant: Mutant, fate: Fate, why: str = "", oracle: str = "", seconds: float = 0.0
+    mutant: Mutant, fate: MutantOutcome, why: str = "", oracle: str = "", seconds: float = 0.0
 ) -> Judgement:
     """Return the result of a mutant, with the mutant's own name and reason."""
     return Judgement(

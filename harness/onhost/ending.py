@@ -21,7 +21,7 @@ _MOST_FRAMES: Final = 8
 _LONGEST_FUNCTION: Final = 1 << 20
 
 
-class Kind(StrEnum):
+class EndingKind(StrEnum):
     """What ended a program."""
 
     PANIC = "panic"
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 
 #: Those that say something of the tree's code; others are limits of the program or the host.
-FINDINGS: Final = frozenset({Kind.PANIC, Kind.INVARIANT, Kind.ASLEEP})
+FINDINGS: Final = frozenset({EndingKind.PANIC, EndingKind.INVARIANT, EndingKind.ASLEEP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class HostEnding:
         frames: the functions that were running, the innermost first.
     """
 
-    kind: Kind
+    kind: EndingKind
     text: str = ""
     frames: tuple[str, ...] = ()
 
@@ -77,15 +77,15 @@ class HostEnding:
         """A line for people."""
         where = f" in {' < '.join(self.frames[:4])}" if self.frames else ""
         match self.kind:
-            case Kind.TRAP:
+            case EndingKind.TRAP:
                 return f"trap: {self.text} is used, which the host program does not have{where}"
-            case Kind.MEMORY | Kind.EXHAUSTED | Kind.LOOP:
+            case EndingKind.MEMORY | EndingKind.EXHAUSTED | EndingKind.LOOP:
                 return f"{self.text}{where}"
-            case Kind.ASLEEP:
+            case EndingKind.ASLEEP:
                 return f"sleeps, and nothing wakes it: {self.text}{where}"
-            case Kind.SIGNAL:
+            case EndingKind.SIGNAL:
                 return f"ended by {self.text}{where}"
-            case Kind.EXITED:
+            case EndingKind.EXITED:
                 return "the host program ended without a word"
             case _:
                 return f"{self.kind}: {self.text}{where}"
@@ -135,7 +135,7 @@ def read_ending(line: str, symbols: Symbols) -> HostEnding:
         Nonsense: they are none.
     """
     found = _LAST_WORDS.fullmatch(line)
-    if found is None or found[1] not in tuple(Kind):
+    if found is None or found[1] not in tuple(EndingKind):
         raise Nonsense(f"a line that is no answer: {line[:80]!r}")
     addresses = [int(word, 16) for word in found[2].split(",") if word]
     # A return address may be the next function's first byte.
@@ -143,12 +143,12 @@ def read_ending(line: str, symbols: Symbols) -> HostEnding:
     while names and names[0] in _OWN_FRAMES:
         names.pop(0)
     kept = [name for name in names if name not in ("main", "serve", "take_line", "")]
-    return HostEnding(Kind(found[1]), found[3].strip(), tuple(kept[:_MOST_FRAMES]))
+    return HostEnding(EndingKind(found[1]), found[3].strip(), tuple(kept[:_MOST_FRAMES]))
 
 
 def ending_of_status(status: int | None) -> HostEnding:
     """What the exit status of a program without last words says; None: it was killed by us."""
     number = -status if status is not None and status < 0 else (status or 0) - _SIGNALLED
     if number in {each.value for each in signal.Signals}:
-        return HostEnding(Kind.SIGNAL, signal.Signals(number).name)
-    return HostEnding(Kind.EXITED)
+        return HostEnding(EndingKind.SIGNAL, signal.Signals(number).name)
+    return HostEnding(EndingKind.EXITED)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from harness.check.protocol import MAX_LINE, Nonsense
 from harness.host.memorylimit import MemoryLimit
 from harness.host.sandbox import Sandbox
-from harness.onhost.ending import HostEnding, Kind, Symbols, ending_of_status, read_ending
+from harness.onhost.ending import EndingKind, HostEnding, Symbols, ending_of_status, read_ending
 
 if TYPE_CHECKING:
     from harness.host.process import Process, Runner
@@ -29,7 +29,7 @@ _LAST_WORDS: Final = b"!end "
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProgramLimits:
     """Of a program.
 
     Args:
@@ -63,7 +63,7 @@ class ProgramRunner:
     runner: Runner
     scratch: Path
     sandboxed: bool = True
-    limits: Limits = Limits()
+    limits: ProgramLimits = ProgramLimits()
 
     @contextlib.contextmanager
     def started(self) -> Iterator[HostTap]:
@@ -100,7 +100,7 @@ class ProgramRunner:
 
 
 class HostTap:
-    """The channel to a program, as ``harness.guest.tap.Tap`` has it; see ``ProgramRunner``.
+    """The channel to a program, as ``harness.guest.serialtap.Tap`` has it; see ``ProgramRunner``.
 
     Args:
         commands: descriptor of what is written to it.
@@ -172,7 +172,7 @@ class HostTap:
             except BrokenPipeError:
                 return
 
-    def end(self, kind: Kind, text: str) -> None:
+    def end(self, kind: EndingKind, text: str) -> None:
         """End a program that does not end by itself, and say of what."""
         self._process.kill()
         self.ending = self.ending or HostEnding(kind, text)
@@ -193,6 +193,6 @@ class HostTap:
     def _ended(self) -> HostEnding:
         status = self._process.wait(_LEAVES)
         if self._limit.met:
-            return HostEnding(Kind.MEMORY, "the host program took more memory than it may")
+            return HostEnding(EndingKind.MEMORY, "the host program took more memory than it may")
         self._process.kill()
         return ending_of_status(status)

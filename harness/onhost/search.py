@@ -12,8 +12,8 @@ from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, Conclusion, Difference, HostRun
 from harness.check.shrink import shrink
 from harness.errors import UsageError
-from harness.onhost.ending import HostEnding, Kind
-from harness.onhost.transcript import Recorder, Transcript
+from harness.onhost.ending import EndingKind, HostEnding
+from harness.onhost.transcript import Transcript, TranscriptRecorder
 
 if TYPE_CHECKING:
     from harness.check.checker import CheckPlan
@@ -28,7 +28,7 @@ _PART: Final = 2000
 #: How many shorter traces are tried; a program that has ended is started again for each.
 _SHRINK_ATTEMPTS: Final = 400
 #: Endings that take seconds or gigabytes each time: the trace is kept as it was found.
-_COSTLY: Final = frozenset({Kind.LOOP, Kind.MEMORY, Kind.EXHAUSTED})
+_COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
 _TELL_EVERY: Final = 500
 
 
@@ -137,7 +137,7 @@ class HostSearch:
 
     def _live(self, part: int) -> Found | None:
         """A part held to the model, and kept if the program agrees."""
-        recorder = Recorder(self._program())
+        recorder = TranscriptRecorder(self._program())
         before, trace = self._counted, None
         seed = self.plan.seed if part == 0 else f"{self.plan.seed}/{part}"
         rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
@@ -172,10 +172,10 @@ class HostSearch:
         """The program has ended, or is ended for what it says or does not say."""
         tap = self._program()
         if isinstance(ended, GuestSilent):
-            tap.end(Kind.LOOP, f"the host program has not answered: {ended}")
+            tap.end(EndingKind.LOOP, f"the host program has not answered: {ended}")
         elif not isinstance(ended, GuestGone):
-            tap.end(Kind.EXITED, f"the host program answers nonsense: {ended}")
-        ending = tap.ending or HostEnding(Kind.EXITED)
+            tap.end(EndingKind.EXITED, f"the host program answers nonsense: {ended}")
+        ending = tap.ending or HostEnding(EndingKind.EXITED)
         self._drop()
         return Found(trace.head(self._in_trace + 1) if trace is not None else None, None, ending)
 

@@ -21,7 +21,7 @@ from harness.host.workspace import write_atomic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.guest.tap import Tap
+    from harness.guest.serialtap import Tap
     from harness.host.workspace import Workspace
 
 _FORM: Final = b"harness transcript 1\n"
@@ -70,8 +70,8 @@ class Transcript:
 
 
 @dataclass(slots=True)
-class Recorder:
-    """A tap that keeps what is said; see ``harness.guest.tap.Tap``.
+class TranscriptRecorder:
+    """A tap that keeps what is said; see ``harness.guest.serialtap.Tap``.
 
     Args:
         tap: of the program.

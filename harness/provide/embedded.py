@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import UsageError, given_with
-from harness.image.embedded import EmbeddedBuild, Variant, build_embedded, embedded_key
+from harness.image.embedded import CommitSide, EmbeddedBuild, build_embedded, embedded_key
 from harness.image.media import BootMethod
 from harness.kernel.artifact import (
     KernelArtifact,
@@ -20,8 +20,8 @@ from harness.provide.provider import KernelCode
 from harness.provide.sources import BUILT_IN
 from harness.sanitizers import KASAN, NONE, Sanitizers
 from harness.source.change import Change
-from harness.source.knowledge import Facts
-from harness.source.what import BEFORE_MUTANT, What
+from harness.source.codefacts import Facts
+from harness.source.request import BEFORE_MUTANT, KernelRequest
 from harness.subsystems.specifications import AS_BUILT, AUTO
 from harness.subsystems.table import SUBSYSTEMS, facts_of_built_in, find_mutant
 
@@ -66,13 +66,13 @@ class BuiltInProvider:
         """See ``Provider``."""
         return MappingProxyType({BEFORE_MUTANT: find_mutant(BEFORE_MUTANT)})
 
-    def pair(self, what: What) -> tuple[What, What]:
+    def pair(self, what: KernelRequest) -> tuple[KernelRequest, KernelRequest]:
         """See ``Provider``."""
         return replace(what, change=Change(mutant=BEFORE_MUTANT)), what
 
     def kernel(
         self,
-        what: What,
+        what: KernelRequest,
         sanitizers: Sanitizers,
         progress: Progress,
         *,
@@ -84,23 +84,23 @@ class BuiltInProvider:
         label = f"built-in, {build.variant} the commit"
         return built_in_kernel(build, label, self.workspace, self.runner, progress)
 
-    def host_program(self, what: What, progress: Progress, operations: int) -> None:
+    def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
         """See ``Provider``: none is made of it."""
         del what, progress, operations
 
-    def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
+    def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         """See ``Provider``."""
         values, why = _values(subsystem, what, asked)
         return replace(subsystem.held_to(values), why=why, asked=asked)
 
-    def code(self, subsystem: Subsystem, what: What, asked: str | None) -> KernelCode:
+    def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
         """See ``Provider``."""
         _variant(what)  # which tells what it does not have
         values, where = _values(subsystem, what, asked or AS_BUILT)
         why = (f"{where}; it takes the reserve at boot with any sanitizer or none",)
         return KernelCode(GUEST, Facts(values), why, is_freebsd=False)
 
-    def history(self, what: What) -> SourceTree:
+    def history(self, what: KernelRequest) -> SourceTree:
         """See ``Provider``."""
         del what
         raise UsageError(
@@ -118,7 +118,7 @@ def control_kernels(
     """
     provider = BuiltInProvider(workspace, runner)
     for sanitizers in (NONE, Sanitizers({KASAN})):
-        yield provider.kernel(What(BUILT_IN), sanitizers, progress)
+        yield provider.kernel(KernelRequest(BUILT_IN), sanitizers, progress)
 
 
 def built_in_kernel(
@@ -159,7 +159,7 @@ def built_in_kernel(
 
 def _identity(build: EmbeddedBuild, key: str, label: str, commit: str | None) -> KernelIdentity:
     """What a kernel of the built-in guest was made from."""
-    mutant = BEFORE_MUTANT if build.variant is Variant.BEFORE else None
+    mutant = BEFORE_MUTANT if build.variant is CommitSide.BEFORE else None
     return KernelIdentity(
         key=key,
         source=BUILT_IN,
@@ -178,7 +178,9 @@ def _identity(build: EmbeddedBuild, key: str, label: str, commit: str | None) ->
     )
 
 
-def _values(subsystem: Subsystem, what: What, asked: str) -> tuple[Mapping[str, bool], str]:
+def _values(
+    subsystem: Subsystem, what: KernelRequest, asked: str
+) -> tuple[Mapping[str, bool], str]:
     """The facts of what it is held to, and where they come from."""
     if asked == AUTO:
         return subsystem.of_built_in(None).values, "the built-in guest is made after 13.x"
@@ -188,7 +190,7 @@ def _values(subsystem: Subsystem, what: What, asked: str) -> tuple[Mapping[str, 
         return subsystem.variant(asked), "you named it"
 
 
-def _variant(what: What) -> Variant:
+def _variant(what: KernelRequest) -> CommitSide:
     change = what.change
     foreign = [option for option in change.options if option != "--mutant"]
     foreign += ["--kernconf"] if what.kernconf else []
@@ -203,4 +205,4 @@ def _variant(what: What) -> Variant:
             f"the built-in guest has no mutant {change.mutant!r}",
             remedy=f"it has one: --mutant {BEFORE_MUTANT}",
         )
-    return Variant.AFTER if change.mutant is None else Variant.BEFORE
+    return CommitSide.AFTER if change.mutant is None else CommitSide.BEFORE

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.host.workspace import Workspace
     from harness.mutation.mutant import Mutant
     from harness.provide.provider import KernelCode
+    from harness.source.request import KernelRequest
     from harness.source.tree import SourceTree
-    from harness.source.what import What
     from harness.subsystems.subsystem import Subsystem
 
 
@@ -52,25 +52,25 @@ class FileProvider:
         """See ``Provider``."""
         return MappingProxyType({})
 
-    def pair(self, what: What) -> None:
+    def pair(self, what: KernelRequest) -> None:
         """See ``Provider``."""
         del what
 
-    def host_program(self, what: What, progress: Progress, operations: int) -> None:
+    def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
         """See ``Provider``: none is made of it."""
         del what, progress, operations
 
-    def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
+    def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         """See ``Provider``."""
         del subsystem, what, asked
         self._refuse()
 
-    def code(self, subsystem: Subsystem, what: What, asked: str | None) -> KernelCode:
+    def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
         """See ``Provider``."""
         del subsystem, what, asked
         self._refuse()
 
-    def history(self, what: What) -> SourceTree:
+    def history(self, what: KernelRequest) -> SourceTree:
         """See ``Provider``."""
         del what
         self._refuse()
@@ -83,7 +83,7 @@ class FileProvider:
 
     def kernel(
         self,
-        what: What,
+        what: KernelRequest,
         sanitizers: Sanitizers,
         progress: Progress,
         *,

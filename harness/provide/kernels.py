@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.provide.provider import Provider
     from harness.sanitizers import Sanitizers
+    from harness.source.request import KernelRequest
     from harness.source.tree import SourceTree
-    from harness.source.what import What
     from harness.subsystems.specifications import Specifications
     from harness.subsystems.subsystem import Subsystem
 
@@ -47,7 +47,7 @@ class Kernels:
     logs: LogLimits = USUAL_LIMITS
     note: Callable[[str], None] = lambda _: None
 
-    def provider(self, what: What) -> Provider:
+    def provider(self, what: KernelRequest) -> Provider:
         """Where that kernel comes from."""
         if what.kernel is not None:
             from harness.provide.file import FileProvider
@@ -63,7 +63,7 @@ class Kernels:
 
     def provide(
         self,
-        what: What,
+        what: KernelRequest,
         sanitizers: Sanitizers,
         progress: Progress,
         *,

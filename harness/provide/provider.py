@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from harness.mutation.mutant import Mutant
     from harness.onhost.programs import HostProgram
     from harness.sanitizers import Sanitizers
-    from harness.source.knowledge import Facts
+    from harness.source.codefacts import Facts
+    from harness.source.request import KernelRequest
     from harness.source.tree import SourceTree
-    from harness.source.what import What
     from harness.subsystems.subsystem import Subsystem
 
 
@@ -55,13 +55,13 @@ class Provider(Protocol):
         """The mutants that its kernels may have."""
         ...
 
-    def pair(self, what: What) -> tuple[What, What] | None:
+    def pair(self, what: KernelRequest) -> tuple[KernelRequest, KernelRequest] | None:
         """The kernels before and after, where there is but one pair; None if the user names it."""
         ...
 
     def kernel(
         self,
-        what: What,
+        what: KernelRequest,
         sanitizers: Sanitizers,
         progress: Progress,
         *,
@@ -76,7 +76,9 @@ class Provider(Protocol):
         """
         ...
 
-    def host_program(self, what: What, progress: Progress, operations: int) -> HostProgram | None:
+    def host_program(
+        self, what: KernelRequest, progress: Progress, operations: int
+    ) -> HostProgram | None:
         """The code as a program of the host, for so many operations; None: there is none of it.
 
         Raises:
@@ -86,7 +88,7 @@ class Provider(Protocol):
         """
         ...
 
-    def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
+    def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         """What that part of a kernel is held to; ``asked`` is ``--spec``.
 
         Raises:
@@ -95,14 +97,14 @@ class Provider(Protocol):
         """
         ...
 
-    def code(self, subsystem: Subsystem, what: What, asked: str | None) -> KernelCode:
+    def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
         """The code of that part of a kernel, or what ``--spec`` names for it.
 
         Raises as ``specification``.
         """
         ...
 
-    def history(self, what: What) -> SourceTree:
+    def history(self, what: KernelRequest) -> SourceTree:
         """The tree with the revisions that can be searched.
 
         Raises:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 from harness.bisect.history import FREEBSD, Relevance
 from harness.errors import BuildError, UsageError
 from harness.host.workspace import Workspace, make_folder
-from harness.image.embedded import OWN, SHARED, SOURCE_SUFFIXES, EmbeddedBuild, Variant
+from harness.image.embedded import OWN, SHARED, SOURCE_SUFFIXES, CommitSide, EmbeddedBuild
 from harness.provide.embedded import built_in_kernel
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
 from harness.source.graft import graft
-from harness.source.parts import KERNEL, LOADER, Part
 from harness.source.tree import SourceTree, being_read, healed
+from harness.source.treeparts import KERNEL, LOADER, Part
 from harness.subsystems.specifications import AUTO
 from harness.subsystems.table import SUBSYSTEMS
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.provide.kernels import Kernels
     from harness.sanitizers import Sanitizers
     from harness.source.git import Repository
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
     from harness.subsystems.subsystem import Subsystem
 
 
@@ -73,7 +73,7 @@ class TreeRevisions:
 
     kernels: Kernels
     tree: SourceTree
-    what: What
+    what: KernelRequest
     sanitizers: Sanitizers
     base: str
     modules: Sequence[str] = ()
@@ -227,7 +227,7 @@ def _built_in_folder(repository: Repository, commit: str) -> str | None:
 def revisions_of(
     kernels: Kernels,
     tree: SourceTree,
-    what: What,
+    what: KernelRequest,
     sanitizers: Sanitizers,
     ends: Sequence[str],
     *,
@@ -245,7 +245,7 @@ def revisions_of(
     """
     folder = _built_in_folder(tree.repository, ends[0])
     if folder is not None:
-        build = EmbeddedBuild(Variant.AFTER, sanitizers)
+        build = EmbeddedBuild(CommitSide.AFTER, sanitizers)
         return BuiltInRevisions(kernels.workspace, kernels.runner, tree.repository, folder, build)
     base = warm_base(tree, kernels.workspace, ends)
     return TreeRevisions(kernels, tree, what, sanitizers, base, modules)

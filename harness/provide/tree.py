@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.image.media import BootMethod
 from harness.provide.provider import KernelCode
-from harness.source.knowledge import Facts
+from harness.source.codefacts import Facts
 from harness.subsystems.table import SUBSYSTEMS, mutants
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from harness.onhost.programs import HostProgram
     from harness.provide.kernels import Kernels
     from harness.sanitizers import Sanitizers
+    from harness.source.request import KernelRequest
     from harness.source.tree import SourceTree
-    from harness.source.what import What
     from harness.subsystems.specifications import Specifications
     from harness.subsystems.subsystem import Subsystem
 
@@ -53,13 +53,13 @@ class TreeProvider:
         """See ``Provider``."""
         return mutants()
 
-    def pair(self, what: What) -> None:
+    def pair(self, what: KernelRequest) -> None:
         """See ``Provider``."""
         del what
 
     def kernel(
         self,
-        what: What,
+        what: KernelRequest,
         sanitizers: Sanitizers,
         progress: Progress,
         *,
@@ -79,7 +79,7 @@ class TreeProvider:
         build = partial(builder.build, tree, what.change, config, modules=modules)
         return healed(tree, host.workspace, progress.note, build)
 
-    def host_program(self, what: What, progress: Progress, operations: int) -> HostProgram:
+    def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> HostProgram:
         """See ``Provider``."""
         from harness.kernel.spec import kernel_config
         from harness.onhost.build import HostBuilder, optimisation_for
@@ -96,11 +96,11 @@ class TreeProvider:
         config = kernel_config(NONE, what.kernconf, what.options).text
         return builder.build(tree, snapshot, config, optimisation_for(operations))
 
-    def specification(self, subsystem: Subsystem, what: What, asked: str) -> Specification:
+    def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         """See ``Provider``."""
         return self._specifications(subsystem).of(what, asked)
 
-    def code(self, subsystem: Subsystem, what: What, asked: str | None) -> KernelCode:
+    def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
         """See ``Provider``: without ``--spec``, as it is, or as it is below its changes."""
         specifications = self._specifications(subsystem)
         snapshot, facts = specifications.own_facts(what)
@@ -110,7 +110,7 @@ class TreeProvider:
         values, where = specifications.facts(what, asked)
         return KernelCode(guest, Facts(values), (f"{asked}: {where}",))
 
-    def history(self, what: What) -> SourceTree:
+    def history(self, what: KernelRequest) -> SourceTree:
         """See ``Provider``."""
         tree = self.host.open_tree(what.source)
         if not tree.versioned:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import BuildError, InfraError
-from harness.mutation.fate import Fate, Judgement
+from harness.mutation.judgement import Judgement, MutantOutcome
 from harness.outcome import Outcome
 from harness.results import SCHEMA
 
@@ -249,9 +249,9 @@ def to_judgement_document(judgement: Judgement) -> dict[str, Any]:
 
 def _mutants_exit_code(judgements: Sequence[Judgement]) -> int:
     fates = {each.fate for each in judgements}
-    if Fate.HOST_FAILED in fates:
+    if MutantOutcome.HOST_FAILED in fates:
         return InfraError.exit_code
-    if Fate.UNBUILT in fates:
+    if MutantOutcome.UNBUILT in fates:
         return BuildError.exit_code
     return 0 if all(each.as_it_should_be for each in judgements) else 1
 

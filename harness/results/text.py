@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.check.result import Conclusion
-from harness.mutation.fate import TERMS, Fate
+from harness.mutation.judgement import TERMS, MutantOutcome
 from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.evidence import (
@@ -412,7 +412,7 @@ def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> No
         )
     console.print(table)
     fates = Counter(_result(each) for each in mutants)
-    oracles = Counter(each["oracle"] for each in mutants if each["fate"] == Fate.CAUGHT)
+    oracles = Counter(each["oracle"] for each in mutants if each["fate"] == MutantOutcome.CAUGHT)
     parts = [f"{count} {fate}" for fate, count in fates.items()]
     parts += [f"{count} by {oracle}" for oracle, count in oracles.items()]
     console.print(f"{len(mutants)} mutants: {', '.join(parts)}", markup=False)
@@ -424,11 +424,11 @@ def _result(judgement: Mapping[str, Any]) -> str:
 
 
 def _why(judgement: Mapping[str, Any]) -> str:
-    if judgement["fate"] == Fate.SURVIVED:
+    if judgement["fate"] == MutantOutcome.SURVIVED:
         equivalent = judgement["equivalent"]
         return f"equivalent: {equivalent}" if equivalent else "no oracle killed it"
     first, *_ = judgement["why"].splitlines() or [""]
     why = first if len(first) <= _MAX_WHY else f"{first[:_MAX_WHY]}…"
-    if judgement["fate"] == Fate.CAUGHT and judgement["equivalent"]:
+    if judgement["fate"] == MutantOutcome.CAUGHT and judgement["equivalent"]:
         return f"recorded as equivalent ({judgement['equivalent']}), but killed: {why}"
     return why

@@ -19,7 +19,7 @@ from harness.host.workspace import write_atomic
 from harness.results import CELL, JUDGEMENTS, SCHEMA
 
 if TYPE_CHECKING:
-    from harness.mutation.fate import Judgement
+    from harness.mutation.judgement import Judgement
     from harness.results.record import Cell
 
 RUNNING: Final = "running"

@@ -12,7 +12,7 @@ from harness.runs.guests import GuestRequest
 
 if TYPE_CHECKING:
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class BisectRequest:
         command: judges each kept guest; empty without.
     """
 
-    what: What
+    what: KernelRequest
     good: str | None = None
     bad: str | None = None
     fixed: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import CellPlan, kind_of, repeated
+from harness.boot.cellplan import CellPlan, kind_of, repeated
 from harness.host.progress import Recorded
 from harness.outcome import Outcome
 from harness.runs.guests import GuestRequest, Guests
@@ -15,7 +15,7 @@ from harness.runs.view import Unseen, View
 if TYPE_CHECKING:
     from harness.runs.environment import Environment
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class BootRequest:
         host_retries: how often all is done again if the host fails.
     """
 
-    what: What
+    what: KernelRequest
     guest: GuestRequest = field(default_factory=GuestRequest)
     sanitizers: Sanitizers | None = None
     repeat: int = 1

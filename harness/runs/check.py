@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import CellPlan, kind_of
+from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
 from harness.errors import UsageError
 from harness.host.workspace import write_atomic
@@ -26,13 +26,13 @@ from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_tr
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
     from harness.check.subject import Trace
-    from harness.mutation.fate import Judgement
+    from harness.mutation.judgement import Judgement
     from harness.provide.provider import Provider
     from harness.results.record import Cell
     from harness.runs.environment import Environment
     from harness.runs.matrix import Matrix
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
     from harness.subsystems.subsystem import Subsystem
 
 #: Operations on the host where the guest's are counted, and where none are.
@@ -72,7 +72,7 @@ class CheckRequest:
         on: where.
     """
 
-    what: What
+    what: KernelRequest
     guest: GuestRequest = field(default_factory=GuestRequest)
     sanitizers: Sanitizers | None = None
     operations: int | None = None
@@ -84,7 +84,7 @@ class CheckRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult(RunResult):
+class CheckRunResult(RunResult):
     """What a check came to.
 
     Args:
@@ -94,7 +94,7 @@ class CheckResult(RunResult):
     traces: tuple[Path, ...]
 
 
-def check(request: CheckRequest, env: Environment, view: View | None = None) -> CheckResult:
+def check(request: CheckRequest, env: Environment, view: View | None = None) -> CheckRunResult:
     """Hold a guest, or a program of the host, to the model for each subsystem and seed.
 
     Raises:
@@ -116,7 +116,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
         boot = guests.plan(topology, sanitizers, goes_on=True)
         cells = _cells(request, plans, boot, sanitizers, env)
         result = _with_guests(recorder, guests, cells, None if request.on is On.GUEST else on_host)
-    return CheckResult(result.run, result.folder, _kept_traces(result))
+    return CheckRunResult(result.run, result.folder, _kept_traces(result))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness.boot.cell import CellPlan, kind_of, repeated
+from harness.boot.cellplan import CellPlan, kind_of, repeated
 from harness.errors import UsageError, given_with
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
 from harness.source.change import Change
-from harness.source.what import What, pair_of
+from harness.source.request import KernelRequest, pair_of
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
@@ -72,7 +72,7 @@ class CompareRequest:
         expected: the outcomes; where none is named, what follows from the tree's own code.
     """
 
-    what: What
+    what: KernelRequest
     pair: Pair = field(default_factory=Pair)
     guest: GuestRequest = field(default_factory=GuestRequest)
     columns: tuple[Sanitizers, ...] = ()
@@ -109,7 +109,7 @@ def compare(request: CompareRequest, env: Environment, view: View | None = None)
 
 
 def _planned(
-    request: CompareRequest, guests: Guests, side: str, what: What,
+    request: CompareRequest, guests: Guests, side: str, what: KernelRequest,
     sanitizers: Sanitizers, topology: Topology,
 ) -> CellPlan:  # fmt: skip
     nodes, expected = len(topology.nodes), request.expected
@@ -124,7 +124,7 @@ def _planned(
     )
 
 
-def _sides(request: CompareRequest, env: Environment) -> tuple[What, What]:
+def _sides(request: CompareRequest, env: Environment) -> tuple[KernelRequest, KernelRequest]:
     """The kernels before and after.
 
     Raises:

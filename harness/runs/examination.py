@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.bisect.evidence import Kind
 from harness.bisect.tester import Trial
-from harness.boot.cell import CellPlan
 from harness.boot.cellboot import boot_cell
+from harness.boot.cellplan import CellPlan
 from harness.boot.plan import Sampling
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.results.record import Cell
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
 
 #: Seconds that a command of the user's may take, if no timeout says otherwise.
 _COMMAND_SECONDS = 600.0
@@ -95,7 +95,7 @@ class BootExamination:
 
     booter: Booter
     boot: BootPlan
-    what: What
+    what: KernelRequest
     sanitizers: Sanitizers
     check: CheckPlan | None = None
 

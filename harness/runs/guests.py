@@ -12,7 +12,7 @@ from harness.boot.booter import Booter
 from harness.boot.plan import BootPlan
 from harness.errors import UsageError, given_with
 from harness.guest.backends import BackendHost, backend_values, find_backend
-from harness.guest.shadow import default_topology, memory_warnings
+from harness.guest.sanitizermemory import default_topology, memory_warnings
 from harness.guest.topology import Topology, parse_node_counts
 from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.runs.environment import Environment
     from harness.runs.view import View
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
 
 _MAX_GUESTS = 8
 
@@ -96,7 +96,7 @@ class Guests:
         env: Environment,
         view: View,
         request: GuestRequest,
-        what: What,
+        what: KernelRequest,
         usual: BootMethod = BootMethod.LOADER,
     ) -> Guests:
         """Read the file that the request names.

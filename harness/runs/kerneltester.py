@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from harness.bisect.evidence import Kind
 from harness.bisect.tester import Built, Trial
 from harness.errors import HarnessError, UsageError
+from harness.kernel.dependencies import read_list
 from harness.kernel.elf import content_digest
-from harness.kernel.reads import read_list
 from harness.results.unfinished import keep_cell
 
 if TYPE_CHECKING:

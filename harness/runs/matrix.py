@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import CellPlan, expectation_of, unbooted_cell, with_host
 from harness.boot.cellboot import boot_cell
+from harness.boot.cellplan import CellPlan, expectation_of, unbooted_cell, with_host
 from harness.errors import InfraError
 from harness.guest.memory import required_memory
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.results.record import Cell
     from harness.runs.view import Rows
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class Matrix:
             yield plan, built[name, module]
 
     def provide(
-        self, what: What, sanitizers: Sanitizers, row: str, *, modules: Sequence[str] = ()
+        self, what: KernelRequest, sanitizers: Sanitizers, row: str, *, modules: Sequence[str] = ()
     ) -> KernelArtifact:
         """The kernel, with a progress of that name; raises as ``Kernels.provide``."""
         progress = self.rows.row(row)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.check.checker import CheckPlan
 from harness.errors import BuildError, InfraError, UsageError
 from harness.image.media import BootMethod
-from harness.mutation.fate import Fate, Judgement
+from harness.mutation.judgement import Judgement, MutantOutcome
 from harness.mutation.mutant import Mutant, MutantRefused
 from harness.mutation.oracle import Caught, Oracle, judged, judgement
 from harness.outcome import Until
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.results.record import Cell
     from harness.runs.environment import Environment
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
     from harness.subsystems.subsystem import Subsystem
 
 #: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the
@@ -58,7 +58,7 @@ class MutantsRequest:
         seed: of a check's random traces.
     """
 
-    what: What
+    what: KernelRequest
     patterns: tuple[str, ...] = ()
     guest: GuestRequest = field(default_factory=GuestRequest)
     sanitizers: Sanitizers | None = None
@@ -202,17 +202,17 @@ class Mutation:
         try:
             return self._provide(replace(self.boots.what, change=change), row, mutant.name)
         except MutantRefused as refused:
-            return judgement(mutant, Fate.ABSENT, refused.message)
+            return judgement(mutant, MutantOutcome.ABSENT, refused.message)
         except BuildError as error:
-            return judgement(mutant, Fate.UNBUILT, str(error))
+            return judgement(mutant, MutantOutcome.UNBUILT, str(error))
         except InfraError as error:
-            return judgement(mutant, Fate.HOST_FAILED, str(error))
+            return judgement(mutant, MutantOutcome.HOST_FAILED, str(error))
 
     @property
     def _checks(self) -> tuple[CheckOracle, ...]:
         return () if self.check is None else (self.check,)
 
-    def _provide(self, what: What, row: str, mutant: str | None) -> KernelArtifact:
+    def _provide(self, what: KernelRequest, row: str, mutant: str | None) -> KernelArtifact:
         modules = [name for check in self._checks for name in check.modules(mutant)]
         return self.boots.matrix.provide(
             what, self.boots.sanitizers, f"build {row}", modules=modules
@@ -225,7 +225,7 @@ def _false_alarm(unmutated: KernelArtifact, oracles: Sequence[Oracle]) -> Judgem
         found = oracle.judge(unmutated)
         if isinstance(found, Caught):
             return Judgement(
-                UNMUTATED, Fate.CAUGHT, oracle.name, found.seconds, found.why,
+                UNMUTATED, MutantOutcome.CAUGHT, oracle.name, found.seconds, found.why,
                 equivalent="it has no mutant in it",
             )  # fmt: skip
     return None
@@ -239,7 +239,7 @@ def _judged(
     try:
         return judged(mutant, kernel, oracles)
     except InfraError as error:
-        return judgement(mutant, Fate.HOST_FAILED, str(error))
+        return judgement(mutant, MutantOutcome.HOST_FAILED, str(error))
 
 
 def _results(futures: Sequence[Future[Judgement]]) -> Iterator[Judgement]:

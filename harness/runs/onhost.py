@@ -22,7 +22,7 @@ from harness.onhost.transcript import TranscriptCache
 from harness.results.record import HOST, Cell
 
 if TYPE_CHECKING:
-    from harness.boot.cell import CellPlan
+    from harness.boot.cellplan import CellPlan
     from harness.check.checker import CheckPlan
     from harness.check.result import CheckResult
     from harness.check.subject import Trace
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.provide.provider import Provider
     from harness.runs.environment import Environment
     from harness.runs.view import Rows, View
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
 
 #: What a kept part of a check depends on, beside the specification and the machine.
 _MODELS = ("check", "subsystems", "onhost")
@@ -54,7 +54,7 @@ class HostChecks:
 
     env: Environment
     provider: Provider
-    what: What
+    what: KernelRequest
     topology: Topology
     operations: int
     _program: HostProgram | None = None

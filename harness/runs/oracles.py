@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from harness.boot.cell import CellPlan, kind_of
+from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.errors import InfraError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.results.record import Cell
     from harness.runs.matrix import Matrix, MemoryGate
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
 
 UNMUTATED: Final = "unmutated"
 """What the kernel without a mutant is called."""
@@ -63,7 +63,7 @@ class HostBoots:
     """
 
     matrix: Matrix
-    what: What
+    what: KernelRequest
     sanitizers: Sanitizers
     plans: Mapping[int, BootPlan]
     folder: Path

@@ -20,8 +20,8 @@ from harness.results.unfinished import Planned, beginning, ended_early
 from harness.runs.matrix import Matrix
 
 if TYPE_CHECKING:
-    from harness.boot.cell import CellPlan
-    from harness.mutation.fate import Judgement
+    from harness.boot.cellplan import CellPlan
+    from harness.mutation.judgement import Judgement
     from harness.results.record import Cell, Run
     from harness.runs.environment import Environment
     from harness.runs.guests import Guests

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from harness.host.workspace import write_atomic
 
 if TYPE_CHECKING:
+    from harness.source.codefacts import CodeReader, Reading
     from harness.source.git import Repository
-    from harness.source.knowledge import CodeReader, Reading
 
 _PARAM = "sys/sys/param.h"
 #: Number of revisions of a reader's files that are searched.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import InfraError
 from harness.source.git import Repository, forget_lock, is_damage, pairs
-from harness.source.parts import BUILT, BUILT_PATHSPECS, NEW_FILE_PATHSPECS, Content, Entry
+from harness.source.treeparts import BUILT, BUILT_PATHSPECS, NEW_FILE_PATHSPECS, Content, Entry
 
 #: For a submodule, git would start another git, which reads the submodule's configuration.
 _CHANGED = ("diff-files", "--ignore-submodules=all", "-z")

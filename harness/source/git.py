@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from harness.errors import InfraError, UsageError
 from harness.host.process import Finished, Runner, failure
 from harness.source.gitdir import ENVIRONMENT, UserRepository, serve, transfer_environment
-from harness.source.parts import TREE, Entry, parent
+from harness.source.treeparts import TREE, Entry, parent
 
 #: Errors of git for an object or a pack that it cannot read. Some come with exit status 0, as for a
 #: missing object.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.source.git import Repository, forget_lock
-from harness.source.parts import Content, Entry
 from harness.source.patchpaths import named_paths, outside
+from harness.source.treeparts import Content, Entry
 
 #: Maximum number of paths in one command line.
 _MANY = 500

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.source.knowledge import Facts
+    from harness.source.codefacts import Facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InfraError, UsageError, given_with
 from harness.host.workspace import Lock, Workspace, make_folder, write_atomic
-from harness.source import parts
+from harness.source import treeparts
 from harness.source.baseline import BaselineReader
+from harness.source.codefacts import NOTHING, CodeReaders, Facts
 from harness.source.files import clone_content, folder_tree
 from harness.source.git import (
     DamagedObjectsError,
@@ -24,10 +25,8 @@ from harness.source.git import (
     is_damage,
 )
 from harness.source.gitdir import find_repository, refuse_foreign
-from harness.source.knowledge import NOTHING, Facts, Knowledge
-from harness.source.lacking import lacking
 from harness.source.location import is_url
-from harness.source.parts import Content, Entry, Part
+from harness.source.missing import lacking
 from harness.source.patch import read_patch
 from harness.source.revision import (
     Snapshot,
@@ -35,11 +34,12 @@ from harness.source.revision import (
     parse_llvm_major,
     parse_release,
 )
+from harness.source.treeparts import Content, Entry, Part
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.source.change import Change
-    from harness.source.knowledge import CodeReader
+    from harness.source.codefacts import CodeReader
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ _NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
 
 #: Parts that are hashed separately.
-_PARTS = (parts.KERNEL, parts.TOOLCHAIN, parts.LOADER, parts.CONFIG, parts.MAKE)
+_PARTS = (treeparts.KERNEL, treeparts.TOOLCHAIN, treeparts.LOADER, treeparts.CONFIG, treeparts.MAKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class SourceTree:
     repository: Repository
     home: Path
     versioned: bool
-    knowledge: Knowledge = NOTHING
+    knowledge: CodeReaders = NOTHING
     taken: dict[Change, Snapshot] | None = None
 
     @property
@@ -112,11 +112,11 @@ class SourceTree:
             patch=patch.digest if patch else None,
             mutant=change.mutant,
             tree=built,
-            kernel=hashes[parts.KERNEL],
-            toolchain=hashes[parts.TOOLCHAIN],
-            loader=hashes[parts.LOADER],
-            config=hashes[parts.CONFIG],
-            make=hashes[parts.MAKE],
+            kernel=hashes[treeparts.KERNEL],
+            toolchain=hashes[treeparts.TOOLCHAIN],
+            loader=hashes[treeparts.LOADER],
+            config=hashes[treeparts.CONFIG],
+            make=hashes[treeparts.MAKE],
             release=str(release),
             llvm=llvm,
             base=base,
@@ -265,11 +265,11 @@ class SourceTree:
 
     def _built(self, content: Content) -> str:
         """Return the tree of the files that are built and that the clone has."""
-        part = parts.BUILT.without(content.changed)
+        part = treeparts.BUILT.without(content.changed)
         changed = [
             entry
             for entry in content.changed.values()
-            if not entry.is_absent and parts.BUILT.holds(entry.path)
+            if not entry.is_absent and treeparts.BUILT.holds(entry.path)
         ]
         whole = self._make_part(content.tree, part, changed)
         gone = lacking(self.repository, whole, self._lacking)
@@ -351,7 +351,7 @@ def open_tree(
     workspace: Workspace,
     runner: Runner,
     trusted: Sequence[Path] = (),
-    knowledge: Knowledge = NOTHING,
+    knowledge: CodeReaders = NOTHING,
 ) -> SourceTree:
     """Return the tree at a directory or git URL.
 
@@ -386,7 +386,7 @@ def open_tree(
     return SourceTree(location, folder, repository, home, source is not None, knowledge)
 
 
-def _open_url(url: str, workspace: Workspace, runner: Runner, knowledge: Knowledge) -> SourceTree:
+def _open_url(url: str, workspace: Workspace, runner: Runner, knowledge: CodeReaders) -> SourceTree:
     home = _home(url, workspace)
     with workspace.lock(_reading(home)):
         _clone_once(url, home, runner)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from harness.check.subject import Specification
     from harness.host.workspace import Workspace
     from harness.source.baseline import Baseline
-    from harness.source.knowledge import Facts
+    from harness.source.codefacts import Facts
+    from harness.source.request import KernelRequest
     from harness.source.revision import Snapshot
     from harness.source.tree import SourceTree
-    from harness.source.what import What
     from harness.subsystems.subsystem import Subsystem
 
 #: The form below a tree's changes, with the commit.
@@ -42,7 +42,7 @@ class Specifications:
     workspace: Workspace
     waiting: Callable[[str], None]
 
-    def of(self, what: What, asked: str = AUTO) -> Specification:
+    def of(self, what: KernelRequest, asked: str = AUTO) -> Specification:
         """What a kernel is held to.
 
         Changed code never chooses: with ``auto`` the form below the changes does, always with the
@@ -68,14 +68,14 @@ class Specifications:
             diff="\n".join(change.diff for change in found),
         )
 
-    def facts(self, what: What, asked: str) -> tuple[Mapping[str, bool], str]:
+    def facts(self, what: KernelRequest, asked: str) -> tuple[Mapping[str, bool], str]:
         """The facts of what a kernel is held to, and where they come from; raises as ``of``."""
         tree = self.open_tree(what.source)
         with being_read(tree, self.workspace, self.waiting):
             values, why, _ = self._of_snapshot(tree, tree.snapshot(what.change), asked)
             return values, why
 
-    def own_facts(self, what: What) -> tuple[Snapshot, Facts]:
+    def own_facts(self, what: KernelRequest) -> tuple[Snapshot, Facts]:
         """The content of a tree, and the facts of its code, or of the code below its changes."""
         tree = self.open_tree(what.source)
         with being_read(tree, self.workspace, self.waiting):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from harness.source.knowledge import CodeReader, Facts
+from harness.source.codefacts import CodeReader, Facts
 
 if TYPE_CHECKING:
     from harness.cases import NamedCase

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.cases import MACHINE_CASES
 from harness.errors import UsageError
 from harness.outcome import Expectation, Outcome
-from harness.source.knowledge import Facts, Knowledge
+from harness.source.codefacts import CodeReaders, Facts
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
 from harness.subsystems.uma.subsystem import UMA
 
@@ -71,7 +71,7 @@ def find_mutant(name: str) -> Mutant:
     raise UsageError(f"there is no mutant {name}", remedy=remedy)
 
 
-KNOWLEDGE = Knowledge(SUBSYSTEMS, find_mutant)
+KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant)
 """Of a tree's code, by all subsystems."""
 
 

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.subsystems.uma.check.observation import Observation, of_model
 from harness.subsystems.uma.check.protocol import Counters
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.player import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Player, Verb
 from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import Variant
 
@@ -135,7 +135,7 @@ class ModelGuest:
         mask = sum(LETTERS[letter] for letter in flags)
         meanwhile = self._numbers[numbers["meanwhile"]] if "meanwhile" in numbers else 0
         if "domain" in numbers:
-            return Operation(verb, numbers["domain"], mask, Place.DOMAIN, meanwhile)
+            return Operation(verb, numbers["domain"], mask, DomainSource.DOMAIN, meanwhile)
         return Operation(verb, numbers["cpu"] // 2, mask, meanwhile=meanwhile)
 
     def _told_of(self, seen: Observation) -> str:

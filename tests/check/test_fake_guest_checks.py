@@ -9,8 +9,8 @@ import pytest
 from fake_guests import fake_booter, made_kernel, plan, stays_up
 from model_guest import ModelGuest
 
-from harness.boot.cell import CellPlan
 from harness.boot.cellboot import boot_cell
+from harness.boot.cellplan import CellPlan
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
 from harness.guest.fake import Script
@@ -20,7 +20,7 @@ from harness.host.progress import Recorded
 from harness.outcome import Expectation, Outcome
 from harness.results.record import Cell
 from harness.sanitizers import NONE
-from harness.source.what import What
+from harness.source.request import KernelRequest
 from harness.subsystems.uma.model.variants import find_variant
 from harness.subsystems.uma.subsystem import UMA
 
@@ -41,7 +41,7 @@ def checked(tmp_path: Path) -> Checked:
             cell = CellPlan(
                 "made-numa2",
                 "",
-                What("made"),
+                KernelRequest("made"),
                 NONE,
                 plan(topology=Topology.even(2, 2)),
                 checker=Checker(held, booter.clock),

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.subsystems.domainset.check.trace import Trace, parse_trace
-from harness.subsystems.domainset.forms import facts_of
+from harness.subsystems.domainset.codeforms import facts_of
 from harness.subsystems.domainset.model.form import ITERATORS, Form
 from harness.subsystems.domainset.model.player import Layout
 from harness.subsystems.domainset.model.sets import domains_of

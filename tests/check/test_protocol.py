@@ -12,7 +12,7 @@ from harness.check.protocol import Nonsense, line, read_record
 from harness.host.clock import HostClock, ManualClock
 from harness.subsystems.uma.check.protocol import Counters, command, read_answer, read_starved
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.player import Operation, Place, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Verb
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from harness.subsystems.uma.model.player import Operation, Place, Verb
     [
         (Operation(Verb.ALLOC, 1, M_NOWAIT | M_NOVM), "alloc slot=7 cpu=3 flags=nv"),
         (
-            Operation(Verb.ALLOC, 1, M_WAITOK | M_USE_RESERVE, Place.DOMAIN),
+            Operation(Verb.ALLOC, 1, M_WAITOK | M_USE_RESERVE, DomainSource.DOMAIN),
             "alloc slot=7 cpu=3 domain=1 flags=wr",
         ),
         (Operation(Verb.FREE, 5), "free slot=7 cpu=3"),

@@ -21,7 +21,7 @@ from command import HEEDS_HANGUP, SECONDS, Home
 
 from harness.cli.streams import Sink
 from harness.cli.terminal import AttachedTap
-from harness.guest.tap import Detached
+from harness.guest.serialtap import Detached
 
 BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg", "--interactive")
 HANG = (*BOOT, "--tunable", "harness.plant=hang")

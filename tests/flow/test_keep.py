@@ -15,7 +15,7 @@ import pytest
 from command import SECONDS, Home
 
 from harness.guest.relay import RelayLimits, relay_argv
-from harness.guest.tap import LogTap
+from harness.guest.serialtap import LogTap
 from harness.host.process import HostRunner
 
 KEEP = ("boot", "--source", "embedded", "--accelerator", "tcg", "--keep")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cedit.definitions import definitions
-from harness.subsystems.domainset.forms import DOMAINSET
-from harness.subsystems.uma.forms import UMA_CORE
+from harness.subsystems.domainset.codeforms import DOMAINSET
+from harness.subsystems.uma.codeforms import UMA_CORE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import pytest
 from harness_command import harness
 
 from harness.mutation.mutant import MutantRefused
-from harness.subsystems.domainset.forms import DOMAINSET
+from harness.subsystems.domainset.codeforms import DOMAINSET
 from harness.subsystems.table import find_mutant
-from harness.subsystems.uma.forms import UMA_CORE
+from harness.subsystems.uma.codeforms import UMA_CORE
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3600)]
 

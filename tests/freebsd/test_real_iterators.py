@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from harness_command import Answer, harness
 
-from harness.subsystems.domainset.forms import DOMAINSET, form_of, read_form
+from harness.subsystems.domainset.codeforms import DOMAINSET, form_of, read_form
 from harness.subsystems.domainset.model.form import ITERATORS, Form
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]

@@ -14,13 +14,13 @@ from harness.errors import UsageError
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.change import Change
+from harness.source.request import KernelRequest
 from harness.source.tree import open_tree
-from harness.source.what import What
-from harness.subsystems.domainset.forms import DOMAINSET
+from harness.subsystems.domainset.codeforms import DOMAINSET
 from harness.subsystems.specifications import Specifications
 from harness.subsystems.table import KNOWLEDGE, mutants
+from harness.subsystems.uma.codeforms import UMA_CORE
 from harness.subsystems.uma.expectation import variant_of
-from harness.subsystems.uma.forms import UMA_CORE
 from harness.subsystems.uma.model.variants import VARIANTS
 from harness.subsystems.uma.subsystem import UMA
 
@@ -60,7 +60,7 @@ def held(
         workspace,
         lambda holder: None,
     )
-    return asker.of(What(str(tree), change or Change()), asked)
+    return asker.of(KernelRequest(str(tree), change or Change()), asked)
 
 
 def break_allocator(tree: Path) -> None:

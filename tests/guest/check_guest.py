@@ -15,8 +15,8 @@ from harness.check.checker import Checker, CheckPlan
 from harness.check.result import CheckResult
 from harness.console.report import GuestReport, read_report
 from harness.guest.qemu import QemuBackend
+from harness.guest.serialtap import SerialTap, Tap
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import SerialTap, Tap
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import HostClock

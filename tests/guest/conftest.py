@@ -16,7 +16,7 @@ from harness.guest.qemu import QemuBackend
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.image.embedded import EmbeddedBuild, Variant, build_embedded
+from harness.image.embedded import CommitSide, EmbeddedBuild, build_embedded
 from harness.sanitizers import NONE, Sanitizers
 
 SECONDS = 60.0
@@ -28,7 +28,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     """The builds of the guest, each compiled when it is first asked for."""
     made: dict[EmbeddedBuild, Path] = {}
 
-    def kernel(variant: Variant, sanitizer: Sanitizers = NONE) -> Path:
+    def kernel(variant: CommitSide, sanitizer: Sanitizers = NONE) -> Path:
         build = EmbeddedBuild(variant, sanitizer)
         if build not in made:
             folder = tmp_path_factory.mktemp(f"{variant}-{sanitizer}")

@@ -9,10 +9,10 @@ from pathlib import Path
 from harness.console.events import ProbeRecord
 from harness.console.probe import MARK, ReportReader
 from harness.guest.topology import Node
-from harness.image.embedded import Variant
+from harness.image.embedded import CommitSide
 from harness.sanitizers import Sanitizers
 
-Kernels = Callable[[Variant, Sanitizers], Path]
+Kernels = Callable[[CommitSide, Sanitizers], Path]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from backend_guests import (
 from embedded_guest import Kernels
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import Backend, Ending, Guest
+from harness.guest.backend import Backend, Guest, GuestEnding
 from harness.guest.libvirt import LibvirtBackend
 from harness.guest.memory import MIB
 from harness.guest.qemu import QemuBackend
@@ -45,7 +45,7 @@ from harness.guest.vmconfig import load_vmconfig, vmconfig_names
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.image.embedded import Variant
+from harness.image.embedded import CommitSide
 from harness.image.media import DirectKernel, EfiFolder
 from harness.sanitizers import NONE
 
@@ -68,7 +68,7 @@ def endless(folder: Path) -> GuestSpec:
 
 
 def embedded(
-    folder: Path, kernels: Kernels, variant: Variant = Variant.AFTER, nodes: int = 2
+    folder: Path, kernels: Kernels, variant: CommitSide = CommitSide.AFTER, nodes: int = 2
 ) -> GuestSpec:
     kernel = DirectKernel(kernels(variant, NONE))
     return guest_spec(folder, Topology.even(nodes, memory_mib_per_node=64), kernel)
@@ -82,7 +82,7 @@ def test_both_backends_give_the_guest_the_same_tables_and_those_are_the_layout(
     name: str, make_backend: MakeBackend, kernels: Kernels, folder: Path
 ) -> None:
     topology = load_vmconfig(name).topology
-    kernel = DirectKernel(kernels(Variant.AFTER, NONE))
+    kernel = DirectKernel(kernels(CommitSide.AFTER, NONE))
     spec = guest_spec(folder, topology, kernel, name)
     tables = {}
     for backend in BACKENDS:
@@ -128,11 +128,11 @@ def test_powering_off_and_resetting_are_told_apart(
     backend: str, make_backend: MakeBackend, kernels: Kernels, folder: Path
 ) -> None:
     after, ended_after = boot(make_backend(backend), embedded(folder, kernels))
-    before, ended_before = boot(make_backend(backend), embedded(folder, kernels, Variant.BEFORE))
+    before, ended_before = boot(make_backend(backend), embedded(folder, kernels, CommitSide.BEFORE))
     assert after.panic is None
-    assert ended_after.ending is Ending.POWEROFF
+    assert ended_after.ending is GuestEnding.POWEROFF
     assert before.panic
-    assert ended_before.ending is Ending.RESET
+    assert ended_before.ending is GuestEnding.RESET
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -167,7 +167,7 @@ def test_a_guest_that_we_end_is_killed_and_gone(
         assert not qemus(endless)
         ended = guest.wait(SECONDS)
         assert ended is not None
-        assert ended.ending is Ending.KILLED
+        assert ended.ending is GuestEnding.KILLED
         guest.destroy()
 
 
@@ -181,7 +181,7 @@ def test_a_qemu_that_dies_has_crashed(
         qemu.send_signal(signal.SIGSEGV)
         ended = guest.wait(SECONDS)
         assert ended is not None
-        assert ended.ending is Ending.CRASHED
+        assert ended.ending is GuestEnding.CRASHED
         if backend == "qemu":
             assert ended.returncode == -signal.SIGSEGV
 
@@ -301,7 +301,7 @@ def test_all_harnesses_share_one_daemon_that_goes_away_when_unused(
         thread.start()
     for thread in threads:
         thread.join()
-    assert endings == [Ending.POWEROFF] * 2
+    assert endings == [GuestEnding.POWEROFF] * 2
     assert len(daemons(root)) == 1
     until(lambda: not daemons(root))
 
@@ -324,7 +324,7 @@ def test_a_daemon_that_dies_is_the_hosts_failure_and_leaves_no_guest(
         guest.destroy()
         until(lambda: not qemus(endless))
     _, ended = boot(make_backend("libvirt"), embedded(folder, kernels))
-    assert ended.ending is Ending.POWEROFF
+    assert ended.ending is GuestEnding.POWEROFF
     assert capfd.readouterr() == ("", "")
 
 

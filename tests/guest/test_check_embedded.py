@@ -14,7 +14,7 @@ from harness.check.checker import CheckPlan
 from harness.check.protocol import line
 from harness.check.result import Conclusion
 from harness.guest.topology import Node, Topology
-from harness.image.embedded import Variant
+from harness.image.embedded import CommitSide
 from harness.sanitizers import NONE, Sanitizers, parse_sanitizers
 from harness.subsystems.uma.check.protocol import Order
 from harness.subsystems.uma.model.trace import parse_trace
@@ -22,7 +22,7 @@ from harness.subsystems.uma.subsystem import UMA
 
 pytestmark = pytest.mark.guest
 
-BEFORE, AFTER = Variant.BEFORE, Variant.AFTER
+BEFORE, AFTER = CommitSide.BEFORE, CommitSide.AFTER
 KASAN = parse_sanitizers("kasan")
 
 MODELS = {
@@ -43,16 +43,16 @@ BOTH = pytest.mark.parametrize("variant", [BEFORE, AFTER])
 BUILDS = pytest.mark.parametrize("sanitizer", [NONE, KASAN])
 MACHINES = pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
 
-Guests = Callable[[Variant, Sanitizers, Topology], ListeningGuest]
+Guests = Callable[[CommitSide, Sanitizers, Topology], ListeningGuest]
 
 
 @pytest.fixture(scope="module")
 def guests(kernels: Kernels) -> Iterator[Guests]:
     """Guests that listen; one runs as long as the same is asked for."""
-    running: dict[tuple[Variant, Sanitizers, Topology], ListeningGuest] = {}
+    running: dict[tuple[CommitSide, Sanitizers, Topology], ListeningGuest] = {}
     with contextlib.ExitStack() as stack:
 
-        def guest(variant: Variant, sanitizer: Sanitizers, topology: Topology) -> ListeningGuest:
+        def guest(variant: CommitSide, sanitizer: Sanitizers, topology: Topology) -> ListeningGuest:
             key = (variant, sanitizer, topology)
             if key not in running:
                 stack.close()
@@ -71,7 +71,7 @@ def guests(kernels: Kernels) -> Iterator[Guests]:
 @BOTH
 @MACHINES
 def test_every_step_of_random_traces_is_what_the_model_says(
-    guests: Guests, variant: Variant, topology: Topology, sanitizer: Sanitizers
+    guests: Guests, variant: CommitSide, topology: Topology, sanitizer: Sanitizers
 ) -> None:
     result = guests(variant, sanitizer, topology).checked(CheckPlan(MODELS[variant], 300, seed=1))
     assert result.agreed, result
@@ -82,7 +82,7 @@ def test_every_step_of_random_traces_is_what_the_model_says(
 @BOTH
 @MACHINES
 def test_every_step_of_many_random_traces_is_what_the_model_says(
-    guests: Guests, variant: Variant, topology: Topology
+    guests: Guests, variant: CommitSide, topology: Topology
 ) -> None:
     result = guests(variant, KASAN, topology).checked(CheckPlan(MODELS[variant], 5000, seed=2))
     assert result.agreed, result
@@ -167,7 +167,7 @@ def test_waiting_ends_by_patience_as_freebsds_iterators_have_it(guests: Guests) 
     ("variant", "slept"), [(BEFORE, None), (AFTER, "1")], ids=["before", "after"]
 )
 def test_a_short_domain_is_slept_for_only_after_the_commit(
-    guests: Guests, variant: Variant, slept: str | None
+    guests: Guests, variant: CommitSide, slept: str | None
 ) -> None:
     channel = guests(variant, NONE, TWO).channel()
     channel.ask("zone size=1000 reserve=0 kind=0 patience=200")

@@ -16,8 +16,8 @@ from harness.errors import BuildError, InfraError, UsageError
 from harness.guest.topology import Node, Topology
 from harness.host.process import Finished, HostRunner, LastProgram, Process
 from harness.image.embedded import (
+    CommitSide,
     EmbeddedBuild,
-    Variant,
     build_embedded,
     embedded_key,
 )
@@ -27,7 +27,7 @@ from harness.sanitizers import NONE, Sanitizers, parse_sanitizers
 
 pytestmark = pytest.mark.guest
 
-BEFORE, AFTER = Variant.BEFORE, Variant.AFTER
+BEFORE, AFTER = CommitSide.BEFORE, CommitSide.AFTER
 KASAN = parse_sanitizers("kasan")
 
 EXHAUSTED = "vm_map_entry_create: kernel resources exhausted"
@@ -132,7 +132,7 @@ def test_after_sleeps_until_a_short_domain_has_pages(kernels: Kernels, boot: Boo
 def test_m_use_reserve_reaches_what_other_allocations_must_leave(
     kernels: Kernels,
     boot: BootIt,
-    variant: Variant,
+    variant: CommitSide,
     sanitizer: Sanitizers,
     without: int,
     by_reserve: int,
@@ -271,7 +271,7 @@ def test_it_says_that_it_is_not_freebsd(
 @pytest.mark.parametrize("variant", [BEFORE, AFTER])
 @pytest.mark.parametrize("sanitizer", [NONE, KASAN])
 def test_it_proves_which_build_it_is_and_in_which_boot(
-    kernels: Kernels, boot: BootIt, variant: Variant, sanitizer: Sanitizers
+    kernels: Kernels, boot: BootIt, variant: CommitSide, sanitizer: Sanitizers
 ) -> None:
     """What it tells of itself is what is read of its file."""
     kernel, nonce = kernels(variant, sanitizer), "0123456789abcdef"
@@ -287,7 +287,7 @@ def test_it_proves_which_build_it_is_and_in_which_boot(
 
 
 def test_builds_have_build_ids_of_their_own(kernels: Kernels) -> None:
-    builds = [kernels(side, how) for side in Variant for how in (NONE, KASAN)]
+    builds = [kernels(side, how) for side in CommitSide for how in (NONE, KASAN)]
     assert len({kernel_facts(build).build_id for build in builds}) == len(builds)
 
 
@@ -376,7 +376,7 @@ def test_report_is_complete_in_the_midst_of_noise(kernels: Kernels, boot: BootIt
     ],
 )
 def test_every_frame_is_what_llvm_symbolizer_says(
-    kernels: Kernels, boot: BootIt, variant: Variant, sanitizer: Sanitizers, append: str
+    kernels: Kernels, boot: BootIt, variant: CommitSide, sanitizer: Sanitizers, append: str
 ) -> None:
     kernel = kernels(variant, sanitizer)
     found = frames(boot(kernel, even(2), append))
@@ -452,7 +452,7 @@ def test_a_build_can_be_repeated_in_its_folder(kernels: Kernels) -> None:
 
 
 def test_each_build_has_a_key_of_its_own() -> None:
-    builds = [EmbeddedBuild(variant, s) for variant in Variant for s in (NONE, KASAN)]
+    builds = [EmbeddedBuild(variant, s) for variant in CommitSide for s in (NONE, KASAN)]
     keys = [embedded_key(build) for build in builds]
     assert len(set(keys)) == len(builds)
     assert keys == [embedded_key(build) for build in builds]

@@ -26,12 +26,12 @@ from harness.boot.plan import BootPlan
 from harness.console.stages import Stage
 from harness.errors import InfraError
 from harness.guest.backend import Guest
-from harness.guest.tap import SerialTap
+from harness.guest.serialtap import SerialTap
 from harness.guest.topology import Topology
 from harness.host.clock import HostClock
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog
 from harness.host.progress import Recorded
-from harness.image.embedded import Variant
+from harness.image.embedded import CommitSide
 from harness.image.media import DirectKernel
 from harness.kernel.elf import kernel_facts
 from harness.outcome import Ending, Until
@@ -99,7 +99,7 @@ class Boots:
 
 @pytest.fixture
 def boots(folder: Path, kernels: Kernels, make_backend: MakeBackend) -> Iterator[Boots]:
-    with Boots(folder, kernels(Variant.AFTER, NONE), make_backend) as made:
+    with Boots(folder, kernels(CommitSide.AFTER, NONE), make_backend) as made:
         yield made
 
 

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.mutation.fate import Fate
+from harness.mutation.judgement import MutantOutcome
 from harness.outcome import Outcome
 from harness.results.store import Store
 from harness.runs.bisect import bisect
@@ -29,9 +29,9 @@ from harness.runs.mutants import MutantsRequest, mutants
 from harness.runs.view import Unseen
 from harness.sanitizers import Sanitizers, parse_sanitizers
 from harness.source.change import Change
-from harness.source.what import What
+from harness.source.request import KernelRequest
 
-BUILT_IN = What("embedded")
+BUILT_IN = KernelRequest("embedded")
 TWO_NODES = GuestRequest(numa="2", accelerator="tcg")
 KASAN: Sanitizers = parse_sanitizers("kasan")
 
@@ -75,7 +75,7 @@ def test_a_comparison(env: Environment) -> None:
 @pytest.mark.guest
 def test_a_check_and_the_trace_of_what_differs(env: Environment) -> None:
     assert check(CheckRequest(BUILT_IN, TWO_NODES, operations=50), env).exit_code == 0
-    wrong = What("embedded", Change(mutant="drop-commit"))
+    wrong = KernelRequest("embedded", Change(mutant="drop-commit"))
     first = GuestRequest(numa="2", accelerator="tcg", tunables={"uma.prealloc_domain": "0"})
     result = check(CheckRequest(wrong, first), env)
     assert result.exit_code == 1
@@ -87,7 +87,7 @@ def test_a_check_and_the_trace_of_what_differs(env: Environment) -> None:
 @pytest.mark.guest
 def test_mutants(env: Environment) -> None:
     result = mutants(MutantsRequest(BUILT_IN, guest=TWO_NODES, baseline=2, operations=50), env)
-    assert [each.fate for each in result.run.judgements] == [Fate.CAUGHT]
+    assert [each.fate for each in result.run.judgements] == [MutantOutcome.CAUGHT]
     assert result.exit_code == 0
 
 
@@ -97,7 +97,7 @@ def test_a_bisection(env: Environment, tmp_path: Path) -> None:
     made.change()
     culprit = made.break_it()
     made.change()
-    request = BisectRequest(What(str(made.folder)), "first", "main", guest=TWO_NODES)
+    request = BisectRequest(KernelRequest(str(made.folder)), "first", "main", guest=TWO_NODES)
     result = bisect(request, env)
     assert isinstance(result.findings.answer, Culprit)
     assert result.findings.answer.commit == culprit

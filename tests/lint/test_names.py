@@ -1,4 +1,4 @@
-"""What docstrings, comments and documents name exists."""
+"""What docstrings, comments and documents name exists, and one name has one meaning."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 MODULES = sorted((CHECKOUT / "harness").glob("**/*.py"))
+SUBSYSTEMS = CHECKOUT / "harness" / "subsystems"
+PROTOCOLS = CHECKOUT / "harness" / "check" / "subject.py"
 
 #: What stands between two pairs of backquotes, and means a thing of ours if it has this shape.
 NAMED = re.compile(r"``([^`\n]+)``")
@@ -125,3 +127,20 @@ def test_what_a_document_names_exists(document: str) -> None:
         if not any(CHECKOUT.glob(name)) and not any((CHECKOUT / "harness").glob(name))
     )
     assert not wrong
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """Subsystems share the names of what each of them has, and of the protocols of ``check/``."""
+    places = defaultdict(list)
+    for path, tree in trees():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path)
+    twice = {
+        name: [str(path.relative_to(CHECKOUT)) for path in paths]
+        for name, paths in places.items()
+        if len(paths) > 1
+        and not all(path.is_relative_to(SUBSYSTEMS) for path in paths)
+        and PROTOCOLS not in paths
+    }
+    assert not twice

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from harness.subsystems.uma.model.flags import M_NOVM, M_USE_RESERVE, M_WAITOK, UMA_ANYDOMAIN
 from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import Variant
-from harness.subsystems.uma.model.zone import Outcome
+from harness.subsystems.uma.model.zone import Allocation
 
 
 @dataclass
@@ -43,7 +43,7 @@ class NaiveKeg:
         """The domain that counts items whose memory lies in ``memory``."""
         return 0 if self.shape.hashed else memory
 
-    def allocate(self, domain: int, flags: int, outcome: Outcome) -> None:
+    def allocate(self, domain: int, flags: int, outcome: Allocation) -> None:
         """Check an answer and take it over."""
         if domain in self.empty():
             domain = UMA_ANYDOMAIN
@@ -73,11 +73,11 @@ class NaiveKeg:
         self.free[home].discard(outcome.item)
         self.held[outcome.item] = home
 
-    def _check_calls(self, outcome: Outcome, asked: set[int], flags: int) -> None:
+    def _check_calls(self, outcome: Allocation, asked: set[int], flags: int) -> None:
         assert set(outcome.calls) <= asked
         assert not (outcome.calls and flags & M_NOVM)
 
-    def _check_blocked(self, outcome: Outcome, domain: int, flags: int) -> None:
+    def _check_blocked(self, outcome: Allocation, domain: int, flags: int) -> None:
         assert outcome.blocked is not None
         everywhere = set(self.free) - self.empty()
         falls_back = flags & M_USE_RESERVE and self.variant.reserve_fallback

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.subsystems.domainset.model.form import ITERATORS, Form
 from harness.subsystems.domainset.model.iterator import DomainsetIter
-from harness.subsystems.domainset.model.machine import Machine, Wait, uncounted
+from harness.subsystems.domainset.model.machine import KernelState, Wait, uncounted
 from harness.subsystems.domainset.model.sets import Domainset, DomainsetRef, Policy, mask_of
 
 V13, V15 = Form.COUNTED, Form.PHASED
@@ -22,7 +22,7 @@ def made(
     cpu_domain: int = 0,
     advances_first: bool | None = None,
 ) -> DomainsetIter:
-    machine = Machine(vm_min_domains=low, cpu_domain=cpu_domain)
+    machine = KernelState(vm_min_domains=low, cpu_domain=cpu_domain)
     iterator = ITERATORS[form](machine, dr, uncounted, advances_first=advances_first)
     assert iterator.vm_domainset_iter_policy_ref_init(dr, Wait.NOWAIT) == 0
     return iterator

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from harness.subsystems.uma.model.board import Property
-from harness.subsystems.uma.model.explore import Bounds, Findings, explore
+from harness.subsystems.uma.model.explore import Bounds, Exploration, explore
+from harness.subsystems.uma.model.exploredkeg import Property
 from harness.subsystems.uma.model.trace import parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
 
@@ -19,7 +19,7 @@ HASHED = pytest.mark.parametrize("hashed", [False, True])
 
 
 @cache
-def explored(variant: Variant, bounds: Bounds = SMALL) -> Findings:
+def explored(variant: Variant, bounds: Bounds = SMALL) -> Exploration:
     """What an exploration found; several tests read the same one."""
     return explore(variant, bounds)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from freebsd_source import configured_tree
 
-from harness.subsystems.domainset.forms import DOMAINSET
+from harness.subsystems.domainset.codeforms import DOMAINSET
 from harness.subsystems.table import mutants
-from harness.subsystems.uma.forms import UMA_CORE, read_form
+from harness.subsystems.uma.codeforms import UMA_CORE, read_form
 from harness.subsystems.uma.model.variants import Variant
 
 

@@ -10,9 +10,9 @@ from harness.guest.topology import Node, Topology
 from harness.kernel.artifact import KernelIdentity
 from harness.outcome import Outcome
 from harness.sanitizers import KASAN, Sanitizers
-from harness.source.knowledge import Facts
+from harness.source.codefacts import Facts
+from harness.subsystems.uma.codeforms import NAME
 from harness.subsystems.uma.expectation import expected_of
-from harness.subsystems.uma.forms import NAME
 from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
 from harness.subsystems.uma.prediction import predict_boot
 

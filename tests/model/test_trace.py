@@ -17,7 +17,7 @@ from harness.subsystems.uma.model.flags import (
     M_WAITOK,
     UMA_ANYDOMAIN,
 )
-from harness.subsystems.uma.model.player import Operation, Place, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Verb
 from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS
@@ -116,8 +116,8 @@ MEANWHILE = st.integers(0, 9)
 ALLOCATIONS = st.builds(
     Operation, st.just(Verb.ALLOC), st.integers(0, 7), FLAGS, meanwhile=MEANWHILE
 ) | st.builds(
-    Operation, st.just(Verb.ALLOC), st.integers(UMA_ANYDOMAIN, 7), FLAGS, st.just(Place.DOMAIN),
-    MEANWHILE,
+    Operation, st.just(Verb.ALLOC), st.integers(UMA_ANYDOMAIN, 7), FLAGS,
+    st.just(DomainSource.DOMAIN), MEANWHILE,
 )  # fmt: skip
 OTHERS = st.builds(
     Operation, st.sampled_from([verb for verb in Verb if verb is not Verb.ALLOC]), st.integers(0, 9)

@@ -116,8 +116,8 @@ def test_junit_shows_what_xml_could_not_hold(home: Home, log: Path, tmp_path: Pa
 DOORS = {
     "cli/app.py": "nothing; whether standard output is a terminal",
     "cli/streams.py": "the filter itself",
-    "cli/paper.py": "rich's way out, filtered piece by piece",
-    "cli/talk.py": "the filtered stream",
+    "cli/safeconsole.py": "rich's way out, filtered piece by piece",
+    "cli/messages.py": "the filtered stream",
     "cli/main.py": "the filtered stream",
     "cli/man.py": "the filtered stream",
     "cli/console.py": "lines made printable, or --raw, which is asked for",

@@ -16,8 +16,8 @@ from command import Home
 
 from harness.errors import HarnessError
 from harness.guest.qemu import QemuBackend
+from harness.guest.serialtap import SerialTap
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import SerialTap
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import HostClock

@@ -10,8 +10,8 @@ from pathlib import Path
 from harness.guest.backends import BackendHost, find_backend
 from harness.guest.command import CommandBackend
 from harness.guest.machinefile import read_machine
+from harness.guest.serialtap import SerialTap
 from harness.guest.spec import GuestSpec
-from harness.guest.tap import SerialTap
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.host.clock import HostClock

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target
+from harness.bisect.evidence import Kind, Mark, Tally, Target, TestedRevision
 from harness.bisect.findings import Findings, Point
 from harness.bisect.history import Description
 from harness.bisect.knowledge import Asked
-from harness.bisect.proof import Proof, Step
+from harness.bisect.proof import Proof, ProofStep
 from harness.bisect.search import Culprit, Decision, Question, Several, Stuck
 from harness.results.bisect import bisect_lines, counts_in_words, headline, to_bisect_document
 from harness.results.html import bisect_html
@@ -29,13 +29,13 @@ def findings(answer: Decision, title: str = "page fault in foo") -> Findings:
     )
     named = isinstance(answer, Culprit | Several)
     steps = (
-        Step("its parent", GOOD, Mark.GOOD, Tally(good=2)),
-        Step("the culprit", BAD, Mark.BAD, Tally(bad=3)),
-        Step("the newest end without it", "", Mark.GOOD, problem="it conflicts"),
+        ProofStep("its parent", GOOD, Mark.GOOD, Tally(good=2)),
+        ProofStep("the culprit", BAD, Mark.BAD, Tally(bad=3)),
+        ProofStep("the newest end without it", "", Mark.GOOD, problem="it conflicts"),
     )
     observations = (
-        (Observation(GOOD, Kind.PASSED, (), "booted", 30, 12.0, "01-a"), Mark.GOOD),
-        (Observation(BAD, Kind.FAILED, (title,), "panic", 4, 6.0, "02-b"), Mark.BAD),
+        (TestedRevision(GOOD, Kind.PASSED, (), "booted", 30, 12.0, "01-a"), Mark.GOOD),
+        (TestedRevision(BAD, Kind.FAILED, (title,), "panic", 4, 6.0, "02-b"), Mark.BAD),
     )
     return Findings(
         Asked(Question(BAD, (GOOD,))), answer, (culprit,) if named else (),

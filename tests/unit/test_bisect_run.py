@@ -12,12 +12,12 @@ import pytest
 from bisections import TITLE, FakeTester, Killed, Silent, history_of
 from histories import Guest, line
 
-from harness.bisect.evidence import Kind, Mark, Observation, Tally, Target, target_of
+from harness.bisect.evidence import Kind, Mark, Tally, Target, TestedRevision, target_of
 from harness.bisect.findings import Findings, findings_of
 from harness.bisect.graph import Commit
 from harness.bisect.history import Changed, Relevance, Revision
 from harness.bisect.knowledge import Asked, knowledge
-from harness.bisect.proof import Step, passes_needed, prove
+from harness.bisect.proof import ProofStep, passes_needed, prove
 from harness.bisect.run import Bisection
 from harness.bisect.search import (
     REPRODUCED,
@@ -32,7 +32,7 @@ from harness.bisect.tester import Trial
 from harness.errors import BuildError, HarnessError, InfraError, UnobservableError
 from harness.host.progress import Progress
 from harness.host.workspace import Workspace
-from harness.source.parts import Part
+from harness.source.treeparts import Part
 
 Bisect = Callable[..., Bisection]
 
@@ -252,8 +252,8 @@ def test_what_a_build_read_narrows_the_candidates(bisect: Bisect) -> None:
 
 
 def test_what_counts_is_what_most_tests_of_the_bad_end_show() -> None:
-    def test(commit: str, *titles: str) -> Observation:
-        return Observation(commit, Kind.FAILED, titles)
+    def test(commit: str, *titles: str) -> TestedRevision:
+        return TestedRevision(commit, Kind.FAILED, titles)
 
     seen = [test("bad", "now and then"), test("bad", "own", "the bug"), test("bad", "the bug"),
             test("good", "own"), test("middle", "else", "now and then")]  # fmt: skip
@@ -278,25 +278,25 @@ def test_how_often_a_kernel_must_pass(rate: float, expected: int) -> None:
 @pytest.mark.parametrize(
     ("observation", "expected"),
     [
-        (Observation("c", Kind.PASSED), Mark.GOOD),
-        (Observation("c", Kind.PASSED, ("own",)), Mark.GOOD),
-        (Observation("c", Kind.PASSED, ("own", "the bug, here")), Mark.BAD),
-        (Observation("c", Kind.FAILED, ("own",)), Mark.SKIP),
-        (Observation("c", Kind.FAILED, ("the bug",)), Mark.BAD),
-        (Observation("c", Kind.FAILED), Mark.BAD),
-        (Observation("c", Kind.SKIPPED), Mark.SKIP),
-        (Observation("c", Kind.INFRA, error="no memory"), Mark.INFRA),
+        (TestedRevision("c", Kind.PASSED), Mark.GOOD),
+        (TestedRevision("c", Kind.PASSED, ("own",)), Mark.GOOD),
+        (TestedRevision("c", Kind.PASSED, ("own", "the bug, here")), Mark.BAD),
+        (TestedRevision("c", Kind.FAILED, ("own",)), Mark.SKIP),
+        (TestedRevision("c", Kind.FAILED, ("the bug",)), Mark.BAD),
+        (TestedRevision("c", Kind.FAILED), Mark.BAD),
+        (TestedRevision("c", Kind.SKIPPED), Mark.SKIP),
+        (TestedRevision("c", Kind.INFRA, error="no memory"), Mark.INFRA),
     ],
 )
 def test_what_a_test_says_by_the_title_that_counts(
-    observation: Observation, expected: Mark
+    observation: TestedRevision, expected: Mark
 ) -> None:
     assert Target("the bug", frozenset({"own"})).mark(observation) is expected
 
 
 def test_a_step_of_a_proof_holds_only_if_nothing_speaks_against_it() -> None:
-    assert Step("", "c", Mark.GOOD, Tally(good=2)).holds
-    assert not Step("", "c", Mark.GOOD, Tally(good=2, bad=1)).holds
-    assert Step("", "c", Mark.BAD, Tally(good=2, bad=1)).holds
-    assert not Step("", "c", Mark.BAD, Tally(good=2)).holds
-    assert not Step("", "c", Mark.GOOD, Tally(good=2), "it conflicts").holds
+    assert ProofStep("", "c", Mark.GOOD, Tally(good=2)).holds
+    assert not ProofStep("", "c", Mark.GOOD, Tally(good=2, bad=1)).holds
+    assert ProofStep("", "c", Mark.BAD, Tally(good=2, bad=1)).holds
+    assert not ProofStep("", "c", Mark.BAD, Tally(good=2)).holds
+    assert not ProofStep("", "c", Mark.GOOD, Tally(good=2), "it conflicts").holds

@@ -15,7 +15,7 @@ import pytest
 from scripted_machine import ScriptedMachine, until_read
 
 from harness.errors import HarnessError, InfraError, UsageError
-from harness.guest.backend import Ending
+from harness.guest.backend import GuestEnding
 from harness.guest.backends import BackendHost, find_backend
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
@@ -134,7 +134,7 @@ def test_a_harness_that_is_ending_still_switches_off(machine: Make) -> None:
         box.runner.close()  # as a signal's handler does
         ended = guest.wait(SECONDS)
         assert ended is not None
-        assert ended.ending is Ending.LOST
+        assert ended.ending is GuestEnding.LOST
         guest.destroy()
     assert box.ran[-1] == "power_off"
     assert box.ran.count("power_off") == 2
@@ -168,7 +168,7 @@ def test_power_state_tells_a_silent_machine_from_one_that_is_off(machine: Make) 
                 guest.require_running()
             ended = guest.wait(0)
             assert ended is not None
-            assert ended.ending is Ending.POWEROFF
+            assert ended.ending is GuestEnding.POWEROFF
             assert ended.failure is None
             state.write_text("perhaps\n")
             with pytest.raises(InfraError, match="printed 'perhaps'"):

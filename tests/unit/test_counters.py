@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.console.report import GuestReport, Zone, ZoneDomain
+from harness.console.report import GuestReport, ZoneDomain, ZoneReport
 from harness.subsystems.uma.counters import Usual, slabs_of
 
 DOMAINS = st.lists(
@@ -16,7 +16,7 @@ DOMAINS = st.lists(
 
 
 def report(*domains: ZoneDomain) -> GuestReport:
-    zone = Zone(2, 4, dict(enumerate(domains)))
+    zone = ZoneReport(2, 4, dict(enumerate(domains)))
     return GuestReport("FreeBSD", "13.2", 1302001, "X", len(domains), {}, {}, {}, {"Z": zone}, {})
 
 

@@ -22,7 +22,7 @@ from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.image.assemble import direct_entry
 from harness.image.direct import direct_image, elf_file
-from harness.image.placed import Chunk, Placed, place_kernel, place_object
+from harness.image.elfplacement import Chunk, Placed, place_kernel, place_object
 from harness.image.preload import SMAP_ENTRY, Metadata
 from harness.kernel.toolchain import newest_llvm
 

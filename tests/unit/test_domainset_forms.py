@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import UsageError
-from harness.subsystems.domainset.forms import (
+from harness.subsystems.domainset.codeforms import (
     facts_of,
     find_form,
     form_of,

@@ -11,9 +11,9 @@ from cells import IDENTITY
 from harness.guest.topology import Node, Topology
 from harness.outcome import Outcome
 from harness.sanitizers import KASAN, NONE, TABLE, Sanitizers
-from harness.source.knowledge import Facts
+from harness.source.codefacts import Facts
+from harness.subsystems.uma.codeforms import NAME
 from harness.subsystems.uma.expectation import expected_of
-from harness.subsystems.uma.forms import NAME
 from harness.subsystems.uma.model.variants import VARIANTS
 
 AFTER_FORM = VARIANTS["13-after"]

@@ -23,11 +23,11 @@ from fake_guests import (
 )
 
 from harness.boot.booter import Booter
-from harness.boot.cell import CellPlan
 from harness.boot.cellboot import boot_cell
+from harness.boot.cellplan import CellPlan
 from harness.boot.plan import Sampling
 from harness.errors import UsageError
-from harness.guest.backend import Ending
+from harness.guest.backend import GuestEnding
 from harness.guest.backends import BACKENDS, OFFERED, BackendHost, find_backend
 from harness.guest.fake import FakeBackend, Piece, Script
 from harness.guest.spec import GuestSpec
@@ -43,7 +43,7 @@ from harness.kernel.elf import content_digest, kernel_facts
 from harness.outcome import Expectation, Outcome
 from harness.results.record import Cell
 from harness.sanitizers import NONE
-from harness.source.what import What
+from harness.source.request import KernelRequest
 
 Play = Callable[[GuestSpec], Script]
 Scripted = Callable[..., Cell]
@@ -61,7 +61,8 @@ def cell_of(tmp_path: Path) -> Scripted:
 
         with fake_booter(tmp_path, play) as booter:
             cell = CellPlan(
-                "made-numa2", "", What("made"), NONE, replace(plan(), **changed), sampling=sampling,  # type: ignore[arg-type]
+                "made-numa2", "", KernelRequest("made"), NONE,
+                replace(plan(), **changed), sampling=sampling,  # type: ignore[arg-type]
             )  # fmt: skip
             kernel = made_kernel(tmp_path)
             others = [made_kernel(tmp_path, 1)]
@@ -173,8 +174,8 @@ def stays_up_on(spec: GuestSpec, topology: Topology) -> Script:
     ("script", "error"),
     [
         (Script(failure="no memory for it"), "no memory for it"),
-        (Script((Piece(banner()),), ending=Ending.CRASHED), "QEMU died"),
-        (Script((Piece(banner()),), ending=Ending.KILLED), "ended from outside"),
+        (Script((Piece(banner()),), ending=GuestEnding.CRASHED), "QEMU died"),
+        (Script((Piece(banner()),), ending=GuestEnding.KILLED), "ended from outside"),
         (Script((Piece(banner()),), ending=None, stopped="io-error"), "reports the state io-error"),
     ],
 )
@@ -188,7 +189,7 @@ def test_what_fails_on_the_host_is_the_cells_error(
 
 
 def test_a_guest_that_resets_itself_without_a_word_has_failed(cell_of: Scripted) -> None:
-    cell = cell_of(lambda _: Script((Piece(banner()),), ending=Ending.RESET, after=1.0))
+    cell = cell_of(lambda _: Script((Piece(banner()),), ending=GuestEnding.RESET, after=1.0))
     assert outcome(cell) is Outcome.RESET
     assert len(cell.repeats) == 1
 
@@ -245,7 +246,7 @@ def test_bytes_come_when_the_script_says(tmp_path: Path) -> None:
             assert port.read(2.0) == b""
             ended = guest.wait()
             assert ended is not None
-            assert ended.ending is Ending.POWEROFF
+            assert ended.ending is GuestEnding.POWEROFF
             port.write(b"typed")
             assert guest.typed == b"typed"
             guest.destroy()

@@ -18,7 +18,7 @@ from harness.bisect.run import Bisection
 from harness.bisect.search import Culprit, Question
 from harness.bisect.state import StateFile
 from harness.boot.booter import Booter
-from harness.boot.cell import CellPlan, repeated
+from harness.boot.cellplan import CellPlan, repeated
 from harness.check.subject import Specification
 from harness.errors import BuildError, InfraError
 from harness.guest.fake import FakeBackend, Script
@@ -32,7 +32,7 @@ from harness.runs.examination import BootExamination
 from harness.runs.kerneltester import KernelTester
 from harness.runs.matrix import Matrix
 from harness.sanitizers import NONE, Sanitizers
-from harness.source.what import What
+from harness.source.request import KernelRequest
 from harness.subsystems.subsystem import Subsystem
 
 GIB = 1 << 30
@@ -46,7 +46,7 @@ class MadeKernels(Kernels):
 
     def provide(
         self,
-        what: What,
+        what: KernelRequest,
         sanitizers: Sanitizers,
         progress: Progress,
         *,
@@ -80,7 +80,7 @@ def matrix(booter: Booter, folder: Path, jobs: int = 2, memory: int = 64 * GIB) 
 
 def cells(*sources: str, expected: Sequence[Outcome] = (Outcome.BOOTED,)) -> list[CellPlan]:
     return [
-        CellPlan(f"{side}-none-numa2", side, What(source), NONE, plan(), tuple(expected))
+        CellPlan(f"{side}-none-numa2", side, KernelRequest(source), NONE, plan(), tuple(expected))
         for side, source in zip(("before", "after"), sources, strict=False)
     ]
 
@@ -172,7 +172,7 @@ def test_a_bisection_of_fake_guests_finds_and_proves_the_culprit(
         return panics(spec) if number_of(spec) >= 14 else boots(spec)
 
     with fake_booter(tmp_path, play) as booter:
-        examination = BootExamination(booter, plan(), What("made"), NONE)
+        examination = BootExamination(booter, plan(), KernelRequest("made"), NONE)
         tester = KernelTester(
             MadeRevisions(tmp_path, broken), examination, booter, tmp_path / "run", booter.clock,
         )  # fmt: skip

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from cells import cell, run
 
-from harness.boot.cell import with_host
+from harness.boot.cellplan import with_host
 from harness.check.result import CheckResult, Conclusion, HostRun
-from harness.onhost.ending import FINDINGS, Kind
+from harness.onhost.ending import FINDINGS, EndingKind
 from harness.outcome import Outcome
 from harness.results.junit import write_junit
 from harness.results.record import HOST, Cell, to_document
@@ -25,7 +25,7 @@ DIFFERS = replace(AGREED, conclusion=Conclusion.DIFFERS, why="item: none")
 IN_GUEST = replace(AGREED, host=None)
 
 
-def ended(kind: Kind) -> CheckResult:
+def ended(kind: EndingKind) -> CheckResult:
     program = replace(PROGRAM, kind=str(kind), text="why", is_finding=kind in FINDINGS)
     return replace(AGREED, conclusion=Conclusion.GONE, why="why", host=program)
 
@@ -39,9 +39,9 @@ def on_host(result: CheckResult | None, error: str = "") -> Cell:
     [
         (on_host(AGREED), 0),
         (on_host(DIFFERS), 1),
-        (on_host(ended(Kind.PANIC)), 1),
-        (on_host(ended(Kind.INVARIANT)), 1),
-        (on_host(ended(Kind.TRAP), error="a trap"), 3),
+        (on_host(ended(EndingKind.PANIC)), 1),
+        (on_host(ended(EndingKind.INVARIANT)), 1),
+        (on_host(ended(EndingKind.TRAP), error="a trap"), 3),
         (on_host(None, error="does not compile"), 3),
     ],
 )
@@ -56,7 +56,7 @@ def guest(host: CheckResult | None, outcome: Outcome = Outcome.BOOTED, **changed
     return with_host(cell(outcome, **{"check": IN_GUEST, **changed}), host)
 
 
-@pytest.mark.parametrize("found", [DIFFERS, ended(Kind.PANIC), ended(Kind.ASLEEP)])
+@pytest.mark.parametrize("found", [DIFFERS, ended(EndingKind.PANIC), ended(EndingKind.ASLEEP)])
 def test_what_the_guest_does_not_repeat_is_unconfirmed_and_no_failure_of_the_hosts(
     found: CheckResult,
 ) -> None:
@@ -68,7 +68,9 @@ def test_what_the_guest_does_not_repeat_is_unconfirmed_and_no_failure_of_the_hos
     assert run(one, cell(Outcome.PANIC)).exit_code == 1
 
 
-@pytest.mark.parametrize("limit", [ended(Kind.TRAP), ended(Kind.LOOP), ended(Kind.SIGNAL)])
+@pytest.mark.parametrize(
+    "limit", [ended(EndingKind.TRAP), ended(EndingKind.LOOP), ended(EndingKind.SIGNAL)]
+)
 def test_a_limit_of_the_programs_leaves_the_guest_its_result(limit: CheckResult) -> None:
     assert run(guest(limit)).exit_code == 0
 
@@ -76,7 +78,7 @@ def test_a_limit_of_the_programs_leaves_the_guest_its_result(limit: CheckResult)
 def test_what_the_guest_repeats_is_the_guests() -> None:
     differs = replace(IN_GUEST, conclusion=Conclusion.DIFFERS)
     assert run(guest(DIFFERS, check=differs)).exit_code == 1
-    assert run(guest(ended(Kind.PANIC), Outcome.PANIC)).exit_code == 1
+    assert run(guest(ended(EndingKind.PANIC), Outcome.PANIC)).exit_code == 1
 
 
 def test_junit_tells_findings_from_limits(tmp_path: Path) -> None:

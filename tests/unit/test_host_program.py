@@ -14,10 +14,10 @@ from harness.host.process import HostRunner
 from harness.kernel.toolchain import newest_llvm
 from harness.onhost import recipe
 from harness.onhost.build import HALVES
-from harness.onhost.ending import HostEnding, Kind
+from harness.onhost.ending import EndingKind, HostEnding
 from harness.onhost.layout import HostLayout
 from harness.onhost.programs import HostProgram, ProgramIdentity
-from harness.onhost.run import HostTap, Limits, ProgramRunner
+from harness.onhost.run import HostTap, ProgramLimits, ProgramRunner
 
 KERNEL_HALF = Path(__file__).with_name("onhost_kernel.c")
 MISSING = ("missing_function", "missing_number")
@@ -56,11 +56,11 @@ class Started:
         self.program = program
         self.scratch = scratch
 
-    def ended_by(self, command: str, limits: Limits | None = None) -> HostEnding | None:
+    def ended_by(self, command: str, limits: ProgramLimits | None = None) -> HostEnding | None:
         """How the program ends that is told a command."""
         runner = ProgramRunner(
             self.program, HostLayout(1, (0,)), HostRunner(), self.scratch,
-            limits=limits or Limits(),
+            limits=limits or ProgramLimits(),
         )  # fmt: skip
         with runner.started() as tap:
             tap.write(f"{command}\n".encode())
@@ -100,14 +100,14 @@ def test_commands_are_answered_in_order(program: HostProgram, tmp_path: Path) ->
 def test_a_panic_is_told_with_the_functions_that_were_running(started: Started) -> None:
     ending = started.ended_by("panic")
     assert ending is not None
-    assert ending == HostEnding(Kind.PANIC, "slab 17 at 0xfeed is lost", ending.frames)
+    assert ending == HostEnding(EndingKind.PANIC, "slab 17 at 0xfeed is lost", ending.frames)
     assert ending.frames[:2] == ("panics", "kern_take")
     assert ending.is_finding
 
 
 def test_what_a_panic_is_compared_by_has_no_numbers() -> None:
-    one = HostEnding(Kind.PANIC, "slab 17 at 0xfeed is lost")
-    other = HostEnding(Kind.PANIC, "slab 3 at 0xbeef is lost", ("keg",))
+    one = HostEnding(EndingKind.PANIC, "slab 17 at 0xfeed is lost")
+    other = HostEnding(EndingKind.PANIC, "slab 3 at 0xbeef is lost", ("keg",))
     assert one.title == other.title == "panic: slab N at N is lost"
 
 
@@ -119,7 +119,7 @@ def test_what_nobody_defines_says_its_name_when_it_is_called_or_read(
 ) -> None:
     ending = started.ended_by(command)
     assert ending is not None
-    assert (ending.kind, ending.text, ending.frames) == (Kind.TRAP, name, ("kern_take",))
+    assert (ending.kind, ending.text, ending.frames) == (EndingKind.TRAP, name, ("kern_take",))
     assert not ending.is_finding
 
 
@@ -129,25 +129,25 @@ def test_what_nobody_defines_says_its_name_when_it_is_called_or_read(
 def test_a_signal_is_told_by_its_name(started: Started, command: str, name: str) -> None:
     ending = started.ended_by(command)
     assert ending is not None
-    assert (ending.kind, ending.text) == (Kind.SIGNAL, name)
+    assert (ending.kind, ending.text) == (EndingKind.SIGNAL, name)
     assert "kern_take" in ending.frames
 
 
 def test_a_loop_ends_by_its_cpu_time(started: Started) -> None:
-    ending = started.ended_by("spin", Limits(patience=1))
+    ending = started.ended_by("spin", ProgramLimits(patience=1))
     assert ending is not None
-    assert (ending.kind, ending.frames) == (Kind.LOOP, ("kern_take",))
+    assert (ending.kind, ending.frames) == (EndingKind.LOOP, ("kern_take",))
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["resident size", "cgroup if there is one"])
 def test_a_program_that_takes_too_much_memory_is_ended(started: Started, grouped: bool) -> None:
-    ending = started.ended_by("memory", Limits(memory=64 * MIB, grouped=grouped))
+    ending = started.ended_by("memory", ProgramLimits(memory=64 * MIB, grouped=grouped))
     assert ending is not None
-    assert ending.kind is Kind.MEMORY
+    assert ending.kind is EndingKind.MEMORY
 
 
 def test_a_program_that_leaves_without_a_word_is_told(started: Started) -> None:
-    assert started.ended_by("leave") == HostEnding(Kind.EXITED)
+    assert started.ended_by("leave") == HostEnding(EndingKind.EXITED)
 
 
 @pytest.mark.parametrize("command", ["babble", "lie"])

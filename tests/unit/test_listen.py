@@ -13,8 +13,7 @@ from harness.boot.listen import Heard, Session
 from harness.boot.plan import BootPlan
 from harness.console.stages import Stage
 from harness.errors import InfraError
-from harness.guest.backend import Ending as GuestEnding
-from harness.guest.backend import GuestExit, Whereabouts, qemu_exit
+from harness.guest.backend import GuestEnding, GuestExit, Whereabouts, qemu_exit
 from harness.guest.spec import GuestSpec
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator

@@ -10,7 +10,7 @@ from pathlib import Path
 from cells import IDENTITY, cell
 
 from harness.boot.plan import BootPlan
-from harness.console.report import GuestReport, Zone, ZoneDomain
+from harness.console.report import GuestReport, ZoneDomain, ZoneReport
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.kernel.artifact import KernelArtifact, KernelIdentity
@@ -19,8 +19,8 @@ from harness.outcome import Outcome, Until
 from harness.results.record import Cell
 from harness.runs.oracles import BootOracle, CountersOracle
 from harness.sanitizers import KASAN, Sanitizers
-from harness.source.knowledge import Facts
-from harness.subsystems.uma.forms import NAME
+from harness.source.codefacts import Facts
+from harness.subsystems.uma.codeforms import NAME
 from harness.subsystems.uma.model.variants import VARIANTS
 
 
@@ -35,13 +35,13 @@ MUTANT = replace(UNMUTATED, identity=replace(KNOWN, mutant="uma_prealloc.round-d
 
 
 def saying(pages: int, free_items: int) -> GuestReport:
-    zone = Zone(2, 42, {0: ZoneDomain(pages, free_items, 0)})
+    zone = ZoneReport(2, 42, {0: ZoneDomain(pages, free_items, 0)})
     return GuestReport("FreeBSD", "13.2", 1302001, "X", 1, {}, {}, {}, {"Z": zone}, {})
 
 
 def with_entries_in(*slabs: int) -> GuestReport:
     domains = {domain: ZoneDomain(pages, pages, 0) for domain, pages in enumerate(slabs)}
-    entries = Zone(2, 42, domains)
+    entries = ZoneReport(2, 42, domains)
     return GuestReport("FreeBSD", "13.2", 1302001, "X", 2, {}, {}, {}, {"KMAP_ENTRY": entries}, {})
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.source.parts import (
+from harness.source.treeparts import (
     BUILT,
     KERNEL,
     MAKE,

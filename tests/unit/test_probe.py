@@ -18,7 +18,7 @@ from harness.console.events import (
 )
 from harness.console.parser import ConsoleParser
 from harness.console.probe import MAX_NONCES, ProbeLineError, parse_line
-from harness.console.report import DomainMemory, ReportError, Zone, ZoneDomain, read_report
+from harness.console.report import DomainMemory, ReportError, ZoneDomain, ZoneReport, read_report
 
 
 def line(number: int, text: str, nonce: str = "") -> str:
@@ -168,7 +168,7 @@ def test_the_records_make_a_report() -> None:
     assert report.cpus == {0: 0, 1: 1}
     assert report.memory[1] == DomainMemory(2000, 4096)
     assert report.distances == {(0, 1): 21}
-    assert report.zones == {"KMAP ENTRY": Zone(2, 42, {0: ZoneDomain(1, 38, 0)})}
+    assert report.zones == {"KMAP ENTRY": ZoneReport(2, 42, {0: ZoneDomain(1, 38, 0)})}
     assert report.tables == {"SRAT": bytes.fromhex("5352415400ff")}
 
 

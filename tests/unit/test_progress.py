@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.messages import Messages
 from harness.cli.progress import LiveRows
-from harness.cli.talk import Talk
 from harness.host.clock import ManualClock
 
 LOG = Path("/cache/trees/0123/logs/HARNESS.log")
@@ -18,7 +18,7 @@ LOG = Path("/cache/trees/0123/logs/HARNESS.log")
 
 def told(capsys: pytest.CaptureFixture[str], *, verbose: bool = False) -> list[str]:
     clock = ManualClock()
-    with LiveRows(Talk(quiet=False), clock, verbose=verbose) as rows:
+    with LiveRows(Messages(quiet=False), clock, verbose=verbose) as rows:
         row = rows.row("build kernel kasan")
         row.stage("source")
         clock.sleep(2)
@@ -43,8 +43,8 @@ def test_nothing_is_drawn_on_a_dumb_terminal(
     monkeypatch.setenv("TERM", term)
     with os.fdopen(theirs, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
-        assert Talk(quiet=False).is_terminal is drawn
-        assert not Talk(quiet=True).is_terminal
+        assert Messages(quiet=False).is_terminal is drawn
+        assert not Messages(quiet=True).is_terminal
     os.close(ours)
 
 
@@ -54,7 +54,7 @@ def test_nothing_is_drawn_on_a_dumb_terminal(
 def test_what_a_signal_ends_is_interrupted_and_has_not_failed(
     error: BaseException, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with LiveRows(Talk(quiet=False), ManualClock(), verbose=False) as rows:
+    with LiveRows(Messages(quiet=False), ManualClock(), verbose=False) as rows:
         rows.row("build")
         rows.failed("build", error)
     assert capsys.readouterr().err == f"build: {word} (0.0 s)\n"

@@ -17,12 +17,12 @@ from harness.provide.kernels import Kernels
 from harness.provide.sources import BUILT_IN
 from harness.sanitizers import NONE
 from harness.source.change import Change
-from harness.source.what import BEFORE_MUTANT, What
+from harness.source.request import BEFORE_MUTANT, KernelRequest
 from harness.subsystems.specifications import AS_BUILT, AUTO
 from harness.subsystems.table import SUBSYSTEMS
 from harness.subsystems.uma.subsystem import UMA
 
-EMBEDDED = What(BUILT_IN)
+EMBEDDED = KernelRequest(BUILT_IN)
 
 
 @pytest.fixture
@@ -36,7 +36,10 @@ def test_the_built_in_guest_is_started_directly_and_has_one_pair_and_one_mutant(
 ) -> None:
     provider = kernels.provider(EMBEDDED)
     assert provider.boot_methods == (BootMethod.DIRECT,)
-    assert provider.pair(EMBEDDED) == (What(BUILT_IN, Change(mutant=BEFORE_MUTANT)), EMBEDDED)
+    assert provider.pair(EMBEDDED) == (
+        KernelRequest(BUILT_IN, Change(mutant=BEFORE_MUTANT)),
+        EMBEDDED,
+    )
     assert list(provider.mutants) == [BEFORE_MUTANT]
     assert provider.subsystems == (UMA,)
 
@@ -54,12 +57,14 @@ def test_the_built_in_guest_is_held_to_the_commit_whatever_is_built(kernels: Ker
 @pytest.mark.parametrize(
     "what",
     [
-        What(BUILT_IN, Change("HEAD")),
-        What(BUILT_IN, Change(mutant="no-such")),
-        What(BUILT_IN, kernconf="GENERIC"),
+        KernelRequest(BUILT_IN, Change("HEAD")),
+        KernelRequest(BUILT_IN, Change(mutant="no-such")),
+        KernelRequest(BUILT_IN, kernconf="GENERIC"),
     ],
 )
-def test_what_the_built_in_guest_does_not_have_is_refused(kernels: Kernels, what: What) -> None:
+def test_what_the_built_in_guest_does_not_have_is_refused(
+    kernels: Kernels, what: KernelRequest
+) -> None:
     provider = kernels.provider(what)
     with pytest.raises(UsageError, match="the built-in guest has no"):
         provider.kernel(what, NONE, Recorded())
@@ -72,7 +77,7 @@ def test_what_the_built_in_guest_does_not_have_is_refused(kernels: Kernels, what
 def test_a_tree_has_all_parts_and_is_compared_as_the_user_says(
     kernels: Kernels, tmp_path: Path
 ) -> None:
-    what = What(str(plain_tree(tmp_path / "tree")))
+    what = KernelRequest(str(plain_tree(tmp_path / "tree")))
     provider = kernels.provider(what)
     assert provider.boot_methods == tuple(BootMethod)
     assert provider.subsystems == SUBSYSTEMS
@@ -82,7 +87,7 @@ def test_a_tree_has_all_parts_and_is_compared_as_the_user_says(
 
 
 def test_of_a_file_nothing_is_known_but_what_is_in_it(kernels: Kernels, tmp_path: Path) -> None:
-    what = What(BUILT_IN, kernel=tmp_path / "kernel")
+    what = KernelRequest(BUILT_IN, kernel=tmp_path / "kernel")
     provider = kernels.provider(what)
     assert not provider.subsystems
     assert not provider.mutants
@@ -101,5 +106,7 @@ def test_of_a_file_nothing_is_known_but_what_is_in_it(kernels: Kernels, tmp_path
 def test_a_kernel_file_is_no_tree_whatever_the_source_is(kernels: Kernels, tmp_path: Path) -> None:
     """``$HARNESS_SOURCE`` may name any; the file alone counts."""
     for source in (BUILT_IN, "/src"):
-        what = What(source, kernel=tmp_path / "kernel")
-        assert kernels.provider(what) == kernels.provider(What("", kernel=tmp_path / "kernel"))
+        what = KernelRequest(source, kernel=tmp_path / "kernel")
+        assert kernels.provider(what) == kernels.provider(
+            KernelRequest("", kernel=tmp_path / "kernel")
+        )

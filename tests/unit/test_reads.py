@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.kernel.reads import READS, read_list, sources_read
+from harness.kernel.dependencies import READS, read_list, sources_read
 
 
 def test_the_lists_of_all_objects_make_one(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.guest.shadow import default_topology, first_domain_needs_mib, memory_warnings
+from harness.guest.sanitizermemory import default_topology, first_domain_needs_mib, memory_warnings
 from harness.guest.topology import Node, Topology
 from harness.sanitizers import KASAN, KMSAN, NONE, Sanitizers
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.guest.sharetime import MOST_COUNTED, Excuse, GuestTime, patience, share_between
+from harness.guest.cputime import MOST_COUNTED, Excuse, GuestTime, patience, share_between
 from harness.host.clock import ManualClock
 from harness.host.procstat import Sample, Thread
 

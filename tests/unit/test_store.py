@@ -11,7 +11,7 @@ import pytest
 from cells import cell, run
 
 from harness.errors import InfraError, UsageError
-from harness.mutation.fate import Fate, Judgement
+from harness.mutation.judgement import Judgement, MutantOutcome
 from harness.results.record import Run
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning, failed_mutants, keep_judgement
@@ -100,7 +100,8 @@ def test_judgements_of_a_run_that_did_not_end_are_read_and_the_others_are_to_be_
     planned = Planned(mutants=("caught", "survivor", "host", "unjudged"))
     store.save_document(beginning(folder.name, ("mutants",), "", planned, None))
     for name, fate in (
-        ("caught", Fate.CAUGHT), ("survivor", Fate.SURVIVED), ("host", Fate.HOST_FAILED),
+        ("caught", MutantOutcome.CAUGHT), ("survivor", MutantOutcome.SURVIVED),
+        ("host", MutantOutcome.HOST_FAILED),
     ):  # fmt: skip
         keep_judgement(folder, Judgement(name, fate))
     document = store.load(folder.name)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.host.workspace import Workspace
-from harness.onhost.transcript import Recorder, Transcript, TranscriptCache
+from harness.onhost.transcript import Transcript, TranscriptCache, TranscriptRecorder
 
 TRANSCRIPTS = st.builds(
     Transcript,
@@ -53,7 +53,7 @@ class Parrot:
 @given(st.integers(1, 40))
 def test_answers_are_summed_up_by_their_own_checksums_however_they_come(piece: int) -> None:
     lines = [b"@harness 0001 a *0badcafe\n", b"@harness 0002 b *cafe0bad\n"]
-    recorder = Recorder(Parrot(piece))
+    recorder = TranscriptRecorder(Parrot(piece))
     recorder.write(b"".join(lines))
     while recorder.read(0.0):
         pass

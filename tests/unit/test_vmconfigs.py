@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.guest.shadow import memory_warnings
+from harness.guest.sanitizermemory import memory_warnings
 from harness.guest.topology import Node, Package, Topology
 from harness.guest.vmconfig import (
     VmConfig,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from harness.cedit.edits import CallStatement, Drop, Hold, If, Negate, Replace
 from harness.mutation.mutant import COUNTED, MASKED, InFunction
-from harness.subsystems.domainset.forms import DOMAINSET
+from harness.subsystems.domainset.codeforms import DOMAINSET
 
 _MINIMUM = "!di->di_minskip || !vm_page_count_min_domain(*domain)"
 _iter_rr = InFunction(DOMAINSET, "vm_domainset_iter_rr")

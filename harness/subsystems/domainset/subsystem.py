@@ -11,9 +11,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.source.knowledge import Assumption, Facts, Reading
+from harness.source.codefacts import Assumption, Facts, Reading
 from harness.subsystems.domainset.check.trace import Trace, is_trace, parse_trace, run_trace
-from harness.subsystems.domainset.forms import (
+from harness.subsystems.domainset.codeforms import (
     DOMAINSET,
     NAME,
     RELEASES,

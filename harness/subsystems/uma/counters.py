@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.subsystems.uma.expectation import expected_slabs
 
 if TYPE_CHECKING:
-    from harness.console.report import GuestReport, Zone
+    from harness.console.report import GuestReport, ZoneReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
 
@@ -76,14 +76,14 @@ def _counters(report: GuestReport) -> Mapping[str, _Counter]:
     }
 
 
-def _counters_of(zone: Zone) -> Iterator[tuple[str, _Counter]]:
+def _counters_of(zone: ZoneReport) -> Iterator[tuple[str, _Counter]]:
     for number, domain in zone.domains.items():
         yield f"domain {number} pages", _Counter(domain.pages, 1)
         yield f"domain {number} free items", _Counter(domain.free_items, zone.items_per_slab)
         yield f"domain {number} free slabs", _Counter(domain.free_slabs, 1)
 
 
-def _impossible(name: str, zone: Zone) -> Iterator[str]:
+def _impossible(name: str, zone: ZoneReport) -> Iterator[str]:
     """Counters that contradict each other: a slab has one page at the least."""
     for number, domain in zone.domains.items():
         if domain.free_items > domain.pages * zone.items_per_slab:

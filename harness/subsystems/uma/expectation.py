@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.outcome import Expectation, Outcome
-from harness.source.knowledge import Facts
-from harness.subsystems.uma.forms import NAME
+from harness.source.codefacts import Facts
+from harness.subsystems.uma.codeforms import NAME
 from harness.subsystems.uma.model.variants import Variant
 from harness.subsystems.uma.prediction import Prediction, predict_boot
 

@@ -13,11 +13,11 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.source.knowledge import Assumption, Facts, Reading
-from harness.subsystems.domainset.forms import DOMAINSET
+from harness.source.codefacts import Assumption, Facts, Reading
+from harness.subsystems.domainset.codeforms import DOMAINSET
+from harness.subsystems.uma.codeforms import NAME, UMA_CORE, likely_form, read_form
 from harness.subsystems.uma.counters import oddities
 from harness.subsystems.uma.expectation import expected_of, variant_of
-from harness.subsystems.uma.forms import NAME, UMA_CORE, likely_form, read_form
 from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import (
     RELEASES,

@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 from harness.subsystems.domainset.model.machine import (
     Branch,
     IteratorMisuse,
-    Machine,
+    KernelState,
     VmObject,
     Wait,
     outcomes,
@@ -83,7 +83,7 @@ class DomainsetIter(ABC):
 
     def __init__(
         self,
-        machine: Machine,
+        machine: KernelState,
         thread: DomainsetRef,
         branches: Callable[[str, str, bool], bool],
         *,

@@ -45,7 +45,7 @@ class VmObject:
 
 
 @dataclass(slots=True)
-class Machine:
+class KernelState:
     """The kernel around an iterator.
 
     Args:

@@ -10,7 +10,7 @@ from harness.subsystems.domainset.model.form import ITERATORS, Form
 from harness.subsystems.domainset.model.machine import (
     Branches,
     IteratorMisuse,
-    Machine,
+    KernelState,
     VmObject,
     Wait,
 )
@@ -104,14 +104,14 @@ class Player:
     layout: Layout
     branches: Callable[[str, str, bool], bool]
     code: type[DomainsetIter]
-    _machine: Machine = field(init=False)
+    _machine: KernelState = field(init=False)
     _iterator: DomainsetIter | None = None
     _call: Call = Call.POLICY
     _policy: Policy = Policy.ROUNDROBIN
     _failed: bool = False
 
     def __post_init__(self) -> None:
-        self._machine = Machine(
+        self._machine = KernelState(
             reserv_order=self.layout.reserv_order, reserv_order_1=self.layout.reserv_order_1
         )
 

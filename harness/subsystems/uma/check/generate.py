@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from harness.check.weighted import weighted
 from harness.subsystems.uma.check.observation import Observation, of_model
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.player import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Player, Verb
 
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.shape import Shape
@@ -182,9 +182,9 @@ class _Writer:
 
     def _allocation(self) -> Operation:
         if self._shape.first_touch and self._rng.random() < 0.5:
-            domain, place = self._domain(), Place.DOMAIN
+            domain, place = self._domain(), DomainSource.DOMAIN
         else:
-            domain, place = self._cpu_domain(), Place.CPU
+            domain, place = self._cpu_domain(), DomainSource.CPU
         meanwhile = self._meanwhile(domain)
         if meanwhile and self._is_spent(domain):
             return Operation(Verb.ALLOC, domain, M_NOWAIT, place, meanwhile)

@@ -30,7 +30,7 @@ from harness.subsystems.uma.check.protocol import (
     read_starved,
 )
 from harness.subsystems.uma.model.flags import KernelAssertion
-from harness.subsystems.uma.model.player import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Player, Verb
 from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.trace import Trace, run_trace
 
@@ -205,7 +205,7 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
     def _command(self, operation: Operation, number: int) -> str:
         """``number`` is the operation's in its trace, and an item's slot."""
         slot = operation.number if operation.verb is Verb.FREE else number
-        if operation.verb is Verb.ALLOC and operation.place is Place.CPU:
+        if operation.verb is Verb.ALLOC and operation.place is DomainSource.CPU:
             # Others stay on that CPU: to move takes longer than all else.
             self._cpu = self._cpu_of(operation.number, number)
         return command(operation, slot, self._cpu)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.check.protocol import matched, number_in
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
-from harness.subsystems.uma.model.player import Operation, Place, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Verb
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
@@ -151,7 +151,7 @@ def command(operation: Operation, slot: int, cpu: int) -> str:
     """
     match operation.verb:
         case Verb.ALLOC:
-            asked = f" domain={operation.number}" if operation.place is Place.DOMAIN else ""
+            asked = f" domain={operation.number}" if operation.place is DomainSource.DOMAIN else ""
             flags = "".join(
                 letter for flag, letter in _FLAG_LETTERS.items() if operation.flags & flag
             )

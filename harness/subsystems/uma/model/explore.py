@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from harness.subsystems.uma.model.board import (
+from harness.subsystems.uma.model.exploredkeg import (
     FULL,
-    Board,
     DomainState,
+    ExploredKeg,
     Move,
     Property,
     State,
@@ -29,7 +29,7 @@ from harness.subsystems.uma.model.flags import (
     M_WAITOK,
     UMA_ANYDOMAIN,
 )
-from harness.subsystems.uma.model.player import Operation, Place, Player, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Player, Verb
 from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.trace import Trace
 from harness.subsystems.uma.model.zone import Zone
@@ -81,7 +81,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class Exploration:
     """What was found.
 
     Args:
@@ -105,7 +105,7 @@ class Findings:
         return not self.broken
 
 
-def explore(variant: Variant, bounds: Bounds) -> Findings:
+def explore(variant: Variant, bounds: Bounds) -> Exploration:
     """Look at every state within the bounds."""
     return _Search(variant, bounds).run()
 
@@ -114,14 +114,14 @@ class _Search:
     def __init__(self, variant: Variant, bounds: Bounds) -> None:
         self._variant = variant
         self._bounds = bounds
-        self._board = Board(Zone(variant, bounds.shape))
+        self._board = ExploredKeg(Zone(variant, bounds.shape))
         nothing = DomainState(False, False, (), (), ())
         self._start = (nothing,) * bounds.domains
         self._came: dict[State, _Came | None] = {self._start: None}
         self._broken: dict[Property, Trace] = {}
         self._operations = 0
 
-    def run(self) -> Findings:
+    def run(self) -> Exploration:
         """Search level by level, and not much further than where something breaks."""
         level = [self._start]
         last = self._bounds.depth
@@ -131,7 +131,7 @@ class _Search:
             depth += 1
             if self._broken:
                 last = min(last, self._shortest() + _FURTHER)
-        return Findings(
+        return Exploration(
             self._variant, self._bounds, len(self._came), self._operations, self._broken
         )
 
@@ -201,4 +201,4 @@ def _real(move: Move, zone: Zone, giver: dict[int, int]) -> Operation:
     if move.verb is Verb.FREE:
         slab, index = victim(zone, move._replace(domain=domain), turn)
         return Operation(Verb.FREE, giver[slab.number * zone.shape.ipers + index])
-    return Operation(move.verb, domain, move.flags, Place.DOMAIN)
+    return Operation(move.verb, domain, move.flags, DomainSource.DOMAIN)

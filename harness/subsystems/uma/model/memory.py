@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.subsystems.domainset.model.machine import Machine
+from harness.subsystems.domainset.model.machine import KernelState
 from harness.subsystems.domainset.model.sets import domains_of, mask_of
 from harness.subsystems.uma.model.flags import M_NOWAIT, M_USE_RESERVE, M_WAITOK, KernelAssertion
 
@@ -47,7 +47,7 @@ class DoesNotEnd(Exception):  # noqa: N818 - says what the operation does
         self.blocked = blocked
 
 
-class Memory(Machine):
+class Memory(KernelState):
     """What iterators and a keg see of memory.
 
     Args:
@@ -119,7 +119,7 @@ class Memory(Machine):
         return True
 
     def vm_page_count_min_domain(self, domain: int) -> bool:
-        """See ``Machine``: those that have run out are below it, too."""
+        """See ``KernelState``: those that have run out are below it, too."""
         most = self.shape.slabs
         return bool(self.vm_min_domains >> domain & 1) or self.in_use[domain] == most
 

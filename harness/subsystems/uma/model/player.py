@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.subsystems.uma.model.flags import UMA_ANYDOMAIN, flags_in_words
-from harness.subsystems.uma.model.zone import Outcome, Zone
+from harness.subsystems.uma.model.zone import Allocation, Zone
 
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.shape import Shape
@@ -29,7 +29,7 @@ class Verb(StrEnum):
     RECOVER = "recover"
 
 
-class Place(StrEnum):
+class DomainSource(StrEnum):
     """Who says from which domain an allocation is."""
 
     CPU = "cpu"
@@ -60,7 +60,7 @@ class Operation:
     verb: Verb
     number: int
     flags: int = 0
-    place: Place = Place.CPU
+    place: DomainSource = DomainSource.CPU
     meanwhile: int = 0
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class Step:
 
     number: int
     operation: Operation
-    outcome: Outcome | None
+    outcome: Allocation | None
     slab: int | None
     result: str
     why: tuple[str, ...]
@@ -147,7 +147,7 @@ class Player:
         item = self._items.get(number)
         return None if item is None else self.zone.domain_of(item)
 
-    def _allocate(self, operation: Operation) -> Outcome:
+    def _allocate(self, operation: Operation) -> Allocation:
         meanwhile = operation.meanwhile
         self.zone.frees_meanwhile(self._held(meanwhile) if meanwhile else None)
         outcome = self._asked(operation)
@@ -158,14 +158,14 @@ class Player:
             self._items[self._number] = outcome.item
         return outcome
 
-    def _asked(self, operation: Operation) -> Outcome:
-        if operation.place is Place.CPU:
+    def _asked(self, operation: Operation) -> Allocation:
+        if operation.place is DomainSource.CPU:
             return self.zone.uma_zalloc(operation.flags, operation.number)
         if operation.number == UMA_ANYDOMAIN:
             return self.zone.zone_alloc_item(UMA_ANYDOMAIN, operation.flags)
         return self.zone.uma_zalloc_domain(operation.number, operation.flags)
 
-    def _told(self, outcome: Outcome) -> tuple[str, int | None]:
+    def _told(self, outcome: Allocation) -> tuple[str, int | None]:
         if outcome.item is None:
             return str(outcome.blocked) if outcome.blocked else "no item", None
         slab, index = divmod(outcome.item, self.zone.shape.ipers)

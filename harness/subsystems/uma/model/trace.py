@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from harness.errors import UsageError
 from harness.subsystems.domainset.model.sets import mask_of
 from harness.subsystems.uma.model.flags import UMA_ANYDOMAIN, KernelAssertion, parse_flags
-from harness.subsystems.uma.model.player import Operation, Place, Player, Step, Verb
+from harness.subsystems.uma.model.player import DomainSource, Operation, Player, Step, Verb
 from harness.subsystems.uma.model.shape import Shape
 from harness.subsystems.uma.model.variants import Variant, find_variant
 
@@ -144,7 +144,7 @@ def _parse_operation(word: str, rest: str) -> Operation:
             f"{rest!r} does not say what to allocate",
             remedy="write it as: alloc cpu=0 M_NOWAIT|M_NOVM, or alloc domain=1 M_WAITOK",
         )
-    place = Place(match[1] or Place.DOMAIN)
+    place = DomainSource(match[1] or DomainSource.DOMAIN)
     domain, flags = int(match[2] or UMA_ANYDOMAIN), parse_flags(match[4])
     return Operation(verb, domain, flags, place, int(match[5] or 0))
 

@@ -1,6 +1,6 @@
 """How the kernels' code differs where the model follows it: data about the code.
 
-A variant is chosen by reading a tree (``subsystems/uma/forms.py``), never by its version alone.
+A variant is chosen by reading a tree (``subsystems/uma/codeforms.py``), never by its version alone.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
 
 
-class Outcome(NamedTuple):
+class Allocation(NamedTuple):
     """What an allocation came to.
 
     Args:
@@ -60,7 +60,7 @@ class Zone:
         self.uz_keg = Keg(variant, shape, self.memory)
         self._cold = True
 
-    def uma_zalloc(self, flags: int, cpu_domain: int = 0) -> Outcome:
+    def uma_zalloc(self, flags: int, cpu_domain: int = 0) -> Allocation:
         """An item for a CPU of that domain.
 
         Raises:
@@ -68,7 +68,7 @@ class Zone:
         """
         return self.zone_alloc_item(cpu_domain if self.shape.first_touch else UMA_ANYDOMAIN, flags)
 
-    def uma_zalloc_domain(self, domain: int, flags: int) -> Outcome:
+    def uma_zalloc_domain(self, domain: int, flags: int) -> Allocation:
         """An item from that domain, whatever the CPU.
 
         Raises:
@@ -86,7 +86,7 @@ class Zone:
         self._cold = False
         return self.uz_keg.slab_alloc_item(slab)
 
-    def zone_alloc_item(self, domain: int, flags: int) -> Outcome:
+    def zone_alloc_item(self, domain: int, flags: int) -> Allocation:
         """An item from a domain, or from any (``UMA_ANYDOMAIN``)."""
         memory = self.memory
         memory.begin()
@@ -96,9 +96,9 @@ class Zone:
         try:
             item = self.zone_import(domain, flags)
         except DoesNotEnd as ended:
-            return Outcome(None, -1, tuple(memory.calls), ended.blocked, memory.slept)
+            return Allocation(None, -1, tuple(memory.calls), ended.blocked, memory.slept)
         lies_in = -1 if item is None else self.domain_of(item)
-        return Outcome(item, lies_in, tuple(memory.calls), None, memory.slept)
+        return Allocation(item, lies_in, tuple(memory.calls), None, memory.slept)
 
     def uma_zfree(self, item: int) -> None:
         """Give an item back.
@@ -127,7 +127,7 @@ class Zone:
             raise KernelAssertion("uma_zone_reserve", "keg initialization after use")
         self.uz_keg.uk_reserve = items
 
-    def uma_prealloc(self, items: int) -> Outcome:
+    def uma_prealloc(self, items: int) -> Allocation:
         """Fresh slabs for so many items, into the lists of free slabs.
 
         Gives the domain of the last slab. Where no domain has memory, the kernel waits for it.
@@ -141,14 +141,14 @@ class Zone:
             while slab is None:
                 if di.vm_domainset_iter_policy():
                     blocked = memory.wait_for(keg.uk_dr.dr_policy.mask)
-                    return Outcome(None, -1, tuple(memory.calls), blocked)
+                    return Allocation(None, -1, tuple(memory.calls), blocked)
                 slab = keg.keg_alloc_slab(di.domain, M_NOWAIT)
             dom = keg.uk_domain[slab.us_domain]
             list_remove(dom.ud_part_slab, slab)
             dom.ud_free_slab.append(slab)
             dom.ud_free_slabs += 1
             domain = slab.memory
-        return Outcome(None, domain, tuple(memory.calls), None)
+        return Allocation(None, domain, tuple(memory.calls), None)
 
     def uma_zone_reclaim_domain(self, domain: int) -> int:
         """Give free slabs of a domain back; how many went."""

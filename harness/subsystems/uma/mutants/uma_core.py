@@ -13,7 +13,7 @@ from harness.cedit.edits import (
     Statement,
 )
 from harness.mutation.mutant import COUNTED, InFunction
-from harness.subsystems.uma.forms import UMA_CORE
+from harness.subsystems.uma.codeforms import UMA_CORE
 
 _NEXT_DOMAIN = "(domain + 1) % vm_ndomains"
 _ROUND_ROBIN, _FIRST_TOUCH = "rr", "!rr"

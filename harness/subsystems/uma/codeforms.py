@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from harness.subsystems.domainset.forms import FUNCTIONS, MASKED_SINCE
+from harness.subsystems.domainset.codeforms import FUNCTIONS, MASKED_SINCE
 from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.uma.model.variants import Variant
 
@@ -22,7 +22,7 @@ UMA_CORE = "sys/vm/uma_core.c"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FormReading:
     """What two texts say of their form.
 
     Args:
@@ -93,7 +93,7 @@ _ITERATORS: Mapping[bool, Mapping[str, str]] = MappingProxyType(
 )
 
 
-def read_form(uma_core: bytes, domainset: bytes) -> Reading:
+def read_form(uma_core: bytes, domainset: bytes) -> FormReading:
     """Read ``sys/vm/uma_core.c`` and ``sys/vm/vm_domainset.c``."""
     found = {**_digests(uma_core), **_digests(domainset)}
     fetch = _FETCHES.get(found.get(_FETCH_SLAB, ""))
@@ -105,11 +105,11 @@ def read_form(uma_core: bytes, domainset: bytes) -> Reading:
     iterator = _ITERATORS[bool(masked)]
     unknown += [name for name, known in iterator.items() if found.get(name) != known]
     if unknown or fetch is None or advances is None or masked is None:
-        return Reading(None, tuple(unknown), masked)
-    return Reading(Variant(advances, masked, fetch[1], fetch[2]), (), masked)
+        return FormReading(None, tuple(unknown), masked)
+    return FormReading(Variant(advances, masked, fetch[1], fetch[2]), (), masked)
 
 
-def likely_form(reading: Reading, freebsd_version: int) -> tuple[Variant, str]:
+def likely_form(reading: FormReading, freebsd_version: int) -> tuple[Variant, str]:
     """The form of a release whose text says nothing, with the commit; and why, in words."""
     masked, why = reading.masked, "the release whose iterator it resembles"
     if masked is None:

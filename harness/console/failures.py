@@ -26,7 +26,7 @@ TRAPS = frozenset(
 
 
 @dataclass(slots=True, eq=False)
-class Trouble:
+class ConsoleFailure:
     """A panic, a trap or a sanitizer's report, with what belongs to it on the console.
 
     ``event`` is None for a panic of which the console shows only the backtrace. ``panic`` is the
@@ -73,14 +73,14 @@ class _Warning:
 
 
 @dataclass(frozen=True, slots=True)
-class Troubles:
+class ConsoleFailures:
     """All failures of a console, in order, and the backtraces that belong to none of them."""
 
-    found: tuple[Trouble, ...]
+    found: tuple[ConsoleFailure, ...]
     others: tuple[e.Backtrace, ...]
 
     @property
-    def cause(self) -> Trouble | None:
+    def cause(self) -> ConsoleFailure | None:
         """The first fatal failure with frames; if none has frames, the first fatal one.
 
         A later failure of the same CPU is not preferred for its frames: it is a consequence of the
@@ -95,12 +95,12 @@ class Troubles:
         return first if consequence else shown
 
 
-def find_troubles(events: Iterable[e.Event]) -> Troubles:
+def find_troubles(events: Iterable[e.Event]) -> ConsoleFailures:
     """Return the failures among a console's events."""
     reader = _Reader()
     for event in sorted(events, key=_position):
         reader.read(event)
-    return Troubles(tuple(reader.troubles), tuple(reader.others))
+    return ConsoleFailures(tuple(reader.troubles), tuple(reader.others))
 
 
 def _position(event: e.Event) -> int:
@@ -110,9 +110,9 @@ def _position(event: e.Event) -> int:
 
 class _Reader:
     def __init__(self) -> None:
-        self.troubles: list[Trouble] = []
+        self.troubles: list[ConsoleFailure] = []
         self.others: list[e.Backtrace] = []
-        self._last: Trouble | _Warning | None = None
+        self._last: ConsoleFailure | _Warning | None = None
 
     def read(self, event: e.Event) -> None:
         match event:
@@ -120,7 +120,7 @@ class _Reader:
                 trap.panic = event
                 self._last = trap
             case e.Panic() | e.FatalTrap() | e.SanitizerReport():
-                self._last = Trouble(event, event.offset)
+                self._last = ConsoleFailure(event, event.offset)
                 self.troubles.append(self._last)
             case e.LockOrderReversal() | e.KernelWarning() | e.SanitizerFinding():
                 self._last = _Warning()
@@ -133,7 +133,7 @@ class _Reader:
             case e.Backtrace():
                 self._backtrace(event)
 
-    def _trap_of(self, panic: e.Panic) -> Trouble | None:
+    def _trap_of(self, panic: e.Panic) -> ConsoleFailure | None:
         """Return the trap whose handler printed the panic, on the same CPU if both are known."""
         for trouble in reversed(self.troubles):
             trap = trouble.event
@@ -143,7 +143,7 @@ class _Reader:
                     return trouble
         return None
 
-    def _fatal(self) -> Trouble | None:
+    def _fatal(self) -> ConsoleFailure | None:
         return next((trouble for trouble in reversed(self.troubles) if trouble.is_fatal), None)
 
     def _backtrace(self, trace: e.Backtrace) -> None:
@@ -152,10 +152,10 @@ class _Reader:
             self.others.append(trace)
         elif not holder.frames:
             holder.frames = trace.frames
-            if isinstance(holder, Trouble) and holder.thread is None:
+            if isinstance(holder, ConsoleFailure) and holder.thread is None:
                 holder.thread = trace.thread
 
-    def _holder(self, trace: e.Backtrace) -> Trouble | _Warning | None:
+    def _holder(self, trace: e.Backtrace) -> ConsoleFailure | _Warning | None:
         if trace.origin is TraceOrigin.THREAD:
             return self._of_thread(trace.thread)
         if trace.origin is TraceOrigin.DEBUGGER:
@@ -166,21 +166,21 @@ class _Reader:
             return fatal if None in (known, trace.thread) or known == trace.thread else None
         if shows_panic(trace.frames):
             return self._panicked(trace)
-        if shows_warning(trace.frames) and isinstance(self._last, Trouble):
+        if shows_warning(trace.frames) and isinstance(self._last, ConsoleFailure):
             return None
         return self._last
 
-    def _of_thread(self, thread: int | None) -> Trouble | _Warning | None:
+    def _of_thread(self, thread: int | None) -> ConsoleFailure | _Warning | None:
         if isinstance(self._last, _Warning):
             return self._last
         known = (t for t in self.troubles if t.is_fatal and t.thread == thread is not None)
         return next(known, None)
 
-    def _panicked(self, trace: e.Backtrace) -> Trouble | None:
+    def _panicked(self, trace: e.Backtrace) -> ConsoleFailure | None:
         """Return the last fatal failure for a panic's backtrace; without one, an unnamed panic."""
         fatal = self._fatal()
         if fatal is None:
-            fatal = Trouble(None, trace.offset)
+            fatal = ConsoleFailure(None, trace.offset)
             self.troubles.append(fatal)
         self._last = fatal
         return fatal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from harness.guest.tap import Detached, Tap
+from harness.guest.serialtap import Detached, Tap
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TICK = 0.25
 
 
-class Companion(Protocol):
+class GuestClient(Protocol):
     """What works with a guest; ``harness.check`` has one."""
 
     @property
@@ -34,7 +34,7 @@ class Companion(Protocol):
         ...
 
 
-class Companionship:
+class ClientSession:
     """A companion at work in a thread of its own, while others listen to the console.
 
     Args:
@@ -42,7 +42,7 @@ class Companionship:
         channel: our end of the guest's second serial port.
     """
 
-    def __init__(self, companion: Companion, channel: Tap) -> None:
+    def __init__(self, companion: GuestClient, channel: Tap) -> None:
         self._companion = companion
         self._line = _Line(channel)
         self._thread: threading.Thread | None = None

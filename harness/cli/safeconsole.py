@@ -15,7 +15,7 @@ from harness.printable import printable_text
 _PADDING = re.compile(r" +(?=\n)")
 
 
-class Paper(Console):
+class SafeConsole(Console):
     """A rich console on standard output or standard error, which escapes text.
 
     Args:

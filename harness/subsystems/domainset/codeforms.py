@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from harness.errors import UsageError
-from harness.source.knowledge import Assumption, Reading
+from harness.source.codefacts import Assumption, Reading
 from harness.subsystems.domainset.model.form import Form
 
 NAME: Final = "domainset"

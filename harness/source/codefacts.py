@@ -81,7 +81,7 @@ def _no_change(name: str) -> NamedChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class CodeReaders:
     """Readers and named changes of a tree's code.
 
     Args:
@@ -93,4 +93,4 @@ class Knowledge:
     change: Callable[[str], NamedChange] = _no_change
 
 
-NOTHING = Knowledge()
+NOTHING = CodeReaders()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GuestDir:
     """A guest's home.
 
     Args:
@@ -38,21 +38,21 @@ class Place:
 
 
 @contextlib.contextmanager
-def passing_place(workspace: Workspace, name: str) -> Iterator[Place]:
+def passing_place(workspace: Workspace, name: str) -> Iterator[GuestDir]:
     """For a guest that ends with us."""
     with workspace.scratch("guest") as folder:
         socket = new_socket(workspace, name)
         try:
-            yield Place(folder, socket)
+            yield GuestDir(folder, socket)
         finally:
             socket.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def lasting_place(registry: Registry, guest: KeptGuest) -> Iterator[Place]:
+def lasting_place(registry: Registry, guest: KeptGuest) -> Iterator[GuestDir]:
     """For a guest that may be kept; gone with the guest."""
     with registry.claim(guest, os.getpid()) as claim:
-        yield Place(claim.folder, guest.socket, claim)
+        yield GuestDir(claim.folder, guest.socket, claim)
 
 
 def new_socket(workspace: Workspace, name: str) -> Path:

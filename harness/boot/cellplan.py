@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.results.record import Cell
     from harness.sanitizers import Sanitizers
-    from harness.source.what import What
+    from harness.source.request import KernelRequest
     from harness.verdict import Verdict
 
 
@@ -40,7 +40,7 @@ class CellPlan:
 
     name: str
     side: str
-    what: What
+    what: KernelRequest
     sanitizers: Sanitizers
     boot: BootPlan
     expected: tuple[Outcome, ...] | None = None
@@ -55,7 +55,7 @@ class CellPlan:
         return f"{self.side or 'kernel'} {kind_of(self.sanitizers, self.what)}"
 
 
-def kind_of(sanitizers: Sanitizers, what: What) -> str:
+def kind_of(sanitizers: Sanitizers, what: KernelRequest) -> str:
     """Part of the names of boots: equal for kernels that are configured alike."""
     return "-".join(filter(None, (str(sanitizers), what.options.label)))
 

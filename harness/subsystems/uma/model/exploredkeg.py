@@ -50,7 +50,7 @@ class Move(NamedTuple):
     position: int = 0
 
 
-class Board:
+class ExploredKeg:
     """A keg that is put into a state, played on, and put back."""
 
     def __init__(self, zone: Zone) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class Messages:
     """Standard error.
 
     If it is not a terminal, lines are written without rich, whose import would delay a boot.
@@ -30,9 +30,9 @@ class Talk:
 
     def console(self) -> Console:
         """Return a rich console on standard error."""
-        from harness.cli.paper import Paper
+        from harness.cli.safeconsole import SafeConsole
 
-        return Paper(stderr=True, quiet=self.quiet)
+        return SafeConsole(stderr=True, quiet=self.quiet)
 
     def say(self, line: str) -> None:
         """Print a line."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 
-class Fate(StrEnum):
+class MutantOutcome(StrEnum):
     """The result of a mutant. Records contain the values; reports print ``TERMS``."""
 
     CAUGHT = "caught"
@@ -19,7 +19,9 @@ class Fate(StrEnum):
 
 
 #: The terms that reports print, if they differ from the values.
-TERMS: Mapping[str, str] = MappingProxyType({Fate.CAUGHT: "killed", Fate.ABSENT: "not applicable"})
+TERMS: Mapping[str, str] = MappingProxyType(
+    {MutantOutcome.CAUGHT: "killed", MutantOutcome.ABSENT: "not applicable"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Judgement:
     """
 
     mutant: str
-    fate: Fate
+    fate: MutantOutcome
     oracle: str = ""
     seconds: float = 0.0
     why: str = ""
@@ -48,6 +50,8 @@ class Judgement:
 
         A mutant that is recorded as equivalent must survive.
         """
-        if self.fate is Fate.CAUGHT:
+        if self.fate is MutantOutcome.CAUGHT:
             return not self.equivalent
-        return self.fate is Fate.ABSENT or (self.fate is Fate.SURVIVED and bool(self.equivalent))
+        return self.fate is MutantOutcome.ABSENT or (
+            self.fate is MutantOutcome.SURVIVED and bool(self.equivalent)
+        )

@@ -13,7 +13,7 @@ BEFORE_MUTANT = "drop-commit"
 
 
 @dataclass(frozen=True, slots=True)
-class What:
+class KernelRequest:
     """The kernel that the user asks for.
 
     Args:
@@ -31,6 +31,8 @@ class What:
     options: KernelOptions = NO_OPTIONS
 
 
-def pair_of(what: What, before: Change | None, after: Change | None) -> tuple[What, What]:
+def pair_of(
+    what: KernelRequest, before: Change | None, after: Change | None
+) -> tuple[KernelRequest, KernelRequest]:
     """Return the two sides of a comparison."""
     return replace(what, change=before or Change()), replace(what, change=after or Change())
