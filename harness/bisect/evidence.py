@@ -35,7 +35,7 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TestedRevision:
+class RevisionTest:
     """One test of one revision.
 
     Args:
@@ -102,7 +102,7 @@ class Target:
     own: frozenset[str] = frozenset()
     also: frozenset[str] = frozenset()
 
-    def matches(self, observation: TestedRevision) -> bool:
+    def matches(self, observation: RevisionTest) -> bool:
         """Whether the test shows the failure that is looked for."""
         if observation.kind not in (Kind.PASSED, Kind.FAILED):
             return False
@@ -114,7 +114,7 @@ class Target:
             return True
         return any(self.title in title for title in observation.titles)
 
-    def mark(self, observation: TestedRevision) -> Mark:
+    def mark(self, observation: RevisionTest) -> Mark:
         """What the test says.
 
         One that reached its goal is good, whatever else it reported on the way; one that died of
@@ -145,7 +145,7 @@ def with_equal_kernels(commits: Sequence[Commit], kernels: Mapping[str, str]) ->
 
 
 def tallies(
-    observations: Iterable[TestedRevision], target: Target, contents: Mapping[str, str]
+    observations: Iterable[RevisionTest], target: Target, contents: Mapping[str, str]
 ) -> dict[str, Tally]:
     """The tallies by content; revisions of one content share theirs.
 
@@ -176,7 +176,7 @@ def tallies(
 
 
 def target_of(
-    observations: Sequence[TestedRevision],
+    observations: Sequence[RevisionTest],
     passing: Collection[str],
     failing: Collection[str],
     *,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.bisect.belief import believe
-from harness.bisect.evidence import Kind, Mark, Tally, Target, TestedRevision
+from harness.bisect.evidence import Kind, Mark, RevisionTest, Tally, Target
 from harness.bisect.search import Culprit, Decision
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Findings:
     candidates: int
     steps: int
     line: tuple[Point, ...]
-    tests: tuple[tuple[TestedRevision, Mark], ...]
+    tests: tuple[tuple[RevisionTest, Mark], ...]
     reversals: tuple[Reversal, ...] = ()
     error: str = ""
     end_error: str = ""
@@ -135,9 +135,7 @@ def _errors(bisection: Bisection, answer: Decision) -> tuple[str, str]:
     return one.error, end.error if end is not None and other else ""
 
 
-def marked(
-    observations: Sequence[TestedRevision], target: Target
-) -> list[tuple[TestedRevision, Mark]]:
+def marked(observations: Sequence[RevisionTest], target: Target) -> list[tuple[RevisionTest, Mark]]:
     """Each test with what it says."""
     return [
         (one, Mark.SKIP if one.kind is Kind.UNBUILDABLE else target.mark(one))

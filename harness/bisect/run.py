@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from harness.bisect.evidence import (
     Kind,
     Mark,
+    RevisionTest,
     Tally,
-    TestedRevision,
 )
 from harness.bisect.knowledge import Asked, Knowledge, knowledge
 from harness.bisect.search import (
@@ -54,10 +54,10 @@ class Show(Protocol):
         ...
 
     def testing(self, commit: str, cell: str) -> Progress:
-        """The progress of a test, which ``TestedRevision.cell`` names when it has ended."""
+        """The progress of a test, which ``RevisionTest.cell`` names when it has ended."""
         ...
 
-    def tested(self, one: TestedRevision, mark: Mark) -> None:
+    def tested(self, one: RevisionTest, mark: Mark) -> None:
         """A test has ended."""
         ...
 
@@ -160,10 +160,10 @@ class Bisection:
                 raise self._unbuilt_end(commit, error) from error
             if end:
                 raise
-            self._observe(TestedRevision(commit, Kind.UNBUILDABLE, error=str(error)))
+            self._observe(RevisionTest(commit, Kind.UNBUILDABLE, error=str(error)))
             return
         except InfraError as error:
-            self._host_failed(TestedRevision(commit, Kind.INFRA, error=str(error)), error)
+            self._host_failed(RevisionTest(commit, Kind.INFRA, error=str(error)), error)
             return
         if self._learn(commit, built):
             return
@@ -325,7 +325,7 @@ class Bisection:
         return (name for name in names if name not in used)
 
     def _tested(self, commit: str, cell: str, trial: Trial, build_seconds: float) -> None:
-        one = TestedRevision(
+        one = RevisionTest(
             commit, trial.kind, trial.titles, trial.outcome, build_seconds,
             round(trial.seconds, 3), cell, trial.error,
         )  # fmt: skip
@@ -337,14 +337,14 @@ class Bisection:
 
     # What was seen
 
-    def _observe(self, one: TestedRevision) -> None:
+    def _observe(self, one: RevisionTest) -> None:
         self._keep(self.state.with_observation(one))
         if one.kind is not Kind.INFRA:
             self._host_failures = 0
         self.show.tested(one, self.known().target.mark(one) if one.kind is not Kind.UNBUILDABLE
                          else Mark.SKIP)  # fmt: skip
 
-    def _host_failed(self, one: TestedRevision, error: InfraError) -> None:
+    def _host_failed(self, one: RevisionTest, error: InfraError) -> None:
         self._host_failures += 1
         self._observe(one)
         if self._host_failures >= _PATIENCE:

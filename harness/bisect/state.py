@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from harness.bisect.evidence import TestedRevision
+from harness.bisect.evidence import RevisionTest
 from harness.errors import UsageError
 from harness.host.documents import read_object
 from harness.host.tables import Complaint, Table, read_table
@@ -35,11 +35,11 @@ class State:
     asked: Mapping[str, Any]
     run: str = ""
     started: str = ""
-    observations: tuple[TestedRevision, ...] = ()
+    observations: tuple[RevisionTest, ...] = ()
     kernels: Mapping[str, str] = field(default_factory=dict)
     reads: frozenset[str] | None = None
 
-    def with_observation(self, one: TestedRevision) -> State:
+    def with_observation(self, one: RevisionTest) -> State:
         """After one more test."""
         return replace(self, observations=(*self.observations, one))
 
@@ -104,7 +104,7 @@ class _File(Table, frozen=True):
     started: str
     kernels: dict[str, str]
     reads: frozenset[str] | None
-    observations: tuple[TestedRevision, ...]
+    observations: tuple[RevisionTest, ...]
 
 
 def _read(document: dict[str, Any], asked: Mapping[str, Any]) -> State:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from harness.bisect.evidence import Mark, TestedRevision
+from harness.bisect.evidence import Mark, RevisionTest
 from harness.cli.progress import LiveView
 from harness.printable import printable
 
@@ -67,7 +67,7 @@ class BisectView(LiveView):
         """See ``Show``."""
         return self._begin(cell, "test", commit)
 
-    def tested(self, one: TestedRevision, mark: Mark) -> None:
+    def tested(self, one: RevisionTest, mark: Mark) -> None:
         """See ``Show``."""
         self._end(one.cell)
         told = one.titles[0] if one.titles and mark is not Mark.GOOD else one.outcome

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.bisect.evidence import Kind, Mark, TestedRevision
+from harness.bisect.evidence import Kind, Mark, RevisionTest
 from harness.bisect.findings import Findings, findings_of, marked
 from harness.bisect.gitlog import LogEntry, read_log, write_log
 from harness.bisect.history import History, describe, with_side_revision
@@ -401,11 +401,11 @@ def _named(answer: Decision) -> Sequence[str]:
             return []
 
 
-def _given(tree: SourceTree, entries: Sequence[LogEntry]) -> list[TestedRevision]:
+def _given(tree: SourceTree, entries: Sequence[LogEntry]) -> list[RevisionTest]:
     """A log's verdicts, each as one test; what somebody skipped is not tried again."""
     kinds = {Mark.GOOD: Kind.PASSED, Mark.BAD: Kind.FAILED, Mark.SKIP: Kind.UNBUILDABLE}
     return [
-        TestedRevision(
+        RevisionTest(
             tree.repository.commit(entry.revision), kinds[entry.mark], outcome="by the log"
         )
         for entry in entries

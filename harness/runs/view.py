@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.host.progress import Progress, Recorded
 
 if TYPE_CHECKING:
-    from harness.bisect.evidence import Mark, TestedRevision
+    from harness.bisect.evidence import Mark, RevisionTest
     from harness.bisect.run import Show
     from harness.bisect.search import Outlook
     from harness.boot.listen import Terminal
@@ -128,7 +128,7 @@ class _UnseenBisection:
     def testing(self, commit: str, cell: str) -> Progress:
         return _noting(self.notes)
 
-    def tested(self, one: TestedRevision, mark: Mark) -> None:
+    def tested(self, one: RevisionTest, mark: Mark) -> None:
         pass
 
     def ahead(self, outlook: Outlook, seconds: float) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from harness.bisect.evidence import Kind, TestedRevision
+from harness.bisect.evidence import Kind, RevisionTest
 from harness.bisect.gitlog import read_log
 from harness.bisect.state import State, StateFile
 from harness.check.protocol import Nonsense, error_of, read_record
@@ -236,7 +236,7 @@ class Documents:
 
     def state(self) -> dict[str, Any]:
         """A state as one is written."""
-        one = TestedRevision("c" * 40, Kind.FAILED, ("a title",), "panic", 1.5, 2.5, "001-cccc")
+        one = RevisionTest("c" * 40, Kind.FAILED, ("a title",), "panic", 1.5, 2.5, "001-cccc")
         self._state.save(State(self.ASKED, "run", "2026-01-02", (one,), {"c" * 40: "d"}))
         return parse_json(self._state.path.read_bytes())  # type: ignore[no-any-return]
 

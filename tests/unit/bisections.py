@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from histories import Guest
 
-from harness.bisect.evidence import Kind, Mark, Tally, TestedRevision
+from harness.bisect.evidence import Kind, Mark, RevisionTest, Tally
 from harness.bisect.graph import Commit
 from harness.bisect.history import Changed, History, Revision
 from harness.bisect.search import Outlook
@@ -103,7 +103,7 @@ class Silent:
     def testing(self, commit: str, cell: str) -> Progress:
         return Recorded()
 
-    def tested(self, one: TestedRevision, mark: Mark) -> None:
+    def tested(self, one: RevisionTest, mark: Mark) -> None:
         self.marks.append((one.commit, mark))
 
     def ahead(self, outlook: Outlook, seconds: float) -> None:

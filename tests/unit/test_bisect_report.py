@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bisect.evidence import Kind, Mark, Tally, Target, TestedRevision
+from harness.bisect.evidence import Kind, Mark, RevisionTest, Tally, Target
 from harness.bisect.findings import Findings, Point
 from harness.bisect.history import Description
 from harness.bisect.knowledge import Asked
@@ -34,8 +34,8 @@ def findings(answer: Decision, title: str = "page fault in foo") -> Findings:
         ProofStep("the newest end without it", "", Mark.GOOD, problem="it conflicts"),
     )
     observations = (
-        (TestedRevision(GOOD, Kind.PASSED, (), "booted", 30, 12.0, "01-a"), Mark.GOOD),
-        (TestedRevision(BAD, Kind.FAILED, (title,), "panic", 4, 6.0, "02-b"), Mark.BAD),
+        (RevisionTest(GOOD, Kind.PASSED, (), "booted", 30, 12.0, "01-a"), Mark.GOOD),
+        (RevisionTest(BAD, Kind.FAILED, (title,), "panic", 4, 6.0, "02-b"), Mark.BAD),
     )
     return Findings(
         Asked(Question(BAD, (GOOD,))), answer, (culprit,) if named else (),

@@ -12,7 +12,7 @@ import pytest
 from bisections import TITLE, FakeTester, Killed, Silent, history_of
 from histories import Guest, line
 
-from harness.bisect.evidence import Kind, Mark, Tally, Target, TestedRevision, target_of
+from harness.bisect.evidence import Kind, Mark, RevisionTest, Tally, Target, target_of
 from harness.bisect.findings import Findings, findings_of
 from harness.bisect.graph import Commit
 from harness.bisect.history import Changed, Relevance, Revision
@@ -252,8 +252,8 @@ def test_what_a_build_read_narrows_the_candidates(bisect: Bisect) -> None:
 
 
 def test_what_counts_is_what_most_tests_of_the_bad_end_show() -> None:
-    def test(commit: str, *titles: str) -> TestedRevision:
-        return TestedRevision(commit, Kind.FAILED, titles)
+    def test(commit: str, *titles: str) -> RevisionTest:
+        return RevisionTest(commit, Kind.FAILED, titles)
 
     seen = [test("bad", "now and then"), test("bad", "own", "the bug"), test("bad", "the bug"),
             test("good", "own"), test("middle", "else", "now and then")]  # fmt: skip
@@ -278,18 +278,18 @@ def test_how_often_a_kernel_must_pass(rate: float, expected: int) -> None:
 @pytest.mark.parametrize(
     ("observation", "expected"),
     [
-        (TestedRevision("c", Kind.PASSED), Mark.GOOD),
-        (TestedRevision("c", Kind.PASSED, ("own",)), Mark.GOOD),
-        (TestedRevision("c", Kind.PASSED, ("own", "the bug, here")), Mark.BAD),
-        (TestedRevision("c", Kind.FAILED, ("own",)), Mark.SKIP),
-        (TestedRevision("c", Kind.FAILED, ("the bug",)), Mark.BAD),
-        (TestedRevision("c", Kind.FAILED), Mark.BAD),
-        (TestedRevision("c", Kind.SKIPPED), Mark.SKIP),
-        (TestedRevision("c", Kind.INFRA, error="no memory"), Mark.INFRA),
+        (RevisionTest("c", Kind.PASSED), Mark.GOOD),
+        (RevisionTest("c", Kind.PASSED, ("own",)), Mark.GOOD),
+        (RevisionTest("c", Kind.PASSED, ("own", "the bug, here")), Mark.BAD),
+        (RevisionTest("c", Kind.FAILED, ("own",)), Mark.SKIP),
+        (RevisionTest("c", Kind.FAILED, ("the bug",)), Mark.BAD),
+        (RevisionTest("c", Kind.FAILED), Mark.BAD),
+        (RevisionTest("c", Kind.SKIPPED), Mark.SKIP),
+        (RevisionTest("c", Kind.INFRA, error="no memory"), Mark.INFRA),
     ],
 )
 def test_what_a_test_says_by_the_title_that_counts(
-    observation: TestedRevision, expected: Mark
+    observation: RevisionTest, expected: Mark
 ) -> None:
     assert Target("the bug", frozenset({"own"})).mark(observation) is expected
 

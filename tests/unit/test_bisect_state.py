@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_tree import commit, git, git_tree
 
-from harness.bisect.evidence import Kind, Mark, TestedRevision
+from harness.bisect.evidence import Kind, Mark, RevisionTest
 from harness.bisect.gitlog import LogEntry, read_log, write_log
 from harness.bisect.state import State, StateFile
 from harness.errors import UsageError
@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_a_state_comes_back_as_it_was(workspace: Workspace) -> None:
     file = StateFile(workspace, ASKED)
-    one = TestedRevision("c" * 40, Kind.FAILED, ("a title",), "panic", 3.5, 12.25, "01-cccc")
+    one = RevisionTest("c" * 40, Kind.FAILED, ("a title",), "panic", 3.5, 12.25, "01-cccc")
     state = State(ASKED, "a-run").with_observation(one).with_kernel("c" * 40, "d1")
     state = replace(state, reads=frozenset({"sys/kern/b.c", "sys/kern/a.c"}))
     file.save(state)

@@ -14,7 +14,7 @@ from command import Home
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.bisect.evidence import Kind, TestedRevision
+from harness.bisect.evidence import Kind, RevisionTest
 from harness.bisect.state import State, StateFile
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.errors import UsageError
@@ -167,7 +167,7 @@ def test_a_console_outside_of_the_run_is_not_printed(tmp_path: Path, what: str) 
         assert (said.code, "secret" in said.stdout) == (2, False), said
 
 
-OBSERVED = TestedRevision("c" * 40, Kind.FAILED, ("a title",), "panic", 3.5, 12.25, "01-cccc")
+OBSERVED = RevisionTest("c" * 40, Kind.FAILED, ("a title",), "panic", 3.5, 12.25, "01-cccc")
 ASKED = {"new": "b" * 40, "old": ("a" * 40,), "fixed": False}
 
 
