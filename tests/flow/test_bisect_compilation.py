@@ -84,6 +84,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     return made.folder, commits
 
 
+@pytest.mark.long
 def test_broken_twice_it_finds_what_the_end_fails_with(
     shared_home: Home, twice: tuple[Path, dict[str, str]]
 ) -> None:
@@ -98,6 +99,7 @@ def test_broken_twice_it_finds_what_the_end_fails_with(
     assert "fails differently" in call(shared_home, "report").stdout
 
 
+@pytest.mark.long
 def test_mended_twice_it_finds_what_mended_the_end(
     shared_home: Home, twice: tuple[Path, dict[str, str]]
 ) -> None:
@@ -110,6 +112,7 @@ def test_mended_twice_it_finds_what_mended_the_end(
     assert "mended the compilation" in call(shared_home, "report").stdout
 
 
+@pytest.mark.long
 def test_if_every_error_counts_the_transition_is_proven_and_the_ends_other_error_told(
     shared_home: Home, twice: tuple[Path, dict[str, str]]
 ) -> None:
@@ -169,6 +172,7 @@ def test_a_merge_base_that_does_not_compile_says_what_to_ask_instead(
     assert "--fixed --bad" in found["answer"]["reason"]
 
 
+@pytest.mark.long
 def test_first_parents_name_the_merge_and_skipped_revisions_are_never_compiled(
     shared_home: Home, tmp_path: Path
 ) -> None:
