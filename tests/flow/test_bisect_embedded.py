@@ -184,7 +184,7 @@ def test_retry_of_a_bisection_goes_on_where_it_was(
     (run,) = bisecting_home.runs.iterdir()
     assert f"harness runs retry {run.name}" in bisecting_home.run("report").stdout
     assert (
-        "whose tests cannot be repeated"
+        "is a bisection"
         in bisecting_home.run("runs", "retry", run.name, "a-cell").error
     )
     said = bisecting_home.run("runs", "retry", "--json")
