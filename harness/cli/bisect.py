@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     metavar="PERCENT", help="Minimum confidence of the answer.",
 )  # fmt: skip
 @click.option(
-    "--repeat", type=click.IntRange(1, 10000), default=40, show_default=True,
+    "--repeat", type=click.IntRange(1, 10000), metavar="N", default=40, show_default=True,
     help="Test a kernel at most N times.",
 )  # fmt: skip
 @click.option("--first-parent", is_flag=True, help="Count a merged branch as one change.")

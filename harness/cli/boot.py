@@ -53,7 +53,7 @@ _BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, 
 @report_option
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
-@click.option("--repeat", type=click.IntRange(1, 1000), default=1,
+@click.option("--repeat", type=click.IntRange(1, 1000), metavar="N", default=1,
               help="Boot N times, and count each outcome.")  # fmt: skip
 @junit_option
 @click.option("--keep", is_flag=True, help="Keep the guest running after the verdict.")

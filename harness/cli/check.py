@@ -45,7 +45,7 @@ _SEEDS = range(1 << 64)
               show_default=True,
               help="Check guests, the code as a program of this host, or both: the host finds, "
               "and the guest judges.")  # fmt: skip
-@click.option("--ops", type=click.IntRange(1, 10_000_000),
+@click.option("--ops", type=click.IntRange(1, 10_000_000), metavar="N",
               help="Operations a seed, at least: the guest's, or the host's with --on host.  "
               "[default: 1000, on the host 100000]")  # fmt: skip
 @click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",

@@ -61,7 +61,9 @@ if TYPE_CHECKING:
 @report_option
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
 @guest_options
-@click.option("--repeat", type=click.IntRange(1, 1000), default=1, help="Boot each N times.")
+@click.option(
+    "--repeat", type=click.IntRange(1, 1000), metavar="N", default=1, help="Boot each N times."
+)
 @click.option(
     "--expect",
     "expects",

@@ -227,10 +227,10 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
 
 
 @model.command("explore")
-@click.option("--domains", type=click.IntRange(1, 8), default=3, show_default=True)
-@click.option("--slabs", type=click.IntRange(1, 4), default=2, show_default=True,
+@click.option("--domains", type=click.IntRange(1, 8), metavar="N", default=3, show_default=True)
+@click.option("--slabs", type=click.IntRange(1, 4), metavar="N", default=2, show_default=True,
               help="Slabs that each domain has memory for.")  # fmt: skip
-@click.option("--depth", type=click.IntRange(1, 20), default=8, show_default=True,
+@click.option("--depth", type=click.IntRange(1, 20), metavar="N", default=8, show_default=True,
               help="Operations in a row.")  # fmt: skip
 @_VARIANT
 @common_options

@@ -52,12 +52,14 @@ if TYPE_CHECKING:
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 2,4.  [default: 2]")
 @guest_options
 @click.option(
-    "--baseline", type=click.IntRange(2, 100), default=3, show_default=True,
+    "--baseline", type=click.IntRange(2, 100), metavar="N", default=3, show_default=True,
     help="Boots of the unchanged kernel, to measure its counters.",
 )  # fmt: skip
-@click.option("--ops", type=click.IntRange(1, 1_000_000), default=600, show_default=True,
+@click.option("--ops", type=click.IntRange(1, 1_000_000), metavar="N", default=600,
+              show_default=True,
               help="Operations of a check.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=1, show_default=True,
+@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), metavar="N", default=1,
+              show_default=True,
               help="Seed of a check's random traces.")  # fmt: skip
 @common_options
 def mutants(

@@ -42,7 +42,7 @@ ARGUMENTS = {
     ),
     "a revision of the built-in guest": (
         (*BOOT, "--rev", "main"),
-        "the built-in guest has no revisions, patches or configurations",
+        "the built-in guest has no revisions, patches, configurations or kernel options",
         "leave --rev out, or name a FreeBSD tree with --source",
     ),
     "a mutant that the built-in guest lacks": (
