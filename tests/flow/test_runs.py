@@ -134,7 +134,7 @@ def test_a_record_from_elsewhere_runs_no_command_of_its_own(home: Home, tmp_path
     (run / "record.json").write_text(json.dumps(document))
     said = call(home, "runs", "retry", "--out", tmp_path / "runs")
     assert (said.code, proof.exists()) == (2, False)
-    assert f"to go on: harness bisect --good a --bad b -- touch {proof}" in said.error
+    assert f"to resume it: harness bisect --good a --bad b -- touch {proof}" in said.error
     (run / "record.json").write_text(json.dumps({**document, "command": ["exec", "true"]}))
     said = call(home, "runs", "retry", "--out", tmp_path / "runs")
     assert (said.code, "cannot be repeated" in said.error) == (2, True)
