@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 BOOTING = 600
 
 HALF_THE_MEMORY = (("2048M", "1024M"), ("size=1024M", "size=512M"))
-EXCHANGED_CPUS = (("cpus=0-0", "cpus=X"), ("cpus=1-1", "cpus=0-0"), ("cpus=X", "cpus=1-1"))
+EXCHANGED_CPUS = (("cpus=0,", "cpus=X,"), ("cpus=1,", "cpus=0,"), ("cpus=X,", "cpus=1,"))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ OLD_NONCE = "fedcba9876543210"
 #: What sed(1) does to each word of QEMU's command line.
 REWRITTEN = {
     "half the memory": "s/=1024M/=512M/; s/^2048M/1024M/",
-    "CPUs in the other node": "s/=0,cpus=0-0/=0,cpus=1-1/; t; s/=1,cpus=1-1/=1,cpus=0-0/",
+    "CPUs in the other node": "s/=0,cpus=0,/=0,cpus=1,/; t; s/=1,cpus=1,/=1,cpus=0,/",
     "other distances": "s/dst=1,val=20/dst=1,val=31/",
     "an old nonce": f"s/harness.nonce=[0-9a-f]*/harness.nonce={OLD_NONCE}/",
     "no nonce": "s/harness.nonce=/other=/",
