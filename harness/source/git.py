@@ -291,7 +291,7 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     if not _is_url(url):
         raise UsageError(
             f"{url} is not the URL of a repository",
-            remedy="write it as for git clone: https://HOST/PATH, ssh://HOST/PATH or git@HOST:PATH",
+            remedy="write --source as for git clone: https://HOST/PATH, ssh://HOST/PATH or git@HOST:PATH",
         )
     words = ("clone", "--quiet", "--no-checkout", "--template=", "--filter=blob:none", "--")
     finished = runner.run(
@@ -317,7 +317,7 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     if any(word in error for word in ("not found", "does not exist", "not appear to be a git")):
         raise UsageError(
             f"there is no git repository at {url}",
-            remedy=f"check the URL: git ls-remote {shlex.quote(url)}",
+            remedy=f"check --source: git ls-remote {shlex.quote(url)}",
             detail=error,
         )
     raise InfraError(
