@@ -291,7 +291,8 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     if not _is_url(url):
         raise UsageError(
             f"{url} is not the URL of a repository",
-            remedy="write --source as for git clone: https://HOST/PATH, ssh://HOST/PATH or git@HOST:PATH",
+            remedy="write --source as for git clone: https://HOST/PATH, ssh://HOST/PATH or "
+            "git@HOST:PATH",
         )
     words = ("clone", "--quiet", "--no-checkout", "--template=", "--filter=blob:none", "--")
     finished = runner.run(

@@ -183,10 +183,7 @@ def test_retry_of_a_bisection_goes_on_where_it_was(
     bisecting_home.wait_until_nothing_runs()
     (run,) = bisecting_home.runs.iterdir()
     assert f"harness runs retry {run.name}" in bisecting_home.run("report").stdout
-    assert (
-        "is a bisection"
-        in bisecting_home.run("runs", "retry", run.name, "a-cell").error
-    )
+    assert "is a bisection" in bisecting_home.run("runs", "retry", run.name, "a-cell").error
     said = bisecting_home.run("runs", "retry", "--json")
     assert said.code == 0, said.stderr
     assert f"going on with {run.name}" in said.stderr

@@ -38,10 +38,7 @@ SIZES = [
 def test_cache(empty_home: Home, size: str) -> None:
     """The built-in kernel takes more than each of these, with sources and objects."""
     text = told(run_with_little_room(empty_home, "cache", size, *BOOT))
-    assert (
-        "cannot write " + str(empty_home.cache) in text
-        or "the disk may be full" in text
-    )
+    assert "cannot write " + str(empty_home.cache) in text or "the disk may be full" in text
     assert empty_home.run(*BOOT).code == 0
 
 

@@ -38,7 +38,7 @@ ARGUMENTS = {
     "no such repository": (
         ("boot", "--source", "file:///no/repository"),
         "there is no git repository at file:///no/repository",
-        "check the URL: git ls-remote file:///no/repository",
+        "check --source: git ls-remote file:///no/repository",
     ),
     "a revision of the built-in guest": (
         (*BOOT, "--rev", "main"),
