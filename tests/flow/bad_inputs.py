@@ -393,7 +393,7 @@ REMEDIES: Mapping[tuple[str, ...], str] = {
     (*BOOT, "--junit", "/no/such/report"): "--junit: cannot write /no/such/report",
     (*BOOT, "--out", "/no/such/records"): "--out: cannot create /no/such/records",
     (*BISECT, "--export", "/no/such/log"): "--export: cannot write /no/such/log",
-    ("boot", "--kernel", "{kernel}", "--kasan"): "leave out --kasan, ",
+    ("boot", "--kernel", "{kernel}", "--kasan"): "leave out --kasan or ",
     ("compare", "--source", "{git}", "--commit", "no-such"): "--commit: there is no revision",
     ("compare", "--source", "{git}", "--commit", "first"): "--commit: ",
     ("compare", "--source", "{git}", "--before", "no-such", "--after", "first"):
@@ -401,7 +401,7 @@ REMEDIES: Mapping[tuple[str, ...], str] = {
     ("compare", "--source", "{git}", "--before", "first"): "name --before and --after",
     ("bisect", "--source", "{git}", "--good", "main", "--bad", "first"):
         "add --fixed to find what fixed it, or exchange --good and --bad",
-    ("boot", "--source", "{git}", "--kernconf", "GENERIC-KMSAN", "--kasan"): "leave out --kasan, ",
+    ("boot", "--source", "{git}", "--kernconf", "GENERIC-KMSAN", "--kasan"): "leave out --kasan or ",
     ("check", "--source", "{git}", "--mutant", "no-such"): "name one with --mutant",
     ("gc", "--dry-run", "--runs-age", "x"): "--runs-age: 'x' is not an age",
     ("gc", "--dry-run", "--runs-limit", "x"): "--runs-limit: 'x' is not a size",
