@@ -32,7 +32,7 @@ class Baseline:
 
     Args:
         values: the facts, by name.
-        why: their origin: ``the form of 314a92d5a1``.
+        why: their origin: ``the form of 1a2b3c4d5e``.
         of: the commit or tree that changes are compared with.
     """
 

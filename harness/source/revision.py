@@ -54,7 +54,7 @@ class Snapshot:
 
     @property
     def label(self) -> str:
-        """A short name for reports: ``314a92d5a1 dirty +mutant drop-commit``."""
+        """A short name for reports: ``1a2b3c4d5e dirty +mutant drop-commit``."""
         words = [self.commit[:10] if self.commit else f"directory {self.tree[:10]}"]
         if self.dirty:
             words.append("dirty")

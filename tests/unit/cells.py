@@ -14,7 +14,7 @@ from harness.verdict import Verdict
 from harness.verification import Banner, Verification
 
 IDENTITY = KernelIdentity(
-    key="k", source="tree", label="314a92d5a1", commit="c" * 40, tree="t", dirty=False, patch=None,
+    key="k", source="tree", label="1a2b3c4d5e", commit="c" * 40, tree="t", dirty=False, patch=None,
     mutant=None, release="13.2-RELEASE", kernconf="HARNESS-KASAN", sanitizer=Sanitizers({KASAN}),
     compiler="clang version 14",
 )  # fmt: skip

@@ -43,7 +43,7 @@ def test_mark_says_whether_that_was_expected() -> None:
 
 def test_failure_is_told_with_its_backtrace() -> None:
     lines = told(cell(Outcome.PANIC)).splitlines()
-    start = lines.index("kasan-numa2 (FreeBSD 13.2-RELEASE, kernel 314a92d5a1)")
+    start = lines.index("kasan-numa2 (FreeBSD 13.2-RELEASE, kernel 1a2b3c4d5e)")
     assert lines[start + 1] == "  kernel resources: 4096"
     assert "  #0  panic at sys/kern/kern_shutdown.c:843" in lines[start:]
 
