@@ -401,7 +401,7 @@ REMEDIES: Mapping[tuple[str, ...], str] = {
     ("compare", "--source", "{git}", "--before", "first"): "name --before and --after",
     ("bisect", "--source", "{git}", "--good", "main", "--bad", "first"):
         "add --fixed to find what fixed it, or exchange --good and --bad",
-    ("boot", "--source", "{git}", "--kernconf", "GENERIC-KMSAN", "--kasan"): "leave out --kasan or ",
+    ("boot", "--source", "{git}", "--kernconf", "GENERIC-KMSAN", "--kasan"): "leave out --kasan or",
     ("check", "--source", "{git}", "--mutant", "no-such"): "name one with --mutant",
     ("gc", "--dry-run", "--runs-age", "x"): "--runs-age: 'x' is not an age",
     ("gc", "--dry-run", "--runs-limit", "x"): "--runs-limit: 'x' is not a size",

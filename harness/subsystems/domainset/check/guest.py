@@ -132,7 +132,7 @@ def _differences(model: Seen | None, guest: Seen | None) -> Iterator[str]:
     for each in fields(Seen):
         said, found = getattr(model, each.name), getattr(guest, each.name)
         if said != found:
-            yield f"{each.name}: the model says {_value(said)}, the guest {_value(found)}"
+            yield f"{each.name}: {_value(said)} in the model, {_value(found)} in the kernel"
 
 
 def _value(value: object) -> str:

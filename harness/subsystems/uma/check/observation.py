@@ -82,10 +82,10 @@ def _differences(model: Observation, guest: Observation) -> Iterator[str]:
     )
     for what, said, seen in pairs:
         if said != seen:
-            yield f"{what}: the model says {said}, the guest {seen}"
+            yield f"{what}: {said} in the model, {seen} in the kernel"
     for domain, (ours, theirs) in enumerate(zip(model.counters, guest.counters, strict=True)):
         if ours != theirs:
-            yield f"domain {domain}: the model says {ours}; the guest {theirs}"
+            yield f"domain {domain}: {ours} in the model; {theirs} in the kernel"
 
 
 def _item(observation: Observation) -> str:
