@@ -393,7 +393,7 @@ REMEDIES: Mapping[tuple[str, ...], str] = {
     (*BOOT, "--junit", "/no/such/report"): "--junit: cannot write /no/such/report",
     (*BOOT, "--out", "/no/such/records"): "--out: cannot create /no/such/records",
     (*BISECT, "--export", "/no/such/log"): "--export: cannot write /no/such/log",
-    ("boot", "--kernel", "{kernel}", "--kasan"): "leave out --kasan or ",
+    ("boot", "--kernel", "{kernel}", "--kasan"): "leave out --kasan, ",
     ("compare", "--source", "{git}", "--commit", "no-such"): "--commit: there is no revision",
     ("compare", "--source", "{git}", "--commit", "first"): "--commit: ",
     ("compare", "--source", "{git}", "--before", "no-such", "--after", "first"):
