@@ -130,6 +130,7 @@ def test_if_every_error_counts_the_transition_is_proven_and_the_ends_other_error
         assert "the bad end has another first error" in call(shared_home, "report").stdout
 
 
+@pytest.mark.long
 def test_on_two_branches_the_merge_base_is_compiled_first(
     shared_home: Home, tmp_path: Path
 ) -> None:
