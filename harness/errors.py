@@ -5,7 +5,7 @@ A kernel that panics is not an error, but a verdict (``harness.verdict``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -51,6 +51,20 @@ def given_with(option: str) -> Iterator[None]:
         raise UsageError(
             f"{option}: {error.message}", remedy=error.remedy, detail=error.detail
         ) from error
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
+    """Return a remedy's first words, ``did you mean a or b? ``, or nothing if no name is near.
+
+    Args:
+        word: what the user gave.
+        known: the names that there are.
+        most: how many of them to name at most.
+    """
+    import difflib  # which only a wrong word needs
+
+    near = difflib.get_close_matches(word, list(known), n=most)
+    return f"did you mean {' or '.join(near)}? " if near else ""
 
 
 class InfraError(HarnessError):

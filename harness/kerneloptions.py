@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.sanitizers import TABLE
 
 AS_CONFIGURED: Final = "none"
@@ -176,8 +175,7 @@ def require_known(options: KernelOptions, listings: Iterable[str]) -> None:
     known = {name for text in listings for name in _LISTED.findall(text)}
     for row in options.rows:
         if row.name not in known:
-            near = difflib.get_close_matches(row.name, sorted(known), n=3)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            hint = did_you_mean(row.name, sorted(known), most=3)
             raise UsageError(
                 f"--option {row}: this tree has no kernel option {row.name}",
                 remedy=f"{hint}its options are listed in sys/conf/options*",

@@ -7,13 +7,12 @@ documents. A new sanitizer is a row here and a fragment in ``images/kernconf``.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.outcome import Outcome
 
 Named = Callable[[str], str]
@@ -273,8 +272,7 @@ def parse_sanitizers(text: str) -> Sanitizers:
         return NONE
     for word in words:
         if word not in _BY_NAME:
-            near = difflib.get_close_matches(word, _BY_NAME, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = did_you_mean(word, _BY_NAME)
             raise UsageError(
                 f"there is no sanitizer {word!r}",
                 remedy=f"{hint}known sanitizers: {', '.join(_BY_NAME)}",

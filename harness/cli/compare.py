@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from harness.cli.options import (
 from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
 from harness.cli.view import UserView
-from harness.errors import UsageError, given_with
+from harness.errors import UsageError, did_you_mean, given_with
 from harness.guest.topology import parse_node_counts
 from harness.kerneloptions import parse_options
 from harness.outcome import Outcome
@@ -131,8 +130,7 @@ def parse_expectations(texts: tuple[str, ...]) -> Expectations:
 
 
 def _bad_expectation(text: str, part: str, outcome: str) -> UsageError:
-    near = difflib.get_close_matches(outcome, list(Outcome), n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(outcome, Outcome)
     return UsageError(
         f"--expect {text}: {part!r} is not SIDE=OUTCOME",
         remedy=f"{hint}sides: {', '.join(SIDES)}; outcomes: {', '.join(Outcome)}",

@@ -18,13 +18,13 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
-from harness.errors import UsageError, given_with
+from harness.errors import given_with
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.results.text import print_line
 from harness.runs.guests import GuestRequest, named_vm, sanitizers_of
 from harness.source.change import Change
 from harness.source.request import KernelRequest
-from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace
+from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace, trace_text
 from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
 from harness.subsystems.uma.model.explore import Bounds, Exploration, explore
 from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
@@ -200,12 +200,7 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
       harness model trace FILE --variant 15-before
       harness model trace FILE --subsystem domainset
     """
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the trace {file}: {error}", remedy="name a text file"
-        ) from error
+    text = trace_text(file)
     found = subsystem_of_trace(text) if subsystem is None else find_subsystem(subsystem)
     if variant is not None:
         with given_with("--variant"):

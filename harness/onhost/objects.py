@@ -30,10 +30,7 @@ class Contents:
     def of(self, path: str) -> str:
         """Of a file; empty for one that cannot be read."""
         if path not in self._known:
-            try:
-                self._known[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-            except OSError:
-                self._known[path] = ""
+            self._known[path] = _digest(Path(path))
         return self._known[path]
 
 
@@ -86,15 +83,14 @@ class ObjectCache:
     def _found(self, folder: Path) -> Object | None:
         for manifest in sorted(folder.glob("*.json"), key=_age):
             try:
-                reads = [
-                    (str(path), str(digest)) for path, digest in read_object(manifest)["reads"]
-                ]
-                sealed = str(read_object(manifest)["object"])
+                document = read_object(manifest)
+                reads = [(str(path), str(digest)) for path, digest in document["reads"]]
+                sealed = str(document["object"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue
             path = manifest.with_suffix(".o")
             current = all(self.contents.of(each) == digest for each, digest in reads)
-            if current and Contents().of(str(path)) == sealed:  # else it is damaged
+            if current and _digest(path) == sealed:  # else it is damaged
                 return Object(path, tuple(reads))
         return None
 
@@ -106,7 +102,7 @@ class ObjectCache:
         text = plain_file(rule).read_text("utf-8", "replace")
         reads = [(path, self.contents.of(path)) for path in rule_reads(text)]
         key = hashlib.sha256(json.dumps([folder.name, reads]).encode()).hexdigest()[:32]
-        sealed = Contents().of(str(plain_file(temporary)))
+        sealed = _digest(plain_file(temporary))
         temporary.replace(folder / f"{key}.o")
         document: dict[str, Any] = {"object": sealed, "reads": reads}
         write_atomic(folder / f"{key}.json", json.dumps(document))
@@ -125,6 +121,14 @@ def plain_file(path: Path) -> Path:
     if path.is_symlink() or not path.is_file():
         raise InfraError(f"{path.name} was to be a file", remedy="see what the tree's build does")
     return path
+
+
+def _digest(path: Path) -> str:
+    """The SHA-256 of a file; empty for one that cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _age(path: Path) -> float:

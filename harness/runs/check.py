@@ -21,7 +21,7 @@ from harness.runs.onhost import HostChecks, HostFirst
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
 from harness.subsystems.specifications import AUTO
-from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace
+from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace, trace_text
 
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
@@ -256,12 +256,7 @@ def _of_trace(file: Path, subsystems: Sequence[Subsystem]) -> tuple[tuple[Subsys
     Raises:
         UsageError: it is for none of them, or has what no kernel may be asked.
     """
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the trace {file}: {error}", remedy="name a text file with --replay"
-        ) from error
+    text = trace_text(file, "--replay")
     subsystem = subsystem_of_trace(text, subsystems)
     return (subsystem,), subsystem.read_trace(text)
 

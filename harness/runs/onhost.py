@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -190,6 +191,7 @@ class HostFirst:
         self.view.warn(f"not checked on the host, in the guest alone: {why}")
 
 
+@functools.cache
 def _digest_of_models() -> str:
     """Of all that says what the answers should be, and which commands are given."""
     package = Path(harness.__file__).parent

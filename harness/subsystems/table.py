@@ -9,13 +9,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.cases import MACHINE_CASES
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.outcome import Expectation, Outcome
 from harness.source.codefacts import CodeReaders, Facts
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
 from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.cases import NamedCase
     from harness.console.report import GuestReport
     from harness.guest.topology import Topology
@@ -48,8 +50,7 @@ def find_case(name: str) -> NamedCase:
     """
     named = cases()
     if name not in named:
-        near = difflib.get_close_matches(name, named, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, named)
         raise UsageError(f"there is no case {name!r}", remedy=f"{hint}there are {', '.join(named)}")
     return named[name]
 
@@ -94,6 +95,23 @@ def oddities(
 def find_subsystem(name: str) -> Subsystem:
     """The subsystem of that name, which must be in the table."""
     return next(subsystem for subsystem in SUBSYSTEMS if subsystem.name == name)
+
+
+def trace_text(file: Path, option: str = "") -> str:
+    """The text of a trace's file.
+
+    Args:
+        file: that the user named.
+        option: by which; empty for an argument.
+
+    Raises:
+        UsageError: it cannot be read, or is not text.
+    """
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = f"name a text file with {option}" if option else "name a text file"
+        raise UsageError(f"cannot read the trace {file}: {error}", remedy=remedy) from error
 
 
 def subsystem_of_trace(text: str, among: Sequence[Subsystem] = SUBSYSTEMS) -> Subsystem:

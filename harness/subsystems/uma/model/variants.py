@@ -5,7 +5,6 @@ A variant is chosen by reading a tree (``subsystems/uma/codeforms.py``), never b
 
 from __future__ import annotations
 
-import difflib
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.subsystems.domainset.model.form import ITERATORS, Form
 
 if TYPE_CHECKING:
@@ -141,8 +140,7 @@ def find_variant(name: str) -> Variant:
     known = RELEASES.get(name, name)
     if known in VARIANTS:
         return VARIANTS[known]
-    close = difflib.get_close_matches(name, VARIANTS, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    hint = did_you_mean(name, VARIANTS)
     raise UsageError(
         f"the model has no variant {name!r}", remedy=f"{hint}known: {', '.join(VARIANTS)}"
     )
