@@ -151,7 +151,9 @@ class Checker:
         if found is None:
             return None
         self._shown = (trace.head(found.place + 1), found)
-        return self._told(trace, found)
+        difference = self._told(trace, found)
+        self._counted = difference.first
+        return difference
 
     def _begun(self, trace: Trace, subject: Subject[Any]) -> Trace:
         self._trace, self._counted_before = trace, self._counted
