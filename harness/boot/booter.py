@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 #: debugger, and neither our init nor the built-in guest ends the machine.
 KEEP_TUNABLES = {"debug.debugger_on_panic": "1", "harness.keep": "1"}
 
-#: The same for a guest that a companion works with: it stays up after its report. Its domains are
+#: The same for a guest that a client works with: it stays up after its report. Its domains are
 #: short of memory at times, and the page daemon would then take free slabs out of the zone that is
 #: checked (``vm_pageout_lowmem``, vm_pageout.c), once in this many seconds.
 CHECK_TUNABLES = {"harness.check": "1", "vm.lowmem_period": "2147483647"}
@@ -89,7 +89,7 @@ class Booter:
             return self._boot(name, kernel, plan, folder, progress)
         except KernelDamageError as damage:
             # Who has worked with a guest, or is to find it kept, would meet with another.
-            met = isinstance(damage, ChangedFileError) and (plan.keep or plan.companion)
+            met = isinstance(damage, ChangedFileError) and (plan.keep or plan.client)
             if met or kernel.remake is None:
                 raise
             progress.note(f"{damage.message}; it is provided anew and booted again")
@@ -173,13 +173,13 @@ class Booter:
     def _media(self, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, nonce: str) -> Media:
         tunables = {
             **(KEEP_TUNABLES if plan.keep else {}),
-            **(CHECK_TUNABLES if plan.companion else {}),
+            **(CHECK_TUNABLES if plan.client else {}),
             **kernel.identity.sanitizer.tunables,
             **plan.tunables,
         }
         return make_media(
             kernel, plan.method, tunables, place.folder, self.workspace, self.runner,
-            nonce=nonce, module=plan.companion.module if plan.companion else None,
+            nonce=nonce, module=plan.client.module if plan.client else None,
         )  # fmt: skip
 
     def _spec(
@@ -193,7 +193,7 @@ class Booter:
             accelerator=plan.accelerator,
             firmware=self.backend.firmware(media),
             console_socket=place.socket,
-            serial_sockets=(place.channel,) if plan.companion else (),
+            serial_sockets=(place.channel,) if plan.client else (),
             identity=identity,
         )
 
@@ -206,7 +206,7 @@ class Booter:
             self._measured_again(plan),
             self.backend.open_port(place.socket, NAP_SECONDS) as tap,
             _log_file(log, self.logs) as sink,
-            self._accompanied(plan.companion, place) as companionship,
+            self._accompanied(plan.client, place) as client_session,
         ):
             progress.stage("start")
             started = self.clock.monotonic()
@@ -224,7 +224,7 @@ class Booter:
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = listen.Session(
                         self.clock, guest, line, sink, plan, started, progress, heard,
-                        self.cancelled, evidence, self.terminal is not None, companionship,
+                        self.cancelled, evidence, self.terminal is not None, client_session,
                     )  # fmt: skip
                     ending = session.listen()
                 ends = place.claim is None or not self._leave(guest, tap, sink, place.claim)
@@ -258,20 +258,20 @@ class Booter:
 
     @contextlib.contextmanager
     def _accompanied(
-        self, companion: GuestClient | None, place: GuestDir
+        self, client: GuestClient | None, place: GuestDir
     ) -> Iterator[ClientSession | None]:
-        """The companion with its channel; let go at the end, and waited for."""
-        if companion is None:
+        """The client with its channel; let go at the end, and waited for."""
+        if client is None:
             yield None
             return
         from harness.boot.guestclient import ClientSession
 
         with self.backend.open_port(place.channel) as channel:
-            companionship = ClientSession(companion, channel)
+            client_session = ClientSession(client, channel)
             try:
-                yield companionship
+                yield client_session
             finally:
-                companionship.end()
+                client_session.end()
 
     def _check_method(self, kernel: KernelArtifact, plan: BootPlan) -> None:
         method = method_of(kernel.identity, plan.method)

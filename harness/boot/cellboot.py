@@ -43,7 +43,7 @@ def boot_cell(
         expected: see ``expectation_of``.
         others: kernels that may show that this host boots any, if this one dies early.
     """
-    boot = replace(plan.boot, companion=plan.checker)
+    boot = replace(plan.boot, client=plan.checker)
     booted, error = None, ""
     try:
         booted = booter.boot(plan.name, kernel, boot, folder / plan.name, progress)

@@ -194,7 +194,7 @@ class Confirmation:
         )
         try:
             booted = self.booter.boot(
-                f"{self.plan.name[:60]}-{name}", kernel, replace(plan, companion=checker),
+                f"{self.plan.name[:60]}-{name}", kernel, replace(plan, client=checker),
                 self.folder / name, self.progress,
             )  # fmt: skip
         except HarnessError as error:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.progress import Progress
 
-#: Seconds after which a companion notices at the latest that its guest is gone.
+#: Seconds after which a client notices at the latest that its guest is gone.
 _TICK = 0.25
 
 
@@ -35,15 +35,15 @@ class GuestClient(Protocol):
 
 
 class ClientSession:
-    """A companion at work in a thread of its own, while others listen to the console.
+    """A client at work in a thread of its own, while others listen to the console.
 
     Args:
-        companion: who works.
+        client: who works.
         channel: our end of the guest's second serial port.
     """
 
-    def __init__(self, companion: GuestClient, channel: Tap) -> None:
-        self._companion = companion
+    def __init__(self, client: GuestClient, channel: Tap) -> None:
+        self._client = client
         self._line = _Line(channel)
         self._thread: threading.Thread | None = None
         self._raised: BaseException | None = None
@@ -66,7 +66,7 @@ class ClientSession:
         self._thread.start()
 
     def end(self) -> None:
-        """Let the companion go, and wait for it; raises what it raised."""
+        """Let the client go, and wait for it; raises what it raised."""
         self._line.closed.set()
         if self._thread is not None:
             self._thread.join()
@@ -75,7 +75,7 @@ class ClientSession:
 
     def _work(self, report: GuestReport, progress: Progress, time: Clock) -> None:
         try:
-            self._companion.work(self._line, report, progress, time)
+            self._client.work(self._line, report, progress, time)
         except Detached:
             pass
         except BaseException as error:  # told in the thread that waits for it

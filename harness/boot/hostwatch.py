@@ -59,7 +59,7 @@ class HostWatch:
 
         Args:
             attended: somebody sits at the console, and decides how long to wait.
-            busy: a companion works with the guest, and listens to it by another way.
+            busy: a client works with the guest, and listens to it by another way.
         """
         if self._kvm and (words := _kvm_error(self._guest.stderr_tail())):
             return self._stopped(f"QEMU cannot run the guest any further: {words}")

@@ -82,7 +82,7 @@ class Session:
         cancelled: set when the user wants it all to end.
         evidence: what the guest's report is held against.
         attended: somebody sits at the console, and decides when it ends.
-        companionship: who works with the guest once it has come up, and then decides.
+        client_session: who works with the guest once it has come up, and then decides.
     """
 
     clock: Clock
@@ -96,7 +96,7 @@ class Session:
     cancelled: threading.Event
     evidence: Evidence
     attended: bool = False
-    companionship: ClientSession | None = None
+    client_session: ClientSession | None = None
     _parser: ConsoleParser = field(default_factory=ConsoleParser)
     _host: HostWatch = field(init=False)
 
@@ -160,7 +160,7 @@ class Session:
                 self._take(data, watch)
 
     def _host_failure(self, watch: Watch) -> Ending | None:
-        busy = self.companionship is not None and self.companionship.busy
+        busy = self.client_session is not None and self.client_session.busy
         try:
             failure = self._host.failure(attended=self.attended, busy=busy)
         except InfraError as lost:  # who runs the guest
@@ -179,27 +179,27 @@ class Session:
 
     def _decision(self, watch: Watch, now: float) -> Ending | None:
         """Whoever sits at the console decides themselves how long to wait for what."""
-        if self.companionship is not None and watch.arrived:
-            stop = self._accompany(self.companionship, watch)
+        if self.client_session is not None and watch.arrived:
+            stop = self._accompany(self.client_session, watch)
         else:
             stop = None if self.attended else watch.decision(now)
         return stop or self._overdue(now)
 
-    def _accompany(self, companionship: ClientSession, watch: Watch) -> Ending | None:
-        """Let the companion work with the guest, for as long as that takes."""
-        if not companionship.begun:
+    def _accompany(self, client_session: ClientSession, watch: Watch) -> Ending | None:
+        """Let the client work with the guest, for as long as that takes."""
+        if not client_session.begun:
             report = self.evidence.proven_report(self.heard.events)
             if report is not None:
                 self.progress.stage("check")
-                companionship.begin(report, self.progress, self._host.time)
-        if companionship.busy:
+                client_session.begin(report, self.progress, self._host.time)
+        if client_session.busy:
             return None
-        if companionship.begun:
+        if client_session.begun:
             self._blame(self._host.confirm(), watch)
         return Ending.STOPPED
 
     def _patience(self, watch: Watch, now: float) -> float:
-        if self.attended or self.companionship is not None:
+        if self.attended or self.client_session is not None:
             return _TICK
         return min(_TICK, max(LOOK_SECONDS, watch.deadline() - now))
 

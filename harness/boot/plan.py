@@ -43,7 +43,7 @@ class BootPlan:
         longest: the same, set by the harness.
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
         fail_on_report: a report after which the kernel goes on fails the boot.
-        companion: works with the guest once it has come up; its kernel gets the check module.
+        client: works with the guest once it has come up; its kernel gets the check module.
     """
 
     topology: Topology
@@ -56,7 +56,7 @@ class BootPlan:
     longest: float | None = None
     keep: bool = False
     fail_on_report: bool = False
-    companion: GuestClient | None = None
+    client: GuestClient | None = None
 
     @property
     def limit(self) -> float | None:

@@ -51,7 +51,7 @@ class CheckPlan:
 
 
 class Checker:
-    """Checks one guest; a companion (``harness.boot.guestclient``).
+    """Checks one guest; a client (``harness.boot.guestclient``).
 
     Args:
         plan: the plan.

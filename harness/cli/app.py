@@ -41,7 +41,7 @@ class App(Environment):
     streams: Streams
 
     @property
-    def talk(self) -> Messages:
+    def messages(self) -> Messages:
         """Progress and warnings, on standard error."""
         return Messages(quiet=self.verbosity < 0)
 
@@ -73,7 +73,7 @@ class App(Environment):
 
     def warn(self, message: str) -> None:
         """Print a warning on standard error."""
-        self.talk.warn(message)
+        self.messages.warn(message)
 
 
 def make_app(

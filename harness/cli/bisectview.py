@@ -40,18 +40,18 @@ class BisectView(LiveView):
     """A live view on a terminal; elsewhere a line for each thing that ended.
 
     Args:
-        talk: where.
+        messages: where.
         clock: tells how long things take.
         subjects: the first lines of the revisions' messages.
     """
 
-    def __init__(self, talk: Messages, clock: Clock, subjects: Mapping[str, str]) -> None:
+    def __init__(self, messages: Messages, clock: Clock, subjects: Mapping[str, str]) -> None:
         self._clock = clock
         self._subjects = subjects
         self._rows: dict[str, _Row] = {}
         self._ahead = ""
         self._lock = threading.Lock()
-        super().__init__(talk, self._table)
+        super().__init__(messages, self._table)
 
     def building(self, commit: str) -> Progress:
         """See ``harness.bisect.run.Show``."""

@@ -134,7 +134,7 @@ def _tell_kept(app: App, result: RunResult) -> None:
     live = Registry(app.workspace, app.clock).live()
     kept = [guest for guest in live if guest.run == result.run.name]
     for guest in kept:
-        app.talk.say(
+        app.messages.say(
             f"{guest.name} runs on: harness console --interactive {guest.name}, "
             f"harness stop {guest.name}"
         )

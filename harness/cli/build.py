@@ -48,10 +48,10 @@ def build(
     what = named_kernel(
         app, source, kernconf, Change(revision, patch, mutant), None, kernel_options
     )
-    with LiveRows(app.talk, app.clock, verbose=app.verbosity > 0) as rows:
+    with LiveRows(app.messages, app.clock, verbose=app.verbosity > 0) as rows:
         progress = rows.row("build")
         try:
-            kernel = app.kernels(app.talk.say).provide(what, sanitizers, progress)
+            kernel = app.kernels(app.messages.say).provide(what, sanitizers, progress)
         except BaseException as error:
             rows.failed("build", error)
             raise

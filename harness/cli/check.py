@@ -107,5 +107,5 @@ def check(
     result = check_kernel(request, app, UserView(app))
     publish_run(app, result, junit)
     for trace in result.traces:
-        app.talk.say(f"trace: {trace}")
+        app.messages.say(f"trace: {trace}")
     return result.exit_code

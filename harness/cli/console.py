@@ -131,7 +131,9 @@ def _list(app: App, run: str, logs: dict[str, Path], live: list[KeptGuest]) -> i
     for name, log in logs.items():
         size = format_size(log.stat().st_size)
         app.paper.print(f"{printable(name)}  {size}", markup=False, soft_wrap=True)
-    app.talk.say(f"{len(logs)} consoles; to print one: harness console {run} {next(iter(logs))}")
+    app.messages.say(
+        f"{len(logs)} consoles; to print one: harness console {run} {next(iter(logs))}"
+    )
     app.emit(
         {
             "consoles": [
@@ -150,7 +152,7 @@ def _own(folder: Path, pattern: str) -> list[Path]:
 
 def _attach(guest: KeptGuest, app: App) -> None:
     def announce() -> None:
-        app.talk.say(f"attached to the console of {guest.name}, {UNFILTERED}; Ctrl-] detaches")
+        app.messages.say(f"attached to the console of {guest.name}, {UNFILTERED}; Ctrl-] detaches")
 
     terminal = HostTerminal.of_user(announce)
     offset = max(0, guest.console.stat().st_size - _BEFORE)
@@ -162,7 +164,7 @@ def _attach(guest: KeptGuest, app: App) -> None:
         while line.read(_TICK) or guest.runs:
             pass
     if not guest.runs:
-        app.talk.say(f"{guest.name} has ended")
+        app.messages.say(f"{guest.name} has ended")
 
 
 def _blocks(log: Path, guest: KeptGuest | None) -> Iterator[bytes]:

@@ -137,7 +137,7 @@ def _guests(
 
 def _read(app: App, what: KernelRequest, spec: str | None, sanitizers: Sanitizers) -> _Code:
     """Return the form of a tree or the built-in guest, or the one that ``--spec`` names."""
-    known = app.kernels(app.talk.say).provider(what).code(UMA, what, spec)
+    known = app.kernels(app.messages.say).provider(what).code(UMA, what, spec)
     variant = variant_of(known.facts.values)
     kind = Booting.of(sanitizers, is_freebsd=known.is_freebsd)
     why = (*known.why, *(variant.description() if known.is_freebsd else ()))

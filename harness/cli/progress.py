@@ -34,20 +34,20 @@ class LiveView:
     """A table that is redrawn on a terminal within the context.
 
     Args:
-        talk: standard error.
+        messages: standard error.
         table: returns the current table, for a number of lines.
     """
 
-    def __init__(self, talk: Messages, table: Callable[[int], Table]) -> None:
-        self._talk = talk
+    def __init__(self, messages: Messages, table: Callable[[int], Table]) -> None:
+        self._messages = messages
         self._what = table
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if self._talk.is_terminal:
+        if self._messages.is_terminal:
             from rich.live import Live
 
-            console = self._talk.console()
+            console = self._messages.console()
             self._live = Live(
                 console=console,
                 get_renderable=lambda: self._what(console.height),
@@ -82,18 +82,18 @@ class LiveView:
 
             self._live.console.print(Text(line, style), soft_wrap=True)
         else:
-            self._talk.say(line)
+            self._messages.say(line)
 
 
 class LiveRows(LiveView):
     """A live table on a terminal; elsewhere a line for each kernel and guest that ended."""
 
-    def __init__(self, talk: Messages, clock: Clock, *, verbose: bool) -> None:
+    def __init__(self, messages: Messages, clock: Clock, *, verbose: bool) -> None:
         self._clock = clock
         self._verbose = verbose
         self._rows: dict[str, _Row] = {}
         self._lock = threading.Lock()
-        super().__init__(talk, self._table)
+        super().__init__(messages, self._table)
 
     def row(self, name: str) -> Progress:
         """See ``harness.runs.view.Rows``."""

@@ -34,7 +34,7 @@ def ps(app: App) -> int:
     if guests:
         app.paper.print(_table(guests, app.clock.now()))
     else:
-        app.talk.say("no guest is running; to keep one: harness boot --keep")
+        app.messages.say("no guest is running; to keep one: harness boot --keep")
     app.emit({"guests": [to_document(guest) for guest in guests]})
     return 0
 

@@ -60,7 +60,7 @@ def publish(
     show()
     app.emit({**document, "unwritten": unwritten})
     folder = store.folder / str(document["name"])
-    app.talk.say(f"record: {shlex.quote(str(folder))}")
+    app.messages.say(f"record: {shlex.quote(str(folder))}")
     refused = _refusal(export)
     now = [*app.streams.failures(), *([refused.message] if refused else [])]
     if now:

@@ -84,9 +84,9 @@ def list_runs(app: App, filters: tuple[str, ...], last: int) -> int:
     if shown:
         app.paper.print(_table(shown))
     else:
-        app.talk.say(f"there are no records in {store.folder}")
+        app.messages.say(f"there are no records in {store.folder}")
     if len(shown) < len(found):
-        app.talk.say(f"{len(found) - len(shown)} older ones: harness runs --last {len(found)}")
+        app.messages.say(f"{len(found) - len(shown)} older ones: harness runs --last {len(found)}")
     app.emit({"runs": [_document(run) for run in shown]})
     return 0
 
@@ -115,10 +115,10 @@ def retry(app: App, run: str, cell: str | None) -> int:
     else:
         failed = _failed(document, command[0], cell)
     if not failed:
-        app.talk.say(f"nothing of {name} failed: there is nothing to repeat")
+        app.messages.say(f"nothing of {name} failed: there is nothing to repeat")
         app.emit({**document, "retry_of": name})
         return 0
-    app.talk.say(f"repeating {len(failed)} of {name}: {', '.join(sorted(failed))}")
+    app.messages.say(f"repeating {len(failed)} of {name}: {', '.join(sorted(failed))}")
     return _carry_out(app, Retry(name, command, frozenset(failed)), document)
 
 

@@ -42,7 +42,7 @@ def stop(app: App, guest: str | None, *, everything: bool) -> int:
         registry.end(one)
         app.paper.print(f"{one.name}: ended", markup=False)
     if not chosen:
-        app.talk.say("nothing to stop: no such guest is running")
+        app.messages.say("nothing to stop: no such guest is running")
     app.emit({"ended": [one.name for one in chosen]})
     return 0
 

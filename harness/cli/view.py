@@ -30,13 +30,13 @@ class UserView:
 
     def rows(self) -> AbstractContextManager[Rows]:
         """See ``View``."""
-        return LiveRows(self.app.talk, self.app.clock, verbose=self.app.verbosity > 0)
+        return LiveRows(self.app.messages, self.app.clock, verbose=self.app.verbosity > 0)
 
     def bisection(self, subjects: Mapping[str, str]) -> AbstractContextManager[Show]:
         """See ``View``."""
         from harness.cli.bisectview import BisectView
 
-        return BisectView(self.app.talk, self.app.clock, subjects)
+        return BisectView(self.app.messages, self.app.clock, subjects)
 
     def terminal(self, rows: Rows) -> Terminal | None:
         """See ``View``.
@@ -57,7 +57,7 @@ class UserView:
 
     def note(self, line: str) -> None:
         """See ``View``."""
-        self.app.talk.say(line)
+        self.app.messages.say(line)
 
     def warn(self, message: str) -> None:
         """See ``View``."""
