@@ -41,8 +41,9 @@ from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.guest.spec import display_name
 from harness.host.doctor import HostFinding, good, install, lacking
-from harness.host.process import KILL_SECONDS, Runner, missing_program, unkillable
 from harness.host.processid import find_processes
+from harness.host.programs import missing_program
+from harness.host.sessions import KILL_SECONDS, unkillable
 from harness.host.workspace import Workspace, write_atomic
 from harness.image.media import BootMethod, Media
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.confinement import Identity
     from harness.host.doctor import Doctor
+    from harness.host.process import Runner
 
 SESSION_URI: Final = "qemu:///session"
 

@@ -19,14 +19,17 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
 from harness.host.confinement import LOG_BYTES, ResourceLimits, unprivileged
 from harness.host.private import private_directory
-from harness.host.process import Runner, missing_program
+from harness.host.programs import missing_program
 from harness.host.sockets import peer_of
 from harness.host.workspace import Workspace, make_folder, write_atomic
+
+if TYPE_CHECKING:
+    from harness.host.process import Runner
 
 IDLE_SECONDS: Final = 10
 START_SECONDS: Final = 60.0

@@ -30,8 +30,8 @@ from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
-from harness.host.process import require_program
 from harness.host.processid import ProcessId
+from harness.host.programs import require_program
 from harness.host.sockets import connected
 from harness.image.media import BootMethod, Media
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import UsageError
-from harness.host.process import require_program
+from harness.host.programs import require_program
 
 FIRST_UNUSED: Final = 0x70000000
 LAST_UNUSED: Final = 0x7FFDFFFF

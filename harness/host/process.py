@@ -5,40 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
-import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from harness.arch import TABLE
 from harness.errors import InfraError
+from harness.host.programs import require_program
+from harness.host.sessions import KILL_SECONDS, signal_session, unkillable
 
 #: Variables that a child inherits; others must be passed explicitly.
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TERM", "USER", "LOGNAME")
-
-#: The Debian packages of programs that the harness starts, for remedies.
-PACKAGES = {
-    "git": "git",
-    "bwrap": "bubblewrap",
-    **{row.program: row.package for row in TABLE},
-    "makefs": "makefs",
-    "libvirtd": "libvirt-daemon-system",
-    "virtlogd": "libvirt-daemon-system",
-    "sh": "dash",
-    "patch": "patch",
-    "prlimit": "util-linux",
-    "setpriv": "util-linux",
-    "timeout": "coreutils",
-}
-
-#: Seconds that a process may take to end after SIGKILL.
-KILL_SECONDS = 30.0
-
-_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 Stream = int | IO[bytes] | None
 
@@ -237,7 +216,7 @@ class HostProcess:
     def kill_soon(self) -> None:
         """Kill it without waiting; for a thread other than the one that waits for it."""
         if not self.has_ended:
-            _signal_session(self._popen.pid)
+            signal_session(self._popen.pid)
 
     def communicate(self, stdin: bytes, deadline: float | None) -> tuple[bytes, bytes, int]:
         """Write its input; return standard output, standard error and exit status at its end.
@@ -439,36 +418,6 @@ def failure(finished: Finished) -> InfraError:
     )
 
 
-def unkillable(pid: int) -> InfraError:
-    """Return the error for a process that SIGKILL does not end, as it waits in the kernel."""
-    return InfraError(
-        f"process {pid} did not end within {KILL_SECONDS:g} s after SIGKILL",
-        remedy=f"check what it waits for: ps -o pid,stat,wchan,args -p {pid}",
-    )
-
-
-def missing_program(name: str) -> InfraError:
-    """Return the error for a program that is not installed, with the command that installs it."""
-    package = PACKAGES.get(name, name)
-    return InfraError(
-        f"the program {name} is not installed", remedy=f"install it: apt-get install {package}"
-    )
-
-
-def require_program(name: str) -> str:
-    """Return the path of a program.
-
-    Raises:
-        InfraError: the program is not installed.
-    """
-    # makefs and libvirtd are in sbin, which is not in the PATH of Debian's ordinary users.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN])
-    found = shutil.which(name, path=path)
-    if found is None:
-        raise missing_program(name)
-    return found
-
-
 def _resolve(argv: Sequence[str | Path]) -> list[str]:
     program, *words = (str(word) for word in argv)
     return [require_program(program), *words]
@@ -477,7 +426,7 @@ def _resolve(argv: Sequence[str | Path]) -> list[str]:
 def _kill_session(popen: subprocess.Popen[bytes]) -> None:
     """Kill the processes of a session, whose leader may have ended already."""
     try:
-        _signal_session(popen.pid)
+        signal_session(popen.pid)
     finally:
         try:
             popen.wait(KILL_SECONDS)
@@ -494,24 +443,3 @@ def _kill_guard(guard: subprocess.Popen[bytes]) -> None:
     guard.wait()
     if guard.stdin is not None:
         guard.stdin.close()
-
-
-def _signal_session(session: int) -> None:
-    """Kill all process groups of a session: bmake creates one per job (``JobExec()``, job.c)."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(session, signal.SIGKILL)
-    killed: set[int] = set()
-    while members := set(_members(session)) - killed:
-        for pid in members:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        killed |= members
-
-
-def _members(session: int) -> Iterator[int]:
-    import psutil
-
-    for pid in psutil.pids():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == session:
-                yield pid

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from harness.errors import InfraError
-from harness.host.process import KILL_SECONDS, unkillable
 from harness.host.procstat import start_ticks
+from harness.host.sessions import KILL_SECONDS, unkillable
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
