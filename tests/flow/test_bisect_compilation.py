@@ -204,16 +204,17 @@ def test_first_parents_name_the_merge_and_skipped_revisions_are_never_compiled(
 
 
 def test_an_end_that_does_not_compile_suggests_to_ask_for_that(
-    shared_home: Home, tmp_path: Path
+    empty_home: Home, tmp_path: Path
 ) -> None:
+    """In a home of its own: what the refused bisection has found is kept to go on from."""
     made = EmbeddedHistory(tmp_path / "guest")
     breaks(made)
     words = ("bisect", "--source", made.folder, "--good", "first", "--bad", "main",
              "--accelerator", "tcg")  # fmt: skip
-    said = shared_home.run(*words)
+    said = empty_home.run(*words)
     assert said.code == 4
     assert "to find the revision that broke the compilation, add --with build" in said.error
-    said = call(shared_home, *words, "--with", "build")
+    said = call(empty_home, *words, "--with", "build")
     assert said.code == 0, said.stderr
 
 
