@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import pytest
+from tallies import CELL
 
 
 @dataclass(slots=True)
 class Table:
-    """What commands came to under each fault, as it was seen."""
+    """Enters what a command came to under a fault into the test's report.
 
-    cells: dict[str, dict[str, str]] = field(default_factory=dict)
+    Args:
+        title: of the table.
+        item: the test.
+    """
+
+    title: str
+    item: pytest.Item
 
     def enter(self, fault: str, command: str, found: str) -> None:
-        self.cells.setdefault(fault, {})[command] = found
-
-    def lines(self) -> Iterator[str]:
-        """A line for each fault, a column for each command."""
-        commands = list(dict.fromkeys(name for row in self.cells.values() for name in row))
-        rows = [("fault", {name: name for name in commands}), *self.cells.items()]
-        first = max(len(fault) for fault, _ in rows)
-        widths = {name: max(len(_cell(row, name)) for _, row in rows) for name in commands}
-        for fault, row in rows:
-            cells = (_cell(row, name).ljust(widths[name]) for name in commands)
-            yield "  ".join([fault.ljust(first), *cells]).rstrip()
-
-
-def _cell(row: Mapping[str, str], name: str) -> str:
-    return row.get(name, "-")
+        self.item.user_properties.append((CELL, [self.title, fault, command, found]))

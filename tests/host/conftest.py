@@ -8,24 +8,12 @@ import pytest
 from cell_table import Table
 from command import Home, home_with_kernels, temporary_home
 
-_TABLES = pytest.StashKey[dict[str, Table]]()
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def table(request: pytest.FixtureRequest) -> Table:
-    """The table of one module's cells, printed at the end of the run."""
-    tables = request.config.stash.setdefault(_TABLES, {})
+    """The table of a module's cells, printed at the end of the run."""
     title = (request.module.__doc__ or "").partition("\n")[0]
-    return tables.setdefault(title, Table())
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for title, table in config.stash.get(_TABLES, {}).items():
-        terminalreporter.section(title)
-        for line in table.lines():
-            terminalreporter.write_line(line)
+    return Table(title, request.node)
 
 
 @pytest.fixture(scope="session")
