@@ -8,14 +8,19 @@ machine. A boot without this evidence is ``unverified``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.console import events as e
 from harness.console.parser import ConsoleParser
-from harness.console.report import GuestReport, ReportError, read_report
+from harness.console.report import (
+    GuestReport,
+    ReportError,
+    ReportReaders,
+    read_report,
+)
 from harness.console.titles import scrub
 from harness.guest.tables import slit_differences
 from harness.outcome import Outcome
@@ -78,6 +83,7 @@ class Evidence:
         topology: the topology of the requested machine.
         machine_differences: differences of the machine that QEMU started.
         unproven: properties of the machine that cannot be verified; empty if QEMU reports it.
+        readers: what reads subsystems' parts of the report.
     """
 
     nonce: str
@@ -85,33 +91,33 @@ class Evidence:
     topology: Topology
     machine_differences: tuple[str, ...]
     unproven: tuple[str, ...] = ()
+    readers: ReportReaders = field(default_factory=dict)
 
     def proven_report(self, events: Iterable[e.Event]) -> GuestReport | None:
         """Return the report if it is complete and verifies kernel and machine, else None."""
         seen = list(events)
-        report, _ = report_of(seen, self.nonce)
+        report, _ = self.report_of(seen)
         if report is None or self.machine_differences or any(_foreign_reports(seen, self.nonce)):
             return None
         return None if any(self.doubts_of(report)) else report
+
+    def report_of(self, events: Iterable[e.Event]) -> tuple[GuestReport | None, tuple[str, ...]]:
+        """Return this boot's report, or None and why it is missing."""
+        seen = list(events)
+        records = [x for x in seen if isinstance(x, e.ProbeRecord) and x.nonce == self.nonce]
+        if not records:
+            return None, ("init printed no report with this boot's nonce",)
+        if not any(isinstance(x, e.ReportComplete) and x.nonce == self.nonce for x in seen):
+            return None, (f"init's report is incomplete: {len(records)} records, no end",)
+        try:
+            return read_report(records, self.readers), ()
+        except ReportError as error:
+            return None, (f"init's report cannot be read: {error}",)
 
     def doubts_of(self, report: GuestReport) -> Iterator[str]:
         """Generate the differences of a report to the kernel file and the requested machine."""
         yield from _other_kernel(report, self.facts)
         yield from slit_differences(self.topology, report.tables)
-
-
-def report_of(events: Iterable[e.Event], nonce: str) -> tuple[GuestReport | None, tuple[str, ...]]:
-    """Return the report with a nonce, or None and why it is missing."""
-    seen = list(events)
-    records = [one for one in seen if isinstance(one, e.ProbeRecord) and one.nonce == nonce]
-    if not records:
-        return None, ("init printed no report with this boot's nonce",)
-    if not any(isinstance(one, e.ReportComplete) and one.nonce == nonce for one in seen):
-        return None, (f"init's report is incomplete: {len(records)} records, no end",)
-    try:
-        return read_report(records), ()
-    except ReportError as error:
-        return None, (f"init's report cannot be read: {error}",)
 
 
 def verification_of(
@@ -125,7 +131,7 @@ def verification_of(
         evidence: the values to verify against.
     """
     nonce, facts = evidence.nonce, evidence.facts
-    report, missing = report_of(events, nonce)
+    report, missing = evidence.report_of(events)
     banner = banner_before(events, verdict.offset, facts.version)
     other = tuple(evidence.doubts_of(report)) if report else _other_build_id(events, nonce, facts)
     identified = report is not None and not other

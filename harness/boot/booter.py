@@ -317,10 +317,13 @@ def _evidence(
 ) -> Evidence:
     """What the boot is held against."""
     from harness.kernel.elf import kernel_facts
+    from harness.subsystems.table import report_readers
     from harness.verification import Evidence
 
     facts = kernel_facts(kernel.kernel)
-    return Evidence(nonce, facts, inspection.spec.topology, inspection.differences, unproven)
+    return Evidence(
+        nonce, facts, inspection.spec.topology, inspection.differences, unproven, report_readers()
+    )
 
 
 @contextlib.contextmanager

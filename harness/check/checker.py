@@ -157,7 +157,7 @@ class Checker:
 
     def _begun(self, trace: Trace, subject: Subject[Any]) -> Trace:
         self._trace, self._counted_before = trace, self._counted
-        self.result = replace(self.result, zones=subject.setups)
+        self.result = replace(self.result, setups=subject.setups)
         return trace
 
     def _shrunk(self, subject: Subject[Any], trace: Trace, found: Differs) -> Difference:

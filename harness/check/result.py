@@ -84,7 +84,7 @@ class CheckResult:
         proof: the release whose kernels agree with the variant, or ``unproven``.
         seed: the seed of the random traces.
         operations: the number of operations that were compared, with one that differs.
-        zones: the number of setups, such as created zones.
+        setups: the number of setups, such as created zones.
         conclusion: the conclusion.
         why: the reason, if it did not agree.
         difference: the difference, or None.
@@ -106,7 +106,7 @@ class CheckResult:
     proof: str
     seed: int
     operations: int = 0
-    zones: int = 0
+    setups: int = 0
     conclusion: Conclusion = Conclusion.AGREED
     why: str = ""
     difference: Difference | None = None

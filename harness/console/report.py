@@ -1,10 +1,11 @@
-"""Init's report: domains, CPUs, memory and zones of the kernel, and its identity."""
+"""Init's report: domains, CPUs and memory of the kernel, its identity, and subsystems' records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
@@ -27,22 +28,17 @@ class DomainMemory:
     page_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneDomain:
-    """The contents of a zone's keg in a domain."""
+class SubsystemReport(Protocol):
+    """What a report contains of one subsystem."""
 
-    pages: int
-    free_items: int
-    free_slabs: int
+    def document(self) -> Mapping[str, Any]:
+        """Return it as a JSON document, for records of runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneReport:
-    """A UMA zone with a reserve: reserved items, items per slab, and contents of domains."""
+ReportReaders = Mapping[str, "Callable[[ReportRecords], SubsystemReport | None]"]
+"""What reads subsystems' reports, by subsystem; None of one that a report has nothing of."""
 
-    reserve: int
-    items_per_slab: int
-    domains: Mapping[int, ZoneDomain]
+NO_READERS: Final[ReportReaders] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,8 @@ class GuestReport:
 
     ``cpus`` maps CPUs to domains. ``distances`` are those of the SLIT. ``build_id`` is
     ``kern.build_id``, empty if the kernel has none; ``version`` is ``kern.version``. ``sanitizers``
-    and ``numa`` come from ``kern.conftxt`` and are None for a kernel without it.
+    and ``numa`` come from ``kern.conftxt`` and are None for a kernel without it. ``subsystems`` has
+    what ``read_report`` had readers for, by subsystem.
     """
 
     guest: str
@@ -62,7 +59,6 @@ class GuestReport:
     cpus: Mapping[int, int]
     memory: Mapping[int, DomainMemory]
     distances: Mapping[tuple[int, int], int]
-    zones: Mapping[str, ZoneReport]
     tables: Mapping[str, bytes]
     build_id: str = ""
     version: str = ""
@@ -70,61 +66,88 @@ class GuestReport:
     numa: bool | None = None
     cores: int | None = None
     threads: int | None = None
+    subsystems: Mapping[str, SubsystemReport] = field(default_factory=dict)
 
 
-def read_report(records: Iterable[ProbeRecord]) -> GuestReport:
+def read_report(records: Iterable[ProbeRecord], readers: ReportReaders = NO_READERS) -> GuestReport:
     """Return the report of a complete set of records.
+
+    Args:
+        records: the records.
+        readers: those of subsystems.
 
     Raises:
         ReportError: a record is missing or repeated, or a value is malformed.
     """
-    reader = _Reader(records)
+    reader = ReportRecords(records)
     begin, kernel, topology = (reader.one(name) for name in ("begin", "kernel", "topology"))
     reader.check_end()
     version, config = reader.optional("version"), reader.optional("config")
     cores = reader.optional("cores")
     return GuestReport(
-        guest=_text(begin, "guest"),
-        release=_text(kernel, "release"),
-        osreldate=_number(kernel, "osreldate"),
-        ident=_text(kernel, "ident"),
-        domains=_number(topology, "domains"),
-        cpus=reader.mapping("cpu", lambda r: (_number(r, "id"), _number(r, "domain"))),
-        memory=reader.mapping("memory", lambda r: (_number(r, "domain"), _memory(r))),
+        guest=text_of(begin, "guest"),
+        release=text_of(kernel, "release"),
+        osreldate=number_of(kernel, "osreldate"),
+        ident=text_of(kernel, "ident"),
+        domains=number_of(topology, "domains"),
+        cpus=reader.mapping("cpu", lambda r: (number_of(r, "id"), number_of(r, "domain"))),
+        memory=reader.mapping("memory", lambda r: (number_of(r, "domain"), _memory(r))),
         distances=reader.mapping(
-            "distance", lambda r: ((_number(r, "from"), _number(r, "to")), _distance(r))
+            "distance", lambda r: ((number_of(r, "from"), number_of(r, "to")), _distance(r))
         ),
-        zones=reader.mapping("zone", lambda r: (_text(r, "name"), reader.zone(r))),
         tables=reader.tables(),
-        build_id=_text(kernel, "build_id"),
-        version=_text(version, "text") if version else "",
+        build_id=text_of(kernel, "build_id"),
+        version=text_of(version, "text") if version else "",
         sanitizers=_list(config, "sanitizers") if config else None,
-        numa=_number(config, "numa") == 1 if config else None,
-        cores=_number(cores, "count") if cores else None,
-        threads=_number(cores, "threads") if cores else None,
+        numa=number_of(config, "numa") == 1 if config else None,
+        cores=number_of(cores, "count") if cores else None,
+        threads=number_of(cores, "threads") if cores else None,
+        subsystems=_of_subsystems(reader, readers),
     )
 
 
-class _Reader:
+def _of_subsystems(records: ReportRecords, readers: ReportReaders) -> Mapping[str, SubsystemReport]:
+    found = ((name, read(records)) for name, read in readers.items())
+    return {name: report for name, report in found if report is not None}
+
+
+class ReportRecords:
+    """The records of one report.
+
+    Args:
+        records: in any order.
+    """
+
     def __init__(self, records: Iterable[ProbeRecord]) -> None:
         self._records = sorted(records, key=lambda record: record.number)
 
     def all(self, name: str) -> Iterator[ProbeRecord]:
+        """Generate the records of a name."""
         return (record for record in self._records if record.name == name)
 
     def one(self, name: str) -> ProbeRecord:
+        """Return the only record of a name.
+
+        Raises:
+            ReportError: there is none, or several.
+        """
         found = list(self.all(name))
         if len(found) != 1:
             raise ReportError(f"the report has {len(found)} records {name}, expected one")
         return found[0]
 
     def optional(self, name: str) -> ProbeRecord | None:
+        """Return the only record of a name, or None; raises as ``one``."""
         return self.one(name) if any(self.all(name)) else None
 
     def mapping(
         self, name: str, read: Callable[[ProbeRecord], tuple[_Key, _Value]]
     ) -> dict[_Key, _Value]:
-        """Return a mapping of all records of a name, whose keys must differ."""
+        """Return a mapping of all records of a name.
+
+        Raises:
+            ReportError: two have the same key.
+        """
         found: dict[_Key, _Value] = {}
         for key, value in map(read, self.all(name)):
             if key in found:
@@ -133,43 +156,48 @@ class _Reader:
         return found
 
     def check_end(self) -> None:
+        """Raise ReportError if the last record is not ``end``."""
         end = self.one("end")
         if end is not self._records[-1]:
             raise ReportError(f"the report has records after its end, record {end.number:04}")
 
-    def zone(self, record: ProbeRecord) -> ZoneReport:
-        name = _text(record, "name")
-        domains = {
-            _number(r, "domain"): ZoneDomain(
-                _number(r, "pages"), _number(r, "free_items"), _number(r, "free_slabs")
-            )
-            for r in self.all("zonedomain")
-            if _text(r, "zone") == name
-        }
-        return ZoneReport(_number(record, "reserve"), _number(record, "ipers"), domains)
-
     def tables(self) -> dict[str, bytes]:
+        """Return the ACPI tables, by name.
+
+        Raises:
+            ReportError: a part is missing or malformed.
+        """
         parts: dict[str, dict[int, bytes]] = {}
         counts: dict[str, int] = {}
         for record in self.all("table"):
-            name = _text(record, "name")
-            counts[name] = _number(record, "parts")
-            parts.setdefault(name, {})[_number(record, "part")] = _hex(record, "hex")
+            name = text_of(record, "name")
+            counts[name] = number_of(record, "parts")
+            parts.setdefault(name, {})[number_of(record, "part")] = _hex(record, "hex")
         for name, count in counts.items():
             if count > MAX_TABLE_PARTS or sorted(parts[name]) != list(range(count)):
                 raise ReportError(f"the report lacks some of the {count} parts of the table {name}")
         return {name: b"".join(parts[name][n] for n in range(counts[name])) for name in counts}
 
 
-def _text(record: ProbeRecord, key: str) -> str:
+def text_of(record: ProbeRecord, key: str) -> str:
+    """Return the value of a record's field.
+
+    Raises:
+        ReportError: it has no such field.
+    """
     for name, value in record.fields:
         if name == key:
             return value
     raise ReportError(f"record {record.number:04} {record.name} has no {key}")
 
 
-def _number(record: ProbeRecord, key: str) -> int:
-    text = _text(record, key)
+def number_of(record: ProbeRecord, key: str) -> int:
+    """Return the value of a record's field as a number.
+
+    Raises:
+        ReportError: it has no such field, or the value is not a decimal number.
+    """
+    text = text_of(record, key)
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
         value = f"{key}={text[:40]}"
         raise ReportError(f"record {record.number:04} {record.name}: {value} is not a number")
@@ -177,21 +205,21 @@ def _number(record: ProbeRecord, key: str) -> int:
 
 
 def _list(record: ProbeRecord, key: str) -> tuple[str, ...]:
-    return tuple(word for word in _text(record, key).split(",") if word)
+    return tuple(word for word in text_of(record, key).split(",") if word)
 
 
 def _memory(record: ProbeRecord) -> DomainMemory:
-    return DomainMemory(_number(record, "pages"), _number(record, "page_size"))
+    return DomainMemory(number_of(record, "pages"), number_of(record, "page_size"))
 
 
 def _distance(record: ProbeRecord) -> int:
     """Return the distance as in ``vm.phys_locality``: -1 if the kernel has none."""
-    return -1 if _text(record, "value") == "-1" else _number(record, "value")
+    return -1 if text_of(record, "value") == "-1" else number_of(record, "value")
 
 
 def _hex(record: ProbeRecord, key: str) -> bytes:
     try:
-        return bytes.fromhex(_text(record, key))
+        return bytes.fromhex(text_of(record, key))
     except ValueError as error:
         raise ReportError(
             f"record {record.number:04} {record.name}: {key} is not hexadecimal"

@@ -26,3 +26,8 @@ def checkout_path(path: str) -> Path:
 def subsystem_sources(name: str) -> Path:
     """Return the directory with the C sources of a subsystem."""
     return _PACKAGE / "subsystems" / name / "c"
+
+
+def init_parts() -> list[Path]:
+    """Return the directories with the C sources that subsystems add to init."""
+    return sorted((_PACKAGE / "subsystems").glob("*/c/init"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.arch import GUEST
-from harness.host.resources import data_file
+from harness.host.resources import data_file, init_parts
 from harness.host.sealed import DamageError, check, store
 from harness.host.workspace import Workspace, host_refused, make_folder
 from harness.image.key import content_key
@@ -181,7 +181,7 @@ def init_key() -> str:
 
 
 def build_init(runner: Runner, out: Path) -> Path:
-    """Compile ``images/minimal`` to ``out``, a static FreeBSD program.
+    """Compile ``images/minimal`` and the subsystems' parts to ``out``, a static FreeBSD program.
 
     Raises:
         InfraError: the compiler is not installed, or failed.
@@ -198,7 +198,8 @@ def build_init(runner: Runner, out: Path) -> Path:
 
 def _sources(pattern: str) -> list[Path]:
     init = data_file("images", "minimal")
-    return sorted(path for folder in (init, init / GUEST.name) for path in folder.glob(pattern))
+    folders = (init, init / GUEST.name, *init_parts())
+    return sorted(path for folder in folders for path in folder.glob(pattern))
 
 
 def _shared(*names: str) -> list[Path]:

@@ -42,7 +42,7 @@ class HostLayout:
         }
         return GuestReport(
             guest="host program", release="", osreldate=0, ident="", domains=self.domains,
-            cpus=dict(enumerate(self.cpus)), memory=memory, distances={}, zones={}, tables={},
+            cpus=dict(enumerate(self.cpus)), memory=memory, distances={}, tables={},
         )  # fmt: skip
 
 

@@ -279,7 +279,7 @@ class HostSearch:
             trace = str(best.trace) if best is not None and best.trace is not None else ""
         return CheckResult(
             held.subsystem, held.name, held.title, held.proof, self.plan.seed,
-            zones=self._setups, conclusion=conclusion, why=why, difference=difference,
+            setups=self._setups, conclusion=conclusion, why=why, difference=difference,
             trace=trace, asked=held.asked, chosen=held.why, changed=held.changed, diff=held.diff,
             alike=self._alike, host=run,
         )  # fmt: skip

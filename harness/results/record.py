@@ -331,7 +331,7 @@ def _report_document(report: GuestReport | None) -> dict[str, Any] | None:
         "cpus": {str(cpu): domain for cpu, domain in report.cpus.items()},
         "memory": {str(domain): asdict(memory) for domain, memory in report.memory.items()},
         "distances": [[*pair, value] for pair, value in report.distances.items()],
-        "zones": {name: asdict(zone) for name, zone in report.zones.items()},
+        "subsystems": {name: each.document() for name, each in report.subsystems.items()},
         "tables": {name: table.hex() for name, table in report.tables.items()},
     }
 

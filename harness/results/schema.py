@@ -78,7 +78,6 @@ class _Difference(TypedDict):
 class _Check(TypedDict):
     conclusion: str
     operations: int
-    zones: int
     seed: Wide
     model: str
     proof: str
@@ -90,6 +89,7 @@ class _Check(TypedDict):
     diff: NotRequired[str]
     alike: NotRequired[str]
     subsystem: NotRequired[str]
+    setups: NotRequired[int]
     title: NotRequired[str]
     notes: NotRequired[list[str]]
     measured: NotRequired[dict[str, float | bool]]

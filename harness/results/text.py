@@ -285,10 +285,11 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
 
 
 def _conclusion(check: Mapping[str, Any]) -> str:
-    # Older records have neither title nor notes.
+    # Older records have no title, notes or number of setups.
     title = check.get("title") or f"the specification {check['model']}"
-    traces = f"{check['zones']} trace{'' if check['zones'] == 1 else 's'}"
-    extent = f"{check['operations']} operations in {traces}, seed {check['seed']}"
+    setups = check.get("setups")
+    traces = "" if setups is None else f" in {setups} trace{'' if setups == 1 else 's'}"
+    extent = f"{check['operations']} operations{traces}, seed {check['seed']}"
     if check.get("host"):  # older records do not have it
         return _conclusion_on_host(check, title)
     if check["conclusion"] == Conclusion.AGREED:

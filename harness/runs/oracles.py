@@ -1,4 +1,4 @@
-"""What catches a mutant: its boot, the counters of its zones, the check."""
+"""What catches a mutant: its boot, the counters that init reports, the check."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class BootOracle:
 
 @dataclass(frozen=True, slots=True)
 class CountersOracle:
-    """Catches what says other things of its zones than the kernel without a mutant, or the model.
+    """Catches what reports other counters than the kernel without a mutant, or the model.
 
     A difference must be there in a second boot as well, and must not be the hour's: the kernel
     without a mutant is booted again, too, and what it says now is as right as what it said before.

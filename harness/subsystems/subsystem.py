@@ -10,7 +10,7 @@ from harness.source.codefacts import CodeReader, Facts
 if TYPE_CHECKING:
     from harness.cases import NamedCase
     from harness.check.subject import ModelRun, Specification, Trace
-    from harness.console.report import GuestReport
+    from harness.console.report import GuestReport, ReportRecords, SubsystemReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
@@ -77,6 +77,13 @@ class Subsystem(CodeReader, Protocol):
 
         Raises:
             UsageError: the text is no trace, or there is no such form; a step may raise it, too.
+        """
+
+    def reported(self, records: ReportRecords) -> SubsystemReport | None:
+        """What init's report has of it, by the records of its ``c/init``; None: nothing.
+
+        Raises:
+            ReportError: a record is missing, repeated or malformed.
         """
 
     def oddities(

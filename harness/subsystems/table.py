@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.cases import NamedCase
-    from harness.console.report import GuestReport
+    from harness.console.report import GuestReport, ReportReaders
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
@@ -79,6 +79,11 @@ KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant)
 def facts_of_built_in(mutant: str | None) -> Mapping[str, Facts]:
     """All facts of the built-in guest, with that mutant or none."""
     return {subsystem.name: subsystem.of_built_in(mutant) for subsystem in SUBSYSTEMS}
+
+
+def report_readers() -> ReportReaders:
+    """What reads their parts of init's report."""
+    return {subsystem.name: subsystem.reported for subsystem in SUBSYSTEMS}
 
 
 def oddities(

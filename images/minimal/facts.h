@@ -12,7 +12,7 @@
 
 void	report_kernel(void);		/* identity.c */
 void	report_topology(void);		/* facts.c */
-void	report_zones(int domains);	/* zones.c */
+void	report_subsystems(int domains);	/* subsystems.c */
 void	report_tables(void);		/* acpi.c */
 
 int	count_domains(void);

@@ -31,7 +31,7 @@ run(void)
 	record_done();
 	report_kernel();
 	report_topology();
-	report_zones(count_domains());
+	report_subsystems(count_domains());
 	report_tables();
 	report_end();
 	report_print(console, COPIES);

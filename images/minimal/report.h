@@ -29,6 +29,16 @@ void	field_text(const char *key, const char *value);
 void	field_bytes(const char *key, const void *bytes, size_t length);
 void	record_done(void);
 
+/*
+ * What a subsystem adds to the report (harness/subsystems/NAME/c/init): a function
+ * of the number of domains.
+ */
+typedef void reporter(int domains);
+
+#define REPORTER(function)						\
+	static reporter *const reporter_##function			\
+	    __attribute__((used, section("set_reporters"))) = function
+
 /* With the final record, which counts them all. */
 void	report_end(void);
 

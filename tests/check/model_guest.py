@@ -34,7 +34,7 @@ def report(domains: int, empty: tuple[int, ...] = ()) -> GuestReport:
         guest="model", release="", osreldate=0, ident="", domains=domains,
         cpus={cpu: cpu // 2 for cpu in range(2 * domains)},
         memory={d: DomainMemory(0 if d in empty else 1000, 4096) for d in range(domains)},
-        distances={}, zones={}, tables={},
+        distances={}, tables={},
     )  # fmt: skip
 
 

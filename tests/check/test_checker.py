@@ -41,7 +41,7 @@ def test_a_guest_that_does_what_the_model_says_agrees(variant: Variant, domains:
     result = checked(ModelGuest(variant, domains), variant)
     assert result.conclusion is Conclusion.AGREED, result
     assert result.operations >= 1000
-    assert result.zones >= 5
+    assert result.setups >= 5
 
 
 def test_a_domain_without_memory_is_part_of_it() -> None:

@@ -60,7 +60,7 @@ def agree(prediction: Prediction, cell: dict[str, Any], folder: Path) -> None:
         else:
             assert panicking_domain(folder / cell["name"]) in prediction["late"], where
     elif verdict["outcome"] == "booted" and prediction["slabs"]:
-        domains = cell["report"]["zones"]["KMAP_ENTRY"]["domains"]
+        domains = cell["report"]["subsystems"]["uma"]["zones"]["KMAP_ENTRY"]["domains"]
         assert [domain["pages"] for domain in domains.values()] in prediction["later"], where
 
 

@@ -40,6 +40,7 @@ from harness.outcome import Ending, Outcome, Until
 from harness.results.record import Cell, Run, to_document
 from harness.results.store import RECORD, Store
 from harness.results.text import print_document
+from harness.subsystems.table import report_readers
 from harness.subsystems.uma.check.protocol import read_answer, read_counters, read_starved
 from harness.subsystems.uma.model.flags import KernelAssertion
 from harness.subsystems.uma.model.trace import parse_trace, run_trace
@@ -106,7 +107,7 @@ def read_probe(data: bytes) -> None:
     parser = ConsoleParser()
     lines = (_probe_line(number, line) for number, line in enumerate(data.split(b"\n")[:200]))
     events = [*parser.feed(b"".join(lines)), *parser.close()]
-    read_report(event for event in events if isinstance(event, ProbeRecord))
+    read_report((event for event in events if isinstance(event, ProbeRecord)), report_readers())
 
 
 def read_guest_answer(data: bytes) -> None:

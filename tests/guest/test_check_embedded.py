@@ -75,7 +75,7 @@ def test_every_step_of_random_traces_is_what_the_model_says(
 ) -> None:
     result = guests(variant, sanitizer, topology).checked(CheckPlan(MODELS[variant], 300, seed=1))
     assert result.agreed, result
-    assert result.zones >= 5
+    assert result.setups >= 5
 
 
 @pytest.mark.long

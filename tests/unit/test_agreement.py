@@ -31,7 +31,7 @@ def seen(topology: Topology, memory_mib: list[float] | None = None) -> GuestRepo
          for number, size in enumerate(sizes)},
         {(near, far): value for near, row in enumerate(topology.guest_distances())
          for far, value in enumerate(row)},
-        {}, {},
+        {},
     )  # fmt: skip
 
 

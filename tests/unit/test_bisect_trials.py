@@ -15,7 +15,7 @@ from harness.results.record import Cell
 from harness.runs.examination import boot_trial, command_trial
 from harness.verdict import Verdict
 
-REPORT = GuestReport("minimal", "15.1", 1501000, "HARNESS", 2, {}, {}, {}, {}, {})
+REPORT = GuestReport("minimal", "15.1", 1501000, "HARNESS", 2, {}, {}, {}, {})
 CELL = Cell("cell", "", "FreeBSD", 2, "kmsan", "qemu", "tcg")
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.console.report import GuestReport, ZoneDomain, ZoneReport
+from harness.console.report import GuestReport
 from harness.subsystems.uma.counters import Usual, slabs_of
+from harness.subsystems.uma.zonereport import ReportedZones, ZoneDomain, ZoneReport
 
 DOMAINS = st.lists(
     st.builds(ZoneDomain, st.integers(5, 9), st.integers(8, 20), st.integers(0, 2)),
@@ -17,7 +18,10 @@ DOMAINS = st.lists(
 
 def report(*domains: ZoneDomain) -> GuestReport:
     zone = ZoneReport(2, 4, dict(enumerate(domains)))
-    return GuestReport("FreeBSD", "13.2", 1302001, "X", len(domains), {}, {}, {}, {"Z": zone}, {})
+    told = {"uma": ReportedZones({"Z": zone})}
+    return GuestReport(
+        "FreeBSD", "13.2", 1302001, "X", len(domains), {}, {}, {}, {}, subsystems=told
+    )
 
 
 @pytest.mark.parametrize("pages", [16, 20, 24, 9])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from cells import cell
 from command import Home
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from harness.bisect.evidence import Kind, RevisionTest
 from harness.bisect.state import State, StateFile
@@ -27,6 +29,7 @@ from harness.outcome import Outcome
 from harness.results.record import Run, to_document
 from harness.results.schema import wrong_with
 from harness.results.store import Store
+from harness.results.text import print_document
 
 DEEP = "[" * 200_000
 DEEP_OBJECT = '{"schema": 1, "cells": ' + "[" * 200_000
@@ -94,13 +97,20 @@ def test_what_was_recorded_can_be_reported() -> None:
     assert wrong_with(record()) == ""
 
 
+def test_a_record_of_a_check_that_does_not_count_its_traces_can_be_reported() -> None:
+    """Records of earlier versions have the number by another name."""
+    document = record()
+    check = document["cells"][0]["check"]
+    check["zones"] = check.pop("setups")
+    assert wrong_with(document) == ""
+    page = io.StringIO()
+    print_document(document, Console(file=page, width=200))
+    assert "(0 operations, seed 7)" in page.getvalue()
+
+
 @given(data=st.data())
 def test_a_record_with_a_strange_value_is_reported_or_refused(data: st.DataObject) -> None:
     """What is taken for whole can be printed; nothing else is."""
-    from rich.console import Console
-
-    from harness.results.text import print_document
-
     document = record()
     path = data.draw(st.sampled_from(list(places(document))[1:]))
     document = with_value(document, path, data.draw(JSON))

@@ -10,7 +10,7 @@ from pathlib import Path
 from cells import IDENTITY, cell
 
 from harness.boot.plan import BootPlan
-from harness.console.report import GuestReport, ZoneDomain, ZoneReport
+from harness.console.report import GuestReport
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
 from harness.kernel.artifact import KernelArtifact, KernelIdentity
@@ -22,6 +22,7 @@ from harness.sanitizers import KASAN, Sanitizers
 from harness.source.codefacts import Facts
 from harness.subsystems.uma.codeforms import NAME
 from harness.subsystems.uma.model.variants import VARIANTS
+from harness.subsystems.uma.zonereport import ReportedZones, ZoneDomain, ZoneReport
 
 
 def with_form(name: str) -> KernelIdentity:
@@ -34,15 +35,20 @@ UNMUTATED = KernelArtifact(KNOWN, Path("kernel"), Path("kernel.debug"), None)
 MUTANT = replace(UNMUTATED, identity=replace(KNOWN, mutant="uma_prealloc.round-down"))
 
 
+def with_zones(domains: int, zones: Mapping[str, ZoneReport]) -> GuestReport:
+    told = {"uma": ReportedZones(zones)}
+    return GuestReport("FreeBSD", "13.2", 1302001, "X", domains, {}, {}, {}, {}, subsystems=told)
+
+
 def saying(pages: int, free_items: int) -> GuestReport:
     zone = ZoneReport(2, 42, {0: ZoneDomain(pages, free_items, 0)})
-    return GuestReport("FreeBSD", "13.2", 1302001, "X", 1, {}, {}, {}, {"Z": zone}, {})
+    return with_zones(1, {"Z": zone})
 
 
 def with_entries_in(*slabs: int) -> GuestReport:
     domains = {domain: ZoneDomain(pages, pages, 0) for domain, pages in enumerate(slabs)}
     entries = ZoneReport(2, 42, domains)
-    return GuestReport("FreeBSD", "13.2", 1302001, "X", 2, {}, {}, {}, {"KMAP_ENTRY": entries}, {})
+    return with_zones(2, {"KMAP_ENTRY": entries})
 
 
 def booted(report: GuestReport) -> Cell:

@@ -18,7 +18,9 @@ from harness.console.events import (
 )
 from harness.console.parser import ConsoleParser
 from harness.console.probe import MAX_NONCES, ProbeLineError, parse_line
-from harness.console.report import DomainMemory, ReportError, ZoneDomain, ZoneReport, read_report
+from harness.console.report import DomainMemory, ReportError, read_report
+from harness.subsystems.table import report_readers
+from harness.subsystems.uma.zonereport import ReportedZones, ZoneDomain, ZoneReport
 
 
 def line(number: int, text: str, nonce: str = "") -> str:
@@ -118,7 +120,7 @@ def test_what_is_told_twice_makes_no_report(number: int) -> None:
     texts.insert(number, texts[number])
     events = read(line(at, text) for at, text in enumerate([*texts, f"end records={len(texts)}"]))
     with pytest.raises(ReportError, match="two records"):
-        read_report(records(events))
+        read_report(records(events), report_readers())
 
 
 def test_reports_of_two_boots_are_kept_apart() -> None:
@@ -162,13 +164,15 @@ def line_holds(record: ProbeRecord, forged: bytes) -> bool:
 
 
 def test_the_records_make_a_report() -> None:
-    report = read_report(records(read(report_lines())))
+    report = read_report(records(read(report_lines())), report_readers())
     assert (report.guest, report.release, report.osreldate) == ("freebsd", "13.2-RELEASE", 1302001)
     assert (report.ident, report.domains) == ("HARNESS-KASAN", 2)
     assert report.cpus == {0: 0, 1: 1}
     assert report.memory[1] == DomainMemory(2000, 4096)
     assert report.distances == {(0, 1): 21}
-    assert report.zones == {"KMAP ENTRY": ZoneReport(2, 42, {0: ZoneDomain(1, 38, 0)})}
+    assert report.subsystems == {
+        "uma": ReportedZones({"KMAP ENTRY": ZoneReport(2, 42, {0: ZoneDomain(1, 38, 0)})})
+    }
     assert report.tables == {"SRAT": bytes.fromhex("5352415400ff")}
 
 
@@ -187,4 +191,4 @@ def test_records_that_make_no_report_are_refused(number: int, text: str, reason:
     lines = report_lines()
     lines[number] = line(number, text)
     with pytest.raises(ReportError, match=reason):
-        read_report(records(read(lines)))
+        read_report(records(read(lines)), report_readers())

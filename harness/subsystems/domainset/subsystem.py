@@ -28,7 +28,7 @@ from harness.subsystems.domainset.model.form import Form
 if TYPE_CHECKING:
     from harness.cases import NamedCase
     from harness.check.subject import ModelRun, Specification
-    from harness.console.report import GuestReport
+    from harness.console.report import GuestReport, ReportRecords
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
@@ -109,6 +109,9 @@ class _Domainset:
         if variant is not None:
             trace = replace(trace, form=find_form(variant))
         return ModelRun(trace.form, _PROVEN_ON.get(trace.form, "unproven"), run_trace(trace))
+
+    def reported(self, records: ReportRecords) -> None:
+        return None
 
     def oddities(
         self,

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.subsystems.uma.expectation import expected_slabs
+from harness.subsystems.uma.zonereport import zones_of
 
 if TYPE_CHECKING:
-    from harness.console.report import GuestReport, ZoneReport
+    from harness.console.report import GuestReport
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
+    from harness.subsystems.uma.zonereport import ZoneReport
 
 #: The zone of ``kmapentzone`` (sys/vm/vm_map.c), as sysctl names it.
 KERNEL_MAP_ENTRIES = "KMAP_ENTRY"
@@ -64,14 +66,15 @@ class Usual:
             spare = max(high - low, high * _TOLERANCE, counter.step)
             if not low - spare <= counter.value <= high + spare:
                 found.add(f"{name}: far from {low if low == high else f'{low} to {high}'}")
-        return frozenset(found).union(*map(_impossible, report.zones, report.zones.values()))
+        zones = zones_of(report)
+        return frozenset(found).union(*map(_impossible, zones, zones.values()))
 
 
 def _counters(report: GuestReport) -> Mapping[str, _Counter]:
     """Every counter of every zone with a reserve."""
     return {
         f"{name} {what}": counter
-        for name, zone in report.zones.items()
+        for name, zone in zones_of(report).items()
         for what, counter in _counters_of(zone)
     }
 
@@ -109,6 +112,7 @@ def oddities(
 
 def slabs_of(report: GuestReport, zone: str) -> tuple[int, ...] | None:
     """A zone's slabs of one page in each domain; None if the report has no such zone."""
-    if zone not in report.zones:
+    found = zones_of(report).get(zone)
+    if found is None:
         return None
-    return tuple(domain.pages for _, domain in sorted(report.zones[zone].domains.items()))
+    return tuple(domain.pages for _, domain in sorted(found.domains.items()))

@@ -26,11 +26,12 @@ from harness.subsystems.uma.model.variants import (
     find_variant,
     title_of,
 )
+from harness.subsystems.uma.zonereport import ReportedZones, read_zones
 
 if TYPE_CHECKING:
     from harness.cases import NamedCase
     from harness.check.subject import ModelRun, ModelStep, Specification
-    from harness.console.report import GuestReport
+    from harness.console.report import GuestReport, ReportRecords
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
@@ -113,6 +114,9 @@ class _Uma:
         trace = parse_trace(text, None if variant is None else find_variant(variant))
         steps = map(_in_model, run_trace(trace))
         return ModelRun(trace.variant.name, trace.variant.proof, steps)
+
+    def reported(self, records: ReportRecords) -> ReportedZones:
+        return read_zones(records)
 
     def oddities(
         self,

@@ -90,7 +90,7 @@ report_zone(const char *zone, int domains)
 	}
 }
 
-void
+static void
 report_zones(int domains)
 {
 	struct oid oid, leaf;
@@ -108,3 +108,5 @@ report_zones(int domains)
 		oid.length = 4;
 	}
 }
+
+REPORTER(report_zones);
