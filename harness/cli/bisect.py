@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
-    help="The subsystem that --with check checks.  [default: uma]",
+    help=f"The subsystem that --with check checks.  [default: {SUBSYSTEMS[0].name}]",
 )  # fmt: skip
 @click.option(
     "--confidence", type=FiniteRange(50, 99.99), default=95.0, show_default=True,

@@ -17,7 +17,7 @@ from harness.kernel.artifact import (
     rebuilding,
 )
 from harness.provide.provider import KernelCode
-from harness.provide.sources import BUILT_IN
+from harness.provide.sources import BUILT_IN, BUILT_IN_TITLE
 from harness.sanitizers import KASAN, NONE, Sanitizers
 from harness.source.change import Change
 from harness.source.codefacts import Facts
@@ -50,6 +50,11 @@ class BuiltInProvider:
 
     workspace: Workspace
     runner: Runner
+
+    @property
+    def title(self) -> str:
+        """See ``Provider``."""
+        return BUILT_IN_TITLE
 
     @property
     def boot_methods(self) -> tuple[BootMethod, ...]:

@@ -38,6 +38,11 @@ class FileProvider:
     file: Path
 
     @property
+    def title(self) -> str:
+        """See ``Provider``."""
+        return f"the kernel file {self.file}"
+
+    @property
     def boot_methods(self) -> tuple[BootMethod, ...]:
         """See ``Provider``."""
         return tuple(BootMethod)

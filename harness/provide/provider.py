@@ -41,6 +41,11 @@ class Provider(Protocol):
     """Provides kernels of one origin: a FreeBSD tree, the built-in guest, or a file."""
 
     @property
+    def title(self) -> str:
+        """What its kernels are, for errors: the subject of a sentence."""
+        ...
+
+    @property
     def boot_methods(self) -> tuple[BootMethod, ...]:
         """What can start its kernels."""
         ...

@@ -13,6 +13,7 @@ from harness.errors import BuildError, UsageError
 from harness.host.workspace import Workspace, make_folder
 from harness.image.embedded import OWN, SHARED, SOURCE_SUFFIXES, CommitSide, EmbeddedBuild
 from harness.provide.embedded import built_in_kernel
+from harness.provide.sources import BUILT_IN_TITLE, TREE_TITLE
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
 from harness.source.graft import graft
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 
 class Revisions(Protocol):
     """Provides the kernels of a history."""
+
+    @property
+    def title(self) -> str:
+        """See ``Provider``."""
+        ...
 
     @property
     def relevance(self) -> Relevance:
@@ -77,6 +83,11 @@ class TreeRevisions:
     sanitizers: Sanitizers
     base: str
     modules: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """See ``Revisions``."""
+        return TREE_TITLE
 
     @property
     def relevance(self) -> Relevance:
@@ -160,6 +171,11 @@ class BuiltInRevisions:
     repository: Repository
     folder: str
     build: EmbeddedBuild
+
+    @property
+    def title(self) -> str:
+        """See ``Revisions``."""
+        return BUILT_IN_TITLE
 
     @property
     def relevance(self) -> Relevance:

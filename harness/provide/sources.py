@@ -7,5 +7,9 @@ from typing import Final
 BUILT_IN: Final = "embedded"
 """The built-in guest."""
 
+BUILT_IN_TITLE: Final = "the built-in guest"
+TREE_TITLE: Final = "a kernel of a FreeBSD tree"
+"""What their kernels are, for errors."""
+
 NAMED_SOURCES: Final = (BUILT_IN,)
 """What ``--source`` may name beside trees."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.image.media import BootMethod
 from harness.provide.provider import KernelCode
+from harness.provide.sources import TREE_TITLE
 from harness.source.codefacts import Facts
 from harness.subsystems.table import SUBSYSTEMS, mutants
 
@@ -37,6 +38,11 @@ class TreeProvider:
 
     host: Kernels
     _read: dict[str, SourceTree] = field(default_factory=dict, compare=False)
+
+    @property
+    def title(self) -> str:
+        """See ``Provider``."""
+        return TREE_TITLE
 
     @property
     def boot_methods(self) -> tuple[BootMethod, ...]:

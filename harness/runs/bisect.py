@@ -43,7 +43,7 @@ from harness.runs.kerneltester import KernelTester
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
 from harness.source.graft import revert
-from harness.subsystems.uma.subsystem import UMA
+from harness.subsystems.table import SUBSYSTEMS
 
 if TYPE_CHECKING:
     from harness.bisect.tester import Tester
@@ -172,7 +172,7 @@ class _Bisect:
         newest_first = (ends.new, *ends.old)
         # The toolchain of a revision that does not compile may not either.
         compiles = (*ends.old, ends.new) if not request.fixed else newest_first
-        modules = (request.subsystem or UMA.name,) if request.how == "check" else ()
+        modules = (_checked(request),) if request.how == "check" else ()
         return revisions_of(
             self._env.kernels(self._view.note), ends.tree, request.what, self._sanitizers,
             compiles if request.how == "build" else newest_first, modules=modules,
@@ -223,7 +223,7 @@ class _Bisect:
         if request.how != "check":
             return None
         good = ends.new if request.fixed else ends.old[0]
-        subsystem = subsystem_of(request.subsystem or UMA.name, revisions.subsystems)
+        subsystem = subsystem_of(_checked(request), revisions)
         held = revisions.specification(subsystem, good)
         return CheckPlan(held, _OPERATIONS, 1, slowness=plan.slowness)
 
@@ -389,6 +389,11 @@ class _Bisect:
         write_atomic(folder / "report.html", bisect_html(document, folder))
         self._store.save_document(document)
         return BisectResult(findings, document, folder)
+
+
+def _checked(request: BisectRequest) -> str:
+    """The name of the subsystem that each kernel is checked for."""
+    return request.subsystem or SUBSYSTEMS[0].name
 
 
 def _named(answer: Decision) -> Sequence[str]:

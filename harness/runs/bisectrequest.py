@@ -30,7 +30,7 @@ class BisectRequest:
         any_failure: every failure counts.
         how: what is looked at: the boot, the check against the model, or whether it compiles,
             which needs no guest.
-        subsystem: what a check holds to the model; None: UMA.
+        subsystem: what a check holds to the model; None: the first of the table.
         confidence: percent, to be reached.
         repeat: the most tests of one kernel.
         first_parent: what a merge brings in is one change, the merge's.

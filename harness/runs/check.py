@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.check.subject import Trace
     from harness.mutation.judgement import Judgement
     from harness.provide.provider import Provider
+    from harness.provide.revisions import Revisions
     from harness.results.record import Cell
     from harness.runs.environment import Environment
     from harness.runs.matrix import Matrix
@@ -224,27 +225,27 @@ def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
         UsageError: the kernel does not have the one named.
     """
     if request.subsystem is not None:
-        return (subsystem_of(request.subsystem, provider.subsystems),)
+        return (subsystem_of(request.subsystem, provider),)
     spec = request.spec
     if not any(spec in each.variant_names for each in SUBSYSTEMS):
         return provider.subsystems
     return tuple(each for each in provider.subsystems if spec in each.variant_names)
 
 
-def subsystem_of(name: str, known: Sequence[Subsystem]) -> Subsystem:
+def subsystem_of(name: str, kernels: Provider | Revisions) -> Subsystem:
     """The subsystem of that name.
 
     Args:
         name: its name.
-        known: those that the kernel has.
+        kernels: which must have it.
 
     Raises:
         UsageError: there is none, or the kernel does not have it.
     """
     subsystem = find_subsystem(name)
-    if subsystem not in known:
+    if subsystem not in kernels.subsystems:
         raise UsageError(
-            f"the built-in guest has no subsystem {name}",
+            f"{kernels.title} has no subsystem {name}",
             remedy="name a FreeBSD tree with --source, or leave --subsystem out",
         )
     return subsystem

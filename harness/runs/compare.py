@@ -31,7 +31,7 @@ Expectations = Mapping[tuple[int | None, str], tuple["Outcome", ...]]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two kernels to compare; the built-in guest has one pair and needs none named.
+    """The two kernels to compare; where there is but one pair, none is named.
 
     Args:
         commit: a revision; before is its first parent.
@@ -132,11 +132,12 @@ def _sides(request: CompareRequest, env: Environment) -> tuple[KernelRequest, Ke
     """
     what, pair = request.what, request.pair
     ways = pair.ways()
-    only_pair = env.kernels().provider(what).pair(what)
+    provider = env.kernels().provider(what)
+    only_pair = provider.pair(what)
     if only_pair is not None:
         if ways:
             raise UsageError(
-                f"the built-in guest has one pair, so {ways[0]} says nothing",
+                f"{provider.title} has one pair, so {ways[0]} says nothing",
                 remedy=f"leave {ways[0]} out, or name a FreeBSD tree with --source",
             )
         return only_pair

@@ -104,10 +104,10 @@ class Guests:
         Raises:
             UsageError: it is not there or wrong, or the kernel cannot be booted that way.
         """
-        methods = env.kernels().provider(what).boot_methods
-        if request.method is not None and BootMethod(request.method) not in methods:
+        provider = env.kernels().provider(what)
+        if request.method is not None and BootMethod(request.method) not in provider.boot_methods:
             raise UsageError(
-                f"--boot {request.method}: FreeBSD's loader cannot start the built-in guest",
+                f"--boot {request.method} cannot start {provider.title}",
                 remedy="leave it out, or name a FreeBSD tree with --source",
             )
         return cls(env, view, request, named_vm(request), usual)

@@ -65,7 +65,6 @@ EDGES: dict[str, set[str]] = {
     "runs": {
         "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source", "kernel",
         "image", "guest", "console", "mutation", "check", "onhost", "bisect", "subsystems",
-        "subsystems.uma",
         "provide", "results", "boot",
     },
     "cli": {

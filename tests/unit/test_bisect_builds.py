@@ -327,6 +327,7 @@ class Unbuildable:
     """See ``harness.provide.revisions.Revisions``: no kernel builds."""
 
     error: Exception
+    title: str = "a made kernel"
     relevance: Relevance = field(default_factory=Relevance)
     subsystems: tuple[Subsystem, ...] = ()
 

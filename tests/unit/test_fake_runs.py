@@ -152,6 +152,7 @@ class MadeRevisions:
 
     folder: Path
     broken: frozenset[str] = frozenset()
+    title: str = "a made kernel"
     relevance: Relevance = field(default_factory=Relevance)
     subsystems: tuple[Subsystem, ...] = ()
 
