@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from harness.arch import TABLE
 from harness.console.blocks import Block, first_match
-from harness.console.events import Backtrace, Event, Frame, TraceOrigin
+from harness.console.events import UNKNOWN_FUNCTION, Backtrace, Event, Frame, TraceOrigin
 
 MAX_FRAMES = 256
 """The innermost frames that a backtrace keeps; the kernel prints up to 65535."""
@@ -32,6 +32,15 @@ _STACK_FRAME = re.compile(
     rf"(?P<function>{_FUNCTION}|\?\?)\+(?P<offset>0x[0-9a-f]{{1,16}}|0)\s*$",
     re.ASCII,
 )
+# sys/powerpc/powerpc/db_trace.c, db_backtrace(): the stack pointer, and the caller or the trap
+_POWERPC_FRAME = re.compile(
+    r"^0x(?P<frame>[0-9a-f]{16}|[0-9a-f]{8}): "
+    r"(?:at |(?P<entry>(?:kernel|user) [^:]{0,16}trap[^:]{0,64}?) (?:by )?)"
+    rf"(?:(?P<function>{_FUNCTION})(?:\+0x(?P<offset>[0-9a-f]{{1,16}}))?|-?0x(?P<pc>[0-9a-f]{{1,16}}))"
+    r"(?:\([^)]{0,255}\))?(?:: srr1=0x[0-9a-f]{1,16})?\s*$",
+    re.ASCII,
+)
+_POWERPC_REGISTERS = re.compile(r"^ {2,12}r1=0x[0-9a-f]{1,16} cr=", re.ASCII)
 _KERNEL_ENTRIES = tuple(re.compile(row.console.entry, re.ASCII) for row in TABLE)
 _FIRST = frozenset({"db_trace_self", "db_trace_self_wrapper", "kdb_backtrace"})
 """The innermost functions of a backtrace that its own thread prints."""
@@ -52,8 +61,8 @@ class FrameList(Block):
 
     def accept(self, text: str, offset: int) -> bool:
         """Accept frames, and lines that show how the kernel was entered."""
-        if " at " not in text and not text.startswith("---"):
-            return False
+        if " at " not in text and not text.startswith(("---", "0x")):
+            return bool(_POWERPC_REGISTERS.match(text))
         if found := first_match(_KERNEL_ENTRIES, text):
             self._entry, self._entry_pc = found["entry"], int(found["pc"], 16)
             # a system call or the start of a thread is the outermost frame of the kernel
@@ -94,7 +103,7 @@ def _begins(last: Frame, frame: Frame) -> bool:
 
 
 def parse_frame(text: str) -> Frame | None:
-    """Return a frame in DDB's format or in stack(9)'s; None if the line is not exactly a frame."""
+    """Return a frame in DDB's formats or in stack(9)'s; None if the line is not exactly a frame."""
     if found := _FRAME.match(text):
         function = found["function"]
         if function is None:
@@ -105,7 +114,16 @@ def parse_frame(text: str) -> Frame | None:
         return Frame(function, _number(found["offset"]) or 0, _number(found["frame"]))
     if found := _STACK_FRAME.match(text):
         return Frame(found["function"], int(found["offset"], 16), None, int(found["pc"], 16))
+    if found := _POWERPC_FRAME.match(text):
+        return _powerpc_frame(found)
     return None
+
+
+def _powerpc_frame(found: re.Match[str]) -> Frame:
+    pointer, entry = int(found["frame"], 16), found["entry"] or ""
+    if found["function"] is None:
+        return Frame(UNKNOWN_FUNCTION, 0, pointer, _number(found["pc"]), entry)
+    return Frame(found["function"], _number(found["offset"]) or 0, pointer, None, entry)
 
 
 def _number(digits: str | None) -> int | None:

@@ -36,6 +36,9 @@ _TRAP = _family(
     *(functions for row in arch.TABLE for functions in row.console.traps),
     # sys/arm64/arm64/trap.c, exception.S
     r"do_el[01]h?_\w+|handle_el[01]h?_\w+|data_abort|align_abort",
+    # sys/riscv/riscv/trap.c, exception.S; sys/powerpc/powerpc/trap.c, sys/powerpc/*/trap_subr*.S
+    r"page_fault_handler|do_trap_(?:supervisor|user)|cpu_exception_handler(?:_\w+)?",
+    r"trap_pfault|s_trap|powerpc_(?:dispatch_intr|interrupt)|k_trap",
 )
 """Functions from the trap's vector to trap_fatal()."""
 
