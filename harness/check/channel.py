@@ -17,6 +17,8 @@ _TICK = 0.25
 _HELLO_EVERY = 2.0
 #: Maximum output of firmware on the serial port before the first answer, in bytes.
 _MAX_PREFACE = 1 << 20
+#: Maximum number of commands without an answer on a serial port.
+_WINDOW = 24
 #: Maximum length of an unfinished line that may become the answer to ``hello``, in bytes.
 _LONGEST_GREETING = 2 * MAX_LINE
 
@@ -44,13 +46,19 @@ class Channel:
         tap: the guest's second serial port.
         clock: the clock.
         silence: timeout of an answer, in seconds.
+        window: maximum number of commands without an answer, so that no buffer overflows.
+
+    Attributes:
+        window: see above.
     """
 
-    def __init__(self, tap: Tap, clock: Clock, silence: float) -> None:
+    def __init__(self, tap: Tap, clock: Clock, silence: float, window: int = _WINDOW) -> None:
         self._tap = tap
         self._clock = clock
         self._silence = silence
-        self._buffer = bytearray()
+        self.window = window
+        self._lines: deque[bytes] = deque()
+        self._unfinished = b""
         self._number = 0
         self._sent: deque[int] = deque()
 
@@ -101,7 +109,29 @@ class Channel:
             ChannelEnded: the guest does not answer, or refuses the command.
             Nonsense: the answer is invalid.
         """
-        record = read_record(self._line(max(silence, self._silence)))
+        return self._record(self._line(max(silence, self._silence)))
+
+    def receive_unless(self, expected: str) -> ProbeRecord | None:
+        """Return the answer to the oldest command without one; None if it is the expected one.
+
+        An answer that is as expected byte for byte is not read any further, which would take longer
+        than all else.
+
+        Args:
+            expected: the answer, without its number and its checksum.
+
+        Raises:
+            ChannelEnded: the guest does not answer, or refuses the command.
+            Nonsense: the answer is invalid.
+        """
+        text = self._line(self._silence)
+        if text == line(self._sent[0], expected)[:-1]:
+            self._sent.popleft()
+            return None
+        return self._record(text)
+
+    def _record(self, text: bytes) -> ProbeRecord:
+        record = read_record(text)
         if record.number != self._sent[0]:
             raise Nonsense(f"answer {record.number} to command {self._sent[0]}")
         self._sent.popleft()
@@ -142,16 +172,19 @@ class Channel:
         raise GuestSilent(f"other lines, but no answer for {self._silence:g} s")
 
     def _line(self, silence: float) -> bytes:
+        if not self._lines:
+            self._wait_for_lines(silence)
+        return self._lines.popleft().rstrip(b"\r")
+
+    def _wait_for_lines(self, silence: float) -> None:
         deadline = self._clock.monotonic() + silence
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > MAX_LINE:
+        while not self._lines:
+            if len(self._unfinished) > MAX_LINE:
                 raise Nonsense(f"a line of more than {MAX_LINE} bytes")
             if self._clock.monotonic() >= deadline:
                 raise GuestSilent(f"no answer for {silence:g} s")
-            self._buffer += self._read() or b""
-        text = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        return text.rstrip(b"\r")
+            *lines, self._unfinished = (self._unfinished + (self._read() or b"")).split(b"\n")
+            self._lines.extend(lines)
 
     def _read(self) -> bytes | None:
         data = self._tap.read(_TICK)

@@ -21,8 +21,6 @@ Seen = TypeVar("Seen")
 
 #: Operations of one random trace.
 TRACE_LENGTH: Final = 60
-#: Maximum number of commands without an answer.
-_WINDOW: Final = 24
 #: Random traces in which another variant must agree with a guest.
 _CONFIRMING_TRACES: Final = 4
 
@@ -55,6 +53,8 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
             for domain in range(domains)
         }
         self.setups = 0
+        #: The random trace that was made last, and what the model has said of it already.
+        self._foreseen: tuple[T, tuple[Seen, ...]] | None = None
 
     @abstractmethod
     def random_trace(self, rng: random.Random) -> T:
@@ -81,6 +81,10 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
         """Return the result of an operation from the guest's answer."""
 
     @abstractmethod
+    def _answer(self, expected: Seen, operation: Operation) -> str:
+        """Return how the guest words a result, without the answer's number and checksum."""
+
+    @abstractmethod
     def _differences(self, model: Seen, guest: Seen) -> tuple[str, ...]:
         """Return the differences of two results, a line for each."""
 
@@ -94,7 +98,7 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
 
     def run(self, trace: T) -> Differs | None:
         """Run the trace that was set up last; return the first difference, or None."""
-        play = self._model(trace)
+        play = self._foreseen_or_played(trace)
         expected: deque[Seen] = deque()
         seen: list[Seen] = []
         ahead = enumerate(trace.operations, start=1)
@@ -102,15 +106,27 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
             for number, following in ahead:
                 expected.append(play(following))
                 self._channel.send(self._command(following, number))
-                if self._channel.outstanding >= _WINDOW:
+                if self._channel.outstanding >= self._channel.window:
                     break
-            seen.append(self._observed(self._channel.receive(), operation))
-            found = self._differences(expected.popleft(), seen[-1])
+            said = expected.popleft()
+            answer = self._channel.receive_unless(self._answer(said, operation))
+            seen.append(said if answer is None else self._observed(answer, operation))
+            found = () if answer is None else self._differences(said, seen[-1])
             if found:
                 self._channel.settle()
                 return Differs(place, self._in_words(operation), found, tuple(seen))
+            self._agreed(said)
             self._done()
         return None
+
+    def _foreseen_or_played(self, trace: T) -> Callable[[Operation], Seen]:
+        if self._foreseen is not None and trace is self._foreseen[0]:
+            foreseen = iter(self._foreseen[1])
+            return lambda _: next(foreseen)
+        return self._model(trace)
+
+    def _agreed(self, seen: Seen) -> None:
+        """Take note of a result in which guest and model agree."""
 
     def alike(self, trace: T, found: Differs, seed: int) -> str:
         """Return the variant of the model that agrees with the guest; empty if there is none.

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections.abc import Sequence
-from typing import TypeVar
+from itertools import accumulate
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-def weighted(rng: random.Random, choices: Sequence[tuple[T, int]]) -> T:
-    """Return one of the values, with a probability proportional to its weight."""
-    return rng.choices([value for value, _ in choices], [weight for _, weight in choices])[0]
+class Weighted(Generic[T]):
+    """Values that are chosen with a probability proportional to their weight.
+
+    ``random.Random.choices`` sums up the weights at each call, which takes longer than the rest.
+
+    Args:
+        choices: the values, each with its weight.
+    """
+
+    def __init__(self, choices: Sequence[tuple[T, int]]) -> None:
+        self._values = [value for value, _ in choices]
+        self._sums = list(accumulate(weight for _, weight in choices))
+
+    def choose(self, rng: random.Random) -> T:
+        """Return one of the values."""
+        return self._values[bisect(self._sums, rng.random() * self._sums[-1])]

@@ -276,9 +276,9 @@ class _Job:
         return self._compiled(path, flags.words("-O2", (*includes, *more)), cache)
 
     def _host_half(self, cache: ObjectCache) -> Object:
-        return self._compiled(
-            HALVES / recipe.HOST_HALF, [*recipe.HOST_FLAGS, f"-I{HALVES / GUEST.name}"], cache
-        )
+        # A header of the module's has the name of one of the host's.
+        folders = [f"-I{HALVES / GUEST.name}", "-idirafter", str(data_file("images", "kmod"))]
+        return self._compiled(HALVES / recipe.HOST_HALF, [*recipe.HOST_FLAGS, *folders], cache)
 
     def _compiled(self, path: Path, words: Sequence[str], cache: ObjectCache) -> Object:
         command = [str(self.llvm.bindir / "clang"), *words, "-c", str(path)]

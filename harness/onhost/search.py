@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestSilent
+from harness.check.modelled import TRACE_LENGTH
 from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, Conclusion, Difference, HostRun
 from harness.check.shrink import shrink
@@ -30,6 +31,8 @@ _SHRINK_ATTEMPTS: Final = 400
 #: Endings that take seconds or gigabytes each time: the trace is kept as it was found.
 _COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
 _TELL_EVERY: Final = 500
+#: Commands without an answer: all of a trace, so that the two sides seldom wait for each other.
+_WINDOW: Final = TRACE_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +240,7 @@ class HostSearch:
         self._tap, self._again_subject = None, None
 
     def _subject(self, tap: Any) -> Subject[Any]:
-        channel = Channel(tap, self.clock, self.runner.limits.silence)
+        channel = Channel(tap, self.clock, self.runner.limits.silence, _WINDOW)
         channel.open()
         layout = self.runner.layout
         held = self.plan.specification

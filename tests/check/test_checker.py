@@ -44,6 +44,17 @@ def test_a_guest_that_does_what_the_model_says_agrees(variant: Variant, domains:
     assert result.setups >= 5
 
 
+def test_an_answer_in_other_words_with_the_same_values_agrees() -> None:
+    said = []
+
+    def answer(body: str) -> str:
+        said.append(body)
+        return body.replace("place=", "place=00")
+
+    assert checked(ModelGuest(AFTER, 2, answer=answer), AFTER).agreed
+    assert len(said) > 1000
+
+
 def test_a_domain_without_memory_is_part_of_it() -> None:
     assert checked(ModelGuest(AFTER, 3, empty=0b010), AFTER).agreed
 

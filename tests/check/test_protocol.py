@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +12,24 @@ from model_guest import said
 from harness.check.channel import Channel, GuestGone, GuestRefused, GuestSilent
 from harness.check.protocol import Nonsense, line, read_record
 from harness.host.clock import HostClock, ManualClock
-from harness.subsystems.uma.check.protocol import Counters, command, read_answer, read_starved
+from harness.subsystems.domainset.check import protocol as domainset
+from harness.subsystems.domainset.model.machine import Wait
+from harness.subsystems.domainset.model.operations import Call, Start
+from harness.subsystems.domainset.model.player import Seen
+from harness.subsystems.domainset.model.sets import Domainset, Policy
+from harness.subsystems.uma.check.generate import random_steps
+from harness.subsystems.uma.check.observation import answer_text, of_guest
+from harness.subsystems.uma.check.protocol import (
+    ANSWER_NAMES,
+    Counters,
+    command,
+    read_answer,
+    read_starved,
+)
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.subsystems.uma.model.player import DomainSource, Operation, Verb
+from harness.subsystems.uma.model.shape import Shape
+from harness.subsystems.uma.model.variants import VARIANTS, Variant
 
 
 @pytest.mark.parametrize(
@@ -182,3 +199,29 @@ def test_a_megabyte_of_single_bytes_before_the_greeting_is_read_in_linear_time()
     script = Script(*reversed([*noise, HELLO, said("0001 hello version=1")]))
     script.read = lambda timeout, also=None: script.pieces.pop()  # type: ignore[method-assign]
     assert Channel(script, ManualClock(), 60.0).open().name == "hello"
+
+
+@given(st.integers(0, 2**32), st.sampled_from(list(VARIANTS.values())), st.integers(1, 8))
+def test_an_answer_in_the_modules_words_reads_as_what_it_was_made_of(
+    seed: int, variant: Variant, domains: int
+) -> None:
+    rng = random.Random(seed)
+    shape = Shape(domains, rng.choice((1, 3, 42)), rng.choice((0, 1, 5)), patience=40)
+    before = (Counters(),) * domains
+    for operation, seen in random_steps(rng, variant, shape, 60):
+        text = answer_text(seen, ANSWER_NAMES[operation.verb], before)
+        assert of_guest(read_answer(read_record(line(1, text).strip())), before) == seen
+        before = seen.counters
+
+
+@given(
+    st.builds(
+        Seen, st.integers(-1, 3), st.sampled_from((0, 12)), st.integers(0, 2**32 - 1),
+        st.just(Wait.NOWAIT), st.booleans(), st.none(), st.tuples(*[st.integers(0, 15)] * 3),
+        st.none() | st.integers(0, 2**64 - 1), st.integers(0, 9),
+    )
+)  # fmt: skip
+def test_an_iterators_answer_reads_as_what_it_was_made_of(seen: Seen) -> None:
+    start = Start(Call.REF, Domainset(Policy.ROUNDROBIN, 1), 0, Wait.NOWAIT)
+    record = read_record(line(1, domainset.answer_text(seen, 4, Wait.WAITOK)).strip())
+    assert domainset.read_seen(record, start, 4) == seen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +52,7 @@ def is_sound(trace: Trace) -> bool:
 
 def asked(operations: Iterable[Operation]) -> list[Operation]:
     """All but what refers to others."""
-    return [replace(o, meanwhile=0) for o in operations if o.verb is not Verb.FREE]
+    return [o._replace(meanwhile=0) for o in operations if o.verb is not Verb.FREE]
 
 
 @given(traces(), st.sets(st.integers(0, 39)))

@@ -119,9 +119,9 @@ ALLOCATIONS = st.builds(
     Operation, st.just(Verb.ALLOC), st.integers(UMA_ANYDOMAIN, 7), FLAGS,
     st.just(DomainSource.DOMAIN), MEANWHILE,
 )  # fmt: skip
-OTHERS = st.builds(
-    Operation, st.sampled_from([verb for verb in Verb if verb is not Verb.ALLOC]), st.integers(0, 9)
-)
+OTHERS = st.tuples(
+    st.sampled_from([verb for verb in Verb if verb is not Verb.ALLOC]), st.integers(0, 9)
+).map(lambda words: Operation(*words))
 SHAPES = st.builds(
     Shape,
     domains=st.integers(1, 8),

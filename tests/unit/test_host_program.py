@@ -11,6 +11,7 @@ import pytest
 from harness.arch import GUEST
 from harness.check.protocol import Nonsense
 from harness.host.process import HostRunner
+from harness.host.resources import data_file
 from harness.kernel.toolchain import newest_llvm
 from harness.onhost import recipe
 from harness.onhost.build import HALVES
@@ -35,6 +36,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> HostProgram:
         flags = [
             f"-I{HALVES}",
             f"-I{HALVES / GUEST.name}",
+            f"-idirafter{data_file('images', 'kmod')}",
             "-O1",
             "-fno-omit-frame-pointer",
             "-fno-pic",

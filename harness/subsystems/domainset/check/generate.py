@@ -6,9 +6,10 @@ Pure: the same seed gives the same operations.
 from __future__ import annotations
 
 import random
-from typing import Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
-from harness.check.weighted import weighted
+from harness.check.weighted import Weighted
 from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.domainset.model.machine import Wait
 from harness.subsystems.domainset.model.operations import (
@@ -20,7 +21,7 @@ from harness.subsystems.domainset.model.operations import (
     Start,
     Step,
 )
-from harness.subsystems.domainset.model.player import Layout, new_player
+from harness.subsystems.domainset.model.player import Layout, Seen, new_player
 from harness.subsystems.domainset.model.sets import (
     ITER_LIMIT,
     Domainset,
@@ -29,13 +30,20 @@ from harness.subsystems.domainset.model.sets import (
     mask_of,
 )
 
-_VERBS: Final = ((Step, 70), (Short, 14), (Ignore, 8), (Start, 8))
+if TYPE_CHECKING:
+    from harness.subsystems.domainset.model.machine import Branches
+
+_VERBS: Final[Weighted[type[Operation]]] = Weighted(
+    ((Step, 70), (Short, 14), (Ignore, 8), (Start, 8))
+)
+_CALLS: Final = tuple(Call)
+_POLICIES: Final = tuple(Policy)
 #: How often an iterator of a form with masks is stepped once more after it failed.
 _AFTER_FAILURE: Final = 0.4
 #: How often a set is empty, where the kernel takes one.
 _EMPTY_SET: Final = 0.15
-_PAGE_WAITS: Final = ((Wait.NOWAIT, 4), (Wait.WAITOK, 4), (Wait.WAITFAIL, 3))
-_POLICY_WAITS: Final = ((Wait.NOWAIT, 4), (Wait.WAITOK, 5))
+_PAGE_WAITS: Final = Weighted(((Wait.NOWAIT, 4), (Wait.WAITOK, 4), (Wait.WAITFAIL, 3)))
+_POLICY_WAITS: Final = Weighted(((Wait.NOWAIT, 4), (Wait.WAITOK, 5)))
 #: How often a call is made by a CPU of another domain: for a guest, to move takes long.
 _MOVES: Final = 0.15
 #: The same where the policy looks at the CPU.
@@ -54,23 +62,42 @@ def random_operations(rng: random.Random, form: Form, layout: Layout, length: in
         layout: of the guest.
         length: how many.
     """
-    writer = _Writer(rng, form, layout)
-    return tuple(writer.write() for _ in range(length))
+    return tuple(operation for operation, _ in random_steps(rng, form, layout, length))
+
+
+def random_steps(
+    rng: random.Random, form: Form, layout: Layout, length: int, branches: Branches | None = None
+) -> Iterator[tuple[Operation, Seen | None]]:
+    """The same operations, each with what the model says comes of it.
+
+    Args:
+        rng: see ``random_operations``, as the next three.
+        form: of the code.
+        layout: of the guest.
+        length: how many.
+        branches: counts those taken.
+    """
+    writer = _Writer(rng, form, layout, branches)
+    for _ in range(length):
+        yield writer.write()
 
 
 class _Writer:
-    def __init__(self, rng: random.Random, form: Form, layout: Layout) -> None:
+    def __init__(
+        self, rng: random.Random, form: Form, layout: Layout, branches: Branches | None
+    ) -> None:
         self._rng = rng
         self._form = form
         self._layout = layout
-        self._player = new_player(form, layout)
+        self._player = new_player(form, layout, branches)
         self._valid = 0
         self._error = 0
         self._started = False
         self._cpu = rng.randrange(layout.domains)
         self._policy = Policy.ROUNDROBIN
 
-    def write(self) -> Operation:
+    def write(self) -> tuple[Operation, Seen | None]:
+        """The next operation, and what comes of it."""
         operation = self._operation()
         seen = self._player.play(operation)
         if isinstance(operation, Start):
@@ -81,10 +108,10 @@ class _Writer:
             self._valid &= ~(1 << operation.domain)
         if seen is not None:
             self._error = seen.error
-        return operation
+        return operation, seen
 
     def _operation(self) -> Operation:
-        verb = weighted(self._rng, _VERBS)
+        verb = _VERBS.choose(self._rng)
         counted = self._form is Form.COUNTED
         gives_up = self._error and (counted or self._rng.random() >= _AFTER_FAILURE)
         if verb is Short:
@@ -96,21 +123,21 @@ class _Writer:
         return Step(self._cpu_domain(self._policy), self._some(0.35, 0.1))
 
     def _start(self) -> Start:
-        call, key = self._rng.choice(list(Call)), self._key()
+        call, key = self._rng.choice(_CALLS), self._key()
         pages = call in (Call.OBJECT, Call.THREAD)
         colored = pages and self._rng.random() < 0.5
         return Start(
             call,
             key,
             self._place(),
-            weighted(self._rng, _PAGE_WAITS if call.pages else _POLICY_WAITS),
+            (_PAGE_WAITS if call.pages else _POLICY_WAITS).choose(self._rng),
             self._cpu_domain(key.policy),
             self._pindex() if pages else 0,
             self._rng.randrange(_RESERVATION) if colored else None,
         )
 
     def _key(self) -> Domainset:
-        policy = self._rng.choice(list(Policy))
+        policy = self._rng.choice(_POLICIES)
         takes_empty = self._form is Form.PHASED and policy is Policy.FIRSTTOUCH
         if takes_empty and self._rng.random() < _EMPTY_SET:
             return Domainset(policy, 0)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from harness.check.modelled import TRACE_LENGTH, Modelled
 from harness.check.subject import Differs, Finding
 from harness.errors import UsageError
-from harness.subsystems.domainset.check.generate import random_operations
-from harness.subsystems.domainset.check.protocol import command, read_layout, read_seen
+from harness.subsystems.domainset.check.generate import random_steps
+from harness.subsystems.domainset.check.protocol import (
+    answer_text,
+    command,
+    read_layout,
+    read_seen,
+)
 from harness.subsystems.domainset.check.trace import Trace
 from harness.subsystems.domainset.model.form import ITERATORS, Form
-from harness.subsystems.domainset.model.machine import Branches
+from harness.subsystems.domainset.model.machine import Branches, Wait
 from harness.subsystems.domainset.model.operations import (
     Operation,
     Short,
@@ -49,12 +54,16 @@ class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
         super().__init__(channel, report, domains, done)
         self._form = form
         self._layout: Layout | None = None
+        self._left = Wait(0)
         self.branches = Branches(ITERATORS[form].BRANCHES)
 
     def random_trace(self, rng: random.Random) -> Trace:
         """See ``Subject``."""
         layout = self._begin()
-        return Trace(self._form, layout, random_operations(rng, self._form, layout, TRACE_LENGTH))
+        steps = tuple(random_steps(rng, self._form, layout, TRACE_LENGTH, self.branches))
+        trace = Trace(self._form, layout, tuple(operation for operation, _ in steps))
+        self._foreseen = (trace, tuple(seen for _, seen in steps))
+        return trace
 
     def given_trace(self, trace: Trace) -> Trace:
         """See ``Subject``."""
@@ -107,6 +116,13 @@ class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
                 same = self._channel, self._report, self._domains, lambda: None
                 yield type(self)(*same, form), f"the {form} form"
 
+    def _answer(self, expected: Seen | None, operation: Operation) -> str:
+        return answer_text(expected, self._domains, self._left)
+
+    def _agreed(self, seen: Seen | None) -> None:
+        if seen is not None and seen.flags is not None:
+            self._left = seen.flags
+
     def _model(self, trace: Trace) -> Callable[[Operation], Seen | None]:
         return new_player(self._form, trace.layout, self.branches).play
 
@@ -129,10 +145,9 @@ class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
 def _differences(model: Seen | None, guest: Seen | None) -> Iterator[str]:
     if model is None or guest is None:
         return
-    for each in fields(Seen):
-        said, found = getattr(model, each.name), getattr(guest, each.name)
+    for name, said, found in zip(Seen._fields, model, guest, strict=True):
         if said != found:
-            yield f"{each.name}: {_value(said)} in the model, {_value(found)} in the kernel"
+            yield f"{name}: {_value(said)} in the model, {_value(found)} in the kernel"
 
 
 def _value(value: object) -> str:

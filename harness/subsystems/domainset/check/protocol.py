@@ -78,6 +78,27 @@ def read_layout(record: ProbeRecord, domains: int, empty: int) -> Layout:
     )
 
 
+def answer_text(seen: Seen | None, domains: int, left: Wait) -> str:
+    """How a guest words what came of an operation.
+
+    Args:
+        seen: what came of it.
+        domains: how many the guest has.
+        left: what the init function has left of the flags, which a step tells again.
+    """
+    if seen is None:
+        return "done"
+    domain, error, iterator, flags, minskip, n, masks, offset, slept = seen
+    name = "step" if flags is None else "iterator"
+    counted = f"n={n}" if masks is None else "valid={} remain={} min={}".format(*masks)
+    placed = f" offset={offset}" if offset is not None else ""
+    wait = int(left if flags is None else flags)
+    return (
+        f"{name} domain={domains if domain < 0 else domain} error={error} place={iterator} "
+        f"wait={wait} minskip={int(minskip)} {counted}{placed} slept={slept}"
+    )
+
+
 def read_seen(record: ProbeRecord, operation: Operation, domains: int) -> Seen | None:
     """What an answer to an operation says; None for one that is no call of an iterator.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.check.subject import ModelStep
@@ -111,7 +111,7 @@ def run_trace(trace: Trace) -> Iterator[ModelStep]:
     for number, operation in enumerate(trace.operations, start=1):
         taken.clear()
         seen = player.play(operation)
-        values = {} if seen is None else asdict(seen)
+        values = {} if seen is None else seen._asdict()
         yield ModelStep(number, operation_text(operation), _result(seen), tuple(taken), values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.subsystems.domainset.model.form import ITERATORS, Form
 from harness.subsystems.domainset.model.machine import (
@@ -13,6 +13,7 @@ from harness.subsystems.domainset.model.machine import (
     KernelState,
     VmObject,
     Wait,
+    uncounted,
 )
 from harness.subsystems.domainset.model.operations import (
     Call,
@@ -62,8 +63,7 @@ class Layout:
         return mask_of(range(self.domains)) & ~self.empty
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """All that must be equal after a call.
 
     Args:
@@ -206,9 +206,8 @@ class Player:
 
 
 def new_player(form: Form, layout: Layout, branches: Branches | None = None) -> Player:
-    """A player of the form's own code; without ``branches`` those taken are counted afresh."""
-    code = ITERATORS[form]
-    return Player(form, layout, branches or Branches(code.BRANCHES), code)
+    """A player of the form's own code; without ``branches`` those taken are not counted."""
+    return Player(form, layout, branches or uncounted, ITERATORS[form])
 
 
 def is_taken(form: Form, layout: Layout, operations: Operations) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from harness.check.weighted import weighted
+from harness.check.weighted import Weighted
+from harness.subsystems.domainset.model.sets import mask_of
 from harness.subsystems.uma.check.observation import Observation, of_model
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
 from harness.subsystems.uma.model.player import DomainSource, Operation, Player, Verb
@@ -23,7 +24,7 @@ ITEMS_PER_SLAB: Final = (1, 2, 2, 3, 4, 8, 42)
 #: The slab allocator gives in at this call of one operation: more than any that may fail makes.
 PATIENCE: Final = 40
 
-_FLAGS: Final = (
+_ANY_FLAGS: Final = (
     (M_NOWAIT, 6),
     (M_NOWAIT | M_NOVM, 4),
     (M_NOWAIT | M_USE_RESERVE, 5),
@@ -32,21 +33,37 @@ _FLAGS: Final = (
     (M_WAITOK | M_USE_RESERVE, 2),
 )
 #: Of a spell in which nothing is given back and few may ask for memory: reserves run out.
-_HUNGRY_FLAGS: Final = (
+_HUNGRY: Final = (
     (M_NOWAIT | M_NOVM, 3),
     (M_NOWAIT | M_NOVM | M_USE_RESERVE, 6),
     (M_NOWAIT | M_USE_RESERVE, 2),
     (M_WAITOK | M_USE_RESERVE, 1),
 )
-_VERBS: Final = (
-    (Verb.ALLOC, 60),
-    (Verb.FREE, 18),
-    (Verb.REFUSE, 5),
-    (Verb.ACCEPT, 4),
-    (Verb.LOW, 4),
-    (Verb.RECOVER, 3),
-    (Verb.DRAIN, 5),
-    (Verb.PREALLOC, 4),
+#: By whether slabs are hashed and by whether it is such a spell. With headers elsewhere, their
+#: zone's allocator is a stock one, which asserts on the last flags (malloc2vm_flags).
+_FLAGS: Final = {
+    (False, False): Weighted(_ANY_FLAGS),
+    (False, True): Weighted(_HUNGRY),
+    (True, False): Weighted(_ANY_FLAGS[:-1]),
+    (True, True): Weighted(_HUNGRY[:-1]),
+}
+# Members of an enumeration are looked up by functions, which the loop below would feel.
+_ALLOC: Final = Verb.ALLOC
+_FREE: Final = Verb.FREE
+_PREALLOC: Final = Verb.PREALLOC
+_BY_CPU: Final = DomainSource.CPU
+_BY_DOMAIN: Final = DomainSource.DOMAIN
+_VERBS: Final = Weighted(
+    (
+        (_ALLOC, 60),
+        (_FREE, 18),
+        (Verb.REFUSE, 5),
+        (Verb.ACCEPT, 4),
+        (Verb.LOW, 4),
+        (Verb.RECOVER, 3),
+        (Verb.DRAIN, 5),
+        (_PREALLOC, 4),
+    )
 )
 #: Of the zones of a check, in turn.
 _KINDS: Final = ("first-touch", "first-touch", "round-robin", "first-touch", "hashed")
@@ -125,6 +142,7 @@ class _Writer:
         self._held: list[int] = []
         self._number = 0
         self._domains = [d for d in range(shape.domains) if not shape.empty >> d & 1]
+        self._usable = mask_of(self._domains)
         self._favourite = rng.choice(self._domains)
         self._hungry = True
         self._famine: deque[Operation] = deque()
@@ -140,7 +158,7 @@ class _Writer:
                 self._famine.extend(self._famine_operations())
         operation = self._famine.popleft() if self._famine else self._operation()
         step = self._player.play(operation)
-        if operation.verb is Verb.ALLOC and step.outcome and step.outcome.item is not None:
+        if operation.verb is _ALLOC and step.outcome and step.outcome.item is not None:
             self._held.append(self._number)
         if operation.meanwhile and self._player.domain_of(operation.meanwhile) is None:
             self._held.remove(operation.meanwhile)
@@ -148,11 +166,11 @@ class _Writer:
 
     def _operation(self) -> Operation:
         verb = self._verb()
-        if verb is Verb.ALLOC:
+        if verb is _ALLOC:
             return self._allocation()
-        if verb is Verb.FREE:
+        if verb is _FREE:
             return Operation(verb, self._held.pop(self._rng.randrange(len(self._held))))
-        if verb is Verb.PREALLOC:
+        if verb is _PREALLOC:
             # Several slabs at once: a drain then has some to keep and more to let go.
             slabs = self._rng.choice((1, 1, 2, 4, 7))
             return Operation(verb, self._rng.randint(1, slabs * self._shape.ipers))
@@ -164,34 +182,31 @@ class _Writer:
             yield Operation(Verb.REFUSE, domain)
             yield Operation(Verb.LOW, domain)
         for _ in range(_FAMINE_ALLOCATIONS):
-            yield Operation(Verb.ALLOC, self._cpu_domain(), M_WAITOK)
+            yield Operation(_ALLOC, self._cpu_domain(), M_WAITOK)
         yield Operation(Verb.ACCEPT, self._domain())
 
     def _verb(self) -> Verb:
-        verb = weighted(self._rng, _VERBS)
+        verb = _VERBS.choose(self._rng)
         memory = self._player.zone.memory
         crowded = sum(memory.in_use) > _MANY_SLABS * len(self._domains)
-        if crowded and verb in (Verb.ALLOC, Verb.PREALLOC) and self._held:
-            verb = Verb.FREE
-        elif verb is Verb.FREE and (self._hungry or not self._held):
-            verb = Verb.ALLOC
-        refused = all(memory.refusing >> domain & 1 for domain in self._domains)
-        if verb is Verb.PREALLOC and (refused or crowded):
+        if crowded and (verb is _ALLOC or verb is _PREALLOC) and self._held:
+            verb = _FREE
+        elif verb is _FREE and (self._hungry or not self._held):
+            verb = _ALLOC
+        if verb is _PREALLOC and (crowded or not self._usable & ~memory.refusing):
             verb = Verb.ACCEPT
         return verb
 
     def _allocation(self) -> Operation:
         if self._shape.first_touch and self._rng.random() < 0.5:
-            domain, place = self._domain(), DomainSource.DOMAIN
+            domain, place = self._domain(), _BY_DOMAIN
         else:
-            domain, place = self._cpu_domain(), DomainSource.CPU
+            domain, place = self._cpu_domain(), _BY_CPU
         meanwhile = self._meanwhile(domain)
         if meanwhile and self._is_spent(domain):
-            return Operation(Verb.ALLOC, domain, M_NOWAIT, place, meanwhile)
-        # With headers elsewhere, their zone's allocator is a stock one (malloc2vm_flags).
-        choices = _HUNGRY_FLAGS if self._hungry else _FLAGS
-        flags = weighted(self._rng, choices[:-1] if self._shape.hashed else choices)
-        return Operation(Verb.ALLOC, domain, flags, place, meanwhile)
+            return Operation(_ALLOC, domain, M_NOWAIT, place, meanwhile)
+        flags = _FLAGS[self._shape.hashed, self._hungry].choose(self._rng)
+        return Operation(_ALLOC, domain, flags, place, meanwhile)
 
     def _meanwhile(self, domain: int) -> int:
         """An item that is freed during an allocation, rather one of its domain; 0: none is."""

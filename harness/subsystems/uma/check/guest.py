@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from harness.arch import GUEST
 from harness.check.channel import Channel, GuestRefused
@@ -19,8 +19,15 @@ from harness.subsystems.uma.check.generate import (
     random_steps,
     zone_plan,
 )
-from harness.subsystems.uma.check.observation import Observation, differences, of_guest, of_model
+from harness.subsystems.uma.check.observation import (
+    Observation,
+    answer_text,
+    differences,
+    of_guest,
+    of_model,
+)
 from harness.subsystems.uma.check.protocol import (
+    ANSWER_NAMES,
     Counters,
     Order,
     Starved,
@@ -32,7 +39,7 @@ from harness.subsystems.uma.check.protocol import (
 from harness.subsystems.uma.model.flags import KernelAssertion
 from harness.subsystems.uma.model.player import DomainSource, Operation, Player, Verb
 from harness.subsystems.uma.model.shape import Shape
-from harness.subsystems.uma.model.trace import Trace, run_trace
+from harness.subsystems.uma.model.trace import Trace
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
@@ -40,6 +47,10 @@ if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
 
 PAGE = GUEST.page
+# Members of an enumeration are looked up by functions, which each operation would feel.
+_ALLOC: Final = Verb.ALLOC
+_FREE: Final = Verb.FREE
+_BY_CPU: Final = DomainSource.CPU
 _SIZE_STEP = 8
 _STARVE_MS = 2000
 #: What taking and giving back a domain's pages may take, in seconds, beside the waiting itself.
@@ -60,11 +71,9 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         super().__init__(channel, report, domains, done)
         self._variant = variant
         self._sizes: dict[tuple[int, bool], int] = {}
-        self._told: dict[int, Counters] = {}
+        self._told: tuple[Counters, ...] = ()
         self._cpu = 0
         self._hashes: bool | None = None
-        #: The random trace that was made last, and what the model has said of it already.
-        self._foreseen: tuple[Trace, tuple[Observation, ...]] | None = None
 
     def random_trace(self, rng: random.Random) -> Trace:
         """See ``Subject``."""
@@ -110,7 +119,8 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         """
         record = self._sized(plan)
         self.setups += 1
-        self._told = read_counters(record)
+        counters = read_counters(record)
+        self._told = tuple(counters.get(each, Counters()) for each in range(self._domains))
         return Shape(
             domains=self._domains,
             ipers=plan.ipers,
@@ -184,17 +194,17 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
             yield type(self)(*same, variant), self._like(variant)
 
     def _model(self, trace: Trace) -> Callable[[Operation], Observation]:
-        if self._foreseen is not None and trace is self._foreseen[0]:
-            foreseen = iter(self._foreseen[1])
-            return lambda _: next(foreseen)
         player = Player(self._variant, trace.shape, explains=False)
         return lambda operation: of_model(player, player.play(operation))
 
     def _observed(self, answer: ProbeRecord, operation: Operation) -> Observation:
-        told = read_answer(answer)
-        seen = of_guest(told, self._told, self._domains)
-        self._told |= told.changed
-        return seen
+        return of_guest(read_answer(answer), self._told)
+
+    def _answer(self, expected: Observation, operation: Operation) -> str:
+        return answer_text(expected, ANSWER_NAMES[operation.verb], self._told)
+
+    def _agreed(self, seen: Observation) -> None:
+        self._told = seen.counters
 
     def _differences(self, model: Observation, guest: Observation) -> tuple[str, ...]:
         return differences(model, guest)
@@ -204,8 +214,9 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
 
     def _command(self, operation: Operation, number: int) -> str:
         """``number`` is the operation's in its trace, and an item's slot."""
-        slot = operation.number if operation.verb is Verb.FREE else number
-        if operation.verb is Verb.ALLOC and operation.place is DomainSource.CPU:
+        verb = operation.verb
+        slot = operation.number if verb is _FREE else number
+        if verb is _ALLOC and operation.place is _BY_CPU:
             # Others stay on that CPU: to move takes longer than all else.
             self._cpu = self._cpu_of(operation.number, number)
         return command(operation, slot, self._cpu)
@@ -240,8 +251,9 @@ def plan_of(shape: Shape) -> ZonePlan:
 
 def is_taken(trace: Trace) -> bool:
     """Whether the model runs it to its end: nothing asserted against, nothing for ever."""
+    player = Player(trace.variant, trace.shape, explains=False)
     try:
-        steps = list(run_trace(trace))
+        outcomes = [player.play(operation).outcome for operation in trace.operations]
     except (KernelAssertion, UsageError):
         return False
-    return not any(step.outcome is not None and step.outcome.blocked for step in steps)
+    return not any(outcome is not None and outcome.blocked for outcome in outcomes)

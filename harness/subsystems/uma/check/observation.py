@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.subsystems.uma.check.protocol import Answer, Counters
+from harness.subsystems.uma.check.protocol import LISTED_CALLS, Answer, Counters
 
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.player import Player, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """All that must be equal.
 
     Args:
@@ -36,36 +34,57 @@ class Observation:
 def of_model(player: Player, step: Step) -> Observation:
     """What the model says of the step that it has just made."""
     keg, outcome = player.zone.uz_keg, step.outcome
-    item = None
-    if outcome is not None and outcome.item is not None:
-        item = divmod(outcome.item, keg.shape.ipers)
-    return Observation(
-        item=item,
-        domain=outcome.domain if outcome is not None and item is not None else -1,
-        calls=outcome.calls if outcome is not None else (),
-        slept=outcome.slept if outcome is not None else 0,
-        place=step.place,
-        counters=tuple(
-            Counters(
-                domain.ud_pages, domain.ud_free_items, domain.ud_free_slabs,
-                len(domain.ud_part_slab), len(domain.ud_free_slab), len(domain.ud_full_slab),
-            )
-            for domain in keg.uk_domain
-        ),
-    )  # fmt: skip
+    counters = tuple([
+        Counters(
+            domain.ud_pages, domain.ud_free_items, domain.ud_free_slabs,
+            len(domain.ud_part_slab), len(domain.ud_free_slab), len(domain.ud_full_slab),
+        )
+        for domain in keg.uk_domain
+    ])  # fmt: skip
+    if outcome is None:
+        return Observation(None, -1, (), 0, step.place, counters)
+    if outcome.item is None:
+        return Observation(None, -1, outcome.calls, outcome.slept, step.place, counters)
+    item = divmod(outcome.item, keg.uk_ipers)
+    return Observation(item, outcome.domain, outcome.calls, outcome.slept, step.place, counters)
 
 
-def of_guest(answer: Answer, before: Mapping[int, Counters], domains: int) -> Observation:
-    """What a guest says; ``before`` are the counters that it told last."""
-    now = {**before, **answer.changed}
+def of_guest(answer: Answer, before: Sequence[Counters]) -> Observation:
+    """What a guest says; ``before`` are the counters that it told last, by domain."""
     return Observation(
         item=answer.item,
         domain=answer.domain,
         calls=answer.calls,
         slept=answer.slept,
         place=answer.place,
-        counters=tuple(now.get(domain, Counters()) for domain in range(domains)),
+        counters=tuple(answer.changed.get(each, told) for each, told in enumerate(before)),
     )
+
+
+def answer_text(observation: Observation, name: str, before: Sequence[Counters]) -> str:
+    """How a guest words what came of an operation.
+
+    Args:
+        observation: what came of it.
+        name: of the answer.
+        before: the counters that it told last, by domain.
+    """
+    item, domain, calls, slept, place, counters = observation
+    words = name
+    if item is not None:
+        words += f" item={item[0]}.{item[1]} domain={domain}"
+    if calls:
+        words += " calls=" + "".join(map(str, calls[:LISTED_CALLS]))
+        if len(calls) > LISTED_CALLS:
+            words += f" more={len(calls) - LISTED_CALLS}"
+    if slept:
+        words += f" slept={slept}"
+    words += f" place={place}"
+    if counters != before:
+        for number, now in enumerate(counters):
+            if now != before[number]:
+                words += f" d{number}=" + ",".join(map(str, now))
+    return words
 
 
 def differences(model: Observation, guest: Observation) -> tuple[str, ...]:

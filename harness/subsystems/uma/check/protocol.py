@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from harness.check.protocol import matched, number_in
 from harness.subsystems.uma.model.flags import M_NOVM, M_NOWAIT, M_USE_RESERVE, M_WAITOK
@@ -25,14 +26,27 @@ _FLAG_LETTERS: Final[Mapping[int, str]] = {
     M_NOVM: "v",
     M_USE_RESERVE: "r",
 }
+#: The name of the answer to an operation.
+ANSWER_NAMES: Final[Mapping[Verb, str]] = {
+    verb: verb.value if verb in (Verb.ALLOC, Verb.FREE, Verb.PREALLOC, Verb.DRAIN) else "done"
+    for verb in Verb
+}
+#: Calls of the slab allocator that an answer lists, each; of more only the number is told.
+LISTED_CALLS: Final = 128
+
+# Members of an enumeration are looked up by functions, which each operation would feel.
+_ALLOC: Final = Verb.ALLOC
+_FREE: Final = Verb.FREE
+_PREALLOC: Final = Verb.PREALLOC
+_BY_DOMAIN: Final = DomainSource.DOMAIN
+
 _ITEM = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 _CALLS = re.compile(r"[0-7]{1,128}", re.ASCII)
 _COUNTERS = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9}){5}", re.ASCII)
 _DOMAIN = re.compile(r"d([0-7])", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     """What a keg has in one domain.
 
     Args:
@@ -149,20 +163,21 @@ def command(operation: Operation, slot: int, cpu: int) -> str:
         slot: where an ``alloc`` puts its item, and a ``free`` takes it from.
         cpu: the CPU that runs it.
     """
-    match operation.verb:
-        case Verb.ALLOC:
-            asked = f" domain={operation.number}" if operation.place is DomainSource.DOMAIN else ""
-            flags = "".join(
-                letter for flag, letter in _FLAG_LETTERS.items() if operation.flags & flag
-            )
-            meanwhile = f" meanwhile={operation.meanwhile}" if operation.meanwhile else ""
-            return f"alloc slot={slot} cpu={cpu}{asked} flags={flags}{meanwhile}"
-        case Verb.FREE:
-            return f"free slot={slot} cpu={cpu}"
-        case Verb.PREALLOC:
-            return f"prealloc items={operation.number} cpu={cpu}"
-        case verb:
-            return f"{verb} domain={operation.number}"
+    verb, number, flags, place, meanwhile = operation
+    if verb is _ALLOC:
+        asked = f" domain={number}" if place is _BY_DOMAIN else ""
+        freed = f" meanwhile={meanwhile}" if meanwhile else ""
+        return f"alloc slot={slot} cpu={cpu}{asked} flags={_letters(flags)}{freed}"
+    if verb is _FREE:
+        return f"free slot={slot} cpu={cpu}"
+    if verb is _PREALLOC:
+        return f"prealloc items={number} cpu={cpu}"
+    return f"{verb.value} domain={number}"
+
+
+@cache
+def _letters(flags: int) -> str:
+    return "".join(letter for flag, letter in _FLAG_LETTERS.items() if flags & flag)
 
 
 def read_answer(record: ProbeRecord) -> Answer:

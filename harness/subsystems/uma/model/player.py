@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from harness.errors import UsageError
 from harness.subsystems.uma.model.flags import UMA_ANYDOMAIN, flags_in_words
@@ -37,6 +36,7 @@ class DomainSource(StrEnum):
 
 
 _MEANING: Mapping[Verb, str] = {
+    Verb.DRAIN: "{1} free slabs of domain {0} go back",
     Verb.REFUSE: "the slab allocator finds nothing in domain {}",
     Verb.ACCEPT: "the slab allocator finds memory in domain {} again",
     Verb.LOW: "domain {} is below its minimum of free pages",
@@ -44,8 +44,14 @@ _MEANING: Mapping[Verb, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+# Members of an enumeration are looked up by functions, which playing would feel.
+_ALLOC: Final = Verb.ALLOC
+_FREE: Final = Verb.FREE
+_PREALLOC: Final = Verb.PREALLOC
+_BY_CPU: Final = DomainSource.CPU
+
+
+class Operation(NamedTuple):
     """One line of a trace.
 
     Args:
@@ -60,40 +66,39 @@ class Operation:
     verb: Verb
     number: int
     flags: int = 0
-    place: DomainSource = DomainSource.CPU
+    place: DomainSource = _BY_CPU
     meanwhile: int = 0
 
     def __str__(self) -> str:
-        if self.verb is Verb.ALLOC:
+        if self.verb is _ALLOC:
             domain = "any" if self.number == UMA_ANYDOMAIN else self.number
             meanwhile = f" meanwhile={self.meanwhile}" if self.meanwhile else ""
             return f"{self.verb} {self.place}={domain} {flags_in_words(self.flags)}{meanwhile}"
         return f"{self.verb} {self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What an operation came to.
 
     Args:
         number: counts from 1.
         operation: what was done.
         outcome: of an ``alloc`` or ``prealloc``.
-        slab: that the item came from.
+        place: where the keg's iterator stands afterwards.
+        slab: that the item came from, if steps are explained, as all that follows.
         result: one line.
         why: the kernel's decisions on the way.
         free_items: in each domain, afterwards.
-        place: where the keg's iterator stands afterwards.
     """
 
     number: int
     operation: Operation
     outcome: Allocation | None
-    slab: int | None
-    result: str
-    why: tuple[str, ...]
-    free_items: tuple[int, ...]
     place: int
+    slab: int | None = None
+    result: str = ""
+    why: tuple[str, ...] = ()
+    free_items: tuple[int, ...] = ()
 
 
 class Player:
@@ -102,7 +107,7 @@ class Player:
     Args:
         variant: of the kernel's code.
         shape: of the zone.
-        explains: whether steps say why; it takes a third of the time.
+        explains: whether steps say what came of them in words, and why; it takes half of the time.
     """
 
     def __init__(self, variant: Variant, shape: Shape, *, explains: bool = True) -> None:
@@ -119,27 +124,27 @@ class Player:
             UsageError: it names a domain or an item that is not there.
         """
         zone, self._number = self.zone, self._number + 1
+        verb, number = operation.verb, operation.number
         why: list[str] = []
         zone.memory.why = why if self._explains else None
-        outcome, slab = None, None
-        verb, number = operation.verb, operation.number
-        if verb is Verb.FREE:
-            item = self._held(number)
+        outcome, changed = None, 0
+        if verb is _FREE:
+            changed = self._held(number)
             del self._items[number]
-            zone.uma_zfree(item)
-            result = f"slab {item // zone.shape.ipers} has item {item % zone.shape.ipers} back"
-        elif verb is Verb.ALLOC:
+            zone.uma_zfree(changed)
+        elif verb is _ALLOC:
             outcome = self._allocate(operation)
-            result, slab = self._told(outcome)
-        elif verb is Verb.PREALLOC:
+        elif verb is _PREALLOC:
             outcome = zone.uma_prealloc(number)
-            result = str(outcome.blocked) if outcome.blocked else "done"
         else:
-            result = self._change(verb, number)
+            changed = self._change(verb, number)
+        keg = zone.uz_keg
+        if not self._explains:
+            return Step(self._number, operation, outcome, keg.uk_dr.dr_iter)
+        result, slab = self._told(operation, outcome, changed)
         return Step(
-            self._number, operation, outcome, slab, result, tuple(why),
-            tuple(domain.ud_free_items for domain in zone.uz_keg.uk_domain),
-            zone.uz_keg.uk_dr.dr_iter,
+            self._number, operation, outcome, keg.uk_dr.dr_iter, slab, result, tuple(why),
+            tuple(domain.ud_free_items for domain in keg.uk_domain),
         )  # fmt: skip
 
     def domain_of(self, number: int) -> int | None:
@@ -159,16 +164,31 @@ class Player:
         return outcome
 
     def _asked(self, operation: Operation) -> Allocation:
-        if operation.place is DomainSource.CPU:
+        if operation.place is _BY_CPU:
             return self.zone.uma_zalloc(operation.flags, operation.number)
         if operation.number == UMA_ANYDOMAIN:
             return self.zone.zone_alloc_item(UMA_ANYDOMAIN, operation.flags)
         return self.zone.uma_zalloc_domain(operation.number, operation.flags)
 
-    def _told(self, outcome: Allocation) -> tuple[str, int | None]:
+    def _told(
+        self, operation: Operation, outcome: Allocation | None, changed: int
+    ) -> tuple[str, int | None]:
+        """The result in words, and the slab of a fresh item.
+
+        Args:
+            operation: the operation.
+            outcome: of an ``alloc`` or ``prealloc``.
+            changed: the item of a ``free``, the slabs that a ``drain`` gave back.
+        """
+        ipers = self.zone.shape.ipers
+        if operation.verb is _FREE:
+            return f"slab {changed // ipers} has item {changed % ipers} back", None
+        if outcome is None:
+            return _MEANING[operation.verb].format(operation.number, changed), None
         if outcome.item is None:
-            return str(outcome.blocked) if outcome.blocked else "no item", None
-        slab, index = divmod(outcome.item, self.zone.shape.ipers)
+            done = "done" if operation.verb is _PREALLOC else "no item"
+            return str(outcome.blocked or done), None
+        slab, index = divmod(outcome.item, ipers)
         return f"item {index} of slab {slab}, domain {outcome.domain}", slab
 
     def _held(self, number: int) -> int:
@@ -179,7 +199,8 @@ class Player:
             )
         return self._items[number]
 
-    def _change(self, verb: Verb, domain: int) -> str:
+    def _change(self, verb: Verb, domain: int) -> int:
+        """Drain or change a domain; how many slabs went back."""
         memory, shape = self.zone.memory, self.zone.shape
         if domain >= shape.domains:
             raise UsageError(
@@ -188,8 +209,7 @@ class Player:
             )
         bit = 1 << domain
         if verb is Verb.DRAIN:
-            gone = self.zone.uma_zone_reclaim_domain(domain)
-            return f"{gone} free slabs of domain {domain} go back"
+            return self.zone.uma_zone_reclaim_domain(domain)
         if verb is Verb.REFUSE:
             memory.refusing |= bit
         elif verb is Verb.ACCEPT:
@@ -198,4 +218,4 @@ class Player:
             memory.vm_min_domains |= bit
         else:
             memory.vm_min_domains &= ~bit
-        return _MEANING[verb].format(domain)
+        return 0

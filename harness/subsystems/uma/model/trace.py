@@ -64,9 +64,9 @@ class Trace:
             if operation.verb is Verb.FREE:
                 if operation.number not in numbers:
                     continue
-                kept.append(replace(operation, number=numbers[operation.number]))
+                kept.append(operation._replace(number=numbers[operation.number]))
             else:
-                kept.append(replace(operation, meanwhile=numbers.get(operation.meanwhile, 0)))
+                kept.append(operation._replace(meanwhile=numbers.get(operation.meanwhile, 0)))
                 numbers[place + 1] = len(kept)
         return replace(self, operations=tuple(kept))
 
