@@ -54,26 +54,26 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folders of a user who has only just installed the harness.
+    """The directories of a user who has only just installed the harness.
 
     Those in ``given`` (variables of the environment) are somebody else's, used together.
-    All processes that a harness of this home starts carry the home's temporary folder in
+    All processes that a harness of this home starts carry the home's temporary directory in
     their environment, which is how they are told from others.
     """
 
-    folder: Path
+    directory: Path
     given: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         env = {
             "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "TMPDIR": str(self.folder / "tmp"),
-            "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "XDG_STATE_HOME": str(self.folder / "state"),
-            "XDG_CONFIG_HOME": str(self.folder / "config"),
-            "XDG_RUNTIME_DIR": str(self.folder / "run"),
+            "HOME": str(self.directory),
+            "TMPDIR": str(self.directory / "tmp"),
+            "XDG_CACHE_HOME": str(self.directory / "cache"),
+            "XDG_STATE_HOME": str(self.directory / "state"),
+            "XDG_CONFIG_HOME": str(self.directory / "config"),
+            "XDG_RUNTIME_DIR": str(self.directory / "run"),
             **self.given,
         }
         for name in ("TMPDIR", "XDG_RUNTIME_DIR"):
@@ -86,10 +86,10 @@ class Home:
 
     @property
     def runs(self) -> Path:
-        return self.folder / "state" / "harness" / "runs"
+        return self.directory / "state" / "harness" / "runs"
 
     def configure(self, text: str | bytes) -> None:
-        path = self.folder / "config" / "harness" / "config.toml"
+        path = self.directory / "config" / "harness" / "config.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
@@ -104,7 +104,7 @@ class Home:
         with stdin.open("rb") as given:
             finished = subprocess.run(
                 [*PROGRAM, *map(str, words)],
-                cwd=cwd or self.folder, env={**self.env, **own_qemu(**env)}, stdin=given,
+                cwd=cwd or self.directory, env={**self.env, **own_qemu(**env)}, stdin=given,
                 capture_output=True, timeout=500, check=False,
             )  # fmt: skip
         decoded = (text.decode("utf-8", "replace") for text in (finished.stdout, finished.stderr))
@@ -113,12 +113,12 @@ class Home:
     @contextlib.contextmanager
     def started(self, *words: str | Path, **env: str) -> Iterator[Running]:
         """A harness that runs; killed at the end if it still does."""
-        number = len(list(self.folder.glob("*.stderr")))
-        path = self.folder / f"{number}.stderr"
+        number = len(list(self.directory.glob("*.stderr")))
+        path = self.directory / f"{number}.stderr"
         with path.open("wb") as stderr:
             popen = subprocess.Popen(
                 [*HEEDS_HANGUP, *map(str, words)],
-                cwd=self.folder, env={**self.env, **own_qemu(**env)}, stdin=subprocess.DEVNULL,
+                cwd=self.directory, env={**self.env, **own_qemu(**env)}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True,
             )  # fmt: skip
         try:
@@ -152,14 +152,14 @@ class Home:
             assert time.monotonic() < deadline, "\n".join(left)
             time.sleep(GLANCE)
 
-    def scratch_folders(self) -> list[Path]:
+    def scratch_directories(self) -> list[Path]:
         return list((self.cache / "scratch").glob("*"))
 
     def leftovers(self) -> list[Path]:
-        """Scratch folders, sockets, half-written files."""
+        """Scratch directories, sockets, half-written files."""
         cache, runtime = self.cache, Path(self.env["XDG_RUNTIME_DIR"])
         return [
-            *self.scratch_folders(),
+            *self.scratch_directories(),
             *(path for path in runtime.rglob("*") if path.is_socket()),
             *(path for path in cache.rglob(".*") if "trees" not in path.parts),
         ]
@@ -181,8 +181,8 @@ class Home:
 @contextlib.contextmanager
 def temporary_home() -> Iterator[Home]:
     """A home that is removed; its path is short, for a socket's has little room."""
-    with tempfile.TemporaryDirectory(prefix="home") as folder:
-        yield Home(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="home") as directory:
+        yield Home(Path(directory))
 
 
 @contextlib.contextmanager
@@ -197,13 +197,13 @@ def home_with_kernels() -> Iterator[Home]:
 @functools.cache
 def _built_kernels() -> Path:
     """Before and after the commit, without a sanitizer, built once a run of the tests."""
-    folder = tempfile.TemporaryDirectory(prefix="kernels")
-    atexit.register(folder.cleanup)
+    directory = tempfile.TemporaryDirectory(prefix="kernels")
+    atexit.register(directory.cleanup)
     with temporary_home() as builder:
         for mutant in ((), ("--mutant", "drop-commit")):
             said = builder.run("build", "--source", "embedded", *mutant)
             assert said.code == 0, said.stderr
-        built = Path(folder.name) / "kernels"
+        built = Path(directory.name) / "kernels"
         return Path(shutil.copytree(builder.cache / "kernels", built))
 
 
@@ -243,10 +243,10 @@ def own_qemu(PATH: str = "", **env: str) -> dict[str, str]:  # noqa: N803 - as i
     return {**env, "PATH": PATH, "HARNESS_QEMU_USER": "root"} if PATH else dict(env)
 
 
-def script(folder: Path, name: str, text: str) -> str:
-    """Put a program into a folder; gives a PATH in which it comes first."""
-    folder.mkdir(exist_ok=True)
-    path = folder / name
+def script(directory: Path, name: str, text: str) -> str:
+    """Put a program into a directory; gives a PATH in which it comes first."""
+    directory.mkdir(exist_ok=True)
+    path = directory / name
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return f"{directory}{os.pathsep}{os.environ['PATH']}"

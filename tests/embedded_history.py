@@ -19,27 +19,27 @@ Edit = Callable[[Path], None]
 class EmbeddedHistory:
     """A repository with the guest's sources, tagged ``first`` and, later, others."""
 
-    folder: Path
+    directory: Path
     number: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         for directory in (OWN, *SHARED):
-            target = self.folder / directory.removeprefix("images/")
+            target = self.directory / directory.removeprefix("images/")
             shutil.copytree(checkout_path(directory), target, dirs_exist_ok=True)
-        git(self.folder, "init", "--quiet", "--initial-branch=main")
+        git(self.directory, "init", "--quiet", "--initial-branch=main")
         self.commit("The built-in guest as it came", "first")
 
     def commit(self, subject: str, tag: str = "") -> str:
-        git(self.folder, "add", "--all")
-        git(self.folder, "commit", "--quiet", "--allow-empty", "--message", subject)
+        git(self.directory, "add", "--all")
+        git(self.directory, "commit", "--quiet", "--allow-empty", "--message", subject)
         if tag:
-            git(self.folder, "tag", tag)
-        return git(self.folder, "rev-parse", "HEAD")
+            git(self.directory, "tag", tag)
+        return git(self.directory, "rev-parse", "HEAD")
 
     def document(self) -> str:
         """A commit that leaves the sources as they are."""
         self.number += 1
-        (self.folder / "NOTES.md").write_text(f"Note {self.number}.\n")
+        (self.directory / "NOTES.md").write_text(f"Note {self.number}.\n")
         return self.commit(f"Notes, part {self.number}")
 
     def comment(self) -> str:
@@ -81,33 +81,33 @@ class EmbeddedHistory:
         return self.commit("Look into all domains again")
 
     def tag(self, name: str) -> None:
-        git(self.folder, "tag", name)
+        git(self.directory, "tag", name)
 
     def append(self, name: str, text: str) -> None:
-        with (self.folder / "embedded" / name).open("a") as file:
+        with (self.directory / "embedded" / name).open("a") as file:
             file.write(text)
 
     def replace(self, name: str, old: str, new: str, count: int = -1) -> None:
-        path = self.folder / "embedded" / name
+        path = self.directory / "embedded" / name
         text = path.read_text()
         assert old in text, f"{name} has no {old!r}"
         path.write_text(text.replace(old, new, count))
 
 
-def usual_history(folder: Path) -> tuple[EmbeddedHistory, str]:
+def usual_history(directory: Path) -> tuple[EmbeddedHistory, str]:
     """``first`` to ``last``, a third of them idle, and the revision that breaks it."""
-    made = EmbeddedHistory(folder)
+    made = EmbeddedHistory(directory)
     for _ in range(3):
         made.document()
         made.change()
         made.comment()
     made.unbuildable()
     made.change()
-    git(folder, "checkout", "--quiet", "-b", "side", "first")
+    git(directory, "checkout", "--quiet", "-b", "side", "first")
     made.append("vm_map.c", "/* A side branch. */\n")
     made.commit("A remark on a side branch")
-    git(folder, "checkout", "--quiet", "main")
-    git(folder, "merge", "--quiet", "--no-ff", "--message", "Merge the side branch", "side")
+    git(directory, "checkout", "--quiet", "main")
+    git(directory, "merge", "--quiet", "--no-ff", "--message", "Merge the side branch", "side")
     culprit = made.break_it()
     made.document()
     made.dies_of_something_else()

@@ -51,7 +51,7 @@ def number_of(spec: GuestSpec, most: int = 32) -> int:
     return next(number for number in range(most) if build_id_of(number).hex() == own)
 
 
-def kernel_file(folder: Path, number: int = 0) -> Path:
+def kernel_file(directory: Path, number: int = 0) -> Path:
     """An ELF file with what the harness reads of a kernel; other numbers are other kernels."""
     build_id = build_id_of(number)
     names = b"\0mi_startup\0version\0panic\0thinker\0"
@@ -87,16 +87,16 @@ def kernel_file(folder: Path, number: int = 0) -> Path:
     load = struct.pack(
         "<IIQQQQQQ", 1, 5, offsets[0], _BASE, _BASE, len(text), len(text), 4096
     )  # fmt: skip
-    file = folder / f"kernel-{number}"
+    file = directory / f"kernel-{number}"
     if file.exists():  # what is written again counts as changed
         return file
     file.write_bytes(head + load + b"".join(parts) + headers)
     return file
 
 
-def made_kernel(folder: Path, number: int = 0, **changed: object) -> KernelArtifact:
+def made_kernel(directory: Path, number: int = 0, **changed: object) -> KernelArtifact:
     """The kernel of that number, which needs no loader."""
-    file = kernel_file(folder, number)
+    file = kernel_file(directory, number)
     key = hashlib.sha256(file.read_bytes()).hexdigest()[:40]
     identity = KernelIdentity(
         key=key, source="made", label=f"made {number}", commit=None, tree=key, dirty=False,
@@ -178,11 +178,11 @@ def hangs(spec: GuestSpec) -> Script:
 
 
 @contextmanager
-def fake_booter(folder: Path, script: Callable[[GuestSpec], Script]) -> Iterator[Booter]:
+def fake_booter(directory: Path, script: Callable[[GuestSpec], Script]) -> Iterator[Booter]:
     """Boots guests that follow the script; no time passes but theirs."""
     clock = ManualClock()
     with tempfile.TemporaryDirectory(prefix="hf-") as short:  # as a socket's path must be
-        workspace = Workspace(folder / "cache", folder / "state", Path(short))
+        workspace = Workspace(directory / "cache", directory / "state", Path(short))
         yield Booter(workspace, HostRunner(), clock, FakeBackend(clock, script))
 
 

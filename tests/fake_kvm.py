@@ -27,22 +27,22 @@ GOOD = "printf '<mprcsfito>'; exit 0"
 BAD = "printf '<mpR'; sleep 1000"
 
 
-def install_probed(folder: Path, probe: str, guest: str = "", fake_kvm: str = "") -> str:
+def install_probed(directory: Path, probe: str, guest: str = "", fake_kvm: str = "") -> str:
     """The same, with the accelerator's probe; ``fake_kvm`` runs guests in the place of this."""
     from command import script  # which the program itself cannot import
 
-    return script(folder, QEMU, PROBED.format(probe=probe, guest=guest,
+    return script(directory, QEMU, PROBED.format(probe=probe, guest=guest,
                                               fake_kvm=fake_kvm or command()))  # fmt: skip
 
 
-def install(folder: Path, cpu: str = "max") -> str:
-    """Put it into a folder; gives a PATH in which it comes first.
+def install(directory: Path, cpu: str = "max") -> str:
+    """Put it into a directory; gives a PATH in which it comes first.
 
     Each guest under that KVM has this CPU.
     """
     from command import script  # which the program itself cannot import
 
-    return script(folder, QEMU, f'exec {command(cpu)} "$@"\n')
+    return script(directory, QEMU, f'exec {command(cpu)} "$@"\n')
 
 
 def command(cpu: str = "max", python: str = sys.executable, file: str = __file__) -> str:

@@ -9,7 +9,7 @@ from harness.source.location import OFFICIAL_SOURCE, source_location
 
 
 def configured_tree() -> str | None:
-    """The folder named by ``$HARNESS_SOURCE`` or the settings; None if neither names one.
+    """The directory named by ``$HARNESS_SOURCE`` or the settings; None if neither names one.
 
     A URL would have to be cloned, and the built-in guest is not FreeBSD: neither counts.
     """

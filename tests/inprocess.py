@@ -40,14 +40,14 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 @contextlib.contextmanager
 def _environment(home: Home) -> Iterator[None]:
-    before, folder = dict(os.environ), Path.cwd()
+    before, directory = dict(os.environ), Path.cwd()
     os.environ.clear()
     os.environ.update(home.env)
-    os.chdir(home.folder)
+    os.chdir(home.directory)
     try:
         yield
     finally:
-        os.chdir(folder)
+        os.chdir(directory)
         os.environ.clear()
         os.environ.update(before)
 

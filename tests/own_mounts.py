@@ -31,6 +31,6 @@ def in_namespace(home: Home, mounts: str, *words: str, **env: str) -> Said:
     """A harness in a mount namespace of its own, after those mounts."""
     finished = subprocess.run(
         ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *PROGRAM, *words],
-        env={**home.env, **env}, cwd=home.folder, capture_output=True, text=True, check=False,
+        env={**home.env, **env}, cwd=home.directory, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Said(finished.returncode, finished.stdout, finished.stderr)

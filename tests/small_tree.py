@@ -27,36 +27,36 @@ FILES: Mapping[str, str] = {
 }
 
 
-def plain_tree(folder: Path, **changed: str) -> Path:
-    """A folder with the files; ``changed`` are texts by the names above, in lower case."""
+def plain_tree(directory: Path, **changed: str) -> Path:
+    """A directory with the files; ``changed`` are texts by the names above, in lower case."""
     named = {"newvers": NEWVERS, "llvm_version": LLVM_VERSION, "uma": UMA, "configure": CONFIGURE}
     files = {**FILES, **{named[name]: text for name, text in changed.items()}}
     for name, text in files.items():
-        path = folder / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return folder
+    return directory
 
 
-def git_tree(folder: Path, **changed: str) -> Path:
+def git_tree(directory: Path, **changed: str) -> Path:
     """The same as a clone with one commit, tagged ``first``."""
-    plain_tree(folder, **changed)
-    git(folder, "init", "--quiet", "--template=", "--initial-branch=main")
-    commit(folder, "first")
-    return folder
+    plain_tree(directory, **changed)
+    git(directory, "init", "--quiet", "--template=", "--initial-branch=main")
+    commit(directory, "first")
+    return directory
 
 
-def commit(folder: Path, tag: str) -> str:
+def commit(directory: Path, tag: str) -> str:
     """Commit all that is there, under a tag; gives the hash."""
-    git(folder, "add", "--all", "--force")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", tag)
-    git(folder, "tag", tag)
-    return git(folder, "rev-parse", "HEAD")
+    git(directory, "add", "--all", "--force")
+    git(directory, "commit", "--quiet", "--allow-empty", "--message", tag)
+    git(directory, "tag", tag)
+    return git(directory, "rev-parse", "HEAD")
 
 
-def git(folder: Path, *words: str) -> str:
+def git(directory: Path, *words: str) -> str:
     settings = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "gc.auto=0")
     finished = subprocess.run(
-        ["git", "-C", str(folder), *settings, *words], capture_output=True, text=True, check=True
+        ["git", "-C", str(directory), *settings, *words], capture_output=True, text=True, check=True
     )
     return finished.stdout.strip()

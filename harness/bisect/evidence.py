@@ -45,7 +45,7 @@ class RevisionTest:
         outcome: in a word, for people.
         build_seconds: 0 for a kernel that was there.
         seconds: of the test alone.
-        cell: the test's folder in the run's; empty without one.
+        cell: the test's directory in the run's; empty without one.
         error: the host's or the compiler's words.
     """
 

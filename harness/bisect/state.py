@@ -25,7 +25,7 @@ class State:
 
     Args:
         asked: what was asked, in JSON's types; another question has another state.
-        run: the name of the run's folder.
+        run: the name of the run's directory.
         started: when its first call began; ISO 8601.
         observations: every test, in order.
         kernels: a digest of each kernel that was built, by revision.
@@ -77,7 +77,7 @@ class StateFile:
         """Keep it; whole or not at all.
 
         Raises:
-            InfraError: the disk is full, or the folder not writable.
+            InfraError: the disk is full, or the directory not writable.
         """
         document = {
             "schema": SCHEMA,

@@ -23,7 +23,7 @@ from harness.host.accelerator import Accelerator
 from harness.host.cachesize import DRY_RUNS
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.staging import staged
-from harness.host.workspace import Workspace, host_refused, make_folder, write_atomic
+from harness.host.workspace import Workspace, host_refused, make_directory, write_atomic
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageError, private_copy
 from harness.outcome import Outcome
@@ -58,7 +58,7 @@ class Booter:
     """Boots guests on this host.
 
     Args:
-        workspace: for images, sockets and scratch folders.
+        workspace: for images, sockets and scratch directories.
         runner: starts programs.
         clock: tells time.
         backend: starts guests.
@@ -76,35 +76,35 @@ class Booter:
     logs: LogLimits = USUAL_LIMITS
 
     def boot(
-        self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
+        self, name: str, kernel: KernelArtifact, plan: BootPlan, directory: Path, progress: Progress
     ) -> Booted:
-        """Boot once and keep the console, its events and the command line in ``folder``.
+        """Boot once and keep the console, its events and the command line in ``directory``.
 
         Raises:
             InfraError: the host could not run the guest.
             Cancelled: the user ended it.
         """
-        make_folder(folder)
+        make_directory(directory)
         try:
-            return self._boot(name, kernel, plan, folder, progress)
+            return self._boot(name, kernel, plan, directory, progress)
         except KernelDamageError as damage:
             # Who has worked with a guest, or is to find it kept, would meet with another.
             met = isinstance(damage, ChangedFileError) and (plan.keep or plan.client)
             if met or kernel.remake is None:
                 raise
             progress.note(f"{damage.message}; it is provided anew and booted again")
-            return self._boot(name, kernel.remake(progress), plan, folder, progress)
+            return self._boot(name, kernel.remake(progress), plan, directory, progress)
 
     def _boot(
-        self, name: str, kernel: KernelArtifact, plan: BootPlan, folder: Path, progress: Progress
+        self, name: str, kernel: KernelArtifact, plan: BootPlan, directory: Path, progress: Progress
     ) -> Booted:
         progress.stage("image")
         self._check_method(kernel, plan)
         check_guest_memory(kernel.identity, plan.method, plan.topology)
-        log = (folder / "console.log").resolve()
+        log = (directory / "console.log").resolve()
         nonce = new_nonce()
         with kept(kernel, self.workspace), self._place(name, kernel, plan, log) as place:
-            copy = private_copy(kernel, place.folder / "kernel", self.workspace.verified)
+            copy = private_copy(kernel, place.directory / "kernel", self.workspace.verified)
             try:
                 media = self._media(copy, plan, place, nonce)
             except UsageError as error:
@@ -112,9 +112,9 @@ class Booter:
                 message = error.message.replace(str(copy.kernel), str(kernel.kernel))
                 raise UsageError(message, remedy=error.remedy, detail=error.detail) from error
             identity = self.backend.identity(plan.accelerator)
-            media = media.at(staged(media.top, place.folder, identity))
+            media = media.at(staged(media.top, place.directory, identity))
             spec = self._spec(name, media, plan, place, identity)
-            write_atomic(folder / f"guest.{self.backend.name}", self.backend.describe(spec))
+            write_atomic(directory / f"guest.{self.backend.name}", self.backend.describe(spec))
             files = BootedFiles.of((kernel, copy), media.top)
             try:
                 booted = self._run(spec, copy, plan, place, log, progress, nonce)
@@ -138,12 +138,12 @@ class Booter:
             InfraError: the media cannot be made.
         """
         check_guest_memory(kernel.identity, plan.method, plan.topology)
-        folder = self.workspace.cache / DRY_RUNS / name
+        directory = self.workspace.cache / DRY_RUNS / name
         with self.workspace.lock(DRY_RUNS):
-            shutil.rmtree(folder, ignore_errors=True)
-            make_folder(folder)
-            copy = private_copy(kernel, folder / "kernel", self.workspace.verified)
-            place = GuestDir(folder, new_socket(self.workspace, name))
+            shutil.rmtree(directory, ignore_errors=True)
+            make_directory(directory)
+            copy = private_copy(kernel, directory / "kernel", self.workspace.verified)
+            place = GuestDir(directory, new_socket(self.workspace, name))
             media = self._media(copy, plan, place, new_nonce())
         spec = self._spec(name, media, plan, place)
         return self.backend.describe(replace(spec, standalone=True))
@@ -178,7 +178,7 @@ class Booter:
             **plan.tunables,
         }
         return make_media(
-            kernel, plan.method, tunables, place.folder, self.workspace, self.runner,
+            kernel, plan.method, tunables, place.directory, self.workspace, self.runner,
             nonce=nonce, module=plan.client.module if plan.client else None,
         )  # fmt: skip
 

@@ -27,7 +27,7 @@ def boot_cell(
     plan: CellPlan,
     kernel: KernelArtifact,
     booter: Booter,
-    folder: Path,
+    directory: Path,
     progress: Progress,
     expected: Expectation = _NOTHING_EXPECTED,
     others: Sequence[KernelArtifact] = (),
@@ -38,7 +38,7 @@ def boot_cell(
         plan: what to boot.
         kernel: its kernel.
         booter: boots it.
-        folder: the run's.
+        directory: the run's.
         progress: told of the boot's stages.
         expected: see ``expectation_of``.
         others: kernels that may show that this host boots any, if this one dies early.
@@ -46,7 +46,7 @@ def boot_cell(
     boot = replace(plan.boot, client=plan.checker)
     booted, error = None, ""
     try:
-        booted = booter.boot(plan.name, kernel, boot, folder / plan.name, progress)
+        booted = booter.boot(plan.name, kernel, boot, directory / plan.name, progress)
     except HarnessError as failure:
         if failure.exit_code != InfraError.exit_code:
             raise
@@ -72,5 +72,5 @@ def boot_cell(
         return cell
     from harness.boot.confirm import Confirmation  # which few boots need
 
-    confirmation = Confirmation(plan, kernel, booter, folder / plan.name, progress, others)
+    confirmation = Confirmation(plan, kernel, booter, directory / plan.name, progress, others)
     return confirmation.of(cell, booted)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.outcome import Ending
 
 
-#: In a cell's folder: what came from the guest's console, byte for byte.
+#: In a cell's directory: what came from the guest's console, byte for byte.
 CONSOLE_LOG = "console.log"
 
 
@@ -70,11 +70,11 @@ def conclude(
     heard: Heard,
     ending: Ending,
     seconds: float,
-    folder: Path,
+    directory: Path,
     runner: Runner,
     evidence: Evidence,
 ) -> Booted:
-    """Judge a boot, and keep its events in ``folder``.
+    """Judge a boot, and keep its events in ``directory``.
 
     Args:
         kernel: what was booted; its debug symbols name the frames.
@@ -82,7 +82,7 @@ def conclude(
         heard: all that came from the console.
         ending: how the guest ended.
         seconds: how long it ran.
-        folder: of the cell's record.
+        directory: of the cell's record.
         runner: starts the symbolizer.
         evidence: what the boot is held against.
 
@@ -94,7 +94,7 @@ def conclude(
         heard.events, ending, plan.until, seconds=seconds, first_stage=heard.first,
         function_at=symbolizer.function_at,
     )  # fmt: skip
-    _write_events(folder / "events.jsonl", heard)
+    _write_events(directory / "events.jsonl", heard)
     shown = replace(shown, symbolized=symbolizer.symbolize(shown.frames))
     verification, report = verification_of(heard.events, shown, evidence)
     trouble = None if shown.outcome is Outcome.BOOTED else shown.offset
@@ -103,7 +103,7 @@ def conclude(
         verification, wrong = doubting(verification, wrong), ()
     return Booted(
         weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
-        excerpt(folder / CONSOLE_LOG, trouble), ending,
+        excerpt(directory / CONSOLE_LOG, trouble), ending,
     )  # fmt: skip
 
 

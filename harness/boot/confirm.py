@@ -33,7 +33,7 @@ from harness.guest.accelerator_choice import (
 )
 from harness.host.accelerator import Accelerator
 from harness.host.workspace import host_error
-from harness.image.media import BootMethod, EfiFolder
+from harness.image.media import BootMethod, EfiDirectory
 from harness.outcome import Ending, Outcome
 from harness.results.record import Cell, Repeat
 
@@ -64,7 +64,7 @@ class Confirmation:
         plan: how it was booted.
         kernel: its kernel.
         booter: boots the repeats.
-        folder: of the cell; each repeat gets a directory in it.
+        directory: of the cell; each repeat gets a directory in it.
         progress: told of each repeat.
         others: kernels that may serve as a control, before the built-in guest.
     """
@@ -72,7 +72,7 @@ class Confirmation:
     plan: CellPlan
     kernel: KernelArtifact
     booter: Booter
-    folder: Path
+    directory: Path
     progress: Progress
     others: Sequence[KernelArtifact] = ()
     _boots: list[_Boot | None] = field(default_factory=list)
@@ -195,7 +195,7 @@ class Confirmation:
         try:
             booted = self.booter.boot(
                 f"{self.plan.name[:60]}-{name}", kernel, replace(plan, client=checker),
-                self.folder / name, self.progress,
+                self.directory / name, self.progress,
             )  # fmt: skip
         except HarnessError as error:
             self._told.append(replace(told, error=error.message))
@@ -266,7 +266,7 @@ def startable(kernel: KernelArtifact, backend: Backend) -> tuple[BootMethod, ...
     methods = [BootMethod.DIRECT]
     if kernel.identity.is_freebsd and kernel.loader is not None:
         with contextlib.suppress(InfraError):
-            backend.firmware(EfiFolder(kernel.loader.parent))
+            backend.firmware(EfiDirectory(kernel.loader.parent))
             methods.insert(0, BootMethod.LOADER)
     return tuple(method for method in methods if method in backend.methods)
 

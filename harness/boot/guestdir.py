@@ -22,12 +22,12 @@ class GuestDir:
     """A guest's home.
 
     Args:
-        folder: for what it boots from.
+        directory: for what it boots from.
         socket: of its console.
         claim: on a lasting place; it is called to keep the guest.
     """
 
-    folder: Path
+    directory: Path
     socket: Path
     claim: Claim | None = None
 
@@ -40,10 +40,10 @@ class GuestDir:
 @contextlib.contextmanager
 def passing_place(workspace: Workspace, name: str) -> Iterator[GuestDir]:
     """For a guest that ends with us."""
-    with workspace.scratch("guest") as folder:
+    with workspace.scratch("guest") as directory:
         socket = new_socket(workspace, name)
         try:
-            yield GuestDir(folder, socket)
+            yield GuestDir(directory, socket)
         finally:
             socket.unlink(missing_ok=True)
 
@@ -52,7 +52,7 @@ def passing_place(workspace: Workspace, name: str) -> Iterator[GuestDir]:
 def lasting_place(registry: Registry, guest: KeptGuest) -> Iterator[GuestDir]:
     """For a guest that may be kept; gone with the guest."""
     with registry.claim(guest, os.getpid()) as claim:
-        yield GuestDir(claim.folder, guest.socket, claim)
+        yield GuestDir(claim.directory, guest.socket, claim)
 
 
 def new_socket(workspace: Workspace, name: str) -> Path:

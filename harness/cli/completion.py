@@ -114,8 +114,8 @@ def complete_runs(ctx: click.Context) -> Iterable[str]:
 @_words
 def complete_cells(ctx: click.Context) -> Iterable[str]:
     """The cells of the run that was named before."""
-    folder = _store(ctx).find(ctx.params["run"])
-    return sorted(log.parent.name for log in folder.glob("*/console.log"))
+    directory = _store(ctx).find(ctx.params["run"])
+    return sorted(log.parent.name for log in directory.glob("*/console.log"))
 
 
 @_words

@@ -99,20 +99,20 @@ def _log(
     for guest in live:
         if guest.name == run and cell is None:
             return guest.console, guest
-    folder = Store(app.runs).find(run)
+    directory = Store(app.runs).find(run)
     logs = _logs(app, run)
-    repeats = {str(path.parent.relative_to(folder)): path
-               for path in _own(folder, "*/*/console.log")}  # fmt: skip
+    repeats = {str(path.parent.relative_to(directory)): path
+               for path in _own(directory, "*/*/console.log")}  # fmt: skip
     name = cell or next(iter(logs), None)
     if name is None:
         raise UsageError(
-            f"run {folder.name} has no console: no guest was started",
-            remedy=f"print the cause: harness report {folder.name}",
+            f"run {directory.name} has no console: no guest was started",
+            remedy=f"print the cause: harness report {directory.name}",
         )
     logs |= repeats
     if name not in logs:
         raise UsageError(
-            f"run {folder.name} has no cell {cell!r}",
+            f"run {directory.name} has no cell {cell!r}",
             remedy=f"name one of: {', '.join(logs) or 'none'}",
         )
     log = logs[name].resolve()
@@ -121,8 +121,8 @@ def _log(
 
 def _logs(app: App, run: str) -> dict[str, Path]:
     """Return the logs of a run, by cell."""
-    folder = Store(app.runs).find(run)
-    return {path.parent.name: path for path in _own(folder, "*/console.log")}
+    directory = Store(app.runs).find(run)
+    return {path.parent.name: path for path in _own(directory, "*/console.log")}
 
 
 def _list(app: App, run: str, logs: dict[str, Path], live: list[KeptGuest]) -> int:
@@ -146,8 +146,8 @@ def _list(app: App, run: str, logs: dict[str, Path], live: list[KeptGuest]) -> i
     return 0
 
 
-def _own(folder: Path, pattern: str) -> list[Path]:
-    return [path for path in sorted(folder.glob(pattern)) if is_own(path)]
+def _own(directory: Path, pattern: str) -> list[Path]:
+    return [path for path in sorted(directory.glob(pattern)) if is_own(path)]
 
 
 def _attach(guest: KeptGuest, app: App) -> None:

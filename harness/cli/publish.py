@@ -59,8 +59,8 @@ def publish(
     unwritten = app.streams.failures()
     show()
     app.emit({**document, "unwritten": unwritten})
-    folder = store.folder / str(document["name"])
-    app.messages.say(f"record: {shlex.quote(str(folder))}")
+    directory = store.directory / str(document["name"])
+    app.messages.say(f"record: {shlex.quote(str(directory))}")
     refused = _refusal(export)
     now = [*app.streams.failures(), *([refused.message] if refused else [])]
     if now:

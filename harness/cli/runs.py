@@ -84,7 +84,7 @@ def list_runs(app: App, filters: tuple[str, ...], last: int) -> int:
     if shown:
         app.paper.print(_table(shown))
     else:
-        app.messages.say(f"there are no records in {store.folder}")
+        app.messages.say(f"there are no records in {store.directory}")
     if len(shown) < len(found):
         app.messages.say(f"{len(found) - len(shown)} older ones: harness runs --last {len(found)}")
     app.emit({"runs": [_document(run) for run in shown]})

@@ -74,12 +74,12 @@ class CommandGuest:
         """
         machine, runner, workspace = self._machine, self._backend.runner, self._backend.workspace
         lock = self._held.enter_context(workspace.lock(f"machine-{machine.key}", self._in_use))
-        folder = self._held.enter_context(workspace.scratch("machine"))
-        self._environment = self._backend.environment(self._spec, folder)
-        hand_over(self._spec.media, folder)
+        directory = self._held.enter_context(workspace.scratch("machine"))
+        self._environment = self._backend.environment(self._spec, directory)
+        hand_over(self._spec.media, directory)
         # The lock is held until the machine is off, should we be killed meanwhile.
         self._off = runner.prepare(
-            machine.power_off, deadline=machine.seconds, cwd=machine.folder,
+            machine.power_off, deadline=machine.seconds, cwd=machine.directory,
             env=self._environment, stderr=self._stderr, pass_fds=(lock.fd,),
         )  # fmt: skip
         self._run("power_off")  # whoever used it before may have left it on
@@ -88,7 +88,7 @@ class CommandGuest:
         for path, words in zip(self._spec.all_serial_sockets, self._backend.lines, strict=False):
             with connected(path) as port:
                 line = runner.spawn(
-                    words, cwd=machine.folder, env=self._environment, duplex=True,
+                    words, cwd=machine.directory, env=self._environment, duplex=True,
                     stdout=port.fileno(), stderr=self._stderr,
                 )  # fmt: skip
             self._lines.append(line)
@@ -257,7 +257,7 @@ class CommandBackend:
         problem = ""
         with _temporary_file() as output:
             process = self.runner.spawn(
-                words, cwd=machine.folder, env=environment, stdout=output, stderr=output
+                words, cwd=machine.directory, env=environment, stdout=output, stderr=output
             )
             try:
                 while (status := process.wait(_TICK)) is None and not problem:
@@ -332,7 +332,7 @@ class CommandBackend:
             "channel": machine.channel if spec.serial_sockets else (),
             "power_on": machine.power_on, "power_off": machine.power_off,
         }  # fmt: skip
-        head = f"# machine {machine.name} of {self._fixed.name}, in {machine.folder}\n"
+        head = f"# machine {machine.name} of {self._fixed.name}, in {machine.directory}\n"
         return head + "".join(
             f"{key}: {shlex.join(words)}\n" for key, words in listed.items() if words
         )

@@ -18,7 +18,7 @@ from harness.guest.qemu_argv import control_options, cpu_options, distance_optio
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.guest.topology import Topology, cpu_ranges, even_distances
 from harness.host.accelerator import Accelerator
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 
 QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 
@@ -142,7 +142,7 @@ def _boot(domain: Xml.Element, spec: GuestSpec) -> None:
             _text(os, "kernel", str(kernel))
             if append:
                 _text(os, "cmdline", append)
-        case EfiFolder():
+        case EfiDirectory():
             _text(os, "loader", str(spec.flash), readonly="yes", type="pflash", stateless="yes")
 
 
@@ -186,8 +186,8 @@ def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> Non
     devices = Xml.SubElement(domain, "devices")
     if emulator is not None:
         _text(devices, "emulator", str(emulator))
-    if isinstance(spec.media, EfiFolder):
-        _disk(devices, spec.media.folder)
+    if isinstance(spec.media, EfiDirectory):
+        _disk(devices, spec.media.directory)
     for number, path in enumerate(spec.all_serial_sockets):
         serial = Xml.SubElement(devices, "serial", type="pty" if spec.standalone else "unix")
         if not spec.standalone:
@@ -198,10 +198,10 @@ def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> Non
     Xml.SubElement(devices, "memballoon", model="none")
 
 
-def _disk(devices: Xml.Element, folder: Path) -> None:
+def _disk(devices: Xml.Element, directory: Path) -> None:
     disk = Xml.SubElement(devices, "disk", type="dir", device="disk")
     Xml.SubElement(disk, "driver", name="qemu", type="fat")
-    Xml.SubElement(disk, "source", dir=str(folder))
+    Xml.SubElement(disk, "source", dir=str(directory))
     Xml.SubElement(disk, "target", dev="vda", bus="virtio")
     Xml.SubElement(disk, "readonly")
     Xml.SubElement(disk, "boot", order="1")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.host.workspace import host_refused
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 from harness.image.recipe import LOADER_SCRIPT
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ COMMAND_LINE: Final = "command-line"
 _SET: Final = re.compile(r'^@set (?P<name>[^=\s]+)="(?P<value>[^"]*)"$', re.MULTILINE)
 
 
-def hand_over(media: Media, folder: Path) -> None:
-    """Lay the media out in ``folder``; ``vmconfigs/README.md`` has the names.
+def hand_over(media: Media, directory: Path) -> None:
+    """Lay the media out in ``directory``; ``vmconfigs/README.md`` has the names.
 
     For the loader: ``volume``, the EFI system partition with kernel, module, root file system and
     the loader's script, and ``loader.conf`` with the kernel environment for a loader of the
@@ -36,15 +36,15 @@ def hand_over(media: Media, folder: Path) -> None:
     """
     try:
         match media:
-            case EfiFolder(volume):
-                shutil.copytree(volume, folder / VOLUME, copy_function=_linked_or_copied)
+            case EfiDirectory(volume):
+                shutil.copytree(volume, directory / VOLUME, copy_function=_linked_or_copied)
                 script = (volume / LOADER_SCRIPT).read_text("ascii")
-                (folder / LOADER_CONF).write_text(loader_conf(script), "ascii")
+                (directory / LOADER_CONF).write_text(loader_conf(script), "ascii")
             case DirectKernel(kernel, append):
-                _linked_or_copied(kernel, folder / KERNEL)
-                (folder / COMMAND_LINE).write_text(f"{append}\n", "utf-8")
+                _linked_or_copied(kernel, directory / KERNEL)
+                (directory / COMMAND_LINE).write_text(f"{append}\n", "utf-8")
     except OSError as error:
-        raise host_refused(folder, error) from error
+        raise host_refused(directory, error) from error
 
 
 def loader_conf(script: str) -> str:

@@ -324,7 +324,7 @@ class LibvirtBackend:
 
     def _log(self, name: str) -> Path | None:
         if self._daemon is not None:
-            return self._daemon.log_folder / f"{name}.log"
+            return self._daemon.log_directory / f"{name}.log"
         if self.uri == SESSION_URI:
             cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
             return Path(cache, "libvirt", "qemu", "log", f"{name}.log")

@@ -1,15 +1,15 @@
 """A libvirtd of our own, for root.
 
-libvirt starts a daemon by itself for ordinary users only; for root it wants the system's, with
-the system's configuration, folders and guests. A daemon whose user id is not 0 keeps everything
-below the XDG folders it is given. So ours runs in a user namespace in which we, outside root, are
-user 1: it has root's access to files and devices, no privileges, and shares nothing with a
-libvirtd of the system. That needs util-linux's ``unshare`` and a Linux that lets us make user
-namespaces; where it does not, the error says what else there is.
+libvirt starts a session daemon for ordinary users only; root gets the system's daemon, with the
+system's configuration, directories and guests. A daemon whose user id is not 0 keeps everything
+below the XDG directories in its environment. The harness therefore starts it in a user namespace,
+in which the caller is user 1: it has root's access to files and devices, no privileges, and shares
+nothing with the system's libvirtd. This requires util-linux's ``unshare`` and a Linux that permits
+user namespaces.
 
 One daemon serves all harness processes of a workspace. It outlives them on purpose, since it
-ends the guests of a harness that was killed, and goes away when it has had neither clients nor
-guests for ``IDLE_SECONDS``.
+ends the guests of a harness that was killed. It exits when it has had neither clients nor guests
+for ``IDLE_SECONDS``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.host.confinement import LOG_BYTES, ResourceLimits, unprivileged
 from harness.host.private import private_directory
 from harness.host.programs import missing_program
 from harness.host.sockets import peer_of
-from harness.host.workspace import Workspace, make_folder, write_atomic
+from harness.host.workspace import Workspace, make_directory, write_atomic
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -88,7 +88,7 @@ class PrivateLibvirtd:
         return f"qemu+unix:///session?socket={self.socket}"
 
     @property
-    def log_folder(self) -> Path:
+    def log_directory(self) -> Path:
         """Where QEMU's standard error of each guest is kept."""
         return self._cache / "libvirt" / "qemu" / "log"
 
@@ -153,8 +153,8 @@ class PrivateLibvirtd:
                 remedy="Set XDG_RUNTIME_DIR to a shorter path.",
             )
         private_directory(self._root)
-        for folder in (self._root / "run", self._cache):
-            make_folder(folder)
+        for directory in (self._root / "run", self._cache):
+            make_directory(directory)
         write_atomic(self._root / "libvirt" / "qemu.conf", _QEMU_CONF)
         write_atomic(
             self._root / "libvirtd.conf",

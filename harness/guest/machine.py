@@ -17,7 +17,7 @@ from harness.errors import InfraError
 from harness.guest.memory import MIB
 from harness.guest.topology import cpus_in_words
 from harness.host.accelerator import Accelerator
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 
 if TYPE_CHECKING:
     from harness.guest.spec import GuestSpec
@@ -46,7 +46,7 @@ class Machine:
         board: QEMU's name of the machine's type.
         kernel: the file that QEMU started by itself; empty for none.
         append: its command line.
-        folders: the directories that it serves as volumes.
+        directories: the directories that it serves as volumes.
     """
 
     accelerator: Accelerator
@@ -60,7 +60,7 @@ class Machine:
     board: str
     kernel: str
     append: str
-    folders: tuple[str, ...]
+    directories: tuple[str, ...]
 
 
 def read_machine(ask: Ask) -> Machine | None:
@@ -77,7 +77,7 @@ def read_machine(ask: Ask) -> Machine | None:
             _property(ask, "type"),
             _property(ask, "kernel"),
             _property(ask, "append"),
-            tuple(_folders(ask("query-named-block-nodes", {"flat": True}))),
+            tuple(_directories(ask("query-named-block-nodes", {"flat": True}))),
         )
     except (InfraError, AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return None
@@ -119,7 +119,7 @@ def _node_sizes(answer: Any) -> dict[int, int]:
     return {int(node): int(size) for node, size in _NODE_SIZE.findall(str(answer))}
 
 
-def _folders(answer: list[Any]) -> Iterator[str]:
+def _directories(answer: list[Any]) -> Iterator[str]:
     for node in answer:
         if node["drv"] == "vvfat":
             yield str(json.loads(node["file"].removeprefix("json:"))["dir"])
@@ -167,10 +167,10 @@ def _other_media(spec: GuestSpec, machine: Machine) -> Iterator[str]:
     media = spec.local_media
     direct = media if isinstance(media, DirectKernel) else None
     kernel, append = (str(direct.kernel), direct.append) if direct else ("", "")
-    folders = (str(media.folder),) if isinstance(media, EfiFolder) else ()
+    directories = (str(media.directory),) if isinstance(media, EfiDirectory) else ()
     if machine.kernel != kernel:
         yield f"QEMU starts the kernel {machine.kernel or 'none'}, not {kernel or 'none'}"
     if machine.append != append:
         yield f"QEMU gives the kernel the command line {machine.append!r}, not {append!r}"
-    if machine.folders != folders:
-        yield f"QEMU serves {list(machine.folders)}, not {list(folders)}"
+    if machine.directories != directories:
+        yield f"QEMU serves {list(machine.directories)}, not {list(directories)}"

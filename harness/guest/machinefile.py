@@ -28,7 +28,7 @@ class CommandMachine:
 
     Args:
         name: of the machine; files that have it in common take turns.
-        folder: of the file: where the programs run.
+        directory: of the file: where the programs run.
         power_on: switches the machine on, so that it boots.
         power_off: switches it off, and does no harm if it is off.
         console: its first serial port is this one's standard input and output.
@@ -40,7 +40,7 @@ class CommandMachine:
     """
 
     name: str
-    folder: Path
+    directory: Path
     power_on: tuple[str, ...]
     power_off: tuple[str, ...]
     console: tuple[str, ...]
@@ -91,17 +91,17 @@ def read_machine(table: dict[str, Any], file: Path) -> FixedMachine:
         Complaint: what is wrong with it.
     """
     read = read_table(table, _CommandTable)
-    folder = file.absolute().parent
+    directory = file.absolute().parent
 
     def words(given: list[str] | None) -> tuple[str, ...]:
         program, *arguments = given or [""]
         if not program:
             return ()
-        return (str(folder / program) if "/" in program else program, *arguments)
+        return (str(directory / program) if "/" in program else program, *arguments)
 
     machine = CommandMachine(
         name=read.machine or file.stem,
-        folder=folder,
+        directory=directory,
         power_on=words(read.power_on),
         power_off=words(read.power_off),
         console=words(read.console),

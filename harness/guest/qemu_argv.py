@@ -16,7 +16,7 @@ from harness.arch import GUEST
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.guest.topology import ONE_CPU, Package, cpu_ranges
 from harness.host.accelerator import Accelerator
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 
 if TYPE_CHECKING:
     from harness.guest.topology import Node, Topology
@@ -118,9 +118,9 @@ def _media(spec: GuestSpec) -> Iterator[str]:
             yield from ("-kernel", str(kernel))
             if append:
                 yield from ("-append", append)
-        case EfiFolder(folder):
+        case EfiDirectory(directory):
             yield from _pflash(spec.flash)
-            yield from ("-blockdev", _json(_fat_volume(folder)))
+            yield from ("-blockdev", _json(_fat_volume(directory)))
             yield from (
                 "-device",
                 f"virtio-blk-pci,drive=media,bus={GUEST.board.bus},addr={DISK_SLOT:#x},bootindex=1",
@@ -133,11 +133,11 @@ def _pflash(code: Path) -> Iterator[str]:
     yield from ("-machine", "pflash0=firmware")
 
 
-def _fat_volume(folder: Path) -> dict[str, object]:
+def _fat_volume(directory: Path) -> dict[str, object]:
     return {
         "driver": "vvfat",
         "node-name": "media",
-        "dir": str(folder),
+        "dir": str(directory),
         "floppy": False,
         "rw": False,
         "read-only": True,

@@ -90,7 +90,7 @@ class ControlChannel:
             listener.close()
             raise InfraError(
                 f"cannot listen on {path}: {error.strerror}",
-                remedy="See that the folder exists, is writable and has space left.",
+                remedy="See that the directory exists, is writable and has space left.",
             ) from error
         return cls(clock, listener=listener, path=path)
 

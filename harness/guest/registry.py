@@ -1,8 +1,9 @@
-"""The guests that outlive the harness: who they are, and their end.
+"""Registry of guests that outlive the harness.
 
-Each has a folder ``guests/NAME`` in the workspace's state: what it boots from, and ``guest.json``.
-That is written before the guest is started, with the process of the harness that starts it: should
-that be killed before the guest is kept, the next look at the registry ends the guest.
+Each guest has a directory ``guests/NAME`` in the workspace's state, with its media and
+``guest.json``. That file is written before the guest is started, and names the harness process that
+starts it. If that process dies before it keeps the guest, the next reader of the registry ends the
+guest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from harness.guest.spec import display_name
 from harness.host.documents import read_object
 from harness.host.processid import ProcessId, find_processes
 from harness.host.sockets import SOCKET_SUFFIX
-from harness.host.workspace import Workspace, make_folder, write_atomic
+from harness.host.workspace import Workspace, make_directory, write_atomic
 
 if TYPE_CHECKING:
     from harness.guest.backend import Whereabouts
@@ -89,18 +90,18 @@ class Claim:
 
     Args:
         guest: what is known of it.
-        folder: the place, for what the guest boots from.
+        directory: the place, for what the guest boots from.
         kept: whether ``keep`` was called.
     """
 
     guest: KeptGuest
-    folder: Path
+    directory: Path
     kept: bool = field(default=False, init=False)
 
     def keep(self, where: Whereabouts) -> None:
         """The guest was left, and is there."""
         _write(
-            self.folder,
+            self.directory,
             replace(self.guest, owner=None, process=where.process, uri=where.uri,
                     domain=where.domain),
         )  # fmt: skip
@@ -120,7 +121,7 @@ class Registry:
     clock: Clock
 
     @property
-    def _folder(self) -> Path:
+    def _directory(self) -> Path:
         return self.workspace.state / "guests"
 
     @contextlib.contextmanager
@@ -158,8 +159,10 @@ class Registry:
         Before processes were told apart by the boot of their host, a step of the clock lost them.
         """
         with self._locked():
-            folders = sorted(self._folder.glob("[!.]*"))
-            found = [guest for folder in folders if (guest := _read_older(folder)) is not None]
+            directories = sorted(self._directory.glob("[!.]*"))
+            found = [
+                guest for directory in directories if (guest := _read_older(directory)) is not None
+            ]
         return [
             f"{guest.name} was kept by an older version of the harness, and this one does not look "
             f"after it; end it: kill {' '.join(str(process.pid) for process in processes)}"
@@ -200,28 +203,28 @@ class Registry:
         self._forget(guest)
 
     def _locked(self) -> contextlib.AbstractContextManager[object]:
-        make_folder(self._folder)
+        make_directory(self._directory)
         return self.workspace.lock("guests")
 
     def _place(self, guest: KeptGuest) -> Claim:
         number, name = 1, guest.name
-        while (self._folder / name).exists():
+        while (self._directory / name).exists():
             number += 1
             name = f"{guest.name}-{number}"
-        claim = Claim(replace(guest, name=name), self._folder / name)
-        _write(claim.folder, claim.guest)
+        claim = Claim(replace(guest, name=name), self._directory / name)
+        _write(claim.directory, claim.guest)
         return claim
 
     def _look(self) -> tuple[list[KeptGuest], list[str]]:
         """All that are kept or being booted, and what was done to remove what is left of others."""
         found, done = [], []
-        for folder in sorted(self._folder.glob("[!.]*")):
-            guest = _read(folder)
-            if guest is None and (older := _read_older(folder)) and _processes(older):
+        for directory in sorted(self._directory.glob("[!.]*")):
+            guest = _read(directory)
+            if guest is None and (older := _read_older(directory)) and _processes(older):
                 continue  # it runs, from files of that directory
             if guest is None:
-                _remove(folder)
-                done.append(f"removed {folder}, which tells of no guest")
+                _remove(directory)
+                done.append(f"removed {directory}, which tells of no guest")
             elif any(process and process.alive for process in (guest.owner, guest.process)):
                 found.append(guest)
             elif guest.owner is None:
@@ -240,15 +243,15 @@ class Registry:
 
     def _forget(self, guest: KeptGuest) -> None:
         guest.entrance.unlink(missing_ok=True)
-        shutil.rmtree(self._folder / guest.name, ignore_errors=True)
+        shutil.rmtree(self._directory / guest.name, ignore_errors=True)
 
 
-def _remove(folder: Path) -> None:
+def _remove(directory: Path) -> None:
     """What a symbolic link leads to stays."""
-    if folder.is_symlink() or not folder.is_dir():
-        folder.unlink(missing_ok=True)
+    if directory.is_symlink() or not directory.is_dir():
+        directory.unlink(missing_ok=True)
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def to_document(guest: KeptGuest) -> dict[str, Any]:
@@ -256,8 +259,8 @@ def to_document(guest: KeptGuest) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(guest), default=str))  # type: ignore[no-any-return]
 
 
-def _write(folder: Path, guest: KeptGuest) -> None:
-    write_atomic(folder / _FILE, json.dumps(to_document(guest), indent=1) + "\n")
+def _write(directory: Path, guest: KeptGuest) -> None:
+    write_atomic(directory / _FILE, json.dumps(to_document(guest), indent=1) + "\n")
 
 
 def _processes(guest: KeptGuest) -> list[ProcessId]:
@@ -266,12 +269,12 @@ def _processes(guest: KeptGuest) -> list[ProcessId]:
     return list(dict.fromkeys(process for word in words for process in find_processes(word)))
 
 
-def _read(folder: Path) -> KeptGuest | None:
+def _read(directory: Path) -> KeptGuest | None:
     """None if it is not there whole, or names files that no guest has."""
-    return _parsed(folder, lambda document: document)
+    return _parsed(directory, lambda document: document)
 
 
-def _read_older(folder: Path) -> KeptGuest | None:
+def _read_older(directory: Path) -> KeptGuest | None:
     """The same of a record that names its processes without the boot of their host."""
 
     def without_processes(document: dict[str, Any]) -> dict[str, Any]:
@@ -280,20 +283,22 @@ def _read_older(folder: Path) -> KeptGuest | None:
             raise ValueError("it is not of an older version")
         return {**document, "owner": None, "process": None}
 
-    return _parsed(folder, without_processes)
+    return _parsed(directory, without_processes)
 
 
-def _parsed(folder: Path, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> KeptGuest | None:
+def _parsed(
+    directory: Path, changed: Callable[[dict[str, Any]], dict[str, Any]]
+) -> KeptGuest | None:
     from harness.host.tables import Complaint, read_table
 
-    if folder.is_symlink() or (folder / _FILE).is_symlink():
+    if directory.is_symlink() or (directory / _FILE).is_symlink():
         return None
     try:
-        guest = read_table(changed(read_object(folder / _FILE)), KeptGuest)
+        guest = read_table(changed(read_object(directory / _FILE)), KeptGuest)
         datetime.fromisoformat(guest.started)
     except (OSError, ValueError, Complaint):
         return None
-    return guest if guest.name == folder.name and _is_genuine(guest) else None
+    return guest if guest.name == directory.name and _is_genuine(guest) else None
 
 
 def _is_genuine(guest: KeptGuest) -> bool:

@@ -88,7 +88,7 @@ def relay_argv(console: int, log: Path, entrance: Path, limits: RelayLimits) -> 
 
 
 if __name__ == "__main__":
-    # Nobody's working folder: it may be unmounted while the guest runs.
+    # Nobody's working directory: it may be unmounted while the guest runs.
     os.chdir("/")
     serve(
         socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]),

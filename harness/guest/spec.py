@@ -35,8 +35,8 @@ class GuestSpec:
         topology: nodes, CPUs, memory and distances.
         media: what it boots from.
         accelerator: what executes the guest's instructions.
-        firmware: UEFI code (a pflash image) for an ``EfiFolder``; None for a ``DirectKernel``, and
-            for machines that have their own.
+        firmware: UEFI code (a pflash image) for an ``EfiDirectory``; None for a ``DirectKernel``
+            and for machines with firmware of their own.
         console_socket: unix socket on which the harness listens; the first serial port of the
             guest connects to it, so that no byte is lost.
         sata: keep the board's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.

@@ -62,13 +62,13 @@ class _VmFile(Table, frozen=True, kw_only=True):
     threads: _Count | None = None
 
 
-def vmconfig_names(folder: Path | None = None) -> tuple[str, ...]:
-    """The names of the guests described in ``folder`` (default: those shipped), sorted."""
-    return tuple(sorted(path.stem for path in _folder(folder).glob(f"*{_SUFFIX}")))
+def vmconfig_names(directory: Path | None = None) -> tuple[str, ...]:
+    """The names of the guests described in ``directory`` (default: those shipped), sorted."""
+    return tuple(sorted(path.stem for path in _directory(directory).glob(f"*{_SUFFIX}")))
 
 
-def load_vmconfig(name_or_path: str | Path, folder: Path | None = None) -> VmConfig:
-    """The guest of that name in ``folder`` (default: those shipped), or in that file.
+def load_vmconfig(name_or_path: str | Path, directory: Path | None = None) -> VmConfig:
+    """The guest of that name in ``directory`` (default: those shipped), or in that file.
 
     Whatever ends in ``.toml`` or holds a ``/`` is a path, anything else a name.
 
@@ -76,14 +76,14 @@ def load_vmconfig(name_or_path: str | Path, folder: Path | None = None) -> VmCon
         UsageError: no such guest or file, not TOML, an unknown or bad key, or a layout that
             cannot be.
     """
-    path = _find(str(name_or_path), _folder(folder))
+    path = _find(str(name_or_path), _directory(directory))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}",
             remedy="Give a readable TOML file, or one of the shipped guests: "
-            + ", ".join(vmconfig_names(folder)),
+            + ", ".join(vmconfig_names(directory)),
         ) from error
     return parse_vmconfig(text, name=path.stem, origin=str(path))
 
@@ -202,16 +202,16 @@ def _toml_string(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _folder(folder: Path | None) -> Path:
-    return data_file("vmconfigs") if folder is None else folder
+def _directory(directory: Path | None) -> Path:
+    return data_file("vmconfigs") if directory is None else directory
 
 
-def _find(wanted: str, folder: Path) -> Path:
+def _find(wanted: str, directory: Path) -> Path:
     if "/" in wanted or wanted.endswith(_SUFFIX):
         return Path(wanted)
-    names = vmconfig_names(folder)
+    names = vmconfig_names(directory)
     if wanted in names:
-        return folder / f"{wanted}{_SUFFIX}"
+        return directory / f"{wanted}{_SUFFIX}"
     close = difflib.get_close_matches(wanted, names, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     raise UsageError(

@@ -88,17 +88,17 @@ def _device_identity(device: Path) -> list[int]:
     return [found.st_dev, found.st_ino, found.st_rdev, int(usable), found.st_mode, found.st_gid]
 
 
-def _modules(folder: Path) -> Iterator[str]:
+def _modules(directory: Path) -> Iterator[str]:
     """Generate KVM's modules with the version of their sources and their parameters.
 
     ``refcnt`` is left out, as it changes with running guests. Modules built into the kernel have no
     ``srcversion``; they change only with a boot.
     """
-    for module in folder.glob("kvm*"):
+    for module in directory.glob("kvm*"):
         for file in (module / "srcversion", module / "version", *module.glob("parameters/*")):
             try:
                 text = file.read_text("utf-8", "replace").strip()
             except OSError:  # missing, or readable for root only
                 continue
-            yield f"{file.relative_to(folder)}={text}"
+            yield f"{file.relative_to(directory)}={text}"
         yield module.name

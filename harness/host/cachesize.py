@@ -81,10 +81,10 @@ def cache_entries(workspace: Workspace) -> list[CacheEntry]:
     ]
     programs = workspace.cache / HOST_PROGRAMS
     entries += [_entry("host programs", programs, (programs,), ())] if programs.is_dir() else []
-    for folder in _whole(workspace.cache / "trees"):
-        locks = (workspace.cache / "locks" / f"{use}-{folder.name}.lock" for use in _TREE_LOCKS)
-        guards = (folder, *locks)
-        entries.append(_entry("tree", folder, guards, [folder / name for name in _TREE_USED]))
+    for directory in _whole(workspace.cache / "trees"):
+        locks = (workspace.cache / "locks" / f"{use}-{directory.name}.lock" for use in _TREE_LOCKS)
+        guards = (directory, *locks)
+        entries.append(_entry("tree", directory, guards, [directory / name for name in _TREE_USED]))
     return entries
 
 
@@ -179,9 +179,11 @@ def remove(path: Path) -> None:
         raise host_refused(path, error) from error
 
 
-def _entry(kind: str, folder: Path, guards: tuple[Path, ...], used: Sequence[Path]) -> CacheEntry:
-    times = [folder.lstat().st_mtime, *(path.stat().st_mtime for path in used if path.exists())]
-    return CacheEntry(kind, folder, guards, disk_usage(folder), max(times))
+def _entry(
+    kind: str, directory: Path, guards: tuple[Path, ...], used: Sequence[Path]
+) -> CacheEntry:
+    times = [directory.lstat().st_mtime, *(path.stat().st_mtime for path in used if path.exists())]
+    return CacheEntry(kind, directory, guards, disk_usage(directory), max(times))
 
 
 def _whole(parent: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 from harness.host.accelerator import qemu_version
 from harness.host.cachesize import format_size
 from harness.host.sandbox import require
-from harness.host.workspace import Workspace, make_folder
+from harness.host.workspace import Workspace, make_directory
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -129,10 +129,10 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _host_tools(version: int, folder: Path) -> Iterator[HostFinding]:
+def _host_tools(version: int, directory: Path) -> Iterator[HostFinding]:
     """What checks of host programs (``harness check --on host``) lack, if they do."""
-    missing = [name for name in HOST_TOOLS if not (folder / name).is_file()]
-    if folder.is_dir() and missing:
+    missing = [name for name in HOST_TOOLS if not (directory / name).is_file()]
+    if directory.is_dir() and missing:
         yield lacking(f"{' and '.join(missing)} {version}", f"llvm-{version}", needed=False)
 
 
@@ -255,7 +255,7 @@ class Doctor:
     def _disk(self) -> HostFinding:
         cache = self.workspace.cache
         try:
-            make_folder(cache)
+            make_directory(cache)
         except HarnessError as error:
             return HostFinding("disk", False, error.message, error.remedy)
         free = shutil.disk_usage(cache).free

@@ -62,7 +62,7 @@ class ProcessSampler:
     """
 
     def __init__(self, pid: int, clock: Clock, proc: Path = PROC, cgroups: Path = CGROUPS) -> None:
-        self._folder = proc / str(pid)
+        self._directory = proc / str(pid)
         self._clock = clock
         self._cgroups = cgroups
         self._membership = ""
@@ -71,11 +71,11 @@ class ProcessSampler:
     def sample(self) -> Sample | None:
         """Return the state of the process; None if it has ended, or the host is not Linux."""
         try:
-            state = _state(self._folder)
+            state = _state(self._directory)
             threads = dict(self._threads())
         except (OSError, ValueError, IndexError):
             return None
-        groups = self._group_folders()
+        groups = self._group_directories()
         return Sample(
             at=self._clock.monotonic(),
             stopped=state in _STOPPED,
@@ -85,45 +85,45 @@ class ProcessSampler:
         )
 
     def _threads(self) -> Iterator[tuple[int, Thread]]:
-        for folder in (self._folder / "task").iterdir():
+        for directory in (self._directory / "task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-                ran, waited, slices = map(int, (folder / "schedstat").read_text().split())
+                ran, waited, slices = map(int, (directory / "schedstat").read_text().split())
                 if slices:  # 0: the kernel does not measure the times
-                    yield int(folder.name), Thread(_state(folder), ran / 1e9, waited / 1e9)
+                    yield int(directory.name), Thread(_state(directory), ran / 1e9, waited / 1e9)
 
-    def _group_folders(self) -> tuple[Path, ...]:
+    def _group_directories(self) -> tuple[Path, ...]:
         """Return the directories of its cgroups and their parents, in all hierarchies."""
         with contextlib.suppress(OSError):
-            membership = (self._folder / "cgroup").read_text()
+            membership = (self._directory / "cgroup").read_text()
             if membership != self._membership:
                 self._membership = membership
-                self._groups = tuple(_group_folders(membership, self._cgroups))
+                self._groups = tuple(_group_directories(membership, self._cgroups))
         return self._groups
 
 
-def start_ticks(folder: Path) -> int:
+def start_ticks(directory: Path) -> int:
     """Return the start time of a process in clock ticks since boot: field 22 of its ``stat``.
 
     Args:
-        folder: the directory of the process in proc(5).
+        directory: the directory of the process in proc(5).
 
     Raises:
         OSError: the process has ended.
     """
-    return int(_stat(folder)[19])
+    return int(_stat(directory)[19])
 
 
-def _state(folder: Path) -> str:
+def _state(directory: Path) -> str:
     """Return the third field of ``stat``."""
-    return _stat(folder)[0]
+    return _stat(directory)[0]
 
 
-def _stat(folder: Path) -> list[str]:
+def _stat(directory: Path) -> list[str]:
     """Return the fields of ``stat`` from the third on; the second may contain any character."""
-    return (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    return (directory / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
 
 
-def _group_folders(membership: str, mounted: Path) -> Iterator[Path]:
+def _group_directories(membership: str, mounted: Path) -> Iterator[Path]:
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and not {"cpu", "freezer"} & set(controllers.split(",")):

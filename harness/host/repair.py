@@ -33,9 +33,9 @@ def _sweep_scratch(workspace: Workspace) -> Iterator[str]:
     before = {path for path in parent.glob("*") if path.is_dir()}
     with workspace.scratch("sweep"):  # removes directories without an owner
         pass
-    for folder in sorted(before):
-        if not folder.exists():
-            yield f"removed scratch directory {folder}"
+    for directory in sorted(before):
+        if not directory.exists():
+            yield f"removed scratch directory {directory}"
 
 
 def _sweep_half_filled(workspace: Workspace) -> Iterator[str]:

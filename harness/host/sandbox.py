@@ -50,8 +50,8 @@ class Sandbox:
     readable: tuple[Path, ...]
     writable: tuple[Path, ...]
 
-    def words(self, command: Sequence[str | Path], folder: Path) -> list[str | Path]:
-        """Return the command that runs ``command`` in the sandbox, in the directory ``folder``.
+    def words(self, command: Sequence[str | Path], directory: Path) -> list[str | Path]:
+        """Return the command that runs ``command`` in the sandbox, in the directory ``directory``.
 
         All processes end with the first one, which ends with the thread that started it.
         """
@@ -69,7 +69,7 @@ class Sandbox:
             "--dir", _HOME, "--setenv", "HOME", _HOME,
             *_bound("--ro-bind", self.readable),
             *_bound("--bind", self.writable),
-            "--chdir", str(folder),
+            "--chdir", str(directory),
             "--",
             *command,
         ]  # fmt: skip

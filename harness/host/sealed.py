@@ -19,7 +19,13 @@ from harness.errors import InfraError
 from harness.host.documents import read_object
 from harness.host.inuse import in_use
 from harness.host.seal import Seal, Verified, copy_file, seal_file
-from harness.host.workspace import host_refused, make_folder, sync_folder, unique, write_atomic
+from harness.host.workspace import (
+    host_refused,
+    make_directory,
+    sync_directory,
+    unique,
+    write_atomic,
+)
 
 MANIFEST: Final = "manifest.json"
 
@@ -45,7 +51,7 @@ def store(directory: Path, files: Mapping[str, Path], texts: Mapping[str, str]) 
         InfraError: a file cannot be written.
     """
     filling = directory.with_name(f".{directory.name}.{unique()}")
-    make_folder(filling)
+    make_directory(filling)
     try:
         with in_use(filling):
             seals = {name: copy_file(path, filling / name, name) for name, path in files.items()}
@@ -147,7 +153,7 @@ def _rename(filling: Path, directory: Path) -> None:
             if not directory.exists():
                 raise
             continue  # another process created it: replace that one
-        sync_folder(directory.parent)
+        sync_directory(directory.parent)
         return
 
 

@@ -50,7 +50,7 @@ class Workspace:
         return cls(
             cache=platformdirs.user_cache_path("harness"),
             state=platformdirs.user_state_path("harness"),
-            runtime=_runtime_folder(),
+            runtime=_runtime_directory(),
         )
 
     def require_own(self) -> None:
@@ -84,20 +84,20 @@ class Workspace:
         as a process holds its lock.
         """
         parent = self.cache / "scratch"
-        make_folder(parent)
-        folder = parent / f"{prefix}-{unique()}"
-        guard = folder.with_name(folder.name + ".lock")
+        make_directory(parent)
+        directory = parent / f"{prefix}-{unique()}"
+        guard = directory.with_name(directory.name + ".lock")
         with contextlib.ExitStack() as held:
             # Registered before anything is created, because of interrupts.
             held.callback(guard.unlink, missing_ok=True)
-            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.callback(shutil.rmtree, directory, ignore_errors=True)
             # Under one lock, so that no other process removes a directory whose owner has not
             # locked it yet.
             with self.lock("scratch"):
                 _sweep(parent)
                 held.enter_context(self._hold(guard, _wait_silently))
-                make_folder(folder)
-            yield folder
+                make_directory(directory)
+            yield directory
 
     @contextlib.contextmanager
     def lock(self, name: str, waiting: Callable[[str], None] | None = None) -> Iterator[Lock]:
@@ -111,7 +111,7 @@ class Workspace:
             InfraError: the lock's file cannot be created.
         """
         path = self.cache / "locks" / f"{name}.lock"
-        make_folder(path.parent)
+        make_directory(path.parent)
         with self._hold(path, waiting or _wait_silently) as lock:
             yield lock
 
@@ -134,7 +134,7 @@ class Workspace:
             os.close(fd)
 
 
-def _runtime_folder() -> Path:
+def _runtime_directory() -> Path:
     """Return a short path, since that of a socket is limited to 107 bytes (unix(7))."""
     given = os.environ.get("XDG_RUNTIME_DIR")
     if given:
@@ -147,7 +147,7 @@ def unique() -> str:
     return os.urandom(4).hex()
 
 
-def make_folder(path: Path) -> None:
+def make_directory(path: Path) -> None:
     """Create a directory and its parents, unless it exists.
 
     Raises:
@@ -166,7 +166,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         InfraError: the file cannot be written.
     """
     content = data.encode() if isinstance(data, str) else data
-    make_folder(path.parent)
+    make_directory(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -174,7 +174,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise host_refused(path, error) from error
@@ -221,7 +221,7 @@ def check_named(path: Path) -> None:
     _check_writable(path, written)
 
 
-def check_folder(path: Path) -> None:
+def check_directory(path: Path) -> None:
     """Check that records can be written into a directory that the user named.
 
     Raises:
@@ -246,7 +246,7 @@ def _check_writable(path: Path, written: Path) -> None:
         raise host_refused(path, OSError(code, os.strerror(code)))
 
 
-def sync_folder(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Sync the entries of a directory, so that a rename survives a crash (fsync(2)).
 
     Raises:
@@ -299,8 +299,8 @@ def _sweep(parent: Path) -> None:
     for lock in parent.glob("*.lock"):
         with contextlib.suppress(OSError), lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            folder = lock.with_suffix("")
-            shutil.rmtree(folder, ignore_errors=True)
+            directory = lock.with_suffix("")
+            shutil.rmtree(directory, ignore_errors=True)
             # Children of the owner may still write there: then a later call removes it.
-            if not folder.exists():
+            if not directory.exists():
                 lock.unlink(missing_ok=True)

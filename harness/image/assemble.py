@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from harness.arch import GUEST
 from harness.host.resources import data_file, init_parts
 from harness.host.sealed import DamageError, check, store
-from harness.host.workspace import Workspace, host_refused, make_folder
+from harness.host.workspace import Workspace, host_refused, make_directory
 from harness.image.key import content_key
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 from harness.image.recipe import (
     ENTRY_FLAGS,
     INIT,
     INIT_FLAGS,
     LOADER_SCRIPT,
     ROM_FLAGS,
-    ROOT_FOLDERS,
+    ROOT_DIRECTORIES,
     kernel_environment,
     loader_rc,
     makefs_words,
@@ -43,13 +43,13 @@ def assemble_freebsd(
     kernel: Path,
     loader: Path,
     tunables: Mapping[str, str],
-    folder: Path,
+    directory: Path,
     workspace: Workspace,
     runner: Runner,
     module: Path | None = None,
     nonce: str = "",
-) -> EfiFolder:
-    """Create, below ``folder``, the volume that boots ``kernel`` with the harness's init.
+) -> EfiDirectory:
+    """Create, below ``directory``, the volume that boots ``kernel`` with the harness's init.
 
     A ``module`` is loaded, too; ``nonce`` is as for ``kernel_environment``. The root file system is
     cached.
@@ -60,7 +60,7 @@ def assemble_freebsd(
     """
     script = loader_rc(tunables, module=module is not None, nonce=nonce)
     files = volume(kernel, loader, root_image(workspace, runner), module)
-    top = folder / "volume"
+    top = directory / "volume"
     path = top
     try:
         for target, source in files.items():
@@ -71,19 +71,19 @@ def assemble_freebsd(
         path.write_text(script, encoding="ascii")
     except OSError as error:
         raise host_refused(path, error) from error
-    return EfiFolder(top)
+    return EfiDirectory(top)
 
 
 def assemble_direct(
     kernel: Path,
     tunables: Mapping[str, str],
-    folder: Path,
+    directory: Path,
     workspace: Workspace,
     runner: Runner,
     module: Path | None = None,
     nonce: str = "",
 ) -> DirectKernel:
-    """Create one file in ``folder``, which QEMU starts without firmware and loader.
+    """Create one file in ``directory``, which QEMU starts without firmware and loader.
 
     Raises:
         UsageError: a tunable is not valid, or the kernel cannot be started directly.
@@ -93,7 +93,7 @@ def assemble_direct(
 
     environment = kernel_environment(tunables, module=module is not None, nonce=nonce)
     entry, root = direct_entry(workspace, runner), root_image(workspace, runner)
-    image = folder / "kernel.elf"
+    image = directory / "kernel.elf"
     try:
         image.write_bytes(direct_image(entry, kernel, root, environment, module))
     except OSError as error:
@@ -128,8 +128,8 @@ def _linked(
     script = source.with_name(f"{name}.ld")
     key = content_key((bindir / "clang", bindir / "ld.lld"), flags, (script, source))
 
-    def make(folder: Path) -> Path:
-        linked = folder / name
+    def make(directory: Path) -> Path:
+        linked = directory / name
         runner.run([bindir / "clang", *flags, f"-Wl,-T,{script}", "-o", linked, source])
         return linked
 
@@ -143,10 +143,10 @@ def root_image(workspace: Workspace, runner: Runner) -> Path:
         InfraError: the compiler or makefs is not installed, or failed.
     """
 
-    def make(folder: Path) -> Path:
-        root, image = folder / "root", folder / "image"
-        for name in ROOT_FOLDERS:
-            make_folder(root / name)
+    def make(directory: Path) -> Path:
+        root, image = directory / "root", directory / "image"
+        for name in ROOT_DIRECTORIES:
+            make_directory(root / name)
         build_init(runner, root / INIT)
         runner.run(makefs_words(image, root))
         return image
@@ -160,9 +160,9 @@ def _kept(workspace: Workspace, name: str, make: Callable[[Path], Path]) -> Path
     try:
         check(kept, workspace.verified)
     except (FileNotFoundError, DamageError):
-        with workspace.scratch("image") as folder:
+        with workspace.scratch("image") as directory:
             # Two processes may build it at once; the files are equal, and the later one stays.
-            store(kept, {_IMAGE: make(folder)}, {})
+            store(kept, {_IMAGE: make(directory)}, {})
     return kept / _IMAGE
 
 
@@ -189,17 +189,17 @@ def build_init(runner: Runner, out: Path) -> Path:
     # Started by its full path, clang finds lld in the same directory.
     clang = newest_llvm() / "clang"
     init = data_file("images", "minimal")
-    folders = [f"-I{folder}" for folder in (init, init / GUEST.name)]
+    directories = [f"-I{directory}" for directory in (init, init / GUEST.name)]
     runner.run(
-        [clang, *INIT_FLAGS, *folders, "-o", out, *_sources("*.c"), *_shared(*_SHARED_UNITS)]
+        [clang, *INIT_FLAGS, *directories, "-o", out, *_sources("*.c"), *_shared(*_SHARED_UNITS)]
     )
     return out
 
 
 def _sources(pattern: str) -> list[Path]:
     init = data_file("images", "minimal")
-    folders = (init, init / GUEST.name, *init_parts())
-    return sorted(path for folder in folders for path in folder.glob(pattern))
+    directories = (init, init / GUEST.name, *init_parts())
+    return sorted(path for directory in directories for path in directory.glob(pattern))
 
 
 def _shared(*names: str) -> list[Path]:

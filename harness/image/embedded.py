@@ -207,7 +207,7 @@ class _Workbench:
     bindir: Path
     flags: tuple[str, ...]
     runner: Runner
-    folder: Path
+    directory: Path
 
     def compile(self, units: Iterable[str]) -> None:
         self._run([self.bindir / "clang", *self.flags, "-c", *units])
@@ -218,17 +218,17 @@ class _Workbench:
         return expanded
 
     def symbols(self, name: str, functions: list[_Function]) -> str:
-        (self.folder / f"{name}.s").write_text(_symbol_table(functions), encoding="ascii")
+        (self.directory / f"{name}.s").write_text(_symbol_table(functions), encoding="ascii")
         self._run([self.bindir / "clang", _FLAGS[0], "-c", f"{name}.s"])
         return f"{name}.o"
 
     def link(self, name: str, script: str, objects: list[str]) -> Path:
         words = ["-static", "-nostdlib", "--build-id=sha1", "-z", f"max-page-size={GUEST.page}"]
         self._run([self.bindir / "ld.lld", *words, "-T", script, "-o", name, *objects])
-        return self.folder / name
+        return self.directory / name
 
     def _run(self, argv: list[str | Path]) -> None:
-        finished = self.runner.run(argv, cwd=self.folder, check=False)
+        finished = self.runner.run(argv, cwd=self.directory, check=False)
         if finished.returncode != 0:
             raise _build_error(finished)
 

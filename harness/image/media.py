@@ -17,23 +17,23 @@ class BootMethod(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class EfiFolder:
+class EfiDirectory:
     """A directory that QEMU presents to the guest's firmware as a read-only FAT volume.
 
     It contains the loader (``harness.arch``), ``boot/loader.rc``, ``boot/kernel/kernel`` and
     ``boot/mfsroot``.
     """
 
-    folder: Path
+    directory: Path
 
     @property
     def top(self) -> Path:
         """The file or directory that the guest reads."""
-        return self.folder
+        return self.directory
 
-    def at(self, top: Path) -> EfiFolder:
+    def at(self, top: Path) -> EfiDirectory:
         """Return the media at another path."""
-        return replace(self, folder=top)
+        return replace(self, directory=top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +56,4 @@ class DirectKernel:
         return replace(self, kernel=top)
 
 
-Media = EfiFolder | DirectKernel
+Media = EfiDirectory | DirectKernel

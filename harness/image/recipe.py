@@ -24,7 +24,7 @@ MODULE: Final = PurePosixPath("boot/kernel/harness_check.ko")
 INIT: Final = PurePosixPath("sbin/init")
 """Path in the root file system, the first that the kernel tries (``sys/kern/init_main.c``)."""
 
-ROOT_FOLDERS: Final = (PurePosixPath("sbin"), PurePosixPath("dev"))
+ROOT_DIRECTORIES: Final = (PurePosixPath("sbin"), PurePosixPath("dev"))
 """The directories of the root file system; the kernel mounts devfs on ``dev``."""
 
 INIT_FLAGS: Final = (

@@ -125,8 +125,8 @@ def kept(kernel: KernelArtifact, workspace: Workspace) -> Iterator[None]:
     files = (kernel.kernel, kernel.debug, *([kernel.loader] if kernel.loader else []))
     cached = {file.parent for file in files if file.is_relative_to(workspace.cache)}
     with contextlib.ExitStack() as held:
-        for folder in sorted(cached):
-            held.enter_context(in_use(folder))
+        for directory in sorted(cached):
+            held.enter_context(in_use(directory))
         yield
 
 
@@ -134,7 +134,7 @@ class KernelCache:
     """The cache of built kernels, by key."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._folder = workspace.cache / "kernels"
+        self._directory = workspace.cache / "kernels"
         self._verified = workspace.verified
 
     def find(self, key: str, damaged: Callable[[str], None]) -> KernelArtifact | None:
@@ -144,22 +144,22 @@ class KernelCache:
             key: the key.
             damaged: called with the damage of a kernel.
         """
-        folder = self._folder / key
+        directory = self._directory / key
         try:
-            seals = check(folder, self._verified)
-            return _artifact(folder, _read_identity(folder / _IDENTITY, key), seals)
+            seals = check(directory, self._verified)
+            return _artifact(directory, _read_identity(directory / _IDENTITY, key), seals)
         except FileNotFoundError:
             return None
         except DamageError as damage:
             cause = damage.message
         except (OSError, ValueError, KeyError, TypeError) as error:
-            cause = f"{folder}: {_IDENTITY}: {error}"
+            cause = f"{directory}: {_IDENTITY}: {error}"
         damaged(cause)
         return None
 
     def newest_loader(self) -> tuple[Path, Seal] | None:
         """Return the loader that was built last, of any tree; damaged ones are skipped."""
-        loaders = self._folder.glob(f"[!.]*/{LOADER}")
+        loaders = self._directory.glob(f"[!.]*/{LOADER}")
         for path in sorted(loaders, key=lambda path: path.stat().st_mtime, reverse=True):
             with contextlib.suppress(FileNotFoundError, DamageError):
                 seal = check(path.parent, self._verified).get(LOADER)
@@ -173,13 +173,13 @@ class KernelCache:
         Raises:
             InfraError: a file cannot be written.
         """
-        folder = self._folder / identity.key
+        directory = self._directory / identity.key
         # Default values are left out, as in older versions, which read the file, too.
         left_out = {"files", *(["is_freebsd"] if identity.is_freebsd else [])}
         left_out |= set() if identity.options else {"options"}
         kept = {name: value for name, value in identity.document().items() if name not in left_out}
-        seals = store(folder, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
-        return _artifact(folder, identity, seals)
+        seals = store(directory, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
+        return _artifact(directory, identity, seals)
 
     def add_module(self, kernel: KernelArtifact, subsystem: str, module: Path) -> KernelArtifact:
         """Store a copy of a subsystem's check module with the kernel.
@@ -189,10 +189,10 @@ class KernelCache:
         """
         from harness.kernel.module import module_file
 
-        folder = kernel.kernel.parent
+        directory = kernel.kernel.parent
         seals = {seal.name: seal for seal in kernel.identity.files}
-        seals = add(folder, module_file(subsystem), module, seals)
-        return _artifact(folder, kernel.identity, seals)
+        seals = add(directory, module_file(subsystem), module, seals)
+        return _artifact(directory, kernel.identity, seals)
 
 
 def rebuilding(note: Callable[[str], None]) -> Callable[[str], None]:
@@ -220,16 +220,18 @@ def _read_identity(path: Path, key: str) -> KernelIdentity:
     return identity
 
 
-def _artifact(folder: Path, identity: KernelIdentity, seals: Mapping[str, Seal]) -> KernelArtifact:
+def _artifact(
+    directory: Path, identity: KernelIdentity, seals: Mapping[str, Seal]
+) -> KernelArtifact:
     from harness.kernel.module import modules_among
 
     def sealed(name: str) -> Path | None:
-        return folder / name if name in seals else None
+        return directory / name if name in seals else None
 
     return KernelArtifact(
         identity=replace(identity, files=tuple(seals.values())),
-        kernel=folder / KERNEL,
-        debug=sealed(DEBUG) or folder / KERNEL,
+        kernel=directory / KERNEL,
+        debug=sealed(DEBUG) or directory / KERNEL,
         loader=sealed(LOADER),
-        modules={part: folder / name for part, name in modules_among(seals).items()},
+        modules={part: directory / name for part, name in modules_among(seals).items()},
     )

@@ -14,7 +14,7 @@ from harness.arch import GUEST
 from harness.errors import BuildError, UnobservableError
 from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.host.sandbox import Sandbox, require
-from harness.host.workspace import Workspace, make_folder, write_atomic
+from harness.host.workspace import Workspace, make_directory, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, rebuilding
 from harness.kernel.dependencies import READS, sources_read
 from harness.kernel.leftovers import (
@@ -108,7 +108,7 @@ class Builder:
         llvm = best_llvm(snapshot.llvm, llvms)
         compiler = versions[llvm].result()
         key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))
-        identity = _identity(key, snapshot, config, compiler, tree.checkout_folder)
+        identity = _identity(key, snapshot, config, compiler, tree.checkout_directory)
         cached = KernelCache(self.workspace).find(key, lambda _: None)
         if cached is None or not cached.modules.keys() >= set(modules):
             with locked(tree, self.workspace, partial(self._waiting, "building from")) as lock_fd:
@@ -203,14 +203,14 @@ class _Job:
                 (self._kernel_objects(make) / name).unlink(missing_ok=True)
         self._kernel(make)
         loader = self._loader(make)
-        folder = self._kernel_objects(make)
+        directory = self._kernel_objects(make)
         reads = self._objects / READS
-        write_atomic(reads, "\n".join(sorted(sources_read(folder, make.tree))))
+        write_atomic(reads, "\n".join(sorted(sources_read(directory, make.tree))))
         return {
-            "kernel": without_links(folder / "kernel", make.output),
-            "kernel.debug": without_links(folder / "kernel.debug", make.output),
+            "kernel": without_links(directory / "kernel", make.output),
+            "kernel.debug": without_links(directory / "kernel.debug", make.output),
             "loader.efi": loader,
-            "config": self._config_folder / self.config.name,
+            "config": self._config_directory / self.config.name,
             READS: reads,
         }
 
@@ -222,8 +222,8 @@ class _Job:
             self._toolchain(make)
             self._kernel(make)
         self.builder.progress.stage("module", self._log("module"))
-        work = self._module_folder / subsystem
-        make_folder(work)
+        work = self._module_directory / subsystem
+        make_directory(work)
         lay_out(module_sources(subsystem), work)
         script = module_script(make, subsystem, work, self._kernel_objects(make))
         try:
@@ -242,11 +242,11 @@ class _Job:
         return self.tree.home / f"obj-{self.llvm.major}"
 
     @property
-    def _config_folder(self) -> Path:
+    def _config_directory(self) -> Path:
         return self._objects / "kernconf"
 
     @property
-    def _module_folder(self) -> Path:
+    def _module_directory(self) -> Path:
         return self._objects / "modules" / self.config.name
 
     def _log(self, name: str) -> Path:
@@ -258,17 +258,17 @@ class _Job:
             require(self.builder.runner)
         bmake_home = self.tree.home / f"bmake-{self.snapshot.make[:12]}"
         bmake = bootstrap_bmake(
-            self.tree.checkout_folder, bmake_home, self.builder.runner,
+            self.tree.checkout_directory, bmake_home, self.builder.runner,
             sandboxed=self.builder.sandboxed,
         )  # fmt: skip
         make = Make(
-            bmake, self.tree.checkout_folder, self._objects, self.llvm,
+            bmake, self.tree.checkout_directory, self._objects, self.llvm,
             self.builder.runner, self.lock_fd, find_ccache(), self.tree.home / "ccache",
             limits=self.builder.logs,
         )  # fmt: skip
-        writable = (make.output, self._module_folder, self.tree.home / "ccache")
-        for folder in writable:
-            make_folder(folder)
+        writable = (make.output, self._module_directory, self.tree.home / "ccache")
+        for directory in writable:
+            make_directory(directory)
         if self.builder.sandboxed:
             readable = (make.tree, self._objects, bmake_home)
             make = replace(make, sandbox=Sandbox(readable, writable))
@@ -296,7 +296,7 @@ class _Job:
 
     def _kernel(self, make: Make) -> None:
         self.builder.progress.stage("kernel", self._log(self.config.name))
-        folder = self._kernel_objects(make)
+        directory = self._kernel_objects(make)
         configured = _Stamp(
             self._objects / f"{self.config.name}.config",
             combined_hash((self.snapshot.config, self.snapshot.toolchain, self.config.digest)),
@@ -304,34 +304,34 @@ class _Job:
         built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
         memory = self._objects / f"{self.config.name}.sizes"
         if built.was_interrupted():
-            built.remove_newer(folder)
+            built.remove_newer(directory)
         else:
-            for name in damaged(object_sizes(folder), memory):
-                (folder / name).unlink(missing_ok=True)
+            for name in damaged(object_sizes(directory), memory):
+                (directory / name).unlink(missing_ok=True)
         memory.unlink(missing_ok=True)
         # The user may have removed the objects.
-        is_configured = configured.is_fresh() and folder.is_dir()
-        if not (is_configured and self._remade(make, folder, built)):
-            write_atomic(self._config_folder / self.config.name, self.config.text)
+        is_configured = configured.is_fresh() and directory.is_dir()
+        if not (is_configured and self._remade(make, directory, built)):
+            write_atomic(self._config_directory / self.config.name, self.config.text)
             with configured, built:
                 make.build_kernel(
-                    self.config.name, self._config_folder, self._log(self.config.name)
+                    self.config.name, self._config_directory, self._log(self.config.name)
                 )
-        keep_sizes(object_sizes(folder), memory)
-        if not (folder / "kernel.debug").is_file():
+        keep_sizes(object_sizes(directory), memory)
+        if not (directory / "kernel.debug").is_file():
             raise BuildError(
                 f"the kernel of configuration {self.config.name} has no debug symbols",
                 remedy="add to the configuration: makeoptions DEBUG=-g",
             )
 
-    def _remade(self, make: Make, folder: Path, built: _Stamp) -> bool:
+    def _remade(self, make: Make, directory: Path, built: _Stamp) -> bool:
         """Compile what has changed, and link; return False if that fails.
 
         It may fail because of stale dependencies, which ``buildkernel`` removes.
         """
         try:
             with built:
-                make.remake_kernel(self.config.name, folder, self._log(self.config.name))
+                make.remake_kernel(self.config.name, directory, self._log(self.config.name))
         except BuildError:
             return False
         return True
@@ -397,10 +397,10 @@ class _Stamp:
         """Return whether a build of the part was killed."""
         return self._started.exists()
 
-    def remove_newer(self, folder: Path) -> None:
+    def remove_newer(self, directory: Path) -> None:
         """Remove the files that a killed build wrote, which may be incomplete."""
         since = self._started.stat().st_mtime
-        for path in folder.rglob("*"):
+        for path in directory.rglob("*"):
             if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since:
                 path.unlink()
 

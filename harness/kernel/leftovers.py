@@ -27,22 +27,22 @@ MAKE: Final = ("bin", "share")
 _OBJECTS: Final = (".o", "kernel", "kernel.full", "kernel.debug")
 
 
-def sizes_below(folder: Path, parts: Sequence[str]) -> dict[str, int]:
-    """Return the sizes of all files in some directories of ``folder``, by relative path."""
+def sizes_below(directory: Path, parts: Sequence[str]) -> dict[str, int]:
+    """Return the sizes of all files in some directories of ``directory``, by relative path."""
     found: dict[str, int] = {}
     for part in parts:
-        for directory, _, files in os.walk(folder / part):
+        for parent, _, files in os.walk(directory / part):
             for name in files:
-                path = os.path.join(directory, name)
-                found[os.path.relpath(path, folder)] = os.lstat(path).st_size
+                path = os.path.join(parent, name)
+                found[os.path.relpath(path, directory)] = os.lstat(path).st_size
     return found
 
 
-def object_sizes(folder: Path) -> dict[str, int]:
+def object_sizes(directory: Path) -> dict[str, int]:
     """Return the sizes of all objects of a kernel; empty if it was never built."""
-    if not folder.is_dir():
+    if not directory.is_dir():
         return {}
-    with os.scandir(folder) as entries:
+    with os.scandir(directory) as entries:
         return {
             entry.name: entry.stat(follow_symlinks=False).st_size
             for entry in entries

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.arch import GUEST
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.host.loglimits import TAIL, USUAL_LIMITS, LogLimits, OutputLog
-from harness.host.workspace import make_folder, write_atomic
+from harness.host.workspace import make_directory, write_atomic
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -59,17 +59,17 @@ def parallel() -> str:
     return f"-j{(os.cpu_count() or 1) + 1}"
 
 
-def kernel_target(name: str, folder: Path) -> list[str]:
+def kernel_target(name: str, directory: Path) -> list[str]:
     """Return make's arguments for a kernel without modules.
 
     Args:
         name: KERNCONF.
-        folder: directory of the configuration.
+        directory: directory of the configuration.
     """
     return [
         parallel(),
         f"KERNCONF={name}",
-        f"KERNCONFDIR={folder}",
+        f"KERNCONFDIR={directory}",
         "NO_MODULES=yes",
         "WITHOUT_CTF=yes",
         "buildkernel",
@@ -138,8 +138,8 @@ class Make:
         """
         self._run(self.command(target), self.tree, {**self.environment(), **(env or {})}, log)
 
-    def build_kernel(self, name: str, folder: Path, log: Path) -> None:
-        """Run ``buildkernel`` for a configuration in ``folder``; save the environment.
+    def build_kernel(self, name: str, directory: Path, log: Path) -> None:
+        """Run ``buildkernel`` for a configuration in ``directory``; save the environment.
 
         Raises:
             BuildError: the revision does not build; ``detail`` has the errors.
@@ -149,7 +149,7 @@ class Make:
         makefile = self.objects / f"{name}.mk"
         write_atomic(makefile, _SAVE_ENVIRONMENT.format(self._environment_file(name)))
         flags = f"-f {makefile} -f Makefile"
-        self.run(kernel_target(name, folder), log, {"KERNEL_FLAGS": flags})
+        self.run(kernel_target(name, directory), log, {"KERNEL_FLAGS": flags})
 
     def remake_kernel(self, name: str, objects: Path, log: Path) -> None:
         """Run only the last step of ``buildkernel``, in the saved environment.
@@ -171,14 +171,14 @@ class Make:
         return self.output / f"{name}.environment"
 
     def _run(
-        self, command: Sequence[str | Path], folder: Path, env: Mapping[str, str], log: Path
+        self, command: Sequence[str | Path], directory: Path, env: Mapping[str, str], log: Path
     ) -> None:
-        make_folder(log.parent)
+        make_directory(log.parent)
         if self.sandbox is not None:
-            command = self.sandbox.words(command, folder)
+            command = self.sandbox.words(command, directory)
         with OutputLog(log, self.limits) as output:
             process = self.runner.spawn(
-                command, cwd=folder, env=env,
+                command, cwd=directory, env=env,
                 stdout=output.pipe, stderr=output.pipe, pass_fds=(self.lock_fd,),
             )  # fmt: skip
             output.pipe.close()

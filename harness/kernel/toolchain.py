@@ -12,7 +12,7 @@ from harness.arch import GUEST
 from harness.errors import BuildError, InfraError
 from harness.host.process import Runner, failure
 from harness.host.sandbox import Sandbox
-from harness.host.workspace import make_folder, write_atomic
+from harness.host.workspace import make_directory, write_atomic
 from harness.kernel.leftovers import MAKE, damaged, keep_sizes, sizes_below
 
 #: Directories of versioned LLVMs: Debian, Fedora, FreeBSD's packages.
@@ -138,7 +138,7 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner, *, sandboxed: bool) 
         return binary
     work = home / "build"
     shutil.rmtree(home, ignore_errors=True)
-    make_folder(work)
+    make_directory(work)
     command: list[str | Path] = [
         "sh",
         "-ec",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.host.seal import Seal, Verified, damage
 from harness.host.sealed import DamageError
-from harness.host.workspace import host_refused, make_folder
+from harness.host.workspace import host_refused, make_directory
 from harness.kernel.artifact import DEBUG, KERNEL, LOADER, KernelArtifact
 
 
@@ -34,7 +34,7 @@ def private_copy(kernel: KernelArtifact, directory: Path, verified: Verified) ->
         KernelDamageError: a file is damaged.
         InfraError: a copy cannot be written.
     """
-    make_folder(directory)
+    make_directory(directory)
     paths = kernel.paths()
     seals = {seal.name: seal for seal in kernel.identity.files}
     copies = {

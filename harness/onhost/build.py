@@ -15,7 +15,7 @@ from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.doctor import HOST_TOOLS
 from harness.host.resources import data_file
 from harness.host.sandbox import Sandbox, require
-from harness.host.workspace import make_folder, unique, write_atomic
+from harness.host.workspace import make_directory, unique, write_atomic
 from harness.kernel.toolchain import Llvm, best_llvm, compiler_version, installed_llvms
 from harness.onhost import recipe
 from harness.onhost.generated import GeneratedFiles
@@ -104,8 +104,8 @@ class HostBuilder:
         return program
 
     def _own_files(self) -> list[Path]:
-        folders = (HALVES, HALVES / GUEST.name, data_file("images", "kmod"))
-        own = [path for folder in folders for path in sorted(folder.iterdir())]
+        directories = (HALVES, HALVES / GUEST.name, data_file("images", "kmod"))
+        own = [path for directory in directories for path in sorted(directory.iterdir())]
         for part in self.parts:
             own += [*part.module, *part.sources]
             own += sorted({header for each in part.module for header in each.parent.glob("*.h")})
@@ -182,12 +182,14 @@ class _Job:
     def _included(self, name: str) -> str | None:
         if name.startswith("/") or ".." in name.split("/"):
             return None
-        folders = (GUEST.configurations, "sys/conf")
-        return next((text for folder in folders if (text := self._read(f"{folder}/{name}"))), None)
+        directories = (GUEST.configurations, "sys/conf")
+        return next(
+            (text for directory in directories if (text := self._read(f"{directory}/{name}"))), None
+        )
 
     def _links(self) -> Path:
         links = self.sys.parent / "links"
-        make_folder(links)
+        make_directory(links)
         for name, target in GUEST.host_headers.items():
             link = links / name
             if not link.is_symlink():
@@ -270,15 +272,15 @@ class _Job:
     def _of_ours(
         self, path: Path, more: Sequence[str], flags: recipe.KernelFlags, cache: ObjectCache
     ) -> Object:
-        folders = {HALVES, data_file("images", "kmod")}
-        folders |= {each.parent for part in self.builder.parts for each in part.module}
-        includes = (f"-I{folder}" for folder in sorted(folders))
+        directories = {HALVES, data_file("images", "kmod")}
+        directories |= {each.parent for part in self.builder.parts for each in part.module}
+        includes = (f"-I{directory}" for directory in sorted(directories))
         return self._compiled(path, flags.words("-O2", (*includes, *more)), cache)
 
     def _host_half(self, cache: ObjectCache) -> Object:
         # A header of the module's has the name of one of the host's.
-        folders = [f"-I{HALVES / GUEST.name}", "-idirafter", str(data_file("images", "kmod"))]
-        return self._compiled(HALVES / recipe.HOST_HALF, [*recipe.HOST_FLAGS, *folders], cache)
+        directories = [f"-I{HALVES / GUEST.name}", "-idirafter", str(data_file("images", "kmod"))]
+        return self._compiled(HALVES / recipe.HOST_HALF, [*recipe.HOST_FLAGS, *directories], cache)
 
     def _compiled(self, path: Path, words: Sequence[str], cache: ObjectCache) -> Object:
         command = [str(self.llvm.bindir / "clang"), *words, "-c", str(path)]
@@ -295,7 +297,7 @@ class _Job:
     ) -> Mapping[str, Path]:
         """Both halves; what the kernel half leaves undefined becomes traps."""
         work = self.scratch / f"link-{unique()}"
-        make_folder(work)
+        make_directory(work)
         inputs = [self._weakened(each.path, work) if each.path in weak else each.path
                   for each in objects]  # fmt: skip
         half = work / "half.o"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.cachesize import HOST_PROGRAMS
-from harness.host.workspace import make_folder, unique
+from harness.host.workspace import make_directory, unique
 from harness.onhost.objects import plain_file
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class GeneratedFiles:
     def of_texts(self, texts: Mapping[str, str]) -> Path:
         """A directory of just these texts, by name."""
         parts = [part for pair in sorted(texts.items()) for part in pair]
-        return self._kept(_digest(parts), lambda folder: _write(folder, texts))
+        return self._kept(_digest(parts), lambda directory: _write(directory, texts))
 
     def of_script(self, made_from: list[str], script: Callable[[Path], Mapping[str, str]]) -> Path:
         """What a script makes.
@@ -46,37 +46,37 @@ class GeneratedFiles:
             script: runs it in a directory; gives further texts, such as its standard output.
         """
 
-        def make(folder: Path) -> None:
+        def make(directory: Path) -> None:
             work = self.scratch / unique()
-            make_folder(work)
+            make_directory(work)
             texts = dict(script(work))
             for path in sorted(work.iterdir()):
                 if plain_file(path).stat().st_size <= _MOST_BYTES:
                     texts[path.name] = path.read_text("utf-8", "replace")
-            _write(folder, texts)
+            _write(directory, texts)
 
         return self._kept(_digest(made_from), make)
 
     def _kept(self, digest: str, make: Callable[[Path], None]) -> Path:
-        folder = self.workspace.cache / HOST_PROGRAMS / "generated" / digest
-        if folder.is_dir():
-            os.utime(folder)
-            return folder
-        filling = folder.with_name(f".{digest}.{unique()}")
-        make_folder(filling)
+        directory = self.workspace.cache / HOST_PROGRAMS / "generated" / digest
+        if directory.is_dir():
+            os.utime(directory)
+            return directory
+        filling = directory.with_name(f".{digest}.{unique()}")
+        make_directory(filling)
         try:
             make(filling)
-            if not folder.is_dir():
-                filling.rename(folder)
+            if not directory.is_dir():
+                filling.rename(directory)
         finally:
             shutil.rmtree(filling, ignore_errors=True)
-        return folder
+        return directory
 
 
 def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _write(folder: Path, texts: Mapping[str, str]) -> None:
+def _write(directory: Path, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
-        (folder / name).write_text(text)
+        (directory / name).write_text(text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.errors import InfraError
 from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.documents import read_object
-from harness.host.workspace import make_folder, unique, write_atomic
+from harness.host.workspace import make_directory, unique, write_atomic
 
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
@@ -76,12 +76,12 @@ class ObjectCache:
                 files that it is given, and raises if it cannot.
         """
         name = hashlib.sha256("\0".join(command).encode()).hexdigest()[:32]
-        folder = self.workspace.cache / HOST_PROGRAMS / "objects" / name
-        found = self._found(folder)
-        return found if found is not None else self._made(folder, compile_it)
+        directory = self.workspace.cache / HOST_PROGRAMS / "objects" / name
+        found = self._found(directory)
+        return found if found is not None else self._made(directory, compile_it)
 
-    def _found(self, folder: Path) -> Object | None:
-        for manifest in sorted(folder.glob("*.json"), key=_age):
+    def _found(self, directory: Path) -> Object | None:
+        for manifest in sorted(directory.glob("*.json"), key=_age):
             try:
                 document = read_object(manifest)
                 reads = [(str(path), str(digest)) for path, digest in document["reads"]]
@@ -94,22 +94,22 @@ class ObjectCache:
                 return Object(path, tuple(reads))
         return None
 
-    def _made(self, folder: Path, compile_it: Callable[[Path, Path], None]) -> Object:
-        make_folder(folder)
+    def _made(self, directory: Path, compile_it: Callable[[Path, Path], None]) -> Object:
+        make_directory(directory)
         temporary = self.scratch / f"{unique()}.o"
         rule = temporary.with_suffix(".d")
         compile_it(temporary, rule)
         text = plain_file(rule).read_text("utf-8", "replace")
         reads = [(path, self.contents.of(path)) for path in rule_reads(text)]
-        key = hashlib.sha256(json.dumps([folder.name, reads]).encode()).hexdigest()[:32]
+        key = hashlib.sha256(json.dumps([directory.name, reads]).encode()).hexdigest()[:32]
         sealed = _digest(plain_file(temporary))
-        temporary.replace(folder / f"{key}.o")
+        temporary.replace(directory / f"{key}.o")
         document: dict[str, Any] = {"object": sealed, "reads": reads}
-        write_atomic(folder / f"{key}.json", json.dumps(document))
-        for old in sorted(folder.glob("*.json"), key=_age)[_MOST:]:
+        write_atomic(directory / f"{key}.json", json.dumps(document))
+        for old in sorted(directory.glob("*.json"), key=_age)[_MOST:]:
             old.unlink(missing_ok=True)
             old.with_suffix(".o").unlink(missing_ok=True)
-        return Object(folder / f"{key}.o", tuple(reads))
+        return Object(directory / f"{key}.o", tuple(reads))
 
 
 def plain_file(path: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.documents import read_object
 from harness.host.sealed import DamageError, check, store
-from harness.host.workspace import make_folder, write_atomic
+from harness.host.workspace import make_directory, write_atomic
 from harness.onhost.ending import Symbols
 
 if TYPE_CHECKING:
@@ -54,20 +54,20 @@ class HostProgram:
 
     Args:
         identity: what it was made from.
-        folder: of its files.
+        directory: of its files.
     """
 
     identity: ProgramIdentity
-    folder: Path
+    directory: Path
 
     @property
     def path(self) -> Path:
         """The program's file."""
-        return self.folder / "program"
+        return self.directory / "program"
 
     def symbols(self) -> Symbols:
         """Its functions by address."""
-        return Symbols.of((self.folder / "symbols").read_text("utf-8", "replace"))
+        return Symbols.of((self.directory / "symbols").read_text("utf-8", "replace"))
 
 
 class ProgramCache:
@@ -88,18 +88,18 @@ class ProgramCache:
 
     def find(self, key: str) -> HostProgram | None:
         """The program with that key, if it is there and is what was stored."""
-        folder = self._programs / key[:32]
+        directory = self._programs / key[:32]
         try:
-            check(folder, self._verified)
-            document = read_object(folder / _IDENTITY)
+            check(directory, self._verified)
+            document = read_object(directory / _IDENTITY)
             lists = {name: tuple(document[name]) for name in ("shimmed", "subsystems")}
             identity = ProgramIdentity(**{**document, **lists})
         except (OSError, ValueError, KeyError, TypeError, DamageError):
             return None
         if identity.key != key:
             return None
-        os.utime(folder)
-        return HostProgram(identity, folder)
+        os.utime(directory)
+        return HostProgram(identity, directory)
 
     def store(self, identity: ProgramIdentity, files: Mapping[str, Path]) -> HostProgram:
         """Keep copies of a program's files.
@@ -110,11 +110,11 @@ class ProgramCache:
         found = self.find(identity.key)
         if found is not None and found.identity == identity:
             return found
-        folder = self._programs / identity.key[:32]
-        make_folder(self._programs)
-        store(folder, files, {_IDENTITY: json.dumps(identity.document(), indent=1) + "\n"})
-        (folder / "program").chmod(0o755)
-        return HostProgram(identity, folder)
+        directory = self._programs / identity.key[:32]
+        make_directory(self._programs)
+        store(directory, files, {_IDENTITY: json.dumps(identity.document(), indent=1) + "\n"})
+        (directory / "program").chmod(0o755)
+        return HostProgram(identity, directory)
 
     def remember(self, request: str, program: HostProgram) -> None:
         """Say that a program answers a request."""

@@ -99,7 +99,7 @@ class KernelFlags:
 
     def words(self, optimisation: str, more: Iterable[str] = ()) -> list[str]:
         """The compiler's arguments, but for the source."""
-        folders = (self.links, self.options, *self.generated, self.sys,
+        directories = (self.links, self.options, *self.generated, self.sys,
                    self.sys / "contrib/ck/include", self.sys / "vm")  # fmt: skip
         return [
             "-target", GUEST.target.rstrip("0123456789.") + self.release,
@@ -109,7 +109,7 @@ class KernelFlags:
             "-D_KERNEL", "-DHAVE_KERNEL_OPTION_HEADERS",
             "-include", str(self.options / "opt_global.h"),
             f"-ffile-prefix-map={self.sys.parent}/=",
-            *(f"-I{folder}" for folder in folders),
+            *(f"-I{directory}" for directory in directories),
             *more,
         ]  # fmt: skip
 

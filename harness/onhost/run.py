@@ -96,7 +96,7 @@ class ProgramRunner:
         ]  # fmt: skip
         if not self.sandboxed:
             return words
-        return Sandbox((self.program.folder,), (self.scratch,)).words(words, self.scratch)
+        return Sandbox((self.program.directory,), (self.scratch,)).words(words, self.scratch)
 
 
 class HostTap:

@@ -108,7 +108,7 @@ class TranscriptCache:
 
     def __init__(self, workspace: Workspace, key: Sequence[str]) -> None:
         name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
-        self._folder = workspace.cache / HOST_PROGRAMS / "transcripts" / name
+        self._directory = workspace.cache / HOST_PROGRAMS / "transcripts" / name
 
     def find(self, part: int) -> Transcript | None:
         """The part of that number, if it was kept."""
@@ -126,4 +126,4 @@ class TranscriptCache:
         write_atomic(self._path(part), transcript.to_bytes())
 
     def _path(self, part: int) -> Path:
-        return self._folder / f"{part:06}"
+        return self._directory / f"{part:06}"

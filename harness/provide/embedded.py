@@ -156,8 +156,8 @@ def built_in_kernel(
     found = cache.find(key, rebuilding(progress.note))
     if found is None:
         progress.stage("kernel")
-        with workspace.scratch("embedded") as folder:
-            kernel = build_embedded(build, runner, folder, sources)
+        with workspace.scratch("embedded") as directory:
+            kernel = build_embedded(build, runner, directory, sources)
             found = cache.store(identity, {"kernel": kernel})
     return replace(found, identity=replace(identity, files=found.identity.files))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from harness.bisect.history import FREEBSD, Relevance
 from harness.errors import BuildError, UsageError
-from harness.host.workspace import Workspace, make_folder
+from harness.host.workspace import Workspace, make_directory
 from harness.image.embedded import OWN, SHARED, SOURCE_SUFFIXES, CommitSide, EmbeddedBuild
 from harness.provide.embedded import built_in_kernel
 from harness.provide.sources import BUILT_IN_TITLE, TREE_TITLE
@@ -162,14 +162,14 @@ class BuiltInRevisions:
         workspace: for scratch files and the cache.
         runner: starts compilers.
         repository: where the revisions are.
-        folder: where in it ``images`` is; empty if its directories are at the top.
+        directory: where in it ``images`` is; empty if its directories are at the top.
         build: which of the guest's builds.
     """
 
     workspace: Workspace
     runner: Runner
     repository: Repository
-    folder: str
+    directory: str
     build: EmbeddedBuild
 
     @property
@@ -186,7 +186,7 @@ class BuiltInRevisions:
 
     def _path(self, path: str) -> str:
         """Where in the repository that is, which has this path in a checkout of the harness."""
-        return path if self.folder else path.removeprefix("images/")
+        return path if self.directory else path.removeprefix("images/")
 
     @property
     def subsystems(self) -> tuple[Subsystem, ...]:
@@ -213,30 +213,30 @@ class BuiltInRevisions:
 
     def _extract(self, commit: str, checkout: Path) -> None:
         """The sources as ``build_embedded`` wants them."""
-        for folder in (OWN, *SHARED):
-            make_folder(checkout / folder)
+        for directory in (OWN, *SHARED):
+            make_directory(checkout / directory)
             listing = self.repository.lines(
-                "ls-tree", "-z", "--full-tree", commit, "--", f"{self._path(folder)}/"
+                "ls-tree", "-z", "--full-tree", commit, "--", f"{self._path(directory)}/"
             )
             for line in listing:
                 meta, path = line.split("\t", 1)
                 if Path(path).suffix in SOURCE_SUFFIXES:
                     blob = self.repository.git("cat-file", "blob", meta.split(" ")[2])
-                    (checkout / folder / Path(path).name).write_bytes(blob.stdout)
+                    (checkout / directory / Path(path).name).write_bytes(blob.stdout)
 
 
 #: Files by which the built-in guest's sources are known.
 _BUILT_IN_MARKS = ("entry.S", "init_main.c", "keg.c", "kernel.ld", "plant.c")
 
 
-def _built_in_folder(repository: Repository, commit: str) -> str | None:
+def _built_in_directory(repository: Repository, commit: str) -> str | None:
     """Where in a revision the built-in guest's sources are; None if it has none."""
-    for folder in ("", "images/"):
-        names = (f"{commit}:{folder}embedded/{name}\n" for name in _BUILT_IN_MARKS)
+    for directory in ("", "images/"):
+        names = (f"{commit}:{directory}embedded/{name}\n" for name in _BUILT_IN_MARKS)
         asked = "".join(names).encode()
         answers = repository.git("cat-file", "--batch-check", stdin=asked).text
         if "missing" not in answers:
-            return folder.rstrip("/")
+            return directory.rstrip("/")
     return None
 
 
@@ -259,9 +259,11 @@ def revisions_of(
         ends: the hashes of the newest revision and of those that the history starts with.
         modules: the subsystems whose check module is needed, too.
     """
-    folder = _built_in_folder(tree.repository, ends[0])
-    if folder is not None:
+    directory = _built_in_directory(tree.repository, ends[0])
+    if directory is not None:
         build = EmbeddedBuild(CommitSide.AFTER, sanitizers)
-        return BuiltInRevisions(kernels.workspace, kernels.runner, tree.repository, folder, build)
+        return BuiltInRevisions(
+            kernels.workspace, kernels.runner, tree.repository, directory, build
+        )
     base = warm_base(tree, kernels.workspace, ends)
     return TreeRevisions(kernels, tree, what, sanitizers, base, modules)

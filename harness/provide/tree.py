@@ -121,7 +121,7 @@ class TreeProvider:
         tree = self.host.open_tree(what.source)
         if not tree.versioned:
             raise UsageError(
-                f"{what.source} is a plain folder, so it has no history to search",
+                f"{what.source} is a plain directory, so it has no history to search",
                 remedy="name a git clone with --source",
             )
         return tree

@@ -33,10 +33,16 @@ def parse_age(text: str) -> int:
 
 def run_entries(store: Store) -> list[CacheEntry]:
     """Return all runs that have a record, oldest first."""
-    folders = [store.folder / name for name in store.names()]
+    directories = [store.directory / name for name in store.names()]
     return [
-        CacheEntry("run", folder, (folder,), disk_usage(folder), (folder / RECORD).stat().st_mtime)
-        for folder in folders
+        CacheEntry(
+            "run",
+            directory,
+            (directory,),
+            disk_usage(directory),
+            (directory / RECORD).stat().st_mtime,
+        )
+        for directory in directories
     ]
 
 

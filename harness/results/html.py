@@ -40,12 +40,12 @@ pre { background: #f6f8fa; padding: .8rem; overflow: auto; max-height: 30rem;
 """
 
 
-def bisect_html(document: Mapping[str, Any], folder: Path) -> str:
+def bisect_html(document: Mapping[str, Any], directory: Path) -> str:
     """Return the report of a bisection.
 
     Args:
         document: the record, with the key ``bisect``.
-        folder: the directory of the run, which contains the tests' consoles.
+        directory: the directory of the run, which contains the tests' consoles.
     """
     bisect = document["bisect"]
     root = ET.Element("html", lang="en")
@@ -65,7 +65,7 @@ def bisect_html(document: Mapping[str, Any], folder: Path) -> str:
     _culprits(body, bisect)
     _proof(body, bisect["proof"], words_of(bisect))
     _line(body, bisect)
-    _tests(body, bisect["tests"], folder)
+    _tests(body, bisect["tests"], directory)
     _text(body, "p", f"{' '.join(document['command'])} · {document['started']}")
     return "<!DOCTYPE html>\n" + ET.tostring(root, "unicode", method="html") + "\n"
 
@@ -149,7 +149,7 @@ def _line(body: ET.Element, bisect: Mapping[str, Any]) -> None:
     )
 
 
-def _tests(body: ET.Element, tests: Iterable[Mapping[str, Any]], folder: Path) -> None:
+def _tests(body: ET.Element, tests: Iterable[Mapping[str, Any]], directory: Path) -> None:
     _text(body, "h2", "Tests, in order")
     for test in tests:
         details = ET.SubElement(body, "details")
@@ -161,14 +161,14 @@ def _tests(body: ET.Element, tests: Iterable[Mapping[str, Any]], folder: Path) -
               f"test {test['seconds']:.1f} s")  # fmt: skip
         if test["error"]:
             _text(details, "pre", test["error"])
-        console = console_tail(folder, test["cell"])
+        console = console_tail(directory, test["cell"])
         if console:
             _text(details, "pre", console)
 
 
-def console_tail(folder: Path, cell: str) -> str:
+def console_tail(directory: Path, cell: str) -> str:
     """Return the end of a test's console; empty if it cannot be read."""
-    log = folder / cell / "console.log"
+    log = directory / cell / "console.log"
     if not cell or not is_own(log):
         return ""
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.host.documents import json_text, read_object
-from harness.host.workspace import host_refused, make_folder, write_atomic
+from harness.host.workspace import host_refused, make_directory, write_atomic
 from harness.results import CELL, JUDGEMENTS, SCHEMA
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 class Store:
     """The records in one directory."""
 
-    folder: Path
+    directory: Path
 
     def create(self, kind: str, moment: datetime) -> Path:
         """Create an empty directory, named after the time and the command, and return it.
@@ -38,10 +38,10 @@ class Store:
         Raises:
             InfraError: the directory cannot be created.
         """
-        make_folder(self.folder)
+        make_directory(self.directory)
         base = f"{moment:%Y%m%d-%H%M%S}-{kind}"
         for number in range(1000):
-            path = self.folder / (f"{base}-{number}" if number else base)
+            path = self.directory / (f"{base}-{number}" if number else base)
             try:
                 path.mkdir()
             except FileExistsError:
@@ -59,13 +59,13 @@ class Store:
 
     def save_document(self, document: Mapping[str, Any]) -> Path:
         """Write a document of ``to_document``, possibly with more keys; return its directory."""
-        folder = self.folder / str(document["name"])
-        write_atomic(folder / RECORD, json_text(document, 1))
-        return folder
+        directory = self.directory / str(document["name"])
+        write_atomic(directory / RECORD, json_text(document, 1))
+        return directory
 
     def names(self) -> list[str]:
         """Return the names of all runs that have a record, oldest first; links are ignored."""
-        found = [path for path in self.folder.glob(f"*/{RECORD}") if is_own(path)]
+        found = [path for path in self.directory.glob(f"*/{RECORD}") if is_own(path)]
         return [path.parent.name for path in sorted(found, key=lambda p: p.lstat().st_mtime)]
 
     def find(self, name: str) -> Path:
@@ -76,17 +76,17 @@ class Store:
         """
         names = self.names()
         if name == LATEST and names:
-            return self.folder / names[-1]
+            return self.directory / names[-1]
         if name in names and _NAME.match(name):
-            return self.folder / name
-        if _NAME.match(name) and (self.folder / name / RECORD).exists():
+            return self.directory / name
+        if _NAME.match(name) and (self.directory / name / RECORD).exists():
             raise UsageError(
-                f"the record of {self.folder / name} is a symbolic link, or reached by one",
+                f"the record of {self.directory / name} is a symbolic link, or reached by one",
                 remedy="name the link's target: --out DIR",
             )
         known = ", ".join(names[-5:]) or "none yet"
         raise UsageError(
-            f"there is no run {name!r} in {self.folder}", remedy=f"the newest runs: {known}"
+            f"there is no run {name!r} in {self.directory}", remedy=f"the newest runs: {known}"
         )
 
     def load(self, name: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Store:
         return with_state(document, kept_cells(path.parent), _kept_judgements(path.parent))
 
 
-def kept_cells(folder: Path) -> list[dict[str, Any]]:
+def kept_cells(directory: Path) -> list[dict[str, Any]]:
     """Return the cells that were stored as they ended, sorted by name.
 
     Raises:
@@ -121,14 +121,14 @@ def kept_cells(folder: Path) -> list[dict[str, Any]]:
     """
     from harness.results.schema import wrong_with_cell
 
-    return _kept(folder.glob(f"*/{CELL}"), wrong_with_cell)
+    return _kept(directory.glob(f"*/{CELL}"), wrong_with_cell)
 
 
-def _kept_judgements(folder: Path) -> list[dict[str, Any]]:
+def _kept_judgements(directory: Path) -> list[dict[str, Any]]:
     """Return the results of mutants that were stored as they were judged, sorted by name."""
     from harness.results.schema import wrong_with_judgement
 
-    return _kept((folder / JUDGEMENTS).glob("*.json"), wrong_with_judgement)
+    return _kept((directory / JUDGEMENTS).glob("*.json"), wrong_with_judgement)
 
 
 def _kept(

@@ -76,7 +76,7 @@ def ended_early(document: Mapping[str, Any], cause: str) -> dict[str, Any]:
     return {**document, "state": INTERRUPTED, "owner": None, "cause": cause}
 
 
-def keep_cell(folder: Path, cell: Cell) -> None:
+def keep_cell(directory: Path, cell: Cell) -> None:
     """Write the result of a cell into its directory.
 
     Raises:
@@ -84,10 +84,10 @@ def keep_cell(folder: Path, cell: Cell) -> None:
     """
     from harness.results.record import to_cell_document  # not needed to start a boot
 
-    write_atomic(folder / cell.name / CELL, json_text(to_cell_document(cell), 1))
+    write_atomic(directory / cell.name / CELL, json_text(to_cell_document(cell), 1))
 
 
-def keep_judgement(folder: Path, judgement: Judgement) -> None:
+def keep_judgement(directory: Path, judgement: Judgement) -> None:
     """Write the result of a mutant into the directory of its run.
 
     Raises:
@@ -96,7 +96,7 @@ def keep_judgement(folder: Path, judgement: Judgement) -> None:
     from harness.results.record import to_judgement_document  # not needed to start a boot
 
     document = to_judgement_document(judgement)
-    write_atomic(folder / JUDGEMENTS / f"{judgement.mutant}.json", json_text(document, 1))
+    write_atomic(directory / JUDGEMENTS / f"{judgement.mutant}.json", json_text(document, 1))
 
 
 def with_state(

@@ -22,7 +22,7 @@ from harness.errors import UsageError
 from harness.guest.memory import available_memory, required_memory
 from harness.guest.registry import Registry
 from harness.host.processid import ProcessId
-from harness.host.workspace import make_folder, write_atomic, write_named
+from harness.host.workspace import make_directory, write_atomic, write_named
 from harness.image.media import BootMethod
 from harness.provide.revisions import Revisions, revisions_of
 from harness.results.bisect import bisect_lines, to_bisect_document
@@ -66,12 +66,12 @@ class BisectResult:
     Args:
         findings: the answer, with its proof.
         document: the record.
-        folder: its directory.
+        directory: its directory.
     """
 
     findings: Findings
     document: Mapping[str, Any]
-    folder: Path
+    directory: Path
 
     @property
     def exit_code(self) -> int:
@@ -141,7 +141,7 @@ class _Bisect:
                     self._looked_for(ends, testing.question),
                     ends.history,
                     revisions.relevance,
-                    testing.tester(self._store.folder / state.run),
+                    testing.tester(self._store.directory / state.run),
                     file,
                     state,
                     show,
@@ -182,8 +182,8 @@ class _Bisect:
         """By the compiler alone."""
         env = self._env
 
-        def tester(folder: Path) -> BuildTester:
-            return BuildTester(revisions, folder, env.clock, env.runner.close)
+        def tester(directory: Path) -> BuildTester:
+            return BuildTester(revisions, directory, env.clock, env.runner.close)
 
         question = Question.of_builds(ends.new, ends.old, fixed=self._request.fixed)
         return _Testing(question, tester, {})
@@ -198,8 +198,8 @@ class _Bisect:
         booter = guests.booter()
         boot = BootExamination(booter, plan, request.what, self._sanitizers, check)
 
-        def tester(folder: Path) -> KernelTester:
-            return KernelTester(revisions, self._examination(boot), booter, folder, env.clock)
+        def tester(directory: Path) -> KernelTester:
+            return KernelTester(revisions, self._examination(boot), booter, directory, env.clock)
 
         asked = {
             "topology": asdict(plan.topology),
@@ -274,7 +274,7 @@ class _Bisect:
         retry = self._env.retry
         if retry is not None and state.run != retry.run:
             self._view.note(f"nothing of {retry.run} is left to go on from, so this begins anew")
-        if state.run and (self._store.folder / state.run).is_dir():
+        if state.run and (self._store.directory / state.run).is_dir():
             count = len(state.observations)
             self._view.note(
                 f"going on with {state.run}, after {count} tests; --restart begins anew"
@@ -284,8 +284,8 @@ class _Bisect:
         if not state.run:
             state = replace(state, observations=tuple(_given(tree, entries)))
         moment = self._env.clock.now()
-        folder = self._store.create("bisect", moment)
-        state = replace(state, run=folder.name, started=moment.isoformat())
+        directory = self._store.create("bisect", moment)
+        state = replace(state, run=directory.name, started=moment.isoformat())
         self._store.save_document(self._record(state))
         file.save(state)
         return state
@@ -373,22 +373,22 @@ class _Bisect:
         Raises:
             InfraError: they cannot be written.
         """
-        folder = self._store.folder / str(begun["name"])
+        directory = self._store.directory / str(begun["name"])
         document = {
             **begun,
             "owner": None,
             "exit_code": findings.exit_code,
             "state": "ended",
-            "cells": kept_cells(folder),
+            "cells": kept_cells(directory),
             "bisect": {**to_bisect_document(findings), "kernel": self._compiled()},
             "unwritten": [],
         }
-        make_folder(folder)
+        make_directory(directory)
         lines = bisect_lines(document)
-        write_atomic(folder / "report.txt", "".join(f"{line}\n" for line in lines))
-        write_atomic(folder / "report.html", bisect_html(document, folder))
+        write_atomic(directory / "report.txt", "".join(f"{line}\n" for line in lines))
+        write_atomic(directory / "report.html", bisect_html(document, directory))
         self._store.save_document(document)
-        return BisectResult(findings, document, folder)
+        return BisectResult(findings, document, directory)
 
 
 def _checked(request: BisectRequest) -> str:

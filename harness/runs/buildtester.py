@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from harness.bisect.evidence import Kind
 from harness.bisect.tester import Built, Trial
 from harness.errors import BuildError
-from harness.host.workspace import make_folder, write_atomic
+from harness.host.workspace import make_directory, write_atomic
 from harness.kernel.elf import content_digest
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ class BuildTester:
 
     Args:
         revisions: provides kernels.
-        folder: the run's; each test that fails leaves ``errors.txt``.
+        directory: the run's; each test that fails leaves ``errors.txt``.
         clock: measures builds.
         close_runner: ends compilers that run.
     """
 
     revisions: Revisions
-    folder: Path
+    directory: Path
     clock: Clock
     close_runner: Callable[[], None]
     _errors: dict[str, BuildError] = field(default_factory=dict)
@@ -79,8 +79,8 @@ class BuildTester:
         if error is None:
             return Trial(Kind.PASSED, outcome="builds")
         lines = error_lines(error)
-        make_folder(self.folder / cell)
-        write_atomic(self.folder / cell / ERRORS, f"{error}\n")
+        make_directory(self.directory / cell)
+        write_atomic(self.directory / cell / ERRORS, f"{error}\n")
         titles = tuple(dict.fromkeys(map(error_title, lines)))
         return Trial(Kind.FAILED, titles, "does not build", error=lines[0])
 

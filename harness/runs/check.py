@@ -117,7 +117,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
         boot = guests.plan(topology, sanitizers, goes_on=True)
         cells = _cells(request, plans, boot, sanitizers, env)
         result = _with_guests(recorder, guests, cells, None if request.on is On.GUEST else on_host)
-    return CheckRunResult(result.run, result.folder, _kept_traces(result))
+    return CheckRunResult(result.run, result.directory, _kept_traces(result))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +170,11 @@ def _in_place_of_guests(
     if retry is not None:
         named = {name: plan for name, plan in named.items() if name in retry.cells}
 
-    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+    def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         cells = []
         for name, plan in named.items():
             cell = on_host.cell(name, plan, matrix.rows.row(name))
-            keep_cell(folder, cell)
+            keep_cell(directory, cell)
             matrix.rows.done(name, outcome_in_words(cell), good=cell.as_expected)
             cells.append(cell)
         return tuple(cells), ()
@@ -191,10 +191,10 @@ def _with_guests(
     if retry is not None:
         cells = [each for each in cells if each.cell.name in retry.cells]
 
-    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+    def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         checks = HostFirst(on_host, matrix.rows, recorder.view, recorder.env.clock)
         plans = [checks.before(each.cell, each.check) for each in cells]
-        return matrix.run(plans, folder), ()
+        return matrix.run(plans, directory), ()
 
     source = cells[0].cell.what.source if cells else ""
     planned = Planned(source, tuple(each.cell.name for each in cells))
@@ -286,7 +286,7 @@ def _kept_traces(result: RunResult) -> tuple[Path, ...]:
         difference = cell.check.difference
         text = difference.trace if difference else cell.check.trace
         if text:
-            path = result.folder / cell.name / _TRACE
+            path = result.directory / cell.name / _TRACE
             write_atomic(path, text)
             found.append(path)
     return tuple(found)

@@ -65,7 +65,7 @@ class Examination(Protocol):
         self,
         name: str,
         kernel: KernelArtifact,
-        folder: Path,
+        directory: Path,
         progress: Progress,
         control: KernelArtifact | None = None,
     ) -> tuple[Trial, Cell | None]:
@@ -74,7 +74,7 @@ class Examination(Protocol):
         Args:
             name: of this examination, unique in the run.
             kernel: the kernel.
-            folder: the run's; the examination's own is ``folder / name``.
+            directory: the run's; the examination's own is ``directory / name``.
             progress: told of stages.
             control: another kernel, which boots.
         """
@@ -103,7 +103,7 @@ class BootExamination:
         self,
         name: str,
         kernel: KernelArtifact,
-        folder: Path,
+        directory: Path,
         progress: Progress,
         control: KernelArtifact | None = None,
     ) -> tuple[Trial, Cell | None]:
@@ -113,7 +113,7 @@ class BootExamination:
             sampling=Sampling.TRIAL,
         )  # fmt: skip
         others = () if control is None else (control,)
-        cell = boot_cell(plan, kernel, self.booter, folder, progress, others=others)
+        cell = boot_cell(plan, kernel, self.booter, directory, progress, others=others)
         return boot_trial(cell), cell
 
     def _checker(self, name: str) -> Checker | None:
@@ -178,30 +178,30 @@ class CommandExamination:
         self,
         name: str,
         kernel: KernelArtifact,
-        folder: Path,
+        directory: Path,
         progress: Progress,
         control: KernelArtifact | None = None,
     ) -> tuple[Trial, Cell | None]:
         """See ``Examination``."""
-        trial, cell = self.boot.examine(name, kernel, folder, progress, control)
-        log = (folder / name / "console.log").resolve()
+        trial, cell = self.boot.examine(name, kernel, directory, progress, control)
+        log = (directory / name / "console.log").resolve()
         guests = [guest for guest in self.registry.live() if guest.console == log]
         try:
             if trial.kind is not Kind.PASSED or not guests:
                 return trial, cell
             progress.stage("command")
-            judged = self._run(guests[0], kernel, folder / name)
+            judged = self._run(guests[0], kernel, directory / name)
             return replace(judged, seconds=trial.seconds + judged.seconds), cell
         finally:
             for guest in guests:
                 self.registry.end(guest)
 
-    def _run(self, guest: KeptGuest, kernel: KernelArtifact, folder: Path) -> Trial:
-        env = {**self.env, **_command_environment(guest, kernel, folder)}
+    def _run(self, guest: KeptGuest, kernel: KernelArtifact, directory: Path) -> Trial:
+        env = {**self.env, **_command_environment(guest, kernel, directory)}
         self._wait_for(guest)
         started = self.clock.monotonic()
         limit = self.boot.boot.timeout or _COMMAND_SECONDS
-        with (folder / "command.log").open("wb") as output:
+        with (directory / "command.log").open("wb") as output:
             process = self.runner.spawn(list(self.command), env=env, stdout=output, stderr=output)
             try:
                 status = process.wait(limit)
@@ -217,7 +217,9 @@ class CommandExamination:
             self.clock.sleep(0.05)
 
 
-def _command_environment(guest: KeptGuest, kernel: KernelArtifact, folder: Path) -> dict[str, str]:
+def _command_environment(
+    guest: KeptGuest, kernel: KernelArtifact, directory: Path
+) -> dict[str, str]:
     """What the command is told; README.md lists it."""
     return {
         "HARNESS_GUEST": guest.name,
@@ -227,7 +229,7 @@ def _command_environment(guest: KeptGuest, kernel: KernelArtifact, folder: Path)
         "HARNESS_KERNEL_DEBUG": str(kernel.debug),
         "HARNESS_REVISION": kernel.identity.commit or "",
         "HARNESS_NODES": str(guest.nodes),
-        "HARNESS_FOLDER": str(folder.resolve()),
+        "HARNESS_FOLDER": str(directory.resolve()),
     }
 
 

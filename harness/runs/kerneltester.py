@@ -30,14 +30,14 @@ class KernelTester:
         revisions: provides kernels.
         examination: says what they do.
         booter: whose guests end with us.
-        folder: the run's.
+        directory: the run's.
         clock: measures builds.
     """
 
     revisions: Revisions
     examination: Examination
     booter: Booter
-    folder: Path
+    directory: Path
     clock: Clock
     _kernels: dict[str, KernelArtifact] = field(default_factory=dict)
     _passed: dict[str, KernelArtifact] = field(default_factory=dict)
@@ -56,14 +56,14 @@ class KernelTester:
         kernel = self._kernels[commit]
         try:
             trial, done = self.examination.examine(
-                cell, kernel, self.folder, progress, next(iter(self._passed.values()), None)
+                cell, kernel, self.directory, progress, next(iter(self._passed.values()), None)
             )
         except HarnessError as error:
             if error.exit_code == UsageError.exit_code:
                 raise
             return Trial(Kind.INFRA, outcome="host failed", error=str(error))
         if done is not None:
-            keep_cell(self.folder, done)
+            keep_cell(self.directory, done)
         if trial.kind is Kind.PASSED:
             self._passed.setdefault(commit, kernel)
         return trial

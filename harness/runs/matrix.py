@@ -70,7 +70,7 @@ class Matrix:
     memory: int
     _provided: list[KernelArtifact] = field(default_factory=list)
 
-    def run(self, plans: Sequence[CellPlan], folder: Path) -> tuple[Cell, ...]:
+    def run(self, plans: Sequence[CellPlan], directory: Path) -> tuple[Cell, ...]:
         """Boot every cell; the host's failures become cells, the user's mistakes errors.
 
         Raises:
@@ -80,7 +80,7 @@ class Matrix:
         gate = MemoryGate(self.memory)
         with self.pool() as pool:
             futures = [
-                pool.submit(self.boot, plan, kernel, folder, gate)
+                pool.submit(self.boot, plan, kernel, directory, gate)
                 for plan, kernel in self._with_kernels(plans)
             ]
             cells = tuple(_results(futures))
@@ -145,7 +145,7 @@ class Matrix:
         self,
         plan: CellPlan,
         kernel: KernelArtifact | InfraError,
-        folder: Path,
+        directory: Path,
         gate: MemoryGate,
     ) -> Cell:
         """Boot one cell as soon as the gate lets its guest in."""
@@ -155,14 +155,20 @@ class Matrix:
         with gate.room_for(plan.boot.topology):
             progress = self.rows.row(plan.name)
             cell = boot_cell(
-                plan, kernel, self.booter, folder, progress, expectation, self._others(plan, kernel)
+                plan,
+                kernel,
+                self.booter,
+                directory,
+                progress,
+                expectation,
+                self._others(plan, kernel),
             )
         cell = with_host(cell, plan.host)
         from harness.results.text import outcome_in_words
         from harness.results.unfinished import keep_cell
 
         if not self.booter.cancelled.is_set():  # else its guest was ended with all others
-            keep_cell(folder, cell)
+            keep_cell(directory, cell)
         self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
 

@@ -91,9 +91,9 @@ def mutants(request: MutantsRequest, env: Environment, view: View | None = None)
     held = [provider.specification(each, what, AUTO) for each in _checked(chosen)]
     plans = {len(each.nodes): guests.plan(each, sanitizers) for each in topologies}
 
-    def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+    def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(matrix.memory)
-        boots = HostBoots(matrix, what, sanitizers, plans, folder, gate)
+        boots = HostBoots(matrix, what, sanitizers, plans, directory, gate)
         slowness = max(plan.slowness for plan in plans.values())
         checks = [
             CheckPlan(each, request.operations, request.seed, slowness=slowness) for each in held
@@ -181,7 +181,7 @@ class Mutation:
         """What becomes of one; kept at once, for the run may be interrupted before its end."""
         found = _judged(mutant, kernel, oracles)
         if not self.boots.matrix.booter.cancelled.is_set():  # else its guest was ended
-            keep_judgement(self.boots.folder, found)
+            keep_judgement(self.boots.directory, found)
         return found
 
     def _oracles(self, unmutated: KernelArtifact, pool: ThreadPoolExecutor) -> tuple[Oracle, ...]:

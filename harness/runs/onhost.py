@@ -15,7 +15,7 @@ from harness.check.checker import Checker
 from harness.errors import HarnessError, InfraError, UsageError
 from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.inuse import in_use
-from harness.host.workspace import make_folder
+from harness.host.workspace import make_directory
 from harness.onhost.layout import layout_of
 from harness.onhost.run import ProgramRunner
 from harness.onhost.search import HostSearch
@@ -94,9 +94,9 @@ class HostChecks:
     @contextmanager
     def _kept(self) -> Iterator[None]:
         """Nobody removes programs from the cache meanwhile."""
-        folder = self.env.workspace.cache / HOST_PROGRAMS
-        make_folder(folder)
-        with in_use(folder):
+        directory = self.env.workspace.cache / HOST_PROGRAMS
+        make_directory(directory)
+        with in_use(directory):
             yield
 
     @property

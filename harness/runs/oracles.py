@@ -57,7 +57,7 @@ class HostBoots:
         what: the kernel without a mutant.
         sanitizers: of all kernels.
         plans: how each topology is booted, by the number of its nodes.
-        folder: of the run.
+        directory: of the run.
         gate: lets guests in.
         cells: all that were booted, by name.
     """
@@ -66,7 +66,7 @@ class HostBoots:
     what: KernelRequest
     sanitizers: Sanitizers
     plans: Mapping[int, BootPlan]
-    folder: Path
+    directory: Path
     gate: MemoryGate
     cells: dict[str, Cell] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class HostBoots:
         if name not in self.cells:
             boot = self.plans[nodes]
             plan = CellPlan(name, side, self.what, self.sanitizers, boot, checker=checker)
-            self.cells[name] = self.matrix.boot(plan, kernel, self.folder, self.gate)
+            self.cells[name] = self.matrix.boot(plan, kernel, self.directory, self.gate)
         cell = self.cells[name]
         if cell.host_failed:
             raise InfraError(f"{name}: {outcome_in_words(cell)}")

@@ -14,7 +14,7 @@ from harness import __version__
 from harness.errors import HarnessError, InfraError, given_with
 from harness.guest.memory import available_memory
 from harness.host.processid import ProcessId
-from harness.host.workspace import check_folder
+from harness.host.workspace import check_directory
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning, ended_early
 from harness.runs.matrix import Matrix
@@ -37,11 +37,11 @@ class RunResult:
 
     Args:
         run: its cells and judgements, as its record has them.
-        folder: its directory.
+        directory: its directory.
     """
 
     run: Run
-    folder: Path
+    directory: Path
 
     @property
     def exit_code(self) -> int:
@@ -65,7 +65,7 @@ class Recorder:
         """Refuse an ``--out`` that no record can be put into, before anything runs."""
         if self.env.out is not None:
             with given_with("--out"):
-                check_folder(self.env.out)
+                check_directory(self.env.out)
 
     @property
     def store(self) -> Store:
@@ -81,8 +81,8 @@ class Recorder:
             plans = [plan for plan in plans if plan.name in retry.cells]
         planned = Planned(plans[0].what.source if plans else "", tuple(plan.name for plan in plans))
 
-        def work(matrix: Matrix, folder: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
-            return matrix.run(plans, folder), ()
+        def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
+            return matrix.run(plans, directory), ()
 
         return self.carry_out(kind, guests, len(plans), work, planned, host_retries)
 
@@ -122,9 +122,9 @@ class Recorder:
         """Do it once, in a directory of its own, with a record from the beginning."""
         env, store = self.env, self.store
         moment = env.clock.now()
-        folder = store.create(kind, moment)
+        directory = store.create(kind, moment)
         begun = beginning(
-            folder.name, env.command, moment.isoformat(), planned, ProcessId.of(os.getpid())
+            directory.name, env.command, moment.isoformat(), planned, ProcessId.of(os.getpid())
         )
         try:
             store.save_document(begun)
@@ -132,18 +132,18 @@ class Recorder:
                 jobs = min(count, guests.most_at_once)
                 booter = replace(guests.booter(), terminal=self.view.terminal(rows))
                 matrix = Matrix(env.kernels(self.view.note), booter, rows, jobs, available_memory())
-                cells, judgements = work(matrix, folder)
+                cells, judgements = work(matrix, directory)
         except BaseException as error:
             _leave_early(store, begun, error)
             raise
         from harness.results.record import Run
 
         run = Run(
-            folder.name, env.command, moment.isoformat(), __version__, cells, judgements,
+            directory.name, env.command, moment.isoformat(), __version__, cells, judgements,
             planned.source, env.retry.run if env.retry else "", planned.mutants,
         )  # fmt: skip
         store.save(run)
-        return RunResult(run, folder)
+        return RunResult(run, directory)
 
 
 def _leave_early(store: Store, begun: Mapping[str, Any], error: BaseException) -> None:
@@ -152,9 +152,9 @@ def _leave_early(store: Store, begun: Mapping[str, Any], error: BaseException) -
     An error before the first boot leaves none: it is told, and there is nothing to look at. What
     the host refuses to write is not told over the error that ended it all.
     """
-    folder = store.folder / begun["name"]
-    if isinstance(error, Exception) and not any(folder.glob("*/console.log")):
-        shutil.rmtree(folder, ignore_errors=True)
+    directory = store.directory / begun["name"]
+    if isinstance(error, Exception) and not any(directory.glob("*/console.log")):
+        shutil.rmtree(directory, ignore_errors=True)
         return
     if isinstance(error, HarnessError):
         cause = error.message

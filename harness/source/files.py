@@ -55,7 +55,7 @@ def clone_content(repository: Repository, files: Path, index: Path) -> tuple[Con
     return content.but(after for _, after in on_top), _is_dirty(repository, content.tree, on_top)
 
 
-def folder_tree(repository: Repository, files: Path, index: Path) -> str:
+def directory_tree(repository: Repository, files: Path, index: Path) -> str:
     """Return the tree of a plain directory's files.
 
     Args:

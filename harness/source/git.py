@@ -160,9 +160,9 @@ class Repository:
         answers = self.git("cat-file", "--batch-check", "--buffer", stdin=request).text
         return {line.split()[0] for line in answers.splitlines() if line.endswith(" missing")}
 
-    def listing(self, tree: str, folders: Iterable[str]) -> list[Entry]:
+    def listing(self, tree: str, directories: Iterable[str]) -> list[Entry]:
         """Return the entries of some directories of a tree (``""`` is its top), not recursively."""
-        below = [f"{folder}/" for folder in folders if folder]
+        below = [f"{directory}/" for directory in directories if directory]
         with ThreadPoolExecutor(2) as both:
             top = both.submit(self.lines, "ls-tree", "-z", tree)
             # With -t, a directory is listed even if another path is below it.
@@ -184,19 +184,19 @@ class Repository:
 
     def make_tree(self, entries: Iterable[Entry]) -> str:
         """Write a tree with these entries, of any directories, and return its name."""
-        folders: defaultdict[str, list[Entry]] = defaultdict(list, {"": []})
+        directories: defaultdict[str, list[Entry]] = defaultdict(list, {"": []})
         for entry in entries:
-            folders[parent(entry.path)].append(entry)
+            directories[parent(entry.path)].append(entry)
         named: dict[str, str] = {}
         algorithm = self._hash
-        for depth in range(max(map(_depth, folders)), -1, -1):
-            for folder in [one for one in folders if _depth(one) == depth]:
-                named[folder] = tree_name(folders[folder], algorithm)
-                if folder:
-                    entry = Entry("040000", TREE, named[folder], folder)
-                    folders[parent(folder)].append(entry)
+        for depth in range(max(map(_depth, directories)), -1, -1):
+            for directory in [one for one in directories if _depth(one) == depth]:
+                named[directory] = tree_name(directories[directory], algorithm)
+                if directory:
+                    entry = Entry("040000", TREE, named[directory], directory)
+                    directories[parent(directory)].append(entry)
         # All trees in one command, which requires their names in advance; git's must be equal.
-        records = ("".join(map(_record, folders[folder])) for folder in named)
+        records = ("".join(map(_record, directories[directory])) for directory in named)
         stdin = "\0".join(records).encode("utf-8", "surrogateescape")
         given = self.git("mktree", "-z", "--missing", "--batch", stdin=stdin).text.split()
         if given != list(named.values()):
@@ -405,5 +405,5 @@ def _decoded(record: bytes) -> str:
     return record.decode("utf-8", "surrogateescape")
 
 
-def _depth(folder: str) -> int:
-    return folder.count("/") + 1 if folder else 0
+def _depth(directory: str) -> int:
+    return directory.count("/") + 1 if directory else 0

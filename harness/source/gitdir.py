@@ -20,7 +20,7 @@ from typing import Final
 
 from harness.errors import UsageError
 from harness.host.process import Runner, failure
-from harness.host.workspace import host_error, host_refused, make_folder, unique
+from harness.host.workspace import host_error, host_refused, make_directory, unique
 from harness.source.gitconfig import copied_configuration, quoted
 from harness.source.gitfiles import COMMITS, refuse_special_files
 
@@ -90,20 +90,20 @@ def transfer_environment() -> dict[str, str]:
     return env | {name: os.environ[name] for name in _OF_TRANSFERS if name in os.environ}
 
 
-def find_repository(folder: Path) -> UserRepository | None:
-    """Return the repository whose work tree is ``folder``; None for a plain directory.
+def find_repository(directory: Path) -> UserRepository | None:
+    """Return the repository whose work tree is ``directory``; None for a plain directory.
 
     ``.git`` may be a link, or a file that names the directory (gitrepository-layout(5)).
 
     Raises:
         UsageError: the git directory contains special files.
     """
-    git_dir = folder / ".git"
+    git_dir = directory / ".git"
     if git_dir.is_file():
         named = _first_line(git_dir)
         if not named.startswith("gitdir: "):
             return None
-        git_dir = folder / named.removeprefix("gitdir: ")
+        git_dir = directory / named.removeprefix("gitdir: ")
     if not (git_dir / "HEAD").exists():
         return None
     git_dir = git_dir.resolve()
@@ -115,7 +115,7 @@ def find_repository(folder: Path) -> UserRepository | None:
         return None
     if common_dir != git_dir:
         refuse_special_files(common_dir)
-    return UserRepository(folder, git_dir, common_dir)
+    return UserRepository(directory, git_dir, common_dir)
 
 
 def refuse_foreign(repository: UserRepository, trusted: Sequence[Path]) -> None:
@@ -169,7 +169,7 @@ def serve(own: Path, source: UserRepository | None, runner: Runner) -> None:
         UsageError: the user's configuration cannot be read.
     """
     for name in ("objects", "info", "refs", "logs"):
-        make_folder(own / name)
+        make_directory(own / name)
     _write(own / "info/attributes", _ATTRIBUTES)
     if source is None:
         _write(own / "config", copied_configuration([], None))
@@ -224,9 +224,9 @@ def _link_references(own: Path, source: UserRepository) -> None:
         "logs/refs": source.common_dir / "logs/refs",
         "reftable": source.common_dir / "reftable",
     }
-    for folder in {source.common_dir, source.git_dir}:
-        for path in (folder / "refs").iterdir() if (folder / "refs").is_dir() else ():
-            if folder == source.git_dir or path.name not in _PER_WORK_TREE:
+    for directory in {source.common_dir, source.git_dir}:
+        for path in (directory / "refs").iterdir() if (directory / "refs").is_dir() else ():
+            if directory == source.git_dir or path.name not in _PER_WORK_TREE:
                 links[f"refs/{path.name}"] = path
     for path in (own / "refs").iterdir():
         if f"refs/{path.name}" not in links:

@@ -51,9 +51,9 @@ def refuse_special_files(git_dir: Path) -> None:
             raise _special(path)
 
 
-def _special_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _special_below(directory: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     """Generate the special files below a directory, following links, each directory once."""
-    left = [str(folder)]
+    left = [str(directory)]
     while left:
         for entry in _entries(left.pop(), seen):
             if entry.is_dir():
@@ -62,15 +62,15 @@ def _special_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
                 yield Path(entry)
 
 
-def _entries(folder: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+def _entries(directory: str, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
     """Return the entries of a directory; none if it was seen before or cannot be read."""
     try:
-        status = os.stat(folder)
+        status = os.stat(directory)
         identity = status.st_dev, status.st_ino
         if identity in seen:
             return []
         seen.add(identity)
-        with os.scandir(folder) as entries:
+        with os.scandir(directory) as entries:
             return list(entries)
     except OSError:
         return []

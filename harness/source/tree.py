@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InfraError, UsageError, given_with
-from harness.host.workspace import Lock, Workspace, make_folder, write_atomic
+from harness.host.workspace import Lock, Workspace, make_directory, write_atomic
 from harness.source import treeparts
 from harness.source.baseline import BaselineReader
 from harness.source.codefacts import NOTHING, CodeReaders, Facts
-from harness.source.files import clone_content, folder_tree
+from harness.source.files import clone_content, directory_tree
 from harness.source.git import (
     DamagedObjectsError,
     Repository,
@@ -74,7 +74,7 @@ class SourceTree:
     taken: dict[Change, Snapshot] | None = None
 
     @property
-    def checkout_folder(self) -> Path:
+    def checkout_directory(self) -> Path:
         """The directory of ``checkout``, one for all revisions, so that builds are incremental."""
         return self.home / "src"
 
@@ -169,29 +169,33 @@ class SourceTree:
             if not is_damage(error):
                 raise
             index.unlink()
-            shutil.rmtree(self.checkout_folder)
+            shutil.rmtree(self.checkout_directory)
             self._read_tree(snapshot.tree, index)
-        return self.checkout_folder
+        return self.checkout_directory
 
-    def checkout_below(self, snapshot: Snapshot, path: str, folder: Path) -> Path:
+    def checkout_below(self, snapshot: Snapshot, path: str, directory: Path) -> Path:
         """Check out the files below a path into a directory of the cache, as ``checkout``.
 
         The caller holds a lock for that directory.
         """
-        index = folder.with_name(f"{folder.name}.index")
+        index = directory.with_name(f"{directory.name}.index")
         forget_lock(index)
-        make_folder(folder)
+        make_directory(directory)
         tree = f"{snapshot.tree}:{path}"
         try:
-            self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
+            self.repository.git(
+                "read-tree", "--reset", "-u", tree, index=index, work_tree=directory
+            )
         except InfraError as error:
             if not is_damage(error):
                 raise
             index.unlink(missing_ok=True)
-            shutil.rmtree(folder)
-            make_folder(folder)
-            self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
-        return folder
+            shutil.rmtree(directory)
+            make_directory(directory)
+            self.repository.git(
+                "read-tree", "--reset", "-u", tree, index=index, work_tree=directory
+            )
+        return directory
 
     def heal(self) -> None:
         """Remove all git objects that can be written or cloned again, and clone again.
@@ -211,9 +215,9 @@ class SourceTree:
         self.repository.refresh()
 
     def _read_tree(self, tree: str, index: Path) -> None:
-        folder = self.checkout_folder
-        make_folder(folder)
-        self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=folder)
+        directory = self.checkout_directory
+        make_directory(directory)
+        self.repository.git("read-tree", "--reset", "-u", tree, index=index, work_tree=directory)
 
     def require_revisions(self, revision: str) -> None:
         """Check that the tree has revisions.
@@ -243,7 +247,7 @@ class SourceTree:
         if self.versioned:
             return clone_content(self.repository, files, self.home / "snapshot.index")
         # A separate index, because its objects are elsewhere if a clone becomes a plain directory.
-        return Content(folder_tree(self.repository, files, self.home / "plain.index")), False
+        return Content(directory_tree(self.repository, files, self.home / "plain.index")), False
 
     def _texts(self, content: Content, *paths: str) -> list[bytes]:
         """Return the texts of files that every FreeBSD tree has."""
@@ -284,13 +288,13 @@ class SourceTree:
                     raise DamagedObjectsError(f"git objects are missing: that of {path}")
 
     def _make_part(self, tree: str, part: Part, more: Sequence[Entry]) -> str:
-        listing = self.repository.listing(tree, part.folders())
+        listing = self.repository.listing(tree, part.directories())
         return self.repository.make_tree([*part.whole(listing), *more])
 
     def _hashes(self, tree: str) -> dict[Part, str]:
         """Return a hash of each part of a tree."""
-        folders = {folder for part in _PARTS for folder in part.folders()}
-        listing = sorted(self.repository.listing(tree, folders), key=lambda entry: entry.path)
+        directories = {directory for part in _PARTS for directory in part.directories()}
+        listing = sorted(self.repository.listing(tree, directories), key=lambda entry: entry.path)
         return {
             part: combined_hash(
                 tuple(f"{entry.mode} {entry.name} {entry.path}" for entry in part.whole(listing))
@@ -368,22 +372,22 @@ def open_tree(
     """
     if is_url(location):
         return _open_url(location, workspace, runner, knowledge)
-    folder = Path(location).expanduser()
-    if not folder.is_dir():
+    directory = Path(location).expanduser()
+    if not directory.is_dir():
         raise UsageError(
             f"the source tree {location} is not a directory",
             remedy="name a FreeBSD source tree or a git URL: --source TREE",
         )
-    folder = folder.resolve()
-    source = find_repository(folder)
+    directory = directory.resolve()
+    source = find_repository(directory)
     if source is not None:
         refuse_foreign(source, trusted)
-    elif not (folder / _NEWVERS).is_file():
+    elif not (directory / _NEWVERS).is_file():
         raise _not_freebsd(location, f"it has no {_NEWVERS}")
-    home = _home(str(folder), workspace)
+    home = _home(str(directory), workspace)
     with _git_lock(home, workspace):
         repository = Repository.opened(home / "git", source, runner)
-    return SourceTree(location, folder, repository, home, source is not None, knowledge)
+    return SourceTree(location, directory, repository, home, source is not None, knowledge)
 
 
 def _open_url(url: str, workspace: Workspace, runner: Runner, knowledge: CodeReaders) -> SourceTree:
@@ -417,7 +421,7 @@ def _clone_once(url: str, home: Path, runner: Runner) -> None:
 
 def _home(identity: str, workspace: Workspace) -> Path:
     home = workspace.cache / "trees" / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    make_folder(home)
+    make_directory(home)
     return home
 
 

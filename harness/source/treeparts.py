@@ -87,14 +87,14 @@ class Part:
                 return False
         return False
 
-    def folders(self) -> frozenset[str]:
+    def directories(self) -> frozenset[str]:
         """Return the directories that are partly included, and the top (``""``)."""
         marks = (*self.taken, *self.left_out)
         return frozenset({"", *(above for path in marks for above in parents(path))})
 
     def whole(self, listing: Iterable[Entry]) -> list[Entry]:
         """Return the entries of the part from a listing of at least its directories."""
-        partial = self.folders()
+        partial = self.directories()
         return [
             entry
             for entry in listing

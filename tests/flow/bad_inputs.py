@@ -1,7 +1,7 @@
 """Inputs that no command can use, by command and by file: data for ``test_bad_inputs.py``.
 
 ``{name}`` in an argument is a file of the case, or one of ``git`` (a small git tree), ``tree``
-(a plain one), ``folder`` (where the case's files are), ``kernel`` (a kernel of the built-in guest).
+(a plain one), ``directory`` (of the case's files), ``kernel`` (a kernel of the built-in guest).
 """
 
 from __future__ import annotations
@@ -371,7 +371,7 @@ def bisections() -> Iterator[Case]:
         yield Case(f"bisect --import, {name}", (*BISECT, "--import", "{log}"), {"log": text})
     base = ("bisect", "--source")
     yield Case("bisect without ends", (*base, "{git}"))
-    yield Case("bisect of a plain folder", (*base, "{tree}", "--good", "a", "--bad", "b"))
+    yield Case("bisect of a plain directory", (*base, "{tree}", "--good", "a", "--bad", "b"))
     yield Case("bisect of the built-in guest", (*base, "embedded", "--good", "a", "--bad", "b"))
     yield Case("bisect by two words", (*BISECT, "--title", "x", "--any-failure"))
     yield Case("bisect by two judges", (*BISECT, "--with", "check", "--", "true"))

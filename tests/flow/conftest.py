@@ -19,7 +19,7 @@ def shared_home() -> Iterator[Home]:
 def guest_home(shared_home: Home) -> Iterator[Home]:
     """The shared one, without the guests that the test has kept."""
     yield shared_home
-    if any((shared_home.folder / "state" / "harness").glob("guests/*")):
+    if any((shared_home.directory / "state" / "harness").glob("guests/*")):
         assert shared_home.run("stop", "--all").code == 0
 
 

@@ -24,13 +24,13 @@ MINIMUM = 300
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory, shared_home: Home) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("bad")
-    git = git_tree(folder / "git")
+    directory = tmp_path_factory.mktemp("bad")
+    git = git_tree(directory / "git")
     commit(git, "second")
     built = call(shared_home, "build", "--source", "embedded")
     return {
         "git": str(git),
-        "tree": str(plain_tree(folder / "tree")),
+        "tree": str(plain_tree(directory / "tree")),
         "kernel": built.stdout.splitlines()[-1],
     }
 
@@ -39,7 +39,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, shared_home: Home) -> dict[
 def clean_home(shared_home: Home) -> Iterator[Home]:
     """The shared home, without what a case puts into it."""
     yield shared_home
-    shutil.rmtree(shared_home.folder / "config", ignore_errors=True)
+    shutil.rmtree(shared_home.directory / "config", ignore_errors=True)
     shutil.rmtree(shared_home.runs / "a-run", ignore_errors=True)
 
 
@@ -62,11 +62,11 @@ def test_it_is_refused(
     assert clean_home.held_locks() == []
 
 
-def placed(case: Case, home: Home, places: dict[str, str], folder: Path) -> list[str]:
+def placed(case: Case, home: Home, places: dict[str, str], directory: Path) -> list[str]:
     """The arguments, once the case's files are where they belong."""
-    known = {**places, "folder": str(folder)}
+    known = {**places, "directory": str(directory)}
     for name, content in case.files.items():
-        path = (home.folder if name.startswith("state/") else folder) / name
+        path = (home.directory if name.startswith("state/") else directory) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         known[name] = str(path)

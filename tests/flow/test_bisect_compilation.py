@@ -46,7 +46,7 @@ def test_of_a_hundred_revisions_the_one_that_broke_the_compilation_with_its_firs
     grow(made, 62)
     culprit = breaks(made)
     grow(made, 37)
-    said, document = bisected(shared_home, made.folder, "--good", "first", "--bad", "main")
+    said, document = bisected(shared_home, made.directory, "--good", "first", "--bad", "main")
     assert said.code == 0, said.stderr
     found = document["bisect"]
     assert (found["revisions"], found["answer"]["commits"]) == (100, [culprit])
@@ -81,15 +81,15 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     made.tag("broken")
     commits["second repair"] = mends(made, "pool.c", BROKEN_OTHERWISE)
     grow(made, 4)
-    return made.folder, commits
+    return made.directory, commits
 
 
 @pytest.mark.long
 def test_broken_twice_it_finds_what_the_end_fails_with(
     shared_home: Home, twice: tuple[Path, dict[str, str]]
 ) -> None:
-    folder, commits = twice
-    said, document = bisected(shared_home, folder, "--good", "first", "--bad", "broken")
+    directory, commits = twice
+    said, document = bisected(shared_home, directory, "--good", "first", "--bad", "broken")
     assert said.code == 0, said.stderr
     found = document["bisect"]
     assert found["answer"]["commits"] == [commits["second breakage"]]
@@ -103,9 +103,9 @@ def test_broken_twice_it_finds_what_the_end_fails_with(
 def test_mended_twice_it_finds_what_mended_the_end(
     shared_home: Home, twice: tuple[Path, dict[str, str]]
 ) -> None:
-    folder, commits = twice
+    directory, commits = twice
     said, document = bisected(
-        shared_home, folder, "--fixed", "--good", "main", "--bad", "broken"
+        shared_home, directory, "--fixed", "--good", "main", "--bad", "broken"
     )  # fmt: skip
     assert said.code == 0, said.stderr
     assert document["bisect"]["answer"]["commits"] == [commits["second repair"]]
@@ -116,9 +116,9 @@ def test_mended_twice_it_finds_what_mended_the_end(
 def test_if_every_error_counts_the_transition_is_proven_and_the_ends_other_error_told(
     shared_home: Home, twice: tuple[Path, dict[str, str]]
 ) -> None:
-    folder, commits = twice
+    directory, commits = twice
     said, document = bisected(
-        shared_home, folder, "--good", "first", "--bad", "broken", "--any-failure"
+        shared_home, directory, "--good", "first", "--bad", "broken", "--any-failure"
     )  # fmt: skip
     assert said.code == 0, said.stderr
     found = document["bisect"]
@@ -137,21 +137,21 @@ def test_on_two_branches_the_merge_base_is_compiled_first(
     made = EmbeddedHistory(tmp_path / "guest")
     grow(made, 2)
     base = made.change()
-    git(made.folder, "checkout", "--quiet", "-b", "side")
+    git(made.directory, "checkout", "--quiet", "-b", "side")
     grow(made, 2)
     made.tag("good")
-    git(made.folder, "checkout", "--quiet", "main")
+    git(made.directory, "checkout", "--quiet", "main")
     made.change()
     culprit = breaks(made)
     made.change()
-    said, document = bisected(shared_home, made.folder, "--good", "good", "--bad", "main")
+    said, document = bisected(shared_home, made.directory, "--good", "good", "--bad", "main")
     assert said.code == 0, said.stderr
     assert "on two branches, so their merge base is tested first" in said.stderr
     found = document["bisect"]
     assert found["tests"][0]["commit"] == base
     assert (found["merge_bases"], found["answer"]["commits"]) == ([base], [culprit])
     assert f"their merge base {base[:12]}: builds" in call(shared_home, "report").stdout
-    said, document = bisected(shared_home, made.folder, "--good", "good", "--bad", culprit)
+    said, document = bisected(shared_home, made.directory, "--good", "good", "--bad", culprit)
     assert document["bisect"]["answer"]["commits"] == [culprit]
 
 
@@ -160,12 +160,12 @@ def test_a_merge_base_that_does_not_compile_says_what_to_ask_instead(
 ) -> None:
     made = EmbeddedHistory(tmp_path / "guest")
     base = breaks(made)
-    git(made.folder, "checkout", "--quiet", "-b", "side")
+    git(made.directory, "checkout", "--quiet", "-b", "side")
     mends(made)
     made.tag("good")
-    git(made.folder, "checkout", "--quiet", "main")
+    git(made.directory, "checkout", "--quiet", "main")
     made.change()
-    said, document = bisected(shared_home, made.folder, "--good", "good", "--bad", "main")
+    said, document = bisected(shared_home, made.directory, "--good", "good", "--bad", "main")
     assert said.code == 1, said.stderr
     found = document["bisect"]
     assert [test["commit"] for test in found["tests"]] == [base]
@@ -179,17 +179,17 @@ def test_first_parents_name_the_merge_and_skipped_revisions_are_never_compiled(
 ) -> None:
     made = EmbeddedHistory(tmp_path / "guest")
     made.change()
-    git(made.folder, "checkout", "--quiet", "-b", "side")
+    git(made.directory, "checkout", "--quiet", "-b", "side")
     broken = breaks(made)
     made.append("pool.c", "/* A side branch. */\n")
     left_out = made.commit("A remark on a side branch")
-    git(made.folder, "checkout", "--quiet", "main")
+    git(made.directory, "checkout", "--quiet", "main")
     made.document()
-    git(made.folder, "merge", "--quiet", "--no-ff", "--message", "Merge the side", "side")
-    merge = git(made.folder, "rev-parse", "HEAD")
+    git(made.directory, "merge", "--quiet", "--no-ff", "--message", "Merge the side", "side")
+    merge = git(made.directory, "rev-parse", "HEAD")
     made.change()
     ends = ("--good", "first", "--bad", "main")
-    said, document = bisected(shared_home, made.folder, *ends, "--first-parent")
+    said, document = bisected(shared_home, made.directory, *ends, "--first-parent")
     assert said.code == 0, said.stderr
     found = document["bisect"]
     assert found["answer"]["commits"] == [merge]
@@ -197,7 +197,7 @@ def test_first_parents_name_the_merge_and_skipped_revisions_are_never_compiled(
     assert [step["what"] for step in found["proof"]].count("its parent") == 1
     skip = tmp_path / "skip"
     skip.write_text(f"# not now\n{left_out[:12]}  # a remark\n")
-    said, document = bisected(shared_home, made.folder, *ends, "--skip", skip)
+    said, document = bisected(shared_home, made.directory, *ends, "--skip", skip)
     assert said.code == 0, said.stderr
     assert document["bisect"]["answer"]["commits"] == [broken]
     assert left_out not in {test["commit"] for test in document["bisect"]["tests"]}
@@ -209,7 +209,7 @@ def test_an_end_that_does_not_compile_suggests_to_ask_for_that(
     """In a home of its own: what the refused bisection has found is kept to go on from."""
     made = EmbeddedHistory(tmp_path / "guest")
     breaks(made)
-    words = ("bisect", "--source", made.folder, "--good", "first", "--bad", "main",
+    words = ("bisect", "--source", made.directory, "--good", "first", "--bad", "main",
              "--accelerator", "tcg")  # fmt: skip
     said = empty_home.run(*words)
     assert said.code == 4
@@ -225,13 +225,13 @@ def test_killed_it_goes_on_without_compiling_again_what_it_knows(
     grow(made, 12)
     culprit = breaks(made)
     grow(made, 3)
-    words = ("bisect", "--source", made.folder, "--with", "build", "--good", "first",
+    words = ("bisect", "--source", made.directory, "--with", "build", "--good", "first",
              "--bad", "main")  # fmt: skip
     with shared_home.started(*words) as running:
         running.wait_for_words("bad   ")
         running.end_by(signal.SIGKILL)
     shared_home.wait_until_nothing_runs()
-    said, document = bisected(shared_home, made.folder, "--good", "first", "--bad", "main")
+    said, document = bisected(shared_home, made.directory, "--good", "first", "--bad", "main")
     assert said.code == 0, said.stderr
     assert "going on with" in said.stderr
     assert document["bisect"]["answer"]["commits"] == [culprit]

@@ -30,15 +30,15 @@ def bisected(home: Home, source: Path, *words: str | Path) -> tuple[Said, dict[s
 def broken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A history whose last revision is bad, and the culprit."""
     made, culprit = usual_history(tmp_path_factory.mktemp("history") / "guest")
-    return made.folder, culprit
+    return made.directory, culprit
 
 
 @pytest.mark.guest
 def test_the_culprit_is_found_among_idle_unbuildable_and_strange_revisions_and_proven(
     shared_home: Home, broken: tuple[Path, str]
 ) -> None:
-    folder, culprit = broken
-    said, found = bisected(shared_home, folder, "--good", "first", "--bad", "last")
+    directory, culprit = broken
+    said, found = bisected(shared_home, directory, "--good", "first", "--bad", "last")
     assert said.code == 0, said.stderr
     assert found["answer"]["commits"] == [culprit]
     assert found["answer"]["confidence"] >= 0.95
@@ -53,7 +53,7 @@ def test_the_culprit_is_found_among_idle_unbuildable_and_strange_revisions_and_p
     assert {"record.json", "report.html", "report.txt"} <= {path.name for path in run.iterdir()}
     for test in found["tests"]:
         assert (run / test["cell"] / "console.log").stat().st_size > 0
-    assert not list((shared_home.folder / "state/harness/bisect").glob("*"))
+    assert not list((shared_home.directory / "state/harness/bisect").glob("*"))
 
 
 @pytest.mark.guest
@@ -69,12 +69,12 @@ def test_the_revision_that_fixed_it_is_found_and_logs_go_to_git_and_back(
     made.change()
     log = tmp_path / "log"
     ends = ("--good", "main", "--bad", "broken", "--fixed")
-    said, found = bisected(shared_home, made.folder, *ends, "--export", log)
+    said, found = bisected(shared_home, made.directory, *ends, "--export", log)
     assert said.code == 0, said.stderr
     assert found["answer"]["commits"] == [mended]
-    git(made.folder, "bisect", "replay", str(log))
-    assert git(made.folder, "rev-parse", "refs/bisect/fixed") == mended
-    said, again = bisected(shared_home, made.folder, "--fixed", "--import", log)
+    git(made.directory, "bisect", "replay", str(log))
+    assert git(made.directory, "rev-parse", "refs/bisect/fixed") == mended
+    said, again = bisected(shared_home, made.directory, "--fixed", "--import", log)
     assert said.code == 0, said.stderr
     assert again["answer"]["commits"] == [mended]
     outcomes = [test["outcome"] for test in again["tests"]]
@@ -93,7 +93,7 @@ def test_a_wrong_allocator_that_boots_is_found_by_the_check(
     culprit = made.break_it()
     made.change()
     said, found = bisected(
-        shared_home, made.folder, "--good", "first", "--bad", "main", "--with", "check",
+        shared_home, made.directory, "--good", "first", "--bad", "main", "--with", "check",
         "--tunable", "uma.prealloc_domain=0",
     )  # fmt: skip
     assert said.code == 0, said.stderr
@@ -106,7 +106,7 @@ def test_a_command_judges_each_kept_guest_and_is_told_where_it_is(
     shared_home: Home, broken: tuple[Path, str], tmp_path: Path
 ) -> None:
     """It looks for the banner of the third change; the guests have one node, and boot."""
-    folder, _ = broken
+    directory, _ = broken
     script = tmp_path / "look.sh"
     script.write_text(
         "#!/bin/sh\n"
@@ -117,7 +117,7 @@ def test_a_command_judges_each_kept_guest_and_is_told_where_it_is(
     )
     script.chmod(0o755)
     said = shared_home.run(
-        "bisect", "--source", folder, "--numa", "1", "--accelerator", "tcg", "--json",
+        "bisect", "--source", directory, "--numa", "1", "--accelerator", "tcg", "--json",
         "--good", "first", "--bad", "main~10", "--", script,
     )  # fmt: skip
     assert said.code == 0, said.stderr
@@ -131,9 +131,9 @@ def test_a_command_judges_each_kept_guest_and_is_told_where_it_is(
 def test_a_failure_that_does_not_show_ends_it_inconclusive(
     shared_home: Home, broken: tuple[Path, str]
 ) -> None:
-    folder, _ = broken
+    directory, _ = broken
     said = shared_home.run(
-        "bisect", "--source", folder, "--numa", "1", "--accelerator", "tcg", "--repeat", "3",
+        "bisect", "--source", directory, "--numa", "1", "--accelerator", "tcg", "--repeat", "3",
         "--good", "first", "--bad", "last",
     )  # fmt: skip
     assert said.code == 1
@@ -157,13 +157,13 @@ def bisecting_home(home: Home, shared_home: Home) -> Home:
 def test_killed_it_goes_on_where_it_was_unless_it_is_to_begin_anew(
     bisecting_home: Home, broken: tuple[Path, str], signum: signal.Signals
 ) -> None:
-    folder, culprit = broken
-    words = ("bisect", "--source", folder, *GUEST, "--good", "first", "--bad", "last")
+    directory, culprit = broken
+    words = ("bisect", "--source", directory, *GUEST, "--good", "first", "--bad", "last")
     with bisecting_home.started(*words) as running:
         running.wait_for_words(PANIC)
         running.end_by(signum)
     bisecting_home.wait_until_nothing_runs()
-    said, found = bisected(bisecting_home, folder, "--good", "first", "--bad", "last")
+    said, found = bisected(bisecting_home, directory, "--good", "first", "--bad", "last")
     assert said.code == 0, said.stderr
     assert "going on with" in said.stderr
     assert found["answer"]["commits"] == [culprit]
@@ -175,9 +175,9 @@ def test_killed_it_goes_on_where_it_was_unless_it_is_to_begin_anew(
 def test_retry_of_a_bisection_goes_on_where_it_was(
     bisecting_home: Home, broken: tuple[Path, str]
 ) -> None:
-    folder, culprit = broken
+    directory, culprit = broken
     words = ("bisect", "--restart", *GUEST, "--good", "first", "--bad", "last")
-    with bisecting_home.started(*words, HARNESS_SOURCE=str(folder)) as running:
+    with bisecting_home.started(*words, HARNESS_SOURCE=str(directory)) as running:
         running.wait_for_words(PANIC)
         running.end_by(signal.SIGINT)
     bisecting_home.wait_until_nothing_runs()
@@ -188,7 +188,7 @@ def test_retry_of_a_bisection_goes_on_where_it_was(
     assert said.code == 0, said.stderr
     assert f"going on with {run.name}" in said.stderr
     document = json.loads(said.stdout)
-    assert (document["name"], document["source"]) == (run.name, str(folder))
+    assert (document["name"], document["source"]) == (run.name, str(directory))
     assert document["bisect"]["answer"]["commits"] == [culprit]
     assert "nothing of" in bisecting_home.run("runs", "retry").stderr
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_searched_is_refused_with_a_remedy(home: Home, tmp_path: 
     ends = ("--good", "first", "--bad", "next")
     for words, told in (
         (("--source", "embedded", *ends), "has no history"),
-        (("--source", plain, *ends), "plain folder"),
+        (("--source", plain, *ends), "plain directory"),
         (("--source", tree, "--good", "first"), "--bad is missing"),
         (("--source", tree, "--bad", "first"), "--good is missing"),
         (("--source", tree, "--good", "first", "--bad", "first"), "the same revision"),

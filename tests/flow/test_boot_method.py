@@ -33,7 +33,7 @@ def test_a_setting_that_it_cannot_follow_is_no_error_but_a_flag_is(home: Home) -
 def kernel(home: Home) -> Path:
     """A kernel file that is not of the cache."""
     built = min((home.cache / "kernels").glob("[!.]*/kernel"))
-    return Path(shutil.copy(built, home.folder / "kernel"))
+    return Path(shutil.copy(built, home.directory / "kernel"))
 
 
 @pytest.mark.parametrize(

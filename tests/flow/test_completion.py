@@ -51,7 +51,7 @@ def _lines(home: Home, *argv: str) -> list[str]:
         pytest.skip(f"no {argv[0]} here")
     path = f"{BIN}:{home.env['PATH']}"
     finished = subprocess.run(
-        argv, env={**home.env, "PATH": path, "TERM": "dumb"}, cwd=home.folder, check=True,
+        argv, env={**home.env, "PATH": path, "TERM": "dumb"}, cwd=home.directory, check=True,
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert finished.stderr == ""
@@ -115,9 +115,9 @@ def test_runs_and_their_cells(shared_home: Home, complete: Complete) -> None:
     ],
 )
 def test_what_is_not_there_has_no_words_and_no_error(home: Home, words: tuple[str, ...]) -> None:
-    began = {path for path in home.folder.rglob("*") if path.is_file()}
+    began = {path for path in home.directory.rglob("*") if path.is_file()}
     assert [line for line in bash(home, *words) if line] == []
-    assert {path for path in home.folder.rglob("*") if path.is_file()} == began
+    assert {path for path in home.directory.rglob("*") if path.is_file()} == began
 
 
 def test_settings_that_cannot_be_read_have_no_words(home: Home) -> None:

@@ -1,6 +1,6 @@
 """Full disks: the host's trouble, told with the file and what to do, wherever it hits.
 
-Each runs in a mount namespace of its own, with a small file system in the place of a folder.
+Each runs in a mount namespace of its own, with a small file system in the place of a directory.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.guest, mounts_as_root]
 BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg")
 
 
-def run_with_little_room(home: Home, folder: str, size: str, *words: str) -> Said:
-    """A harness in whose home ``folder`` has ``size`` of room."""
-    place = home.folder / folder
+def run_with_little_room(home: Home, directory: str, size: str, *words: str) -> Said:
+    """A harness in whose home ``directory`` has ``size`` of room."""
+    place = home.directory / directory
     place.mkdir(parents=True, exist_ok=True)
     return in_namespace(home, f'mount -t tmpfs -o size={size} none "{place}"', *words)
 

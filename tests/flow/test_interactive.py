@@ -68,7 +68,7 @@ def seated(guest_home: Home, *words: str) -> Iterator[Seat]:
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     popen = subprocess.Popen(
-        [*HEEDS_HANGUP, *words], cwd=guest_home.folder, env={**guest_home.env, "TERM": "xterm"},
+        [*HEEDS_HANGUP, *words], cwd=guest_home.directory, env={**guest_home.env, "TERM": "xterm"},
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         preexec_fn=take_terminal,  # noqa: PLW1509 - before any thread of this test
     )  # fmt: skip

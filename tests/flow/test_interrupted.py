@@ -31,7 +31,7 @@ class Stage:
 
     Args:
         words: the command.
-        path: makes the PATH to run it with, out of a folder; None for the usual one.
+        path: makes the PATH to run it with, out of a directory; None for the usual one.
         reached: what is said once the stage has begun.
     """
 
@@ -41,21 +41,21 @@ class Stage:
 
 
 def _tree(configure: str) -> Callable[[Path], tuple[str, ...]]:
-    return lambda folder: (
-        "build", "-v", "--source", str(git_tree(folder / "tree", configure=configure)),
+    return lambda directory: (
+        "build", "-v", "--source", str(git_tree(directory / "tree", configure=configure)),
     )  # fmt: skip
 
 
-def _silent_git(folder: Path) -> str:
+def _silent_git(directory: Path) -> str:
     silent = SILENT_GIT.format(git=shutil.which("git"))
-    return script(folder / "bin", "git", silent)
+    return script(directory / "bin", "git", silent)
 
 
 STAGES = {
     "accelerator": Stage(
         lambda _: ("boot", "--source", "embedded"),
         "",
-        lambda folder: script(folder / "bin", "qemu-system-x86_64", SILENT_QEMU),
+        lambda directory: script(directory / "bin", "qemu-system-x86_64", SILENT_QEMU),
     ),
     "source": Stage(_tree(""), "source at", _silent_git),
     "make": Stage(_tree("sleep 1000 & sleep 1000"), "make at"),
@@ -63,7 +63,7 @@ STAGES = {
     "start": Stage(
         lambda _: ("boot", "-v", "--source", "embedded", "--accelerator", "tcg"),
         "start at",
-        lambda folder: script(folder / "bin", "qemu-system-x86_64", SILENT_QEMU),
+        lambda directory: script(directory / "bin", "qemu-system-x86_64", SILENT_QEMU),
     ),
     "guest": Stage(lambda _: (*HANG, "--accelerator", "tcg"), GUEST_RUNS),
 }
@@ -108,7 +108,7 @@ def test_nothing_is_left_of(
                 assert running.popen.poll() is None, running.said.read_text()
         interrupted(home, running, signum)
     after = home.run("boot", "--source", "embedded", "--accelerator", "tcg")
-    assert (after.code, home.scratch_folders()) == (0, [])
+    assert (after.code, home.scratch_directories()) == (0, [])
 
 
 def test_doctor_removes_what_sigkill_left(home: Home) -> None:

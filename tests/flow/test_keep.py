@@ -57,8 +57,8 @@ def test_a_booted_guest_stays_until_it_is_stopped_and_then_leaves_but_its_record
     assert guest_home.run("stop").stdout == f"{guest['name']}: ended\n"
     assert not running(guest)
     assert kept(guest_home) == []
-    assert not list((guest_home.folder / "state" / "harness" / "guests").iterdir())
-    assert not list((guest_home.folder / "run" / "harness").glob("*.console*"))
+    assert not list((guest_home.directory / "state" / "harness" / "guests").iterdir())
+    assert not list((guest_home.directory / "run" / "harness").glob("*.console*"))
     assert guest_home.run("report", guest["run"]).code == 0
 
 

@@ -45,11 +45,11 @@ def kill_after(running: Running, seconds: float) -> bool:
     return False
 
 
-def content(folder: Path) -> dict[str, bytes]:
+def content(directory: Path) -> dict[str, bytes]:
     """The kernels of a cache, by what they are."""
     return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
         if path.is_file() and not any(part.startswith(".") for part in path.parts)
     }
 

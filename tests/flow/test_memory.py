@@ -69,22 +69,22 @@ FLOODS = {
 }
 
 
-def peak_mib(home: Home, folder: Path, flood: list[tuple[int, bytes]]) -> float:
+def peak_mib(home: Home, directory: Path, flood: list[tuple[int, bytes]]) -> float:
     """Boots a guest that says so many MiB of each text; gives the harness's peak."""
     assert home.run("build", "--source", "embedded").code == 0
-    program = folder / "bin" / "qemu-system-x86_64"
+    program = directory / "bin" / "qemu-system-x86_64"
     program.parent.mkdir()
     program.write_text(FLOODING_QEMU.format(python=sys.executable, flood=flood))
     program.chmod(0o755)
-    peak = folder / "peak"
+    peak = directory / "peak"
     words = ("boot", "--source", "embedded", "--accelerator", "tcg", "--timeout", str(SECONDS))
     finished = subprocess.run(
-        [sys.executable, "-c", MEASURED, peak, *words, "-q", "--out", folder / "runs"],
+        [sys.executable, "-c", MEASURED, peak, *words, "-q", "--out", directory / "runs"],
         env={**home.env, **own_qemu(PATH=f"{program.parent}{os.pathsep}{home.env['PATH']}")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 3, finished.stderr  # it is no machine that was asked for
-    (log,) = folder.glob("runs/*/*/console.log")
+    (log,) = directory.glob("runs/*/*/console.log")
     assert log.stat().st_size >= sum(size for size, _ in flood) << 20
     return int(peak.read_text()) / 1024
 

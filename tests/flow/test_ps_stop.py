@@ -73,7 +73,7 @@ def test_a_guest_that_has_died_is_no_longer_listed(guest_home: Home) -> None:
 def test_a_guest_that_an_older_version_kept_is_named_with_what_ends_it(guest_home: Home) -> None:
     """Its record has no boot of the host in it, and the start of its QEMU by the wall clock."""
     assert guest_home.run(*KEEP).code == 0
-    (record,) = guest_home.folder.glob("state/harness/guests/*/guest.json")
+    (record,) = guest_home.directory.glob("state/harness/guests/*/guest.json")
     document = json.loads(record.read_text())
     qemu = psutil.Process(document["process"]["pid"])
     document["process"] = {"pid": qemu.pid, "started": qemu.create_time()}

@@ -80,7 +80,7 @@ EACH = [
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made, _ = usual_history(tmp_path_factory.mktemp("signals") / "guest")
-    return made.folder
+    return made.directory
 
 
 @pytest.mark.parametrize("moment", EACH)

@@ -193,7 +193,7 @@ USAGE = {
     "no such backend": ((*BOOT, "--backend", "bhyve"), "'bhyve' is not one of 'qemu'"),
     "a repetition of nothing": ((*BOOT, "--repeat", "0"), "0 is not in the range 1<=x<=1000"),
     "memory that is no number": ((*BOOT, "--memory", "1G"), "'1G' is not a valid integer range"),
-    "a folder as a kernel": (("boot", "--kernel", "/tmp"), "File '/tmp' is a directory"),
+    "a directory as a kernel": (("boot", "--kernel", "/tmp"), "File '/tmp' is a directory"),
 }  # fmt: skip
 
 
@@ -207,10 +207,10 @@ def test_command_line(shared_home: Home, case: tuple[tuple[str, ...], str]) -> N
 
 
 TREES = {
-    "a folder": ("plain", (), "{tree} is not a FreeBSD source tree: it has no sys/conf/newvers.sh"),
+    "no tree": ("plain", (), "{tree} is not a FreeBSD source tree: it has no sys/conf/newvers.sh"),
     "a clone": ("clone", (), "{tree} is not a FreeBSD source tree: it has no sys/conf/newvers.sh"),
     "a clone without commits": ("empty", (), "there is no revision 'HEAD' in {tree}/.git"),
-    "a revision of a plain folder": (
+    "a revision of a plain directory": (
         "tree", ("--rev", "main"),
         "--rev: there is no revision 'main' in {tree}: it is not a git clone"),
     "an unknown revision": (
@@ -249,18 +249,18 @@ PATCH = """\
 
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trees")
-    plain_tree(folder / "tree")
-    git_tree(folder / "git")
-    git_tree(folder / "old", newvers='REVISION="12.4"\nBRANCH="STABLE"\n')
-    plain_tree(folder / "odd", newvers="# empty\n")
-    (folder / "plain").mkdir()
-    clone = git_tree(folder / "clone")
+    directory = tmp_path_factory.mktemp("trees")
+    plain_tree(directory / "tree")
+    git_tree(directory / "git")
+    git_tree(directory / "old", newvers='REVISION="12.4"\nBRANCH="STABLE"\n')
+    plain_tree(directory / "odd", newvers="# empty\n")
+    (directory / "plain").mkdir()
+    clone = git_tree(directory / "clone")
     shutil.rmtree(clone / "sys")
     commit(clone, "second")
-    HostRunner().run(["git", "init", "--quiet", folder / "empty"])
-    (folder / "a.patch").write_text(PATCH)
-    return folder
+    HostRunner().run(["git", "init", "--quiet", directory / "empty"])
+    (directory / "a.patch").write_text(PATCH)
+    return directory
 
 
 @pytest.mark.parametrize("case", TREES.values(), ids=TREES.keys())
@@ -316,7 +316,7 @@ SETTINGS = {
 def test_settings(home: Home, case: tuple[str | bytes, str]) -> None:
     text, message = case
     home.configure(text)
-    file = home.folder / "config" / "harness" / "config.toml"
+    file = home.directory / "config" / "harness" / "config.toml"
     refused(call(home, "boot"), 2, message.format(file=file))
 
 
@@ -402,11 +402,11 @@ def test_qemu_that_does_not_start(shared_home: Home, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="hiding the host's compilers takes root")
 @pytest.mark.parametrize("source", ["embedded", "tree"])
 def test_missing_compiler(shared_home: Home, trees: Path, tmp_path: Path, source: str) -> None:
-    """Within a mount namespace in which the compilers' folders are empty."""
+    """Within a mount namespace in which the compilers' directories are empty."""
     for program in ("git", "sh", "qemu-system-x86_64"):
         (tmp_path / program).symlink_to(str(shutil.which(program)))
-    folders = [str(folder) for folder in Path("/usr/lib").glob("llvm-*")]
-    hide = "".join(f"mount -t tmpfs none {folder}; " for folder in folders)
+    directories = [str(directory) for directory in Path("/usr/lib").glob("llvm-*")]
+    hide = "".join(f"mount -t tmpfs none {directory}; " for directory in directories)
     where = "embedded" if source == "embedded" else str(trees / "git")
     finished = HostRunner().run(
         ["unshare", "--mount", "sh", "-c",

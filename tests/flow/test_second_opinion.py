@@ -32,7 +32,7 @@ FAULTY = "more='-cpu max,-popcnt'"
 RESETS = ("--tunable", "harness.plant=reset-without-popcnt")
 HANGS = ("--tunable", "harness.plant=hang-without-popcnt")
 FIRST_TIME = f"case $guest in *again*) ;; *) {FAULTY} ;; esac"
-ONCE = f"mkdir FOLDER/once 2>/dev/null && {FAULTY}"
+ONCE = f"mkdir DIRECTORY/once 2>/dev/null && {FAULTY}"
 
 #: A processor without the mode that the guest enters before it prints anything.
 NO_LONG_MODE = "more='-cpu max,-lm'"
@@ -45,7 +45,7 @@ def fake(tmp_path: Path) -> Fake:
     """Puts such a QEMU first in the PATH that it gives."""
 
     def make(rule: str) -> str:
-        text = WRAPPER.replace("RULE", rule.replace("FOLDER", str(tmp_path)))
+        text = WRAPPER.replace("RULE", rule.replace("DIRECTORY", str(tmp_path)))
         qemu = "qemu-system-x86_64"
         return script(tmp_path / "bin", qemu, text.replace("QEMU", str(shutil.which(qemu))))
 
@@ -60,7 +60,7 @@ def outcomes(said: Said) -> list[str]:
     return [cell["verdict"]["outcome"] for cell in cells(said)]
 
 
-def folder(home: Home, said: Said) -> Path:
+def directory(home: Home, said: Said) -> Path:
     return home.runs / str(json.loads(said.stdout)["name"])
 
 
@@ -75,14 +75,14 @@ def test_what_does_not_repeat_is_unverified_and_both_consoles_are_kept(
     (repeat,) = cell["repeats"]
     assert (repeat["accelerator"], repeat["outcome"]) == ("tcg", "booted")
     for console in (".", repeat["name"]):
-        kept = folder(shared_home, said) / cell["name"] / console / "console.log"
+        kept = directory(shared_home, said) / cell["name"] / console / "console.log"
         assert b"built-in guest" in kept.read_bytes()
     assert "booting again under tcg" in said.stderr
     (case,) = list(next(iter(JUnitXml.fromfile(str(junit)))))
     (error,) = case.result
     assert isinstance(error, Error)
     assert f"{cell['name']}/{repeat['name']}/console.log" in error.text
-    told = shared_home.run("report", folder(shared_home, said).name).stdout
+    told = shared_home.run("report", directory(shared_home, said).name).stdout
     assert "repeat tcg/direct: booted" in told
     console = shared_home.run("console", "latest", f"{cell['name']}/{repeat['name']}")
     assert "built-in guest" in console.stdout

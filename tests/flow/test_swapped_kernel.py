@@ -121,13 +121,13 @@ def test_a_damaged_kernel_that_is_named_by_its_file_is_refused(
 
 def swapping_qemu(home: Home, file: str, other: Path, size: int, times: int = 1) -> str:
     """A PATH with a QEMU that first exchanges ``file``, a word of the shell."""
-    marks = home.folder / "marks"
+    marks = home.directory / "marks"
     marks.mkdir()
     text = SWAP.format(
         marks=marks, times=times, file=file, other=other, size=size,
         qemu=shutil.which("qemu-system-x86_64"),
     )  # fmt: skip
-    return script(home.folder / "bin", "qemu-system-x86_64", text)
+    return script(home.directory / "bin", "qemu-system-x86_64", text)
 
 
 def test_a_guest_runs_what_was_verified_whatever_becomes_of_the_cache(

@@ -55,8 +55,8 @@ def test_report_tells_the_run_again(shared_home: Home) -> None:
 def test_json_is_the_record(shared_home: Home) -> None:
     said = shared_home.run(*PANICS, "--json")
     told = document(said)
-    folder = shared_home.runs / told["name"]
-    assert told == json.loads((folder / "record.json").read_text())
+    directory = shared_home.runs / told["name"]
+    assert told == json.loads((directory / "record.json").read_text())
     assert told == document(shared_home.run("report", told["name"], "--json"))
     (cell,) = told["cells"]
     assert cell["verdict"]["outcome"] == "panic"
@@ -64,11 +64,11 @@ def test_json_is_the_record(shared_home: Home) -> None:
     assert told["exit_code"] == said.code == 1
 
 
-def test_run_leaves_its_folder(shared_home: Home, tmp_path: Path) -> None:
+def test_run_leaves_its_directory(shared_home: Home, tmp_path: Path) -> None:
     assert shared_home.run(*PANICS, "--out", tmp_path).code == 1
-    (folder,) = tmp_path.iterdir()
-    assert {path.name for path in folder.iterdir()} >= {"record.json", "none-numa4"}
-    (console,) = folder.glob("*/console.log")
+    (directory,) = tmp_path.iterdir()
+    assert {path.name for path in directory.iterdir()} >= {"record.json", "none-numa4"}
+    (console,) = directory.glob("*/console.log")
     assert b"panic: " in console.read_bytes()
     events = (console.parent / "events.jsonl").read_text().splitlines()
     assert any(json.loads(line)["event"] == "Panic" for line in events)

@@ -35,7 +35,7 @@ def declared(name: str) -> set[str]:
 
 
 def lend(package: Distribution, target: Path) -> None:
-    """Put links to a distribution's files and folders into another environment."""
+    """Put links to a distribution's files and directories into another environment."""
     source = Path(str(package.locate_file("")))
     tops = {file.parts[0] for file in package.files or () if file.parts[0] not in ("..", ".")}
     for top in tops - {"__pycache__"}:
@@ -46,12 +46,12 @@ def lend(package: Distribution, target: Path) -> None:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel; gives its ``bin``."""
-    folder = tmp_path_factory.mktemp("wheel")
+    directory = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     options = ["--no-deps", "--no-index", "--no-build-isolation", "--no-cache-dir"]
-    _run(*pip, "wheel", *options, "--wheel-dir", folder, CHECKOUT)
-    (wheel,) = folder.glob("*.whl")
-    environment = folder / "env"
+    _run(*pip, "wheel", *options, "--wheel-dir", directory, CHECKOUT)
+    (wheel,) = directory.glob("*.whl")
+    environment = directory / "env"
     _run(sys.executable, "-m", "venv", "--without-pip", environment)
     _run(*pip, "--python", environment, "install", "--no-deps", "--no-index", wheel)
     (packages,) = environment.glob("lib/python*/site-packages")
@@ -66,7 +66,9 @@ def _run(*words: str | Path) -> None:
 
 
 @pytest.mark.guest
-def test_it_compares_in_an_empty_folder(empty_home: Home, installed: Path, tmp_path: Path) -> None:
+def test_it_compares_in_an_empty_directory(
+    empty_home: Home, installed: Path, tmp_path: Path
+) -> None:
     words = ("compare", "--source", "embedded", "--numa", "4", "--kasan", "--json")
     finished = subprocess.run(
         [installed / "harness", *words],
@@ -80,10 +82,12 @@ def test_it_compares_in_an_empty_folder(empty_home: Home, installed: Path, tmp_p
 
 def test_it_brings_its_guests_and_images(installed: Path) -> None:
     (data,) = installed.parent.glob("lib/python*/site-packages/harness/_data")
-    for folder in ("images", "vmconfigs"):
-        shipped = {path.relative_to(data) for path in (data / folder).rglob("*") if path.is_file()}
+    for directory in ("images", "vmconfigs"):
+        shipped = {
+            path.relative_to(data) for path in (data / directory).rglob("*") if path.is_file()
+        }
         listed = subprocess.run(
-            ["git", "-C", CHECKOUT, "ls-files", "-z", folder], capture_output=True, check=True
+            ["git", "-C", CHECKOUT, "ls-files", "-z", directory], capture_output=True, check=True
         )
         assert {str(path) for path in shipped} >= set(
             filter(None, listed.stdout.decode().split("\0"))
@@ -111,7 +115,7 @@ def test_it_brings_its_json_schema(installed: Path) -> None:
 def test_every_command_helps(home: Home, installed: Path, command: str) -> None:
     finished = subprocess.run(
         [installed / "harness", *filter(None, [command]), "--help"],
-        cwd=home.folder, env=home.env, capture_output=True, text=True, check=False,
+        cwd=home.directory, env=home.env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert "Example" in finished.stdout

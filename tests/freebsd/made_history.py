@@ -48,7 +48,7 @@ class MadeHistory:
     """A repository whose branch ``main`` grows on the HEAD of a tree.
 
     Args:
-        folder: the repository's.
+        directory: the repository's.
         tree: a git clone of FreeBSD's.
         salt: stands in every change, so that no kernel of another history is like one of these.
 
@@ -57,7 +57,7 @@ class MadeHistory:
         head: the last commit of ``main``.
     """
 
-    folder: Path
+    directory: Path
     tree: Path
     salt: str = ""
     base: str = field(init=False)
@@ -70,10 +70,10 @@ class MadeHistory:
     def __post_init__(self) -> None:
         common = run(self.tree, "rev-parse", "--path-format=absolute", "--git-common-dir")
         self.base = run(self.tree, "rev-parse", "HEAD")
-        subprocess.run(["git", "init", "--quiet", self.folder], check=True)
-        alternates = self.folder / ".git/objects/info/alternates"
+        subprocess.run(["git", "init", "--quiet", self.directory], check=True)
+        alternates = self.directory / ".git/objects/info/alternates"
         alternates.write_text(f"{common}/objects\n")
-        run(self.folder, "tag", "base", self.base)
+        run(self.directory, "tag", "base", self.base)
         self.head = self.base
 
     def commit(self, subject: str, files: dict[str, bytes], *, parents: Sequence[str] = ()) -> str:
@@ -90,14 +90,14 @@ class MadeHistory:
             lines += [f"M 100644 inline {name}".encode(), _data(text)]
         lines += [b"get-mark :1", b""]
         answer = subprocess.run(
-            ["git", "-C", self.folder, "fast-import", "--quiet", "--force",
+            ["git", "-C", self.directory, "fast-import", "--quiet", "--force",
              "--cat-blob-fd=1"],
             input=b"\n".join(lines), capture_output=True, check=True,
         )  # fmt: skip
         made = answer.stdout.decode().strip()
         if not parents or parents[0] == self.head:
             self.head = made
-            run(self.folder, "update-ref", "refs/heads/main", made)
+            run(self.directory, "update-ref", "refs/heads/main", made)
         return made
 
     def idle(self) -> str:
@@ -154,7 +154,7 @@ class MadeHistory:
     def original(self, name: str) -> bytes:
         """The tree's file as it was committed."""
         return subprocess.run(
-            ["git", "-C", self.folder, "cat-file", "blob", f"{self.base}:{name}"],
+            ["git", "-C", self.directory, "cat-file", "blob", f"{self.base}:{name}"],
             capture_output=True, check=True,
         ).stdout  # fmt: skip
 
@@ -165,7 +165,7 @@ def lend(made: MadeHistory) -> None:
     The tree's toolchain serves it so, and nothing is written to the tree.
     """
     home = open_tree(str(made.tree), Workspace.of_user(), HostRunner()).home
-    objects = made.folder / ".git/objects"
+    objects = made.directory / ".git/objects"
     for path in objects.rglob("*"):
         target = home / "git/objects" / path.relative_to(objects)
         if path.is_file() and path.parent.name != "info" and not target.exists():
@@ -173,10 +173,10 @@ def lend(made: MadeHistory) -> None:
             shutil.copyfile(path, target)
 
 
-def run(folder: Path, *words: str) -> str:
+def run(directory: Path, *words: str) -> str:
     settings = ("-c", "safe.directory=*", "-c", "gc.auto=0")
     return subprocess.run(
-        ["git", "-C", folder, *settings, *words], capture_output=True, text=True, check=True
+        ["git", "-C", directory, *settings, *words], capture_output=True, text=True, check=True
     ).stdout.strip()
 
 

@@ -31,8 +31,8 @@ def home(freebsd_tree: Path) -> Iterator[Home]:
         "XDG_CACHE_HOME": str(platformdirs.user_cache_path()),
         "HARNESS_SOURCE": str(freebsd_tree),
     }
-    with tempfile.TemporaryDirectory(prefix="flow") as folder:
-        yield Home(Path(folder), given)
+    with tempfile.TemporaryDirectory(prefix="flow") as directory:
+        yield Home(Path(directory), given)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def kernconf(home: Home) -> Iterator[Path]:
 
     The name stands in the kernel, so the cache has none of it; what it leaves there is removed.
     """
-    path = home.folder / f"FLOWTEST-{uuid.uuid4().hex[:8]}"
+    path = home.directory / f"FLOWTEST-{uuid.uuid4().hex[:8]}"
     shutil.copyfile(data_file("images", "kernconf", GUEST.name, "slim"), path)
     yield path
     forget(home, path.name)
@@ -53,8 +53,8 @@ def forget(home: Home, kernconf: str) -> None:
     of_trees = (f"obj-*/kernconf/{name}", f"obj-*/{name}.*", f"logs/{name}.log")
     for file in (file for kind in of_trees for file in home.cache.glob(f"trees/*/{kind}")):
         file.unlink()
-    for folder in home.cache.glob(f"trees/*/obj-*/**/amd64.amd64/sys/{name}"):
-        shutil.rmtree(folder)
+    for directory in home.cache.glob(f"trees/*/obj-*/**/amd64.amd64/sys/{name}"):
+        shutil.rmtree(directory)
     for identity in home.cache.glob("kernels/*/identity.json"):
         if json.loads(identity.read_text())["kernconf"] == name:
             shutil.rmtree(identity.parent)
@@ -98,7 +98,7 @@ def test_configuration_that_is_no_configuration(home: Home, kernconf: Path) -> N
 def test_revision_that_does_not_build_shows_the_compilers_lines(
     home: Home, freebsd_tree: Path
 ) -> None:
-    patch = home.folder / "broken.patch"
+    patch = home.directory / "broken.patch"
     patch.write_text(appended(freebsd_tree / "sys/vm/uma_core.c", "int broken = nothing;\n"))
     said = home.run("build", "--patch", patch, "--kasan")
     refused(said, 4, "the revision does not build")
@@ -174,7 +174,7 @@ def test_interrupted_boot_leaves_nothing_running(
         running.wait_for_words(f"kasan-numa2: {stage} at")
         running.end_by(signum)
     home.wait_until_nothing_runs()
-    scratch = [path for path in home.scratch_folders() if path.is_dir()]
+    scratch = [path for path in home.scratch_directories() if path.is_dir()]
     if signum == signal.SIGINT:
         assert not [path for path in scratch if is_abandoned(path)]
 
@@ -193,12 +193,12 @@ def test_new_cache_that_is_interrupted_at_each_stage(
     freebsd_tree: Path, tmp_path_factory: pytest.TempPathFactory, stage: str
 ) -> None:
     """From nothing: everything is built, so this takes long; SIGKILL, then the same again."""
-    folder = tmp_path_factory.mktemp("new")
-    home = Home(folder, {"HARNESS_SOURCE": str(freebsd_tree)})
+    directory = tmp_path_factory.mktemp("new")
+    home = Home(directory, {"HARNESS_SOURCE": str(freebsd_tree)})
     with home.started("build", "-v") as running:
         running.wait_for_words(f"build: {stage} at")
         running.end_by(signal.SIGKILL)
     home.wait_until_nothing_runs()
     said = home.run("build")
     assert said.code == 0, said.stderr
-    shutil.rmtree(folder)
+    shutil.rmtree(directory)

@@ -14,13 +14,13 @@ from harness_command import Answer, harness
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 
 
-def check(tree: Path, folder: Path, edit: Edit) -> Answer:
-    patch = folder / "change.diff"
+def check(tree: Path, directory: Path, edit: Edit) -> Answer:
+    patch = directory / "change.diff"
     patch.write_text(edit.patch(tree), "utf-8", "surrogateescape")
     return harness(
         "check", "--source", tree, "--patch", patch, "--numa", "2", "--kasan", "--ops", "600",
         "--on", "guest",
-        "--subsystem", "uma", out=folder,
+        "--subsystem", "uma", out=directory,
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def test_the_panic_is_the_commits_own_and_comes_out_of_kmem_init(compared: Answe
 
 def test_every_frame_is_what_llvm_symbolizer_says_of_the_debug_kernel(compared: Answer) -> None:
     cell = compared.cells()["before-kasan-numa2"]
-    debug = kernel_folder(cell) / "kernel.debug"
+    debug = kernel_directory(cell) / "kernel.debug"
     symbols = symbol_addresses(debug)
     roots = cell["kernel"]["source_roots"]
     for frame, told in zip(cell["verdict"]["frames"], cell["verdict"]["symbolized"], strict=True):
@@ -56,7 +56,7 @@ def test_every_frame_is_what_llvm_symbolizer_says_of_the_debug_kernel(compared: 
         assert lines_of(told) == by_hand(debug, address, roots), frame
 
 
-def kernel_folder(cell: dict[str, Any]) -> Path:
+def kernel_directory(cell: dict[str, Any]) -> Path:
     return Workspace.of_user().cache / "kernels" / str(cell["kernel"]["key"])
 
 

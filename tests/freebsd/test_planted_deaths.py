@@ -28,14 +28,14 @@ UNDEFINED = '__asm __volatile("ud2");'
 FOREVER = 'for (;;) __asm __volatile("pause");'
 
 
-def planted(tree: Path, spot: tuple[str, str], statement: str, folder: Path) -> Path:
+def planted(tree: Path, spot: tuple[str, str], statement: str, directory: Path) -> Path:
     name, call = spot
     text = (tree / name).read_text("utf-8", "replace")
     assert call in text
     at = text.index("\n", text.index(call)) + 1
     changed = f"{text[:at]}\t{statement}\n{text[at:]}"
     before, after = (version.splitlines(keepends=True) for version in (text, changed))
-    patch = folder / "planted.patch"
+    patch = directory / "planted.patch"
     patch.write_text("".join(difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")))
     return patch
 
@@ -82,10 +82,10 @@ exec {qemu} "$@"
 
 #: No firmware, but as many zeroes.
 NO_FIRMWARE = """
-head -c 2097152 /dev/zero > {folder}/zeroes
+head -c 2097152 /dev/zero > {directory}/zeroes
 count=$#
 while [ "$count" -gt 0 ]; do
-    word=$(printf %s "$1" | sed 's|{firmware}|{folder}/zeroes|')
+    word=$(printf %s "$1" | sed 's|{firmware}|{directory}/zeroes|')
     shift; count=$((count - 1))
     set -- "$@" "$word"
 done
@@ -93,11 +93,11 @@ exec {qemu} "$@"
 """
 
 
-def wrapped(folder: Path, text: str) -> str:
-    program = folder / "bin" / QEMU
+def wrapped(directory: Path, text: str) -> str:
+    program = directory / "bin" / QEMU
     program.parent.mkdir()
     qemu, firmware = str(shutil.which(QEMU)), str(find_firmware())
-    body = text.format(qemu=qemu, firmware=firmware, folder=folder)
+    body = text.format(qemu=qemu, firmware=firmware, directory=directory)
     program.write_text(f"#!/bin/sh\n{body}")
     program.chmod(0o755)
     return f"{program.parent}{os.pathsep}{os.environ['PATH']}"

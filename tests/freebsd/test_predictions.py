@@ -40,14 +40,14 @@ def predicted(tree: Path, out: Path, *words: str | Path) -> dict[int, Prediction
     return {each["nodes"]: each for each in answer.document["predictions"]}
 
 
-def panicking_domain(folder: Path) -> int:
+def panicking_domain(directory: Path) -> int:
     """The domain of the CPU that panicked: each has one."""
-    console = (folder / "console.log").read_text("utf-8", "replace")
+    console = (directory / "console.log").read_text("utf-8", "replace")
     (cpu,) = re.findall(r"^cpuid = (\d+)", console, re.MULTILINE)
     return int(cpu)
 
 
-def agree(prediction: Prediction, cell: dict[str, Any], folder: Path) -> None:
+def agree(prediction: Prediction, cell: dict[str, Any], directory: Path) -> None:
     """The outcome; of a panic, the allocation or the CPU; of a boot, the slabs in each domain."""
     verdict = cell["verdict"]
     where = f"{cell['name']}: {prediction}, {verdict['outcome']} {verdict['title']}"
@@ -58,7 +58,7 @@ def agree(prediction: Prediction, cell: dict[str, Any], folder: Path) -> None:
         if prediction["allocation"]:
             assert "kmem_init" in [frame["function"] for frame in verdict["symbolized"]], where
         else:
-            assert panicking_domain(folder / cell["name"]) in prediction["late"], where
+            assert panicking_domain(directory / cell["name"]) in prediction["late"], where
     elif verdict["outcome"] == "booted" and prediction["slabs"]:
         domains = cell["report"]["subsystems"]["uma"]["zones"]["KMAP_ENTRY"]["domains"]
         assert [domain["pages"] for domain in domains.values()] in prediction["later"], where
@@ -95,10 +95,10 @@ def test_with_half_of_the_commit(half: str, freebsd_tree: Path, tmp_path: Path) 
     assert answer.code == 0, answer.told
 
 
-def without_sanitizer(folder: Path) -> Path:
+def without_sanitizer(directory: Path) -> Path:
     """The same guest for a kernel without one."""
     nodes = "".join(f"[[node]]\ncpus = 1\nmemory_mib = {memory}\n" for memory in (1024, 0, 1024))
-    file = folder / "memoryless.toml"
+    file = directory / "memoryless.toml"
     file.write_text(f'description = "The middle node without memory"\n{nodes}')
     return file
 

@@ -35,17 +35,17 @@ def patch(freebsd_tree: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home(freebsd_tree: Path) -> Path:
-    """The folder of the cache that serves the tree."""
+    """The directory of the cache that serves the tree."""
     return open_tree(str(freebsd_tree), Workspace.of_user(), HostRunner()).home
 
 
 @pytest.fixture
 def made() -> Iterator[list[Path]]:
-    """Folders of the cache that are removed at the end."""
-    folders: list[Path] = []
-    yield folders
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Directories of the cache that are removed at the end."""
+    directories: list[Path] = []
+    yield directories
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def build(tree: Path, patch: Path, out: Path) -> Path:
@@ -58,10 +58,10 @@ def went_the_whole_way(home: Path) -> bool:
     return ">>> Kernel build for" in (home / "logs" / f"{CONFIGURATION}.log").read_text()
 
 
-def kill(tree: Path, patch: Path, folder: Path, program: str) -> None:
+def kill(tree: Path, patch: Path, directory: Path, program: str) -> None:
     """Begin a build, and kill it when that program of its make runs."""
-    folder.mkdir()
-    user = Home(folder, {"XDG_CACHE_HOME": str(Workspace.of_user().cache.parent)})
+    directory.mkdir()
+    user = Home(directory, {"XDG_CACHE_HOME": str(Workspace.of_user().cache.parent)})
     words = ("build", "-v", "--source", tree, "--kasan", "--patch", patch)
     with user.started(*words) as running:
         running.wait_for_words("kernel at")

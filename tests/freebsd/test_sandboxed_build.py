@@ -54,10 +54,10 @@ def test_a_kernel_whose_makefiles_attack(freebsd_tree: Path, tmp_path: Path) -> 
         shutil.rmtree(Workspace.of_user().cache / "kernels" / str(answer.document.get("key")))
 
 
-def patch(tree: Path, folder: Path, text: str) -> Path:
+def patch(tree: Path, directory: Path, text: str) -> Path:
     """Puts a text to the end of the makefile."""
     old = (tree / MAKEFILE).read_text().splitlines(keepends=True)
     new = [*old, *text.splitlines(keepends=True)]
-    path = folder / "attack.diff"
+    path = directory / "attack.diff"
     path.write_text("".join(difflib.unified_diff(old, new, f"a/{MAKEFILE}", f"b/{MAKEFILE}")))
     return path

@@ -48,10 +48,10 @@ def tree(request: pytest.FixtureRequest) -> Path:
     return found
 
 
-def planted(tree: Path, folder: Path) -> Path:
+def planted(tree: Path, directory: Path) -> Path:
     text = (tree / FILE).read_text("utf-8", "replace")
     before, after = (version.splitlines(keepends=True) for version in (text, text + PLANT))
-    patch = folder / "planted.patch"
+    patch = directory / "planted.patch"
     patch.write_text("".join(difflib.unified_diff(before, after, f"a/{FILE}", f"b/{FILE}")))
     return patch
 

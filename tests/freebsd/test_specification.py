@@ -32,11 +32,11 @@ AFTER = (VARIANTS["13-after"], VARIANTS["15-after"])
 @pytest.fixture
 def tree(freebsd_tree: Path, tmp_path: Path) -> Path:
     """One revision, tagged ``first``, with the configured tree's allocator."""
-    folder = git_tree(tmp_path / "tree")
+    directory = git_tree(tmp_path / "tree")
     for path in (UMA_CORE, DOMAINSET):
-        (folder / path).write_bytes((freebsd_tree / path).read_bytes())
-    commit(folder, "release")
-    return folder
+        (directory / path).write_bytes((freebsd_tree / path).read_bytes())
+    commit(directory, "release")
+    return directory
 
 
 @pytest.fixture

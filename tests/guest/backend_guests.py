@@ -22,7 +22,7 @@ from harness.guest.qemu import QemuGuest
 from harness.guest.spec import GuestSpec, display_name
 from harness.guest.topology import Topology
 from harness.host.accelerator import Accelerator
-from harness.image.media import EfiFolder, Media
+from harness.image.media import EfiDirectory, Media
 
 BACKENDS = ("qemu", "libvirt")
 
@@ -67,9 +67,9 @@ def listening(path: Path) -> Iterator[Console]:
             path.unlink()
 
 
-def guest_spec(folder: Path, topology: Topology, media: Media, name: str = "test") -> GuestSpec:
-    firmware = find_firmware() if isinstance(media, EfiFolder) else None
-    return GuestSpec(name, topology, media, Accelerator.TCG, firmware, folder / "console")
+def guest_spec(directory: Path, topology: Topology, media: Media, name: str = "test") -> GuestSpec:
+    firmware = find_firmware() if isinstance(media, EfiDirectory) else None
+    return GuestSpec(name, topology, media, Accelerator.TCG, firmware, directory / "console")
 
 
 def query(guest: Guest, command: str) -> Any:

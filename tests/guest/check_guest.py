@@ -71,10 +71,10 @@ def fields(channel: Channel, command: str) -> Mapping[str, str]:
 def listening_guest(kernel: Path, topology: Topology) -> Iterator[ListeningGuest]:
     """The built-in guest, which ends with the block."""
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hc-")))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hc-")))
         spec = GuestSpec(
             "check", topology, DirectKernel(kernel, COMMAND_LINE), Accelerator.TCG,
-            None, folder / "console", serial_sockets=(folder / "channel",),
+            None, directory / "console", serial_sockets=(directory / "channel",),
         )  # fmt: skip
         console = stack.enter_context(SerialTap(spec.console_socket))
         tap = stack.enter_context(SerialTap(spec.serial_sockets[0]))

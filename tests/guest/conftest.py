@@ -31,8 +31,8 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     def kernel(variant: CommitSide, sanitizer: Sanitizers = NONE) -> Path:
         build = EmbeddedBuild(variant, sanitizer)
         if build not in made:
-            folder = tmp_path_factory.mktemp(f"{variant}-{sanitizer}")
-            made[build] = build_embedded(build, HostRunner(), folder)
+            directory = tmp_path_factory.mktemp(f"{variant}-{sanitizer}")
+            made[build] = build_embedded(build, HostRunner(), directory)
         return made[build]
 
     return kernel
@@ -96,6 +96,6 @@ def make_backend(workspace: Workspace) -> MakeBackend:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def directory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="hb-") as name:
         yield Path(name)

@@ -46,7 +46,7 @@ from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.image.embedded import CommitSide
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 from harness.sanitizers import NONE
 
 pytestmark = pytest.mark.guest
@@ -60,18 +60,18 @@ VGA_HOLE = 384 * 1024
 
 
 @pytest.fixture
-def endless(folder: Path) -> GuestSpec:
+def endless(directory: Path) -> GuestSpec:
     """A guest that stays in its firmware, since there is nothing to boot."""
-    media = folder / "media"
+    media = directory / "media"
     media.mkdir()
-    return guest_spec(folder, Topology.even(1, memory_mib_per_node=128), EfiFolder(media))
+    return guest_spec(directory, Topology.even(1, memory_mib_per_node=128), EfiDirectory(media))
 
 
 def embedded(
-    folder: Path, kernels: Kernels, variant: CommitSide = CommitSide.AFTER, nodes: int = 2
+    directory: Path, kernels: Kernels, variant: CommitSide = CommitSide.AFTER, nodes: int = 2
 ) -> GuestSpec:
     kernel = DirectKernel(kernels(variant, NONE))
-    return guest_spec(folder, Topology.even(nodes, memory_mib_per_node=64), kernel)
+    return guest_spec(directory, Topology.even(nodes, memory_mib_per_node=64), kernel)
 
 
 # The machine
@@ -79,11 +79,11 @@ def embedded(
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_both_backends_give_the_guest_the_same_tables_and_those_are_the_layout(
-    name: str, make_backend: MakeBackend, kernels: Kernels, folder: Path
+    name: str, make_backend: MakeBackend, kernels: Kernels, directory: Path
 ) -> None:
     topology = load_vmconfig(name).topology
     kernel = DirectKernel(kernels(CommitSide.AFTER, NONE))
-    spec = guest_spec(folder, topology, kernel, name)
+    spec = guest_spec(directory, topology, kernel, name)
     tables = {}
     for backend in BACKENDS:
         report, _ = boot(make_backend(backend), spec)
@@ -102,15 +102,15 @@ def test_both_backends_give_the_guest_the_same_tables_and_those_are_the_layout(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_serial_port_has_its_own_socket(
-    backend: str, make_backend: MakeBackend, endless: GuestSpec, folder: Path
+    backend: str, make_backend: MakeBackend, endless: GuestSpec, directory: Path
 ) -> None:
     spec = GuestSpec(
         **{
             **{name: getattr(endless, name) for name in endless.__dataclass_fields__},
-            "serial_sockets": (folder / "com2",),
+            "serial_sockets": (directory / "com2",),
         }
     )
-    with listening(spec.console_socket) as console, listening(folder / "com2") as second:
+    with listening(spec.console_socket) as console, listening(directory / "com2") as second:
         guest = make_backend(backend).start(spec)
         try:
             until(lambda: console.data)
@@ -125,10 +125,12 @@ def test_every_serial_port_has_its_own_socket(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_powering_off_and_resetting_are_told_apart(
-    backend: str, make_backend: MakeBackend, kernels: Kernels, folder: Path
+    backend: str, make_backend: MakeBackend, kernels: Kernels, directory: Path
 ) -> None:
-    after, ended_after = boot(make_backend(backend), embedded(folder, kernels))
-    before, ended_before = boot(make_backend(backend), embedded(folder, kernels, CommitSide.BEFORE))
+    after, ended_after = boot(make_backend(backend), embedded(directory, kernels))
+    before, ended_before = boot(
+        make_backend(backend), embedded(directory, kernels, CommitSide.BEFORE)
+    )
     assert after.panic is None
     assert ended_after.ending is GuestEnding.POWEROFF
     assert before.panic
@@ -218,17 +220,17 @@ from harness.guest.topology import Topology
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.image.media import EfiFolder
+from harness.image.media import EfiDirectory
 from backend_guests import guest_spec, listening
 
-name, root, folder, keep = sys.argv[1:]
+name, root, directory, keep = sys.argv[1:]
 paths = [Path(root, part) for part in ("cache", "state", "run")]
 runner, clock = HostRunner(), HostClock()
 backend = QemuBackend(runner, clock) if name == "qemu" else LibvirtBackend(
     runner, clock, Workspace(*paths), idle_seconds=2
 )
 topology = Topology.even(1, memory_mib_per_node=128)
-spec = guest_spec(Path(folder), topology, EfiFolder(Path(folder, "media")))
+spec = guest_spec(Path(directory), topology, EfiDirectory(Path(directory, "media")))
 with listening(spec.console_socket) as console:
     guest = backend.start(spec, keep=keep == "keep")
     while not console.data:
@@ -239,11 +241,11 @@ with listening(spec.console_socket) as console:
 
 
 @contextlib.contextmanager
-def other_harness(backend: str, root: Path, folder: Path, keep: str) -> Iterator[None]:
+def other_harness(backend: str, root: Path, directory: Path, keep: str) -> Iterator[None]:
     """Another process with a guest, killed with SIGKILL at the end."""
     here = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
-    words = [sys.executable, "-c", HARNESS, backend, str(root), str(folder), keep]
+    words = [sys.executable, "-c", HARNESS, backend, str(root), str(directory), keep]
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment) as process:
         try:
             assert process.stdout is not None
@@ -255,18 +257,18 @@ def other_harness(backend: str, root: Path, folder: Path, keep: str) -> Iterator
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_guest_is_gone_when_its_harness_was_killed(
-    backend: str, workspace: Workspace, endless: GuestSpec, folder: Path
+    backend: str, workspace: Workspace, endless: GuestSpec, directory: Path
 ) -> None:
-    with other_harness(backend, workspace.cache.parent, folder, "end"):
+    with other_harness(backend, workspace.cache.parent, directory, "end"):
         assert qemus(endless)
     until(lambda: not qemus(endless))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_guest_to_be_kept_outlives_its_harness(
-    backend: str, workspace: Workspace, endless: GuestSpec, folder: Path
+    backend: str, workspace: Workspace, endless: GuestSpec, directory: Path
 ) -> None:
-    with other_harness(backend, workspace.cache.parent, folder, "keep"):
+    with other_harness(backend, workspace.cache.parent, directory, "keep"):
         (qemu,) = qemus(endless)
     with pytest.raises(psutil.TimeoutExpired):
         qemu.wait(1.0)
@@ -283,13 +285,13 @@ needs_root = pytest.mark.skipif(
 
 @needs_root
 def test_all_harnesses_share_one_daemon_that_goes_away_when_unused(
-    make_backend: MakeBackend, workspace: Workspace, kernels: Kernels, folder: Path
+    make_backend: MakeBackend, workspace: Workspace, kernels: Kernels, directory: Path
 ) -> None:
     root = workspace.cache.parent
     specs = []
     for number in range(2):
-        (folder / str(number)).mkdir()
-        specs.append(embedded(folder / str(number), kernels))
+        (directory / str(number)).mkdir()
+        specs.append(embedded(directory / str(number), kernels))
     endings = []
 
     def run(spec: GuestSpec) -> None:
@@ -309,7 +311,7 @@ def test_all_harnesses_share_one_daemon_that_goes_away_when_unused(
 @needs_root
 def test_a_daemon_that_dies_is_the_hosts_failure_and_leaves_no_guest(
     make_backend: MakeBackend, workspace: Workspace, endless: GuestSpec, kernels: Kernels,
-    folder: Path, capfd: pytest.CaptureFixture[str],
+    directory: Path, capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     with listening(endless.console_socket) as console:
         guest = make_backend("libvirt").start(endless)
@@ -323,7 +325,7 @@ def test_a_daemon_that_dies_is_the_hosts_failure_and_leaves_no_guest(
             guest.stop_state()  # as it is looked at while a guest prints without a pause
         guest.destroy()
         until(lambda: not qemus(endless))
-    _, ended = boot(make_backend("libvirt"), embedded(folder, kernels))
+    _, ended = boot(make_backend("libvirt"), embedded(directory, kernels))
     assert ended.ending is GuestEnding.POWEROFF
     assert capfd.readouterr() == ("", "")
 
@@ -357,10 +359,10 @@ def test_a_libvirt_of_another_host_is_refused_since_it_cannot_reach_the_console(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_missing_qemu_is_named_with_its_package(
-    backend: str, make_backend: MakeBackend, endless: GuestSpec, folder: Path,
+    backend: str, make_backend: MakeBackend, endless: GuestSpec, directory: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    tools = folder / "bin"
+    tools = directory / "bin"
     tools.mkdir()
     for program in ("unshare", "prlimit", "setpriv", "libvirtd"):
         path = shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin")
@@ -374,11 +376,13 @@ def test_a_missing_qemu_is_named_with_its_package(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_qemu_that_refuses_to_start_is_quoted(
-    backend: str, make_backend: MakeBackend, folder: Path
+    backend: str, make_backend: MakeBackend, directory: Path
 ) -> None:
-    not_a_kernel = folder / "kernel"
+    not_a_kernel = directory / "kernel"
     not_a_kernel.write_bytes(b"not a kernel" * 1000)
-    spec = guest_spec(folder, Topology.even(1, memory_mib_per_node=64), DirectKernel(not_a_kernel))
+    spec = guest_spec(
+        directory, Topology.even(1, memory_mib_per_node=64), DirectKernel(not_a_kernel)
+    )
     with listening(spec.console_socket), pytest.raises(InfraError) as refused:
         make_backend(backend).start(spec)
     assert "invalid kernel header" in str(refused.value)

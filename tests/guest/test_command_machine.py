@@ -44,7 +44,7 @@ def machines(home: Home) -> list[psutil.Process]:
         process
         for process in psutil.process_iter(["cmdline"])
         if "-daemonize" in (words := process.info["cmdline"] or ())
-        and any(str(home.folder) in word for word in words)
+        and any(str(home.directory) in word for word in words)
     ]
 
 

@@ -439,12 +439,12 @@ class FailingCompiler:
 
 
 def test_the_same_build_gives_the_same_bytes_anywhere(kernels: Kernels, tmp_path: Path) -> None:
-    folder = tmp_path / "somewhere" / "else"
-    again = build_embedded(EmbeddedBuild(AFTER, KASAN), HostRunner(), folder)
+    directory = tmp_path / "somewhere" / "else"
+    again = build_embedded(EmbeddedBuild(AFTER, KASAN), HostRunner(), directory)
     assert again.read_bytes() == kernels(AFTER, KASAN).read_bytes()
 
 
-def test_a_build_can_be_repeated_in_its_folder(kernels: Kernels) -> None:
+def test_a_build_can_be_repeated_in_its_directory(kernels: Kernels) -> None:
     first = kernels(BEFORE, NONE)
     content = first.read_bytes()
     assert build_embedded(EmbeddedBuild(BEFORE), HostRunner(), first.parent) == first

@@ -64,8 +64,8 @@ class Boot:
 class Boots:
     """Starts guests of the built-in kernel, and listens to each in a thread."""
 
-    def __init__(self, folder: Path, kernel: Path, make_backend: MakeBackend) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path, kernel: Path, make_backend: MakeBackend) -> None:
+        self._directory = directory
         self._kernel = kernel
         self._make_backend = make_backend
         self._held = contextlib.ExitStack()
@@ -77,7 +77,7 @@ class Boots:
         self._held.close()
 
     def start(self, append: str, timeout: float, backend: str = "qemu") -> Boot:
-        spec = guest_spec(self._folder, TOPOLOGY, DirectKernel(self._kernel, append))
+        spec = guest_spec(self._directory, TOPOLOGY, DirectKernel(self._kernel, append))
         cancelled = threading.Event()
         pool = self._held.enter_context(ThreadPoolExecutor(1))
         tap = self._held.enter_context(SerialTap(spec.console_socket))
@@ -98,8 +98,8 @@ class Boots:
 
 
 @pytest.fixture
-def boots(folder: Path, kernels: Kernels, make_backend: MakeBackend) -> Iterator[Boots]:
-    with Boots(folder, kernels(CommitSide.AFTER, NONE), make_backend) as made:
+def boots(directory: Path, kernels: Kernels, make_backend: MakeBackend) -> Iterator[Boots]:
+    with Boots(directory, kernels(CommitSide.AFTER, NONE), make_backend) as made:
         yield made
 
 
@@ -204,11 +204,11 @@ def _removed(group: Path) -> bool:
 
 
 @pytest.fixture
-def throttled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def throttled(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every QEMU starts in such a cgroup."""
     with cgroup(SMALL_QUOTA) as group:
         text = f'echo $$ >{group}/cgroup.procs; exec {shutil.which(GUEST.program)} "$@"'
-        monkeypatch.setenv("PATH", script(folder / "bin", GUEST.program, text))
+        monkeypatch.setenv("PATH", script(directory / "bin", GUEST.program, text))
         yield
 
 

@@ -50,7 +50,11 @@ def test_a_boot(env: Environment) -> None:
     assert result.exit_code == 0
     assert [cell.verdict and cell.verdict.outcome for cell in result.run.cells] == [Outcome.BOOTED]
     record = Store(env.runs).load("latest")
-    assert (record["name"], record["exit_code"], record["command"]) == (result.folder.name, 0, [])
+    assert (record["name"], record["exit_code"], record["command"]) == (
+        result.directory.name,
+        0,
+        [],
+    )
 
 
 @pytest.mark.guest
@@ -97,12 +101,12 @@ def test_a_bisection(env: Environment, tmp_path: Path) -> None:
     made.change()
     culprit = made.break_it()
     made.change()
-    request = BisectRequest(KernelRequest(str(made.folder)), "first", "main", guest=TWO_NODES)
+    request = BisectRequest(KernelRequest(str(made.directory)), "first", "main", guest=TWO_NODES)
     result = bisect(request, env)
     assert isinstance(result.findings.answer, Culprit)
     assert result.findings.answer.commit == culprit
     assert (result.exit_code, result.document["state"]) == (0, "ended")
-    assert culprit[:12] in (result.folder / "report.txt").read_text()
+    assert culprit[:12] in (result.directory / "report.txt").read_text()
 
 
 def test_what_may_be_wrong_is_told_to_the_view_and_what_is_wrong_raised(env: Environment) -> None:

@@ -52,14 +52,14 @@ class Fault:
     times: int = 1000
 
 
-def install(folder: Path, fault: Fault) -> str:
-    """Put the program into a folder; gives a PATH in which it comes first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / "qemu-system-x86_64"
+def install(directory: Path, fault: Fault) -> str:
+    """Put the program into a directory; gives a PATH in which it comes first."""
+    directory.mkdir(parents=True, exist_ok=True)
+    program = directory / "qemu-system-x86_64"
     text = _PROGRAM.replace("%PYTHON%", sys.executable).replace("%REAL%", REAL_QEMU)
     program.write_text(text.replace("%FAULT%", repr(json.dumps(asdict(fault)))))
     program.chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return f"{directory}{os.pathsep}{os.environ['PATH']}"
 
 
 _PROGRAM = r"""#!%PYTHON% -IS

@@ -47,7 +47,7 @@ def run(home: Home, streams: Streams, *words: str | Path) -> int:
     finished = subprocess.run(
         ["sh", "-c", f'exec "$@"{closed}', "sh", *PROGRAM, *map(str, words)],
         stdin=streams.stdin, stdout=streams.stdout, stderr=streams.stderr,
-        cwd=home.folder, env={**home.env, "TERM": "xterm"}, timeout=500, check=False,
+        cwd=home.directory, env={**home.env, "TERM": "xterm"}, timeout=500, check=False,
         start_new_session=True,
     )  # fmt: skip
     return finished.returncode
@@ -130,7 +130,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two revisions; the second panics."""
     made = EmbeddedHistory(tmp_path_factory.mktemp("history") / "guest")
     made.break_it()
-    return made.folder
+    return made.directory
 
 
 COMMANDS = {
@@ -208,7 +208,7 @@ def test_record_has_the_verdict_and_what_could_not_be_written(shared_home: Home)
 def test_lost_answer_is_told_with_cause_and_remedy(shared_home: Home) -> None:
     finished = subprocess.run(
         ["sh", "-c", 'exec "$@" >/dev/full', "sh", *PROGRAM, *BOOT],
-        env=shared_home.env, cwd=shared_home.folder, capture_output=True, text=True, check=False,
+        env=shared_home.env, cwd=shared_home.directory, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 3
     error = finished.stderr[finished.stderr.index("harness: ") :]
@@ -237,7 +237,7 @@ def test_terminal_that_hangs_up_meanwhile_leaves_the_verdict(
     master, slave = pty.openpty()
     popen = subprocess.Popen(
         [*PROGRAM, *PANICS, "--git-bisect"], stdin=slave, stdout=slave, stderr=slave,
-        cwd=shared_home.folder, env={**shared_home.env, "TERM": "xterm"}, start_new_session=True,
+        cwd=shared_home.directory, env={**shared_home.env, "TERM": "xterm"}, start_new_session=True,
     )  # fmt: skip
     os.close(slave)
     assert select.select([master], [], [], SECONDS)[0]

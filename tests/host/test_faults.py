@@ -89,7 +89,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two revisions; the second panics."""
     made = EmbeddedHistory(tmp_path_factory.mktemp("history") / "guest")
     made.break_it()
-    return made.folder
+    return made.directory
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ class Faulty:
 
     home: Home
     table: Table
-    folder: Path
+    directory: Path
     history: Path
 
     def run(self, name: str, fault: Fault, command: str, *words: str) -> Said:
         source = ("--source", str(self.history)) if command == "bisect" else ()
-        path = install(self.folder / "bin", fault)
+        path = install(self.directory / "bin", fault)
         said = self.home.run(*COMMANDS[command], *source, *words, "--json", PATH=path)
         self.table.enter(name, command, f"{said.code} {outcomes(said)}".strip())
         return said
@@ -241,7 +241,7 @@ def test_full_disk_is_the_hosts_failure(
     """Of the records, with the kernels built already."""
     cache = shared_home.env["XDG_CACHE_HOME"]
     source = ("--source", str(history)) if command == "bisect" else ()
-    place = home.folder / "state"
+    place = home.directory / "state"
     place.mkdir()
     said = in_namespace(
         home, f'mount -t tmpfs -o size=8k none "{place}"', *COMMANDS[command], *source,

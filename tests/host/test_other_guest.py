@@ -56,18 +56,18 @@ os.execv({qemu!r}, [{qemu!r}, *words])
 
 
 class Place:
-    """A folder that comes first in PATH, with a program in QEMU's place."""
+    """A directory that comes first in PATH, with a program in QEMU's place."""
 
-    def __init__(self, home: Home, folder: Path) -> None:
-        self._home, self._folder = home, folder
-        self._path = f"{folder}{os.pathsep}{home.env['PATH']}"
+    def __init__(self, home: Home, directory: Path) -> None:
+        self._home, self._directory = home, directory
+        self._path = f"{directory}{os.pathsep}{home.env['PATH']}"
         self._qemu = next(
             str(path) for place in home.env["PATH"].split(os.pathsep)
             if (path := Path(place, QEMU)).exists()
         )  # fmt: skip
 
     def fill(self, text: str, **values: str) -> None:
-        program = self._folder / QEMU
+        program = self._directory / QEMU
         program.write_text(text.format(python=sys.executable, qemu=self._qemu, **values))
         program.chmod(0o755)
 

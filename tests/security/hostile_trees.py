@@ -21,10 +21,10 @@ ATTRIBUTES = (
 )
 
 
-def program(folder: Path) -> tuple[Path, Path]:
+def program(directory: Path) -> tuple[Path, Path]:
     """A program that leaves a trace; gives it, and the file that is there once it has run."""
-    folder.mkdir(exist_ok=True)
-    ran, path = folder / "ran", folder / "evil"
+    directory.mkdir(exist_ok=True)
+    ran, path = directory / "ran", directory / "evil"
     path.write_text(f'#!/bin/sh\necho "$0" "$@" >>{ran}\nexit 1\n')
     path.chmod(0o755)
     return path, ran
@@ -49,20 +49,20 @@ def arm(tree: Path, evil: Path) -> None:
         path.write_text(ATTRIBUTES)
 
 
-def _hooks(folder: Path, evil: Path) -> Path:
-    folder.mkdir(exist_ok=True)
+def _hooks(directory: Path, evil: Path) -> Path:
+    directory.mkdir(exist_ok=True)
     for name in ("post-checkout", "post-index-change", "reference-transaction", "pre-auto-gc"):
-        (folder / name).symlink_to(evil)
-    return folder
+        (directory / name).symlink_to(evil)
+    return directory
 
 
-def _submodule(folder: Path, evil: Path) -> None:
+def _submodule(directory: Path, evil: Path) -> None:
     """git-diff(1) asks a git in each submodule whether it has changed."""
-    folder.mkdir(parents=True)
-    git(folder, "init", "--quiet")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", "sub")
-    top = folder.parents[1]
+    directory.mkdir(parents=True)
+    git(directory, "init", "--quiet")
+    git(directory, "commit", "--quiet", "--allow-empty", "--message", "sub")
+    top = directory.parents[1]
     (top / ".gitmodules").write_text('[submodule "s"]\n\tpath = sys/sub\n\tignore = none\n')
-    name = git(folder, "rev-parse", "HEAD")
+    name = git(directory, "rev-parse", "HEAD")
     git(top, "update-index", "--add", "--cacheinfo", f"160000,{name},sys/sub")
-    git(folder, "config", "core.fsmonitor", str(evil))
+    git(directory, "config", "core.fsmonitor", str(evil))

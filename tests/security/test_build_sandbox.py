@@ -38,7 +38,7 @@ def home() -> Iterator[Home]:
 
 
 def tree_of(home: Home, configure: str, name: str = "tree") -> Path:
-    return git_tree(home.folder / name, configure=configure)
+    return git_tree(home.directory / name, configure=configure)
 
 
 def report(home: Home) -> str:
@@ -87,11 +87,11 @@ exit 1
 
 
 def test_a_build_reaches_no_network_and_no_socket(home: Home) -> None:
-    inside = str(home.folder / "run/service")
+    inside = str(home.directory / "run/service")
     with (
         listening(socket.AF_INET, ("127.0.0.1", 0)) as (inet, inet_came),
         listening(socket.AF_UNIX, inside) as (path, path_came),
-        listening(socket.AF_UNIX, f"\0harness-{home.folder.name}") as (abstract, abstract_came),
+        listening(socket.AF_UNIX, f"\0harness-{home.directory.name}") as (abstract, abstract_came),
     ):
         tree = tree_of(home, CONNECT.format(inet=inet, path=path, abstract=abstract))
         assert home.run("build", "--source", tree).code == 4
@@ -104,7 +104,7 @@ def test_a_build_reaches_no_network_and_no_socket(home: Home) -> None:
 
 
 def test_a_build_reads_nothing_of_the_users(home: Home) -> None:
-    secret = home.folder / "secret"
+    secret = home.directory / "secret"
     secret.write_text("the user's key")
     reads = f"env; cat ~/* ~/.[a-z]* {secret}; ls -a ~ /home /root /run /var; cat /etc/shadow"
     tree = tree_of(home, f"{{ {reads}; }} >report 2>&1; exit 1")
@@ -116,8 +116,8 @@ def test_a_build_reads_nothing_of_the_users(home: Home) -> None:
 
 
 def test_a_build_writes_only_what_it_builds(home: Home) -> None:
-    tree = git_tree(home.folder / "tree")
-    victims = [home.folder / "planted", tree / "planted", home.cache / "planted",
+    tree = git_tree(home.directory / "tree")
+    victims = [home.directory / "planted", tree / "planted", home.cache / "planted",
                home.cache / "kernels/planted", Path("/usr/planted"), Path("/etc/planted"),
                Path("/var/tmp/planted")]  # fmt: skip
     lines = [f"mkdir -p {path.parent}; echo x >{path}" for path in victims]
@@ -176,7 +176,7 @@ def test_a_build_ends_with_the_harness(home: Home, signum: signal.Signals) -> No
 
 def test_links_that_a_build_plants_are_not_followed(home: Home) -> None:
     """The harness removes, reads and writes files where a build put the directory it knows."""
-    victim = home.folder / "victim"
+    victim = home.directory / "victim"
     victim.mkdir()
     for name in ("kernel", "kernel.full", "kernel.debug"):
         (victim / name).write_text("the user's")
@@ -208,7 +208,7 @@ def test_trees_share_no_compiler_cache(home: Home) -> None:
 @pytest.fixture
 def broken(home: Home) -> str:
     """A PATH with a bubblewrap that the host does not let make namespaces."""
-    return script(home.folder / "bin", "bwrap", "echo 'bwrap: No permissions' >&2; exit 1")
+    return script(home.directory / "bin", "bwrap", "echo 'bwrap: No permissions' >&2; exit 1")
 
 
 def test_without_a_sandbox_a_build_stops(home: Home, broken: str) -> None:

@@ -20,10 +20,10 @@ def home() -> Iterator[Home]:
 
 
 def test_the_users_agent_reaches_ssh(home: Home) -> None:
-    path = script(home.folder / "bin", "ssh", f"env >{home.folder}/environment; exit 255")
+    path = script(home.directory / "bin", "ssh", f"env >{home.directory}/environment; exit 255")
     said = home.run("build", "--source", "ssh://host/src", PATH=path, SSH_AUTH_SOCK="/agent")
     assert said.code == 3, said.stderr
-    assert "SSH_AUTH_SOCK=/agent\n" in (home.folder / "environment").read_text()
+    assert "SSH_AUTH_SOCK=/agent\n" in (home.directory / "environment").read_text()
 
 
 def test_the_users_proxy_is_asked(home: Home) -> None:
@@ -46,10 +46,10 @@ def test_the_users_proxy_is_asked(home: Home) -> None:
 
 
 def test_the_users_configuration_of_git_counts(home: Home) -> None:
-    settings = home.folder / "config/git/config"
+    settings = home.directory / "config/git/config"
     settings.parent.mkdir(parents=True)
     settings.write_text(
-        f'[url "file://{home.folder}/none/"]\n\tinsteadOf = https://host.invalid/\n'
+        f'[url "file://{home.directory}/none/"]\n\tinsteadOf = https://host.invalid/\n'
     )
     said = home.run("build", "--source", "https://host.invalid/src.git")
     assert (said.code, "does not" in said.stderr or "not found" in said.stderr) == (2, True)
@@ -58,10 +58,10 @@ def test_the_users_configuration_of_git_counts(home: Home) -> None:
 @pytest.mark.parametrize("command", ["build", "doctor"])
 def test_the_repository_of_the_working_directory_has_no_say(home: Home, command: str) -> None:
     """git-ls-remote(1) reads the configuration of the repository that it is run in."""
-    evil, ran = program(home.folder / "evil")
-    tree = git_tree(home.folder / "tree")
+    evil, ran = program(home.directory / "evil")
+    tree = git_tree(home.directory / "tree")
     arm(tree, evil)
-    path = script(home.folder / "bin", "ssh", "exit 255")
+    path = script(home.directory / "bin", "ssh", "exit 255")
     said = home.run(command, cwd=tree, PATH=path, HARNESS_SOURCE="ssh://localhost/src")
     assert said.code in {0, 3}, said.stderr
     assert not ran.exists(), ran.read_text()
@@ -69,9 +69,9 @@ def test_the_repository_of_the_working_directory_has_no_say(home: Home, command:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/src.git", "ext://x", "ftp://127.0.0.1:1/x"])
 def test_another_protocol_is_refused(home: Home, url: str) -> None:
-    path = f"{home.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    script(home.folder / "bin", "git-remote-ext", f"touch {home.folder}/ran")
+    path = f"{home.directory / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    script(home.directory / "bin", "git-remote-ext", f"touch {home.directory}/ran")
     said = home.run("build", "--source", url, PATH=path)
     assert said.code == 2, said.stderr
     assert "protocol" in said.stderr or "is not the URL" in said.stderr
-    assert not (home.folder / "ran").exists()
+    assert not (home.directory / "ran").exists()

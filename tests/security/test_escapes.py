@@ -46,7 +46,8 @@ def on_terminal(home: Home, *words: str | Path) -> str:
     """All that a harness writes to a terminal."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [*PROGRAM, *map(str, words)], cwd=home.folder, env={**home.env, "TERM": "xterm-256color"},
+        [*PROGRAM, *map(str, words)], cwd=home.directory,
+        env={**home.env, "TERM": "xterm-256color"},
         stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
     ):  # fmt: skip
         os.close(theirs)

@@ -29,11 +29,11 @@ def home() -> Iterator[Home]:
 
 def refused(home: Home, patch: str) -> str:
     """What the harness says of a patch that is not applied."""
-    (home.folder / "change.diff").write_text(patch)
-    tree = git_tree(home.folder / "tree")
+    (home.directory / "change.diff").write_text(patch)
+    tree = git_tree(home.directory / "tree")
     said = home.run("build", "--source", tree, "--patch", "change.diff")
     assert said.code == 2, said.stderr
-    assert not list(home.folder.rglob("planted*"))
+    assert not list(home.directory.rglob("planted*"))
     assert not list(home.cache.glob("trees/*/src"))
     return said.stderr
 
@@ -73,9 +73,9 @@ def test_the_repositorys_own_directory(home: Home) -> None:
 
 
 def test_content_that_looks_like_a_header_is_content(home: Home) -> None:
-    tree = git_tree(home.folder / "tree")
+    tree = git_tree(home.directory / "tree")
     (tree / UMA).write_text("-- ../x\n++ /y\nint uma;\n")
-    (home.folder / "change.diff").write_text(
+    (home.directory / "change.diff").write_text(
         f"--- a/{UMA}\n+++ b/{UMA}\n@@ -1,3 +1,3 @@\n--- ../x\n+++ /y\n ++ /y\n int uma;\n"
     )
     said = home.run("build", "--source", tree, "--patch", "change.diff")

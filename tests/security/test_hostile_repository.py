@@ -34,10 +34,10 @@ def home() -> Iterator[Home]:
 @pytest.fixture
 def tree(home: Home) -> Path:
     """A tree with two revisions whose make does not build: each command comes as far as that."""
-    folder = git_tree(home.folder / "tree")
-    (folder / UMA).write_text("/* No allocator here. */\nint uma;\nint second;\n")
-    commit(folder, "second")
-    return folder
+    directory = git_tree(home.directory / "tree")
+    (directory / UMA).write_text("/* No allocator here. */\nint uma;\nint second;\n")
+    commit(directory, "second")
+    return directory
 
 
 def checked_out(home: Home, path: str) -> bytes:
@@ -46,7 +46,7 @@ def checked_out(home: Home, path: str) -> bytes:
 
 
 def test_the_trap_works(tree: Path, home: Home) -> None:
-    evil, ran = program(home.folder / "evil")
+    evil, ran = program(home.directory / "evil")
     arm(tree, evil)
     subprocess.run(["git", "-C", tree, "status"], capture_output=True, check=False)
     assert ran.exists()
@@ -67,9 +67,9 @@ def test_the_trap_works(tree: Path, home: Home) -> None:
 def test_nothing_that_the_repository_names_is_run(
     tree: Path, home: Home, words: tuple[str, ...]
 ) -> None:
-    evil, ran = program(home.folder / "evil")
+    evil, ran = program(home.directory / "evil")
     arm(tree, evil)
-    (home.folder / "change.diff").write_text(PATCH)
+    (home.directory / "change.diff").write_text(PATCH)
     (tree / CONFIGURE).touch()  # so that git has to look into it
     said = home.run(*words, "--source", tree)
     assert said.code in {1, 4}, said.stderr
@@ -81,7 +81,7 @@ def test_a_remote_that_names_a_program_is_not_fetched_from(
     tree: Path, home: Home, url: str
 ) -> None:
     """What a blobless tree lacks is fetched; its ``uploadpack`` and ``sshCommand`` have no say."""
-    evil, ran = program(home.folder / "evil")
+    evil, ran = program(home.directory / "evil")
     os.symlink(evil, evil.with_name("git-remote-evil"))
     for name, value in {
         "core.repositoryFormatVersion": "1", "extensions.partialClone": "origin",
@@ -205,6 +205,6 @@ def test_a_local_clone_of_another_users_repository_is_refused(tree: Path, home: 
         os.chown(path, 65534, 65534, follow_symlinks=False)
     said = home.run("build", "--source", f"file://{tree}")
     assert (said.code, "belongs to another user" in said.stderr) == (2, True), said.stderr
-    settings = home.folder / ".gitconfig"
+    settings = home.directory / ".gitconfig"
     settings.write_text(f"[safe]\n\tdirectory = {tree}/.git\n")
     assert home.run("build", "--source", f"file://{tree}").code == 4

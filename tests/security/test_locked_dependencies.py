@@ -14,7 +14,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[2]
 
 
-def forged_wheel(folder: Path, name: str, version: str) -> None:
+def forged_wheel(directory: Path, name: str, version: str) -> None:
     """A release of that name and version, whole by itself, with code of the attacker's."""
     info = f"{name}-{version}.dist-info"
     files = {
@@ -24,7 +24,7 @@ def forged_wheel(folder: Path, name: str, version: str) -> None:
     }
     rows = [f"{path},sha256={_digest(text)},{len(text)}" for path, text in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,"]) + "\n"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(directory / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         for path, text in files.items():
             wheel.writestr(path, text)
 

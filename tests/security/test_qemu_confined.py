@@ -115,7 +115,7 @@ def test_a_strict_umask_and_a_private_kernel_are_no_obstacle(home: Home) -> None
     before = os.umask(0o077)
     try:
         assert home.run(*BOOT).code == 0
-        kernel = home.folder / "kernel"
+        kernel = home.directory / "kernel"
         (built,) = home.cache.glob("kernels/*/kernel")
         shutil.copyfile(built, kernel)
         said = home.run("boot", "--kernel", kernel, "--accelerator", "tcg")
@@ -134,12 +134,12 @@ def stolen(home: Home) -> tuple[QemuBackend, GuestSpec]:
     (kernel,) = home.cache.glob("kernels/*/kernel")
     backend = QemuBackend(HostRunner(), HostClock())
     identity = backend.identity(Accelerator.TCG)
-    place = home.folder / "guest"
+    place = home.directory / "guest"
     place.mkdir(mode=0o700)
     media = DirectKernel(staged(kernel, place, identity), "harness.plant=hang")
     spec = GuestSpec(
         "stolen", Topology.even(1, memory_mib_per_node=64), media, Accelerator.TCG, None,
-        home.folder / "console", identity=identity,
+        home.directory / "console", identity=identity,
     )  # fmt: skip
     return backend, spec
 

@@ -37,7 +37,7 @@ def with_few_users(home: Home, *words: str) -> Said:
     """A harness that is root among those users alone (user_namespaces(7))."""
     process = subprocess.Popen(
         ["unshare", "--user", "sh", "-c", 'read -r go && exec "$@"', "sh", *PROGRAM, *words],
-        env=dict(home.env), cwd=home.folder, text=True, stdin=subprocess.PIPE,
+        env=dict(home.env), cwd=home.directory, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     namespace = Path(f"/proc/{process.pid}/ns/user")
@@ -71,11 +71,11 @@ def test_a_guest_is_nobody_where_no_user_id_of_its_own_can_be_had(home: Home) ->
 def path() -> Iterator[str]:
     """A PATH with a QEMU that any user may start, whose KVM is fast and right."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        program = shutil.copyfile(fake_kvm.__file__, folder / "fake_kvm.py")
+        directory = Path(name)
+        directory.chmod(0o755)
+        program = shutil.copyfile(fake_kvm.__file__, directory / "fake_kvm.py")
         guest = fake_kvm.command(python=open_python(), file=str(program))
-        yield fake_kvm.install_probed(folder / "bin", fake_kvm.GOOD, fake_kvm=guest)
+        yield fake_kvm.install_probed(directory / "bin", fake_kvm.GOOD, fake_kvm=guest)
 
 
 def device(group: int, mode: str) -> str:

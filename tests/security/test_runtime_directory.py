@@ -20,12 +20,12 @@ HANG = (*BOOT, "-v", "--tunable", "harness.plant=hang")
 @pytest.fixture
 def sticky(home: Home) -> Iterator[Path]:
     """A directory like /tmp, in which everybody may make files."""
-    home.folder.chmod(0o711)
-    folder = home.folder / "sticky"
-    folder.mkdir()
-    folder.chmod(0o1777)
-    yield folder
-    home.folder.chmod(0o700)
+    home.directory.chmod(0o711)
+    directory = home.directory / "sticky"
+    directory.mkdir()
+    directory.chmod(0o1777)
+    yield directory
+    home.directory.chmod(0o700)
 
 
 def foreign(path: Path) -> None:
@@ -115,7 +115,7 @@ os.symlink(victim, runtime + "/libvirt/libvirt/qemu.conf")
 
 
 def test_a_directory_prepared_in_tmp_has_nothing_overwritten(home: Home, sticky: Path) -> None:
-    victim = home.folder / "libvirtd.conf"
+    victim = home.directory / "libvirtd.conf"
     victim.write_text("the system's\n")
     attempt = tries(PREPARE, sticky / "harness-0", victim)
     assert attempt.returncode == 0, attempt.stderr
@@ -133,18 +133,18 @@ def test_the_runtime_directory_is_made_for_one_user(home: Home, sticky: Path) ->
 
 STEAL = """
 import os, socket, sys
-folder = sys.argv[1]
+directory = sys.argv[1]
 def refused(act, *args):
     try:
         act(*args)
     except PermissionError:
         return
     print("not refused:", act.__name__, *args)
-refused(os.listdir, folder)
-refused(os.rename, folder, folder + ".old")
-refused(os.rmdir, folder)
+refused(os.listdir, directory)
+refused(os.rename, directory, directory + ".old")
+refused(os.rmdir, directory)
 for name in sys.argv[2:]:
-    path = os.path.join(folder, name)
+    path = os.path.join(directory, name)
     refused(os.unlink, path)
     refused(os.rename, path, path + "~")
     refused(os.chmod, path, 0o777)
@@ -174,13 +174,13 @@ def test_sockets_of_a_running_guest_cannot_be_exchanged(home: Home, sticky: Path
 def test_cache_and_state_of_others_are_refused(
     home: Home, variable: str, owner: int, mode: int, words: str
 ) -> None:
-    folder = Path(home.env[variable], "harness")
-    folder.mkdir(parents=True)
-    folder.chmod(mode)
-    os.chown(folder, owner, owner)
+    directory = Path(home.env[variable], "harness")
+    directory.mkdir(parents=True)
+    directory.chmod(mode)
+    os.chown(directory, owner, owner)
     said = home.run(*BOOT)
     assert said.code == 3
-    assert f"{folder} is not used: " in said.error
+    assert f"{directory} is not used: " in said.error
     assert words in said.error
 
 

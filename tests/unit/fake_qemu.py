@@ -31,21 +31,21 @@ esac
 class FakeQemu:
     """Stands first in PATH."""
 
-    folder: Path
+    directory: Path
 
     @classmethod
-    def installed(cls, folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
-        folder.mkdir()
-        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-        return cls(folder)
+    def installed(cls, directory: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
+        directory.mkdir()
+        monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
+        return cls(directory)
 
     def behaves(
         self, *, kvm: str = WORKS, tcg: str = WORKS_SLOWLY, version: str = "7.2.22"
     ) -> None:
         """Another behaviour is the same program's; another version is another program."""
-        (self.folder / f"{GUEST.program}.kvm").write_text(kvm)
-        (self.folder / f"{GUEST.program}.tcg").write_text(tcg)
-        program = self.folder / GUEST.program
+        (self.directory / f"{GUEST.program}.kvm").write_text(kvm)
+        (self.directory / f"{GUEST.program}.tcg").write_text(tcg)
+        program = self.directory / GUEST.program
         text = SCRIPT.format(log=self._log, version=version)
         if not program.exists() or program.read_text() != text:
             program.write_text(text)
@@ -59,4 +59,4 @@ class FakeQemu:
 
     @property
     def _log(self) -> Path:
-        return self.folder / "log"
+        return self.directory / "log"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.guest.spec import GuestSpec
 from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.accelerator import Accelerator
-from harness.image.media import DirectKernel, EfiFolder, Media
+from harness.image.media import DirectKernel, EfiDirectory, Media
 
 FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 CONSOLE = Path("/run/harness/console")
@@ -30,7 +30,7 @@ def guest_spec(
     return GuestSpec(
         name="numa2-kasan",
         topology=topology or Topology.even(2),
-        media=media or EfiFolder(Path("/images/one")),
+        media=media or EfiDirectory(Path("/images/one")),
         accelerator=accelerator,
         firmware=FIRMWARE,
         console_socket=console_socket,
@@ -107,7 +107,7 @@ def paths() -> st.SearchStrategy[Path]:
 def guest_specs(draw: st.DrawFn) -> GuestSpec:
     return guest_spec(
         draw(topologies()),
-        draw(st.one_of(st.builds(EfiFolder, paths()), st.builds(DirectKernel, paths()))),
+        draw(st.one_of(st.builds(EfiDirectory, paths()), st.builds(DirectKernel, paths()))),
         accelerator=draw(st.sampled_from([Accelerator.TCG, Accelerator.KVM])),
         console_socket=draw(paths()),
         sata=draw(st.booleans()),

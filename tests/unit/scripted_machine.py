@@ -31,14 +31,14 @@ SCRIPTS = {
 class ScriptedMachine:
     """Its programs, in a directory with a short path, for sockets."""
 
-    folder: Path
+    directory: Path
     scripts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 60.0
     runner: HostRunner = field(default_factory=HostRunner)
 
     @property
     def log(self) -> Path:
-        return self.folder / "log"
+        return self.directory / "log"
 
     @property
     def ran(self) -> list[str]:
@@ -47,14 +47,14 @@ class ScriptedMachine:
     def table(self) -> dict[str, object]:
         scripts = {**SCRIPTS, **self.scripts}
         for name, text in scripts.items():
-            program = self.folder / name
+            program = self.directory / name
             program.write_text(f"#!/bin/sh\necho {name} >>{self.log}\n{text}\n")
             program.chmod(0o755)
         return {**{name: [f"./{name}"] for name in scripts}, "seconds": self.seconds}
 
     def host(self) -> BackendHost:
-        fixed = read_machine(dict(self.table()), self.folder / "box.toml")
-        root = self.folder
+        fixed = read_machine(dict(self.table()), self.directory / "box.toml")
+        root = self.directory
         workspace = Workspace(root / "cache", root / "state", root / "run")
         return BackendHost(self.runner, HostClock(), workspace, machine=fixed)
 
@@ -64,16 +64,17 @@ class ScriptedMachine:
         return backend
 
     def spec(self, *, channel: bool = False) -> GuestSpec:
-        kernel = self.folder / "kernel"
+        kernel = self.directory / "kernel"
         kernel.write_bytes(b"a kernel")
         return GuestSpec(
             "test", Topology.even(2), DirectKernel(kernel, "harness.nonce=0123"), Accelerator.NONE,
-            None, self.folder / "com1", serial_sockets=(self.folder / "com2",) if channel else (),
+            None, self.directory / "com1",
+            serial_sockets=(self.directory / "com2",) if channel else (),
         )  # fmt: skip
 
     @contextmanager
     def port(self) -> Iterator[SerialTap]:
-        with SerialTap(self.folder / "com1") as tap:
+        with SerialTap(self.directory / "com1") as tap:
             yield tap
 
 

@@ -46,7 +46,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return found
 
 
-def folder_of(workspace: Workspace) -> Path:
+def directory_of(workspace: Workspace) -> Path:
     return workspace.cache / "kernels" / IDENTITY.key
 
 
@@ -61,7 +61,7 @@ def test_what_was_stored_is_found(workspace: Workspace, files: dict[str, Path]) 
     assert stored.kernel.read_text() == "the kernel"
     assert stored.loader is not None
     assert stored.loader.read_text() == "the loader.efi"
-    assert [path.name for path in folder_of(workspace).parent.iterdir()] == [IDENTITY.key]
+    assert [path.name for path in directory_of(workspace).parent.iterdir()] == [IDENTITY.key]
 
 
 def test_kernel_alone_is_its_own_symbols(workspace: Workspace, files: dict[str, Path]) -> None:
@@ -78,10 +78,10 @@ def test_stored_again_it_is_the_later_one(workspace: Workspace, files: dict[str,
 
 
 def test_half_stored_kernel_is_none(workspace: Workspace, files: dict[str, Path]) -> None:
-    """A killed harness leaves a folder under another name, or one without an identity."""
+    """A killed harness leaves a directory under another name, or one without an identity."""
     cache = KernelCache(workspace)
     cache.store(IDENTITY, files)
-    folder_of(workspace).rename(folder_of(workspace).with_name(f".{IDENTITY.key}.1234"))
+    directory_of(workspace).rename(directory_of(workspace).with_name(f".{IDENTITY.key}.1234"))
     assert cache.find(IDENTITY.key, print) is None
     assert cache.newest_loader() is None
 
@@ -94,7 +94,7 @@ def test_identity_that_cannot_be_read_is_a_kernel_to_be_built(
 ) -> None:
     cache = KernelCache(workspace)
     cache.store(IDENTITY, files)
-    path = folder_of(workspace) / "identity.json"
+    path = directory_of(workspace) / "identity.json"
     for sealed in (False, True):  # damaged, or written by another version
         path.write_text(text)
         if sealed:
@@ -110,7 +110,7 @@ def test_kernel_of_another_version_is_a_kernel_to_be_built(
 ) -> None:
     cache = KernelCache(workspace)
     cache.store(IDENTITY, files)
-    path = folder_of(workspace) / "identity.json"
+    path = directory_of(workspace) / "identity.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "new": 1}))
     store(path.parent, {**files, path.name: path}, {})
     assert cache.find(IDENTITY.key, print) is None
@@ -121,7 +121,7 @@ def test_another_kernel_under_its_key_is_a_kernel_to_be_built(
 ) -> None:
     cache = KernelCache(workspace)
     cache.store(IDENTITY, files)
-    path = folder_of(workspace) / "identity.json"
+    path = directory_of(workspace) / "identity.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "key": "other"}))
     store(path.parent, {**files, path.name: path}, {})
     told: list[str] = []
@@ -132,7 +132,7 @@ def test_another_kernel_under_its_key_is_a_kernel_to_be_built(
 def test_missing_file_leaves_nothing(workspace: Workspace, files: dict[str, Path]) -> None:
     with pytest.raises(InfraError, match="No such file"):
         KernelCache(workspace).store(IDENTITY, {**files, "config": Path("/no/config")})
-    assert list(folder_of(workspace).parent.iterdir()) == []
+    assert list(directory_of(workspace).parent.iterdir()) == []
 
 
 def test_newest_loader_is_that_of_the_last_kernel(
@@ -191,14 +191,14 @@ def test_kernel_that_is_gone_cannot_be_kept(workspace: Workspace, files: dict[st
     stored = KernelCache(workspace).store(IDENTITY, files)
     with kept(stored, workspace):
         pass
-    folder_of(workspace).rename(workspace.cache / "elsewhere")
+    directory_of(workspace).rename(workspace.cache / "elsewhere")
     with pytest.raises(InfraError, match="removed from the cache"), kept(stored, workspace):
         pass
 
 
-def elf(folder: Path, symbols: tuple[str, ...], target: str = "x86_64-unknown-freebsd") -> Path:
+def elf(directory: Path, symbols: tuple[str, ...], target: str = "x86_64-unknown-freebsd") -> Path:
     """An object file with functions of those names."""
-    source, out = folder / "a.c", folder / "a.o"
+    source, out = directory / "a.c", directory / "a.o"
     source.write_text("".join(f"void {name}(void) {{}}\n" for name in symbols) or "int none;\n")
     clang = newest_llvm() / "clang"
     subprocess.run([clang, f"--target={target}", "-c", source, "-o", out], check=True)
@@ -264,18 +264,18 @@ def test_damaged_kernel_is_refused_or_read(tmp_path: Path, data: st.DataObject) 
         assert set(kernel_facts(broken).sanitizers) <= set(TABLE)
 
 
-def compiled(folder: Path, source: str, loader: str = "") -> KernelArtifact:
+def compiled(directory: Path, source: str, loader: str = "") -> KernelArtifact:
     """A program with debug information and a build id, as a kernel has them."""
-    folder.mkdir()
-    (folder / "k.c").write_text(source)
+    directory.mkdir()
+    (directory / "k.c").write_text(source)
     clang = newest_llvm() / "clang"
     words = ["--target=x86_64-linux-gnu", "-g", "-nostdlib", "-static", "-fuse-ld=lld",
              "-Wl,--build-id=sha1,-e,start"]  # fmt: skip
-    subprocess.run([clang, *words, "k.c", "-o", "kernel"], cwd=folder, check=True)
+    subprocess.run([clang, *words, "k.c", "-o", "kernel"], cwd=directory, check=True)
     if loader:
-        (folder / "loader.efi").write_text(loader)
-    made = folder / "kernel"
-    return KernelArtifact(IDENTITY, made, made, folder / "loader.efi" if loader else None)
+        (directory / "loader.efi").write_text(loader)
+    made = directory / "kernel"
+    return KernelArtifact(IDENTITY, made, made, directory / "loader.efi" if loader else None)
 
 
 def test_kernels_that_differ_in_debug_information_alone_are_equal(tmp_path: Path) -> None:

@@ -198,8 +198,8 @@ def test_a_compilation_that_breaks_and_is_mended_again_and_again_has_a_transitio
     tmp_path_factory: pytest.TempPathFactory, middle: list[bool], fixed: bool
 ) -> None:
     """The one that is named is a true one: the culprit is like the new end, its parent is not."""
-    folder = tmp_path_factory.mktemp("state")
-    make = maker(Workspace(folder / "cache", folder / "state", folder / "run"))
+    directory = tmp_path_factory.mktemp("state")
+    make = maker(Workspace(directory / "cache", directory / "state", directory / "run"))
     broken = [fixed, *middle, not fixed]
     commits = line(len(broken) - 1)
     errors = {f"c{number}": (ERROR,) for number, breaks in enumerate(broken) if breaks}

@@ -58,7 +58,7 @@ def test_the_console_is_there_before_power_on_and_what_is_typed_comes_to_it(mach
     assert [name for name in box.ran if name != "console"] == [
         "power_off", "deliver", "power_on", "power_off",
     ]  # fmt: skip
-    assert (box.folder / "got").read_text() == "a kernelharness.nonce=0123\n"
+    assert (box.directory / "got").read_text() == "a kernelharness.nonce=0123\n"
 
 
 def test_programs_see_a_closed_environment_and_what_the_file_hands_on(
@@ -71,7 +71,7 @@ def test_programs_see_a_closed_environment_and_what_the_file_hands_on(
     box.table = lambda: {**box_table(), "environment": ["SSH_AUTH_SOCK"]}  # type: ignore[method-assign]
     with box.port():
         box.backend().start(box.spec()).destroy()
-    seen = (box.folder / "seen").read_text()
+    seen = (box.directory / "seen").read_text()
     assert "SECRET" not in seen
     assert "SSH_AUTH_SOCK=/agent\n" in seen
     assert "HARNESS_MACHINE=box\n" in seen
@@ -96,7 +96,7 @@ def test_a_program_that_does_not_end_is_ended_with_all_that_it_started(machine: 
     box.seconds = 1.0
     with box.port(), pytest.raises(InfraError, match="did not end within 1 s"):
         box.backend().start(box.spec())
-    assert ProcessId.of(int((box.folder / "child").read_text())) is None
+    assert ProcessId.of(int((box.directory / "child").read_text())) is None
     assert box.ran[-1] == "power_off"
 
 
@@ -156,7 +156,7 @@ def test_a_console_that_ends_proves_nothing_of_the_machine(machine: Make) -> Non
 
 def test_power_state_tells_a_silent_machine_from_one_that_is_off(machine: Make) -> None:
     box = machine(power_state="cat state")
-    state = box.folder / "state"
+    state = box.directory / "state"
     state.write_text("Chassis Power is on\n")
     with box.port():
         guest = box.backend().start(box.spec())
@@ -210,7 +210,7 @@ def test_nothing_is_kept_and_no_port_is_assumed(machine: Make) -> None:
 def test_a_program_that_is_not_there_is_refused_before_anything_runs(machine: Make) -> None:
     box = machine()
     table = box.table()
-    (box.folder / "power_on").chmod(0o644)
+    (box.directory / "power_on").chmod(0o644)
     box.table = lambda: table  # type: ignore[method-assign]
     with pytest.raises(UsageError, match=r"command\.power_on: .* no program") as caught:
         box.backend()
@@ -227,7 +227,7 @@ def test_a_harness_that_is_killed_leaves_no_machine_on(machine: Make) -> None:
     """Even SIGKILL; until it is off, nobody else may use the machine."""
     box = machine()
     child = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(box.folder)],
+        [sys.executable, "-c", _HOLD, str(box.directory)],
         cwd=Path(__file__).parent, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     try:
@@ -263,7 +263,7 @@ with box.port():
 def test_the_doctor_finds_what_a_machine_lacks_and_whether_it_is_on(machine: Make) -> None:
     box = machine(power_state="echo broken cable >&2; exit 5")
     host = box.host()
-    (box.folder / "console").chmod(0o644)
+    (box.directory / "console").chmod(0o644)
     found = {one.name: one for one in find_backend("command").type.examine(host)}
     assert found["box: power_on"].ok
     assert not found["box: console"].ok

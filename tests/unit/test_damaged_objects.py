@@ -44,9 +44,9 @@ def checked_out(tree: SourceTree) -> str:
     return (tree.checkout(tree.snapshot(Change())) / UMA).read_text()
 
 
-def damage_all(folder: Path, damage: Damage) -> int:
+def damage_all(directory: Path, damage: Damage) -> int:
     """Damage every file; gives their number."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
+    found = [path for path in directory.rglob("*") if path.is_file()]
     for path in found:
         path.chmod(0o644)
         damage(path)
@@ -58,12 +58,12 @@ def damage_all(folder: Path, damage: Damage) -> int:
 def test_damaged_objects_of_ours_are_made_again(
     tmp_path: Path, workspace: Workspace, versioned: bool, damage: Damage
 ) -> None:
-    folder = (git_tree if versioned else plain_tree)(tmp_path / "tree")
-    (folder / UMA).write_text("int changed;\n")
-    tree = open_tree(str(folder), workspace, HostRunner())
+    directory = (git_tree if versioned else plain_tree)(tmp_path / "tree")
+    (directory / UMA).write_text("int changed;\n")
+    tree = open_tree(str(directory), workspace, HostRunner())
     assert checked_out(tree) == "int changed;\n"
     # What is checked out is not taken from there again.
-    (tree.checkout_folder / UMA).unlink()
+    (tree.checkout_directory / UMA).unlink()
     assert damage_all(tree.repository.objects, damage) > 3
     told: list[str] = []
     assert healed(tree, workspace, told.append, partial(checked_out, tree)) == "int changed;\n"
@@ -79,12 +79,12 @@ def test_damaged_objects_of_ours_are_made_again(
 def test_a_damaged_clone_is_cloned_again(
     tmp_path: Path, workspace: Workspace, suffix: str, damage: Damage
 ) -> None:
-    folder = git_tree(tmp_path / "tree")
+    directory = git_tree(tmp_path / "tree")
     for number in range(3):
-        (folder / DOMAINSET).write_text(f"int number{number};\n" * 100)
-        commit(folder, f"r{number}")
-    git(folder, "repack", "-adq")
-    tree = open_tree(f"file://{folder}", workspace, HostRunner())
+        (directory / DOMAINSET).write_text(f"int number{number};\n" * 100)
+        commit(directory, f"r{number}")
+    git(directory, "repack", "-adq")
+    tree = open_tree(f"file://{directory}", workspace, HostRunner())
     (pack,) = (tree.repository.place / "objects/pack").glob(f"*.{suffix}")
     pack.chmod(0o644)
     damage(pack)
@@ -96,10 +96,10 @@ def test_a_damaged_clone_is_cloned_again(
 def test_a_damaged_object_of_the_user_s_is_named_and_left(
     tmp_path: Path, workspace: Workspace
 ) -> None:
-    folder = git_tree(tmp_path / "tree")
-    tree = open_tree(str(folder), workspace, HostRunner())
-    name = git(folder, "rev-parse", f"HEAD:{UMA}")
-    path = folder / ".git" / "objects" / name[:2] / name[2:]
+    directory = git_tree(tmp_path / "tree")
+    tree = open_tree(str(directory), workspace, HostRunner())
+    name = git(directory, "rev-parse", f"HEAD:{UMA}")
+    path = directory / ".git" / "objects" / name[:2] / name[2:]
     path.chmod(0o644)
     truncated(path)
     half = path.read_bytes()
@@ -114,7 +114,7 @@ def test_healing_keeps_what_is_checked_out(tmp_path: Path, workspace: Workspace)
     """So that objects of the build, which go by time stamps, last."""
     tree = open_tree(str(git_tree(tmp_path / "tree")), workspace, HostRunner())
     checked_out(tree)
-    before = (tree.checkout_folder / DOMAINSET).stat().st_mtime_ns
+    before = (tree.checkout_directory / DOMAINSET).stat().st_mtime_ns
     tree.heal()
     checked_out(tree)
-    assert (tree.checkout_folder / DOMAINSET).stat().st_mtime_ns == before
+    assert (tree.checkout_directory / DOMAINSET).stat().st_mtime_ns == before

@@ -46,8 +46,8 @@ CHUNKS = st.lists(
 )  # fmt: skip
 
 
-def compiled(folder: Path, *flags: str) -> Path:
-    source, output = folder / "source.c", folder / "output"
+def compiled(directory: Path, *flags: str) -> Path:
+    source, output = directory / "source.c", directory / "output"
     source.write_text(SOURCE)
     subprocess.run(
         [newest_llvm() / "clang", "--target=x86_64-unknown-freebsd13.2", "-ffreestanding", "-O1",
@@ -72,8 +72,8 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    return direct_entry(Workspace(folder, folder, folder), HostRunner())
+    directory = tmp_path_factory.mktemp("cache")
+    return direct_entry(Workspace(directory, directory, directory), HostRunner())
 
 
 def memory(chunks: tuple[Chunk, ...], address: int, size: int) -> bytes:

@@ -85,7 +85,7 @@ def examine(workspace: Workspace, qemu: FakeQemu) -> Examine:
 
     Guests are started for a choice of the accelerator only where a test is about it.
     """
-    compiler = qemu.folder / "cc"
+    compiler = qemu.directory / "cc"
 
     def measure(refresh: bool) -> str:
         return str(choose_accelerator(workspace, HostRunner(), HostClock(), refresh=refresh))
@@ -245,10 +245,10 @@ class TestSource:
 
 
 def leave_scratch(workspace: Workspace) -> Path:
-    folder = workspace.cache / "scratch" / "guest-abc"
-    folder.mkdir(parents=True)
-    folder.with_name("guest-abc.lock").touch()
-    return folder
+    directory = workspace.cache / "scratch" / "guest-abc"
+    directory.mkdir(parents=True)
+    directory.with_name("guest-abc.lock").touch()
+    return directory
 
 
 def leave_socket(workspace: Workspace) -> Path:
@@ -260,10 +260,10 @@ def leave_socket(workspace: Workspace) -> Path:
 
 
 def leave_kernel(workspace: Workspace) -> Path:
-    folder = workspace.cache / "kernels" / ".0123.abcdef"
-    folder.mkdir(parents=True)
-    (folder / "kernel").write_bytes(b"\x7fELF")
-    return folder
+    directory = workspace.cache / "kernels" / ".0123.abcdef"
+    directory.mkdir(parents=True)
+    (directory / "kernel").write_bytes(b"\x7fELF")
+    return directory
 
 
 def leave_temporary(workspace: Workspace) -> Path:

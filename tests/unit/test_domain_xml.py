@@ -23,7 +23,7 @@ from harness.guest.qemu_argv import qemu_argv
 from harness.guest.spec import GuestSpec, display_name
 from harness.guest.topology import Node, Topology
 from harness.host.accelerator import Accelerator
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 
 QEMU_ARGS = f"{{{QEMU_NAMESPACE}}}commandline/{{{QEMU_NAMESPACE}}}arg"
 
@@ -86,8 +86,10 @@ def test_serial_ports_and_disks_are_native_elements(spec: GuestSpec) -> None:
     assert [found(serial, "source").attrib for serial in serials] == [
         {"mode": "connect", "path": str(path)} for path in spec.all_serial_sockets
     ]
-    folders = [disk.attrib["dir"] for disk in root.findall("devices/disk/source")]
-    assert folders == ([str(spec.media.folder)] if isinstance(spec.media, EfiFolder) else [])
+    directories = [disk.attrib["dir"] for disk in root.findall("devices/disk/source")]
+    assert directories == (
+        [str(spec.media.directory)] if isinstance(spec.media, EfiDirectory) else []
+    )
 
 
 @given(guest_specs())
@@ -130,7 +132,7 @@ def test_the_accelerator_decides_domain_type_and_cpu(
     assert {feature.attrib["policy"] for feature in root.findall("cpu/feature")} <= {"disable"}
 
 
-def test_an_efi_folder_boots_from_read_only_firmware_without_variables() -> None:
+def test_an_efi_directory_boots_from_read_only_firmware_without_variables() -> None:
     root = parsed(guest_spec())
     loader = found(root, "os/loader")
     assert loader.text == str(FIRMWARE)

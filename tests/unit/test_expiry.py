@@ -32,13 +32,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def record(workspace: Workspace, name: str, **more: object) -> Path:
     """A run of 64 KiB that is older than any age."""
-    folder = workspace.runs / name
-    (folder / "a-cell").mkdir(parents=True)
-    (folder / "a-cell" / "console.log").write_bytes(b"x" * 65536)
+    directory = workspace.runs / name
+    (directory / "a-cell").mkdir(parents=True)
+    (directory / "a-cell" / "console.log").write_bytes(b"x" * 65536)
     document = {"schema": 1, "name": name, "exit_code": 0, "cells": [], **more}
-    (folder / "record.json").write_text(json.dumps(document))
-    os.utime(folder / "record.json", (OLD, OLD))
-    return folder
+    (directory / "record.json").write_text(json.dumps(document))
+    os.utime(directory / "record.json", (OLD, OLD))
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_what_stays_is_young_and_small_enough(
 
 
 def test_records_stay_unless_they_are_named(workspace: Workspace) -> None:
-    folder = record(workspace, "20260102-030405-boot")
+    directory = record(workspace, "20260102-030405-boot")
     assert run(["gc", "--limit", "0"]) == 0
     assert run(["gc", "--runs-age", "1y", "--dry-run"]) == 0
-    assert folder.exists()
+    assert directory.exists()
     assert run(["gc", "--runs-age", "1y"]) == 0
-    assert not folder.exists()
+    assert not directory.exists()
 
 
 def test_runs_and_kernels_of_what_runs_are_spared(
@@ -105,7 +105,7 @@ def test_runs_and_kernels_of_what_runs_are_spared(
 
         claim.keep(Whereabouts(process=me))
         assert run(["gc", "--limit", "0", "--runs-limit", "0"]) == 0
-    assert [folder.exists() for folder in (running, dead, kept, ended)] == [
+    assert [directory.exists() for directory in (running, dead, kept, ended)] == [
         True, False, True, False
     ]  # fmt: skip
     assert [path.name for path in (workspace.cache / "kernels").iterdir()] == ["k1"]

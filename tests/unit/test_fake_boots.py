@@ -252,10 +252,10 @@ def test_bytes_come_when_the_script_says(tmp_path: Path) -> None:
             guest.destroy()
 
 
-def spec_of(folder: Path) -> GuestSpec:
+def spec_of(directory: Path) -> GuestSpec:
     return GuestSpec(
-        "x", Topology.even(1), DirectKernel(made_kernel(folder).kernel), Accelerator.TCG, None,
-        folder / "com1",
+        "x", Topology.even(1), DirectKernel(made_kernel(directory).kernel), Accelerator.TCG, None,
+        directory / "com1",
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ GIB = 1 << 30
 class MadeKernels(Kernels):
     """Kernels by their numbers; a word that is no number does not build."""
 
-    folder: Path = Path()
+    directory: Path = Path()
 
     def provide(
         self,
@@ -56,7 +56,7 @@ class MadeKernels(Kernels):
             raise InfraError("the disk is full")
         if not what.source.isdigit():
             raise BuildError(f"{what.source} does not build")
-        return made_kernel(self.folder, int(what.source))
+        return made_kernel(self.directory, int(what.source))
 
 
 @dataclass
@@ -73,8 +73,8 @@ class Rows:
         self.ended[name] = type(error).__name__
 
 
-def matrix(booter: Booter, folder: Path, jobs: int = 2, memory: int = 64 * GIB) -> Matrix:
-    kernels = MadeKernels(booter.workspace, booter.runner, booter.clock, folder=folder)
+def matrix(booter: Booter, directory: Path, jobs: int = 2, memory: int = 64 * GIB) -> Matrix:
+    kernels = MadeKernels(booter.workspace, booter.runner, booter.clock, directory=directory)
     return Matrix(kernels, booter, Rows(), jobs, memory)
 
 
@@ -86,11 +86,11 @@ def cells(*sources: str, expected: Sequence[Outcome] = (Outcome.BOOTED,)) -> lis
 
 
 def run(
-    folder: Path, plans: list[CellPlan], play: Callable[[GuestSpec], Script], **how: int
+    directory: Path, plans: list[CellPlan], play: Callable[[GuestSpec], Script], **how: int
 ) -> tuple[tuple[Cell, ...], Matrix]:
-    with fake_booter(folder, play) as booter:
-        made = matrix(booter, folder, **how)
-        return made.run(plans, folder / "run"), made
+    with fake_booter(directory, play) as booter:
+        made = matrix(booter, directory, **how)
+        return made.run(plans, directory / "run"), made
 
 
 def test_two_kernels_are_compared(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ LINE = line(20)
 class MadeRevisions:
     """Each revision's kernel has the number in its name; some do not build."""
 
-    folder: Path
+    directory: Path
     broken: frozenset[str] = frozenset()
     title: str = "a made kernel"
     relevance: Relevance = field(default_factory=Relevance)
@@ -159,7 +159,7 @@ class MadeRevisions:
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         if commit in self.broken:
             raise BuildError(f"{commit} does not build")
-        return made_kernel(self.folder, int(commit.removeprefix("c")))
+        return made_kernel(self.directory, int(commit.removeprefix("c")))
 
     def specification(self, subsystem: Subsystem, commit: str) -> Specification:
         raise AssertionError("nothing is checked")

@@ -48,13 +48,13 @@ RunSuite = Callable[..., Finished]
 
 @pytest.fixture
 def run_suite(tmp_path: Path) -> RunSuite:
-    """Runs a small suite with our plugin in a folder of its own."""
-    folder = tmp_path / "freebsd"
-    folder.mkdir()
+    """Runs a small suite with our plugin in a directory of its own."""
+    directory = tmp_path / "freebsd"
+    directory.mkdir()
     (tmp_path / "pytest.ini").write_text(INI)
     for name in ("conftest.py", "freebsd_source.py", "freebsd/conftest.py"):
         shutil.copyfile(TESTS / name, tmp_path / name)
-    (folder / "test_suite.py").write_text(SUITE)
+    (directory / "test_suite.py").write_text(SUITE)
     (tmp_path / "test_elsewhere.py").write_text(ELSEWHERE)
 
     def run(*arguments: str, source: str = "") -> Finished:

@@ -43,14 +43,14 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.fixture
 def fill(workspace: Workspace) -> Fill:
-    """Puts a folder of 64 KiB into the cache that was last used so many seconds after 1970."""
+    """Puts a directory of 64 KiB into the cache that was last used so many seconds after 1970."""
 
     def make(name: str, used: int) -> Path:
-        folder = workspace.cache / name
-        folder.mkdir(parents=True)
-        (folder / "content").write_bytes(os.urandom(BLOCKS))
-        os.utime(folder, (used, used))
-        return folder
+        directory = workspace.cache / name
+        directory.mkdir(parents=True)
+        (directory / "content").write_bytes(os.urandom(BLOCKS))
+        os.utime(directory, (used, used))
+        return directory
 
     return make
 
@@ -109,8 +109,8 @@ def test_oldest_go_and_no_more_than_must(entries: list[CacheEntry], limit: int) 
 
 
 def test_disk_usage_is_what_du_says(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "file").write_bytes(os.urandom(100_000))
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory" / "file").write_bytes(os.urandom(100_000))
     (tmp_path / "link").symlink_to("/nonexistent")
     du = HostRunner().run(["du", "-s", "-B1", tmp_path]).text.split()[0]
     assert disk_usage(tmp_path) == int(du)

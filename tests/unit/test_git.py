@@ -24,11 +24,11 @@ def repository(tree: Path, tmp_path: Path) -> Repository:
     return Repository.opened(tmp_path / "git", find_repository(tree), HostRunner())
 
 
-def content(folder: Path) -> dict[str, tuple[bytes, int]]:
+def content(directory: Path) -> dict[str, tuple[bytes, int]]:
     """All files with their bytes and times."""
     return {
         str(path): (path.read_bytes(), path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
+        for path in directory.rglob("*")
         if path.is_file()
     }
 
@@ -109,12 +109,12 @@ def test_names_with_any_byte_are_read(repository: Repository, tree: Path) -> Non
     assert odd in [line.split("\t", 1)[1] for line in lines]
 
 
-def test_folder_inside_a_work_tree_is_a_plain_folder(tree: Path) -> None:
+def test_directory_inside_a_work_tree_is_a_plain_directory(tree: Path) -> None:
     assert find_repository(tree) == UserRepository(tree, tree / ".git", tree / ".git")
     assert find_repository(tree / "sys") is None
 
 
-def test_plain_folder_has_no_git_directory(tmp_path: Path) -> None:
+def test_plain_directory_has_no_git_directory(tmp_path: Path) -> None:
     assert find_repository(plain_tree(tmp_path / "plain")) is None
 
 

@@ -36,31 +36,31 @@ def built(tree: SourceTree, change: Change | None = None) -> str:
 
 
 def test_a_tree_whose_objects_are_named_by_sha256(tmp_path: Path, opened: Opened) -> None:
-    folder = plain_tree(tmp_path / "tree")
-    git(folder, "init", "--quiet", "--initial-branch=main", "--object-format=sha256")
-    first = commit(folder, "first")
+    directory = plain_tree(tmp_path / "tree")
+    git(directory, "init", "--quiet", "--initial-branch=main", "--object-format=sha256")
+    first = commit(directory, "first")
     assert len(first) == 64
-    tree = opened(folder)
+    tree = opened(directory)
     assert tree.snapshot(Change()).commit == first
     assert built(tree) == FILES[UMA]
-    (folder / UMA).write_text("int changed;\n")
-    (folder / "sys/kern/kern_main.c").unlink()
-    (folder / "sys/kern/new.c").write_text("int new;\n")
+    (directory / UMA).write_text("int changed;\n")
+    (directory / "sys/kern/kern_main.c").unlink()
+    (directory / "sys/kern/new.c").write_text("int new;\n")
     snapshot = tree.snapshot(Change())
     assert snapshot.dirty
     assert (tree.checkout(snapshot) / UMA).read_text() == "int changed;\n"
-    assert not (tree.checkout_folder / "sys/kern/kern_main.c").exists()
-    assert (tree.checkout_folder / "sys/kern/new.c").exists()
+    assert not (tree.checkout_directory / "sys/kern/kern_main.c").exists()
+    assert (tree.checkout_directory / "sys/kern/new.c").exists()
     assert built(tree, Change("first")) == FILES[UMA]
     patch = tmp_path / "change.diff"
-    patch.write_text(git(folder, "diff", UMA) + "\n")
+    patch.write_text(git(directory, "diff", UMA) + "\n")
     assert built(tree, Change("first", patch=patch)) == "int changed;\n"
 
 
 def test_a_linked_work_tree(tmp_path: Path, opened: Opened) -> None:
-    folder = git_tree(tmp_path / "tree")
+    directory = git_tree(tmp_path / "tree")
     linked = tmp_path / "linked"
-    git(folder, "worktree", "add", "--quiet", "-b", "side", str(linked))
+    git(directory, "worktree", "add", "--quiet", "-b", "side", str(linked))
     (linked / UMA).write_text("int side;\n")
     second = commit(linked, "second")
     (linked / UMA).write_text("int edited;\n")
@@ -72,7 +72,7 @@ def test_a_linked_work_tree(tmp_path: Path, opened: Opened) -> None:
     git(linked, "bisect", "start", "second", "first")
     assert opened(linked).repository.commit("refs/bisect/bad") == second
     with pytest.raises(UsageError):
-        opened(folder).repository.commit("refs/bisect/bad")
+        opened(directory).repository.commit("refs/bisect/bad")
 
 
 @pytest.fixture
@@ -115,12 +115,12 @@ def test_a_shallow_clone_has_no_parent(tmp_path: Path, opened: Opened) -> None:
 
 
 def test_a_tree_with_a_split_index(tmp_path: Path, opened: Opened) -> None:
-    folder = git_tree(tmp_path / "tree")
-    git(folder, "update-index", "--split-index")
-    assert list((folder / ".git").glob("sharedindex.*"))
-    assert not opened(folder).snapshot(Change()).dirty
-    (folder / UMA).write_text("int changed;\n")
-    assert built(opened(folder)) == "int changed;\n"
+    directory = git_tree(tmp_path / "tree")
+    git(directory, "update-index", "--split-index")
+    assert list((directory / ".git").glob("sharedindex.*"))
+    assert not opened(directory).snapshot(Change()).dirty
+    (directory / UMA).write_text("int changed;\n")
+    assert built(opened(directory)) == "int changed;\n"
 
 
 def test_a_tree_that_borrows_its_objects(tmp_path: Path, opened: Opened) -> None:
@@ -152,24 +152,24 @@ def test_every_name_of_a_revision(tmp_path: Path, opened: Opened) -> None:
 
 
 def test_a_tree_that_moves_on_is_followed(tmp_path: Path, opened: Opened) -> None:
-    folder = git_tree(tmp_path / "tree")
-    assert opened(folder).snapshot(Change()).commit == git(folder, "rev-parse", "first")
-    git(folder, "checkout", "--quiet", "-b", "side")
-    second = commit(folder, "second")
-    assert opened(folder).snapshot(Change()).commit == second
-    git(folder, "checkout", "--quiet", "--detach", "first")
-    assert opened(folder).snapshot(Change()).commit == git(folder, "rev-parse", "first")
+    directory = git_tree(tmp_path / "tree")
+    assert opened(directory).snapshot(Change()).commit == git(directory, "rev-parse", "first")
+    git(directory, "checkout", "--quiet", "-b", "side")
+    second = commit(directory, "second")
+    assert opened(directory).snapshot(Change()).commit == second
+    git(directory, "checkout", "--quiet", "--detach", "first")
+    assert opened(directory).snapshot(Change()).commit == git(directory, "rev-parse", "first")
 
 
 def test_a_tree_becomes_a_clone_and_a_plain_directory_again(tmp_path: Path, opened: Opened) -> None:
-    folder = plain_tree(tmp_path / "tree")
-    assert built(opened(folder)) == FILES[UMA]
-    git(folder, "init", "--quiet")
-    commit(folder, "first")
-    assert opened(folder).snapshot(Change()).commit
-    (folder / ".git").rename(tmp_path / "gone")
-    (folder / UMA).write_text("int changed;\n")
-    assert built(opened(folder)) == "int changed;\n"
+    directory = plain_tree(tmp_path / "tree")
+    assert built(opened(directory)) == FILES[UMA]
+    git(directory, "init", "--quiet")
+    commit(directory, "first")
+    assert opened(directory).snapshot(Change()).commit
+    (directory / ".git").rename(tmp_path / "gone")
+    (directory / UMA).write_text("int changed;\n")
+    assert built(opened(directory)) == "int changed;\n"
 
 
 def test_of_a_configuration_only_data_is_copied() -> None:

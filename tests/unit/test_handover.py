@@ -5,32 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.guest.handover import hand_over, loader_conf
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 from harness.image.recipe import LOADER_SCRIPT, kernel_environment, loader_rc
 
 
 def test_the_loaders_volume_comes_with_its_environment(tmp_path: Path) -> None:
-    volume, folder = tmp_path / "volume", tmp_path / "handed"
+    volume, directory = tmp_path / "volume", tmp_path / "handed"
     (volume / "boot" / "kernel").mkdir(parents=True)
     (volume / "boot" / "kernel" / "kernel").write_bytes(b"kernel")
     script = loader_rc({"vm.pmap.pti": "0"}, module=True, nonce="0123")
     (volume / LOADER_SCRIPT).write_text(script)
-    folder.mkdir()
-    hand_over(EfiFolder(volume), folder)
-    assert (folder / "volume" / "boot" / "kernel" / "kernel").read_bytes() == b"kernel"
-    assert (folder / "volume" / LOADER_SCRIPT).read_text() == script
-    conf = (folder / "loader.conf").read_text().splitlines()
+    directory.mkdir()
+    hand_over(EfiDirectory(volume), directory)
+    assert (directory / "volume" / "boot" / "kernel" / "kernel").read_bytes() == b"kernel"
+    assert (directory / "volume" / LOADER_SCRIPT).read_text() == script
+    conf = (directory / "loader.conf").read_text().splitlines()
     environment = kernel_environment({"vm.pmap.pti": "0"}, module=True, nonce="0123")
     assert conf == [f'{name}="{value}"' for name, value in environment.items()]
 
 
 def test_a_direct_start_has_a_kernel_and_a_command_line(tmp_path: Path) -> None:
-    kernel, folder = tmp_path / "kernel.elf", tmp_path / "handed"
+    kernel, directory = tmp_path / "kernel.elf", tmp_path / "handed"
     kernel.write_bytes(b"elf")
-    folder.mkdir()
-    hand_over(DirectKernel(kernel, "a=b c=d"), folder)
-    assert (folder / "kernel").read_bytes() == b"elf"
-    assert (folder / "command-line").read_text() == "a=b c=d\n"
+    directory.mkdir()
+    hand_over(DirectKernel(kernel, "a=b c=d"), directory)
+    assert (directory / "kernel").read_bytes() == b"elf"
+    assert (directory / "command-line").read_text() == "a=b c=d\n"
 
 
 def test_only_what_a_script_sets_is_in_the_environment() -> None:

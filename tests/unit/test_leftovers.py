@@ -41,15 +41,15 @@ def test_what_is_cut_or_missing_is_named(tools: Path, tmp_path: Path) -> None:
 
 
 def test_objects_of_a_kernel_are_its_own(tmp_path: Path) -> None:
-    folder, memory = tmp_path / "HARNESS", tmp_path / "sizes"
-    assert object_sizes(folder) == {}
-    folder.mkdir()
+    directory, memory = tmp_path / "HARNESS", tmp_path / "sizes"
+    assert object_sizes(directory) == {}
+    directory.mkdir()
     for name in ("uma_core.o", "kernel", "kernel.full", "vers.c", ".depend.uma_core.o"):
-        (folder / name).write_text(name)
-    keep_sizes(object_sizes(folder), memory)
-    for path in folder.iterdir():
+        (directory / name).write_text(name)
+    keep_sizes(object_sizes(directory), memory)
+    for path in directory.iterdir():
         os.truncate(path, 3)
-    found = damaged(object_sizes(folder), memory)
+    found = damaged(object_sizes(directory), memory)
     assert found == [".depend.uma_core.o", "kernel", "kernel.full", "uma_core.o"]
 
 

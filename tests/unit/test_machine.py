@@ -16,7 +16,7 @@ from harness.errors import InfraError
 from harness.guest.machine import Machine, machine_differences, read_machine
 from harness.guest.topology import Node, Topology
 from harness.host.accelerator import Accelerator
-from harness.image.media import DirectKernel, EfiFolder
+from harness.image.media import DirectKernel, EfiDirectory
 
 MIB = 1 << 20
 KERNEL = Path("/images/kernel.elf")
@@ -77,14 +77,14 @@ def test_machine_is_read_from_qemus_answers() -> None:
             board="pc-q35-7.2-machine",
             kernel="",
             append="",
-            folders=("/scratch/volume",),
+            directories=("/scratch/volume",),
         )
         == MACHINE
     )
 
 
 def test_machine_as_asked_has_no_differences() -> None:
-    asked = guest_spec(TOPOLOGY, EfiFolder(Path("/scratch/volume")))
+    asked = guest_spec(TOPOLOGY, EfiDirectory(Path("/scratch/volume")))
     assert machine_differences(asked, MACHINE) == ()
     other_qemu = read({"human-monitor-command": "the layout is as you asked"})
     assert machine_differences(asked, other_qemu) == ()
@@ -102,14 +102,14 @@ def test_machine_as_asked_has_no_differences() -> None:
         ({"board": "pc-i440fx-7.2-machine"}, "a pc-i440fx-7.2-machine, not a q35"),
         ({"append": "vm.x=1"}, "the command line 'vm.x=1', not ''"),
         ({"kernel": "/elsewhere/kernel"}, "starts the kernel /elsewhere/kernel, not none"),
-        ({"folders": ("/scratch/volume", "/usb")}, "'/usb'"),
-        ({"folders": ()}, "serves [], not"),
+        ({"directories": ("/scratch/volume", "/usb")}, "'/usb'"),
+        ({"directories": ()}, "serves [], not"),
     ],
 )
 def test_other_machine_is_told_in_words(changed: dict[str, Any], words: str) -> None:
     assert MACHINE is not None
     found = machine_differences(
-        guest_spec(TOPOLOGY, EfiFolder(Path("/scratch/volume"))), replace(MACHINE, **changed)
+        guest_spec(TOPOLOGY, EfiDirectory(Path("/scratch/volume"))), replace(MACHINE, **changed)
     )
     assert any(words in one for one in found), found
 
@@ -117,7 +117,7 @@ def test_other_machine_is_told_in_words(changed: dict[str, Any], words: str) -> 
 def test_kernel_that_qemu_starts_must_be_the_one_that_was_named() -> None:
     asked = guest_spec(TOPOLOGY, DirectKernel(KERNEL))
     assert MACHINE is not None
-    started = replace(MACHINE, kernel=str(KERNEL), folders=())
+    started = replace(MACHINE, kernel=str(KERNEL), directories=())
     assert machine_differences(asked, started) == ()
     assert machine_differences(asked, replace(started, kernel="/old/kernel"))
 

@@ -33,7 +33,7 @@ def test_programs_beside_the_file_are_found_from_it_and_others_in_the_path() -> 
     assert box.power_on == ("on",)
     assert box.power_off == ("/lab/off", "now")
     assert box.console == ("cu", "-l", "a b"), "arguments are words, not lines of a shell"
-    assert box.folder == Path("/lab")
+    assert box.directory == Path("/lab")
     assert set(box.programs()) == {"power_on", "power_off", "console"}
 
 

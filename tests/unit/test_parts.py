@@ -25,17 +25,17 @@ NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join)
 
 
 def files_of(paths: Iterable[str]) -> set[str]:
-    """Those of the paths that can be files together: none is a folder of another."""
-    folders = {above for path in paths for above in parents(path)}
-    return {path for path in paths if path not in folders}
+    """Those of the paths that can be files together: none is a directory of another."""
+    directories = {above for path in paths for above in parents(path)}
+    return {path for path in paths if path not in directories}
 
 
-def listing(files: Iterable[str], folders: Iterable[str]) -> list[Entry]:
-    """What git lists of those folders, whatever else it lists along the way."""
+def listing(files: Iterable[str], directories: Iterable[str]) -> list[Entry]:
+    """What git lists of those directories, whatever else it lists along the way."""
     below = {above for path in files for above in parents(path) if above}
     entries = [Entry("040000", TREE, "", path) for path in below]
     entries += [Entry("100644", "blob", "", path) for path in files]
-    asked = set(folders)
+    asked = set(directories)
     return [entry for entry in entries if parent(entry.path) in asked]
 
 
@@ -52,7 +52,7 @@ def test_the_entries_of_a_part_are_its_files(
 ) -> None:  # fmt: skip
     top = frozenset({""})
     part = Part(taken | top if whole else taken, left_out if whole else left_out | top)
-    entries = part.whole(listing(files, part.folders() | more))
+    entries = part.whole(listing(files, part.directories() | more))
     covered = {
         file
         for file in files
@@ -90,7 +90,7 @@ def test_part_without_some_paths_lacks_those_alone() -> None:
     assert not part.holds("sys/vm/uma_core.c")
     assert not part.holds("Makefile")
     assert part.holds("sys/vm/vm_page.c")
-    assert part.folders() >= {"", "sys", "sys/vm"}
+    assert part.directories() >= {"", "sys", "sys/vm"}
 
 
 def test_content_is_its_tree_but_for_what_was_changed() -> None:

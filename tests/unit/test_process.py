@@ -184,13 +184,13 @@ def test_spawned_process_inherits_only_the_descriptors_it_is_given(runner: HostR
 
 
 def run_and_kill_a_harness(
-    runner: HostRunner, folder: Path, find: Callable[[], psutil.Process], *, outlives_us: bool
+    runner: HostRunner, directory: Path, find: Callable[[], psutil.Process], *, outlives_us: bool
 ) -> psutil.Process:
     """A harness that has spawned a process and is ended by SIGKILL; gives that process."""
     code = HARNESS.format(script="set -m;" + STARTS_A_SLEEPER + "wait", outlives_us=outlives_us)
-    harness = runner.spawn([sys.executable, "-c", code], cwd=folder)
+    harness = runner.spawn([sys.executable, "-c", code], cwd=directory)
     child = find()
-    assert becomes_true((folder / "spawned").exists)
+    assert becomes_true((directory / "spawned").exists)
     os.kill(harness.pid, signal.SIGKILL)
     assert harness.wait(SECONDS) == -signal.SIGKILL
     return child

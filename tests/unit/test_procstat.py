@@ -79,8 +79,8 @@ def test_a_process_that_has_ended_shows_nothing(
 def fake_process(root: Path, cgroup: str, state: str = "S") -> None:
     thread = root / "7" / "task" / "7"
     thread.mkdir(parents=True)
-    for folder in (root / "7", thread):
-        (folder / "stat").write_text(f"7 (a) b (c)) {state} 1 2 3")
+    for directory in (root / "7", thread):
+        (directory / "stat").write_text(f"7 (a) b (c)) {state} 1 2 3")
     (thread / "schedstat").write_text("1500000000 250000000 9\n")
     (root / "7" / "cgroup").write_text(cgroup)
 

@@ -82,7 +82,7 @@ def test_a_tree_has_all_parts_and_is_compared_as_the_user_says(
     assert provider.boot_methods == tuple(BootMethod)
     assert provider.subsystems == SUBSYSTEMS
     assert provider.pair(what) is None
-    with pytest.raises(UsageError, match="plain folder"):
+    with pytest.raises(UsageError, match="plain directory"):
         provider.history(what)
 
 

@@ -14,7 +14,7 @@ from harness.guest.qemu_argv import qemu_argv
 from harness.guest.spec import GuestSpec
 from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.accelerator import Accelerator
-from harness.image.media import DirectKernel, EfiFolder, Media
+from harness.image.media import DirectKernel, EfiDirectory, Media
 
 
 def numa(spec: GuestSpec) -> list[str]:
@@ -85,8 +85,8 @@ def test_the_sata_controller_is_left_out_unless_asked_for() -> None:
     assert "q35,sata=on" in qemu_argv(guest_spec(sata=True))
 
 
-def test_a_folder_is_served_read_only_to_the_firmware() -> None:
-    argv = qemu_argv(guest_spec(media=EfiFolder(Path('/images/a,b "c"'))))
+def test_a_directory_is_served_read_only_to_the_firmware() -> None:
+    argv = qemu_argv(guest_spec(media=EfiDirectory(Path('/images/a,b "c"'))))
     firmware, media = (json.loads(value) for value in values(argv, "-blockdev"))
     assert firmware["filename"] == str(FIRMWARE)
     assert firmware["read-only"] is True
@@ -145,7 +145,7 @@ def test_every_cpu_and_every_byte_belongs_to_exactly_one_node(spec: GuestSpec) -
 def test_a_specification_that_no_host_can_start_is_refused(
     change: dict[str, object], kind: type[HarnessError], cause: str
 ) -> None:
-    media: Media = EfiFolder(Path("/images/one"))
+    media: Media = EfiDirectory(Path("/images/one"))
     good: dict[str, object] = {
         "name": "numa2",
         "topology": Topology.even(2),
@@ -163,7 +163,7 @@ def test_a_specification_that_no_host_can_start_is_refused(
 def test_qemu_starts_no_uefi_without_firmware() -> None:
     """A machine of the user's own has some."""
     spec = GuestSpec(
-        "x", Topology.even(1), EfiFolder(Path("/image")), Accelerator.TCG, None, Path("/s")
+        "x", Topology.even(1), EfiDirectory(Path("/image")), Accelerator.TCG, None, Path("/s")
     )
     with pytest.raises(UsageError, match="has no firmware"):
         qemu_argv(spec)

@@ -27,13 +27,13 @@ def store(tmp_path: Path) -> Store:
 def kept(store: Store, name: str, at: int) -> Run:
     """A run that was kept at a time."""
     one = Run(name, ("boot",), "", "1", (cell(),))
-    (store.folder / name).mkdir(parents=True)
+    (store.directory / name).mkdir(parents=True)
     record = store.save(one) / "record.json"
     os.utime(record, (at, at))
     return one
 
 
-def test_folders_are_named_after_command_and_time(store: Store) -> None:
+def test_directories_are_named_after_command_and_time(store: Store) -> None:
     names = [store.create("boot", MOMENT).name for _ in range(3)]
     assert names == [
         "20260102-030405-boot", "20260102-030405-boot-1", "20260102-030405-boot-2"
@@ -45,15 +45,15 @@ def test_run_without_a_record_is_none(store: Store) -> None:
     assert store.names() == []
     with pytest.raises(UsageError, match="the newest runs: none yet") as caught:
         store.find("latest")
-    assert caught.value.message == f"there is no run 'latest' in {store.folder}"
+    assert caught.value.message == f"there is no run 'latest' in {store.directory}"
 
 
 def test_latest_is_the_newest_record_whatever_its_name(store: Store) -> None:
     kept(store, "z-run", 1000)
     kept(store, "a-run", 2000)
     assert store.names() == ["z-run", "a-run"]
-    assert store.find("latest") == store.folder / "a-run"
-    assert store.find("z-run") == store.folder / "z-run"
+    assert store.find("latest") == store.directory / "a-run"
+    assert store.find("z-run") == store.directory / "z-run"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../runs/a-run", "a-run/", "*", "/etc"])
@@ -65,7 +65,7 @@ def test_name_is_no_path(store: Store, name: str) -> None:
 
 def test_what_was_saved_is_loaded(store: Store) -> None:
     one = kept(store, "a-run", 1000)
-    assert store.load("latest") == json.loads((store.folder / "a-run/record.json").read_text())
+    assert store.load("latest") == json.loads((store.directory / "a-run/record.json").read_text())
     assert store.load("a-run")["name"] == one.name
 
 
@@ -76,40 +76,40 @@ def test_what_was_saved_is_loaded(store: Store) -> None:
 )  # fmt: skip
 def test_record_that_cannot_be_read_is_refused(store: Store, text: str, words: str) -> None:
     kept(store, "a-run", 1000)
-    (store.folder / "a-run/record.json").write_text(text)
+    (store.directory / "a-run/record.json").write_text(text)
     with pytest.raises(UsageError, match=words):
         store.load("a-run")
 
 
-def test_folder_that_cannot_be_made_is_the_hosts_trouble() -> None:
+def test_directory_that_cannot_be_made_is_the_hosts_trouble() -> None:
     with pytest.raises(InfraError, match="cannot write /proc/runs"):
         Store(Path("/proc/runs")).create("boot", MOMENT)
 
 
 def test_nothing_is_lost_between_run_and_record(store: Store) -> None:
-    folder = store.create("boot", MOMENT)
-    assert run(cell()).name == folder.name
-    assert store.save(run(cell())) == folder
+    directory = store.create("boot", MOMENT)
+    assert run(cell()).name == directory.name
+    assert store.save(run(cell())) == directory
     assert store.load("latest")["cells"][0]["name"] == "kasan-numa2"
 
 
 def test_judgements_of_a_run_that_did_not_end_are_read_and_the_others_are_to_be_repeated(
     store: Store,
 ) -> None:
-    folder = store.create("mutants", MOMENT)
+    directory = store.create("mutants", MOMENT)
     planned = Planned(mutants=("caught", "survivor", "host", "unjudged"))
-    store.save_document(beginning(folder.name, ("mutants",), "", planned, None))
+    store.save_document(beginning(directory.name, ("mutants",), "", planned, None))
     for name, fate in (
         ("caught", MutantOutcome.CAUGHT), ("survivor", MutantOutcome.SURVIVED),
         ("host", MutantOutcome.HOST_FAILED),
     ):  # fmt: skip
-        keep_judgement(folder, Judgement(name, fate))
-    document = store.load(folder.name)
+        keep_judgement(directory, Judgement(name, fate))
+    document = store.load(directory.name)
     assert document["state"] == "interrupted"
     assert {each["mutant"]: each["fate"] for each in document["mutants"]} == {
         "caught": "caught", "survivor": "survived", "host": "host failed",
     }  # fmt: skip
     assert failed_mutants(document) == ["survivor", "host", "unjudged"]
-    (folder / "mutants" / "caught.json").write_text("{}")
+    (directory / "mutants" / "caught.json").write_text("{}")
     with pytest.raises(UsageError, match="is damaged"):
-        store.load(folder.name)
+        store.load(directory.name)

@@ -95,18 +95,18 @@ def clang() -> str:
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kernel")
+    directory = tmp_path_factory.mktemp("kernel")
     runner = HostRunner()
     objects = []
     for name, text in (("a", SOURCE_A), ("b", SOURCE_B)):
-        source = folder / "sys" / f"{name}.c"
+        source = directory / "sys" / f"{name}.c"
         source.parent.mkdir(exist_ok=True)
         source.write_text(text)
-        objects.append(folder / f"{name}.o")
+        objects.append(directory / f"{name}.o")
         flags = ["--target=x86_64-unknown-none-elf", "-O1", "-g", "-ffreestanding", "-fno-pic"]
         flags += ["-fomit-frame-pointer"]
         runner.run([clang(), *flags, "-c", source, "-o", objects[-1]])
-    linked = folder / "kernel.full"
+    linked = directory / "kernel.full"
     version = clang().removeprefix(clang().rstrip("0123456789-"))
     linker = f"ld.lld{version}" if shutil.which(f"ld.lld{version}") else "ld.lld"
     place = ["-static", "--image-base=0xffffffff80200000", "-e", "outer"]

@@ -76,12 +76,12 @@ printf 'echo built >&2; echo "#!/bin/sh" >bmake; chmod +x bmake\\n' >make-bootst
 """
 
 
-def tree_with(folder: Path, configure: str) -> Path:
-    source = folder / "tree" / "contrib" / "bmake"
+def tree_with(directory: Path, configure: str) -> Path:
+    source = directory / "tree" / "contrib" / "bmake"
     (source / "mk").mkdir(parents=True)
     (source / "mk" / "sys.mk").write_text("# rules\n")
     (source / "configure").write_text(configure)
-    return folder / "tree"
+    return directory / "tree"
 
 
 def test_make_is_built_once(tmp_path: Path) -> None:

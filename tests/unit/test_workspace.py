@@ -1,4 +1,4 @@
-"""Locks, temporary folders and whole files, across processes that are killed."""
+"""Locks, temporary directories and whole files, across processes that are killed."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ with workspace.lock("tree") as lock:
     time.sleep(1000)
 """
 HOLD_SCRATCH = """
-with workspace.scratch("guest") as folder:
-    (folder / "kernel").write_bytes(b"half")
-    say(folder)
+with workspace.scratch("guest") as directory:
+    (directory / "kernel").write_bytes(b"half")
+    say(directory)
     time.sleep(1000)
 """
 
@@ -135,27 +135,29 @@ def test_lock_lasts_until_the_child_that_was_given_it_has_ended(
         assert waited == [str(process.pid)]
 
 
-def test_scratch_folder_goes_on_every_way_out(workspace: Workspace) -> None:
-    with workspace.scratch("guest") as folder:
-        (folder / "kernel").write_bytes(b"")
-    assert not folder.exists()
-    with pytest.raises(KeyboardInterrupt), workspace.scratch("guest") as folder:
+def test_scratch_directory_goes_on_every_way_out(workspace: Workspace) -> None:
+    with workspace.scratch("guest") as directory:
+        (directory / "kernel").write_bytes(b"")
+    assert not directory.exists()
+    with pytest.raises(KeyboardInterrupt), workspace.scratch("guest") as directory:
         raise KeyboardInterrupt
-    assert not folder.exists()
-    assert list(folder.parent.iterdir()) == []
+    assert not directory.exists()
+    assert list(directory.parent.iterdir()) == []
 
 
-def test_scratch_folder_of_a_killed_harness_is_swept_by_the_next(
+def test_scratch_directory_of_a_killed_harness_is_swept_by_the_next(
     workspace: Workspace, other: Other
 ) -> None:
     process, said = other(HOLD_SCRATCH)
     kill(process)
     assert Path(said, "kernel").exists()
-    with workspace.scratch("guest") as folder:
-        assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+    with workspace.scratch("guest") as directory:
+        assert [path.name for path in directory.parent.iterdir() if path.is_dir()] == [
+            directory.name
+        ]
 
 
-def test_scratch_folder_that_somebody_still_writes_to_is_swept_later(
+def test_scratch_directory_that_somebody_still_writes_to_is_swept_later(
     workspace: Workspace, other: Other, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, said = other(HOLD_SCRATCH)
@@ -169,13 +171,13 @@ def test_scratch_folder_that_somebody_still_writes_to_is_swept_later(
         assert not Path(said).exists()
 
 
-def test_scratch_folder_of_a_running_harness_stays(workspace: Workspace, other: Other) -> None:
+def test_scratch_directory_of_a_running_harness_stays(workspace: Workspace, other: Other) -> None:
     _, said = other(HOLD_SCRATCH)
     with workspace.scratch("guest"):
         assert Path(said, "kernel").read_bytes() == b"half"
 
 
-def test_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:
+def test_file_is_written_whole_with_its_directories(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "1" / "verdict.json"
     write_atomic(path, "{}\n")
     write_atomic(path, b'{"verdict": "booted"}\n')
@@ -215,13 +217,15 @@ def test_full_disk_leaves_the_file_as_it_was_and_tells_what_to_do(tmp_path: Path
     ]
 
 
-def test_folder_that_cannot_be_made_is_the_hosts_fault(tmp_path: Path) -> None:
+def test_directory_that_cannot_be_made_is_the_hosts_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InfraError, match=r"cannot write .*file/record: Not a directory"):
         write_atomic(tmp_path / "file" / "record" / "verdict.json", "")
 
 
-def test_users_folders_are_those_of_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_directories_are_those_of_xdg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("CACHE_HOME", "STATE_HOME", "RUNTIME_DIR"):
         monkeypatch.setenv(f"XDG_{name}", str(tmp_path / name))
     workspace = Workspace.of_user()
