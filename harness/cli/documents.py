@@ -99,16 +99,13 @@ class CasesDocument(TypedDict):
 
 
 class PredictedBoot(TypedDict):
-    """What the model predicts for one topology."""
+    """What the model predicts for one topology; a subsystem's model may say more."""
 
     nodes: Count
     domains: list[Count]
     outcome: str
-    allocation: str
+    title: str
     why: str
-    slabs: list[int]
-    late: list[int]
-    later: list[list[int]]
 
 
 class PredictDocument(TypedDict):
@@ -116,6 +113,7 @@ class PredictDocument(TypedDict):
 
     guest: str
     sanitizer: str
+    subsystem: str
     variant: str
     proof: str
     assumed: bool
@@ -142,12 +140,11 @@ class TraceDocument(TypedDict):
     steps: list[TracedStep]
 
 
-class ExploredZone(TypedDict):
-    """All states of one small zone."""
+class ExploredStates(TypedDict):
+    """All states of one small setup; a subsystem may say more of it."""
 
     variant: str
     proof: str
-    hashed: bool
     states: Count
     operations: Count
     proven: bool
@@ -157,7 +154,8 @@ class ExploredZone(TypedDict):
 class ExploreDocument(TypedDict):
     """``model explore``."""
 
-    findings: list[ExploredZone]
+    subsystem: str
+    findings: list[ExploredStates]
 
 
 class JudgedFrame(TypedDict):

@@ -18,26 +18,24 @@ from harness.cli.options import (
     source_options,
 )
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
-from harness.errors import given_with
+from harness.errors import UsageError, given_with
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.results.text import print_line
+from harness.runs.check import subsystem_of
 from harness.runs.guests import GuestRequest, named_vm, sanitizers_of
 from harness.source.change import Change
 from harness.source.request import KernelRequest
 from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace, trace_text
-from harness.subsystems.uma.expectation import Booting, predict_on, variant_of
-from harness.subsystems.uma.model.explore import Bounds, Exploration, explore
-from harness.subsystems.uma.model.variants import VARIANTS, Variant, find_variant
-from harness.subsystems.uma.prediction import PANIC, Prediction
-from harness.subsystems.uma.subsystem import UMA
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.cli.app import App
     from harness.sanitizers import Sanitizers
+    from harness.subsystems.models import BootModel, BootPrediction, SearchedStates
 
-_VARIANT = click.option(
-    "--variant", metavar="NAME", help=f"A form of the code: {', '.join(VARIANTS)}."
-)
+_SEARCHES = {each.name: search for each in SUBSYSTEMS if (search := each.state_search) is not None}
+"""What explores states, by subsystem."""
 
 
 @click.group()
@@ -57,15 +55,15 @@ def model() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """The form of the code that is predicted, its origin, and the guest.
+    """What predicts boots of the code that is asked for, its origin, and the guest.
 
     ``assumed``: the form is that of the baseline.
     """
 
-    variant: Variant
+    subsystem: str
+    model: BootModel
     why: tuple[str, ...]
     guest: str
-    kind: Booting
     assumed: bool = False
 
 
@@ -79,6 +77,8 @@ class _Code:
 )
 @click.option("--spec", metavar="auto|as-built|NAME|REV",
               help="Predict for another specification; see harness check --help.")  # fmt: skip
+@click.option("--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
+              help="Whose model predicts.  [default: the first that predicts boots]")  # fmt: skip
 @common_options
 def predict(
     app: App,
@@ -101,26 +101,21 @@ def predict(
       harness model predict --mutant drop-commit --kasan --numa 1,2,4
       harness model predict --vm numa4-kasan
     """
-    vm, spec = options.pop("vm"), options.pop("spec")
+    vm, spec, subsystem = options.pop("vm"), options.pop("spec"), options.pop("subsystem")
     sanitizers, topologies = _guests(numa, vm, asked)
     if options.pop("kernel_options") or kernconf is not None:
         app.warn("--kernconf and --option are ignored: only sanitizers affect the prediction")
     what = KernelRequest(app.existing_source(source), Change(revision, patch, mutant))
-    code = _read(app, what, spec, sanitizers)
-    mark = ", assumed" if code.assumed else ""
-    app.paper.print(f"{code.guest}: {code.variant.name} ({code.variant.proof}{mark})", markup=False)
+    code = _read(app, what, spec, sanitizers, subsystem)
+    form, mark = code.model, ", assumed" if code.assumed else ""
+    app.paper.print(f"{code.guest}: {form.form} ({form.proof}{mark})", markup=False)
     for line in code.why:
         app.paper.print(f"  {line}", markup=False)
-    predictions = [predict_on(code.variant, topology, code.kind) for topology in topologies]
+    predictions = [form.predict(topology) for topology in topologies]
     for topology, prediction in zip(topologies, predictions, strict=True):
         _print_prediction(app, topology, prediction)
     app.emit(_predictions_document(code, sanitizers, topologies, predictions))
     return 0
-
-
-def _named(variant: str | None) -> Variant | None:
-    with given_with("--variant"):
-        return find_variant(variant) if variant else None
 
 
 def _guests(
@@ -135,21 +130,33 @@ def _guests(
     return sanitizers, [Topology.even(count, 1, MEMORY_MIB_PER_NODE) for count in counts]
 
 
-def _read(app: App, what: KernelRequest, spec: str | None, sanitizers: Sanitizers) -> _Code:
-    """Return the form of a tree or the built-in guest, or the one that ``--spec`` names."""
-    known = app.kernels(app.messages.say).provider(what).code(UMA, what, spec)
-    variant = variant_of(known.facts.values)
-    kind = Booting.of(sanitizers, is_freebsd=known.is_freebsd)
-    why = (*known.why, *(variant.description() if known.is_freebsd else ()))
-    return _Code(variant, why, known.guest, kind, assumed=bool(known.facts.assumed))
+def _read(
+    app: App, what: KernelRequest, spec: str | None, sanitizers: Sanitizers, subsystem: str | None
+) -> _Code:
+    """What predicts boots of a tree or the built-in guest, or of the form that ``--spec`` names.
+
+    Raises:
+        UsageError: the subsystem's model predicts none, or no subsystem's does.
+    """
+    provider = app.kernels(app.messages.say).provider(what)
+    among = [subsystem_of(subsystem, provider)] if subsystem else provider.subsystems
+    for each in among:
+        known = provider.code(each, what, spec)
+        found = each.boot_model(known.facts.values, sanitizers, is_freebsd=known.is_freebsd)
+        if found is not None:
+            why = (*known.why, *(found.description if known.is_freebsd else ()))
+            return _Code(each.name, found, why, known.guest, assumed=bool(known.facts.assumed))
+    raise UsageError(
+        f"the model of {subsystem} predicts no boots" if subsystem
+        else f"no model predicts boots of {provider.title}",
+        remedy="leave --subsystem out" if subsystem else "name a FreeBSD tree with --source",
+    )  # fmt: skip
 
 
-def _print_prediction(app: App, topology: Topology, prediction: Prediction) -> None:
+def _print_prediction(app: App, topology: Topology, prediction: BootPrediction) -> None:
     nodes = len(topology.nodes)
-    line = f"{nodes} {'node' if nodes == 1 else 'nodes'}: "
-    line += prediction.in_words
-    if prediction.panics:
-        line += f": {PANIC}: {prediction.allocation}"
+    line = f"{nodes} {'node' if nodes == 1 else 'nodes'}: {prediction.outcome}"
+    line += f": {prediction.title}" if prediction.title else ""
     print_line(app.paper, f"{line}; {prediction.why}")
 
 
@@ -157,25 +164,24 @@ def _predictions_document(
     code: _Code,
     sanitizers: Sanitizers,
     topologies: list[Topology],
-    predictions: list[Prediction],
+    predictions: list[BootPrediction],
 ) -> Mapping[str, Any]:
     return {
         "guest": code.guest,
         "sanitizer": str(sanitizers),
-        "variant": code.variant.name,
-        "proof": code.variant.proof,
+        "subsystem": code.subsystem,
+        "variant": code.model.form,
+        "proof": code.model.proof,
         "assumed": code.assumed,
         "read": code.why,
         "predictions": [
             {
                 "nodes": len(topology.nodes),
                 "domains": [domain.memory_mib for domain in topology.guest_domains()],
-                "outcome": prediction.in_words,
-                "allocation": prediction.allocation,
+                "outcome": prediction.outcome,
+                "title": prediction.title,
                 "why": prediction.why,
-                "slabs": prediction.slabs,
-                "late": prediction.late,
-                "later": sorted(prediction.later),
+                **prediction.values,
             }
             for topology, prediction in zip(topologies, predictions, strict=True)
         ],
@@ -221,54 +227,63 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
 # --- explore ----------------------------------------------------------------------------------
 
 
+def _bound_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for each bound; subsystems whose bounds have the same name share it."""
+    bounds = {bound.name: bound for search in _SEARCHES.values() for bound in search.bounds}
+    for bound in reversed(bounds.values()):
+        option = click.option(
+            f"--{bound.name}", type=click.IntRange(1, bound.most), metavar="N",
+            default=bound.default, show_default=True, help=bound.help,
+        )  # fmt: skip
+        command = option(command)
+    return command
+
+
 @model.command("explore")
-@click.option("--domains", type=click.IntRange(1, 8), metavar="N", default=3, show_default=True)
-@click.option("--slabs", type=click.IntRange(1, 4), metavar="N", default=2, show_default=True,
-              help="Slabs that each domain has memory for.")  # fmt: skip
-@click.option("--depth", type=click.IntRange(1, 20), metavar="N", default=8, show_default=True,
-              help="Operations in a row.")  # fmt: skip
-@_VARIANT
+@_bound_options
+@click.option("--variant", metavar="NAME", help="A form of the code.  [default: each of them]")
+@click.option("--subsystem", type=click.Choice(list(_SEARCHES)), default=next(iter(_SEARCHES)),
+              show_default=True, help="Whose states.")  # fmt: skip
 @common_options
-def explore_command(app: App, domains: int, slabs: int, depth: int, variant: str | None) -> int:
-    """Explore all states of a small zone; print a shortest trace for each broken property.
+def explore_command(app: App, variant: str | None, subsystem: str, **bounds: int) -> int:
+    """Explore all states of a small setup; print a shortest trace for each broken property.
 
     \b
     Examples:
       harness model explore --domains 3 --slabs 2 --depth 8
       harness model explore --variant 15-before
     """
-    named = _named(variant)
-    chosen = [named] if named else list(VARIANTS.values())
+    search = _SEARCHES[subsystem]
+    if variant is not None:
+        with given_with("--variant"):
+            find_subsystem(subsystem).variant(variant)  # raises if there is no such variant
     findings = []
-    for each in chosen:
-        for hashed in (False, True):
-            found = explore(each, Bounds(domains, slabs, depth, hashed))
-            findings.append(_findings_document(found))
-            _print_findings(app, found)
-    app.emit({"findings": findings})
+    for found in search.run(variant, {bound.name: bounds[bound.name] for bound in search.bounds}):
+        findings.append(_findings_document(found))
+        _print_findings(app, found)
+    app.emit({"subsystem": subsystem, "findings": findings})
     return 0
 
 
-def _print_findings(app: App, found: Exploration) -> None:
-    zone = "one list of slabs (UMA_ZFLAG_HASH)" if found.bounds.hashed else "lists by domain"
-    word = "all properties hold" if found.proven else "a property is broken"
+def _print_findings(app: App, found: SearchedStates) -> None:
+    word = "a property is broken" if found.broken else "all properties hold"
     app.paper.print(
-        f"{found.variant.name} ({found.variant.proof}), {zone}: {word} "
+        f"{found.form} ({found.proof}), {found.start}: {word} "
         f"in {found.states} states, {found.operations} operations", markup=False,
     )  # fmt: skip
-    for what, shortest in found.broken.items():
-        app.paper.print(f"  broken: {what}; shortest trace:", markup=False)
-        for line in str(shortest).splitlines():
+    for broken in found.broken:
+        app.paper.print(f"  broken: {broken.words}; shortest trace:", markup=False)
+        for line in broken.trace.splitlines():
             app.paper.print(f"    {line}", markup=False)
 
 
-def _findings_document(found: Exploration) -> Mapping[str, Any]:
+def _findings_document(found: SearchedStates) -> Mapping[str, Any]:
     return {
-        "variant": found.variant.name,
-        "proof": found.variant.proof,
-        "hashed": found.bounds.hashed,
+        "variant": found.form,
+        "proof": found.proof,
         "states": found.states,
         "operations": found.operations,
-        "proven": found.proven,
-        "broken": {what.name.lower(): str(shortest) for what, shortest in found.broken.items()},
+        "proven": not found.broken,
+        "broken": {broken.name: broken.trace for broken in found.broken},
+        **found.values,
     }

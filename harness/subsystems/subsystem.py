@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from harness.mutation.mutant import Mutant
     from harness.onhost.part import HostPart
     from harness.outcome import Expectation
+    from harness.sanitizers import Sanitizers
+    from harness.subsystems.models import BootModel, StateSearch
 
 
 class Subsystem(CodeReader, Protocol):
@@ -61,6 +63,21 @@ class Subsystem(CodeReader, Protocol):
         """What a kernel should come to on a guest with that topology; None if this part of the
         kernel has no say in it.
         """
+
+    def boot_model(
+        self, values: Mapping[str, bool], sanitizers: Sanitizers, *, is_freebsd: bool
+    ) -> BootModel | None:
+        """What predicts boots of a kernel whose code has these facts; None: it predicts none.
+
+        Args:
+            values: the facts.
+            sanitizers: of the kernel.
+            is_freebsd: see ``KernelIdentity``.
+        """
+
+    @property
+    def state_search(self) -> StateSearch | None:
+        """Searches states of its model; None: it has none."""
 
     def has_written(self, text: str) -> bool:
         """Whether a text looks like one of its traces."""

@@ -405,6 +405,7 @@ REMEDIES: Mapping[tuple[str, ...], str] = {
     ("check", "--source", "{git}", "--mutant", "no-such"): "name one with --mutant",
     ("gc", "--dry-run", "--runs-age", "x"): "--runs-age: 'x' is not an age",
     ("gc", "--dry-run", "--runs-limit", "x"): "--runs-limit: 'x' is not a size",
+    (*PREDICT, "--subsystem", "domainset"): "the built-in guest has no subsystem domainset",
     (*PREDICT, "--numa", "99"): "--numa: number of nodes '99'",
     (*PREDICT, "--vm", "no-such"): "--vm: no guest named",
     (*CHECK, "--replay", "{kernel}"): "name a text file with --replay",

@@ -37,16 +37,16 @@ EDGES: dict[str, set[str]] = {
     "check": {"errors", "host", "guest", "console"},
     "onhost": {"arch", "errors", "host", "source", "kernel", "guest", "console", "check"},
     "subsystems": {
-        "cases", "errors", "outcome", "host", "cedit", "source", "kernel", "guest", "console",
-        "mutation", "check", "onhost", "subsystems.uma", "subsystems.domainset",
+        "cases", "errors", "outcome", "sanitizers", "host", "cedit", "source", "kernel", "guest",
+        "console", "mutation", "check", "onhost", "subsystems.uma", "subsystems.domainset",
     },
     "subsystems.uma": {
         "cases", "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
-        "console", "mutation", "check", "onhost", "subsystems.domainset",
+        "console", "mutation", "check", "onhost", "subsystems", "subsystems.domainset",
     },
     "subsystems.domainset": {
-        "cases", "arch", "errors", "outcome", "cedit", "source", "kernel", "guest", "console",
-        "mutation", "check", "onhost",
+        "cases", "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
+        "console", "mutation", "check", "onhost",
     },
     "provide": {
         "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "mutation",
@@ -70,7 +70,7 @@ EDGES: dict[str, set[str]] = {
     "cli": {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
-        "subsystems.uma", "provide", "results", "boot", "runs",
+        "provide", "results", "boot", "runs",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""
@@ -223,6 +223,19 @@ def test_only_its_own_package_names_what_is_umas() -> None:
     others = [source for source in SOURCES if not source.is_relative_to(own)]
     named = {str(source): names.findall(source.read_text("utf-8")) for source in others}
     assert not {source: found for source, found in named.items() if found}
+
+
+def test_subsystems_are_reached_through_their_table_alone() -> None:
+    own = PACKAGE / "subsystems"
+    packages = {f"harness.subsystems.{file.parent.name}" for file in own.glob("*/__init__.py")}
+    assert packages
+    reaching = {
+        source
+        for source in SOURCES
+        if source.parent == own or not source.is_relative_to(own)
+        if any(name.startswith(f"{package}.") for name in imported(source) for package in packages)
+    }
+    assert reaching == {own / "table.py"}
 
 
 def test_only_its_provider_compares_with_the_name_of_the_built_in_guest() -> None:

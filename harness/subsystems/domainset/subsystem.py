@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from harness.mutation.mutant import Mutant
     from harness.onhost.part import HostPart
     from harness.outcome import Expectation
+    from harness.sanitizers import Sanitizers
 
 
 #: Where real kernels of that form were booted and did as the model says.
@@ -44,6 +45,7 @@ class _Domainset:
     name = NAME
     paths = (DOMAINSET,)
     in_built_in = False
+    state_search = None
     variant_names = (*Form, *RELEASES)
 
     @functools.cached_property
@@ -78,6 +80,11 @@ class _Domainset:
         return Facts()
 
     def expected(self, identity: KernelIdentity, topology: Topology) -> Expectation | None:
+        return None
+
+    def boot_model(
+        self, values: Mapping[str, bool], sanitizers: Sanitizers, *, is_freebsd: bool
+    ) -> None:
         return None
 
     def variant(self, name: str) -> Mapping[str, bool]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from harness.outcome import Expectation, Outcome
 from harness.source.codefacts import Facts
+from harness.subsystems.models import BootModel, BootPrediction
 from harness.subsystems.uma.codeforms import NAME
 from harness.subsystems.uma.model.variants import Variant
-from harness.subsystems.uma.prediction import Prediction, predict_boot
+from harness.subsystems.uma.prediction import PANIC, Prediction, predict_boot
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
@@ -84,6 +85,31 @@ def predict_on(variant: Variant, topology: Topology, kind: Booting) -> Predictio
     """The prediction for a topology, as the domains that FreeBSD sees of it."""
     memory = [domain.memory_mib > 0 for domain in topology.guest_domains()]
     return predict_boot(variant, memory, reserve_at_boot=kind.reserve_at_boot, threads=kind.threads)
+
+
+def boot_model(variant: Variant, kind: Booting) -> BootModel:
+    """Predicts boots of such a kernel, for ``harness model predict``."""
+    return BootModel(
+        variant.name,
+        variant.proof,
+        variant.description(),
+        lambda topology: _shown(variant, topology, kind),
+    )
+
+
+def _shown(variant: Variant, topology: Topology, kind: Booting) -> BootPrediction:
+    found = predict_on(variant, topology, kind)
+    return BootPrediction(
+        found.in_words,
+        f"{PANIC}: {found.allocation}" if found.panics else "",
+        found.why,
+        {
+            "allocation": found.allocation,
+            "slabs": found.slabs,
+            "late": found.late,
+            "later": sorted(found.later),
+        },
+    )
 
 
 def facts_of(identity: KernelIdentity) -> Facts:

@@ -17,7 +17,7 @@ from harness.source.codefacts import Assumption, Facts, Reading
 from harness.subsystems.domainset.codeforms import DOMAINSET
 from harness.subsystems.uma.codeforms import NAME, UMA_CORE, likely_form, read_form
 from harness.subsystems.uma.counters import oddities
-from harness.subsystems.uma.expectation import expected_of, variant_of
+from harness.subsystems.uma.expectation import Booting, boot_model, expected_of, variant_of
 from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import (
     RELEASES,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from harness.mutation.mutant import Mutant
     from harness.onhost.part import HostPart
     from harness.outcome import Expectation
+    from harness.sanitizers import Sanitizers
+    from harness.subsystems.models import BootModel, StateSearch
     from harness.subsystems.uma.model.player import Step
 
 
@@ -82,6 +84,17 @@ class _Uma:
 
     def expected(self, identity: KernelIdentity, topology: Topology) -> Expectation:
         return expected_of(identity, topology)
+
+    def boot_model(
+        self, values: Mapping[str, bool], sanitizers: Sanitizers, *, is_freebsd: bool
+    ) -> BootModel:
+        return boot_model(variant_of(values), Booting.of(sanitizers, is_freebsd=is_freebsd))
+
+    @functools.cached_property
+    def state_search(self) -> StateSearch:
+        from harness.subsystems.uma.statesearch import ZoneSearch
+
+        return ZoneSearch()
 
     def variant(self, name: str) -> Mapping[str, bool]:
         return asdict(find_variant(name))
