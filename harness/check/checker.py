@@ -38,6 +38,7 @@ class CheckPlan:
         replay: a trace to run instead of random ones.
         first: a trace to run before random ones: what a program of the host was found to do.
         beside: whether to run checks other than traces, too.
+        on_host: whether programs of the host can be checked like this, too.
         slowness: factor of all timeouts, relative to a fast accelerator.
     """
 
@@ -47,6 +48,7 @@ class CheckPlan:
     replay: Trace | None = None
     first: Trace | None = None
     beside: bool = True
+    on_host: bool = True
     slowness: float = 1.0
 
 

@@ -206,12 +206,15 @@ def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
     trace = None
     if request.replay:
         subsystems, trace = _of_trace(request.replay, subsystems)
+    if request.on is On.HOST:
+        subsystems = checked_on_host(subsystems)
     return [
         CheckPlan(
             specification=provider.specification(subsystem, request.what, request.spec),
             operations=request.operations or _IN_GUEST,
             seed=seed,
             replay=trace,
+            on_host=subsystem.on_host is not None,
         )
         for subsystem in subsystems
         for seed in ((1,) if trace else request.seeds)
@@ -230,6 +233,21 @@ def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
     if not any(spec in each.variant_names for each in SUBSYSTEMS):
         return provider.subsystems
     return tuple(each for each in provider.subsystems if spec in each.variant_names)
+
+
+def checked_on_host(subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:
+    """Those that can be checked in a program of the host.
+
+    Raises:
+        UsageError: none of them can.
+    """
+    found = tuple(each for each in subsystems if each.on_host is not None)
+    if subsystems and not found:
+        names = " and ".join(each.name for each in subsystems)
+        raise UsageError(
+            f"--on host: {names} can be checked in a guest only", remedy="leave --on host out"
+        )
+    return found
 
 
 def subsystem_of(name: str, kernels: Provider | Revisions) -> Subsystem:

@@ -159,7 +159,7 @@ class HostFirst:
         Raises:
             UsageError: what the user named is at fault.
         """
-        if self.on_host is None:
+        if self.on_host is None or not check.on_host:
             return cell
         name = f"{cell.name} on the host"
         progress = self.rows.row(name)
