@@ -232,6 +232,8 @@ def changes(path: str, before: bytes, after: bytes) -> tuple[FunctionChange, ...
 
     Functions with equal digests do not differ.
     """
+    if before == after:
+        return ()
     old, new = definitions(before), definitions(after)
     counters = pure_counters(old) | pure_counters(new)
     return tuple(

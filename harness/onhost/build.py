@@ -15,11 +15,12 @@ from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.doctor import HOST_TOOLS
 from harness.host.resources import data_file
 from harness.host.sandbox import Sandbox, require
-from harness.host.workspace import make_directory, unique, write_atomic
+from harness.host.workspace import make_directory
 from harness.kernel.toolchain import Llvm, best_llvm, compiler_version, installed_llvms
 from harness.onhost import recipe
 from harness.onhost.generated import GeneratedFiles
-from harness.onhost.objects import Contents, Object, ObjectCache, plain_file, sources_digest
+from harness.onhost.link import Linker
+from harness.onhost.objects import Contents, Object, ObjectCache, sources_digest
 from harness.onhost.options import option_headers
 from harness.onhost.programs import HostProgram, ProgramCache, ProgramIdentity
 
@@ -39,7 +40,7 @@ _SECONDS: Final = 300
 _MEMORY: Final = 4 << 30
 _JOBS: Final = 2
 #: Of the commands of a build that the key of a program does not tell apart otherwise.
-_RECIPE: Final = "1"
+_RECIPE: Final = "2"
 
 
 class NoHostProgramError(InfraError):
@@ -128,8 +129,9 @@ class _Job:
 
     def run(self) -> tuple[ProgramIdentity, Mapping[str, Path]]:
         """Compile and link; what the program is, and its files."""
-        flags = self._flags()
         cache = ObjectCache(self.builder.workspace, Contents(), self.scratch)
+        generated = GeneratedFiles(self.builder.workspace, self.scratch)
+        flags = self._flags(generated, cache)
         with ThreadPoolExecutor(_JOBS) as pool:
             tree = [pool.submit(self._of_tree, path, flags, cache) for path in self._required()]
             either = [pool.submit(self._replaceable, each, flags, cache)
@@ -142,8 +144,9 @@ class _Job:
         objects = [*compiled, *(found for found, _ in chosen), *ours]
         weak = {found.path for found, is_weak in chosen if is_weak}
         host = self._host_half(cache)
-        program = self._linked(objects, weak, host)
-        return self._identity([*objects, host], program), program
+        linker = Linker(self.llvm.bindir, self._tool, self.compiler, cache, generated)
+        program = linker.program(objects, weak, host)
+        return self._identity([*objects, host], program), {"program": program}
 
     def _required(self) -> list[Path]:
         follows = [path for part in self.builder.parts for path in part.follows]
@@ -162,14 +165,13 @@ class _Job:
 
     # --- headers ------------------------------------------------------------------------------
 
-    def _flags(self) -> recipe.KernelFlags:
-        generated = GeneratedFiles(self.builder.workspace, self.scratch)
+    def _flags(self, generated: GeneratedFiles, cache: ObjectCache) -> recipe.KernelFlags:
         release = self.snapshot.release.partition("-")[0]
         options = generated.of_texts(self._option_headers())
         flags = recipe.KernelFlags(release, self.sys, self._links(), options)
         return replace(flags, generated=(
             self._interfaces(generated), self._vnode_interface(generated),
-            self._offsets(flags, generated),
+            self._offsets(flags, generated, cache),
         ))  # fmt: skip
 
     def _option_headers(self) -> Mapping[str, str]:
@@ -217,10 +219,11 @@ class _Job:
 
         return generated.of_script(self._texts(str(script), source), run)
 
-    def _offsets(self, flags: recipe.KernelFlags, generated: GeneratedFiles) -> Path:
+    def _offsets(
+        self, flags: recipe.KernelFlags, generated: GeneratedFiles, cache: ObjectCache
+    ) -> Path:
         """``offset.inc``, by the tree's own ``genoffset.sh``."""
         script = self._at("sys/kern/genoffset.sh")
-        cache = ObjectCache(self.builder.workspace, Contents(), self.scratch)
         words = flags.words("-O1", ("-fcommon",))
         listed = self._compiled(self._at("sys/kern/genoffset.c"), words, cache)
 
@@ -292,49 +295,10 @@ class _Job:
 
     # --- program ------------------------------------------------------------------------------
 
-    def _linked(
-        self, objects: Sequence[Object], weak: set[Path], host: Object
-    ) -> Mapping[str, Path]:
-        """Both halves; what the kernel half leaves undefined becomes traps."""
-        work = self.scratch / f"link-{unique()}"
-        make_directory(work)
-        inputs = [self._weakened(each.path, work) if each.path in weak else each.path
-                  for each in objects]  # fmt: skip
-        half = work / "half.o"
-        self._tool([self._llvm("ld.lld"), "-r", *inputs, "-o", half], work, "link")
-        listing = self._tool([self._llvm("llvm-nm"), "-u", half], work, "link")
-        names = recipe.trapped(recipe.undefined_in(listing))
-        traps = self._assembled(recipe.trap_source(names), work)
-        whole, local, program = work / "whole.o", work / "kernel.o", work / "program"
-        self._tool([self._llvm("ld.lld"), "-r", half, traps, "-o", whole], work, "link")
-        write_atomic(work / "interface", recipe.interface())
-        self._tool([self._llvm("llvm-objcopy"), f"--keep-global-symbols={work / 'interface'}",
-                    whole, local], work, "link")  # fmt: skip
-        self._tool([self._llvm("clang"), "-no-pie", f"--ld-path={self._llvm('ld.lld')}",
-                    "-Wl,--gc-sections", "-Wl,-z,nostart-stop-gc", host.path, local,
-                    "-o", program], work, "link")  # fmt: skip
-        symbols = self._tool([self._llvm("llvm-nm"), "--defined-only", program], work, "link")
-        write_atomic(work / "symbols", symbols)
-        write_atomic(work / "traps", "".join(f"{name}\n" for name in names))
-        return {name: plain_file(work / name) for name in ("program", "symbols", "traps")}
-
-    def _weakened(self, path: Path, work: Path) -> Path:
-        target = work / path.name
-        self._tool([self._llvm("llvm-objcopy"), "--weaken",
-                    "--rename-section", "set_sysinit_set=set_unrun_sysinit_set", path, target],
-                   work, "link")  # fmt: skip
-        return target
-
-    def _assembled(self, text: str, work: Path) -> Path:
-        source, target = work / "traps.s", work / "traps.o"
-        write_atomic(source, text)
-        self._tool([self._llvm("clang"), "-c", source, "-o", target], work, "traps")
-        return target
-
-    def _identity(self, objects: Sequence[Object], program: Mapping[str, Path]) -> ProgramIdentity:
+    def _identity(self, objects: Sequence[Object], program: Path) -> ProgramIdentity:
         parts = self.builder.parts
         return ProgramIdentity(
-            key=hashlib.sha256(program["program"].read_bytes()).hexdigest(),
+            key=hashlib.sha256(program.read_bytes()).hexdigest(),
             sources=sources_digest(objects, self.sys.parent),
             release=self.snapshot.release,
             compiler=self.compiler,
@@ -345,9 +309,6 @@ class _Job:
         )  # fmt: skip
 
     # --- processes ----------------------------------------------------------------------------
-
-    def _llvm(self, name: str) -> str:
-        return str(self.llvm.bindir / name)
 
     def _script(self, command: Sequence[str | Path], work: Path) -> str:
         return self._tool(command, work, "the tree's script")

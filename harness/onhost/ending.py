@@ -5,12 +5,15 @@ from __future__ import annotations
 import bisect
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.check.protocol import Nonsense
+
+if TYPE_CHECKING:
+    from harness.onhost.symboltable import Symbol
 
 _LAST_WORDS: Final = re.compile(
     r"!end ([a-z]{1,20}) frames=((?:[0-9a-f]{1,16}(?:,[0-9a-f]{1,16}){0,63})?) (.*)", re.ASCII
@@ -104,14 +107,9 @@ class Symbols:
     names: Sequence[str]
 
     @classmethod
-    def of(cls, listing: str) -> Symbols:
-        """Of the text that ``llvm-nm --defined-only`` prints."""
-        found = []
-        for line in listing.splitlines():
-            words = line.split()
-            if len(words) == 3 and words[1] in "tT":
-                found.append((int(words[0], 16), words[2]))
-        found.sort()
+    def of(cls, symbols: Iterable[Symbol]) -> Symbols:
+        """Of a program's symbol table."""
+        found = sorted((symbol.value, symbol.name) for symbol in symbols if symbol.is_code)
         return cls([start for start, _ in found], [name for _, name in found])
 
     def name_of(self, address: int) -> str:

@@ -14,6 +14,7 @@ from harness.host.documents import read_object
 from harness.host.sealed import DamageError, check, store
 from harness.host.workspace import make_directory, write_atomic
 from harness.onhost.ending import Symbols
+from harness.onhost.symboltable import read_symbols
 
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
@@ -67,7 +68,7 @@ class HostProgram:
 
     def symbols(self) -> Symbols:
         """Its functions by address."""
-        return Symbols.of((self.directory / "symbols").read_text("utf-8", "replace"))
+        return Symbols.of(read_symbols(self.path))
 
 
 class ProgramCache:

@@ -141,8 +141,3 @@ def trap_source(names: Sequence[str]) -> str:
 def interface() -> str:
     """The symbols that both halves see, a line each."""
     return "".join(f"{name}\n" for name in _INTERFACE)
-
-
-def undefined_in(listing: str) -> list[str]:
-    """The symbols of what ``llvm-nm -u`` prints."""
-    return [line.split()[-1] for line in listing.splitlines() if line.strip()]

@@ -46,8 +46,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> HostProgram:
         objects.append(target)
     linker = newest_llvm() / "ld.lld"
     runner.run([clang, "-no-pie", f"--ld-path={linker}", *objects, "-o", work / "program"])
-    symbols = runner.run([newest_llvm() / "llvm-nm", "--defined-only", work / "program"]).text
-    (work / "symbols").write_text(symbols)
     return HostProgram(ProgramIdentity("0", "0", "", "", "-O1", (), ()), work)
 
 
