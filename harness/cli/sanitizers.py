@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 report_option = click.option(
     "--fail-on-report", is_flag=True,
-    help=f"Fail on reports of {' and '.join(row.option for row in TABLE if not row.outcome)}, "
+    help=f"Fail on reports of {', '.join(row.option for row in TABLE if not row.outcome)}, "
     "after which a kernel goes on.",
 )  # fmt: skip
 

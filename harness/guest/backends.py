@@ -56,6 +56,7 @@ class FixedMachine:
         slowness: how much more time everything gets than under a fast KVM.
         accelerator: what executes its instructions.
         backend: that starts it.
+        has_channel: a second serial port of it is connected, over which a check works.
     """
 
     name: str
@@ -64,6 +65,16 @@ class FixedMachine:
     slowness: float
     accelerator: Accelerator = Accelerator.NONE
     backend: str = ""
+    has_channel: bool = True
+
+    def require_channel(self) -> None:
+        """Raise UsageError if a check cannot work with it."""
+        if not self.has_channel:
+            raise UsageError(
+                f"{self.name} describes a machine without a second serial port, which a check "
+                "needs",
+                remedy=f'connect one, and name it in [{self.backend}]: channel = ["PROGRAM", …]',
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,11 +352,8 @@ class CommandBackend:
                 f"machine {self.machine.name} cannot be kept: its programs end with the harness",
                 remedy="leave --keep out; --interactive connects the terminal to its console",
             )
-        if len(spec.all_serial_sockets) > len(self.lines):
-            raise UsageError(
-                f"machine {self.machine.name} has no second serial port, which a check needs",
-                remedy=f"name a program with channel in [command] of {self._fixed.name}",
-            )
+        if spec.serial_sockets:
+            self._fixed.require_channel()
         guest = CommandGuest(self, spec)
         try:
             guest.start(inspect)

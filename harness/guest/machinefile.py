@@ -112,4 +112,6 @@ def read_machine(table: dict[str, Any], file: Path) -> FixedMachine:
         seconds=read.seconds,
     )
     methods = tuple(method for method in BootMethod if method.value in read.methods)
-    return FixedMachine(str(file), machine, methods, read.slowness)
+    return FixedMachine(
+        str(file), machine, methods, read.slowness, has_channel=bool(machine.channel)
+    )

@@ -193,7 +193,9 @@ class _Bisect:
         request, guests, env = self._request, self._guests, self._env
         topology = guests.topology(self._sanitizers, "bisect")
         keep = bool(request.command)
-        plan = guests.plan(topology, self._sanitizers, keep=keep, goes_on=True)
+        plan = guests.plan(
+            topology, self._sanitizers, keep=keep, goes_on=True, checked=request.how == "check"
+        )
         check = self._check_plan(ends, revisions, plan)
         booter = guests.booter()
         boot = BootExamination(booter, plan, request.what, self._sanitizers, check)

@@ -114,7 +114,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     if request.on is On.HOST:
         result = _in_place_of_guests(recorder, guests, plans, on_host)
     else:
-        boot = guests.plan(topology, sanitizers, goes_on=True)
+        boot = guests.plan(topology, sanitizers, goes_on=True, checked=True)
         cells = _cells(request, plans, boot, sanitizers, env)
         result = _with_guests(recorder, guests, cells, None if request.on is On.GUEST else on_host)
     return CheckRunResult(result.run, result.directory, _kept_traces(result))

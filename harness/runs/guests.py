@@ -180,6 +180,7 @@ class Guests:
         *,
         keep: bool = False,
         goes_on: bool = False,
+        checked: bool = False,
     ) -> BootPlan:
         """How each guest of that topology is booted.
 
@@ -189,6 +190,10 @@ class Guests:
             keep: leave it running.
             goes_on: the kernel goes on after reports, as far as its sanitizers can and the request
                 does not say otherwise.
+            checked: it is held to a model, over its second serial port.
+
+        Raises:
+            UsageError: what is asked for cannot be had of a machine that exists already.
         """
         for warning in (*topology.warnings(), *memory_warnings(topology, sanitizers)):
             self.view.warn(warning)
@@ -197,6 +202,8 @@ class Guests:
             accelerator, slowness = self._accelerator()
         else:
             _refuse_changes(machine, request, keep=keep)
+            if checked:
+                machine.require_channel()
             accelerator, slowness = machine.accelerator, machine.slowness
         return BootPlan(
             topology=topology,
@@ -270,8 +277,9 @@ class Guests:
 def _refuse_changes(machine: FixedMachine, request: GuestRequest, *, keep: bool) -> None:
     """Raises UsageError: what cannot be had of a machine that is as it is."""
     given = {
-        "--memory": request.memory, "--cpus": request.cpus, "a guest that is kept": keep,
+        "--memory": request.memory, "--cpus": request.cpus,
         "--accelerator": request.accelerator,
+        "--keep or a command that looks at the guest": keep,
     }  # fmt: skip
     named = [name for name, value in given.items() if value]
     if named:

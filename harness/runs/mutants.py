@@ -89,7 +89,7 @@ def mutants(request: MutantsRequest, env: Environment, view: View | None = None)
     sanitizers = guests.sanitizers(request.sanitizers)
     topologies = guests.topologies(sanitizers, "2")
     held = [provider.specification(each, what, AUTO) for each in _checked(chosen)]
-    plans = {len(each.nodes): guests.plan(each, sanitizers) for each in topologies}
+    plans = {len(each.nodes): guests.plan(each, sanitizers, checked=True) for each in topologies}
 
     def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         gate = MemoryGate(matrix.memory)

@@ -47,11 +47,15 @@ def test_what_a_row_names_is_there(row: Architecture) -> None:
 
 
 ASSEMBLY = re.compile(r"\b(?:__)?asm\b|\b(?:in|out)[bwl]\(")
-SHARED = [
-    path
-    for directory in ("minimal", "kmod")
-    for path in sorted(data_file("images", directory).glob("*.[chS]"))
-] + sorted(PACKAGE.glob("subsystems/*/c/*.[ch]"))
+SHARED = (
+    [
+        path
+        for directory in ("minimal", "kmod")
+        for path in sorted(data_file("images", directory).glob("*.[chS]"))
+    ]
+    + sorted(PACKAGE.glob("subsystems/*/c/*.[ch]"))
+    + sorted(PACKAGE.glob("subsystems/*/c/init/*.[ch]"))
+)
 
 
 @pytest.mark.parametrize("source", SHARED, ids=lambda path: f"{path.parent.name}/{path.name}")
