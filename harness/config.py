@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.guest.backends import OFFERED
 from harness.host.documents import parse_toml
 from harness.host.tables import Complaint, Table, read_table
@@ -136,9 +136,6 @@ def _refused(path: Path, complaint: Complaint) -> UsageError:
                 for name in default.__struct_fields__
             ),
         ]
-        import difflib
-
-        near = difflib.get_close_matches(complaint.key, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+        hint = did_you_mean(complaint.key, known).rstrip() or f"known keys: {', '.join(known)}"
         return UsageError(f"{path}: there is no setting {complaint.key}", remedy=hint)
     return UsageError(f"{path}: {complaint.key}: {complaint.what}", remedy="correct the value")

@@ -1,1 +1,1 @@
-"""Which revision broke (or fixed) it: a search over git's history with flaky tests."""
+"""Finds the revision that broke (or fixed) something, with tests that may be flaky."""

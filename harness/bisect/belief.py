@@ -1,10 +1,10 @@
-"""How likely each revision is the culprit, given tests that may fail only now and then.
+"""The probability that each revision is the culprit, given tests that may fail rarely.
 
-Bayes' rule over three things that nobody knows: which revision it is, whether the failure shows in
-every test or in a share of them, and how large that share is. A kernel that passed may be bad all
-the same; how much a pass counts follows from how often bad kernels were seen to fail, so that the
-confidence holds for failures of any rate. Compare syzkaller's pkg/bisect/bisect.go, which has a
-fixed number of tests for every bug and multiplies the confidences of single verdicts.
+Applies Bayes' rule to three unknowns: the culprit, whether the failure shows in every test or in a
+share of them, and that share. A kernel that passed may still be bad; the weight of a pass follows
+from how often bad kernels failed, so the confidence holds for failures of any rate. Compare
+syzkaller's pkg/bisect/bisect.go, which has a fixed number of tests for every bug and multiplies the
+confidences of single verdicts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is believed before the first test.
+    """The belief before the first test.
 
     Args:
-        always: the share of failures that show in every test.
-        failing, passing: of the Beta distribution of the rates of all others.
-        false_alarm: how likely a good kernel shows the very failure that is looked for, be it
-            that a busy host makes it look like a hang.
-        outside: how likely the change is not between the two ends.
+        always: share of failures that show in every test.
+        failing, passing: parameters of the Beta distribution of the other failures' rates.
+        false_alarm: probability that a good kernel shows the failure, for example because a busy
+            host makes it look like a hang.
+        outside: probability that the change is not between the two ends.
     """
 
     always: float = 0.2
@@ -41,12 +41,12 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Revisions that the tests do not tell apart.
+    """Revisions that the tests do not distinguish.
 
     Args:
-        mask: which; see ``Graph``.
-        weight: how likely each of them is the culprit.
-        rate: how likely a bad kernel fails the next test, if one of them is.
+        mask: the revisions; see ``Graph``.
+        weight: probability that each of them is the culprit.
+        rate: probability that a bad kernel fails the next test, if one of them is the culprit.
     """
 
     mask: int
@@ -56,12 +56,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """How likely each revision is the culprit.
+    """The probability that each revision is the culprit.
 
     Args:
-        groups: of all revisions that may be; every one is in one group.
+        groups: groups of all candidates; each candidate is in one group.
         outside: a group without members: the change is not between the ends.
-        fixed: the revision is looked for from which on it passes.
+        fixed: the search is for the revision that fixed the failure.
         false_alarm: see ``Prior``.
     """
 
@@ -72,16 +72,16 @@ class Belief:
 
     @property
     def rate(self) -> float:
-        """How likely a bad kernel fails the next test."""
+        """Probability that a bad kernel fails the next test."""
         inside = sum(group.weight * group.mask.bit_count() * group.rate for group in self.groups)
         return inside + self.outside.weight * self.outside.rate
 
     def share(self, mask: int) -> float:
-        """How likely the culprit is among those of ``mask``."""
+        """Return the probability that the culprit is in ``mask``."""
         return sum(group.weight * (group.mask & mask).bit_count() for group in self.groups)
 
     def likeliest(self, confidence: float) -> int:
-        """The smallest set that holds the culprit with that confidence; all, if none does."""
+        """Return the smallest set that contains the culprit with that confidence; else all."""
         chosen, share = 0, 0.0
         for group in sorted(self.groups, key=lambda one: -one.weight):
             for index in bits(group.mask):
@@ -92,14 +92,14 @@ class Belief:
         return chosen
 
     def told_by(self, masks: Iterable[int]) -> dict[int, float]:
-        """The information, in bits, that a test is expected to give, for each revision's mask.
+        """Return the expected information of a test, in bits, for each revision's mask.
 
-        It is the mutual information of the test's result and the culprit: how uncertain the result
-        is, less how uncertain it would be if the culprit were known.
+        It is the mutual information of the test's result and the culprit: the entropy of the result
+        less its expected entropy if the culprit were known.
         """
         alarm = self.false_alarm
         noise_of_good = _entropy(alarm)
-        # Per candidate that makes the tested kernel bad, against one that does not.
+        # For each candidate that makes the tested kernel bad, against one that does not.
         terms = [
             (group.mask, group.weight * (group.rate - alarm),
              group.weight * (_entropy(group.rate) - noise_of_good))
@@ -122,13 +122,13 @@ class Belief:
 def believe(
     graph: Graph, evidence: Mapping[str, Tally], *, fixed: bool, prior: Prior | None = None
 ) -> Belief:
-    """What the tests say.
+    """Return the belief after the tests.
 
     Args:
         graph: the revisions.
-        evidence: by content; what is not in the graph is left out.
-        fixed: the revision is looked for from which on it passes, instead of fails.
-        prior: what is believed without tests.
+        evidence: tallies by content; those not in the graph are ignored.
+        fixed: the search is for the revision that fixed the failure.
+        prior: the belief before the tests.
     """
     prior = prior or Prior()
     parts: list[tuple[int, int, int]] = [(graph.all, 0, 0)]
@@ -163,10 +163,10 @@ def believe(
 def _affecting(
     graph: Graph, evidence: Mapping[str, Tally], *, fixed: bool
 ) -> list[tuple[Tally, int, int]]:
-    """Each tally with the revisions that, as the culprit, make its kernel bad.
+    """Yield each tally with the candidates that would make its kernel bad.
 
-    Where several revisions have that kernel, its passes speak for all of them and so do its
-    failures: the first mask is of those that make any of them bad, the second of all of them.
+    Several revisions can have that kernel; its results count for all of them. The first mask has
+    the candidates that make any of them bad, the second those that make all of them bad.
     """
     any_bad: dict[str, int] = {}
     all_bad: dict[str, int] = {}
@@ -182,7 +182,7 @@ def _affecting(
 def _split(
     parts: list[tuple[int, int, int]], mask: int, good: int, bad: int
 ) -> list[tuple[int, int, int]]:
-    """Count tests of a bad kernel for the culprits in ``mask``."""
+    """Return the tests of bad kernels, for the culprits in ``mask``."""
     merged: dict[tuple[int, int], int] = {}
     for part, goods, bads in parts:
         inside = part & mask
@@ -195,7 +195,7 @@ def _split(
 
 
 def _likelihood(prior: Prior, good: int, bad: int, others_good: int, false_alarms: int) -> float:
-    """The logarithm of how likely the tests are: ``good`` and ``bad`` are those of bad kernels."""
+    """Return the log-likelihood of tests of bad kernels, ``good`` passes and ``bad`` failures."""
     sometimes = math.log(1 - prior.always) + _log_beta(prior, good, bad)
     always = math.log(prior.always) if good == 0 else -math.inf
     alarms = false_alarms * math.log(prior.false_alarm) + others_good * math.log1p(
@@ -205,7 +205,7 @@ def _likelihood(prior: Prior, good: int, bad: int, others_good: int, false_alarm
 
 
 def _rate(prior: Prior, good: int, bad: int) -> float:
-    """How likely the next test of a bad kernel fails, after those."""
+    """Return the probability that the next test of a bad kernel fails after those."""
     sometimes = math.log(1 - prior.always) + _log_beta(prior, good, bad)
     always = math.log(prior.always) if good == 0 else -math.inf
     share = math.exp(always - _log_sum(sometimes, always))
@@ -214,7 +214,7 @@ def _rate(prior: Prior, good: int, bad: int) -> float:
 
 
 def _log_beta(prior: Prior, good: int, bad: int) -> float:
-    """log B(a + bad, b + good) / B(a, b)."""
+    """Return log B(a + bad, b + good) / B(a, b)."""
     a, b = prior.failing, prior.passing
     return (
         math.lgamma(a + bad) + math.lgamma(b + good) - math.lgamma(a + b + good + bad)
@@ -228,7 +228,7 @@ def _log_sum(one: float, other: float) -> float:
 
 
 def _entropy(probability: float) -> float:
-    """Of a test's result, in bits."""
+    """Return the entropy of a test's result, in bits."""
     if not 0.0 < probability < 1.0:
         return 0.0
     rest = 1.0 - probability

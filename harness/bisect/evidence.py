@@ -1,4 +1,4 @@
-"""What tests have shown, counted: one tally for each kernel."""
+"""Counts test results: one tally for each kernel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What one test of one revision came to, before it is known what counts."""
+    """Result of one test of one revision, before the target is known."""
 
     PASSED = "passed"
     """it reached its goal; ``titles`` may hold reports that it survived"""
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 class Mark(StrEnum):
-    """What a test says of a revision; git-bisect(1) has the same words."""
+    """Verdict of a test on a revision, in the terms of git-bisect(1)."""
 
     GOOD = "good"
     BAD = "bad"
@@ -40,13 +40,13 @@ class RevisionTest:
 
     Args:
         commit: the revision's hash.
-        kind: what it came to.
-        titles: all failures that it told, the first being what it died of; fit for comparing.
-        outcome: in a word, for people.
-        build_seconds: 0 for a kernel that was there.
-        seconds: of the test alone.
-        cell: the test's directory in the run's; empty without one.
-        error: the host's or the compiler's words.
+        kind: the result.
+        titles: comparable titles of all its failures, that which ended it first.
+        outcome: the outcome, in a word.
+        build_seconds: duration of the build; 0 for a cached kernel.
+        seconds: duration of the test alone.
+        cell: the test's directory in the run's; empty if there is none.
+        error: the host's or the compiler's message.
     """
 
     commit: str
@@ -64,11 +64,11 @@ class Tally:
     """The tests of one kernel.
 
     Args:
-        good: without the failure that is looked for.
-        bad: with it.
-        other: that say nothing: it died of something else, or was skipped.
-        builds: whether it can be built.
-        skipped: the user says that it is not to be tested.
+        good: tests without the failure.
+        bad: tests with it.
+        other: tests without a verdict: another failure, or skipped.
+        builds: whether it builds.
+        skipped: whether the user excluded it.
     """
 
     good: int = 0
@@ -79,23 +79,23 @@ class Tally:
 
     @property
     def testable(self) -> bool:
-        """Whether a test of it is possible and wanted."""
+        """Whether it builds and is not excluded."""
         return self.builds and not self.skipped
 
     @property
     def tests(self) -> int:
-        """How often it was tested."""
+        """Number of tests."""
         return self.good + self.bad + self.other
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which failures count.
+    """The failures that count.
 
     Args:
-        title: part of the title that counts; None for all that are not the tree's own.
-        own: titles that the good end shows as well: the tree's own.
-        also: titles that count besides, whatever the bad end died of.
+        title: part of the title that counts; None: all except those in ``own``.
+        own: titles that the good end shows as well; they are ignored.
+        also: titles that count in addition.
     """
 
     title: str | None = None
@@ -103,11 +103,11 @@ class Target:
     also: frozenset[str] = frozenset()
 
     def matches(self, observation: RevisionTest) -> bool:
-        """Whether the test shows the failure that is looked for."""
+        """Return whether the test shows the failure."""
         if observation.kind not in (Kind.PASSED, Kind.FAILED):
             return False
         if observation.kind is Kind.FAILED and not observation.titles:
-            return True  # somebody says so, by a log of theirs
+            return True  # an imported log says so
         if self.title is None:
             return any(title not in self.own for title in observation.titles)
         if any(title in self.also - self.own for title in observation.titles):
@@ -115,10 +115,10 @@ class Target:
         return any(self.title in title for title in observation.titles)
 
     def mark(self, observation: RevisionTest) -> Mark:
-        """What the test says.
+        """Return the verdict of a test.
 
-        One that reached its goal is good, whatever else it reported on the way; one that died of
-        something else never came to where the failure would have shown.
+        A test that reached its stage without the failure is good, whatever else it reported. One
+        that failed differently ended before the failure could show.
         """
         if observation.kind is Kind.INFRA:
             return Mark.INFRA
@@ -128,11 +128,11 @@ class Target:
 
 
 def with_equal_kernels(commits: Sequence[Commit], kernels: Mapping[str, str]) -> list[Commit]:
-    """The same revisions, contents that made the same kernel taken for one.
+    """Return the commits, with one content for all revisions that made the same kernel.
 
     Args:
         commits: the revisions.
-        kernels: a digest of each kernel that was built, by revision.
+        kernels: digests of the built kernels by revision.
     """
     first: dict[str, str] = {}
     equal: dict[str, str] = {}
@@ -147,12 +147,12 @@ def with_equal_kernels(commits: Sequence[Commit], kernels: Mapping[str, str]) ->
 def tallies(
     observations: Iterable[RevisionTest], target: Target, contents: Mapping[str, str]
 ) -> dict[str, Tally]:
-    """The tallies by content; revisions of one content share theirs.
+    """Return the tallies by content; revisions with equal content share one.
 
     Args:
         observations: all tests.
-        target: what counts.
-        contents: by revision; tests of others are left out.
+        target: the failures that count.
+        contents: contents by revision; tests of other revisions are ignored.
     """
     found: dict[str, Tally] = {}
     for one in observations:
@@ -184,14 +184,14 @@ def target_of(
     any_failure: bool,
     also: frozenset[str] = frozenset(),
 ) -> Target:
-    """What counts as the failure, from what the ends died of.
+    """Return the failures that count, from the tests of the ends.
 
     Args:
         observations: all tests.
-        passing: the ends that must pass; what they report is the tree's own.
-        failing: the ends that must fail; what most of their tests show is what counts.
-        title: the user says what counts.
-        any_failure: every failure counts that is not the tree's own.
+        passing: the ends that must pass; their reports are ignored everywhere.
+        failing: the ends that must fail; their most frequent failure counts.
+        title: the title that counts, if the user gave one.
+        any_failure: every failure counts that the passing ends do not show.
         also: see ``Target``.
     """
     if title is not None:
@@ -206,5 +206,5 @@ def target_of(
         for title in one.titles
         if title not in own
     )
-    # Of those seen as often, the one that was seen first.
+    # Of equally frequent ones, the first.
     return Target(max(strange, key=lambda title: strange[title], default=None), own, also)

@@ -1,4 +1,4 @@
-"""What a bisection came to, with all that a report tells of it."""
+"""Results of a bisection, with all that its report shows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One revision that was tested, for the line of them.
+    """A tested revision, for the report's line of revisions.
 
     Args:
         commit: its hash.
         subject: the first line of its message.
-        place: among the revisions between the ends, oldest first.
-        tally: what its tests came to.
+        place: its position among the revisions between the ends, oldest first.
+        tally: its tests.
     """
 
     commit: str
@@ -37,23 +37,23 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A bisection that has ended.
+    """Results of a bisection.
 
     Args:
-        asked: what was looked for.
-        answer: what it came to.
-        culprits: the revisions that are named, described.
-        proof: None without one culprit.
-        target: what counted as the failure.
-        rate: how often a bad kernel fails, as far as it is known.
-        revisions: how many lie between the ends.
-        candidates: how many of them change the kernel.
-        steps: how many revisions the search had to test; see ``Bisection``.
+        asked: the question.
+        answer: the answer.
+        culprits: descriptions of the named revisions.
+        proof: the proof; None without a single culprit.
+        target: the failures that counted.
+        rate: how often a bad kernel fails; None if unknown.
+        revisions: number of revisions between the ends.
+        candidates: number of those that change the kernel.
+        steps: number of revisions that the search had to test; see ``Bisection``.
         line: the tested revisions, oldest first.
-        tests: every test, in order, with what it says.
-        reversals: tests that contradict that the failure, once there, stays.
+        tests: every test with its verdict, in order.
+        reversals: tests that show that the failure came and went.
         error: with ``--with build``, the first error of the revision that does not compile.
-        end_error: the first error of the end that does not compile, if it is another one.
+        end_error: the first error of the end that does not compile, if different.
     """
 
     asked: Asked
@@ -73,7 +73,7 @@ class Findings:
 
     @property
     def exit_code(self) -> int:
-        """0 one culprit, and nothing says otherwise; 1 inconclusive."""
+        """0: one culprit, and no test contradicts it; 1: inconclusive."""
         found = isinstance(self.answer, Culprit)
         return 0 if found and (self.proof is None or self.proof.stands) else 1
 
@@ -84,7 +84,7 @@ def findings_of(
     culprits: Sequence[Description],
     proof: Proof | None,
 ) -> Findings:
-    """Put together what is known at the end."""
+    """Return the findings of a bisection that has ended."""
     known = bisection.known()
     question = bisection.asked.question
     revisions = bisection.history.revisions
@@ -115,7 +115,7 @@ def findings_of(
 
 
 def _errors(bisection: Bisection, answer: Decision) -> tuple[str, str]:
-    """The first errors of the revision that does not compile and, if it is another, of the end."""
+    """Return the culprit's first compiler error and, if different, that of the end."""
     question = bisection.asked.question
     if not question.certain or not isinstance(answer, Culprit):
         return "", ""
@@ -136,7 +136,7 @@ def _errors(bisection: Bisection, answer: Decision) -> tuple[str, str]:
 
 
 def marked(observations: Sequence[RevisionTest], target: Target) -> list[tuple[RevisionTest, Mark]]:
-    """Each test with what it says."""
+    """Return each test with its verdict."""
     return [
         (one, Mark.SKIP if one.kind is Kind.UNBUILDABLE else target.mark(one))
         for one in observations

@@ -1,4 +1,4 @@
-"""``git bisect log``, written and read; see git-bisect(1), "Bisect log and bisect replay"."""
+"""Reads and writes ``git bisect log`` (git-bisect(1), "Bisect log and bisect replay")."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from harness.bisect.evidence import Mark
 from harness.errors import UsageError
 
-#: git's words with ``--fixed``, where "bad" and "good" would say the opposite of what they mean.
+#: git's terms with ``--fixed``, where "bad" and "good" would be reversed.
 _BROKEN, _FIXED = "broken", "fixed"
 
-#: Characters of a line; git's are of some hundred.
+#: Most characters in a line; git's lines have about a hundred.
 _LONGEST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One verdict on one revision, by the names that a user gives it."""
+    """A verdict on a revision, as the user names it."""
 
     mark: Mark
     revision: str
 
 
 def write_log(entries: Iterable[LogEntry], subjects: Mapping[str, str], *, fixed: bool) -> str:
-    """A log that ``git bisect replay`` takes.
+    """Return a log that ``git bisect replay`` accepts.
 
     Args:
-        entries: in order; what is neither good, bad nor skip is left out.
+        entries: the verdicts in order; only good, bad and skip are written.
         subjects: the first lines of the revisions' messages.
-        fixed: the revision is looked for from which on it passes.
+        fixed: the search is for the revision that fixed the failure.
     """
     words = {Mark.GOOD: "good", Mark.BAD: "bad", Mark.SKIP: "skip"}
     start = "git bisect start"
@@ -49,13 +49,13 @@ def write_log(entries: Iterable[LogEntry], subjects: Mapping[str, str], *, fixed
 
 
 def read_log(text: str, *, fixed: bool) -> list[LogEntry]:
-    """Read what ``git bisect log`` prints, or ``write_log`` wrote.
+    """Read the output of ``git bisect log`` or ``write_log``.
 
-    To git the new end is always the bad one, by whatever term. With ``fixed`` it is the one that
-    passes.
+    For git, the new end is always the bad one, whatever its term. With ``fixed``, it is the one
+    that passes.
 
     Raises:
-        UsageError: it is no such log.
+        UsageError: the text is not such a log.
     """
     new, old = (Mark.GOOD, Mark.BAD) if fixed else (Mark.BAD, Mark.GOOD)
     terms = {"bad": new, "new": new, "good": old, "old": old, "skip": Mark.SKIP}
@@ -80,11 +80,11 @@ def read_log(text: str, *, fixed: bool) -> list[LogEntry]:
     return entries
 
 
-_REMEDY = "give what 'git bisect log' prints, or 'harness bisect --export' wrote"
+_REMEDY = "give the output of 'git bisect log' or of 'harness bisect --export'"
 
 
 def _words(line: str, number: int) -> list[str]:
-    if len(line) > _LONGEST:  # for shlex takes the square of its time
+    if len(line) > _LONGEST:  # shlex takes quadratic time
         raise _not_a_log(line, number)
     try:
         return shlex.split(line)
@@ -93,7 +93,7 @@ def _words(line: str, number: int) -> list[str]:
 
 
 def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """The terms that ``git bisect start`` was given, as (age, word), and its revisions."""
+    """Return the terms in ``git bisect start`` as (age, word), and its revisions."""
     given = []
     revisions = []
     for word in words:
@@ -108,4 +108,4 @@ def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _not_a_log(line: str, number: int) -> UsageError:
-    return UsageError(f"line {number} is not of a bisect log: {line[:80]!r}", remedy=_REMEDY)
+    return UsageError(f"line {number} is not a line of a bisect log: {line[:80]!r}", remedy=_REMEDY)

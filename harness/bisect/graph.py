@@ -1,7 +1,7 @@
 """The graph of revisions between two ends, reduced to those that can change the kernel.
 
-The reduction is git's own history simplification (git-log(1)), with "what the kernel is made from"
-in place of paths: a revision whose kernel equals that of a parent is that parent by another name.
+The reduction is git's history simplification (git-log(1)), with the kernel's inputs in place of
+paths: a revision whose kernel equals a parent's is equivalent to that parent.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class Commit:
 
     Args:
         name: git's hash.
-        parents: their names, in git's order.
-        content: what its kernel is made from; equal contents make equal kernels.
+        parents: the parents' names, in git's order.
+        content: hash of the kernel's inputs; equal contents give equal kernels.
         subject: the first line of its message.
     """
 
@@ -29,11 +29,11 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A revision that changes the kernel, and so may be the culprit.
+    """A revision that changes the kernel, and so can be the culprit.
 
     Args:
         commit: the revision.
-        mask: its ancestors and itself: bit ``i`` is the graph's node ``i``.
+        mask: itself and its ancestors; bit ``i`` is the graph's node ``i``.
     """
 
     commit: Commit
@@ -42,12 +42,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """All that may be the culprit, parents before children.
+    """All candidates, parents before children.
 
     Args:
-        nodes: between the ends, the newest end included.
-        masks: of every revision known, by name; those of the old side have 0.
-        contents: of every revision known, by name.
+        nodes: candidates between the ends, the newest end included.
+        masks: mask of every known revision by name; 0 on the old side.
+        contents: content of every known revision by name.
     """
 
     nodes: tuple[Candidate, ...]
@@ -60,12 +60,12 @@ class Graph:
         return (1 << len(self.nodes)) - 1
 
     def members(self, mask: int) -> Iterator[Candidate]:
-        """The nodes of a mask."""
+        """Return the nodes in a mask."""
         return (self.nodes[index] for index in bits(mask))
 
 
 def bits(mask: int) -> Iterator[int]:
-    """The numbers of a mask's bits, lowest first."""
+    """Yield the numbers of a mask's bits, lowest first."""
     while mask:
         low = mask & -mask
         yield low.bit_length() - 1
@@ -73,11 +73,11 @@ def bits(mask: int) -> Iterator[int]:
 
 
 def reduced(commits: Sequence[Commit], new: str, old_side: Collection[str]) -> Graph:
-    """The graph of what may have made ``new`` differ from the old side.
+    """Return the graph of what can distinguish ``new`` from the old side.
 
     Args:
-        commits: parents before children; a parent that is not among them is on the old side.
-        new: the name of the newest end.
+        commits: parents before children; a parent that is not in them is on the old side.
+        new: name of the newest end.
         old_side: names of commits that are on the old side.
     """
     masks: dict[str, int] = {}
@@ -102,7 +102,7 @@ def reduced(commits: Sequence[Commit], new: str, old_side: Collection[str]) -> G
 def _between(
     found: Sequence[Commit], masks: Mapping[str, int], contents: Mapping[str, str], within: int
 ) -> Graph:
-    """Only the nodes of ``within``, numbered anew."""
+    """Return the graph of only the nodes of ``within``, renumbered."""
     kept = list(bits(within))
     if len(kept) == len(found):
         renumbered = masks
@@ -113,5 +113,5 @@ def _between(
 
 
 def _picked(mask: int, kept: Sequence[int]) -> int:
-    """The bits of ``mask`` at the places ``kept``, moved together."""
+    """Return the bits of ``mask`` at the positions ``kept``, packed."""
     return sum(1 << place for place, index in enumerate(kept) if mask >> index & 1)

@@ -1,7 +1,7 @@
-"""git's history between two ends, and for each revision what its kernel is made from.
+"""git's history between two ends, with the inputs of each revision's kernel.
 
-What a kernel is made from is told by git's own hashes: each revision's differences from its first
-parent, all in two runs of git.
+The inputs are identified by git's hashes: each revision's differences from its first parent, all in
+two runs of git.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 _MODULUS = 1 << 256
 
-#: What compilers read and tell of; all else (tables of files and options, interfaces, scripts,
-#: assembly that a script assembles) may be read by programs that do not tell.
+#: Files that only compilers read, which list what they read. Other files (tables of files and
+#: options, interfaces, scripts, assembly that a script assembles) are read by other programs.
 _TOLD_SUFFIXES = frozenset({".c", ".h"})
 
 
 @dataclass(frozen=True, slots=True)
 class Relevance:
-    """Which files a kernel is made from.
+    """The files that a kernel is made from.
 
     Args:
-        parts: of the tree; a file counts that is of all of them.
-        suffixes: of the files that count; empty means all.
-        read: the sources that compilers were seen to read; None if nobody looked. Sources of
-            ``told`` that are not among them do not count.
-        told: the part whose sources compilers tell of; None for none.
+        parts: parts of the tree; a file must be in all of them.
+        suffixes: suffixes of the files that count; empty means all.
+        read: the sources that compilers read; None if unknown. Sources in ``told`` that are not
+            in ``read`` do not count.
+        told: the part of the tree whose sources compilers list; None for none.
     """
 
     parts: tuple[Part, ...] = ()
@@ -45,11 +45,11 @@ class Relevance:
     told: Part | None = None
 
     def counts(self, path: str, *, added: bool = False) -> bool:
-        """Whether a change of the file can change the kernel.
+        """Return whether a change of the file can change the kernel.
 
         Args:
-            path: of the file, in the tree.
-            added: it is new or gone. A new header can come before another in a search path.
+            path: the file's path in the tree.
+            added: it is new or removed. A new header can hide another in the search path.
         """
         suffix = PurePosixPath(path).suffix
         if not all(part.holds(path) for part in self.parts):
@@ -61,8 +61,8 @@ class Relevance:
         return suffix not in _TOLD_SUFFIXES or (added and suffix == ".h")
 
 
-#: Of a FreeBSD tree: what kernel and loader are made from. Another machine's sources are checked
-#: out, but not read; headers that assembly may include are not told of.
+#: The parts of a FreeBSD tree that kernel and loader are made from. Other architectures' sources
+#: are checked out, but not read; headers that assembly includes are not listed.
 FREEBSD = Relevance(
     parts=(
         BUILT,
@@ -85,13 +85,13 @@ class Changed:
 
     @property
     def added(self) -> bool:
-        """Whether it is there in one of the two only."""
+        """Whether it exists in only one of the two."""
         return not (self.old and self.new)
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A revision as git tells of it, with what differs from ``base``."""
+    """A revision in git, with its differences from ``base``."""
 
     name: str
     parents: tuple[str, ...]
@@ -106,16 +106,16 @@ class History:
 
     Args:
         revisions: the old side's first.
-        old_side: the names of those that are no candidates.
+        old_side: names of the revisions that are not candidates.
     """
 
     revisions: tuple[Revision, ...]
     old_side: frozenset[str]
 
     def commits(self, relevance: Relevance) -> list[Commit]:
-        """Each revision with a hash of the files that count, for ``graph.reduced``.
+        """Return each revision with a hash of its relevant files, for ``graph.reduced``.
 
-        The hashes are of the differences from the first revision: equal ones mean equal files.
+        The hashes are of the differences from the first revision: equal hashes mean equal files.
         """
         sums: dict[str | None, int] = {None: 0}
         found = []
@@ -133,7 +133,7 @@ class History:
 def with_side_revision(
     history: History, repository: Repository, name: str, base: str, subject: str
 ) -> History:
-    """The history with one more revision, no candidate, that was made from ``base``."""
+    """Return the history with one more revision, made from ``base``, not a candidate."""
     changes = _differences(repository, {name: base}).get(name, ())
     revision = Revision(name, (), subject, base, changes)
     return replace(
@@ -144,7 +144,7 @@ def with_side_revision(
 
 
 def _hash(path: str, meta: str) -> int:
-    """Of a file's name and content; their sum is a hash of a set of files. 0: no such file."""
+    """Return a hash of a file's name and content; sums of these identify sets. 0: no file."""
     if not meta:
         return 0
     return int.from_bytes(hashlib.sha256(f"{meta} {path}".encode("utf-8", "replace")).digest())
@@ -153,16 +153,16 @@ def _hash(path: str, meta: str) -> int:
 def read_history(
     repository: Repository, new: str, old: Sequence[str], *, first_parent: bool = False
 ) -> History:
-    """The history from ``old`` (see ``bases_of``) to ``new``, all full hashes.
+    """Return the history from ``old`` (see ``bases_of``) to ``new``, all full hashes.
 
     Args:
-        repository: where they are.
+        repository: contains them.
         new: the end that has all the changes.
-        old: what is no candidate, with all its ancestors.
-        first_parent: what a merge brings in is one change, the merge's.
+        old: revisions that, like their ancestors, are not candidates.
+        first_parent: treat a merge as one change.
 
     Raises:
-        UsageError: there is nothing between them.
+        UsageError: nothing is between them.
         InfraError: git failed.
     """
     rows = _log(repository, new, old, first_parent=first_parent)
@@ -170,11 +170,11 @@ def read_history(
     between = [row for row in rows if not row[3]]
     if not between:
         raise UsageError(
-            f"{new[:12]} has no revision that {old[0][:12]} has not",
+            f"{new[:12]} has no revision that {old[0][:12]} lacks",
             remedy="name two revisions of which one has the other among its ancestors, "
             "the failing one with --bad",
         )
-    # git calls the other parents of merges boundaries as well, whatever side they are on.
+    # git marks the other parents of merges as boundaries too, on either side.
     beside = {*old, *(parent for row in between for parent in row[1])}
     edge = [row for row in rows if row[3] and row[0] in beside]
     edge += [(name, (), "", True) for name in old if name not in names]
@@ -209,7 +209,7 @@ def _log(repository: Repository, new: str, old: Sequence[str], *, first_parent: 
 
 
 def _bases(edge: Sequence[_Row], between: Sequence[_Row], first: str) -> dict[str, str | None]:
-    """For each revision the one from which its differences are taken."""
+    """Return for each revision the one from which its differences are taken."""
     bases: dict[str, str | None] = {row[0]: first for row in edge}
     for name, parents, _, _ in between:
         bases[name] = parents[0] if parents and parents[0] in bases else first
@@ -239,15 +239,15 @@ def _differences(
 
 
 def _meta(mode: str, name: str) -> str:
-    """Mode and hash; empty where there is no file."""
+    """Return mode and hash; empty if there is no file."""
     return f"{mode} {name}" if name.strip("0") else ""
 
 
 def bases_of(repository: Repository, new: str, old: str) -> tuple[str, ...]:
-    """What both ends have in common: ``old`` itself where it is an ancestor of ``new``.
+    """Return the merge bases of the ends: ``old`` itself if it is an ancestor of ``new``.
 
     Raises:
-        UsageError: ``new`` is the ancestor, or they have nothing in common.
+        UsageError: ``new`` is the ancestor, or they have no common ancestor.
     """
     found = repository.git("merge-base", "--all", new, old, check=False).text.split()
     if not found:
@@ -264,7 +264,7 @@ def bases_of(repository: Repository, new: str, old: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What people want to see of a revision."""
+    """A revision's message and statistics, for reports."""
 
     name: str
     author: str
@@ -274,7 +274,7 @@ class Description:
 
 
 def describe(repository: Repository, name: str) -> Description:
-    """Message and diffstat (from the first parent)."""
+    """Return message and diffstat (from the first parent)."""
     text = repository.git(
         "show", "--no-patch", "--no-show-signature", "--format=%an <%ae>%n%aI%n%B", name, "--"
     ).text

@@ -1,4 +1,4 @@
-"""What a bisection is asked for, and what its state means."""
+"""The question of a bisection, and what its state implies."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is bisected.
+    """The question.
 
     Args:
         question: see ``search``.
-        title: what counts as the failure, if the user says so.
+        title: title of the failure that counts; None: that of the failing end.
         any_failure: every failure counts.
-        also: titles that count besides what the failing end died of.
-        skipped: revisions that are not to be tested.
-        how: what is looked at: ``boot``, ``check`` or ``build``.
+        also: titles that count in addition.
+        skipped: revisions that are not tested.
+        how: the kind of test: ``boot``, ``check`` or ``build``.
         first_parent: see ``read_history``.
     """
 
@@ -42,13 +42,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What a state means.
+    """What a state implies.
 
     Args:
-        graph: what may be the culprit.
-        target: what counts as the failure.
+        graph: the candidates.
+        target: the failures that count.
         seen: the tallies by content.
-        evidence: those of them that the search goes by.
+        evidence: the tallies that the search uses.
         reversals: tests that contradict others; see ``monotone``.
     """
 
@@ -59,18 +59,18 @@ class Knowledge:
     reversals: tuple[Reversal, ...] = ()
 
     def tally(self, commit: str) -> Tally:
-        """What is known of a revision."""
+        """Return a revision's tally."""
         return self.seen.get(self.graph.contents.get(commit, ""), Tally())
 
 
 def knowledge(asked: Asked, history: History, relevance: Relevance, state: State) -> Knowledge:
-    """Follow from the state what there is to know."""
+    """Derive the knowledge from the state."""
     question = asked.question
     if state.reads is not None:
         relevance = replace(relevance, read=state.reads)
     commits = with_equal_kernels(history.commits(relevance), state.kernels)
     graph = reduced(commits, question.new, history.old_side)
-    # A compiler's errors are no reports that a kernel survives.
+    # A compiler's errors are not reports that a kernel survives.
     passing = () if question.certain else question.passing
     target = target_of(
         state.observations, passing, question.failing,

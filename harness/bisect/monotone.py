@@ -1,8 +1,8 @@
-"""Where tests contradict that a failure, once there, stays: it came and went.
+"""Finds tests that show that a failure came and went.
 
-Each test of a compilation shows the same, so that chance explains no contradiction. The search then
-looks for the newest transition: what is like the old end outranks, in its ancestors, what is like
-the new one. git-bisect(1) takes the same part of the history without a word.
+Each test of a compilation gives the same result, so chance explains no contradiction. The search
+then looks for the newest transition: a revision like the old end overrules its ancestors that are
+like the new end. git-bisect(1) searches the same part of the history without a message.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Reversal:
     """A revision that is like the new end, and a descendant that is like the old one.
 
     Args:
-        earlier: the ancestor: it fails, or with ``fixed`` passes.
-        later: the descendant: it passes, or with ``fixed`` fails.
+        earlier: the ancestor, which fails, or with ``fixed`` passes.
+        later: the descendant, which passes, or with ``fixed`` fails.
     """
 
     earlier: str
@@ -31,11 +31,11 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class Consistent:
-    """Evidence in which the failure, once there, stays.
+    """Evidence without contradictions.
 
     Args:
-        evidence: by content.
-        reversals: what was left out, each with one test that contradicts it.
+        evidence: tallies by content.
+        reversals: the removed tests, each with one test that contradicts it.
     """
 
     evidence: Mapping[str, Tally]
@@ -43,12 +43,12 @@ class Consistent:
 
 
 def consistent(graph: Graph, evidence: Mapping[str, Tally], *, fixed: bool) -> Consistent:
-    """Leave out what an outranking test contradicts.
+    """Remove tests that a later revision overrules.
 
     Args:
         graph: the revisions.
-        evidence: what tests have shown, by content; each test of one content shows the same.
-        fixed: the revision is looked for from which on it passes.
+        evidence: tallies by content; all tests of one content agree.
+        fixed: the search is for the revision that fixed the failure.
     """
     old_like = {
         name: graph.masks.get(name, 0)
@@ -61,7 +61,7 @@ def consistent(graph: Graph, evidence: Mapping[str, Tally], *, fixed: bool) -> C
         name, content = node.commit.name, node.commit.content
         if content not in left or not _like_new(left[content], fixed=fixed):
             continue
-        # The oldest descendant tells most closely where the failure went.
+        # The oldest descendant is closest to where the failure went away.
         later = [other for other, mask in old_like.items() if not node.mask & ~mask]
         if later:
             reversals.append(Reversal(name, min(later, key=lambda one: old_like[one].bit_count())))

@@ -1,4 +1,4 @@
-"""The proof of an answer: the parents are as before, the culprit is not, without it the end is not.
+"""Proves an answer by testing parents, culprit, and the newest end without the culprit.
 
 Compare KernelCI, which sends no report of a bisection without "revert: pass, verify: pass".
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ProofStep:
-    """One part of a proof: which revision, what was expected of it, what came."""
+    """One step of a proof: a revision, the expected and the actual result."""
 
     what: str
     commit: str
@@ -29,7 +29,7 @@ class ProofStep:
 
     @property
     def holds(self) -> bool:
-        """Whether it came as expected."""
+        """Whether the result is as expected."""
         if self.problem:
             return False
         if self.expected is Mark.BAD:
@@ -39,18 +39,22 @@ class ProofStep:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The parents are as they were, the culprit is not, and without it the newest end is not."""
+    """The steps of a proof.
+
+    The parents behave like the old end, the culprit does not, and neither does the newest end
+    without the culprit behave like the new one.
+    """
 
     steps: tuple[ProofStep, ...]
 
     @property
     def stands(self) -> bool:
-        """Whether nothing speaks against it; what could not be tested does not."""
+        """Whether no step contradicts the answer; untested steps do not."""
         return all(step.holds or step.problem for step in self.steps)
 
 
 def passes_needed(rate: float, confidence: float, most: int) -> int:
-    """How often a kernel must pass, so that one that fails at that rate is unlikely to."""
+    """Return how often a kernel must pass, so that one that fails at that rate is unlikely to."""
     if rate >= 1.0:
         return 1
     needed = math.ceil(math.log(1 - confidence) / math.log1p(-rate)) if rate > 0 else most
@@ -58,10 +62,10 @@ def passes_needed(rate: float, confidence: float, most: int) -> int:
 
 
 def prove(bisection: Bisection, culprit: Culprit, revert: str | None, conflict: str) -> Proof:
-    """Test parents, culprit and the newest end without the culprit, as far as they were not.
+    """Test parents, culprit and the newest end without the culprit, as far as needed.
 
     Args:
-        bisection: the search, ended.
+        bisection: the completed search.
         culprit: its answer.
         revert: the newest end without the culprit, in the history; None if there is none.
         conflict: why there is none.
@@ -78,7 +82,7 @@ def prove(bisection: Bisection, culprit: Culprit, revert: str | None, conflict: 
 
 
 def _without(bisection: Bisection, revert: str | None, conflict: str, before: Mark) -> ProofStep:
-    """The newest end without the culprit."""
+    """Return the step for the newest end without the culprit."""
     what = "the newest end without it"
     if not revert:
         return ProofStep(what, "", before, problem=conflict)
@@ -86,7 +90,7 @@ def _without(bisection: Bisection, revert: str | None, conflict: str, before: Ma
     question = bisection.asked.question
     if not question.certain or step.holds or step.problem:
         return step
-    # Parents and culprit are proof; more than one revision may have broken or mended it.
+    # Parents and culprit suffice; more than one revision may have broken or fixed it.
     also = "mended" if question.fixed else "broke"
     return replace(step, problem=f"another revision {also} it as well")
 
@@ -106,12 +110,12 @@ def _step(bisection: Bisection, what: str, commit: str, expected: Mark) -> Proof
         tally = bisection.known().tally(commit)
     problem = "" if tally.builds else "it does not build"
     if tally.skipped and not tally.tests:
-        problem = "it is not to be tested (--skip)"
+        problem = "it is excluded (--skip)"
     if not problem and not tally.good and not tally.bad:
-        problem = "it fails with another error" if question.certain else "it dies of something else"
+        problem = "it fails with another error" if question.certain else "it fails differently"
     return ProofStep(what, commit, expected, tally, problem)
 
 
 def _told(tally: Tally, expected: Mark, needed: int) -> bool:
-    """Whether the tests of one revision are enough."""
+    """Return whether a revision has enough tests."""
     return tally.bad > 0 or tally.good >= (needed if expected is Mark.GOOD else 2 * needed)

@@ -1,7 +1,7 @@
-"""The acts of a bisection: build, test, remember, decide, until there is an answer; then prove it.
+"""Runs a bisection: builds and tests revisions until there is an answer, then proves it.
 
-What to do is decided in ``search``. After every build and every test the state is on disk; whoever
-starts again with it does what would have been done without the interruption.
+``search`` has the decisions. The state is saved after every build and test; a bisection that
+resumes from it does what it would have done without the interruption.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from harness.bisect.tester import Built, Tester, Trial
     from harness.host.progress import Progress
 
-#: Failures of the host, without a word of a guest between them, that end the bisection.
+#: Consecutive host failures that end the bisection.
 _PATIENCE = 3
 
 
 class Show(Protocol):
-    """Tells the user how it goes."""
+    """Shows the user the progress."""
 
     def building(self, commit: str) -> Progress:
-        """The progress of a build."""
+        """Return the progress of a build."""
         ...
 
     def built(self, commit: str, problem: str) -> None:
-        """It has ended; ``problem`` is why without a kernel, or empty."""
+        """A build has ended; ``problem`` is empty or the reason why there is no kernel."""
         ...
 
     def testing(self, commit: str, cell: str) -> Progress:
-        """The progress of a test, which ``RevisionTest.cell`` names when it has ended."""
+        """Return the progress of a test; ``RevisionTest.cell`` names it when it has ended."""
         ...
 
     def tested(self, one: RevisionTest, mark: Mark) -> None:
@@ -62,7 +62,7 @@ class Show(Protocol):
         ...
 
     def ahead(self, outlook: Outlook, seconds: float) -> None:
-        """What is still to do, and how long it may take."""
+        """Show the remaining work and its estimated time."""
         ...
 
 
@@ -71,19 +71,18 @@ class Bisection:
     """One bisection.
 
     Args:
-        asked: what is looked for.
-        history: where.
-        relevance: what a kernel is made from.
+        asked: the question.
+        history: the revisions.
+        relevance: the files that a kernel is made from.
         tester: builds and tests.
-        file: keeps the state.
-        state: what is known already.
-        show: tells the user.
-        ahead: how many kernels are built while a guest boots, in case they are needed.
-        guests: how many tests of one kernel may run at once.
+        file: stores the state.
+        state: the initial state.
+        show: shows progress.
+        ahead: number of kernels built in advance while a guest boots.
+        guests: number of tests of one kernel that can run at once.
 
     Attributes:
-        steps: how many revisions but the ends the search had to test, those that said nothing
-            apart.
+        steps: number of revisions, except the ends, whose tests gave a verdict.
     """
 
     asked: Asked
@@ -105,9 +104,9 @@ class Bisection:
         """Search until there is an answer.
 
         Raises:
-            UsageError: an end cannot be built as asked for.
+            UsageError: an end cannot be built with the given options.
             BuildError: an end does not build.
-            InfraError: the host fails again and again.
+            InfraError: the host failed several times in a row.
         """
         try:
             while True:
@@ -129,11 +128,11 @@ class Bisection:
             raise
 
     def known(self) -> Knowledge:
-        """What is known by now."""
+        """The current knowledge."""
         return knowledge(self.asked, self.history, self.relevance, self.state)
 
     def costs(self) -> Costs:
-        """What builds and tests have taken so far, in seconds."""
+        """The median build and test times, in seconds."""
         usual = Costs(test=0.0) if self.asked.question.certain else Costs()
         builds = [one.build_seconds for one in self.state.observations if one.build_seconds > 1]
         tests = [one.seconds for one in self.state.observations if one.seconds > 0]
@@ -145,13 +144,13 @@ class Bisection:
     def examine(
         self, commit: str, *, end: bool = False, ahead: bool = True, times: int = 1
     ) -> None:
-        """Build and test a revision, unless its kernel turns out to be a known one.
+        """Build and test a revision, unless its kernel equals a tested one.
 
         Args:
             commit: the revision.
-            end: it is an end: that it does not build is an error, not a verdict.
-            ahead: build what may be needed next meanwhile.
-            times: how many tests are wanted; as many as may run at once are made.
+            end: it is an end, so a build failure is an error, not a verdict.
+            ahead: build the likely next kernels meanwhile.
+            times: number of tests wanted; as many run as can run at once.
         """
         try:
             built = self._built(commit)
@@ -172,7 +171,7 @@ class Bisection:
         self._test(commit, built, self._at_once(times))
 
     def _unbuilt_end(self, commit: str, error: BuildError) -> BuildError:
-        """The error of an end that does not build, with what to ask instead."""
+        """Return the error for an end that does not build, with a remedy."""
         if commit in self.asked.question.failing:
             verb = "mended" if self.asked.question.fixed else "broke"
             instead = f"to find the revision that {verb} the compilation, add --with build"
@@ -185,12 +184,12 @@ class Bisection:
         )
 
     def stop(self) -> None:
-        """End all that runs."""
+        """Stop all builds and tests."""
         self.tester.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:
-        """Nothing more is to be built or run; what is being built in vain is ended."""
+        """Stop builds that are no longer needed; nothing starts after this."""
         if any(not future.done() for future in self._builds.values()):
             self.tester.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -202,9 +201,9 @@ class Bisection:
         return len(told - ends)
 
     def _expected(self, known: Knowledge) -> float:
-        """Seconds that are still to come."""
+        """Return the estimated remaining seconds."""
         costs = self.costs()
-        # While one kernel is tested, the next is built.
+        # The next kernel is built while one is tested.
         each = max(costs.test, costs.build) if self.ahead else costs.test + costs.build
         return each * outlook(self.asked.question, known.graph, known.evidence).tests
 
@@ -236,7 +235,7 @@ class Bisection:
         return built
 
     def _build_ahead(self, tested: str) -> None:
-        """Begin to build what the test's result may ask for, the likelier result first."""
+        """Start builds for each possible result of the test, the likelier first."""
         known = self.known()
         content = known.graph.contents.get(tested)
         if content is None:
@@ -256,11 +255,11 @@ class Bisection:
                 self._begin(commit)
 
     def _futures(self, known: Knowledge, tested: str) -> list[Tally]:
-        """The revision's tally after a pass and after a failure, the likelier first."""
+        """Return the tally after a pass and after a failure, the likelier first."""
         tally = known.tally(tested)
         passed, failed = replace(tally, good=tally.good + 1), replace(tally, bad=tally.bad + 1)
         if tested in self.asked.question.failing:
-            # It will be tested again, until it has failed often enough.
+            # It is tested again until it has failed often enough.
             failed = replace(tally, bad=max(failed.bad, self.asked.question.reproduced))
         question = self.asked.question
         fails = expects_failure(question, known.graph, known.evidence, tested)
@@ -269,7 +268,7 @@ class Bisection:
         return [failed, passed] if fails else [passed, failed]
 
     def _learn(self, commit: str, built: Built) -> bool:
-        """Keep what the build has told; True if the kernel turned out to be one that is judged."""
+        """Record a build; return whether its kernel was tested before."""
         before = self.known().tally(commit)
         state = self.state
         if state.kernels.get(commit) != built.digest:
@@ -284,7 +283,7 @@ class Bisection:
         return (after.good, after.bad, after.other) != (before.good, before.bad, before.other)
 
     def _with_reads(self, state: State) -> State:
-        """What the ends' builds read; what any other build reads besides is added."""
+        """Return the sources that the ends' builds read, with those of any other build."""
         question = self.asked.question
         ends = (question.new, question.old[0])
         if state.reads is None and not all(end in self._reads for end in ends):
@@ -295,7 +294,7 @@ class Bisection:
     # Tests
 
     def _test(self, commit: str, built: Built, times: int) -> None:
-        """Test a kernel so many times at once."""
+        """Test a kernel several times at once."""
         first = all(one.commit != commit for one in self.state.observations)
         seconds = round(built.seconds, 3) if first else 0.0
         cells = list(itertools.islice(self._new_cells(commit), times))
@@ -309,16 +308,16 @@ class Bisection:
                     self._tested(commit, running[future], future.result(), seconds)
                     seconds = 0.0
             except BaseException:
-                self.tester.close()  # or the others would be waited for
+                self.tester.close()  # else the others would delay the end
                 raise
 
     def _at_once(self, times: int) -> int:
-        """How many of the wanted tests to run now; a build takes its share of the host."""
+        """Return how many of the wanted tests to run now; a build uses part of the host."""
         building = any(not future.done() for future in self._builds.values())
         return max(1, min(times, self.guests // 2 if building else self.guests))
 
     def _new_cells(self, commit: str) -> Iterator[str]:
-        """Names for tests, which no other has."""
+        """Return unused names for tests."""
         used = {one.cell for one in self.state.observations}
         numbers = itertools.count(len(self.state.observations) + 1)
         names = (f"{number:03d}-{commit[:12]}" for number in numbers)
@@ -330,12 +329,12 @@ class Bisection:
             round(trial.seconds, 3), cell, trial.error,
         )  # fmt: skip
         if trial.kind is Kind.INFRA:
-            self._builds.pop(commit, None)  # it may be the kernel that is no longer there
+            self._builds.pop(commit, None)  # the kernel may have been removed
             self._host_failed(one, InfraError(trial.error))
         else:
             self._observe(one)
 
-    # What was seen
+    # Results
 
     def _observe(self, one: RevisionTest) -> None:
         self._keep(self.state.with_observation(one))
@@ -351,8 +350,8 @@ class Bisection:
             raise InfraError(
                 f"the host failed {self._host_failures} times in a row, so nothing can be said of "
                 f"{one.commit[:12]}: {error.message}",
-                remedy="mend the host (harness doctor), then give the same command again: it goes "
-                "on from here",
+                remedy="repair the host (harness doctor), then run the same command again to "
+                "resume",
                 detail=error.detail,
             ) from error
 

@@ -1,4 +1,4 @@
-"""What to do next: decisions from counts, without a side effect."""
+"""Decides the next step of a bisection. Pure."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from harness.bisect.evidence import Tally
 if TYPE_CHECKING:
     from harness.bisect.graph import Graph
 
-#: How often the failing end must fail before the search begins: what is learned of the failure's
-#: rate there, without a build, every later pass is judged by.
+#: Failures of the failing end that are required before the search. They give the failure's rate,
+#: without further builds; the weight of every later pass depends on it.
 REPRODUCED = 3
 
-#: Tests that say nothing (it died of something else) after which a revision is left alone.
+#: Tests without a verdict (other failures) after which a revision is not tested again.
 _SPEECHLESS = 3
 
-#: How likely, against a first try, a test says something after ``n`` that did not; see below.
+#: Relative probability of a verdict after ``n`` tests without one; see below.
 _SPEAKS = 0.3
 
-#: How much less likely the neighbour of a revision that cannot be tested can be: broken revisions
-#: come in runs. Halved with each step away.
+#: Reduction of the probability that the neighbour of an untestable revision is testable: broken
+#: revisions come in runs. Halved with each step away.
 _NEIGHBOUR = 0.5
 
-#: Tests that tell nearly as much as the best one are as good; the one nearest the middle is taken.
+#: Tests with nearly the information of the best one are equally good; the middle one is taken.
 _AS_GOOD = 0.95
 
-#: How likely something else than the revision decides whether it compiles.
+#: Probability that something other than the revision decides whether it compiles.
 _CHANCE = 1e-6
 
-#: Bits below which a test is not worth its time.
+#: Information, in bits, below which a test is not worth its time.
 _NOTHING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked.
+    """The question and its limits.
 
     Args:
         new: the end that has all the changes: the failing one, or with ``fixed`` the passing one.
-        old: the other end, first, and what it has in common with ``new`` where it is no ancestor.
-        fixed: find the revision from which on it passes.
-        confidence: to be reached, between 0 and 1.
-        repeat: the most tests of one kernel.
-        prior: what is believed of failures.
-        certain: each test of a kernel shows the same, so one is enough.
+        old: the other end, then the merge bases if it is not an ancestor of ``new``.
+        fixed: find the revision that fixed the failure.
+        confidence: required confidence, between 0 and 1.
+        repeat: most tests of one kernel.
+        prior: the belief before the tests.
+        certain: all tests of a kernel agree, so one is enough.
     """
 
     new: str
@@ -61,23 +61,23 @@ class Question:
 
     @classmethod
     def of_builds(cls, new: str, old: tuple[str, ...], *, fixed: bool) -> Question:
-        """The question which revision broke or mended the compilation."""
+        """Return the question for the revision that broke or fixed the compilation."""
         prior = Prior(always=1 - _CHANCE, false_alarm=_CHANCE)
         return cls(new, old, fixed, repeat=1, prior=prior, certain=True)
 
     @property
     def reproduced(self) -> int:
-        """How often the failing end must fail before the search begins."""
+        """Required failures of the failing end before the search."""
         return 1 if self.certain else REPRODUCED
 
     @property
     def speechless(self) -> int:
-        """Tests that say nothing after which a revision is left alone."""
+        """Tests without a verdict after which a revision is not tested again."""
         return 1 if self.certain else _SPEECHLESS
 
     @property
     def merge_bases(self) -> tuple[str, ...]:
-        """What the ends have in common, if they are on two branches; tested before them."""
+        """The merge bases if the ends are on two branches; tested before the ends."""
         return self.old[1:]
 
     @property
@@ -109,7 +109,7 @@ class Examine:
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """This revision it is, with that confidence."""
+    """This revision is the culprit, with that confidence."""
 
     commit: str
     confidence: float
@@ -117,7 +117,7 @@ class Culprit:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """One of these it is, with that confidence; no test that is possible tells which."""
+    """One of these is the culprit, with that confidence; no possible test decides which."""
 
     commits: tuple[str, ...]
     confidence: float
@@ -135,7 +135,7 @@ Decision = Examine | Culprit | Several | Stuck
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is still to do: ``left`` revisions may be it, about ``tests`` more tests."""
+    """Remaining work: ``left`` candidates, about ``tests`` more tests."""
 
     left: int
     tests: int
@@ -147,13 +147,13 @@ def decide(
     evidence: Mapping[str, Tally],
     costs: Costs | None = None,
 ) -> Decision:
-    """What to do, given what is known; the same for the same arguments, always.
+    """Return the next step; deterministic.
 
     Args:
-        question: what is asked.
-        graph: what may be the culprit.
-        evidence: what tests have shown, by content.
-        costs: what builds and tests take.
+        question: the question.
+        graph: the candidates.
+        evidence: tallies by content.
+        costs: median build and test times.
     """
     if not graph.nodes:
         return Stuck("no revision between the two ends changes the kernel")
@@ -166,7 +166,7 @@ def decide(
 def expects_failure(
     question: Question, graph: Graph, evidence: Mapping[str, Tally], commit: str
 ) -> bool:
-    """Whether the next test of a revision will rather fail than pass, as far as is known."""
+    """Return whether the next test of a revision more likely fails than passes."""
     if commit in question.failing:
         return True
     if commit in question.passing:
@@ -184,10 +184,10 @@ def times_in_a_row(
     costs: Costs,
     most: int,
 ) -> int:
-    """How many tests of this revision will be wanted one after the other, at the most ``most``.
+    """Return how many consecutive tests of this revision are wanted, at most ``most``.
 
-    Counted as if each shows what is expected of it. They can run at once: none waits for what
-    another shows.
+    Assumes that each gives the expected result. They can run at once, since none depends on
+    another.
     """
     content = graph.contents[commit]
     seen = dict(evidence)
@@ -202,13 +202,13 @@ def times_in_a_row(
 
 
 def outlook(question: Question, graph: Graph, evidence: Mapping[str, Tally]) -> Outlook:
-    """How much is still to do."""
+    """Return the remaining work."""
     belief = believe(graph, evidence, fixed=question.fixed, prior=question.prior)
     left = belief.likeliest(question.confidence).bit_count()
     tested = any(graph.masks.get(name, 0) for name in _tested(graph, evidence))
     bits_left = math.log2(max(1, left)) if tested else math.log2(max(1, len(graph.nodes)))
     rate = max(belief.rate, 0.05)
-    # A test of a failure that always shows tells a bit; of one with rate r, about r.
+    # A test gives one bit if the failure always shows, about r bits if it shows at rate r.
     return Outlook(left, max(1, math.ceil(bits_left / rate)))
 
 
@@ -226,7 +226,7 @@ def _tested(graph: Graph, evidence: Mapping[str, Tally]) -> Iterator[str]:
 def _ends(
     question: Question, graph: Graph, evidence: Mapping[str, Tally]
 ) -> Examine | Stuck | None:
-    """The test that an end still needs, or why there can be no search; merge bases first."""
+    """Return the test that an end still needs, or why there can be no search; merge bases first."""
     for name in dict.fromkeys((*question.merge_bases, *question.passing, *question.failing)):
         tally = evidence.get(graph.contents[name], Tally())
         end = _passing_end if name in question.passing else _failing_end
@@ -238,20 +238,20 @@ def _ends(
 
 def _passing_end(question: Question, name: str, tally: Tally) -> Examine | Stuck | None:
     if not tally.builds:
-        return Stuck(f"{name[:12]}, which is to pass, does not build")
+        return Stuck(f"{name[:12]}, which should pass, does not build")
     if tally.bad >= question.reproduced:
         return _passing_end_fails(question, name)
     if tally.good and (not tally.bad or tally.good >= question.reproduced):
         return None
     if not tally.bad and tally.other >= question.speechless:
-        does = "fails with another error" if question.certain else "dies of something else"
-        return Stuck(f"{name[:12]}, which is to pass, {does}")
+        does = "fails with another error" if question.certain else "fails differently"
+        return Stuck(f"{name[:12]}, which should pass, {does}")
     return Examine(name, end=True)
 
 
 def _passing_end_fails(question: Question, name: str) -> Stuck:
     if name not in question.merge_bases:
-        return Stuck(f"{name[:12]}, which is to pass, fails as well")
+        return Stuck(f"{name[:12]}, which should pass, fails as well")
     base, good = name[:12], question.old[0][:12]
     return Stuck(
         f"the merge base {base} fails as well, so nothing on the branch of the bad end broke it; "
@@ -262,7 +262,7 @@ def _passing_end_fails(question: Question, name: str) -> Stuck:
 
 def _failing_end(question: Question, name: str, tally: Tally) -> Examine | Stuck | None:
     if not tally.builds:
-        return Stuck(f"{name[:12]}, which is to fail, does not build")
+        return Stuck(f"{name[:12]}, which should fail, does not build")
     if tally.bad >= question.reproduced:
         return None
     if tally.tests < question.repeat:
@@ -289,7 +289,7 @@ def _search(
 ) -> Decision:
     belief = believe(graph, evidence, fixed=question.fixed, prior=question.prior)
     if belief.outside.weight >= question.confidence:
-        return Stuck("the tests say that the change is not between the two ends")
+        return Stuck("according to the tests, the change is not between the two ends")
     likely = belief.likeliest(question.confidence)
     share = belief.share(likely)
     settled = share >= question.confidence
@@ -303,14 +303,14 @@ def _search(
 
 
 def _parts(mask: int, likely: int) -> bool:
-    """Whether a test with that mask can tell some of the likely ones from the others."""
+    """Return whether a test with that mask can distinguish likely candidates."""
     return 0 < (mask & likely).bit_count() < likely.bit_count()
 
 
 def _testable(
     question: Question, graph: Graph, evidence: Mapping[str, Tally]
 ) -> Iterator[tuple[str, int]]:
-    """The revisions that a test may tell something of, with their masks; a kernel once."""
+    """Return the revisions worth testing with their masks, each kernel once."""
     seen = set()
     ends = (*question.passing, *question.failing)
     names = (*(node.commit.name for node in graph.nodes), *ends)
@@ -331,7 +331,7 @@ def _best(
     testable: Mapping[str, int],
     costs: Costs,
 ) -> str | None:
-    """The revision whose test is expected to tell most for its time."""
+    """Return the revision whose test gives the most information for its time."""
     nearby = _neighbourhood(graph, evidence)
     told = belief.told_by(testable.values())
     values = {}
@@ -348,18 +348,18 @@ def _best(
 
 
 def _worth(tally: Tally, costs: Costs) -> float:
-    """Per second; a kernel that was tested is there."""
+    """Return the information per second; a tested kernel needs no build."""
     return 1.0 / max(0.001, costs.test + (0.0 if tally.tests else costs.build))
 
 
 def _speaks(tally: Tally) -> float:
-    """How likely a test will say something."""
+    """Return the probability that a test gives a verdict."""
     spoke = tally.good + tally.bad
     return (spoke + _SPEAKS) / (spoke + tally.other + _SPEAKS)
 
 
 def _neighbourhood(graph: Graph, evidence: Mapping[str, Tally]) -> dict[str, float]:
-    """How likely revisions near untestable ones can be tested, in the order of the graph."""
+    """Return the probability, in graph order, that revisions near untestable ones are testable."""
     found: dict[str, float] = {}
     names = [node.commit.name for node in graph.nodes]
     for place, name in enumerate(names):

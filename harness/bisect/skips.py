@@ -1,18 +1,18 @@
-"""The file of revisions that are not to be tested: one a line, ``#`` begins a comment."""
+"""Reads the file of excluded revisions: one on each line, ``#`` begins a comment."""
 
 from __future__ import annotations
 
 from harness.errors import UsageError
 
-#: Characters of a line that names a revision.
+#: Most characters in a line.
 _LONGEST = 1000
 
 
 def read_skips(text: str) -> list[tuple[int, str]]:
-    """The revisions that the text names, each with the number of its line.
+    """Return the revisions in the text with their line numbers.
 
     Raises:
-        UsageError: a line names something else than one revision.
+        UsageError: a line does not name one revision.
     """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -27,7 +27,7 @@ def read_skips(text: str) -> list[tuple[int, str]]:
             or revision.startswith(("-", "^"))
         ):
             raise UsageError(
-                f"line {number} names no single revision: {revision[:80]!r}",
+                f"line {number} does not name one revision: {revision[:80]!r}",
                 remedy="put one revision on each line; # begins a comment",
             )
         found.append((number, revision))

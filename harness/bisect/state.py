@@ -1,4 +1,4 @@
-"""What a bisection has found out so far, in one file, so that it can be killed at any moment."""
+"""The state of a bisection, saved in one file, so that the harness can be killed at any time."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that a bisection knows; what it does next follows from it.
+    """The complete state of a bisection; the next step follows from it.
 
     Args:
-        asked: what was asked, in JSON's types; another question has another state.
-        run: the name of the run's directory.
-        started: when its first call began; ISO 8601.
+        asked: the question in JSON types; another question has another state.
+        run: name of the run's directory.
+        started: start of its first command, ISO 8601.
         observations: every test, in order.
-        kernels: a digest of each kernel that was built, by revision.
-        reads: the sources that the ends' builds read; None as long as that is not known.
+        kernels: digests of the built kernels by revision.
+        reads: the sources that the ends' builds read; None if not known yet.
     """
 
     asked: Mapping[str, Any]
@@ -40,16 +40,16 @@ class State:
     reads: frozenset[str] | None = None
 
     def with_observation(self, one: RevisionTest) -> State:
-        """After one more test."""
+        """Return the state after one more test."""
         return replace(self, observations=(*self.observations, one))
 
     def with_kernel(self, commit: str, digest: str) -> State:
-        """After one more build."""
+        """Return the state after one more build."""
         return replace(self, kernels={**self.kernels, commit: digest})
 
 
 class StateFile:
-    """Where the state of one question is kept."""
+    """The file with the state of one question."""
 
     def __init__(self, workspace: Workspace, asked: Mapping[str, Any]) -> None:
         self._asked = asked
@@ -57,7 +57,7 @@ class StateFile:
         self.path = workspace.state / "bisect" / f"{self.key}.json"
 
     def load(self) -> State:
-        """The state; that of a new bisection if there is none.
+        """Return the saved state, or that of a new bisection.
 
         Raises:
             UsageError: the file is damaged.
@@ -68,13 +68,12 @@ class StateFile:
             return State(self._asked)
         except (ValueError, OSError) as error:
             raise UsageError(
-                f"{self.path} is not a state that this version of the harness can go on from: "
-                f"{error}",
-                remedy="begin anew with --restart",
+                f"{self.path} is not a state that this version of the harness can resume: {error}",
+                remedy="start over with --restart",
             ) from error
 
     def save(self, state: State) -> None:
-        """Keep it; whole or not at all.
+        """Save the state atomically.
 
         Raises:
             InfraError: the disk is full, or the directory not writable.
@@ -91,12 +90,12 @@ class StateFile:
         write_atomic(self.path, json.dumps(document, indent=1, default=str) + "\n")
 
     def forget(self) -> None:
-        """Remove it; no harm if there is none."""
+        """Remove the file if it exists."""
         self.path.unlink(missing_ok=True)
 
 
 class _File(Table, frozen=True):
-    """The file, by its keys."""
+    """The file's keys."""
 
     schema: Literal[1]
     asked: dict[str, Any]
@@ -108,7 +107,7 @@ class _File(Table, frozen=True):
 
 
 def _read(document: dict[str, Any], asked: Mapping[str, Any]) -> State:
-    """Raises ValueError: it is not what ``save`` has written for that question."""
+    """Parse the file; raise ValueError if ``save`` did not write it for that question."""
     try:
         file = read_table(document, _File)
     except Complaint as complaint:

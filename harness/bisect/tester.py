@@ -1,4 +1,4 @@
-"""What a bisection is handed to build and test revisions with."""
+"""The protocol with which a bisection builds and tests revisions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Built:
     """A kernel that can be tested.
 
     Args:
-        digest: of its code and data: equal digests mean equal kernels, wherever they come from.
-        seconds: that the build took.
-        reads: the sources that the compilers read, by their paths in the tree; None if unknown.
+        digest: digest of its code and data; equal digests mean equal kernels.
+        seconds: duration of the build.
+        reads: paths in the tree of the sources that compilers read; None if unknown.
     """
 
     digest: str
@@ -27,7 +27,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one test came to; see ``Observation``."""
+    """Result of one test; see ``RevisionTest``."""
 
     kind: Kind
     titles: tuple[str, ...] = ()
@@ -37,29 +37,29 @@ class Trial:
 
 
 class Tester(Protocol):
-    """Builds and tests revisions. A ``build`` and several ``test`` may run at once, in threads."""
+    """Builds and tests revisions; ``build`` and several ``test`` can run at once, in threads."""
 
     def build(self, commit: str, progress: Progress) -> Built:
-        """The kernel of a revision, from a cache where it is there.
+        """Return a revision's kernel, built or from the cache.
 
         Raises:
             BuildError: the revision does not build.
-            UsageError: it cannot be built as it was asked for, such as with an option that it
-                does not know.
+            UsageError: it cannot be built with the given options, such as an option that is
+                unknown to it.
             InfraError: the host is at fault.
         """
         ...
 
     def test(self, commit: str, cell: str, progress: Progress) -> Trial:
-        """Test the kernel of a revision once, after ``build``; the host's failures are a Trial.
+        """Test a revision's kernel once, after ``build``; host failures are returned as a Trial.
 
         Args:
             commit: the revision.
-            cell: a name for this test, unique in the bisection.
-            progress: told of stages.
+            cell: unique name of this test.
+            progress: shows the stages.
         """
         ...
 
     def close(self) -> None:
-        """End what runs, and start nothing more."""
+        """Stop what runs, and start nothing more."""
         ...

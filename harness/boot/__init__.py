@@ -1,1 +1,1 @@
-"""One boot, from its plan to the cell of the record: media, guest, listening, second opinions."""
+"""Boots one guest, from its plan to its cell of the record, repeats included."""

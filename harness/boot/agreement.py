@@ -1,4 +1,4 @@
-"""Where a kernel reports another machine than the one that QEMU has started. Pure."""
+"""Compares the machine that a kernel reports with the one that QEMU started. Pure."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from harness.guest.topology import GuestDomain, Topology
     from harness.kernel.elf import KernelFacts
 
-#: What a kernel takes of each domain before it counts its memory, as measured on 13.2 and 15.1
+#: Memory that a kernel reserves in each domain before it counts it, measured on 13.2 and 15.1
 #: (``images/minimal/README.md``): a share for its page structures (104 bytes a page, 2.5 %) and
 #: MiB for firmware and rounding. A sanitizer's shadow takes no more: all page
 #: structures share one page of it.
 _SHARE: Final = 0.03
 _EACH_MIB: Final = 16
 
-#: The first domain with memory also holds the kernel as loaded, its boot memory and what a
-#: sanitizer sets aside for it: so much beside twice the size of the file.
+#: The first domain with memory also holds the loaded kernel, its boot memory and the sanitizer's
+#: memory for it: this much, and twice the file's size.
 _FIRST_MIB: Final = 48
 
 
 def least_memory_mib(
     domain: GuestDomain, total_mib: int, facts: KernelFacts, *, first: bool
 ) -> float:
-    """The least that a sound kernel manages of a domain, in MiB.
+    """Return the least memory, in MiB, that a correct kernel manages in a domain.
 
     Args:
-        domain: what it was given.
-        total_mib: of all domains.
-        facts: of the kernel.
-        first: it is the first domain with memory, which the kernel itself lies in.
+        domain: the domain as the machine provides it.
+        total_mib: memory of all domains.
+        facts: the kernel's facts.
+        first: whether it is the first domain with memory, which contains the kernel.
     """
     hole = GUEST.board.hole_mib if total_mib >= GUEST.board.below_hole_mib else 0
     taken = _SHARE * (domain.memory_mib + hole) + _EACH_MIB
@@ -45,9 +45,9 @@ def least_memory_mib(
 
 
 def disagreements(topology: Topology, facts: KernelFacts, report: GuestReport) -> tuple[str, ...]:
-    """What the kernel reports of domains, CPUs, memory or distances that it was not given.
+    """Yield where reported domains, CPUs, memory or distances differ from the machine.
 
-    Layouts that FreeBSD is known to refuse count as what it makes of them
+    Layouts that FreeBSD is known to refuse count as what FreeBSD makes of them
     (``Topology.guest_domains``).
     """
     expected = topology.guest_domains()

@@ -1,4 +1,4 @@
-"""One guest from start to verdict."""
+"""Boots one guest, from its start to its verdict."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from harness.image.media import Media
     from harness.verification import Evidence
 
-#: Kernel environment of a guest that is kept, unless the user says otherwise: a panic stops in the
-#: debugger, and neither our init nor the built-in guest ends the machine.
+#: Default kernel environment of a kept guest: a panic stops in the debugger, and neither the
+#: harness's init nor the built-in guest powers off.
 KEEP_TUNABLES = {"debug.debugger_on_panic": "1", "harness.keep": "1"}
 
-#: The same for a guest that a client works with: it stays up after its report. Its domains are
-#: short of memory at times, and the page daemon would then take free slabs out of the zone that is
-#: checked (``vm_pageout_lowmem``, vm_pageout.c), once in this many seconds.
+#: The same for a guest with a client: it stays up after its report. Its domains run short of
+#: memory, and the page daemon would take free slabs out of the checked zone once in this many
+#: seconds (``vm_pageout_lowmem``, vm_pageout.c).
 CHECK_TUNABLES = {"harness.check": "1", "vm.lowmem_period": "2147483647"}
 
 
@@ -58,13 +58,13 @@ class Booter:
     """Boots guests on this host.
 
     Args:
-        workspace: for images, sockets and scratch directories.
+        workspace: holds images, sockets and scratch directories.
         runner: starts programs.
-        clock: tells time.
+        clock: measures time.
         backend: starts guests.
-        cancelled: set when the user wants it all to end.
-        terminal: connects somebody to the guest's console, who then decides when it ends.
-        logs: limits of the console's log.
+        cancelled: set when the user interrupts the command.
+        terminal: connects a terminal to the guest's console; its user decides when the guest ends.
+        logs: limits of the console log.
     """
 
     workspace: Workspace
@@ -82,17 +82,17 @@ class Booter:
 
         Raises:
             InfraError: the host could not run the guest.
-            Cancelled: the user ended it.
+            Cancelled: the user interrupted the command.
         """
         make_directory(directory)
         try:
             return self._boot(name, kernel, plan, directory, progress)
         except KernelDamageError as damage:
-            # Who has worked with a guest, or is to find it kept, would meet with another.
+            # A second guest would not be the one that the user or a client worked with.
             met = isinstance(damage, ChangedFileError) and (plan.keep or plan.client)
             if met or kernel.remake is None:
                 raise
-            progress.note(f"{damage.message}; it is provided anew and booted again")
+            progress.note(f"{damage.message}; it is rebuilt and booted again")
             return self._boot(name, kernel.remake(progress), plan, directory, progress)
 
     def _boot(
@@ -108,7 +108,7 @@ class Booter:
             try:
                 media = self._media(copy, plan, place, nonce)
             except UsageError as error:
-                # The user named the original, and never sees the copy.
+                # Messages name the original, not the copy.
                 message = error.message.replace(str(copy.kernel), str(kernel.kernel))
                 raise UsageError(message, remedy=error.remedy, detail=error.detail) from error
             identity = self.backend.identity(plan.accelerator)
@@ -128,14 +128,14 @@ class Booter:
             return booted
 
     def describe(self, name: str, kernel: KernelArtifact, plan: BootPlan) -> str:
-        """A command line or domain XML that boots the same guest by itself, as it stands.
+        """Return a command line or domain XML that boots the guest without the harness.
 
-        The console is the terminal's, and nothing controls the guest. What it boots from stays in
-        the cache until the next such call for a guest of that name.
+        The console is on the terminal. The guest's media stay in the cache until the next such
+        call for a guest of that name.
 
         Raises:
-            UsageError: the kernel cannot be booted so.
-            InfraError: the media cannot be made.
+            UsageError: the kernel cannot be booted by this method.
+            InfraError: the media cannot be created.
         """
         check_guest_memory(kernel.identity, plan.method, plan.topology)
         directory = self.workspace.cache / DRY_RUNS / name
@@ -201,7 +201,7 @@ class Booter:
         self, spec: GuestSpec, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, log: Path,
         progress: Progress, nonce: str,
     ) -> Booted:  # fmt: skip
-        """Start the guest, listen until it ends or must be ended or left; say what it came to."""
+        """Start the guest and listen until it ends or is left running; return the result."""
         with (
             self._measured_again(plan),
             self.backend.open_port(place.socket, NAP_SECONDS) as tap,
@@ -214,7 +214,7 @@ class Booter:
             guest = self.backend.start(spec, keep=plan.keep, inspect=inspection)
             ends = True
             try:
-                # Nobody waits for these imports: the firmware is at work meanwhile.
+                # These imports cost no time: the firmware runs meanwhile.
                 from harness.boot import conclude, listen
                 from harness.console.stages import Stage
 
@@ -229,7 +229,7 @@ class Booter:
                     ending = session.listen()
                 ends = place.claim is None or not self._leave(guest, tap, sink, place.claim)
             except InfraError:
-                # It tells more than that the guest cannot be ended.
+                # The first error is more useful than a failure to end the guest.
                 ends = False
                 with contextlib.suppress(InfraError):
                     guest.destroy()
@@ -246,7 +246,7 @@ class Booter:
 
     @contextlib.contextmanager
     def _measured_again(self, plan: BootPlan) -> Iterator[None]:
-        """After the host's failure under KVM the next command measures the accelerators again."""
+        """After a host failure under KVM, discard the cached choice of accelerator."""
         try:
             yield
         except InfraError:
@@ -260,7 +260,7 @@ class Booter:
     def _accompanied(
         self, client: GuestClient | None, place: GuestDir
     ) -> Iterator[ClientSession | None]:
-        """The client with its channel; let go at the end, and waited for."""
+        """Run the client with its channel; at the end, stop it and wait for it."""
         if client is None:
             yield None
             return
@@ -278,11 +278,11 @@ class Booter:
         if method not in self.backend.methods:
             raise UsageError(
                 f"the machine cannot boot {kernel.identity.guest} by the method {method}",
-                remedy=f"what it can is in the file of --vm: {', '.join(self.backend.methods)}",
+                remedy=f"name one of its methods with --boot: {', '.join(self.backend.methods)}",
             )
 
     def _leave(self, guest: Guest, tap: SerialPort, sink: LimitedLog, claim: Claim) -> bool:
-        """Let the guest run on without us, with a relay at its console; False if it has ended."""
+        """Leave the guest running with a relay at its console; False if it has ended."""
         pid = guest.pid
         where, console = guest.leave(), tap.fileno()
         if where is None or console is None:
@@ -297,13 +297,13 @@ class Booter:
 
 
 def new_nonce() -> str:
-    """What tells a boot's report from all others: 16 hexadecimal digits."""
+    """Return 16 hexadecimal digits that identify this boot's report."""
     return secrets.token_hex(8)
 
 
 @dataclass(slots=True)
 class _Inspection:
-    """Looks at the machine before the guest runs; ``differences`` are from ``spec``."""
+    """Inspects the machine before the guest runs; ``differences`` are from ``spec``."""
 
     spec: GuestSpec
     differences: tuple[str, ...] = ()
@@ -315,7 +315,7 @@ class _Inspection:
 def _evidence(
     kernel: KernelArtifact, nonce: str, inspection: _Inspection, unproven: tuple[str, ...]
 ) -> Evidence:
-    """What the boot is held against."""
+    """Return the facts that the boot's report must match."""
     from harness.kernel.elf import kernel_facts
     from harness.subsystems.table import report_readers
     from harness.verification import Evidence
@@ -328,7 +328,7 @@ def _evidence(
 
 @contextlib.contextmanager
 def _log_file(path: Path, limits: LogLimits) -> Iterator[LimitedLog]:
-    """The console's bytes as they came, within ``limits``."""
+    """Open the console log, bounded by ``limits``."""
     with path.open("wb", buffering=0) as file:
         yield LimitedLog(file.write, path, limits)
         try:

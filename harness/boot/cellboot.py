@@ -1,4 +1,4 @@
-"""Boots one cell of a run: its boot, and the repeats that a failure needs before it counts."""
+"""Boots one cell of a run, with the repeats that a failure needs before it counts."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ def boot_cell(
     expected: Expectation = _NOTHING_EXPECTED,
     others: Sequence[KernelArtifact] = (),
 ) -> Cell:
-    """Boot it, and again if it fails and that is no proof; the host's failure is the cell's error.
+    """Boot the cell, and repeat a failure that is no proof by itself.
+
+    A host failure becomes the cell's error.
 
     Args:
         plan: what to boot.
         kernel: its kernel.
         booter: boots it.
-        directory: the run's.
-        progress: told of the boot's stages.
+        directory: the run's directory.
+        progress: shows the boot's stages.
         expected: see ``expectation_of``.
-        others: kernels that may show that this host boots any, if this one dies early.
+        others: kernels to boot for comparison if this one fails before its banner.
     """
     boot = replace(plan.boot, client=plan.checker)
     booted, error = None, ""

@@ -1,4 +1,4 @@
-"""One boot of a run: what it is to be, and the cell of the record that it comes to."""
+"""The plan of one boot of a run, and the cell of the record that results from it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CellPlan:
-    """One boot to be.
+    """The plan of one cell.
 
     Args:
         name: unique in the run.
         side: ``before``, ``after``, or empty.
         what: the kernel.
-        sanitizers: of the kernel.
+        sanitizers: the kernel's.
         boot: how it is booted.
-        expected: what the user or the command expects; None leaves it to the subsystems.
-        why_expected: what says so, in words.
-        checker: holds the guest to the model; None for a boot alone.
-        sampling: what becomes of a failure that does not repeat.
-        host: what a program of the host came to before; None without one.
+        expected: outcome that the user or the command expects; None: the subsystems predict it.
+        why_expected: source of that expectation, in words.
+        checker: checks the guest against the model; None for a boot alone.
+        sampling: how a failure that does not repeat counts.
+        host: result of the host program that ran before; None without one.
     """
 
     name: str
@@ -51,17 +51,17 @@ class CellPlan:
 
     @property
     def kernel_name(self) -> str:
-        """Equal for cells that boot the same kernel."""
+        """Name of the kernel; equal for cells that boot the same kernel."""
         return f"{self.side or 'kernel'} {kind_of(self.sanitizers, self.what)}"
 
 
 def kind_of(sanitizers: Sanitizers, what: KernelRequest) -> str:
-    """Part of the names of boots: equal for kernels that are configured alike."""
+    """Return a part of cell names; equal for kernels with equal configurations."""
     return "-".join(filter(None, (str(sanitizers), what.options.label)))
 
 
 def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
-    """The same cell several times, under numbered names."""
+    """Return the same cell several times, under numbered names."""
     if times == 1:
         return [plan]
     plan = replace(plan, sampling=Sampling.REPEATED)
@@ -69,7 +69,7 @@ def repeated(plan: CellPlan, times: int) -> list[CellPlan]:
 
 
 def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
-    """What is expected by the user or the command, or else by what the allocator is like."""
+    """Return the expectation of the user or the command, else the subsystems' prediction."""
     if plan.expected is not None:
         return Expectation(plan.expected, plan.why_expected)
     from harness.subsystems.table import expected_of
@@ -78,7 +78,7 @@ def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
 
 
 def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> Cell:
-    """The cell with what came of a boot, and of its check."""
+    """Return the cell with the results of its boot and check."""
     return replace(
         cell,
         verdict=verdict,
@@ -94,7 +94,7 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> C
 
 
 def unbooted_cell(plan: CellPlan, booter: Booter, error: str) -> Cell:
-    """The cell of a boot that did not come about."""
+    """Return the cell of a boot that could not start."""
     from harness.results.record import Cell
 
     return Cell(
@@ -113,9 +113,9 @@ def unbooted_cell(plan: CellPlan, booter: Booter, error: str) -> Cell:
 
 
 def with_host(cell: Cell, host: CheckResult | None) -> Cell:
-    """The cell with what a program of the host came to before its boot.
+    """Return the cell with the result of a host program.
 
-    What that was found to do counts only if the guest has repeated it.
+    A finding of the host program counts only if the guest repeats it.
     """
     cell = replace(cell, host=host)
     verdict = cell.verdict
@@ -128,7 +128,7 @@ def with_host(cell: Cell, host: CheckResult | None) -> Cell:
 
 
 def with_check(verdict: Verdict, checker: Checker | None) -> Verdict:
-    """The verdict on a boot with its check: a guest that stops answering hangs."""
+    """Return the verdict of a boot with its check: a guest that stops answering hangs."""
     if checker is None or verdict.outcome is not Outcome.BOOTED:
         return verdict
     from harness.check.result import Conclusion

@@ -1,4 +1,4 @@
-"""What a boot that has ended comes to: its verdict, its guest's report, its events on disk."""
+"""Evaluates a boot that has ended: verdict, init's report, events on disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from harness.outcome import Ending
 
 
-#: In a cell's directory: what came from the guest's console, byte for byte.
+#: File of the console's bytes in a cell's directory.
 CONSOLE_LOG = "console.log"
 
 
@@ -43,14 +43,13 @@ class Booted:
     """A boot that has ended.
 
     Args:
-        verdict: what counts, frames symbolised; ``unverified`` where nothing proves what the
-            console shows.
-        shown: what the console shows, whatever that proves.
+        verdict: the verdict that counts, with symbolized frames; ``unverified`` without proof.
+        shown: what the console shows, proven or not.
         stages: seconds from the guest's start to each stage's first event.
-        report: of the guest's init; None if it is not there whole.
-        disagreements: where the kernel sees another machine than it was given.
-        verification: what proves which kernel ran on which machine, or what is missing.
-        console: the lines around the trouble, or the last ones; escaped.
+        report: init's report; None if it is incomplete.
+        disagreements: differences between the machine and the kernel's view of it.
+        verification: proof of which kernel ran on which machine, or what is missing.
+        console: the lines around the failure, or the last ones; escaped.
         ending: how the guest ended.
     """
 
@@ -74,20 +73,20 @@ def conclude(
     runner: Runner,
     evidence: Evidence,
 ) -> Booted:
-    """Judge a boot, and keep its events in ``directory``.
+    """Judge a boot and write its events to ``directory``.
 
     Args:
-        kernel: what was booted; its debug symbols name the frames.
-        plan: how.
-        heard: all that came from the console.
+        kernel: the booted kernel; its debug symbols name the frames.
+        plan: how it was booted.
+        heard: the console's events.
         ending: how the guest ended.
         seconds: how long it ran.
-        directory: of the cell's record.
+        directory: the cell's directory.
         runner: starts the symbolizer.
-        evidence: what the boot is held against.
+        evidence: the facts that the report must match.
 
     Raises:
-        InfraError: the host cannot symbolise, or the disk is full.
+        InfraError: the symbolizer failed, or the disk is full.
     """
     symbolizer = Symbolizer(runner, kernel.debug, find_program(), kernel.identity.source_roots)
     shown = judge(
@@ -108,7 +107,7 @@ def conclude(
 
 
 def with_cut_console(booted: Booted, log: LimitedLog) -> Booted:
-    """The same, with a warning that the log lacks the end of the console."""
+    """Add a warning if the log lacks the end of the console."""
     warning = (
         f"the guest printed {format_size(log.total)}; "
         f"the last {format_size(log.dropped)} are not in {CONSOLE_LOG}"

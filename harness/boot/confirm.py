@@ -1,4 +1,4 @@
-"""Repeats of a boot that failed, and what they make of its cell; ``repeats`` decides which."""
+"""Repeats a failed boot and decides its cell; ``repeats`` has the rules."""
 
 from __future__ import annotations
 
@@ -48,11 +48,10 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.verdict import Verdict
 
-#: How much longer than the user's ``--timeout`` a repeat may take: a host that was too busy for the
-#: first boot may still be.
+#: Factor from the user's ``--timeout`` to a repeat's limit: the host may still be busy.
 _PATIENCE = 2.0
 
-#: Seconds that ``--timeout`` did not allow for firmware and loader, where the first boot had none.
+#: Seconds added for firmware and loader if the first boot had none.
 _LOADER_SECONDS = 60.0
 
 
@@ -64,9 +63,9 @@ class Confirmation:
         plan: how it was booted.
         kernel: its kernel.
         booter: boots the repeats.
-        directory: of the cell; each repeat gets a directory in it.
-        progress: told of each repeat.
-        others: kernels that may serve as a control, before the built-in guest.
+        directory: the cell's directory; each repeat gets a subdirectory.
+        progress: shows each repeat.
+        others: kernels that can serve as a control, tried before the built-in guest.
     """
 
     plan: CellPlan
@@ -79,10 +78,10 @@ class Confirmation:
     _told: list[Repeat] = field(default_factory=list)
 
     def of(self, cell: Cell, booted: Booted) -> Cell:
-        """The cell of a boot that failed, once its failure was repeated as often as it must be.
+        """Repeat a failed boot as often as needed, and return its cell.
 
         Args:
-            cell: of the first boot.
+            cell: the first boot's cell.
             booted: the first boot.
         """
         boot = _Boot(booted, self.plan.checker)
@@ -106,7 +105,7 @@ class Confirmation:
                     return self._concluded(cell, boot, step)
 
     def _methods(self, ending: Ending) -> tuple[BootMethod, ...]:
-        """The ways to start this kernel again here; none where a user looks at the guest."""
+        """The methods that can boot this kernel again; none if a user works with the guest."""
         kept = self.plan.boot.keep and ending not in (Ending.EXITED, Ending.RESET)
         looked_at = kept and self.plan.sampling is Sampling.SINGLE
         if looked_at or self.booter.terminal is not None:
@@ -124,7 +123,7 @@ class Confirmation:
         return BootSeen(way, boot.result, boot.shown.outcome)
 
     def _control(self) -> bool:
-        """Whether another kernel boots on this host."""
+        """Return whether another kernel boots on this host."""
         for kernel in self._controls():
             methods = startable(kernel, self.booter.backend)
             if not methods:
@@ -158,7 +157,7 @@ class Confirmation:
         return method_of(kernel.identity, self.plan.boot.method)
 
     def _slowness(self) -> float:
-        """Of TCG, and never less than the first boot's."""
+        """TCG's slowness, at least the first boot's."""
         if self._first_way().trusted is not Accelerator.TCG:
             return self.plan.boot.slowness
         known = known_accelerator(self.booter.workspace)
@@ -168,7 +167,7 @@ class Confirmation:
         return self._slowness() / self.plan.boot.slowness
 
     def _repeat(self, way: Way) -> BootPlan:
-        """The same boot another way; its time limit allows for what is slower about that."""
+        """Boot again in another way; slower ways get a longer limit."""
         more = _LOADER_SECONDS if way.method is not self._method(self.kernel) else 0.0
         timeout, longest = (
             None if limit is None else _PATIENCE * self._slower() * limit + more
@@ -230,7 +229,7 @@ class Confirmation:
         return replace(cell, verdict=unverified(first.shown, why), opinion=why)
 
     def _against_kvm(self) -> str:
-        """What a new measurement says against KVM; empty under TCG, and if it says nothing."""
+        """Measure KVM again; return why it is ruled out, or empty."""
         if self.plan.boot.accelerator is not Accelerator.KVM:
             return ""
         workspace, runner, clock = self.booter.workspace, self.booter.runner, self.booter.clock
@@ -247,7 +246,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class _Boot:
-    """A boot that was made, with its check."""
+    """A boot with its check."""
 
     booted: Booted
     checker: Checker | None
@@ -262,7 +261,7 @@ class _Boot:
 
 
 def startable(kernel: KernelArtifact, backend: Backend) -> tuple[BootMethod, ...]:
-    """What can start that kernel by that backend, the loader first."""
+    """Return the methods by which a backend can boot a kernel, the loader first."""
     methods = [BootMethod.DIRECT]
     if kernel.identity.is_freebsd and kernel.loader is not None:
         with contextlib.suppress(InfraError):
@@ -272,16 +271,16 @@ def startable(kernel: KernelArtifact, backend: Backend) -> tuple[BootMethod, ...
 
 
 def unverified(verdict: Verdict, why: str) -> Verdict:
-    """The verdict on a boot whose failure does not count against its kernel."""
+    """Return the verdict on a failure that does not count against the kernel."""
     title = f"{verdict.outcome}: {verdict.title}; {why}"
     return replace(verdict, outcome=Outcome.UNVERIFIED, title=title)
 
 
 def settled(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Cells of ``--repeat``, once all were booted.
+    """Return the cells of ``--repeat`` after all have booted.
 
-    A failure that did not repeat counts as seen once. Where failures are too many for that to be
-    chance, they belong to the accelerator or the direct start: ``unverified``.
+    A failure that did not repeat counts as seen once. If chance does not explain the failures, the
+    accelerator or the direct start is to blame: ``unverified``.
     """
     groups: defaultdict[tuple[str, ...], list[Cell]] = defaultdict(list)
     for cell in cells:

@@ -1,4 +1,4 @@
-"""Somebody who works with a guest that has come up, over its second serial port."""
+"""A client of a booted guest, on its second serial port."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.progress import Progress
 
-#: Seconds after which a client notices at the latest that its guest is gone.
+#: Most seconds after which a client notices that its guest has ended.
 _TICK = 0.25
 
 
 class GuestClient(Protocol):
-    """What works with a guest; ``harness.check`` has one."""
+    """Works with a guest; ``harness.check`` implements it."""
 
     @property
     def module(self) -> str:
-        """The subsystem whose check module it talks to."""
+        """Name of the subsystem whose check module it uses."""
         ...
 
     def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
-        """Until the work is done, whatever the guest answers.
+        """Work with the guest until all is done.
 
-        ``time`` tells how long the guest has had for an answer: only that is its fault. Reading
-        from the channel gives no bytes at the guest's end, and raises ``Detached`` when the guest
-        is to be ended.
+        ``time`` measures how long the guest could run; limits on answers use it. A read from the
+        channel returns no bytes at the guest's end, and raises ``Detached`` when the guest is to be
+        ended.
         """
         ...
 
 
 class ClientSession:
-    """A client at work in a thread of its own, while others listen to the console.
+    """Runs a client in a thread of its own, while others read the console.
 
     Args:
-        client: who works.
-        channel: our end of the guest's second serial port.
+        client: the client.
+        channel: the harness's end of the guest's second serial port.
     """
 
     def __init__(self, client: GuestClient, channel: Tap) -> None:
@@ -50,23 +50,23 @@ class ClientSession:
 
     @property
     def begun(self) -> bool:
-        """Whether it has been begun."""
+        """Whether the client has started."""
         return self._thread is not None
 
     @property
     def busy(self) -> bool:
-        """Whether it has been begun and has not ended."""
+        """Whether the client has started and not ended."""
         return self._thread is not None and self._thread.is_alive()
 
     def begin(self, report: GuestReport, progress: Progress, time: Clock) -> None:
-        """Start the work: the guest has come up, and this is what it says of itself."""
+        """Start the client; the guest is up and has printed ``report``."""
         self._thread = threading.Thread(
             target=self._work, args=(report, progress, time), daemon=True
         )
         self._thread.start()
 
     def end(self) -> None:
-        """Let the client go, and wait for it; raises what it raised."""
+        """Stop the client and wait for it; raise its exception, if any."""
         self._line.closed.set()
         if self._thread is not None:
             self._thread.join()
@@ -78,12 +78,12 @@ class ClientSession:
             self._client.work(self._line, report, progress, time)
         except Detached:
             pass
-        except BaseException as error:  # told in the thread that waits for it
+        except BaseException as error:  # raised in the thread that waits for it
             self._raised = error
 
 
 class _Line:
-    """A tap that its reader must leave when it is closed; see ``Tap``."""
+    """A tap whose reader is interrupted when it is closed; see ``Tap``."""
 
     def __init__(self, tap: Tap) -> None:
         self._tap = tap

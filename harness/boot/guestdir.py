@@ -1,4 +1,4 @@
-"""Where a guest lives on the host: its files, its socket, and for how long."""
+"""A guest's directory and socket on the host, and their lifetime."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GuestDir:
-    """A guest's home.
+    """A guest's directory and socket.
 
     Args:
-        directory: for what it boots from.
-        socket: of its console.
-        claim: on a lasting place; it is called to keep the guest.
+        directory: holds its media.
+        socket: its console's socket.
+        claim: its registry entry, with which the guest is kept; None for a guest that is not.
     """
 
     directory: Path
@@ -33,13 +33,13 @@ class GuestDir:
 
     @property
     def channel(self) -> Path:
-        """Of its second serial port."""
+        """The socket of its second serial port."""
         return self.socket.with_name(f"{self.socket.name}.check")
 
 
 @contextlib.contextmanager
 def passing_place(workspace: Workspace, name: str) -> Iterator[GuestDir]:
-    """For a guest that ends with us."""
+    """Yield a directory for a guest that ends with the harness."""
     with workspace.scratch("guest") as directory:
         socket = new_socket(workspace, name)
         try:
@@ -50,15 +50,15 @@ def passing_place(workspace: Workspace, name: str) -> Iterator[GuestDir]:
 
 @contextlib.contextmanager
 def lasting_place(registry: Registry, guest: KeptGuest) -> Iterator[GuestDir]:
-    """For a guest that may be kept; gone with the guest."""
+    """Yield a directory for a guest that may be kept; it is removed with the guest."""
     with registry.claim(guest, os.getpid()) as claim:
         yield GuestDir(claim.directory, guest.socket, claim)
 
 
 def new_socket(workspace: Workspace, name: str) -> Path:
-    """A path that is short, as a socket's must be, and nobody else's.
+    """Return a short, unique path for a socket.
 
-    Those of guests whose harness was killed go on this occasion.
+    Also removes the sockets of guests whose harness was killed.
     """
     runtime = workspace.private_runtime()
     deque(sweep_sockets(workspace), maxlen=0)

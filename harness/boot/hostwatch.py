@@ -1,4 +1,4 @@
-"""While a guest runs: whether the host runs it, and how much of the time it has had."""
+"""Watches whether the host runs a guest, and for how much of the time."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
 
 MOST_HALTED: Final = 10.0
-"""Seconds that QEMU may be stopped or frozen at a time; who continues it sooner has the verdict."""
+"""Most seconds for which QEMU may be stopped or frozen at a time."""
 
 _KVM_ERRORS: Final = ("KVM internal error", "kvm run failed")
-"""What QEMU writes when it cannot run a guest under KVM any further (``kvm_cpu_exec()``)."""
+"""Messages of a QEMU that cannot run a guest under KVM any further (``kvm_cpu_exec()``)."""
 
 _END_SECONDS: Final = 1.0
 
 
 class HostWatch:
-    """Looks at the host of one guest.
+    """Watches the host side of one guest.
 
     Args:
         guest: the guest.
         clock: the host's.
-        started: when the guest was started, in monotonic seconds.
-        accelerator: what it runs with.
-        silence: seconds of silence that make a hang.
+        started: start of the guest, in monotonic seconds.
+        accelerator: the guest's accelerator.
+        silence: seconds of silence that count as a hang.
         timeout: seconds for the whole boot; None for no limit.
 
     Attributes:
-        time: what the guest has had of the time.
+        time: the time that counts for the guest.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class HostWatch:
         self.time = GuestTime(clock, sampler.sample if sampler else lambda: None, started)
 
     def heard(self) -> None:
-        """The guest has written something."""
+        """Record that the guest has printed something."""
         self._excused_before = self.time.all_excused
 
     def failure(self, *, attended: bool = False, busy: bool = False) -> InfraError | None:
-        """Why the host does not run the guest, in QEMU's own words or with figures.
+        """Return why the host does not run the guest, with QEMU's message or figures.
 
         Args:
-            attended: somebody sits at the console, and decides how long to wait.
-            busy: a client works with the guest, and listens to it by another way.
+            attended: a user at the console decides how long to wait.
+            busy: a client uses the guest through its second serial port.
         """
         if self._kvm and (words := _kvm_error(self._guest.stderr_tail())):
             return self._stopped(f"QEMU cannot run the guest any further: {words}")
@@ -76,9 +76,9 @@ class HostWatch:
         return None if busy else self._starved()
 
     def confirm(self) -> InfraError | None:
-        """The same before silence or a time limit counts: QEMU itself must say that it runs.
+        """Check again before a limit counts: QEMU must report that the guest runs.
 
-        Whether it has ended meanwhile is for others to see.
+        The caller checks whether the guest has ended meanwhile.
         """
         try:
             self._guest.require_running()
@@ -102,9 +102,9 @@ class HostWatch:
         )
 
     def _stopped(self, message: str) -> InfraError:
-        remedy = "see what QEMU said below"
+        remedy = "QEMU's messages are below"
         if self._kvm:
-            remedy += "; --accelerator tcg does without KVM"
+            remedy += "; --accelerator tcg avoids KVM"
         return InfraError(message, remedy=remedy, detail=self._guest.stderr_tail())
 
     def _lost(self, message: str, remedy: str) -> InfraError:
@@ -113,6 +113,6 @@ class HostWatch:
 
 
 def _kvm_error(stderr: str) -> str:
-    """The line in which QEMU reports KVM's error; empty if there is none."""
+    """Return the line with which QEMU reports a KVM error; empty if there is none."""
     lines = (line.strip() for line in stderr.splitlines())
     return next((line for line in lines if any(error in line for error in _KVM_ERRORS)), "")

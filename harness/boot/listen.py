@@ -1,4 +1,4 @@
-"""Listens to one guest until it has ended, or is to be ended."""
+"""Listens to one guest until it ends or is to be ended."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from harness.host.progress import Progress
     from harness.verification import Evidence
 
-#: Seconds between looks at the guest when it says nothing.
+#: Seconds between samples of a silent guest.
 _TICK = 0.25
 
-#: Of what lies in the console's socket when a limit is over or the host has failed, 64 KiB each.
+#: Most reads, of 64 KiB each, of the console's socket after a limit or a host failure.
 _MOST_READS = 64
 
-#: Seconds in which the rest of a console must come whose QEMU has ended.
+#: Timeout of the rest of the console after QEMU has exited, in seconds.
 _LAST_WORDS = 2.0
 
 #: Seconds for a guest that stays up to print the second copy of its report.
@@ -41,23 +41,23 @@ _KEPT_FAREWELL = 0.25
 
 
 class Terminal(Protocol):
-    """Somebody who sits at the guest's console."""
+    """A user's terminal at the guest's console."""
 
     def attached(self, tap: Tap) -> AbstractContextManager[Tap]:
-        """Connect them for as long as the context lasts.
+        """Connect the terminal while the context lasts.
 
-        Reading from the tap that it gives raises ``Detached`` when they leave.
+        Reading from the tap raises ``Detached`` when the user detaches.
         """
         ...
 
 
 class Cancelled(BaseException):
-    """The user ended the run; like KeyboardInterrupt, nobody but the command handles it."""
+    """The user interrupted the run; like KeyboardInterrupt, only the command handles it."""
 
 
 @dataclass(slots=True)
 class Heard:
-    """What has come from the console so far, of a guest that starts in the stage ``first``."""
+    """The events of a console; its guest starts in the stage ``first``."""
 
     first: Stage
 
@@ -68,21 +68,21 @@ class Heard:
 
 @dataclass(slots=True)
 class Session:
-    """Listens to one guest.
+    """Listens to one guest's console.
 
     Args:
-        clock: tells time.
-        guest: whom it listens to.
-        tap: the guest's console.
-        sink: keeps the console's bytes, and counts them.
+        clock: measures time.
+        guest: the guest.
+        tap: its console.
+        sink: logs the console's bytes and counts them.
         plan: how it was booted.
-        started: when it was started, in monotonic seconds.
-        progress: told of the boot's stages.
-        heard: gets what came from the console.
-        cancelled: set when the user wants it all to end.
-        evidence: what the guest's report is held against.
-        attended: somebody sits at the console, and decides when it ends.
-        client_session: who works with the guest once it has come up, and then decides.
+        started: its start, in monotonic seconds.
+        progress: shows the boot's stages.
+        heard: collects the console's events.
+        cancelled: set when the user interrupts the command.
+        evidence: the facts that the guest's report must match.
+        attended: whether a user at the console decides when the guest ends.
+        client_session: the client that uses the guest after it is up, and then decides.
     """
 
     clock: Clock
@@ -101,13 +101,13 @@ class Session:
     _host: HostWatch = field(init=False)
 
     def listen(self) -> Ending:
-        """Until the guest has ended or is to be ended; says how.
+        """Listen until the guest ends or is to be ended; return how.
 
-        Limits are held against the time that the guest has had (``harness.guest.cputime``).
+        Limits apply to the time that counts for the guest (``harness.guest.cputime``).
 
         Raises:
             InfraError: the host does not run the guest.
-            Cancelled: the user ended it.
+            Cancelled: the user interrupted the run.
         """
         limits = Limits(factor=self.plan.slowness)
         if self.plan.keep:
@@ -140,9 +140,9 @@ class Session:
         return stop
 
     def _confirmed(self, watch: Watch) -> Ending | None:
-        """Whether a limit still stops the guest, once all is heard and QEMU reports that it runs.
+        """Return whether a limit still applies once all output is read and QEMU says it runs.
 
-        What was written meanwhile ends a silence, and does not make a stage shorter.
+        New output ends a silence, but does not extend a stage.
         """
         self._hear_pending(watch)
         stop = self._blame(self._host.confirm(), watch)
@@ -152,7 +152,7 @@ class Session:
         return stop or self._decision(watch, self._host.time.monotonic())
 
     def _hear_pending(self, watch: Watch) -> None:
-        """What lies in the console's socket, of a guest that may go on to write."""
+        """Read the output in the console's socket; the guest may print more."""
         with contextlib.suppress(Detached):
             for _ in range(_MOST_READS):
                 if not (data := self.tap.read(0)):
@@ -168,7 +168,7 @@ class Session:
         return self._blame(failure, watch)
 
     def _blame(self, failure: InfraError | None, watch: Watch) -> Ending | None:
-        """The host's failure ends it all, unless the kernel has told its own trouble before."""
+        """Raise the host's failure, unless the kernel has reported a failure before."""
         if failure is None:
             return None
         self._hear_pending(watch)
@@ -178,7 +178,7 @@ class Session:
         return Ending.STOPPED
 
     def _decision(self, watch: Watch, now: float) -> Ending | None:
-        """Whoever sits at the console decides themselves how long to wait for what."""
+        """Return the decision; a user at the console decides how long to wait."""
         if self.client_session is not None and watch.arrived:
             stop = self._accompany(self.client_session, watch)
         else:
@@ -186,7 +186,7 @@ class Session:
         return stop or self._overdue(now)
 
     def _accompany(self, client_session: ClientSession, watch: Watch) -> Ending | None:
-        """Let the client work with the guest, for as long as that takes."""
+        """Let the client use the guest until the client is done."""
         if not client_session.begun:
             report = self.evidence.proven_report(self.heard.events)
             if report is not None:
@@ -234,7 +234,7 @@ class Session:
             self.progress.stage(stage.value)
 
     def _ended(self, watch: Watch) -> Ending:
-        """The guest has ended by itself: what it still had to say, and how it ended."""
+        """Read the rest of the console of a guest that ended by itself; return its end."""
         with contextlib.suppress(Detached):
             self._take_rest(watch)
         self._hear(self._parser.close(), watch)
@@ -242,11 +242,11 @@ class Session:
         if end is not None and end.failure is not None and watch.in_trouble:
             return Ending.STOPPED
         if end is not None and end.ending is GuestEnding.LOST and watch.arrived:
-            return Ending.STOPPED  # as if it had not been waited for
+            return Ending.STOPPED  # as if the guest were still running
         return _ending(end, self.guest)
 
     def _take_rest(self, watch: Watch) -> None:
-        """All up to the console's end, which comes later where a program stands in between."""
+        """Read up to the console's end, which a program between QEMU and the harness can delay."""
         until = self.clock.monotonic() + _LAST_WORDS
         while (left := until - self.clock.monotonic()) > 0:
             data = self.tap.read(left)
@@ -259,8 +259,8 @@ class Session:
 def _ending(end: GuestExit | None, guest: Guest) -> Ending:
     if end is None:
         raise InfraError(
-            "the guest's console was closed, but what runs the guest did not end",
-            remedy="see what it wrote below",
+            "the guest's console was closed, but its QEMU or console program still runs",
+            remedy="its messages are below",
             detail=guest.stderr_tail(),
         )
     if end.failure is not None:

@@ -1,4 +1,4 @@
-"""Verdicts on consoles that somebody has already: a serial log, a CI's artifact."""
+"""Judges existing console logs, such as a serial log or a CI artifact."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _BEFORE_KERNEL = (
 
 
 def judge_log(blocks: Iterable[bytes], until: Until, symbolizer: Symbolizer | None) -> Verdict:
-    """The verdict on a console; its last byte is taken for the end of the guest.
+    """Return the verdict on a console; its last byte counts as the end of the guest.
 
     Args:
         blocks: the console's bytes, cut anywhere.
-        until: how far the boot had to come; a ``login:`` prompt is as good.
-        symbolizer: of the kernel that was booted; None leaves frames as they were printed.
+        until: the stage that the boot had to reach; a ``login:`` prompt also counts.
+        symbolizer: symbolizes frames with the booted kernel; None leaves frames as printed.
 
     Raises:
         UsageError: the symbolizer's kernel is not ELF.
@@ -63,12 +63,12 @@ def _without_build_path(place: SymbolizedFrame) -> SymbolizedFrame:
 
 
 def _nothing(size: int) -> Verdict:
-    title = "no line of a FreeBSD console is in it" if size else "it is empty"
+    title = "it contains no line of a FreeBSD console" if size else "it is empty"
     return Verdict(Outcome.ENDED, title, Stage.FIRMWARE, kernel_entered=False)
 
 
 def first_stage_of(events: Sequence[e.Event]) -> Stage:
-    """The firmware where the log begins before the kernel, else the kernel: a dmesg does."""
+    """Return the stage in which a log begins: firmware, or the kernel for a dmesg."""
     first = min(events, key=lambda event: event.offset, default=None)
     fatal = isinstance(first, e.LoaderFailed) and first.fault is e.LoaderFault.FATAL
     return Stage.FIRMWARE if fatal or isinstance(first, _BEFORE_KERNEL) else Stage.KERNEL

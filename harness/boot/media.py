@@ -1,4 +1,4 @@
-"""From a kernel artifact to what a guest boots from."""
+"""Creates a guest's boot media from a kernel artifact."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact, KernelIdentity
 
 
-#: MiB of a guest that were enough for a kernel without a sanitizer, 13.2's and 15.1's, and what
-#: failed: the loader's staging area does not fit into 208; a kernel panics in 16, before its
-#: banner; with 2 the built-in guest prints nothing. A sanitizer's needs depend on the layout
+#: Least MiB of a guest for 13.2 and 15.1 without a sanitizer. Measured failures: the loader's
+#: staging area does not fit into 208; a kernel panics in 16, before its banner; with 2 the
+#: built-in guest prints nothing. A sanitizer's needs depend on the layout
 #: (``harness.guest.sanitizermemory``).
 _LEAST_LOADER: Final = 224
 _LEAST_DIRECT: Final = 24
@@ -32,19 +32,19 @@ def check_guest_memory(identity: KernelIdentity, asked: BootMethod, topology: To
     """Refuse a guest with too little memory to boot any kernel.
 
     Raises:
-        UsageError: it has less than the least that was seen to be enough.
+        UsageError: it has less than the measured minimum.
     """
     if not identity.is_freebsd:
         least, way = _LEAST_EMBEDDED, "the built-in guest"
     elif asked is BootMethod.LOADER:
-        least, way = _LEAST_LOADER, "a start by UEFI and the loader"
+        least, way = _LEAST_LOADER, "a boot through UEFI and the loader"
     else:
         least, way = _LEAST_DIRECT, "a direct start"
     check_bootable(topology, least, way)
 
 
 def method_of(identity: KernelIdentity, asked: BootMethod) -> BootMethod:
-    """What brings that kernel into memory: the built-in guest's needs no loader."""
+    """Return the boot method for a kernel; the built-in guest needs no loader."""
     return asked if identity.is_freebsd else BootMethod.DIRECT
 
 
@@ -59,15 +59,15 @@ def make_media(
     nonce: str,
     module: str | None = None,
 ) -> Media:
-    """What a guest boots ``kernel`` from, laid out in ``scratch`` if it needs files.
+    """Create the media that boot ``kernel``; files are created in ``scratch``.
 
-    ``nonce`` tells this boot's report from all others. ``module`` names the subsystem whose check
-    module is loaded, if the kernel has one of its own.
+    ``nonce`` identifies this boot's report. ``module`` names the subsystem whose check module is
+    loaded, if it was built for the kernel.
 
     Raises:
-        UsageError: a tunable that a loader cannot be given; there is no loader yet; the kernel
-            cannot be started directly.
-        InfraError: a program that makes the image is missing or failed.
+        UsageError: a tunable is invalid for the loader; there is no loader yet; the kernel does
+            not support the direct start.
+        InfraError: a program that creates the image is missing or failed.
     """
     if not kernel.identity.is_freebsd:
         return DirectKernel(kernel.kernel, kernel_command_line(tunables, nonce))
@@ -78,9 +78,9 @@ def make_media(
         )
     if kernel.loader is None:
         raise UsageError(
-            f"there is no loader yet that could start {kernel.kernel}",
-            remedy="start it directly (--boot direct), or build any tree once (harness build "
-            "--source TREE): its loader is kept",
+            f"no loader is cached to start {kernel.kernel}",
+            remedy="start it directly (--boot direct), or build a tree once (harness build "
+            "--source TREE), which caches its loader",
         )
     return assemble_freebsd(
         kernel.kernel, kernel.loader, tunables, scratch, workspace, runner, own_module, nonce

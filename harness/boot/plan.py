@@ -1,4 +1,4 @@
-"""How a guest is to be booted: a value."""
+"""Plan of one boot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Sampling(StrEnum):
-    """What one boot is for, and so what becomes of a failure that does not repeat."""
+    """Purpose of a boot, which decides how a failure that does not repeat counts."""
 
     SINGLE = "single"
     """it decides alone: a failure that does not repeat is ``unverified``"""
@@ -34,16 +34,16 @@ class BootPlan:
 
     Args:
         topology: its nodes.
-        until: how far it must come.
+        until: the stage that it must reach.
         tunables: kernel environment, by name (see loader.conf(5)).
         accelerator: kvm or tcg.
-        slowness: how much more time everything gets than under a fast KVM.
-        method: what brings a FreeBSD kernel into memory; the built-in guest has but one way.
-        timeout: seconds for the whole boot, set by the user; None leaves it to the stages' limits.
+        slowness: factor by which limits are stretched; 1 is a fast KVM.
+        method: boot method of a FreeBSD kernel; the built-in guest has only one.
+        timeout: seconds for the whole boot, set by the user; None: only the stages' limits apply.
         longest: the same, set by the harness.
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
-        fail_on_report: a report after which the kernel goes on fails the boot.
-        client: works with the guest once it has come up; its kernel gets the check module.
+        fail_on_report: whether a report after which the kernel continues fails the boot.
+        client: uses the guest after it is up; its kernel gets the check module.
     """
 
     topology: Topology
@@ -60,7 +60,7 @@ class BootPlan:
 
     @property
     def limit(self) -> float | None:
-        """Seconds for the whole boot, whoever has set them."""
+        """Seconds for the whole boot: the lower of both limits."""
         return min(
             (each for each in (self.timeout, self.longest) if each is not None), default=None
         )

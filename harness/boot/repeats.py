@@ -1,9 +1,9 @@
-"""Which repeats a boot's failure needs before it counts against the kernel: pure decisions.
+"""Which repeats a failure needs before it counts against the kernel. Pure.
 
 A panic, trap or sanitizer report with the kernel's banner and frames is evidence by itself. A
-failure without frames may be the accelerator's or the direct start's, so it counts only once it was
-seen under TCG with the loader. A kernel that dies before its banner printed nothing of itself: it
-must do so under TCG both through the loader and directly, while another kernel boots on this host.
+failure without frames may be caused by the accelerator or the direct start, so it counts only under
+TCG with the loader. A kernel that fails before its banner printed nothing: it must fail under TCG
+both through the loader and directly, while another kernel boots on this host.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _REPORTS: Final = OUTCOMES | {Outcome.PANIC, Outcome.TRAP}
 
-#: Failures that show only one way are not the kernel's if chance explains that in fewer cases.
+#: Failures seen in one way only are not the kernel's if chance is less likely than this.
 _UNLIKELY: Final = 0.01
 
 
@@ -47,7 +47,7 @@ class BootResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a boot is made: what executes the guest's instructions, what loads the kernel."""
+    """A way to boot: accelerator and boot method."""
 
     accelerator: Accelerator
     method: BootMethod
@@ -60,7 +60,7 @@ class Way:
 
     @property
     def trusted(self) -> Accelerator:
-        """What repeats are made with: TCG, or else the same machine, as there is no other."""
+        """The way of repeats: TCG, or the same machine if it is the only one."""
         return self.accelerator if self.accelerator is Accelerator.NONE else Accelerator.TCG
 
     @property
@@ -71,7 +71,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class BootSeen:
-    """One boot that was made; no outcome: the host failed."""
+    """A boot that ran; without an outcome, the host failed."""
 
     way: Way
     result: BootResult
@@ -80,22 +80,22 @@ class BootSeen:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The same kernel is to be booted again that way."""
+    """Boot the same kernel again in this way."""
 
     way: Way
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Another kernel is to be booted."""
+    """Boot another kernel for comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The verdict of a boot counts.
+    """The verdict of one boot counts.
 
     Args:
-        index: which boot: 0 is the first, the others are its repeats.
+        index: 0 is the first boot, the others are its repeats.
         why: empty if it needed no repeat.
     """
 
@@ -114,12 +114,12 @@ Step = Again | Control | Counts | Unproven
 
 
 def result_of(shown: Verdict, ending: Ending, verification: Verification) -> BootResult:
-    """What a boot proves.
+    """Return what a boot proves.
 
     Args:
-        shown: what its console shows.
+        shown: the verdict on its console.
         ending: how its guest ended.
-        verification: what proves which kernel ran on which machine.
+        verification: proof of which kernel ran on which machine.
     """
     if verification.doubts and not verification.lacks_banner_only:
         return BootResult.NOTHING
@@ -142,14 +142,14 @@ def next_step(
     sampling: Sampling = Sampling.SINGLE,
     control: bool | None = None,
 ) -> Step:
-    """What to do after the boots that were made.
+    """Return the next step after the boots made so far.
 
     Args:
         seen: the first boot, then its repeats in order.
-        methods: those that can start this kernel on this host; none if no repeat can be made.
-        loadable: it is a kernel that a loader starts, on hosts that have one.
-        sampling: what the first boot is for.
-        control: whether another kernel booted here; None if that was not tried.
+        methods: methods that can boot this kernel on this host; none if it cannot be repeated.
+        loadable: whether a loader could start the kernel, if one is installed.
+        sampling: purpose of the first boot.
+        control: whether another kernel booted here; None if not tried.
     """
     first = seen[0]
     match first.result:
@@ -168,9 +168,9 @@ def next_step(
 
 
 def one_way_only(boots: int, failures: int) -> bool:
-    """Whether failures of which none repeated are too many to be chance.
+    """Return whether chance does not explain that none of the failures repeated.
 
-    A kernel that fails in ``failures`` of ``boots`` boots, whatever boots it, passes as many
+    A kernel that fails in ``failures`` of ``boots`` boots, however it is booted, passes as many
     repeats with the probability (1 - rate) ** failures.
     """
     return failures > 0 and (1 - failures / boots) ** failures < _UNLIKELY
@@ -179,7 +179,7 @@ def one_way_only(boots: int, failures: int) -> bool:
 def _after_report(
     seen: Sequence[BootSeen], methods: Collection[BootMethod], sampling: Sampling
 ) -> Step:
-    """It counts; a repeat under TCG is only shown beside it."""
+    """A report counts; a repeat under TCG is only shown beside it."""
     way = Way(seen[0].way.trusted, seen[0].way.method)
     wanted = seen[0].way != way and sampling is Sampling.SINGLE
     if wanted and len(seen) == 1 and way.method in methods:
@@ -230,7 +230,7 @@ def _after_early_failure(
 
 
 def _other_than_early(seen: Sequence[BootSeen]) -> Step | None:
-    """What follows from a repeat that did not fail before the banner; None without one."""
+    """Return the step after a repeat that did not fail before the banner; None without one."""
     for index, again in enumerate(seen[1:], start=1):
         by_itself = again.result is BootResult.FAILED and again.way.decides
         if again.result is BootResult.REPORT or by_itself:

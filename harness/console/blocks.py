@@ -272,5 +272,5 @@ def _hex(text: str) -> int | None:
 
 
 def first_match(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
-    """What the first pattern that matches the line's beginning finds there."""
+    """Return the first match of the patterns at the beginning of a line."""
     return next((found for each in patterns if (found := each.match(text))), None)

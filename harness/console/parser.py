@@ -200,7 +200,7 @@ class ConsoleParser:
         return position
 
     def _state(self) -> tuple[object, ...]:
-        """What a line may change; unlike any other while a block holds lines."""
+        """Return the state that a line can change; unequal to all others while a block is open."""
         block = self._block
         if block is not None and not block.is_empty:
             return (object(),)
@@ -216,19 +216,19 @@ class ConsoleParser:
         prompted: Prompt | None = None,
         known: tuple[Pattern, Match] | tuple[()] | None = None,
     ) -> None:
-        """Reads a line; whatever goes wrong with it leaves an event, and the next is read."""
+        """Read a line; an exception becomes an event, and the next line is read."""
         try:
             if known:
                 self._found(*known, known[1].string, offset)
             else:
                 self._read_line(raw, offset, prompted=prompted)
-        except Exception as error:  # the console is hostile, and a verdict must not be lost
+        except Exception as error:  # the console is untrusted input, and a verdict must not be lost
             self._block = None
             text = clip(raw[:_RECENT].decode("utf-8", "replace"))
             self._emit(ParseFailed(offset, type(error).__name__, text))
 
     def _read_line(self, raw: bytes, offset: int, *, prompted: Prompt | None) -> None:
-        """Reads a line; what its prompt ended may be why it would be none any more."""
+        """Read a line, which may have ended a prompt."""
         prompt = prompted or self._prompt_of(raw)
         if prompt:
             if prompted is None:

@@ -1,4 +1,4 @@
-"""Which accelerator runs guests on this host: chosen by measurement, and kept."""
+"""Chooses the accelerator for guests on this host by measurement, and caches the choice."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
     Run = Callable[[Accelerator, Patience], ProbeTrial]
 
 BUDGET_SECONDS: Final = 10.0
-"""For the whole choice."""
+"""Time limit of the whole choice."""
 
 PAIRS: Final = 3
-"""Of one measurement of each accelerator."""
+"""Number of paired measurements, TCG and KVM."""
 
 TIMES_FASTER: Final = 2.0
-"""What KVM must be than TCG, in each pair."""
+"""Least speed of KVM, as a multiple of TCG's, in each pair."""
 
 _LEAST_START: Final = 2.0
 _START_FACTOR: Final = 3.0
 _LEAST_END: Final = 2.0
 
 USUAL_SLOWNESS: Final = 4.0
-"""How much more time than under a fast KVM everything gets under TCG, at least.
+"""Least factor by which limits are stretched under TCG; 1 is a fast KVM.
 
-A KASAN kernel that needs 2 s under KVM was seen to need 13 to 20 s under TCG on two cores; the
-limits have room for the rest.
+A KASAN kernel that takes 2 s under KVM took 13 to 20 s under TCG on two cores. The limits
+themselves have room for the rest.
 """
 
 MOST_SLOWNESS: Final = 16.0
-"""At most; also where an accelerator was cut off or failed, and is asked for all the same."""
+"""Largest factor, used also for an accelerator that failed its measurement."""
 
 _SECONDS_PER_SLOWNESS: Final = 0.06
-"""Of the probe, which takes TCG 0.2 s on an idle host with 3 GHz."""
+"""Seconds of the probe for each unit of slowness; TCG takes 0.2 s on an idle 3 GHz host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class AcceleratorChoice:
     """An accelerator and how it was chosen.
 
     Args:
-        accelerator: what runs guests.
-        reason: why, as a sentence without a full stop.
-        tcg: the least seconds of the probe under TCG; None if it came to no end.
+        accelerator: the accelerator for guests.
+        reason: a clause without a full stop.
+        tcg: least seconds of the probe under TCG; None if it never finished.
         kvm: the same under KVM.
         qemu: QEMU's version.
-        measured_at: when, in UTC.
-        final: nothing was left open; only then it is kept.
+        measured_at: time of the measurement, UTC.
+        final: whether the measurement is complete; only then it is cached.
     """
 
     accelerator: Accelerator
@@ -89,10 +89,10 @@ class AcceleratorChoice:
 
 
 def slowness(accelerator: Accelerator, choice: AcceleratorChoice | None) -> float:
-    """How much more time everything gets than under a fast KVM.
+    """Return the factor by which limits are stretched; 1 is a fast KVM.
 
-    From the time that the probe took; a host that was busy then makes limits patient, within
-    ``MOST_SLOWNESS``. Without a measurement of TCG it is the usual.
+    It follows from the probe's time and is at most ``MOST_SLOWNESS``, so a busy host gets long
+    limits. Without a measurement of TCG it is ``USUAL_SLOWNESS``.
     """
     if accelerator is Accelerator.TCG:
         seconds = choice.tcg if choice else None
@@ -117,17 +117,17 @@ def choose_accelerator(
 ) -> AcceleratorChoice:
     """Measure TCG and KVM with the same guest, within ``BUDGET_SECONDS``.
 
-    The choice is kept for this start of the host, QEMU's program, KVM's device and modules.
+    The choice is cached for this boot of the host, this QEMU, and these KVM device and modules.
 
     Args:
-        workspace: where the choice is kept.
-        runner: starts compiler and QEMU.
-        clock: measures.
-        refresh: measure even if the choice is known.
-        device: of KVM.
+        workspace: has the cache.
+        runner: starts the compiler and QEMU.
+        clock: times the probe.
+        refresh: measure even if a choice is cached.
+        device: KVM's device file.
 
     Raises:
-        InfraError: QEMU or the compiler is missing, or the probe runs under neither.
+        InfraError: QEMU or the compiler is missing, or the probe fails under both.
     """
     basis = acceleration_basis(device)
     with workspace.lock("accelerator"):
@@ -147,15 +147,15 @@ def choose_accelerator(
 
 
 def known_accelerator(workspace: Workspace, device: Path = KVM_DEVICE) -> AcceleratorChoice | None:
-    """The choice if it is kept; nothing is measured."""
+    """Return the cached choice, without measuring."""
     return _read(_file(workspace), acceleration_basis(device))
 
 
 def forget_accelerator(workspace: Workspace) -> None:
-    """Have the accelerators measured again, as after a failure under KVM.
+    """Remove the cached choice, as after a failure under KVM.
 
     Raises:
-        InfraError: the host does not let us.
+        InfraError: the file cannot be removed.
     """
     with workspace.lock("accelerator"):
         _file(workspace).unlink(missing_ok=True)
@@ -166,18 +166,18 @@ def measure(run: Run, clock: Clock, refusal: str, qemu: str) -> AcceleratorChoic
 
     Args:
         run: runs the probe once.
-        clock: measures the budget.
-        refusal: why KVM cannot be tried, or empty.
+        clock: measures the time limit.
+        refusal: the reason why KVM cannot be tried; empty if it can.
         qemu: QEMU's version.
 
     Raises:
-        InfraError: the probe runs under neither.
+        InfraError: the probe fails under both.
     """
     return _Measurement(run, clock, refusal, qemu).choice()
 
 
 class _Measurement:
-    """What has been measured so far; see ``measure``."""
+    """The measurements made by one call of ``measure``."""
 
     def __init__(self, run: Run, clock: Clock, refusal: str, qemu: str) -> None:
         self._run = run
@@ -216,7 +216,7 @@ class _Measurement:
         if refusal:
             raise InfraError(
                 f"QEMU {self._qemu} runs no guest on this host",
-                remedy="see what it says below; reinstalling it may help: "
+                remedy="QEMU's messages are below; reinstalling it may help: "
                 f"apt-get install --reinstall {GUEST.package}",
                 detail=f"kvm: {refusal}\ntcg: {tcg.failure}",
             )
@@ -235,7 +235,7 @@ class _Measurement:
         return Patience(left, left, left)
 
     def _like(self, tcg: ProbeTrial) -> Patience | None:
-        """KVM gets TCG's time; None if there is not as much left."""
+        """Return the limits for KVM, equal to TCG's time; None if too little time is left."""
         if tcg.seconds is None or tcg.start is None:
             return None
         start = max(_LEAST_START, _START_FACTOR * tcg.start)
@@ -254,21 +254,21 @@ class _Measurement:
 
 
 def pair_objection(tcg: ProbeTrial, kvm: ProbeTrial) -> str:
-    """What one measurement of each says against KVM; empty for nothing."""
+    """Return why one pair of measurements rules KVM out; empty if it does not."""
     if kvm.failure:
         return f"under KVM, {kvm.failure}"
     if tcg.seconds is None or kvm.seconds is None:
         return "KVM was not measured"
     if kvm.seconds * TIMES_FASTER > tcg.seconds:
         return (
-            f"KVM took {kvm.seconds:.2f} s for what took TCG {tcg.seconds:.2f} s, and has to be "
+            f"KVM took {kvm.seconds:.2f} s, TCG {tcg.seconds:.2f} s; KVM must be "
             f"{TIMES_FASTER:g} times as fast"
         )
     return ""
 
 
 def least(trials: Sequence[ProbeTrial]) -> float | None:
-    """The least time of those that came to an end."""
+    """Return the least time of the trials that finished; None if none did."""
     return min((one.seconds for one in trials if one.seconds is not None), default=None)
 
 
@@ -277,7 +277,7 @@ def _file(workspace: Workspace) -> Path:
 
 
 def _read(kept: Path, basis: list[object]) -> AcceleratorChoice | None:
-    """The choice that is kept, if it was made under the same circumstances."""
+    """Return the cached choice if it was made under the same circumstances."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         data = json.loads(kept.read_text())
         if data["basis"] == basis:

@@ -24,12 +24,12 @@ _STDERR_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for the probe, in seconds.
+    """Time limits of the probe, in seconds.
 
     Args:
-        start: until the guest begins.
-        run: from there until it has checked everything.
-        end: from there until QEMU has ended.
+        start: from the start of QEMU to the guest's first output.
+        run: from there to the guest's last check.
+        end: from there to QEMU's exit.
     """
 
     start: float
@@ -39,13 +39,13 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class ProbeTrial:
-    """How the probe fared.
+    """Result of one run of the probe.
 
     Args:
-        failure: what went wrong; empty if every result is right and QEMU ended.
-        seconds: the guest's own time, from its first word to its last; None if it came to no end.
-        start: seconds from QEMU's start to the guest's first word; None if there was none.
-        overdue: it failed because it took longer than it was given.
+        failure: empty if every result is right and QEMU exited.
+        seconds: from the guest's first output to its last; None if it did not finish.
+        start: seconds from QEMU's start to the guest's first output; None if there was none.
+        overdue: whether it exceeded a limit.
     """
 
     failure: str
@@ -55,7 +55,7 @@ class ProbeTrial:
 
 
 def probe_argv(accelerator: Accelerator, rom: Path) -> list[str | Path]:
-    """QEMU's command line for the probe, with the CPU that guests get."""
+    """Return QEMU's command line for the probe, with the CPU model that guests get."""
     return [
         GUEST.program, *acceleration_options(accelerator), "-machine", machine_option(sata=False),
         "-m", GUEST.probe.memory, "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none",
@@ -66,7 +66,7 @@ def probe_argv(accelerator: Accelerator, rom: Path) -> list[str | Path]:
 def run_probe(
     accelerator: Accelerator, rom: Path, patience: Patience, runner: Runner, clock: Clock
 ) -> ProbeTrial:
-    """Run the probe once; QEMU is gone when this returns.
+    """Run the probe once; QEMU has exited when this returns.
 
     Raises:
         InfraError: QEMU is missing.
@@ -91,7 +91,7 @@ def run_probe(
 
 
 class _Listener:
-    """Takes the time of each byte of the debug console as it comes."""
+    """Records the time of each byte on the debug console."""
 
     def __init__(self, output: IO[bytes], process: Process, clock: Clock) -> None:
         self._output = output
@@ -115,11 +115,11 @@ class _Listener:
         return self._finished - self._began
 
     def listen(self, patience: Patience) -> None:
-        """Until QEMU ends or is overdue."""
+        """Listen until QEMU exits or exceeds a limit."""
         while not self.overdue and self._take(self._left(patience)):
             pass
         if not self.overdue:
-            # Its output is closed; the rest is a moment's work.
+            # Its output is closed; it exits in a moment.
             self._status = self._process.wait(max(0.0, self._left(patience)))
             self.overdue = self._status is None
 
@@ -172,7 +172,7 @@ class _Listener:
 
 
 def wrong_result(letters: str) -> str:
-    """What the guest's letters say went wrong; empty if nothing did, so far."""
+    """Return the first wrong result in the guest's output; empty if there is none."""
     if len(letters) > len(GUEST.probe.checks):
         return "more results than checks"
     for letter, (check, name) in zip(letters, GUEST.probe.checks.items(), strict=False):

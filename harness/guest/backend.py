@@ -1,4 +1,4 @@
-"""What starts guests: the protocols that backends keep, and how a guest can end."""
+"""The protocols of backends and guests, and how a guest can end."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class GuestEnding(StrEnum):
-    """How a guest ended, as its backend saw it; what the kernel printed of it is on the console."""
+    """How a guest ended, according to its backend; the console has the kernel's side."""
 
-    POWEROFF = "poweroff"  # the guest switched itself off
+    POWEROFF = "poweroff"  # the guest powered off
     RESET = "reset"  # the guest reset the machine: a reboot, a panic's end, a triple fault
-    KILLED = "killed"  # somebody on the host ended it
-    CRASHED = "crashed"  # what ran it, QEMU, died
-    LOST = "lost"  # nothing comes from it any more, and nothing tells why
+    KILLED = "killed"  # a process on the host killed it
+    CRASHED = "crashed"  # QEMU died
+    LOST = "lost"  # its console ended, for an unknown reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,10 @@ class GuestExit:
     """The end of a guest.
 
     Args:
-        ending: how.
-        returncode: exit status of what ran it, negative for a signal, where the backend knows it.
-        failure: why the end is the host's, not the guest's; None if it is the guest's own.
+        ending: the kind of end.
+        returncode: exit status of QEMU or the console program, negative for a signal; None if
+            unknown.
+        failure: the host failure that ended the guest; None if the guest ended by itself.
     """
 
     ending: GuestEnding
@@ -48,7 +49,7 @@ class GuestExit:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where a guest that was left running is found again: QEMU's process, libvirt's domain."""
+    """Identifies a kept guest: QEMU's process, or libvirt's domain."""
 
     process: ProcessId
     uri: str = ""
@@ -59,7 +60,7 @@ class Guest(Protocol):
     """A guest that was started."""
 
     def wait(self, timeout: float | None = None) -> GuestExit | None:
-        """How it ended; None if it still runs after ``timeout`` seconds (None: no limit).
+        """Return how it ended; None if it still runs after ``timeout`` seconds (None: no limit).
 
         Raises:
             InfraError: the host lost track of the guest (a dead libvirtd).
@@ -67,42 +68,42 @@ class Guest(Protocol):
         ...
 
     def destroy(self) -> None:
-        """End the guest and free what it held; no harm if it has ended."""
+        """End the guest and release its resources; does nothing if it has ended."""
         ...
 
     def leave(self) -> Whereabouts | None:
-        """Free what we hold of a guest that was started with ``keep``, and let it run on.
+        """Release the harness's resources and leave a guest started with ``keep`` running.
 
-        None if it has ended.
+        Returns None if the guest has ended.
         """
         ...
 
     def stderr_tail(self) -> str:
-        """The end of what QEMU wrote on standard error so far."""
+        """Return the end of QEMU's standard error."""
         ...
 
     @property
     def pid(self) -> int | None:
-        """QEMU's process; None where the host does not tell."""
+        """QEMU's process id; None if unknown."""
         ...
 
     def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """Where it is another machine than was asked for, in words.
+        """Return the differences between the machine and ``spec``, in words.
 
-        Empty if it is that machine, or if nothing tells (``Backend.unproven``).
+        Empty if there are none, or if nothing describes the machine (``Backend.unproven``).
         """
         ...
 
     def require_running(self) -> None:
-        """See that the host runs it, so that its silence is its own.
+        """Check that the host runs the guest, so that silence is the guest's own.
 
         Raises:
-            InfraError: what runs it does not answer.
+            InfraError: QEMU, or the machine, does not answer.
         """
         ...
 
     def stop_state(self) -> str | None:
-        """QEMU's run state if it has stopped the guest because of the host; None if not.
+        """Return QEMU's run state if the host made it stop the guest; None if not.
 
         Raises:
             InfraError: QEMU does not answer.
@@ -110,50 +111,50 @@ class Guest(Protocol):
         ...
 
 
-#: Looks at a guest that has been made and does not run yet.
+#: Called with a guest that exists and does not run yet.
 Inspect = Callable[[Guest], None]
 
 
 class Backend(Protocol):
-    """A way to start guests."""
+    """Starts guests."""
 
     @property
     def name(self) -> str:
-        """As in the table ``harness.guest.backends``."""
+        """The backend's name in ``harness.guest.backends``."""
         ...
 
     @property
     def unproven(self) -> tuple[str, ...]:
-        """What nothing proves of its guests, in words for their results."""
+        """Properties of its guests that nothing proves, in words, for the record."""
         ...
 
     @property
     def methods(self) -> tuple[BootMethod, ...]:
-        """What can bring a kernel into the memory of its guests."""
+        """The boot methods that its guests support."""
         ...
 
     def firmware(self, media: Media) -> Path | None:
-        """The firmware that has to be given to guests which boot from ``media``; None for none.
+        """Return the firmware for guests that boot from ``media``; None if they need none.
 
         Raises:
-            InfraError: it is not on this host.
+            InfraError: the firmware is not installed.
         """
         ...
 
     def open_port(self, path: Path, nap: float = 0.0) -> AbstractContextManager[SerialPort]:
-        """Our end of a serial port whose socket is to be at ``path``, before its guest starts.
+        """Create the socket ``path`` for a serial port, before its guest starts.
 
-        It is read with pauses of ``nap`` seconds, at least.
+        Reads are at least ``nap`` seconds apart.
         """
         ...
 
     def start(
         self, spec: GuestSpec, *, keep: bool = False, inspect: Inspect = lambda _: None
     ) -> Guest:
-        """Start a guest; it ends with us, however we end, unless ``keep``.
+        """Start a guest; it ends with this process, unless ``keep``.
 
-        Something must be listening on the sockets of the guest's serial ports. ``inspect`` is
-        called before the guest's first instruction: it cannot end meanwhile.
+        The sockets of the guest's serial ports must be listening. ``inspect`` is called before
+        the guest's first instruction, so the guest cannot end meanwhile.
 
         Raises:
             InfraError: the host cannot run it.
@@ -161,19 +162,19 @@ class Backend(Protocol):
         ...
 
     def identity(self, accelerator: Accelerator) -> Identity | None:
-        """The user that a new guest's QEMU runs as; None for the harness's own."""
+        """Return the user that a new guest's QEMU runs as; None for the harness's own."""
         ...
 
     def describe(self, spec: GuestSpec) -> str:
-        """The exact command line or domain XML that ``start`` would use."""
+        """Return the command line or domain XML that ``start`` would use."""
         ...
 
 
 def ending_of_reason(reason: str) -> GuestEnding:
-    """The ending that QEMU's event SHUTDOWN names (``ShutdownCause`` in ``qapi/run-state.json``).
+    """Return the ending for the cause in QEMU's SHUTDOWN event.
 
-    Both backends ask for QEMU's ``-no-reboot``, which turns a reset into a shutdown and leaves
-    only the cause to tell them apart.
+    Follows ``ShutdownCause`` in ``qapi/run-state.json``. Both backends start QEMU with
+    ``-no-reboot``, which turns a reset into a shutdown; only the cause tells them apart.
     """
     if reason == "guest-shutdown":
         return GuestEnding.POWEROFF
@@ -183,11 +184,11 @@ def ending_of_reason(reason: str) -> GuestEnding:
 
 
 def qemu_exit(ending: GuestEnding, returncode: int | None, stderr: str) -> GuestExit:
-    """The end of a guest that a QEMU of ours ran, with the end of its standard error."""
+    """Return the exit of a guest whose QEMU this process started."""
     failures = {
         GuestEnding.CRASHED: (
             f"QEMU died (exit status {returncode})",
-            "see what QEMU said below; harness doctor tells what this host can do",
+            "QEMU's messages are below; harness doctor lists what this host lacks",
         ),
         GuestEnding.KILLED: (
             "QEMU was ended from outside, by a signal or by its monitor",

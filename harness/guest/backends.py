@@ -1,6 +1,6 @@
-"""The table of backends: what each is called, which options it takes, how it is made.
+"""The table of backends: names, options, constructors.
 
-A backend is a row here and a module beside this one, which has its ``TYPE``.
+A backend is a row here, and a module of its name beside this one that defines ``TYPE``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BackendOption:
-    """What a user may tell a backend.
+    """An option of a backend.
 
     Args:
-        name: of its value, as ``BackendHost.options`` has it.
+        name: its key in ``BackendHost.options``.
         setting: its key in the settings, such as ``boot.libvirt_uri``.
-        variable: an environment variable that beats the settings; empty for none.
-        flag: on the command line, which beats both; empty for none.
-        metavar: of the flag.
-        help: of the flag.
+        variable: an environment variable that overrides the setting; empty for none.
+        flag: a command line flag that overrides both; empty for none.
+        metavar: the flag's metavar.
+        help: the flag's help text.
     """
 
     name: str
@@ -47,16 +47,16 @@ class BackendOption:
 
 @dataclass(frozen=True, slots=True)
 class FixedMachine:
-    """A machine that exists already: nobody makes it to order.
+    """A machine that exists already, described by a vm file.
 
     Args:
-        name: the file that describes it.
-        own: what the backend has read of that file.
-        methods: what can bring a kernel into its memory.
-        slowness: how much more time everything gets than under a fast KVM.
-        accelerator: what executes its instructions.
-        backend: that starts it.
-        has_channel: a second serial port of it is connected, over which a check works.
+        name: the vm file.
+        own: the backend's part of that file.
+        methods: the boot methods that it supports.
+        slowness: factor by which limits are stretched; 1 is a fast KVM.
+        accelerator: the accelerator that executes its instructions.
+        backend: the backend that starts it.
+        has_channel: whether its second serial port, which a check uses, is connected.
     """
 
     name: str
@@ -79,14 +79,14 @@ class FixedMachine:
 
 @dataclass(frozen=True, slots=True)
 class BackendHost:
-    """What a backend is made for.
+    """Arguments for constructing a backend.
 
     Args:
         runner: starts programs.
-        clock: tells time.
-        workspace: for its files.
-        options: what the user told it, by ``BackendOption.name``.
-        machine: the one that the vm file describes, if it describes one.
+        clock: measures time.
+        workspace: holds its files.
+        options: values by ``BackendOption.name``.
+        machine: the machine of the vm file; None if the file describes none.
     """
 
     runner: Runner
@@ -108,15 +108,15 @@ def _nothing_examined(host: BackendHost) -> Iterable[HostFinding]:
 
 @dataclass(frozen=True, slots=True)
 class BackendType:
-    """What the module of a backend offers.
+    """What a backend's module provides.
 
     Args:
-        make: makes it.
-        read_machine: reads the table of its name in a vm file, given the file's path; None for
-            backends that make machines to order.
-        findings: what the doctor finds about it.
-        examine: what the doctor finds about a machine that exists already; runs programs of its
-            file that change nothing.
+        make: constructs the backend.
+        read_machine: reads the backend's table of a vm file, given the file's path; None for
+            backends that create machines.
+        findings: checks of ``harness doctor``.
+        examine: checks of ``harness doctor --vm`` for an existing machine; it runs only those of
+            the file's programs that change nothing.
     """
 
     make: Callable[[BackendHost], Backend]
@@ -130,10 +130,10 @@ class BackendRow:
     """A backend.
 
     Args:
-        name: on the command line, in settings and records; its module has that name.
-        options: what it may be told.
-        has_machines: vm files may have a table of its name; only such files start it.
-        offered: users can choose it.
+        name: its name on the command line, in settings and records, and its module's name.
+        options: its options.
+        has_machines: vm files can have a table of its name; only such files select it.
+        offered: whether users can select it.
     """
 
     name: str
@@ -143,7 +143,7 @@ class BackendRow:
 
     @property
     def type(self) -> BackendType:
-        """What its module offers, imported when it is needed."""
+        """The module's ``TYPE``; imported on first use."""
         found: BackendType = importlib.import_module(f"harness.guest.{self.name}").TYPE
         return found
 
@@ -157,7 +157,7 @@ BACKENDS: Final = (
         (
             BackendOption(
                 "libvirt_uri", setting="boot.libvirt_uri", flag="--libvirt-uri", metavar="URI",
-                help="Another libvirt.",
+                help="Connect to this libvirt.",
             ),
         ),
     ),
@@ -166,11 +166,11 @@ BACKENDS: Final = (
 )  # fmt: skip
 
 OFFERED: Final = tuple(row.name for row in BACKENDS if row.offered)
-"""What ``--backend`` and the settings may name."""
+"""Values of ``--backend`` and of the setting."""
 
 
 def find_backend(name: str) -> BackendRow:
-    """The backend of that name.
+    """Return the backend of that name.
 
     Raises:
         UsageError: there is none.
@@ -184,24 +184,24 @@ def find_backend(name: str) -> BackendRow:
 
 
 def find_about_backends(doctor: Doctor) -> list[HostFinding]:
-    """What is found about all of them."""
+    """Yield the findings of all backends."""
     return [finding for row in BACKENDS for finding in row.type.findings(doctor)]
 
 
 def backend_options() -> tuple[BackendOption, ...]:
-    """The flags of all backends."""
+    """Return the flags of all backends."""
     return tuple(option for row in BACKENDS for option in row.options if option.flag)
 
 
 def backend_values(
     row: BackendRow, flags: Mapping[str, str | None], settings: object
 ) -> dict[str, str]:
-    """What the user told a backend: a flag beats a variable, that the settings.
+    """Return a backend's option values: flag, else environment variable, else setting.
 
     Args:
         row: the backend.
         flags: values of the flags, by ``BackendOption.name``.
-        settings: of the user, with an attribute for each key.
+        settings: the user's, with an attribute for each key.
     """
     found: dict[str, str] = {}
     for option in row.options:

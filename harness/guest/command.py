@@ -1,11 +1,11 @@
-"""The backend for machines that exist already: programs that a vm file names start and stop them.
+"""Backend for existing machines, which a vm file's programs start and stop.
 
-A machine is any that has power, a serial console and a way to get a kernel: hardware behind a
-console server and a PXE server, or a guest of another host's hypervisor. ``vmconfigs/README.md``
-says what each program is given and what is asked of it.
+Such a machine has power, a serial console, and a way to load a kernel: hardware behind a console
+server and a PXE server, or a guest of another host's hypervisor. ``vmconfigs/README.md`` documents
+the programs.
 
-There is no QEMU here that describes the machine, tells how it ended or what time it had. What
-nothing proves stands in ``CommandBackend.unproven``, and in every result.
+No QEMU describes the machine, reports how it ended or measures its time.
+``CommandBackend.unproven`` lists what is unproven; every record has it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _TAIL_BYTES: Final = 8192
 _MOST_OUTPUT: Final = 16 << 20
-"""Bytes that a program of a vm file may print, but for consoles, which have limits of their own."""
+"""Most bytes that a program of a vm file may print; consoles have their own limits."""
 
 _TICK: Final = 0.1
 
@@ -52,7 +52,7 @@ _TIMED_OUT: Final = (124, 137)  # timeout(1)
 
 
 class CommandGuest:
-    """A machine that was switched on; see ``Guest``."""
+    """A machine that is switched on; see ``Guest``."""
 
     def __init__(self, backend: CommandBackend, spec: GuestSpec) -> None:
         self._backend = backend
@@ -67,7 +67,7 @@ class CommandGuest:
         self._last_words = ""
 
     def start(self, inspect: Inspect) -> None:
-        """Get the kernel to the machine, open its console, switch it on.
+        """Deliver the kernel, connect to the console, switch the machine on.
 
         Raises:
             InfraError: another harness uses the machine, or a program failed.
@@ -77,12 +77,12 @@ class CommandGuest:
         directory = self._held.enter_context(workspace.scratch("machine"))
         self._environment = self._backend.environment(self._spec, directory)
         hand_over(self._spec.media, directory)
-        # The lock is held until the machine is off, should we be killed meanwhile.
+        # Inherits the lock, which is held until the machine is off even if the harness is killed.
         self._off = runner.prepare(
             machine.power_off, deadline=machine.seconds, cwd=machine.directory,
             env=self._environment, stderr=self._stderr, pass_fds=(lock.fd,),
         )  # fmt: skip
-        self._run("power_off")  # whoever used it before may have left it on
+        self._run("power_off")  # the previous user may have left it on
         if machine.deliver:
             self._run("deliver")
         for path, words in zip(self._spec.all_serial_sockets, self._backend.lines, strict=False):
@@ -98,7 +98,7 @@ class CommandGuest:
     def _in_use(self, holder: str) -> None:
         raise InfraError(
             f"machine {self._machine.name} is in use by process {holder} (or its power_off "
-            "has not ended yet)",
+            "is still running)",
             remedy=f"run it again when that has ended; see ps -p {holder}",
         )
 
@@ -107,11 +107,11 @@ class CommandGuest:
 
     @property
     def pid(self) -> None:
-        """See ``Guest``: no process of this host is the machine."""
+        """See ``Guest``: the machine is not a process of this host."""
         return
 
     def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """See ``Guest``: nobody describes the machine."""
+        """See ``Guest``: nothing describes the machine."""
         del spec
         return ()
 
@@ -126,21 +126,21 @@ class CommandGuest:
                 raise self._lost(status, number)
 
     def stop_state(self) -> None:
-        """See ``Guest``: nothing that is known of stops it.
+        """See ``Guest``: always None, because no known cause stops the machine.
 
         Raises:
-            InfraError: the programs at its serial ports write errors without end.
+            InfraError: the programs at its serial ports exceed the limit of their standard error.
         """
         if not self._stderr.closed and _size(self._stderr) > _MOST_OUTPUT:
             raise InfraError(
                 f"the consoles of machine {self._machine.name} wrote more than "
                 f"{_MOST_OUTPUT >> 20} MiB to standard error",
-                remedy="see what they wrote below",
+                remedy="their messages are below",
                 detail=self.stderr_tail(),
             )
 
     def wait(self, timeout: float | None = None) -> GuestExit | None:
-        """See ``Guest``: the end of its console, or of its power."""
+        """See ``Guest``: the machine ends with its console program, or when its power is off."""
         if self._is_off:
             return GuestExit(GuestEnding.POWEROFF)
         if not self._lines:
@@ -158,14 +158,14 @@ class CommandGuest:
         words = shlex.join(self._backend.lines[number])
         port = "channel" if number else "console"
         return InfraError(
-            f"the {port} of machine {self._machine.name} ended with exit status {status}, and "
-            "nothing tells whether the machine has",
-            remedy=f"see what it wrote below; the command was: {words}",
+            f"the {port} of machine {self._machine.name} ended with exit status {status}; "
+            "whether the machine has ended is unknown",
+            remedy=f"its output is below; the command was: {words}",
             detail=self.stderr_tail(),
         )
 
     def destroy(self) -> None:
-        """See ``Guest``: power off, whatever has happened.
+        """See ``Guest``: runs ``power_off`` in every case.
 
         Raises:
             InfraError: the machine may still be on.
@@ -180,7 +180,7 @@ class CommandGuest:
                     line.kill()
             self._last_words = self.stderr_tail()
         if status != 0:
-            late = f" (it took longer than {self._machine.seconds:g} s)"
+            late = f" (timeout of {self._machine.seconds:g} s)"
             raise InfraError(
                 f"power_off of machine {self._machine.name} failed with exit status {status}"
                 + (late if status in _TIMED_OUT else ""),
@@ -190,21 +190,21 @@ class CommandGuest:
             )
 
     def leave(self) -> None:
-        """See ``Guest``: such a guest is never kept."""
+        """See ``Guest``: such a guest cannot be kept."""
         return
 
     def stderr_tail(self) -> str:
-        """See ``Guest``: of the programs that are connected to its serial ports."""
+        """See ``Guest``: standard error of the programs at its serial ports."""
         if self._stderr.closed:
             return self._last_words
         return _tail(self._stderr)
 
 
 class CommandBackend:
-    """Starts the one machine that a vm file describes; see ``Backend``.
+    """Starts the machine that a vm file describes; see ``Backend``.
 
     Args:
-        host: what it is made for.
+        host: runner, clock and workspace.
         fixed: the machine.
         machine: its programs.
     """
@@ -237,17 +237,17 @@ class CommandBackend:
 
     @property
     def lines(self) -> tuple[tuple[str, ...], ...]:
-        """What is connected to the serial ports, the first one first."""
+        """The programs at the serial ports, the console first."""
         machine = self.machine
         return (machine.console, *((machine.channel,) if machine.channel else ()))
 
     @property
     def passed(self) -> dict[str, str]:
-        """The variables of the user's that the programs are given."""
+        """The user's environment variables that the programs get."""
         return {name: os.environ[name] for name in self.machine.environment if name in os.environ}
 
     def run(self, key: str, environment: Mapping[str, str]) -> str:
-        """Run a program of the machine to its end; what it printed.
+        """Run one of the machine's programs to its end, and return its output.
 
         Raises:
             InfraError: it failed.
@@ -273,13 +273,13 @@ class CommandBackend:
         if problem:
             raise InfraError(
                 f"{key} of machine {machine.name} {problem}",
-                remedy=f"see what it wrote below; the command was: {shlex.join(words)}",
+                remedy=f"its output is below; the command was: {shlex.join(words)}",
                 detail=text,
             )
         return text
 
     def power(self, environment: Mapping[str, str] | None = None) -> str | None:
-        """``on`` or ``off``; None where nothing tells.
+        """Return ``on`` or ``off``; None if the file has no ``power_state``.
 
         Raises:
             InfraError: ``power_state`` failed, or printed neither.
@@ -298,7 +298,7 @@ class CommandBackend:
         return state
 
     def environment(self, spec: GuestSpec, media: Path) -> dict[str, str]:
-        """What the programs are told, beside what every program of the harness is."""
+        """Return the programs' environment, in addition to that of every child process."""
         method = "direct" if isinstance(spec.media, DirectKernel) else "loader"
         return {
             **self.passed,
@@ -313,7 +313,7 @@ class CommandBackend:
         }
 
     def identity(self, accelerator: Accelerator) -> None:
-        """See ``Backend``: the programs run as the user."""
+        """See ``Backend``: the programs run as the harness's user."""
         del accelerator
 
     def firmware(self, media: Media) -> None:
@@ -325,7 +325,7 @@ class CommandBackend:
         return SerialTap(path, nap)
 
     def describe(self, spec: GuestSpec) -> str:
-        """See ``Backend``: the programs in their order."""
+        """See ``Backend``: the programs in the order in which they run."""
         machine = self.machine
         listed = {
             "deliver": machine.deliver, "console": machine.console,
@@ -343,8 +343,7 @@ class CommandBackend:
         """See ``Backend``.
 
         Raises:
-            UsageError: the vm file names no second serial port, and it is needed; the guest is to
-                be kept.
+            UsageError: the file lacks a second serial port that is needed, or ``keep`` was given.
             InfraError: another harness uses the machine, or a program failed.
         """
         if keep:
@@ -373,7 +372,7 @@ def _size(file: IO[bytes]) -> int:
 
 
 def _tail(file: IO[bytes]) -> str:
-    """The end of what programs wrote; not by seeking, which would move their offset."""
+    """Return the end of a file; does not seek, which would move the programs' offset."""
     start = max(0, _size(file) - _TAIL_BYTES)
     return os.pread(file.fileno(), _TAIL_BYTES, start).decode("utf-8", "replace")
 
@@ -383,12 +382,12 @@ def _make(host: BackendHost) -> CommandBackend:
     if fixed is None or not isinstance(fixed.own, CommandMachine):
         raise UsageError(
             "the backend command starts a machine that a vm file describes",
-            remedy="name a file that has [command] with --vm; vmconfigs/README.md says how",
+            remedy="name a file with a [command] table with --vm; see vmconfigs/README.md",
         )
     for key, words in fixed.own.programs().items():
         if shutil.which(words[0]) is None:
             raise UsageError(
-                f"{fixed.name}: command.{key}: {words[0]} is no program that can be executed",
+                f"{fixed.name}: command.{key}: {words[0]} is not an executable program",
                 remedy="correct its path, or make it executable (chmod +x)",
             )
     return CommandBackend(host, fixed, fixed.own)
@@ -399,7 +398,7 @@ def _read(table: dict[str, Any], file: Path) -> FixedMachine:
 
 
 def _findings(doctor: Doctor) -> Iterator[HostFinding]:
-    """Nothing of the main job depends on it."""
+    """Yield the doctor's findings; boots do not depend on them."""
     name = "machines of your own"
     if doctor.program("timeout") is None:
         yield lacking(name, "coreutils", needed=False)
@@ -409,7 +408,7 @@ def _findings(doctor: Doctor) -> Iterator[HostFinding]:
 
 
 def _examine(host: BackendHost) -> Iterator[HostFinding]:
-    """Which programs of a vm file are there, and what power_state says."""
+    """Yield which of the file's programs exist, and the output of ``power_state``."""
     fixed = host.machine
     if fixed is None or not isinstance(fixed.own, CommandMachine):
         return
@@ -418,7 +417,7 @@ def _examine(host: BackendHost) -> Iterator[HostFinding]:
         place = shutil.which(words[0])
         remedy = f"correct command.{key} of {fixed.name}, or make it executable (chmod +x)"
         if place is None:
-            found = f"{words[0]} is no program that can be executed"
+            found = f"{words[0]} is not an executable program"
             yield HostFinding(f"{machine.name}: {key}", False, found, remedy)
         else:
             yield good(f"{machine.name}: {key}", shlex.join([place, *words[1:]]))

@@ -1,8 +1,8 @@
-"""How much of the time that passes a guest has had: only that counts against its limits.
+"""Measures how much CPU time a guest could use: only that counts against its limits.
 
-QEMU that is stopped, frozen, throttled or without a CPU does not run its guest, and a harness
-that was not scheduled has not listened. A guest is not to blame for that silence. It is for the
-time in which QEMU's threads ran, or slept of their own will: a deadlocked guest halts its CPUs.
+QEMU that is stopped, frozen, throttled or without a CPU does not run its guest, and a harness that
+is not scheduled does not read its console. Silence during that time does not count. Time in which
+QEMU's threads ran, or slept by choice, counts: a deadlocked guest halts its CPUs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from harness.host.procstat import Sample, Thread
 
 LOOK_SECONDS: Final = 0.1
-"""Between two looks at QEMU, at least."""
+"""Least time between two samples of QEMU."""
 
 MOST_COUNTED: Final = 0.5
-"""Seconds that count between two looks, at most; the harness looks every quarter of a second."""
+"""Most seconds that count between two samples; the harness samples four times a second."""
 
 
 _PATIENCE_FACTOR: Final = 19.0
@@ -30,12 +30,12 @@ _MOST_PATIENCE: Final = 1200.0
 
 
 def patience(limit: float) -> float:
-    """Seconds that may pass without counting before a limit of ``limit`` seconds is given up."""
+    """Return how many uncounted seconds end the wait for a limit of ``limit`` seconds."""
     return min(_PATIENCE_FACTOR * limit, _MOST_PATIENCE)
 
 
 class Excuse(StrEnum):
-    """Why time does not count."""
+    """Reason for which time does not count."""
 
     STOPPED = "QEMU was stopped (state T)"
     FROZEN = "QEMU's cgroup was frozen"
@@ -46,11 +46,11 @@ class Excuse(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What of the time between two looks counts.
+    """The counted and uncounted time between two samples.
 
     Args:
-        counted: seconds.
-        excused: the rest, by its main cause.
+        counted: seconds that count.
+        excused: the other seconds, by main cause.
     """
 
     counted: float
@@ -58,11 +58,11 @@ class Share:
 
 
 def share_between(before: Sample, after: Sample) -> Share:
-    """What of the time between two samples a guest can be held to.
+    """Return how much of the time between two samples counts.
 
-    A guest's progress may hang on any thread of QEMU's. As long as none of them waits for a CPU,
-    all time counts; where some do, that in which none did, taking their waits for independent of
-    each other. But what one thread really ran counts always.
+    A guest's progress can depend on any thread of QEMU. While no thread waits for a CPU, all time
+    counts; otherwise, the share in which none waits, taking the threads' waits as independent. The
+    time in which the busiest thread ran always counts.
     """
     elapsed = after.at - before.at
     if elapsed <= 0:
@@ -85,11 +85,11 @@ def share_between(before: Sample, after: Sample) -> Share:
 
 
 def _thread_share(before: Thread | None, now: Thread, elapsed: float) -> tuple[float, float]:
-    """Which parts of the time a thread ran, and waited in vain."""
+    """Return which fractions of the time a thread ran, and waited for a CPU or the disk."""
     ran = min(1.0, max(0.0, now.ran - (before.ran if before else 0.0)) / elapsed)
     waited = max(0.0, now.waited - (before.waited if before else 0.0)) / elapsed
     if before is not None and before.state == now.state == "R":
-        # It waits at this moment: the kernel adds that to the sum when it gets a CPU.
+        # It is waiting now: Linux adds that to the sum when the thread gets a CPU.
         waited = max(waited, 1.0 - ran)
     elif before is not None and before.state == now.state == "D":
         waited = 1.0
@@ -97,12 +97,12 @@ def _thread_share(before: Thread | None, now: Thread, elapsed: float) -> tuple[f
 
 
 class GuestTime:
-    """The seconds that a guest has had since it was started; a ``Clock`` for its limits.
+    """The counted seconds since a guest started; a ``Clock`` for its limits.
 
     Args:
         clock: the host's.
-        sample: looks at QEMU; None shows nothing, and then all time counts.
-        started: when the guest was started, in monotonic seconds of ``clock``.
+        sample: samples QEMU; if it returns None, all time counts.
+        started: start of the guest, in monotonic seconds of ``clock``.
     """
 
     def __init__(self, clock: Clock, sample: Callable[[], Sample | None], started: float) -> None:
@@ -110,13 +110,13 @@ class GuestTime:
         self._sample = sample
         self._last = sample()
         self._looked = clock.monotonic()
-        # QEMU's own start is not the guest's time.
+        # QEMU's own start does not count.
         self._counted = min(self._looked - started, MOST_COUNTED)
         self._halted_since: float | None = None
         self.excused: dict[Excuse, float] = dict.fromkeys(Excuse, 0.0)
 
     def look(self) -> float:
-        """Look at QEMU, if it is time to; the seconds that count so far."""
+        """Sample QEMU, if ``LOOK_SECONDS`` have passed; return the counted seconds."""
         now = self._clock.monotonic()
         elapsed = now - self._looked
         if elapsed < LOOK_SECONDS:
@@ -142,16 +142,16 @@ class GuestTime:
 
     @property
     def halted(self) -> float:
-        """For how many seconds QEMU has been stopped or frozen, up to the last look."""
+        """Seconds for which QEMU has been stopped or frozen, up to the last sample."""
         return 0.0 if self._halted_since is None else self._looked - self._halted_since
 
     @property
     def all_excused(self) -> float:
-        """All seconds that did not count."""
+        """Seconds that did not count."""
         return sum(self.excused.values())
 
     def monotonic(self) -> float:
-        """See ``Clock``: the seconds that count, up to the last look."""
+        """See ``Clock``: counted seconds, up to the last sample."""
         return self._counted
 
     def now(self) -> datetime:
@@ -159,10 +159,10 @@ class GuestTime:
         return self._clock.now()
 
     def sleep(self, seconds: float) -> None:
-        """See ``Clock``: returns after so many of the host's seconds."""
+        """See ``Clock``: seconds of the host."""
         self._clock.sleep(seconds)
 
     def figures(self) -> str:
-        """What did not count, by cause, for people."""
+        """Return the uncounted time by cause, as text."""
         parts = [f"{why} for {seconds:.1f} s" for why, seconds in self.excused.items() if seconds]
         return "; ".join(parts)

@@ -1,7 +1,7 @@
-"""From a guest's specification to libvirt's domain XML. Pure.
+"""Converts a guest's specification to libvirt's domain XML. Pure.
 
-Follows libvirt's ``formatdomain.html`` from 8.6 on. Whatever libvirt has an element for is an
-element; the rest is in ``command_line_items``, each with the reason why it is there.
+Follows libvirt's ``formatdomain.html`` from 8.6 on. Whatever has an element in libvirt is an
+element; the rest is in ``command_line_items``, each with its reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DOMAIN_TYPE: Final = {Accelerator.TCG: "qemu", Accelerator.KVM: "kvm"}
 _MEMORYLESS_EMULATOR: Final = """\
 #!/bin/sh
 # libvirt gives every NUMA cell a memory backend, also a cell without memory, and QEMU refuses
-# a backend of 0 bytes. This stands in for QEMU and leaves those backends out.
+# a backend of 0 bytes. This script removes those backends and runs QEMU.
 count=$#
 empty=
 while [ "$count" -gt 0 ]; do
@@ -60,14 +60,14 @@ exec @QEMU@ "$@"
 
 @dataclass(frozen=True, slots=True)
 class CommandLineItem:
-    """Arguments handed to QEMU past libvirt, and why there is no other way."""
+    """Arguments passed to QEMU directly, and why libvirt cannot express them."""
 
     args: tuple[str, ...]
     reason: str
 
 
 def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
-    """What libvirt has no element for."""
+    """Return the arguments for which libvirt has no element."""
     items = []
     if not spec.standalone:
         items.append(
@@ -88,8 +88,7 @@ def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
         items.append(
             CommandLineItem(
                 cpu_options(spec.accelerator, spec.topology.package),
-                "libvirt has no element for the properties by which a guest tells threads from "
-                "cores",
+                "libvirt has no element for the CPU properties that describe threads and cores",
             )
         )
     distances = tuple(distance_options(spec.topology))
@@ -104,19 +103,21 @@ def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
 
 
 def needs_wrapped_emulator(spec: GuestSpec) -> bool:
-    """Whether libvirt must start ``memoryless_emulator`` instead of QEMU (seen with 9.0)."""
+    """Return whether libvirt must start ``memoryless_emulator`` instead of QEMU (seen with 9.0)."""
     return any(node.memory_mib == 0 for node in spec.topology.nodes)
 
 
 def memoryless_emulator(program: str) -> str:
-    """A script to stand in for QEMU (``program``) when a node has no memory."""
+    """Return a script that starts QEMU (``program``) for a guest with a memoryless node."""
     return _MEMORYLESS_EMULATOR.replace("@QEMU@", shlex.quote(program))
 
 
 def domain_xml(spec: GuestSpec, emulator: Path | None = None) -> str:
-    """The XML of a transient domain that is gone when the guest powers off or resets.
+    """Return the XML of a transient domain, which ends when the guest powers off or resets.
 
-    ``emulator``: instead of the QEMU that libvirt chooses.
+    Args:
+        spec: the guest.
+        emulator: started instead of libvirt's QEMU.
     """
     Xml.register_namespace("qemu", QEMU_NAMESPACE)
     domain = Xml.Element("domain", type=_DOMAIN_TYPE[spec.accelerator])

@@ -1,7 +1,7 @@
-"""A backend whose guests follow a script: nothing runs. For tests; no user can choose it.
+"""A backend whose guests follow a script, for tests; users cannot select it.
 
-What a guest prints, when, and how it ends is given by whoever makes the backend. Time is the
-injected clock's: a guest that is silent for an hour takes no time with a ``ManualClock``.
+The script says what a guest prints, when, and how it ends. Time is the injected clock's: with a
+``ManualClock``, an hour of silence takes no time.
 """
 
 from __future__ import annotations

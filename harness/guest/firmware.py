@@ -1,4 +1,4 @@
-"""Where hosts keep the UEFI firmware for guests."""
+"""Finds the UEFI firmware for guests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def firmware_for(media: Media) -> Path | None:
-    """What starts a guest from ``media``; None where QEMU does so by itself.
+    """Return the firmware for guests that boot from ``media``; None if they need none.
 
     Raises:
         InfraError: see ``find_firmware``.
@@ -24,10 +24,10 @@ def firmware_for(media: Media) -> Path | None:
 
 
 def find_firmware(candidates: Sequence[Path] | None = None) -> Path:
-    """The first firmware image that is there, of those that ``harness.arch`` names.
+    """Return the first installed firmware image among those that ``harness.arch`` names.
 
     Raises:
-        InfraError: none is.
+        InfraError: none is installed.
     """
     firmware = GUEST.firmware
     if candidates is None:

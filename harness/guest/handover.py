@@ -1,4 +1,4 @@
-"""What a machine boots from, laid out for the program that gets it there."""
+"""Lays out what an existing machine boots from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SET: Final = re.compile(r'^@set (?P<name>[^=\s]+)="(?P<value>[^"]*)"$', re.MULT
 
 
 def hand_over(media: Media, directory: Path) -> None:
-    """Lay the media out in ``directory``; ``vmconfigs/README.md`` has the names.
+    """Write the media to ``directory``; ``vmconfigs/README.md`` lists the names.
 
     For the loader: ``volume``, the EFI system partition with kernel, module, root file system and
     the loader's script, and ``loader.conf`` with the kernel environment for a loader of the
@@ -32,7 +32,7 @@ def hand_over(media: Media, directory: Path) -> None:
     ``command-line``.
 
     Raises:
-        InfraError: the host does not let us.
+        InfraError: the files cannot be written.
     """
     try:
         match media:
@@ -48,7 +48,7 @@ def hand_over(media: Media, directory: Path) -> None:
 
 
 def loader_conf(script: str) -> str:
-    """The kernel environment that a loader's script sets, as loader.conf(5) has it."""
+    """Return the kernel environment that a loader script sets, as loader.conf(5)."""
     return "".join(f'{found["name"]}="{found["value"]}"\n' for found in _SET.finditer(script))
 
 

@@ -1,4 +1,4 @@
-"""The backend that hands guests to libvirt, as transient domains that end with us."""
+"""The libvirt backend: transient domains that end with the harness."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _LIBVIRT_LINE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: 
 
 
 class _Origin(NamedTuple):
-    """Where a domain is: its name, its libvirt, and QEMU's standard error if we can read it."""
+    """A domain's name, its libvirt, and the log with QEMU's standard error, if readable."""
 
     domain: str
     uri: str
@@ -76,9 +76,9 @@ class _Origin(NamedTuple):
 class LibvirtGuest:
     """A guest in a libvirt domain; see ``Guest``.
 
-    How it ended we learn from QEMU itself. libvirt's events do not tell a reset from a power-off,
-    and about one in a hundred domains that ended soon after their start ended without any event
-    (libvirt 9.0).
+    QEMU itself reports how the guest ended. libvirt's events do not distinguish a reset from a
+    power-off, and about one in a hundred domains that ended soon after their start ended without
+    any event (libvirt 9.0).
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class LibvirtGuest:
         return self._control.query(command, arguments)
 
     def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """See ``Guest``: in QEMU's own words."""
+        """See ``Guest``: according to QEMU."""
         return machine_differences(spec, read_machine(self.query))
 
     def require_running(self) -> None:
@@ -117,7 +117,7 @@ class LibvirtGuest:
         self.query("query-status")
 
     def stop_state(self) -> str | None:
-        """See ``Guest``; a guest that never pauses in printing is asked for nothing else.
+        """See ``Guest``; libvirtd is not queried while the guest keeps printing.
 
         Raises:
             InfraError: libvirtd has died or does not answer.
@@ -131,13 +131,13 @@ class LibvirtGuest:
         if self._lost.is_set():
             raise InfraError(
                 f"lost libvirtd at {self._origin.uri} while guest {self.domain} ran: "
-                "it has died or does not answer",
-                remedy="Run it again; should it happen again, use --backend qemu.",
+                "it died or does not answer",
+                remedy="run it again; if it fails again, use --backend qemu",
                 detail=self.stderr_tail(),
             )
 
     def start(self, xml: str, flags: int, inspect: Inspect) -> None:
-        """Create the domain, stopped until QEMU answers us, so that its end is not missed."""
+        """Create the domain; its CPUs start when QEMU answers, so that no end is missed."""
         self._domain = self._connection.createXML(
             xml, flags | self._library.VIR_DOMAIN_START_PAUSED
         )
@@ -146,7 +146,7 @@ class LibvirtGuest:
             if self._control.closed or self._clock.monotonic() > deadline:
                 raise InfraError(
                     f"QEMU of guest {self.domain} did not answer",
-                    remedy="See what it said below; harness doctor tells what this host can do.",
+                    remedy="QEMU's messages are below; harness doctor lists what this host lacks",
                     detail=self.stderr_tail(),
                 )
         inspect(self)
@@ -178,9 +178,10 @@ class LibvirtGuest:
         self._release()
 
     def _await_gone(self) -> None:
-        """Until libvirt has forgotten it: of a guest that ended by itself it knows for a moment.
+        """Wait until libvirt has removed the domain.
 
-        Only then another may have its name.
+        libvirt lists a domain that ended by itself for another moment; until then its name is
+        taken.
         """
         until = self._clock.monotonic() + _FORGOTTEN_SECONDS
         with contextlib.suppress(self._library.libvirtError):
@@ -211,7 +212,7 @@ class LibvirtGuest:
         return qemu_stderr(text)[-_STDERR_CHARS:]
 
     def _release(self) -> None:
-        """Close the connection, which also ends the domain if it still runs."""
+        """Close the connection; this ends the domain if it still runs."""
         self._control.close()
         self._domain = None
         if self._connection is not None:
@@ -226,13 +227,13 @@ class LibvirtBackend:
     """Starts a transient domain for each guest; see ``Backend``.
 
     Args:
-        runner: starts a libvirtd of our own for root.
-        clock: measures waiting.
+        runner: starts a private libvirtd for root.
+        clock: measures timeouts.
         workspace: where it keeps its files.
-        uri: another libvirt's address; by default the user's session, for root one of our own.
+        uri: libvirt's address; default: the user's session, for root a private libvirtd.
         available: bytes of host memory that guests may take.
-        waiting: told the process id of another harness that is just starting the daemon.
-        idle_seconds: after which the daemon goes away when nobody uses it.
+        waiting: called with the process id of another harness that is starting the daemon.
+        idle_seconds: time without clients and guests after which the daemon exits.
     """
 
     name = "libvirt"
@@ -259,7 +260,7 @@ class LibvirtBackend:
         self.uri = uri or (self._daemon.uri if self._daemon else SESSION_URI)
 
     def identity(self, accelerator: Accelerator) -> Identity | None:
-        """See ``Backend``: libvirt's own choice."""
+        """See ``Backend``: libvirt chooses the user."""
         del accelerator
         return None
 
@@ -281,7 +282,7 @@ class LibvirtBackend:
         """See ``Backend``.
 
         Raises:
-            InfraError: no libvirt, no connection, too little memory, or libvirt's refusal.
+            InfraError: libvirt is missing, unreachable or refuses, or memory is short.
         """
         library = _library()
         self._prepare(spec)
@@ -298,8 +299,8 @@ class LibvirtBackend:
             raise InfraError(
                 f"libvirt at {self.uri} did not start guest {spec.name}: "
                 f"{error.get_error_message()}",
-                remedy="See what QEMU said below, if it came that far; "
-                "harness doctor tells what this host can do.",
+                remedy="QEMU's messages, if any, are below; "
+                "harness doctor lists what this host lacks",
                 detail=guest.stderr_tail(),
             ) from error
         except BaseException:
@@ -315,7 +316,7 @@ class LibvirtBackend:
                 connection = library.open(self.uri)
                 connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT)
             except library.libvirtError as error:
-                # A daemon of ours may have been about to leave, being idle: once more.
+                # A private daemon may have just exited as idle: try once more.
                 if last or self._daemon is None:
                     raise _no_connection(self.uri, error) from error
             else:
@@ -334,12 +335,12 @@ class LibvirtBackend:
         return self._workspace.cache / "libvirt" / "qemu-memoryless"
 
     def _prepare(self, spec: GuestSpec) -> None:
-        """See that this host can run the guest."""
+        """Check that this host can run the guest."""
         if urlsplit(self.uri).hostname:
             raise UsageError(
-                f"libvirt at {self.uri} is another host's, and could not reach the guest's "
-                f"console, {spec.console_socket}, on this one",
-                remedy="Run the harness there, or give the address of a libvirtd of this host.",
+                f"libvirt at {self.uri} runs on another host, which cannot reach the guest's "
+                f"console socket {spec.console_socket} on this one",
+                remedy="run the harness there, or name a libvirtd of this host with --libvirt-uri",
             )
         check_memory(spec, self._available())
         emulator = shutil.which(GUEST.program)
@@ -349,7 +350,7 @@ class LibvirtBackend:
             self._write_wrapper(memoryless_emulator(emulator))
 
     def _write_wrapper(self, text: str) -> None:
-        # libvirt asks an emulator for its capabilities again whenever the file has changed.
+        # libvirt queries an emulator's capabilities again whenever the file changes.
         path = self._wrapper()
         if not path.is_file() or path.read_text() != text:
             write_atomic(path, text)
@@ -357,11 +358,11 @@ class LibvirtBackend:
 
 
 def qemu_stderr(log: str) -> str:
-    """What QEMU itself wrote, out of libvirt's log of a domain.
+    """Extract QEMU's standard error from libvirt's log of a domain.
 
-    libvirt appends to it at each start: a line of its own, then the environment and the command
-    line, each line but the last ending in a backslash. Later lines of libvirt's own are told by
-    its way of writing the time.
+    At each start, libvirt appends a line of its own, then the environment and the command line;
+    each of these lines but the last ends in a backslash. Later lines of libvirt's own begin with
+    its time format.
     """
     lines = log.rpartition(": starting up libvirt version")[2].splitlines()[1:]
     while lines and lines[0].endswith("\\"):
@@ -371,9 +372,9 @@ def qemu_stderr(log: str) -> str:
 
 @functools.cache
 def _library() -> Any:
-    """libvirt's Python module, an optional extra; kept from writing to standard error.
+    """Import libvirt's Python module, an optional extra; stop it from writing to standard error.
 
-    A thread runs its event loop, without which it would not notice a dead connection.
+    A thread runs its event loop, without which it does not notice a dead connection.
     """
     try:
         library = importlib.import_module("libvirt")
@@ -398,7 +399,7 @@ def _run_events(library: Any) -> None:
 
 
 def destroy_domain(uri: str, name: str) -> None:
-    """End a domain that we have left; no harm if libvirt or the domain is gone.
+    """End a kept domain; does nothing if libvirt or the domain is gone.
 
     Raises:
         InfraError: libvirt's Python module is missing.
@@ -411,13 +412,13 @@ def destroy_domain(uri: str, name: str) -> None:
 def _no_connection(uri: str, error: Exception) -> InfraError:
     return InfraError(
         f"cannot connect to libvirt at {uri}: {error}",
-        remedy="See that a libvirtd runs there and that you may use it, "
-        "leave --libvirt-uri out, or use --backend qemu.",
+        remedy="check that a libvirtd runs there and permits access, "
+        "omit --libvirt-uri, or use --backend qemu",
     )
 
 
 def _kill_orphan(name: str) -> None:
-    """End the QEMU of a domain whose libvirtd has died."""
+    """Kill the QEMU of a domain whose libvirtd has died."""
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or ()
         if any(word.startswith(f"guest={name},") for word in command):
@@ -436,7 +437,7 @@ def _make(host: BackendHost) -> LibvirtBackend:
 
 
 def _findings(doctor: Doctor) -> Iterator[HostFinding]:
-    """Nothing of the main job depends on it."""
+    """Yield the doctor's findings; boots do not depend on them."""
     version = doctor.module("libvirt-python")
     if version:
         yield good("libvirt's Python module", version, needed=False)

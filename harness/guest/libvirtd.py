@@ -1,4 +1,4 @@
-"""A libvirtd of our own, for root.
+"""A private libvirtd for root.
 
 libvirt starts a session daemon for ordinary users only; root gets the system's daemon, with the
 system's configuration, directories and guests. A daemon whose user id is not 0 keeps everything
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS: Final = 10
 START_SECONDS: Final = 60.0
-"""How long it may take until it answers; half a second on an idle host."""
+"""Timeout of the daemon's start; it takes half a second on an idle host."""
 
 _LIBVIRTD: Final = "libvirtd"
 _SBIN: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -41,7 +41,7 @@ _LONGEST_SOCKET: Final = "libvirt/qemu/lib/domain-1000-harness-0123456789ab/moni
 _SOCKET_PATH_LIMIT: Final = 107
 
 _QEMU_CONF: Final = """\
-# There is no virtlogd, and no security driver that works for a user without privileges.
+# No virtlogd runs, and no security driver works for a user without privileges.
 stdio_handler = "file"
 security_driver = "none"
 # QEMU's filter of system calls, which is libvirt's default where QEMU has it.
@@ -51,17 +51,17 @@ max_files = 1024
 """
 
 _LIMITS: Final = ResourceLimits(file_size=LOG_BYTES)
-"""Of the daemon, for its guests to inherit: QEMU's log is the only file that grows."""
+"""Limits of the daemon, which its guests inherit; only QEMU's log grows."""
 
 
 class PrivateLibvirtd:
-    """The daemon of one workspace, started when needed.
+    """The daemon of one workspace, started on demand.
 
     Args:
         runner: starts it.
-        workspace: where its sockets, its configuration and its cache are.
-        waiting: told the process id of a harness that is just starting it.
-        idle_seconds: after which it goes away when nobody uses it.
+        workspace: holds its sockets, configuration and cache.
+        waiting: called with the process id of another harness that is starting it.
+        idle_seconds: time without clients and guests after which it exits.
     """
 
     def __init__(
@@ -84,19 +84,19 @@ class PrivateLibvirtd:
 
     @property
     def uri(self) -> str:
-        """The address under which libvirt's clients find the daemon."""
+        """The daemon's address for libvirt's clients."""
         return f"qemu+unix:///session?socket={self.socket}"
 
     @property
     def log_directory(self) -> Path:
-        """Where QEMU's standard error of each guest is kept."""
+        """The directory with each guest's log, which has QEMU's standard error."""
         return self._cache / "libvirt" / "qemu" / "log"
 
     def ensure(self) -> None:
-        """Have it running, starting it if need be.
+        """Start the daemon if it does not run.
 
         Raises:
-            InfraError: it is not installed, or does not come up.
+            InfraError: it is not installed, or does not start.
         """
         self._workspace.private_runtime()
         if self._answers():
@@ -124,7 +124,7 @@ class PrivateLibvirtd:
             *(_program(), "--daemon", "--timeout", str(self._idle_seconds)),
             *("--config", str(self._root / "libvirtd.conf")),
         )
-        # In this order: what has no privileges any more may make no user namespace everywhere.
+        # In this order: on some hosts, a process without privileges cannot create a user namespace.
         argv = (
             *("unshare", "--user", "--map-user=1", "--map-group=1", "--"),
             *unprivileged(daemon, _LIMITS),
@@ -135,13 +135,13 @@ class PrivateLibvirtd:
             "XDG_CONFIG_HOME": str(self._root),
             "XDG_CACHE_HOME": str(self._cache),
         }
-        # With --daemon it leaves our process group, and returns when it answers.
+        # With --daemon it leaves this process group, and returns when it answers.
         started = self._runner.run(argv, env=environment, deadline=START_SECONDS, check=False)
         if started.returncode != 0:
             raise InfraError(
                 f"libvirtd ended with exit status {started.returncode} when the harness started it",
-                remedy="If this host lets root make no user namespaces: use --backend qemu, "
-                "an ordinary user, or a libvirtd of your own with --libvirt-uri.",
+                remedy="if root cannot create user namespaces on this host: use --backend qemu, "
+                "an ordinary user, or a libvirtd of your own with --libvirt-uri",
                 detail="\n".join(started.stderr.decode("utf-8", "replace").splitlines()[-10:]),
             )
 
@@ -149,8 +149,8 @@ class PrivateLibvirtd:
         longest = self._root / _LONGEST_SOCKET
         if len(bytes(longest)) > _SOCKET_PATH_LIMIT:
             raise InfraError(
-                f"{self._root}: too long a path for libvirt's sockets, such as {longest}",
-                remedy="Set XDG_RUNTIME_DIR to a shorter path.",
+                f"{self._root}: path too long for libvirt's sockets, such as {longest}",
+                remedy="set XDG_RUNTIME_DIR to a shorter path",
             )
         private_directory(self._root)
         for directory in (self._root / "run", self._cache):
@@ -163,7 +163,7 @@ class PrivateLibvirtd:
 
 
 def _program() -> str:
-    """The path of libvirtd, which is where an ordinary ``PATH`` does not look."""
+    """Return the path of libvirtd, which an ordinary ``PATH`` does not contain."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN))
     found = shutil.which(_LIBVIRTD, path=path)
     if found is None:

@@ -1,7 +1,7 @@
-"""The machine that QEMU has started, as QEMU itself describes it over QMP.
+"""The machine that QEMU started, as QEMU describes it over QMP.
 
-A wrapper in QEMU's place, a changed domain or a backend of another kind may start another machine
-than was asked for. What the guest's kernel reports counts only for the machine that is known.
+A wrapper of QEMU, a changed domain or another backend can start another machine than requested. A
+kernel's report counts only for a machine that is known.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 Ask = Callable[[str, Mapping[str, Any]], Any]
 
 MEMORY_BACKEND: Final = "ram-node"
-"""The name of a node's memory, followed by the node's number; libvirt uses the same."""
+"""Name of a node's memory backend, followed by the node's number; libvirt uses the same."""
 
 _NODE_SIZE: Final = re.compile(r"^node (\d{1,3}) size: (\d{1,9}) MB\r?$", re.MULTILINE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine as its QEMU describes it.
+    """A machine as QEMU describes it.
 
     Args:
-        accelerator: what executes the guest's instructions.
-        cpus: of each node, by number (``query-hotpluggable-cpus``).
-        sockets, cores, threads: of the whole machine, of a socket, of a core.
-        memory_mib: of each node, by its memory backend (``query-memdev``).
-        node_mib: of each node, as the monitor prints it (``info numa``); empty where this QEMU
-            prints it otherwise.
-        total_mib: of all nodes, and plugged in later (``query-memory-size-summary``).
-        board: QEMU's name of the machine's type.
-        kernel: the file that QEMU started by itself; empty for none.
-        append: its command line.
-        directories: the directories that it serves as volumes.
+        accelerator: the accelerator that executes the guest's instructions.
+        cpus: each node's CPU numbers (``query-hotpluggable-cpus``).
+        sockets, cores, threads: number of sockets, cores in a socket, threads in a core.
+        memory_mib: memory of each node by memory backend (``query-memdev``).
+        node_mib: memory of each node in the monitor's ``info numa``; empty if this QEMU's format
+            is unknown.
+        total_mib: memory of all nodes, plugged memory included (``query-memory-size-summary``).
+        board: QEMU's machine type.
+        kernel: the file of ``-kernel``; empty for none.
+        append: the kernel's command line.
+        directories: directories served as volumes.
     """
 
     accelerator: Accelerator
@@ -64,7 +64,7 @@ class Machine:
 
 
 def read_machine(ask: Ask) -> Machine | None:
-    """Ask QEMU for its machine; None if it does not describe it."""
+    """Query QEMU's machine; None if QEMU does not describe it."""
     try:
         slots = ask("query-hotpluggable-cpus", {})
         return Machine(
@@ -104,7 +104,7 @@ def _cpus(answer: list[Any]) -> dict[int, tuple[int, ...]]:
 
 
 def _levels(answer: list[Any]) -> tuple[int, int, int]:
-    """How many sockets, cores in the largest of them, and threads in the largest core."""
+    """Return the sockets, the cores of the largest socket, the threads of the largest core."""
     sockets, dies, cores, threads = zip(*map(_place, answer), strict=True)
     return len(set(sockets)), (max(dies) + 1) * (max(cores) + 1), max(threads) + 1
 
@@ -126,9 +126,9 @@ def _directories(answer: list[Any]) -> Iterator[str]:
 
 
 def machine_differences(spec: GuestSpec, machine: Machine | None) -> tuple[str, ...]:
-    """Where QEMU has started another machine than was asked for, in words."""
+    """Yield the differences between QEMU's machine and the requested one, in words."""
     if machine is None:
-        return ("QEMU does not describe the machine that it has started",)
+        return ("QEMU does not describe the machine that it started",)
     return tuple(_differences(spec, machine))
 
 
@@ -148,7 +148,7 @@ def _differences(spec: GuestSpec, machine: Machine) -> Iterator[str]:
     ids = topology.cpu_ids()
     for node in sorted({*asked, *machine.cpus, *machine.memory_mib, *machine.node_mib}):
         if node not in asked:
-            yield f"QEMU has a node {node} that was not asked for"
+            yield f"QEMU has a node {node} that was not requested"
             continue
         cpus, memory = machine.cpus.get(node, ()), machine.memory_mib.get(node, 0)
         if cpus != ids[node]:

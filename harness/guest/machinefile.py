@@ -1,4 +1,4 @@
-"""``[command]`` of a vm file: the programs that start a machine which exists already."""
+"""The table ``[command]`` of a vm file: programs that start an existing machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.image.media import BootMethod
 
 USUAL_SECONDS: Final = 120.0
 USUAL_SLOWNESS: Final = 16.0
-"""Hardware spends minutes in its firmware alone."""
+"""Default factor by which limits are stretched; hardware spends minutes in its firmware."""
 
 _Words = Annotated[list[Annotated[str, msgspec.Meta(pattern=r"\A[^\x00]+\Z")]],
                    msgspec.Meta(min_length=1)]  # fmt: skip
@@ -24,19 +24,19 @@ _Variable = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z")]
 
 @dataclass(frozen=True, slots=True)
 class CommandMachine:
-    """The programs of a machine, each a program and its arguments.
+    """The programs of a machine, each a program with its arguments.
 
     Args:
-        name: of the machine; files that have it in common take turns.
-        directory: of the file: where the programs run.
-        power_on: switches the machine on, so that it boots.
-        power_off: switches it off, and does no harm if it is off.
-        console: its first serial port is this one's standard input and output.
-        channel: the same for its second serial port; empty if nothing is connected there.
-        deliver: gets what is to boot to where the machine boots from; empty for nothing to do.
-        power_state: prints ``on`` or ``off``; empty if nothing tells.
-        environment: variables of the user's that the programs are given.
-        seconds: that each may take, but for the serial ports'.
+        name: the machine's name; files with the same name share one lock.
+        directory: the file's directory, in which the programs run.
+        power_on: switches the machine on, which boots it.
+        power_off: switches it off; succeeds if it is off.
+        console: connects its standard input and output to the first serial port.
+        channel: the same for the second serial port; empty if there is none.
+        deliver: copies the media to where the machine boots from; empty if not needed.
+        power_state: prints ``on`` or ``off``; empty if unknown.
+        environment: the user's environment variables that the programs get.
+        seconds: timeout of each program, except those at serial ports.
     """
 
     name: str
@@ -52,11 +52,11 @@ class CommandMachine:
 
     @property
     def key(self) -> str:
-        """The name, fit for a file's."""
+        """The name, as a file name."""
         return hashlib.sha256(self.name.encode()).hexdigest()[:16]
 
     def programs(self) -> dict[str, tuple[str, ...]]:
-        """Those that there are, by their keys."""
+        """Return the configured programs by key."""
         named = {
             "power_on": self.power_on, "power_off": self.power_off, "console": self.console,
             "channel": self.channel, "deliver": self.deliver, "power_state": self.power_state,
@@ -81,14 +81,14 @@ class _CommandTable(Table, frozen=True, kw_only=True):
 
 
 def read_machine(table: dict[str, Any], file: Path) -> FixedMachine:
-    """The machine of a table.
+    """Return the machine that a table describes.
 
     Args:
         table: ``[command]``.
-        file: that it stands in; programs with a slash in their names are found from its directory.
+        file: the vm file; programs with a slash in their names are relative to its directory.
 
     Raises:
-        Complaint: what is wrong with it.
+        Complaint: the table is invalid.
     """
     read = read_table(table, _CommandTable)
     directory = file.absolute().parent

@@ -1,4 +1,4 @@
-"""Whether the host has the memory that a guest may come to use."""
+"""Checks that the host has enough memory for a guest."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ if TYPE_CHECKING:
 MIB: Final = 1 << 20
 
 OVERHEAD_BYTES: Final = 256 * MIB
-"""What QEMU itself takes beside the guest's memory: its own data and translated code."""
+"""Memory that QEMU itself takes, for its data and translated code."""
 
 
 def check_bootable(topology: Topology, least_mib: int, way: str) -> None:
-    """Refuse a guest in which nothing gets as far as printing a line.
+    """Refuse a guest with too little memory to print a line.
 
     Args:
-        topology: of the guest.
-        least_mib: MiB of the whole guest that were seen to be enough.
-        way: by which it is started, in words.
+        topology: the guest's.
+        least_mib: least memory of the whole guest, in MiB, with which a boot was seen.
+        way: the boot method, in words.
 
     Raises:
         UsageError: it has less.
     """
     if topology.memory_mib < least_mib:
         raise UsageError(
-            f"the guest has {topology.memory_mib} MiB of memory, and {way} takes at least "
+            f"the guest has {topology.memory_mib} MiB of memory; {way} requires at least "
             f"{least_mib} MiB",
-            remedy="give its nodes more with --memory, or in the file of --vm",
+            remedy="give its nodes more with --memory or in the vm file",
         )
 
 
 def required_memory(topology: Topology) -> int:
-    """Bytes of host memory to set aside for such a guest."""
+    """Return the bytes of host memory that a guest can use, QEMU included."""
     return topology.memory_mib * MIB + OVERHEAD_BYTES
 
 
 def available_memory() -> int:
-    """Bytes of memory that this host can give to new processes without swapping."""
+    """Return the bytes of memory that this host can give to new processes without swapping."""
     return int(psutil.virtual_memory().available)
 
 
 def check_memory(spec: GuestSpec, available: int) -> None:
-    """Refuse a guest that does not fit.
+    """Refuse a guest that does not fit into the host's memory.
 
     Raises:
         InfraError: it needs more than ``available`` bytes.
@@ -56,7 +56,7 @@ def check_memory(spec: GuestSpec, available: int) -> None:
     required = required_memory(spec.topology)
     if required > available:
         raise InfraError(
-            f"guest {spec.name} needs memory the host does not have: "
+            f"guest {spec.name} needs more memory than the host has: "
             f"{required // MIB} MiB ({spec.topology.memory_mib} MiB in "
             f"{len(spec.topology.nodes)} nodes and {OVERHEAD_BYTES // MIB} MiB for QEMU), "
             f"{available // MIB} MiB are available",

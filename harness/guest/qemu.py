@@ -1,4 +1,4 @@
-"""The backend that starts QEMU itself."""
+"""The backend that starts QEMU directly."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _STDERR_BYTES: Final = 8192
 
 
 class QemuGuest:
-    """A guest in a QEMU process of ours; see ``Guest``."""
+    """A guest in a QEMU process of this harness; see ``Guest``."""
 
     def __init__(self, process: Process, control: ControlChannel, stderr: IO[bytes]) -> None:
         self._process = process
@@ -58,7 +58,7 @@ class QemuGuest:
 
     @property
     def pid(self) -> int | None:
-        """See ``Guest``; a wrapper of QEMU is not QEMU."""
+        """See ``Guest``; QEMU's process id, not that of a wrapper."""
         return self._control.pid or self._process.pid
 
     def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
@@ -66,7 +66,7 @@ class QemuGuest:
         return self._control.query(command, arguments)
 
     def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """See ``Guest``: in QEMU's own words."""
+        """See ``Guest``: according to QEMU."""
         return machine_differences(spec, read_machine(self.query))
 
     def require_running(self) -> None:
@@ -120,13 +120,13 @@ class QemuGuest:
 
 
 class QemuBackend:
-    """Starts one QEMU process a guest; see ``Backend``.
+    """Starts a QEMU process for each guest; see ``Backend``.
 
     Args:
-        runner: starts the process, which dies with us.
-        clock: measures how long QEMU takes to answer.
+        runner: starts the process, which ends with the harness.
+        clock: measures timeouts.
         available: bytes of host memory that guests may take.
-        user: whom root's guests run as; see ``guest_identity``.
+        user: user that root's guests run as; see ``guest_identity``.
     """
 
     name = "qemu"
@@ -146,7 +146,7 @@ class QemuBackend:
         """See ``Backend``.
 
         Raises:
-            UsageError: the settings name a user that is none.
+            UsageError: the user in the settings does not exist.
         """
         return guest_identity(self._user, KVM_DEVICE if accelerator is Accelerator.KVM else None)
 
@@ -168,7 +168,7 @@ class QemuBackend:
         """See ``Backend``.
 
         Raises:
-            InfraError: no QEMU, too little memory, or QEMU did not come up.
+            InfraError: QEMU is missing or does not start, or memory is short.
         """
         check_memory(spec, self._available())
         require_program(GUEST.program)
@@ -225,23 +225,23 @@ class QemuBackend:
             if self._clock.monotonic() > deadline:
                 raise InfraError(
                     f"QEMU did not answer within {START_SECONDS:g} s of starting guest {spec.name}",
-                    remedy="see that the host is not out of memory; try --accelerator tcg",
+                    remedy="check that the host is not out of memory; try --accelerator tcg",
                     detail=guest.stderr_tail(),
                 )
 
 
 def _remedy(stderr: str, identity: Identity | None) -> str:
-    """For a QEMU that did not come up."""
+    """Return the remedy for a QEMU that did not start."""
     if identity is not None and os.strerror(errno.EACCES) in stderr:
         return (
-            f"user {identity.uid}, whom the guest runs as, may not use what is named below: open "
-            "it and the directories above it to other users; or set qemu.user"
+            f"the guest runs as user {identity.uid}, who may not access the file named below: open "
+            "it and the directories above it to other users, or set qemu.user"
         )
-    return "See what it said below; harness doctor tells what this host can do."
+    return "QEMU's messages are below; harness doctor lists what this host lacks"
 
 
 def _tail(file: IO[bytes]) -> str:
-    # Not by seeking: QEMU writes through the same file offset.
+    # Does not seek: QEMU writes through the same file offset.
     size = os.fstat(file.fileno()).st_size
     return os.pread(file.fileno(), _STDERR_BYTES, max(0, size - _STDERR_BYTES)).decode(
         "utf-8", "replace"

@@ -1,8 +1,8 @@
-"""From a guest's specification to QEMU's command line. Pure.
+"""Converts a guest's specification to QEMU's command line. Pure.
 
-The options are those of QEMU's ``qemu-options.hx`` (the manual page) from 7.2 on. What libvirt
-would write for ``harness.guest.domain_xml`` must make the same machine: the same order of
-nodes, the same ids of CPUs, the disk in the same PCI slot.
+The options are those of QEMU's ``qemu-options.hx`` (the manual page) from 7.2 on. The domain of
+``harness.guest.domain_xml`` must give the same machine: the same order of nodes, the same CPU ids,
+the disk in the same PCI slot.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from harness.guest.topology import Node, Topology
 
 CONTROL: Final = "control"
-"""The name of the control protocol's socket among the descriptors of ``qemu_argv``."""
+"""Key of the control protocol's socket in the ``descriptors`` of ``qemu_argv``."""
 
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-"""QEMU's filter of system calls, as libvirt sets it (``qemuBuildSeccompSandboxCommandLine()``)."""
+"""QEMU's system call filter, as libvirt sets it (``qemuBuildSeccompSandboxCommandLine()``)."""
 
 _ACCELERATION: Final = {
     Accelerator.TCG: "tcg,thread=multi",
@@ -36,13 +36,13 @@ _ACCELERATION: Final = {
 def qemu_argv(
     spec: GuestSpec, program: str = GUEST.program, descriptors: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
-    """The command line that starts this guest and ends when the guest powers off or resets.
+    """Return the command line of a QEMU that exits when the guest powers off or resets.
 
     Args:
         spec: the guest.
         program: QEMU.
-        descriptors: open sockets that take the places of those of the specification, by the
-            names ``CONTROL`` and ``serial_name``.
+        descriptors: open sockets that replace the specification's paths; keys are ``CONTROL``
+            and ``serial_name()``.
     """
     fds = descriptors or {}
     return (
@@ -60,20 +60,20 @@ def qemu_argv(
 
 
 def acceleration_options(accelerator: Accelerator, package: Package = ONE_CPU) -> Iterator[str]:
-    """The accelerator and the CPU that guests get under it."""
+    """Yield the options for the accelerator and the CPU model."""
     yield from ("-accel", _ACCELERATION[accelerator])
     yield from cpu_options(accelerator, package)
 
 
 def cpu_options(accelerator: Accelerator, package: Package) -> tuple[str, str]:
-    """The CPU that guests get."""
+    """Return the options for the CPU model."""
     cpu = GUEST.cpus[accelerator]
     more = cpu.with_threads if package.threads > 1 else ()
     return "-cpu", ",".join([cpu.model, *more, *(f"{name}=off" for name in cpu.withheld)])
 
 
 def machine_option(*, sata: bool) -> str:
-    """QEMU's machine, with its SATA controller or without."""
+    """Return QEMU's machine type, with or without its SATA controller."""
     board = GUEST.board
     if not board.sata:
         return board.machine
@@ -89,7 +89,7 @@ def _topology(topology: Topology) -> Iterator[str]:
 
 
 def distance_options(topology: Topology) -> Iterator[str]:
-    """One option for each pair of different nodes; with one node there is no SLIT."""
+    """Yield an option for each pair of different nodes; one node has no SLIT."""
     for i, row in enumerate(topology.distances):
         for j, distance in enumerate(row):
             if i != j:
@@ -145,7 +145,7 @@ def _fat_volume(directory: Path) -> dict[str, object]:
 
 
 def serial_name(number: int) -> str:
-    """The name of a serial port's socket, from 0."""
+    """Return the key of a serial port's socket; ports count from 0."""
     return f"serial{number}"
 
 
@@ -170,7 +170,7 @@ def _control(spec: GuestSpec, descriptor: int | None) -> Iterator[str]:
 
 
 def control_options(path: Path, descriptor: int | None = None) -> Iterator[str]:
-    """Have QEMU connect to us and tell how the guest ends."""
+    """Yield the options that connect QEMU's control protocol to a socket."""
     yield from ("-chardev", _socket(CONTROL, path, descriptor))
     yield from ("-mon", f"chardev={CONTROL},mode=control")
 

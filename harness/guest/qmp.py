@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
 
 START_SECONDS: Final = 60.0
-"""How long QEMU may take until it answers; it takes a tenth of a second on an idle host."""
+"""Timeout of QEMU's first answer; it takes a tenth of a second on an idle host."""
 
 _LINE_LIMIT: Final = 1 << 20
 
 
 HOST_STOPS: Final = frozenset({"internal-error", "io-error", "paused"})
-"""States (``RunState`` in ``qapi/run-state.json``) in which the host, not the guest, stopped it."""
+"""Run states (``RunState`` in ``qapi/run-state.json``) for which the host is to blame."""
 
 ANSWER_SECONDS: Final = 30.0
-"""How long QEMU may take for the answer to a query."""
+"""Timeout of the answer to a query."""
 
 
 class ControlChannel:
-    """A unix socket that connects us to QEMU; made by ``paired`` or ``listening``.
+    """A unix socket connected to QEMU; created by ``paired`` or ``listening``.
 
     Args:
-        clock: measures how long QEMU takes to answer.
-        listener: where QEMU connects; None if it is connected.
-        connection: to QEMU; None if it has yet to connect.
-        path: of the listener.
+        clock: measures timeouts.
+        listener: the socket that QEMU connects to; None if it is connected.
+        connection: the connection to QEMU; None before QEMU connects.
+        path: the listener's path.
 
     Attributes:
         shutdown_reason: the cause of the guest's shutdown (``ShutdownCause``); None before it.
-        stopped: QEMU has stopped the guest, and it is not resumed.
+        stopped: whether QEMU has stopped the guest and not resumed it.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class ControlChannel:
 
     @classmethod
     def paired(cls, clock: Clock) -> tuple[ControlChannel, socket.socket]:
-        """A channel that nobody else can reach, and the end of it that QEMU is to inherit."""
+        """Return a channel that no other process can reach, and the end that QEMU inherits."""
         ours, theirs = credentialed_pair()
         return cls(clock, connection=ours), theirs
 
     @classmethod
     def listening(cls, path: Path, clock: Clock) -> ControlChannel:
-        """A channel for a QEMU that connects to ``path`` by itself.
+        """Return a channel for a QEMU that connects to ``path``.
 
         Raises:
-            InfraError: nobody can listen there.
+            InfraError: the socket cannot be created.
         """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -90,12 +90,12 @@ class ControlChannel:
             listener.close()
             raise InfraError(
                 f"cannot listen on {path}: {error.strerror}",
-                remedy="See that the directory exists, is writable and has space left.",
+                remedy="check that the directory exists, is writable and has free space",
             ) from error
         return cls(clock, listener=listener, path=path)
 
     def ready(self, timeout: float) -> bool:
-        """Whether QEMU is up and tells us of events; waits up to ``timeout`` seconds."""
+        """Return whether QEMU is up and sends events; wait up to ``timeout`` seconds."""
         if self._connection is None:
             self._accept(timeout)
         elif not self._greeted:
@@ -116,12 +116,12 @@ class ControlChannel:
 
     @property
     def closed(self) -> bool:
-        """Whether QEMU was connected and is gone."""
+        """Whether QEMU has disconnected."""
         return self._connection is not None and self._ended
 
     @property
     def pid(self) -> int | None:
-        """QEMU's process; None before it has sent anything, or where the host does not tell."""
+        """QEMU's process id; None before it has sent anything, or if unknown."""
         return None if self._peer is None else self._peer.pid
 
     def query(
@@ -130,10 +130,10 @@ class ControlChannel:
         arguments: Mapping[str, Any] | None = None,
         timeout: float = ANSWER_SECONDS,
     ) -> Any:
-        """QEMU's answer to a command, such as ``query-status``.
+        """Return QEMU's answer to a command, such as ``query-status``.
 
         Raises:
-            InfraError: QEMU refuses it, does not answer within ``timeout`` seconds, or is gone.
+            InfraError: QEMU refuses, does not answer within ``timeout`` seconds, or has exited.
         """
         self._queries += 1
         number = self._queries
@@ -147,7 +147,7 @@ class ControlChannel:
                     f"QEMU ended before it answered {command}"
                     if self._ended
                     else f"QEMU did not answer {command} within {timeout:g} s",
-                    remedy="run it again; harness doctor tells what this host can do",
+                    remedy="run it again; harness doctor lists what this host lacks",
                 )
         answer = self._answers.pop(number)
         if "error" in answer:
@@ -155,7 +155,7 @@ class ControlChannel:
         return answer["return"]
 
     def stop_state(self) -> str | None:
-        """The run state if QEMU has stopped the guest because of the host; None if not.
+        """Return the run state if the host made QEMU stop the guest; None if not.
 
         Raises:
             InfraError: see ``query``.
@@ -169,12 +169,12 @@ class ControlChannel:
         if self._connection is None:
             return
         self._connection.settimeout(ANSWER_SECONDS)
-        # It is gone, or it does not read; what it has sent before is still to be read.
+        # QEMU has exited, or does not read; its earlier messages can still be read.
         with contextlib.suppress(OSError):
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def read(self, timeout: float) -> bool:
-        """Take in what QEMU has sent, waiting up to ``timeout`` s; whether anything came."""
+        """Process what QEMU has sent, waiting up to ``timeout`` s; return whether anything came."""
         if self._connection is None or self._ended:
             return False
         self._connection.settimeout(timeout)
@@ -193,7 +193,7 @@ class ControlChannel:
         return bool(data)
 
     def drain(self) -> None:
-        """Take in all that is there, without waiting."""
+        """Process all that QEMU has sent, without waiting."""
         while self.read(0.0):
             pass
 

@@ -36,25 +36,25 @@ _FILE: Final = "guest.json"
 
 @dataclass(frozen=True, slots=True)
 class KeptGuest:
-    """A guest that is kept, or is to be once its verdict is there.
+    """A guest that is kept, or is to be kept after its verdict.
 
     Args:
-        name: its own among the kept.
-        run: the record that it belongs to.
-        cell: which of the record's.
-        guest: what was booted, in words.
+        name: its unique name.
+        run: its run's name.
+        cell: its cell in the run.
+        guest: the kernel, in words.
         backend: qemu or libvirt.
         nodes: NUMA nodes.
         topology: the nodes' CPUs and memory (MiB), and the distances.
-        started: ISO 8601, UTC.
-        console: the log of its console.
-        socket: of its console; it stands in its relay's command line, a name made from it in its
-            QEMU's (``display_name``), and in no other.
-        owner: the harness that boots it; None when it is kept.
-        process: QEMU's, when it is kept.
-        uri: libvirt's address, under libvirt.
-        domain: libvirt's name for it.
-        kernel: the key of its kernel in the cache, whose symbols a debugger needs.
+        started: time of its start, ISO 8601, UTC.
+        console: its console log.
+        socket: its console's socket. Only its relay's command line has this path, and only its
+            QEMU's has the name made from it (``display_name``).
+        owner: the harness process that boots it; None when it is kept.
+        process: QEMU's process, when it is kept.
+        uri: libvirt's address; empty under other backends.
+        domain: the domain's name under libvirt.
+        kernel: its kernel's key in the cache; debuggers need the symbols.
     """
 
     name: str
@@ -75,22 +75,22 @@ class KeptGuest:
 
     @property
     def runs(self) -> bool:
-        """Whether it is kept and has not ended."""
+        """Whether it is kept and still runs."""
         return self.process is not None and self.process.alive
 
     @property
     def entrance(self) -> Path:
-        """Where its relay listens for whoever types."""
+        """The socket on which its relay accepts input."""
         return self.socket.with_name(self.socket.name + ".in")
 
 
 @dataclass(slots=True)
 class Claim:
-    """A place in the registry for a guest that is being booted.
+    """A registry entry for a guest that is being booted.
 
     Args:
-        guest: what is known of it.
-        directory: the place, for what the guest boots from.
+        guest: the guest.
+        directory: its directory, for its media.
         kept: whether ``keep`` was called.
     """
 
@@ -99,7 +99,7 @@ class Claim:
     kept: bool = field(default=False, init=False)
 
     def keep(self, where: Whereabouts) -> None:
-        """The guest was left, and is there."""
+        """Register the guest as kept."""
         _write(
             self.directory,
             replace(self.guest, owner=None, process=where.process, uri=where.uri,
@@ -113,8 +113,8 @@ class Registry:
     """The kept guests of a workspace.
 
     Args:
-        workspace: whose.
-        clock: measures how long a guest takes to end.
+        workspace: holds the registry.
+        clock: measures timeouts.
     """
 
     workspace: Workspace
@@ -126,10 +126,10 @@ class Registry:
 
     @contextlib.contextmanager
     def claim(self, guest: KeptGuest, owner: int) -> Iterator[Claim]:
-        """A place for a guest; gone afterwards unless it was kept.
+        """Register a guest; the entry is removed at the end unless the guest was kept.
 
         Args:
-            guest: its name gets a number if another has it.
+            guest: its name gets a number if it is taken.
             owner: the process id of this harness.
         """
         with self._locked():
@@ -142,21 +142,21 @@ class Registry:
                 self.end(claim.guest)
 
     def live(self) -> list[KeptGuest]:
-        """Those that run, oldest first; what is left of others is removed."""
+        """Return the running guests, oldest first; remove what is left of others."""
         with self._locked():
             found, _ = self._look()
         return sorted((guest for guest in found if guest.owner is None), key=lambda g: g.started)
 
     def sweep(self) -> list[str]:
-        """End guests whose harness was killed before it kept them; says what was done."""
+        """End guests whose harness was killed before it kept them; return what was done."""
         with self._locked():
             _, done = self._look()
         return done
 
     def of_older_versions(self) -> list[str]:
-        """Guests that run, but whose records do not say so in a way that holds; in words.
+        """Return messages about running guests that an older version of the harness kept.
 
-        Before processes were told apart by the boot of their host, a step of the clock lost them.
+        Its records identify processes without the boot of their host.
         """
         with self._locked():
             directories = sorted(self._directory.glob("[!.]*"))
@@ -164,14 +164,14 @@ class Registry:
                 guest for directory in directories if (guest := _read_older(directory)) is not None
             ]
         return [
-            f"{guest.name} was kept by an older version of the harness, and this one does not look "
-            f"after it; end it: kill {' '.join(str(process.pid) for process in processes)}"
+            f"{guest.name} was kept by an older version of the harness and is not managed by "
+            f"this one; end it: kill {' '.join(str(process.pid) for process in processes)}"
             for guest in found
             if (processes := _processes(guest))
         ]
 
     def find(self, name: str) -> list[KeptGuest]:
-        """The live ones of a run, or the one of that name; ``latest`` is the newest.
+        """Return the running guests of a run, or the one of that name; ``latest`` is the newest.
 
         Raises:
             UsageError: there is none.
@@ -184,12 +184,12 @@ class Registry:
             return found
         known = ", ".join(guest.name for guest in live) or "none"
         raise UsageError(
-            f"no guest that was kept is called {name!r}, nor is there one of such a run",
-            remedy=f"those that run: {known}; harness boot --keep leaves one running",
+            f"no kept guest, and no run with one, is named {name!r}",
+            remedy=f"running: {known}; harness boot --keep leaves a guest running",
         )
 
     def end(self, guest: KeptGuest) -> None:
-        """End it and remove what is left of it; no harm if it has ended.
+        """End a guest and remove its files; only the latter if it has ended.
 
         Raises:
             InfraError: it cannot be ended.
@@ -216,15 +216,15 @@ class Registry:
         return claim
 
     def _look(self) -> tuple[list[KeptGuest], list[str]]:
-        """All that are kept or being booted, and what was done to remove what is left of others."""
+        """Return the guests that are kept or being booted; remove what is left of others."""
         found, done = [], []
         for directory in sorted(self._directory.glob("[!.]*")):
             guest = _read(directory)
             if guest is None and (older := _read_older(directory)) and _processes(older):
-                continue  # it runs, from files of that directory
+                continue  # it runs and uses files of that directory
             if guest is None:
                 _remove(directory)
-                done.append(f"removed {directory}, which tells of no guest")
+                done.append(f"removed {directory}, which describes no guest")
             elif any(process and process.alive for process in (guest.owner, guest.process)):
                 found.append(guest)
             elif guest.owner is None:
@@ -247,7 +247,7 @@ class Registry:
 
 
 def _remove(directory: Path) -> None:
-    """What a symbolic link leads to stays."""
+    """Remove a file or directory without following symbolic links."""
     if directory.is_symlink() or not directory.is_dir():
         directory.unlink(missing_ok=True)
     else:
@@ -255,7 +255,7 @@ def _remove(directory: Path) -> None:
 
 
 def to_document(guest: KeptGuest) -> dict[str, Any]:
-    """The guest as JSON's types."""
+    """Return the guest as JSON types."""
     return json.loads(json.dumps(asdict(guest), default=str))  # type: ignore[no-any-return]
 
 
@@ -264,18 +264,18 @@ def _write(directory: Path, guest: KeptGuest) -> None:
 
 
 def _processes(guest: KeptGuest) -> list[ProcessId]:
-    """Its QEMU and its relay, as far as they run."""
+    """Return its QEMU and its relay, if they run."""
     words = (str(guest.socket), display_name(guest.cell, guest.socket))
     return list(dict.fromkeys(process for word in words for process in find_processes(word)))
 
 
 def _read(directory: Path) -> KeptGuest | None:
-    """None if it is not there whole, or names files that no guest has."""
+    """Read a guest's file; None if it is incomplete or names files that no guest has."""
     return _parsed(directory, lambda document: document)
 
 
 def _read_older(directory: Path) -> KeptGuest | None:
-    """The same of a record that names its processes without the boot of their host."""
+    """Read a file of an older version, which lacks the boot of the host."""
 
     def without_processes(document: dict[str, Any]) -> dict[str, Any]:
         named = [document.get(key) for key in ("owner", "process")]
@@ -302,9 +302,9 @@ def _parsed(
 
 
 def _is_genuine(guest: KeptGuest) -> bool:
-    """Whether its files are such as guests have.
+    """Return whether its files are in the directories of guests.
 
-    Processes are ended by the socket in their command lines, and the console is printed.
+    Processes are killed by the socket in their command lines, and the console is printed.
     """
     socket, console = guest.socket, guest.console
     return (

@@ -1,10 +1,10 @@
-"""Stays with a kept guest: adds its console to the log, and lets people type.
+"""Relay process of a kept guest: logs its console and passes input to it.
 
-QEMU could log by itself (``logfile=`` of a chardev), but it writes a byte into the log again
-whenever whoever is connected reads too slowly (``chardev/char.c``, ``qemu_chr_write_buffer()``:
-what was tried is logged, then tried again). So the harness hands the guest's console to this
-program, which starts as a process of its own and ends with the guest. It imports nothing of the
-harness, so that it is up at once and small.
+QEMU could log by itself (``logfile=`` of a chardev), but it logs a byte again whenever the client
+reads too slowly (``chardev/char.c``, ``qemu_chr_write_buffer()``: it logs what it tried to write,
+then tries again). So the harness passes the guest's console to this program, which runs as a
+process of its own and ends with the guest. It imports nothing of the harness, to start fast and
+stay small.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from typing import NamedTuple
 
 _CHUNK = 64 * 1024
 
-#: Seconds between two reads: QEMU writes each byte by itself.
+#: Seconds between two reads: QEMU writes single bytes.
 _NAP = 0.004
 
 
 class RelayLimits(NamedTuple):
-    """How much a kept guest may print.
+    """Limits of a kept guest's console.
 
     Args:
-        total: bytes that it has printed so far.
-        keep: bytes from the beginning of its console that its log takes.
-        end: bytes after which it is ended.
-        pid: QEMU's process; it is not another's as long as something comes from it.
+        total: bytes printed before the relay started.
+        keep: size of the log, counted from the beginning of the console; more is dropped.
+        end: bytes after which the guest is killed.
+        pid: QEMU's process id, which is valid while the console gives output.
     """
 
     total: int
@@ -42,7 +42,7 @@ class RelayLimits(NamedTuple):
 
 
 def serve(console: socket.socket, log: Path, entrance: Path, limits: RelayLimits) -> None:
-    """Until the guest ends: what it says into ``log``, what comes by ``entrance`` to it."""
+    """Copy the console to ``log`` and input from ``entrance`` to the console, until it ends."""
     total = limits.total
     with log.open("ab", buffering=0) as sink, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(entrance))
@@ -54,7 +54,7 @@ def serve(console: socket.socket, log: Path, entrance: Path, limits: RelayLimits
                 said = _read(console)
                 if not said:
                     break
-                with contextlib.suppress(OSError):  # a full disk is no reason to stall the guest
+                with contextlib.suppress(OSError):  # a full disk must not stall the guest
                     sink.write(said[: max(0, limits.keep - total)])
                 total += len(said)
                 if total > limits.end:
@@ -74,7 +74,7 @@ def serve(console: socket.socket, log: Path, entrance: Path, limits: RelayLimits
 
 
 def _read(connection: socket.socket) -> bytes:
-    """What is there; empty for the end."""
+    """Return what is there; empty at the end."""
     try:
         return connection.recv(_CHUNK)
     except OSError:
@@ -82,13 +82,13 @@ def _read(connection: socket.socket) -> bytes:
 
 
 def relay_argv(console: int, log: Path, entrance: Path, limits: RelayLimits) -> list[str | Path]:
-    """The command that serves the console that is open as the descriptor ``console``."""
+    """Return the command of a relay whose console is the descriptor ``console``."""
     figures = map(str, limits)
     return [sys.executable, "-I", "-S", __file__, str(console), log, entrance, *figures]
 
 
 if __name__ == "__main__":
-    # Nobody's working directory: it may be unmounted while the guest runs.
+    # Not the current directory, which may be unmounted while the guest runs.
     os.chdir("/")
     serve(
         socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]),

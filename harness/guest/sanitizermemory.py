@@ -1,7 +1,7 @@
-"""How much memory a guest needs under sanitizers, and where. Pure.
+"""How much memory a guest needs under sanitizers, and in which node. Pure.
 
-FreeBSD takes the whole shadow out of the boot CPU's memory domain, and the shadow grows with
-the number of domains: a guest whose first node is too small dies or stops in a good kernel.
+FreeBSD allocates the whole shadow from the boot CPU's memory domain, and the shadow grows with the
+number of domains: if the first node is too small, a good kernel panics or hangs.
 ``harness.sanitizers.Shadow`` has the figures.
 """
 
@@ -18,7 +18,7 @@ _MIB_PER_GIB: Final = 1024
 
 
 def first_domain_needs_mib(domains: int, total_mib: int, sanitizers: Sanitizers) -> int:
-    """MiB that the boot CPU's domain must have for a good kernel to boot; 0 if any will do."""
+    """Return the MiB that a good kernel needs in the boot CPU's domain; 0 if any will do."""
     shadows = [row.shadow for row in sanitizers if row.shadow is not None]
     return sum(
         shadow.least_mib
@@ -29,21 +29,21 @@ def first_domain_needs_mib(domains: int, total_mib: int, sanitizers: Sanitizers)
 
 
 def memory_warnings(topology: Topology, sanitizers: Sanitizers) -> tuple[str, ...]:
-    """What the user should know before taking such a guest's death for the kernel's fault."""
+    """Yield a warning if a good kernel may fail because the first node is too small."""
     domains = topology.guest_domains()
     needed = first_domain_needs_mib(len(domains), topology.memory_mib, sanitizers)
     has = domains[0].memory_mib
     if has >= needed:
         return ()
     return (
-        f"node 0 has {has} MiB, and {sanitizers} takes its shadow from there: with "
-        f"{len(domains)} domains and {topology.memory_mib} MiB in all, a good kernel was seen "
-        f"to need about {needed} MiB in it, and may die or stop without",
+        f"node 0 has {has} MiB, and {sanitizers} allocates its shadow there: with "
+        f"{len(domains)} domains and {topology.memory_mib} MiB in all, a good kernel needs "
+        f"about {needed} MiB in it, and may panic or hang with less",
     )
 
 
 def default_memory_mib(sanitizers: Sanitizers, node: int, nodes: int) -> int:
-    """Memory of a node in MiB where the user gives none: enough to boot, and no more."""
+    """Return a node's default memory in MiB: the least with which the guest boots."""
     if node == 0 and any(row.shadow and row.shadow.in_default for row in sanitizers):
         return MEMORY_MIB_PER_NODE * (nodes + 1)
     return MEMORY_MIB_PER_NODE
@@ -52,16 +52,16 @@ def default_memory_mib(sanitizers: Sanitizers, node: int, nodes: int) -> int:
 def default_topology(
     nodes: int, sanitizers: Sanitizers, cpus: int | None = None, memory_mib: int | None = None
 ) -> Topology:
-    """The guest of ``--numa``: even nodes, but for a first one that holds a shadow.
+    """Return the layout of ``--numa``: equal nodes, except a larger first one for a shadow.
 
     Args:
-        nodes: their number.
-        sanitizers: of the kernel that is to boot.
-        cpus: of each node; 1 by default.
-        memory_mib: of each node, in place of the defaults.
+        nodes: number of nodes.
+        sanitizers: the kernel's.
+        cpus: CPUs of each node; default: 1.
+        memory_mib: memory of each node; None: the defaults.
 
     Raises:
-        UsageError: no such guest can be.
+        UsageError: the layout is impossible.
     """
     return Topology.of(
         Node(cpus or 1, memory_mib or default_memory_mib(sanitizers, number, nodes))

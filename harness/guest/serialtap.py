@@ -1,4 +1,4 @@
-"""Our end of a guest's serial port."""
+"""The harness's end of a guest's serial port."""
 
 from __future__ import annotations
 
@@ -15,49 +15,52 @@ from harness.host.sockets import accept_trusted
 _CHUNK: Final = 64 * 1024
 
 NAP_SECONDS: Final = 0.004
-"""Between two reads of a console, at least: QEMU writes each byte by itself, and a harness that
-woke for each would take a processor. No more than some hundred of them lie in the socket."""
+"""Least time between two reads of a console.
+
+QEMU writes single bytes, and waking up for each would use a whole CPU. The socket holds no more
+than a few hundred of them.
+"""
 
 _POLL_SECONDS: Final = 0.02
-"""How often a log is looked at; short enough for an echo to come at once."""
+"""Time between two reads of a log; short enough for an echo to appear at once."""
 
 
 class Detached(Exception):  # noqa: N818 - it is no error
-    """Whoever sat at the console has left it."""
+    """Raised when the user detaches from a console."""
 
 
 class Tap(Protocol):
-    """Reads what a guest says, and types."""
+    """Reads a guest's console and writes to it."""
 
     def read(self, timeout: float, also: int | None = None) -> bytes | None:
-        """What came within ``timeout`` seconds; None for nothing, empty for the end.
+        """Return output that came within ``timeout`` seconds; None for nothing, empty at the end.
 
         It may return early, and does if the descriptor ``also`` has something to read.
         """
         ...
 
     def write(self, data: bytes) -> None:
-        """Type at the guest's console; lost if nobody is there, as on any serial line."""
+        """Send input to the console; lost if nothing is connected, as on any serial line."""
         ...
 
 
 class SerialPort(Tap, Protocol):
-    """Our end of a serial port of a guest that is being started."""
+    """The harness's end of a serial port of a guest that is being started."""
 
     def fileno(self) -> int | None:
-        """The descriptor of the connection, for another process to go on; None before it."""
+        """Return the connection's descriptor, to pass to another process; None before it exists."""
         ...
 
 
 class SerialTap:
-    """Listens on a socket, takes the one connection that QEMU makes; see ``Tap``.
+    """Listens on a socket and accepts QEMU's one connection; see ``Tap``.
 
     Listening before the guest starts is what keeps its first byte (see QEMU's
     ``-chardev socket``, of which QEMU is the client here).
 
     Args:
-        path: of the socket.
-        nap: seconds between two reads, at least.
+        path: the socket's path.
+        nap: least seconds between two reads.
     """
 
     def __init__(self, path: Path, nap: float = 0.0) -> None:
@@ -99,7 +102,7 @@ class SerialTap:
             return b""
 
     def _rest(self, also: int | None) -> None:
-        """Let a burst come together; a pause before it was rest enough."""
+        """Wait for more of a burst; not needed after a pause."""
         left = self._rested + self._nap - time.monotonic()
         if left > 0:
             _readable([], left, also)
@@ -117,12 +120,12 @@ class SerialTap:
 
 
 class LogTap:
-    """Follows the log of a kept guest's console, and types at it; see ``Tap``.
+    """Follows a kept guest's console log and sends input to the console; see ``Tap``.
 
     Args:
-        log: what ``harness.guest.relay`` writes.
-        entrance: the relay's socket; None only follows.
-        offset: where in the log to begin.
+        log: the log written by ``harness.guest.relay``.
+        entrance: the relay's socket; None: no input.
+        offset: where in the log to start, in bytes.
     """
 
     def __init__(self, log: Path, entrance: Path | None, offset: int = 0) -> None:
@@ -141,7 +144,7 @@ class LogTap:
         return self
 
     def _connect(self, entrance: Path) -> None:
-        with contextlib.suppress(OSError):  # the guest has ended: there is still its log
+        with contextlib.suppress(OSError):  # the guest has ended; its log remains
             self._typing.connect(str(entrance))
 
     def __exit__(
@@ -153,7 +156,7 @@ class LogTap:
         self._files.close()
 
     def read(self, timeout: float, also: int | None = None) -> bytes | None:
-        """See ``Tap``; never empty, since the log may grow at any time."""
+        """See ``Tap``; never empty, because the log can grow at any time."""
         data = self._file.read(_CHUNK)
         if not data:
             _readable([], min(timeout, _POLL_SECONDS), also)
@@ -166,7 +169,7 @@ class LogTap:
 
 
 def _readable(sources: list[socket.socket], timeout: float, also: int | None) -> bool:
-    """Whether one of ``sources`` has something to read; waits for that, or for ``also``."""
+    """Wait until a source or ``also`` is readable; return whether one of ``sources`` is."""
     numbers = [source.fileno() for source in sources]
     others = [] if also is None else [also]
     readable, _, _ = select.select([*numbers, *others], [], [], max(0.0, timeout))

@@ -1,4 +1,4 @@
-"""One guest to be: the value that both backends turn into the same machine."""
+"""Specification of one guest, from which all backends create the same machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DISK_SLOT: Final = 2
 """PCI slot of the guest's disk on the root bus, the same under both backends."""
 
 MAX_SOCKET_PATH: Final = 103
-"""Bytes of a path in ``sockaddr_un`` less the NUL: 103 on FreeBSD and macOS, 107 on Linux."""
+"""Most bytes of a path in ``sockaddr_un``, without NUL: 103 on FreeBSD and macOS, 107 on Linux."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
@@ -31,23 +31,22 @@ class GuestSpec:
     """Everything that decides how a guest is started.
 
     Args:
-        name: for people and process lists; letters, digits and ``._+-``.
+        name: shown in messages and process lists; letters, digits and ``._+-``.
         topology: nodes, CPUs, memory and distances.
-        media: what it boots from.
-        accelerator: what executes the guest's instructions.
+        media: the media that it boots from.
+        accelerator: the accelerator that executes the guest's instructions.
         firmware: UEFI code (a pflash image) for an ``EfiDirectory``; None for a ``DirectKernel``
             and for machines with firmware of their own.
-        console_socket: unix socket on which the harness listens; the first serial port of the
-            guest connects to it, so that no byte is lost.
+        console_socket: unix socket on which the harness listens. The guest's first serial port
+            connects to it, so no byte is lost.
         sata: keep the board's SATA controller. FreeBSD's AHCI driver loops on it under KMSAN.
         serial_sockets: the same for the second to fourth serial port.
         identity: the user that QEMU runs as; None for the harness's own.
-        standalone: it is started without the harness: the console is the terminal's, and nothing
-            controls it.
+        standalone: start it without the harness, with its console on the terminal.
 
     Raises:
-        UsageError: a name that no host would take, too many serial ports.
-        InfraError: a socket's path is longer than a unix socket's may be.
+        UsageError: an invalid name, or too many serial ports.
+        InfraError: a socket's path is too long.
     """
 
     name: str
@@ -64,19 +63,19 @@ class GuestSpec:
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
             raise UsageError(
-                f"guest name {self.name!r}",
-                remedy="Use up to 100 letters, digits, dots, pluses, dashes and underscores.",
+                f"invalid guest name {self.name!r}",
+                remedy="use up to 100 letters, digits, dots, pluses, dashes and underscores",
             )
         if len(self.all_serial_sockets) > GUEST.board.max_serial_ports:
             raise UsageError(
                 f"{len(self.all_serial_sockets)} serial ports",
-                remedy=f"A guest has at most {GUEST.board.max_serial_ports}.",
+                remedy=f"a guest has at most {GUEST.board.max_serial_ports}",
             )
         for path in (*self.all_serial_sockets, self.control_socket):
             if len(bytes(path)) > MAX_SOCKET_PATH:
                 raise InfraError(
                     f"{path}: too long for a unix socket (at most {MAX_SOCKET_PATH} bytes)",
-                    remedy="Set XDG_RUNTIME_DIR to a shorter path.",
+                    remedy="set XDG_RUNTIME_DIR to a shorter path",
                 )
 
     @property
@@ -86,14 +85,15 @@ class GuestSpec:
 
     @property
     def control_socket(self) -> Path:
-        """Where QEMU, when started directly, tells how the guest ended (QMP)."""
+        """The socket of QEMU's control protocol (QMP), under the QEMU backend."""
         return self.console_socket.with_name(self.console_socket.name + ".qmp")
 
     @property
     def local_media(self) -> Media:
-        """The media by the name that QEMU opens.
+        """The media with the paths that QEMU opens.
 
-        Another user is started in the directory of its media: those above are closed to it.
+        Under another user, QEMU starts in the directory of its media, because those above are
+        closed to it.
         """
         if self.identity is None:
             return self.media
@@ -101,16 +101,16 @@ class GuestSpec:
 
     @property
     def flash(self) -> Path:
-        """The firmware, which QEMU needs.
+        """The firmware.
 
         Raises:
-            UsageError: there is none.
+            UsageError: the guest has none.
         """
         if self.firmware is None:
             raise UsageError(
-                f"guest {self.name} boots through UEFI and has no firmware",
-                remedy=f"Give the path of {GUEST.firmware.name}'s code image (Debian package "
-                f"{GUEST.firmware.package}).",
+                f"guest {self.name} boots through UEFI but has no firmware",
+                remedy=f"give the path of {GUEST.firmware.name}'s code image (Debian package "
+                f"{GUEST.firmware.package})",
             )
         return self.firmware
 
@@ -121,8 +121,8 @@ class GuestSpec:
 
 
 def display_name(name: str, console_socket: Path) -> str:
-    """The name shown by ``ps`` and ``virsh list``: unlike others' of the same guest.
+    """Return the unique name shown by ``ps`` and ``virsh list``.
 
-    It is how a guest that outlives its harness is found again.
+    It identifies a guest that outlives its harness.
     """
     return f"harness-{name}-{zlib.crc32(bytes(console_socket)):08x}"

@@ -1,8 +1,7 @@
-"""The NUMA layout of a guest, and what a FreeBSD kernel makes of it.
+"""The NUMA layout of a guest, and the memory domains that FreeBSD makes of it.
 
-A guest has nodes; FreeBSD calls what it sees of them memory domains. The rules come from
-FreeBSD's ``sys/dev/acpica/acpi_pxm.c`` (``check_domains``, ``renumber_domains``,
-``slit_parse_table``), ``MAXMEMDOM`` of ``harness.arch`` and QEMU's
+The rules are those of FreeBSD's ``sys/dev/acpica/acpi_pxm.c`` (``check_domains``,
+``renumber_domains``, ``slit_parse_table``), ``MAXMEMDOM`` of ``harness.arch`` and QEMU's
 ``hw/core/numa.c`` (``parse_numa_distance``).
 """
 
@@ -28,7 +27,7 @@ REMOTE_DISTANCE: Final = 20
 UNREACHABLE: Final = 255
 """ACPI 6.5, 5.2.17: 10 is a node's distance to itself, 255 means "no path"."""
 
-#: Numbers that are asked for at once.
+#: Most numbers in one argument.
 _MOST_NUMBERS: Final = 999
 
 _NUMBER: Final = r"\s*(0x[0-9a-fA-F]{1,16}|[0-9]{1,20})\s*"
@@ -42,10 +41,10 @@ class Node:
     """One NUMA node of the guest. CPUs or memory may be 0, not both.
 
     Args:
-        cpus: how many.
-        memory_mib: in MiB (2**20 bytes).
-        numbers: of its CPUs, ascending; None: counted on from the node before. Either all nodes
-            of a guest have them, or none.
+        cpus: number of CPUs.
+        memory_mib: memory in MiB (2**20 bytes).
+        numbers: its CPUs' numbers, ascending; None: they follow those of the node before. Either
+            all nodes of a guest have them, or none.
     """
 
     cpus: int
@@ -55,11 +54,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What is in each socket. CPUs are numbered by socket, core and thread.
+    """The cores and threads of a socket. CPUs are numbered by socket, core and thread.
 
     Args:
-        cores: in a socket.
-        threads: in a core.
+        cores: cores in a socket.
+        threads: threads in a core.
     """
 
     cores: int = 1
@@ -67,11 +66,11 @@ class Package:
 
     @property
     def cpus(self) -> int:
-        """In a socket."""
+        """Number of CPUs in a socket."""
         return self.cores * self.threads
 
     def last_id(self, sockets: int) -> int:
-        """What firmware tells the last CPU by: each level has bits of its own."""
+        """Return the last CPU's hardware id; each level has bits of its own."""
         thread_bits = (self.threads - 1).bit_length()
         core_bits = (self.cores - 1).bit_length()
         core = sockets - 1 << core_bits | self.cores - 1
@@ -84,7 +83,7 @@ ONE_CPU: Final = Package()
 
 @dataclass(frozen=True, slots=True)
 class GuestDomain:
-    """A memory domain as FreeBSD numbers it: its CPUs (by their number in the guest), MiB."""
+    """A memory domain as FreeBSD numbers it: its CPUs (by number in the guest) and MiB."""
 
     cpus: tuple[int, ...]
     memory_mib: int
@@ -95,7 +94,7 @@ class Topology:
     """The nodes of a guest and the distances between them (the SLIT, row = from).
 
     Raises:
-        UsageError: no such machine can be had from QEMU, or FreeBSD would not take it.
+        UsageError: QEMU cannot provide the machine, or FreeBSD refuses it.
     """
 
     nodes: tuple[Node, ...]
@@ -112,13 +111,13 @@ class Topology:
     def even(
         cls, nodes: int, cpus_per_node: int = 1, memory_mib_per_node: int = MEMORY_MIB_PER_NODE
     ) -> Topology:
-        """The same CPUs and memory (MiB) in every node, all nodes equally far apart."""
+        """Return nodes with equal CPUs and memory (MiB), all equally far apart."""
         node = Node(cpus=cpus_per_node, memory_mib=memory_mib_per_node)
         return cls.of((node,) * nodes)
 
     @classmethod
     def of(cls, nodes: Iterable[Node]) -> Topology:
-        """These nodes, all equally far apart (10 and 20)."""
+        """Return a topology of these nodes, all equally far apart (10 and 20)."""
         listed = tuple(nodes)
         return cls(listed, even_distances(len(listed)))
 
@@ -138,7 +137,7 @@ class Topology:
         return self.cpus // self.package.cpus
 
     def cpu_ids(self) -> tuple[tuple[int, ...], ...]:
-        """The CPU numbers of each node; without gaps, whatever their order."""
+        """Return the CPU numbers of each node; all together have no gaps."""
         ends = accumulate((node.cpus for node in self.nodes), initial=0)
         counted = (tuple(range(first, end)) for first, end in pairwise(ends))
         return tuple(
@@ -147,11 +146,11 @@ class Topology:
         )
 
     def nodes_without_cpus(self) -> tuple[int, ...]:
-        """Numbers of the nodes that have memory and no CPU."""
+        """Numbers of the nodes with memory and no CPU."""
         return tuple(i for i, node in enumerate(self.nodes) if node.cpus == 0)
 
     def guest_domains(self) -> tuple[GuestDomain, ...]:
-        """What FreeBSD (a kernel with ``options NUMA``) makes of the nodes.
+        """Return the domains that FreeBSD (with ``options NUMA``) makes of the nodes.
 
         A node without memory is a domain without memory (``mem dom 1 is empty``). One node
         without CPUs makes the kernel ignore the SRAT: one domain with everything.
@@ -167,7 +166,7 @@ class Topology:
         )
 
     def _domains_of_cpus(self) -> list[int]:
-        """The domain of each CPU, in the order in which FreeBSD numbers them.
+        """Return the domain of each CPU, in the order in which FreeBSD numbers CPUs.
 
         Its tree of packages, domains, cores and threads (``topo_probe``, ``assign_cpu_ids``) has
         the domains on top if none of them shares a package with another, else in each package.
@@ -184,9 +183,9 @@ class Topology:
         return found
 
     def guest_distances(self) -> Distances:
-        """What FreeBSD's ``vm.phys_locality`` says: -1 where it knows of no distance.
+        """Return ``vm.phys_locality``; -1 where FreeBSD knows no distance.
 
-        It keeps the table only when there are several domains (``vm_phys_register_domains``).
+        It keeps the table only with several domains (``vm_phys_register_domains``).
         """
         if len(self.guest_domains()) == 1:
             return ((-1,),)
@@ -195,7 +194,7 @@ class Topology:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know of this layout before judging a kernel by it."""
+        """Yield warnings about layouts that FreeBSD refuses."""
         return tuple(
             f"node {node} has memory and no CPUs: FreeBSD refuses it (SRAT: No CPU found for "
             f"memory domain {node}) and ignores the whole SRAT, so that the guest sees one domain"
@@ -204,7 +203,7 @@ class Topology:
 
 
 def cpus_in_words(cpus: Sequence[int]) -> str:
-    """Ascending numbers of CPUs for people: ``CPU 1``, ``CPUs 0-3,5``, ``no CPUs``."""
+    """Return ascending CPU numbers as text: ``CPU 1``, ``CPUs 0-3,5``, ``no CPUs``."""
     if not cpus:
         return "no CPUs"
     listed = ",".join(cpu_ranges(cpus))
@@ -212,7 +211,7 @@ def cpus_in_words(cpus: Sequence[int]) -> str:
 
 
 def cpu_ranges(cpus: Sequence[int]) -> tuple[str, ...]:
-    """Ascending numbers of CPUs as ranges: ``0-3`` and ``5``."""
+    """Return ascending CPU numbers as ranges: ``0-3`` and ``5``."""
     ranges: list[list[int]] = []
     for cpu in cpus:
         if ranges and cpu == ranges[-1][-1] + 1:
@@ -223,7 +222,7 @@ def cpu_ranges(cpus: Sequence[int]) -> tuple[str, ...]:
 
 
 def even_distances(nodes: int) -> Distances:
-    """10 from each node to itself, 20 to every other."""
+    """Return distances of 10 from each node to itself and 20 to every other."""
     return tuple(
         tuple(LOCAL_DISTANCE if i == j else REMOTE_DISTANCE for j in range(nodes))
         for i in range(nodes)
@@ -231,32 +230,32 @@ def even_distances(nodes: int) -> Distances:
 
 
 def parse_node_counts(text: str) -> tuple[int, ...]:
-    """Numbers of nodes as written on a command line: ``4``, ``1,2,4``, ``1-8``, ``1,4-6``.
+    """Parse numbers of nodes: ``4``, ``1,2,4``, ``1-8``, ``1,4-6``.
 
-    Returns them in the order given, each once.
+    Returns them in the order given, without repetitions.
 
     Raises:
-        UsageError: not of that form, none, or more nodes than FreeBSD takes.
+        UsageError: a wrong form, no number, or more nodes than FreeBSD supports.
     """
     return parse_numbers(
         text, range(1, MAX_NODES + 1), "number of nodes",
         few="a guest has at least one node",
-        many=f"FreeBSD/{GUEST.name} takes at most {MAX_NODES} memory domains",
+        many=f"FreeBSD/{GUEST.name} supports at most {MAX_NODES} memory domains",
     )  # fmt: skip
 
 
 def parse_numbers(text: str, allowed: range, what: str, *, few: str, many: str) -> tuple[int, ...]:
-    """Numbers in the one grammar for them, decimal or hexadecimal (``0x1f``); each once.
+    """Parse decimal or hexadecimal (``0x1f``) numbers and ranges; drop repetitions.
 
     Args:
-        text: as written.
-        allowed: the numbers that there are.
-        what: they are, in words.
-        few: why there is none below.
-        many: why there is none above.
+        text: the argument.
+        allowed: the valid numbers.
+        what: what the numbers are, in words.
+        few: error text for smaller numbers.
+        many: error text for larger numbers.
 
     Raises:
-        UsageError: not of that form, out of range, or more than 999 numbers.
+        UsageError: a wrong form, out of range, or more than 999 numbers.
     """
     numbers: list[int] = []
     for part in text.split(","):
@@ -279,8 +278,8 @@ def parse_numbers(text: str, allowed: range, what: str, *, few: str, many: str) 
         most = allowed.stop - 1
         raise UsageError(
             f"{what} {text!r}: {why}",
-            remedy=f"Give numbers from {allowed.start} to {most}, such as 4 or 1,2,4 or "
-            f"1-{min(most, _MOST_NUMBERS)}.",
+            remedy=f"give numbers from {allowed.start} to {most}, such as 4 or 1,2,4 or "
+            f"1-{min(most, _MOST_NUMBERS)}",
         )
     return tuple(dict.fromkeys(numbers))
 
@@ -291,31 +290,31 @@ def _number(text: str) -> int:
 
 def _check_nodes(nodes: tuple[Node, ...]) -> None:
     if not nodes:
-        raise UsageError("a topology without nodes", remedy="Give at least one node.")
+        raise UsageError("a topology without nodes", remedy="give at least one node")
     if len(nodes) > MAX_NODES:
         raise UsageError(
-            f"{len(nodes)} nodes: FreeBSD/{GUEST.name} takes at most {MAX_NODES} memory domains "
+            f"{len(nodes)} nodes: FreeBSD/{GUEST.name} supports at most {MAX_NODES} memory domains "
             "(MAXMEMDOM)",
-            remedy=f"Give from 1 to {MAX_NODES} nodes.",
+            remedy=f"give from 1 to {MAX_NODES} nodes",
         )
     for number, node in enumerate(nodes):
         if node.cpus < 0 or node.memory_mib < 0:
             raise UsageError(
                 f"node {number}: {node.cpus} CPUs and {node.memory_mib} MiB of memory",
-                remedy="Neither can be below 0.",
+                remedy="give numbers from 0",
             )
         if node.cpus == 0 and node.memory_mib == 0:
             raise UsageError(
-                f"node {number} has neither CPUs nor memory, so that no table would mention it",
-                remedy="Give it CPUs or memory, or leave it out.",
+                f"node {number} has neither CPUs nor memory, so no ACPI table would contain it",
+                remedy="give it CPUs or memory, or omit it",
             )
     cpus = sum(node.cpus for node in nodes)
     if not 1 <= cpus <= MAX_CPUS:
         raise UsageError(
-            f"{cpus} CPUs in all nodes together", remedy=f"Give a guest 1 to {MAX_CPUS} CPUs."
+            f"{cpus} CPUs in all nodes together", remedy=f"give a guest 1 to {MAX_CPUS} CPUs"
         )
     if not any(node.memory_mib for node in nodes):
-        raise UsageError("no node has memory", remedy="Give at least one node memory.")
+        raise UsageError("no node has memory", remedy="give at least one node memory")
 
 
 def _check_numbers(nodes: tuple[Node, ...]) -> None:
@@ -328,25 +327,25 @@ def _check_numbers(nodes: tuple[Node, ...]) -> None:
                 continue
             raise UsageError(
                 f"node {number} has {node.cpus} CPUs without numbers, and others have numbers",
-                remedy="Number the CPUs of all nodes, or of none.",
+                remedy="number the CPUs of all nodes, or of none",
             )
         if len(node.numbers) != node.cpus or list(node.numbers) != sorted(node.numbers):
             raise UsageError(
                 f"node {number}: {list(node.numbers)} are not {node.cpus} ascending numbers",
-                remedy="Give each CPU's number once, in ascending order.",
+                remedy="give each CPU's number once, in ascending order",
             )
         for cpu in node.numbers:
             if cpu in where:
                 raise UsageError(
                     f"CPU {cpu} is in node {where[cpu]} and in node {number}",
-                    remedy="Give each CPU one node.",
+                    remedy="give each CPU one node",
                 )
             where[cpu] = number
     gaps = sorted(set(range(len(where))) - where.keys())
     if gaps:
         raise UsageError(
             f"{len(where)} CPUs have numbers up to {max(where)}, and none is CPU {gaps[0]}",
-            remedy=f"Number {len(where)} CPUs from 0 to {len(where) - 1}: FreeBSD leaves no gaps.",
+            remedy=f"number {len(where)} CPUs from 0 to {len(where) - 1}: FreeBSD leaves no gaps",
         )
 
 
@@ -355,28 +354,28 @@ def _check_package(package: Package, cpu_ids: tuple[tuple[int, ...], ...]) -> No
     if package.cores < 1 or package.threads < 1:
         raise UsageError(
             f"{package.cores} cores and {package.threads} threads",
-            remedy="Give at least 1 of each.",
+            remedy="give at least 1 of each",
         )
     if cpus % package.cpus:
         raise UsageError(
             f"{cpus} CPUs do not fill sockets of {package.cores} cores x {package.threads} threads",
-            remedy=f"Give a multiple of {package.cpus} CPUs, or fewer cores or threads.",
+            remedy=f"give a multiple of {package.cpus} CPUs, or fewer cores or threads",
         )
     home = {cpu: node for node, ids in enumerate(cpu_ids) for cpu in ids}
     for cpu in range(cpus):
         first = cpu - cpu % package.threads
         if home[cpu] != home[first]:
             raise UsageError(
-                f"CPUs {first} and {cpu} are threads of one core, and in the nodes {home[first]} "
+                f"CPUs {first} and {cpu} are threads of one core in two nodes, {home[first]} "
                 f"and {home[cpu]}",
-                remedy="Put all threads of a core into one node: a core has one memory controller.",
+                remedy="put all threads of a core into one node: a core has one memory controller",
             )
     last = package.last_id(cpus // package.cpus)
     if last > GUEST.last_cpu_id:
         raise UsageError(
             f"{cpus} CPUs with {package.cores} cores x {package.threads} threads in a socket get "
             f"{GUEST.cpu_id}s up to {last}",
-            remedy=f"Give fewer: CPUs are started up to {GUEST.cpu_id} {GUEST.last_cpu_id}.",
+            remedy=f"give fewer: CPUs are started up to {GUEST.cpu_id} {GUEST.last_cpu_id}",
         )
 
 
@@ -384,18 +383,18 @@ def _check_distances(distances: Distances, nodes: int) -> None:
     if len(distances) != nodes or any(len(row) != nodes for row in distances):
         raise UsageError(
             f"the distances are not a table of {nodes} rows with {nodes} numbers each",
-            remedy="Give one row a node, and in each row the distance to every node.",
+            remedy="give one row for each node, with the distance to every node",
         )
     for i, row in enumerate(distances):
         for j, value in enumerate(row):
             if i == j and value != LOCAL_DISTANCE:
                 raise UsageError(
                     f"distance {value} from node {i} to itself",
-                    remedy=f"ACPI and QEMU take only {LOCAL_DISTANCE} there.",
+                    remedy=f"ACPI and QEMU accept only {LOCAL_DISTANCE} there",
                 )
             if i != j and not LOCAL_DISTANCE < value <= UNREACHABLE:
                 raise UsageError(
                     f"distance {value} from node {i} to node {j}",
-                    remedy=f"Give {LOCAL_DISTANCE + 1} to {UNREACHABLE - 1}, "
-                    f"or {UNREACHABLE} for unreachable.",
+                    remedy=f"give {LOCAL_DISTANCE + 1} to {UNREACHABLE - 1}, "
+                    f"or {UNREACHABLE} for unreachable",
                 )

@@ -1,18 +1,17 @@
-"""Guests described in files: one TOML file a guest, shipped in ``vmconfigs/`` or the user's own.
+"""vm files: a TOML file for each guest, shipped in ``vmconfigs/`` or the user's own.
 
-A file gives defaults that flags override; ``vmconfigs/README.md`` has its form.
+Flags override a file's values. ``vmconfigs/README.md`` documents the format.
 """
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.guest.backends import BACKENDS, FixedMachine
 from harness.guest.sanitizermemory import default_memory_mib
 from harness.guest.topology import Node, Package, Topology, even_distances
@@ -26,15 +25,15 @@ _SUFFIX: Final = ".toml"
 
 @dataclass(frozen=True, slots=True)
 class VmConfig:
-    """A guest as a file describes it.
+    """The guest that a vm file describes.
 
     Args:
         name: the file's name without its suffix.
-        description: for people.
-        sanitizers: of its kernel.
+        description: free text.
+        sanitizers: its kernel's.
         topology: its nodes.
-        machine: that exists already and is started by a backend's own table; None for a guest
-            that any backend makes to order.
+        machine: the existing machine that the table of a backend describes; None for a guest
+            that any backend can create.
     """
 
     name: str
@@ -63,18 +62,18 @@ class _VmFile(Table, frozen=True, kw_only=True):
 
 
 def vmconfig_names(directory: Path | None = None) -> tuple[str, ...]:
-    """The names of the guests described in ``directory`` (default: those shipped), sorted."""
+    """Return the sorted names of the guests in ``directory`` (default: those shipped)."""
     return tuple(sorted(path.stem for path in _directory(directory).glob(f"*{_SUFFIX}")))
 
 
 def load_vmconfig(name_or_path: str | Path, directory: Path | None = None) -> VmConfig:
-    """The guest of that name in ``directory`` (default: those shipped), or in that file.
+    """Return the guest of that name in ``directory`` (default: those shipped) or file.
 
-    Whatever ends in ``.toml`` or holds a ``/`` is a path, anything else a name.
+    An argument that ends in ``.toml`` or contains a ``/`` is a path, anything else a name.
 
     Raises:
-        UsageError: no such guest or file, not TOML, an unknown or bad key, or a layout that
-            cannot be.
+        UsageError: no such guest or file, not TOML, an unknown or invalid key, or an impossible
+            layout.
     """
     path = _find(str(name_or_path), _directory(directory))
     try:
@@ -82,14 +81,14 @@ def load_vmconfig(name_or_path: str | Path, directory: Path | None = None) -> Vm
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}",
-            remedy="Give a readable TOML file, or one of the shipped guests: "
+            remedy="give a readable TOML file, or one of the shipped guests: "
             + ", ".join(vmconfig_names(directory)),
         ) from error
     return parse_vmconfig(text, name=path.stem, origin=str(path))
 
 
 def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
-    """The guest that this TOML text describes; ``origin`` stands in front of errors.
+    """Return the guest that a TOML text describes; ``origin`` is the prefix of errors.
 
     Raises:
         UsageError: see ``load_vmconfig``.
@@ -97,7 +96,7 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
     try:
         table = parse_toml(text)
     except ValueError as error:
-        raise UsageError(f"{origin}: not TOML: {error}", remedy="Mend that line.") from error
+        raise UsageError(f"{origin}: not TOML: {error}", remedy="correct that line") from error
     machine = _machine(table, Path(origin))
     try:
         file = read_table(table, _VmFile)
@@ -126,7 +125,7 @@ def parse_vmconfig(text: str, *, name: str, origin: str) -> VmConfig:
 
 
 def _machine(table: dict[str, Any], file: Path) -> FixedMachine | None:
-    """What the table of a backend says, which is taken out of the file's.
+    """Remove a backend's table from the file's and return its machine.
 
     Raises:
         UsageError: see ``load_vmconfig``.
@@ -143,11 +142,11 @@ def _machine(table: dict[str, Any], file: Path) -> FixedMachine | None:
             key = f"{row.name}.{complaint.key}".rstrip(".")
             raise UsageError(
                 f"{file}: {key}: {_wrong(complaint)}",
-                remedy="vmconfigs/README.md says what is known there",
+                remedy="see vmconfigs/README.md for the known keys",
             ) from complaint
     if len(rows) > 1:
         names = " and ".join(f"[{row.name}]" for row in rows)
-        raise UsageError(f"{file}: {names} both start the machine", remedy="leave one of them out")
+        raise UsageError(f"{file}: {names} both start the machine", remedy="remove one of them")
     return found
 
 
@@ -175,12 +174,12 @@ def _check_sockets(file: _VmFile, topology: Topology) -> None:
         raise UsageError(
             f"sockets = {file.sockets}: {topology.cpus} CPUs fill {topology.sockets} sockets of "
             f"{package.cores} cores x {package.threads} threads",
-            remedy="Give the nodes as many CPUs as sockets x cores x threads.",
+            remedy="give the nodes as many CPUs as sockets x cores x threads",
         )
 
 
 def render_vmconfig(config: VmConfig) -> str:
-    """The TOML text that ``parse_vmconfig`` reads back as an equal guest."""
+    """Return TOML text that ``parse_vmconfig`` reads back as an equal guest."""
     lines = [
         f"description = {_toml_string(config.description)}",
         f'sanitizer = "{config.sanitizers}"',
@@ -212,31 +211,27 @@ def _find(wanted: str, directory: Path) -> Path:
     names = vmconfig_names(directory)
     if wanted in names:
         return directory / f"{wanted}{_SUFFIX}"
-    close = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"Did you mean {close[0]}? " if close else ""
+    hint = did_you_mean(wanted, names)
     raise UsageError(
         f"no guest named {wanted!r}",
-        remedy=f"{hint}There are {', '.join(names)}; a file is given by a path ending in .toml.",
+        remedy=f"{hint}there are {', '.join(names)}; a file needs a path ending in .toml",
     )
 
 
 def _key_error(origin: str, complaint: Complaint) -> UsageError:
-    """The first complaint in words: which key, what is wrong with it, what would be right."""
+    """Return the first complaint as an error: the key, the problem, the valid values."""
     key = complaint.key
     if complaint.unknown:
         known = _known_keys(key)
-        close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
+        hint = did_you_mean(key.rpartition(".")[2], known)
         return UsageError(
-            f"{origin}: unknown key {key}", remedy=f"{hint}Known here: {', '.join(known)}."
+            f"{origin}: unknown key {key}", remedy=f"{hint}known here: {', '.join(known)}"
         )
     if complaint.missing:
-        return UsageError(
-            f"{origin}: {key} is missing", remedy=f"Add at least one [[{key}]] table."
-        )
+        return UsageError(f"{origin}: {key} is missing", remedy=f"add at least one [[{key}]] table")
     return UsageError(
         f"{origin}: {key} = {_shown(complaint.value)}: {complaint.what}",
-        remedy="See vmconfigs/README.md or a shipped file for the form.",
+        remedy="see vmconfigs/README.md or a shipped file for the format",
     )
 
 

@@ -158,7 +158,7 @@ def _culprit_lines(culprit: Mapping[str, Any], *, whole: bool) -> Iterator[str]:
 
 
 def _failure_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """What counted as the failure."""
+    """Generate the failure that counted."""
     failure = document["failure"]
     if document.get("error"):
         yield printable(f"first error: {document['error']}")
@@ -169,14 +169,14 @@ def _failure_lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def remark_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """Which part of the history was searched, if not all, and where the failure came and went."""
+    """Generate remarks on the searched part of the history, and on reversals."""
     words = words_of(document)
     tested = {one["commit"]: one for one in document["line"]}
     for base in document.get("merge_bases", ()):
         did = counts_in_words(tested[base], words) if base in tested else "not tested"
         yield printable(f"the ends are on two branches; their merge base {base[:_SHORT]}: {did}")
     if document.get("first_parent"):
-        yield "first parents only: what a merge brings in counts as the merge's change"
+        yield "first parents only: each merge counts as one change"
     if document.get("end_error"):
         yield printable(f"the bad end has another first error: {document['end_error']}")
     one, other = (words.good, words.bad) if document["fixed"] else (words.bad, words.good)
@@ -199,15 +199,15 @@ def _proof_line(step: Mapping[str, Any], words: Words) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What tests are called.
+    """Terms for the results of tests.
 
     Args:
-        good: of one that passed.
-        bad: of one that failed.
-        passes: what is expected of a revision that passes.
-        fails: what is expected of one that fails.
-        other: of one that says nothing.
-        unbuilt: of a revision without a kernel to test.
+        good: a test that passed.
+        bad: a test that failed.
+        passes: expectation of a revision that should pass.
+        fails: expectation of a revision that should fail.
+        other: a test without a verdict.
+        unbuilt: a revision without a kernel.
     """
 
     good: str = "passed"
@@ -221,17 +221,17 @@ class Words:
 _TESTS = Words()
 _BUILDS = Words(
     "builds", "does not build", "to build", "not to build", "fails differently",
-    "cannot be built as asked for",
+    "cannot be built with these options",
 )  # fmt: skip
 
-#: What the culprit did, by what was looked at and whether a mended revision was looked for.
+#: The culprit's effect, by kind of test and whether the search was for a fix.
 _WHAT: Mapping[tuple[str, bool], str] = MappingProxyType(
     {
         (how, fixed): ("fixed it" if fixed else "broke it")
         for how in ("boot", "check")
         for fixed in (False, True)
     }
-    | {("build", False): "broke the compilation", ("build", True): "mended the compilation"}
+    | {("build", False): "broke the compilation", ("build", True): "fixed the compilation"}
 )
 
 

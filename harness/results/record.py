@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 GUEST: Final = "guest"
 HOST: Final = "host"
-"""What a cell is of."""
+"""The value of ``Cell.on`` for a program of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ class Cell:
         opinion: their conclusion; empty if there are none.
         unrepeated: whether this failure was seen once, in one of several boots.
         failing: those of the verdict's ``reports`` that fail the cell.
-        on: ``guest``, or ``host``: ``check`` is of a program of the host, and nothing was booted.
-        host: what a program of the host came to before the guest was booted.
-        options: of the kernel, on top of its configuration.
+        on: ``guest``; ``host`` if only a program of the host was checked.
+        host: result of the host program that ran before the boot.
+        options: options added to the kernel's configuration.
     """
 
     name: str
@@ -151,7 +151,7 @@ class Cell:
 
     @property
     def is_unconfirmed(self) -> bool:
-        """Whether a program of the host was found to do what the guest did not repeat."""
+        """Whether the guest did not repeat a finding of the host program."""
         return self.verdict is not None and self.verdict.outcome is Outcome.UNCONFIRMED
 
 

@@ -103,7 +103,7 @@ def _outcome(cell: Mapping[str, Any]) -> str:
 
 
 def _is_on_host(cell: Mapping[str, Any]) -> bool:
-    """Whether it is of a program of the host; older records have none."""
+    """Return whether a cell is of a program of the host; older records have no such key."""
     return bool(cell.get("on") == HOST)
 
 

@@ -109,7 +109,7 @@ def test_mended_twice_it_finds_what_mended_the_end(
     )  # fmt: skip
     assert said.code == 0, said.stderr
     assert document["bisect"]["answer"]["commits"] == [commits["second repair"]]
-    assert "mended the compilation" in call(shared_home, "report").stdout
+    assert "fixed the compilation" in call(shared_home, "report").stdout
 
 
 @pytest.mark.long

@@ -212,7 +212,7 @@ def test_what_cannot_be_searched_is_refused_with_a_remedy(home: Home, tmp_path: 
         (("--source", tree, *ends, "--numa", "1,2"), "several guests"),
         (("--source", tree, *ends, "--title", "x", "--any-failure"), "exclude each other"),
         (("--source", tree, *ends, "--with", "check", "--", "true"), "both judge"),
-        (("--source", tree, *ends, "--import", log), "line 1 is not of a bisect log"),
+        (("--source", tree, *ends, "--import", log), "line 1 is not a line of a bisect log"),
         (("--source", tree, *ends, "--confidence", "10"), "confidence"),
     ):
         said = call(home, "bisect", *words)

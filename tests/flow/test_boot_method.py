@@ -47,7 +47,7 @@ def test_without_a_loader_a_kernel_file_can_be_started_directly_only(
     home.configure(configured)
     said = home.run("boot", "--kernel", kernel, *words)
     assert said.code == 2
-    assert said.error.startswith(f"harness: there is no loader yet that could start {kernel}")
+    assert said.error.startswith(f"harness: no loader is cached to start {kernel}")
     assert "--boot direct" in said.error
     assert home.leftovers() == []
 

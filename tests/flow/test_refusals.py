@@ -77,18 +77,18 @@ ARGUMENTS = {
     ),
     "more nodes than the kernel takes": (
         (*BOOT, "--numa", "9"),
-        "--numa: number of nodes '9': FreeBSD/amd64 takes at most 8 memory domains",
-        "Give numbers from 1 to 8",
+        "--numa: number of nodes '9': FreeBSD/amd64 supports at most 8 memory domains",
+        "give numbers from 1 to 8",
     ),
     "no nodes": (
         (*BOOT, "--numa", "0"),
         "--numa: number of nodes '0': a guest has at least one node",
-        "Give numbers from 1 to 8",
+        "give numbers from 1 to 8",
     ),
     "a number that is none": (
         (*BOOT, "--numa", "four"),
         "--numa: number of nodes 'four': 'four' is neither a number nor a range",
-        "Give numbers from 1 to 8",
+        "give numbers from 1 to 8",
     ),
     "several guests to boot": (
         (*BOOT, "--numa", "1,2"),
@@ -98,7 +98,7 @@ ARGUMENTS = {
     "more CPUs than a guest can have": (
         (*BOOT, "--numa", "8", "--cpus", "32"),
         "--cpus 32: 256 CPUs in all nodes together",
-        "Give a guest 1 to 255 CPUs",
+        "give a guest 1 to 255 CPUs",
     ),
     "a tunable without a value": (
         (*BOOT, "--tunable", "vm.pmap.pti"),
@@ -133,12 +133,12 @@ ARGUMENTS = {
     "a guest's name that is nearly one": (
         (*BOOT, "--vm", "numa4-kasn"),
         "--vm: no guest named 'numa4-kasn'",
-        "Did you mean numa4-kasan?",
+        "did you mean numa4-kasan?",
     ),
     "no such guest's file": (
         (*BOOT, "--vm", "/no/guest.toml"),
         "--vm: /no/guest.toml: cannot be read: No such file or directory",
-        "Give a readable TOML file",
+        "give a readable TOML file",
     ),
     "a layout twice": (
         (*BOOT, "--vm", "numa4", "--numa", "2"),
@@ -157,8 +157,8 @@ ARGUMENTS = {
     ),
     "an expectation of nine nodes": (
         (*COMPARE, "--expect", "9:before=panic"),
-        "--expect 9:before=panic: number of nodes '9': FreeBSD/amd64 takes at most 8 memory ",
-        "Give numbers from 1 to 8",
+        "--expect 9:before=panic: number of nodes '9': FreeBSD/amd64 supports at most 8 memory ",
+        "give numbers from 1 to 8",
     ),
     "a pair for the built-in guest": (
         (*COMPARE, "--mutant", "drop-commit"),
@@ -331,7 +331,7 @@ GUESTS = {
     "a misspelt key": ("[[node]]\ncpu = 1", "unknown key node[0].cpu"),
     "negative memory": ("[[node]]\nmemory_mib = -1", "node[0].memory_mib = -1"),
     "no CPUs": ("[[node]]\ncpus = 0", "0 CPUs in all nodes together"),
-    "nine nodes": ("[[node]]\n" * 9, "9 nodes: FreeBSD/amd64 takes at most 8 memory domains"),
+    "nine nodes": ("[[node]]\n" * 9, "9 nodes: FreeBSD/amd64 supports at most 8 memory domains"),
     "distances of another table": (
         "distances = [[10]]\n[[node]]\n[[node]]", "the distances are not a table of 2 rows"),
 }  # fmt: skip
@@ -371,7 +371,7 @@ def test_memory_the_host_does_not_have(shared_home: Home) -> None:
     said = shared_home.run(*BOOT, "--numa", "2", "--memory", "100000000")
     assert said.code == 3
     assert (
-        "guest none-numa2 needs memory the host does not have: 200000256 MiB "
+        "guest none-numa2 needs more memory than the host has: 200000256 MiB "
         "(200000000 MiB in 2 nodes and 256 MiB for QEMU)" in said.stderr
     )
     assert (
@@ -433,7 +433,7 @@ def test_dead_libvirtd(shared_home: Home) -> None:
     said = shared_home.run(*BOOT, "--backend", "libvirt", "--libvirt-uri", uri)
     assert said.code == 3
     assert f"cannot connect to libvirt at {uri}: " in said.stderr
-    assert "See that a libvirtd runs there and that you may use it" in said.stdout
+    assert "check that a libvirtd runs there and permits access" in said.stdout
     assert "Traceback" not in said.stderr
 
 

@@ -105,7 +105,7 @@ def test_hosts_trouble_is_a_junit_error(shared_home: Home, tmp_path: Path) -> No
     assert shared_home.run(*NO_MEMORY, "--junit", path).code == 3
     (result,) = cases(path)["none-numa1"].result
     assert isinstance(result, Error)
-    assert "needs memory the host does not have" in result.message
+    assert "needs more memory than the host has" in result.message
 
 
 def test_hosts_trouble_with_the_kernel_is_a_junit_error(shared_home: Home, tmp_path: Path) -> None:

@@ -98,11 +98,11 @@ CUT_OFF = ProbeTrial("the probe was cut off after 0.4 s at rdrand", None, 0.1, o
     [
         (GOOD, FAST, KVM, "every result is right", 6),
         (GOOD, [right(0.2)] * 3, KVM, "at least 2 times as fast as TCG", 6),
-        (GOOD, [right(0.21)], TCG, "KVM took 0.21 s for what took TCG 0.40 s", 2),
+        (GOOD, [right(0.21)], TCG, "KVM took 0.21 s, TCG 0.40 s", 2),
         (GOOD, [right(0.1), right(0.1), right(0.3)], TCG, "KVM took 0.30 s", 6),
         (GOOD, [right(0.1), ProbeTrial("wrong rdrand")], TCG, "wrong rdrand", 4),
         (GOOD, [CUT_OFF], TCG, "cut off after 0.4 s at rdrand", 2),
-        ([right(0.4), right(0.1)], FAST, TCG, "KVM took 0.10 s for what took TCG 0.10 s", 4),
+        ([right(0.4), right(0.1)], FAST, TCG, "KVM took 0.10 s, TCG 0.10 s", 4),
     ],
     ids=["fast", "just fast", "slow", "slow once", "wrong once", "cut off", "TCG as fast once"],
 )  # fmt: skip
@@ -154,7 +154,7 @@ def test_kvm_alone_is_taken_where_tcg_fails() -> None:
 
 def test_the_choice_prints_both_times_and_the_reason() -> None:
     choice, _ = measured(GOOD, [right(0.3)])
-    assert str(choice).startswith("tcg: KVM took 0.30 s for what took TCG 0.40 s")
+    assert str(choice).startswith("tcg: KVM took 0.30 s, TCG 0.40 s")
     assert "(TCG 0.40 s, KVM 0.30 s; measured 2026-01-01" in str(choice)
 
 

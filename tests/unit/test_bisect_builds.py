@@ -162,7 +162,7 @@ def test_a_good_end_that_does_not_compile_ends_it_whatever_the_error(bisect: Bis
     for title in (ERROR, OTHER):
         compiler = Compiler({"c0": (title,), "c9": (ERROR,)})
         answer = bisect(line(9), compiler).run()
-        assert answer == Stuck("c0, which is to pass, fails as well")
+        assert answer == Stuck("c0, which should pass, fails as well")
 
 
 def test_a_bad_end_that_compiles_ends_it(bisect: Bisect) -> None:
@@ -372,7 +372,7 @@ def test_a_file_of_revisions_has_one_a_line_and_comments() -> None:
     "line", ["a b", "a..b", "a...b", "^a", "-a", "--all", "a\x1b[2J", "x" * 2000, "a\x00b"]
 )
 def test_a_line_that_names_no_single_revision_is_refused_with_its_number(line: str) -> None:
-    with pytest.raises(UsageError, match="line 2 names no single revision"):
+    with pytest.raises(UsageError, match="line 2 does not name one revision"):
         read_skips(f"good\n{line}\n")
 
 

@@ -67,8 +67,8 @@ def test_both_ends_first_and_then_the_middle(
     ("evidence", "why"),
     [
         ({"k0": Tally(builds=False)}, "does not build"),
-        ({"k0": Tally(bad=REPRODUCED)}, "which is to pass, fails as well"),
-        ({"k0": Tally(other=3)}, "dies of something else"),
+        ({"k0": Tally(bad=REPRODUCED)}, "which should pass, fails as well"),
+        ({"k0": Tally(other=3)}, "fails differently"),
         ({"k0": Tally(good=1), "k8": Tally(builds=False)}, "does not build"),
         ({"k0": Tally(good=1), "k8": Tally(good=60)}, "could not reproduce"),
         ({"k0": Tally(good=1), "k8": Tally(other=60)}, "could not reproduce"),

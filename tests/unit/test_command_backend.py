@@ -123,7 +123,7 @@ def test_a_power_off_that_hangs_has_a_deadline(machine: Make) -> None:
     box.seconds = 1.0
     with box.port():
         guest = box.backend().start(box.spec())
-        with pytest.raises(InfraError, match="took longer than 1 s"):
+        with pytest.raises(InfraError, match="timeout of 1 s"):
             guest.destroy()
 
 
@@ -149,7 +149,7 @@ def test_a_console_that_ends_proves_nothing_of_the_machine(machine: Make) -> Non
         assert ended.failure is not None
         assert "exit status 4" in ended.failure.message
         assert "connection lost" in ended.failure.detail
-        with pytest.raises(InfraError, match="nothing tells whether the machine has"):
+        with pytest.raises(InfraError, match="whether the machine has ended is unknown"):
             guest.require_running()
         guest.destroy()
 
@@ -212,7 +212,9 @@ def test_a_program_that_is_not_there_is_refused_before_anything_runs(machine: Ma
     table = box.table()
     (box.directory / "power_on").chmod(0o644)
     box.table = lambda: table  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match=r"command\.power_on: .* no program") as caught:
+    with pytest.raises(
+        UsageError, match=r"command\.power_on: .* not an executable program"
+    ) as caught:
         box.backend()
     assert "chmod +x" in caught.value.remedy
 

@@ -98,7 +98,7 @@ def test_machine_as_asked_has_no_differences() -> None:
         ({"memory_mib": {0: 512, 1: 1024}}, "node 0 has 512 MiB, not 1024"),
         ({"node_mib": {0: 512, 1: 1024, 2: 0}}, "node 0 has 512 MiB, not 1024"),
         ({"cpus": {0: (0,), 2: (1, 2)}}, "node 0 has CPU 0, not CPUs 0-1"),
-        ({"cpus": {0: (0, 1), 2: (2,), 3: (3,)}}, "node 3 that was not asked for"),
+        ({"cpus": {0: (0, 1), 2: (2,), 3: (3,)}}, "node 3 that was not requested"),
         ({"board": "pc-i440fx-7.2-machine"}, "a pc-i440fx-7.2-machine, not a q35"),
         ({"append": "vm.x=1"}, "the command line 'vm.x=1', not ''"),
         ({"kernel": "/elsewhere/kernel"}, "starts the kernel /elsewhere/kernel, not none"),
@@ -128,7 +128,7 @@ def test_qemu_that_does_not_answer_proves_nothing() -> None:
 
     assert read_machine(silent) is None
     assert machine_differences(guest_spec(TOPOLOGY, DirectKernel(KERNEL)), None) == (
-        "QEMU does not describe the machine that it has started",
+        "QEMU does not describe the machine that it started",
     )
 
 

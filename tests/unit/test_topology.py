@@ -146,7 +146,7 @@ def test_freebsd_keeps_no_distances_for_one_domain() -> None:
     ("nodes", "cause"),
     [
         ((), "without nodes"),
-        ((Node(1, 512),) * 9, "9 nodes: FreeBSD/amd64 takes at most 8"),
+        ((Node(1, 512),) * 9, "9 nodes: FreeBSD/amd64 supports at most 8"),
         ((Node(1, 512), Node(0, 0)), "node 1 has neither CPUs nor memory"),
         ((Node(-1, 512),), "node 0: -1 CPUs"),
         ((Node(1, -1),), "-1 MiB"),

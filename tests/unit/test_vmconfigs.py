@@ -85,7 +85,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all_names() -> None:
     with pytest.raises(UsageError) as refused:
         load_vmconfig("numa4-kassan")
     assert "numa4-kassan" in refused.value.message
-    assert "Did you mean numa4-kasan?" in refused.value.remedy
+    assert "did you mean numa4-kasan?" in refused.value.remedy
     assert "numa8-kasan" in refused.value.remedy
 
 
@@ -110,10 +110,10 @@ def test_text_that_is_not_toml_is_refused_with_the_line() -> None:
 @pytest.mark.parametrize(
     ("text", "key", "suggestion"),
     [
-        ("sanitiser = 'kasan'\n[[node]]\n", "sanitiser", "Did you mean sanitizer?"),
-        ("[[node]]\nmemory_mb = 512\n", "node[0].memory_mb", "Did you mean memory_mib?"),
-        ("[[node]]\n[[node]]\ncpu = 1\n", "node[1].cpu", "Did you mean cpus?"),
-        ("[[node]]\n[network]\n", "network", "Known here: description, sanitizer"),
+        ("sanitiser = 'kasan'\n[[node]]\n", "sanitiser", "did you mean sanitizer?"),
+        ("[[node]]\nmemory_mb = 512\n", "node[0].memory_mb", "did you mean memory_mib?"),
+        ("[[node]]\n[[node]]\ncpu = 1\n", "node[1].cpu", "did you mean cpus?"),
+        ("[[node]]\n[network]\n", "network", "known here: description, sanitizer"),
     ],
 )
 def test_an_unknown_key_is_refused_with_a_suggestion(text: str, key: str, suggestion: str) -> None:
@@ -150,7 +150,7 @@ def test_an_unknown_key_is_refused_with_a_suggestion(text: str, key: str, sugges
         ),
         ("distances = [[10, 20], [20, 'x']]\n[[node]]\n[[node]]\n", "distances[1][1] = 'x'"),
         ("distances = [[10]]\n[[node]]\n[[node]]\n", "not a table of 2 rows"),
-        ("[[node]]\n" * 9, "9 nodes: FreeBSD/amd64 takes at most 8"),
+        ("[[node]]\n" * 9, "9 nodes: FreeBSD/amd64 supports at most 8"),
         ("[[node]]\ncpus = 0\nmemory_mib = 0\n[[node]]\n", "node 0 has neither"),
     ],
 )
