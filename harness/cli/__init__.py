@@ -1,1 +1,1 @@
-"""The command line: arguments in, verbs called, results told, exit codes out."""
+"""The command line: parses arguments, calls ``harness.runs``, prints results."""

@@ -1,4 +1,4 @@
-"""How a bisection goes, on the terminal: what is left, what is built, what runs, what was seen."""
+"""Shows a bisection on the terminal: remaining revisions, builds, tests, results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHORT = 12
 
 @dataclass(slots=True)
 class _Row:
-    """What goes on with one revision."""
+    """The current build or test of one revision."""
 
     what: str
     commit: str
@@ -37,11 +37,11 @@ class _Row:
 
 
 class BisectView(LiveView):
-    """A live view on a terminal; elsewhere a line for each thing that ended.
+    """A live view on a terminal; elsewhere a line for each build or test that ended.
 
     Args:
-        messages: where.
-        clock: tells how long things take.
+        messages: standard error.
+        clock: measures durations.
         subjects: the first lines of the revisions' messages.
     """
 
@@ -72,7 +72,7 @@ class BisectView(LiveView):
         self._end(one.cell)
         told = one.titles[0] if one.titles and mark is not Mark.GOOD else one.outcome
         told = told or one.kind.value
-        seconds = one.seconds or one.build_seconds  # nothing but the build was tested
+        seconds = one.seconds or one.build_seconds  # only the build was tested
         subject = self._subjects.get(one.commit, "")
         self.say(
             f"{mark.value:5} {one.commit[:_SHORT]} {told} ({seconds:.1f} s)  {subject}",
@@ -88,7 +88,7 @@ class BisectView(LiveView):
             self.say(self._ahead)
 
     def say(self, line: str, style: str = "") -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         super().say(printable(line), style)
 
     def _begin(self, name: str, what: str, commit: str) -> Progress:
@@ -101,14 +101,14 @@ class BisectView(LiveView):
             self._rows.pop(name, None)
 
     def stage(self, name: str, stage: str) -> None:
-        """The build or test of that name has come to ``stage``."""
+        """Show that a build or test has reached ``stage``."""
         with self._lock:
             row = self._rows.get(name)
             if row is not None:
                 row.stage, row.since, row.detail = stage, self._clock.monotonic(), ""
 
     def detail(self, name: str, text: str) -> None:
-        """How far its stage has come."""
+        """Show the progress within the stage."""
         with self._lock:
             row = self._rows.get(name)
             if row is not None:
@@ -142,7 +142,7 @@ class _RowProgress:
 
 
 def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3 h 05 min``."""
+    """Return a duration as text: ``40 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

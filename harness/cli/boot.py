@@ -33,14 +33,13 @@ if TYPE_CHECKING:
     from harness.results.record import Run
     from harness.runs.recording import RunResult
 
-#: At which ``git bisect run`` stops (git-bisect(1)).
+#: Exit status at which ``git bisect run`` stops (git-bisect(1)).
 _STOP = 128
 
-#: How often what git-bisect(1) has called is done again when the host fails: it cannot go on
-#: without an answer.
+#: Retries after host failures under ``git bisect run``, which cannot continue without an answer.
 _RETRIES = 2
 
-#: Outcomes that say that the kernel is bad, rather than that the boot proves nothing.
+#: Outcomes that show a bad kernel, rather than a boot that proves nothing.
 _BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, Outcome.RESET,
                    Outcome.ENDED, Outcome.DIFFERS}  # fmt: skip
 
@@ -92,7 +91,7 @@ def boot(
             _refuse_several(option, [name for name, used in several.items() if used])
     if interactive and app.as_json:
         raise UsageError(
-            "--interactive and --json both want standard output",
+            "--interactive and --json both write to standard output",
             remedy="leave out --json; harness report --json prints the record afterwards",
         )
     request = BootRequest(
@@ -116,7 +115,7 @@ def boot(
 def _refuse_several(option: str, several: Sequence[str]) -> None:
     if several:
         raise UsageError(
-            f"{option} is for one guest that somebody looks at",
+            f"{option} is for one guest",
             remedy=f"leave out {' and '.join(several)}",
         )
 
@@ -135,7 +134,7 @@ def _tell_kept(app: App, result: RunResult) -> None:
     kept = [guest for guest in live if guest.run == result.run.name]
     for guest in kept:
         app.messages.say(
-            f"{guest.name} runs on: harness console --interactive {guest.name}, "
+            f"{guest.name} keeps running: harness console --interactive {guest.name}, "
             f"harness stop {guest.name}"
         )
     if not kept:

@@ -1,7 +1,7 @@
-"""What a shell offers for a word that is being typed. Nothing is built, cloned or changed for it.
+"""Shell completion. It builds, clones and changes nothing.
 
-Each function has the form that click's ``shell_complete`` wants. Whatever fails has no words: a
-shell shows nothing else.
+Each function has the signature of click's ``shell_complete``. On failure it returns no words,
+because a shell shows nothing else.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-#: A shell cannot show more, and a tree may have any number of branches.
+#: Most words; a tree may have any number of branches.
 _MOST = 500
 
-#: git-for-each-ref(1): of what a user names revisions by.
+#: Formats of git-for-each-ref(1) for names of revisions.
 _REFS = ("refs/heads", "refs/tags", "refs/remotes")
 
 
 def _words(find: Callable[[click.Context], Iterable[str]]) -> Completer:
-    """A completer that offers what ``find`` names, as far as it begins like the word."""
+    """Return a completer that offers the words of ``find`` with the typed prefix."""
 
     @functools.wraps(find)
     def complete(
@@ -45,7 +45,7 @@ def _words(find: Callable[[click.Context], Iterable[str]]) -> Completer:
 
 
 def _or_file(complete: Completer, kind: str) -> Completer:
-    """What it offers, and files where that is nothing."""
+    """Return a completer that offers files if ``complete`` offers nothing."""
 
     @functools.wraps(complete)
     def extended(
@@ -58,7 +58,7 @@ def _or_file(complete: Completer, kind: str) -> Completer:
 
 @_words
 def complete_mutants(ctx: click.Context) -> Iterable[str]:
-    """The names of mutants."""
+    """Offer names of mutants."""
     from harness.subsystems.table import mutants
 
     return mutants()
@@ -66,7 +66,7 @@ def complete_mutants(ctx: click.Context) -> Iterable[str]:
 
 @_words
 def complete_cases(ctx: click.Context) -> Iterable[str]:
-    """The names of cases."""
+    """Offer names of cases."""
     from harness.subsystems.table import cases
 
     return cases()
@@ -88,7 +88,7 @@ def _sources(ctx: click.Context) -> Iterable[str]:
 
 @_words
 def complete_revisions(ctx: click.Context) -> Iterable[str]:
-    """Branches and tags of the tree, if it is on this host."""
+    """Offer branches and tags of the tree, if it is on this host."""
     from harness.config import load_settings
     from harness.host.process import HostRunner
     from harness.host.workspace import Workspace
@@ -105,7 +105,7 @@ def complete_revisions(ctx: click.Context) -> Iterable[str]:
 
 @_words
 def complete_runs(ctx: click.Context) -> Iterable[str]:
-    """The names of records, newest first."""
+    """Offer names of records, newest first."""
     from harness.results.store import LATEST
 
     return [LATEST, *reversed(_store(ctx).names())]
@@ -113,21 +113,21 @@ def complete_runs(ctx: click.Context) -> Iterable[str]:
 
 @_words
 def complete_cells(ctx: click.Context) -> Iterable[str]:
-    """The cells of the run that was named before."""
+    """Offer cells of the run in the arguments."""
     directory = _store(ctx).find(ctx.params["run"])
     return sorted(log.parent.name for log in directory.glob("*/console.log"))
 
 
 @_words
 def complete_repeated(ctx: click.Context) -> Iterable[str]:
-    """What can be repeated of the run that was named before: its mutants, or its cells."""
+    """Offer mutants or cells of the run in the arguments that can be repeated."""
     document = _store(ctx).load(ctx.params["run"])
     return sorted(document.get("planned_mutants") or document.get("planned", ()))
 
 
 @_words
 def complete_guests(ctx: click.Context) -> Iterable[str]:
-    """The guests that were kept, by their names and their runs."""
+    """Offer names and runs of kept guests."""
     from harness.guest.registry import Registry
     from harness.host.clock import HostClock
     from harness.host.workspace import Workspace
@@ -139,7 +139,7 @@ def complete_guests(ctx: click.Context) -> Iterable[str]:
 def complete_consoles(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """What has a console: guests that were kept, and records."""
+    """Offer kept guests and records, which have consoles."""
     return [
         *complete_guests(ctx, param, incomplete),
         *complete_runs(ctx, param, incomplete),
@@ -149,7 +149,7 @@ def complete_consoles(
 def complete_sanitizers(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Sanitizers that fit beside those before the last comma."""
+    """Offer sanitizers that can be combined with those before the last comma."""
     from harness.sanitizers import TABLE, parse_sanitizers
 
     before, comma, word = incomplete.rpartition(",")

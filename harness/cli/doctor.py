@@ -102,18 +102,18 @@ def doctor(app: App, repair: bool, vm: str | None) -> int:
 
 
 def _machine_findings(app: App, vm: str) -> list[HostFinding]:
-    """What is found about a machine that exists already.
+    """Return the findings on an existing machine.
 
     Raises:
-        UsageError: the file is wrong, or any backend makes its guest to order.
+        UsageError: the file is invalid, or describes no existing machine.
     """
     with given_with("--vm"):
         config = load_vmconfig(vm)
     machine = config.machine
     if machine is None:
         raise UsageError(
-            f"--vm {vm}: no machine that exists already; its guest is made to order",
-            remedy="leave it out, or name a file with [command]: vmconfigs/README.md",
+            f"--vm {vm}: the file describes a guest, not an existing machine",
+            remedy="leave --vm out, or name a file with [command]: vmconfigs/README.md",
         )
     host = BackendHost(app.runner, app.clock, app.workspace, machine=machine)
     return list(find_backend(machine.backend).type.examine(host))

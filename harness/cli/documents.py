@@ -1,7 +1,7 @@
-"""The types of what ``--json`` prints, by command; ``schema`` is added to each.
+"""The types of the documents that ``--json`` prints, by command.
 
-A command that boots guests prints its ``harness.results.schema.Record``. Documents may hold more
-than these types say.
+The key ``schema`` is added to each. A command that boots guests prints its
+``harness.results.schema.Record``. Documents may have more keys than these types.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class DoctorDocument(TypedDict):
-    """What this host can do."""
+    """The abilities of this host."""
 
     possible: bool
     findings: list[HostFinding]
@@ -27,7 +27,7 @@ class DoctorDocument(TypedDict):
 
 
 class BuildDocument(TypedDict):
-    """A kernel that was built: what it was made from, and its files."""
+    """A built kernel: its inputs and files."""
 
     key: str
     source: str
@@ -53,7 +53,7 @@ class DryRunDocument(TypedDict):
 
 
 class ListedMutant(TypedDict):
-    """One entry of ``mutants --list``."""
+    """An entry of ``mutants --list``."""
 
     name: str
     description: str
@@ -70,7 +70,7 @@ class MutantListDocument(TypedDict):
 
 
 class ShownBoot(TypedDict):
-    """What a case's command must come to."""
+    """The expected result of a case's command."""
 
     release: str
     side: str
@@ -80,7 +80,7 @@ class ShownBoot(TypedDict):
 
 
 class ListedCase(TypedDict):
-    """One entry of ``cases``."""
+    """An entry of ``cases``."""
 
     name: str
     story: str
@@ -99,7 +99,7 @@ class CasesDocument(TypedDict):
 
 
 class PredictedBoot(TypedDict):
-    """What the model predicts for one topology; a subsystem's model may say more."""
+    """The prediction for one topology; a subsystem's model may add keys."""
 
     nodes: Count
     domains: list[Count]
@@ -122,7 +122,7 @@ class PredictDocument(TypedDict):
 
 
 class TracedStep(TypedDict):
-    """One operation of a trace."""
+    """An operation of a trace."""
 
     number: Count
     operation: str
@@ -141,7 +141,7 @@ class TraceDocument(TypedDict):
 
 
 class ExploredStates(TypedDict):
-    """All states of one small setup; a subsystem may say more of it."""
+    """All states of one small setup; a subsystem may add keys."""
 
     variant: str
     proof: str
@@ -159,7 +159,7 @@ class ExploreDocument(TypedDict):
 
 
 class JudgedFrame(TypedDict):
-    """One line of a log's backtrace."""
+    """A line of a log's backtrace."""
 
     function: str
     offset: Wide
@@ -171,7 +171,7 @@ class JudgedFrame(TypedDict):
 
 
 class JudgedLogDocument(TypedDict):
-    """What one log shows."""
+    """The verdict on one log."""
 
     file: str
     verified: bool
@@ -187,13 +187,13 @@ class JudgedLogDocument(TypedDict):
 
 
 class JudgeDocument(TypedDict):
-    """What each log shows."""
+    """The verdicts on logs."""
 
     verdicts: list[JudgedLogDocument]
 
 
 class ConsoleDocument(TypedDict):
-    """Where a console's log is."""
+    """The path of a console's log."""
 
     console: str
     bytes: Count
@@ -201,7 +201,7 @@ class ConsoleDocument(TypedDict):
 
 
 class ListedConsole(TypedDict):
-    """One console of a run."""
+    """A console of a run."""
 
     cell: str
     console: str
@@ -210,13 +210,13 @@ class ListedConsole(TypedDict):
 
 
 class ConsolesDocument(TypedDict):
-    """The consoles of a run of several cells."""
+    """The consoles of a run with several cells."""
 
     consoles: list[ListedConsole]
 
 
 class ListedRunDocument(TypedDict):
-    """One entry of ``runs``."""
+    """An entry of ``runs``."""
 
     name: str
     command: list[str]
@@ -230,25 +230,25 @@ class ListedRunDocument(TypedDict):
 
 
 class RunsDocument(TypedDict):
-    """The runs that have a record."""
+    """The recorded runs."""
 
     runs: list[ListedRunDocument]
 
 
 class PsDocument(TypedDict):
-    """The guests that run."""
+    """The running guests."""
 
     guests: list[KeptGuest]
 
 
 class StopDocument(TypedDict):
-    """The names of the guests that were ended."""
+    """The names of the stopped guests."""
 
     ended: list[str]
 
 
 class CacheEntryDocument(TypedDict):
-    """Something of the cache."""
+    """An entry of the cache."""
 
     kind: str
     path: str
@@ -256,7 +256,7 @@ class CacheEntryDocument(TypedDict):
 
 
 class GcDocument(TypedDict):
-    """What was removed from the cache."""
+    """The removed entries of the cache."""
 
     removed: list[CacheEntryDocument]
     in_use: list[CacheEntryDocument]
@@ -293,7 +293,7 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "gc": (GcDocument,),
     "man": (ManDocument,),
 }
-"""Each command, and what it may print."""
+"""The documents of each command."""
 
 ERROR = ErrorDocument
-"""What any of them prints when it fails."""
+"""The document that a failed command prints."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.subsystems.models import BootModel, BootPrediction, SearchedStates
 
 _SEARCHES = {each.name: search for each in SUBSYSTEMS if (search := each.state_search) is not None}
-"""What explores states, by subsystem."""
+"""Functions that explore states, by subsystem."""
 
 
 @click.group()
@@ -55,9 +55,9 @@ def model() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """What predicts boots of the code that is asked for, its origin, and the guest.
+    """The prediction function of the requested code, its origin, and the guest.
 
-    ``assumed``: the form is that of the baseline.
+    ``assumed``: the form is the baseline's.
     """
 
     subsystem: str
@@ -73,12 +73,15 @@ class _Code:
 @sanitizer_options
 @click.option("--numa", metavar="N,…", help="Numbers of NUMA nodes: 4, or 1,2,4, or 1-8.")
 @click.option(
-    "--vm", metavar="NAME|FILE", help="A guest of vmconfigs/ instead.", shell_complete=complete_vms
+    "--vm",
+    metavar="NAME|FILE",
+    help="Use a guest of vmconfigs/ instead.",
+    shell_complete=complete_vms,
 )
 @click.option("--spec", metavar="auto|as-built|NAME|REV",
               help="Predict for another specification; see harness check --help.")  # fmt: skip
 @click.option("--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
-              help="Whose model predicts.  [default: the first that predicts boots]")  # fmt: skip
+              help="The subsystem of the model.  [default: the first that can]")  # fmt: skip
 @common_options
 def predict(
     app: App,
@@ -133,10 +136,10 @@ def _guests(
 def _read(
     app: App, what: KernelRequest, spec: str | None, sanitizers: Sanitizers, subsystem: str | None
 ) -> _Code:
-    """What predicts boots of a tree or the built-in guest, or of the form that ``--spec`` names.
+    """Return the prediction function for a tree, the built-in guest, or the form of ``--spec``.
 
     Raises:
-        UsageError: the subsystem's model predicts none, or no subsystem's does.
+        UsageError: the subsystem's model predicts no boots, or no subsystem's does.
     """
     provider = app.kernels(app.messages.say).provider(what)
     among = [subsystem_of(subsystem, provider)] if subsystem else provider.subsystems
@@ -193,12 +196,12 @@ def _predictions_document(
 
 @model.command()
 @click.argument("file", type=FILE)
-@click.option("--variant", metavar="NAME", help="Another form of the code than the trace names.")
+@click.option("--variant", metavar="NAME", help="Use another form of the code than the trace's.")
 @click.option("--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
-              help="What the trace is of.  [default: as the file says]")  # fmt: skip
+              help="The trace's subsystem.  [default: the one that the file names]")  # fmt: skip
 @common_options
 def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> int:
-    """Run a trace of any subsystem in its model, and print what each step comes to, and why.
+    """Run a trace in its subsystem's model, and print the result of each step with its reason.
 
     \b
     Examples:
@@ -228,7 +231,7 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
 
 
 def _bound_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for each bound; subsystems whose bounds have the same name share it."""
+    """Add an option for each bound; subsystems with a bound of that name share it."""
     bounds = {bound.name: bound for search in _SEARCHES.values() for bound in search.bounds}
     for bound in reversed(bounds.values()):
         option = click.option(
@@ -241,9 +244,9 @@ def _bound_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @model.command("explore")
 @_bound_options
-@click.option("--variant", metavar="NAME", help="A form of the code.  [default: each of them]")
+@click.option("--variant", metavar="NAME", help="A form of the code.  [default: all forms]")
 @click.option("--subsystem", type=click.Choice(list(_SEARCHES)), default=next(iter(_SEARCHES)),
-              show_default=True, help="Whose states.")  # fmt: skip
+              show_default=True, help="The subsystem whose states to explore.")  # fmt: skip
 @common_options
 def explore_command(app: App, variant: str | None, subsystem: str, **bounds: int) -> int:
     """Explore all states of a small setup; print a shortest trace for each broken property.

@@ -67,7 +67,7 @@ class LiveView:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether it is drawn on a terminal."""
+        """Whether it is redrawn on a terminal."""
         return self._live is not None and self._live.is_started
 
     def pause(self) -> None:

@@ -1,4 +1,4 @@
-"""The result of a run, written to where the user asked for it."""
+"""Writes a run's result to the places that the user named."""
 
 from __future__ import annotations
 

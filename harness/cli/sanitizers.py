@@ -1,4 +1,4 @@
-"""The options that name sanitizers, of every command that builds kernels."""
+"""Sanitizer options of all commands that build kernels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 report_option = click.option(
     "--fail-on-report", is_flag=True,
     help=f"Fail on reports of {', '.join(row.option for row in TABLE if not row.outcome)}, "
-    "after which a kernel goes on.",
+    "after which the kernel continues.",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class AskedSanitizers:
-    """What the options name.
+    """The sanitizers that the options name.
 
     Args:
         flags: sanitizers with a flag of their own, such as ``--kasan``.
@@ -35,7 +35,7 @@ class AskedSanitizers:
     sets: tuple[str, ...]
 
     def of_kernel(self) -> Sanitizers | None:
-        """Those of one kernel; None if no option names any.
+        """Return the sanitizers of one kernel; None if no option names any.
 
         Raises:
             UsageError: an unknown name, or two that exclude each other.
@@ -45,8 +45,10 @@ class AskedSanitizers:
         return united(self.flags, *map(parse_sanitizers, self.sets))
 
     def columns(self) -> tuple[Sanitizers, ...]:
-        """Those of each kernel of a comparison: each ``--sanitizer`` is a column, and so is each
-        flag of a sanitizer that excludes others. The other flags join all columns of flags.
+        """Return the sanitizers of each column of a comparison.
+
+        Each ``--sanitizer`` is a column, and so is each flag of a sanitizer that excludes others.
+        The other flags join all columns of flags.
 
         Raises:
             UsageError: an unknown name, or two that exclude each other.
@@ -59,7 +61,7 @@ class AskedSanitizers:
 
 
 def sanitizer_options(command: F) -> F:
-    """``--sanitizer``, and a flag for each row of the table; the command is given ``asked``."""
+    """Add ``--sanitizer`` and a flag for each row of the table; the argument is ``asked``."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **options: Any) -> Any:

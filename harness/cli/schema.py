@@ -16,11 +16,11 @@ from harness.cli.documents import DOCUMENTS, ERROR
 from harness.cli.streams import SCHEMA
 
 SCHEMA_FILE: Final = Path(__file__).parents[1] / "schema.json"
-"""What is published."""
+"""The published file."""
 
 
 def schema() -> dict[str, Any]:
-    """The schema of all documents: what a command prints, or the error that took its place."""
+    """Return the schema of all documents: a command's, or the error in its place."""
     types = list(dict.fromkeys([*(kind for kinds in DOCUMENTS.values() for kind in kinds), ERROR]))
     references, definitions = msgspec.json.schema_components(
         types, schema_hook=_path, ref_template="#/$defs/{name}"
@@ -47,12 +47,12 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The same as the file that is published."""
+    """Return the text of the published file."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def entry_of(command: str) -> str:
-    """The name of a command in ``$defs``."""
+    """Return a command's key in ``$defs``."""
     return f"harness-{command.replace(' ', '-')}"
 
 
@@ -63,7 +63,7 @@ def _path(kind: type) -> dict[str, Any]:
 
 
 def _for_all_readers(document: dict[str, Any]) -> dict[str, Any]:
-    """The schema without Python's own anchors of patterns, and without private names of types."""
+    """Return the schema without anchors that only Python uses and private type names."""
     text = json.dumps(document).replace('"#/$defs/_', '"#/$defs/')
     text = text.replace(r"\\A", "^").replace(r"\\Z", "$")
     public: dict[str, Any] = json.loads(text)

@@ -130,7 +130,7 @@ def available_memory() -> int:
 
 
 def _host_tools(version: int, directory: Path) -> Iterator[HostFinding]:
-    """What checks of host programs (``harness check --on host``) lack, if they do."""
+    """Yield what checks of host programs (``harness check --on host``) lack."""
     missing = [name for name in HOST_TOOLS if not (directory / name).is_file()]
     if directory.is_dir() and missing:
         yield lacking(f"{' and '.join(missing)} {version}", f"llvm-{version}", needed=False)

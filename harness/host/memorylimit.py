@@ -1,4 +1,4 @@
-"""A limit of memory for a program and all that it starts: a cgroup, else its resident size."""
+"""Limits the memory of a program and its descendants: by a cgroup, else by resident size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TICK: Final = 0.05
 _MEMBERSHIP: Final = Path("/proc/self/cgroup")
 
-#: Of a v1 and of a v2 group: the file of the limit, and the one that counts who met it.
+#: Files of a v1 and a v2 group: the limit, and the count of processes that reached it.
 _V1: Final = ("memory.limit_in_bytes", "memory.failcnt")
 _V2: Final = ("memory.max", "memory.events")
 
@@ -33,14 +33,14 @@ _ENTER: Final = 'echo $$ >"$1/cgroup.procs" || exit 126; shift; exec "$@"'
 
 @dataclass(slots=True)
 class MemoryLimit:
-    """As a context: a limit that holds for one program.
+    """A context in which a limit holds for one program.
 
-    Where the user may make a cgroup (version 1 or 2), the kernel holds it; else the resident size
-    of the program's session is looked at, and whoever holds more is killed.
+    If the user can create a cgroup (version 1 or 2), Linux enforces it; else the resident size of
+    the program's session is sampled, and the session is killed when it exceeds the limit.
 
     Args:
         size: bytes.
-        cgroups: where cgroups(7) are mounted.
+        cgroups: mount point of cgroups(7).
         grouped: whether to try a cgroup.
     """
 
@@ -68,29 +68,29 @@ class MemoryLimit:
         if self._watch is not None:
             self._watch.join()
         if self._group is not None:
-            with contextlib.suppress(OSError):  # the killed ones are still leaving: swept later
+            with contextlib.suppress(OSError):  # killed processes are still exiting; removed later
                 self._group.rmdir()
 
     @property
     def how(self) -> str:
-        """What holds it: ``cgroup``, or ``resident size``."""
+        """What enforces it: ``cgroup``, or ``resident size``."""
         return "cgroup" if self._group is not None else "resident size"
 
     def words(self, command: Sequence[str | Path]) -> list[str | Path]:
-        """The command line that runs ``command`` within the limit."""
+        """Return the command line that runs ``command`` within the limit."""
         if self._group is None:
             return list(command)
         return ["sh", "-c", _ENTER, "sh", self._group, *command]
 
     def watch(self, process: Process) -> None:
-        """Look after a program that was started; nothing to do where a cgroup does."""
+        """Sample a started program; does nothing if a cgroup enforces the limit."""
         if self._group is None:
             self._watch = threading.Thread(target=self._look, args=(process,), daemon=True)
             self._watch.start()
 
     @property
     def met(self) -> bool:
-        """Whether the program has met it."""
+        """Whether the program has reached the limit."""
         return self._killed or self._counted()
 
     def _make_group(self) -> None:
@@ -134,7 +134,7 @@ _PREFIX: Final = "harness-"
 
 
 def resident(session: int) -> int:
-    """Bytes of memory that the processes of a session hold."""
+    """Return the bytes of memory that the processes of a session hold."""
     total = 0
     for pid in psutil.pids():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
@@ -144,7 +144,7 @@ def resident(session: int) -> int:
 
 
 def sweep(parent: Path) -> None:
-    """Remove groups of harnesses that are gone."""
+    """Remove the groups of harnesses that no longer run."""
     for group in parent.glob(f"{_PREFIX}*-*"):
         owner = group.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
@@ -153,7 +153,7 @@ def sweep(parent: Path) -> None:
 
 
 def _parents(cgroups: Path) -> Iterator[tuple[Path, tuple[str, str]]]:
-    """The groups of this process in which another may be made, and the names of their files."""
+    """Yield the groups of this process in which one can be created, with their file names."""
     try:
         lines = _MEMBERSHIP.read_text().splitlines()
     except OSError:
@@ -163,7 +163,7 @@ def _parents(cgroups: Path) -> Iterator[tuple[Path, tuple[str, str]]]:
         if "memory" in controllers.split(","):
             yield from _existing(cgroups / "memory", path, _V1)
         elif not controllers:
-            # Of version 2 only a group without processes of its own has limited children.
+            # In version 2, only a group without processes of its own can limit its children.
             above = str(Path(path).parent)
             for mount in (cgroups, cgroups / "unified"):
                 yield from _existing(mount, above, _V2)

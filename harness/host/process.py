@@ -123,16 +123,16 @@ class Runner(Protocol):
         stderr: Stream = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
     ) -> LastProgram:
-        """A program that is run once, later: at the latest when we die, however that happens.
+        """Return a program that runs once, at the latest when this process ends, even by SIGKILL.
 
-        Neither ``close`` nor a signal to us keeps it from that.
+        Neither ``close`` nor a signal to this process prevents it.
 
         Args:
             argv: the program and its arguments.
-            deadline: seconds that it may take; then it is killed.
+            deadline: timeout in seconds, after which it is killed.
             cwd: the directory to run in.
             env: added to the closed environment.
-            stderr: where its errors go.
+            stderr: its standard error.
             pass_fds: descriptors that it inherits.
 
         Raises:
@@ -149,15 +149,15 @@ class Runner(Protocol):
 
 
 class LastProgram(Protocol):
-    """A program that waits for its time; see ``Runner.prepare``."""
+    """A program that runs when this process ends, or before; see ``Runner.prepare``."""
 
     def run(self) -> int:
-        """Run it to its end, unless it has been run; its exit status, as timeout(1) has it."""
+        """Run it now, unless it has run; return its exit status, as timeout(1) defines it."""
         ...
 
 
 class HostLastProgram:
-    """A real one; see ``LastProgram``."""
+    """A program on this host; see ``LastProgram``."""
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
@@ -165,8 +165,8 @@ class HostLastProgram:
     def run(self) -> int:
         """See ``LastProgram``."""
         if self._popen.stdin is not None:
-            self._popen.stdin.close()  # which is what our death would do
-        status = self._popen.wait()  # timeout(1) is its deadline
+            self._popen.stdin.close()  # as the end of this process would
+        status = self._popen.wait()  # timeout(1) enforces the deadline
         _kill_session(self._popen)
         return status
 
@@ -390,10 +390,10 @@ _OPEN = b"\n"
 _GUARD = 'read -r _; kill -s KILL -- "-$1"; exec pkill -KILL -s "$1"'
 
 
-#: Becomes the program once its standard input is closed: by us, or by our death.
+#: Executes the program when its standard input is closed, by this process or by its end.
 _LAST = 'read -r _; exec "$@" </dev/null'
 
-#: Seconds that a program which has used up its time gets to end.
+#: Seconds from SIGTERM to SIGKILL after the timeout.
 _LAST_GRACE = 5
 
 

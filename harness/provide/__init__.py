@@ -1,1 +1,1 @@
-"""Kernels for whoever names them: built from a tree, the built-in guest's, or a file."""
+"""Provides kernels: built from a tree, the built-in guest's, or a file."""

@@ -1,4 +1,4 @@
-"""Kernels of the built-in guest, from the cache or made from ``images/embedded``."""
+"""Kernels of the built-in guest, cached or built from ``images/embedded``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BuiltInProvider:
 
     @property
     def boot_methods(self) -> tuple[BootMethod, ...]:
-        """See ``Provider``: no loader starts it."""
+        """See ``Provider``: the direct start only."""
         return (BootMethod.DIRECT,)
 
     @property
@@ -83,14 +83,14 @@ class BuiltInProvider:
         *,
         modules: Sequence[str] = (),
     ) -> KernelArtifact:
-        """See ``Provider``; what the check talks to is in the kernel."""
+        """See ``Provider``; the built-in kernel contains the check module."""
         del modules
         build = EmbeddedBuild(_variant(what), sanitizers)
         label = f"built-in, {build.variant} the commit"
         return built_in_kernel(build, label, self.workspace, self.runner, progress)
 
     def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
-        """See ``Provider``: none is made of it."""
+        """See ``Provider``: always None."""
         del what, progress, operations
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
@@ -109,15 +109,15 @@ class BuiltInProvider:
         """See ``Provider``."""
         del what
         raise UsageError(
-            "the built-in guest that comes with the harness has no history",
-            remedy="name a git repository that holds its sources with --source",
+            "the harness's own built-in guest has no history",
+            remedy="name a git repository with its sources: --source DIR",
         )
 
 
 def control_kernels(
     workspace: Workspace, runner: Runner, progress: Progress
 ) -> Iterator[KernelArtifact]:
-    """Kernels that boot on every host that boots any, to compare with one that does not.
+    """Yield kernels that boot on every working host, to compare with one that fails.
 
     Raises as ``Provider.kernel``.
     """
@@ -135,20 +135,20 @@ def built_in_kernel(
     commit: str | None = None,
     sources: Path | None = None,
 ) -> KernelArtifact:
-    """One build of the built-in guest.
+    """Return a kernel of the built-in guest, cached or built.
 
     Args:
-        build: which.
-        label: the revision and what is changed on top, for people.
-        workspace: the cache.
+        build: the build's options.
+        label: the revision and its changes, for reports.
+        workspace: holds the cache.
         runner: starts the compiler.
-        progress: told of the build.
-        commit: the revision that ``sources`` are of.
+        progress: shows the build.
+        commit: the revision of ``sources``.
         sources: see ``embedded_key``.
 
     Raises:
         BuildError: it does not compile.
-        InfraError: no compiler on this host.
+        InfraError: no compiler is installed.
     """
     cache = KernelCache(workspace)
     key = embedded_key(build, sources)[:40]
@@ -163,7 +163,7 @@ def built_in_kernel(
 
 
 def _identity(build: EmbeddedBuild, key: str, label: str, commit: str | None) -> KernelIdentity:
-    """What a kernel of the built-in guest was made from."""
+    """Return the inputs of a kernel of the built-in guest."""
     mutant = BEFORE_MUTANT if build.variant is CommitSide.BEFORE else None
     return KernelIdentity(
         key=key,
@@ -186,7 +186,7 @@ def _identity(build: EmbeddedBuild, key: str, label: str, commit: str | None) ->
 def _values(
     subsystem: Subsystem, what: KernelRequest, asked: str
 ) -> tuple[Mapping[str, bool], str]:
-    """The facts of what it is held to, and where they come from."""
+    """Return the facts of its specification, and their origin."""
     if asked == AUTO:
         return subsystem.of_built_in(None).values, "the built-in guest is made after 13.x"
     if asked == AS_BUILT:

@@ -1,4 +1,4 @@
-"""A kernel file that is there already."""
+"""Provides an existing kernel file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FileProvider:
     """Provides a kernel file; see ``Provider``.
 
     Args:
-        workspace: its cache has loaders.
+        workspace: holds the cache of loaders.
         file: the kernel.
     """
 
@@ -49,7 +49,7 @@ class FileProvider:
 
     @property
     def subsystems(self) -> tuple[Subsystem, ...]:
-        """See ``Provider``: nothing is known of its source."""
+        """See ``Provider``: none, as its source is unknown."""
         return ()
 
     @property
@@ -62,7 +62,7 @@ class FileProvider:
         del what
 
     def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
-        """See ``Provider``: none is made of it."""
+        """See ``Provider``: always None."""
         del what, progress, operations
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
@@ -96,8 +96,9 @@ class FileProvider:
     ) -> KernelArtifact:
         """See ``Provider``.
 
-        The newest loader of the cache starts it: any release's starts any other's. Without one, it
-        can only be started directly. A kernel of the cache is known already.
+        The newest cached loader starts it, as any release's loader starts any release's kernel.
+        Without a loader, it can only be started directly. A file of the cache has its identity
+        there.
         """
         del what, progress, modules
         known = self._of_cache()
@@ -112,8 +113,8 @@ class FileProvider:
         if sanitizers not in (NONE, found):
             raise UsageError(
                 f"{kernel} was built with {found}, not {sanitizers}",
-                remedy=f"leave out {sanitizers.flags}, or a --vm that has it: a kernel file brings "
-                "its own",
+                remedy=f"leave out {sanitizers.flags}, or a --vm that has it: the kernel file "
+                "determines the sanitizers",
             )
         loader, loader_seal = KernelCache(self.workspace).newest_loader() or (None, None)
         seal = self.workspace.verified.seal(kernel.resolve(), KERNEL)
@@ -138,10 +139,10 @@ class FileProvider:
         )
 
     def _of_cache(self) -> KernelArtifact | None:
-        """The kernel of the cache that the file is; None for any other file.
+        """Return the cached kernel of which the file is part; None for other files.
 
         Raises:
-            DamageError: it is in the cache, and not what was stored there.
+            DamageError: the file is in the cache, and differs from what was stored.
         """
         kernel = self.file.resolve()
         if not kernel.parent.is_relative_to(self.workspace.cache.resolve() / "kernels"):
@@ -150,7 +151,7 @@ class FileProvider:
         found = KernelCache(self.workspace).find(kernel.parent.name, damage.append)
         if damage:
             raise DamageError(
-                f"{self.file} is not what was built: {damage[0]}",
+                f"{self.file} differs from what was built: {damage[0]}",
                 remedy="build it again from its tree: harness build --source TREE",
             )
         return found if found is not None and found.kernel.resolve() == kernel else None

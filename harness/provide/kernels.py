@@ -1,4 +1,4 @@
-"""From what the user names (a tree, the built-in guest, a file) to a kernel that boots."""
+"""Provides the kernel that the user names: from a tree, the built-in guest, or a file."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """Provides kernels, from caches where they are there.
+    """Provides kernels, cached or built.
 
     Args:
-        workspace: the caches.
+        workspace: holds the caches.
         runner: starts compilers.
         clock: see ``Builder``.
-        trusted: source trees that are read although another user owns them.
+        trusted: source trees of other users that may be read.
         sandboxed: whether FreeBSD trees are built in a sandbox.
         logs: see ``Builder``.
-        note: told who holds a tree, if somebody does.
+        note: called with a message if another process holds a tree's lock.
     """
 
     workspace: Workspace
@@ -48,7 +48,7 @@ class Kernels:
     note: Callable[[str], None] = lambda _: None
 
     def provider(self, what: KernelRequest) -> Provider:
-        """Where that kernel comes from."""
+        """Return the provider of that kernel."""
         if what.kernel is not None:
             from harness.provide.file import FileProvider
 
@@ -69,21 +69,21 @@ class Kernels:
         *,
         modules: Sequence[str] = (),
     ) -> KernelArtifact:
-        """See ``Provider.kernel``; what is damaged later can be provided anew."""
+        """See ``Provider.kernel``; a kernel that is damaged later can be rebuilt."""
         kernel = self.provider(what).kernel(what, sanitizers, progress, modules=modules)
         if what.kernel is not None:
             return kernel
         return replace(kernel, remake=partial(self.provide, what, sanitizers, modules=modules))
 
     def open_tree(self, source: str) -> SourceTree:
-        """The source tree at a directory or URL; raises as ``harness.source.tree.open_tree``."""
+        """Return the tree at a directory or URL; raises as ``harness.source.tree.open_tree``."""
         from harness.source.tree import open_tree
         from harness.subsystems.table import KNOWLEDGE
 
         return open_tree(source, self.workspace, self.runner, self.trusted, KNOWLEDGE)
 
     def specifications(self, subsystem: Subsystem) -> Specifications:
-        """Finds what kernels of trees are held to."""
+        """Finds the specifications of trees' kernels."""
         from harness.subsystems.specifications import Specifications
 
         return Specifications(

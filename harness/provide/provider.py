@@ -1,4 +1,4 @@
-"""Where the kernels that a user names come from, and what is known of them there."""
+"""The protocol of providers, from which kernels come."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KernelCode:
-    """What is known of a kernel's code before it is built.
+    """Facts of a kernel's code before it is built.
 
     Args:
-        guest: what would be booted, in words.
-        facts: of one subsystem.
-        why: where the facts come from, in words.
+        guest: the guest that would boot, in words.
+        facts: facts of one subsystem.
+        why: origin of the facts, in words.
         is_freebsd: see ``KernelIdentity``.
     """
 
@@ -42,26 +42,26 @@ class Provider(Protocol):
 
     @property
     def title(self) -> str:
-        """What its kernels are, for errors: the subject of a sentence."""
+        """Its kernels in error messages, as the subject of a sentence."""
         ...
 
     @property
     def boot_methods(self) -> tuple[BootMethod, ...]:
-        """What can start its kernels."""
+        """The methods that can boot its kernels."""
         ...
 
     @property
     def subsystems(self) -> tuple[Subsystem, ...]:
-        """The parts of its kernels that can be checked."""
+        """The subsystems of its kernels that can be checked."""
         ...
 
     @property
     def mutants(self) -> Mapping[str, Mutant]:
-        """The mutants that its kernels may have."""
+        """The mutants that can be applied to its kernels."""
         ...
 
     def pair(self, what: KernelRequest) -> tuple[KernelRequest, KernelRequest] | None:
-        """The kernels before and after, where there is but one pair; None if the user names it."""
+        """Return the kernels before and after if only one pair exists; else None."""
         ...
 
     def kernel(
@@ -72,10 +72,10 @@ class Provider(Protocol):
         *,
         modules: Sequence[str] = (),
     ) -> KernelArtifact:
-        """The kernel, built if it must be, and its check module for each of these subsystems.
+        """Return the kernel, cached or built, with the check modules of these subsystems.
 
         Raises:
-            UsageError: what the user named is at fault.
+            UsageError: the user's arguments are wrong.
             BuildError: the revision does not build.
             InfraError: the host is at fault.
         """
@@ -84,36 +84,36 @@ class Provider(Protocol):
     def host_program(
         self, what: KernelRequest, progress: Progress, operations: int
     ) -> HostProgram | None:
-        """The code as a program of the host, for so many operations; None: there is none of it.
+        """Return the code as a program of the host; None if the provider has none.
 
         Raises:
-            UsageError: what the user named is at fault.
-            NoHostProgramError: it does not become one.
+            UsageError: the user's arguments are wrong.
+            NoHostProgramError: the code does not compile as one.
             InfraError: the host is at fault.
         """
         ...
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
-        """What that part of a kernel is held to; ``asked`` is ``--spec``.
+        """Return the specification of a subsystem; ``asked`` is ``--spec``.
 
         Raises:
             UsageError: no such variant, revision or tree, or there is no source.
-            InfraError: a clone failed for the host's or the network's reasons.
+            InfraError: cloning failed because of the host or the network.
         """
         ...
 
     def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
-        """The code of that part of a kernel, or what ``--spec`` names for it.
+        """Return the facts of a subsystem's code, or of the code that ``--spec`` names.
 
         Raises as ``specification``.
         """
         ...
 
     def history(self, what: KernelRequest) -> SourceTree:
-        """The tree with the revisions that can be searched.
+        """Return the tree whose revisions can be searched.
 
         Raises:
             UsageError: there are none.
-            InfraError: a clone failed for the host's or the network's reasons.
+            InfraError: cloning failed because of the host or the network.
         """
         ...

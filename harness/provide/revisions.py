@@ -1,4 +1,4 @@
-"""Kernels of a history's revisions: of a FreeBSD tree, or of the built-in guest."""
+"""Kernels of a history's revisions: a FreeBSD tree's, or the built-in guest's."""
 
 from __future__ import annotations
 
@@ -44,37 +44,37 @@ class Revisions(Protocol):
 
     @property
     def relevance(self) -> Relevance:
-        """What they are made from."""
+        """The files that its kernels are made from."""
         ...
 
     @property
     def subsystems(self) -> tuple[Subsystem, ...]:
-        """The parts of their kernels that can be checked."""
+        """The subsystems of its kernels that can be checked."""
         ...
 
     def kernel(self, commit: str, progress: Progress) -> KernelArtifact:
-        """The kernel of a revision; raises as ``Provider.kernel``."""
+        """Return the kernel of a revision; raises as ``Provider.kernel``."""
         ...
 
     def specification(self, subsystem: Subsystem, commit: str) -> Specification:
-        """What that part of all of them is held to, by the form of one that is good."""
+        """Return the specification of all revisions, by the form of a good one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TreeRevisions:
-    """Of a FreeBSD tree.
+    """Revisions of a FreeBSD tree.
 
-    A revision's kernel and loader are built with the toolchain of one revision, ``base``, as long
-    as that can be: what else differs between revisions would have the toolchain made anew.
+    A revision's kernel and loader are built with the toolchain of one revision, ``base``, if
+    possible: other differences between revisions would rebuild the toolchain.
 
     Args:
         kernels: builds them.
-        tree: where the revisions are.
+        tree: contains the revisions.
         what: source and configuration.
-        sanitizers: of the kernels.
-        base: the revision that all else is taken from.
-        modules: the subsystems whose check module is needed, too.
+        sanitizers: the kernels' sanitizers.
+        base: the revision from which all else is taken.
+        modules: the subsystems whose check modules are built.
     """
 
     kernels: Kernels
@@ -118,7 +118,7 @@ class TreeRevisions:
             return self._provide(grafted, progress)
         except (BuildError, UsageError):
             if repository.missing([grafted]):
-                raise DamagedObjectsError(f"{commit[:12]} was made again meanwhile") from None
+                raise DamagedObjectsError(f"{commit[:12]} was rebuilt meanwhile") from None
             if _same_rest(repository, commit, self.base, paths):
                 raise
             progress.note(f"{commit[:12]} may need its own toolchain")
@@ -130,11 +130,11 @@ class TreeRevisions:
 
 
 def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str]) -> str:
-    """The first of the revisions whose toolchain is built already; the first, if none is.
+    """Return the first revision whose toolchain is already built; else the first.
 
     Args:
-        tree: where they are.
-        workspace: of the tree's lock.
+        tree: contains them.
+        workspace: holds the tree's lock.
         candidates: full hashes.
     """
     stamps = tree.home.glob("obj-*/toolchain.done")
@@ -148,7 +148,7 @@ def warm_base(tree: SourceTree, workspace: Workspace, candidates: Sequence[str])
 
 
 def _same_rest(repository: Repository, one: str, other: str, paths: Sequence[str]) -> bool:
-    """Whether two revisions differ in nothing that a toolchain is made from."""
+    """Return whether two revisions have the same toolchain sources."""
     rest = (":!*.md", ":!UPDATING", ":!share", ":!tests", *(f":!{path}" for path in paths))
     found = repository.git("diff-tree", "-r", "--quiet", one, other, "--", ".", *rest, check=False)
     return found.returncode == 0
@@ -156,14 +156,14 @@ def _same_rest(repository: Repository, one: str, other: str, paths: Sequence[str
 
 @dataclass(frozen=True, slots=True)
 class BuiltInRevisions:
-    """Of a git repository that holds the built-in guest's sources.
+    """Revisions of a git repository with the built-in guest's sources.
 
     Args:
-        workspace: for scratch files and the cache.
+        workspace: holds scratch files and the cache.
         runner: starts compilers.
-        repository: where the revisions are.
-        directory: where in it ``images`` is; empty if its directories are at the top.
-        build: which of the guest's builds.
+        repository: contains the revisions.
+        directory: path of ``images`` in it; empty if its directories are at the top.
+        build: the build's options.
     """
 
     workspace: Workspace
@@ -185,7 +185,7 @@ class BuiltInRevisions:
         return Relevance((Part(taken, left_out=frozenset({""})),), SOURCE_SUFFIXES)
 
     def _path(self, path: str) -> str:
-        """Where in the repository that is, which has this path in a checkout of the harness."""
+        """Return a path of a checkout of the harness as a path in the repository."""
         return path if self.directory else path.removeprefix("images/")
 
     @property
@@ -212,7 +212,7 @@ class BuiltInRevisions:
         return replace(subsystem.held_to(own), why="the built-in guest's", asked=AUTO)
 
     def _extract(self, commit: str, checkout: Path) -> None:
-        """The sources as ``build_embedded`` wants them."""
+        """Extract the sources in the layout of ``build_embedded``."""
         for directory in (OWN, *SHARED):
             make_directory(checkout / directory)
             listing = self.repository.lines(
@@ -225,12 +225,12 @@ class BuiltInRevisions:
                     (checkout / directory / Path(path).name).write_bytes(blob.stdout)
 
 
-#: Files by which the built-in guest's sources are known.
+#: Files that identify the built-in guest's sources.
 _BUILT_IN_MARKS = ("entry.S", "init_main.c", "keg.c", "kernel.ld", "plant.c")
 
 
 def _built_in_directory(repository: Repository, commit: str) -> str | None:
-    """Where in a revision the built-in guest's sources are; None if it has none."""
+    """Return the directory of the built-in guest's sources; None if there is none."""
     for directory in ("", "images/"):
         names = (f"{commit}:{directory}embedded/{name}\n" for name in _BUILT_IN_MARKS)
         asked = "".join(names).encode()
@@ -249,15 +249,15 @@ def revisions_of(
     *,
     modules: Sequence[str] = (),
 ) -> Revisions:
-    """Those of a FreeBSD tree, or of a repository that holds the built-in guest's sources.
+    """Return the revisions of a FreeBSD tree, or of a repository with the built-in guest.
 
     Args:
         kernels: builds them.
-        tree: where the revisions are.
+        tree: contains the revisions.
         what: source and configuration.
-        sanitizers: of the kernels.
-        ends: the hashes of the newest revision and of those that the history starts with.
-        modules: the subsystems whose check module is needed, too.
+        sanitizers: the kernels' sanitizers.
+        ends: hashes of the newest revision and of those with which the history starts.
+        modules: the subsystems whose check modules are built.
     """
     directory = _built_in_directory(tree.repository, ends[0])
     if directory is not None:

@@ -1,4 +1,4 @@
-"""The sources of kernels that are neither a directory nor a URL."""
+"""Names of kernel sources that are neither a directory nor a URL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BUILT_IN: Final = "embedded"
 
 BUILT_IN_TITLE: Final = "the built-in guest"
 TREE_TITLE: Final = "a kernel of a FreeBSD tree"
-"""What their kernels are, for errors."""
+"""Title of trees' kernels in error messages."""
 
 NAMED_SOURCES: Final = (BUILT_IN,)
-"""What ``--source`` may name beside trees."""
+"""Names that ``--source`` accepts besides trees."""

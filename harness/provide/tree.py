@@ -33,7 +33,7 @@ class TreeProvider:
     """Builds kernels from a tree of this host, or a clone; see ``Provider``.
 
     Args:
-        host: what they are built with.
+        host: builds them.
     """
 
     host: Kernels
@@ -72,7 +72,7 @@ class TreeProvider:
         modules: Sequence[str] = (),
     ) -> KernelArtifact:
         """See ``Provider``."""
-        # A boot of what is built already waits for none of this.
+        # not imported for kernels that are cached
         from harness.kernel.build import Builder
         from harness.kernel.spec import kernel_config
         from harness.source.tree import healed
@@ -107,7 +107,7 @@ class TreeProvider:
         return self._specifications(subsystem).of(what, asked)
 
     def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
-        """See ``Provider``: without ``--spec``, as it is, or as it is below its changes."""
+        """See ``Provider``: without ``--spec``, as it is, or as it is without its changes."""
         specifications = self._specifications(subsystem)
         snapshot, facts = specifications.own_facts(what)
         guest = f"FreeBSD {snapshot.release} {snapshot.label}"
@@ -130,7 +130,7 @@ class TreeProvider:
         return replace(self.host.specifications(subsystem), open_tree=self._tree)
 
     def _tree(self, source: str) -> SourceTree:
-        """A tree whose snapshots are taken once: what is checked is held to its own form."""
+        """Open a tree whose snapshots are reused, so that the checked code is the built one."""
         if source not in self._read:
             self._read[source] = replace(self.host.open_tree(source), taken={})
         return self._read[source]

@@ -116,7 +116,7 @@ def test_repair_ends_a_guest_whose_harness_was_killed_and_no_kept_one(guest_home
 def test_only_one_guest_is_kept_at_a_time(guest_home: Home, words: tuple[str, ...]) -> None:
     said = guest_home.run(*KEEP, *words)
     assert said.code == 2
-    assert "one guest that somebody looks at" in said.error
+    assert "is for one guest" in said.error
 
 
 # The relay, without a guest
