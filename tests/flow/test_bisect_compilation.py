@@ -218,6 +218,7 @@ def test_an_end_that_does_not_compile_suggests_to_ask_for_that(
     assert said.code == 0, said.stderr
 
 
+@pytest.mark.long
 def test_killed_it_goes_on_without_compiling_again_what_it_knows(
     shared_home: Home, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_kernel_that_boots_without_half_the_commit_is_caught_shrunk_and_caught
     assert results(good)[0]["conclusion"] == "agreed"
 
 
+@pytest.mark.long
 def test_without_the_wait_a_thread_spins_a_hundred_times_as_often(
     freebsd_tree: Path, tmp_path: Path
 ) -> None:

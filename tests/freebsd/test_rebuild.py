@@ -71,7 +71,9 @@ def kill(tree: Path, patch: Path, directory: Path, program: str) -> None:
     user.wait_until_nothing_runs()
 
 
-@pytest.mark.parametrize("killed_in", [(), ("clang", "ld.lld")])
+@pytest.mark.parametrize(
+    "killed_in", [pytest.param((), marks=pytest.mark.long), ("clang", "ld.lld")]
+)
 def test_the_kernels_own_make_alone_makes_what_buildkernel_makes(
     freebsd_tree: Path, home: Path, patch: Path, made: list[Path], tmp_path: Path,
     killed_in: tuple[str, ...],
