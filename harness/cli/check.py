@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.failure import Failure
 from harness.cli.options import (
     FILE,
     change_options,
@@ -21,9 +25,9 @@ from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
 from harness.cli.specification import spec_option, subsystem_option
 from harness.cli.view import UserView
-from harness.errors import given_with
+from harness.errors import HarnessError, UsageError, given_with
 from harness.guest.topology import parse_numbers
-from harness.runs.check import CheckRequest, On
+from harness.runs.check import CheckRequest, CheckRunResult, On
 from harness.runs.check import check as check_kernel
 from harness.source.change import Change
 
@@ -52,6 +56,9 @@ _SEEDS = range(1 << 64)
               help="Seeds of random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
 @click.option("--replay", type=FILE, metavar="FILE",
               help="Run a trace from a file instead of random ones.")  # fmt: skip
+@click.option("--watch", is_flag=True,
+              help="With --on host: check the tree's files, and again after each save of one of "
+              "them. Ctrl-C ends it, with the exit code of the last check.")  # fmt: skip
 @spec_option
 @subsystem_option
 @junit_option
@@ -83,12 +90,13 @@ def check(
       harness check --numa 2 --replay difference.trace
       harness check --numa 4 --kasan --subsystem domainset --ops 10000
       harness check --on host --numa 2 --patch mine.diff
+      harness check --on host --ops 20000 --watch
     """
     change = Change(revision, patch, mutant)
     replay, seeds = options.pop("replay"), options.pop("seeds")
     operations, junit = options.pop("ops"), options.pop("junit")
     spec, subsystem = options.pop("spec"), options.pop("subsystem")
-    on = On(options.pop("on"))
+    on, watch = On(options.pop("on")), options.pop("watch")
     with given_with("--seed"):
         numbers = (1,) if replay else parse_numbers(
             seeds, _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
@@ -104,8 +112,40 @@ def check(
         subsystem,
         on,
     )
-    result = check_kernel(request, app, UserView(app))
+    if watch:
+        return _watch(app, request, junit)
+    return _published(app, check_kernel(request, app, UserView(app)), junit)
+
+
+def _published(app: App, result: CheckRunResult, junit: Path | None) -> int:
     publish_run(app, result, junit)
     for trace in result.traces:
         app.messages.say(f"trace: {trace}")
     return result.exit_code
+
+
+def _watch(app: App, request: CheckRequest, junit: Path | None) -> int:
+    """Show what comes of each save until Ctrl-C; the exit code is that of the last one."""
+    from harness.cli.main import Terminated
+    from harness.runs.watchedcheck import judgements
+
+    if app.as_json:
+        raise UsageError(
+            "--watch prints a result for each save, and --json one document",
+            remedy="leave --json out; to print the last result as JSON: harness report --json",
+        )
+    # What is repeated later is one check.
+    app = replace(app, command=tuple(word for word in app.command if word != "--watch"))
+    code = None
+    try:
+        for result in judgements(request, app, UserView(app)):
+            if isinstance(result, HarnessError):
+                failure = Failure.of(result)
+                sys.stderr.write(failure.text)
+                code = failure.code
+            else:
+                code = _published(app, result, junit)
+    except Terminated as ended:
+        if ended.signum != signal.SIGINT or code is None:
+            raise
+    return code or 0

@@ -374,6 +374,12 @@ def bisections() -> Iterator[Case]:
     yield Case("bisect of a plain directory", (*base, "{tree}", "--good", "a", "--bad", "b"))
     yield Case("bisect of the built-in guest", (*base, "embedded", "--good", "a", "--bad", "b"))
     yield Case("bisect by two words", (*BISECT, "--title", "x", "--any-failure"))
+    watch = ("check", "--on", "host", "--watch")
+    yield Case("watch guests", ("check", "--source", "{tree}", "--watch"), error="--on host")
+    yield Case("watch a revision", (*watch, "--source", "{git}", "--rev", "first"),
+               error="does not change")  # fmt: skip
+    yield Case("watch the built-in guest", (*watch, "--source", "embedded"), error="work tree")
+    yield Case("watch with one document", (*watch, "--source", "{git}", "--json"), error="--json")
     yield Case("bisect by two judges", (*BISECT, "--with", "check", "--", "true"))
     yield Case("bisect on several guests", (*BISECT, "--numa", "1,2"))
     yield Case("bisect with both sanitizers", (*BISECT, "--kasan", "--kmsan"))
