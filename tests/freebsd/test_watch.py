@@ -39,11 +39,11 @@ class Watching:
     """A harness that watches a tree; ``said`` is what it has printed."""
 
     def __init__(self, tree: Path, out: Path) -> None:
-        words: list[str | Path] = ["check", "--on", "host", "--ops", "2000", "--subsystem", "uma", "--source", tree,
-                 "--watch", "--out", out]  # fmt: skip
+        words = ["check", "--on", "host", "--ops", "2000", "--subsystem", "uma", "--watch",
+                 "--source", str(tree), "--out", str(out)]  # fmt: skip
         program = [sys.executable, "-c", "from harness.cli.main import main; main()"]
         self.process = subprocess.Popen(
-            [*program, *map(str, words)],
+            [*program, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
