@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from harness.errors import UsageError, given_with
 from harness.image.embedded import CommitSide, EmbeddedBuild, build_embedded, embedded_key
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.host.progress import Progress
     from harness.host.workspace import Workspace
     from harness.mutation.mutant import Mutant
+    from harness.provide.revisions import Revisions
     from harness.source.tree import SourceTree
     from harness.subsystems.subsystem import Subsystem
 
@@ -108,6 +109,22 @@ class BuiltInProvider:
     def history(self, what: KernelRequest) -> SourceTree:
         """See ``Provider``."""
         del what
+        self._refuse_history()
+
+    def revisions(
+        self,
+        tree: SourceTree,
+        what: KernelRequest,
+        sanitizers: Sanitizers,
+        ends: Sequence[str],
+        *,
+        modules: Sequence[str] = (),
+    ) -> Revisions:
+        """See ``Provider``."""
+        del tree, what, sanitizers, ends, modules
+        self._refuse_history()
+
+    def _refuse_history(self) -> NoReturn:
         raise UsageError(
             "the harness's own built-in guest has no history",
             remedy="name a git repository with its sources: --source DIR",

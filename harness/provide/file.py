@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.host.workspace import Workspace
     from harness.mutation.mutant import Mutant
     from harness.provide.provider import KernelCode
+    from harness.provide.revisions import Revisions
     from harness.source.request import KernelRequest
     from harness.source.tree import SourceTree
     from harness.subsystems.subsystem import Subsystem
@@ -78,6 +79,19 @@ class FileProvider:
     def history(self, what: KernelRequest) -> SourceTree:
         """See ``Provider``."""
         del what
+        self._refuse()
+
+    def revisions(
+        self,
+        tree: SourceTree,
+        what: KernelRequest,
+        sanitizers: Sanitizers,
+        ends: Sequence[str],
+        *,
+        modules: Sequence[str] = (),
+    ) -> Revisions:
+        """See ``Provider``."""
+        del tree, what, sanitizers, ends, modules
         self._refuse()
 
     def _refuse(self) -> NoReturn:

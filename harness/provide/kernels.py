@@ -37,6 +37,7 @@ class Kernels:
         sandboxed: whether FreeBSD trees are built in a sandbox.
         logs: see ``Builder``.
         note: called with a message if another process holds a tree's lock.
+        given: provides all kernels; None: that of their origin.
     """
 
     workspace: Workspace
@@ -46,9 +47,12 @@ class Kernels:
     sandboxed: bool = True
     logs: LogLimits = USUAL_LIMITS
     note: Callable[[str], None] = lambda _: None
+    given: Provider | None = None
 
     def provider(self, what: KernelRequest) -> Provider:
         """Return the provider of that kernel."""
+        if self.given is not None:
+            return self.given
         if what.kernel is not None:
             from harness.provide.file import FileProvider
 

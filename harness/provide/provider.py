@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelArtifact
     from harness.mutation.mutant import Mutant
     from harness.onhost.programs import HostProgram
+    from harness.provide.revisions import Revisions
     from harness.sanitizers import Sanitizers
     from harness.source.codefacts import Facts
     from harness.source.request import KernelRequest
@@ -115,5 +116,27 @@ class Provider(Protocol):
         Raises:
             UsageError: there are none.
             InfraError: cloning failed because of the host or the network.
+        """
+        ...
+
+    def revisions(
+        self,
+        tree: SourceTree,
+        what: KernelRequest,
+        sanitizers: Sanitizers,
+        ends: Sequence[str],
+        *,
+        modules: Sequence[str] = (),
+    ) -> Revisions:
+        """The kernels of the revisions of ``history``.
+
+        Args:
+            tree: of ``history``.
+            what: source and configuration.
+            sanitizers: of the kernels.
+            ends: the hashes of the newest revision and of those that the history starts with.
+            modules: the subsystems whose check module is needed, too.
+
+        Raises as ``history``.
         """
         ...

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.mutation.mutant import Mutant
     from harness.onhost.programs import HostProgram
     from harness.provide.kernels import Kernels
+    from harness.provide.revisions import Revisions
     from harness.sanitizers import Sanitizers
     from harness.source.request import KernelRequest
     from harness.source.tree import SourceTree
@@ -125,6 +126,20 @@ class TreeProvider:
                 remedy="name a git clone with --source",
             )
         return tree
+
+    def revisions(
+        self,
+        tree: SourceTree,
+        what: KernelRequest,
+        sanitizers: Sanitizers,
+        ends: Sequence[str],
+        *,
+        modules: Sequence[str] = (),
+    ) -> Revisions:
+        """See ``Provider``: also of a repository that holds the built-in guest's sources."""
+        from harness.provide.revisions import revisions_of
+
+        return revisions_of(self.host, tree, what, sanitizers, ends, modules=modules)
 
     def _specifications(self, subsystem: Subsystem) -> Specifications:
         return replace(self.host.specifications(subsystem), open_tree=self._tree)

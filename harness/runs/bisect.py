@@ -24,7 +24,6 @@ from harness.guest.registry import Registry
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_directory, write_atomic, write_named
 from harness.image.media import BootMethod
-from harness.provide.revisions import Revisions, revisions_of
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.store import Store, kept_cells
@@ -48,6 +47,8 @@ from harness.subsystems.table import SUBSYSTEMS
 if TYPE_CHECKING:
     from harness.bisect.tester import Tester
     from harness.boot.plan import BootPlan
+    from harness.provide.provider import Provider
+    from harness.provide.revisions import Revisions
     from harness.runs.bisectrequest import BisectRequest
     from harness.runs.environment import Environment
     from harness.source.tree import SourceTree
@@ -118,12 +119,13 @@ class _Bisect:
         self._store: Store = Recorder(env, view).store
         self._guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)
         self._sanitizers = self._guests.sanitizers(request.sanitizers)
+        self._provider: Provider = env.kernels(view.note).provider(request.what)
 
     def run(self) -> BisectResult:
         request, env = self._request, self._env
         entries = self._imported()
         what = request.what
-        tree = env.kernels(self._view.note).provider(what).history(what)
+        tree = self._provider.history(what)
         ends = found_ends(request, tree, entries)
         revisions = self._revisions(ends)
         testing = (self._compiling if request.how == "build" else self._booting)(ends, revisions)
@@ -173,10 +175,13 @@ class _Bisect:
         # The toolchain of a revision that does not compile may not either.
         compiles = (*ends.old, ends.new) if not request.fixed else newest_first
         modules = (_checked(request),) if request.how == "check" else ()
-        return revisions_of(
-            self._env.kernels(self._view.note), ends.tree, request.what, self._sanitizers,
-            compiles if request.how == "build" else newest_first, modules=modules,
-        )  # fmt: skip
+        return self._provider.revisions(
+            ends.tree,
+            request.what,
+            self._sanitizers,
+            compiles if request.how == "build" else newest_first,
+            modules=modules,
+        )
 
     def _compiling(self, ends: Ends, revisions: Revisions) -> _Testing:
         """By the compiler alone."""

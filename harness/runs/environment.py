@@ -15,8 +15,10 @@ from harness.host.workspace import Workspace
 
 if TYPE_CHECKING:
     from harness.config import Settings
+    from harness.guest.backend import Backend
     from harness.host.loglimits import LogLimits
     from harness.provide.kernels import Kernels
+    from harness.provide.provider import Provider
     from harness.source.tree import SourceTree
 
 
@@ -48,6 +50,8 @@ class Environment:
         command: the arguments that a record keeps, by which it can be repeated.
         retry: the cells of a run that are repeated; None for a run of its own.
         ending: set as soon as all that runs is to end.
+        backend: starts all guests; None: the one that a request or the settings name.
+        provider: provides all kernels; None: that of their origin.
     """
 
     workspace: Workspace
@@ -58,6 +62,8 @@ class Environment:
     command: tuple[str, ...] = ()
     retry: Retry | None = None
     ending: threading.Event = field(default_factory=threading.Event)
+    backend: Backend | None = None
+    provider: Provider | None = None
 
     @classmethod
     def of_user(cls, out: Path | None = None) -> Environment:
@@ -113,5 +119,5 @@ class Environment:
 
         return Kernels(
             self.workspace, self.runner, self.clock, trusted=self.trusted,
-            sandboxed=self.sandboxed, logs=self.logs, note=note,
+            sandboxed=self.sandboxed, logs=self.logs, note=note, given=self.provider,
         )  # fmt: skip

@@ -259,8 +259,10 @@ class Guests:
         return BootMethod(self.request.method or self.env.settings.boot.method or self.usual)
 
     def _backend(self) -> Backend:
-        """The one asked for, the machine's, or the settings'."""
+        """The environment's, the one asked for, the machine's, or the settings'."""
         env, machine = self.env, self.machine
+        if env.backend is not None:
+            return env.backend
         name = machine.backend if machine else self.request.backend or env.settings.boot.backend
         row = find_backend(name)
         told = backend_values(row, self.request.backend_flags, env.settings)
