@@ -174,14 +174,6 @@ def latest(home: Home) -> str:
     return str(document(home.run("report", "--json"))["name"])
 
 
-def test_repeated_boots_are_cells_of_one_run(shared_home: Home) -> None:
-    said = shared_home.run("boot", "--source", "embedded", "--repeat", "3", "--json")
-    assert [cell["name"] for cell in document(said)["cells"]] == [
-        "none-numa1-1", "none-numa1-2", "none-numa1-3"
-    ]  # fmt: skip
-    assert said.code == 0
-
-
 def test_dry_run_prints_the_command_line_and_boots_nothing(shared_home: Home) -> None:
     before = len(list(shared_home.runs.glob("*")))
     said = shared_home.run("boot", "--source", "embedded", "--numa", "2", "--dry-run")
