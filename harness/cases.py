@@ -6,6 +6,7 @@ is held by the tests on real kernels.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +45,9 @@ class NamedCase:
         command: the words behind ``harness``.
         shown: what must come out.
         vm: the guest that is there for it; empty for none.
+        trace: that shows it in a search without a model; empty for none.
+        titles: a regular expression of the titles of its findings.
+        traces: one of what its traces have.
     """
 
     name: str
@@ -54,6 +58,15 @@ class NamedCase:
     command: tuple[str, ...]
     shown: tuple[Shown, ...]
     vm: str = ""
+    trace: str = ""
+    titles: str = ""
+    traces: str = ""
+
+    def is_of(self, title: str, trace: str) -> bool:
+        """Whether a finding is of this case, by its title and its shortest trace."""
+        if not self.titles or re.search(self.titles, title) is None:
+            return False
+        return re.search(self.traces, trace, re.DOTALL) is not None
 
 
 _TRAMPOLINE: Final = "trampoline-kasan"

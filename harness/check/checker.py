@@ -40,6 +40,8 @@ class CheckPlan:
         beside: whether to run checks other than traces, too.
         on_host: whether programs of the host can be checked like this, too.
         slowness: factor of all timeouts, relative to a fast accelerator.
+        fail_on_known: whether findings of named cases count as others do.
+        searches: whether random traces are run.
     """
 
     specification: Specification
@@ -50,6 +52,8 @@ class CheckPlan:
     beside: bool = True
     on_host: bool = True
     slowness: float = 1.0
+    fail_on_known: bool = False
+    searches: bool = True
 
 
 class Checker:
@@ -115,8 +119,10 @@ class Checker:
         subject = self._plan.specification.subject(channel, report, domains, self._count)
         given = self._plan.replay
         difference = self._repeat(subject)
-        if difference is None:
-            difference = self._random(subject) if given is None else self._replay(subject, given)
+        if difference is None and given is not None:
+            difference = self._replay(subject, given)
+        elif difference is None and self._plan.searches:
+            difference = self._random(subject)
         if difference is not None:
             self._conclude(Conclusion.DIFFERS, "; ".join(difference.lines), difference)
             self._tell_alike(subject)

@@ -74,6 +74,36 @@ class HostRun:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchFinding:
+    """A kind of finding of a search without a model.
+
+    Args:
+        title: what it is compared by.
+        words: a line for people.
+        case: the named case that it is of; empty for a new one.
+        counts: whether it is one of the kernel's code; else it is a limit of the program's.
+        times: how often it was seen.
+        first: the number of operations up to its first occurrence.
+        trace: the shortest trace that shows it, as text; empty where no trace was begun.
+        alone: whether the trace shows it in a fresh program.
+    """
+
+    title: str
+    words: str
+    case: str
+    counts: bool
+    times: int
+    first: int
+    trace: str
+    alone: bool
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it is of the kernel's code, and no named case."""
+        return self.counts and not self.case
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """The result of a check.
 
@@ -98,6 +128,7 @@ class CheckResult:
         diff: the diff of these functions.
         alike: another variant that agrees with the guest; empty if there is none.
         host: the program of the host that was checked; None for a guest.
+        findings: of a search without a model, in the order in which they were found.
     """
 
     subsystem: str
@@ -120,6 +151,7 @@ class CheckResult:
     diff: str = ""
     alike: str = ""
     host: HostRun | None = None
+    findings: tuple[SearchFinding, ...] = ()
 
     @property
     def is_finding(self) -> bool:

@@ -142,6 +142,31 @@ class Subject(Protocol[T]):
         """Run the checks other than traces."""
 
 
+class HuntedSubject(Subject[T], Protocol[T]):
+    """A part of the kernel that has no model: it is held to invariants, which it looks at itself.
+
+    To run a trace is to discard its setup at the end, too: that is looked at as well.
+
+    Attributes:
+        left_out: names of invariants that random traces do not look at.
+    """
+
+    left_out: tuple[str, ...]
+
+    def run_closely(self, trace: T) -> Differs | None:
+        """Run the trace that was set up last, and look at all invariants after each operation."""
+
+    def run_again(self, trace: T, *, closely: bool = True) -> Differs | None:
+        """Set up and run a trace, ``closely`` or not."""
+
+    def simpler(self, trace: T) -> Iterator[T]:
+        """Generate traces that say less in as many operations, for a search for a plain one."""
+
+
+def _nothing_known(title: str, trace: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Specification:
     """The specification of a subsystem.
@@ -158,6 +183,10 @@ class Specification:
         why: its origin.
         changed: the functions of the kernel that differ from the specification's code.
         diff: the unified diff of these functions.
+        hunted: the subject of a part without a model; None where there is one.
+        known: gives the named case that a finding is of, by its title and its shortest trace;
+            empty for a new one.
+        harmless: invariants that a search can leave out once they were found broken.
     """
 
     subsystem: str
@@ -170,3 +199,8 @@ class Specification:
     why: str = ""
     changed: tuple[str, ...] = ()
     diff: str = ""
+    hunted: Callable[[Channel, GuestReport, int, Callable[[], None]], HuntedSubject[Any]] | None = (
+        None
+    )
+    known: Callable[[str, str], str] = _nothing_known
+    harmless: frozenset[str] = frozenset()

@@ -58,6 +58,7 @@ def _lines(case: NamedCase) -> Iterator[str]:
     yield f"  fixed by: {case.fixed or 'nothing known'}"
     yield f"  run: {_command(case)}"
     yield from (f"  must come out: {_words(shown)}" for shown in case.shown)
+    yield from (f"    {line}" for line in case.trace.splitlines())
 
 
 def _command(case: NamedCase) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.completion import complete_cases
 from harness.cli.failure import Failure
 from harness.cli.options import (
     FILE,
@@ -59,6 +60,11 @@ _SEEDS = range(1 << 64)
 @click.option("--watch", is_flag=True,
               help="With --on host: check the tree's files, and again after each save of one of "
               "them. Ctrl-C ends it, with the exit code of the last check.")  # fmt: skip
+@click.option("--case", metavar="CASE", shell_complete=complete_cases,
+              help="Run the trace of a named case; see 'harness cases'.")  # fmt: skip
+@click.option(
+    "--fail-on-known", is_flag=True, help="Let findings of named cases fail the check, too."
+)
 @spec_option
 @subsystem_option
 @junit_option
@@ -91,14 +97,18 @@ def check(
       harness check --numa 4 --kasan --subsystem domainset --ops 10000
       harness check --on host --numa 2 --patch mine.diff
       harness check --on host --ops 20000 --watch
+      harness check --on host --numa 3 --subsystem zones --ops 1000000
     """
     change = Change(revision, patch, mutant)
     replay, seeds = options.pop("replay"), options.pop("seeds")
+    case, fail_on_known = options.pop("case"), options.pop("fail_on_known")
+    if case is not None and replay is not None:
+        raise UsageError("--case and --replay both name a trace", remedy="leave one of them out")
     operations, junit = options.pop("ops"), options.pop("junit")
     spec, subsystem = options.pop("spec"), options.pop("subsystem")
     on, watch = On(options.pop("on")), options.pop("watch")
     with given_with("--seed"):
-        numbers = (1,) if replay else parse_numbers(
+        numbers = (1,) if replay or case else parse_numbers(
             seeds, _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
         )  # fmt: skip
     request = CheckRequest(
@@ -111,6 +121,8 @@ def check(
         spec,
         subsystem,
         on,
+        case,
+        fail_on_known,
     )
     if watch:
         return _watch(app, request, junit)

@@ -75,6 +75,17 @@ class _Difference(TypedDict):
     lines: list[str]
 
 
+class _SearchFinding(TypedDict):
+    title: str
+    words: str
+    case: str
+    counts: bool
+    times: int
+    first: int
+    trace: str
+    alone: bool
+
+
 class _Check(TypedDict):
     conclusion: str
     operations: int
@@ -94,6 +105,7 @@ class _Check(TypedDict):
     notes: NotRequired[list[str]]
     measured: NotRequired[dict[str, float | bool]]
     host: NotRequired[_HostRun | None]
+    findings: NotRequired[list[_SearchFinding]]
 
 
 class _Kernel(TypedDict):

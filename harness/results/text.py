@@ -226,10 +226,9 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
     lines = [
         *check_lines(cell.get("host"), verbose=verbose),
         *check_lines(cell.get("check"), verbose=verbose),
-        *_failure_lines(cell),
     ]
-    if _is_on_host(cell):  # a limit of the program is both the check's reason and the error
-        lines = list(dict.fromkeys(lines))
+    # A limit of a host program is both the check's reason and the error.
+    lines += [line for line in _failure_lines(cell) if not (_is_on_host(cell) and line in lines)]
     if not lines:
         return
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
@@ -269,7 +268,7 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
         return []
     lines = [_conclusion(check), *_specification(check)]
     lines += check.get("diff", "").splitlines() if verbose else []
-    lines += [check["why"]] if check["why"] and not check["difference"] else []
+    lines += [check["why"]] if _has_reason(check) else []
     lines += check.get("notes", [])
     difference = check["difference"]
     if difference is not None:
@@ -278,10 +277,36 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
             *(f"    {line}" for line in difference["trace"].splitlines()),
             *(f"step {difference['step']}: {line}" for line in difference["lines"]),
         ]
-    elif check.get("host") and check.get("trace"):
+    elif check.get("host") and check.get("trace") and not check.get("findings"):
         lines += ["the shortest trace that shows it:"]
         lines += [f"    {line}" for line in check["trace"].splitlines()]
+    for finding in check.get("findings", []):
+        lines += _finding_lines(finding)
     return lines
+
+
+#: Of a trace in a report.
+_MOST_TRACE_LINES = 30
+
+
+def _has_reason(check: Mapping[str, Any]) -> bool:
+    """Return whether the reason does not stand elsewhere, too."""
+    return bool(check["why"]) and not check["difference"] and not check.get("findings")
+
+
+def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:
+    """Generate a finding of a search without a model, and its shortest trace."""
+    kind = f"known, {finding['case']}" if finding["case"] else "found"
+    if not finding["counts"]:
+        kind = "limit of the program"
+    times = f"{finding['times']} time{'' if finding['times'] == 1 else 's'}"
+    yield f"{kind}: {finding['words']} ({times}, first after {finding['first']} operations)"
+    if not finding["alone"]:
+        yield "  in a fresh program its trace does not show it:"
+    lines = finding["trace"].splitlines()
+    yield from (f"    {line}" for line in lines[:_MOST_TRACE_LINES])
+    if len(lines) > _MOST_TRACE_LINES:
+        yield f"    … {len(lines) - _MOST_TRACE_LINES} more lines in the trace's file"
 
 
 def _conclusion(check: Mapping[str, Any]) -> str:

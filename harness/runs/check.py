@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,11 +21,16 @@ from harness.runs.onhost import HostChecks, HostFirst
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
 from harness.subsystems.specifications import AUTO
-from harness.subsystems.table import SUBSYSTEMS, find_subsystem, subsystem_of_trace, trace_text
+from harness.subsystems.table import (
+    SUBSYSTEMS,
+    find_case,
+    find_subsystem,
+    subsystem_of_trace,
+    trace_text,
+)
 
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
-    from harness.check.subject import Trace
     from harness.mutation.judgement import Judgement
     from harness.provide.provider import Provider
     from harness.provide.revisions import Revisions
@@ -71,6 +76,8 @@ class CheckRequest:
         spec: what the kernel is held to; see ``Specifications.of``.
         subsystem: the part of the kernel; None: all that fit, each in a guest of its own.
         on: where.
+        case: the named case whose trace is run instead of random ones.
+        fail_on_known: whether findings of named cases count as others do.
     """
 
     what: KernelRequest
@@ -82,6 +89,8 @@ class CheckRequest:
     spec: str = AUTO
     subsystem: str | None = None
     on: On = On.BOTH
+    case: str | None = None
+    fail_on_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +213,10 @@ def _with_guests(
 def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
     subsystems = _chosen(request, provider)
     trace = None
-    if request.replay:
-        subsystems, trace = _of_trace(request.replay, subsystems)
+    text = _trace_asked(request)
+    if text is not None:
+        subsystem = subsystem_of_trace(text, subsystems)
+        subsystems, trace = (subsystem,), subsystem.read_trace(text)
     if request.on is On.HOST:
         subsystems = checked_on_host(subsystems)
     return [
@@ -215,6 +226,7 @@ def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
             seed=seed,
             replay=trace,
             on_host=subsystem.on_host is not None,
+            fail_on_known=request.fail_on_known,
         )
         for subsystem in subsystems
         for seed in ((1,) if trace else request.seeds)
@@ -230,9 +242,11 @@ def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
     if request.subsystem is not None:
         return (subsystem_of(request.subsystem, provider),)
     spec = request.spec
-    if not any(spec in each.variant_names for each in SUBSYSTEMS):
+    if any(spec in each.variant_names for each in SUBSYSTEMS):
+        return tuple(each for each in provider.subsystems if spec in each.variant_names)
+    if request.replay is not None or request.case is not None:
         return provider.subsystems
-    return tuple(each for each in provider.subsystems if spec in each.variant_names)
+    return tuple(each for each in provider.subsystems if each.is_modelled)
 
 
 def checked_on_host(subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:
@@ -269,15 +283,23 @@ def subsystem_of(name: str, kernels: Provider | Revisions) -> Subsystem:
     return subsystem
 
 
-def _of_trace(file: Path, subsystems: Sequence[Subsystem]) -> tuple[tuple[Subsystem, ...], Trace]:
-    """The subsystem that a trace is for, and what it says.
+def _trace_asked(request: CheckRequest) -> str | None:
+    """The text of the trace that is run instead of random ones; None for random ones.
 
     Raises:
-        UsageError: it is for none of them, or has what no kernel may be asked.
+        UsageError: the file cannot be read, or the case has no trace.
     """
-    text = trace_text(file, "--replay")
-    subsystem = subsystem_of_trace(text, subsystems)
-    return (subsystem,), subsystem.read_trace(text)
+    if request.replay is not None:
+        return trace_text(request.replay, "--replay")
+    if request.case is None:
+        return None
+    case = find_case(request.case)
+    if not case.trace:
+        raise UsageError(
+            f"the case {case.name} has no trace",
+            remedy=f"run its command: harness {' '.join(case.command)}",
+        )
+    return case.trace
 
 
 def _suffix(plan: CheckPlan, plans: Sequence[CheckPlan]) -> str:
@@ -296,15 +318,25 @@ def _expected(sanitizers: Sanitizers) -> tuple[Outcome, ...]:
 
 
 def _kept_traces(result: RunResult) -> tuple[Path, ...]:
-    """Write the traces of what differs; gives their files."""
+    """Write the traces of what differs, and of what was found; gives their files."""
     found = []
     for cell in result.run.cells:
-        if cell.check is None:
-            continue
-        difference = cell.check.difference
-        text = difference.trace if difference else cell.check.trace
-        if text:
-            path = result.directory / cell.name / _TRACE
+        for name, text in _traces_of(cell):
+            path = result.directory / cell.name / name
             write_atomic(path, text)
             found.append(path)
     return tuple(found)
+
+
+def _traces_of(cell: Cell) -> Iterator[tuple[str, str]]:
+    """The traces of a cell, and names for their files."""
+    check = cell.check
+    if check is None:
+        return
+    difference = check.difference
+    text = difference.trace if difference else check.trace
+    if text:
+        yield _TRACE, text
+    for number, finding in enumerate(check.findings, start=1):
+        if finding.trace and finding.trace != text:
+            yield f"finding-{number}.trace", finding.trace

@@ -16,6 +16,7 @@ from harness.errors import HarnessError, InfraError, UsageError
 from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.inuse import in_use
 from harness.host.workspace import make_directory
+from harness.onhost.hunt import Hunt
 from harness.onhost.layout import layout_of
 from harness.onhost.run import ProgramRunner
 from harness.onhost.search import HostSearch
@@ -87,6 +88,9 @@ class HostChecks:
         with self._kept(), env.workspace.scratch("onhost-run") as scratch:
             runner = ProgramRunner(program, layout, env.runner, scratch, env.sandboxed)
             plan = replace(plan, operations=self.operations)
+            if held.hunted is not None:
+                hunt = Hunt(plan, held.hunted, runner, env.clock, progress)
+                return hunt.run(), hunt.shortest
             transcripts = TranscriptCache(env.workspace, key)
             search = HostSearch(plan, runner, transcripts, env.clock, progress)
             return search.run(), search.shortest
@@ -181,7 +185,9 @@ class HostFirst:
             return replace(cell, host=result)
         self.rows.done(name, f"check {result.conclusion}", good=result.agreed)
         first = trace if check.replay is None else None
-        told = Checker(replace(check, first=first), self.clock)
+        # Without a model, a search in a guest would end at the first named case.
+        searches = check.specification.hunted is None
+        told = Checker(replace(check, first=first, searches=searches), self.clock)
         return replace(cell, host=result, checker=told)
 
     def _give_up(self, name: str, why: str) -> None:

@@ -35,6 +35,10 @@ class Subsystem(CodeReader, Protocol):
     def variant_names(self) -> Sequence[str]:
         """The forms of its code that have a name."""
 
+    @property
+    def is_modelled(self) -> bool:
+        """Whether it has a model. What has none is checked only where it is named."""
+
     def variant(self, name: str) -> Mapping[str, bool]:
         """The facts of such a form.
 

@@ -14,6 +14,7 @@ from harness.outcome import Expectation, Outcome
 from harness.source.codefacts import CodeReaders, Facts
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
 from harness.subsystems.uma.subsystem import UMA
+from harness.subsystems.zones.subsystem import ZONES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from harness.mutation.mutant import Mutant
     from harness.subsystems.subsystem import Subsystem
 
-SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS)
+SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS, ZONES)
 
 
 @functools.cache

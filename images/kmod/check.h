@@ -18,6 +18,7 @@ unsigned worker_run(int cpu, void (*function)(void *), void *argument);
 void	 worker_begin(int cpu, void (*function)(void *), void *argument);
 bool	 worker_done(void);
 bool	 worker_asleep(void);
+const char *worker_sleeps(void);
 bool	 thread_waits(struct thread *thread);
 uint64_t worker_cpu_us(void);
 

@@ -123,6 +123,18 @@ worker_asleep(void)
 	return (thread_waits(worker));
 }
 
+/* What the thread sleeps for; NULL: it does not. */
+const char *
+worker_sleeps(void)
+{
+	const char *wmesg;
+
+	thread_lock(worker);
+	wmesg = TD_ON_SLEEPQ(worker) ? worker->td_wmesg : NULL;
+	thread_unlock(worker);
+	return (wmesg);
+}
+
 /* The thread's CPU time so far, what it is running just now included. */
 uint64_t
 worker_cpu_us(void)

@@ -39,6 +39,11 @@ EDGES: dict[str, set[str]] = {
     "subsystems": {
         "cases", "errors", "outcome", "sanitizers", "host", "cedit", "source", "kernel", "guest",
         "console", "mutation", "check", "onhost", "subsystems.uma", "subsystems.domainset",
+        "subsystems.zones",
+    },
+    "subsystems.zones": {
+        "cases", "errors", "outcome", "sanitizers", "source", "kernel", "guest", "console",
+        "mutation", "check", "onhost",
     },
     "subsystems.uma": {
         "cases", "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
@@ -217,10 +222,10 @@ def test_runs_need_neither_the_command_line_nor_a_terminal() -> None:
 
 
 def test_only_its_own_package_names_what_is_umas() -> None:
-    """A part of the kernel has one place; even help texts and comments elsewhere know none."""
+    """UMA's slabs and zones have a place each; even help texts and comments elsewhere know none."""
     names = re.compile(r"\b(keg_\w+|uma_\w+|KMAP_ENTRY|M_USE_RESERVE|reserve_\w+)\b")
-    own = PACKAGE / "subsystems" / "uma"
-    others = [source for source in SOURCES if not source.is_relative_to(own)]
+    own = [PACKAGE / "subsystems" / name for name in ("uma", "zones")]
+    others = [each for each in SOURCES if not any(each.is_relative_to(path) for path in own)]
     named = {str(source): names.findall(source.read_text("utf-8")) for source in others}
     assert not {source: found for source, found in named.items() if found}
 

@@ -34,6 +34,7 @@ void	 memory_start(int domains, unsigned empty);
 
 /* sleep.c */
 void	 sleep_handler(void (*wake)(void));	/* called while the thread sleeps; NULL: none */
+bool	 run_timeouts(void);			/* timeout tasks; false: there are none */
 
 /* What a subsystem does at the start, when there are CPUs and memory, in the order of names. */
 #define ON_START(function)						\

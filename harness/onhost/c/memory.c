@@ -35,6 +35,7 @@
 
 #define DOMAIN_SIZE	(128UL << 20)
 #define DOMAIN_PAGES	(DOMAIN_SIZE / PAGE_SIZE)
+#define MAPPED_PAGES	(1 << 16)
 #define SEGMENTS	64	/* free ones of several pages, of all sizes */
 
 struct vm_domain vm_dom[MAXMEMDOM];
@@ -130,13 +131,60 @@ zeroed(void *memory, size_t bytes, bool zero)
 	return (memory);
 }
 
-/* --- pages ---------------------------------------------------------------- */
+/* --- addresses ------------------------------------------------------------- */
+
+/*
+ * Addresses that pages are mapped at, in memory of their own: what is mapped is
+ * never used at its other address meanwhile.  Only their pages are known.
+ */
+static char *mapped;
+static vm_paddr_t page_mapped[MAPPED_PAGES];
+static struct {
+	unsigned	first, count;
+} mapped_free[SEGMENTS];
+static unsigned mapped_used, mapped_free_count;
+
+static unsigned
+mapped_page(vm_offset_t va)
+{
+	return ((unsigned)((va - (vm_offset_t)mapped) / PAGE_SIZE));
+}
 
 vm_paddr_t
 pmap_kextract(vm_offset_t va)
 {
+	if (va >= (vm_offset_t)mapped && mapped_page(va) < MAPPED_PAGES)
+		return (page_mapped[mapped_page(va)] + va % PAGE_SIZE);
 	return (va - (vm_offset_t)arena);
 }
+
+vm_offset_t
+kva_alloc(vm_size_t size)
+{
+	unsigned count = (unsigned)howmany(size, PAGE_SIZE), first = mapped_used;
+
+	for (unsigned i = 0; i < mapped_free_count; i++)
+		if (mapped_free[i].count == count) {
+			first = mapped_free[i].first;
+			mapped_free[i] = mapped_free[--mapped_free_count];
+			return (((vm_offset_t)mapped + (size_t)first * PAGE_SIZE));
+		}
+	if (mapped_used + count > MAPPED_PAGES)
+		kern_end(END_EXHAUSTED, "no more than %d pages can be mapped", MAPPED_PAGES);
+	mapped_used += count;
+	return (((vm_offset_t)mapped + (size_t)first * PAGE_SIZE));
+}
+
+void
+kva_free(vm_offset_t address, vm_size_t size)
+{
+	if (mapped_free_count == SEGMENTS)
+		return;		/* so much less can be mapped */
+	mapped_free[mapped_free_count].first = mapped_page((vm_offset_t)address);
+	mapped_free[mapped_free_count++].count = (unsigned)howmany(size, PAGE_SIZE);
+}
+
+/* --- pages ---------------------------------------------------------------- */
 
 vm_page_t
 PHYS_TO_VM_PAGE(vm_paddr_t pa)
@@ -196,7 +244,10 @@ pmap_map(vm_offset_t *virt, vm_paddr_t start, vm_paddr_t end, int prot)
 void
 pmap_qenter(vm_offset_t va, vm_page_t *page, int count)
 {
-	(void)va, (void)page, (void)count;
+	for (int i = 0; i < count; i++) {
+		page_mapped[mapped_page((vm_offset_t)va) + i] = VM_PAGE_TO_PHYS(page[i]);
+		memset((char *)va + (size_t)i * PAGE_SIZE, 0, PAGE_SIZE);
+	}
 }
 
 /* --- what the kernel's own slab allocators call --------------------------- */
@@ -251,6 +302,7 @@ memory_start(int domains, unsigned empty)
 	page_count = (unsigned)(domains * DOMAIN_PAGES);
 	arena = host_arena((size_t)page_count * PAGE_SIZE);
 	pages = host_arena((size_t)page_count * sizeof(*pages));
+	mapped = host_arena((size_t)MAPPED_PAGES * PAGE_SIZE);
 	mem_affinity = host_memory((size_t)(domains + 1) * sizeof(*mem_affinity), 64);
 	vm_page_dump = host_memory(page_count / NBBY + 64, 64);
 	vm_ndomains = domains;

@@ -18,9 +18,11 @@
 #include <sys/rwlock.h>
 #include <sys/sleepqueue.h>
 #include <sys/sx.h>
+#include <sys/taskqueue.h>
 #include <sys/time.h>
 
 #define CALLOUTS	16
+#define TIMEOUTS	4
 #define HANDLED_MAX	100000	/* times that one sleep is seen without being ended */
 
 int hz = 1000;
@@ -143,6 +145,26 @@ run_callout(void)
 
 /* --- sleep(9) ------------------------------------------------------------- */
 
+/* Sleeps on the channel until it is woken, whoever does it. */
+static void
+sleep_on(const char *wmesg)
+{
+	if (locks_held() > 0)
+		kern_end(END_INVARIANT, "sleeps (%s) with a lock held: %s", wmesg, locks_last());
+	if (curthread->td_critnest > 0)
+		kern_end(END_INVARIANT, "sleeps (%s) in a critical section", wmesg);
+	curthread->td_wmesg = wmesg;
+	for (unsigned seen = 0; slept_on != NULL; seen++) {
+		if (seen == HANDLED_MAX)
+			kern_end(END_ASLEEP, "%s: what wakes it does not", wmesg);
+		if (handler != NULL)
+			handler();
+		else if (!run_callout())
+			kern_end(END_ASLEEP, "%s", wmesg);
+	}
+	curthread->td_wmesg = NULL;
+}
+
 int
 _sleep(const void *channel, struct lock_object *lock, int priority, const char *wmesg,
     sbintime_t sbt, sbintime_t pr, int flags)
@@ -152,22 +174,8 @@ _sleep(const void *channel, struct lock_object *lock, int priority, const char *
 	(void)pr, (void)flags;
 	if (interlock != NULL)
 		mtx_unlock(interlock);
-	if (locks_held() > 0)
-		kern_end(END_INVARIANT, "sleeps (%s) with a lock held: %s", wmesg, locks_last());
-	if (curthread->td_critnest > 0)
-		kern_end(END_INVARIANT, "sleeps (%s) in a critical section", wmesg);
-	curthread->td_wmesg = wmesg;
-	slept_on = channel;
-	for (unsigned seen = 0; slept_on != NULL && sbt == 0; seen++) {
-		if (seen == HANDLED_MAX)
-			kern_end(END_ASLEEP, "%s: what wakes it does not", wmesg);
-		if (handler != NULL)
-			handler();
-		else if (!run_callout())
-			kern_end(END_ASLEEP, "%s", wmesg);
-	}
-	slept_on = NULL;
-	curthread->td_wmesg = NULL;
+	slept_on = sbt == 0 ? channel : NULL;
+	sleep_on(wmesg);
 	if (interlock != NULL && (priority & PDROP) == 0)
 		mtx_lock(interlock);
 	return (sbt == 0 ? 0 : EWOULDBLOCK);
@@ -179,4 +187,59 @@ pause_sbt(const char *wmesg, sbintime_t sbt, sbintime_t pr, int flags)
 	(void)wmesg, (void)sbt, (void)pr, (void)flags;
 	run_callout();
 	return (EWOULDBLOCK);
+}
+
+/* --- sleepqueue(9) -------------------------------------------------------- */
+
+static const char *queued;	/* what the thread will sleep for */
+
+void
+sleepq_lock(const void *channel)
+{
+	(void)channel;
+}
+
+void
+sleepq_release(const void *channel)
+{
+	(void)channel;
+}
+
+void
+sleepq_add(const void *channel, struct lock_object *lock, const char *wmesg, int flags, int queue)
+{
+	(void)lock, (void)flags, (void)queue;
+	slept_on = channel;
+	queued = wmesg;
+}
+
+void
+sleepq_wait(const void *channel, int priority)
+{
+	(void)channel, (void)priority;
+	sleep_on(queued);
+}
+
+/* --- taskqueue(9): tasks that are run when their time has come ------------- */
+
+static struct timeout_task *timeouts[TIMEOUTS];
+static unsigned timeout_count;
+
+void
+_timeout_task_init(struct taskqueue *queue, struct timeout_task *task, int priority,
+    task_fn_t *function, void *context)
+{
+	(void)queue;
+	if (timeout_count == TIMEOUTS)
+		kern_end(END_EXHAUSTED, "more than %d timeout tasks", TIMEOUTS);
+	TASK_INIT(&task->t, priority, function, context);
+	timeouts[timeout_count++] = task;
+}
+
+bool
+run_timeouts(void)
+{
+	for (unsigned i = 0; i < timeout_count; i++)
+		timeouts[i]->t.ta_func(timeouts[i]->t.ta_context, 1);
+	return (timeout_count > 0);
 }

@@ -44,6 +44,7 @@ _PROVEN_ON: Mapping[Form, str] = MappingProxyType({form: name for name, form in 
 class _Domainset:
     name = NAME
     paths = (DOMAINSET,)
+    is_modelled = True
     in_built_in = False
     state_search = None
     variant_names = (*Form, *RELEASES)

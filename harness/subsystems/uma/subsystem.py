@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 class _Uma:
     name = NAME
     paths = (UMA_CORE, DOMAINSET)
+    is_modelled = True
     in_built_in = True
     variant_names = (*VARIANTS, *RELEASES)
 

@@ -1,0 +1,86 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/* Zones in a program of the host: what is broken ends it, with its frames. */
+
+#include "kern.h"
+
+#include <sys/proc.h>
+#include <sys/pcpu.h>
+
+#include <machine/stdarg.h>
+
+#include "zones.h"
+
+void
+zones_break(const char *name, const char *format, ...)
+{
+	static char text[256];
+	__va_list arguments;
+
+	va_start(arguments, format);
+	host_format(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	kern_end(END_INVARIANT, "%s: %s", name, text);
+}
+
+bool
+zones_are_broken(void)
+{
+	return (false);
+}
+
+void
+zones_forget_breakage(void)
+{
+}
+
+const char *
+zones_breakage(void)
+{
+	return (NULL);
+}
+
+bool
+zones_timeout(void)
+{
+	return (run_timeouts());
+}
+
+/* Those of UMA that its callers hold are theirs; all others are too many. */
+const char *
+zones_locked(void)
+{
+	return (locks_held() > 0 ? locks_last() : NULL);
+}
+
+void
+zones_move(int cpu)
+{
+	cpus_move(cpu);
+}
+
+int
+zones_cpu(void)
+{
+	return (PCPU_GET(cpuid));
+}
+
+static bool (*waker)(const char *);
+
+static void
+wake_sleeper(void)
+{
+	if (!waker(curthread->td_wmesg))
+		kern_end(END_ASLEEP, "%s", curthread->td_wmesg);
+}
+
+void
+zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *))
+{
+	waker = wake;
+	sleep_handler(wake_sleeper);
+	run_on(cpu, function, argument);
+	sleep_handler(NULL);
+}

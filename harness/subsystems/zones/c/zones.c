@@ -1,0 +1,178 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/* The zones of a trace: they are made to order, and destroyed. */
+
+#include "zones.h"
+
+#include <sys/malloc.h>
+
+#define ZONE_NAME	"harness zones"
+
+struct zones_zone zones[ZONES_MAX];
+
+static bool keeps_pages;	/* a zone of this trace, which may be destroyed by now */
+
+/* Whatever there was stays: something wrong may have left it in no state to be destroyed. */
+void
+zones_leave(void)
+{
+	memset(zones, 0, sizeof(zones));
+	zones_forget_items();
+}
+
+void
+zones_start(unsigned patience)
+{
+	zones_leave();
+	zones_forget_breakage();
+	keeps_pages = false;
+	memory_recover();
+	memory_reset(patience);
+}
+
+static uint32_t
+flags_of(unsigned kind)
+{
+	uint32_t flags = 0;
+
+	if ((kind & KIND_ROUNDROBIN) != 0)
+		flags |= UMA_ZONE_ROUNDROBIN;
+	else
+		flags |= UMA_ZONE_FIRSTTOUCH;
+	if ((kind & KIND_NOBUCKET) != 0)
+		flags |= UMA_ZONE_NOBUCKET;
+	if ((kind & KIND_HASHED) != 0)
+		flags |= UMA_ZONE_NOTPAGE | UMA_ZONE_NOTOUCH;
+	if ((kind & KIND_OFFPAGE) != 0)
+		flags |= UMA_ZONE_NOTOUCH;
+	if ((kind & KIND_SMR) != 0)
+		flags |= UMA_ZONE_SMR;
+	if ((kind & KIND_PCPU) != 0)
+		flags |= UMA_ZONE_PCPU;
+	if ((kind & KIND_NOFREE) != 0)
+		flags |= UMA_ZONE_NOFREE;
+	if ((kind & KIND_MAXBUCKET) != 0)
+		flags |= UMA_ZONE_MAXBUCKET;
+	return (flags);
+}
+
+static const char *
+refusal_of(unsigned number, const struct zones_order *order)
+{
+	if (number >= ZONES_MAX || zones[number].zone != NULL)
+		return ("zone-number-is-taken");
+	if (order->size <= 0 || order->kind < 0)
+		return ("not-an-order");
+	if ((order->kind & KIND_SECONDARY) == 0)
+		return (NULL);
+	if (order->primary < 0 || order->primary >= ZONES_MAX ||
+	    zones[order->primary].zone == NULL ||
+	    (zones[order->primary].kind & (KIND_CACHE | KIND_SECONDARY)) != 0)
+		return ("no-such-primary-zone");
+	return (NULL);
+}
+
+static uma_zone_t
+made(unsigned number, const struct zones_order *order)
+{
+	const struct zones_callbacks *all = &zones_callbacks[number];
+	bool constructs = (order->kind & KIND_CTOR) != 0, inits = (order->kind & KIND_INIT) != 0;
+	bool zinits = (order->kind & KIND_ZINIT) != 0;
+	uma_ctor ctor = constructs ? all->ctor : NULL;
+	uma_dtor dtor = constructs ? all->dtor : NULL;
+	uma_init zinit = zinits ? all->zinit : NULL;
+	uma_fini zfini = zinits ? all->zfini : NULL;
+	uma_zone_t zone;
+
+	if ((order->kind & KIND_SECONDARY) != 0)
+		return (uma_zsecond_create(ZONE_NAME, ctor, dtor, zinit,
+		    zinits ? zfini : all->trash, zones[order->primary].zone));
+	if ((order->kind & KIND_CACHE) != 0)
+		return (uma_zcache_create(ZONE_NAME, (int)order->size, ctor, dtor, zinit, zfini,
+		    memory_import, memory_release, pool_of(number, (size_t)order->size),
+		    (int)flags_of((unsigned)order->kind)));
+	zone = uma_zcreate(ZONE_NAME, (size_t)order->size, ctor, dtor, inits ? all->init : NULL,
+	    inits ? all->fini : NULL, UMA_ALIGN_PTR, flags_of((unsigned)order->kind));
+	if (zinits) {
+		uma_zone_set_zinit(zone, zinit);
+		uma_zone_set_zfini(zone, zfini);
+	}
+	uma_zone_set_allocf(zone, memory_alloc);
+	uma_zone_set_freef(zone, memory_free);
+	if (order->reserve > 0)
+		uma_zone_reserve(zone, (int)order->reserve);
+	return (zone);
+}
+
+const char *
+zones_make(unsigned number, const struct zones_order *order)
+{
+	const char *why = refusal_of(number, order);
+	struct zones_zone *each;
+
+	if (why != NULL)
+		return (why);
+	each = &zones[number];
+	each->kind = (unsigned)order->kind;
+	each->primary = (long)number;
+	if ((each->kind & KIND_SECONDARY) != 0) {
+		each->primary = order->primary;
+		/* The keg's properties are its own, too. */
+		each->kind |= zones[order->primary].kind &
+		    (KIND_ROUNDROBIN | KIND_HASHED | KIND_OFFPAGE | KIND_PCPU | KIND_NOFREE |
+		    KIND_INIT);
+	}
+	keeps_pages |= (each->kind & KIND_NOFREE) != 0;
+	memory_forget_counts(number);
+	each->zone = made(number, order);
+	each->maxcache = -1;
+	if (order->limit >= 0) {
+		uma_zone_set_max(each->zone, (int)order->limit);
+		each->limited = order->limit > 0;
+	}
+	if (order->maxcache >= 0) {
+		uma_zone_set_maxcache(each->zone, (int)order->maxcache);
+		each->maxcache = order->maxcache;
+	}
+	return (NULL);
+}
+
+void
+zones_destroy(unsigned number)
+{
+	uma_zdestroy(zones[number].zone);
+	memset(&zones[number], 0, sizeof(zones[number]));
+}
+
+/* All items are freed, all caches drained, all zones destroyed: nothing of them stays. */
+void
+zones_end(bool closely)
+{
+	memory_recover();
+	for (unsigned slot = 0; slot < ZONES_SLOTS; slot++)
+		if (zones_item[slot] != NULL) {
+			zones_free_slot(slot);
+			if (closely)
+				check_at_rest();
+		}
+	check_at_rest();
+	for (unsigned number = 0; number < ZONES_MAX; number++)
+		if (zones[number].zone != NULL)
+			uma_zone_reclaim(zones[number].zone, UMA_RECLAIM_DRAIN_CPU);
+	check_at_rest();
+	check_drained();
+	if (zones_are_broken())
+		return;
+	/* Secondary zones before those that made the keg. */
+	for (unsigned number = 0; number < ZONES_MAX; number++)
+		if (zones[number].zone != NULL && (zones[number].kind & KIND_SECONDARY) != 0)
+			zones_destroy(number);
+	for (unsigned number = 0; number < ZONES_MAX; number++)
+		if (zones[number].zone != NULL)
+			zones_destroy(number);
+	if (!keeps_pages && memory_slabs() != 0)
+		zones_broken("destroy-leaves", "%ld slabs stay of zones that are destroyed",
+		    memory_slabs());
+}

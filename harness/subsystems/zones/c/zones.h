@@ -1,0 +1,141 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+#ifndef ZONES_H
+#define ZONES_H
+
+/* Zones of all kinds, with buckets, held to invariants; README.md tells the commands. */
+
+#include "check.h"
+
+#include <vm/vm.h>
+#include <vm/vm_param.h>
+#include <vm/pmap.h>
+#include <vm/vm_page.h>
+#include <vm/uma.h>
+#include <vm/uma_int.h>
+
+#define ZONES_MAX	4	/* of a trace */
+#define ZONES_SLOTS	1024	/* items that a trace holds */
+#define POOL_ITEMS	256	/* that a cache zone can import */
+#define ZONES_DOMAINS	8
+#define ZONES_BY_CPU	(-2)	/* the domain of the CPU: uma_zalloc() */
+
+/* Kinds of zones; harness/subsystems/zones/trace.py has the words. */
+#define KIND_ROUNDROBIN	0x001
+#define KIND_NOBUCKET	0x002
+#define KIND_HASHED	0x004	/* NOTPAGE: slabs are found by a hash, in domain 0's lists */
+#define KIND_OFFPAGE	0x008	/* NOTOUCH: headers elsewhere */
+#define KIND_SECONDARY	0x010	/* shares the keg of the zone ``primary'' */
+#define KIND_CACHE	0x020	/* imports its items */
+#define KIND_SMR	0x040
+#define KIND_PCPU	0x080
+#define KIND_NOFREE	0x100
+#define KIND_CTOR	0x200	/* a constructor that can fail */
+#define KIND_INIT	0x400	/* the keg's initializer can fail */
+#define KIND_ZINIT	0x800	/* the zone's initializer can fail */
+#define KIND_MAXBUCKET	0x1000
+
+/* A zone to be made. */
+struct zones_order {
+	long	size;		/* of an item, in bytes */
+	long	kind;		/* KIND_* */
+	long	reserve;	/* items; below 1: none */
+	long	limit;		/* uma_zone_set_max() before the first allocation; -1: none */
+	long	maxcache;	/* uma_zone_set_maxcache() then; -1: none */
+	long	primary;	/* of a secondary zone */
+};
+
+/* A zone of the trace. */
+struct zones_zone {
+	uma_zone_t	 zone;		/* NULL: there is none */
+	unsigned	 kind;
+	unsigned	 in_use;	/* items that the trace holds */
+	long		 primary;	/* number of the zone that made the keg, or its own */
+	bool		 limited;	/* since before the first allocation, and always since */
+	bool		 lowered;	/* the limit has been lower, and may be exceeded */
+	long		 maxcache;	/* -1: none since the first allocation */
+	bool		 used;		/* something was allocated */
+};
+
+extern struct zones_zone zones[ZONES_MAX];
+
+/* An operation.  Fields are those of its verb. */
+struct zones_operation {
+	char	verb;
+	long	zone, slot, cpu, domain, number, fail;
+	int	flags;
+	const struct zones_operation *meanwhile;	/* of another thread */
+};
+
+/* zones.c */
+void	 zones_start(unsigned patience);
+const char *zones_make(unsigned number, const struct zones_order *order);
+void	 zones_end(bool closely);	/* all is freed, drained and destroyed */
+void	 zones_leave(void);		/* all stays as it is */
+void	 zones_destroy(unsigned number);
+
+/* zones_operations.c */
+void	 zones_run(const struct zones_operation *operation);
+void	 zones_nested(const struct zones_operation *operation);
+void	 zones_free_slot(unsigned slot);
+void	 zones_forget_items(void);
+extern void *zones_item[ZONES_SLOTS];
+extern uint8_t zones_item_zone[ZONES_SLOTS];
+
+/* zones_memory.c: below the zones, and what they call. */
+void	 memory_reset(unsigned patience);
+void	 memory_begin(const struct zones_operation *operation);
+void	 memory_refuse(int domain, bool refuse);
+bool	 memory_was_refused(void);	/* since memory_begin() */
+bool	 memory_has_failed(void);	/* a constructor, an initializer or an import, since then */
+bool	 memory_was_interrupted(void);	/* another thread's operation was run since then */
+long	 memory_slabs(void);		/* that zones of this trace have */
+void	*memory_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *pflag, int wait);
+void	 memory_free(void *memory, vm_size_t bytes, uint8_t pflag);
+int	 memory_import(void *pool, void **store, int count, int domain, int flags);
+void	 memory_release(void *pool, void **store, int count);
+long	 memory_initialized(unsigned number);	/* items, by the zone's initializer */
+long	 memory_keg_initialized(unsigned number);
+long	 memory_constructed(unsigned number);
+void	 memory_forget_counts(unsigned number);
+
+struct zones_callbacks {
+	uma_init	zinit;
+	uma_fini	zfini;
+	uma_fini	trash;		/* of a secondary zone without zfini */
+	uma_init	init;
+	uma_fini	fini;
+	uma_ctor	ctor;
+	uma_dtor	dtor;
+};
+extern const struct zones_callbacks zones_callbacks[ZONES_MAX];
+
+void	*pool_of(unsigned number, size_t size);
+unsigned pool_given(unsigned number);
+size_t	 pool_place(unsigned number, const void *item);
+bool	 pool_has_given(unsigned number, const void *item);
+
+/* zones_check.c: invariants. */
+void	 check_at_rest(void);
+void	 check_drained(void);
+
+/* Says that an invariant is broken; those that are left out are not looked at. */
+#define zones_broken(name, ...)							\
+	(zones_left_out(name) ? (void)0 : zones_break(name, __VA_ARGS__))
+bool	 zones_left_out(const char *name);
+void	 zones_leave_out(const char *names);	/* with commas between them, to a blank */
+
+/* Each guest's own. */
+void	 zones_break(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool	 zones_are_broken(void);
+void	 zones_forget_breakage(void);
+const char *zones_breakage(void);	/* its text, for an answer; NULL: nothing is broken */
+bool	 zones_timeout(void);		/* uma_timeout(); false: only the kernel can run it */
+const char *zones_locked(void);		/* a lock that is held; NULL: none, or it cannot be told */
+void	 zones_move(int cpu);		/* the thread goes to another CPU */
+int	 zones_cpu(void);
+void	 zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *));
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/* Zones in a guest: what is broken is answered, and the guest goes on. */
+
+#include "zones.h"
+
+#include <sys/lock.h>
+#include <sys/mutex.h>
+#include <sys/pcpu.h>
+#include <sys/proc.h>
+#include <sys/sched.h>
+
+#include <machine/stdarg.h>
+
+static char breakage[256];
+
+/* Text as an answer's value: of letters that it may have, with + for blanks. */
+static void
+make_value(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from != '\0'; from++)
+		if (*from == ' ')
+			*to++ = '+';
+		else if (strchr("();*=%+", *from) == NULL)
+			*to++ = *from;
+	*to = '\0';
+}
+
+/* The first that is found. */
+void
+zones_break(const char *name, const char *format, ...)
+{
+	__va_list arguments;
+	int length;
+
+	if (breakage[0] != '\0')
+		return;
+	length = snprintf(breakage, sizeof(breakage), "%s: ", name);
+	va_start(arguments, format);
+	vsnprintf(breakage + length, sizeof(breakage) - (size_t)length, format, arguments);
+	va_end(arguments);
+	make_value(breakage);
+}
+
+bool
+zones_are_broken(void)
+{
+	return (breakage[0] != '\0');
+}
+
+const char *
+zones_breakage(void)
+{
+	return (breakage);
+}
+
+void
+zones_forget_breakage(void)
+{
+	breakage[0] = '\0';
+}
+
+/* The kernel runs it by itself, all 20 s. */
+bool
+zones_timeout(void)
+{
+	return (false);
+}
+
+const char *
+zones_locked(void)
+{
+	return (NULL);
+}
+
+void
+zones_move(int cpu)
+{
+	thread_lock(curthread);
+	sched_bind(curthread, cpu);
+	thread_unlock(curthread);
+}
+
+int
+zones_cpu(void)
+{
+	return (PCPU_GET(cpuid));
+}
+
+void
+zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *))
+{
+	zones_move(cpu);
+	worker_begin(cpu, function, argument);
+	while (!worker_done()) {
+		const char *wmesg = worker_sleeps();
+
+		if (wmesg != NULL)
+			wake(wmesg);
+	}
+}

@@ -1,0 +1,167 @@
+"""Named cases of UMA's zone layer: what legal use of an untouched kernel breaks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.cases import NamedCase
+
+_COMMAND: Final = ("check", "--on", "host", "--numa")
+
+
+def _case(name: str, story: str, functions: str, nodes: int, titles: str, **more: str) -> NamedCase:
+    return NamedCase(
+        name=name,
+        story=story,
+        introduced=more.get("introduced", ""),
+        fixed="",
+        functions=tuple(functions.split()),
+        command=(*_COMMAND, str(nodes), "--case", name),
+        shown=(),
+        trace=more["trace"],
+        titles=titles,
+        traces=more.get("traces", ""),
+    )
+
+
+ZONES_CASES: Final = (
+    _case(
+        "bucket-domain",
+        "a bucket that was filled from several domains, as an M_USE_RESERVE allocation may, comes "
+        "into the cache of one of them: uma_zalloc_domain() asserts that its items are that "
+        "domain's, and without INVARIANTS foreign memory is handed out",
+        "zone_import cache_free zone_free_bucket uma_zalloc_domain", 2,
+        r"bucket cache item N from wrong domain|^invariant: cached-domain",
+        introduced="the commit that drop-commit takes out",
+        traces="M_USE_RESERVE",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=500
+refuse domain=0
+alloc zone1 item=1 cpu=0 M_NOWAIT|M_USE_RESERVE
+reclaim zone1 domain=1 cpu=1 drain-cpu
+alloc zone1 item=2 cpu=0 domain=0 M_NOWAIT
+""",
+    ),
+    _case(
+        "ctor-limit",
+        "an item whose constructor fails goes from a bucket back to its keg, but still counts for "
+        "the zone's limit: after enough failures nothing can be allocated",
+        "item_ctor zone_free_item", 2, r"^invariant: limit-count",
+        traces=r" ctor.* fail=",
+        trace="""\
+zones domains=2 cpus=0,1 without=current-count
+zone1 size=96 limit=400 ctor
+alloc zone1 item=1 cpu=0 fail=1 M_NOWAIT
+""",
+    ),
+    _case(
+        "ctor-current",
+        "an item whose constructor fails counts as allocated and never as freed, so that "
+        "uma_zone_get_cur() grows with each failure",
+        "item_ctor cache_alloc_item", 2, r"^invariant: current-count",
+        traces=r" ctor.* fail=",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=500 ctor
+alloc zone1 item=1 cpu=1 fail=1 M_NOWAIT
+""",
+    ),
+    _case(
+        "zcache-zinit",
+        "uma_zcache_create() takes an initializer and never calls it: zone_ctor() sets it for "
+        "secondary zones only",
+        "zone_ctor uma_zcache_create", 2, r"^invariant: init-count: N items are initialized",
+        traces=r" cache.* zinit",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=256 cache zinit
+alloc zone1 item=1 cpu=1 M_NOWAIT
+""",
+    ),
+    _case(
+        "nobucket-maxcache",
+        "uma_zone_set_max() and uma_zone_set_maxcache() give a zone buckets that was made without "
+        "(UMA_ZONE_NOBUCKET)",
+        "uma_zone_set_maxcache", 2, r"^invariant: nobucket-caches",
+        traces=r"nobucket",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=4000 maxcache=400 nobucket
+alloc zone1 item=1 cpu=0 M_NOWAIT
+""",
+    ),
+    _case(
+        "maxcache-exceeded",
+        "a zone caches more than uma_zone_set_maxcache() allows, as each domain's cache may hold "
+        "what is to be left over for all of them together (uma(9): the limit applies to both)",
+        "uma_zone_set_maxcache zone_put_bucket", 2, r"^invariant: over-maxcache",
+        traces=r"maxcache=",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=1000 maxcache=10 round-robin
+alloc zone1 item=1 cpu=0 M_NOWAIT
+alloc zone1 item=2 cpu=1 M_NOWAIT
+alloc zone1 item=3 cpu=0 M_NOWAIT
+alloc zone1 item=4 cpu=1 M_NOWAIT
+alloc zone1 item=5 cpu=0 M_NOWAIT
+alloc zone1 item=6 cpu=0 M_NOWAIT
+alloc zone1 item=7 cpu=0 M_NOWAIT
+alloc zone1 item=8 cpu=0 M_NOWAIT
+alloc zone1 item=9 cpu=1 M_NOWAIT
+alloc zone1 item=10 cpu=1 M_NOWAIT
+free item=7 cpu=0
+alloc zone1 item=7 cpu=1 M_NOWAIT
+""",
+    ),
+    _case(
+        "limit-starvation",
+        "a thread waits at the limit of a zone whose items all lie in other CPUs' caches: nothing "
+        "is in use, so nothing is freed that would wake it (uma(9) warns of failures only)",
+        "zone_alloc_limit_hard cache_alloc_retry", 2, r"^invariant: starvation",
+        traces=r"limit=|set-max ",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=96 limit=10 maxcache=100 round-robin
+alloc zone1 item=1 cpu=1 M_NOWAIT
+free item=1 cpu=1
+alloc zone1 item=1 cpu=0 M_WAITOK
+""",
+    ),
+    _case(
+        "hash-pages",
+        "a UMA_ZONE_NOTPAGE zone whose slabs have several pages enters only the first of them "
+        "into its hash: items that begin in another are not found when they are used or freed",
+        "keg_layout keg_alloc_slab zone_release uma_dbg_getslab", 2,
+        r"did not belong to zone|^signal: SIGSEGV",
+        traces=r" hashed",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=6000 hashed
+alloc zone1 item=1 cpu=1 M_NOWAIT
+alloc zone1 item=2 cpu=0 M_NOWAIT
+""",
+    ),
+    _case(
+        "cross-bucket-entries",
+        "once uma_zone_set_max() or uma_zone_set_maxcache() leave no room for buckets, "
+        "zone_free_cross() fills one that has no entries, and writes behind its end",
+        "zone_free_cross bucket_alloc", 3,
+        r"bucket-overfull|empty bucket in bucket cache|items-lost|SIGSEGV|Memory modified|"
+        r"Duplicate free|not of the kernel's memory",
+        traces=r"domains=[3-8].*set-max",
+        trace="""\
+zones domains=3 cpus=0,1,2
+zone1 size=96
+alloc zone1 item=1 cpu=2 M_NOWAIT
+free item=1 cpu=1
+set-maxcache zone1 items=10
+reclaim zone1 domain=0 cpu=1 drain-cpu
+""",
+    ),
+)  # fmt: skip
+
+
+def known_case(title: str, trace: str) -> str:
+    """The case that a finding is of; empty for a new one."""
+    return next((case.name for case in ZONES_CASES if case.is_of(title, trace)), "")

@@ -1,0 +1,179 @@
+"""Random zones, and random operations on them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from harness.check.weighted import Weighted
+from harness.subsystems.zones.operations import letter_of, token
+from harness.subsystems.zones.trace import Trace, Zone, ZoneLayout, illegal
+
+#: Sizes of items: many in a slab, few, one, and slabs of several pages.
+_SIZES: Final = Weighted(
+    ((16, 1), (96, 3), (256, 3), (500, 2), (1000, 3), (2000, 3), (4000, 1), (6000, 1))
+)
+_PLAIN: Final[tuple[str, ...]] = ()
+_KEGS: Final = Weighted((
+    (_PLAIN, 12), (("round-robin",), 4), (("offpage",), 1), (("hashed",), 1), (("nofree",), 1),
+    (("smr",), 2), (("smr", "round-robin"), 1), (("pcpu",), 1), (("cache",), 3),
+    (("cache", "round-robin"), 1),
+))  # fmt: skip
+#: Words of any zone, and how likely they are.
+_ALSO: Final = (("ctor", 0.12), ("zinit", 0.12), ("nobucket", 0.06), ("maxbucket", 0.05))
+#: Of zones in a trace.
+_NUMBERS: Final = Weighted(((1, 6), (2, 2), (3, 1)))
+_LENGTHS: Final = Weighted(((30, 2), (120, 3), (400, 2)))
+_SLOTS: Final = Weighted(((4, 1), (40, 2), (150, 3), (600, 1)))
+#: What a trace does often, beside allocating and freeing: a mood, of verbs by weight.
+_MOODS: Final = (
+    {"alloc": 50, "free": 50, "reclaim": 1},
+    {"alloc": 60, "free": 30, "refuse": 4, "accept": 4, "reclaim": 2},
+    {"alloc": 45, "free": 40, "reclaim": 10, "timeout": 3, "prealloc": 2},
+    {"alloc": 45, "free": 38, "refuse": 4, "accept": 5, "reclaim": 5, "low": 1, "recover": 1,
+     "prealloc": 1},
+    {"alloc": 45, "free": 40, "set-max": 5, "set-maxcache": 5, "reclaim": 4, "destroy": 1},
+)  # fmt: skip
+_FLAGS: Final = Weighted(
+    (("n", 8), ("nr", 4), ("w", 3), ("nv", 1), ("nz", 1), ("nvr", 1), ("wz", 1))
+)
+_RECLAIMS: Final = Weighted(((0, 1), (1, 2), (2, 2)))
+_LIMITS: Final = Weighted(((1, 1), (3, 1), (10, 2), (40, 2), (100, 2), (400, 1), (1000, 1)))
+
+
+class Generator:
+    """Writes traces for a machine.
+
+    Args:
+        rng: what they depend on.
+        machine: for which.
+    """
+
+    def __init__(self, rng: random.Random, machine: ZoneLayout) -> None:
+        self._rng = rng
+        self._machine = machine
+
+    def trace(self) -> Trace:
+        """The next trace."""
+        zones = self._zones()
+        writer = _Writer(self._rng, self._machine, zones)
+        length = _LENGTHS.choose(self._rng)
+        return Trace(self._machine, zones, tuple(writer.operations(length)))
+
+    def _zones(self) -> tuple[Zone, ...]:
+        zones: list[Zone] = []
+        for _ in range(_NUMBERS.choose(self._rng)):
+            zone = self._zone(zones)
+            if not illegal(zone):
+                zones.append(zone)
+        return tuple(zones) or (Zone(),)
+
+    def _zone(self, before: Sequence[Zone]) -> Zone:
+        rng = self._rng
+        primaries = [place for place, zone in enumerate(before)
+                     if not zone.kinds & {"secondary", "cache", "smr"}]  # fmt: skip
+        also = {word for word, chance in _ALSO if rng.random() < chance}
+        limit = _LIMITS.choose(rng) if rng.random() < 0.25 else None
+        maxcache = _LIMITS.choose(rng) if rng.random() < 0.08 else None
+        size = _SIZES.choose(rng)
+        if primaries and rng.random() < 0.7:
+            primary = rng.choice(primaries)
+            return Zone(frozenset({"secondary", *also}), before[primary].size, 0, limit, maxcache,
+                        primary)  # fmt: skip
+        kinds = {*_KEGS.choose(rng), *also}
+        if rng.random() < 0.1 and "cache" not in kinds:
+            kinds.add("init")
+        reserve = rng.choice((1, 2, 3, 8)) if rng.random() < 0.3 and "cache" not in kinds else 0
+        return Zone(frozenset(kinds), size, reserve, limit, maxcache)
+
+
+class _Writer:
+    """Operations of one trace."""
+
+    def __init__(self, rng: random.Random, machine: ZoneLayout, zones: Sequence[Zone]) -> None:
+        self._rng = rng
+        self._random = rng.random
+        self._zones = zones
+        self._domains = machine.domains
+        cpus = range(len(machine.cpus))
+        self._cpus = cpus if rng.random() < 0.6 else [rng.choice(cpus) for _ in range(2)]
+        self._free = list(range(_SLOTS.choose(rng)))
+        self._held: list[int] = []
+        self._flags = self._some_flags()
+        self._by_domain = rng.choice((0.0, 0.2, 0.5))
+        self._meanwhile = rng.choice((0.0, 0.0, 0.05, 0.3))
+        self._fails = rng.choice((0.0, 0.05, 0.3))
+
+    def _some_flags(self) -> list[str]:
+        """Those of this trace: each zone is used by few kinds of callers."""
+        chosen = [_FLAGS.choose(self._rng) for _ in range(self._rng.choice((1, 2, 4)))]
+        return [*chosen, "n"]
+
+    def operations(self, length: int) -> Iterator[str]:
+        """So many of them."""
+        mood = self._rng.choice(_MOODS)
+        verbs = self._rng.choices(list(mood), list(mood.values()), k=length)
+        turn = self._rng.choice((30, 100, 1000))
+        hungry = self._random() < 0.5
+        for number, verb in enumerate(verbs):
+            if number % turn == turn - 1:
+                hungry = self._random() < 0.5
+            frees = verb == "alloc" and not hungry and self._held and self._random() < 0.5
+            yield self._operation("free" if frees else verb)
+
+    def _operation(self, verb: str, *, nested: bool = False) -> str:
+        rand = self._random
+        if verb == "free" and self._held:
+            held = self._held
+            place = int(rand() * len(held))
+            slot, held[place] = held[place], held[-1]
+            held.pop()
+            self._free.append(slot)
+            return f"f,{slot},{self._cpu()}"
+        if verb in ("alloc", "free"):
+            return self._allocation(nested=nested)
+        return self._rare(verb)
+
+    def _allocation(self, *, nested: bool) -> str:
+        rand = self._random
+        slot = self._free.pop() if self._free else int(rand() * 1000)
+        self._held.append(slot)
+        zone = int(rand() * len(self._zones))
+        flags = self._flags[int(rand() * len(self._flags))]
+        if nested and "w" in flags:
+            flags = "n"
+        domain = int(rand() * self._domains) if rand() < self._by_domain else ""
+        fail = f",,{1 + int(rand() * rand() * 40)}" if rand() < self._fails else ""
+        written = f"a{zone},{slot},{self._cpu()},{domain}{fail}".rstrip(",") + flags
+        if nested or rand() >= self._meanwhile:
+            return written
+        verb = "move" if rand() < 0.2 else "free" if rand() < 0.6 else "alloc"
+        if rand() < 0.15:
+            verb = self._rng.choice(("reclaim", "refuse", "accept", "set-max", "set-maxcache"))
+        return f"{written};{self._operation(verb, nested=True)}"
+
+    def _rare(self, verb: str) -> str:
+        rng = self._rng
+        zone, cpu = rng.randrange(len(self._zones)), self._cpu()
+        told: dict[str, int | None]
+        match verb:
+            case "move" | "timeout":
+                told = {"cpu": cpu}
+            case "reclaim":
+                domain = None if rng.random() < 0.5 else rng.randrange(self._domains)
+                number = _RECLAIMS.choose(rng)
+                told = {"zone": zone, "cpu": cpu, "domain": domain, "number": number}
+            case "set-max" | "set-maxcache":
+                items = 0 if rng.random() < 0.1 else _LIMITS.choose(rng)
+                told = {"zone": zone, "number": items}
+            case "prealloc":
+                told = {"zone": zone, "cpu": cpu, "number": rng.randint(1, 60)}
+            case "destroy":
+                told = {"zone": zone}
+            case _:
+                told = {"domain": rng.randrange(self._domains)}
+        return token(letter_of(verb), told)
+
+    def _cpu(self) -> int:
+        return self._cpus[int(self._random() * len(self._cpus))]

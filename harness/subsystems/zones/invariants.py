@@ -1,0 +1,46 @@
+"""The invariants that zones are held to, by name; ``c/`` looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
+    "item-twice": "no item is handed out twice, or is in two places",
+    "item-overwritten": "nobody writes to an item that is held",
+    "item-free": "what is held or cached is not free in its slab",
+    "item-of-no-slab": "an item lies in a slab of its zone's keg, where items begin",
+    "items-lost": "what a keg's slabs have given is held or cached",
+    "released-twice": "a cache zone releases what it has imported, once",
+    "slab-lists": "a slab is in the list that its free items put it into",
+    "keg-counters": "a domain's counters agree with its lists of slabs",
+    "cache-count": "a domain's bucket cache counts what its buckets hold",
+    "bucket-overfull": "a bucket holds no more than it has entries",
+    "bucket-size": "uz_bucket_size is at most uz_bucket_size_max",
+    "nobucket-caches": "a zone with UMA_ZONE_NOBUCKET caches nothing",
+    "current-count": "uma_zone_get_cur() is what is in use",
+    "limit-count": "with a limit, uz_items is what is in use and cached",
+    "over-limit": "in use and cached are at most the limit",
+    "over-maxcache": "no more is cached than uma_zone_set_maxcache() allows",
+    "reserve-taken": "only M_USE_RESERVE takes free items that are reserved",
+    "cached-domain": "what comes out of a domain's bucket cache is that domain's",
+    "bucket-not-filled": "without a reserve a fresh bucket is filled, if memory is not short",
+    "waitok-null": "an allocation that may wait gets an item",
+    "not-zeroed": "M_ZERO gives zeroed memory",
+    "init-count": "the zone's initializer was called for each item in the zone, once",
+    "keg-init-count": "the keg's initializer was called for each item of its slabs, once",
+    "ctor-count": "the constructor was called for each item in use, once",
+    "drain-leaves": "a drained zone keeps no more slabs than its reserve needs",
+    "destroy-leaves": "nothing stays of zones that were destroyed",
+    "lock-in-allocf": "no lock is held while the slab allocator is called",
+    "starvation": "nobody waits at the limit of a zone of which nothing is in use",
+})  # fmt: skip
+
+#: Where one of these is broken, memory is still what UMA takes it for: a search may go on without
+#: looking at it.
+HARMLESS: Final = frozenset({
+    "nobucket-caches", "current-count", "limit-count", "over-limit", "over-maxcache",
+    "reserve-taken", "cached-domain", "bucket-not-filled", "waitok-null", "init-count",
+    "ctor-count", "drain-leaves", "destroy-leaves", "bucket-size",
+})  # fmt: skip

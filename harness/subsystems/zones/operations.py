@@ -1,0 +1,216 @@
+"""Operations on zones: as the check module takes them, and as a trace has them.
+
+On the wire an operation is a letter and numbers (``c/README.md``): so that a search can write
+hundreds of thousands of them a second, they are kept so. In a trace it is a line of words::
+
+    alloc zone1 item=7 cpu=0 M_NOWAIT|M_USE_RESERVE meanwhile free item=3 cpu=1
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+#: The most zones and items of a trace (``c/zones.h``).
+MOST_ZONES: Final = 4
+MOST_ITEMS: Final = 1024
+#: Operations of another thread, in the middle of one.
+MEANWHILE: Final = " meanwhile "
+
+_FLAGS: Final = {
+    "n": "M_NOWAIT", "w": "M_WAITOK", "v": "M_NOVM", "r": "M_USE_RESERVE", "z": "M_ZERO",
+}  # fmt: skip
+_LETTERS: Final = {name: letter for letter, name in _FLAGS.items()}
+#: The order of an operation's numbers.
+_FIELDS: Final = ("zone", "slot", "cpu", "domain", "number", "fail")
+_TOKEN: Final = re.compile(r"([a-z])([0-9,]*)([nwvrz]*)", re.ASCII)
+RECLAIMS: Final = ("trim", "drain", "drain-cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A kind of operation.
+
+    Args:
+        word: in traces.
+        letter: on the wire.
+        fields: what must be told.
+        maybe: what may be told.
+    """
+
+    word: str
+    letter: str
+    fields: tuple[str, ...] = ()
+    maybe: tuple[str, ...] = ()
+
+
+VERBS: Final = (
+    Verb("alloc", "a", ("zone", "item", "cpu"), ("domain", "fail")),
+    Verb("free", "f", ("item", "cpu")),
+    Verb("prealloc", "p", ("zone", "items", "cpu"), ("fail",)),
+    Verb("reclaim", "d", ("zone",), ("domain", "cpu")),
+    Verb("set-max", "m", ("zone", "items")),
+    Verb("set-maxcache", "x", ("zone", "items")),
+    Verb("destroy", "k", ("zone",)),
+    Verb("refuse", "r", ("domain",)),
+    Verb("accept", "y", ("domain",)),
+    Verb("low", "l", ("domain",)),
+    Verb("recover", "o", ("domain",)),
+    Verb("timeout", "t", (), ("cpu",)),
+    Verb("move", "g", ("cpu",)),
+)
+_BY_WORD: Final[Mapping[str, Verb]] = {verb.word: verb for verb in VERBS}
+_BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}
+#: Where the wire has another name for a field.
+_WIRE: Final = {"item": "slot", "items": "number"}
+#: Those that may be in the middle of another one.
+_NESTED: Final = frozenset("afdmxrylotg")
+
+
+def letter_of(word: str) -> str:
+    """A verb's letter on the wire."""
+    return _BY_WORD[word].letter
+
+
+def token(letter: str, numbers: Mapping[str, int | None], flags: str = "") -> str:
+    """An operation as it is sent; see ``_FIELDS`` for the names of numbers."""
+    words = ["" if (number := numbers.get(name)) is None else str(number) for name in _FIELDS]
+    return letter + ",".join(words).rstrip(",") + flags
+
+
+def in_words(operation: str) -> str:
+    """An operation's line in a trace."""
+    outer, _, inner = operation.partition(";")
+    return _words_of(outer) + (MEANWHILE + _words_of(inner) if inner else "")
+
+
+def _words_of(operation: str) -> str:
+    found = _TOKEN.fullmatch(operation)
+    if found is None:
+        raise ValueError(f"not an operation: {operation}")
+    verb = _BY_LETTER[found[1]]
+    told = dict(zip(_FIELDS, found[2].split(","), strict=False))
+    words = [verb.word]
+    for name in (*verb.fields, *verb.maybe):
+        value = told.get(_WIRE.get(name, name), "")
+        if name == "zone":
+            words.append(f"zone{int(value or 0) + 1}")
+        elif value or name in verb.fields:
+            words.append(f"{name}={value or 0}")
+    if verb.word == "reclaim":
+        words.append(RECLAIMS[int(told.get("number") or 0)])
+    if found[3]:
+        words.append("|".join(_FLAGS[letter] for letter in found[3]))
+    return " ".join(words)
+
+
+def parse_operation(line: str) -> str:
+    """The operation that a line of a trace says.
+
+    Raises:
+        ValueError: it says none; the words are the reason.
+    """
+    outer, meanwhile, inner = line.partition(MEANWHILE)
+    first = _parsed(outer.split())
+    if not meanwhile:
+        return first
+    second = _parsed(inner.split())
+    if second[0] not in _NESTED or "w" in second:
+        raise ValueError("an operation that sleeps cannot be in the middle of another one")
+    return f"{first};{second}"
+
+
+def _parsed(words: list[str]) -> str:
+    if not words or words[0] not in _BY_WORD:
+        raise ValueError(f"no operation, which is one of {', '.join(_BY_WORD)}")
+    verb, flags = _BY_WORD[words[0]], ""
+    numbers: dict[str, int | None] = {}
+    for word in words[1:]:
+        name, equals, value = word.partition("=")
+        if equals and name in (*verb.fields, *verb.maybe):
+            numbers[_WIRE.get(name, name)] = _number(name, value)
+        elif word in RECLAIMS and verb.word == "reclaim":
+            numbers["number"] = RECLAIMS.index(word)
+        elif found := re.fullmatch(r"zone([1-4])", word, re.ASCII):
+            numbers["zone"] = int(found[1]) - 1
+        elif verb.word == "alloc" and set(word.split("|")) <= set(_LETTERS):
+            flags = "".join(_LETTERS[flag] for flag in word.split("|"))
+        else:
+            raise ValueError(f"{verb.word} does not take {word}")
+    missing = [name for name in verb.fields if _WIRE.get(name, name) not in numbers]
+    if missing:
+        raise ValueError(f"{verb.word} needs {' and '.join(missing)}")
+    if verb.word == "alloc":
+        _check_flags(flags)
+    return token(verb.letter, numbers, flags)
+
+
+def _number(name: str, value: str) -> int:
+    most = MOST_ITEMS - 1 if name == "item" else 1_000_000
+    if not re.fullmatch(r"[0-9]{1,7}", value, re.ASCII) or int(value) > most:
+        raise ValueError(f"{name} is a number from 0 to {most}")
+    return int(value)
+
+
+def _check_flags(flags: str) -> None:
+    if ("n" in flags) == ("w" in flags):
+        raise ValueError("an allocation has either M_NOWAIT or M_WAITOK")
+    if "w" in flags and "v" in flags:
+        raise ValueError("the kernel asserts against M_WAITOK with M_NOVM")
+
+
+def with_cpus(operation: str, cpus: Mapping[int, int]) -> str:
+    """The operation on other CPUs.
+
+    Raises:
+        KeyError: one of its CPUs is not among them.
+    """
+    return ";".join(_with(part, "cpu", cpus) for part in operation.split(";"))
+
+
+def with_zone(operation: str, zones: Mapping[int, int]) -> str:
+    """The operation on other zones, by their places."""
+    return ";".join(_with(part, "zone", zones) for part in operation.split(";"))
+
+
+def zone_of(operation: str) -> Iterator[int]:
+    """The places of the zones that it is on."""
+    for part in operation.split(";"):
+        found = _TOKEN.fullmatch(part)
+        if found is not None and "zone" in _BY_LETTER[found[1]].fields:
+            yield int(found[2].split(",")[0] or 0)
+
+
+def numbers_of(operation: str, field: str) -> Iterator[int]:
+    """The numbers of that name that it has."""
+    for part in operation.split(";"):
+        found = _TOKEN.fullmatch(part)
+        told = found[2].split(",") if found is not None else []
+        place = _FIELDS.index(field)
+        if len(told) > place and told[place]:
+            yield int(told[place])
+
+
+def _with(operation: str, field: str, others: Mapping[int, int]) -> str:
+    found = _TOKEN.fullmatch(operation)
+    if found is None:
+        raise ValueError(f"not an operation: {operation}")
+    numbers, place = found[2].split(","), _FIELDS.index(field)
+    if len(numbers) > place and numbers[place]:
+        numbers[place] = str(others[int(numbers[place])])
+    return found[1] + ",".join(numbers) + found[3]
+
+
+def with_items_in_order(operations: Sequence[str]) -> tuple[str, ...]:
+    """The same, with items that count from 1 in the order in which they are named."""
+    order: dict[int, int] = {}
+    for part in (part for operation in operations for part in operation.split(";")):
+        found = _TOKEN.fullmatch(part)
+        if found is not None and "item" in _BY_LETTER[found[1]].fields:
+            order.setdefault(int(found[2].split(",")[1] or 0), len(order) + 1)
+    return tuple(
+        ";".join(_with(part, "slot", order) for part in operation.split(";"))
+        for operation in operations
+    )

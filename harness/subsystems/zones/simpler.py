@@ -1,0 +1,84 @@
+"""Traces that say less in as many operations: so that a finding's trace has what it needs only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.subsystems.zones.operations import with_items_in_order, with_zone, zone_of
+from harness.subsystems.zones.trace import Trace, Zone, illegal
+
+
+def simpler(trace: Trace) -> Iterator[Trace]:
+    """Each is one step simpler than the trace."""
+    numbered = with_items_in_order(trace.operations)
+    if numbered != trace.operations:
+        yield replace(trace, operations=numbered)
+    if trace.left_out:
+        yield replace(trace, left_out=())
+    yield from _fewer_zones(trace)
+    for place, zone in enumerate(trace.zones):
+        for plainer in _plainer(zone):
+            if not illegal(plainer) and _fits(plainer, trace):
+                zones = (*trace.zones[:place], plainer, *trace.zones[place + 1 :])
+                yield replace(trace, zones=zones)
+    for place, operation in enumerate(trace.operations):
+        for plain in _plainer_operation(operation):
+            operations = (*trace.operations[:place], plain, *trace.operations[place + 1 :])
+            yield replace(trace, operations=operations)
+
+
+def _fits(zone: Zone, trace: Trace) -> bool:
+    return zone.primary is None or not trace.zones[zone.primary].kinds & {"cache", "secondary"}
+
+
+def _fewer_zones(trace: Trace) -> Iterator[Trace]:
+    """Without a zone that no operation and no other zone is about."""
+    used = {zone for operation in trace.operations for zone in zone_of(operation)}
+    used |= {zone.primary for zone in trace.zones if zone.primary is not None}
+    for place in range(len(trace.zones)):
+        if place in used or len(trace.zones) == 1:
+            continue
+        zones = tuple(
+            replace(zone, primary=zone.primary - (zone.primary > place))
+            if zone.primary is not None else zone
+            for each, zone in enumerate(trace.zones) if each != place
+        )  # fmt: skip
+        moved = {each: each - (each > place) for each in range(len(trace.zones))}
+        operations = tuple(with_zone(operation, moved) for operation in trace.operations)
+        yield replace(trace, zones=zones, operations=operations)
+
+
+def _plainer(zone: Zone) -> Iterator[Zone]:
+    for word in sorted(zone.kinds - {"secondary"}):
+        yield replace(zone, kinds=zone.kinds - {word})
+    if zone.primary is not None:
+        yield replace(zone, kinds=zone.kinds - {"secondary"}, primary=None)
+    if zone.limit is not None:
+        yield replace(zone, limit=None)
+    if zone.maxcache is not None:
+        yield replace(zone, maxcache=None)
+    if zone.reserve:
+        yield replace(zone, reserve=0)
+        if zone.reserve > 1:
+            yield replace(zone, reserve=1)
+
+
+def _plainer_operation(operation: str) -> Iterator[str]:
+    outer, _, inner = operation.partition(";")
+    if inner:
+        yield outer
+    if outer[0] != "a":
+        return
+    numbers, flags = outer.rstrip("nwvrz"), outer[len(outer.rstrip("nwvrz")) :]
+    rest = f";{inner}" if inner else ""
+    fields = numbers[1:].split(",")
+    if len(fields) > 5 and fields[5]:
+        yield f"a{','.join(fields[:5]).rstrip(',')}{flags}{rest}"
+    if len(fields) > 3 and fields[3]:
+        yield f"a{','.join([*fields[:3], '', *fields[4:]]).rstrip(',')}{flags}{rest}"
+    if flags != "n":
+        yield f"{numbers}n{rest}"
+    for flag in flags if len(flags) > 1 else "":
+        if flag not in "nw":
+            yield f"{numbers}{flags.replace(flag, '')}{rest}"

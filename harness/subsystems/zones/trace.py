@@ -1,0 +1,317 @@
+"""Traces: zones, and operations on them, in a text that a person can read and write.
+
+::
+
+    zones domains=2 cpus=0,0,1,1
+    zone1 size=96 reserve=2
+    zone2 secondary=zone1 ctor
+    refuse domain=1
+    alloc zone1 item=1 cpu=2 M_NOWAIT|M_USE_RESERVE
+    alloc zone2 item=2 cpu=0 M_NOWAIT meanwhile free item=1 cpu=0
+    reclaim zone1 drain-cpu domain=0
+
+``cpus`` has the domain of each CPU; ``empty=1`` names domains without memory, and
+``without=over-limit`` invariants that are not looked at. A zone is
+first-touch and has buckets if no word says otherwise; see ``KINDS``. What is not possible, such
+as the free of an item that is not held, does nothing, so any part of a trace is a trace.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from harness.errors import UsageError
+from harness.subsystems.zones.invariants import INVARIANTS
+from harness.subsystems.zones.operations import (
+    MOST_ZONES,
+    in_words,
+    numbers_of,
+    parse_operation,
+    zone_of,
+)
+
+KINDS: Final[Mapping[str, int]] = MappingProxyType({
+    "round-robin": 0x001,
+    "nobucket": 0x002,
+    "hashed": 0x004,
+    "offpage": 0x008,
+    "secondary": 0x010,
+    "cache": 0x020,
+    "smr": 0x040,
+    "pcpu": 0x080,
+    "nofree": 0x100,
+    "ctor": 0x200,
+    "init": 0x400,
+    "zinit": 0x800,
+    "maxbucket": 0x1000,
+})  # fmt: skip
+"""The words of zones, with their bits in ``c/zones.h``."""
+
+_MOST_OPERATIONS: Final = 100_000
+_HEAD: Final = re.compile(
+    r"zones domains=([1-8]) cpus=([0-9,]{1,1024})(?: empty=([0-9,]{1,16}))?"
+    r"(?: without=([a-z,-]{1,400}))?",
+    re.ASCII,
+)
+_COUNTS: Final = ("size", "reserve", "limit", "maxcache")
+_MOST: Final = {"size": 65536, "reserve": 65536, "limit": 1_000_000, "maxcache": 1_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone to be made.
+
+    Args:
+        kinds: words of ``KINDS``.
+        size: of an item, in bytes.
+        reserve: items; 0 for none.
+        limit: ``uma_zone_set_max()`` before the first allocation; None for none.
+        maxcache: ``uma_zone_set_maxcache()`` then; None for none.
+        primary: of a secondary zone: the place of the zone that makes its keg.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    size: int = 96
+    reserve: int = 0
+    limit: int | None = None
+    maxcache: int | None = None
+    primary: int | None = None
+
+    def command(self, place: int) -> str:
+        """The command that makes it."""
+        kind = sum(KINDS[word] for word in self.kinds)
+        words = [f"make number={place} size={self.size} kind={kind} reserve={self.reserve}"]
+        for name in ("limit", "maxcache", "primary"):
+            number = getattr(self, name)
+            words += [] if number is None else [f"{name}={number}"]
+        return " ".join(words)
+
+    def in_words(self, place: int) -> str:
+        """Its line in a trace."""
+        words = [f"zone{place + 1}", f"size={self.size}"]
+        words += [f"reserve={self.reserve}"] if self.reserve else []
+        words += [f"limit={self.limit}"] if self.limit is not None else []
+        words += [f"maxcache={self.maxcache}"] if self.maxcache is not None else []
+        words += [f"secondary=zone{self.primary + 1}"] if self.primary is not None else []
+        words += sorted(self.kinds - {"secondary"})
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneLayout:
+    """What a trace was made for.
+
+    Args:
+        cpus: the domain of each CPU.
+        domains: how many.
+        empty: the domains without memory.
+    """
+
+    cpus: tuple[int, ...]
+    domains: int
+    empty: frozenset[int] = frozenset()
+
+    def cpus_in(self, other: ZoneLayout) -> Mapping[int, int]:
+        """The CPU of another machine for each of this one, in the same domain.
+
+        Raises:
+            UsageError: the other machine has fewer.
+        """
+        places: dict[int, int] = {}
+        theirs = {domain: [cpu for cpu, home in enumerate(other.cpus) if home == domain]
+                  for domain in range(other.domains)}  # fmt: skip
+        for cpu, domain in enumerate(self.cpus):
+            if theirs.get(domain):
+                places[cpu] = theirs[domain].pop(0)
+        return places
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Zones, and operations as they are sent; see ``harness.check.subject.Trace``.
+
+    Args:
+        machine: that it was made for.
+        zones: to be made.
+        operations: in order.
+        left_out: names of invariants that are not looked at.
+    """
+
+    machine: ZoneLayout
+    zones: tuple[Zone, ...]
+    operations: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        machine = self.machine
+        head = f"zones domains={machine.domains} cpus={','.join(map(str, machine.cpus))}"
+        if machine.empty:
+            head += f" empty={','.join(map(str, sorted(machine.empty)))}"
+        if self.left_out:
+            head += f" without={','.join(self.left_out)}"
+        made = [zone.in_words(place) for place, zone in enumerate(self.zones)]
+        return "\n".join([head, *made, *map(in_words, self.operations), ""])
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def head(self, length: int) -> Trace:
+        """Its first operations."""
+        return replace(self, operations=self.operations[:length])
+
+    def without(self, dropped: frozenset[int]) -> Trace:
+        """Less the operations at those places, counted from 0."""
+        kept = (each for place, each in enumerate(self.operations) if place not in dropped)
+        return replace(self, operations=tuple(kept))
+
+
+def is_trace(text: str) -> bool:
+    """Whether a text looks like a trace of zones."""
+    return re.search(r"^\s*zones\s", text, re.MULTILINE) is not None
+
+
+def parse_trace(text: str) -> Trace:
+    """Read a trace.
+
+    Raises:
+        UsageError: not of the form above; names the line.
+    """
+    reader = _Reader()
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.partition("#")[0].split()
+        try:
+            reader.read(words)
+        except ValueError as error:
+            raise UsageError(
+                f"line {number} of the trace: {line.strip()[:80]!r}: {error}",
+                remedy="see harness/subsystems/zones/trace.py for what a trace may hold",
+            ) from error
+    if reader.machine is None or not reader.zones:
+        raise UsageError(
+            "the trace has no zones",
+            remedy="begin it with a line such as: zones domains=2 cpus=0,1, and one zone1",
+        )
+    return Trace(reader.machine, tuple(reader.zones), tuple(reader.operations), reader.left_out)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """What the lines of a trace have said so far."""
+
+    machine: ZoneLayout | None = None
+    left_out: tuple[str, ...] = ()
+    zones: list[Zone] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
+
+    def read(self, words: Sequence[str]) -> None:
+        """Read a line.
+
+        Raises:
+            ValueError: it is none; the words are the reason.
+        """
+        if not words:
+            return
+        if (words[0] == "zones") is (self.machine is not None):
+            raise ValueError("a trace begins with one line: zones domains= cpus=")
+        if words[0] == "zones":
+            self.machine, self.left_out = _parse_head(" ".join(words))
+        elif words[0] == f"zone{len(self.zones) + 1}":
+            self.zones.append(_parse_zone(words[1:], self.zones))
+        else:
+            self.operations.append(parse_operation(" ".join(words)))
+            self._check(self.operations[-1])
+
+    def _check(self, operation: str) -> None:
+        if len(self.operations) > _MOST_OPERATIONS:
+            raise ValueError(f"a trace has {_MOST_OPERATIONS} operations at the most")
+        if any(zone >= len(self.zones) for zone in zone_of(operation)):
+            raise ValueError("it is on a zone that there is none of")
+        machine = self.machine
+        if machine is None:
+            return
+        for name, most in (("cpu", len(machine.cpus)), ("domain", machine.domains)):
+            if any(number >= most for number in numbers_of(operation, name)):
+                raise ValueError(f"the trace's machine has no such {name}")
+
+
+def _parse_head(line: str) -> tuple[ZoneLayout, tuple[str, ...]]:
+    found = _HEAD.fullmatch(line)
+    if found is None:
+        raise ValueError("not of the form: zones domains=2 cpus=0,0,1,1 empty=1")
+    domains = int(found[1])
+    cpus = tuple(int(word) for word in found[2].split(",") if word)
+    empty = frozenset(int(word) for word in (found[3] or "").split(",") if word)
+    if not cpus or max((*cpus, *empty)) >= domains:
+        raise ValueError(f"domains are numbered from 0 to {domains - 1}")
+    if len(empty) == domains:
+        raise ValueError("no domain has memory")
+    left_out = tuple(word for word in (found[4] or "").split(",") if word)
+    unknown = set(left_out) - set(INVARIANTS)
+    if unknown:
+        raise ValueError(f"there is no invariant {' or '.join(sorted(unknown))}")
+    return ZoneLayout(cpus, domains, empty), left_out
+
+
+def _parse_zone(words: Sequence[str], before: Sequence[Zone]) -> Zone:
+    if len(before) == MOST_ZONES:
+        raise ValueError(f"a trace has {MOST_ZONES} zones at the most")
+    kinds: set[str] = set()
+    numbers: dict[str, int] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in _COUNTS and re.fullmatch(r"[0-9]{1,7}", value, re.ASCII):
+            numbers[name] = _count(name, int(value))
+        elif name == "secondary" and (found := re.fullmatch(r"zone([1-4])", value, re.ASCII)):
+            numbers["primary"] = int(found[1]) - 1
+        elif word in KINDS and not equals and word != "secondary":
+            kinds.add(word)
+        else:
+            raise ValueError(f"a zone has no {word}")
+    primary = numbers.get("primary")
+    if primary is not None:
+        if primary >= len(before) or before[primary].kinds & {"cache", "secondary"}:
+            raise ValueError("a secondary zone needs a primary zone before it")
+        kinds.add("secondary")
+    zone = Zone(frozenset(kinds), **numbers)
+    why = illegal(zone)
+    if why:
+        raise ValueError(why)
+    return zone
+
+
+def _count(name: str, number: int) -> int:
+    if number > _MOST[name] or (name == "size" and number < 8):
+        raise ValueError(f"{name} is at most {_MOST[name]}, and a size at least 8")
+    return number
+
+
+def illegal(zone: Zone) -> str:
+    """Why no kernel may be asked for such a zone; empty if it may."""
+    return next((why for refuses, why in _RULES if refuses(zone)), "")
+
+
+def _both(zone: Zone, word: str, *others: str) -> bool:
+    """Whether a zone has a word, and one of others."""
+    return word in zone.kinds and not zone.kinds.isdisjoint(others)
+
+
+#: Of an item of each CPU (``UMA_PCPU_ALLOC_SIZE``).
+_PCPU_MOST: Final = 4096
+_RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
+    (lambda zone: _both(zone, "nobucket", "maxbucket"), "maxbucket with nobucket is asserted"),
+    (lambda zone: _both(zone, "smr", "cache", "pcpu", "secondary"),
+     "a zone with smr has a keg of its own here"),
+    (lambda zone: _both(zone, "cache", "hashed", "offpage", "pcpu", "init", "secondary", "nofree"),
+     "a cache zone has no keg"),
+    (lambda zone: _both(zone, "secondary", "init", "nofree", "hashed", "offpage", "pcpu",
+                        "round-robin"), "a secondary zone has no keg of its own"),
+    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"}) and zone.reserve > 0,
+     "a zone without a keg of its own has no reserve"),
+    (lambda zone: _both(zone, "pcpu", "hashed", "offpage"), "pcpu decides where headers are"),
+    (lambda zone: "pcpu" in zone.kinds and zone.size > _PCPU_MOST,
+     f"a pcpu zone has items of at most {_PCPU_MOST} bytes"),
+)  # fmt: skip
