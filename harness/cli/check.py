@@ -27,7 +27,7 @@ from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_opt
 from harness.cli.specification import spec_option, subsystem_option
 from harness.cli.view import UserView
 from harness.errors import HarnessError, UsageError, given_with
-from harness.guest.topology import parse_numbers
+from harness.guest.numberlist import parse_numbers
 from harness.runs.check import CheckRequest, CheckRunResult, On
 from harness.runs.check import check as check_kernel
 from harness.source.change import Change

@@ -93,7 +93,7 @@ def complete_revisions(ctx: click.Context) -> Iterable[str]:
     from harness.host.process import HostRunner
     from harness.host.workspace import Workspace
     from harness.source.location import source_location
-    from harness.source.tree import open_tree
+    from harness.source.opentree import open_tree
 
     settings = load_settings().source
     location = source_location(ctx.params.get("source"), lambda: settings.tree)

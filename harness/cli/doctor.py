@@ -32,7 +32,7 @@ from harness.host.repair import sweep
 from harness.kernel.toolchain import installed_llvms
 from harness.printable import printable
 from harness.provide.sources import NAMED_SOURCES
-from harness.source.git import unreachable
+from harness.source.clone import unreachable
 from harness.source.location import OFFICIAL_SOURCE, is_url
 from harness.source.revision import parse_release
 

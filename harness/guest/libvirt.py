@@ -6,27 +6,16 @@ import contextlib
 import functools
 import importlib
 import os
-import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-
-import psutil
 
 from harness.arch import GUEST
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import (
-    GuestEnding,
-    GuestExit,
-    Inspect,
-    Whereabouts,
-    ending_of_reason,
-    qemu_exit,
-)
 from harness.guest.backends import BackendHost, BackendType
 from harness.guest.domain_xml import (
     domain_xml,
@@ -34,20 +23,19 @@ from harness.guest.domain_xml import (
     needs_wrapped_emulator,
 )
 from harness.guest.firmware import firmware_for
+from harness.guest.libvirt_domain import LibvirtGuest, Origin
 from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
-from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import available_memory, check_memory
-from harness.guest.qmp import START_SECONDS, ControlChannel
+from harness.guest.qmp import ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.guest.spec import display_name
 from harness.host.doctor import HostFinding, good, install, lacking
-from harness.host.processid import find_processes
 from harness.host.programs import missing_program
-from harness.host.sessions import KILL_SECONDS, unkillable
 from harness.host.workspace import Workspace, write_atomic
 from harness.image.media import BootMethod, Media
 
 if TYPE_CHECKING:
+    from harness.guest.backend import Inspect
     from harness.guest.spec import GuestSpec
     from harness.host.accelerator import Accelerator
     from harness.host.clock import Clock
@@ -59,168 +47,6 @@ SESSION_URI: Final = "qemu:///session"
 
 _KEEPALIVE_SECONDS: Final = 10
 _KEEPALIVE_COUNT: Final = 6
-_SLICE_SECONDS: Final = 0.2
-_FORGOTTEN_SECONDS: Final = 5.0
-_STDERR_CHARS: Final = 8192
-_LIBVIRT_LINE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: ")
-
-
-class _Origin(NamedTuple):
-    """A domain's name, its libvirt, and the log with QEMU's standard error, if readable."""
-
-    domain: str
-    uri: str
-    log: Path | None
-
-
-class LibvirtGuest:
-    """A guest in a libvirt domain; see ``Guest``.
-
-    QEMU itself reports how the guest ended. libvirt's events do not distinguish a reset from a
-    power-off, and about one in a hundred domains that ended soon after their start ended without
-    any event (libvirt 9.0).
-    """
-
-    def __init__(
-        self, library: Any, connection: Any, control: ControlChannel, origin: _Origin, clock: Clock
-    ) -> None:
-        self._library = library
-        self._connection: Any = connection
-        self._control = control
-        self._origin = origin
-        self._clock = clock
-        self._domain: Any = None
-        self._killed = False
-        self._lost = threading.Event()
-        connection.registerCloseCallback(lambda *_: self._lost.set(), None)
-
-    @property
-    def domain(self) -> str:
-        """The domain's name."""
-        return self._origin.domain
-
-    @property
-    def pid(self) -> int | None:
-        """See ``Guest``."""
-        return self._control.pid
-
-    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """See ``ControlChannel``."""
-        return self._control.query(command, arguments)
-
-    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """See ``Guest``: according to QEMU."""
-        return machine_differences(spec, read_machine(self.query))
-
-    def require_running(self) -> None:
-        """See ``Guest``."""
-        self.query("query-status")
-
-    def stop_state(self) -> str | None:
-        """See ``Guest``; libvirtd is not queried while the guest keeps printing.
-
-        Raises:
-            InfraError: libvirtd has died or does not answer.
-        """
-        self._control.drain()
-        if not (self._control.closed or self._control.shutdown_reason):
-            self._require_daemon()
-        return self._control.stop_state()
-
-    def _require_daemon(self) -> None:
-        if self._lost.is_set():
-            raise InfraError(
-                f"lost libvirtd at {self._origin.uri} while guest {self.domain} ran: "
-                "it died or does not answer",
-                remedy="run it again; if it fails again, use --backend qemu",
-                detail=self.stderr_tail(),
-            )
-
-    def start(self, xml: str, flags: int, inspect: Inspect) -> None:
-        """Create the domain; its CPUs start when QEMU answers, so that no end is missed."""
-        self._domain = self._connection.createXML(
-            xml, flags | self._library.VIR_DOMAIN_START_PAUSED
-        )
-        deadline = self._clock.monotonic() + START_SECONDS
-        while not self._control.ready(_SLICE_SECONDS):
-            if self._control.closed or self._clock.monotonic() > deadline:
-                raise InfraError(
-                    f"QEMU of guest {self.domain} did not answer",
-                    remedy="QEMU's messages are below; harness doctor lists what this host lacks",
-                    detail=self.stderr_tail(),
-                )
-        inspect(self)
-        self._domain.resume()
-
-    def wait(self, timeout: float | None = None) -> GuestExit | None:
-        """See ``Guest``."""
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
-        while not (self._killed or self._control.closed or self._control.shutdown_reason):
-            self._require_daemon()
-            left = _SLICE_SECONDS if deadline is None else deadline - self._clock.monotonic()
-            self._control.read(max(0.0, min(left, _SLICE_SECONDS)))
-            if left <= 0:
-                return None
-        self._await_gone()
-        self._release()
-        return qemu_exit(self._ending(), None, self.stderr_tail())
-
-    def destroy(self) -> None:
-        """See ``Guest``."""
-        if self._domain is not None:
-            self._killed = not (self._control.closed or self._control.shutdown_reason)
-            try:
-                self._domain.destroy()
-            except self._library.libvirtError as error:
-                if error.get_error_code() != self._library.VIR_ERR_NO_DOMAIN:
-                    _kill_orphan(self.domain)
-            self._await_gone()
-        self._release()
-
-    def _await_gone(self) -> None:
-        """Wait until libvirt has removed the domain.
-
-        libvirt lists a domain that ended by itself for another moment; until then its name is
-        taken.
-        """
-        until = self._clock.monotonic() + _FORGOTTEN_SECONDS
-        with contextlib.suppress(self._library.libvirtError):
-            while self._connection is not None and self._clock.monotonic() < until:
-                self._connection.lookupByName(self.domain)
-                self._clock.sleep(_SLICE_SECONDS / 10)
-
-    def leave(self) -> Whereabouts | None:
-        """See ``Guest``."""
-        processes = find_processes(str(self._control.path))
-        self._release()
-        return Whereabouts(processes[0], self._origin.uri, self.domain) if processes else None
-
-    def _ending(self) -> GuestEnding:
-        if self._killed:
-            return GuestEnding.KILLED
-        reason = self._control.shutdown_reason
-        return GuestEnding.CRASHED if reason is None else ending_of_reason(reason)
-
-    def stderr_tail(self) -> str:
-        """See ``Guest``."""
-        if self._origin.log is None:
-            return ""
-        try:
-            text = self._origin.log.read_text("utf-8", "replace")
-        except OSError:
-            return ""
-        return qemu_stderr(text)[-_STDERR_CHARS:]
-
-    def _release(self) -> None:
-        """Close the connection; this ends the domain if it still runs."""
-        self._control.close()
-        self._domain = None
-        if self._connection is not None:
-            with contextlib.suppress(self._library.libvirtError):
-                self._connection.unregisterCloseCallback()
-            with contextlib.suppress(self._library.libvirtError):
-                self._connection.close()
-        self._connection = None
 
 
 class LibvirtBackend:
@@ -289,7 +115,7 @@ class LibvirtBackend:
         name = display_name(spec.name, spec.console_socket)
         connection = self._connect(library)
         control = ControlChannel.listening(spec.control_socket, self._clock)
-        origin = _Origin(name, self.uri, self._log(name))
+        origin = Origin(name, self.uri, self._log(name))
         guest = LibvirtGuest(library, connection, control, origin, self._clock)
         flags = 0 if keep else library.VIR_DOMAIN_START_AUTODESTROY
         try:
@@ -357,19 +183,6 @@ class LibvirtBackend:
             path.chmod(0o755)
 
 
-def qemu_stderr(log: str) -> str:
-    """Extract QEMU's standard error from libvirt's log of a domain.
-
-    At each start, libvirt appends a line of its own, then the environment and the command line;
-    each of these lines but the last ends in a backslash. Later lines of libvirt's own begin with
-    its time format.
-    """
-    lines = log.rpartition(": starting up libvirt version")[2].splitlines()[1:]
-    while lines and lines[0].endswith("\\"):
-        del lines[0]
-    return "\n".join(line for line in lines[1:] if not _LIBVIRT_LINE.match(line))
-
-
 @functools.cache
 def _library() -> Any:
     """Import libvirt's Python module, an optional extra; stop it from writing to standard error.
@@ -415,20 +228,6 @@ def _no_connection(uri: str, error: Exception) -> InfraError:
         remedy="check that a libvirtd runs there and permits access, "
         "omit --libvirt-uri, or use --backend qemu",
     )
-
-
-def _kill_orphan(name: str) -> None:
-    """Kill the QEMU of a domain whose libvirtd has died."""
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or ()
-        if any(word.startswith(f"guest={name},") for word in command):
-            try:
-                process.kill()
-                process.wait(KILL_SECONDS)
-            except psutil.NoSuchProcess:
-                continue
-            except psutil.TimeoutExpired as error:
-                raise unkillable(process.pid) from error
 
 
 def _make(host: BackendHost) -> LibvirtBackend:

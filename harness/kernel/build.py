@@ -27,6 +27,7 @@ from harness.kernel.leftovers import (
 )
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
 from harness.kernel.module import MODULE, lay_out, module_script, module_sources
+from harness.kernel.stamp import Stamp
 from harness.kernel.toolchain import (
     Llvm,
     best_llvm,
@@ -217,7 +218,7 @@ class _Job:
     def module(self, subsystem: str) -> Path:
         """Build a subsystem's check module for the snapshot's kernel, and return its path."""
         make = self._make()
-        built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
+        built = Stamp(self._objects / self.config.name, self.snapshot.kernel)
         if not (built.is_fresh() and self._kernel_objects(make).is_dir()):
             self._toolchain(make)
             self._kernel(make)
@@ -276,7 +277,7 @@ class _Job:
         return make
 
     def _toolchain(self, make: Make) -> None:
-        stamp = _Stamp(self._objects / "toolchain", self.snapshot.toolchain)
+        stamp = Stamp(self._objects / "toolchain", self.snapshot.toolchain)
         tools = without_links(self._output(make) / "tmp", make.output)
         memory = self._objects / "toolchain.sizes"
         wrong = damaged(sizes_below(tools, TOOLS), memory) if stamp.is_fresh() else []
@@ -297,11 +298,11 @@ class _Job:
     def _kernel(self, make: Make) -> None:
         self.builder.progress.stage("kernel", self._log(self.config.name))
         directory = self._kernel_objects(make)
-        configured = _Stamp(
+        configured = Stamp(
             self._objects / f"{self.config.name}.config",
             combined_hash((self.snapshot.config, self.snapshot.toolchain, self.config.digest)),
         )
-        built = _Stamp(self._objects / self.config.name, self.snapshot.kernel)
+        built = Stamp(self._objects / self.config.name, self.snapshot.kernel)
         memory = self._objects / f"{self.config.name}.sizes"
         if built.was_interrupted():
             built.remove_newer(directory)
@@ -324,7 +325,7 @@ class _Job:
                 remedy="add to the configuration: makeoptions DEBUG=-g",
             )
 
-    def _remade(self, make: Make, directory: Path, built: _Stamp) -> bool:
+    def _remade(self, make: Make, directory: Path, built: Stamp) -> bool:
         """Compile what has changed, and link; return False if that fails.
 
         It may fail because of stale dependencies, which ``buildkernel`` removes.
@@ -338,7 +339,7 @@ class _Job:
 
     def _loader(self, make: Make) -> Path:
         loader = self._output(make) / "stand/efi/loader_simp/loader_simp.efi"
-        stamp = _Stamp(self._objects / "loader", self.snapshot.loader)
+        stamp = Stamp(self._objects / "loader", self.snapshot.loader)
         if stamp.is_fresh() and loader.is_file():
             return without_links(loader, make.output)
         self.builder.progress.stage("loader", self._log("loader"))
@@ -373,44 +374,3 @@ def _loader_script(make: Make) -> str:
         f"  (cd stand/$part && {make.bmake} {parallel()} {options} obj all)\n"
         "done\n"
     )
-
-
-class _Stamp:
-    """A mark of the content that a part was last built from, and of an interrupted build.
-
-    As a context manager, it marks the part as being built, and as fresh after success.
-    """
-
-    def __init__(self, path: Path, content: str) -> None:
-        self._done = path.with_name(path.name + ".done")
-        self._started = path.with_name(path.name + ".started")
-        self._content = content
-
-    def is_fresh(self) -> bool:
-        """Return whether the part was completely built from this content."""
-        try:
-            return not self.was_interrupted() and self._done.read_text() == self._content
-        except OSError:
-            return False
-
-    def was_interrupted(self) -> bool:
-        """Return whether a build of the part was killed."""
-        return self._started.exists()
-
-    def remove_newer(self, directory: Path) -> None:
-        """Remove the files that a killed build wrote, which may be incomplete."""
-        since = self._started.stat().st_mtime
-        for path in directory.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.stat().st_mtime >= since:
-                path.unlink()
-
-    def __enter__(self) -> None:
-        self._done.unlink(missing_ok=True)
-        self._started.touch()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            write_atomic(self._done, self._content)
-        if kind is None or issubclass(kind, Exception):
-            # make(1) ended by itself, and has removed incomplete files.
-            self._started.unlink(missing_ok=True)

@@ -80,8 +80,8 @@ class Kernels:
         return replace(kernel, remake=partial(self.provide, what, sanitizers, modules=modules))
 
     def open_tree(self, source: str) -> SourceTree:
-        """Return the tree at a directory or URL; raises as ``harness.source.tree.open_tree``."""
-        from harness.source.tree import open_tree
+        """Return the tree at a directory or URL; raises as ``opentree.open_tree``."""
+        from harness.source.opentree import open_tree
         from harness.subsystems.table import KNOWLEDGE
 
         return open_tree(source, self.workspace, self.runner, self.trusted, KNOWLEDGE)

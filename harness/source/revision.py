@@ -13,6 +13,9 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.source.codefacts import Facts
 
+#: The file with a tree's release.
+NEWVERS = "sys/conf/newvers.sh"
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -124,3 +127,11 @@ def parse_llvm_major(version_inc: str) -> int:
 def combined_hash(parts: tuple[str, ...]) -> str:
     """Return a hash of several strings, 40 digits; their order matters."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
+
+
+def not_freebsd(location: str, cause: str) -> UsageError:
+    """Return the error for a directory or revision that is not a FreeBSD source tree."""
+    return UsageError(
+        f"{location} is not a FreeBSD source tree: {cause}",
+        remedy="name the top directory of a FreeBSD source tree: --source DIR",
+    )

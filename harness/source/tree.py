@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,39 +11,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InfraError, UsageError, given_with
-from harness.host.workspace import Lock, Workspace, make_directory, write_atomic
+from harness.host.workspace import Lock, Workspace, make_directory
 from harness.source import treeparts
 from harness.source.baseline import BaselineReader
+from harness.source.clone import clone_once, cloned
 from harness.source.codefacts import NOTHING, CodeReaders, Facts
 from harness.source.files import clone_content, directory_tree
 from harness.source.git import (
     DamagedObjectsError,
     Repository,
-    clone,
     forget_lock,
     is_damage,
 )
-from harness.source.gitdir import find_repository, refuse_foreign
-from harness.source.location import is_url
 from harness.source.missing import lacking
 from harness.source.patch import read_patch
 from harness.source.revision import (
+    NEWVERS,
     Snapshot,
     combined_hash,
+    not_freebsd,
     parse_llvm_major,
     parse_release,
 )
 from harness.source.treeparts import Content, Entry, Part
 
 if TYPE_CHECKING:
-    from harness.host.process import Runner
     from harness.source.change import Change
     from harness.source.codefacts import CodeReader
 
 T = TypeVar("T")
 
 _CHECKOUT_INDEX = "checkout.index"
-_NEWVERS = "sys/conf/newvers.sh"
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
 
 #: Parts that are hashed separately.
@@ -94,7 +91,7 @@ class SourceTree:
         else:
             content, dirty = Content(f"{commit or 'HEAD'}^{{tree}}"), False
         base = commit or content.tree
-        newvers, llvm_version = self._texts(content, _NEWVERS, _LLVM_VERSION)
+        newvers, llvm_version = self._texts(content, NEWVERS, _LLVM_VERSION)
         release = parse_release(newvers.decode("utf-8", "replace"))
         llvm = parse_llvm_major(llvm_version.decode("utf-8", "replace"))
         patch = read_patch(change.patch, self.location) if change.patch else None
@@ -210,8 +207,8 @@ class SourceTree:
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.repository.objects, ignore_errors=True)
         if self.files is None:
-            shutil.rmtree(_cloned(self.home), ignore_errors=True)
-            _clone_once(self.location, self.home, self.repository.runner)
+            shutil.rmtree(cloned(self.home), ignore_errors=True)
+            clone_once(self.location, self.home, self.repository.runner)
         self.repository.refresh()
 
     def _read_tree(self, tree: str, index: Path) -> None:
@@ -255,7 +252,7 @@ class SourceTree:
         for path, text in zip(paths, texts, strict=True):
             if text is None:
                 self._require_objects([path])
-                raise _not_freebsd(self.location, f"it has no {path}")
+                raise not_freebsd(self.location, f"it has no {path}")
         return [text for text in texts if text is not None]
 
     def _mutated(self, content: Content, name: str | None) -> Content:
@@ -320,10 +317,11 @@ def being_read(
 
     To hold both locks, acquire that of ``locked`` first.
     """
-    return workspace.lock(_reading(tree.home), waiting)
+    return workspace.lock(read_lock(tree.home), waiting)
 
 
-def _reading(home: Path) -> str:
+def read_lock(home: Path) -> str:
+    """Return the name of the lock of ``being_read``, for a tree's directory in the cache."""
     return f"read-{home.name}"
 
 
@@ -348,85 +346,3 @@ def healed(
     with locked(tree, workspace, lambda _: None), being_read(tree, workspace, lambda _: None):
         tree.heal()
     return work()
-
-
-def open_tree(
-    location: str,
-    workspace: Workspace,
-    runner: Runner,
-    trusted: Sequence[Path] = (),
-    knowledge: CodeReaders = NOTHING,
-) -> SourceTree:
-    """Return the tree at a directory or git URL.
-
-    Args:
-        location: the directory or URL.
-        workspace: the workspace, whose cache gets a directory for the tree.
-        runner: starts git.
-        trusted: directories that are accepted from any owner.
-        knowledge: readers and named changes of its code.
-
-    Raises:
-        UsageError: there is no such directory or repository, or it belongs to another user.
-        InfraError: cloning failed because of the host or the network.
-    """
-    if is_url(location):
-        return _open_url(location, workspace, runner, knowledge)
-    directory = Path(location).expanduser()
-    if not directory.is_dir():
-        raise UsageError(
-            f"the source tree {location} is not a directory",
-            remedy="name a FreeBSD source tree or a git URL: --source TREE",
-        )
-    directory = directory.resolve()
-    source = find_repository(directory)
-    if source is not None:
-        refuse_foreign(source, trusted)
-    elif not (directory / _NEWVERS).is_file():
-        raise _not_freebsd(location, f"it has no {_NEWVERS}")
-    home = _home(str(directory), workspace)
-    with _git_lock(home, workspace):
-        repository = Repository.opened(home / "git", source, runner)
-    return SourceTree(location, directory, repository, home, source is not None, knowledge)
-
-
-def _open_url(url: str, workspace: Workspace, runner: Runner, knowledge: CodeReaders) -> SourceTree:
-    home = _home(url, workspace)
-    with workspace.lock(_reading(home)):
-        _clone_once(url, home, runner)
-    with _git_lock(home, workspace):
-        repository = Repository.opened(home / "git", find_repository(_cloned(home)), runner)
-    return SourceTree(url, None, repository, home, True, knowledge)
-
-
-def _git_lock(home: Path, workspace: Workspace) -> contextlib.AbstractContextManager[Lock]:
-    """Hold the lock of the git directory, briefly; a tree is opened while others build from it."""
-    return workspace.lock(f"git-{home.name}")
-
-
-def _cloned(home: Path) -> Path:
-    """Return the directory of a URL's clone."""
-    return home / "clone"
-
-
-def _clone_once(url: str, home: Path, runner: Runner) -> None:
-    """Clone a URL unless a complete clone exists; the file ``cloning`` marks an incomplete one."""
-    mark, target = home / "cloning", _cloned(home)
-    if not (target / ".git/HEAD").is_file() or mark.exists():
-        shutil.rmtree(target, ignore_errors=True)
-        write_atomic(mark, "")
-        clone(url, target, runner)
-        mark.unlink()
-
-
-def _home(identity: str, workspace: Workspace) -> Path:
-    home = workspace.cache / "trees" / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    make_directory(home)
-    return home
-
-
-def _not_freebsd(location: str, cause: str) -> UsageError:
-    return UsageError(
-        f"{location} is not a FreeBSD source tree: {cause}",
-        remedy="name the top directory of a FreeBSD source tree: --source DIR",
-    )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.source.tree import open_tree
+from harness.source.opentree import open_tree
 
 UMA = "sys/vm/uma_core.c"
 

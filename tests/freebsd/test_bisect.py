@@ -21,7 +21,7 @@ from harness.arch import GUEST
 from harness.host.process import HostRunner
 from harness.host.resources import data_file
 from harness.host.workspace import Workspace
-from harness.source.tree import open_tree
+from harness.source.opentree import open_tree
 from harness.subsystems.table import find_mutant
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(7200)]

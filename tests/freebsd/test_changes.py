@@ -13,7 +13,7 @@ from harness_command import harness
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.gitdir import find_repository
-from harness.source.tree import open_tree
+from harness.source.opentree import open_tree
 from harness.subsystems.table import find_mutant
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.long, pytest.mark.timeout(2400)]

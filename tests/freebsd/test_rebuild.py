@@ -15,7 +15,7 @@ from harness_command import harness
 
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.source.tree import open_tree
+from harness.source.opentree import open_tree
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(2400)]
 

@@ -14,8 +14,8 @@ from harness.errors import UsageError
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.change import Change
+from harness.source.opentree import open_tree
 from harness.source.request import KernelRequest
-from harness.source.tree import open_tree
 from harness.subsystems.domainset.codeforms import DOMAINSET
 from harness.subsystems.specifications import Specifications
 from harness.subsystems.table import KNOWLEDGE, mutants

@@ -17,7 +17,7 @@ from embedded_guest import Boot
 
 from harness.guest.backend import Backend, Guest, GuestExit
 from harness.guest.firmware import find_firmware
-from harness.guest.libvirt import LibvirtGuest
+from harness.guest.libvirt_domain import LibvirtGuest
 from harness.guest.qemu import QemuGuest
 from harness.guest.spec import GuestSpec, display_name
 from harness.guest.topology import Topology

@@ -15,7 +15,8 @@ from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
-from harness.source.tree import SourceTree, healed, open_tree
+from harness.source.opentree import open_tree
+from harness.source.tree import SourceTree, healed
 
 
 @pytest.fixture

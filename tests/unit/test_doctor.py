@@ -33,7 +33,7 @@ from harness.host.inuse import in_use
 from harness.host.process import HostRunner
 from harness.host.repair import sweep
 from harness.host.workspace import Workspace
-from harness.source.git import unreachable
+from harness.source.clone import unreachable
 
 LIBVIRT = ("libvirtd", "virtlogd")
 

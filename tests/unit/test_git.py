@@ -10,7 +10,8 @@ from small_tree import commit, git, git_tree, plain_tree
 
 from harness.errors import InfraError, UsageError
 from harness.host.process import HostRunner
-from harness.source.git import Repository, clone
+from harness.source.clone import clone
+from harness.source.git import Repository
 from harness.source.gitdir import UserRepository, find_repository
 
 

@@ -15,7 +15,8 @@ from harness.host.workspace import Workspace
 from harness.source.change import Change
 from harness.source.gitconfig import copied_configuration
 from harness.source.gitdir import transfer_environment
-from harness.source.tree import SourceTree, open_tree
+from harness.source.opentree import open_tree
+from harness.source.tree import SourceTree
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""Results of checks against the model, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.check.result import Conclusion
+
+
+def check_agreed(cell: Mapping[str, Any]) -> bool:
+    """Return whether the check agreed with the model, or there was none."""
+    check = cell.get("check")
+    return check is None or check["conclusion"] == Conclusion.AGREED
+
+
+def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> list[str]:
+    """Return the result of a check, as lines of text.
+
+    Args:
+        check: ``CheckResult`` as a JSON document; None gives no lines.
+        verbose: add the diff of the functions that differ from the specification.
+    """
+    if check is None:
+        return []
+    lines = [_conclusion(check), *_specification(check)]
+    lines += check.get("diff", "").splitlines() if verbose else []
+    lines += [check["why"]] if _has_reason(check) else []
+    lines += check.get("notes", [])
+    difference = check["difference"]
+    if difference is not None:
+        lines += [
+            f"after {difference['first']} operations; shortest trace that reproduces it:",
+            *(f"    {line}" for line in difference["trace"].splitlines()),
+            *(f"step {difference['step']}: {line}" for line in difference["lines"]),
+        ]
+    elif check.get("host") and check.get("trace") and not check.get("findings"):
+        lines += ["the shortest trace that shows it:"]
+        lines += [f"    {line}" for line in check["trace"].splitlines()]
+    for finding in check.get("findings", []):
+        lines += _finding_lines(finding)
+    return lines
+
+
+#: Of a trace in a report.
+_MOST_TRACE_LINES = 30
+
+
+def _has_reason(check: Mapping[str, Any]) -> bool:
+    """Return whether the reason does not stand elsewhere, too."""
+    return bool(check["why"]) and not check["difference"] and not check.get("findings")
+
+
+def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:
+    """Generate a finding of a search without a model, and its shortest trace."""
+    kind = f"known, {finding['case']}" if finding["case"] else "found"
+    if not finding["counts"]:
+        kind = "limit of the program"
+    times = f"{finding['times']} time{'' if finding['times'] == 1 else 's'}"
+    yield f"{kind}: {finding['words']} ({times}, first after {finding['first']} operations)"
+    if not finding["alone"]:
+        yield "  in a fresh program its trace does not show it:"
+    lines = finding["trace"].splitlines()
+    yield from (f"    {line}" for line in lines[:_MOST_TRACE_LINES])
+    if len(lines) > _MOST_TRACE_LINES:
+        yield f"    … {len(lines) - _MOST_TRACE_LINES} more lines in the trace's file"
+
+
+def _conclusion(check: Mapping[str, Any]) -> str:
+    # Older records have no title, notes or number of setups.
+    title = check.get("title") or f"the specification {check['model']}"
+    setups = check.get("setups")
+    traces = "" if setups is None else f" in {setups} trace{'' if setups == 1 else 's'}"
+    extent = f"{check['operations']} operations{traces}, seed {check['seed']}"
+    if check.get("host"):  # older records do not have it
+        return _conclusion_on_host(check, title)
+    if check["conclusion"] == Conclusion.AGREED:
+        return f"check: agrees with {title} ({extent})"
+    if check["conclusion"] != Conclusion.DIFFERS:
+        return f"check {check['conclusion']}: {title} ({extent})"
+    alike = check.get("alike", "")  # older records do not have it
+    also = f", agrees with {alike}" if alike else ""
+    return f"check: differs from {title}{also} ({extent})"
+
+
+def _conclusion_on_host(check: Mapping[str, Any], title: str) -> str:
+    """Return the conclusion of a host program's check, with what it was compiled from."""
+    extent = (
+        f"{check['operations']} operations, seed {check['seed']}, "
+        f"sources {check['host']['sources'][:10]}, {check['host']['optimisation']}"
+    )
+    if check["conclusion"] == Conclusion.AGREED:
+        return f"check on the host: agrees with {title} ({extent})"
+    if check["conclusion"] != Conclusion.DIFFERS:
+        return f"check on the host: the program ended ({extent}, {title})"
+    also = f", agrees with {check['alike']}" if check.get("alike") else ""
+    return f"check on the host: differs from {title}{also} ({extent})"
+
+
+def _specification(check: Mapping[str, Any]) -> Iterator[str]:
+    """Generate the specification's name and origin, and the functions that differ from it."""
+    if check.get("chosen"):
+        yield f"specification {check['model']} ({check.get('asked', '')}: {check['chosen']})"
+    if check.get("changed"):
+        yield f"functions that differ from it: {', '.join(check['changed'])}"
