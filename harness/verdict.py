@@ -10,7 +10,7 @@ from harness.console import events as e
 from harness.console.failures import (
     ConsoleFailure,
     ConsoleFailures,
-    find_troubles,
+    find_failures,
     frames_of_debugger,
     trap_name,
 )
@@ -103,21 +103,21 @@ def judge(
         function_at: returns the kernel function at an address, for titles.
         login_suffices: whether a ``login:`` prompt counts as the goal, too.
     """
-    troubles = find_troubles(events)
+    failures = find_failures(events)
     stages = [first_stage]
     for event in events:
         stages.append(stage_after(stages[-1], event))
-    entered = any(stage.in_kernel for stage in stages) or bool(troubles.found)
+    entered = any(stage.in_kernel for stage in stages) or bool(failures.found)
     last = max(stages, key=tuple(Stage).index)
     if _loader_returned(events):
         entered, last = False, Stage.LOADER
     cause = (
-        _trouble(troubles, function_at)
+        _failure(failures, function_at)
         or _firmware_exception(events)
         or _flood(ending, last, entered=entered)
-        or _debugger(_stopped_for_good(events), troubles)
+        or _debugger(_stopped_for_good(events), failures)
         or _goal(events, until, login_suffices=login_suffices)
-        or _debugger(events, troubles)
+        or _debugger(events, failures)
         or (_kernel_end if entered else _early_end)(events, ending, last)
     )
     return Verdict(
@@ -129,8 +129,8 @@ def judge(
         frames=cause.frames,
         offset=cause.offset,
         seconds=seconds,
-        warnings=_warnings(events, cause.offset, troubles),
-        titles=_titles(troubles, function_at),
+        warnings=_warnings(events, cause.offset, failures),
+        titles=_titles(failures, function_at),
         reports=tuple(x.title for x in events if isinstance(x, e.SanitizerFinding)),
     )
 
@@ -143,45 +143,45 @@ def _stage_at(
     return next((stage for event, stage in after if event.offset == offset), None)
 
 
-def _trouble(troubles: ConsoleFailures, function_at: FunctionAt) -> _Cause | None:
-    cause = troubles.cause
-    return _trouble_cause(cause, function_at) if cause else None
+def _failure(failures: ConsoleFailures, function_at: FunctionAt) -> _Cause | None:
+    cause = failures.cause
+    return _failure_cause(cause, function_at) if cause else None
 
 
-def _titles(troubles: ConsoleFailures, function_at: FunctionAt) -> tuple[str, ...]:
-    causes = (_trouble_cause(trouble, function_at) for trouble in troubles.found)
+def _titles(failures: ConsoleFailures, function_at: FunctionAt) -> tuple[str, ...]:
+    causes = (_failure_cause(failure, function_at) for failure in failures.found)
     return tuple(dict.fromkeys(cause.title for cause in causes))[:MAX_WARNINGS]
 
 
-def _trouble_cause(trouble: ConsoleFailure, function_at: FunctionAt) -> _Cause:
-    event, frames = trouble.event, trouble.place
+def _failure_cause(failure: ConsoleFailure, function_at: FunctionAt) -> _Cause:
+    event, frames = failure.event, failure.place
     message = event.message if isinstance(event, e.Panic | e.SanitizerReport) else ""
-    if trouble.is_trap:
-        title, message = _trap(trouble, function_at)
-        return _Cause(Outcome.TRAP, title, message, frames, trouble.offset)
+    if failure.is_trap:
+        title, message = _trap(failure, function_at)
+        return _Cause(Outcome.TRAP, title, message, frames, failure.offset)
     sanitizer = with_report(message)
     if sanitizer is not None and sanitizer.outcome is not None:
         title = sanitizer_title(sanitizer, message, frames, function_at)
-        return _Cause(sanitizer.outcome, title, message, frames, trouble.offset)
+        return _Cause(sanitizer.outcome, title, message, frames, failure.offset)
     if not isinstance(event, e.Panic):
         where = culprit(frames)
         title = f"panic in {where}" if where else "panic"
-        return _Cause(Outcome.PANIC, title, title, frames, trouble.offset)
+        return _Cause(Outcome.PANIC, title, title, frames, failure.offset)
     before = explanation(message, event.before, frames)
     title = panic_title(message, event.before, frames)
-    return _Cause(Outcome.PANIC, title, "\n".join((*before, message)), frames, trouble.offset)
+    return _Cause(Outcome.PANIC, title, "\n".join((*before, message)), frames, failure.offset)
 
 
-def _trap(trouble: ConsoleFailure, function_at: FunctionAt) -> tuple[str, str]:
+def _trap(failure: ConsoleFailure, function_at: FunctionAt) -> tuple[str, str]:
     """Return the title of a trap, and its text on the console."""
-    match trouble.event:
+    match failure.event:
         case e.FatalTrap(name=name, instruction_pointer=pointer) as trap:
-            title = trap_title(name, pointer, trouble.place, function_at)
+            title = trap_title(name, pointer, failure.place, function_at)
             return title, f"Fatal trap {trap.number}: {name} while in {trap.mode} mode"
         case e.Panic(message=message):
-            return trap_title(message, None, trouble.place, function_at), f"panic: {message}"
+            return trap_title(message, None, failure.place, function_at), f"panic: {message}"
         case _:
-            title = trap_title(trap_name(trouble.place), None, trouble.place, function_at)
+            title = trap_title(trap_name(failure.place), None, failure.place, function_at)
             return title, title
 
 
@@ -221,13 +221,13 @@ def _stopped_for_good(events: Sequence[e.Event]) -> Sequence[e.Event]:
     return last if any(isinstance(event, _BY_DEBUGGER) for event in last) else ()
 
 
-def _debugger(events: Sequence[e.Event], troubles: ConsoleFailures) -> _Cause | None:
+def _debugger(events: Sequence[e.Event], failures: ConsoleFailures) -> _Cause | None:
     """Return the cause for a kernel that entered DDB without a panic."""
     first = next((event for event in events if isinstance(event, _ENTERS_DEBUGGER)), None)
     if first is None:
         return None
     stopped = next((x for x in events if isinstance(x, e.DebuggerStopped)), None)
-    frames = frames_of_debugger(troubles.others, first.offset)
+    frames = frames_of_debugger(failures.others, first.offset)
     reason = ""
     if isinstance(first, e.DebuggerEntered):
         reason = first.reason
@@ -325,9 +325,9 @@ def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:
 
 
 def _warnings(
-    events: Sequence[e.Event], cause_offset: int | None, troubles: ConsoleFailures
+    events: Sequence[e.Event], cause_offset: int | None, failures: ConsoleFailures
 ) -> tuple[str, ...]:
-    reported = {trouble.panic for trouble in troubles.found if trouble.panic is not None}
+    reported = {failure.panic for failure in failures.found if failure.panic is not None}
     texts = (
         warning_text(event)
         for event in events

@@ -22,7 +22,7 @@ from harness.console.report import (
     read_report,
 )
 from harness.console.titles import scrub
-from harness.guest.tables import slit_differences
+from harness.guest.slit import slit_differences
 from harness.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ class Watch:
         self._stop: Ending | None = None
 
     @property
-    def in_trouble(self) -> bool:
+    def in_failure(self) -> bool:
         """Whether the console shows a panic, a trap or an exception of the firmware."""
         return self._in_trouble
 

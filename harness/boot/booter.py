@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.guestdir import GuestDir, lasting_place, new_socket, passing_place
+from harness.boot.guestdir import GuestDir, kept_guest_dir, new_socket, temporary_guest_dir
 from harness.boot.media import check_guest_memory, make_media, method_of
 from harness.errors import InfraError, UsageError
 from harness.guest.serialtap import NAP_SECONDS
@@ -152,7 +152,7 @@ class Booter:
         self, name: str, kernel: KernelArtifact, plan: BootPlan, log: Path
     ) -> AbstractContextManager[GuestDir]:
         if not plan.keep:
-            return passing_place(self.workspace, name)
+            return temporary_guest_dir(self.workspace, name)
         from harness.guest.registry import KeptGuest, Registry
 
         guest = KeptGuest(
@@ -168,7 +168,7 @@ class Booter:
             console=log,
             socket=new_socket(self.workspace, name),
         )
-        return lasting_place(Registry(self.workspace, self.clock), guest)
+        return kept_guest_dir(Registry(self.workspace, self.clock), guest)
 
     def _media(self, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, nonce: str) -> Media:
         tunables = {

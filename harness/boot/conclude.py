@@ -96,13 +96,13 @@ def conclude(
     _write_events(directory / "events.jsonl", heard)
     shown = replace(shown, symbolized=symbolizer.symbolize(shown.frames))
     verification, report = verification_of(heard.events, shown, evidence)
-    trouble = None if shown.outcome is Outcome.BOOTED else shown.offset
+    failed_at = None if shown.outcome is Outcome.BOOTED else shown.offset
     wrong = disagreements(plan.topology, evidence.facts, report) if report is not None else ()
     if evidence.unproven:
         verification, wrong = doubting(verification, wrong), ()
     return Booted(
         weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
-        excerpt(directory / CONSOLE_LOG, trouble), ending,
+        excerpt(directory / CONSOLE_LOG, failed_at), ending,
     )  # fmt: skip
 
 

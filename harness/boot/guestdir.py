@@ -38,7 +38,7 @@ class GuestDir:
 
 
 @contextlib.contextmanager
-def passing_place(workspace: Workspace, name: str) -> Iterator[GuestDir]:
+def temporary_guest_dir(workspace: Workspace, name: str) -> Iterator[GuestDir]:
     """Yield a directory for a guest that ends with the harness."""
     with workspace.scratch("guest") as directory:
         socket = new_socket(workspace, name)
@@ -49,7 +49,7 @@ def passing_place(workspace: Workspace, name: str) -> Iterator[GuestDir]:
 
 
 @contextlib.contextmanager
-def lasting_place(registry: Registry, guest: KeptGuest) -> Iterator[GuestDir]:
+def kept_guest_dir(registry: Registry, guest: KeptGuest) -> Iterator[GuestDir]:
     """Yield a directory for a guest that may be kept; it is removed with the guest."""
     with registry.claim(guest, os.getpid()) as claim:
         yield GuestDir(claim.directory, guest.socket, claim)

@@ -173,7 +173,7 @@ class Session:
             return None
         self._hear_pending(watch)
         self._hear(self._parser.close(), watch)
-        if not watch.in_trouble:
+        if not watch.in_failure:
             raise failure
         return Ending.STOPPED
 
@@ -239,7 +239,7 @@ class Session:
             self._take_rest(watch)
         self._hear(self._parser.close(), watch)
         end = self.guest.wait(10.0)
-        if end is not None and end.failure is not None and watch.in_trouble:
+        if end is not None and end.failure is not None and watch.in_failure:
             return Ending.STOPPED
         if end is not None and end.ending is GuestEnding.LOST and watch.arrived:
             return Ending.STOPPED  # as if the guest were still running

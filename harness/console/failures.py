@@ -86,21 +86,21 @@ class ConsoleFailures:
         A later failure of the same CPU is not preferred for its frames: it is a consequence of the
         first. A report that did not panic counts if there is no fatal failure.
         """
-        fatal = [trouble for trouble in self.found if trouble.is_fatal]
+        fatal = [failure for failure in self.found if failure.is_fatal]
         if not fatal:
             return self.found[0] if self.found else None
         first = fatal[0]
-        shown = next((trouble for trouble in fatal if trouble.place), first)
+        shown = next((failure for failure in fatal if failure.place), first)
         consequence = shown is not first and first.cpu is not None and first.cpu == shown.cpu
         return first if consequence else shown
 
 
-def find_troubles(events: Iterable[e.Event]) -> ConsoleFailures:
+def find_failures(events: Iterable[e.Event]) -> ConsoleFailures:
     """Return the failures among a console's events."""
     reader = _Reader()
     for event in sorted(events, key=_position):
         reader.read(event)
-    return ConsoleFailures(tuple(reader.troubles), tuple(reader.others))
+    return ConsoleFailures(tuple(reader.failures), tuple(reader.others))
 
 
 def _position(event: e.Event) -> int:
@@ -110,7 +110,7 @@ def _position(event: e.Event) -> int:
 
 class _Reader:
     def __init__(self) -> None:
-        self.troubles: list[ConsoleFailure] = []
+        self.failures: list[ConsoleFailure] = []
         self.others: list[e.Backtrace] = []
         self._last: ConsoleFailure | _Warning | None = None
 
@@ -121,7 +121,7 @@ class _Reader:
                 self._last = trap
             case e.Panic() | e.FatalTrap() | e.SanitizerReport():
                 self._last = ConsoleFailure(event, event.offset)
-                self.troubles.append(self._last)
+                self.failures.append(self._last)
             case e.LockOrderReversal() | e.KernelWarning() | e.SanitizerFinding():
                 self._last = _Warning()
             case e.DebuggerThread(thread=thread):
@@ -135,16 +135,16 @@ class _Reader:
 
     def _trap_of(self, panic: e.Panic) -> ConsoleFailure | None:
         """Return the trap whose handler printed the panic, on the same CPU if both are known."""
-        for trouble in reversed(self.troubles):
-            trap = trouble.event
-            if isinstance(trap, e.FatalTrap) and trouble.panic is None and not trouble.frames:
+        for failure in reversed(self.failures):
+            trap = failure.event
+            if isinstance(trap, e.FatalTrap) and failure.panic is None and not failure.frames:
                 same = None in (trap.cpu, panic.cpu) or trap.cpu == panic.cpu
                 if same and panic.message == trap.name:
-                    return trouble
+                    return failure
         return None
 
     def _fatal(self) -> ConsoleFailure | None:
-        return next((trouble for trouble in reversed(self.troubles) if trouble.is_fatal), None)
+        return next((failure for failure in reversed(self.failures) if failure.is_fatal), None)
 
     def _backtrace(self, trace: e.Backtrace) -> None:
         holder = self._holder(trace)
@@ -173,7 +173,7 @@ class _Reader:
     def _of_thread(self, thread: int | None) -> ConsoleFailure | _Warning | None:
         if isinstance(self._last, _Warning):
             return self._last
-        known = (t for t in self.troubles if t.is_fatal and t.thread == thread is not None)
+        known = (t for t in self.failures if t.is_fatal and t.thread == thread is not None)
         return next(known, None)
 
     def _panicked(self, trace: e.Backtrace) -> ConsoleFailure | None:
@@ -181,7 +181,7 @@ class _Reader:
         fatal = self._fatal()
         if fatal is None:
             fatal = ConsoleFailure(None, trace.offset)
-            self.troubles.append(fatal)
+            self.failures.append(fatal)
         self._last = fatal
         return fatal
 

@@ -10,6 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from harness.console.activepatterns import (
+    Candidates,
+    PatternTable,
+    active_patterns,
+    first_match,
+    last_unknown_lines,
+)
 from harness.console.blocks import Block, PanicHead
 from harness.console.blockstart import block_of
 from harness.console.events import (
@@ -38,7 +45,6 @@ from harness.console.pattern import Match, Name, Pattern, Prompt, clip
 from harness.console.patterns import PATTERNS, PROMPTS
 from harness.console.probe import ReportReader
 from harness.console.search import Search
-from harness.console.wanted import Candidates, PatternTable, first_match, last_unknown_lines, wanted
 from harness.sanitizers import with_report
 
 MAX_LINE = 64 * 1024
@@ -50,7 +56,7 @@ MAX_EVENTS = 256
 MAX_REPEATS = 4096
 """Maximum number of reports with a known title; after that, no report is read."""
 
-BACKTRACES_OF_TROUBLE = 16
+BACKTRACES_OF_FAILURE = 16
 """Backtraces that are returned after a panic or trap, even if MAX_EVENTS was reached before."""
 
 _RECENT = 1024  # bytes kept for the lines before a panic
@@ -302,7 +308,7 @@ class ConsoleParser:
             for event in self._report.read(text, offset):
                 self._emit(event)
         elif pattern.build:
-            if pattern.ends_trouble:
+            if pattern.ends_failure:
                 self._precede(pattern.name)
                 self._end_block()
             if pattern.emits and self._counts[pattern.emits] > MAX_EVENTS:
@@ -385,7 +391,7 @@ class ConsoleParser:
                 return
         self._events.append(event)
         if kind in _HEAD_OF_TRACES:
-            most = MAX_EVENTS - BACKTRACES_OF_TROUBLE
+            most = MAX_EVENTS - BACKTRACES_OF_FAILURE
             self._counts[Backtrace] = min(self._counts[Backtrace], most)
 
     def _follow(self, kind: type[Event]) -> None:
@@ -406,7 +412,7 @@ class ConsoleParser:
 
     def _choose_patterns(self) -> None:
         """Choose the patterns to search for from now on."""
-        self._wanted = wanted(self._table, self._spent, before_kernel=self._before_kernel)
+        self._wanted = active_patterns(self._table, self._spent, before_kernel=self._before_kernel)
         self._candidates = None
 
 

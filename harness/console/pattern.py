@@ -96,7 +96,7 @@ class Pattern:
     """A kind of line.
 
     ``build`` returns the event. Without it, the line starts a block of several lines, which the
-    parser selects by the pattern's name. ``ends_trouble``: the line ends the block before it.
+    parser selects by the pattern's name. ``ends_failure``: the line ends the block before it.
     ``emits`` is the class of the events, if several patterns have the same one, or if events of
     that class change the parser's state even when they are dropped.
     """
@@ -106,7 +106,7 @@ class Pattern:
     regex: re.Pattern[str]
     build: Callable[[int, Match], Event] | None = None
     before_kernel_only: bool = False
-    ends_trouble: bool = False
+    ends_failure: bool = False
     emits: type[Event] | None = None
 
 
@@ -134,7 +134,7 @@ def pattern(
     build: Callable[[int, Match], Event] | None = None,
     *,
     before_kernel_only: bool = False,
-    ends_trouble: bool = False,
+    ends_failure: bool = False,
     emits: type[Event] | None = None,
 ) -> Pattern:
     """Return a pattern with a compiled regular expression."""
@@ -144,12 +144,12 @@ def pattern(
         re.compile(regex, re.ASCII),
         build,
         before_kernel_only,
-        ends_trouble,
+        ends_failure,
         emits,
     )
 
 
-def complaint(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern:
+def warning_pattern(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern:
     """Return the pattern of a warning after which the boot continues."""
     return pattern(
         name,
@@ -160,12 +160,12 @@ def complaint(name: Name, needle: str, regex: str, kind: WarningKind) -> Pattern
     )
 
 
-def way_out(name: Name, needle: str, regex: str, step: ShutdownStep) -> Pattern:
+def shutdown_pattern(name: Name, needle: str, regex: str, step: ShutdownStep) -> Pattern:
     """Return the pattern of a step of the kernel's shutdown."""
-    return pattern(name, needle, regex, lambda at, _: e.Shutdown(at, step), ends_trouble=True)
+    return pattern(name, needle, regex, lambda at, _: e.Shutdown(at, step), ends_failure=True)
 
 
-def loader_fails(
+def loader_error(
     name: Name, needle: str, regex: str, fault: LoaderFault = LoaderFault.FATAL
 ) -> Pattern:
     """Return the pattern of a loader's error, which is searched for before the kernel only."""

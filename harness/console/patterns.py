@@ -20,11 +20,11 @@ from harness.console.pattern import (
     Pattern,
     Prompt,
     clip,
-    complaint,
-    loader_fails,
+    loader_error,
     numbers,
     pattern,
-    way_out,
+    shutdown_pattern,
+    warning_pattern,
 )
 from harness.console.titles import report_title
 from harness.sanitizers import TABLE
@@ -83,7 +83,7 @@ _TROUBLE = (
         "[ thread pid ",
         r"^\[ thread pid -?\d{1,10} tid (?P<thread>\d{1,10}) \]",
         lambda at, m: e.DebuggerThread(at, int(m["thread"])),
-        ends_trouble=True,
+        ends_failure=True,
     ),
     pattern(
         Name.DEBUGGER_STOPPED,
@@ -91,43 +91,43 @@ _TROUBLE = (
         r"^Stopped at\s+(?P<function>[A-Za-z_][\w.$]{0,255})"
         r"(?:\+0x(?P<offset>[0-9a-f]{1,16}))?:",
         lambda at, m: e.DebuggerStopped(at, m["function"], int(m["offset"] or "0", 16)),
-        ends_trouble=True,
+        ends_failure=True,
     ),
     pattern(
         Name.DEBUGGER_SCRIPT,
         ":kdb.enter.",
         r"^db:\d{1,2}:(?P<script>kdb\.enter\.[\w.-]{1,128})> ",
         lambda at, m: e.DebuggerScript(at, m["script"]),
-        ends_trouble=True,
+        ends_failure=True,
     ),
     # sys/kern/subr_witness.c, witness_checkorder() and witness_warn()
     pattern(Name.LOCK_ORDER_REVERSAL, "lock order reversal:", r"^(?P<text>lock order reversal:.*)"),
     pattern(Name.LOCK_ORDER, "lock order ", r"^lock order .* (?:established|attempted) at:"),
-    complaint(
+    warning_pattern(
         Name.DUPLICATE_LOCK,
         "acquiring duplicate lock",
         r"(?P<text>acquiring duplicate lock of same type.*)",
         WarningKind.DUPLICATE_LOCK,
     ),
-    complaint(
+    warning_pattern(
         Name.LOCKS_HELD,
         "locks held:",
         r"^(?P<text>.{1,200}? with the following .{0,40}locks held:)",
         WarningKind.LOCKS_HELD,
     ),
     # sys/kern/subr_turnstile.c, propagate_priority()
-    complaint(
+    warning_pattern(
         Name.SLEEPING_THREAD,
         "Sleeping thread",
         r"(?P<text>Sleeping thread .*)",
         WarningKind.SLEEPING_THREAD,
     ),
     # sys/kern/kern_shutdown.c, kassert_panic()
-    complaint(
+    warning_pattern(
         Name.ASSERTION, "KASSERT failed: ", r"(?P<text>KASSERT failed: .*)", WarningKind.ASSERTION
     ),
     # sys/*/*/trap.c, trap()
-    complaint(
+    warning_pattern(
         Name.TRAP_WITHOUT_INTERRUPTS,
         "kernel trap ",
         r"(?P<text>kernel trap \d+ with interrupts disabled)",
@@ -139,7 +139,7 @@ _TROUBLE = (
         "KDB: enter: ",
         r"KDB: enter: (?P<reason>.*)",
         lambda at, m: e.DebuggerEntered(at, clip(m["reason"])),
-        ends_trouble=True,
+        ends_failure=True,
     ),
     # frames without the line that announces them (harness.console.frames)
     pattern(Name.FRAME, "() at ", r"^\S{1,255}\(\) at "),
@@ -156,22 +156,24 @@ _TROUBLE = (
 
 _WAY_OUT = (
     # sys/kern/kern_shutdown.c: print_uptime(), shutdown_panic(), shutdown_reset(), shutdown_halt()
-    way_out(Name.UPTIME, "Uptime: ", r"Uptime: (?:\d+[dhms])+\s*$", ShutdownStep.UPTIME),
-    way_out(
+    shutdown_pattern(Name.UPTIME, "Uptime: ", r"Uptime: (?:\d+[dhms])+\s*$", ShutdownStep.UPTIME),
+    shutdown_pattern(
         Name.AUTOMATIC_REBOOT,
         "Automatic reboot in ",
         r"Automatic reboot in \d+ seconds",
         ShutdownStep.AUTOMATIC_REBOOT,
     ),
-    way_out(Name.REBOOTING, "Rebooting...", r"Rebooting\.\.\.\s*$", ShutdownStep.REBOOTING),
-    way_out(
+    shutdown_pattern(
+        Name.REBOOTING, "Rebooting...", r"Rebooting\.\.\.\s*$", ShutdownStep.REBOOTING
+    ),
+    shutdown_pattern(
         Name.HALTED,
         "operating system has halted",
         r"The operating system has halted\.",
         ShutdownStep.HALTED,
     ),
     # sys/dev/acpica/acpi.c, acpi_shutdown_final()
-    way_out(
+    shutdown_pattern(
         Name.POWERING_OFF,
         "Powering system off",
         r"acpi\d+: Powering system off",
@@ -188,7 +190,7 @@ _FIRMWARE = (
         r"BdsDxe: loading (?P<option>Boot[0-9A-F]{4})",
         lambda at, m: e.FirmwareStarted(at, m["option"]),
         emits=e.FirmwareStarted,
-        ends_trouble=True,
+        ends_failure=True,
     ),
     pattern(
         Name.FIRMWARE_FAILED,
@@ -208,7 +210,7 @@ _FIRMWARE = (
         "!!!! X64 Exception Type",
         r"!!!! X64 Exception Type - (?P<vector>[0-9A-Fa-f]{2})(?:\((?P<name>[^()]{1,80})\))?",
         lambda at, m: e.FirmwareException(at, int(m["vector"], 16), m["name"] or ""),
-        ends_trouble=True,
+        ends_failure=True,
     ),
 )
 
@@ -246,7 +248,7 @@ _LOADER = (
         emits=e.LoaderStarted,
         before_kernel_only=True,
     ),
-    loader_fails(Name.BIOS_LOADER_HALTED, "BTX halted", r"(?P<text>BTX halted)"),
+    loader_error(Name.BIOS_LOADER_HALTED, "BTX halted", r"(?P<text>BTX halted)"),
     pattern(
         Name.MODULES_LOADING,
         "Loading configured modules",
@@ -255,62 +257,62 @@ _LOADER = (
         before_kernel_only=True,
     ),
     # stand/libsa/panic.c, panic_action()
-    loader_fails(
+    loader_error(
         Name.LOADER_PANICKED,
         "--> Press a key",
         r"(?P<text>--> Press a key on the console.*)",
         LoaderFault.RESULT,
     ),
     # stand/common/interp_lua.c, stand/libsa/zfs, stand/efi/boot1/boot1.c
-    loader_fails(Name.LOADER_ERROR, "ERROR: ", r"^(?:LUA )?ERROR: (?P<text>.*)"),
-    loader_fails(
+    loader_error(Name.LOADER_ERROR, "ERROR: ", r"^(?:LUA )?ERROR: (?P<text>.*)"),
+    loader_error(
         Name.LOADER_ZFS,
         "i/o error - all block",
         r"(?P<text>(?:ZFS: )?i/o error - all block copies unavailable.*)",
     ),
-    loader_fails(Name.LOADER_ZFS_POOL, "ZFS: ", r"^(?P<text>ZFS: .*)"),
+    loader_error(Name.LOADER_ZFS_POOL, "ZFS: ", r"^(?P<text>ZFS: .*)"),
     # stand/i386/gptboot, gptzfsboot, zfsboot and boot2: they print nothing but errors
-    loader_fails(
+    loader_error(
         Name.BOOT_BLOCK_FAILED,
         "boot: ",
         r"^(?:gpt|gptzfs|zfs)boot: (?P<text>\S.*)",
     ),
-    loader_fails(
+    loader_error(
         Name.LOADER_IMAGE,
         "Failed to ",
         r"(?P<text>Failed to (?:load|start|query|find) (?!kernel).*)",
     ),
-    loader_fails(
+    loader_error(
         Name.LOADER_CANNOT,
         "can't ",
         r"(?P<text>can't (?:find|load|open|boot|verify) .*)",
         LoaderFault.REFUSED,
     ),
-    loader_fails(
+    loader_error(
         Name.LOADER_UNKNOWN_FORMAT,
         "don't know how to load",
         r"(?P<text>don't know how to load module .*)",
         LoaderFault.REFUSED,
     ),
-    loader_fails(
+    loader_error(
         Name.LOADER_NO_KERNEL,
         "kernel",
         r"(?P<text>no bootable kernel|no valid kernel found|Unable to load a kernel!"
         r"|Failed to load (?:\w+ )?kernel\b.*|No kernel set, failed to load .*)",
         LoaderFault.RESULT,
     ),
-    loader_fails(Name.LOADER_NO_MEMORY, "no memory to load", r"(?P<text>no memory to load .*)"),
-    loader_fails(
+    loader_error(Name.LOADER_NO_MEMORY, "no memory to load", r"(?P<text>no memory to load .*)"),
+    loader_error(
         Name.LOADER_ELF,
         "elf64_",
         r"(?<!\w)(?P<text>elf64_\w{1,64}: .*)",
     ),
-    loader_fails(
+    loader_error(
         Name.LOADER_UNABLE,
         "nable to ",
         r"(?P<text>(?:efi_check_space: )?Unable to (?:allocate|expand) .*)",
     ),
-    loader_fails(
+    loader_error(
         Name.LOADER_FIRMWARE_CALL,
         "taging area",
         r"(?P<text>failed to allocate staging area: .*"
@@ -358,7 +360,7 @@ _KERNEL = (
         r"---<<BOOT>>---",
         lambda at, _: e.MessagesBegin(at),
         emits=e.MessagesBegin,
-        ends_trouble=True,
+        ends_failure=True,
     ),
     # sys/conf/newvers.sh, VERSTR
     pattern(
@@ -438,13 +440,13 @@ _KERNEL = (
         lambda at, m: e.InitStarted(at, m["path"]),
     ),
     # sys/compat/linuxkpi/common/include/linux/kernel.h, WARN_ON(), which prints its frames
-    complaint(
+    warning_pattern(
         Name.LINUX_WARNING,
         "WARNING",
         r"^(?P<text>(?:[\w./:-]{1,64} )?WARNING .{1,200} failed at .*)",
         WarningKind.OTHER,
     ),
-    complaint(
+    warning_pattern(
         Name.WARNING, "WARNING", r"(?P<text>(?:^[\w.-]{1,32}: )?WARNING: .*)", WarningKind.OTHER
     ),
 )

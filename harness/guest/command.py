@@ -22,7 +22,7 @@ from harness.errors import InfraError, UsageError
 from harness.guest.backend import GuestEnding, GuestExit, Inspect
 from harness.guest.backends import BackendHost, BackendType
 from harness.guest.handover import hand_over
-from harness.guest.machinefile import CommandMachine, read_machine
+from harness.guest.machinefile import CommandMachine, read_machine_file
 from harness.guest.serialtap import SerialTap
 from harness.host.doctor import HostFinding, good, lacking
 from harness.host.sockets import connected
@@ -394,7 +394,7 @@ def _make(host: BackendHost) -> CommandBackend:
 
 
 def _read(table: dict[str, Any], file: Path) -> FixedMachine:
-    return read_machine(table, file)
+    return read_machine_file(table, file)
 
 
 def _findings(doctor: Doctor) -> Iterator[HostFinding]:

@@ -25,11 +25,11 @@ from harness.guest.domain_xml import (
 from harness.guest.firmware import firmware_for
 from harness.guest.libvirt_domain import LibvirtGuest, Origin
 from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
-from harness.guest.memory import available_memory, check_memory
+from harness.guest.memory import check_memory
 from harness.guest.qmp import ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.guest.spec import display_name
-from harness.host.doctor import HostFinding, good, install, lacking
+from harness.host.doctor import HostFinding, available_memory, good, install, lacking
 from harness.host.programs import missing_program
 from harness.host.workspace import Workspace, write_atomic
 from harness.image.media import BootMethod, Media

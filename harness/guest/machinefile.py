@@ -80,7 +80,7 @@ class _CommandTable(Table, frozen=True, kw_only=True):
     slowness: Annotated[float, msgspec.Meta(ge=1, le=1000)] = USUAL_SLOWNESS
 
 
-def read_machine(table: dict[str, Any], file: Path) -> FixedMachine:
+def read_machine_file(table: dict[str, Any], file: Path) -> FixedMachine:
     """Return the machine that a table describes.
 
     Args:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from harness.errors import InfraError, UsageError
 
 if TYPE_CHECKING:
@@ -40,11 +38,6 @@ def check_bootable(topology: Topology, least_mib: int, way: str) -> None:
 def required_memory(topology: Topology) -> int:
     """Return the bytes of host memory that a guest can use, QEMU included."""
     return topology.memory_mib * MIB + OVERHEAD_BYTES
-
-
-def available_memory() -> int:
-    """Return the bytes of memory that this host can give to new processes without swapping."""
-    return int(psutil.virtual_memory().available)
 
 
 def check_memory(spec: GuestSpec, available: int) -> None:

@@ -24,12 +24,13 @@ from harness.guest.backend import (
 from harness.guest.backends import BackendHost, BackendType
 from harness.guest.firmware import firmware_for
 from harness.guest.machine import machine_differences, read_machine
-from harness.guest.memory import available_memory, check_memory
+from harness.guest.memory import check_memory
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
+from harness.host.doctor import available_memory
 from harness.host.processid import ProcessId
 from harness.host.programs import require_program
 from harness.host.sockets import connected

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.arch import GUEST
 from harness.host.resources import data_file, init_parts
-from harness.host.sealed import DamageError, check, store
+from harness.host.sealedstore import DamageError, check, store
 from harness.host.workspace import Workspace, host_refused, make_directory
 from harness.image.key import content_key
 from harness.image.media import DirectKernel, EfiDirectory

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.host.documents import read_object
 from harness.host.inuse import in_use
-from harness.host.sealed import DamageError, add, check, store
+from harness.host.sealedstore import DamageError, add, check, store
 from harness.sanitizers import Sanitizers, parse_sanitizers
 from harness.source.codefacts import Facts
 

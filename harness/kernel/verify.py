@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.host.seal import Seal, Verified, damage
-from harness.host.sealed import DamageError
+from harness.host.sealedstore import DamageError
 from harness.host.workspace import host_refused, make_directory
 from harness.kernel.artifact import DEBUG, KERNEL, LOADER, KernelArtifact
 

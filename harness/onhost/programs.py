@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.documents import read_object
-from harness.host.sealed import DamageError, check, store
+from harness.host.sealedstore import DamageError, check, store
 from harness.host.workspace import make_directory, write_atomic
 from harness.onhost.ending import Symbols
 from harness.onhost.symboltable import read_symbols

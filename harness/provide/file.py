@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 from harness.errors import UsageError
-from harness.host.sealed import DamageError
+from harness.host.sealedstore import DamageError
 from harness.image.media import BootMethod
 from harness.kernel.artifact import KERNEL, KernelArtifact, KernelCache, KernelIdentity
 from harness.sanitizers import NONE, Sanitizers

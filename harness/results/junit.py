@@ -17,10 +17,10 @@ from harness.host.workspace import write_named
 from harness.outcome import Outcome
 from harness.printable import printable_text
 from harness.results.checks import check_lines
-from harness.results.evidence import console_lines, identity_lines, unproven_lines
 from harness.results.logs import JudgedLog, log_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document
 from harness.results.text import repeat_lines, report_lines, way_in_words
+from harness.results.verification import console_lines, identity_lines, unproven_lines
 
 if TYPE_CHECKING:
     from harness.check.result import CheckResult

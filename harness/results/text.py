@@ -15,15 +15,15 @@ from harness.mutation.judgement import TERMS, MutantOutcome
 from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.checks import check_agreed, check_lines
-from harness.results.evidence import (
+from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
+from harness.results.unfinished import RUNNING, not_booted, not_judged
+from harness.results.verification import (
     CONSOLE_INDENT,
     accelerators,
     console_lines,
     identity_lines,
     unproven_lines,
 )
-from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
-from harness.results.unfinished import RUNNING, not_booted, not_judged
 
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5

@@ -19,8 +19,9 @@ from harness.bisect.search import Culprit, Decision, Question, Several
 from harness.bisect.state import State, StateFile
 from harness.check.checker import CheckPlan
 from harness.errors import UsageError
-from harness.guest.memory import available_memory, required_memory
+from harness.guest.memory import required_memory
 from harness.guest.registry import Registry
+from harness.host.doctor import available_memory
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_directory, write_atomic, write_named
 from harness.image.media import BootMethod

@@ -34,7 +34,7 @@ from harness.host.clock import HostClock
 from harness.host.documents import parse_json
 from harness.host.resources import data_file
 from harness.host.seal import Verified
-from harness.host.sealed import MANIFEST, DamageError, check
+from harness.host.sealedstore import MANIFEST, DamageError, check
 from harness.host.workspace import Workspace
 from harness.outcome import Ending, Outcome, Until
 from harness.results.record import Cell, Run, to_document

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.guest.backends import BackendHost, find_backend
 from harness.guest.command import CommandBackend
-from harness.guest.machinefile import read_machine
+from harness.guest.machinefile import read_machine_file
 from harness.guest.serialtap import SerialTap
 from harness.guest.spec import GuestSpec
 from harness.guest.topology import Topology
@@ -53,7 +53,7 @@ class ScriptedMachine:
         return {**{name: [f"./{name}"] for name in scripts}, "seconds": self.seconds}
 
     def host(self) -> BackendHost:
-        fixed = read_machine(dict(self.table()), self.directory / "box.toml")
+        fixed = read_machine_file(dict(self.table()), self.directory / "box.toml")
         root = self.directory
         workspace = Workspace(root / "cache", root / "state", root / "run")
         return BackendHost(self.runner, HostClock(), workspace, machine=fixed)

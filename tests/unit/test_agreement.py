@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.boot.agreement import disagreements, least_memory_mib
 from harness.console.report import DomainMemory, GuestReport
-from harness.guest.tables import slit_differences
+from harness.guest.slit import slit_differences
 from harness.guest.topology import GuestDomain, Node, Topology, even_distances
 from harness.kernel.elf import KernelFacts
 from harness.sanitizers import NONE

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import InfraError, UsageError
-from harness.host.sealed import store
+from harness.host.sealedstore import store
 from harness.host.workspace import Workspace
 from harness.kernel.artifact import (
     KernelArtifact,

@@ -33,8 +33,8 @@ from harness.runs.environment import Environment, Retry
 from harness.runs.mutants import MutantsRequest, mutants
 from harness.runs.view import Unseen
 from harness.sanitizers import NONE, parse_sanitizers
+from harness.source.opentree import open_tree
 from harness.source.request import KernelRequest
-from harness.source.tree import open_tree
 from harness.subsystems.table import find_subsystem
 from harness.subsystems.uma.model.variants import find_variant
 

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from harness.errors import InfraError
-from harness.host.process import HostProcess, HostRunner
+from harness.host.guarded import HostProcess
+from harness.host.process import HostRunner
 from harness.host.workspace import Workspace, write_atomic
 
 SECONDS = 60.0

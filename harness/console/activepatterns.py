@@ -39,7 +39,7 @@ class PatternTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ActivePatterns:
     """The patterns to search for.
 
     Args:
@@ -58,7 +58,7 @@ class Wanted:
         candidates = {index: x for needle in found for index, x in self.behind[needle].items()}
         return [candidates[index] for index in sorted(candidates)]
 
-    def __deepcopy__(self, memo: object) -> Wanted:
+    def __deepcopy__(self, memo: object) -> ActivePatterns:
         """Return itself, as it is immutable."""
         return self
 
@@ -87,7 +87,9 @@ def last_unknown_lines(data: bytes, candidates: Candidates) -> tuple[str, ...]:
 
 
 @cache
-def wanted(table: PatternTable, spent: frozenset[str], *, before_kernel: bool) -> Wanted:
+def active_patterns(
+    table: PatternTable, spent: frozenset[str], *, before_kernel: bool
+) -> ActivePatterns:
     """Return the patterns to search for, without the patterns and prompts in ``spent``."""
     patterns = tuple(
         (pattern.needle, pattern)
@@ -101,4 +103,4 @@ def wanted(table: PatternTable, spent: frozenset[str], *, before_kernel: bool) -
     }
     for index, each in enumerate(patterns):
         behind.setdefault(each[0], {})[index] = each
-    return Wanted(patterns, behind)
+    return ActivePatterns(patterns, behind)

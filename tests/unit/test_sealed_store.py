@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.host.seal import Verified, seal_file
-from harness.host.sealed import MANIFEST, DamageError, add, check, store
+from harness.host.sealedstore import MANIFEST, DamageError, add, check, store
 
 DEEP = "[" * 200_000
 
