@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(CellTables(), "cell-tables")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A worker for each CPU; none for single files, which end sooner without, or with ``-s``."""
     if config.option.capture == "no":

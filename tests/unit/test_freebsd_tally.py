@@ -52,7 +52,7 @@ def run_suite(tmp_path: Path) -> RunSuite:
     directory = tmp_path / "freebsd"
     directory.mkdir()
     (tmp_path / "pytest.ini").write_text(INI)
-    for name in ("conftest.py", "freebsd_source.py", "freebsd/conftest.py"):
+    for name in ("conftest.py", "tallies.py", "freebsd_source.py", "freebsd/conftest.py"):
         shutil.copyfile(TESTS / name, tmp_path / name)
     (directory / "test_suite.py").write_text(SUITE)
     (tmp_path / "test_elsewhere.py").write_text(ELSEWHERE)
@@ -102,13 +102,16 @@ def test_with_a_tree_all_run(run_suite: RunSuite, tmp_path: Path) -> None:
     assert finished.returncode == 0
 
 
-def test_with_a_tree_a_skip_fails_the_run(run_suite: RunSuite, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2", "--dist", "loadfile")])
+def test_with_a_tree_a_skip_fails_the_run(
+    run_suite: RunSuite, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
     newvers = tmp_path / "src/sys/conf/newvers.sh"
     newvers.parent.mkdir(parents=True)
     newvers.touch()
     skips = '\n@pytest.mark.freebsd\ndef test_skips(): pytest.skip("too lazy")\n'
     (tmp_path / "freebsd" / "test_suite.py").write_text(SUITE + skips)
-    finished = run_suite(source=str(tmp_path / "src"))
+    finished = run_suite(*workers, source=str(tmp_path / "src"))
     assert last_line(finished) == "freebsd: 3 ran, 1 skipped (too lazy)"
     assert finished.returncode == pytest.ExitCode.TESTS_FAILED
 
