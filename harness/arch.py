@@ -153,8 +153,7 @@ class Architecture:
     Args:
         name: FreeBSD's ``MACHINE`` and ``TARGET``, and of directories below ``images/``.
         target_arch: ``TARGET_ARCH``.
-        elf_name: pyelftools' name of the machine of its ELF files.
-        elf_machine: its number there (``e_machine``).
+        elf_machine: the machine of its ELF files (``e_machine``).
         elf_sections: types of its own of sections that lie in memory.
         target: clang's target of FreeBSD's programs.
         sources: directories of a tree with its sources and headers alone.
@@ -186,9 +185,8 @@ class Architecture:
 
     name: str
     target_arch: str
-    elf_name: str
     elf_machine: int
-    elf_sections: tuple[str, ...]
+    elf_sections: tuple[int, ...]
     target: str
     sources: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -220,9 +218,8 @@ class Architecture:
 AMD64: Final = Architecture(
     name="amd64",
     target_arch="amd64",
-    elf_name="x64",
     elf_machine=62,  # EM_X86_64
-    elf_sections=("SHT_AMD64_UNWIND",),
+    elf_sections=(0x70000001,),  # SHT_AMD64_UNWIND
     target="x86_64-unknown-freebsd13.2",
     sources=("sys/amd64", "sys/x86", "sys/i386/include"),
     left_out=("sys/arm", "sys/i386", "sys/mips", "sys/powerpc", "sys/riscv"),

@@ -27,9 +27,9 @@ def publish_run(app: App, result: RunResult, junit: Path | None = None) -> None:
     from harness.results.text import print_run
 
     def export() -> None:
-        from harness.results.junit import write_junit
-
         if junit is not None:
+            from harness.results.junit import write_junit  # slow to import
+
             write_junit(result.run, junit)
 
     publish(

@@ -19,10 +19,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
 from harness.console.events import UNKNOWN_FUNCTION, Frame
 from harness.errors import InfraError, UsageError
 
@@ -97,6 +93,11 @@ class SymbolTable:
     """
 
     def __init__(self, kernel: Path) -> None:
+        # Slow to import, and only failures have frames.
+        from elftools.common.exceptions import ELFError
+        from elftools.elf.elffile import ELFFile
+        from elftools.elf.sections import SymbolTableSection
+
         self._kernel = kernel
         self._code: list[_Code] = []
         functions: set[_Function] = set()

@@ -35,7 +35,7 @@ from harness.image.preload import (
     number,
 )
 from harness.image.recipe import KERNEL
-from harness.kernel.elftables import ElfTables
+from harness.kernel.elftables import ElfTables, SegmentType
 
 #: Maximum number of entries of the firmware's memory map, as in QEMU's option ROM.
 _SMAP_SLOTS: Final = 128
@@ -90,10 +90,10 @@ def direct_image(
 def _entry(path: Path, handoff: bytes) -> tuple[int, Chunk]:
     """Return the address of the entry, and its segment with the handoff filled in."""
     file = ElfTables(path.read_bytes())
-    (segment,) = file.segments("PT_LOAD")
-    data = file.read(segment["p_offset"], segment["p_filesz"])
+    (segment,) = file.segments(SegmentType.LOAD)
+    data = file.read(segment.offset, segment.filesz)
     data = handoff + data[len(handoff) :]
-    return file.entry, Chunk(segment["p_paddr"], data, segment["p_memsz"])
+    return file.entry, Chunk(segment.paddr, data, segment.memsz)
 
 
 def _list(

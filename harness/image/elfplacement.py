@@ -10,10 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.constants import SH_FLAGS
+from typing import Final
 
 from harness.arch import GUEST, DirectStart
 from harness.errors import UsageError
@@ -26,11 +23,23 @@ from harness.image.preload import (
     number,
 )
 from harness.image.recipe import KERNEL, MODULE, ROOT_IMAGE
-from harness.kernel.elftables import ElfTables
+from harness.kernel.elftables import (
+    ElfError,
+    ElfTables,
+    FileType,
+    SectionType,
+    SegmentType,
+)
 
 #: Types of a module's sections that are loaded (``elf64_obj_loadimage()``).
 _IN_MEMORY: Final = frozenset(
-    {"SHT_PROGBITS", "SHT_NOBITS", "SHT_INIT_ARRAY", "SHT_FINI_ARRAY", *GUEST.elf_sections}
+    {
+        SectionType.PROGBITS,
+        SectionType.NOBITS,
+        SectionType.INIT_ARRAY,
+        SectionType.FINI_ARRAY,
+        *GUEST.elf_sections,
+    }
 )
 
 _SH_ADDR: Final = 16  # offset in Elf64_Shdr
@@ -85,13 +94,13 @@ def place_kernel(path: Path) -> Placed:
     start = direct_start()
     with _reading(path, f"a kernel of FreeBSD/{GUEST.name}") as file:
         chunks = [
-            Chunk(one["p_vaddr"] - start.kernel_base, file.read(one["p_offset"], one["p_filesz"]),
-                  one["p_memsz"])
-            for one in file.segments("PT_LOAD")
+            Chunk(one.vaddr - start.kernel_base, file.read(one.offset, one.filesz),
+                  one.memsz)
+            for one in file.segments(SegmentType.LOAD)
         ]  # fmt: skip
         first = min((one.address for one in chunks), default=0)
-        if file.type != "ET_EXEC" or first < start.kernel_load:
-            raise ELFError("it is not linked like FreeBSD's kernel")
+        if file.type != FileType.EXEC or first < start.kernel_load:
+            raise ElfError("it is not linked like FreeBSD's kernel")
         for one in chunks:
             _check_fits(one)
         symbols = _symbols(file, round_up(max(one.end for one in chunks), 8))
@@ -99,7 +108,7 @@ def place_kernel(path: Path) -> Placed:
             (Metadata.SHDR, file.section_headers()),
             *_constructors(file),
             *_debugger_symbols(symbols),
-            *((Metadata.DYNAMIC, number(one["p_vaddr"])) for one in file.segments("PT_DYNAMIC")),
+            *((Metadata.DYNAMIC, number(one.vaddr)) for one in file.segments(SegmentType.DYNAMIC)),
             (Metadata.ELFHDR, file.header()),
         )
         preloaded = PreloadedFile(f"/{KERNEL}", KERNEL_TYPE, first, symbols.end - first, metadata)
@@ -108,10 +117,10 @@ def place_kernel(path: Path) -> Placed:
 
 def _symbols(file: ElfTables, address: int) -> Chunk:
     """Return symbol and string table for DDB, each preceded by its size; may be empty."""
-    table = next((one for one in file.sections if one["sh_type"] == "SHT_SYMTAB"), None)
+    table = next((one for one in file.sections if one.type == SectionType.SYMTAB), None)
     data = b""
     if table is not None:
-        for section in (table, file.sections[table["sh_link"]]):
+        for section in (table, file.sections[table.link]):
             content = file.content(section)
             data += number(len(content)) + content + bytes(-len(content) % 8)
     return whole(address, data)
@@ -126,8 +135,8 @@ def _debugger_symbols(symbols: Chunk) -> Iterator[tuple[Metadata, bytes]]:
 def _constructors(file: ElfTables) -> Iterator[tuple[Metadata, bytes]]:
     for section in file.sections:
         if file.name(section) == b".ctors":
-            yield Metadata.CTORS_ADDR, number(section["sh_addr"])
-            yield Metadata.CTORS_SIZE, number(section["sh_size"])
+            yield Metadata.CTORS_ADDR, number(section.addr)
+            yield Metadata.CTORS_SIZE, number(section.size)
 
 
 def place_object(path: Path, address: int) -> Placed:
@@ -137,15 +146,15 @@ def place_object(path: Path, address: int) -> Placed:
         UsageError: it is not a kernel module.
     """
     with _reading(path, f"a kernel module of FreeBSD/{GUEST.name}") as file:
-        if file.type != "ET_REL":
-            raise ELFError("it is not a relocatable object")
+        if file.type != FileType.REL:
+            raise ElfError("it is not a relocatable object")
         chunks: list[Chunk] = []
         addresses = [0] * len(file.sections)
         end = address
         for index in _object_order(file):
             section = file.sections[index]
-            addresses[index] = round_up(end, max(1, section["sh_addralign"]))
-            chunks.append(Chunk(addresses[index], file.content(section), section["sh_size"]))
+            addresses[index] = round_up(end, max(1, section.addralign))
+            chunks.append(Chunk(addresses[index], file.content(section), section.size))
             end = chunks[-1].end
             _check_fits(chunks[-1])
         headers = bytearray(file.section_headers())
@@ -159,28 +168,25 @@ def place_object(path: Path, address: int) -> Placed:
 
 def _check_fits(chunk: Chunk) -> None:
     if chunk.end > direct_start().mapped:
-        raise ELFError("it does not fit into the first GiB of memory")
+        raise ElfError("it does not fit into the first GiB of memory")
 
 
 def _object_order(file: ElfTables) -> Iterator[int]:
     """Generate the sections to load: code and data, symbols, names, relocations."""
     sections = file.sections
 
-    def allocated(section: Any) -> bool:
-        return bool(section["sh_flags"] & SH_FLAGS.SHF_ALLOC)
-
     for index, section in enumerate(sections):
-        if section["sh_type"] in _IN_MEMORY and section["sh_size"] and allocated(section):
+        if section.type in _IN_MEMORY and section.size and section.is_loaded:
             yield index
-    tables = [index for index, one in enumerate(sections) if one["sh_type"] == "SHT_SYMTAB"]
+    tables = [index for index, one in enumerate(sections) if one.type == SectionType.SYMTAB]
     if len(tables) != 1:
-        raise ELFError("it has no symbol table, or several")
+        raise ElfError("it has no symbol table, or several")
     yield tables[0]
-    yield sections[tables[0]]["sh_link"]
+    yield sections[tables[0]].link
     yield file.names_index
     for index, section in enumerate(sections):
-        of_relocations = section["sh_type"] in ("SHT_REL", "SHT_RELA")
-        if of_relocations and allocated(sections[section["sh_info"]]):
+        of_relocations = section.type in (SectionType.REL, SectionType.RELA)
+        if of_relocations and sections[section.info].is_loaded:
             yield index
 
 
@@ -220,7 +226,7 @@ def _reading(path: Path, what: str) -> Iterator[ElfTables]:
     data = path.read_bytes()
     try:
         yield ElfTables(data)
-    except (ELFError, IndexError) as error:
+    except (ElfError, IndexError) as error:
         raise UsageError(
             f"{path} cannot be started directly: it is not {what} ({error})",
             remedy="start it through the loader: --boot loader",

@@ -8,13 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
-
 from harness.arch import GUEST
 from harness.errors import UsageError
-from harness.kernel.elftables import ElfTables
+from harness.kernel.elftables import ElfError, ElfTables, SectionType, SegmentType
 from harness.sanitizers import TABLE, Sanitizers
 
 if TYPE_CHECKING:
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 
 
 #: Identifies the debug information of a kernel; not part of its behaviour.
-_BUILD_ID: Final = ".note.gnu.build-id"
+_BUILD_ID: Final = b".note.gnu.build-id"
 
 _MARKERS: Final = {row.marker.encode(): row for row in TABLE}
 
@@ -68,7 +64,7 @@ def kernel_facts(kernel: Path) -> KernelFacts:
         return KernelFacts(_build_id(elf), _version(elf, symbols), sanitizers, len(data))
     except OSError as error:
         raise _not_a_kernel(kernel, error.strerror or str(error)) from error
-    except (ELFError, struct.error) as error:
+    except (ElfError, struct.error) as error:
         raise _not_a_kernel(
             kernel, f"it is not an ELF file of an {GUEST.name} kernel ({error})"
         ) from error
@@ -76,10 +72,10 @@ def kernel_facts(kernel: Path) -> KernelFacts:
 
 def _symbols(elf: ElfTables, wanted: set[bytes]) -> dict[bytes, int]:
     """Return the addresses of those of the symbols that the file has."""
-    tables = [section for section in elf.sections if section["sh_type"] == "SHT_SYMTAB"]
-    if len(tables) != 1 or tables[0]["sh_link"] >= len(elf.sections):
-        raise ELFError("it has no symbol table")
-    names = elf.content(elf.sections[tables[0]["sh_link"]])
+    tables = [section for section in elf.sections if section.type == SectionType.SYMTAB]
+    if len(tables) != 1 or tables[0].link >= len(elf.sections):
+        raise ElfError("it has no symbol table")
+    names = elf.content(elf.sections[tables[0].link])
     # By offset in the string table, as there are tens of thousands of symbols.
     offsets = {names.find(b"\0%b\0" % name) + 1: name for name in wanted}
     offsets.pop(0, None)
@@ -94,11 +90,11 @@ def _symbols(elf: ElfTables, wanted: set[bytes]) -> dict[bytes, int]:
 
 def _version(elf: ElfTables, symbols: Mapping[bytes, int]) -> str:
     address = symbols.get(b"version")
-    for segment in elf.segments("PT_LOAD"):
-        start = segment["p_vaddr"]
-        if address is not None and start <= address < start + segment["p_filesz"]:
-            length = min(_VERSION_BYTES, start + segment["p_filesz"] - address)
-            data = elf.read(segment["p_offset"] + address - start, length)
+    for segment in elf.segments(SegmentType.LOAD):
+        start = segment.vaddr
+        if address is not None and start <= address < start + segment.filesz:
+            length = min(_VERSION_BYTES, start + segment.filesz - address)
+            data = elf.read(segment.offset + address - start, length)
             return data.partition(b"\0")[0].decode("utf-8", "replace")
     return ""
 
@@ -106,7 +102,7 @@ def _version(elf: ElfTables, symbols: Mapping[bytes, int]) -> str:
 def _build_id(elf: ElfTables) -> str:
     """Return the build ID, as ``sysctl_build_id()`` does (``sys/kern/kern_mib.c``)."""
     for section in elf.sections:
-        if elf.name(section) == _BUILD_ID.encode():
+        if elf.name(section) == _BUILD_ID:
             note = elf.content(section)
             name_size, size, _ = _NOTE_HEAD.unpack_from(note)
             start = _NOTE_HEAD.size + name_size + -name_size % 4
@@ -131,13 +127,13 @@ def content_digest(kernel: KernelArtifact) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with kernel.kernel.open("rb") as file:
-            for section in ELFFile(file).iter_sections():
-                if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section.name != _BUILD_ID:
-                    digest.update(f"{section.name} {section['sh_addr']} ".encode())
-                    digest.update(f"{section['sh_size']} ".encode())
-                    digest.update(b"" if section["sh_type"] == "SHT_NOBITS" else section.data())
-    except ELFError as error:
+        elf = ElfTables(kernel.kernel.read_bytes())
+        for section in elf.sections:
+            name = elf.name(section)
+            if section.is_loaded and name != _BUILD_ID:
+                digest.update(b"%b %d %d " % (name, section.addr, section.size))
+                digest.update(elf.content(section))
+    except ElfError as error:
         raise _not_a_kernel(kernel.kernel, f"it is not an ELF file ({error})") from error
     if kernel.loader is not None:
         digest.update(kernel.loader.read_bytes())

@@ -1,87 +1,156 @@
-"""The section and program headers of an ELF file, and its bytes.
+"""The section and program headers of an ELF file, and its bytes (elf(5)).
 
-pyelftools' objects for sections and segments parse their content when they are created, which for a
-kernel includes hash tables of tens of thousands of entries.
+pyelftools would take longer to import than to start a guest, and parses hash tables of tens of
+thousands of entries in a kernel.
 """
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
-from elftools.common.exceptions import ELFError
-from elftools.common.utils import struct_parse
-from elftools.elf.elffile import ELFFile
+import struct
+from enum import IntEnum
+from typing import Final, NamedTuple
 
 from harness.arch import GUEST
+
+
+class ElfError(ValueError):
+    """It is not an ELF file of the guests' architecture, or is damaged."""
+
+
+class FileType(IntEnum):
+    """``e_type``."""
+
+    REL = 1
+    EXEC = 2
+
+
+class SegmentType(IntEnum):
+    """``p_type``."""
+
+    LOAD = 1
+    DYNAMIC = 2
+
+
+class SectionType(IntEnum):
+    """``sh_type``, as far as it matters here."""
+
+    PROGBITS = 1
+    SYMTAB = 2
+    RELA = 4
+    NOBITS = 8
+    REL = 9
+    INIT_ARRAY = 14
+    FINI_ARRAY = 15
+
+
+class Segment(NamedTuple):
+    """A program header, ``Elf64_Phdr``."""
+
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    align: int
+
+
+class Section(NamedTuple):
+    """A section header, ``Elf64_Shdr``; ``name`` is an offset in the section of names."""
+
+    name: int
+    type: int
+    flags: int
+    addr: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    addralign: int
+    entsize: int
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it lies in memory (``SHF_ALLOC``)."""
+        return bool(self.flags & _ALLOC)
+
+
+_ALLOC: Final = 2
+_IDENT: Final = b"\x7fELF\x02\x01"  # 64 bits, little endian
+_HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
+_SEGMENT: Final = struct.Struct("<IIQQQQQQ")
+_SECTION: Final = struct.Struct("<IIQQQQIIQQ")
 
 
 class ElfTables:
     """An ELF file of the guests' architecture.
 
     Attributes:
-        type: the file's type, such as ``ET_EXEC``.
+        type: the file's type; see ``FileType``.
         entry: the entry point.
-        sections: the section headers, as pyelftools parses them.
+        sections: the section headers.
         names_index: index of the section with the sections' names.
         section_header_size: size of a section header in bytes.
 
     Raises:
-        ELFError: it is not such a file, or is cut off; raised by all methods.
+        ElfError: it is not such a file, or is cut off; raised by all methods.
     """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._stream = io.BytesIO(data)
-        try:
-            elf = ELFFile(self._stream)
-        except OverflowError as error:
-            raise ELFError("its header is invalid") from error
-        if elf.get_machine_arch() != GUEST.elf_name:
-            raise ELFError("it is for another machine")
-        self._header = elf.header
-        self.type: str = self._header["e_type"]
-        self.entry: int = self._header["e_entry"]
-        self.names_index: int = self._header["e_shstrndx"]
-        self.section_header_size: int = self._header["e_shentsize"]
-        self._segments = self._table(elf.structs.Elf_Phdr, "e_ph")
-        self.sections = self._table(elf.structs.Elf_Shdr, "e_sh")
+        if len(data) < _HEADER.size or not data.startswith(_IDENT):
+            raise ElfError("its header is invalid")
+        (_, self.type, machine, _, self.entry, segments, self._sections_at, _, self._header_size,
+         segment_size, segment_count, self.section_header_size, section_count,
+         self.names_index) = _HEADER.unpack_from(data)  # fmt: skip
+        if machine != GUEST.elf_machine:
+            raise ElfError("it is for another machine")
+        self._segments = [
+            Segment(*fields)
+            for fields in self._table(_SEGMENT, segments, segment_size, segment_count)
+        ]
+        self.sections = [
+            Section(*fields)
+            for fields in self._table(
+                _SECTION, self._sections_at, self.section_header_size, section_count
+            )
+        ]
+        if self.sections and self.names_index >= len(self.sections):
+            raise ElfError("its sections have no names")
         self._names = self.content(self.sections[self.names_index]) if self.sections else b""
 
-    def segments(self, kind: str) -> list[Any]:
+    def segments(self, kind: SegmentType) -> list[Segment]:
         """Return the program headers of a type."""
-        return [one for one in self._segments if one["p_type"] == kind]
+        return [one for one in self._segments if one.type == kind]
 
-    def name(self, section: Any) -> bytes:
+    def name(self, section: Section) -> bytes:
         """Return a section's name."""
-        return self._names[section["sh_name"] :].partition(b"\0")[0]
+        return self._names[section.name :].partition(b"\0")[0]
 
-    def content(self, section: Any) -> bytes:
+    def content(self, section: Section) -> bytes:
         """Return a section's bytes in the file."""
-        if section["sh_type"] == "SHT_NOBITS":
+        if section.type == SectionType.NOBITS:
             return b""
-        return self.read(section["sh_offset"], section["sh_size"])
+        return self.read(section.offset, section.size)
 
     def header(self) -> bytes:
         """Return the bytes of the file's header."""
-        return self.read(0, self._header["e_ehsize"])
+        return self.read(0, self._header_size)
 
     def section_headers(self) -> bytes:
         """Return the bytes of the section headers."""
-        header = self._header
-        return self.read(header["e_shoff"], header["e_shnum"] * header["e_shentsize"])
+        return self.read(self._sections_at, len(self.sections) * self.section_header_size)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes of the file from ``offset``."""
         if offset + size > len(self._data):
-            raise ELFError("it is cut off")
+            raise ElfError("it is cut off")
         return self._data[offset : offset + size]
 
-    def _table(self, entry: Any, prefix: str) -> list[Any]:
-        header = self._header
-        start, size = header[f"{prefix}off"], header[f"{prefix}entsize"]
-        end = start + size * header[f"{prefix}num"]
-        if end > len(self._data):
-            raise ELFError("it is cut off")
-        offsets = range(start, end, size or 1)
-        return [struct_parse(entry, self._stream, offset) for offset in offsets]
+    def _table(
+        self, entry: struct.Struct, start: int, size: int, count: int
+    ) -> list[tuple[int, ...]]:
+        if count and size != entry.size:
+            raise ElfError(f"its headers have {size} bytes, not {entry.size}")
+        return list(entry.iter_unpack(self.read(start, count * entry.size)))
