@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Conclusion(StrEnum):
@@ -22,6 +23,23 @@ class Conclusion(StrEnum):
     """the guest's answers are invalid"""
     REFUSED = "refused"
     """the guest refused a command"""
+
+
+_IN_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        Conclusion.AGREED: "check passed",
+        Conclusion.DIFFERS: "check differs",
+        Conclusion.GONE: "check cut short",
+        Conclusion.SILENT: "check unanswered",
+        Conclusion.NONSENSE: "check got invalid answers",
+        Conclusion.REFUSED: "check refused",
+    }
+)
+
+
+def conclusion_in_words(conclusion: str) -> str:
+    """Return a conclusion for tables; unknown ones, as in damaged records, unchanged."""
+    return _IN_WORDS.get(conclusion, f"check {conclusion}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,8 @@ class Hunt:
         plan: what is to be checked; its replay is run in the place of random traces.
         hunted: makes the subject; see ``Specification``.
         runner: starts the program.
-        clock: tells time.
-        progress: told how far it has come.
+        clock: measures time.
+        progress: shows the operations done.
 
     Attributes:
         findings: by title, in the order in which they were found.

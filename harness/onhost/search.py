@@ -66,8 +66,8 @@ class HostSearch:
         plan: what is to be checked; its replay is run in the place of random traces.
         runner: starts the program.
         transcripts: kept parts of this check.
-        clock: tells time.
-        progress: told how far it has come.
+        clock: measures time.
+        progress: shows the operations done.
 
     Attributes:
         shortest: the shortest trace that shows what was found; None without one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.check.result import Conclusion
+from harness.check.result import Conclusion, conclusion_in_words
 
 
 def check_agreed(cell: Mapping[str, Any]) -> bool:
@@ -77,7 +77,7 @@ def _conclusion(check: Mapping[str, Any]) -> str:
     if check["conclusion"] == Conclusion.AGREED:
         return f"check: agrees with {title} ({extent})"
     if check["conclusion"] != Conclusion.DIFFERS:
-        return f"check {check['conclusion']}: {title} ({extent})"
+        return f"{conclusion_in_words(check['conclusion'])}: {title} ({extent})"
     alike = check.get("alike", "")  # older records do not have it
     also = f", agrees with {alike}" if alike else ""
     return f"check: differs from {title}{also} ({extent})"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
+from harness.check.result import conclusion_in_words
 from harness.host.workspace import write_named
 from harness.outcome import Outcome
 from harness.printable import printable_text
@@ -118,7 +119,9 @@ def _case(cell: Cell) -> TestCase:
 
 
 def _check_failure(check: CheckResult) -> Failure:
-    failure = Failure(printable_text(f"check {check.conclusion}: {check.why}"), "check")
+    failure = Failure(
+        printable_text(f"{conclusion_in_words(check.conclusion)}: {check.why}"), "check"
+    )
     failure.text = printable_text("\n".join([*check_lines(asdict(check)), check.trace]))
     return failure
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.check.result import Conclusion
+from harness.check.result import Conclusion, conclusion_in_words
 from harness.mutation.judgement import TERMS, MutantOutcome
 from harness.outcome import Outcome
 from harness.printable import printable
@@ -92,13 +92,13 @@ def _rate_in_words(rate: Mapping[str, Any]) -> str:
 def _outcome(cell: Mapping[str, Any]) -> str:
     verdict = cell["verdict"]
     if _is_on_host(cell) and not cell["host_failed"]:
-        return f"check {cell['check']['conclusion']}, on the host"
+        return f"{conclusion_in_words(cell['check']['conclusion'])}, on the host"
     if verdict is None:
         error = cell["error"] or "no verdict"
         return printable(f"host: {error.splitlines()[0]}")
     if verdict["outcome"] == Outcome.BOOTED:
         check = cell.get("check")
-        conclusion = [f"check {check['conclusion']}"] if check else []
+        conclusion = [conclusion_in_words(check["conclusion"])] if check else []
         return ", ".join(["booted", *conclusion, *_report_count(verdict)])
     return printable(f"{verdict['outcome']}: {verdict['title']}")
 

@@ -1,1 +1,1 @@
-"""What is done with guests, without a terminal: many boots, mutants, bisections."""
+"""What the commands do with guests, without a terminal."""

@@ -1,4 +1,4 @@
-"""Which revision broke or fixed a kernel: sets the search up, carries it out, keeps the record."""
+"""Finds the revision that broke or fixed a kernel, and records the result."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ if TYPE_CHECKING:
 #: Operations of each check.
 _OPERATIONS = 1000
 
-#: Kernels that are built while a guest boots. With few processors both would only be slower.
+#: Kernels built while a guest boots. With few CPUs, this would slow both down.
 _AHEAD = 2 if (os.cpu_count() or 1) > 4 else 1
 
 
 @dataclass(frozen=True, slots=True)
 class BisectResult:
-    """What a bisection came to.
+    """Result of a bisection.
 
     Args:
         findings: the answer, with its proof.
@@ -82,12 +82,12 @@ class BisectResult:
 
 
 def bisect(request: BisectRequest, env: Environment, view: View | None = None) -> BisectResult:
-    """Search, prove, keep the record; goes on where an interrupted call was.
+    """Search, prove, write the record; resume an interrupted bisection.
 
     Raises:
-        UsageError: what the request names is at fault.
+        UsageError: the request is invalid.
         BuildError: an end does not build.
-        InfraError: the host fails again and again.
+        InfraError: the host failed several times in a row.
     """
     request.check()
     return _Bisect(request, env, view or Unseen()).run()
@@ -98,11 +98,11 @@ class _Testing:
     """How the revisions of one bisection are tested.
 
     Args:
-        question: which decides how often.
-        tester: of the directory of the run.
-        asked: what an interrupted call must have in common with this one, besides the history.
-        at_once: how many tests of one kernel may run at once.
-        ahead: how many kernels are built while one is tested.
+        question: the question, which determines the number of tests.
+        tester: returns the tester for the run's directory.
+        asked: what must be equal, besides the history, to resume an interrupted bisection.
+        at_once: number of tests of one kernel that can run at once.
+        ahead: number of kernels built while one is tested.
     """
 
     question: Question
@@ -173,7 +173,7 @@ class _Bisect:
     def _revisions(self, ends: Ends) -> Revisions:
         request = self._request
         newest_first = (ends.new, *ends.old)
-        # The toolchain of a revision that does not compile may not either.
+        # The toolchain of a revision that does not compile may not compile either.
         compiles = (*ends.old, ends.new) if not request.fixed else newest_first
         modules = (_checked(request),) if request.how == "check" else ()
         return self._provider.revisions(
@@ -185,7 +185,7 @@ class _Bisect:
         )
 
     def _compiling(self, ends: Ends, revisions: Revisions) -> _Testing:
-        """By the compiler alone."""
+        """Return the tests of a bisection that only compiles."""
         env = self._env
 
         def tester(directory: Path) -> BuildTester:
@@ -195,7 +195,7 @@ class _Bisect:
         return _Testing(question, tester, {})
 
     def _booting(self, ends: Ends, revisions: Revisions) -> _Testing:
-        """By guests: their boot, a check, or a command."""
+        """Return the tests of a bisection that boots: a boot, a check, or a command."""
         request, guests, env = self._request, self._guests, self._env
         topology = guests.topology(self._sanitizers, "bisect")
         keep = bool(request.command)
@@ -220,13 +220,13 @@ class _Bisect:
         question = Question(
             ends.new, ends.old, request.fixed, request.confidence / 100, request.repeat
         )
-        # A command of the user's is not asked whether it may run twice at once.
+        # The user's command may not support two runs at once.
         fitting = available_memory() // required_memory(plan.topology)
         at_once = 1 if keep else max(1, min(guests.most_at_once, fitting))
         return _Testing(question, tester, asked, at_once, _AHEAD)
 
     def _check_plan(self, ends: Ends, revisions: Revisions, plan: BootPlan) -> CheckPlan | None:
-        """A check of every revision against one specification: that of an end that passes."""
+        """Return the check of all revisions, against the specification of an end that passes."""
         request = self._request
         if request.how != "check":
             return None
@@ -249,7 +249,7 @@ class _Bisect:
             question,
             request.title,
             request.any_failure,
-            # Of a wrong allocator some kernels die, and others are only caught by the check.
+            # With a wrong allocator, some kernels panic, and only the check catches others.
             frozenset({DIFFERS} if request.how == "check" else ()),
             ends.skipped,
             request.how,
@@ -257,7 +257,7 @@ class _Bisect:
         )
 
     def _asked(self, ends: Ends, testing: _Testing) -> Mapping[str, Any]:
-        """All that an interrupted call must have in common with this one."""
+        """Return what must be equal to resume an interrupted bisection."""
         request = self._request
         named = {"subsystem": request.subsystem, "first_parent": request.first_parent}
         return {
@@ -275,18 +275,16 @@ class _Bisect:
         }
 
     def _begin(self, file: StateFile, tree: SourceTree, entries: Sequence[LogEntry]) -> State:
-        """The state of an interrupted call, or a new one."""
+        """Return the state of an interrupted bisection, or a new one."""
         if self._request.restart:
             file.forget()
         state = file.load()
         retry = self._env.retry
         if retry is not None and state.run != retry.run:
-            self._view.note(f"nothing of {retry.run} is left to go on from, so this begins anew")
+            self._view.note(f"no state of {retry.run} is left to resume, so it starts over")
         if state.run and (self._store.directory / state.run).is_dir():
             count = len(state.observations)
-            self._view.note(
-                f"going on with {state.run}, after {count} tests; --restart begins anew"
-            )
+            self._view.note(f"resuming {state.run} after {count} tests; --restart starts over")
             self._store.save_document(self._record(state))
             return state
         if not state.run:
@@ -299,7 +297,7 @@ class _Bisect:
         return state
 
     def _record(self, state: State) -> Mapping[str, Any]:
-        """The record as long as there is no answer."""
+        """Return the record of a bisection without an answer yet."""
         owner = ProcessId.of(os.getpid())
         planned = Planned(self._request.what.source)
         return beginning(state.run, self._env.command, state.started, planned, owner)
@@ -312,7 +310,7 @@ class _Bisect:
             culprits = [describe(tree.repository, name) for name in _named(answer)]
             proof = self._prove(bisection, tree, answer)
         except BaseException:
-            self._view.note("what was found is kept: the same command goes on from there")
+            self._view.note("the state is saved: the same command resumes the bisection")
             bisection.stop()
             raise
         finally:
@@ -321,10 +319,10 @@ class _Bisect:
         return findings_of(bisection, answer, culprits, proof)
 
     def _answer(self, bisection: Bisection) -> Decision:
-        """The search's; of builds without one, that in which every error counts.
+        """Return the search's answer; for builds without one, the answer if every error counts.
 
-        A revision that fails with another error than the end says nothing of the end's, unless one
-        hides the other, or the words of an error have changed on the way.
+        A revision that fails with another error than the end's gives no verdict, unless one error
+        hides the other, or an error's text changed in between.
         """
         answer = bisection.run()
         asked = bisection.asked
@@ -332,7 +330,7 @@ class _Bisect:
             return answer
         if not any(tally.other for tally in bisection.known().seen.values()):
             return answer
-        self._view.note("that error alone names no revision, so every error counts from here on")
+        self._view.note("this error alone identifies no revision, so every error counts now")
         bisection.asked = replace(asked, any_failure=True)
         return bisection.run()
 
@@ -341,7 +339,7 @@ class _Bisect:
             return None
         new = bisection.asked.question.new
         undone = revert(tree.repository, answer.commit, new)
-        conflict = "" if undone else "taking it back conflicts with later changes"
+        conflict = "" if undone else "reverting it conflicts with later changes"
         if undone:
             bisection.history = with_side_revision(
                 bisection.history, tree.repository, undone, new, f"{new[:12]} without the culprit"
@@ -363,12 +361,12 @@ class _Bisect:
         write_named(self._request.export, text)
 
     def _waiting(self, holder: str) -> None:
-        self._view.note(f"waiting for process {holder}, which does the same bisection")
+        self._view.note(f"waiting for process {holder}, which runs the same bisection")
 
     # After
 
     def _compiled(self) -> str:
-        """What was compiled, where no guest's cell says so."""
+        """Return what was compiled, if no guest's cell has it."""
         if self._request.how != "build":
             return ""
         what = self._request.what
@@ -400,7 +398,7 @@ class _Bisect:
 
 
 def _checked(request: BisectRequest) -> str:
-    """The name of the subsystem that each kernel is checked for."""
+    """Return the name of the subsystem for which each kernel is checked."""
     return request.subsystem or SUBSYSTEMS[0].name
 
 
@@ -415,7 +413,7 @@ def _named(answer: Decision) -> Sequence[str]:
 
 
 def _given(tree: SourceTree, entries: Sequence[LogEntry]) -> list[RevisionTest]:
-    """A log's verdicts, each as one test; what somebody skipped is not tried again."""
+    """Return a log's verdicts as tests; skipped revisions are not tested again."""
     kinds = {Mark.GOOD: Kind.PASSED, Mark.BAD: Kind.FAILED, Mark.SKIP: Kind.UNBUILDABLE}
     return [
         RevisionTest(

@@ -1,4 +1,4 @@
-"""What a bisection is asked for."""
+"""The request for a bisection."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class BisectRequest:
 
     Args:
         what: the source and configuration; it names no revision.
-        good: a revision that passes; None: as the log has it.
-        bad: a revision that fails; None: as the log has it.
-        fixed: the bad one is older: find what fixed it.
-        guest: the guest, which is one.
-        sanitizers: of the kernels; None: those of the guest's file.
-        title: only failures whose title holds that count.
+        good: a revision that passes; None: the log's.
+        bad: a revision that fails; None: the log's.
+        fixed: the bad revision is older: find the fix.
+        guest: the guest, exactly one.
+        sanitizers: the kernels' sanitizers; None: those of the vm file.
+        title: only failures whose title contains this count.
         any_failure: every failure counts.
-        how: what is looked at: the boot, the check against the model, or whether it compiles,
-            which needs no guest.
-        subsystem: what a check holds to the model; None: the first of the table.
-        confidence: percent, to be reached.
-        repeat: the most tests of one kernel.
-        first_parent: what a merge brings in is one change, the merge's.
+        how: the kind of test: ``boot``, ``check`` against the model, or ``build``, which needs
+            no guest.
+        subsystem: the subsystem to check; None: the first of the table.
+        confidence: required confidence, in percent.
+        repeat: most tests of one kernel.
+        first_parent: each merge counts as one change.
         skip: a file of revisions that are not tested.
-        restart: forget what an interrupted call has found.
-        log: a file to begin with, as ``git bisect log`` prints it.
+        restart: discard the state of an interrupted bisection.
+        log: a file with the output of ``git bisect log``.
         export: a file for ``git bisect replay``, written at the end.
         command: judges each kept guest; empty without.
     """
@@ -61,7 +61,7 @@ class BisectRequest:
     command: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuse what does not go together.
+        """Check that the options can be combined.
 
         Raises:
             UsageError: two options exclude each other.
@@ -77,7 +77,7 @@ class BisectRequest:
             )
         if self.subsystem is not None and self.how != "check":
             raise UsageError(
-                f"--subsystem {self.subsystem} is for checks, and --with {self.how} makes none",
+                f"--subsystem {self.subsystem} requires a check, and --with {self.how} runs none",
                 remedy="add --with check, or leave --subsystem out",
             )
         if self.command and find_program(self.command[0]) is None:

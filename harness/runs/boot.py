@@ -1,4 +1,4 @@
-"""One kernel on one guest, once or several times."""
+"""Boots one kernel on one guest, once or several times."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class BootRequest:
 
     Args:
         what: the kernel.
-        guest: the guest, which is one.
-        sanitizers: of the kernel; None: those of the guest's file.
-        repeat: how often it is booted; failures that do not repeat are counted.
+        guest: the guest, exactly one.
+        sanitizers: the kernel's sanitizers; None: those of the vm file.
+        repeat: number of boots; each outcome is counted.
         keep: leave the guest running after the verdict.
-        host_retries: how often all is done again if the host fails.
+        host_retries: retries after a host failure.
     """
 
     what: KernelRequest
@@ -40,10 +40,10 @@ class BootRequest:
 
 
 def boot(request: BootRequest, env: Environment, view: View | None = None) -> RunResult:
-    """Build the kernel, boot it, and give the verdict.
+    """Build the kernel, boot it, and return the verdict.
 
     Raises:
-        UsageError: what the request names is at fault.
+        UsageError: the request is invalid.
         BuildError: the revision does not build.
         InfraError: the host failed before there was a cell.
     """
@@ -55,7 +55,7 @@ def boot(request: BootRequest, env: Environment, view: View | None = None) -> Ru
 
 
 def describe_boot(request: BootRequest, env: Environment, view: View | None = None) -> str:
-    """A command or domain XML that boots the guest by itself; the kernel is built for it.
+    """Build the kernel; return a command or domain XML that boots it without the harness.
 
     Raises:
         UsageError, BuildError, InfraError: as ``boot``.

@@ -1,4 +1,4 @@
-"""Compiles revisions for a bisection that asks for nothing else: no guest is booted."""
+"""Tests revisions of a bisection by compiling them; boots no guest."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from harness.provide.revisions import Revisions
 
 ERRORS: Final = "errors.txt"
-"""The file of a test's directory with what the compiler reported."""
+"""File in a test's directory with the compiler's errors."""
 
-#: The directory that a build has its sources in: the harness's, of a tree or of the built-in guest.
+#: The directory of a build's sources in the harness's cache.
 _BUILD_PATH = re.compile(r"\S*?/trees/[0-9a-f]+/(?:src|objects)/|(?:\.\./)+src/")
 
-#: Compilers and linkers begin the line of an error with its place, or with their own name.
+#: Compilers and linkers start an error's line with its location, or with their own name.
 _ERROR = re.compile(r"\b(?:fatal )?error: |undefined (?:symbol|reference)")
 
-#: Lines and columns, which other changes of a file move.
+#: Line and column numbers, which unrelated changes move.
 _NUMBERS = re.compile(r":\d+(?::\d+)?(?=:)")
 
 
 def error_lines(error: BuildError) -> list[str]:
-    """The lines that say why, each with its place in the tree; there is at least one."""
+    """Return the error lines, at least one, with paths relative to the tree."""
     lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
     found = [line for line in lines if _ERROR.search(line)] or lines[:1] or [error.message]
     return [_BUILD_PATH.sub("", line) for line in found]
 
 
 def error_title(line: str) -> str:
-    """The same for comparing: without the numbers of lines and columns."""
+    """Return a comparable error: without line and column numbers."""
     return _NUMBERS.sub("", line, count=1)
 
 
@@ -50,7 +50,7 @@ class BuildTester:
 
     Args:
         revisions: provides kernels.
-        directory: the run's; each test that fails leaves ``errors.txt``.
+        directory: the run's directory; each failed test writes ``errors.txt``.
         clock: measures builds.
         close_runner: ends compilers that run.
     """
@@ -62,7 +62,7 @@ class BuildTester:
     _errors: dict[str, BuildError] = field(default_factory=dict)
 
     def build(self, commit: str, progress: Progress) -> Built:
-        """See ``Tester``: that a revision does not compile is for ``test`` to say."""
+        """See ``Tester``; that a revision does not compile is the result of ``test``."""
         started = self.clock.monotonic()
         self._errors.pop(commit, None)
         digest = ""

@@ -1,4 +1,4 @@
-"""The same operations in a guest, or a program of the host, and in the model, step by step."""
+"""Runs the same operations in a guest or a host program and in the model, and compares."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from harness.source.request import KernelRequest
     from harness.subsystems.subsystem import Subsystem
 
-#: Operations on the host where the guest's are counted, and where none are.
+#: Operations on the host, if the user counts the guest's, and by default.
 _ON_HOST = 100_000
-#: Of a check in a guest.
+#: Operations of a check in a guest.
 _IN_GUEST = 1000
 
-#: Of the traces that the run's cells keep.
+#: File name of traces in a cell's directory.
 _TRACE = "difference.trace"
 
 
@@ -67,15 +67,15 @@ class CheckRequest:
 
     Args:
         what: the kernel.
-        guest: the guest, which is one; 2 nodes if neither numbers nor a file are named.
-        sanitizers: of the kernel; None: those of the guest's file.
-        operations: of each check, at the least: of the guest's, or with ``On.HOST`` of the host's;
-            None: 1000 in a guest, and 100,000 on the host.
-        seeds: of the random traces, below 2^64; a guest for each.
+        guest: the guest, exactly one; default: 2 nodes.
+        sanitizers: the kernel's sanitizers; None: those of the vm file.
+        operations: least operations of each check, of the guest's or with ``On.HOST`` of the
+            host's; None: 1000 in a guest, and 100,000 on the host.
+        seeds: seeds of the random traces, below 2^64; one guest for each.
         replay: the file of a trace that is run instead of random ones.
-        spec: what the kernel is held to; see ``Specifications.of``.
-        subsystem: the part of the kernel; None: all that fit, each in a guest of its own.
-        on: where.
+        spec: the specification; see ``Specifications.of``.
+        subsystem: the subsystem; None: all that fit, each in a guest of its own.
+        on: where the code is checked.
         case: the named case whose trace is run instead of random ones.
         fail_on_known: whether findings of named cases count as others do.
     """
@@ -95,20 +95,20 @@ class CheckRequest:
 
 @dataclass(frozen=True, slots=True)
 class CheckRunResult(RunResult):
-    """What a check came to.
+    """Result of checks.
 
     Args:
-        traces: files of the shortest traces that show what differs.
+        traces: files with the shortest traces of the differences.
     """
 
     traces: tuple[Path, ...]
 
 
 def check(request: CheckRequest, env: Environment, view: View | None = None) -> CheckRunResult:
-    """Hold a guest, or a program of the host, to the model for each subsystem and seed.
+    """Check a guest or a host program against the model, for each subsystem and seed.
 
     Raises:
-        UsageError: what the request names is at fault.
+        UsageError: the request is invalid.
         BuildError: the revision does not build.
         InfraError: the host failed before there was a cell.
     """
@@ -131,7 +131,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class _PlannedCell:
-    """A cell with what is checked in it."""
+    """A cell with its check."""
 
     cell: CellPlan
     check: CheckPlan
@@ -141,7 +141,7 @@ def _cells(
     request: CheckRequest, plans: Sequence[CheckPlan], boot: BootPlan, sanitizers: Sanitizers,
     env: Environment,
 ) -> list[_PlannedCell]:  # fmt: skip
-    """A guest for each check."""
+    """Return a cell for each check."""
     kind = kind_of(sanitizers, request.what)
     checks = [replace(plan, slowness=boot.slowness) for plan in plans]
     return [
@@ -163,7 +163,7 @@ def _cells(
 
 
 def _operations_on_host(request: CheckRequest) -> int:
-    """Of each check; before guests all seeds of a subsystem have so many together."""
+    """Return the operations of each check; before guests, all seeds of a subsystem share them."""
     if request.on is On.HOST:
         return request.operations or _ON_HOST
     return -(-_ON_HOST // len(request.seeds))
@@ -172,7 +172,7 @@ def _operations_on_host(request: CheckRequest) -> int:
 def _in_place_of_guests(
     recorder: Recorder, guests: Guests, plans: Sequence[CheckPlan], on_host: HostChecks
 ) -> RunResult:
-    """Check programs of the host alone, one after the other."""
+    """Check host programs only, one after the other."""
     nodes = len(on_host.topology.nodes)
     named = {f"check-host-numa{nodes}{_suffix(plan, plans)}": plan for plan in plans}
     retry = recorder.env.retry
@@ -195,7 +195,7 @@ def _in_place_of_guests(
 def _with_guests(
     recorder: Recorder, guests: Guests, cells: Sequence[_PlannedCell], on_host: HostChecks | None
 ) -> RunResult:
-    """Check guests, after programs of the host; what those were found to do is repeated."""
+    """Check guests after host programs; guests repeat the programs' findings."""
     retry = recorder.env.retry
     if retry is not None:
         cells = [each for each in cells if each.cell.name in retry.cells]
@@ -234,10 +234,10 @@ def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
 
 
 def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
-    """What is checked: the one named, or all that the kernel has and the specification knows.
+    """Return the subsystems to check: the named one, or all with a known specification.
 
     Raises:
-        UsageError: the kernel does not have the one named.
+        UsageError: the kernel does not have the named one.
     """
     if request.subsystem is not None:
         return (subsystem_of(request.subsystem, provider),)
@@ -250,10 +250,10 @@ def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
 
 
 def checked_on_host(subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:
-    """Those that can be checked in a program of the host.
+    """Return the subsystems that can be checked as a host program.
 
     Raises:
-        UsageError: none of them can.
+        UsageError: none can.
     """
     found = tuple(each for each in subsystems if each.on_host is not None)
     if subsystems and not found:
@@ -265,11 +265,11 @@ def checked_on_host(subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:
 
 
 def subsystem_of(name: str, kernels: Provider | Revisions) -> Subsystem:
-    """The subsystem of that name.
+    """Return the subsystem of that name.
 
     Args:
         name: its name.
-        kernels: which must have it.
+        kernels: the kernels that must have it.
 
     Raises:
         UsageError: there is none, or the kernel does not have it.
@@ -284,7 +284,7 @@ def subsystem_of(name: str, kernels: Provider | Revisions) -> Subsystem:
 
 
 def _trace_asked(request: CheckRequest) -> str | None:
-    """The text of the trace that is run instead of random ones; None for random ones.
+    """Return the text of the trace to replay; None for random traces.
 
     Raises:
         UsageError: the file cannot be read, or the case has no trace.
@@ -303,7 +303,7 @@ def _trace_asked(request: CheckRequest) -> str | None:
 
 
 def _suffix(plan: CheckPlan, plans: Sequence[CheckPlan]) -> str:
-    """What tells a check from the others of the run."""
+    """Return the part of a cell's name that distinguishes its check from others."""
     several = {each.specification.subsystem for each in plans}
     words = [f"-{plan.specification.subsystem}"] if len(several) > 1 else []
     if len({each.seed for each in plans}) > 1:
@@ -312,13 +312,13 @@ def _suffix(plan: CheckPlan, plans: Sequence[CheckPlan]) -> str:
 
 
 def _expected(sanitizers: Sanitizers) -> tuple[Outcome, ...]:
-    """A report that the kernel survives is told, and does not make a check fail."""
+    """Return the expectation; a report that the kernel survives does not fail a check."""
     survived = (row.outcome for row in sanitizers.rows if row.goes_on and row.outcome)
     return (Outcome.BOOTED, *survived)
 
 
 def _kept_traces(result: RunResult) -> tuple[Path, ...]:
-    """Write the traces of what differs, and of what was found; gives their files."""
+    """Write the traces of differences and findings; return their files."""
     found = []
     for cell in result.run.cells:
         for name, text in _traces_of(cell):
@@ -329,7 +329,7 @@ def _kept_traces(result: RunResult) -> tuple[Path, ...]:
 
 
 def _traces_of(cell: Cell) -> Iterator[tuple[str, str]]:
-    """The traces of a cell, and names for their files."""
+    """Return the traces of a cell, with file names."""
     check = cell.check
     if check is None:
         return

@@ -1,4 +1,4 @@
-"""Two kernels on the same guests: nodes x sanitizers x kernel options x before and after."""
+"""Compares two kernels on the same guests: nodes x sanitizers x options x before and after."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 SIDES: Final = ("before", "after")
 
-#: What is expected of a side, on so many nodes; None stands for any number.
+#: Expected outcome by side and number of nodes; None: any number.
 Expectations = Mapping[tuple[int | None, str], tuple["Outcome", ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two kernels to compare; where there is but one pair, none is named.
+    """The two kernels to compare; empty if the source has only one pair.
 
     Args:
         commit: a revision; before is its first parent.
@@ -48,7 +48,7 @@ class Pair:
     mutant: str | None = None
 
     def ways(self) -> list[str]:
-        """Which ways of naming a pair were used."""
+        """The options with which the pair was named."""
         used = {
             "--commit": self.commit,
             "--before and --after": self.before or self.after,
@@ -64,12 +64,12 @@ class CompareRequest:
 
     Args:
         what: the source and configuration of both.
-        pair: what they differ in.
+        pair: their difference.
         guest: the guests, one for each number of nodes.
-        columns: of sanitizers, each a kernel more on either side; none: those of the guest's file.
+        columns: sanitizers of each column, with one kernel on either side; none: the vm file's.
         options: columns of kernel options; none: those of ``what``.
-        repeat: how often each is booted.
-        expected: the outcomes; where none is named, what follows from the tree's own code.
+        repeat: number of boots of each kernel.
+        expected: expected outcomes; default: predictions from the tree's code.
     """
 
     what: KernelRequest
@@ -85,7 +85,7 @@ def compare(request: CompareRequest, env: Environment, view: View | None = None)
     """Build and boot both kernels on every guest.
 
     Raises:
-        UsageError: what the request names is at fault.
+        UsageError: the request is invalid.
         BuildError: a revision does not build.
         InfraError: the host failed before there was a cell.
     """
@@ -120,7 +120,7 @@ def _planned(
         sanitizers=sanitizers,
         boot=guests.plan(topology, sanitizers),
         expected=expected.get((nodes, side), expected.get((None, side))),
-        why_expected="--expect says so",
+        why_expected="set with --expect",
     )
 
 
@@ -137,7 +137,7 @@ def _sides(request: CompareRequest, env: Environment) -> tuple[KernelRequest, Ke
     if only_pair is not None:
         if ways:
             raise UsageError(
-                f"{provider.title} has one pair, so {ways[0]} says nothing",
+                f"{provider.title} has only one pair, so {ways[0]} has no effect",
                 remedy=f"leave {ways[0]} out, or name a FreeBSD tree with --source",
             )
         return only_pair

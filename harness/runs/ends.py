@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where a revision is looked for.
+    """The ends of a bisection, with their history.
 
     Args:
-        tree: its repository has the history.
+        tree: the tree, whose repository has the history.
         new: the end that has all the changes: the failing one, or with ``--fixed`` the passing one.
-        old: the other end; after it the merge bases, if the ends are on two branches.
+        old: the other end, then the merge bases if the ends are on two branches.
         history: the revisions between them.
-        skipped: those that are not to be tested.
+        skipped: revisions that are not tested.
     """
 
     tree: SourceTree
@@ -43,12 +43,12 @@ def found_ends(request: BisectRequest, tree: SourceTree, entries: Sequence[LogEn
 
     Args:
         request: names the ends.
-        tree: of the source.
-        entries: of a log, whose first verdicts are the ends that the request does not name.
+        tree: the source's tree.
+        entries: a log's entries, whose first verdicts are the ends that the request omits.
 
     Raises:
-        UsageError: an end is missing, there is nothing between them, or a line of ``--skip`` is
-            wrong.
+        UsageError: an end is missing, nothing is between them, or a line of ``--skip`` is
+            invalid.
     """
     repository, fixed = tree.repository, request.fixed
     passing, failing = (
@@ -75,7 +75,7 @@ def found_ends(request: BisectRequest, tree: SourceTree, entries: Sequence[LogEn
 
 
 def _skipped(repository: Repository, file: Path | None, ends: set[str]) -> frozenset[str]:
-    """The revisions that the file names; those of other parts of the history are no error."""
+    """Return the revisions in the file; those outside of the history are ignored."""
     if file is None:
         return frozenset()
     with given_with(f"--skip {file}"):
@@ -103,7 +103,7 @@ def _commit(repository: Repository, mark: Mark, revision: str) -> str:
 
 
 def _end(mark: Mark, given: str | None, entries: Sequence[LogEntry]) -> str:
-    """The end that was named, or the log's: the first bad one is where it began."""
+    """Return the named end, or the log's; the log's first bad one is the end."""
     named = given or next((one.revision for one in entries if one.mark is mark), None)
     if named is None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What runs work with: the host's verbs, the user's settings, and where records go."""
+"""The environment of runs: the host, the user's settings, and the directory of records."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The cells of a run that are to be repeated.
+    """The cells of a run to repeat.
 
     Args:
-        run: the name of its record.
+        run: name of the record.
         command: the arguments of that run.
         cells: their names.
     """
@@ -39,19 +39,19 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """The host that runs are made on, and in whose name.
+    """The host and the user of a run.
 
     Args:
         workspace: the harness's directories.
         runner: starts programs.
-        clock: tells time.
-        out: where records go; None for the workspace's ``runs``.
-        sandbox: False leaves the sandbox out, whatever the settings say.
-        command: the arguments that a record keeps, by which it can be repeated.
-        retry: the cells of a run that are repeated; None for a run of its own.
-        ending: set as soon as all that runs is to end.
-        backend: starts all guests; None: the one that a request or the settings name.
-        provider: provides all kernels; None: that of their origin.
+        clock: measures time.
+        out: directory of records; None: the workspace's ``runs``.
+        sandbox: False disables the sandbox, overriding the settings.
+        command: the arguments in the record, with which the run can be repeated.
+        retry: the cells to repeat; None: a new run.
+        ending: set when everything is to stop.
+        backend: starts all guests; None: the backend of the request or the settings.
+        provider: provides all kernels; None: the provider of the source.
     """
 
     workspace: Workspace
@@ -67,7 +67,7 @@ class Environment:
 
     @classmethod
     def of_user(cls, out: Path | None = None) -> Environment:
-        """This host, with the user's directories and settings.
+        """Return the environment of this host with the user's directories and settings.
 
         Raises:
             InfraError: the directories are not the user's own.
@@ -78,21 +78,21 @@ class Environment:
 
     @functools.cached_property
     def settings(self) -> Settings:
-        """The user's settings, read when they are first needed."""
+        """The user's settings, read on first use."""
         from harness.config import load_settings
 
         return load_settings()
 
     @property
     def logs(self) -> LogLimits:
-        """The limits of logs, of the user's settings."""
+        """The limits of logs."""
         from harness.config import log_limits
 
         return log_limits(self.settings)
 
     @property
     def runs(self) -> Path:
-        """The directory that records are put into."""
+        """The directory of records."""
         return self.out or self.workspace.runs
 
     @property
@@ -102,18 +102,18 @@ class Environment:
 
     @property
     def trusted(self) -> tuple[Path, ...]:
-        """Source trees that are read although another user owns them."""
+        """Source trees of other users that may be read."""
         return self.settings.source.trust
 
     def open_tree(self, source: str) -> SourceTree:
-        """The source tree at a directory or URL."""
+        """Return the source tree at a directory or URL."""
         return self.kernels().open_tree(source)
 
     def kernels(self, note: Callable[[str], None] = lambda _: None) -> Kernels:
-        """Provides kernels from this host's caches and compilers.
+        """Return the provider of kernels, with this host's caches and compilers.
 
         Args:
-            note: told who holds a tree, if somebody does.
+            note: called with a message if another process holds a tree's lock.
         """
         from harness.provide.kernels import Kernels
 

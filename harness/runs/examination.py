@@ -1,4 +1,4 @@
-"""What one kernel does, as a bisection asks: by a boot, by a check, by a command of the user's."""
+"""Examines a kernel for a bisection: by a boot, a check, or a command of the user's."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from harness.sanitizers import Sanitizers
     from harness.source.request import KernelRequest
 
-#: Seconds that a command of the user's may take, if no timeout says otherwise.
+#: Default timeout of the user's command, in seconds.
 _COMMAND_SECONDS = 600.0
 
-#: Seconds that the relay of a kept guest may take to start.
+#: Timeout of the start of a kept guest's relay, in seconds.
 _RELAY_SECONDS = 30.0
 
-#: What a command's exit status means; git-bisect(1), "Bisect run".
+#: Meanings of a command's exit status; git-bisect(1), "Bisect run".
 _SKIP, _ABORT = 125, 128
 
 DIFFERS = "check: the guest differs from the model"
@@ -54,12 +54,12 @@ _CHECK_TITLES: Mapping[Conclusion, str] = MappingProxyType(
     }
 )
 
-#: Outcomes of a boot that may have reached its goal all the same.
+#: Outcomes of a boot that can still have reached its goal.
 _SURVIVED = OUTCOMES | {Outcome.BOOTED}
 
 
 class Examination(Protocol):
-    """Says what one kernel does: by booting it, by a command, by a check against the model."""
+    """Examines one kernel: by a boot, a check against the model, or a command."""
 
     def examine(
         self,
@@ -69,13 +69,13 @@ class Examination(Protocol):
         progress: Progress,
         control: KernelArtifact | None = None,
     ) -> tuple[Trial, Cell | None]:
-        """Examine it once.
+        """Examine the kernel once.
 
         Args:
-            name: of this examination, unique in the run.
+            name: name of this examination, unique in the run.
             kernel: the kernel.
-            directory: the run's; the examination's own is ``directory / name``.
-            progress: told of stages.
+            directory: the run's directory; the examination's own is ``directory / name``.
+            progress: shows the stages.
             control: another kernel, which boots.
         """
         ...
@@ -83,14 +83,14 @@ class Examination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BootExamination:
-    """Boots it and, if there is a plan for that, holds it to the model.
+    """Boots the kernel and, with a plan for that, checks it against the model.
 
     Args:
         booter: boots guests.
-        boot: how.
-        what: what the user named.
-        sanitizers: of the kernels.
-        check: how each guest is checked, but for the seed; None for a boot alone.
+        boot: the plan of the boots.
+        what: the user's request.
+        sanitizers: the kernels' sanitizers.
+        check: the plan of the checks, except for the seed; None for boots alone.
     """
 
     booter: Booter
@@ -117,7 +117,7 @@ class BootExamination:
         return boot_trial(cell), cell
 
     def _checker(self, name: str) -> Checker | None:
-        """Each test has a seed of its own: what one trace does not show another may."""
+        """Return a checker with a seed of its own: one trace may show what another does not."""
         if self.check is None:
             return None
         number = int("".join(itertools.takewhile(str.isdigit, name)) or 1)
@@ -125,7 +125,7 @@ class BootExamination:
 
 
 def boot_trial(cell: Cell) -> Trial:
-    """What a boot says in a bisection."""
+    """Return the result of a boot in a bisection."""
     verdict = cell.verdict
     if verdict is None or cell.host_failed:
         error = cell.error or (verdict.title if verdict else "no verdict")
@@ -143,7 +143,7 @@ def boot_trial(cell: Cell) -> Trial:
 
 
 def _reached(cell: Cell) -> bool:
-    """Whether it came to its goal, with a sanitizer's reports that it survived or without."""
+    """Return whether it reached its goal, possibly with reports that the kernel survived."""
     verdict = cell.verdict
     if verdict is None or verdict.outcome not in _SURVIVED:
         return False
@@ -154,17 +154,17 @@ def _reached(cell: Cell) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CommandExamination:
-    """Boots it, keeps it running, and runs a command of the user's, which judges it.
+    """Boots the kernel, keeps the guest running, and lets the user's command judge it.
 
-    Exit status: 0 good, 125 skip, up to 127 bad, else the host's failure, as git-bisect(1) has it.
+    Exit status: 0 good, 125 skip, up to 127 bad, else a host failure, as in git-bisect(1).
 
     Args:
-        boot: boots it; its plan keeps the guest.
-        command: the words.
-        env: the environment that it is run with, to which ``HARNESS_*`` are added.
-        registry: of kept guests.
-        runner: starts it.
-        clock: measures it.
+        boot: boots the kernel; its plan keeps the guest.
+        command: the command and its arguments.
+        env: the command's environment, to which ``HARNESS_*`` are added.
+        registry: the registry of kept guests.
+        runner: starts the command.
+        clock: measures its timeout.
     """
 
     boot: BootExamination
@@ -211,7 +211,7 @@ class CommandExamination:
         return command_trial(self.command[0], status, limit, seconds)
 
     def _wait_for(self, guest: KeptGuest) -> None:
-        """Until its relay listens, which has only just been started."""
+        """Wait until the guest's relay listens."""
         until = self.clock.monotonic() + _RELAY_SECONDS
         while not guest.entrance.exists() and self.clock.monotonic() < until:
             self.clock.sleep(0.05)
@@ -220,7 +220,7 @@ class CommandExamination:
 def _command_environment(
     guest: KeptGuest, kernel: KernelArtifact, directory: Path
 ) -> dict[str, str]:
-    """What the command is told; README.md lists it."""
+    """Return the command's environment, which README.md documents."""
     return {
         "HARNESS_GUEST": guest.name,
         "HARNESS_CONSOLE": str(guest.console),
@@ -234,7 +234,7 @@ def _command_environment(
 
 
 def command_trial(name: str, status: int | None, limit: float, seconds: float) -> Trial:
-    """What a command's exit status says; None if it had to be ended."""
+    """Return the result of a command's exit status; None if it was killed."""
     if status is None:
         return Trial(Kind.FAILED, (f"{name} took longer than {limit:g} s",), "bad", seconds)
     if status == 0:
@@ -243,5 +243,5 @@ def command_trial(name: str, status: int | None, limit: float, seconds: float) -
         return Trial(Kind.SKIPPED, (), "skip", seconds)
     if 0 < status < _ABORT:
         return Trial(Kind.FAILED, (f"{name} failed",), f"bad ({status})", seconds)
-    error = f"{name} ended with {status}, which says nothing of the revision"
+    error = f"{name} ended with {status}, which is no verdict on the revision"
     return Trial(Kind.INFRA, (), "aborted", seconds, error)

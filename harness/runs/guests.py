@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 _MAX_GUESTS = 8
 
 AUTO = "auto"
-"""The accelerator that was chosen by measurement."""
+"""The accelerator is chosen by measurement."""
 
 
 def most_guests() -> int:
-    """Guests at once: as many as the host has processors for, within reason."""
+    """Return the most guests at once: one for each CPU of the host, within limits."""
     return min(_MAX_GUESTS, os.cpu_count() or 1)
 
 
@@ -46,16 +46,16 @@ class GuestRequest:
     Args:
         numa: numbers of NUMA nodes: ``4``, ``1,2,4`` or ``1-8``.
         vm: a guest of ``vmconfigs/``, by its name or file, instead.
-        memory: MiB of each node.
-        cpus: of each node.
-        backend: what starts guests.
-        backend_flags: what it is told, by ``BackendOption.name``.
-        method: what brings a FreeBSD kernel into memory: ``loader`` or ``direct``.
+        memory: memory of each node, in MiB.
+        cpus: CPUs of each node.
+        backend: name of the backend.
+        backend_flags: the backend's options, by ``BackendOption.name``.
+        method: boot method of FreeBSD kernels: ``loader`` or ``direct``.
         accelerator: ``tcg``, ``kvm``, or ``auto``.
-        until: how far the guest must come.
-        timeout: seconds a boot.
+        until: the stage that the guest must reach.
+        timeout: timeout of each boot, in seconds.
         tunables: kernel environment, by name.
-        fail_on_report: a report after which the kernel goes on fails the boot.
+        fail_on_report: whether a report after which the kernel continues fails the boot.
     """
 
     numa: str | None = None
@@ -78,10 +78,10 @@ class Guests:
 
     Args:
         env: the host.
-        view: warned of guests that may not do.
+        view: shows warnings about layouts.
         request: the guests.
-        vm: what the file that the request names says; None without one.
-        usual: how FreeBSD kernels are started if neither request nor settings say it.
+        vm: the request's vm file; None if it names none.
+        usual: boot method of FreeBSD kernels if neither request nor settings name one.
     """
 
     env: Environment
@@ -99,10 +99,10 @@ class Guests:
         what: KernelRequest,
         usual: BootMethod = BootMethod.LOADER,
     ) -> Guests:
-        """Read the file that the request names.
+        """Return the guests of a request; reads its vm file.
 
         Raises:
-            UsageError: it is not there or wrong, or the kernel cannot be booted that way.
+            UsageError: the file is missing or invalid, or the kernel cannot be booted that way.
         """
         provider = env.kernels().provider(what)
         if request.method is not None and BootMethod(request.method) not in provider.boot_methods:
@@ -117,14 +117,14 @@ class Guests:
         return sanitizers_of(asked, self.vm)
 
     def topologies(self, sanitizers: Sanitizers, default: str = "1") -> list[Topology]:
-        """One topology for each number of nodes, or that of the guest's file.
+        """Return a topology for each number of nodes, or the vm file's.
 
         Args:
-            sanitizers: of the kernel.
-            default: the numbers of nodes where the request has none.
+            sanitizers: the kernel's.
+            default: the numbers of nodes if the request has none.
 
         Raises:
-            UsageError: bad numbers.
+            UsageError: invalid numbers.
         """
         request = self.request
         if self.vm is not None:
@@ -136,15 +136,15 @@ class Guests:
             return [default_topology(count, sanitizers, cpus, memory) for count in counts]
 
     def topology(self, sanitizers: Sanitizers, kind: str, default: str = "1") -> Topology:
-        """The topology of a run that boots one guest.
+        """Return the topology of a run that boots one guest.
 
         Args:
-            sanitizers: of the kernel.
-            kind: what boots it, for the error.
+            sanitizers: the kernel's.
+            kind: the command, for the error.
             default: see ``topologies``.
 
         Raises:
-            UsageError: the same, and several numbers.
+            UsageError: invalid numbers, or several.
         """
         found = self.topologies(sanitizers, default)
         if len(found) != 1:
@@ -160,7 +160,7 @@ class Guests:
         if cpus and any(node.numbers is not None for node in topology.nodes):
             raise UsageError(
                 f"--cpus {cpus}: the guest of --vm {self.request.vm} numbers its CPUs",
-                remedy="leave --cpus out, or change the numbers in a file of your own",
+                remedy="leave --cpus out, or change the numbers in your own vm file",
             )
         nodes = tuple(
             replace(
@@ -182,18 +182,18 @@ class Guests:
         goes_on: bool = False,
         checked: bool = False,
     ) -> BootPlan:
-        """How each guest of that topology is booted.
+        """Return the boot plan of each guest with that topology.
 
         Args:
-            topology: of the guest.
-            sanitizers: of its kernel.
+            topology: the guest's.
+            sanitizers: its kernel's.
             keep: leave it running.
-            goes_on: the kernel goes on after reports, as far as its sanitizers can and the request
-                does not say otherwise.
-            checked: it is held to a model, over its second serial port.
+            goes_on: the kernel continues after reports, if its sanitizers can and the request
+                permits.
+            checked: it is checked against a model, over its second serial port.
 
         Raises:
-            UsageError: what is asked for cannot be had of a machine that exists already.
+            UsageError: an option does not apply to an existing machine.
         """
         for warning in (*topology.warnings(), *memory_warnings(topology, sanitizers)):
             self.view.warn(warning)
@@ -218,9 +218,9 @@ class Guests:
         )
 
     def _accelerator(self) -> tuple[Accelerator, float]:
-        """The one asked for, or chosen by measurement; and how slow it was measured to be.
+        """Return the requested or measured accelerator, and its slowness.
 
-        TCG that is asked for needs no measurement: its usual limits are patient.
+        A requested TCG needs no measurement: its usual limits are long.
         """
         from harness.guest.accelerator_choice import (
             choose_accelerator,
@@ -238,9 +238,9 @@ class Guests:
 
     @property
     def machine(self) -> FixedMachine | None:
-        """The machine of the guest's file that exists already; None if guests are made to order.
+        """The existing machine of the vm file; None if the guests are created.
 
-        With another backend than the file's, a guest with the same nodes is.
+        With another backend than the file's, a guest with the same nodes is created.
         """
         machine = self.vm.machine if self.vm else None
         if machine is None or self.request.backend not in (None, machine.backend):
@@ -249,17 +249,17 @@ class Guests:
 
     @property
     def most_at_once(self) -> int:
-        """How many of them may run at a time."""
+        """Return how many of the guests can run at once."""
         return most_guests() if self.machine is None else 1
 
     def _method(self) -> BootMethod:
-        """The one asked for, else the first that the machine has, else the settings'."""
+        """Return the requested method, else the machine's first, else the settings'."""
         if self.request.method is None and self.machine is not None:
             return self.machine.methods[0]
         return BootMethod(self.request.method or self.env.settings.boot.method or self.usual)
 
     def _backend(self) -> Backend:
-        """The environment's, the one asked for, the machine's, or the settings'."""
+        """Return the backend of the environment, the request, the machine, or the settings."""
         env, machine = self.env, self.machine
         if env.backend is not None:
             return env.backend
@@ -269,7 +269,7 @@ class Guests:
         return row.type.make(BackendHost(env.runner, env.clock, env.workspace, told, machine))
 
     def booter(self) -> Booter:
-        """Boots guests with the request's backend."""
+        """Return what boots guests with the request's backend."""
         env = self.env
         return Booter(
             env.workspace, env.runner, env.clock, self._backend(), env.ending, logs=env.logs
@@ -277,40 +277,38 @@ class Guests:
 
 
 def _refuse_changes(machine: FixedMachine, request: GuestRequest, *, keep: bool) -> None:
-    """Raises UsageError: what cannot be had of a machine that is as it is."""
+    """Raise UsageError for options that do not apply to an existing machine."""
     given = {
         "--memory": request.memory, "--cpus": request.cpus,
         "--accelerator": request.accelerator,
-        "--keep or a command that looks at the guest": keep,
+        "--keep or a command that judges the guest": keep,
     }  # fmt: skip
     named = [name for name, value in given.items() if value]
     if named:
         raise UsageError(
-            f"{machine.name} describes a machine that exists already: {named[0]} cannot be had",
-            remedy=f"leave {' and '.join(named)} out, or add --backend qemu for a guest of QEMU's "
+            f"{machine.name} describes an existing machine, to which {named[0]} does not apply",
+            remedy=f"leave {' and '.join(named)} out, or add --backend qemu for a QEMU guest "
             "with the same nodes",
         )
 
 
 def sanitizers_of(asked: Sanitizers | None, vm: VmConfig | None) -> Sanitizers:
-    """Those that were asked for; if none were, those of the guest's file."""
+    """Return the requested sanitizers; if there are none, the vm file's."""
     if asked is not None:
         return asked
     return NONE if vm is None else vm.sanitizers
 
 
 def named_vm(request: GuestRequest) -> VmConfig | None:
-    """What the file that a request names says; None without one.
+    """Return the vm file of a request; None if it names none.
 
     Raises:
-        UsageError: it is not there or wrong, or numbers of nodes are named as well.
+        UsageError: the file is missing or invalid, or numbers of nodes are given as well.
     """
     if request.vm is None:
         return None
     if request.numa is not None:
-        raise UsageError(
-            "--numa and --vm both say what the guest looks like", remedy="name one of them"
-        )
+        raise UsageError("--numa and --vm both give the guest's layout", remedy="name one of them")
     from harness.guest.vmconfig import load_vmconfig
 
     with given_with("--vm"):

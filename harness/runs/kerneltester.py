@@ -1,4 +1,4 @@
-"""Builds and tests revisions for a bisection: real kernels, real guests."""
+"""Tests revisions of a bisection by building their kernels and examining them in guests."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class KernelTester:
 
     Args:
         revisions: provides kernels.
-        examination: says what they do.
-        booter: whose guests end with us.
-        directory: the run's.
+        examination: examines kernels.
+        booter: boots guests, which end with the tester.
+        directory: the run's directory.
         clock: measures builds.
     """
 

@@ -1,4 +1,4 @@
-"""Many boots: kernels built one after the other, guests run side by side as memory allows."""
+"""Boots many cells: kernels are built in sequence, guests run in parallel as memory allows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class MemoryGate:
-    """Lets guests in while their memory fits together; one alone always may try."""
+    """Admits guests while their memory fits together; a single guest is always admitted."""
 
     free: int
     running: int = 0
@@ -36,7 +36,7 @@ class MemoryGate:
 
     @contextmanager
     def room_for(self, topology: Topology) -> Iterator[None]:
-        """Wait for the memory of a guest, and hold it."""
+        """Wait until a guest's memory fits, and reserve it."""
         need = required_memory(topology)
         with self.changed:
             self.changed.wait_for(lambda: self.running == 0 or self.free >= need)
@@ -56,11 +56,11 @@ class Matrix:
     """Runs cells.
 
     Args:
-        kernels: provides them.
+        kernels: provides the kernels.
         booter: boots them; its ``cancelled`` ends all guests.
-        rows: shows what goes on.
-        jobs: how many guests at once.
-        memory: bytes that they may take together.
+        rows: shows progress.
+        jobs: most guests at once.
+        memory: bytes that all guests may take together.
     """
 
     kernels: Kernels
@@ -71,10 +71,10 @@ class Matrix:
     _provided: list[KernelArtifact] = field(default_factory=list)
 
     def run(self, plans: Sequence[CellPlan], directory: Path) -> tuple[Cell, ...]:
-        """Boot every cell; the host's failures become cells, the user's mistakes errors.
+        """Boot every cell; host failures are recorded in cells, usage errors are raised.
 
         Raises:
-            UsageError: what the user named is at fault.
+            UsageError: the user's arguments are wrong.
             BuildError: a revision does not build.
         """
         gate = MemoryGate(self.memory)
@@ -94,7 +94,7 @@ class Matrix:
 
     @contextmanager
     def pool(self) -> Iterator[ThreadPoolExecutor]:
-        """Threads that wait for guests; whatever ends this early ends all guests."""
+        """Yield a pool of threads for guests; an exception ends all guests."""
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
                 yield pool
@@ -107,10 +107,10 @@ class Matrix:
     def _with_kernels(
         self, plans: Sequence[CellPlan]
     ) -> Iterator[tuple[CellPlan, KernelArtifact | InfraError]]:
-        """Each plan with its kernel; the kernel of the next is built while guests boot.
+        """Yield each plan with its kernel; the next kernel is built while guests boot.
 
-        A kernel is provided once for each check module that it is to come with: where one does not
-        build, the checks of the others are made all the same.
+        A kernel is provided once for each check module that it needs: if one module does not build,
+        the other checks still run.
         """
         built: dict[tuple[str, str], KernelArtifact | InfraError] = {}
         for plan in plans:
@@ -130,7 +130,7 @@ class Matrix:
     def provide(
         self, what: KernelRequest, sanitizers: Sanitizers, row: str, *, modules: Sequence[str] = ()
     ) -> KernelArtifact:
-        """The kernel, with a progress of that name; raises as ``Kernels.provide``."""
+        """Return the kernel, showing progress under that name; raises as ``Kernels.provide``."""
         progress = self.rows.row(row)
         try:
             kernel = self.kernels.provide(what, sanitizers, progress, modules=modules)
@@ -148,7 +148,7 @@ class Matrix:
         directory: Path,
         gate: MemoryGate,
     ) -> Cell:
-        """Boot one cell as soon as the gate lets its guest in."""
+        """Boot one cell as soon as its guest's memory fits."""
         if isinstance(kernel, InfraError):
             return unbooted_cell(plan, self.booter, str(kernel))
         expectation = expectation_of(plan, kernel)
@@ -167,13 +167,13 @@ class Matrix:
         from harness.results.text import outcome_in_words
         from harness.results.unfinished import keep_cell
 
-        if not self.booter.cancelled.is_set():  # else its guest was ended with all others
+        if not self.booter.cancelled.is_set():  # else its guest was ended with the others
             keep_cell(directory, cell)
         self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
 
     def _others(self, plan: CellPlan, kernel: KernelArtifact) -> list[KernelArtifact]:
-        """Kernels of this run that differ from that one, as a control for it."""
+        """Return other kernels of this run, as controls for this one."""
         return [
             other
             for other in self._provided

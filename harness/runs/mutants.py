@@ -1,4 +1,4 @@
-"""Every mutant of a tree: is it caught, by what, how fast."""
+"""Judges the mutants of a tree: which are caught, by what, how fast."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from harness.source.request import KernelRequest
     from harness.subsystems.subsystem import Subsystem
 
-#: How much longer than the slowest boot of the unmutated kernel a mutant's may take, and the
-#: least that it may: many mutants hang, and the limits of an ordinary boot are generous.
+#: Time limit of a mutant's boot, as a factor of the unmutated kernel's slowest boot, and its
+#: minimum: many mutants hang, and the limits of an ordinary boot are long.
 _PATIENCE = 5
 _LEAST_PATIENCE = 60.0
 
@@ -50,12 +50,12 @@ class MutantsRequest:
 
     Args:
         what: the kernel without a mutant.
-        patterns: names of mutants, such as ``drop-*``; none: all that the source can have.
-        guest: the guests; 2 nodes if neither numbers nor a file are named.
-        sanitizers: of the kernels; None: those of the guest's file.
-        baseline: boots of the kernel without a mutant, to learn what its counters are like.
-        operations: of a check.
-        seed: of a check's random traces.
+        patterns: names of mutants, such as ``drop-*``; none: all that apply to the source.
+        guest: the guests; default: 2 nodes.
+        sanitizers: the kernels' sanitizers; None: those of the vm file.
+        baseline: number of boots of the unmutated kernel, which give its counters.
+        operations: operations of a check.
+        seed: seed of a check's random traces.
     """
 
     what: KernelRequest
@@ -68,17 +68,17 @@ class MutantsRequest:
 
 
 def mutants(request: MutantsRequest, env: Environment, view: View | None = None) -> RunResult:
-    """Build every mutant, and show it to the oracles.
+    """Build every mutant, and judge it by the oracles.
 
     Raises:
-        UsageError: what the request names is at fault.
+        UsageError: the request is invalid.
         BuildError: the tree does not build without a mutant.
-        InfraError: the host failed before a mutant was looked at.
+        InfraError: the host failed before a mutant was judged.
     """
     view = view or Unseen()
     if request.guest.until is not Until.INIT:
         raise UsageError(
-            "the counters come from the guest's init, which --until would not let it reach",
+            "the counters come from the guest's init, which --until would not reach",
             remedy="leave --until out",
         )
     recorder = Recorder(env, view)
@@ -108,10 +108,10 @@ def mutants(request: MutantsRequest, env: Environment, view: View | None = None)
 
 
 def chosen_mutants(patterns: Sequence[str]) -> list[Mutant]:
-    """The mutants that the patterns name; all, if there are none.
+    """Return the mutants that match the patterns; without patterns, all.
 
     Raises:
-        UsageError: a pattern that names none.
+        UsageError: a pattern matches none.
     """
     if not patterns:
         return list(all_mutants().values())
@@ -123,7 +123,7 @@ def chosen_mutants(patterns: Sequence[str]) -> list[Mutant]:
 
 
 def _to_judge(request: MutantsRequest, env: Environment, provider: Provider) -> list[Mutant]:
-    """The mutants of the request, or those of them that are repeated."""
+    """Return the mutants of the request, or those to repeat."""
     patterns = request.patterns
     chosen = chosen_mutants(patterns) if patterns else list(provider.mutants.values())
     if env.retry is None:
@@ -132,7 +132,7 @@ def _to_judge(request: MutantsRequest, env: Environment, provider: Provider) -> 
 
 
 def _checked(mutants: Sequence[Mutant]) -> Iterator[Subsystem]:
-    """The parts of the kernel that the mutants are in."""
+    """Return the subsystems of the mutants."""
     names = {mutant.name for mutant in mutants}
     return (each for each in SUBSYSTEMS if not names.isdisjoint(each.mutants))
 
@@ -143,9 +143,9 @@ class Mutation:
 
     Args:
         boots: boots kernels.
-        times: how often the kernel without a mutant is booted on each topology.
-        check: looks at what boots and counters have let through; kernels then come with the check
-            modules that it needs. None: nothing looks.
+        times: number of boots of the unmutated kernel on each topology.
+        check: the oracle for mutants that pass boot and counters; kernels get the check modules
+            that it needs. None: no check.
     """
 
     boots: HostBoots
@@ -153,14 +153,14 @@ class Mutation:
     check: CheckOracle | None = None
 
     def run(self, mutants: Sequence[Mutant]) -> tuple[Judgement, ...]:
-        """What becomes of each.
+        """Return the judgement of each mutant.
 
-        If an oracle catches the kernel without a mutant, that is all there is to say.
+        If an oracle catches the unmutated kernel, no mutant is judged.
 
         Raises:
-            UsageError: the tree or the options are at fault.
+            UsageError: the tree or the options are wrong.
             BuildError: the tree does not build without a mutant.
-            InfraError: the host failed before a mutant was looked at.
+            InfraError: the host failed before a mutant was judged.
         """
         matrix = self.boots.matrix
         unmutated = self._provide(self.boots.what, UNMUTATED, None)
@@ -178,14 +178,14 @@ class Mutation:
     def _fate(
         self, mutant: Mutant, kernel: KernelArtifact | Judgement, oracles: Sequence[Oracle]
     ) -> Judgement:
-        """What becomes of one; kept at once, for the run may be interrupted before its end."""
+        """Judge one mutant, and store the judgement at once, as the run may be interrupted."""
         found = _judged(mutant, kernel, oracles)
         if not self.boots.matrix.booter.cancelled.is_set():  # else its guest was ended
             keep_judgement(self.boots.directory, found)
         return found
 
     def _oracles(self, unmutated: KernelArtifact, pool: ThreadPoolExecutor) -> tuple[Oracle, ...]:
-        """All oracles, when they know the kernel without a mutant."""
+        """Return all oracles, after they have seen the unmutated kernel."""
         boots = self.boots
         pairs = list(product(range(1, self.times + 1), boots.plans))
         cells = list(pool.map(lambda pair: boots.boot(unmutated, pair[1], pair[0]), pairs))
@@ -220,7 +220,7 @@ class Mutation:
 
 
 def _false_alarm(unmutated: KernelArtifact, oracles: Sequence[Oracle]) -> Judgement | None:
-    """What catches the kernel without a mutant, if anything does."""
+    """Return what catches the unmutated kernel; empty if nothing does."""
     for oracle in oracles:
         found = oracle.judge(unmutated)
         if isinstance(found, Caught):
@@ -248,7 +248,7 @@ def _results(futures: Sequence[Future[Judgement]]) -> Iterator[Judgement]:
 
 
 def _patient(plans: Mapping[int, BootPlan], cells: Sequence[Cell]) -> Mapping[int, BootPlan]:
-    """The plans with an end to each boot, unless the user has set one."""
+    """Return the plans with a time limit for each boot, unless the user has set one."""
     slowest = max(cell.seconds for cell in cells)
     longest = max(_LEAST_PATIENCE, _PATIENCE * slowest)
     return {

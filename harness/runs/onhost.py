@@ -1,4 +1,4 @@
-"""Checks of programs of the host: before guests, or in their place."""
+"""Checks host programs, before guests or in their place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from harness.check.checker import Checker
+from harness.check.result import conclusion_in_words
 from harness.errors import HarnessError, InfraError, UsageError
 from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.inuse import in_use
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from harness.runs.view import Rows, View
     from harness.source.request import KernelRequest
 
-#: What a kept part of a check depends on, beside the specification and the machine.
+#: Inputs of a cached part of a check, in addition to the specification and the machine.
 _MODELS = ("check", "subsystems", "onhost")
 
 
@@ -48,10 +49,10 @@ class HostChecks:
 
     Args:
         env: the host.
-        provider: of the kernel.
+        provider: the kernel's provider.
         what: the kernel.
-        topology: of the guest in whose place it is.
-        operations: of each check.
+        topology: the topology of the guest.
+        operations: operations of each check.
     """
 
     env: Environment
@@ -62,7 +63,7 @@ class HostChecks:
     _program: HostProgram | None = None
 
     def program(self, progress: Progress) -> HostProgram | None:
-        """The program, built once; None where there is none of that kernel.
+        """Return the program, built once; None if the kernel has none.
 
         Raises as ``Provider.host_program``.
         """
@@ -74,11 +75,11 @@ class HostChecks:
     def check(
         self, plan: CheckPlan, program: HostProgram, progress: Progress
     ) -> tuple[CheckResult, Trace | None]:
-        """What one check comes to, and the shortest trace that shows what was found.
+        """Run a check; return its result, and the shortest trace that shows the finding.
 
         Raises:
-            UsageError: a trace that is to be replayed cannot be run.
-            InfraError: the host is at fault.
+            UsageError: the trace to replay cannot be run.
+            InfraError: the host failed.
         """
         progress.stage("check on the host")
         env, layout = self.env, self.layout
@@ -97,7 +98,7 @@ class HostChecks:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Nobody removes programs from the cache meanwhile."""
+        """Keep the program from being removed from the cache within the context."""
         directory = self.env.workspace.cache / HOST_PROGRAMS
         make_directory(directory)
         with in_use(directory):
@@ -109,10 +110,10 @@ class HostChecks:
         return layout_of(self.topology.guest_domains())
 
     def cell(self, name: str, plan: CheckPlan, progress: Progress) -> Cell:
-        """The cell of a check in a guest's place; its limits are the host's failure.
+        """Return the cell of a check in a guest's place; limits of the program are host failures.
 
         Raises:
-            UsageError: what the user named is at fault.
+            UsageError: the user's arguments are wrong.
         """
         cell = self._cell(name)
         started = self.env.clock.monotonic()
@@ -143,13 +144,13 @@ class HostChecks:
 
 @dataclass(slots=True)
 class HostFirst:
-    """Checks programs of the host before guests.
+    """Checks host programs before guests.
 
     Args:
-        on_host: checks them; None leaves them out.
-        rows: shows them.
-        view: warned once if there is no program, or it reaches a limit of its own.
-        clock: tells time.
+        on_host: checks host programs; None: no check.
+        rows: shows progress.
+        view: shows one warning if there is no program, or if it reaches a limit of its own.
+        clock: measures time.
     """
 
     on_host: HostChecks | None
@@ -158,10 +159,10 @@ class HostFirst:
     clock: Clock
 
     def before(self, cell: CellPlan, check: CheckPlan) -> CellPlan:
-        """The plan of a guest, which is first told what was found on the host.
+        """Return the plan of a guest, with the finding of the host program to repeat first.
 
         Raises:
-            UsageError: what the user named is at fault.
+            UsageError: the user's arguments are wrong.
         """
         if self.on_host is None or not check.on_host:
             return cell
@@ -171,7 +172,7 @@ class HostFirst:
             program = self.on_host.program(progress)
             if program is None:
                 self.on_host = None
-                self.rows.done(name, "no program of it", good=True)
+                self.rows.done(name, "the source has no host program", good=True)
                 return cell
             result, trace = self.on_host.check(check, program, progress)
         except InfraError as failure:
@@ -183,7 +184,7 @@ class HostFirst:
         if not (result.agreed or result.is_finding):
             self._give_up(name, result.why)
             return replace(cell, host=result)
-        self.rows.done(name, f"check {result.conclusion}", good=result.agreed)
+        self.rows.done(name, conclusion_in_words(result.conclusion), good=result.agreed)
         first = trace if check.replay is None else None
         # Without a model, a search in a guest would end at the first named case.
         searches = check.specification.hunted is None
@@ -191,7 +192,7 @@ class HostFirst:
         return replace(cell, host=result, checker=told)
 
     def _give_up(self, name: str, why: str) -> None:
-        """A limit of ours: the guest's result is the result."""
+        """Warn about a limit of the program; the guest's result counts."""
         self.on_host = None
         self.rows.done(name, "not checked", good=False)
         self.view.warn(f"not checked on the host, in the guest alone: {why}")
@@ -199,7 +200,7 @@ class HostFirst:
 
 @functools.cache
 def _digest_of_models() -> str:
-    """Of all that says what the answers should be, and which commands are given."""
+    """Return a digest of all code that determines commands and expected answers."""
     package = Path(harness.__file__).parent
     files = (path for name in _MODELS for path in sorted((package / name).rglob("*.py")))
     digest = hashlib.sha256()

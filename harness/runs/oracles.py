@@ -1,4 +1,4 @@
-"""What catches a mutant: its boot, the counters that init reports, the check."""
+"""Oracles that catch mutants: the boot, the counters in init's report, the check."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from harness.source.request import KernelRequest
 
 UNMUTATED: Final = "unmutated"
-"""What the kernel without a mutant is called."""
+"""Name of the kernel without a mutant."""
 
 
 class Boots(Protocol):
-    """Boots kernels; each boot is made once, however many oracles look at it."""
+    """Boots kernels; boots are shared by oracles."""
 
     @property
     def plans(self) -> Mapping[int, BootPlan]:
-        """How each topology is booted, by the number of its nodes."""
+        """The boot plan of each topology, by number of nodes."""
         ...
 
     def boot(self, kernel: KernelArtifact, nodes: int, which: int | str = 1) -> Cell:
-        """The cell of one of a kernel's boots on so many nodes.
+        """Return the cell of one of a kernel's boots on that many nodes.
 
         Raises:
             InfraError: the host failed.
@@ -55,11 +55,11 @@ class HostBoots:
     Args:
         matrix: boots them.
         what: the kernel without a mutant.
-        sanitizers: of all kernels.
-        plans: how each topology is booted, by the number of its nodes.
-        directory: of the run.
-        gate: lets guests in.
-        cells: all that were booted, by name.
+        sanitizers: all kernels' sanitizers.
+        plans: the boot plan of each topology, by number of nodes.
+        directory: the run's directory.
+        gate: admits guests.
+        cells: all cells that were booted, by name.
     """
 
     matrix: Matrix
@@ -77,7 +77,7 @@ class HostBoots:
         which: int | str = 1,
         checker: Checker | None = None,
     ) -> Cell:
-        """See ``Boots.boot``; a ``checker`` holds the guest to the model."""
+        """See ``Boots.boot``; a ``checker`` checks the guest against the model."""
         side = kernel.identity.mutant or UNMUTATED
         name = f"{side}-{kind_of(self.sanitizers, self.what)}-numa{nodes}"
         name += f"-{which}" if which != 1 else ""
@@ -93,7 +93,7 @@ class HostBoots:
 
 @dataclass(frozen=True, slots=True)
 class BootOracle:
-    """Catches what does not boot as is predicted of the kernel without the mutant.
+    """Catches mutants that do not boot as predicted for the kernel without a mutant.
 
     Args:
         boots: boots kernels.
@@ -105,7 +105,7 @@ class BootOracle:
     name: str = "boot"
 
     def judge(self, kernel: KernelArtifact) -> Caught | Survived:
-        """See ``Oracle``; stops at the first topology that shows it."""
+        """See ``Oracle``; stops at the first topology that catches it."""
         seconds = 0.0
         for nodes, plan in self.boots.plans.items():
             cell = self.boots.boot(kernel, nodes)
@@ -118,15 +118,15 @@ class BootOracle:
 
 @dataclass(frozen=True, slots=True)
 class CountersOracle:
-    """Catches what reports other counters than the kernel without a mutant, or the model.
+    """Catches mutants whose counters differ from the unmutated kernel's and the model's.
 
-    A difference must be there in a second boot as well, and must not be the hour's: the kernel
-    without a mutant is booted again, too, and what it says now is as right as what it said before.
+    A difference must show in a second boot as well. The unmutated kernel is booted again, too, and
+    its new values are as valid as the earlier ones.
 
     Args:
-        boots: boots kernels; those of the boot oracle serve here too.
+        boots: boots kernels; shares boots with the boot oracle.
         unmutated: the kernel without a mutant.
-        told: what that has said, boot by boot, by the number of nodes; more is added.
+        told: the unmutated kernel's counters, boot by boot, by number of nodes; more are added.
     """
 
     boots: Boots
@@ -164,12 +164,12 @@ class CountersOracle:
 
 @dataclass(frozen=True, slots=True)
 class CheckOracle:
-    """Catches what does something else than the model, operation by operation.
+    """Catches mutants that differ from the model, operation by operation.
 
     Args:
         boots: boots kernels.
-        plans: what is to be checked: a plan for each part of the kernel that has mutants.
-        clock: tells time.
+        plans: a check plan for each subsystem that has mutants.
+        clock: measures time.
     """
 
     boots: HostBoots
@@ -178,7 +178,7 @@ class CheckOracle:
     name: str = "check"
 
     def judge(self, kernel: KernelArtifact) -> Caught | Survived:
-        """See ``Oracle``; stops at the first topology that shows it."""
+        """See ``Oracle``; stops at the first topology that catches it."""
         seconds = 0.0
         for plan, nodes in product(self._of(kernel.identity.mutant), self.boots.plans):
             which = f"check-{plan.specification.subsystem}"
@@ -189,11 +189,11 @@ class CheckOracle:
         return Survived(seconds)
 
     def modules(self, mutant: str | None) -> tuple[str, ...]:
-        """The subsystems whose check modules a kernel with that mutant, or none, must have."""
+        """Return the subsystems whose check modules a kernel needs."""
         return tuple(plan.specification.subsystem for plan in self._of(mutant))
 
     def _of(self, mutant: str | None) -> Sequence[CheckPlan]:
-        """Those of the part that the mutant is in; all, for the kernel without one."""
+        """Return the plans of the mutant's subsystem; all, for the unmutated kernel."""
         if mutant is None:
             return self.plans
         names = {each.name for each in SUBSYSTEMS if mutant in each.mutants}
@@ -201,7 +201,7 @@ class CheckOracle:
 
 
 def _unlike_the_model(cell: Cell) -> str:
-    """How a guest was caught, in one line."""
+    """Return the difference that caught a mutant, in one line."""
     check = cell.check
     if check is None or check.conclusion is not Conclusion.DIFFERS:
         return outcome_in_words(cell)

@@ -1,4 +1,4 @@
-"""Carries out what is done with guests, and keeps the record of it from the beginning."""
+"""Runs boots and checks, and keeps a record of them from the start."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from harness.runs.guests import Guests
     from harness.runs.view import View
 
-    #: What is done with guests, their records in the directory: all cells, and judgements.
+    #: The work of a run, which writes into the directory: returns all cells and judgements.
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run came to.
+    """Result of a run.
 
     Args:
-        run: its cells and judgements, as its record has them.
+        run: its cells and judgements, as in its record.
         directory: its directory.
     """
 
@@ -51,31 +51,31 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Keeps the records of runs.
+    """Writes the records of runs.
 
     Args:
         env: the host.
-        view: shows them.
+        view: shows runs.
     """
 
     env: Environment
     view: View
 
     def __post_init__(self) -> None:
-        """Refuse an ``--out`` that no record can be put into, before anything runs."""
+        """Refuse an unusable ``--out`` before anything runs."""
         if self.env.out is not None:
             with given_with("--out"):
                 check_directory(self.env.out)
 
     @property
     def store(self) -> Store:
-        """Of the records."""
+        """The store of records."""
         return Store(self.env.runs)
 
     def boot(
         self, kind: str, guests: Guests, plans: Sequence[CellPlan], host_retries: int = 0
     ) -> RunResult:
-        """Boot all cells, or those that are repeated; see ``carry_out``."""
+        """Boot all cells, or those to repeat; see ``carry_out``."""
         retry = self.env.retry
         if retry is not None:
             plans = [plan for plan in plans if plan.name in retry.cells]
@@ -95,23 +95,22 @@ class Recorder:
         planned: Planned,
         host_retries: int = 0,
     ) -> RunResult:
-        """Do what is done with guests, and keep the record.
+        """Do the work, and keep the record.
 
         Args:
-            kind: of run.
-            guests: how they are booted.
-            count: how many there are.
-            work: what is done.
-            planned: what the record says until there are results.
-            host_retries: how often it is done again if the host fails, whose trouble may pass;
-                each time has a record of its own.
+            kind: the command.
+            guests: the guests.
+            count: number of guests.
+            work: the work.
+            planned: the record's plan before there are results.
+            host_retries: retries after host failures, each with a record of its own.
         """
         result = self._recorded(kind, guests, count, work, planned)
         for left in reversed(range(host_retries)):
             if not any(cell.host_failed for cell in result.run.cells):
                 break
             self.view.warn(
-                f"the host failed, so this says nothing; trying again ({left} times left)"
+                f"the host failed, so there is no verdict; trying again ({left} times left)"
             )
             result = self._recorded(kind, guests, count, work, planned)
         return result
@@ -119,7 +118,7 @@ class Recorder:
     def _recorded(
         self, kind: str, guests: Guests, count: int, work: Work, planned: Planned
     ) -> RunResult:
-        """Do it once, in a directory of its own, with a record from the beginning."""
+        """Do the work once, in a directory of its own, with a record from the start."""
         env, store = self.env, self.store
         moment = env.clock.now()
         directory = store.create(kind, moment)
@@ -147,10 +146,10 @@ class Recorder:
 
 
 def _leave_early(store: Store, begun: Mapping[str, Any], error: BaseException) -> None:
-    """The record of a run that an error or a signal ends.
+    """Write the record of a run that an error or a signal ends.
 
-    An error before the first boot leaves none: it is told, and there is nothing to look at. What
-    the host refuses to write is not told over the error that ended it all.
+    A run without a cell leaves no record. A failure to write is not reported over the error that
+    ended the run.
     """
     directory = store.directory / begun["name"]
     if isinstance(error, Exception) and not any(directory.glob("*/console.log")):

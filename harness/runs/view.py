@@ -1,4 +1,4 @@
-"""Whom a run is shown to while it lasts."""
+"""The view of a run: progress, notes and warnings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Rows(Protocol):
-    """Gives a progress of its own to each kernel and each cell."""
+    """A progress for each kernel and each cell."""
 
     def row(self, name: str) -> Progress:
-        """The progress called ``name``."""
+        """Return the progress called ``name``."""
         ...
 
     def done(self, name: str, outcome: str, *, good: bool) -> None:
@@ -34,14 +34,14 @@ class Rows(Protocol):
 
 
 class View(Protocol):
-    """Shows a run, and takes its notes and warnings."""
+    """Shows a run, its notes and warnings."""
 
     def rows(self) -> AbstractContextManager[Rows]:
-        """Shows kernels and cells for as long as the context lasts."""
+        """Show kernels and cells while the context lasts."""
         ...
 
     def bisection(self, subjects: Mapping[str, str]) -> AbstractContextManager[Show]:
-        """Shows a bisection for as long as the context lasts.
+        """Show a bisection while the context lasts.
 
         Args:
             subjects: the first lines of the revisions' messages.
@@ -49,19 +49,19 @@ class View(Protocol):
         ...
 
     def terminal(self, rows: Rows) -> Terminal | None:
-        """Connects somebody to the guest's console; None if nobody asked for that.
+        """Return a terminal for the guest's console; None if the user wants none.
 
         Args:
-            rows: what is shown until then.
+            rows: the progress that is shown until then.
         """
         ...
 
     def note(self, line: str) -> None:
-        """Something worth a line of its own."""
+        """Show a note on a line of its own."""
         ...
 
     def warn(self, message: str) -> None:
-        """Something that may be wrong, and does not end the run."""
+        """Show a warning; the run continues."""
         ...
 
 
@@ -70,8 +70,8 @@ class Unseen:
     """A view that shows nothing and keeps notes and warnings.
 
     Attributes:
-        notes: in order.
-        warnings: in order.
+        notes: all notes, in order.
+        warnings: all warnings, in order.
     """
 
     notes: list[str] = field(default_factory=list)

@@ -22,7 +22,7 @@ BOOTS = ("--mutant", "drop-commit", "--tunable", "uma.prealloc_domain=0")
 def test_a_guest_that_does_what_the_model_says_exits_with_0(shared_home: Home) -> None:
     said = shared_home.run(*CHECK, "--kasan")
     assert said.code == 0, said
-    assert "booted, check agreed" in said.stdout
+    assert "booted, check passed" in said.stdout
     assert "not FreeBSD" in said.stdout
 
 

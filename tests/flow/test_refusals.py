@@ -62,7 +62,7 @@ ARGUMENTS = {
     ),
     "mutants that do not come to init": (
         ("mutants", "--source", "embedded", "--until", "mountroot"),
-        "the counters come from the guest's init, which --until would not let it reach",
+        "the counters come from the guest's init, which --until would not reach",
         "leave --until out",
     ),
     "a sanitizer that the built-in guest lacks": (
@@ -142,7 +142,7 @@ ARGUMENTS = {
     ),
     "a layout twice": (
         (*BOOT, "--vm", "numa4", "--numa", "2"),
-        "--numa and --vm both say what the guest looks like",
+        "--numa and --vm both give the guest's layout",
         "name one of them",
     ),
     "an outcome that is nearly one": (

@@ -81,7 +81,7 @@ def test_each_save_is_judged_and_the_last_verdict_is_the_exit_code(
     good = source.read_text("utf-8", "surrogateescape")
     wrong = re.sub(r"dom->ud_free_items--;", ";", good, count=1)
     assert wrong != good
-    assert "check agreed" in watching.judged()
+    assert "check passed" in watching.judged()
 
     source.write_text(good[: len(good) // 2], "utf-8", "surrogateescape")
     assert "error:" in watching.judged()
@@ -92,7 +92,7 @@ def test_each_save_is_judged_and_the_last_verdict_is_the_exit_code(
     source.write_text(good, "utf-8", "surrogateescape")
     said = watching.judged()
     assert f"saved: {UMA}" in said
-    assert "check agreed" in said
+    assert "check passed" in said
 
     replacement = source.with_suffix(".new")
     replacement.write_text(wrong, "utf-8", "surrogateescape")
@@ -104,7 +104,7 @@ def test_each_save_is_judged_and_the_last_verdict_is_the_exit_code(
 def test_of_saves_during_a_check_the_newest_is_judged(clone: Path, watching: Watching) -> None:
     source = clone / UMA
     good = source.read_text("utf-8", "surrogateescape")
-    assert "check agreed" in watching.judged()
+    assert "check passed" in watching.judged()
     for number in range(20):
         broken = f"{good}\n#error number {number}\n"
         source.write_text(broken, "utf-8", "surrogateescape")
@@ -113,5 +113,5 @@ def test_of_saves_during_a_check_the_newest_is_judged(clone: Path, watching: Wat
         said = watching.judged()
     shutil.copy2(source, source.with_suffix(".kept"))
     source.write_text(good, "utf-8", "surrogateescape")
-    assert "check agreed" in watching.judged()
+    assert "check passed" in watching.judged()
     assert watching.interrupted() == 0

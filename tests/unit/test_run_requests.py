@@ -127,7 +127,7 @@ def test_what_does_not_build_leaves_no_record_and_the_hosts_failure_one(tmp_path
     [
         (replace(NODES, numa="1,2"), "names several guests, and boot boots one"),
         (replace(NODES, method="loader"), "--boot loader cannot start a made kernel"),
-        (replace(NODES, vm="numa2"), "--numa and --vm both say"),
+        (replace(NODES, vm="numa2"), "--numa and --vm both give"),
         (replace(NODES, numa="x"), "number of nodes 'x'"),
     ],
 )

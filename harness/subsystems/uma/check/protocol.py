@@ -95,15 +95,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Starved:
-    """How a thread waited for memory in a domain that really has none to give.
+    """How a thread waited for memory in a domain without free memory.
 
     Args:
-        calls: of the slab allocator.
+        calls: calls of the slab allocator.
         run_us: the thread's CPU time, in microseconds.
-        elapsed_us: how long it had none.
-        wake_us: from memory's coming back to its item.
-        asleep: whether it slept at the end of that time.
-        served: whether it got its item in the end.
+        elapsed_us: duration of the shortage, in microseconds.
+        wake_us: time from the end of the shortage to the item, in microseconds.
+        asleep: whether it slept at the end of the shortage.
+        served: whether it got its item.
     """
 
     calls: int
@@ -115,20 +115,20 @@ class Starved:
 
     @property
     def calls_per_second(self) -> float:
-        """Calls of the slab allocator in a second of waiting."""
+        """Calls of the slab allocator per second of waiting."""
         return self.calls / max(self.elapsed_us, 1) * 1e6
 
     def measured(self) -> dict[str, float | bool]:
-        """By name."""
+        """Return the fields by name."""
         return asdict(self)
 
     def in_words(self) -> str:
-        """A line for people."""
+        """Return the measurement as a line of text."""
         return (
-            f"waiting for memory, the thread {'slept' if self.asleep else 'spun'}: "
-            f"{self.calls} calls of the slab allocator and {self.run_us / 1000:.0f} ms of CPU in "
-            f"{self.elapsed_us / 1000:.0f} ms; served {self.wake_us / 1000:.1f} ms after memory "
-            "came back"
+            f"{'slept' if self.asleep else 'spun'} while waiting for memory: {self.calls} slab "
+            f"allocation{'' if self.calls == 1 else 's'}, {self.run_us / 1000:.0f} ms CPU in "
+            f"{self.elapsed_us / 1e6:.1f} s; woke {self.wake_us / 1000:.1f} ms after memory was "
+            "freed"
         )
 
 
