@@ -234,7 +234,7 @@ def test_killed_it_goes_on_without_compiling_again_what_it_knows(
     shared_home.wait_until_nothing_runs()
     said, document = bisected(shared_home, made.directory, "--good", "first", "--bad", "main")
     assert said.code == 0, said.stderr
-    assert "going on with" in said.stderr
+    assert "resuming" in said.stderr
     assert document["bisect"]["answer"]["commits"] == [culprit]
     tested = [test["commit"] for test in document["bisect"]["tests"]]
     assert len(tested) == len(set(tested))

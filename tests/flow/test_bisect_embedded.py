@@ -165,7 +165,7 @@ def test_killed_it_goes_on_where_it_was_unless_it_is_to_begin_anew(
     bisecting_home.wait_until_nothing_runs()
     said, found = bisected(bisecting_home, directory, "--good", "first", "--bad", "last")
     assert said.code == 0, said.stderr
-    assert "going on with" in said.stderr
+    assert "resuming" in said.stderr
     assert found["answer"]["commits"] == [culprit]
     assert not bisecting_home.leftovers()
     assert not bisecting_home.held_locks()
@@ -186,7 +186,7 @@ def test_retry_of_a_bisection_goes_on_where_it_was(
     assert "is a bisection" in bisecting_home.run("runs", "retry", run.name, "a-cell").error
     said = bisecting_home.run("runs", "retry", "--json")
     assert said.code == 0, said.stderr
-    assert f"going on with {run.name}" in said.stderr
+    assert f"resuming {run.name}" in said.stderr
     document = json.loads(said.stdout)
     assert (document["name"], document["source"]) == (run.name, str(directory))
     assert document["bisect"]["answer"]["commits"] == [culprit]

@@ -383,7 +383,7 @@ def test_an_interrupted_bisection_goes_on_where_it_was(tmp_path: Path) -> None:
     with history(tmp_path, play, commits) as env:
         result = bisect(searched(), env, view)
     assert culprit(result) == commits[7]
-    assert any(note.startswith("going on with") for note in view.notes)
+    assert any(note.startswith("resuming") for note in view.notes)
     assert len(Store(env.runs).names()) == 1
 
 
