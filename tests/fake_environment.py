@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from harness.image.media import BootMethod
 from harness.kernel.artifact import KernelArtifact
 from harness.mutation.mutant import Mutant
 from harness.onhost.programs import HostProgram
+from harness.onhost.variations import ProgramVariations
 from harness.provide.provider import KernelCode
 from harness.provide.revisions import Revisions
 from harness.runs.environment import Environment
@@ -83,6 +84,12 @@ class FakeProvider:
     ) -> HostProgram | None:
         del what, progress, operations
         return None
+
+    def host_variations(
+        self, what: KernelRequest, progress: Progress
+    ) -> AbstractContextManager[ProgramVariations]:
+        del what, progress
+        raise UsageError("no host program is made", remedy="use another provider")
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         del what

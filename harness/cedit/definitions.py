@@ -171,12 +171,11 @@ class _SignificantTokens:
                 yield b";"
 
     def _is_without_effect(self, node: Node) -> bool:
+        if has_no_effect(node):
+            return True
         if node.type != "expression_statement" or not node.named_children:
             return False
         expression = node.named_children[0]
-        if expression.type == "call_expression":
-            called = expression.child_by_field_name("function")
-            return called is not None and bool(_WITHOUT_EFFECT.fullmatch(_text(called)))
         argument = expression.child_by_field_name("argument")
         target = argument or expression.child_by_field_name("left")
         names = _IDENTIFIER.findall(_text(target)) if target is not None else []
@@ -192,6 +191,14 @@ class _SignificantTokens:
         if kind is not None and key not in self._names:
             self._names[key] = b"$%d %s" % (len(self._names), kind)
         return self._names.get(key, text)
+
+
+def has_no_effect(node: Node) -> bool:
+    """Return whether a node is the statement of an assertion, of tracing or of statistics."""
+    if node.type != "expression_statement" or not node.named_children:
+        return False
+    called = node.named_children[0].child_by_field_name("function")
+    return called is not None and bool(_WITHOUT_EFFECT.fullmatch(_text(called)))
 
 
 def _parameters(words: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

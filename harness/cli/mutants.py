@@ -20,11 +20,19 @@ from harness.cli.options import (
 from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.view import UserView
+from harness.errors import UsageError
+from harness.runs.hostmutants import HostMutantsRequest, host_mutants
 from harness.runs.mutants import MutantsRequest, chosen_mutants
 from harness.runs.mutants import mutants as judge_mutants
 from harness.source.change import Change
 
+#: Operations of a check.
+_IN_GUEST = 600
+_ON_HOST = 20_000
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.cli.app import App
     from harness.mutation.mutant import Mutant
 
@@ -55,9 +63,14 @@ if TYPE_CHECKING:
     "--baseline", type=click.IntRange(2, 100), metavar="N", default=3, show_default=True,
     help="Boots of the unchanged kernel, to measure its counters.",
 )  # fmt: skip
-@click.option("--ops", type=click.IntRange(1, 1_000_000), metavar="N", default=600,
-              show_default=True,
-              help="Operations of a check.")  # fmt: skip
+@click.option("--on", type=click.Choice(["guest", "host"]), default="guest", show_default=True,
+              help="Judge by guests, or by host programs alone, in seconds.")  # fmt: skip
+@click.option("--generated", is_flag=True,
+              help="Generate every small change of the followed functions, and judge it on the "
+              "host.")  # fmt: skip
+@click.option("--function", metavar="NAME", help="With --generated: of this function only.")
+@click.option("--ops", type=click.IntRange(1, 1_000_000), metavar="N",
+              help="Operations of a check.  [default: 600, on the host 20000]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), metavar="N", default=1,
               show_default=True,
               help="Seed of a check's random traces.")  # fmt: skip
@@ -84,30 +97,50 @@ def mutants(
       harness mutants --list
       harness mutants --numa 2,4 --kasan
       harness mutants --source ~/src --mutant 'drop-*' --numa 2 --kasan
+      harness mutants --generated --function vm_domainset_iter_rr
+      harness check --mutant 'vm_domainset_iter_rr#1' --numa 2
     """
     only_list, baseline = options.pop("only_list"), options.pop("baseline")
     operations, seed = options.pop("ops"), options.pop("seed")
+    on_host, generated = options.pop("on") == "host", options.pop("generated")
+    function = options.pop("function")
+    _require_generated(patterns, function, generated=generated, only_list=only_list)
     chosen = chosen_mutants(patterns)
     if only_list:
         return _list(app, chosen)
-    request = MutantsRequest(
-        named_kernel(
-            app,
-            source,
-            kernconf,
-            Change(revision, patch),
-            kernel_options=options.pop("kernel_options"),
-        ),
-        patterns,
-        guest_request(options, numa),
-        asked.of_kernel(),
-        baseline,
-        operations,
-        seed,
-    )
-    result = judge_mutants(request, app, UserView(app))
+    change = Change(revision, patch)
+    kernel_options = options.pop("kernel_options")
+    what = named_kernel(app, source, kernconf, change, kernel_options=kernel_options)
+    guest = guest_request(options, numa)
+    if on_host or generated:
+        result = host_mutants(
+            HostMutantsRequest(
+                what, patterns, generated, function, guest, operations or _ON_HOST, seed
+            ),
+            app, UserView(app),
+        )  # fmt: skip
+    else:
+        request = MutantsRequest(
+            what, patterns, guest, asked.of_kernel(), baseline, operations or _IN_GUEST, seed
+        )
+        result = judge_mutants(request, app, UserView(app))
     publish_run(app, result)
     return result.exit_code
+
+
+def _require_generated(
+    patterns: Sequence[str], function: str | None, *, generated: bool, only_list: bool
+) -> None:
+    if function is not None and not generated:
+        raise UsageError(
+            "--function names whose mutants are generated, and none are", remedy="add --generated"
+        )
+    if generated and (patterns or only_list):
+        option = "--mutant" if patterns else "--list"
+        raise UsageError(
+            f"{option} is about mutants that have a name, and --generated about others",
+            remedy="leave one of them out; to test a generated one: harness check --mutant NAME#N",
+        )
 
 
 def _list(app: App, chosen: list[Mutant]) -> int:

@@ -15,6 +15,8 @@ class MutantOutcome(StrEnum):
     SURVIVED = "survived"
     ABSENT = "not in this tree"
     UNBUILT = "does not build"
+    ENDED = "ended"
+    """a signal, a loop or a limit of the host ended the program: nothing is known of the mutant"""
     HOST_FAILED = "host failed"
 
 
@@ -45,11 +47,19 @@ class Judgement:
     equivalent: str = ""
 
     @property
+    def is_generated(self) -> bool:
+        """Whether the mutant was generated, and named by its ordinal."""
+        return "#" in self.mutant
+
+    @property
     def as_it_should_be(self) -> bool:
         """Whether the mutant was killed, or survived with a recorded reason, or does not apply.
 
-        A mutant that is recorded as equivalent must survive.
+        A mutant that is recorded as equivalent must survive. Of a generated one nothing is
+        expected.
         """
+        if self.is_generated:
+            return self.fate is not MutantOutcome.HOST_FAILED
         if self.fate is MutantOutcome.CAUGHT:
             return not self.equivalent
         return self.fate is MutantOutcome.ABSENT or (

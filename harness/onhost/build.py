@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ from harness.onhost.link import Linker
 from harness.onhost.objects import Contents, Object, ObjectCache, sources_digest
 from harness.onhost.options import option_headers
 from harness.onhost.programs import HostProgram, ProgramCache, ProgramIdentity
+from harness.onhost.variations import ProgramVariations
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -90,6 +92,30 @@ class HostBuilder:
         known = programs.answer(request)
         if known is not None:
             return known
+        with self._job(tree, snapshot, config, optimisation) as job:
+            program = programs.store(*job.run())
+            programs.remember(request, program)
+        return program
+
+    @contextmanager
+    def variations(
+        self, tree: SourceTree, snapshot: Snapshot, config: str
+    ) -> Iterator[ProgramVariations]:
+        """Programs of a snapshot with another text of one file, for as long as the context lasts.
+
+        Raises as ``build``.
+        """
+        self.progress.stage("host program")
+        with self._job(tree, snapshot, config, "-O0") as job:
+            yield ProgramVariations(job, job.compiled())
+
+    @contextmanager
+    def _job(
+        self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str
+    ) -> Iterator[BuildJob]:
+        """A build, with the tree's files checked out and their lock held."""
+        llvm = best_llvm(snapshot.llvm, installed_llvms())
+        compiler = compiler_version(llvm, self.runner)
         lock = f"onhost-{tree.home.name}"
         with (
             self.workspace.lock(lock, lambda holder: self.progress.note(f"waiting for {holder}")),
@@ -99,10 +125,7 @@ class HostBuilder:
                 require(self.runner)
             _require_tools(llvm)
             sys = tree.checkout_below(snapshot, "sys", tree.home / "onhost" / "sys")
-            job = _Job(self, snapshot, config, optimisation, llvm, compiler, sys, scratch)
-            program = programs.store(*job.run())
-            programs.remember(request, program)
-        return program
+            yield BuildJob(self, snapshot, config, optimisation, llvm, compiler, sys, scratch)
 
     def _own_files(self) -> list[Path]:
         directories = (HALVES, HALVES / GUEST.name, data_file("images", "kmod"))
@@ -114,7 +137,7 @@ class HostBuilder:
 
 
 @dataclass(slots=True)
-class _Job:
+class BuildJob:
     """One build, with its lock held."""
 
     builder: HostBuilder
@@ -129,6 +152,12 @@ class _Job:
 
     def run(self) -> tuple[ProgramIdentity, Mapping[str, Path]]:
         """Compile and link; what the program is, and its files."""
+        parts = self.compiled()
+        program = parts.linker.program(list(parts.objects.values()), parts.weak, parts.host)
+        return self.identity(parts, program), {"program": program}
+
+    def compiled(self) -> Compiled:
+        """Compile all that a program is linked from."""
         cache = ObjectCache(self.builder.workspace, Contents(), self.scratch)
         generated = GeneratedFiles(self.builder.workspace, self.scratch)
         flags = self._flags(generated, cache)
@@ -143,10 +172,11 @@ class _Job:
             ours = [each.result() for each in own]
         objects = [*compiled, *(found for found, _ in chosen), *ours]
         weak = {found.path for found, is_weak in chosen if is_weak}
-        host = self._host_half(cache)
-        linker = Linker(self.llvm.bindir, self._tool, self.compiler, cache, generated)
-        program = linker.program(objects, weak, host)
-        return self._identity([*objects, host], program), {"program": program}
+        linker = Linker(self.llvm.bindir, self.tool, self.compiler, cache, generated)
+        sources = [*map(str, self._required()), *(str(each.path) for each in objects[len(tree) :])]
+        return Compiled(
+            dict(zip(sources, objects, strict=True)), weak, self._host_half(cache), linker, flags
+        )
 
     def _required(self) -> list[Path]:
         follows = [path for part in self.builder.parts for path in part.follows]
@@ -289,17 +319,18 @@ class _Job:
         command = [str(self.llvm.bindir / "clang"), *words, "-c", str(path)]
 
         def compile_it(target: Path, rule: Path) -> None:
-            self._tool([*command, "-o", target, "-MD", "-MF", rule], self.scratch, path.name)
+            self.tool([*command, "-o", target, "-MD", "-MF", rule], self.scratch, path.name)
 
         return cache.get([self.compiler, *command], compile_it)
 
     # --- program ------------------------------------------------------------------------------
 
-    def _identity(self, objects: Sequence[Object], program: Path) -> ProgramIdentity:
+    def identity(self, compiled: Compiled, program: Path) -> ProgramIdentity:
+        """What a program was made from."""
         parts = self.builder.parts
         return ProgramIdentity(
             key=hashlib.sha256(program.read_bytes()).hexdigest(),
-            sources=sources_digest(objects, self.sys.parent),
+            sources=sources_digest([*compiled.objects.values(), compiled.host], self.sys.parent),
             release=self.snapshot.release,
             compiler=self.compiler,
             optimisation=self.optimisation,
@@ -311,9 +342,9 @@ class _Job:
     # --- processes ----------------------------------------------------------------------------
 
     def _script(self, command: Sequence[str | Path], work: Path) -> str:
-        return self._tool(command, work, "the tree's script")
+        return self.tool(command, work, "the tree's script")
 
-    def _tool(self, command: Sequence[str | Path], work: Path, what: str) -> str:
+    def tool(self, command: Sequence[str | Path], work: Path, what: str) -> str:
         """Run a compiler or a script of the tree's; its output.
 
         Raises:
@@ -335,6 +366,25 @@ class _Job:
                 detail="\n".join(line[:400] for line in said.splitlines()[:20]),
             )
         return finished.text
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a program is linked from.
+
+    Args:
+        objects: of the kernel half; those of the tree by the path of their source.
+        weak: those of which other objects' symbols go before.
+        host: the object of the host's half.
+        linker: links them.
+        flags: that the tree's files were compiled with.
+    """
+
+    objects: Mapping[str, Object]
+    weak: set[Path]
+    host: Object
+    linker: Linker
+    flags: recipe.KernelFlags
 
 
 def _require_tools(llvm: Llvm) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.cedit.mutations import Exchanges
 
 #: Gives the text of a file of the tree; None where it has none of that path.
 ReadFile = Callable[[str], str | None]
@@ -25,6 +29,8 @@ class HostPart:
         sources: sources of the host's alone.
         shimmed: what those stand for, in words, for the record.
         flags: of the compiler, for its sources; read off the tree.
+        functions: those whose generated mutants traces can tell, by their file.
+        exchanges: words that these mutants exchange, such as flags.
     """
 
     name: str
@@ -33,3 +39,5 @@ class HostPart:
     sources: tuple[Path, ...]
     shimmed: tuple[str, ...] = ()
     flags: Callable[[ReadFile], Sequence[str]] = _no_flags
+    functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exchanges: Exchanges = field(default_factory=dict)

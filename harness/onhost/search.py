@@ -68,6 +68,7 @@ class HostSearch:
         transcripts: kept parts of this check.
         clock: measures time.
         progress: shows the operations done.
+        shrinks: whether the shortest trace is searched for.
 
     Attributes:
         shortest: the shortest trace that shows what was found; None without one.
@@ -79,6 +80,7 @@ class HostSearch:
     transcripts: TranscriptCache
     clock: Clock
     progress: Progress
+    shrinks: bool = True
     compared_live: int = 0
     shortest: Trace | None = None
     _counted: int = 0
@@ -189,7 +191,7 @@ class HostSearch:
         counted = self._counted
         best = found
         costly = found.ending is not None and found.ending.kind in _COSTLY
-        if found.trace is not None and self.plan.replay is None and not costly:
+        if self.shrinks and found.trace is not None and self.plan.replay is None and not costly:
             self.progress.detail("shrinks what was found")
             best = self._shrunk(found, found.trace)
         self._counted = counted

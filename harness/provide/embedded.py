@@ -26,6 +26,7 @@ from harness.subsystems.specifications import AS_BUILT, AUTO
 from harness.subsystems.table import SUBSYSTEMS, facts_of_built_in, find_mutant
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from harness.check.subject import Specification
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from harness.host.progress import Progress
     from harness.host.workspace import Workspace
     from harness.mutation.mutant import Mutant
+    from harness.onhost.variations import ProgramVariations
     from harness.provide.revisions import Revisions
     from harness.source.tree import SourceTree
     from harness.subsystems.subsystem import Subsystem
@@ -93,6 +95,16 @@ class BuiltInProvider:
     def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
         """See ``Provider``: always None."""
         del what, progress, operations
+
+    def host_variations(
+        self, what: KernelRequest, progress: Progress
+    ) -> AbstractContextManager[ProgramVariations]:
+        """See ``Provider``: there are none."""
+        del what, progress
+        raise UsageError(
+            "the built-in guest is not compiled as a host program",
+            remedy="name a FreeBSD tree with --source",
+        )
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         """See ``Provider``."""

@@ -15,10 +15,13 @@ from harness.kernel.artifact import KERNEL, KernelArtifact, KernelCache, KernelI
 from harness.sanitizers import NONE, Sanitizers
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from harness.check.subject import Specification
     from harness.host.progress import Progress
     from harness.host.workspace import Workspace
     from harness.mutation.mutant import Mutant
+    from harness.onhost.variations import ProgramVariations
     from harness.provide.provider import KernelCode
     from harness.provide.revisions import Revisions
     from harness.source.request import KernelRequest
@@ -65,6 +68,16 @@ class FileProvider:
     def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
         """See ``Provider``: always None."""
         del what, progress, operations
+
+    def host_variations(
+        self, what: KernelRequest, progress: Progress
+    ) -> AbstractContextManager[ProgramVariations]:
+        """See ``Provider``: there are none."""
+        del what, progress
+        raise UsageError(
+            "a kernel file is not compiled as a host program",
+            remedy="name a FreeBSD tree with --source",
+        )
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         """See ``Provider``."""

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from harness.check.subject import Specification
     from harness.host.progress import Progress
     from harness.image.media import BootMethod
     from harness.kernel.artifact import KernelArtifact
     from harness.mutation.mutant import Mutant
     from harness.onhost.programs import HostProgram
+    from harness.onhost.variations import ProgramVariations
     from harness.provide.revisions import Revisions
     from harness.sanitizers import Sanitizers
     from harness.source.codefacts import Facts
@@ -89,6 +92,18 @@ class Provider(Protocol):
 
         Raises:
             UsageError: the user's arguments are wrong.
+            NoHostProgramError: the code does not compile as one.
+            InfraError: the host is at fault.
+        """
+        ...
+
+    def host_variations(
+        self, what: KernelRequest, progress: Progress
+    ) -> AbstractContextManager[ProgramVariations]:
+        """Return programs of the code with another text of one file, while the context lasts.
+
+        Raises:
+            UsageError: the provider has no programs of the host.
             NoHostProgramError: the code does not compile as one.
             InfraError: the host is at fault.
         """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.mutation.mutant import Mutant
+    from harness.onhost.build import HostBuilder
     from harness.onhost.programs import HostProgram
+    from harness.onhost.variations import ProgramVariations
     from harness.provide.kernels import Kernels
     from harness.provide.revisions import Revisions
     from harness.sanitizers import Sanitizers
     from harness.source.request import KernelRequest
+    from harness.source.revision import Snapshot
     from harness.source.tree import SourceTree
     from harness.subsystems.specifications import Specifications
     from harness.subsystems.subsystem import Subsystem
@@ -88,8 +92,25 @@ class TreeProvider:
 
     def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> HostProgram:
         """See ``Provider``."""
+        from harness.onhost.build import optimisation_for
+
+        builder, tree, snapshot, config = self._host_build(what, progress)
+        return builder.build(tree, snapshot, config, optimisation_for(operations))
+
+    @contextmanager
+    def host_variations(
+        self, what: KernelRequest, progress: Progress
+    ) -> Iterator[ProgramVariations]:
+        """See ``Provider``."""
+        builder, tree, snapshot, config = self._host_build(what, progress)
+        with builder.variations(tree, snapshot, config) as variations:
+            yield variations
+
+    def _host_build(
+        self, what: KernelRequest, progress: Progress
+    ) -> tuple[HostBuilder, SourceTree, Snapshot, str]:
         from harness.kernel.spec import kernel_config
-        from harness.onhost.build import HostBuilder, optimisation_for
+        from harness.onhost.build import HostBuilder
         from harness.sanitizers import NONE
         from harness.source.tree import being_read
 
@@ -100,8 +121,7 @@ class TreeProvider:
             snapshot = tree.snapshot(what.change)
         parts = [part for each in SUBSYSTEMS if (part := each.on_host) is not None]
         builder = HostBuilder(host.workspace, host.runner, progress, parts, host.sandboxed)
-        config = kernel_config(NONE, what.kernconf, what.options).text
-        return builder.build(tree, snapshot, config, optimisation_for(operations))
+        return builder, tree, snapshot, kernel_config(NONE, what.kernconf, what.options).text
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         """See ``Provider``."""

@@ -248,8 +248,8 @@ def to_judgement_document(judgement: Judgement) -> dict[str, Any]:
 
 
 def _mutants_exit_code(judgements: Sequence[Judgement]) -> int:
-    fates = {each.fate for each in judgements}
-    if MutantOutcome.HOST_FAILED in fates:
+    fates = {each.fate for each in judgements if not each.as_it_should_be}
+    if fates & {MutantOutcome.HOST_FAILED, MutantOutcome.ENDED}:
         return InfraError.exit_code
     if MutantOutcome.UNBUILT in fates:
         return BuildError.exit_code

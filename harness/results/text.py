@@ -333,6 +333,8 @@ def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> No
     table.add_column("seconds", justify="right")
     table.add_column("why", overflow="fold")
     for each in mutants:
+        if _is_generated(each) and each["fate"] == MutantOutcome.CAUGHT:
+            continue  # hundreds
         table.add_row(
             each["mutant"],
             Text(_result(each), "green" if each["as_it_should_be"] else "red"),
@@ -345,7 +347,23 @@ def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> No
     oracles = Counter(each["oracle"] for each in mutants if each["fate"] == MutantOutcome.CAUGHT)
     parts = [f"{count} {fate}" for fate, count in fates.items()]
     parts += [f"{count} by {oracle}" for oracle, count in oracles.items()]
-    console.print(f"{len(mutants)} mutants: {', '.join(parts)}", markup=False)
+    score = _score([each for each in mutants if _is_generated(each)])
+    console.print(f"{len(mutants)} mutants: {', '.join(parts)}{score}", markup=False)
+
+
+def _is_generated(judgement: Mapping[str, Any]) -> bool:
+    return "#" in judgement["mutant"]
+
+
+def _score(generated: Sequence[Mapping[str, Any]]) -> str:
+    """The part of the generated mutants that was killed, of those that are not equivalent."""
+    fates = Counter(each["fate"] for each in generated if not each["equivalent"])
+    killed, survived = fates[MutantOutcome.CAUGHT], fates[MutantOutcome.SURVIVED]
+    judged = killed + survived + fates[MutantOutcome.ENDED]
+    return f"; score {100 * killed / judged:.1f} % of {judged}" if judged else ""
+
+
+_NO_ORACLE = "no oracle killed it"
 
 
 def _result(judgement: Mapping[str, Any]) -> str:
@@ -356,7 +374,7 @@ def _result(judgement: Mapping[str, Any]) -> str:
 def _why(judgement: Mapping[str, Any]) -> str:
     if judgement["fate"] == MutantOutcome.SURVIVED:
         equivalent = judgement["equivalent"]
-        return f"equivalent: {equivalent}" if equivalent else "no oracle killed it"
+        return f"equivalent: {equivalent}" if equivalent else judgement["why"] or _NO_ORACLE
     first, *_ = judgement["why"].splitlines() or [""]
     why = first if len(first) <= _MAX_WHY else f"{first[:_MAX_WHY]}…"
     if judgement["fate"] == MutantOutcome.CAUGHT and judgement["equivalent"]:

@@ -83,16 +83,14 @@ class HostChecks:
         """
         progress.stage("check on the host")
         env, layout = self.env, self.layout
-        held = plan.specification
-        key = (_digest_of_models(), held.subsystem, held.name, repr(sorted(held.values.items())),
-               repr(layout), program.identity.release, str(plan.seed))  # fmt: skip
         with self._kept(), env.workspace.scratch("onhost-run") as scratch:
             runner = ProgramRunner(program, layout, env.runner, scratch, env.sandboxed)
             plan = replace(plan, operations=self.operations)
+            held = plan.specification
             if held.hunted is not None:
                 hunt = Hunt(plan, held.hunted, runner, env.clock, progress)
                 return hunt.run(), hunt.shortest
-            transcripts = TranscriptCache(env.workspace, key)
+            transcripts = transcripts_of(env, plan, layout, program.identity.release)
             search = HostSearch(plan, runner, transcripts, env.clock, progress)
             return search.run(), search.shortest
 
@@ -196,6 +194,24 @@ class HostFirst:
         self.on_host = None
         self.rows.done(name, "not checked", good=False)
         self.view.warn(f"not checked on the host, in the guest alone: {why}")
+
+
+def transcripts_of(
+    env: Environment, plan: CheckPlan, layout: HostLayout, release: str
+) -> TranscriptCache:
+    """The kept parts of a check.
+
+    Args:
+        env: the host.
+        plan: of the check.
+        layout: of the machine.
+        release: of the tree.
+    """
+    held = plan.specification
+    values = repr(sorted(held.values.items()))
+    key = (_digest_of_models(), held.subsystem, held.name, values, repr(layout), release,
+           str(plan.seed))  # fmt: skip
+    return TranscriptCache(env.workspace, key)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cases import MACHINE_CASES
 from harness.errors import UsageError, did_you_mean
+from harness.mutation.generated import generated_mutant, parse_name
 from harness.outcome import Expectation, Outcome
 from harness.source.codefacts import CodeReaders, Facts
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
@@ -64,6 +65,9 @@ def find_mutant(name: str) -> Mutant:
     """
     if name in mutants():
         return mutants()[name]
+    generated = parse_name(name)
+    if generated is not None:
+        return _generated(*generated)
     close = difflib.get_close_matches(name, mutants(), n=1)
     remedy = (
         f"did you mean --mutant {close[0]}?"
@@ -71,6 +75,20 @@ def find_mutant(name: str) -> Mutant:
         else "name one with --mutant; harness mutants --list prints all"
     )
     raise UsageError(f"there is no mutant {name}", remedy=remedy)
+
+
+def _generated(function: str, ordinal: int) -> Mutant:
+    known = [
+        (path, functions, part.exchanges)
+        for subsystem in SUBSYSTEMS
+        if (part := subsystem.on_host) is not None
+        for path, functions in part.functions.items()
+    ]
+    for path, functions, exchanges in known:
+        if function in functions:
+            return generated_mutant(path, function, ordinal, exchanges)
+    names = ", ".join(name for _, functions, _ in known for name in functions)
+    raise UsageError(f"no mutants of {function}() are generated", remedy=f"name one of {names}")
 
 
 KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant)

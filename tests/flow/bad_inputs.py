@@ -451,6 +451,16 @@ def combinations() -> Iterator[Case]:
                ("compare", "--source", "{git}", "--commit", "first", "--mutant", "x"))  # fmt: skip
     yield Case("compare with half a pair", ("compare", "--source", "{git}", "--before", "first"))
     yield Case("compare without a pair", ("compare", "--source", "{git}"))
+    yield Case("mutants of a function, not generated", (*MUTANTS, "--function", "keg_fetch_slab"),
+               error="add --generated")  # fmt: skip
+    yield Case("generated mutants by name", (*MUTANTS, "--generated", "--mutant", "drop-*"),
+               error="harness check --mutant NAME#N")  # fmt: skip
+    yield Case("generated mutants of no function", ("mutants", "--source", "{git}", "--generated",
+               "--function", "no_such"), error="no mutants of no_such() are generated")  # fmt: skip
+    yield Case("generated mutants of the built-in guest", (*MUTANTS, "--generated"),
+               error="not compiled as a host program")  # fmt: skip
+    yield Case("a mutant that is not generated", ("boot", "--source", "{git}", "--mutant", "f#1"),
+               error="no mutants of f() are generated")  # fmt: skip
     yield Case("mutants without init", (*MUTANTS, "--until", "mountroot"))
     yield Case("stop of one and all", ("stop", "x", "--all"))
     yield Case("console that is typed at and printed", ("console", "--interactive", "--json"))

@@ -35,7 +35,7 @@ EDGES: dict[str, set[str]] = {
     "verification": {"arch", "outcome", "kernel", "guest", "console", "verdict"},
     "mutation": {"errors", "kernel", "cedit"},
     "check": {"errors", "host", "guest", "console"},
-    "onhost": {"arch", "errors", "host", "source", "kernel", "guest", "console", "check"},
+    "onhost": {"arch", "cedit", "errors", "host", "source", "kernel", "guest", "console", "check"},
     "subsystems": {
         "cases", "errors", "outcome", "sanitizers", "host", "cedit", "source", "kernel", "guest",
         "console", "mutation", "check", "onhost", "subsystems.uma", "subsystems.domainset",
@@ -68,9 +68,9 @@ EDGES: dict[str, set[str]] = {
         "console", "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
     },
     "runs": {
-        "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source", "kernel",
-        "image", "guest", "console", "mutation", "check", "onhost", "bisect", "subsystems",
-        "provide", "results", "boot",
+        "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
+        "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
+        "subsystems", "provide", "results", "boot",
     },
     "cli": {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.onhost.part import HostPart
+from harness.subsystems.domainset.codeforms import DOMAINSET, FUNCTIONS
 
 if TYPE_CHECKING:
     from harness.onhost.part import ReadFile
@@ -38,4 +39,15 @@ DOMAINSET_ON_HOST: Final = HostPart(
     sources=(_HERE / "c/host/domainset_host.c",),
     shimmed=("vm_object(9): one object, with a lock and a policy",),
     flags=_flags,
+    functions={DOMAINSET: tuple(sorted({name for form in FUNCTIONS.values() for name in form}))},
+    exchanges={
+        b"M_WAITOK": (b"M_NOWAIT",),
+        b"M_NOWAIT": (b"M_WAITOK",),
+        b"di_n": (b"di_minskip",),
+        b"VM_ALLOC_NOWAIT": (b"VM_ALLOC_WAITOK",),
+        b"VM_ALLOC_WAITOK": (b"VM_ALLOC_NOWAIT",),
+        b"di_valid_mask": (b"di_remain_mask",),
+        b"di_remain_mask": (b"di_valid_mask",),
+        b"di_min_mask": (b"di_remain_mask",),
+    },
 )

@@ -9,6 +9,20 @@ from harness.onhost.part import HostPart
 
 _HERE = Path(__file__).resolve().parent
 
+#: Functions that only a kernel without a zone to test would miss are left out.
+_FUNCTIONS: Final = (
+    "keg_first_slab", "keg_fetch_free_slab", "keg_fetch_slab", "keg_alloc_slab",
+    "slab_alloc_item", "slab_free_item", "keg_drain_domain", "uma_prealloc", "uma_zone_reserve",
+    "zone_import", "zone_alloc_item",
+)  # fmt: skip
+_EXCHANGES: Final = {
+    b"M_WAITOK": (b"M_NOWAIT",), b"M_NOWAIT": (b"M_WAITOK",), b"M_USE_RESERVE": (b"M_NOVM",),
+    b"M_NOVM": (b"M_USE_RESERVE",), b"ud_part_slab": (b"ud_free_slab", b"ud_full_slab"),
+    b"ud_free_slab": (b"ud_part_slab",), b"ud_full_slab": (b"ud_part_slab",),
+    b"ud_free_items": (b"ud_free_slabs",), b"ud_free_slabs": (b"ud_free_items",),
+    b"min": (b"max",), b"max": (b"min",),
+}  # fmt: skip
+
 UMA_ON_HOST: Final = HostPart(
     name="uma",
     follows=("sys/vm/uma_core.c", "sys/vm/vm_domainset.c", "sys/vm/uma_dbg.c"),
@@ -16,5 +30,7 @@ UMA_ON_HOST: Final = HostPart(
         _HERE / "c" / name for name in ("slabs.c", "zone.c", "zone_commands.c", "zone_trace.c")
     ),
     sources=(_HERE / "c/host/uma_host.c",),
+    functions={"sys/vm/uma_core.c": _FUNCTIONS},
+    exchanges=_EXCHANGES,
     shimmed=("the kernel's own slab allocators: uma_small_alloc() before 15.0, kmem_malloc()",),
 )
