@@ -10,12 +10,10 @@ Sources in C and assembly, and kernel configurations, are in directories of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Firmware:
+class Firmware(NamedTuple):
     """The UEFI firmware of guests.
 
     Args:
@@ -30,8 +28,7 @@ class Firmware:
     code: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cpu:
+class Cpu(NamedTuple):
     """The processor that guests get under one accelerator.
 
     Args:
@@ -48,8 +45,7 @@ class Cpu:
     with_threads: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(NamedTuple):
     """QEMU's machine.
 
     Args:
@@ -81,8 +77,7 @@ class Board:
     below_hole_mib: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectStart:
+class DirectStart(NamedTuple):
     """How QEMU starts a kernel by itself.
 
     Args:
@@ -98,8 +93,7 @@ class DirectStart:
     last_words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """The guest that checks and measures an accelerator (``images/accelprobe``).
 
     Args:
@@ -113,8 +107,7 @@ class Probe:
     memory: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleText:
+class ConsoleText(NamedTuple):
     """What kernels of the architecture print, as regular expressions.
 
     Args:
@@ -146,8 +139,7 @@ class ConsoleText:
     panics: str
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """One architecture.
 
     Args:

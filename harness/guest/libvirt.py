@@ -29,7 +29,8 @@ from harness.guest.memory import check_memory
 from harness.guest.qmp import ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.guest.spec import display_name
-from harness.host.doctor import HostFinding, available_memory, good, install, lacking
+from harness.host.doctor import HostFinding, good, install, lacking
+from harness.host.memory import available_memory
 from harness.host.programs import missing_program
 from harness.host.workspace import Workspace, write_atomic
 from harness.image.media import BootMethod, Media

@@ -30,7 +30,7 @@ from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
-from harness.host.doctor import available_memory
+from harness.host.memory import available_memory
 from harness.host.processid import ProcessId
 from harness.host.programs import require_program
 from harness.host.sockets import connected

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from harness.arch import GUEST
 from harness.errors import HarnessError
 from harness.host.accelerator import qemu_version
 from harness.host.cachesize import format_size
+from harness.host.memory import available_memory
+from harness.host.programs import find_program
 from harness.host.sandbox import require
 from harness.host.workspace import Workspace, make_directory
 
@@ -29,8 +28,6 @@ LEAST_MEMORY: Final = 5 * GIB // 2
 
 LEAST_DISK: Final = 3 * GIB
 """Disk space of a FreeBSD tree's sources, toolchain and objects, and of a kernel with symbols."""
-
-_SBIN: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 #: Programs that FreeBSD's build or the harness runs, with their packages.
 PROGRAMS: Final = {
@@ -109,24 +106,12 @@ def missing_packages(findings: Sequence[HostFinding], *, needed: bool) -> list[s
     return list(dict.fromkeys(package for f in chosen for package in f.packages))
 
 
-def find_program(name: str) -> Path | None:
-    """Return the path of a program, also in sbin directories, which PATH may not contain."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN))
-    found = shutil.which(name, path=path)
-    return Path(found) if found else None
-
-
 def module_version(name: str) -> str | None:
     """Return the version of an installed Python distribution, or None."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def available_memory() -> int:
-    """Return the bytes that are available to new processes without swapping."""
-    return int(psutil.virtual_memory().available)
 
 
 def _host_tools(version: int, directory: Path) -> Iterator[HostFinding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 from harness.arch import TABLE
 from harness.errors import InfraError
@@ -34,15 +35,21 @@ def missing_program(name: str) -> InfraError:
     )
 
 
+def find_program(name: str) -> Path | None:
+    """Return the path of a program, or None."""
+    # makefs and libvirtd are in sbin, which is not in the PATH of Debian's ordinary users.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN])
+    found = shutil.which(name, path=path)
+    return Path(found) if found else None
+
+
 def require_program(name: str) -> str:
     """Return the path of a program.
 
     Raises:
         InfraError: the program is not installed.
     """
-    # makefs and libvirtd are in sbin, which is not in the PATH of Debian's ordinary users.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN])
-    found = shutil.which(name, path=path)
+    found = find_program(name)
     if found is None:
         raise missing_program(name)
-    return found
+    return str(found)

@@ -21,7 +21,7 @@ from harness.check.checker import CheckPlan
 from harness.errors import UsageError
 from harness.guest.memory import required_memory
 from harness.guest.registry import Registry
-from harness.host.doctor import available_memory
+from harness.host.memory import available_memory
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_directory, write_atomic, write_named
 from harness.image.media import BootMethod

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UsageError
-from harness.host.doctor import find_program
+from harness.host.programs import find_program
 from harness.runs.guests import GuestRequest
 
 if TYPE_CHECKING:

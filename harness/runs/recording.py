@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import __version__
 from harness.errors import HarnessError, InfraError, given_with
-from harness.host.doctor import available_memory
+from harness.host.memory import available_memory
 from harness.host.processid import ProcessId
 from harness.host.workspace import check_directory
 from harness.results.store import Store
