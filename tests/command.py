@@ -1,4 +1,4 @@
-"""The harness as its users have it: a program of its own, with a home of its own."""
+"""Runs the harness as a user does: as a program, with a home of its own."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from pathlib import Path
 import psutil
 
 SECONDS = 60.0
-"""Longer than any of this takes, on whatever host; nothing waits for all of it."""
+"""Timeout that no host exceeds; no test waits for all of it."""
 
 GLANCE = 0.01
-"""Seconds between two looks, so that what is waited for has the processor."""
+"""Seconds between two polls, so that the polled process has the CPU."""
 
 PROGRAM = (sys.executable, "-c", "from harness.cli.main import main; main()")
 
 REAL_QEMU = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
-"""The one that stands in the place of which a test puts another."""
+"""The real QEMU, where a test puts another program in its place."""
 
 HEEDS_HANGUP = (
     PROGRAM[0], "-c",
     f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {PROGRAM[2]}",
 )  # fmt: skip
-"""The same as a terminal's user starts it: the tests may run under nohup(1), and hand that on."""
+"""The same program with the default action for SIGHUP, which nohup(1) would change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a harness came to."""
+    """Exit code and output of a harness."""
 
     code: int
     stdout: str
@@ -47,18 +47,18 @@ class Said:
 
     @property
     def error(self) -> str:
-        """The error alone, without progress; ``harness: `` and what follows."""
+        """The error without progress; starts with ``harness: ``."""
         start = self.stderr.find("harness: ")
         return self.stderr[start:] if start >= 0 else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The directories of a user who has only just installed the harness.
+    """The directories of a user who has just installed the harness.
 
-    Those in ``given`` (variables of the environment) are somebody else's, used together.
-    All processes that a harness of this home starts carry the home's temporary directory in
-    their environment, which is how they are told from others.
+    Those in ``given`` (environment variables) belong to another home and are shared. All processes
+    that a harness of this home starts have the home's temporary directory in their environment,
+    which identifies them.
     """
 
     directory: Path
@@ -100,7 +100,7 @@ class Home:
         stdin: Path = Path(os.devnull),
         **env: str,
     ) -> Said:
-        """A harness to its end."""
+        """Run a harness to its end."""
         with stdin.open("rb") as given:
             finished = subprocess.run(
                 [*PROGRAM, *map(str, words)],
@@ -112,7 +112,7 @@ class Home:
 
     @contextlib.contextmanager
     def started(self, *words: str | Path, **env: str) -> Iterator[Running]:
-        """A harness that runs; killed at the end if it still does."""
+        """Yield a running harness; it is killed at the end of the context."""
         number = len(list(self.directory.glob("*.stderr")))
         path = self.directory / f"{number}.stderr"
         with path.open("wb") as stderr:
@@ -128,7 +128,7 @@ class Home:
             popen.wait()
 
     def processes(self) -> list[psutil.Process]:
-        """All that harnesses of this home have started and that runs, themselves included."""
+        """Return all running processes of this home's harnesses."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -138,7 +138,7 @@ class Home:
         return found
 
     def names(self) -> list[str]:
-        """The names of those processes' programs."""
+        """Return the names of those processes' programs."""
         found = []
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -146,7 +146,7 @@ class Home:
         return found
 
     def wait_until_nothing_runs(self) -> None:
-        """Processes that were sent SIGKILL need a moment until they are gone."""
+        """Wait until no process runs; killed processes need a moment to exit."""
         deadline = time.monotonic() + SECONDS
         while left := [f"{process}: {words(process)}" for process in self.processes()]:
             assert time.monotonic() < deadline, "\n".join(left)
@@ -156,7 +156,7 @@ class Home:
         return list((self.cache / "scratch").glob("*"))
 
     def leftovers(self) -> list[Path]:
-        """Scratch directories, sockets, half-written files."""
+        """Return scratch directories, sockets and incomplete files."""
         cache, runtime = self.cache, Path(self.env["XDG_RUNTIME_DIR"])
         return [
             *self.scratch_directories(),
@@ -180,14 +180,14 @@ class Home:
 
 @contextlib.contextmanager
 def temporary_home() -> Iterator[Home]:
-    """A home that is removed; its path is short, for a socket's has little room."""
+    """Yield a home that is removed; its path is short, as sockets' paths must be."""
     with tempfile.TemporaryDirectory(prefix="home") as directory:
         yield Home(Path(directory))
 
 
 @contextlib.contextmanager
 def home_with_kernels() -> Iterator[Home]:
-    """The same, with the built-in guest's kernels in its cache: to build one takes seconds."""
+    """The same, with the built-in guest's kernels in its cache, which saves seconds."""
     with temporary_home() as made:
         made.cache.mkdir(mode=0o700, parents=True)
         shutil.copytree(_built_kernels(), made.cache / "kernels")
@@ -196,7 +196,7 @@ def home_with_kernels() -> Iterator[Home]:
 
 @functools.cache
 def _built_kernels() -> Path:
-    """Before and after the commit, without a sanitizer, built once a run of the tests."""
+    """Kernels before and after the commit, without a sanitizer, built once in a test run."""
     directory = tempfile.TemporaryDirectory(prefix="kernels")
     atexit.register(directory.cleanup)
     with temporary_home() as builder:
@@ -208,7 +208,7 @@ def _built_kernels() -> Path:
 
 
 def words(process: psutil.Process) -> list[str]:
-    """Its command line, for the test's report."""
+    """Return a process's command line, for reports."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -217,34 +217,33 @@ def words(process: psutil.Process) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A harness that was started."""
+    """A running harness."""
 
     popen: subprocess.Popen[bytes]
     said: Path
 
     def wait_for_words(self, words: str) -> None:
-        """Until the harness has said them on standard error."""
+        """Wait until the words are on standard error."""
         while words not in self.said.read_text():
             assert self.popen.poll() is None, self.said.read_text()
             time.sleep(GLANCE)
 
     def end_by(self, signum: signal.Signals) -> int:
-        """Send it the signal and wait; gives the exit status."""
+        """Send a signal and wait; return the exit status."""
         self.popen.send_signal(signum)
         return self.popen.wait(SECONDS)
 
 
 def own_qemu(PATH: str = "", **env: str) -> dict[str, str]:  # noqa: N803 - as in the environment
-    """An environment for a harness with another PATH.
+    """Return an environment with another PATH.
 
-    A program of the test's that stands before QEMU is not open to the user of root's guests, and
-    does more than QEMU may.
+    Root's guests run as root in it, because their usual user cannot access the test's program.
     """
     return {**env, "PATH": PATH, "HARNESS_QEMU_USER": "root"} if PATH else dict(env)
 
 
 def script(directory: Path, name: str, text: str) -> str:
-    """Put a program into a directory; gives a PATH in which it comes first."""
+    """Write a program to a directory; return a PATH in which it comes first."""
     directory.mkdir(exist_ok=True)
     path = directory / name
     path.write_text(f"#!/bin/sh\n{text}\n")

@@ -1,4 +1,4 @@
-"""A history of the built-in guest, made for a test: one of its revisions breaks it."""
+"""A history of the built-in guest for tests, in which a revision breaks it."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ class EmbeddedHistory:
         return git(self.directory, "rev-parse", "HEAD")
 
     def document(self) -> str:
-        """A commit that leaves the sources as they are."""
+        """Add a commit that does not change the sources."""
         self.number += 1
         (self.directory / "NOTES.md").write_text(f"Note {self.number}.\n")
         return self.commit(f"Notes, part {self.number}")
 
     def comment(self) -> str:
-        """A commit that changes the sources, but not what they are compiled to."""
+        """Add a commit that changes sources, but not the compiled kernel."""
         self.number += 1
         self.append("pool.c", f"/* Remark {self.number}. */\n")
         return self.commit(f"Remark {self.number} on pages")
 
     def change(self) -> str:
-        """A commit that changes the kernel, and nothing that it does here."""
+        """Add a commit that changes the kernel without an effect on tests."""
         self.number += 1
         self.replace("init_main.c", "---\\n", f"---\\nbuild {self.number}\\n", count=1)
         return self.commit(f"Say build {self.number} in the banner")
 
     def unbuildable(self) -> str:
-        """Two commits; the first does not compile."""
+        """Add two commits; the first does not compile."""
         self.append("plant.c", "broken!\n")
         broken = self.commit("A new plant, not quite there")
         self.replace("plant.c", "broken!\n", "")
@@ -63,7 +63,7 @@ class EmbeddedHistory:
         return broken
 
     def dies_of_something_else(self) -> str:
-        """Two commits; with the first, the guest traps before anything is allocated."""
+        """Add two commits; with the first, the guest traps before it allocates anything."""
         trap = "\tboot_read(start_info);\n\t*(volatile uint32_t *)0x30 = 1;\n"
         self.replace("init_main.c", "\tboot_read(start_info);\n", trap)
         strange = self.commit("Look at the first page")
@@ -72,7 +72,7 @@ class EmbeddedHistory:
         return strange
 
     def break_it(self) -> str:
-        """The commit's own effect taken out: it panics on more than one node."""
+        """Revert the commit's effect: the kernel panics on more than one node."""
         self.replace("keg.c", "#if HARNESS_COMMIT", "#if HARNESS_COMMIT && 0")
         return self.commit("Simplify keg_fetch_slab()\n\nIt reads better without the reserve.")
 
@@ -95,7 +95,7 @@ class EmbeddedHistory:
 
 
 def usual_history(directory: Path) -> tuple[EmbeddedHistory, str]:
-    """``first`` to ``last``, a third of them idle, and the revision that breaks it."""
+    """Return ``first`` to ``last``, a third of it without changes, and the breaking revision."""
     made = EmbeddedHistory(directory)
     for _ in range(3):
         made.document()

@@ -1,4 +1,4 @@
-"""An environment in which runs take milliseconds: made kernels, guests that follow a script."""
+"""An environment in which runs take milliseconds: made-up kernels and scripted guests."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ NODES = GuestRequest(numa="2", accelerator="tcg")
 
 @dataclass
 class FakeProvider:
-    """Provides made kernels; see ``harness.provide.provider.Provider``.
+    """Provides made-up kernels; see ``harness.provide.provider.Provider``.
 
     Args:
-        directory: of their files.
-        number: of a kernel, by its request; what it raises ends the build.
-        tree: whose revisions can be searched; None: there is none.
-        modules: whether kernels come with the check modules that are asked for.
+        directory: directory of their files.
+        number: returns a kernel's number for a request; its exceptions end the build.
+        tree: the tree whose revisions can be searched; None: there is none.
+        modules: whether kernels have the requested check modules.
         asked: every request, in order.
     """
 
@@ -122,7 +122,7 @@ class FakeProvider:
 
 @dataclass
 class FakeRevisions:
-    """Provides the made kernels of a history; see ``harness.provide.revisions.Revisions``."""
+    """Provides the made-up kernels of a history; see ``harness.provide.revisions.Revisions``."""
 
     provider: FakeProvider
     what: KernelRequest
@@ -154,7 +154,7 @@ def host_fails(_: KernelRequest) -> int:
 def fake_environment(
     directory: Path, script: Callable[[GuestSpec], Script], provider: FakeProvider | None = None
 ) -> Iterator[Environment]:
-    """Runs made in it boot guests that follow the script; no time passes but theirs."""
+    """Yield an environment whose guests follow the script; only their time passes."""
     clock = ManualClock()
     with tempfile.TemporaryDirectory(prefix="hf-") as short:  # as a socket's path must be
         runner = HostRunner()

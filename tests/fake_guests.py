@@ -1,4 +1,4 @@
-"""Kernels that are a few bytes of ELF, and scripts of guests that boot them, or do not."""
+"""Kernels of a few bytes of ELF, and scripts of guests that boot them."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def build_id_of(number: int) -> bytes:
 
 
 def number_of(spec: GuestSpec, most: int = 32) -> int:
-    """Which kernel it is that boots."""
+    """Return the number of the kernel that boots."""
     own = facts_of(spec).build_id
     return next(number for number in range(most) if build_id_of(number).hex() == own)
 
 
 def kernel_file(directory: Path, number: int = 0) -> Path:
-    """An ELF file with what the harness reads of a kernel; other numbers are other kernels."""
+    """Write an ELF file with the facts that the harness reads; each number gives other content."""
     build_id = build_id_of(number)
     names = b"\0mi_startup\0version\0panic\0thinker\0"
     sections = b"\0.text\0.symtab\0.strtab\0.shstrtab\0.note.gnu.build-id\0"
@@ -95,7 +95,7 @@ def kernel_file(directory: Path, number: int = 0) -> Path:
 
 
 def made_kernel(directory: Path, number: int = 0, **changed: object) -> KernelArtifact:
-    """The kernel of that number, which needs no loader."""
+    """Return the kernel with that number, which needs no loader."""
     file = kernel_file(directory, number)
     key = hashlib.sha256(file.read_bytes()).hexdigest()[:40]
     identity = KernelIdentity(
@@ -129,7 +129,7 @@ def banner(version: str = VERSION) -> bytes:
 
 
 def report(nonce: str, facts: KernelFacts, topology: Topology) -> bytes:
-    """What init reports of a kernel that sees what it was given."""
+    """Return init's report of a kernel that sees the machine as it is."""
     domains = topology.guest_domains()
     texts = [
         "begin version=2 guest=freebsd",
@@ -152,7 +152,7 @@ def report(nonce: str, facts: KernelFacts, topology: Topology) -> bytes:
 
 
 def boots(spec: GuestSpec, **changed: object) -> Script:
-    """The kernel comes up, reports and powers off."""
+    """A script: the kernel starts, reports and powers off."""
     said = report(nonce_of(spec), facts_of(spec), spec.topology)
     pieces = (
         Piece(banner()), Piece(said, after=2.0),
@@ -162,7 +162,7 @@ def boots(spec: GuestSpec, **changed: object) -> Script:
 
 
 def stays_up(spec: GuestSpec, channel: Callable[[], Tap]) -> Script:
-    """The kernel comes up, reports, and answers at its second serial port."""
+    """A script: the kernel starts, reports, and answers on its second serial port."""
     said = report(nonce_of(spec), facts_of(spec), spec.topology)
     return Script((Piece(banner()), Piece(said, after=1.0)), ending=None, channel=channel)
 
@@ -179,7 +179,7 @@ def hangs(spec: GuestSpec) -> Script:
 
 @contextmanager
 def fake_booter(directory: Path, script: Callable[[GuestSpec], Script]) -> Iterator[Booter]:
-    """Boots guests that follow the script; no time passes but theirs."""
+    """Yield a booter whose guests follow the script; only their time passes."""
     clock = ManualClock()
     with tempfile.TemporaryDirectory(prefix="hf-") as short:  # as a socket's path must be
         workspace = Workspace(directory / "cache", directory / "state", Path(short))

@@ -1,4 +1,4 @@
-"""A QEMU whose KVM is TCG, though it says otherwise over QMP: a program of its own."""
+"""A program that runs QEMU with TCG, but reports KVM over QMP."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ esac
 {guest}
 exec {fake_kvm} "$@"
 """
-"""The probe and guests under KVM behave as they are told; those are really under TCG."""
+"""The probe prints what the test sets; guests under "KVM" run under TCG."""
 
 GOOD = "printf '<mprcsfito>'; exit 0"
 BAD = "printf '<mpR'; sleep 1000"
 
 
 def install_probed(directory: Path, probe: str, guest: str = "", fake_kvm: str = "") -> str:
-    """The same, with the accelerator's probe; ``fake_kvm`` runs guests in the place of this."""
+    """Install the program with a probe; the guests run by ``fake_kvm``."""
     from command import script  # which the program itself cannot import
 
     return script(directory, QEMU, PROBED.format(probe=probe, guest=guest,
@@ -36,7 +36,7 @@ def install_probed(directory: Path, probe: str, guest: str = "", fake_kvm: str =
 
 
 def install(directory: Path, cpu: str = "max") -> str:
-    """Put it into a directory; gives a PATH in which it comes first.
+    """Write it to a directory; return a PATH in which it comes first.
 
     Each guest under that KVM has this CPU.
     """
@@ -46,7 +46,7 @@ def install(directory: Path, cpu: str = "max") -> str:
 
 
 def command(cpu: str = "max", python: str = sys.executable, file: str = __file__) -> str:
-    """What runs it, for a shell; QEMU's arguments follow."""
+    """Return its shell command; QEMU's arguments follow."""
     return f"{python} {file} {shutil.which(QEMU)} '{cpu}'"
 
 
@@ -77,7 +77,7 @@ def main(qemu: str, cpu: str, words: list[str]) -> int:
 
 
 def close_serial_ports(words: list[str]) -> None:
-    """QEMU alone has them, so that its end is theirs."""
+    """Close the serial ports, so that only QEMU holds them."""
     for word in words:
         if word.startswith("socket,id=serial"):
             os.close(int(word.partition("fd=")[2]))

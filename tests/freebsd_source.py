@@ -1,4 +1,4 @@
-"""The FreeBSD source tree that tests build from: the one that the user configured."""
+"""The FreeBSD source tree that tests build from, as the user configured it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.source.location import OFFICIAL_SOURCE, source_location
 
 
 def configured_tree() -> str | None:
-    """The directory named by ``$HARNESS_SOURCE`` or the settings; None if neither names one.
+    """Return the directory in ``$HARNESS_SOURCE`` or the settings; None if there is none.
 
     A URL would have to be cloned, and the built-in guest is not FreeBSD: neither counts.
     """

@@ -1,4 +1,4 @@
-"""A command of the harness called in this process: as a user's, but ten times as fast."""
+"""Runs a command of the harness in this process, ten times as fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.cli import main
 
 
 def call(home: Home, *words: str | Path, stdin: bytes = b"") -> Said:
-    """The command with the home's environment, to its end."""
+    """Run a command with the home's environment."""
     stdout, stderr = (_stream() for _ in range(2))
     with (
         _environment(home),
@@ -27,7 +27,7 @@ def call(home: Home, *words: str | Path, stdin: bytes = b"") -> Said:
 
 
 def _stream() -> io.TextIOWrapper:
-    """As ``harness.cli.streams`` makes them: no character is a reason to fail."""
+    """Return a stream like those of ``harness.cli.streams``, which accept every character."""
     return io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""A guest that is the model itself: a real fake of the check module, for the host's side."""
+"""A fake of the check module's guest: it answers from the model."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Answerer = Callable[[str], str]
 
 
 def said(body: str) -> bytes:
-    """A line with a right checksum."""
+    """Return a line with a valid checksum."""
     return f"@harness {body} *{zlib.crc32(body.encode()):08x}\n".encode()
 
 
 def report(domains: int, empty: tuple[int, ...] = ()) -> GuestReport:
-    """What such a guest's init says: two CPUs a domain."""
+    """Return init's report of such a guest, with two CPUs in each domain."""
     return GuestReport(
         guest="model", release="", osreldate=0, ident="", domains=domains,
         cpus={cpu: cpu // 2 for cpu in range(2 * domains)},
@@ -43,10 +43,10 @@ class ModelGuest:
     """Answers commands as ``images/kmod`` does; a ``Tap``.
 
     Args:
-        variant: of the code that it runs.
-        domains: how many it has.
-        empty: mask of those without memory.
-        answer: what is done to each answer's body; to lie, to panic, to fall silent.
+        variant: the form of its code.
+        domains: number of domains.
+        empty: mask of domains without memory.
+        answer: changes each answer's body, so that it is wrong, a panic, or missing.
     """
 
     variant: Variant

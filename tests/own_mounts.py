@@ -1,4 +1,4 @@
-"""Harnesses in a mount namespace of their own: other devices, and file systems that are full."""
+"""Runs harnesses in a mount namespace, with other devices or full file systems."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ mkdir -m 1777 /dev/shm
 
 
 def in_namespace(home: Home, mounts: str, *words: str, **env: str) -> Said:
-    """A harness in a mount namespace of its own, after those mounts."""
+    """Return the command that runs a harness in a mount namespace, after those mounts."""
     finished = subprocess.run(
         ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *PROGRAM, *words],
         env={**home.env, **env}, cwd=home.directory, capture_output=True, text=True, check=False,

@@ -1,4 +1,4 @@
-"""Documents of ``--json``, read as a program that holds them to the published schema."""
+"""Validates documents of ``--json`` with the published schema."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.cli.schema import SCHEMA_FILE, entry_of
 
 
 def valid(command: str, text: str) -> dict[str, Any]:
-    """The one document that a command has printed, once the schema has taken it.
+    """Return the only document that a command printed, validated.
 
     Raises:
-        ValueError: it is no JSON, or there is more than one.
-        jsonschema.ValidationError: it is not what the schema says.
+        ValueError: it is not JSON, or there are several.
+        jsonschema.ValidationError: the schema does not permit it.
     """
     document: dict[str, Any] = json.loads(text)
     published = json.loads(SCHEMA_FILE.read_text("utf-8"))

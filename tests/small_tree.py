@@ -1,6 +1,6 @@
-"""A source tree small enough to be made in each test, with all that is read of one before make.
+"""A source tree that takes a moment to create, with all files that are read before make.
 
-It is not FreeBSD's: no file of it is, beyond the few lines that say which release a tree is.
+It is not FreeBSD's: it contains only the few lines from which the release is read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a run prints at its end: how many tests met a real FreeBSD kernel, and tables of cells.
+"""Output at the end of a test run: the number of tests with FreeBSD kernels, and tables.
 
-Both come from the tests' reports alone, as a worker sends them.
+Both are collected from the tests' reports, which workers send.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _FREEBSD = "freebsd"
 
 
 def mark_freebsd_tests(items: list[pytest.Item]) -> None:
-    """Put the marker ``freebsd`` into what is reported of a test.
+    """Add the marker ``freebsd`` to a test's report.
 
-    A report's keywords would hold the names of directories, too.
+    A report's keywords would contain the names of directories, too.
     """
     for item in items:
         if item.get_closest_marker("freebsd"):
@@ -31,8 +31,7 @@ def mark_freebsd_tests(items: list[pytest.Item]) -> None:
 class FreeBSDTally:
     """Counts the tests marked ``freebsd``.
 
-    With a source tree configured, each of them can run: one that is skipped fails the
-    run, so that a green run means what it says.
+    With a source tree configured, each of them can run, so a skipped one fails the run.
     """
 
     config: pytest.Config
@@ -72,7 +71,7 @@ def _reason(report: pytest.TestReport) -> str:
 
 @dataclass(eq=False)
 class CellTables:
-    """Prints what tests entered into tables."""
+    """Prints the tables that tests filled."""
 
     tables: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
 
@@ -92,7 +91,7 @@ class CellTables:
 
 
 def table_lines(cells: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """A line for each row."""
+    """Return a line for each row."""
     columns = list(dict.fromkeys(name for row in cells.values() for name in row))
     rows = [("fault", {name: name for name in columns}), *cells.items()]
     first = max(len(title) for title, _ in rows)

@@ -1,4 +1,4 @@
-"""Phased iterators that do something wrong, as mutants of the kernel do."""
+"""Wrong phased iterators, like mutants of the kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from harness.subsystems.domainset.model.phased import PhasedIter
 
 
 class RestartsWithTheShort(PhasedIter):
-    """After sleeping it searches only the domains that were short."""
+    """After sleeping, it searches only the domains that were short."""
 
     def _first(self) -> bool:
         if self.di_minskip:
@@ -16,7 +16,7 @@ class RestartsWithTheShort(PhasedIter):
 
 
 class VisitsTwice(PhasedIter):
-    """It does not strike off the domain that it begins with."""
+    """It does not remove the domain with which it starts."""
 
     def _phase_first(self) -> bool:
         remained = self.di_remain_mask

@@ -8,7 +8,7 @@
 #include "boot.h"
 #include "pmap.h"
 
-#define TABLE_MAX	(1 << 20)	/* longer than any table we read */
+#define TABLE_MAX	(1 << 20)	/* longer than any table read here */
 
 struct acpi_rsdp {
 	char		signature[8];

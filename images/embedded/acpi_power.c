@@ -3,8 +3,8 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * Power-off by ACPI: the sleep type of S5 is a package in the DSDT, which we
- * look for by its bytes, there being no interpreter of AML here.
+ * Power-off by ACPI: the sleep type of S5 is a package in the DSDT, which is
+ * searched for by its bytes, because there is no AML interpreter here.
  */
 
 #include "acpi.h"

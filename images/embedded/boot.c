@@ -120,7 +120,7 @@ tunable_string(const char *name, char *value, size_t size)
 	return (false);
 }
 
-/* A decimal number; anything else is said and left at its default. */
+/* A decimal number; other values are reported, and the default is kept. */
 bool
 tunable_int(const char *name, int *value)
 {

@@ -7,7 +7,7 @@
 
 #include "kernel.h"
 
-/* What the firmware's PVH option ROM says of the machine. */
+/* The machine as described by the firmware's PVH option ROM. */
 
 struct phys_range {
 	vm_paddr_t	start;

@@ -22,8 +22,8 @@
 #define LOOK_SPINS	5000	/* from one to the next: microseconds */
 
 /*
- * Between two looks at the port: QEMU takes the lock for each that it needs to
- * bring us bytes, so that who looks all the time waits twenty times as long.
+ * Delay between two reads of the port: for each, QEMU takes the lock that it
+ * needs to deliver bytes, so constant polling waits twenty times as long.
  */
 static void
 wait_a_little(void)

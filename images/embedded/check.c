@@ -232,7 +232,7 @@ zone_starve(int domain, int cpu, unsigned milliseconds, struct zone_starved *sta
 	return ("not-here");
 }
 
-/* Before the report, whose end tells the other side that it can begin. */
+/* Before the report, whose end is the harness's signal to start. */
 void
 check_init(void)
 {

@@ -89,7 +89,7 @@ emit_integer(struct sink *sink, char conversion, bool wide, va_list *arguments, 
 		    conversion == 'x' ? 16 : 10, false, width, pad);
 }
 
-/* Knows %c %s %d %u %x with #, 0, a width, and l or z: all that we print. */
+/* Supports %c %s %d %u %x with #, 0, a width, and l or z. */
 static void
 format_into(struct sink *sink, const char *format, va_list *arguments)
 {

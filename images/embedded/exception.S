@@ -51,7 +51,7 @@ calltrap:
 	hlt				/* trap() does not return */
 	.size	calltrap, . - calltrap
 
-/* An interrupt does no more than end a hlt; the controller wants no answer (irq.c). */
+/* An interrupt only ends a hlt; the controller needs no acknowledgement (irq.c). */
 	.globl	irq_stub
 	.type	irq_stub, @function
 	.balign	16

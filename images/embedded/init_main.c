@@ -28,7 +28,7 @@ print_banner(void)
 	printf("%s\n", __VERSION__);
 }
 
-/* What FreeBSD's routine of this name does, as far as we have it. */
+/* The part of FreeBSD's function of this name that is implemented here. */
 static __noinline void
 vm_mem_init(void)
 {

@@ -172,7 +172,7 @@ __asan_storeN_noabort(uintptr_t address, size_t size)
 	kasan_shadow_check(address, size, true);
 }
 
-/* Whoever does not return panics, and then nothing is checked any more. */
+/* Functions that do not return panic, after which nothing is checked. */
 void
 __asan_handle_no_return(void)
 {

@@ -7,7 +7,7 @@
 
 #include "kernel.h"
 
-/* What a shadow byte says of an invalid address; the values are FreeBSD's. */
+/* Shadow bytes of invalid addresses; the values are FreeBSD's. */
 #define KASAN_STACK_LEFT	0xf1
 #define KASAN_STACK_MID		0xf2
 #define KASAN_STACK_RIGHT	0xf3

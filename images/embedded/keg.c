@@ -3,13 +3,12 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * Slabs and the choice among them: what FreeBSD's keg_fetch_slab()
- * (sys/vm/uma_core.c) does and what it calls, written anew for one CPU.
+ * Slabs and the choice among them: a reimplementation for one CPU of FreeBSD's
+ * keg_fetch_slab() (sys/vm/uma_core.c) and of the functions that it calls.
  *
- * HARNESS_COMMIT tells the kernel before the commit "uma: Improve
- * M_USE_RESERVE handling in keg_fetch_slab()" (0) from the one after it (1):
- * it stands twice below, for the commit's two statements, and nowhere else
- * does it change what is done.
+ * HARNESS_COMMIT is 0 for the kernel before the commit "uma: Improve
+ * M_USE_RESERVE handling in keg_fetch_slab()", and 1 for the one after it. It
+ * is used twice below, for the commit's two statements, and nowhere else.
  */
 
 #include "domainset.h"
@@ -156,7 +155,7 @@ keg_drain_domain(struct uma_keg *keg, int domain)
 static struct uma_slab *
 keg_fetch_domain(struct uma_keg *keg, int domain, bool rr, int flags)
 {
-	/* By round-robin nobody may sleep for one domain: we do, for all of them. */
+	/* Round-robin must not sleep for one domain, but does so for all of them. */
 	int allocation_flags = rr ? (flags & ~M_WAITOK) | M_NOWAIT : flags;
 	struct uma_slab *slab = keg_fetch_free_slab(keg, domain, rr, flags);
 

@@ -17,7 +17,7 @@
 /* A page of items.  It is on one of its domain's three lists. */
 struct uma_slab {
 	struct uma_slab	 *us_next;
-	struct uma_slab	**us_link;	/* what points to us */
+	struct uma_slab	**us_link;	/* the pointer to this slab */
 	uint64_t	  us_free[SLAB_ITEMS_MAX / 64];	/* a bit for each free item */
 	uint16_t	  us_freecount;
 	uint8_t		  us_domain;

@@ -62,7 +62,7 @@ read64(const struct entry *entry, size_t offset)
 	return (read32(entry, offset) | (uint64_t)read32(entry, offset + 4) << 32);
 }
 
-/* Stops at the first entry its handler refuses, and says so. */
+/* Stops at the first entry that its handler refuses, and returns false. */
 static bool
 walk(const struct acpi_header *table, size_t offset, entry_handler *handler)
 {
@@ -237,7 +237,7 @@ domain_of_pxm(int pxm)
 	return (NO_DOMAIN);
 }
 
-/* Proximity domains may have any numbers; ours count from 0, in their order. */
+/* Proximity domains may have any numbers; domains count from 0, in their order. */
 static bool
 renumber_domains(void)
 {
@@ -315,7 +315,7 @@ parse_slit(const struct acpi_header *slit)
 			if (row >= count || column >= count)
 				continue;
 			value = ((const uint8_t *)slit)[SLIT_ENTRIES + row * count + column];
-			if (value != 255)	/* 255: not said */
+			if (value != 255)	/* 255: unknown */
 				locality[from][to] = value;
 		}
 }

@@ -54,7 +54,7 @@ small_pages_of_gib(size_t gib)
 	return (((uintptr_t)pd - KERNBASE) | PG_V | PG_RW);
 }
 
-/* Memory above the direct map's end is of no use to us. */
+/* Memory above the direct map's end is not used. */
 static void
 drop_memory_above(vm_paddr_t limit)
 {

@@ -134,7 +134,7 @@ vm_page_count_min_all(void)
 	return (true);
 }
 
-/* Somebody sleeps, so the page daemon has its turn, in all domains. */
+/* A thread sleeps, so the page daemon runs, in all domains. */
 static void
 vm_pageout(void)
 {
@@ -150,8 +150,8 @@ vm_pageout(void)
 
 /*
  * Sleeps until the domain has pages; returns at once unless it is short of
- * them.  The page daemon has one turn only: who waits where nothing can be
- * laundered sleeps for good, as nobody else runs who could free a page.
+ * them.  The page daemon runs once only: a wait in a domain without pages
+ * to launder never ends, as no other thread could free a page.
  */
 void
 vm_wait_domain(int domain)

@@ -11,13 +11,13 @@
 
 /* The page pool of one memory domain, out of that node's own memory. */
 struct vm_domain {
-	struct phys_range vmd_ranges[DOMAIN_RANGES_MAX];	/* never handed out so far */
+	struct phys_range vmd_ranges[DOMAIN_RANGES_MAX];	/* not allocated yet */
 	int		vmd_nranges;
 	uint64_t	vmd_page_count;		/* all that it was given */
 	uint64_t	vmd_free_count;
 	uint64_t	vmd_inactive_count;	/* in use, can be laundered on demand */
 	vm_paddr_t	vmd_freed;		/* handed out and back again: the first of them */
-	bool		vmd_low;		/* said to be short of pages */
+	bool		vmd_low;		/* marked as short of pages */
 };
 
 void	vm_page_startup(void);

@@ -12,7 +12,7 @@
 #define RESET_CONTROL	0xcf9	/* of both i440FX and Q35 */
 #define RESET_FULL	0x06
 
-#define DELAY_PORT	0x84	/* nobody's: a read takes time and has no effect */
+#define DELAY_PORT	0x84	/* unused: a read takes time and has no effect */
 #define DELAY_READS	1000000
 
 bool panicked;
@@ -65,7 +65,7 @@ cpu_triple_fault(void)
 	cpu_halt();
 }
 
-/* The tunable harness.keep: a guest that somebody wants to look at stays as it is. */
+/* The tunable harness.keep: the guest halts, so that it can be examined. */
 static void
 halt_if_kept(void)
 {

@@ -136,7 +136,7 @@ vm_map_startup(void)
 	uma_zone_set_allocf(kmapentzone, kmapent_alloc);
 }
 
-/* Enters what is in use already: the image, and the window of slabs so far. */
+/* Enters the ranges in use: the image, and the used part of the slabs' window. */
 __noinline void
 kmem_init(void)
 {

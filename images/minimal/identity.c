@@ -62,7 +62,7 @@ has_option(const char *config, const char *option)
 	return (found);
 }
 
-/* Only a kernel with options INCLUDE_CONFIG_FILE tells its configuration. */
+/* Only a kernel with options INCLUDE_CONFIG_FILE contains its configuration. */
 static void
 report_config(void)
 {

@@ -3,8 +3,8 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * The harness's init for FreeBSD/amd64 13.x and later: tells what a NUMA
- * regression needs to know, and ends the guest, unless it is to be kept.  No C
+ * The harness's init for FreeBSD/amd64 13.x and later: prints the
+ * facts that NUMA tests need, and ends the guest, unless it is kept.  No C
  * library, no options.
  */
 
@@ -40,7 +40,7 @@ run(void)
 	power_off();
 }
 
-/* The kernel enters here with a stack that is not aligned as C wants it. */
+/* The kernel enters here with a stack that is not aligned for C. */
 __attribute__((naked, noreturn)) void
 _start(void)
 {

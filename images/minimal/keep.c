@@ -4,7 +4,7 @@
  */
 /*
  * The tunables harness.keep=1 and harness.check=1: the guest stays up after its
- * report, for whoever sits at it, or for the check module's channel.
+ * report, for a user at its console, or for the check module's channel.
  */
 
 #include "facts.h"

@@ -6,7 +6,7 @@
  * The end of the guest.  reboot(2) first stops vnlru, the buffer daemons and
  * the syncer, which takes a guest some 14 s and cannot be skipped by its flags
  * (sys/kern/kern_shutdown.c:kern_reboot(), event shutdown_pre_sync).  Nothing
- * is left here to be saved, so we ask the chipset ourselves.
+ * needs to be saved here, so init writes to the chipset directly.
  */
 
 #include "facts.h"

@@ -20,7 +20,7 @@
 
 #define NONCE_SIZE	17	/* 16 hexadecimal digits and a NUL */
 
-/* Before the first record: what tells this boot's report from all others; empty for none. */
+/* Call before the first record: the nonce identifies this boot's report; empty for none. */
 void	report_nonce(const char *nonce);
 
 void	record(const char *name);

@@ -1,4 +1,4 @@
-"""A guest whose iterators are the model's: a real fake of the check module, for the host's side."""
+"""A fake of the check module's guest: its iterators are the model's."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class IteratorGuest:
     """Answers commands as the check module does; a ``Tap``.
 
     Args:
-        form: of its iterators.
-        code: that it runs.
-        layout: of the guest.
-        dies_after: commands after which it ends; None: it does not.
+        form: form of its iterators.
+        code: the code that it runs.
+        layout: the guest's layout.
+        dies_after: number of commands after which it ends; None: never.
     """
 
     form: Form

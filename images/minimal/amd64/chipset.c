@@ -10,8 +10,8 @@
 
 /*
  * ACPI 6.5, 4.8.3.2: sleep enable with sleep type 0, which is S5 on QEMU's PC
- * chipsets (hw/acpi/core.c:acpi_pm1_cnt_write()).  Elsewhere it does nothing,
- * or sleeps; we are not meant for elsewhere.
+ * chipsets (hw/acpi/core.c:acpi_pm1_cnt_write()).  On other
+ * chipsets it does nothing, or sleeps; they are not supported.
  */
 #define PM1_SLP_EN	0x2000
 

@@ -22,7 +22,7 @@ syscall(int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t
 	register uint64_t r9 __asm("r9") = f;
 	bool failed;
 
-	/* The kernel tells of an error by the carry flag, and keeps neither rdx nor r8 to r11. */
+	/* The kernel reports an error by the carry flag, and preserves neither rdx nor r8 to r11. */
 	__asm volatile("syscall"
 	    : "=@ccc"(failed), "+a"(number), "+d"(c), "+r"(r10), "+r"(r8), "+r"(r9)
 	    : "D"(a), "S"(b)
@@ -48,7 +48,7 @@ cpu_pause(void)
 	__asm volatile("pause");
 }
 
-/* The body of _start(): the kernel's stack is not aligned as C wants it. */
+/* The body of _start(): the kernel's stack is not aligned for C. */
 #define ENTER_RUN	"xorl %ebp, %ebp; andq $-16, %rsp; call run"
 
 /* Power off by the chipset; returns if that did nothing. */
