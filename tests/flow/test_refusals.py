@@ -162,7 +162,7 @@ ARGUMENTS = {
     ),
     "a pair for the built-in guest": (
         (*COMPARE, "--mutant", "drop-commit"),
-        "the built-in guest has one pair, so --mutant says nothing",
+        "the built-in guest has only one pair, so --mutant has no effect",
         "name a FreeBSD tree with --source",
     ),
     "no such run": (

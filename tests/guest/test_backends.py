@@ -400,7 +400,7 @@ def test_memory_the_host_does_not_have_is_refused_with_the_figures(
         refusing = QemuBackend(runner, clock, available=lambda: 200 * MIB)
     else:
         refusing = LibvirtBackend(runner, clock, workspace, available=lambda: 200 * MIB)
-    with pytest.raises(InfraError, match="memory the host does not have") as refused:
+    with pytest.raises(InfraError, match="more memory than the host has") as refused:
         refusing.start(endless)
     assert "384 MiB (128 MiB in 1 nodes" in refused.value.message
     assert "200 MiB are available" in refused.value.message
