@@ -118,7 +118,12 @@ class HostBuilder:
         compiler = compiler_version(llvm, self.runner)
         lock = f"onhost-{tree.home.name}"
         with (
-            self.workspace.lock(lock, lambda holder: self.progress.note(f"waiting for {holder}")),
+            self.workspace.lock(
+                lock,
+                lambda holder: self.progress.note(
+                    f"waiting for process {holder}, which is using the same tree"
+                ),
+            ),
             self.workspace.scratch("onhost") as scratch,
         ):
             if self.sandboxed:

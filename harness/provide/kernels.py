@@ -92,5 +92,5 @@ class Kernels:
 
         return Specifications(
             subsystem, self.open_tree, self.workspace,
-            lambda holder: self.note(f"waiting for {holder}"),
+            lambda holder: self.note(f"waiting for process {holder}, which is using the same tree"),
         )  # fmt: skip

@@ -116,7 +116,11 @@ class TreeProvider:
 
         host, tree = self.host, self._tree(what.source)
         with being_read(
-            tree, host.workspace, lambda holder: progress.note(f"waiting for {holder}")
+            tree,
+            host.workspace,
+            lambda holder: progress.note(
+                f"waiting for process {holder}, which is using the same tree"
+            ),
         ):
             snapshot = tree.snapshot(what.change)
         parts = [part for each in SUBSYSTEMS if (part := each.on_host) is not None]
