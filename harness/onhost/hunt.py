@@ -1,8 +1,8 @@
 """A search of a program of the host without a model: for panics, and for invariants that break.
 
-Each random trace depends on the seed and its number alone, so that it is the same whatever was
-found before it. A program that has ended is started again, and the search goes on until its
-operations are done: each kind of finding is shrunk once, and then counted.
+Each random trace depends on the seed and its number alone, and is run in a copy of the program
+that has done nothing yet (fork(2)): it comes out the same whatever was found before it. The search
+goes on until its operations are done: each kind of finding is shrunk once, and then counted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestSilent
 from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, Conclusion, HostRun, SearchFinding
 from harness.check.shrink import shrink
-from harness.errors import UsageError
 from harness.onhost.ending import EndingKind, HostEnding
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ _SHRINK_ATTEMPTS: Final = 600
 _COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
 #: Kinds of findings after which a search ends: so much is wrong that more would not help.
 _MOST_KINDS: Final = 30
+#: Traces that end in a limit of the program, after which a search ends: it may come to nothing.
+_MOST_LIMITS: Final = 200
 _TELL_EVERY: Final = 2000
 
 
@@ -112,29 +113,37 @@ class Hunt:
 
     def _search(self) -> None:
         number = 0
-        while self._counted < self.plan.operations and len(self.findings) < _MOST_KINDS:
+        while (
+            self._counted < self.plan.operations
+            and len(self.findings) < _MOST_KINDS
+            and self._limits() < _MOST_LIMITS
+        ):
             self._random(number)
             number += 1
+
+    def _limits(self) -> int:
+        """How often the program has reached a limit of its own."""
+        return sum(each.times for each in self.findings.values() if not each.ending.is_finding)
 
     def _random(self, number: int) -> None:
         rng = random.Random(f"{self.plan.seed}/{number}")  # noqa: S311 - to be repeated
         trace = None
         try:
-            subject = self._program_subject()
-            subject.left_out = self._left_out
-            trace = subject.random_trace(rng)
-            self._traces += 1
-            subject.run(trace)
+            with self._copied() as subject:
+                subject.left_out = self._left_out
+                trace = subject.random_trace(rng)
+                self._traces += 1
+                subject.run(trace)
         except (ChannelEnded, Nonsense) as ended:
             self._note(self._ending(ended), trace)
 
     def _replay(self, given: Trace) -> None:
         trace = None
         try:
-            subject = self._program_subject()
-            trace = subject.given_trace(given)
-            self._traces += 1
-            subject.run_closely(trace)
+            with self._copied() as subject:
+                trace = subject.given_trace(given)
+                self._traces += 1
+                subject.run_closely(trace)
         except (ChannelEnded, Nonsense) as ended:
             ending = self._ending(ended)
             found = HuntedFinding(ending, self._counted + 1, trace)
@@ -171,7 +180,6 @@ class Hunt:
         is wrong may show late, and in many ways.
         """
         counted = self._counted
-        self._drop()
         again = self._again(trace)
         self._counted = counted
         return again if again is not None and again.is_finding else ending
@@ -189,7 +197,6 @@ class Hunt:
             found.trace, found.ending = candidate, again
             return True
 
-        self._drop()
         found.alone = shows(trace)
         if not found.alone:  # what is looked at in between may hide it
             self._closely = False
@@ -219,20 +226,30 @@ class Hunt:
     def _again(self, candidate: Trace) -> HostEnding | None:
         """What a trace ends the program with; None for nothing."""
         try:
-            subject = self._program_subject()
-            subject.run_again(candidate, closely=self._closely)
-        except UsageError:
-            return None
+            with self._copied() as subject:
+                subject.run_again(candidate, closely=self._closely)
         except (ChannelEnded, Nonsense) as ended:
             return self._ending(ended)
         return None
 
     # --- programs -----------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _copied(self) -> Iterator[HuntedSubject[Any]]:
+        """The subject in a copy of the program, which has done nothing yet."""
+        subject = self._program_subject()
+        tap = self._tap
+        if tap is None:
+            raise GuestGone("the program has ended")
+        tap.fork()
+        yield subject
+        tap.join()
+
     def _program_subject(self) -> HuntedSubject[Any]:
-        """The subject in the program that runs, or in a fresh one."""
-        if self._subject is None:
+        """The subject in the program that runs, or in one that is started."""
+        if self._tap is None:
             self._tap = self._held.enter_context(self.runner.started())
+        if self._subject is None:
             channel = Channel(self._tap, self.clock, self.runner.limits.silence)
             channel.open()
             layout = self.runner.layout
@@ -240,7 +257,7 @@ class Hunt:
         return self._subject
 
     def _ending(self, ended: Exception) -> HostEnding:
-        """How the program has ended, or is ended for what it says or does not say."""
+        """How the copy has ended, or is ended for what it says or does not say."""
         tap = self._tap
         if tap is None:
             return HostEnding(EndingKind.EXITED)
@@ -248,13 +265,12 @@ class Hunt:
             tap.end(EndingKind.LOOP, f"the host program has not answered: {ended}")
         elif not isinstance(ended, GuestGone):
             tap.end(EndingKind.EXITED, f"the host program answers nonsense: {ended}")
-        self._drop()
-        return tap.ending or HostEnding(EndingKind.EXITED)
-
-    def _drop(self) -> None:
-        """End the program."""
-        self._held.close()
-        self._tap, self._subject = None, None
+        ending = tap.ending or HostEnding(EndingKind.EXITED)
+        self._subject = None  # with the commands that it has sent
+        if not tap.resume():
+            self._held.close()
+            self._tap = None
+        return ending
 
     def _count(self) -> None:
         self._counted += 1

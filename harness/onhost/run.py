@@ -26,6 +26,10 @@ _TAKES: Final = 60.0
 #: Seconds that a program may take to be gone.
 _LEAVES: Final = 10.0
 _LAST_WORDS: Final = b"!end "
+_SYNCED: Final = b"!synced\n"
+_JOINED: Final = b"!joined\n"
+_KILLED: Final = HostEnding(EndingKind.SIGNAL, "SIGKILL")
+_OVER: Final = HostEnding(EndingKind.MEMORY, "the host program took more memory than it may")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,34 @@ class HostTap:
             except BrokenPipeError:
                 return
 
+    def fork(self) -> None:
+        """Have all that follows done in a copy of the program, up to ``join`` or its end."""
+        self.write(b"!fork\n")
+
+    def join(self) -> None:
+        """End a copy of the program that has done what it was told."""
+        self.write(b"!join\n")
+        self._read_up_to(_JOINED)
+
+    def resume(self) -> bool:
+        """Go on with the program after a copy of it has ended; false: it has ended as well."""
+        if self._process.poll() is not None or self.ending is None:
+            return False
+        self.ending = None
+        self._unread.clear()
+        self._unsent[:] = b"!sync\n"
+        return self._read_up_to(_SYNCED)
+
+    def _read_up_to(self, line: bytes) -> bool:
+        """Whether the program writes that line before it ends."""
+        said = b""
+        while not said.endswith(line):
+            data = self.read(_LEAVES)
+            if not data:
+                return False
+            said += data
+        return True
+
     def end(self, kind: EndingKind, text: str) -> None:
         """End a program that does not end by itself, and say of what."""
         self._process.kill()
@@ -188,11 +220,13 @@ class HostTap:
             return lines + newline
         said = lines[at:].decode("ascii", "replace")
         self.ending = read_ending(said, self._symbols())
+        if self.ending == _KILLED and self._limit.met:  # a copy was
+            self.ending = _OVER
         return lines[:at]
 
     def _ended(self) -> HostEnding:
         status = self._process.wait(_LEAVES)
         if self._limit.met:
-            return HostEnding(EndingKind.MEMORY, "the host program took more memory than it may")
+            return _OVER
         self._process.kill()
         return ending_of_status(status)

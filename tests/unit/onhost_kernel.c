@@ -4,6 +4,8 @@
  */
 /* A kernel half that does what a line says: for tests of the other half, and of what runs both. */
 
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +36,15 @@ panics(void)
 	host_end("panic", "slab 17 at 0xfeed is lost");
 }
 
+static void
+count(void)
+{
+	static int counted;
+	char text[16];
+
+	host_send(text, (unsigned long)snprintf(text, sizeof(text), "%d\n", ++counted));
+}
+
 void
 kern_take(const char *text, unsigned long length)
 {
@@ -55,6 +66,10 @@ kern_take(const char *text, unsigned long length)
 	else if (is(text, length, "memory"))
 		for (unsigned long at = 0; at < 1UL << 32; at += 4096)
 			arena[at] = 1;
+	else if (is(text, length, "count"))
+		count();
+	else if (is(text, length, "kill"))
+		raise(SIGKILL);
 	else if (is(text, length, "leave"))
 		exit(0);
 	else if (is(text, length, "babble"))

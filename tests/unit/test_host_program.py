@@ -156,6 +156,51 @@ def test_lines_that_are_none_are_nonsense(started: Started, command: str) -> Non
         started.ended_by(command)
 
 
+def copied(tap: HostTap, *commands: str) -> bytes:
+    """What a copy of the program answers, which is told commands and then to end."""
+    tap.fork()
+    for command in commands:
+        tap.write(f"{command}\n".encode())
+    answer = tap.read(60.0) or b""
+    if tap.ending is None:
+        tap.join()
+    return answer
+
+
+def test_a_copy_does_what_it_is_told_and_the_program_stays_as_it_was(
+    program: HostProgram, tmp_path: Path
+) -> None:
+    with ProgramRunner(program, HostLayout(1, (0,)), HostRunner(), tmp_path).started() as tap:
+        assert [copied(tap, "count"), copied(tap, "count", "count")] == [b"1\n", b"1\n2\n"]
+        tap.write(b"count\n")
+        assert tap.read(60.0) == b"1\n"
+
+
+@pytest.mark.parametrize("command", ["panic", "overwrite", "kill", "spin", "leave"])
+def test_the_program_goes_on_when_a_copy_has_ended_and_drops_what_that_was_told(
+    program: HostProgram, tmp_path: Path, command: str
+) -> None:
+    runner = ProgramRunner(
+        program, HostLayout(1, (0,)), HostRunner(), tmp_path, limits=ProgramLimits(patience=1)
+    )
+    kinds = {"panic": EndingKind.PANIC, "spin": EndingKind.LOOP, "leave": EndingKind.EXITED}
+    with runner.started() as tap:
+        for _ in range(2):
+            assert copied(tap, command, *["count"] * 5000) == b""
+            assert tap.ending is not None
+            assert tap.ending.kind is kinds.get(command, EndingKind.SIGNAL)
+            assert tap.resume()
+            assert copied(tap, "count") == b"1\n"
+
+
+def test_a_program_that_is_gone_is_not_resumed(program: HostProgram, tmp_path: Path) -> None:
+    with ProgramRunner(program, HostLayout(1, (0,)), HostRunner(), tmp_path).started() as tap:
+        tap.write(b"panic\n")
+        while tap.read(60.0):
+            pass
+        assert not tap.resume()
+
+
 def test_the_program_sees_no_file_of_the_users_and_writes_one_directory(
     program: HostProgram, tmp_path: Path
 ) -> None:

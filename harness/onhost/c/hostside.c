@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <signal.h>
@@ -34,6 +35,10 @@
 #define ARENA_STEP	(2UL << 20)
 #define MARK		"@harness "
 
+/* Exit statuses: it has said how it ended, or it is a copy that was told to end. */
+#define TOLD		3
+#define JOINED		4
+
 static int from_harness, to_harness;
 static char out[CHUNK];
 static size_t out_length;
@@ -42,6 +47,9 @@ static size_t out_length;
 static bool digesting;
 static uint32_t digest;
 static unsigned long answers;
+
+static bool copied;	/* what was read before is a copy's, that has ended */
+static bool skipping;	/* so is what is still to be read, up to "!sync" */
 
 /* Counts commands, and how often a second of CPU time has passed in the same one. */
 static volatile unsigned long commands;
@@ -184,7 +192,7 @@ end(const char *kind, const char *text, uintptr_t place, const uintptr_t *frame)
 	send(line, (size_t)length);
 	send("\n", 1);
 	flush();
-	_exit(3);
+	_exit(TOLD);
 }
 
 void
@@ -239,6 +247,14 @@ on_tick(int number, siginfo_t *info, void *context)
 }
 
 static void
+watch_time(void)
+{
+	struct itimerval second = { { 1, 0 }, { 1, 0 } };
+
+	setitimer(ITIMER_PROF, &second, NULL);
+}
+
+static void
 watch_signals(void)
 {
 	static char stack[1 << 16];
@@ -246,14 +262,13 @@ watch_signals(void)
 	stack_t alternative = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct sigaction action = { .sa_sigaction = on_signal,
 	    .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	struct itimerval second = { { 1, 0 }, { 1, 0 } };
 
 	sigaltstack(&alternative, NULL);
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
 		sigaction(fatal[i], &action, NULL);
 	action.sa_sigaction = on_tick;
 	sigaction(SIGPROF, &action, NULL);
-	setitimer(ITIMER_PROF, &second, NULL);
+	watch_time();
 }
 
 static void
@@ -266,25 +281,73 @@ arm_traps(void)
 /* --- the harness's lines -------------------------------------------------- */
 
 /*
+ * What follows is done in a copy of the program, so that this one stays as it
+ * is.  If the copy does not end by "!join", what it has not read is thrown away.
+ */
+static void
+fork_off(void)
+{
+	char text[64];
+	int status, size = 0;
+	pid_t child;
+
+	flush();
+	child = fork();
+	if (child < 0)
+		host_end("exhausted", "the host gives no process");
+	if (child == 0) {
+		watch_time();	/* timers are not inherited */
+		return;
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		continue;
+	copied = true;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == JOINED) {
+		send("!joined\n", 8);
+		return;
+	}
+	skipping = true;
+	if (WIFSIGNALED(status))
+		size = snprintf(text, sizeof(text), "!end signal frames= SIG%s\n",
+		    sigabbrev_np(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != TOLD)
+		size = snprintf(text, sizeof(text), "!end exited frames= \n");
+	send(text, (size_t)size);
+}
+
+/*
  * Commands, as a guest is told them; and, between them:
  *
  *	!digest		from now on answers are only counted and summed up
  *	!plain		from now on they are sent again
  *	!tell		answered "!sum COUNT CRC": what there was since the last one
+ *	!fork		all up to "!join", which is answered "!joined", is done in a copy of
+ *			the program; nothing may be sent behind it before the answer
+ *	!sync		answered "!synced"; ends what is thrown away after a copy that ended
  */
 static void
 take_line(const char *line, size_t length)
 {
 	char text[64];
 
-	if (line[0] != '!') {
+	if (strncmp(line, "!sync", 5) == 0) {
+		skipping = false;
+		send("!synced\n", 8);
+	} else if (skipping)
+		return;
+	else if (line[0] != '!') {
 		commands++;
 		kern_take(line, length);
 	} else if (strncmp(line, "!digest", 7) == 0)
 		digesting = true;
 	else if (strncmp(line, "!plain", 6) == 0)
 		digesting = false;
-	else if (strncmp(line, "!tell", 5) == 0) {
+	else if (strncmp(line, "!fork", 5) == 0)
+		fork_off();
+	else if (strncmp(line, "!join", 5) == 0) {
+		flush();
+		_exit(JOINED);
+	} else if (strncmp(line, "!tell", 5) == 0) {
 		int size = snprintf(text, sizeof(text), "!sum %lu %08x\n", answers, digest);
 
 		send(text, (size_t)size);
@@ -312,7 +375,8 @@ serve(void)
 		length += (size_t)some;
 		while ((newline = memchr(start, '\n', length - (size_t)(start - in))) != NULL) {
 			take_line(start, (size_t)(newline + 1 - start));
-			start = newline + 1;
+			start = copied ? in + length : newline + 1;
+			copied = false;
 		}
 		length -= (size_t)(start - in);
 		memmove(in, start, length);
