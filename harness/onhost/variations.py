@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.host.workspace import make_directory, unique
 from harness.onhost.objects import Object, plain_file
 from harness.onhost.programs import HostProgram
+from harness.onhost.symboltable import read_symbols
 
 if TYPE_CHECKING:
     from harness.onhost.build import BuildJob, Compiled
@@ -50,6 +51,14 @@ class ProgramVariations:
         program.replace(directory / "program")
         shutil.rmtree(program.parent)
         return HostProgram(job.identity(parts, directory / "program"), directory)
+
+    def functions(self) -> frozenset[str]:
+        """The functions of the tree's files."""
+        top = f"{self._job.sys}/"
+        objects = (each for path, each in self._parts.objects.items() if path.startswith(top))
+        return frozenset(
+            symbol.name for each in objects for symbol in read_symbols(each.path) if symbol.is_code
+        )
 
     def unchanged(self) -> HostProgram:
         """The program of the tree as it is."""

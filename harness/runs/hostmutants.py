@@ -18,7 +18,7 @@ from harness.mutation.mutant import MutantRefused
 from harness.mutation.oracle import judgement
 from harness.onhost.build import NoHostProgramError
 from harness.onhost.ending import EndingKind
-from harness.onhost.layout import layout_of
+from harness.onhost.layout import HostLayout, layout_of
 from harness.onhost.run import ProgramLimits, ProgramRunner
 from harness.onhost.search import HostSearch
 from harness.results.unfinished import Planned, keep_judgement
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from harness.cedit.mutations import Exchanges
     from harness.check.result import CheckResult
     from harness.mutation.mutant import Mutant
-    from harness.onhost.layout import HostLayout
     from harness.onhost.programs import HostProgram
     from harness.onhost.variations import ProgramVariations
     from harness.provide.provider import Provider
@@ -51,6 +50,8 @@ if TYPE_CHECKING:
 _JOBS: Final = 2
 #: A mutant that loops is ended after so many seconds of CPU time.
 _LIMITS: Final = ProgramLimits(patience=1)
+#: A machine with a domain without memory: branches that no other takes.
+_WITH_EMPTY: Final = HostLayout(3, (0, 0, 1, 1, 2, 2), empty=0b010)
 _SAME_OBJECT: Final = "it compiles to the same object"
 #: The oracle that an ending is of.
 _ORACLES: Final = {
@@ -69,7 +70,8 @@ class HostMutantsRequest:
         patterns: names of mutants; none: all.
         generated: whether mutants are generated, instead of those that have a name.
         function: the one function whose mutants are generated; None: all that can be.
-        guest: the machine; 2 nodes if neither numbers nor a file are named.
+        guest: the machine, beside one with a domain without memory; 2 nodes if neither numbers nor
+            a file are named.
         operations: of a check.
         seed: of the random traces.
     """
@@ -98,6 +100,7 @@ def host_mutants(
     functions = _functions(request, provider)
     guests = Guests.of(env, view, request.guest, what, BootMethod.DIRECT)
     layouts = [layout_of(each.guest_domains()) for each in guests.topologies(NONE, "2")]
+    layouts.append(_WITH_EMPTY)
     held = {
         each.name: provider.specification(each, what, AUTO)
         for each in provider.subsystems if each.on_host is not None
@@ -117,7 +120,10 @@ def host_mutants(
             chosen = _chosen(request, functions, variations)
             if env.retry is not None:
                 chosen = [mutant for mutant in chosen if mutant.name in env.retry.cells]
-            judge = _Judge(env, variations, layouts, plans, provider.subsystems, scratch)
+            judge = _Judge(
+                env, variations, layouts, plans, provider.subsystems, scratch,
+                variations.functions(),
+            )  # fmt: skip
             found = [each for each in (judge.false_alarm(),) if each is not None]
             for number, each in enumerate(judge.all(chosen), start=1):
                 keep_judgement(directory, each)
@@ -176,6 +182,7 @@ class _Judge:
         plans: what is checked, by subsystem.
         subsystems: that the program has.
         scratch: the one directory that programs may write to.
+        functions: of the tree.
     """
 
     env: Environment
@@ -184,6 +191,7 @@ class _Judge:
     plans: dict[str, CheckPlan]
     subsystems: Sequence[Subsystem]
     scratch: Path
+    functions: frozenset[str]
 
     def false_alarm(self) -> Judgement | None:
         """What kills the program without a mutant, if anything does; what agrees is kept."""
@@ -191,10 +199,10 @@ class _Judge:
             for layout in self.layouts:
                 found = self._checked(self.variations.unchanged(), plan, layout)
                 if not found.agreed:
+                    oracle, why = self._oracle(found), "it has no mutant in it"
                     return Judgement(
-                        UNMUTATED, MutantOutcome.CAUGHT, _oracle(found), found.seconds, found.why,
-                        equivalent="it has no mutant in it",
-                    )  # fmt: skip
+                        UNMUTATED, MutantOutcome.CAUGHT, oracle, found.seconds, found.why, why
+                    )
         return None
 
     def all(self, mutants: Sequence[Mutant]) -> Iterator[Judgement]:
@@ -232,9 +240,8 @@ class _Judge:
                 found = self._checked(program, plan, layout)
                 if found.agreed:
                     continue
-                why = f"{mutant.description}: {found.why}"
-                fate = MutantOutcome.CAUGHT if found.is_finding else MutantOutcome.ENDED
-                oracle = _oracle(found) if found.is_finding else ""
+                why, oracle = f"{mutant.description}: {found.why}", self._oracle(found)
+                fate = MutantOutcome.CAUGHT if oracle else MutantOutcome.ENDED
                 return judgement(mutant, fate, why, oracle, seconds())
         return judgement(mutant, MutantOutcome.SURVIVED, mutant.description, seconds=seconds())
 
@@ -245,6 +252,18 @@ class _Judge:
         for part in sorted(following, key=lambda part: path not in part.functions):
             if part.name in self.plans:
                 yield self.plans[part.name]
+
+    def _oracle(self, found: CheckResult) -> str:
+        """What kills the mutant; empty: nothing, as a limit of the host's or a trap ended it.
+
+        Where a function of the tree's own accesses no memory, a guest's kernel traps and panics.
+        """
+        if found.conclusion is Conclusion.DIFFERS or found.host is None:
+            return "model"
+        kind, frames = EndingKind(found.host.kind), found.host.frames
+        if kind is EndingKind.SIGNAL and frames and frames[0] in self.functions:
+            return "fault"
+        return _ORACLES.get(kind, "")
 
     def _checked(self, program: HostProgram, plan: CheckPlan, layout: HostLayout) -> CheckResult:
         env = self.env
@@ -260,9 +279,3 @@ def _equivalent(mutant: Mutant, seconds: float) -> Judgement:
     same = mutant.equivalent or _SAME_OBJECT
     found = judgement(mutant, MutantOutcome.SURVIVED, mutant.description, seconds=seconds)
     return replace(found, equivalent=same)
-
-
-def _oracle(found: CheckResult) -> str:
-    if found.conclusion is Conclusion.DIFFERS or found.host is None:
-        return "model"
-    return _ORACLES.get(EndingKind(found.host.kind), "")

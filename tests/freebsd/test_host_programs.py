@@ -97,6 +97,12 @@ ENDS = {
     "a lock that is kept": ("KEG_LOCK(keg, 0); KEG_LOCK(keg, 0);", 1, "panic", "recursed"),
     "a sleep with a lock held": ('tsleep(keg, 0, "planted", 0);', 1, "invariant", "planted"),
     "a trap": ("kthread_exit();", 3, "trap", "kthread_exit"),
+    "a loop that takes locks": (
+        "for (;;) { KEG_UNLOCK(keg, slab->us_domain); KEG_LOCK(keg, slab->us_domain); }",
+        1,
+        "invariant",
+        "does not end",
+    ),
     "a loop": ("for (;;) continue;", 3, "loop", "CPU time"),
     "a write to nowhere": ("*(volatile char *)16 = 1;", 3, "signal", "SIGSEGV"),
     "a slab's header overwritten": ("memset(slab, 0x5a, sizeof(*slab));", None, None, ""),

@@ -26,6 +26,7 @@ void	 cpus_move(int cpu);
 
 /* locks.c */
 void	 locks_start(void);
+void	 locks_begin(void);	/* an operation begins */
 unsigned locks_held(void);
 const char *locks_last(void);	/* the name of the lock that was taken last and is held */
 

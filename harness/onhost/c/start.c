@@ -69,6 +69,7 @@ probe_send(const char *text, size_t length)
 void
 kern_take(const char *text, unsigned long length)
 {
+	locks_begin();
 	for (unsigned long at = 0; at < length; at++)
 		probe_take(text[at]);
 }
