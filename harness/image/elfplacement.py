@@ -104,6 +104,7 @@ def place_kernel(path: Path) -> Placed:
         for one in chunks:
             _check_fits(one)
         symbols = _symbols(file, round_up(max(one.end for one in chunks), 8))
+        _check_fits(symbols)
         metadata = (
             (Metadata.SHDR, file.section_headers()),
             *_constructors(file),
