@@ -89,7 +89,7 @@ class HostEnding:
             case EndingKind.SIGNAL:
                 return f"ended by {self.text}{where}"
             case EndingKind.EXITED:
-                return "the host program ended without a word"
+                return self.text or "the host program ended without a word"
             case _:
                 return f"{self.kind}: {self.text}{where}"
 

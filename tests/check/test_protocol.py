@@ -71,6 +71,12 @@ def test_an_answer_says_all_that_is_compared() -> None:
     assert answer.changed == {1: Counters(4, 7, 1, 2, 1, 1)}
 
 
+def test_a_counter_that_has_become_negative_is_read() -> None:
+    body = "0001 free place=0 d0=1,4294967295,1,0,1,0"
+    answer = read_answer(read_record(said(body).rstrip(b"\n")))
+    assert answer.changed == {0: Counters(1, 2**32 - 1, 1, 0, 1, 0)}
+
+
 def test_calls_past_those_listed_count_as_one_that_no_model_makes() -> None:
     body = "0001 alloc calls=00 more=77 place=0"
     assert read_answer(read_record(said(body).rstrip(b"\n"))).calls == (0, 0, -1)

@@ -150,6 +150,11 @@ def test_a_program_that_leaves_without_a_word_is_told(started: Started) -> None:
     assert started.ended_by("leave") == HostEnding(EndingKind.EXITED)
 
 
+def test_a_program_that_is_ended_for_its_answers_is_told_with_them() -> None:
+    assert HostEnding(EndingKind.EXITED, "it answers nonsense").in_words() == "it answers nonsense"
+    assert "without a word" in HostEnding(EndingKind.EXITED).in_words()
+
+
 @pytest.mark.parametrize("command", ["babble", "lie"])
 def test_lines_that_are_none_are_nonsense(started: Started, command: str) -> None:
     with pytest.raises(Nonsense):

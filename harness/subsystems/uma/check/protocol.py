@@ -42,7 +42,8 @@ _BY_DOMAIN: Final = DomainSource.DOMAIN
 
 _ITEM = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 _CALLS = re.compile(r"[0-7]{1,128}", re.ASCII)
-_COUNTERS = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9}){5}", re.ASCII)
+#: Of 32 bits: a counter that has become negative is a large number.
+_COUNTERS = re.compile(r"[0-9]{1,10}(?:,[0-9]{1,10}){5}", re.ASCII)
 _DOMAIN = re.compile(r"d([0-7])", re.ASCII)
 
 
