@@ -6,21 +6,22 @@ from typing import Final
 
 from harness.cases import NamedCase
 
-_COMMAND: Final = ("check", "--on", "host", "--numa")
-
 
 def _case(name: str, story: str, functions: str, nodes: int, titles: str, **more: str) -> NamedCase:
+    vm = more.get("vm", "")
+    machine = ("--vm", vm) if vm else ("--numa", str(nodes))
     return NamedCase(
         name=name,
         story=story,
         introduced=more.get("introduced", ""),
         fixed="",
         functions=tuple(functions.split()),
-        command=(*_COMMAND, str(nodes), "--case", name),
+        command=("check", *machine, "--on", "host", "--case", name),
         shown=(),
         trace=more["trace"],
         titles=titles,
         traces=more.get("traces", ""),
+        vm=vm,
     )
 
 
@@ -41,6 +42,24 @@ refuse domain=0
 alloc zone1 item=1 cpu=0 M_NOWAIT|M_USE_RESERVE
 reclaim zone1 domain=1 cpu=1 drain-cpu
 alloc zone1 item=2 cpu=0 domain=0 M_NOWAIT
+""",
+    ),
+    _case(
+        "empty-domain-bucket",
+        "a CPU of a domain without memory allocates from other domains' buckets; when its cache is "
+        "drained, they come into the cache of its own domain, for which uma_zalloc_domain() then "
+        "asserts that their items lie there",
+        "cache_drain_safe_cpu zone_free_bucket uma_zalloc_domain", 3,
+        r"bucket cache item N from wrong domain|^invariant: cached-domain",
+        traces=r"empty=",
+        vm="memoryless-kasan",
+        trace="""\
+zones domains=3 cpus=0,1,2 empty=1
+zone1 size=2000
+alloc zone1 item=1 cpu=1 M_NOWAIT
+reclaim zone1 domain=0 cpu=1 drain-cpu
+free item=1 cpu=1
+alloc zone1 item=1 cpu=1 domain=1 M_NOWAIT
 """,
     ),
     _case(
@@ -148,7 +167,8 @@ alloc zone1 item=2 cpu=0 M_NOWAIT
         "zone_free_cross() fills one that has no entries, and writes behind its end",
         "zone_free_cross bucket_alloc", 3,
         r"bucket-overfull|empty bucket in bucket cache|items-lost|SIGSEGV|Memory modified|"
-        r"Duplicate free|not of the kernel's memory",
+        r"Duplicate free|not of the kernel's memory|cache-count|count > N failed|"
+        r"ub_entries == bucket->ucb_entries",
         traces=r"domains=[3-8].*set-max",
         trace="""\
 zones domains=3 cpus=0,1,2

@@ -96,7 +96,7 @@ take(unsigned number, unsigned slot, void *item, int flags)
 
 /* What an allocation is held to, by what was there before it. */
 struct before {
-	uma_bucket_t	first;		/* of the domain's cached buckets */
+	uma_bucket_t	first[ZONES_DOMAINS];	/* of each domain's cached buckets */
 	uint32_t	free_items[ZONES_DOMAINS];
 	uint16_t	bucket_size;
 };
@@ -112,8 +112,8 @@ before(const struct zones_zone *each)
 {
 	struct before was = { .bucket_size = each->zone->uz_bucket_size };
 
-	if ((each->kind & KIND_ROUNDROBIN) == 0)
-		was.first = STAILQ_FIRST(&ZDOM_GET(each->zone, cpu_domain())->uzd_buckets);
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		was.first[domain] = STAILQ_FIRST(&ZDOM_GET(each->zone, domain)->uzd_buckets);
 	if ((each->kind & KIND_CACHE) == 0)
 		for (int domain = 0; domain < vm_ndomains; domain++)
 			was.free_items[domain] =
@@ -146,14 +146,23 @@ check_cached_domain(const struct zones_zone *each, const struct before *was, con
 {
 	int domain = cpu_domain(), real;
 
-	if (was->first == NULL || memory_was_interrupted() ||
+	if (was->first[domain] == NULL || memory_was_interrupted() ||
 	    (each->kind & (KIND_CACHE | KIND_PCPU | KIND_ROUNDROBIN | KIND_HASHED)) != 0 ||
-	    each->zone->uz_cpu[zones_cpu()].uc_allocbucket.ucb_bucket != was->first)
+	    each->zone->uz_cpu[zones_cpu()].uc_allocbucket.ucb_bucket != was->first[domain])
 		return;
 	real = vm_phys_domain(vtophys(item));
 	if (real != domain)
 		zones_broken("cached-domain",
 		    "an item of domain %d comes out of the bucket cache of domain %d", real, domain);
+}
+
+static bool
+was_cached(const struct before *was, uma_bucket_t bucket)
+{
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		if (was->first[domain] == bucket)
+			return (true);
+	return (false);
 }
 
 /* Without a reserve, and where nothing was short, a bucket is filled (zone_import()). */
@@ -162,7 +171,8 @@ check_filled(const struct zones_zone *each, const struct before *was, uma_bucket
 {
 	const struct uma_cache_bucket *now = &each->zone->uz_cpu[zones_cpu()].uc_allocbucket;
 
-	if ((running->flags & M_NOVM) != 0 || now->ucb_bucket == NULL || now->ucb_bucket == had || was->first != NULL ||
+	if ((running->flags & M_NOVM) != 0 || now->ucb_bucket == NULL || now->ucb_bucket == had ||
+	    was_cached(was, now->ucb_bucket) ||
 	    (each->kind & KIND_CACHE) != 0 || each->zone->uz_keg->uk_reserve > 0 ||
 	    memory_was_refused() || memory_has_failed() || memory_was_interrupted() ||
 	    each->zone->uz_max_items > 0 || each->zone->uz_bucket_size != was->bucket_size)
