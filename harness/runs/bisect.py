@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,7 @@ from harness.bisect.proof import Proof, prove
 from harness.bisect.run import Bisection
 from harness.bisect.search import Culprit, Decision, Question, Several
 from harness.bisect.state import State, StateFile
-from harness.check.checker import CheckPlan
 from harness.errors import UsageError
-from harness.guest.memory import required_memory
-from harness.guest.registry import Registry
-from harness.host.memory import available_memory
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_directory, write_atomic, write_named
 from harness.image.media import BootMethod
@@ -29,36 +25,21 @@ from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.store import Store, kept_cells
 from harness.results.unfinished import Planned, beginning
-from harness.runs.buildtester import BuildTester
-from harness.runs.check import subsystem_of
+from harness.runs.bisecttests import RevisionTests, Testing
 from harness.runs.ends import Ends, found_ends
 from harness.runs.examination import (
     DIFFERS,
-    BootExamination,
-    CommandExamination,
-    Examination,
 )
 from harness.runs.guests import Guests
-from harness.runs.kerneltester import KernelTester
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
 from harness.source.graft import revert
-from harness.subsystems.table import SUBSYSTEMS
 
 if TYPE_CHECKING:
-    from harness.bisect.tester import Tester
-    from harness.boot.plan import BootPlan
     from harness.provide.provider import Provider
-    from harness.provide.revisions import Revisions
     from harness.runs.bisectrequest import BisectRequest
     from harness.runs.environment import Environment
     from harness.source.tree import SourceTree
-
-#: Operations of each check.
-_OPERATIONS = 1000
-
-#: Kernels built while a guest boots. With few CPUs, this would slow both down.
-_AHEAD = 2 if (os.cpu_count() or 1) > 4 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +74,6 @@ def bisect(request: BisectRequest, env: Environment, view: View | None = None) -
     return _Bisect(request, env, view or Unseen()).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Testing:
-    """How the revisions of one bisection are tested.
-
-    Args:
-        question: the question, which determines the number of tests.
-        tester: returns the tester for the run's directory.
-        asked: what must be equal, besides the history, to resume an interrupted bisection.
-        at_once: number of tests of one kernel that can run at once.
-        ahead: number of kernels built while one is tested.
-    """
-
-    question: Question
-    tester: Callable[[Path], Tester]
-    asked: Mapping[str, Any]
-    at_once: int = 1
-    ahead: int = 0
-
-
 class _Bisect:
     """One bisection."""
 
@@ -128,8 +90,9 @@ class _Bisect:
         what = request.what
         tree = self._provider.history(what)
         ends = found_ends(request, tree, entries)
-        revisions = self._revisions(ends)
-        testing = (self._compiling if request.how == "build" else self._booting)(ends, revisions)
+        tests = RevisionTests(request, env, self._guests, self._sanitizers)
+        revisions = tests.revisions(self._provider, ends)
+        testing = tests.testing(ends, revisions)
         if testing.question.merge_bases:
             names = " and ".join(base[:12] for base in testing.question.merge_bases)
             self._view.note(
@@ -170,79 +133,6 @@ class _Bisect:
             ) from error
         return read_log(text, fixed=self._request.fixed)
 
-    def _revisions(self, ends: Ends) -> Revisions:
-        request = self._request
-        newest_first = (ends.new, *ends.old)
-        # The toolchain of a revision that does not compile may not compile either.
-        compiles = (*ends.old, ends.new) if not request.fixed else newest_first
-        modules = (_checked(request),) if request.how == "check" else ()
-        return self._provider.revisions(
-            ends.tree,
-            request.what,
-            self._sanitizers,
-            compiles if request.how == "build" else newest_first,
-            modules=modules,
-        )
-
-    def _compiling(self, ends: Ends, revisions: Revisions) -> _Testing:
-        """Return the tests of a bisection that only compiles."""
-        env = self._env
-
-        def tester(directory: Path) -> BuildTester:
-            return BuildTester(revisions, directory, env.clock, env.runner.close)
-
-        question = Question.of_builds(ends.new, ends.old, fixed=self._request.fixed)
-        return _Testing(question, tester, {})
-
-    def _booting(self, ends: Ends, revisions: Revisions) -> _Testing:
-        """Return the tests of a bisection that boots: a boot, a check, or a command."""
-        request, guests, env = self._request, self._guests, self._env
-        topology = guests.topology(self._sanitizers, "bisect")
-        keep = bool(request.command)
-        plan = guests.plan(
-            topology, self._sanitizers, keep=keep, goes_on=True, checked=request.how == "check"
-        )
-        check = self._check_plan(ends, revisions, plan)
-        booter = guests.booter()
-        boot = BootExamination(booter, plan, request.what, self._sanitizers, check)
-
-        def tester(directory: Path) -> KernelTester:
-            return KernelTester(revisions, self._examination(boot), booter, directory, env.clock)
-
-        asked = {
-            "topology": asdict(plan.topology),
-            "until": plan.until.value,
-            "boot": plan.method.value,
-            "tunables": dict(plan.tunables),
-            "any_failure": request.any_failure,
-            "command": request.command,
-        }
-        question = Question(
-            ends.new, ends.old, request.fixed, request.confidence / 100, request.repeat
-        )
-        # The user's command may not support two runs at once.
-        fitting = available_memory() // required_memory(plan.topology)
-        at_once = 1 if keep else max(1, min(guests.most_at_once, fitting))
-        return _Testing(question, tester, asked, at_once, _AHEAD)
-
-    def _check_plan(self, ends: Ends, revisions: Revisions, plan: BootPlan) -> CheckPlan | None:
-        """Return the check of all revisions, against the specification of an end that passes."""
-        request = self._request
-        if request.how != "check":
-            return None
-        good = ends.new if request.fixed else ends.old[0]
-        subsystem = subsystem_of(_checked(request), revisions)
-        held = revisions.specification(subsystem, good)
-        return CheckPlan(held, _OPERATIONS, 1, slowness=plan.slowness)
-
-    def _examination(self, boot: BootExamination) -> Examination:
-        command = self._request.command
-        if not command:
-            return boot
-        env = self._env
-        registry = Registry(env.workspace, env.clock)
-        return CommandExamination(boot, command, os.environ, registry, env.runner, env.clock)
-
     def _looked_for(self, ends: Ends, question: Question) -> Asked:
         request = self._request
         return Asked(
@@ -256,7 +146,7 @@ class _Bisect:
             request.first_parent,
         )
 
-    def _asked(self, ends: Ends, testing: _Testing) -> Mapping[str, Any]:
+    def _asked(self, ends: Ends, testing: Testing) -> Mapping[str, Any]:
         """Return what must be equal to resume an interrupted bisection."""
         request = self._request
         named = {"subsystem": request.subsystem, "first_parent": request.first_parent}
@@ -395,11 +285,6 @@ class _Bisect:
         write_atomic(directory / "report.html", bisect_html(document, directory))
         self._store.save_document(document)
         return BisectResult(findings, document, directory)
-
-
-def _checked(request: BisectRequest) -> str:
-    """Return the name of the subsystem for which each kernel is checked."""
-    return request.subsystem or SUBSYSTEMS[0].name
 
 
 def _named(answer: Decision) -> Sequence[str]:
