@@ -166,8 +166,8 @@ alloc zone1 item=2 cpu=0 M_NOWAIT
         "once uma_zone_set_max() or uma_zone_set_maxcache() leave no room for buckets, "
         "zone_free_cross() fills one that has no entries, and writes behind its end",
         "zone_free_cross bucket_alloc", 3,
-        r"bucket-overfull|empty bucket in bucket cache|items-lost|item-of-no-slab|SIGSEGV|Memory modified|"
-        r"Duplicate free|not of the kernel's memory|cache-count|count > N failed|"
+        r"bucket-overfull|empty bucket in bucket cache|items-lost|item-of-no-slab|SIGSEGV|"
+        r"Memory modified|Duplicate free|not of the kernel's memory|cache-count|count > N failed|"
         r"ub_entries == bucket->ucb_entries",
         traces=r"domains=[3-8].*set-max",
         trace="""\
