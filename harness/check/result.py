@@ -17,6 +17,8 @@ class Conclusion(StrEnum):
     """the guest differed from the model"""
     GONE = "gone"
     """the guest ended during the check; the boot's verdict has the cause"""
+    FOUND = "found"
+    """a program of the host panicked or broke an invariant"""
     SILENT = "silent"
     """the guest is running, and stopped answering"""
     NONSENSE = "nonsense"
@@ -30,6 +32,7 @@ _IN_WORDS: Mapping[str, str] = MappingProxyType(
         Conclusion.AGREED: "check passed",
         Conclusion.DIFFERS: "check differs",
         Conclusion.GONE: "check cut short",
+        Conclusion.FOUND: "check failed",
         Conclusion.SILENT: "check unanswered",
         Conclusion.NONSENSE: "check got invalid answers",
         Conclusion.REFUSED: "check refused",

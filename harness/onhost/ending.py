@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from harness.check.protocol import Nonsense
+from harness.check.result import Conclusion
 
 if TYPE_CHECKING:
     from harness.onhost.symboltable import Symbol
@@ -69,6 +70,11 @@ class HostEnding:
     def is_finding(self) -> bool:
         """Whether it says something of the tree's code."""
         return self.kind in FINDINGS
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """The conclusion of the check that it ended."""
+        return Conclusion.FOUND if self.is_finding else Conclusion.GONE
 
     @property
     def title(self) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestSilent
 from harness.check.protocol import Nonsense
-from harness.check.result import CheckResult, Conclusion, HostRun, SearchFinding
+from harness.check.result import CheckResult, HostRun, SearchFinding
 from harness.check.shrink import shrink
 from harness.onhost.ending import EndingKind, HostEnding
 
@@ -306,7 +306,7 @@ class Hunt:
         run = replace(run, kind=str(ending.kind), text=ending.text, frames=ending.frames,
                       is_finding=ending.is_finding)  # fmt: skip
         return replace(
-            result, conclusion=Conclusion.GONE, why=ending.in_words(), host=run,
+            result, conclusion=ending.conclusion, why=ending.in_words(), host=run,
             trace="" if first.trace is None else str(first.trace),
         )  # fmt: skip
 

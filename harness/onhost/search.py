@@ -280,7 +280,7 @@ class HostSearch:
         if difference is not None:
             conclusion, why = Conclusion.DIFFERS, "; ".join(difference.lines)
         elif ending is not None:
-            conclusion, why = Conclusion.GONE, ending.in_words()
+            conclusion, why = ending.conclusion, ending.in_words()
             trace = str(best.trace) if best is not None and best.trace is not None else ""
         return CheckResult(
             held.subsystem, held.name, held.title, held.proof, self.plan.seed,

@@ -91,6 +91,8 @@ def _conclusion_on_host(check: Mapping[str, Any], title: str) -> str:
     )
     if check["conclusion"] == Conclusion.AGREED:
         return f"check on the host: agrees with {title} ({extent})"
+    if check["conclusion"] == Conclusion.FOUND:
+        return f"check on the host: failed ({extent}, {title})"
     if check["conclusion"] != Conclusion.DIFFERS:
         return f"check on the host: the program ended ({extent}, {title})"
     also = f", agrees with {check['alike']}" if check.get("alike") else ""

@@ -212,14 +212,26 @@ def _mark(cell: Mapping[str, Any]) -> Text:
     return Text(_difference(cell, outcome), "red")
 
 
+_FOUND = {
+    "panic": "panics",
+    "invariant": "breaks an invariant",
+    "asleep": "a thread sleeps for ever",
+}
+"""What a program of the host was found to do, by ``onhost.ending.EndingKind``."""
+
+
 def _difference(cell: Mapping[str, Any], outcome: str | None) -> str:
     """Return what was expected instead, or what else failed the cell."""
     if outcome not in (cell["expected"] or (Outcome.BOOTED,)):
         return " or ".join(cell["expected"])
     if cell.get("failing"):
         return "no sanitizer report"
-    if cell["check"] and cell["check"]["conclusion"] == Conclusion.GONE:
+    conclusion = cell["check"]["conclusion"] if cell["check"] else ""
+    if conclusion == Conclusion.GONE:
         return "ended in the middle"
+    if conclusion == Conclusion.FOUND:
+        kind = cell["check"]["host"]["kind"]
+        return _FOUND.get(kind, str(kind))
     return "differs from the model"
 
 

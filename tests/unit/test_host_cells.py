@@ -12,7 +12,7 @@ from cells import cell, run
 
 from harness.boot.cellplan import with_host
 from harness.check.result import CheckResult, Conclusion, HostRun
-from harness.onhost.ending import FINDINGS, EndingKind
+from harness.onhost.ending import FINDINGS, EndingKind, HostEnding
 from harness.outcome import Outcome
 from harness.results.junit import write_junit
 from harness.results.record import HOST, Cell, to_document
@@ -27,7 +27,8 @@ IN_GUEST = replace(AGREED, host=None)
 
 def ended(kind: EndingKind) -> CheckResult:
     program = replace(PROGRAM, kind=str(kind), text="why", is_finding=kind in FINDINGS)
-    return replace(AGREED, conclusion=Conclusion.GONE, why="why", host=program)
+    conclusion = HostEnding(kind).conclusion
+    return replace(AGREED, conclusion=conclusion, why="why", host=program)
 
 
 def on_host(result: CheckResult | None, error: str = "") -> Cell:
