@@ -25,11 +25,18 @@ _MOST_DIGITS = 24
 #: Files of a tree whose modification time is that of its last build and its last use.
 _TREE_USED = ("last-build", "last-use")
 
-#: Locks of a tree: for building, for reading, and for host programs.
-_TREE_LOCKS = ("tree", "read", "onhost")
-
 HOST_PROGRAMS: Final = "onhost"
-"""The directory in the cache of host programs, their objects and stored checks."""
+"""The directory in the cache of host programs, their objects and stored checks; in a tree's home,
+that of the files they are compiled from.
+"""
+
+HOST_VARIATIONS: Final = "variations"
+"""The directory in a tree's home that a program's many variations are compiled from, which takes
+minutes: no other check of the tree waits for it.
+"""
+
+#: Locks of a tree: for building, for reading, and for host programs.
+_TREE_LOCKS = ("tree", "read", HOST_PROGRAMS, HOST_VARIATIONS)
 
 
 @dataclass(frozen=True, slots=True)

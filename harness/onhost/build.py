@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.errors import InfraError
-from harness.host.cachesize import HOST_PROGRAMS
+from harness.host.cachesize import HOST_PROGRAMS, HOST_VARIATIONS
 from harness.host.doctor import HOST_TOOLS
 from harness.host.resources import data_file
 from harness.host.sandbox import Sandbox, require
@@ -106,17 +106,22 @@ class HostBuilder:
         Raises as ``build``.
         """
         self.progress.stage("host program")
-        with self._job(tree, snapshot, config, "-O0") as job:
+        with self._job(tree, snapshot, config, "-O0", HOST_VARIATIONS) as job:
             yield ProgramVariations(job, job.compiled())
 
     @contextmanager
     def _job(
-        self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str
+        self,
+        tree: SourceTree,
+        snapshot: Snapshot,
+        config: str,
+        optimisation: str,
+        place: str = HOST_PROGRAMS,
     ) -> Iterator[BuildJob]:
-        """A build, with the tree's files checked out and their lock held."""
+        """A build, with the tree's files checked out in a place of its home, and its lock held."""
         llvm = best_llvm(snapshot.llvm, installed_llvms())
         compiler = compiler_version(llvm, self.runner)
-        lock = f"onhost-{tree.home.name}"
+        lock = f"{place}-{tree.home.name}"
         with (
             self.workspace.lock(
                 lock,
@@ -129,7 +134,7 @@ class HostBuilder:
             if self.sandboxed:
                 require(self.runner)
             _require_tools(llvm)
-            sys = tree.checkout_below(snapshot, "sys", tree.home / "onhost" / "sys")
+            sys = tree.checkout_below(snapshot, "sys", tree.home / place / "sys")
             yield BuildJob(self, snapshot, config, optimisation, llvm, compiler, sys, scratch)
 
     def _own_files(self) -> list[Path]:

@@ -7,13 +7,12 @@ goes on until its operations are done: each kind of finding is shrunk once, and 
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestSilent
+from harness.check.channel import ChannelEnded
 from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, HostRun, SearchFinding
 from harness.check.shrink import shrink
@@ -21,12 +20,17 @@ from harness.onhost.ending import EndingKind, HostEnding
 
 if TYPE_CHECKING:
     from harness.check.checker import CheckPlan
-    from harness.check.subject import HuntedSubject, Trace
-    from harness.console.report import GuestReport
+    from harness.check.subject import Trace
     from harness.host.clock import Clock
     from harness.host.progress import Progress
-    from harness.onhost.run import HostTap, ProgramRunner
+    from harness.onhost.huntedprogram import HuntedProgram
 
+#: Occurrences of a known case that are compared with the code below the changes.
+_MOST_COMPARED: Final = 50
+#: Occurrences of a new finding after which a search ends: it hides all else.
+_MOST_TIMES: Final = 50
+#: Added to the title of a finding that the code below the changes shows only by other traces.
+_NOT_BELOW: Final = ", by what the code below the changes does right"
 #: How many shorter traces are tried for each finding, in a fresh program each time it has ended.
 _SHRINK_ATTEMPTS: Final = 600
 #: Endings that take seconds or gigabytes each time: the trace is kept as it was found.
@@ -65,8 +69,8 @@ class Hunt:
 
     Args:
         plan: what is to be checked; its replay is run in the place of random traces.
-        hunted: makes the subject; see ``Specification``.
-        runner: starts the program.
+        program: the program; ``counted`` of its operations is set here.
+        base: gives the program of the code below the changes; None where nothing is changed.
         clock: measures time.
         progress: shows the operations done.
 
@@ -75,8 +79,8 @@ class Hunt:
     """
 
     plan: CheckPlan
-    hunted: Callable[[Channel, GuestReport, int, Callable[[], None]], HuntedSubject[Any]]
-    runner: ProgramRunner
+    program: HuntedProgram
+    base: Callable[[], HuntedProgram | None]
     clock: Clock
     progress: Progress
     findings: dict[str, HuntedFinding] = field(default_factory=dict)
@@ -84,9 +88,8 @@ class Hunt:
     _traces: int = 0
     _left_out: tuple[str, ...] = ()
     _closely: bool = True
-    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    _tap: HostTap | None = None
-    _subject: HuntedSubject[Any] | None = None
+    _base: HuntedProgram | None = None
+    _asked_for_base: bool = False
 
     def run(self) -> CheckResult:
         """Search until the operations are done.
@@ -96,7 +99,8 @@ class Hunt:
             InfraError: the host is at fault.
         """
         started = self.clock.monotonic()
-        with self._held:
+        self.program.counted = self._count
+        with self.program:
             if self.plan.replay is None:
                 self._search()
             else:
@@ -117,6 +121,7 @@ class Hunt:
             self._counted < self.plan.operations
             and len(self.findings) < _MOST_KINDS
             and self._limits() < _MOST_LIMITS
+            and all(each.known or each.times < _MOST_TIMES for each in self.findings.values())
         ):
             self._random(number)
             number += 1
@@ -129,70 +134,110 @@ class Hunt:
         rng = random.Random(f"{self.plan.seed}/{number}")  # noqa: S311 - to be repeated
         trace = None
         try:
-            with self._copied() as subject:
+            with self.program.copied() as subject:
                 subject.left_out = self._left_out
                 trace = subject.random_trace(rng)
                 self._traces += 1
                 subject.run(trace)
         except (ChannelEnded, Nonsense) as ended:
-            self._note(self._ending(ended), trace)
+            self._note(self.program.ending(ended), trace)
 
     def _replay(self, given: Trace) -> None:
         trace = None
         try:
-            with self._copied() as subject:
+            with self.program.copied() as subject:
                 trace = subject.given_trace(given)
                 self._traces += 1
                 subject.run_closely(trace)
         except (ChannelEnded, Nonsense) as ended:
-            ending = self._ending(ended)
+            ending = self.program.ending(ended)
             found = HuntedFinding(ending, self._counted + 1, trace)
             found.known = self._known(found)
             self.findings[ending.title] = found
 
     def _note(self, ending: HostEnding, trace: Trace | None) -> None:
         """Something was found: again, or for the first time."""
-        if ending.title in self.findings:
-            self.findings[ending.title].times += 1
+        if self._seen(ending.title, trace):
             return
         if trace is not None:
-            ending = self._cause(ending, trace)
+            cause = self._cause(ending, trace)
+            if cause.title != ending.title and self._seen(cause.title, trace):
+                return
+            ending = cause
         title = ending.title
-        if title in self.findings:
-            self.findings[title].times += 1
-            return
+        new = trace is not None and self._is_new(title, trace)
         found = HuntedFinding(ending, self._counted, trace)
-        self.findings[title] = found
+        self.findings[title if title not in self.findings else f"{title}{_NOT_BELOW}"] = found
         if trace is not None and ending.kind not in _COSTLY:
             self.progress.detail(f"shrinks {title[:60]}")
-            self._shrink(found, trace)
+            self._shrink(found, trace, new=new)
         found.known = self._known(found)
         name = ending.text.partition(":")[0]
         if ending.kind is EndingKind.INVARIANT and name in self.plan.specification.harmless:
             self._left_out = (*self._left_out, name)
 
+    def _seen(self, title: str, trace: Trace | None) -> bool:
+        """Count another occurrence; False for one that is to be looked into.
+
+        A case that is known of the code below the changes must not hide what they break: traces
+        that show it again are run there, too, until enough of them show it.
+        """
+        found = self.findings.get(title)
+        if found is None:
+            return False
+        found.times += 1
+        if not found.known or trace is None or found.times > _MOST_COMPARED:
+            return True
+        if self._base_shows(title, trace):
+            return True
+        found.times -= 1
+        beside = self.findings.get(f"{title}{_NOT_BELOW}")
+        if beside is not None:
+            beside.times += 1
+        return beside is not None
+
     def _known(self, found: HuntedFinding) -> str:
-        trace = "" if found.trace is None else str(found.trace)
-        return self.plan.specification.known(found.ending.title, trace)
+        title, trace = found.ending.title, found.trace
+        if trace is not None and self._is_new(title, trace):
+            return ""
+        return self.plan.specification.known(title, "" if trace is None else str(trace))
+
+    def _is_new(self, title: str, trace: Trace) -> bool:
+        """Whether it looks like a known case, and the changes alone break it."""
+        looks_known = bool(self.plan.specification.known(title, str(trace)))
+        return looks_known and not self._base_shows(title, trace)
+
+    def _base_shows(self, title: str, trace: Trace) -> bool:
+        """Whether the code below the changes shows it, too; so it does where none is changed."""
+        if self._base is None and not self._asked_for_base:
+            self._base, self._asked_for_base = self.base(), True
+        if self._base is None:
+            return True
+        again = self._base.again(trace, closely=True)
+        if again is None or again.title != title:
+            again = self._base.again(trace, closely=False)
+        return again is not None and again.title == title
 
     def _cause(self, ending: HostEnding, trace: Trace) -> HostEnding:
         """What a fresh program ends with, that looks at all invariants after each operation: what
         is wrong may show late, and in many ways.
         """
         counted = self._counted
-        again = self._again(trace)
+        again = self.program.again(trace, closely=self._closely)
         self._counted = counted
         return again if again is not None and again.is_finding else ending
 
     # --- shrinking ----------------------------------------------------------------------------
 
-    def _shrink(self, found: HuntedFinding, trace: Trace) -> None:
-        """The shortest trace that shows it in a fresh program."""
+    def _shrink(self, found: HuntedFinding, trace: Trace, *, new: bool) -> None:
+        """The shortest trace that shows it in a fresh program; if ``new``, not in the base's."""
         counted = self._counted
 
         def shows(candidate: Trace) -> bool:
-            again = self._again(candidate)
+            again = self.program.again(candidate, closely=self._closely)
             if again is None or again.title != found.ending.title:
+                return False
+            if new and self._base_shows(again.title, candidate):
                 return False
             found.trace, found.ending = candidate, again
             return True
@@ -215,62 +260,13 @@ class Hunt:
         progress = True
         while progress and found.trace is not None:
             progress = False
-            for candidate in self._program_subject().simpler(found.trace):
+            for candidate in self.program.subject().simpler(found.trace):
                 attempts += 1
                 if attempts > _SHRINK_ATTEMPTS:
                     return
                 if shows(candidate):
                     progress = True
                     break
-
-    def _again(self, candidate: Trace) -> HostEnding | None:
-        """What a trace ends the program with; None for nothing."""
-        try:
-            with self._copied() as subject:
-                subject.run_again(candidate, closely=self._closely)
-        except (ChannelEnded, Nonsense) as ended:
-            return self._ending(ended)
-        return None
-
-    # --- programs -----------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _copied(self) -> Iterator[HuntedSubject[Any]]:
-        """The subject in a copy of the program, which has done nothing yet."""
-        subject = self._program_subject()
-        tap = self._tap
-        if tap is None:
-            raise GuestGone("the program has ended")
-        tap.fork()
-        yield subject
-        tap.join()
-
-    def _program_subject(self) -> HuntedSubject[Any]:
-        """The subject in the program that runs, or in one that is started."""
-        if self._tap is None:
-            self._tap = self._held.enter_context(self.runner.started())
-        if self._subject is None:
-            channel = Channel(self._tap, self.clock, self.runner.limits.silence)
-            channel.open()
-            layout = self.runner.layout
-            self._subject = self.hunted(channel, layout.report(), layout.domains, self._count)
-        return self._subject
-
-    def _ending(self, ended: Exception) -> HostEnding:
-        """How the copy has ended, or is ended for what it says or does not say."""
-        tap = self._tap
-        if tap is None:
-            return HostEnding(EndingKind.EXITED)
-        if isinstance(ended, GuestSilent):
-            tap.end(EndingKind.LOOP, f"the host program has not answered: {ended}")
-        elif not isinstance(ended, GuestGone):
-            tap.end(EndingKind.EXITED, f"the host program answers nonsense: {ended}")
-        ending = tap.ending or HostEnding(EndingKind.EXITED)
-        self._subject = None  # with the commands that it has sent
-        if not tap.resume():
-            self._held.close()
-            self._tap = None
-        return ending
 
     def _count(self) -> None:
         self._counted += 1
@@ -289,7 +285,7 @@ class Hunt:
 
     def _result(self) -> CheckResult:
         held = self.plan.specification
-        identity = self.runner.program.identity
+        identity = self.program.runner.program.identity
         run = HostRun(
             identity.key, identity.sources, identity.compiler, identity.optimisation,
             identity.shimmed,

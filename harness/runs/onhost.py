@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -18,11 +19,13 @@ from harness.host.cachesize import HOST_PROGRAMS
 from harness.host.inuse import in_use
 from harness.host.workspace import make_directory
 from harness.onhost.hunt import Hunt
+from harness.onhost.huntedprogram import HuntedProgram
 from harness.onhost.layout import layout_of
 from harness.onhost.run import ProgramRunner
 from harness.onhost.search import HostSearch
 from harness.onhost.transcript import TranscriptCache
 from harness.results.record import HOST, Cell
+from harness.source.change import Change
 
 if TYPE_CHECKING:
     from harness.boot.cellplan import CellPlan
@@ -88,11 +91,39 @@ class HostChecks:
             plan = replace(plan, operations=self.operations)
             held = plan.specification
             if held.hunted is not None:
-                hunt = Hunt(plan, held.hunted, runner, env.clock, progress)
-                return hunt.run(), hunt.shortest
+                with contextlib.ExitStack() as stack:
+                    started = HuntedProgram(held.hunted, runner, env.clock)
+                    base = functools.partial(self._base, stack, plan, started, progress)
+                    hunt = Hunt(plan, started, base, env.clock, progress)
+                    return hunt.run(), hunt.shortest
             transcripts = transcripts_of(env, plan, layout, program.identity.release)
             search = HostSearch(plan, runner, transcripts, env.clock, progress)
             return search.run(), search.shortest
+
+    def _base(
+        self, stack: contextlib.ExitStack, plan: CheckPlan, changed: HuntedProgram,
+        progress: Progress,
+    ) -> HuntedProgram | None:  # fmt: skip
+        """Return the program of the code below the changes; None where there is none.
+
+        Raises as ``Provider.host_program``.
+        """
+        change = self.what.change
+        if change.patch or change.mutant:
+            below = Change(change.revision)
+        elif change.revision is None and plan.specification.changed:
+            below = Change("HEAD")
+        else:
+            return None
+        what = replace(self.what, change=below)
+        try:
+            program = self.provider.host_program(what, progress, self.operations)
+        except UsageError:  # a tree without revisions has nothing below its changes
+            return None
+        if program is None:
+            return None
+        runner = replace(changed.runner, program=program)
+        return stack.enter_context(HuntedProgram(changed.hunted, runner, changed.clock))
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
