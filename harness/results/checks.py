@@ -38,7 +38,7 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
         lines += ["the shortest trace that shows it:"]
         lines += [f"    {line}" for line in check["trace"].splitlines()]
     for finding in check.get("findings", []):
-        lines += _finding_lines(finding)
+        lines += _finding_lines(finding, verbose=verbose)
     return lines
 
 
@@ -51,12 +51,15 @@ def _has_reason(check: Mapping[str, Any]) -> bool:
     return bool(check["why"]) and not check["difference"] and not check.get("findings")
 
 
-def _finding_lines(finding: Mapping[str, Any]) -> Iterator[str]:
-    """Generate a finding of a search without a model, and its shortest trace."""
+def _finding_lines(finding: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
+    """Generate a finding of a search without a model, and the trace of a new one."""
     kind = f"known, {finding['case']}" if finding["case"] else "found"
     if not finding["counts"]:
         kind = "limit of the program"
     times = f"{finding['times']} time{'' if finding['times'] == 1 else 's'}"
+    if finding["case"] and not verbose:
+        yield f"{kind}: {times}, first after {finding['first']} operations"
+        return
     yield f"{kind}: {finding['words']} ({times}, first after {finding['first']} operations)"
     if not finding["alone"]:
         yield "  in a fresh program its trace does not show it:"

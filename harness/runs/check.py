@@ -202,12 +202,26 @@ def _with_guests(
 
     def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         checks = HostFirst(on_host, matrix.rows, recorder.view, recorder.env.clock)
-        plans = [checks.before(each.cell, each.check) for each in cells]
-        return matrix.run(plans, directory), ()
+        plans, searched = [], []
+        for each in cells:
+            plan = checks.before(each.cell, each.check)
+            if on_host is None or not _is_only_searched(each.check):
+                plans.append(plan)
+            elif plan.host is not None and plan.host.is_finding:
+                plans.append(plan)  # the guest judges
+            elif plan.host is not None:
+                searched.append(on_host.searched(plan.name, plan.host))
+                keep_cell(directory, searched[-1])
+        return (*matrix.run(plans, directory), *searched), ()
 
     source = cells[0].cell.what.source if cells else ""
     planned = Planned(source, tuple(each.cell.name for each in cells))
     return recorder.carry_out("check", guests, len(cells), work, planned)
+
+
+def _is_only_searched(check: CheckPlan) -> bool:
+    """Return whether there is nothing to do in a guest without a finding to repeat."""
+    return check.specification.hunted is not None and check.replay is None
 
 
 def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
@@ -246,7 +260,10 @@ def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
         return tuple(each for each in provider.subsystems if spec in each.variant_names)
     if request.replay is not None or request.case is not None:
         return provider.subsystems
-    return tuple(each for each in provider.subsystems if each.is_modelled)
+    # A guest cannot be searched without a model: it would end at the first named case.
+    return tuple(
+        each for each in provider.subsystems if each.is_modelled or request.on is not On.GUEST
+    )
 
 
 def checked_on_host(subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:

@@ -159,9 +159,16 @@ class HostChecks:
                 raise
             return replace(cell, error=str(failure))
         seconds = round(self.env.clock.monotonic() - started, 3)
+        return replace(self.searched(name, result), seconds=seconds)
+
+    def searched(self, name: str, result: CheckResult) -> Cell:
+        """Return the cell of a finished check in a guest's place."""
+        cell = self._cell(name)
         limit = "" if result.agreed or result.is_finding else result.why
-        guest = f"FreeBSD {program.identity.release}"
-        return replace(cell, guest=guest, check=result, error=limit, seconds=seconds)
+        guest = cell.guest
+        if self._program is not None:
+            guest = f"FreeBSD {self._program.identity.release}"
+        return replace(cell, guest=guest, check=result, error=limit, seconds=result.seconds)
 
     def _cell(self, name: str) -> Cell:
         return Cell(

@@ -37,7 +37,7 @@ class Subsystem(CodeReader, Protocol):
 
     @property
     def is_modelled(self) -> bool:
-        """Whether it has a model. What has none is checked only where it is named."""
+        """Whether it has a model. Without one, its host program is searched, and guests repeat."""
 
     def variant(self, name: str) -> Mapping[str, bool]:
         """The facts of such a form.
