@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,7 +152,7 @@ def _watch(app: App, request: CheckRequest, junit: Path | None) -> int:
         for result in judgements(request, app, UserView(app)):
             if isinstance(result, HarnessError):
                 failure = Failure.of(result)
-                sys.stderr.write(failure.text)
+                app.messages.fail(failure.text)
                 code = failure.code
             else:
                 code = _published(app, result, junit)

@@ -40,6 +40,15 @@ class Messages:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
+    def fail(self, text: str) -> None:
+        """Print an error, ``quiet`` or not.
+
+        Args:
+            text: its lines, each with its end.
+        """
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
     def warn(self, message: str) -> None:
         """Print a warning."""
         if not self.is_terminal:
