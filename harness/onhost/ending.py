@@ -1,4 +1,4 @@
-"""How a host program ended: by its own last words, or by what the host says of it."""
+"""Endings of host programs, from their own last line or from their exit status."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ if TYPE_CHECKING:
 _LAST_WORDS: Final = re.compile(
     r"!end ([a-z]{1,20}) frames=((?:[0-9a-f]{1,16}(?:,[0-9a-f]{1,16}){0,63})?) (.*)", re.ASCII
 )
-#: bwrap(1) and shells tell of a signal so.
+#: bwrap(1) and shells add this to the number of a signal.
 _SIGNALLED: Final = 128
 _MOST_FRAMES: Final = 8
 _LONGEST_FUNCTION: Final = 1 << 20
 
 
 class EndingKind(StrEnum):
-    """What ended a program."""
+    """Cause of a program's end."""
 
     PANIC = "panic"
-    """the kernel's own assertion or panic, or its rule of a lock"""
+    """a panic or an assertion of the kernel, or a violated rule of its locks"""
     INVARIANT = "invariant"
-    """what no kernel may do, though nothing in it looks"""
+    """a broken invariant that the kernel does not assert itself"""
     ASLEEP = "asleep"
-    """a thread sleeps, and nobody is there to wake it"""
+    """a thread sleeps, and no other can wake it"""
     TRAP = "trap"
-    """what nothing defines was called or read: a limit of the program's"""
+    """an undefined symbol was called or read: a limit of the program"""
     SIGNAL = "signal"
-    """a signal of the host's"""
+    """a signal"""
     LOOP = "loop"
-    """one operation has taken seconds of CPU time, or does not end"""
+    """an operation exceeded its CPU time, or does not end"""
     EXHAUSTED = "exhausted"
-    """the program's own memory has run out"""
+    """the program's own memory is exhausted"""
     MEMORY = "memory"
-    """it has taken more of the host's memory than it may"""
+    """it exceeded its limit of the host's memory"""
     EXITED = "exited"
-    """it ended by itself, without a word"""
+    """it exited without a last line"""
 
 
-#: Those that say something of the tree's code; others are limits of the program or the host.
+#: Faults of the tree's code; the others are limits of the program or the host.
 FINDINGS: Final = frozenset({EndingKind.PANIC, EndingKind.INVARIANT, EndingKind.ASLEEP})
 
 
 @dataclass(frozen=True, slots=True)
 class HostEnding:
-    """How a program ended.
+    """The end of a program.
 
     Args:
-        kind: what ended it.
-        text: what it says: the panic's message, the symbol, the signal.
+        kind: its cause.
+        text: the panic's message, the invariant, the symbol or the signal.
         frames: the functions that were running, the innermost first.
     """
 
@@ -68,7 +68,7 @@ class HostEnding:
 
     @property
     def is_finding(self) -> bool:
-        """Whether it says something of the tree's code."""
+        """Whether it is a fault of the tree's code."""
         return self.kind in FINDINGS
 
     @property
@@ -78,12 +78,12 @@ class HostEnding:
 
     @property
     def title(self) -> str:
-        """What it is compared by: the kind and the message, less numbers and addresses."""
+        """Kind and message without numbers and addresses; equal for equal faults."""
         plain = re.sub(r"0x[0-9a-f]+|\b[0-9]+\b", "N", self.text)
         return f"{self.kind}: {plain}" if plain else str(self.kind)
 
     def in_words(self) -> str:
-        """A line for people."""
+        """Return one line for reports."""
         where = f" in {' < '.join(self.frames[:4])}" if self.frames else ""
         match self.kind:
             case EndingKind.TRAP:
@@ -105,8 +105,8 @@ class Symbols:
     """The functions of a program by address.
 
     Args:
-        starts: where each begins, in order.
-        names: of them.
+        starts: their addresses, ascending.
+        names: their names.
     """
 
     starts: Sequence[int]
@@ -114,29 +114,29 @@ class Symbols:
 
     @classmethod
     def of(cls, symbols: Iterable[Symbol]) -> Symbols:
-        """Of a program's symbol table."""
+        """Return the functions of a symbol table."""
         found = sorted((symbol.value, symbol.name) for symbol in symbols if symbol.is_code)
         return cls([start for start, _ in found], [name for _, name in found])
 
     def name_of(self, address: int) -> str:
-        """The function that an address lies in; empty for none, as in a library."""
+        """Return the function at an address; empty if there is none, as in a library."""
         place = bisect.bisect_right(self.starts, address) - 1
         if place < 0 or address - self.starts[place] > _LONGEST_FUNCTION:
             return ""
         return self.names[place]
 
 
-#: Of the program's own: what was running is told from below them.
+#: Functions of the program itself, above the one that failed.
 _OWN_FRAMES: Final = frozenset(
     {"host_end", "kern_end", "panic", "vpanic", "kassert_panic", "end", "on_signal", "on_tick"}
 )
 
 
 def read_ending(line: str, symbols: Symbols) -> HostEnding:
-    """What a program's last words say.
+    """Return the ending that a program's last line describes.
 
     Raises:
-        Nonsense: they are none.
+        Nonsense: it is not such a line.
     """
     found = _LAST_WORDS.fullmatch(line)
     if found is None or found[1] not in tuple(EndingKind):
@@ -151,7 +151,7 @@ def read_ending(line: str, symbols: Symbols) -> HostEnding:
 
 
 def ending_of_status(status: int | None) -> HostEnding:
-    """What the exit status of a program without last words says; None: it was killed by us."""
+    """Return the ending by the exit status, without a last line; None: the harness killed it."""
     number = -status if status is not None and status < 0 else (status or 0) - _SIGNALLED
     if number in {each.value for each in signal.Signals}:
         return HostEnding(EndingKind.SIGNAL, signal.Signals(number).name)

@@ -1,8 +1,8 @@
-"""A search of a program of the host without a model: for panics, and for invariants that break.
+"""Searches a host program without a model, for panics and broken invariants.
 
-Each random trace depends on the seed and its number alone, and is run in a copy of the program
-that has done nothing yet (fork(2)): it comes out the same whatever was found before it. The search
-goes on until its operations are done: each kind of finding is shrunk once, and then counted.
+Each random trace depends on the seed and its number alone, and runs in a fresh copy of the program
+(fork(2)), so its result does not depend on earlier traces. The search continues until its
+operations are done: each kind of finding is shrunk once, and then counted.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ _MOST_COMPARED: Final = 50
 _MOST_TIMES: Final = 50
 #: Added to the title of a finding that the code below the changes shows only by other traces.
 _NOT_BELOW: Final = ", by what the code below the changes does right"
-#: How many shorter traces are tried for each finding, in a fresh program each time it has ended.
+#: Maximum number of shorter traces that are tried for each finding.
 _SHRINK_ATTEMPTS: Final = 600
-#: Endings that take seconds or gigabytes each time: the trace is kept as it was found.
+#: Endings that take seconds or gigabytes each time; their traces are not shrunk.
 _COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
-#: Kinds of findings after which a search ends: so much is wrong that more would not help.
+#: Maximum number of kinds of findings, after which a search ends.
 _MOST_KINDS: Final = 30
-#: Traces that end in a limit of the program, after which a search ends: it may come to nothing.
+#: Maximum number of traces that end in a limit of the program, after which a search ends.
 _MOST_LIMITS: Final = 200
 _TELL_EVERY: Final = 2000
 
 
 @dataclass(slots=True)
 class HuntedFinding:
-    """What a program was found to do.
+    """A kind of finding.
 
     Args:
-        ending: how it ended.
+        ending: the program's ending.
         first: operations up to its first occurrence.
-        trace: the shortest trace that shows it; None where no trace was begun.
-        known: the named case that it is of; empty for a new one.
+        trace: the shortest trace that shows it; None if no trace was running.
+        known: its named case; empty for a new finding.
         alone: whether the trace shows it in a fresh program.
-        times: how often it was seen.
+        times: the number of occurrences.
     """
 
     ending: HostEnding
@@ -68,14 +68,14 @@ class Hunt:
     """Searches one program.
 
     Args:
-        plan: what is to be checked; its replay is run in the place of random traces.
-        program: the program; ``counted`` of its operations is set here.
-        base: gives the program of the code below the changes; None where nothing is changed.
+        plan: the check; its replay, if any, runs instead of random traces.
+        program: the program; its ``counted`` is set here.
+        base: returns the program of the code below the changes; None if nothing is changed.
         clock: measures time.
         progress: shows the operations done.
 
     Attributes:
-        findings: by title, in the order in which they were found.
+        findings: the findings by title, in order of their first occurrence.
     """
 
     plan: CheckPlan
@@ -95,8 +95,8 @@ class Hunt:
         """Search until the operations are done.
 
         Raises:
-            UsageError: the trace to be replayed cannot be run here.
-            InfraError: the host is at fault.
+            UsageError: the trace to replay cannot be run here.
+            InfraError: the host failed.
         """
         started = self.clock.monotonic()
         self.program.counted = self._count
@@ -109,7 +109,7 @@ class Hunt:
 
     @property
     def shortest(self) -> Trace | None:
-        """Of the first new finding."""
+        """The trace of the first new finding."""
         first = self._first()
         return first.trace if first is not None else None
 
@@ -127,7 +127,7 @@ class Hunt:
             number += 1
 
     def _limits(self) -> int:
-        """How often the program has reached a limit of its own."""
+        """Return how often the program reached a limit of its own."""
         return sum(each.times for each in self.findings.values() if not each.ending.is_finding)
 
     def _random(self, number: int) -> None:
@@ -156,7 +156,7 @@ class Hunt:
             self.findings[ending.title] = found
 
     def _note(self, ending: HostEnding, trace: Trace | None) -> None:
-        """Something was found: again, or for the first time."""
+        """Record a finding, or another occurrence of it."""
         if self._seen(ending.title, trace):
             return
         if trace is not None:
@@ -177,10 +177,10 @@ class Hunt:
             self._left_out = (*self._left_out, name)
 
     def _seen(self, title: str, trace: Trace | None) -> bool:
-        """Count another occurrence; False for one that is to be looked into.
+        """Count another occurrence; return False for one that may be new.
 
-        A case that is known of the code below the changes must not hide what they break: traces
-        that show it again are run there, too, until enough of them show it.
+        A known case must not hide a change that breaks the same thing, so the first of its traces
+        are also run in the code below the changes.
         """
         found = self.findings.get(title)
         if found is None:
@@ -203,12 +203,12 @@ class Hunt:
         return self.plan.specification.known(title, "" if trace is None else str(trace))
 
     def _is_new(self, title: str, trace: Trace) -> bool:
-        """Whether it looks like a known case, and the changes alone break it."""
+        """Return whether it matches a known case, but only the changed code shows it."""
         looks_known = bool(self.plan.specification.known(title, str(trace)))
         return looks_known and not self._base_shows(title, trace)
 
     def _base_shows(self, title: str, trace: Trace) -> bool:
-        """Whether the code below the changes shows it, too; so it does where none is changed."""
+        """Return whether the code below the changes shows it; True if nothing is changed."""
         if self._base is None and not self._asked_for_base:
             self._base, self._asked_for_base = self.base(), True
         if self._base is None:
@@ -219,8 +219,9 @@ class Hunt:
         return again is not None and again.title == title
 
     def _cause(self, ending: HostEnding, trace: Trace) -> HostEnding:
-        """What a fresh program ends with, that looks at all invariants after each operation: what
-        is wrong may show late, and in many ways.
+        """Return the ending of a copy that checks all invariants after each operation.
+
+        A fault may show late, and in many ways.
         """
         counted = self._counted
         again = self.program.again(trace, closely=self._closely)
@@ -230,7 +231,7 @@ class Hunt:
     # --- shrinking ----------------------------------------------------------------------------
 
     def _shrink(self, found: HuntedFinding, trace: Trace, *, new: bool) -> None:
-        """The shortest trace that shows it in a fresh program; if ``new``, not in the base's."""
+        """Search the shortest trace that shows it; if ``new``, one that the base does not show."""
         counted = self._counted
 
         def shows(candidate: Trace) -> bool:

@@ -1,4 +1,4 @@
-"""What a subsystem says of itself as a program of the host, and the program's recipe."""
+"""A subsystem's part of the host program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.cedit.mutations import Exchanges
 
-#: Gives the text of a file of the tree; None where it has none of that path.
+#: Returns the text of a file of the tree; None if it does not exist.
 ReadFile = Callable[[str], str | None]
 
 
@@ -23,13 +23,13 @@ class HostPart:
     """A subsystem's part of the program.
 
     Args:
-        name: of the subsystem.
-        follows: files of the tree that are compiled as they are: what the subsystem is.
-        module: sources of its part of the check module, which serve here as well.
-        sources: sources of the host's alone.
-        shimmed: what those stand for, in words, for the record.
-        flags: of the compiler, for its sources; read off the tree.
-        functions: those whose generated mutants traces can tell, by their file.
+        name: name of the subsystem.
+        follows: files of the tree that are compiled unmodified.
+        module: sources of its part of the check module, which the host program shares.
+        sources: sources for the host program only.
+        shimmed: what those replace, for the record.
+        flags: compiler flags for its sources, from the tree.
+        functions: functions of which mutants are generated, by file.
         exchanges: words that these mutants exchange, such as flags.
     """
 
