@@ -1,4 +1,4 @@
-"""Runs a program of the host: in the sandbox, within limits, with two pipes to it."""
+"""Runs a host program in the sandbox, within limits, connected by two pipes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from harness.onhost.programs import HostProgram
 
 _CHUNK: Final = 1 << 16
-#: Seconds that a program may take to read more: one that spins is ended sooner.
+#: Timeout for a program to read its input, in seconds; a busy loop is ended sooner.
 _TAKES: Final = 60.0
-#: Seconds that a program may take to be gone.
+#: Timeout for a program to exit, in seconds.
 _LEAVES: Final = 10.0
 _LAST_WORDS: Final = b"!end "
 _SYNCED: Final = b"!synced\n"
@@ -34,13 +34,13 @@ _OVER: Final = HostEnding(EndingKind.MEMORY, "the host program took more memory 
 
 @dataclass(frozen=True, slots=True)
 class ProgramLimits:
-    """Of a program.
+    """Limits of a program.
 
     Args:
-        memory: bytes that it may hold.
-        patience: seconds of CPU time that one operation may take.
-        silence: seconds that it may take for an answer, whatever it does.
-        grouped: whether its memory is limited by a cgroup where one can be made.
+        memory: maximum memory, in bytes.
+        patience: maximum CPU time of one operation, in seconds.
+        silence: timeout of an answer, in seconds.
+        grouped: whether a cgroup limits its memory, if one can be made.
     """
 
     memory: int = 1 << 30
@@ -51,15 +51,15 @@ class ProgramLimits:
 
 @dataclass(frozen=True, slots=True)
 class ProgramRunner:
-    """Starts a program of the host.
+    """Starts a host program.
 
     Args:
-        program: which.
-        layout: of its machine.
+        program: the program.
+        layout: its machine.
         runner: starts processes.
-        scratch: the one directory that it may write to.
+        scratch: the only directory that it can write to.
         sandboxed: whether it runs in the sandbox.
-        limits: what it may take.
+        limits: its limits.
     """
 
     program: HostProgram
@@ -71,7 +71,7 @@ class ProgramRunner:
 
     @contextlib.contextmanager
     def started(self) -> Iterator[HostTap]:
-        """A program that runs; it is gone after the context, whatever ends that."""
+        """Start the program; it is ended after the context."""
         to_program, commands = os.pipe()
         answers, from_program = os.pipe()
         with contextlib.ExitStack() as held:

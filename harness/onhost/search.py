@@ -37,12 +37,12 @@ _WINDOW: Final = TRACE_LENGTH
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a program did that it should not.
+    """A fault that a program showed.
 
     Args:
-        trace: up to the operation that shows it; None where no trace was begun.
-        differs: from the model, or
-        ending: of the program.
+        trace: the trace up to the operation that shows it; None if no trace was running.
+        differs: the difference from the model, or None.
+        ending: the program's ending, or None.
     """
 
     trace: Trace | None
@@ -50,9 +50,7 @@ class Found:
     ending: HostEnding | None = None
 
     def shows(self, found: Found) -> bool:
-        """Whether it is as good as what was found: any difference from the model is, and the same
-        ending.
-        """
+        """Return whether it is the same fault: any difference from the model, or the same end."""
         if self.ending is None or found.ending is None:
             return self.ending is None
         return self.ending.title == found.ending.title
@@ -63,16 +61,16 @@ class HostSearch:
     """Checks one program.
 
     Args:
-        plan: what is to be checked; its replay is run in the place of random traces.
+        plan: the check; its replay, if any, runs instead of random traces.
         runner: starts the program.
-        transcripts: kept parts of this check.
+        transcripts: cached parts of this check.
         clock: measures time.
         progress: shows the operations done.
-        shrinks: whether the shortest trace is searched for.
+        shrinks: whether traces are shrunk.
 
     Attributes:
-        shortest: the shortest trace that shows what was found; None without one.
-        compared_live: operations that were held to the model itself, not to what is kept of it.
+        shortest: the shortest trace that shows the fault; None without one.
+        compared_live: operations compared with the model itself, not with a transcript.
     """
 
     plan: CheckPlan
@@ -93,11 +91,11 @@ class HostSearch:
     _best: Found | None = None
 
     def run(self) -> CheckResult:
-        """Check the program, to the end or to what it does wrong.
+        """Check the program until its operations are done or a fault is found.
 
         Raises:
-            UsageError: the trace to be replayed cannot be run here.
-            InfraError: the host is at fault.
+            UsageError: the trace to replay cannot be run here.
+            InfraError: the host failed.
         """
         started = self.clock.monotonic()
         with self._held:

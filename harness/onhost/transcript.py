@@ -1,9 +1,8 @@
-"""What was said to a program whose answers were the model's: kept, and said again.
+"""Transcripts: commands to a program whose answers agreed with the model.
 
-A model in Python takes a hundred times as long as the code that it is held beside, and says the
-same each time. So the commands of a part of a check are kept with a checksum of the answers, each
-of which was compared with the model field by field. Whatever answers otherwise is held to the model
-again.
+The model in Python takes a hundred times as long as the code, and always gives the same results.
+So the commands of a part of a check are cached with a checksum of the answers, which were compared
+with the model field by field. A program with other answers is compared with the model again.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class Transcript:
     """A part of a check.
 
     Args:
-        operations: of traces, that agreed.
-        answers: how many there were, to whatever command.
-        digest: of them.
+        operations: number of operations, all of which agreed.
+        answers: number of answers, to all commands.
+        digest: checksum of the answers.
         commands: all lines, in order.
     """
 
@@ -48,14 +47,14 @@ class Transcript:
     commands: bytes
 
     def to_bytes(self) -> bytes:
-        """It as a file."""
+        """Return the file's content."""
         head = b"%d %d %08x\n" % (self.operations, self.answers, self.digest)
         body = head + self.commands
         return _FORM + zlib.compress(body + zlib.crc32(body).to_bytes(4, "big"))
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Transcript | None:
-        """What a file holds; None if it is damaged or of another form."""
+        """Return the transcript of a file's content; None if it is corrupt or of another form."""
         if not data.startswith(_FORM):
             return None
         try:
@@ -71,7 +70,7 @@ class Transcript:
 
 @dataclass(slots=True)
 class TranscriptRecorder:
-    """A tap that keeps what is said; see ``harness.guest.serialtap.Tap``.
+    """A tap that records; see ``harness.guest.serialtap.Tap``.
 
     Args:
         tap: of the program.
@@ -99,26 +98,26 @@ class TranscriptRecorder:
         self.tap.write(data)
 
     def transcript(self, operations: int) -> Transcript:
-        """What was said so far, in which so many operations agreed."""
+        """Return the transcript so far, with that number of operations."""
         return Transcript(operations, self._answers, self._digest, bytes(self._commands))
 
 
 class TranscriptCache:
-    """Transcripts by what they depend on, in the workspace's cache."""
+    """Transcripts in the workspace's cache, by what they depend on."""
 
     def __init__(self, workspace: Workspace, key: Sequence[str]) -> None:
         name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
         self._directory = workspace.cache / HOST_PROGRAMS / "transcripts" / name
 
     def find(self, part: int) -> Transcript | None:
-        """The part of that number, if it was kept."""
+        """Return the part of that number, if it is cached."""
         try:
             return Transcript.of_bytes(self._path(part).read_bytes())
         except OSError:
             return None
 
     def keep(self, part: int, transcript: Transcript) -> None:
-        """Keep a part.
+        """Cache a part.
 
         Raises:
             InfraError: the disk is full.
