@@ -109,7 +109,9 @@ PLANTED: dict[str, tuple[Edit, str]] = {
         Edit("zone_free_item", r"zone->uz_release\(", f"if (!({OURS})) zone->uz_release("), SINGLY,
     ),
     "slab-lists": (
-        Edit("slab_alloc_item", r"slab->us_freecount--;", ""), SINGLY.replace("nobucket", "init"),
+        Edit("slab_alloc_item", r"(slab->us_freecount--;)",
+             r'if (strcmp(keg->uk_name, "harness zones") != 0) \1'),
+        SINGLY,
     ),
     "keg-counters": (Edit("slab_free_item", r"dom->ud_free_items\+\+;", ""), SINGLY),
     "cache-count": (
