@@ -79,6 +79,10 @@ def test_a_wrong_phased_iterator_is_caught_and_shrunk(
         newer_tree, tmp_path, "--numa", "2", "--kasan", "--ops", "1200", "--mutant", mutant
     )
     found = result(answer)
+    assert answer.code == 1, answer.told
+    if found["conclusion"] == "gone":  # the kernel's own assertion, in a visit of the boot's
+        (cell,) = answer.document["cells"]
+        assert cell["verdict"]["title"].startswith("vm_domainset_iter_ignore: domain N not present")
+        return
     assert found["conclusion"] == "differs", answer.told
     assert found["difference"]["length"] <= 12
-    assert answer.code == 1
