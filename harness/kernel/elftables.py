@@ -75,8 +75,14 @@ class Section(NamedTuple):
         """Whether it lies in memory (``SHF_ALLOC``)."""
         return bool(self.flags & _ALLOC)
 
+    @property
+    def is_executed(self) -> bool:
+        """Whether it holds code (``SHF_EXECINSTR``)."""
+        return bool(self.flags & _EXECINSTR)
+
 
 _ALLOC: Final = 2
+_EXECINSTR: Final = 4
 _IDENT: Final = b"\x7fELF\x02\x01"  # 64 bits, little endian
 _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")

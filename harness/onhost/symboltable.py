@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from harness.errors import InfraError
+from harness.kernel.elftables import ElfTables, SectionType
 
-_SYMTAB: Final = 2
 _LOCAL: Final = 0
-_EXECUTED: Final = 0x4
-_HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
-_SECTION: Final = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
-#: ELF, 64 bits, little-endian.
-_MAGIC: Final = b"\x7fELF\x02\x01"
 
 
 class Symbol(NamedTuple):
@@ -41,7 +36,8 @@ def read_symbols(path: Path) -> list[Symbol]:
     """The named symbols of an object file or a program.
 
     Raises:
-        InfraError: it is no ELF file of 64 bits, or damaged.
+        InfraError: it is not an ELF file of the guests' architecture, whose code the host
+            runs, or is damaged.
     """
     data = path.read_bytes()
     try:
@@ -53,24 +49,17 @@ def read_symbols(path: Path) -> list[Symbol]:
 
 
 def _symbols(data: bytes) -> Iterator[Symbol]:
-    header = _HEADER.unpack_from(data)
-    if not header[0].startswith(_MAGIC):
-        raise ValueError("no ELF of 64 bits")
-    start, size, count = header[6], header[11], header[12]
-    sections = [_SECTION.unpack_from(data, start + size * each) for each in range(count)]
+    tables = ElfTables(data)
+    sections = tables.sections
     for section in sections:
-        if section[1] != _SYMTAB:
+        if section.type != SectionType.SYMTAB:
             continue
-        names = _content(data, sections[section[6]])
-        for name, info, _, index, value, _ in _SYMBOL.iter_unpack(_content(data, section)):
+        names = tables.content(sections[section.link])
+        for name, info, _, index, value, _ in _SYMBOL.iter_unpack(tables.content(section)):
             text = names[name : names.index(b"\0", name)].decode("ascii", "replace")
             if text:
-                executed = index < count and bool(sections[index][2] & _EXECUTED)
-                yield Symbol(text, value, info >> 4 != _LOCAL, index != 0, executed)
-
-
-def _content(data: bytes, section: tuple[int, ...]) -> bytes:
-    return data[section[4] : section[4] + section[5]]
+                is_code = index < len(sections) and sections[index].is_executed
+                yield Symbol(text, value, info >> 4 != _LOCAL, index != 0, is_code)
 
 
 def undefined_in(paths: Iterable[Path]) -> set[str]:
