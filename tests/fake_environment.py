@@ -93,9 +93,8 @@ class FakeProvider:
 
     def specification(self, subsystem: Subsystem, what: KernelRequest, asked: str) -> Specification:
         del what
-        return replace(
-            subsystem.held_to(subsystem.variant("13.2")), why="it is made so", asked=asked
-        )
+        form = "13.2" if subsystem.is_modelled else subsystem.variant_names[0]
+        return replace(subsystem.held_to(subsystem.variant(form)), why="it is made so", asked=asked)
 
     def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
         del what, asked

@@ -134,6 +134,16 @@ class Workspace:
             os.close(fd)
 
 
+def note_holder(note: Callable[[str], None], doing: str) -> Callable[[str], None]:
+    """Return a ``waiting`` of ``Workspace.lock`` that prints which process holds the lock, and why.
+
+    Args:
+        note: prints a line.
+        doing: what the process does: ``is reading the same tree``.
+    """
+    return lambda holder: note(f"waiting for process {holder}, which {doing}")
+
+
 def _runtime_directory() -> Path:
     """Return a short path, since that of a socket is limited to 107 bytes (unix(7))."""
     given = os.environ.get("XDG_RUNTIME_DIR")

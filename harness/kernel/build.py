@@ -14,7 +14,7 @@ from harness.arch import GUEST
 from harness.errors import BuildError, UnobservableError
 from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.host.sandbox import Sandbox, require
-from harness.host.workspace import Workspace, make_directory, write_atomic
+from harness.host.workspace import Workspace, make_directory, note_holder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, rebuilding
 from harness.kernel.dependencies import READS, sources_read
 from harness.kernel.leftovers import (
@@ -155,7 +155,7 @@ class Builder:
 
     def _waiting(self, doing: str, holder: str) -> None:
         self.progress.stage("waiting")
-        self.progress.note(f"waiting for process {holder}, which is {doing} the same tree")
+        note_holder(self.progress.note, f"is {doing} the same tree")(holder)
 
 
 def _identity(

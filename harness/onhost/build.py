@@ -16,7 +16,7 @@ from harness.host.cachesize import HOST_PROGRAMS, HOST_VARIATIONS
 from harness.host.doctor import HOST_TOOLS
 from harness.host.resources import data_file
 from harness.host.sandbox import Sandbox, require
-from harness.host.workspace import make_directory
+from harness.host.workspace import make_directory, note_holder
 from harness.kernel.toolchain import Llvm, best_llvm, compiler_version, installed_llvms
 from harness.onhost import recipe
 from harness.onhost.generated import GeneratedFiles
@@ -123,12 +123,7 @@ class HostBuilder:
         compiler = compiler_version(llvm, self.runner)
         lock = f"{place}-{tree.home.name}"
         with (
-            self.workspace.lock(
-                lock,
-                lambda holder: self.progress.note(
-                    f"waiting for process {holder}, which is using the same tree"
-                ),
-            ),
+            self.workspace.lock(lock, note_holder(self.progress.note, "is using the same tree")),
             self.workspace.scratch("onhost") as scratch,
         ):
             if self.sandboxed:

@@ -70,7 +70,8 @@ class Hunt:
     Args:
         plan: the check; its replay, if any, runs instead of random traces.
         program: the program; its ``counted`` is set here.
-        base: returns the program of the code below the changes; None if nothing is changed.
+        base: returns the program of the code below the changes, always the same one; None if
+            nothing is changed.
         clock: measures time.
         progress: shows the operations done.
 
@@ -88,8 +89,6 @@ class Hunt:
     _traces: int = 0
     _left_out: tuple[str, ...] = ()
     _closely: bool = True
-    _base: HuntedProgram | None = None
-    _asked_for_base: bool = False
 
     def run(self) -> CheckResult:
         """Search until the operations are done.
@@ -209,14 +208,11 @@ class Hunt:
 
     def _base_shows(self, title: str, trace: Trace) -> bool:
         """Return whether the code below the changes shows it; True if nothing is changed."""
-        if self._base is None and not self._asked_for_base:
-            self._base, self._asked_for_base = self.base(), True
-        if self._base is None:
+        base = self.base()
+        if base is None:
             return True
-        again = self._base.again(trace, closely=True)
-        if again is None or again.title != title:
-            again = self._base.again(trace, closely=False)
-        return again is not None and again.title == title
+        endings = (base.again(trace, closely=closely) for closely in (True, False))
+        return any(ending is not None and ending.title == title for ending in endings)
 
     def _cause(self, ending: HostEnding, trace: Trace) -> HostEnding:
         """Return the ending of a copy that checks all invariants after each operation.

@@ -88,9 +88,10 @@ class Kernels:
 
     def specifications(self, subsystem: Subsystem) -> Specifications:
         """Finds the specifications of trees' kernels."""
+        from harness.host.workspace import note_holder
         from harness.subsystems.specifications import Specifications
 
         return Specifications(
             subsystem, self.open_tree, self.workspace,
-            lambda holder: self.note(f"waiting for process {holder}, which is using the same tree"),
+            note_holder(self.note, "is using the same tree"),
         )  # fmt: skip

@@ -109,19 +109,15 @@ class TreeProvider:
     def _host_build(
         self, what: KernelRequest, progress: Progress
     ) -> tuple[HostBuilder, SourceTree, Snapshot, str]:
+        from harness.host.workspace import note_holder
         from harness.kernel.spec import kernel_config
         from harness.onhost.build import HostBuilder
         from harness.sanitizers import NONE
         from harness.source.tree import being_read
 
         host, tree = self.host, self._tree(what.source)
-        with being_read(
-            tree,
-            host.workspace,
-            lambda holder: progress.note(
-                f"waiting for process {holder}, which is using the same tree"
-            ),
-        ):
+        waiting = note_holder(progress.note, "is using the same tree")
+        with being_read(tree, host.workspace, waiting):
             snapshot = tree.snapshot(what.change)
         parts = [part for each in SUBSYSTEMS if (part := each.on_host) is not None]
         builder = HostBuilder(host.workspace, host.runner, progress, parts, host.sandboxed)

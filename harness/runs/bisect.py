@@ -19,7 +19,7 @@ from harness.bisect.search import Culprit, Decision, Question, Several
 from harness.bisect.state import State, StateFile
 from harness.errors import UsageError
 from harness.host.processid import ProcessId
-from harness.host.workspace import make_directory, write_atomic, write_named
+from harness.host.workspace import make_directory, note_holder, write_atomic, write_named
 from harness.image.media import BootMethod
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
@@ -99,7 +99,8 @@ class _Bisect:
                 f"the ends are on two branches, so their merge base is tested first: {names}"
             )
         file = StateFile(env.workspace, self._asked(ends, testing))
-        with env.workspace.lock(f"bisect-{file.key}", self._waiting):
+        waiting = note_holder(self._view.note, "runs the same bisection")
+        with env.workspace.lock(f"bisect-{file.key}", waiting):
             state = self._begin(file, tree, entries)
             begun = self._record(state)
             with self._view.bisection(_subjects(ends.history)) as show:
@@ -249,9 +250,6 @@ class _Bisect:
         fixed = bisection.asked.question.fixed
         text = write_log(dict.fromkeys(entries), _subjects(bisection.history), fixed=fixed)
         write_named(self._request.export, text)
-
-    def _waiting(self, holder: str) -> None:
-        self._view.note(f"waiting for process {holder}, which runs the same bisection")
 
     # After
 

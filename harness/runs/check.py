@@ -125,7 +125,9 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     else:
         boot = guests.plan(topology, sanitizers, goes_on=True, checked=True)
         cells = _cells(request, plans, boot, sanitizers, env)
-        result = _with_guests(recorder, guests, cells, None if request.on is On.GUEST else on_host)
+        programs = None if request.on is On.GUEST else on_host
+        named = request.subsystem is not None
+        result = _with_guests(recorder, guests, cells, programs, named=named)
     return CheckRunResult(result.run, result.directory, _kept_traces(result))
 
 
@@ -193,9 +195,17 @@ def _in_place_of_guests(
 
 
 def _with_guests(
-    recorder: Recorder, guests: Guests, cells: Sequence[_PlannedCell], on_host: HostChecks | None
+    recorder: Recorder,
+    guests: Guests,
+    cells: Sequence[_PlannedCell],
+    on_host: HostChecks | None,
+    *,
+    named: bool,
 ) -> RunResult:
-    """Check guests after host programs; guests repeat the programs' findings."""
+    """Check guests after host programs; guests repeat the programs' findings.
+
+    Without a host program, what has no model is left out, unless the user ``named`` it.
+    """
     retry = recorder.env.retry
     if retry is not None:
         cells = [each for each in cells if each.cell.name in retry.cells]
@@ -205,12 +215,13 @@ def _with_guests(
         plans, searched = [], []
         for each in cells:
             plan = checks.before(each.cell, each.check)
+            found = plan.host
             if on_host is None or not _is_only_searched(each.check):
                 plans.append(plan)
-            elif plan.host is not None and plan.host.is_finding:
+            elif named if found is None else found.is_finding:
                 plans.append(plan)  # the guest judges
-            elif plan.host is not None:
-                searched.append(on_host.searched(plan.name, plan.host))
+            elif found is not None:
+                searched.append(on_host.searched(plan.name, found))
                 keep_cell(directory, searched[-1])
         return (*matrix.run(plans, directory), *searched), ()
 

@@ -93,7 +93,9 @@ class HostChecks:
             if held.hunted is not None:
                 with contextlib.ExitStack() as stack:
                     started = HuntedProgram(held.hunted, runner, env.clock)
-                    base = functools.partial(self._base, stack, plan, started, progress)
+                    base = functools.cache(
+                        functools.partial(self._base, stack, plan, started, progress)
+                    )
                     hunt = Hunt(plan, started, base, env.clock, progress)
                     return hunt.run(), hunt.shortest
             transcripts = transcripts_of(env, plan, layout, program.identity.release)

@@ -240,6 +240,17 @@ def test_kernels_of_which_no_program_is_made_are_checked_in_guests_alone(tmp_pat
             check(checked(on=On.HOST), env)
 
 
+def test_without_a_program_what_has_no_model_goes_to_a_guest_only_if_it_is_named(
+    tmp_path: Path,
+) -> None:
+    with fake_environment(tmp_path, panics) as env:
+        (cell,) = check(checked(on=On.BOTH, subsystem="zones"), env).run.cells
+        assert cell.check is not None
+        assert cell.check.subsystem == "zones"
+        cells = check(checked(on=On.BOTH, subsystem=None), env).run.cells
+    assert [each.check.subsystem for each in cells if each.check] == ["uma", "domainset"]
+
+
 def test_a_subsystem_that_the_kernel_lacks_is_refused(tmp_path: Path) -> None:
     provider = FakeProvider(tmp_path, subsystems=(find_subsystem("domainset"),))
     words = "a made kernel has no subsystem uma"
