@@ -124,7 +124,7 @@ class Checker:
         elif difference is None and self._plan.searches:
             difference = self._random(subject)
         if difference is not None:
-            self._conclude(Conclusion.DIFFERS, "; ".join(difference.lines), difference)
+            self._conclude(self._fault, "; ".join(difference.lines), difference)
             self._tell_alike(subject)
         else:
             self._conclude(Conclusion.AGREED, "")
@@ -223,7 +223,13 @@ class Checker:
             self.result, notes=found.notes, measured=found.measured, alike=found.alike
         )
         if found.why:
-            self._conclude(Conclusion.DIFFERS, found.why)
+            self._conclude(self._fault, found.why)
+
+    @property
+    def _fault(self) -> Conclusion:
+        """The conclusion for a guest that did something wrong."""
+        modelled = self._plan.specification.is_modelled
+        return Conclusion.DIFFERS if modelled else Conclusion.BROKEN
 
     def _count(self) -> None:
         self._counted += 1

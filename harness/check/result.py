@@ -12,9 +12,11 @@ class Conclusion(StrEnum):
     """The conclusion of a check."""
 
     AGREED = "agreed"
-    """the guest agreed with the model in all operations"""
+    """the guest agreed with the model, or kept the invariants, in all operations"""
     DIFFERS = "differs"
     """the guest differed from the model"""
+    BROKEN = "broken"
+    """a subsystem without a model broke one of its invariants in the guest"""
     GONE = "gone"
     """the guest ended during the check; the boot's verdict has the cause"""
     FOUND = "found"
@@ -31,6 +33,7 @@ _IN_WORDS: Mapping[str, str] = MappingProxyType(
     {
         Conclusion.AGREED: "check passed",
         Conclusion.DIFFERS: "check differs",
+        Conclusion.BROKEN: "invariant broken",
         Conclusion.GONE: "check cut short",
         Conclusion.FOUND: "check failed",
         Conclusion.SILENT: "check unanswered",
@@ -45,9 +48,13 @@ def conclusion_in_words(conclusion: str) -> str:
     return _IN_WORDS.get(conclusion, f"check {conclusion}")
 
 
+#: Conclusions that are a fault of the guest's code; the others may be its end, or the channel's.
+FAULTS = frozenset({Conclusion.DIFFERS, Conclusion.BROKEN})
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference between guest and model.
+    """A difference between guest and model, or an invariant that the guest broke.
 
     Args:
         trace: the shortest trace that reproduces it, as text.
@@ -177,11 +184,11 @@ class CheckResult:
     @property
     def is_finding(self) -> bool:
         """Whether what was checked did something wrong, as far as a program of the host shows."""
-        if self.conclusion is Conclusion.DIFFERS:
+        if self.conclusion in FAULTS:
             return True
         return self.host is not None and self.host.is_finding
 
     @property
     def agreed(self) -> bool:
-        """Whether the guest agreed with the model."""
+        """Whether the guest agreed with the model, or kept all invariants."""
         return self.conclusion is Conclusion.AGREED

@@ -31,7 +31,7 @@ class Trace(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Differs:
-    """The first operation of a trace that differs from the model.
+    """The first operation of a trace that differs from the model, or breaks an invariant.
 
     Args:
         place: index of the operation in the trace, from 0.
@@ -53,7 +53,7 @@ class Finding:
     Args:
         notes: observations, as lines of text.
         measured: measurements, by name.
-        why: the difference from the model; empty if there is none.
+        why: the difference from the model, or the broken invariant; empty if there is none.
         alike: the variant of the model that agrees with the guest; empty if there is none.
     """
 
@@ -204,3 +204,8 @@ class Specification:
     )
     known: Callable[[str, str], str] = _nothing_known
     harmless: frozenset[str] = frozenset()
+
+    @property
+    def is_modelled(self) -> bool:
+        """Whether there is a model; else the subsystem is held to invariants."""
+        return self.hunted is None

@@ -81,10 +81,12 @@ def check(
 ) -> int:
     """Run the same operations in a guest and in the model, and compare each step.
 
-    The allocator's source is also compiled as a host program and checked first, which takes
-    seconds. A difference found there is repeated in the guest, whose result counts.
+    A subsystem without a model is searched for panics and broken invariants instead.
 
-    A difference is shrunk to the shortest trace that reproduces it, and stored in the run's
+    The allocator's source is also compiled as a host program and checked first, which takes
+    seconds. What is found there is repeated in the guest, whose result counts.
+
+    A finding is shrunk to the shortest trace that reproduces it, and stored in the run's
     directory as difference.trace, for --replay and 'harness model trace'.
 
     \b

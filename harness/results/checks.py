@@ -1,17 +1,47 @@
-"""Results of checks against the model, as lines of text."""
+"""Results of checks, as lines of text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from harness.check.result import Conclusion, conclusion_in_words
 
 
 def check_agreed(cell: Mapping[str, Any]) -> bool:
-    """Return whether the check agreed with the model, or there was none."""
+    """Return whether the check found nothing, or there was none."""
     check = cell.get("check")
     return check is None or check["conclusion"] == Conclusion.AGREED
+
+
+def failed_check_in_words(check: Mapping[str, Any]) -> str:
+    """Return what made a check fail, for tables; ``check`` is a JSON document."""
+    conclusion = check["conclusion"]
+    if conclusion == Conclusion.FOUND:
+        kind = check["host"]["kind"]
+        return _FOUND.get(kind, str(kind))
+    return _FAILED.get(conclusion, str(conclusion))
+
+
+#: Findings of a host program, by ``onhost.ending.EndingKind``.
+_FOUND: Mapping[str, str] = MappingProxyType(
+    {
+        "panic": "panics",
+        "invariant": "breaks an invariant",
+        "asleep": "a thread sleeps for ever",
+    }
+)
+_FAILED: Mapping[str, str] = MappingProxyType(
+    {
+        Conclusion.DIFFERS: "differs from the model",
+        Conclusion.BROKEN: _FOUND["invariant"],
+        Conclusion.GONE: "ended in the middle",
+        Conclusion.SILENT: "stopped answering",
+        Conclusion.NONSENSE: "answers are invalid",
+        Conclusion.REFUSED: "refuses an operation",
+    }
+)
 
 
 def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> list[str]:
@@ -19,7 +49,7 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
 
     Args:
         check: ``CheckResult`` as a JSON document; None gives no lines.
-        verbose: add the diff of the functions that differ from the specification.
+        verbose: add the diff of the changed functions.
     """
     if check is None:
         return []
@@ -79,6 +109,8 @@ def _conclusion(check: Mapping[str, Any]) -> str:
         return _conclusion_on_host(check, title)
     if check["conclusion"] == Conclusion.AGREED:
         return f"check: agrees with {title} ({extent})"
+    if check["conclusion"] == Conclusion.BROKEN:
+        return f"check: breaks one of {title} ({extent})"
     if check["conclusion"] != Conclusion.DIFFERS:
         return f"{conclusion_in_words(check['conclusion'])}: {title} ({extent})"
     alike = check.get("alike", "")  # older records do not have it
@@ -103,8 +135,8 @@ def _conclusion_on_host(check: Mapping[str, Any], title: str) -> str:
 
 
 def _specification(check: Mapping[str, Any]) -> Iterator[str]:
-    """Generate the specification's name and origin, and the functions that differ from it."""
+    """Generate the specification's name and origin, and the changed functions."""
     if check.get("chosen"):
         yield f"specification {check['model']} ({check.get('asked', '')}: {check['chosen']})"
     if check.get("changed"):
-        yield f"functions that differ from it: {', '.join(check['changed'])}"
+        yield f"changed functions: {', '.join(check['changed'])}"

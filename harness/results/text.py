@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.check.result import Conclusion, conclusion_in_words
+from harness.check.result import conclusion_in_words
 from harness.mutation.judgement import TERMS, MutantOutcome
 from harness.outcome import Outcome
 from harness.printable import printable
-from harness.results.checks import check_agreed, check_lines
+from harness.results.checks import check_agreed, check_lines, failed_check_in_words
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.unfinished import RUNNING, not_booted, not_judged
 from harness.results.verification import (
@@ -212,27 +212,13 @@ def _mark(cell: Mapping[str, Any]) -> Text:
     return Text(_difference(cell, outcome), "red")
 
 
-_FOUND = {
-    "panic": "panics",
-    "invariant": "breaks an invariant",
-    "asleep": "a thread sleeps for ever",
-}
-"""What a program of the host was found to do, by ``onhost.ending.EndingKind``."""
-
-
 def _difference(cell: Mapping[str, Any], outcome: str | None) -> str:
     """Return what was expected instead, or what else failed the cell."""
     if outcome not in (cell["expected"] or (Outcome.BOOTED,)):
         return " or ".join(cell["expected"])
     if cell.get("failing"):
         return "no sanitizer report"
-    conclusion = cell["check"]["conclusion"] if cell["check"] else ""
-    if conclusion == Conclusion.GONE:
-        return "ended in the middle"
-    if conclusion == Conclusion.FOUND:
-        kind = cell["check"]["host"]["kind"]
-        return _FOUND.get(kind, str(kind))
-    return "differs from the model"
+    return failed_check_in_words(cell["check"])
 
 
 def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) -> None:

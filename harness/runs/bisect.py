@@ -27,9 +27,7 @@ from harness.results.store import Store, kept_cells
 from harness.results.unfinished import Planned, beginning
 from harness.runs.bisecttests import RevisionTests, Testing
 from harness.runs.ends import Ends, found_ends
-from harness.runs.examination import (
-    DIFFERS,
-)
+from harness.runs.examination import FAULT_TITLES
 from harness.runs.guests import Guests
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
@@ -141,7 +139,7 @@ class _Bisect:
             request.title,
             request.any_failure,
             # With a wrong allocator, some kernels panic, and only the check catches others.
-            frozenset({DIFFERS} if request.how == "check" else ()),
+            FAULT_TITLES if request.how == "check" else frozenset(),
             ends.skipped,
             request.how,
             request.first_parent,

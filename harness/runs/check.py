@@ -1,4 +1,4 @@
-"""Runs the same operations in a guest or a host program and in the model, and compares."""
+"""Checks guests and host programs: against models, or of invariants."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class CheckRunResult(RunResult):
 
 
 def check(request: CheckRequest, env: Environment, view: View | None = None) -> CheckRunResult:
-    """Check a guest or a host program against the model, for each subsystem and seed.
+    """Check a guest or a host program, for each subsystem and seed.
 
     Raises:
         UsageError: the request is invalid.
@@ -232,7 +232,7 @@ def _with_guests(
 
 def _is_only_searched(check: CheckPlan) -> bool:
     """Return whether there is nothing to do in a guest without a finding to repeat."""
-    return check.specification.hunted is not None and check.replay is None
+    return not check.specification.is_modelled and check.replay is None
 
 
 def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:

@@ -41,12 +41,16 @@ _RELAY_SECONDS = 30.0
 _SKIP, _ABORT = 125, 128
 
 DIFFERS = "check: the guest differs from the model"
-"""The title of a check that found a difference; which operation differs depends on the seed."""
+BREAKS = "check: the guest breaks an invariant"
+
+FAULT_TITLES = frozenset({DIFFERS, BREAKS})
+"""The titles of checks that found a fault; which operation shows it depends on the seed."""
 
 #: Titles of checks that did not agree.
 _CHECK_TITLES: Mapping[Conclusion, str] = MappingProxyType(
     {
         Conclusion.DIFFERS: DIFFERS,
+        Conclusion.BROKEN: BREAKS,
         Conclusion.GONE: "check: the guest ended",
         Conclusion.SILENT: "check: the guest fell silent",
         Conclusion.NONSENSE: "check: the guest answers nonsense",

@@ -108,7 +108,7 @@ def host_mutants(
     plans = {
         name: CheckPlan(specification, request.operations, request.seed)
         for name, specification in held.items()
-        if specification.hunted is None  # its findings need not be of the mutant
+        if specification.is_modelled  # its findings need not be of the mutant
     }
 
     def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:

@@ -225,7 +225,7 @@ class HostFirst:
         self.rows.done(name, conclusion_in_words(result.conclusion), good=result.agreed)
         first = trace if check.replay is None else None
         # Without a model, a search in a guest would end at the first named case.
-        searches = check.specification.hunted is None
+        searches = check.specification.is_modelled
         told = Checker(replace(check, first=first, searches=searches), self.clock)
         return replace(cell, host=result, checker=told)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
-from harness.check.result import Conclusion
+from harness.check.result import FAULTS
 from harness.errors import InfraError
 from harness.mutation.oracle import Caught, Survived
 from harness.outcome import Outcome
@@ -203,7 +203,7 @@ class CheckOracle:
 def _unlike_the_model(cell: Cell) -> str:
     """Return the difference that caught a mutant, in one line."""
     check = cell.check
-    if check is None or check.conclusion is not Conclusion.DIFFERS:
+    if check is None or check.conclusion not in FAULTS:
         return outcome_in_words(cell)
     if check.difference is None:
         return check.why

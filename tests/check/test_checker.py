@@ -17,6 +17,7 @@ from harness.host.progress import Recorded
 from harness.subsystems.uma.model.trace import parse_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
 from harness.subsystems.uma.subsystem import UMA
+from harness.subsystems.zones.subsystem import ZONES
 
 AFTER, BEFORE = VARIANTS["15-after"], VARIANTS["15-before"]
 EACH = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
@@ -66,6 +67,14 @@ def test_a_guest_without_the_commit_is_caught_within_200_operations_and_shrunk(s
     assert result.difference is not None
     assert result.difference.first <= 200
     assert result.difference.length <= 10
+
+
+def test_a_guest_breaks_an_invariant_where_there_is_no_model() -> None:
+    unmodelled = replace(UMA.held_to(asdict(AFTER)), hunted=ZONES.held_to({}).hunted)
+    result = checked(ModelGuest(BEFORE, 2), AFTER, specification=unmodelled)
+    assert result.conclusion is Conclusion.BROKEN
+    assert result.is_finding
+    assert result.difference is not None
 
 
 def test_the_shrunk_trace_shows_the_same_when_it_is_replayed() -> None:

@@ -1,14 +1,17 @@
-"""What programs of the host come to in records: exit codes, verdicts, and words."""
+"""Results of checks in records: exit codes, verdicts, and words."""
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cells import cell, run
+from rich.console import Console
 
 from harness.boot.cellplan import with_host
 from harness.check.result import CheckResult, Conclusion, HostRun
@@ -17,7 +20,8 @@ from harness.outcome import Outcome
 from harness.results.junit import write_junit
 from harness.results.record import HOST, Cell, to_document
 from harness.results.schema import wrong_with
-from harness.results.text import outcome_in_words
+from harness.results.text import outcome_in_words, print_run
+from harness.runs.examination import FAULT_TITLES, boot_trial
 
 PROGRAM = HostRun("p" * 64, "s" * 64, "clang version 14", "-O0", ("time and sleeping",))
 AGREED = CheckResult("uma", "13-after", "13.2's specification", "13.2", 7, host=PROGRAM)
@@ -80,6 +84,42 @@ def test_what_the_guest_repeats_is_the_guests() -> None:
     differs = replace(IN_GUEST, conclusion=Conclusion.DIFFERS)
     assert run(guest(DIFFERS, check=differs)).exit_code == 1
     assert run(guest(ended(EndingKind.PANIC), Outcome.PANIC)).exit_code == 1
+
+
+@pytest.mark.parametrize("conclusion", sorted(set(Conclusion) - {Conclusion.DIFFERS}))
+def test_only_a_difference_from_the_model_is_called_one(
+    conclusion: Conclusion, tmp_path: Path
+) -> None:
+    """In the table, the report below it, JUnit XML, and the title that a bisection compares."""
+    check = replace(
+        IN_GUEST, conclusion=conclusion, title="the invariants of zones", why="limit-count: 1 items"
+    )
+    if conclusion is Conclusion.FOUND:
+        check = replace(check, host=ended(EndingKind.INVARIANT).host)
+    one = cell(check=check, expected=(Outcome.BOOTED,))
+    page = io.StringIO()
+    print_run(run(one), Console(file=page, width=200, highlight=False))
+    write_junit(run(one), tmp_path / "junit.xml")
+    texts = [page.getvalue(), (tmp_path / "junit.xml").read_text()]
+    if conclusion is not Conclusion.FOUND:  # a bisection checks guests alone
+        texts += boot_trial(one).titles
+    assert not [text for text in texts if "differ" in text or "model" in text]
+
+
+def test_a_broken_invariant_is_named_wherever_the_check_is(tmp_path: Path) -> None:
+    check = replace(
+        IN_GUEST, conclusion=Conclusion.BROKEN, title="the invariants of zones",
+        why="limit-count: 1 items",
+    )  # fmt: skip
+    one = cell(check=check, expected=(Outcome.BOOTED,))
+    page = io.StringIO()
+    print_run(run(one), Console(file=page, width=200, highlight=False))
+    write_junit(run(one), tmp_path / "junit.xml")
+    assert re.search(r"booted, invariant broken +breaks an invariant ", page.getvalue())
+    assert "check: breaks one of the invariants of zones (0 operations" in page.getvalue()
+    assert "invariant broken: limit-count: 1 items" in (tmp_path / "junit.xml").read_text()
+    assert boot_trial(one).outcome in FAULT_TITLES
+    assert run(one).exit_code == 1
 
 
 def test_junit_tells_findings_from_limits(tmp_path: Path) -> None:
