@@ -31,6 +31,7 @@ from harness.subsystems.table import (
 
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
+    from harness.check.subject import Trace
     from harness.mutation.judgement import Judgement
     from harness.provide.provider import Provider
     from harness.provide.revisions import Revisions
@@ -236,14 +237,7 @@ def _is_only_searched(check: CheckPlan) -> bool:
 
 
 def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
-    subsystems = _chosen(request, provider)
-    trace = None
-    text = _trace_asked(request)
-    if text is not None:
-        subsystem = subsystem_of_trace(text, subsystems)
-        subsystems, trace = (subsystem,), subsystem.read_trace(text)
-    if request.on is On.HOST:
-        subsystems = checked_on_host(subsystems)
+    subsystems, trace = checked_subsystems(request, provider)
     return [
         CheckPlan(
             specification=provider.specification(subsystem, request.what, request.spec),
@@ -258,23 +252,59 @@ def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
     ]
 
 
+def checked_subsystems(
+    request: CheckRequest, provider: Provider
+) -> tuple[tuple[Subsystem, ...], Trace | None]:
+    """Return the subsystems to check, and the trace to run in place of random ones.
+
+    Raises:
+        UsageError: the kernel or the host program does not have the named subsystem, or the trace
+            cannot be read.
+    """
+    subsystems = _chosen(request, provider)
+    trace = None
+    text = _trace_asked(request)
+    if text is not None:
+        subsystem = subsystem_of_trace(text, subsystems)
+        subsystems, trace = (subsystem,), subsystem.read_trace(text)
+    if request.on is On.HOST:
+        subsystems = checked_on_host(subsystems)
+    return subsystems, trace
+
+
 def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
     """Return the subsystems to check: the named one, or all with a known specification.
 
     Raises:
-        UsageError: the kernel does not have the named one.
+        UsageError: the kernel does not have the named one, or none with that specification.
     """
     if request.subsystem is not None:
         return (subsystem_of(request.subsystem, provider),)
     spec = request.spec
     if any(spec in each.variant_names for each in SUBSYSTEMS):
-        return tuple(each for each in provider.subsystems if spec in each.variant_names)
+        return _with_form(spec, provider)
     if request.replay is not None or request.case is not None:
         return provider.subsystems
     # A guest cannot be searched without a model: it would end at the first named case.
     return tuple(
         each for each in provider.subsystems if each.is_modelled or request.on is not On.GUEST
     )
+
+
+def _with_form(spec: str, provider: Provider) -> tuple[Subsystem, ...]:
+    """Return the subsystems that have a form of that name.
+
+    Raises:
+        UsageError: none of the kernel's has.
+    """
+    found = tuple(each for each in provider.subsystems if spec in each.variant_names)
+    if not found:
+        known = ", ".join(name for each in provider.subsystems for name in each.variant_names)
+        raise UsageError(
+            f"--spec {spec}: {provider.title} has no subsystem with that form",
+            remedy=f"name one of {known}, or leave --spec out",
+        )
+    return found
 
 
 def checked_on_host(subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:

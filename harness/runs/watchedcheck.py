@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError, UsageError
 from harness.host.saves import watched
 from harness.provide.sources import NAMED_SOURCES
-from harness.runs.check import CheckRequest, CheckRunResult, On, check, subsystem_of
+from harness.runs.check import CheckRequest, CheckRunResult, On, check, checked_subsystems
 from harness.source.location import is_url
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ def followed_files(request: CheckRequest, env: Environment) -> FollowedFiles:
             "that are compiled as a host program",
             remedy="name the work tree of a FreeBSD tree: --source DIR",
         )
-    provider = env.kernels().provider(what)
-    subsystems = provider.subsystems
-    if request.subsystem is not None:
-        subsystems = (subsystem_of(request.subsystem, provider),)
+    subsystems, _ = checked_subsystems(request, env.kernels().provider(what))
     parts = [part for each in subsystems if (part := each.on_host) is not None]
     paths = tuple(dict.fromkeys(path for part in parts for path in part.follows))
     files = FollowedFiles(top, paths)
