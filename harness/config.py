@@ -12,7 +12,7 @@ import platformdirs
 
 from harness.errors import UsageError, did_you_mean
 from harness.guest.backends import OFFERED
-from harness.host.documents import parse_toml
+from harness.host.jsontoml import parse_toml
 from harness.host.tables import Complaint, Table, read_table
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.bisect.evidence import RevisionTest
 from harness.errors import UsageError
-from harness.host.documents import read_object
+from harness.host.jsontoml import read_object
 from harness.host.tables import Complaint, Table, read_table
 from harness.host.workspace import Workspace, write_atomic
 from harness.source.revision import combined_hash

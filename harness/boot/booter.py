@@ -29,7 +29,7 @@ from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageErr
 from harness.outcome import Outcome
 
 if TYPE_CHECKING:
-    from harness.boot.conclude import Booted
+    from harness.boot.evaluation import Booted
     from harness.boot.guestclient import ClientSession, GuestClient
     from harness.boot.listen import Terminal
     from harness.boot.plan import BootPlan
@@ -215,7 +215,7 @@ class Booter:
             ends = True
             try:
                 # These imports cost no time: the firmware runs meanwhile.
-                from harness.boot import conclude, listen
+                from harness.boot import evaluation, listen
                 from harness.console.stages import Stage
 
                 importlib.import_module("harness.results.text")  # which tells of it
@@ -239,10 +239,10 @@ class Booter:
                     guest.destroy()
             seconds = self.clock.monotonic() - started
         progress.stage("verdict")
-        booted = conclude.conclude(
+        booted = evaluation.evaluate(
             kernel, plan, heard, ending, seconds, log.parent, self.runner, evidence
         )
-        return conclude.with_cut_console(booted, sink) if sink.dropped else booted
+        return evaluation.with_cut_console(booted, sink) if sink.dropped else booted
 
     @contextlib.contextmanager
     def _measured_again(self, plan: BootPlan) -> Iterator[None]:

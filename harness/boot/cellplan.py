@@ -10,7 +10,7 @@ from harness.outcome import Expectation, Outcome
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
-    from harness.boot.conclude import Booted
+    from harness.boot.evaluation import Booted
     from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
     from harness.check.result import CheckResult

@@ -40,7 +40,7 @@ from harness.results.record import Cell, Repeat
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
     from harness.boot.cellplan import CellPlan
-    from harness.boot.conclude import Booted
+    from harness.boot.evaluation import Booted
     from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
     from harness.guest.backend import Backend

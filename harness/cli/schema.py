@@ -1,4 +1,4 @@
-"""The JSON schema of what ``--json`` prints, from the types of ``harness.cli.documents``.
+"""The JSON schema of what ``--json`` prints, from the types of ``harness.cli.jsonoutput``.
 
 It is published as ``harness/schema.json``, which ``ci/schema`` writes. Each command has an entry
 in ``$defs``: ``harness-boot``, ``harness-model-predict``.
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.cli.documents import DOCUMENTS, ERROR
+from harness.cli.jsonoutput import DOCUMENTS, ERROR
 from harness.cli.streams import SCHEMA
 
 SCHEMA_FILE: Final = Path(__file__).parents[1] / "schema.json"

@@ -119,7 +119,7 @@ class Streams:
 
     def write_document(self, document: Mapping[str, Any]) -> None:
         """Write a JSON document to standard output, unless there is one already."""
-        from harness.host.documents import json_text
+        from harness.host.jsontoml import json_text
 
         if not self.documented:
             self.documented = True

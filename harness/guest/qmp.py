@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
-from harness.host.documents import parse_json
+from harness.host.jsontoml import parse_json
 from harness.host.sockets import Peer, accept_trusted, credentialed_pair, peer_of, receive
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError, UsageError
 from harness.guest.spec import display_name
-from harness.host.documents import read_object
+from harness.host.jsontoml import read_object
 from harness.host.processid import ProcessId, find_processes
 from harness.host.sockets import SOCKET_SUFFIX
 from harness.host.workspace import Workspace, make_directory, write_atomic

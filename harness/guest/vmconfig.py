@@ -15,7 +15,7 @@ from harness.errors import UsageError, did_you_mean
 from harness.guest.backends import BACKENDS, FixedMachine
 from harness.guest.sanitizermemory import default_memory_mib
 from harness.guest.topology import Node, Package, Topology, even_distances
-from harness.host.documents import parse_toml
+from harness.host.jsontoml import parse_toml
 from harness.host.resources import data_file
 from harness.host.tables import Complaint, Table, read_table
 from harness.sanitizers import Sanitizers, parse_sanitizers

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import InfraError
-from harness.host.documents import read_object
 from harness.host.inuse import in_use
+from harness.host.jsontoml import read_object
 from harness.host.seal import Seal, Verified, copy_file, seal_file
 from harness.host.workspace import (
     host_refused,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.host.documents import read_object
 from harness.host.inuse import in_use
+from harness.host.jsontoml import read_object
 from harness.host.sealedstore import DamageError, add, check, store
 from harness.sanitizers import Sanitizers, parse_sanitizers
 from harness.source.codefacts import Facts

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import BuildError
-from harness.host.documents import read_object
+from harness.host.jsontoml import read_object
 from harness.host.workspace import write_atomic
 
 #: Directories of installed files in the build's ``tmp``; the others contain objects.

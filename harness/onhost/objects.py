@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError
 from harness.host.cachesize import HOST_PROGRAMS
-from harness.host.documents import read_object
+from harness.host.jsontoml import read_object
 from harness.host.workspace import make_directory, unique, write_atomic
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.host.cachesize import HOST_PROGRAMS
-from harness.host.documents import read_object
+from harness.host.jsontoml import read_object
 from harness.host.sealedstore import DamageError, check, store
 from harness.host.workspace import make_directory, write_atomic
 from harness.onhost.ending import Symbols

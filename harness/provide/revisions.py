@@ -16,7 +16,7 @@ from harness.provide.embedded import built_in_kernel
 from harness.provide.sources import BUILT_IN_TITLE, TREE_TITLE
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
-from harness.source.graft import graft
+from harness.source.synthetic import combined
 from harness.source.tree import SourceTree, being_read, healed
 from harness.source.treeparts import KERNEL, LOADER, Part
 from harness.subsystems.specifications import AUTO
@@ -113,11 +113,11 @@ class TreeRevisions:
     def _kernel(self, commit: str, progress: Progress) -> KernelArtifact:
         repository = self.tree.repository
         paths = sorted(KERNEL.taken | LOADER.taken)
-        grafted = graft(repository, commit, self.base, paths)
+        made = combined(repository, commit, self.base, paths)
         try:
-            return self._provide(grafted, progress)
+            return self._provide(made, progress)
         except (BuildError, UsageError):
-            if repository.missing([grafted]):
+            if repository.missing([made]):
                 raise DamagedObjectsError(f"{commit[:12]} was rebuilt meanwhile") from None
             if _same_rest(repository, commit, self.base, paths):
                 raise

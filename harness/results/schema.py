@@ -19,7 +19,7 @@ from harness.host.tables import Complaint, read_table
 PlainName = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\0]+\Z")]
 
 Wide = int | Annotated[str, msgspec.Meta(pattern=r"\A-?0x[0-9a-f]+\Z")]
-"""A number of up to 64 bits; hexadecimal text above 2**53 (``harness.host.documents``)."""
+"""A number of up to 64 bits; hexadecimal text above 2**53 (``harness.host.jsontoml``)."""
 
 
 class _SourceLine(TypedDict):

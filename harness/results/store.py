@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.host.documents import json_text, read_object
+from harness.host.jsontoml import json_text, read_object
 from harness.host.workspace import host_refused, make_directory, write_atomic
 from harness.results import CELL, JUDGEMENTS, SCHEMA
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import __version__
-from harness.host.documents import json_text
+from harness.host.jsontoml import json_text
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_atomic
 from harness.results import CELL, JUDGEMENTS, SCHEMA

@@ -31,7 +31,7 @@ from harness.runs.examination import FAULT_TITLES
 from harness.runs.guests import Guests
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
-from harness.source.graft import revert
+from harness.source.synthetic import revert
 
 if TYPE_CHECKING:
     from harness.provide.provider import Provider

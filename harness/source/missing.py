@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import InfraError
-from harness.host.documents import read_object
+from harness.host.jsontoml import read_object
 from harness.host.workspace import write_atomic
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from command import Home
 from inprocess import call
 from published_schema import valid
 
-from harness.cli.documents import DOCUMENTS
+from harness.cli.jsonoutput import DOCUMENTS
 from harness.cli.main import COMMANDS
 from harness.cli.schema import SCHEMA_FILE, schema, schema_text
-from harness.host.documents import MAX_EXACT, json_text
+from harness.host.jsontoml import MAX_EXACT, json_text
 
 BOOT = ("boot", "--source", "embedded", "--accelerator", "tcg")
 CHECK = ("check", "--source", "embedded", "--accelerator", "tcg", "--ops", "20")

@@ -31,7 +31,7 @@ from harness.errors import UsageError
 from harness.guest.registry import Registry
 from harness.guest.vmconfig import parse_vmconfig, render_vmconfig
 from harness.host.clock import HostClock
-from harness.host.documents import parse_json
+from harness.host.jsontoml import parse_json
 from harness.host.resources import data_file
 from harness.host.seal import Verified
 from harness.host.sealedstore import MANIFEST, DamageError, check

@@ -22,7 +22,7 @@ from harness.errors import UsageError
 from harness.host.process import HostRunner
 from harness.source.git import Repository
 from harness.source.gitdir import find_repository
-from harness.source.graft import graft, revert
+from harness.source.synthetic import combined, revert
 
 KERNEL_FILE = "sys/kern/kern_main.c"
 
@@ -168,13 +168,13 @@ def test_a_graft_has_one_revisions_kernel_and_anothers_rest(
     changed(tree, "tool", "usr.bin/tool.c", "int tool;\n")
     (tree / KERNEL_FILE).unlink()
     changed(tree, "gone", "usr.sbin/config/main.c", "int later;\n")
-    made = graft(repository, repository.commit("kernel"), repository.commit("gone"),
+    made = combined(repository, repository.commit("kernel"), repository.commit("gone"),
                  ("sys", "usr.sbin/config", "share/mk"))  # fmt: skip
     names = repository.git("ls-tree", "-r", "--name-only", made).text.split()
     assert KERNEL_FILE in names
     assert "usr.bin/tool.c" in names
     assert "usr.sbin/config/main.c" not in names
-    again = graft(repository, repository.commit("kernel"), repository.commit("gone"),
+    again = combined(repository, repository.commit("kernel"), repository.commit("gone"),
                   ("sys", "usr.sbin/config", "share/mk"))  # fmt: skip
     assert again == made
     assert git(tree, "count-objects") == git(tree, "count-objects")

@@ -22,7 +22,7 @@ from harness.check.result import CheckResult, Conclusion, Difference
 from harness.errors import UsageError
 from harness.guest.registry import KeptGuest, Registry
 from harness.host.clock import HostClock
-from harness.host.documents import parse_json
+from harness.host.jsontoml import parse_json
 from harness.host.processid import ProcessId
 from harness.host.workspace import Workspace
 from harness.outcome import Outcome

@@ -63,7 +63,7 @@ class Booted:
     ending: Ending
 
 
-def conclude(
+def evaluate(
     kernel: KernelArtifact,
     plan: BootPlan,
     heard: Heard,

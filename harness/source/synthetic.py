@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _IDENTITY = "harness <harness@localhost> 0 +0000"
 
 
-def graft(repository: Repository, commit: str, base: str, paths: Sequence[str]) -> str:
+def combined(repository: Repository, commit: str, base: str, paths: Sequence[str]) -> str:
     """Return a revision with ``paths`` of ``commit``, and all other files of ``base``.
 
     Args:
@@ -30,7 +30,7 @@ def graft(repository: Repository, commit: str, base: str, paths: Sequence[str]) 
     replaced: dict[tuple[str, ...], str | None] = {
         tuple(path.split("/")): _entry(repository, commit, path) for path in paths
     }
-    tree = _grafted(repository, f"{base}^{{tree}}", replaced)
+    tree = _tree_with(repository, f"{base}^{{tree}}", replaced)
     return _commit(repository, tree, [commit], f"{commit}, with the rest of {base}")
 
 
@@ -65,7 +65,9 @@ def _entry(repository: Repository, commit: str, path: str) -> str | None:
     return lines[0].split("\t", 1)[0] if lines else None
 
 
-def _grafted(repository: Repository, tree: str, replaced: dict[tuple[str, ...], str | None]) -> str:
+def _tree_with(
+    repository: Repository, tree: str, replaced: dict[tuple[str, ...], str | None]
+) -> str:
     """Return the hash of ``tree`` with the entries ``replaced``."""
     entries = dict(_listing(repository, tree))
     below: dict[str, dict[tuple[str, ...], str | None]] = defaultdict(dict)
@@ -78,7 +80,7 @@ def _grafted(repository: Repository, tree: str, replaced: dict[tuple[str, ...], 
             entries[path[0]] = meta
     for name, rest in below.items():
         if name in entries:
-            inner = _grafted(repository, entries[name].split(" ")[2], rest)
+            inner = _tree_with(repository, entries[name].split(" ")[2], rest)
             entries[name] = f"040000 tree {inner}"
     text = "".join(f"{meta}\t{name}\0" for name, meta in entries.items())
     made = repository.git(
