@@ -2,77 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Callable
 
 import pytest
+from scripted_programs import program
 
-from harness.check.channel import GuestGone
 from harness.check.checker import CheckPlan
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
-from harness.onhost.ending import EndingKind, HostEnding
 from harness.onhost.hunt import Hunt
-from harness.onhost.huntedprogram import HuntedProgram
 from harness.subsystems.table import find_subsystem
-from harness.subsystems.zones.generate import Generator
-from harness.subsystems.zones.simpler import simpler
-from harness.subsystems.zones.trace import Trace, ZoneLayout
-
-MACHINE = ZoneLayout((0, 1), 2)
-CACHED = HostEnding(EndingKind.INVARIANT, "cached-domain: an item of domain 1", ("run_alloc",))
-"""What the untouched tree shows where a trace has M_USE_RESERVE."""
-
-
-class FakeSubject:
-    """Ends at traces of which ``broken`` holds."""
-
-    left_out: tuple[str, ...] = ()
-
-    def __init__(self, broken: Callable[[Trace], bool], counted: Callable[[], None]) -> None:
-        self._broken, self._counted = broken, counted
-
-    def random_trace(self, rng: random.Random) -> Trace:
-        return Generator(rng, MACHINE).trace()
-
-    def run(self, trace: Trace) -> None:
-        for _ in trace.operations:
-            self._counted()
-        if self._broken(trace):
-            raise GuestGone("broken")
-
-    def run_again(self, trace: Trace, *, closely: bool) -> None:
-        self.run(trace)
-
-    def simpler(self, trace: Trace) -> Iterator[Trace]:
-        return simpler(trace)
-
-
-@dataclass(slots=True)
-class FakeProgram(HuntedProgram):
-    """A program whose copies end by ``CACHED``."""
-
-    broken: Callable[[Trace], bool] = bool
-
-    @contextlib.contextmanager
-    def copied(self) -> Iterator[Any]:
-        yield self.subject()
-
-    def subject(self) -> Any:
-        return FakeSubject(self.broken, self.counted)
-
-    def ending(self, ended: Exception) -> HostEnding:
-        return CACHED
-
-
-def program(broken: Callable[[Trace], bool]) -> HuntedProgram:
-    identity = SimpleNamespace(key="k", sources="s", compiler="c", optimisation="-O0", shimmed=())
-    runner = cast("Any", SimpleNamespace(program=SimpleNamespace(identity=identity)))
-    return FakeProgram(cast("Any", None), runner, HostClock(), broken=broken)
+from harness.subsystems.zones.trace import Trace
 
 
 def hunted(changed: Callable[[Trace], bool], base: Callable[[Trace], bool] | None) -> Hunt:

@@ -1,0 +1,212 @@
+"""Judges mutants by host programs: compared with the model, then with the invariants of zones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from harness.check.result import Conclusion
+from harness.errors import InfraError
+from harness.host.progress import Recorded
+from harness.mutation.judgement import Judgement, MutantOutcome
+from harness.mutation.mutant import MutantRefused
+from harness.mutation.oracle import judgement
+from harness.onhost.build import NoHostProgramError
+from harness.onhost.corpus import Corpus
+from harness.onhost.ending import EndingKind, HostEnding
+from harness.onhost.huntedprogram import HuntedProgram
+from harness.onhost.run import ProgramLimits, ProgramRunner
+from harness.onhost.search import HostSearch
+from harness.runs.onhost import transcripts_of
+from harness.runs.oracles import UNMUTATED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.check.checker import CheckPlan
+    from harness.check.result import CheckResult
+    from harness.host.progress import Progress
+    from harness.mutation.mutant import Mutant
+    from harness.onhost.layout import HostLayout
+    from harness.onhost.programs import HostProgram
+    from harness.onhost.variations import ProgramVariations
+    from harness.runs.environment import Environment
+    from harness.subsystems.subsystem import Subsystem
+
+#: Mutants at once; each takes a processor.
+_JOBS: Final = 2
+#: A mutant that loops is ended after so many seconds of CPU time.
+_LIMITS: Final = ProgramLimits(patience=1)
+_SAME_OBJECT: Final = "it compiles to the same object"
+#: The oracle that an ending is of.
+_ORACLES: Final = {
+    EndingKind.PANIC: "assertion",
+    EndingKind.INVARIANT: "invariant",
+    EndingKind.ASLEEP: "invariant",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What a check of a mutant found: a fault of it, or a limit, of which no oracle is the name."""
+
+    oracle: str
+    why: str
+
+
+@dataclass(slots=True)
+class HostJudge:
+    """Judges mutants of one tree.
+
+    Args:
+        env: the host.
+        variations: makes their programs.
+        layouts: of the machines, in turn.
+        plans: what is checked, by subsystem; those without a model last, by a corpus.
+        subsystems: that the program has.
+        scratch: the one directory that programs may write to.
+        functions: of the tree.
+    """
+
+    env: Environment
+    variations: ProgramVariations
+    layouts: Sequence[HostLayout]
+    plans: dict[str, CheckPlan]
+    subsystems: Sequence[Subsystem]
+    scratch: Path
+    functions: frozenset[str]
+    _corpora: dict[tuple[str, HostLayout], Corpus] = field(default_factory=dict)
+
+    def prepared(self, progress: Progress) -> Judgement | None:
+        """Run the program without a mutant, and keep what of it mutants are compared with.
+
+        Returns what kills it, if anything does: then the results of mutants mean nothing.
+        """
+        program = self.variations.unchanged()
+        for name, plan in self.plans.items():
+            for layout in self.layouts:
+                progress.detail(f"{name} without a mutant")
+                held = plan.specification
+                if held.hunted is not None:
+                    with self._hunted(program, plan, layout) as hunted:
+                        self._corpora[name, layout] = Corpus.of(
+                            hunted, plan.seed, plan.operations, held.harmless
+                        )
+                    continue
+                found = self._differs(program, plan, layout)
+                if found is not None:
+                    why = "it has no mutant in it"
+                    return Judgement(
+                        UNMUTATED, MutantOutcome.CAUGHT, found.oracle, 0.0, found.why, why
+                    )
+        return None
+
+    def all(self, mutants: Sequence[Mutant]) -> Iterator[Judgement]:
+        """Generate the result of each mutant, in order."""
+        with ThreadPoolExecutor(_JOBS) as pool:
+            yield from pool.map(self.judged, mutants)
+
+    def judged(self, mutant: Mutant) -> Judgement:
+        """Return the result of one mutant."""
+        clock = self.env.clock
+        started, path = clock.monotonic(), str(mutant.path)
+        if not any(path in part.follows for each in self.subsystems if (part := each.on_host)):
+            return judgement(mutant, MutantOutcome.ABSENT, f"{path} is not in the host program")
+        try:
+            text = mutant.apply(self.variations.text(path))
+            program = self.variations.program(path, text)
+        except MutantRefused as refused:
+            return judgement(mutant, MutantOutcome.ABSENT, refused.message)
+        except NoHostProgramError as error:
+            return judgement(mutant, MutantOutcome.UNBUILT, str(error))
+        if program is None:
+            return _equivalent(mutant, clock.monotonic() - started)
+        try:
+            return self._of_program(mutant, program, lambda: clock.monotonic() - started)
+        except InfraError as error:
+            return judgement(mutant, MutantOutcome.HOST_FAILED, str(error))
+        finally:
+            self.variations.discard(program)
+
+    def _of_program(
+        self, mutant: Mutant, program: HostProgram, seconds: Callable[[], float]
+    ) -> Judgement:
+        for check in self._checks(str(mutant.path), program):
+            found = check()
+            if found is not None:
+                why = f"{mutant.description}: {found.why}"
+                fate = MutantOutcome.CAUGHT if found.oracle else MutantOutcome.ENDED
+                return judgement(mutant, fate, why, found.oracle, seconds())
+        return judgement(mutant, MutantOutcome.SURVIVED, mutant.description, seconds=seconds())
+
+    def _checks(self, path: str, program: HostProgram) -> Iterator[Callable[[], _Finding | None]]:
+        """Generate what may kill a change of a file: the part whose own it is is the first, and
+        what has a model goes before what has none.
+        """
+        for plan in self._plans_for(path):
+            hunted = not plan.specification.is_modelled
+            for layout in self.layouts:
+                yield partial(self._breaks if hunted else self._differs, program, plan, layout)
+
+    def _plans_for(self, path: str) -> list[CheckPlan]:
+        parts = [part for each in self.subsystems if (part := each.on_host) is not None]
+        following = [part for part in parts if path in part.follows and part.name in self.plans]
+        following.sort(key=lambda part: path not in part.functions)
+        plans = [self.plans[part.name] for part in following]
+        return sorted(plans, key=lambda plan: not plan.specification.is_modelled)
+
+    # --- checks -------------------------------------------------------------------------------
+
+    def _differs(
+        self, program: HostProgram, plan: CheckPlan, layout: HostLayout
+    ) -> _Finding | None:
+        """Compare a program with the model."""
+        runner = self._runner(program, layout)
+        transcripts = transcripts_of(self.env, plan, layout, program.identity.release)
+        search = HostSearch(plan, runner, transcripts, self.env.clock, Recorded(), shrinks=False)
+        found: CheckResult = search.run()
+        if found.agreed:
+            return None
+        if found.conclusion is Conclusion.DIFFERS or found.host is None:
+            return _Finding("model", found.why)
+        return _Finding(self._oracle(EndingKind(found.host.kind), found.host.frames), found.why)
+
+    def _breaks(self, program: HostProgram, plan: CheckPlan, layout: HostLayout) -> _Finding | None:
+        """Compare a program with the invariants, by traces that break none without a mutant."""
+        corpus = self._corpora[plan.specification.subsystem, layout]
+        with self._hunted(program, plan, layout) as hunted:
+            ending = corpus.first_finding(hunted, lambda each: bool(self._of_ending(each)))
+        return None if ending is None else _Finding(self._of_ending(ending), ending.in_words())
+
+    def _hunted(self, program: HostProgram, plan: CheckPlan, layout: HostLayout) -> HuntedProgram:
+        makes = plan.specification.hunted
+        if makes is None:
+            raise ValueError(f"{plan.specification.subsystem} has a model")
+        return HuntedProgram(makes, self._runner(program, layout), self.env.clock)
+
+    def _runner(self, program: HostProgram, layout: HostLayout) -> ProgramRunner:
+        env = self.env
+        return ProgramRunner(
+            program, layout, env.runner, self.scratch, env.sandboxed, limits=_LIMITS
+        )
+
+    def _of_ending(self, ending: HostEnding) -> str:
+        return self._oracle(ending.kind, ending.frames)
+
+    def _oracle(self, kind: EndingKind, frames: Sequence[str]) -> str:
+        """Return what kills a mutant; empty: nothing, as a limit of the host's or a trap ended it.
+
+        Where a function of the tree's own accesses no memory, a guest's kernel traps and panics.
+        """
+        if kind is EndingKind.SIGNAL and frames and frames[0] in self.functions:
+            return "fault"
+        return _ORACLES.get(kind, "")
+
+
+def _equivalent(mutant: Mutant, seconds: float) -> Judgement:
+    same = mutant.equivalent or _SAME_OBJECT
+    found = judgement(mutant, MutantOutcome.SURVIVED, mutant.description, seconds=seconds)
+    return replace(found, equivalent=same)
