@@ -8,9 +8,10 @@ tree-sitter and with the offsets of the file, so that an edit is a range of byte
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 from tree_sitter import Node
 
@@ -30,6 +31,10 @@ _LEXEME = re.compile(
 )
 _CLOSER = {b"(": b")", b"{": b"}"}
 _EXCERPT_LINES = 150
+
+
+#: Replaces what is no C in a body by as many bytes.
+Mask = Callable[[bytes], bytes]
 
 
 class Cause(StrEnum):
@@ -89,6 +94,11 @@ def lexemes(text: bytes) -> Iterator[re.Match[bytes]]:
     return (match for match in _LEXEME.finditer(text) if match.lastgroup == "token")
 
 
+def lexemes_and_directives(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Generate the matches of C tokens and directives; ``lastgroup`` tells them apart."""
+    return (match for match in _LEXEME.finditer(text) if match.lastgroup != "comment")
+
+
 @dataclass(frozen=True, slots=True)
 class _Extent:
     """Byte offsets of a function definition: its name, and its body with braces."""
@@ -102,8 +112,8 @@ def _definitions(text: bytes, name: bytes) -> Iterator[_Extent]:
     found = list(lexemes(text))
     for index, lexeme in enumerate(found):
         if lexeme.group() == name and (opening := _body_opening(found, index + 1)) is not None:
-            closing = _closing(found, opening)
-            yield _Extent(lexeme.start(), found[opening].start(), found[closing].end())
+            last = closing(found, opening)
+            yield _Extent(lexeme.start(), found[opening].start(), found[last].end())
 
 
 def _body_opening(lexemes: Sequence[re.Match[bytes]], index: int) -> int | None:
@@ -116,7 +126,7 @@ def _body_opening(lexemes: Sequence[re.Match[bytes]], index: int) -> int | None:
     while index < len(lexemes):
         token = lexemes[index].group()
         if token == b"(":
-            index = _closing(lexemes, index)
+            index = closing(lexemes, index)
             seen_parameters = True
         elif token == b"{" and seen_parameters:
             return index
@@ -126,7 +136,7 @@ def _body_opening(lexemes: Sequence[re.Match[bytes]], index: int) -> int | None:
     return None
 
 
-def _closing(lexemes: Sequence[re.Match[bytes]], opening: int) -> int:
+def closing(lexemes: Sequence[re.Match[bytes]], opening: int) -> int:
     """Return the index of the bracket that closes the one at ``opening``, else the last index."""
     opener = lexemes[opening].group()
     closer = _CLOSER[opener]
@@ -211,8 +221,14 @@ class Function:
         return not indent.strip() and lines_down <= 1
 
 
-def read_function(text: bytes, name: str) -> Function:
+def read_function(text: bytes, name: str, masks: Sequence[Mask] = ()) -> Function:
     """Return the only definition of a function in the text of a C file.
+
+    Args:
+        text: the text of the file.
+        name: the name of the function.
+        masks: tried in turn on a body that cannot be parsed; the nodes are of the first masked body
+            that can be.
 
     Raises:
         Mismatch: it is missing, defined more than once, or cannot be parsed, mostly because
@@ -230,9 +246,12 @@ def read_function(text: bytes, name: str) -> Function:
             "\n\n".join(excerpts),
         )
     (extent,), (excerpt,) = extents, excerpts
-    root = parse(text[extent.body : extent.end], offset=extent.body)
-    if root.has_error:
-        raise _unparsable(text, root, excerpt)
+    body = text[extent.body : extent.end]
+    plain = parse(body, offset=extent.body)
+    masked = (parse(mask(body), offset=extent.body) for mask in masks)
+    root = next((each for each in chain((plain,), masked) if not each.has_error), None)
+    if root is None:
+        raise _unparsable(text, plain, excerpt)
     return Function(text, name, root.named_children[0], excerpt)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,7 @@ _OPERATORS: Final[Exchanges] = {
     b"+": (b"-",), b"-": (b"+",), b"*": (b"+",), b"/": (b"*",), b"%": (b"/",), b"&": (b"|",),
     b"|": (b"&",), b"<<": (b">>",), b">>": (b"<<",), b"++": (b"--",), b"--": (b"++",),
     b"+=": (b"-=",), b"-=": (b"+=",), b"|=": (b"&=",), b"&=": (b"|=",), b"~": (b"",),
+    b"*=": (b"/=",), b"/=": (b"*=",), b"<<=": (b">>=",), b">>=": (b"<<=",),
 }  # fmt: skip
 _CONSTANTS: Final[Exchanges] = {
     b"0": (b"1",), b"1": (b"0", b"2"), b"true": (b"false",), b"false": (b"true",),
@@ -35,6 +37,7 @@ _WITH_CONDITION: Final = frozenset(
 _REMOVED: Final = frozenset(
     {"expression_statement", "goto_statement", "break_statement", "continue_statement"}
 )
+_DIRECTIVE: Final = re.compile(rb"^[ \t]*#", re.MULTILINE)
 _ZEROS: Final = frozenset({b"0", b"false", b"NULL"})
 
 
@@ -76,60 +79,77 @@ class FunctionMutation:
 def mutations(function: Function, exchanges: Exchanges) -> tuple[FunctionMutation, ...]:
     """Return all mutations of a function, in the order of its text.
 
-    Assertions, tracing and statistics are left out.
+    Assertions, tracing and statistics are left out, and what a directive divides.
 
     Args:
         function: the function.
         exchanges: words that are exchanged, such as flags.
     """
-    found = _below(function.body, exchanges)
+    found = _Search(function.text, exchanges).below(function.body)
     return tuple(sorted(found, key=lambda each: (each.splice.start, each.splice.end)))
 
 
-def _below(node: Node, exchanges: Exchanges) -> Iterator[FunctionMutation]:
-    if is_directive(node) and not node.type.startswith("preproc_if"):
-        return
-    if node.type in ("comment", "string_literal", "char_literal", "sizeof_expression"):
-        return
-    if has_no_effect(node):
-        return
-    yield from _of(node, exchanges)
-    for child in node.children:
-        yield from _below(child, exchanges)
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Finds the mutations below a node.
 
+    Args:
+        text: of the file; nodes may be of a masked one.
+        exchanges: see ``mutations``.
+    """
 
-def _of(node: Node, exchanges: Exchanges) -> Iterator[FunctionMutation]:
-    kind, text = node.type, _text(node)
-    if kind in _WITH_OPERATOR:
+    text: bytes
+    exchanges: Exchanges
+
+    def below(self, node: Node) -> Iterator[FunctionMutation]:
+        """Generate the mutations of a node and of all below it."""
+        if is_directive(node) and not node.type.startswith("preproc_if"):
+            return
+        if node.type in ("comment", "string_literal", "char_literal", "sizeof_expression"):
+            return
+        if has_no_effect(node):
+            return
+        yield from (each for each in self._of(node) if not _DIRECTIVE.search(each.before))
         for child in node.children:
-            yield from _exchanged(MutationKind.OPERATOR, child, _OPERATORS)
-    if kind in ("number_literal", "true", "false"):
-        yield from _exchanged(MutationKind.CONSTANT, node, _CONSTANTS)
-    if kind in ("identifier", "field_identifier"):
-        yield from _exchanged(MutationKind.WORD, node, exchanges)
-    if kind in _WITH_CONDITION:
-        condition = node.child_by_field_name("condition")
-        if condition is not None and condition.type != ";":
-            yield _replaced(MutationKind.CONDITION, condition, b"(!(%s))" % _text(condition))
-    if kind in _REMOVED and text != b";":
-        yield _replaced(MutationKind.STATEMENT, node, b";")
-    if kind == "return_statement" and node.named_children:
-        value = node.named_children[0]
-        if _text(value).strip(b"()") not in _ZEROS:
-            yield _replaced(MutationKind.RETURN, value, b"(0)")
+            yield from self.below(child)
 
+    def _of(self, node: Node) -> Iterator[FunctionMutation]:
+        kind, text = node.type, self._text(node)
+        if kind in _WITH_OPERATOR:
+            for child in node.children:
+                yield from self._exchanged(MutationKind.OPERATOR, child, _OPERATORS)
+        if kind in ("number_literal", "true", "false"):
+            yield from self._exchanged(MutationKind.CONSTANT, node, _CONSTANTS)
+        if kind in ("identifier", "field_identifier"):
+            yield from self._exchanged(MutationKind.WORD, node, self.exchanges)
+        if kind in _WITH_CONDITION and self._is_as_parsed(node):
+            condition = node.child_by_field_name("condition")
+            if condition is not None and condition.type != ";":
+                negated = b"(!(%s))" % self._text(condition)
+                yield self._replaced(MutationKind.CONDITION, condition, negated)
+        if kind in _REMOVED and text != b";":
+            yield self._replaced(MutationKind.STATEMENT, node, b";")
+        if kind == "return_statement" and node.named_children:
+            value = node.named_children[0]
+            if self._text(value).strip(b"()") not in _ZEROS:
+                yield self._replaced(MutationKind.RETURN, value, b"(0)")
 
-def _exchanged(kind: MutationKind, node: Node, exchanges: Exchanges) -> Iterator[FunctionMutation]:
-    for replacement in exchanges.get(_text(node), ()):
-        yield _replaced(kind, node, replacement)
+    def _is_as_parsed(self, node: Node) -> bool:
+        """Return whether a statement is no mask of a macro, whose arguments are no condition."""
+        return self._text(node.children[0]) == node.children[0].text
 
+    def _exchanged(
+        self, kind: MutationKind, node: Node, exchanges: Exchanges
+    ) -> Iterator[FunctionMutation]:
+        for replacement in exchanges.get(self._text(node), ()):
+            yield self._replaced(kind, node, replacement)
 
-def _replaced(kind: MutationKind, node: Node, replacement: bytes) -> FunctionMutation:
-    return FunctionMutation(kind, Splice(node.start_byte, node.end_byte, replacement), _text(node))
+    def _replaced(self, kind: MutationKind, node: Node, replacement: bytes) -> FunctionMutation:
+        splice = Splice(node.start_byte, node.end_byte, replacement)
+        return FunctionMutation(kind, splice, self._text(node))
 
-
-def _text(node: Node) -> bytes:
-    return node.text or b""
+    def _text(self, node: Node) -> bytes:
+        return self.text[node.start_byte : node.end_byte]
 
 
 @dataclass(frozen=True, slots=True)

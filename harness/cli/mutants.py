@@ -25,13 +25,14 @@ from harness.runs.hostmutants import HostMutantsRequest, host_mutants
 from harness.runs.mutants import MutantsRequest, chosen_mutants
 from harness.runs.mutants import mutants as judge_mutants
 from harness.source.change import Change
+from harness.subsystems.table import SUBSYSTEMS
 
 #: Operations of a check.
 _IN_GUEST = 600
 _ON_HOST = 20_000
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.cli.app import App
     from harness.mutation.mutant import Mutant
@@ -69,11 +70,15 @@ if TYPE_CHECKING:
               help="Generate every small change of the followed functions, and judge it on the "
               "host.")  # fmt: skip
 @click.option("--function", metavar="NAME", help="With --generated: of this function only.")
+@click.option("--subsystem", type=click.Choice([each.name for each in SUBSYSTEMS]),
+              help="With --generated: of this subsystem's functions only.")  # fmt: skip
+@click.option("--sample", type=click.IntRange(1, 100_000), metavar="N",
+              help="With --generated: only N of them, drawn by --seed.")  # fmt: skip
 @click.option("--ops", type=click.IntRange(1, 1_000_000), metavar="N",
               help="Operations of a check.  [default: 600, on the host 20000]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), metavar="N", default=1,
               show_default=True,
-              help="Seed of a check's random traces.")  # fmt: skip
+              help="Seed of a check's random traces, and of --sample.")  # fmt: skip
 @common_options
 def mutants(
     app: App,
@@ -98,13 +103,14 @@ def mutants(
       harness mutants --numa 2,4 --kasan
       harness mutants --source ~/src --mutant 'drop-*' --numa 2 --kasan
       harness mutants --generated --function vm_domainset_iter_rr
+      harness mutants --generated --subsystem uma --sample 100
       harness check --mutant 'vm_domainset_iter_rr#1' --numa 2
     """
     only_list, baseline = options.pop("only_list"), options.pop("baseline")
     operations, seed = options.pop("ops"), options.pop("seed")
     on_host, generated = options.pop("on") == "host", options.pop("generated")
-    function = options.pop("function")
-    _require_generated(patterns, function, generated=generated, only_list=only_list)
+    of = {name: options.pop(name) for name in ("function", "subsystem", "sample")}
+    _require_generated(patterns, of, generated=generated, only_list=only_list)
     chosen = chosen_mutants(patterns)
     if only_list:
         return _list(app, chosen)
@@ -115,7 +121,8 @@ def mutants(
     if on_host or generated:
         result = host_mutants(
             HostMutantsRequest(
-                what, patterns, generated, function, guest, operations or _ON_HOST, seed
+                what, patterns, generated, guest=guest, operations=operations or _ON_HOST,
+                seed=seed, **of,
             ),
             app, UserView(app),
         )  # fmt: skip
@@ -129,12 +136,14 @@ def mutants(
 
 
 def _require_generated(
-    patterns: Sequence[str], function: str | None, *, generated: bool, only_list: bool
+    patterns: Sequence[str], of: Mapping[str, object], *, generated: bool, only_list: bool
 ) -> None:
-    if function is not None and not generated:
-        raise UsageError(
-            "--function names whose mutants are generated, and none are", remedy="add --generated"
-        )
+    for name, value in of.items():
+        if value is not None and not generated:
+            raise UsageError(
+                f"--{name} chooses among generated mutants, and none are generated",
+                remedy="add --generated",
+            )
     if generated and (patterns or only_list):
         option = "--mutant" if patterns else "--list"
         raise UsageError(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from harness.cedit.csource import Mismatch, read_function
+from harness.cedit.csource import Mismatch
+from harness.cedit.masks import read_masked
 from harness.cedit.mutations import NthMutation, mutations
 from harness.mutation.mutant import Mutant, numa_part
 
@@ -38,7 +39,7 @@ def generated_mutant(
     name = f"{function}#{ordinal}"
     return Mutant(
         name, description or f"change {ordinal} of {function}()", PurePosixPath(path), function,
-        (NthMutation(ordinal, exchanges),),
+        (NthMutation(ordinal, exchanges),), read=read_masked,
     )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def generated_mutants(
 ) -> Iterator[Mutant]:
     """Generate all mutants of a function; none if the file lacks it, or it cannot be parsed."""
     try:
-        found = mutations(read_function(numa_part(text), function), exchanges)
+        found = mutations(read_masked(numa_part(text), function), exchanges)
     except Mismatch:
         return
     for ordinal, each in enumerate(found, start=1):

@@ -7,13 +7,13 @@ these statements, wherever the function is and however it is indented; other tre
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.cedit.csource import Cause, Mismatch, read_function
+from harness.cedit.csource import Cause, Function, Mismatch, read_function
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Mutant:
         edits: the changes, made in this order.
         only: the one form of the code that it applies to; empty for every form.
         equivalent: why the changed kernel behaves as the unchanged one; empty if it does not.
+        read: finds the function in a text; see ``read_function``.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Mutant:
     edits: tuple[Edit, ...]
     only: str = ""
     equivalent: str = ""
+    read: Callable[[bytes, str], Function] = read_function
 
     def apply(self, text: bytes) -> bytes:
         """Return the file's text with the mutant applied; it builds with ``-Werror``.
@@ -99,8 +101,8 @@ class Mutant:
         return numa + rest
 
     def _applied(self, edit: Edit, text: bytes) -> bytes:
-        before = read_function(text, self.function)
-        after = read_function(edit.apply(before), self.function)
+        before = self.read(text, self.function)
+        after = self.read(edit.apply(before), self.function)
         return after.without_labels(before.goto_labels() - after.goto_labels())
 
 

@@ -51,6 +51,9 @@ class EndingKind(StrEnum):
 #: Faults of the tree's code; the others are limits of the program or the host.
 FINDINGS: Final = frozenset({EndingKind.PANIC, EndingKind.INVARIANT, EndingKind.ASLEEP})
 
+#: Endings that take seconds or gigabytes each time: their traces are not shrunk.
+COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
+
 
 @dataclass(frozen=True, slots=True)
 class HostEnding:

@@ -16,7 +16,7 @@ from harness.check.channel import ChannelEnded
 from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, HostRun, SearchFinding
 from harness.check.shrink import shrink
-from harness.onhost.ending import EndingKind, HostEnding
+from harness.onhost.ending import COSTLY, EndingKind, HostEnding
 
 if TYPE_CHECKING:
     from harness.check.checker import CheckPlan
@@ -33,8 +33,6 @@ _MOST_TIMES: Final = 50
 _NOT_BELOW: Final = ", by what the code below the changes does right"
 #: Maximum number of shorter traces that are tried for each finding.
 _SHRINK_ATTEMPTS: Final = 600
-#: Endings that take seconds or gigabytes each time; their traces are not shrunk.
-_COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
 #: Maximum number of kinds of findings, after which a search ends.
 _MOST_KINDS: Final = 30
 #: Maximum number of traces that end in a limit of the program, after which a search ends.
@@ -167,7 +165,7 @@ class Hunt:
         new = trace is not None and self._is_new(title, trace)
         found = HuntedFinding(ending, self._counted, trace)
         self.findings[title if title not in self.findings else f"{title}{_NOT_BELOW}"] = found
-        if trace is not None and ending.kind not in _COSTLY:
+        if trace is not None and ending.kind not in COSTLY:
             self.progress.detail(f"shrinks {title[:60]}")
             self._shrink(found, trace, new=new)
         found.known = self._known(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,8 @@ class HostPart:
         sources: sources for the host program only.
         shimmed: what those replace, for the record.
         flags: compiler flags for its sources, from the tree.
-        functions: functions of which mutants are generated, by file.
+        functions: names of the functions that its checks follow, by file: those of which mutants
+            are generated. Of parts that follow the same function, the first of the table has it.
         exchanges: words that these mutants exchange, such as flags.
     """
 
@@ -39,5 +41,10 @@ class HostPart:
     sources: tuple[Path, ...]
     shimmed: tuple[str, ...] = ()
     flags: Callable[[ReadFile], Sequence[str]] = _no_flags
-    functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    functions: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     exchanges: Exchanges = field(default_factory=dict)
+
+    def has_function(self, path: str, name: str) -> bool:
+        """Return whether its checks follow a function of a file."""
+        names = self.functions.get(path)
+        return names is not None and names.fullmatch(name) is not None

@@ -13,7 +13,7 @@ from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, Conclusion, Difference, HostRun
 from harness.check.shrink import shrink
 from harness.errors import UsageError
-from harness.onhost.ending import EndingKind, HostEnding
+from harness.onhost.ending import COSTLY, EndingKind, HostEnding
 from harness.onhost.transcript import Transcript, TranscriptRecorder
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _PART: Final = 2000
 #: How many shorter traces are tried; a program that has ended is started again for each.
 _SHRINK_ATTEMPTS: Final = 400
-#: Endings that take seconds or gigabytes each time: the trace is kept as it was found.
-_COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
 _TELL_EVERY: Final = 500
 #: Commands without an answer: all of a trace, so that the two sides seldom wait for each other.
 _WINDOW: Final = TRACE_LENGTH
@@ -188,7 +186,7 @@ class HostSearch:
         """The shortest trace that shows it."""
         counted = self._counted
         best = found
-        costly = found.ending is not None and found.ending.kind in _COSTLY
+        costly = found.ending is not None and found.ending.kind in COSTLY
         if self.shrinks and found.trace is not None and self.plan.replay is None and not costly:
             self.progress.detail("shrinks what was found")
             best = self._shrunk(found, found.trace)

@@ -16,7 +16,7 @@ from harness.mutation.mutant import MutantRefused
 from harness.mutation.oracle import judgement
 from harness.onhost.build import NoHostProgramError
 from harness.onhost.corpus import Corpus
-from harness.onhost.ending import EndingKind, HostEnding
+from harness.onhost.ending import COSTLY, EndingKind, HostEnding
 from harness.onhost.huntedprogram import HuntedProgram
 from harness.onhost.run import ProgramLimits, ProgramRunner
 from harness.onhost.search import HostSearch
@@ -51,10 +51,17 @@ _ORACLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What a check of a mutant found: a fault of it, or a limit, of which no oracle is the name."""
+    """What a check of a mutant found.
+
+    Args:
+        oracle: what it kills the mutant by; empty for a limit of the program.
+        why: the finding, in one line.
+        is_costly: whether it takes seconds or gigabytes each time.
+    """
 
     oracle: str
     why: str
+    is_costly: bool = False
 
 
 @dataclass(slots=True)
@@ -134,12 +141,20 @@ class HostJudge:
     def _of_program(
         self, mutant: Mutant, program: HostProgram, seconds: Callable[[], float]
     ) -> Judgement:
+        limit = ""
         for check in self._checks(str(mutant.path), program):
             found = check()
-            if found is not None:
+            if found is None:
+                continue
+            if found.oracle:
                 why = f"{mutant.description}: {found.why}"
-                fate = MutantOutcome.CAUGHT if found.oracle else MutantOutcome.ENDED
-                return judgement(mutant, fate, why, found.oracle, seconds())
+                return judgement(mutant, MutantOutcome.CAUGHT, why, found.oracle, seconds())
+            limit = limit or found.why
+            if found.is_costly:
+                break
+        if limit:
+            why = f"{mutant.description}: {limit}"
+            return judgement(mutant, MutantOutcome.ENDED, why, seconds=seconds())
         return judgement(mutant, MutantOutcome.SURVIVED, mutant.description, seconds=seconds())
 
     def _checks(self, path: str, program: HostProgram) -> Iterator[Callable[[], _Finding | None]]:
@@ -172,14 +187,17 @@ class HostJudge:
             return None
         if found.conclusion is Conclusion.DIFFERS or found.host is None:
             return _Finding("model", found.why)
-        return _Finding(self._oracle(EndingKind(found.host.kind), found.host.frames), found.why)
+        kind = EndingKind(found.host.kind)
+        return _Finding(self._oracle(kind, found.host.frames), found.why, kind in COSTLY)
 
     def _breaks(self, program: HostProgram, plan: CheckPlan, layout: HostLayout) -> _Finding | None:
         """Compare a program with the invariants, by traces that break none without a mutant."""
         corpus = self._corpora[plan.specification.subsystem, layout]
         with self._hunted(program, plan, layout) as hunted:
             ending = corpus.first_finding(hunted, lambda each: bool(self._of_ending(each)))
-        return None if ending is None else _Finding(self._of_ending(ending), ending.in_words())
+        if ending is None:
+            return None
+        return _Finding(self._of_ending(ending), ending.in_words(), ending.kind in COSTLY)
 
     def _hunted(self, program: HostProgram, plan: CheckPlan, layout: HostLayout) -> HuntedProgram:
         makes = plan.specification.hunted

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from harness.cedit.definitions import definitions
 from harness.check.checker import CheckPlan
 from harness.errors import UsageError, given_with
 from harness.image.media import BootMethod
@@ -23,9 +25,9 @@ from harness.subsystems.specifications import AUTO
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.cedit.mutations import Exchanges
     from harness.mutation.judgement import Judgement
     from harness.mutation.mutant import Mutant
+    from harness.onhost.part import HostPart
     from harness.onhost.variations import ProgramVariations
     from harness.provide.provider import Provider
     from harness.results.record import Cell
@@ -46,16 +48,20 @@ class HostMutantsRequest:
         patterns: names of mutants; none: all.
         generated: whether mutants are generated, instead of those that have a name.
         function: the one function whose mutants are generated; None: all that can be.
+        subsystem: the one subsystem whose functions are changed; None: all.
+        sample: how many of the generated mutants are judged, drawn by the seed; None: all.
         guest: the machine, beside one with a domain without memory; 2 nodes if neither numbers nor
             a file are named.
         operations: of a check.
-        seed: of the random traces.
+        seed: of the random traces, and of the sample.
     """
 
     what: KernelRequest
     patterns: tuple[str, ...] = ()
     generated: bool = False
     function: str | None = None
+    subsystem: str | None = None
+    sample: int | None = None
     guest: GuestRequest = field(default_factory=GuestRequest)
     operations: int = 20_000
     seed: int = 1
@@ -73,7 +79,7 @@ def host_mutants(
     view = view or Unseen()
     recorder, what = Recorder(env, view), request.what
     provider = env.kernels(view.note).provider(what)
-    functions = _functions(request, provider)
+    parts = _parts(request, provider)
     guests = Guests.of(env, view, request.guest, what, BootMethod.DIRECT)
     layouts = [layout_of(each.guest_domains()) for each in guests.topologies(NONE, "2")]
     layouts.append(_WITH_EMPTY)
@@ -92,7 +98,7 @@ def host_mutants(
             provider.host_variations(what, progress) as variations,
             env.workspace.scratch("onhost-run") as scratch,
         ):
-            chosen = _chosen(request, functions, variations)
+            chosen = _chosen(request, parts, variations)
             if env.retry is not None:
                 chosen = [mutant for mutant in chosen if mutant.name in env.retry.cells]
             judge = HostJudge(
@@ -110,37 +116,46 @@ def host_mutants(
     return recorder.carry_out("mutants", guests, 0, work, Planned(what.source))
 
 
-def _functions(request: HostMutantsRequest, provider: Provider) -> list[tuple[str, str, Exchanges]]:
-    """The file and the name of each function whose mutants are generated, and what is exchanged."""
-    if not request.generated:
-        return []
-    functions = [
-        (path, function, part.exchanges)
+def _parts(request: HostMutantsRequest, provider: Provider) -> tuple[HostPart, ...]:
+    """Return the parts whose functions are changed.
+
+    Raises:
+        UsageError: no part follows the function.
+    """
+    parts = tuple(
+        part
         for each in provider.subsystems
         if (part := each.on_host) is not None
-        for path, names in part.functions.items()
-        for function in names
-        if request.function in (None, function)
-    ]
-    if not functions:
+        if request.subsystem in (None, each.name)
+    )
+    function = request.function
+    if function is not None and not any(
+        part.has_function(path, function) for part in parts for path in part.functions
+    ):
         with given_with("--function"):
             raise UsageError(
-                f"no mutants of {request.function}() are generated",
+                f"no mutants of {function}() are generated",
                 remedy="leave --function out to generate those of all followed functions",
             )
-    return functions
+    return parts
 
 
 def _chosen(
-    request: HostMutantsRequest,
-    functions: Sequence[tuple[str, str, Exchanges]],
-    variations: ProgramVariations,
+    request: HostMutantsRequest, parts: Sequence[HostPart], variations: ProgramVariations
 ) -> list[Mutant]:
     if not request.generated:
         return chosen_mutants(request.patterns)
-    texts = {path: variations.text(path) for path, _, _ in functions}
-    return [
-        mutant
-        for path, function, exchanges in functions
-        for mutant in generated_mutants(path, texts[path], function, exchanges)
-    ]
+    found: dict[str, Mutant] = {}
+    for part in parts:
+        for path in part.functions:
+            text = variations.text(path)
+            for name in definitions(text):
+                if part.has_function(path, name) and request.function in (None, name):
+                    for mutant in generated_mutants(path, text, name, part.exchanges):
+                        found.setdefault(mutant.name, mutant)
+    chosen = list(found.values())
+    if request.sample is None or request.sample >= len(chosen):
+        return chosen
+    rng = random.Random(request.seed)  # noqa: S311 - to be repeated
+    places = sorted(rng.sample(range(len(chosen)), request.sample))
+    return [chosen[place] for place in places]

@@ -78,17 +78,17 @@ def find_mutant(name: str) -> Mutant:
 
 
 def _generated(function: str, ordinal: int) -> Mutant:
-    known = [
-        (path, functions, part.exchanges)
-        for subsystem in SUBSYSTEMS
-        if (part := subsystem.on_host) is not None
-        for path, functions in part.functions.items()
-    ]
-    for path, functions, exchanges in known:
-        if function in functions:
-            return generated_mutant(path, function, ordinal, exchanges)
-    names = ", ".join(name for _, functions, _ in known for name in functions)
-    raise UsageError(f"no mutants of {function}() are generated", remedy=f"name one of {names}")
+    parts = [part for subsystem in SUBSYSTEMS if (part := subsystem.on_host) is not None]
+    for part in parts:
+        for path in part.functions:
+            if part.has_function(path, function):
+                return generated_mutant(path, function, ordinal, part.exchanges)
+    paths = ", ".join(dict.fromkeys(path for part in parts for path in part.functions))
+    raise UsageError(
+        f"no mutants of {function}() are generated",
+        remedy=f"name a function of {paths} that a check follows; list them: "
+        "harness mutants --generated --sample 50",
+    )
 
 
 KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant)

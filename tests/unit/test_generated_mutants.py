@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.cedit.csource import Cause, read_function, tokens
+from harness.cedit.csource import Cause, Mismatch, read_function, tokens
+from harness.cedit.masks import MASKS, read_masked
 from harness.cedit.mutations import MutationKind, mutations
 from harness.errors import UsageError
 from harness.mutation.generated import generated_mutant, generated_mutants, parse_name
@@ -123,3 +126,82 @@ def test_of_a_generated_mutant_nothing_is_expected(
 ) -> None:
     run = Run("r", (), "", "", (), judgements=(Judgement(mutant, fate),))
     assert run.exit_code == code
+
+
+DIVIDED = b"""\
+static void
+drain(shelf_t shelf, int wanted)
+{
+	item_t item, next;
+
+	LIST_FOREACH(item, &shelf->left, link)
+		wanted--;
+	if (wanted > 0)
+		LIST_FOREACH_SAFE(item, &shelf->left, link, next) {
+			discard(item);
+		}
+	else
+		wanted = 1;
+#ifdef INVARIANTS
+	if (shelf->checked ||
+	wanted == 0)
+#endif
+		discard(shelf);
+#if LEVELS > 0
+	if (shelf->reserved) {
+		wanted >>= 9;
+	} else
+#endif
+		wanted /= 2;
+#ifdef ONE
+	if (wanted == 1) {
+#else
+	if (wanted != 1) {
+#endif
+		discard(&wanted);
+	}
+}
+"""
+
+
+def test_a_function_with_macros_that_loop_and_divided_statements_is_changed_in_place() -> None:
+    with pytest.raises(Mismatch):
+        read_function(DIVIDED, "drain")
+    found = mutations(read_masked(DIVIDED, "drain"), EXCHANGES)
+    said = [each.description for each in found]
+    assert "without the statement discard(item);" in said
+    assert "word: right in the place of left" in said
+    assert "operator: <<= in the place of >>=" in said
+    assert "operator: *= in the place of /=" in said
+    assert not any("while" in each for each in said)
+    for each in found:
+        at = each.splice
+        assert DIVIDED[at.start : at.end] == each.before
+        assert b"#" not in each.before
+    for number in range(1, len(found) + 1):
+        text = generated_mutant("a.c", "drain", number, EXCHANGES).apply(DIVIDED)
+        kept = [line for line in text.splitlines() if line.startswith(b"#") or b"FOREACH" in line]
+        assert len(kept) == 9
+
+
+def test_arguments_of_a_macro_that_loops_are_no_condition() -> None:
+    found = mutations(read_masked(DIVIDED, "drain"), EXCHANGES)
+    negated = [each.before for each in found if each.kind is MutationKind.CONDITION]
+    assert negated == [b"(wanted > 0)", b"(shelf->checked ||\n\twanted == 0)",
+                       b"(shelf->reserved)", b"(wanted == 1)"]  # fmt: skip
+
+
+@given(st.text("ab(){};#\n /*\"'", max_size=60))
+def test_a_mask_keeps_every_offset(text: str) -> None:
+    body = f"{{ if (a) b(); {text} }}".encode()
+    for mask in MASKS:
+        masked = mask(body)
+        assert len(masked) == len(body)
+        assert [place for place, byte in enumerate(masked) if byte == 10] == [
+            place for place, byte in enumerate(body) if byte == 10
+        ]
+
+
+def test_a_function_that_no_mask_makes_c_has_none() -> None:
+    text = b"void f(void)\n{\n\tTAILQ_HEAD(, page) pages;\n\n\tTAILQ_INIT(&pages);\n}\n"
+    assert not list(generated_mutants("a.c", text, "f", EXCHANGES))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.onhost.part import HostPart
-from harness.subsystems.domainset.codeforms import DOMAINSET, FUNCTIONS
+from harness.subsystems.domainset.codeforms import DOMAINSET
 
 if TYPE_CHECKING:
     from harness.onhost.part import ReadFile
@@ -39,7 +39,7 @@ DOMAINSET_ON_HOST: Final = HostPart(
     sources=(_HERE / "c/host/domainset_host.c",),
     shimmed=("vm_object(9): one object, with a lock and a policy",),
     flags=_flags,
-    functions={DOMAINSET: tuple(sorted({name for form in FUNCTIONS.values() for name in form}))},
+    functions={DOMAINSET: re.compile(r"_?vm_domainset_iter_\w+")},
     exchanges={
         b"M_WAITOK": (b"M_NOWAIT",),
         b"M_NOWAIT": (b"M_WAITOK",),

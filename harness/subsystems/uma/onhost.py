@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -9,12 +10,10 @@ from harness.onhost.part import HostPart
 
 _HERE = Path(__file__).resolve().parent
 
-#: Functions that only a kernel without a zone to test would miss are left out.
-_FUNCTIONS: Final = (
-    "keg_first_slab", "keg_fetch_free_slab", "keg_fetch_slab", "keg_alloc_slab",
-    "slab_alloc_item", "slab_free_item", "keg_drain_domain", "uma_prealloc", "uma_zone_reserve",
-    "zone_import", "zone_alloc_item",
-)  # fmt: skip
+#: The slab layer, and what allocates from it without a bucket.
+_FUNCTIONS: Final = re.compile(
+    r"(?:keg|slab)_\w+|uma_prealloc|uma_zone_reserve|zone_import|zone_alloc_item"
+)
 _EXCHANGES: Final = {
     b"M_WAITOK": (b"M_NOWAIT",), b"M_NOWAIT": (b"M_WAITOK",), b"M_USE_RESERVE": (b"M_NOVM",),
     b"M_NOVM": (b"M_USE_RESERVE",), b"ud_part_slab": (b"ud_free_slab", b"ud_full_slab"),

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 from harness.onhost.part import HostPart
 
 _HERE = Path(__file__).resolve().parent
+
+#: Zones, their buckets and their caches. Left out are statistics and what only serves sysctl(8):
+#: nothing that a trace does depends on them.
+_FUNCTIONS: Final = re.compile(
+    r"(?!\w*(?:sysctl|stat|warning|memory))"
+    r"(?:(?:bucket|cache|hash|item|pcpu_cache|uma_z|zone)_?\w+|uma_timeout|uma_reclaim_domain\w*)"
+)
+_EXCHANGES: Final = {
+    b"M_WAITOK": (b"M_NOWAIT",), b"M_NOWAIT": (b"M_WAITOK",), b"ub_cnt": (b"ub_entries",),
+    b"ub_entries": (b"ub_cnt",), b"uc_allocbucket": (b"uc_freebucket",),
+    b"uc_freebucket": (b"uc_allocbucket",), b"uz_bucket_size": (b"uz_bucket_size_max",),
+    b"uz_bucket_size_max": (b"uz_bucket_size",), b"uzd_imin": (b"uzd_imax",),
+    b"uzd_imax": (b"uzd_imin",), b"STAILQ_INSERT_HEAD": (b"STAILQ_INSERT_TAIL",),
+    b"STAILQ_INSERT_TAIL": (b"STAILQ_INSERT_HEAD",), b"min": (b"max",), b"max": (b"min",),
+}  # fmt: skip
 
 ZONES_ON_HOST: Final = HostPart(
     name="zones",
@@ -18,4 +34,6 @@ ZONES_ON_HOST: Final = HostPart(
                      "zones_operations.c")
     ),
     sources=(_HERE / "c/host/zones_host.c",),
+    functions={"sys/vm/uma_core.c": _FUNCTIONS},
+    exchanges=_EXCHANGES,
 )  # fmt: skip

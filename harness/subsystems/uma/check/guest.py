@@ -87,7 +87,13 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
 
     def given_trace(self, trace: Trace) -> Trace:
         """See ``Subject``."""
-        shape = self.zone(plan_of(trace.shape))
+        try:
+            shape = self.zone(plan_of(trace.shape))
+        except GuestRefused as refused:
+            raise UsageError(
+                str(refused),
+                remedy="replay a trace with fewer, or more, items a slab (ipers=)",
+            ) from refused
         if shape.domains < trace.shape.domains:
             raise UsageError(
                 f"the trace is for {trace.shape.domains} domains, the guest has {shape.domains}",
@@ -114,7 +120,7 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         """A fresh zone; what it starts with is read once, here.
 
         Raises:
-            UsageError: the guest makes no such zone.
+            GuestRefused: the guest makes no such zone.
             ChannelEnded: see ``Channel``.
         """
         record = self._sized(plan)
@@ -238,10 +244,7 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
             if read_number(record, "ipers") == plan.ipers:
                 self._sizes[key] = size
                 return record
-        raise UsageError(
-            f"the guest makes no zone with {plan.ipers} items a slab",
-            remedy="replay a trace with fewer, or more, items a slab (ipers=)",
-        )
+        raise GuestRefused(f"the guest makes no zone with {plan.ipers} items a slab")
 
 
 def plan_of(shape: Shape) -> ZonePlan:
