@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import secrets
 import shutil
 import threading
 from collections.abc import Iterator
@@ -298,7 +297,7 @@ class Booter:
 
 def new_nonce() -> str:
     """Return 16 hexadecimal digits that identify this boot's report."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 @dataclass(slots=True)

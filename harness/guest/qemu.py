@@ -23,7 +23,6 @@ from harness.guest.backend import (
 )
 from harness.guest.backends import BackendHost, BackendType
 from harness.guest.firmware import firmware_for
-from harness.guest.machine import machine_differences, read_machine
 from harness.guest.memory import check_memory
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
@@ -68,6 +67,8 @@ class QemuGuest:
 
     def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
         """See ``Guest``: according to QEMU."""
+        from harness.guest.machine import machine_differences, read_machine
+
         return machine_differences(spec, read_machine(self.query))
 
     def require_running(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +72,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         ValueError: the text is not TOML, or nested too deeply.
     """
     try:
+        import tomllib  # slow to import
+
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

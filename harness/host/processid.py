@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from harness.errors import InfraError
-from harness.host.procstat import start_ticks
+from harness.host.procstat import ended, start_ticks
 from harness.host.sessions import KILL_SECONDS, unkillable
 
 if TYPE_CHECKING:
@@ -42,10 +42,25 @@ class ProcessId:
     def of(cls, pid: int) -> ProcessId | None:
         """Return the process that currently has this ID; None if there is none."""
         try:
+            boot = (_PROC / _BOOT_ID).read_text("ascii").strip()
+        except OSError:
+            return cls._elsewhere(pid)
+        directory = _PROC / str(pid)
+        try:
+            return None if ended(directory) else cls(pid, start_ticks(directory), boot)
+        except OSError:
+            return None
+
+    @classmethod
+    def _elsewhere(cls, pid: int) -> ProcessId | None:
+        """Return the process on another system than Linux, with its start in wall clock time."""
+        import psutil  # slow to import
+
+        try:
             process = psutil.Process(pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
-            return cls(pid, *_start_of(process))
+            return cls(pid, round(process.create_time() * 1000), "")
         except psutil.NoSuchProcess:
             return None
 
@@ -63,36 +78,22 @@ class ProcessId:
         deadline = clock.monotonic() + KILL_SECONDS
         try:
             while self.alive:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    psutil.Process(self.pid).kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
                 if clock.monotonic() > deadline:
                     raise unkillable(self.pid)
                 clock.sleep(_TICK)
-        except psutil.AccessDenied as error:
+        except PermissionError as error:
             raise InfraError(
                 f"cannot kill process {self.pid}: it belongs to another user",
                 remedy=f"kill it as that user: kill -KILL {self.pid}",
             ) from error
 
 
-def _start_of(process: psutil.Process) -> tuple[int, str]:
-    """Return the start time in clock ticks (``starttime`` of proc(5)), and the boot.
-
-    Raises:
-        psutil.NoSuchProcess: the process has ended.
-    """
-    try:
-        boot = (_PROC / _BOOT_ID).read_text("ascii").strip()
-    except OSError:  # not Linux: the start time is recorded in wall clock time
-        return round(process.create_time() * 1000), ""
-    try:
-        return start_ticks(_PROC / str(process.pid)), boot
-    except OSError as error:
-        raise psutil.NoSuchProcess(process.pid) from error
-
-
 def find_processes(word: str) -> list[ProcessId]:
     """Return the processes with an argument that contains ``word``."""
+    import psutil  # slow to import
+
     found = (
         ProcessId.of(process.pid)
         for process in psutil.process_iter(["cmdline"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 
 _STOPPED: Final = frozenset("Tt")  # by a signal, by a debugger
+_ENDED: Final = frozenset("ZX")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,17 @@ class Sample:
     frozen: bool = False
     throttled: float = 0.0
     threads: Mapping[int, Thread] = field(default_factory=dict)
+
+
+def process_ids() -> list[int]:
+    """Return the IDs of all processes."""
+    with contextlib.suppress(OSError):
+        found = [int(name) for name in os.listdir(PROC) if name.isdecimal()]
+        if found:
+            return found
+    import psutil  # slow to import, and only needed on other systems
+
+    return psutil.pids()
 
 
 class ProcessSampler:
@@ -111,6 +124,15 @@ def start_ticks(directory: Path) -> int:
         OSError: the process has ended.
     """
     return int(_stat(directory)[19])
+
+
+def ended(directory: Path) -> bool:
+    """Return whether a process has ended, and only its parent has not been told (a zombie).
+
+    Raises:
+        OSError: nothing is left of the process.
+    """
+    return _state(directory) in _ENDED
 
 
 def _state(directory: Path) -> str:

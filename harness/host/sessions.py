@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 
 from harness.errors import InfraError
+from harness.host.procstat import process_ids
 
 #: Seconds that a process may take to end after SIGKILL.
 KILL_SECONDS = 30.0
@@ -34,9 +35,7 @@ def signal_session(session: int) -> None:
 
 
 def _members(session: int) -> Iterator[int]:
-    import psutil
-
-    for pid in psutil.pids():
+    for pid in process_ids():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == session:
                 yield pid

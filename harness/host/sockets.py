@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from harness.errors import InfraError
 
 if TYPE_CHECKING:
@@ -120,6 +118,8 @@ def sweep_sockets(workspace: Workspace) -> Iterator[str]:
     sockets = [path for path in sorted(workspace.runtime.rglob("*")) if path.is_socket()]
     if not sockets:
         return
+    import psutil  # slow to import, and seldom needed
+
     bound = {str(connection.laddr) for connection in psutil.net_connections("unix")}
     for path in sockets:
         if str(path) not in bound:

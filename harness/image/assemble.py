@@ -95,7 +95,8 @@ def assemble_direct(
     entry, root = direct_entry(workspace, runner), root_image(workspace, runner)
     image = directory / "kernel.elf"
     try:
-        image.write_bytes(direct_image(entry, kernel, root, environment, module))
+        with image.open("wb") as file:
+            file.writelines(direct_image(entry, kernel, root, environment, module))
     except OSError as error:
         raise host_refused(image, error) from error
     return DirectKernel(image)

@@ -56,7 +56,7 @@ class Chunk:
     """
 
     address: int
-    data: bytes
+    data: bytes | memoryview
     size: int
 
     @property
@@ -94,7 +94,7 @@ def place_kernel(path: Path) -> Placed:
     start = direct_start()
     with _reading(path, f"a kernel of FreeBSD/{GUEST.name}") as file:
         chunks = [
-            Chunk(one.vaddr - start.kernel_base, file.read(one.offset, one.filesz),
+            Chunk(one.vaddr - start.kernel_base, file.view(one.offset, one.filesz),
                   one.memsz)
             for one in file.segments(SegmentType.LOAD)
         ]  # fmt: skip
@@ -119,12 +119,12 @@ def place_kernel(path: Path) -> Placed:
 def _symbols(file: ElfTables, address: int) -> Chunk:
     """Return symbol and string table for DDB, each preceded by its size; may be empty."""
     table = next((one for one in file.sections if one.type == SectionType.SYMTAB), None)
-    data = b""
+    parts: list[bytes] = []
     if table is not None:
         for section in (table, file.sections[table.link]):
             content = file.content(section)
-            data += number(len(content)) + content + bytes(-len(content) % 8)
-    return whole(address, data)
+            parts += [number(len(content)), content, bytes(-len(content) % 8)]
+    return whole(address, b"".join(parts))
 
 
 def _debugger_symbols(symbols: Chunk) -> Iterator[tuple[Metadata, bytes]]:

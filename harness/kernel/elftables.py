@@ -150,9 +150,13 @@ class ElfTables:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes of the file from ``offset``."""
+        return bytes(self.view(offset, size))
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Return the same bytes as ``read``, without a copy of them."""
         if offset + size > len(self._data):
             raise ElfError("it is cut off")
-        return self._data[offset : offset + size]
+        return memoryview(self._data)[offset : offset + size]
 
     def _table(
         self, entry: struct.Struct, start: int, size: int, count: int

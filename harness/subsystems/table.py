@@ -1,16 +1,16 @@
-"""The table of subsystems, and what all of them know together."""
+"""The table of subsystems, and what all of them know together.
+
+A boot from a tree imports it, so what a boot does not need is imported by the functions.
+"""
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.cases import MACHINE_CASES
 from harness.errors import UsageError, did_you_mean
-from harness.mutation.generated import generated_mutant, parse_name
 from harness.outcome import Expectation, Outcome
 from harness.source.codefacts import CodeReaders, Facts
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
@@ -40,6 +40,8 @@ def mutants() -> Mapping[str, Mutant]:
 
 def cases() -> Mapping[str, NamedCase]:
     """All named cases, by name."""
+    from harness.cases import MACHINE_CASES
+
     of_subsystems = (case for subsystem in SUBSYSTEMS for case in subsystem.cases)
     return {case.name: case for case in (*of_subsystems, *MACHINE_CASES)}
 
@@ -63,11 +65,15 @@ def find_mutant(name: str) -> Mutant:
     Raises:
         UsageError: there is none; the remedy names the closest, or how to list all.
     """
+    from harness.mutation.generated import parse_name
+
     if name in mutants():
         return mutants()[name]
     generated = parse_name(name)
     if generated is not None:
         return _generated(*generated)
+    import difflib
+
     close = difflib.get_close_matches(name, mutants(), n=1)
     remedy = (
         f"did you mean --mutant {close[0]}?"
@@ -78,6 +84,8 @@ def find_mutant(name: str) -> Mutant:
 
 
 def _generated(function: str, ordinal: int) -> Mutant:
+    from harness.mutation.generated import generated_mutant
+
     parts = [part for subsystem in SUBSYSTEMS if (part := subsystem.on_host) is not None]
     for part in parts:
         for path in part.functions:

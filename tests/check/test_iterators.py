@@ -14,7 +14,8 @@ from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.subsystems.domainset.check.trace import Trace, parse_trace
 from harness.subsystems.domainset.codeforms import facts_of
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 from harness.subsystems.domainset.model.player import Layout
 from harness.subsystems.domainset.model.sets import domains_of
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS

@@ -9,7 +9,8 @@ import pytest
 from harness_command import Answer, harness
 
 from harness.subsystems.domainset.codeforms import DOMAINSET, form_of, read_form
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 

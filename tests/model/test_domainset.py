@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.domainset.model.iterator import DomainsetIter
+from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 from harness.subsystems.domainset.model.machine import KernelState, Wait, uncounted
 from harness.subsystems.domainset.model.sets import Domainset, DomainsetRef, Policy, mask_of
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from wrong_iterators import RestartsWithTheShort, VisitsTwice
 
 from harness.subsystems.domainset.check.generate import random_operations
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.domainset.model.iterator import ENOMEM
+from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 from harness.subsystems.domainset.model.machine import Branches, IteratorMisuse, Wait
 from harness.subsystems.domainset.model.operations import (
     Call,

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.source.codefacts import Assumption, Facts, Reading
-from harness.subsystems.domainset.check.trace import Trace, is_trace, parse_trace, run_trace
 from harness.subsystems.domainset.codeforms import (
     DOMAINSET,
     NAME,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from harness.onhost.part import HostPart
     from harness.outcome import Expectation
     from harness.sanitizers import Sanitizers
+    from harness.subsystems.domainset.check.trace import Trace
 
 
 #: Where real kernels of that form were booted and did as the model says.
@@ -105,13 +105,18 @@ class _Domainset:
         )  # fmt: skip
 
     def has_written(self, text: str) -> bool:
+        from harness.subsystems.domainset.check.trace import is_trace
+
         return is_trace(text)
 
     def read_trace(self, text: str) -> Trace:
+        from harness.subsystems.domainset.check.trace import parse_trace
+
         return parse_trace(text)
 
     def run_in_model(self, text: str, variant: str | None) -> ModelRun:
         from harness.check.subject import ModelRun
+        from harness.subsystems.domainset.check.trace import parse_trace, run_trace
 
         trace = parse_trace(text)
         if variant is not None:

@@ -1,7 +1,6 @@
 """UMA as a subsystem of the kernel.
 
-What takes long to import, a check and the parser of C, is left to the methods that need it: a boot
-asks for no more than what is expected of it.
+What takes long to import is left to the methods that need it; a boot needs the code's form alone.
 """
 
 from __future__ import annotations
@@ -16,9 +15,6 @@ from typing import TYPE_CHECKING
 from harness.source.codefacts import Assumption, Facts, Reading
 from harness.subsystems.domainset.codeforms import DOMAINSET
 from harness.subsystems.uma.codeforms import NAME, UMA_CORE, likely_form, read_form
-from harness.subsystems.uma.counters import oddities
-from harness.subsystems.uma.expectation import Booting, boot_model, expected_of, variant_of
-from harness.subsystems.uma.model.trace import Trace, parse_trace, run_trace
 from harness.subsystems.uma.model.variants import (
     RELEASES,
     VARIANTS,
@@ -26,7 +22,6 @@ from harness.subsystems.uma.model.variants import (
     find_variant,
     title_of,
 )
-from harness.subsystems.uma.zonereport import ReportedZones, read_zones
 
 if TYPE_CHECKING:
     from harness.cases import NamedCase
@@ -40,6 +35,8 @@ if TYPE_CHECKING:
     from harness.sanitizers import Sanitizers
     from harness.subsystems.models import BootModel, StateSearch
     from harness.subsystems.uma.model.player import Step
+    from harness.subsystems.uma.model.trace import Trace
+    from harness.subsystems.uma.zonereport import ReportedZones
 
 
 class _Uma:
@@ -84,11 +81,15 @@ class _Uma:
         return Facts(asdict(Variant(True, False, reserve_fallback=commit, domain_wait=commit)))
 
     def expected(self, identity: KernelIdentity, topology: Topology) -> Expectation:
+        from harness.subsystems.uma.expectation import expected_of
+
         return expected_of(identity, topology)
 
     def boot_model(
         self, values: Mapping[str, bool], sanitizers: Sanitizers, *, is_freebsd: bool
     ) -> BootModel:
+        from harness.subsystems.uma.expectation import Booting, boot_model, variant_of
+
         return boot_model(variant_of(values), Booting.of(sanitizers, is_freebsd=is_freebsd))
 
     @functools.cached_property
@@ -106,6 +107,7 @@ class _Uma:
     def held_to(self, values: Mapping[str, bool]) -> Specification:
         from harness.check.subject import Specification
         from harness.subsystems.uma.check.guest import CheckedGuest
+        from harness.subsystems.uma.expectation import variant_of
 
         variant = variant_of(values)
         return Specification(
@@ -117,6 +119,8 @@ class _Uma:
         return re.search(r"^\s*zone\b", text, re.MULTILINE) is not None
 
     def read_trace(self, text: str) -> Trace:
+        from harness.subsystems.uma.model.trace import parse_trace, run_trace
+
         trace = parse_trace(text)
         for _ in run_trace(trace):  # refuses what no kernel may be asked
             pass
@@ -124,12 +128,15 @@ class _Uma:
 
     def run_in_model(self, text: str, variant: str | None) -> ModelRun:
         from harness.check.subject import ModelRun
+        from harness.subsystems.uma.model.trace import parse_trace, run_trace
 
         trace = parse_trace(text, None if variant is None else find_variant(variant))
         steps = map(_in_model, run_trace(trace))
         return ModelRun(trace.variant.name, trace.variant.proof, steps)
 
     def reported(self, records: ReportRecords) -> ReportedZones:
+        from harness.subsystems.uma.zonereport import read_zones
+
         return read_zones(records)
 
     def oddities(
@@ -139,6 +146,8 @@ class _Uma:
         identity: KernelIdentity,
         topology: Topology,
     ) -> frozenset[str]:
+        from harness.subsystems.uma.counters import oddities
+
         return oddities(report, usual, identity, topology)
 
 

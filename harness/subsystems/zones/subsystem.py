@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.source.codefacts import Assumption, Facts, Reading
-from harness.subsystems.zones.trace import Trace, is_trace, parse_trace
 
 if TYPE_CHECKING:
     from harness.cases import NamedCase
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from harness.onhost.part import HostPart
     from harness.outcome import Expectation
     from harness.sanitizers import Sanitizers
+    from harness.subsystems.zones.trace import Trace
 
 NAME = "zones"
 FORM = "invariants"
@@ -87,9 +87,13 @@ class _Zones:
         return None
 
     def has_written(self, text: str) -> bool:
+        from harness.subsystems.zones.trace import is_trace
+
         return is_trace(text)
 
     def read_trace(self, text: str) -> Trace:
+        from harness.subsystems.zones.trace import parse_trace
+
         return parse_trace(text)
 
     def run_in_model(self, text: str, variant: str | None) -> ModelRun:

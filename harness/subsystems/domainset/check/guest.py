@@ -18,7 +18,8 @@ from harness.subsystems.domainset.check.protocol import (
     read_seen,
 )
 from harness.subsystems.domainset.check.trace import Trace
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 from harness.subsystems.domainset.model.machine import Branches, Wait
 from harness.subsystems.domainset.model.operations import (
     Operation,

@@ -9,7 +9,8 @@ from typing import Final
 
 from harness.check.subject import ModelStep
 from harness.errors import UsageError
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 from harness.subsystems.domainset.model.machine import Branch
 from harness.subsystems.domainset.model.operations import (
     Operations,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
+from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 from harness.subsystems.domainset.model.machine import (
     Branches,
     IteratorMisuse,

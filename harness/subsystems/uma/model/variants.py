@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError, did_you_mean
-from harness.subsystems.domainset.model.form import ITERATORS, Form
+from harness.subsystems.domainset.model.form import Form
 
 if TYPE_CHECKING:
     from harness.subsystems.domainset.model.iterator import DomainsetIter
@@ -78,6 +78,8 @@ class Variant:
     @property
     def iterator(self) -> Callable[..., DomainsetIter]:
         """Makes its iterators: those of its form, with its order of ``vm_domainset_iter_rr``."""
+        from harness.subsystems.domainset.model.iteratorforms import ITERATORS
+
         form = ITERATORS[Form.PHASED if self.masked else Form.COUNTED]
         return functools.partial(form, advances_first=self.advances_first)
 
