@@ -80,9 +80,9 @@ class FakeProvider:
         )
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int
+        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
     ) -> HostProgram | None:
-        del what, progress, operations
+        del what, progress, operations, interleaved
         return None
 
     def host_variations(

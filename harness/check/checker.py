@@ -42,6 +42,7 @@ class CheckPlan:
         slowness: factor of all timeouts, relative to a fast accelerator.
         fail_on_known: whether findings of named cases count as others do.
         searches: whether random traces are run.
+        schedules: the most schedules of a random trace with threads; 0: traces have none.
     """
 
     specification: Specification
@@ -54,6 +55,7 @@ class CheckPlan:
     slowness: float = 1.0
     fail_on_known: bool = False
     searches: bool = True
+    schedules: int = 0
 
 
 class Checker:

@@ -157,6 +157,7 @@ class CheckResult:
         alike: another variant that agrees with the guest; empty if there is none.
         host: the program of the host that was checked; None for a guest.
         findings: of a search without a model, in the order in which they were found.
+        interleavings: what was run of schedules of threads; see ``InterleavingCounts``.
     """
 
     subsystem: str
@@ -180,6 +181,7 @@ class CheckResult:
     alike: str = ""
     host: HostRun | None = None
     findings: tuple[SearchFinding, ...] = ()
+    interleavings: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_finding(self) -> bool:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, Self, TypeVar
 
-if TYPE_CHECKING:
-    from harness.check.subject import Trace
 
-T = TypeVar("T", bound="Trace")
+class Shrinkable(Protocol):
+    """A sequence that parts can be removed from, such as a trace."""
+
+    def __len__(self) -> int:
+        """Return the number of its parts."""
+
+    def without(self, dropped: frozenset[int]) -> Self:
+        """Return it without some of its parts, by index."""
+
+
+T = TypeVar("T", bound=Shrinkable)
 
 
 def shrink(trace: T, shows: Callable[[T], bool], attempts: int) -> T:

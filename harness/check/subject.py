@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from harness.check.channel import Channel
@@ -27,6 +27,15 @@ class Trace(Protocol):
 
     def without(self, dropped: frozenset[int]) -> Self:
         """Return the trace without some operations, by index, and those that depend on them."""
+
+
+@runtime_checkable
+class ConcurrentTrace(Protocol):
+    """A trace that may have threads, whose operations run at the same time."""
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether it has threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +158,13 @@ class HuntedSubject(Subject[T], Protocol[T]):
 
     Attributes:
         left_out: names of invariants that random traces do not look at.
+        interleaving: runs threads by schedules; see ``harness.onhost.interleaving``.
+        exact: the last trace with threads, with the schedule that it was run by; None for none.
     """
 
     left_out: tuple[str, ...]
+    interleaving: Any
+    exact: T | None
 
     def run_closely(self, trace: T) -> Differs | None:
         """Run the trace that was set up last, and look at all invariants after each operation."""

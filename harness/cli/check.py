@@ -54,6 +54,9 @@ _SEEDS = range(1 << 64)
               "[default: 1000, on the host 100000]")  # fmt: skip
 @click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",
               help="Seeds of random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
+@click.option("--schedules", type=click.IntRange(1, 10_000_000), metavar="N",
+              help="With --on host: random traces have threads, and each is run by at most N "
+              "schedules. With --replay: schedules of a trace that names none.")  # fmt: skip
 @click.option("--replay", type=FILE, metavar="FILE",
               help="Run a trace from a file instead of random ones.")  # fmt: skip
 @click.option("--watch", is_flag=True,
@@ -99,10 +102,12 @@ def check(
       harness check --on host --numa 2 --patch mine.diff
       harness check --on host --ops 20000 --watch
       harness check --on host --numa 3 --subsystem zones --ops 1000000
+      harness check --on host --subsystem zones --schedules 2000
     """
     change = Change(revision, patch, mutant)
     replay, seeds = options.pop("replay"), options.pop("seeds")
     case, fail_on_known = options.pop("case"), options.pop("fail_on_known")
+    schedules = options.pop("schedules") or 0
     if case is not None and replay is not None:
         raise UsageError("--case and --replay both name a trace", remedy="leave one of them out")
     operations, junit = options.pop("ops"), options.pop("junit")
@@ -124,6 +129,7 @@ def check(
         on,
         case,
         fail_on_known,
+        schedules,
     )
     if watch:
         return _watch(app, request, junit)

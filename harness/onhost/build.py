@@ -68,8 +68,9 @@ class HostBuilder:
     sandboxed: bool = True
 
     def build(
-        self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str = "-O0"
-    ) -> HostProgram:
+        self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str = "-O0", *,
+        interleaved: bool = False,
+    ) -> HostProgram:  # fmt: skip
         """The program of a snapshot, from the cache or built.
 
         Args:
@@ -77,6 +78,7 @@ class HostBuilder:
             snapshot: the content.
             config: the text of the kernel configuration.
             optimisation: of the tree's files.
+            interleaved: whether accesses to memory are switch points of threads.
 
         Raises:
             NoHostProgramError: it does not compile; the compiler's words are the detail.
@@ -86,13 +88,14 @@ class HostBuilder:
         llvm = best_llvm(snapshot.llvm, installed_llvms())
         compiler = compiler_version(llvm, self.runner)
         texts = "\0".join(path.read_text() for path in self._own_files())
-        words = (_RECIPE, snapshot.kernel, config, optimisation, compiler, texts)
+        more = recipe.INTERLEAVED if interleaved else ()
+        words = (_RECIPE, snapshot.kernel, config, optimisation, *more, compiler, texts)
         request = hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
         programs = ProgramCache(self.workspace)
         known = programs.answer(request)
         if known is not None:
             return known
-        with self._job(tree, snapshot, config, optimisation) as job:
+        with self._job(tree, snapshot, config, optimisation, more=more) as job:
             program = programs.store(*job.run())
             programs.remember(request, program)
         return program
@@ -117,6 +120,7 @@ class HostBuilder:
         config: str,
         optimisation: str,
         place: str = HOST_PROGRAMS,
+        more: Sequence[str] = (),
     ) -> Iterator[BuildJob]:
         """A build, with the tree's files checked out in a place of its home, and its lock held."""
         llvm = best_llvm(snapshot.llvm, installed_llvms())
@@ -130,7 +134,7 @@ class HostBuilder:
                 require(self.runner)
             _require_tools(llvm)
             sys = tree.checkout_below(snapshot, "sys", tree.home / place / "sys")
-            yield BuildJob(self, snapshot, config, optimisation, llvm, compiler, sys, scratch)
+            yield BuildJob(self, snapshot, config, optimisation, llvm, compiler, sys, scratch, more)
 
     def _own_files(self) -> list[Path]:
         directories = (HALVES, HALVES / GUEST.name, data_file("images", "kmod"))
@@ -153,6 +157,7 @@ class BuildJob:
     compiler: str
     sys: Path
     scratch: Path
+    more: Sequence[str] = ()
     replaced: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[ProgramIdentity, Mapping[str, Path]]:
@@ -284,7 +289,7 @@ class BuildJob:
     # --- objects ------------------------------------------------------------------------------
 
     def _of_tree(self, path: Path, flags: recipe.KernelFlags, cache: ObjectCache) -> Object:
-        return self._compiled(path, flags.words(self.optimisation), cache)
+        return self._compiled(path, flags.words(self.optimisation, self.more), cache)
 
     def _replaceable(
         self, each: recipe.Replaceable, flags: recipe.KernelFlags, cache: ObjectCache
@@ -310,7 +315,7 @@ class BuildJob:
     def _of_ours(
         self, path: Path, more: Sequence[str], flags: recipe.KernelFlags, cache: ObjectCache
     ) -> Object:
-        directories = {HALVES, data_file("images", "kmod")}
+        directories = {HALVES, HALVES / GUEST.name, data_file("images", "kmod")}
         directories |= {each.parent for part in self.builder.parts for each in part.module}
         includes = (f"-I{directory}" for directory in sorted(directories))
         return self._compiled(path, flags.words("-O2", (*includes, *more)), cache)

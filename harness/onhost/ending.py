@@ -34,6 +34,10 @@ class EndingKind(StrEnum):
     """a broken invariant that the kernel does not assert itself"""
     ASLEEP = "asleep"
     """a thread sleeps, and no other can wake it"""
+    DEADLOCK = "deadlock"
+    """threads wait for locks of each other"""
+    STARVATION = "starvation"
+    """a thread runs for ever while others wait, or nobody else can run"""
     TRAP = "trap"
     """an undefined symbol was called or read: a limit of the program"""
     SIGNAL = "signal"
@@ -49,7 +53,10 @@ class EndingKind(StrEnum):
 
 
 #: Faults of the tree's code; the others are limits of the program or the host.
-FINDINGS: Final = frozenset({EndingKind.PANIC, EndingKind.INVARIANT, EndingKind.ASLEEP})
+FINDINGS: Final = frozenset({
+    EndingKind.PANIC, EndingKind.INVARIANT, EndingKind.ASLEEP, EndingKind.DEADLOCK,
+    EndingKind.STARVATION,
+})  # fmt: skip
 
 #: Endings that take seconds or gigabytes each time: their traces are not shrunk.
 COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
@@ -149,7 +156,7 @@ def read_ending(line: str, symbols: Symbols) -> HostEnding:
     names = [symbols.name_of(address - 1) for address in addresses]
     while names and names[0] in _OWN_FRAMES:
         names.pop(0)
-    kept = [name for name in names if name not in ("main", "serve", "take_line", "")]
+    kept = [name for name in names if name not in ("main", "serve", "take_line", "try", "")]
     return HostEnding(EndingKind(found[1]), found[3].strip(), tuple(kept[:_MOST_FRAMES]))
 
 

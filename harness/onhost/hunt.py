@@ -8,7 +8,7 @@ operations are done: each kind of finding is shrunk once, and then counted.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, HostRun, SearchFinding
 from harness.check.shrink import shrink
 from harness.onhost.ending import COSTLY, EndingKind, HostEnding
+from harness.onhost.interleaving import USUAL_SCHEDULES
 
 if TYPE_CHECKING:
     from harness.check.checker import CheckPlan
@@ -33,6 +34,9 @@ _MOST_TIMES: Final = 50
 _NOT_BELOW: Final = ", by what the code below the changes does right"
 #: Maximum number of shorter traces that are tried for each finding.
 _SHRINK_ATTEMPTS: Final = 600
+#: The same where each is run by many schedules, and how many these are.
+_SHRINK_INTERLEAVED: Final = 80
+_SHRINK_SCHEDULES: Final = 400
 #: Maximum number of kinds of findings, after which a search ends.
 _MOST_KINDS: Final = 30
 #: Maximum number of traces that end in a limit of the program, after which a search ends.
@@ -97,6 +101,7 @@ class Hunt:
         """
         started = self.clock.monotonic()
         self.program.counted = self._count
+        self.program.interleaving.limit = self.plan.schedules
         with self.program:
             if self.plan.replay is None:
                 self._search()
@@ -137,10 +142,12 @@ class Hunt:
                 self._traces += 1
                 subject.run(trace)
         except (ChannelEnded, Nonsense) as ended:
-            self._note(self.program.ending(ended), trace)
+            ending = self.program.ending(ended)
+            self._note(ending, None if trace is None else self.program.exact(trace))
 
     def _replay(self, given: Trace) -> None:
         trace = None
+        self.program.interleaving.limit = self.plan.schedules or USUAL_SCHEDULES
         try:
             with self.program.copied() as subject:
                 trace = subject.given_trace(given)
@@ -148,6 +155,7 @@ class Hunt:
                 subject.run_closely(trace)
         except (ChannelEnded, Nonsense) as ended:
             ending = self.program.ending(ended)
+            trace = None if trace is None else self.program.exact(trace)
             found = HuntedFinding(ending, self._counted + 1, trace)
             found.known = self._known(found)
             self.findings[ending.title] = found
@@ -227,6 +235,9 @@ class Hunt:
     def _shrink(self, found: HuntedFinding, trace: Trace, *, new: bool) -> None:
         """Search the shortest trace that shows it; if ``new``, one that the base does not show."""
         counted = self._counted
+        interleaving = self.program.interleaving
+        limit, counts = interleaving.limit, replace(interleaving.counts)
+        interleaving.limit = min(limit, _SHRINK_SCHEDULES)
 
         def shows(candidate: Trace) -> bool:
             again = self.program.again(candidate, closely=self._closely)
@@ -234,7 +245,7 @@ class Hunt:
                 return False
             if new and self._base_shows(again.title, candidate):
                 return False
-            found.trace, found.ending = candidate, again
+            found.trace, found.ending = self.program.exact(candidate), again
             return True
 
         found.alone = shows(trace)
@@ -245,9 +256,14 @@ class Hunt:
         while found.alone and before != found.trace:
             before = found.trace
             if found.trace is not None:
-                shrink(found.trace, shows, _SHRINK_ATTEMPTS)
+                shrink(found.trace, shows, self._attempts)
             self._simplify(found, shows)
         self._counted, self._closely = counted, True
+        interleaving.limit, interleaving.counts = limit, counts
+
+    @property
+    def _attempts(self) -> int:
+        return _SHRINK_INTERLEAVED if self.plan.schedules else _SHRINK_ATTEMPTS
 
     def _simplify(self, found: HuntedFinding, shows: Callable[[Trace], bool]) -> None:
         """Steps that leave as many operations, as long as one shows it."""
@@ -257,7 +273,7 @@ class Hunt:
             progress = False
             for candidate in self.program.subject().simpler(found.trace):
                 attempts += 1
-                if attempts > _SHRINK_ATTEMPTS:
+                if attempts > self._attempts:
                     return
                 if shows(candidate):
                     progress = True
@@ -289,6 +305,7 @@ class Hunt:
             held.subsystem, held.name, held.title, held.proof, self.plan.seed,
             operations=self._counted, setups=self._traces, asked=held.asked, chosen=held.why,
             changed=held.changed, diff=held.diff, host=run, findings=tuple(self._findings()),
+            interleavings=self._interleavings(),
         )  # fmt: skip
         first = self._first()
         if first is None:
@@ -300,6 +317,10 @@ class Hunt:
             result, conclusion=ending.conclusion, why=ending.in_words(), host=run,
             trace="" if first.trace is None else str(first.trace),
         )  # fmt: skip
+
+    def _interleavings(self) -> Mapping[str, int]:
+        counts = self.program.interleaving.counts
+        return counts.document() if counts.programs else {}
 
     def _findings(self) -> Iterator[SearchFinding]:
         for title, found in self.findings.items():

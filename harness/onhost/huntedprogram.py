@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestSilent
 from harness.check.protocol import Nonsense
 from harness.onhost.ending import EndingKind, HostEnding
+from harness.onhost.interleaving import Interleaving
 
 if TYPE_CHECKING:
     from harness.check.subject import HuntedSubject, Trace
@@ -32,15 +33,18 @@ class HuntedProgram:
         runner: starts the program.
         clock: measures time.
         counted: called after each operation.
+        interleaving: runs threads of traces by schedules.
     """
 
     hunted: Callable[[Channel, GuestReport, int, Callable[[], None]], HuntedSubject[Any]]
     runner: ProgramRunner
     clock: Clock
     counted: Callable[[], None] = _uncounted
+    interleaving: Interleaving = field(default_factory=Interleaving)
     _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _tap: HostTap | None = None
     _subject: HuntedSubject[Any] | None = None
+    _exact: Trace | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +69,7 @@ class HuntedProgram:
         if tap is None:
             raise GuestGone("the program has ended")
         tap.fork()
+        subject.exact = None
         yield subject
         tap.join()
 
@@ -77,7 +82,14 @@ class HuntedProgram:
             channel.open()
             layout = self.runner.layout
             self._subject = self.hunted(channel, layout.report(), layout.domains, self.counted)
+            tap, silence = self._tap, self.runner.limits.silence
+            self.interleaving.tried = lambda commands: tap.tried(commands, silence)
+            self._subject.interleaving = self.interleaving
         return self._subject
+
+    def exact(self, trace: Trace) -> Trace:
+        """The trace that ended a copy of the program, with the schedule of its threads."""
+        return trace if self._exact is None else self._exact
 
     def again(self, trace: Trace, *, closely: bool) -> HostEnding | None:
         """What a trace ends a copy of the program with; None for nothing.
@@ -106,6 +118,7 @@ class HuntedProgram:
         elif not isinstance(ended, GuestGone):
             tap.end(EndingKind.EXITED, f"the host program answers nonsense: {ended}")
         ending = tap.ending or HostEnding(EndingKind.EXITED)
+        self._exact = self._subject.exact if self._subject is not None else None
         self._subject = None  # with the commands that it has sent
         if not tap.resume():
             self._held.close()

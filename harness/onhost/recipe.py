@@ -24,8 +24,8 @@ WITH: Final = "options MUTEX_NOINLINE\noptions RWLOCK_NOINLINE\noptions SX_NOINL
 
 #: The symbols that both halves see; see ``c/hostside.h``.
 _INTERFACE: Final = (
-    "host_memory", "host_release", "host_arena", "host_set_cpu", "host_send", "host_log",
-    "host_format", "host_end", "kern_start", "kern_take", "traps",
+    "host_memory", "host_release", "host_arena", "host_set_cpu", "host_send", "host_note",
+    "host_log", "host_format", "host_end", "kern_start", "kern_take", "traps",
 )  # fmt: skip
 
 #: Of the C library, as compilers call it or the tree's files do; the same functions.
@@ -58,14 +58,15 @@ REPLACEABLE: Final = (
 )
 
 #: Sources of the kernel half, and what they stand for in a record.
-KERNEL_HALF: Final = ("absent.c", "cpus.c", "locks.c", "memory.c", "services.c", "sleep.c",
-                      "start.c", "worker.c")  # fmt: skip
+KERNEL_HALF: Final = ("absent.c", "access.c", "atomics.c", "cpus.c", "locks.c", "lockwords.c",
+                      "memory.c", "services.c", "sleep.c", "start.c", "threads.c",
+                      "worker.c")  # fmt: skip
 HOST_HALF: Final = "hostside.c"
 SHIMMED: Final = (
-    "time and sleeping: one thread, which a handler or a callout wakes",
+    "time and sleeping: when no thread can run, a handler or a callout wakes one",
     "page accounting: all domains have pages, and addresses are always mapped",
-    "locks: owners are kept, nobody contends",
-    "CPUs: one thread that moves between them",
+    "locks: owners are kept; a thread blocks where another one is the owner",
+    "CPUs: one thread runs at a time, and moves between them; others run by a schedule",
     "malloc(9), printf(9), counter(9), sysctl(9), eventhandler(9), taskqueue(9)",
 )
 
@@ -76,6 +77,15 @@ _COMMON: Final = (
     "-std=gnu11", "-ffreestanding", "-fno-common", "-fno-pic", "-fno-stack-protector",
     "-fno-strict-aliasing", "-fwrapv", "-fno-omit-frame-pointer", "-ffunction-sections",
     "-nostdinc", "-w",
+)  # fmt: skip
+
+
+#: Of the tree's files where threads are interleaved: atomic(9) becomes functions by the tree's own
+#: hooks for sanitizers (``sys/atomic_san.h``), and the compiler calls one before each load and
+#: store. Both are the program's (``c/atomics.c``, ``c/access.c``).
+INTERLEAVED: Final = (
+    "-DSAN_NEEDS_INTERCEPTORS", "-DSAN_INTERCEPTOR_PREFIX=harness", "-fsanitize=thread",
+    "-mllvm", "-tsan-instrument-func-entry-exit=0",
 )  # fmt: skip
 
 

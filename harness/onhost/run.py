@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness.check.protocol import MAX_LINE, Nonsense
+from harness.check.channel import GuestGone, GuestSilent
+from harness.check.protocol import MAX_LINE, Nonsense, error_of, line, read_record
 from harness.host.memorylimit import MemoryLimit
 from harness.host.sandbox import Sandbox
 from harness.onhost.ending import EndingKind, HostEnding, Symbols, ending_of_status, read_ending
@@ -26,10 +28,26 @@ _TAKES: Final = 60.0
 #: Timeout for a program to exit, in seconds.
 _LEAVES: Final = 10.0
 _LAST_WORDS: Final = b"!end "
+_TRIED: Final = b"!tried\n"
 _SYNCED: Final = b"!synced\n"
 _JOINED: Final = b"!joined\n"
 _KILLED: Final = HostEnding(EndingKind.SIGNAL, "SIGKILL")
 _OVER: Final = HostEnding(EndingKind.MEMORY, "the host program took more memory than it may")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a command in a copy of the program.
+
+    Args:
+        notes: lines that are no answers, such as switch points.
+        fields: of its answer, by name; empty if the copy has ended before.
+        ending: how the copy ended; None if it has done what it was told.
+    """
+
+    notes: tuple[str, ...]
+    fields: Mapping[str, str]
+    ending: HostEnding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +107,8 @@ class ProgramRunner:
                 )  # fmt: skip
                 held.callback(process.kill)
                 limit.watch(process)
-            yield HostTap(commands, answers, process, limit, self.program.symbols)
+            symbols = functools.cache(self.program.symbols)
+            yield HostTap(commands, answers, process, limit, symbols)
 
     def words(self, to_program: int, from_program: int) -> list[str | Path]:
         """The command line, with the descriptors of commands and answers."""
@@ -184,6 +203,50 @@ class HostTap:
         """End a copy of the program that has done what it was told."""
         self.write(b"!join\n")
         self._read_up_to(_JOINED)
+
+    def tried(self, commands: Sequence[str], silence: float) -> list[Tried]:
+        """Run commands, each in a copy of its own of the program as it is now.
+
+        Args:
+            commands: few enough to be sent at once.
+            silence: timeout of each, in seconds.
+
+        Raises:
+            GuestGone: the program has ended.
+            GuestSilent: it does not answer.
+            Nonsense: its answers are invalid.
+        """
+        for number, command in enumerate(commands, start=1):
+            self.write(b"!try " + line(number, command))
+        self._send()
+        said = bytearray()
+        while said.count(_TRIED) < len(commands):
+            readable, _, _ = select.select([self._answers], [], [], silence)
+            if not readable:
+                raise GuestSilent(f"no answer for {silence:g} s")
+            data = os.read(self._answers, _CHUNK)
+            if not data:
+                self.ending = self._ended()
+                raise GuestGone("the program has ended")
+            said += data
+        parts = said.decode("ascii", "replace").split(_TRIED.decode())
+        return [self._read_tried(part) for part in parts[: len(commands)]]
+
+    def _read_tried(self, text: str) -> Tried:
+        notes, fields, ending = [], {}, None
+        for each in text.splitlines():
+            if each.startswith(_LAST_WORDS.decode()):
+                ending = read_ending(each, self._symbols())
+                if ending == _KILLED and self._limit.met:
+                    ending = _OVER
+            elif each.startswith("!"):
+                notes.append(each)
+            else:
+                record = read_record(each.encode())
+                if error_of(record) is not None:
+                    raise Nonsense(f"a command is refused: {error_of(record)}")
+                fields = dict(record.fields)
+        return Tried(tuple(notes), fields, ending)
 
     def resume(self) -> bool:
         """Go on with the program after a copy of it has ended; false: it has ended as well."""

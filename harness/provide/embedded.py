@@ -92,9 +92,11 @@ class BuiltInProvider:
         label = f"built-in, {build.variant} the commit"
         return built_in_kernel(build, label, self.workspace, self.runner, progress)
 
-    def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
+    def host_program(
+        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
+    ) -> None:
         """See ``Provider``: always None."""
-        del what, progress, operations
+        del what, progress, operations, interleaved
 
     def host_variations(
         self, what: KernelRequest, progress: Progress

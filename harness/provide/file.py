@@ -65,9 +65,11 @@ class FileProvider:
         """See ``Provider``."""
         del what
 
-    def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> None:
+    def host_program(
+        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
+    ) -> None:
         """See ``Provider``: always None."""
-        del what, progress, operations
+        del what, progress, operations, interleaved
 
     def host_variations(
         self, what: KernelRequest, progress: Progress

@@ -86,9 +86,15 @@ class Provider(Protocol):
         ...
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int
+        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
     ) -> HostProgram | None:
         """Return the code as a program of the host; None if the provider has none.
+
+        Args:
+            what: the kernel.
+            progress: shows stages.
+            operations: for so many of them.
+            interleaved: whether it is to run threads, which are switched at accesses to memory.
 
         Raises:
             UsageError: the user's arguments are wrong.

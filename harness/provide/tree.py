@@ -90,12 +90,16 @@ class TreeProvider:
         build = partial(builder.build, tree, what.change, config, modules=modules)
         return healed(tree, host.workspace, progress.note, build)
 
-    def host_program(self, what: KernelRequest, progress: Progress, operations: int) -> HostProgram:
+    def host_program(
+        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
+    ) -> HostProgram:
         """See ``Provider``."""
         from harness.onhost.build import optimisation_for
 
         builder, tree, snapshot, config = self._host_build(what, progress)
-        return builder.build(tree, snapshot, config, optimisation_for(operations))
+        return builder.build(
+            tree, snapshot, config, optimisation_for(operations), interleaved=interleaved
+        )
 
     @contextmanager
     def host_variations(

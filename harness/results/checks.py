@@ -30,6 +30,8 @@ _FOUND: Mapping[str, str] = MappingProxyType(
         "panic": "panics",
         "invariant": "breaks an invariant",
         "asleep": "a thread sleeps for ever",
+        "deadlock": "threads wait for each other",
+        "starvation": "a thread gets nowhere",
     }
 )
 _FAILED: Mapping[str, str] = MappingProxyType(
@@ -55,6 +57,7 @@ def check_lines(check: Mapping[str, Any] | None, *, verbose: bool = False) -> li
         return []
     lines = [_conclusion(check), *_specification(check)]
     lines += check.get("diff", "").splitlines() if verbose else []
+    lines += _interleavings(check.get("interleavings") or {})
     lines += [check["why"]] if _has_reason(check) else []
     lines += check.get("notes", [])
     difference = check["difference"]
@@ -132,6 +135,17 @@ def _conclusion_on_host(check: Mapping[str, Any], title: str) -> str:
         return f"check on the host: the program ended ({extent}, {title})"
     also = f", agrees with {check['alike']}" if check.get("alike") else ""
     return f"check on the host: differs from {title}{also} ({extent})"
+
+
+def _interleavings(counts: Mapping[str, int]) -> Iterator[str]:
+    """Generate what was run of schedules; none without threads."""
+    if counts:
+        yield (
+            f"threads: {counts['schedules']} schedules of {counts['programs']} programs with up to "
+            f"{counts['threads']} threads, {counts['operations']} operations, "
+            f"{counts['points']} switch points; {counts['exhausted']} programs in all schedules "
+            "with up to 2 preemptions"
+        )
 
 
 def _specification(check: Mapping[str, Any]) -> Iterator[str]:

@@ -106,6 +106,7 @@ class _Check(TypedDict):
     measured: NotRequired[dict[str, float | bool]]
     host: NotRequired[_HostRun | None]
     findings: NotRequired[list[_SearchFinding]]
+    interleavings: NotRequired[dict[str, int]]
 
 
 class _Kernel(TypedDict):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
+from harness.check.subject import ConcurrentTrace
 from harness.errors import UsageError
 from harness.host.workspace import write_atomic
 from harness.image.media import BootMethod
@@ -79,6 +80,8 @@ class CheckRequest:
         on: where the code is checked.
         case: the named case whose trace is run instead of random ones.
         fail_on_known: whether findings of named cases count as others do.
+        schedules: the most schedules of each random trace, which have threads then; with
+            ``replay``, of that trace, if it names none itself; 0: the usual.
     """
 
     what: KernelRequest
@@ -92,6 +95,7 @@ class CheckRequest:
     on: On = On.BOTH
     case: str | None = None
     fail_on_known: bool = False
+    schedules: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,10 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     topology = guests.topology(sanitizers, "check", "2")
     provider = env.kernels(view.note).provider(request.what)
     plans = _plans(request, provider)
-    on_host = HostChecks(env, provider, request.what, topology, _operations_on_host(request))
+    on_host = HostChecks(
+        env, provider, request.what, topology, _operations_on_host(request),
+        interleaved=request.schedules > 0 or any(map(_has_threads, plans)),
+    )  # fmt: skip
     if request.on is On.HOST:
         result = _in_place_of_guests(recorder, guests, plans, on_host)
     else:
@@ -246,6 +253,7 @@ def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
             replay=trace,
             on_host=subsystem.on_host is not None,
             fail_on_known=request.fail_on_known,
+            schedules=request.schedules,
         )
         for subsystem in subsystems
         for seed in ((1,) if trace else request.seeds)
@@ -269,7 +277,32 @@ def checked_subsystems(
         subsystems, trace = (subsystem,), subsystem.read_trace(text)
     if request.on is On.HOST:
         subsystems = checked_on_host(subsystems)
+    if request.schedules:
+        subsystems = _with_threads(request, subsystems)
     return subsystems, trace
+
+
+def _has_threads(plan: CheckPlan) -> bool:
+    return isinstance(plan.replay, ConcurrentTrace) and plan.replay.is_concurrent
+
+
+def _with_threads(request: CheckRequest, subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:
+    """Return the subsystems whose traces have threads.
+
+    Raises:
+        UsageError: none has.
+    """
+    if request.on is not On.HOST:
+        raise UsageError(
+            "--schedules: a guest cannot be told a schedule of threads", remedy="add --on host"
+        )
+    found = tuple(each for each in subsystems if not each.is_modelled)
+    if subsystems and not found:
+        names = " and ".join(each.name for each in subsystems)
+        raise UsageError(
+            f"--schedules: traces of {names} have no threads", remedy="name --subsystem zones"
+        )
+    return found
 
 
 def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:

@@ -56,6 +56,7 @@ class HostChecks:
         what: the kernel.
         topology: the topology of the guest.
         operations: operations of each check.
+        interleaved: whether the program is one for threads.
     """
 
     env: Environment
@@ -63,6 +64,7 @@ class HostChecks:
     what: KernelRequest
     topology: Topology
     operations: int
+    interleaved: bool = False
     _program: HostProgram | None = None
 
     def program(self, progress: Progress) -> HostProgram | None:
@@ -72,7 +74,9 @@ class HostChecks:
         """
         if self._program is None:
             with self._kept():
-                self._program = self.provider.host_program(self.what, progress, self.operations)
+                self._program = self.provider.host_program(
+                    self.what, progress, self.operations, interleaved=self.interleaved
+                )
         return self._program
 
     def check(
@@ -119,7 +123,9 @@ class HostChecks:
             return None
         what = replace(self.what, change=below)
         try:
-            program = self.provider.host_program(what, progress, self.operations)
+            program = self.provider.host_program(
+                what, progress, self.operations, interleaved=self.interleaved
+            )
         except UsageError:  # a tree without revisions has nothing below its changes
             return None
         if program is None:

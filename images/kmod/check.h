@@ -10,6 +10,12 @@
 
 #include "protocol.h"
 
+/*
+ * A variable of which each thread has its own, where a program of the host runs
+ * several (harness/onhost/c/threads.c); a guest has one worker.
+ */
+#define PER_THREAD	__attribute__((section("set_harness_thread")))
+
 /* worker.c: on which CPU things are done, and by whom. */
 void	 run_on(int cpu, void (*function)(void *), void *argument);
 void	 step_aside(int cpu);

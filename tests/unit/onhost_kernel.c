@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "hostside.h"
+#include "stackswitch.h"
 
 extern void missing_function(void);
 extern int missing_number;
@@ -24,9 +25,14 @@ kern_start(int cpus, const int *domain_of_cpu, int domains, unsigned empty)
 	arena = host_arena(1UL << 32);
 }
 
+/* A line is a word, or a command of the check module's form with that name. */
 static int
 is(const char *text, unsigned long length, const char *word)
 {
+	size_t size = strlen(word);
+
+	if (strncmp(text, "@harness ", 9) == 0)
+		return (strncmp(text + 14, word, size) == 0 && text[14 + size] == ' ');
 	return (length == strlen(word) + 1 && memcmp(text, word, length - 1) == 0);
 }
 
@@ -34,6 +40,37 @@ __attribute__((noinline)) static void
 panics(void)
 {
 	host_end("panic", "slab 17 at 0xfeed is lost");
+}
+
+#define COROUTINE_STACK	65536
+
+static void *here, *there;
+static char turns_taken[16];
+static int panics_there;
+
+static void
+coroutine(void)
+{
+	for (char turn = 'a';; turn++) {
+		turns_taken[strlen(turns_taken)] = turn;
+		if (panics_there)
+			panics();
+		stack_switch(&there, here);
+	}
+}
+
+/* Two stacks in turn: capitals are taken on this one. */
+static void
+take_turns(void)
+{
+	char text[32];
+
+	there = stack_made(host_arena(COROUTINE_STACK), COROUTINE_STACK, coroutine);
+	for (char turn = 'A'; turn < 'D'; turn++) {
+		turns_taken[strlen(turns_taken)] = turn;
+		stack_switch(&here, there);
+	}
+	host_send(text, (unsigned long)snprintf(text, sizeof(text), "%s\n", turns_taken));
 }
 
 static void
@@ -68,6 +105,12 @@ kern_take(const char *text, unsigned long length)
 			arena[at] = 1;
 	else if (is(text, length, "count"))
 		count();
+	else if (is(text, length, "turns"))
+		take_turns();
+	else if (is(text, length, "panic-there"))
+		panics_there = 1, take_turns();
+	else if (is(text, length, "note"))
+		host_note("!note that", 10), panics();
 	else if (is(text, length, "kill"))
 		raise(SIGKILL);
 	else if (is(text, length, "leave"))

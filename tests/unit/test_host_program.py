@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from harness.arch import GUEST
+from harness.check.channel import GuestGone
 from harness.check.protocol import Nonsense
 from harness.host.process import HostRunner
 from harness.host.resources import data_file
@@ -196,6 +197,44 @@ def test_the_program_goes_on_when_a_copy_has_ended_and_drops_what_that_was_told(
             assert tap.ending.kind is kinds.get(command, EndingKind.SIGNAL)
             assert tap.resume()
             assert copied(tap, "count") == b"1\n"
+
+
+def test_commands_are_tried_each_in_a_copy_of_its_own(program: HostProgram, tmp_path: Path) -> None:
+    runner = ProgramRunner(
+        program, HostLayout(1, (0,)), HostRunner(), tmp_path, limits=ProgramLimits(patience=1)
+    )
+    with runner.started() as tap:
+        said, ended, killed, spun, noted, last = tap.tried(
+            ["say word=1", "panic now=1", "kill now=1", "spin now=1", "note now=1", "say word=2"],
+            60.0,
+        )
+        assert (said.fields, said.ending, last.fields) == ({"word": "1"}, None, {"word": "2"})
+        kinds = [each.ending.kind for each in (ended, killed, spun, noted) if each.ending]
+        assert kinds == [EndingKind.PANIC, EndingKind.SIGNAL, EndingKind.LOOP, EndingKind.PANIC]
+        assert (ended.fields, noted.notes) == ({}, ("!note that",))
+        tap.write(b"count\n")
+        assert tap.read(60.0) == b"1\n"
+
+
+def test_a_program_that_ends_while_commands_are_tried_is_told(
+    program: HostProgram, tmp_path: Path
+) -> None:
+    with ProgramRunner(program, HostLayout(1, (0,)), HostRunner(), tmp_path).started() as tap:
+        tap.write(b"leave\n")
+        with pytest.raises(GuestGone):
+            tap.tried(["say word=1"], 60.0)
+
+
+def test_stacks_are_switched_in_turn(program: HostProgram, tmp_path: Path) -> None:
+    with ProgramRunner(program, HostLayout(1, (0,)), HostRunner(), tmp_path).started() as tap:
+        tap.write(b"turns\n")
+        assert answered(tap) == b"AaBbCc\n"
+
+
+def test_a_panic_on_another_stack_is_told_with_its_functions(started: Started) -> None:
+    ending = started.ended_by("panic-there")
+    assert ending is not None
+    assert (ending.kind, ending.frames) == (EndingKind.PANIC, ("panics", "coroutine"))
 
 
 def test_a_program_that_is_gone_is_not_resumed(program: HostProgram, tmp_path: Path) -> None:

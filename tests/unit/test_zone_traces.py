@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.onhost.schedules import Schedule
 from harness.subsystems.table import SUBSYSTEMS, subsystem_of_trace
 from harness.subsystems.zones.cases import ZONES_CASES, known_case
 from harness.subsystems.zones.generate import Generator
+from harness.subsystems.zones.generatethreads import with_threads
 from harness.subsystems.zones.invariants import HARMLESS, INVARIANTS
-from harness.subsystems.zones.operations import with_cpus, with_items_in_order
+from harness.subsystems.zones.operations import MOST_THREADS, with_cpus, with_items_in_order
 from harness.subsystems.zones.simpler import simpler
 from harness.subsystems.zones.trace import ZoneLayout, illegal, parse_trace
 
@@ -34,6 +38,28 @@ def test_a_simpler_trace_is_a_trace_of_as_many_operations(seed: int) -> None:
         assert parse_trace(str(each)) == each
         assert len(each) == len(trace)
         assert each != trace
+
+
+@given(st.integers(0, 1 << 32))
+def test_a_random_trace_with_threads_is_read_back_as_it_was_written(seed: int) -> None:
+    trace = with_threads(random.Random(seed), MACHINE)
+    assert trace.is_concurrent
+    assert 2 <= len(trace.threads) <= MOST_THREADS
+    assert len(trace.alone) + sum(map(len, trace.threads.values())) == len(trace)
+    scheduled = replace(trace, schedule=Schedule(((3, 2), (17, 1)), accesses=bool(seed % 2)))
+    for each in (trace, scheduled):
+        assert parse_trace(str(each)) == each
+
+
+@given(st.integers(0, 1 << 32))
+def test_a_shorter_or_simpler_trace_with_threads_has_no_schedule(seed: int) -> None:
+    trace = replace(with_threads(random.Random(seed), MACHINE), schedule=Schedule(((3, 2),)))
+    assert trace.without(frozenset({0})).schedule is None
+    assert trace.head(1).schedule is None
+    for each in itertools.islice(simpler(trace), 30):
+        assert parse_trace(str(each)) == each
+        assert len(each) == len(trace)
+        assert each.schedule is None or each.operations == with_items_in_order(trace.operations)
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:
@@ -61,6 +87,12 @@ REFUSED = {
     f"{HEAD}alloc zone1 cpu=0 M_NOWAIT\n": "alloc needs item",
     f"{HEAD}free item=9999 cpu=0\n": "item is a number from 0 to 1023",
     f"{HEAD}explode zone1\n": "no operation",
+    f"{HEAD}thread5: free item=1 cpu=0\n": "no operation",
+    f"{HEAD}thread1: destroy zone1\n": "cannot do that",
+    f"{HEAD}thread1: free item=1 cpu=0\nfree item=2 cpu=0\n": "threads are the last ones",
+    f"{HEAD}schedule thread1@3\n": "there are none",
+    f"{HEAD}thread1: free item=1 cpu=0\nschedule thread1@3 soon\n": "not soon",
+    f"{HEAD}thread1: free item=1 cpu=0\nschedule\nthread1: free item=1 cpu=0\n": "last line",
     f"{HEAD}alloc zone1 item=1 cpu=0 M_NOWAIT meanwhile alloc zone1 item=2 cpu=0 M_WAITOK\n":
         "cannot be in the middle of another one",
 }  # fmt: skip
@@ -83,6 +115,7 @@ def test_a_trace_is_known_by_its_first_word() -> None:
 def test_cpus_of_another_machine_are_taken_domain_by_domain() -> None:
     other = ZoneLayout((0, 1, 2, 0, 1), 3)
     assert MACHINE.cpus_in(other) == {0: 0, 1: 3, 2: 1, 3: 2}
+    assert with_cpus("2:f,3,1", {1: 3}) == "2:f,3,3"
     assert with_cpus("a0,1,1,,,2n;f,3,2", {1: 3, 2: 1}) == "a0,1,3,,,2n;f,3,1"
     with pytest.raises(KeyError):
         with_cpus("f,3,9", {0: 0})

@@ -27,8 +27,7 @@ ABSENT(ratecheck)
 ABSENT(db_command_register)
 ABSENT(db_command_unregister)
 
-/* one thread, and nobody to give the CPU to */
-ABSENT(critical_exit_preempt)
+/* locks are what their words say */
 ABSENT(lock_init)
 ABSENT(lock_destroy)
 

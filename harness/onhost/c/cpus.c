@@ -2,16 +2,13 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* CPUs: a struct pcpu each, at which the base register of the one thread points. */
+/* CPUs: a struct pcpu each, at which the base register points of the thread that runs there. */
 
-#include "kern.h"
+#include "threads.h"
 
 #include <sys/cpuset.h>
 #include <sys/domainset.h>
-#include <sys/lock.h>
-#include <sys/mutex.h>
 #include <sys/pcpu.h>
-#include <sys/proc.h>
 #include <sys/sched.h>
 #include <sys/smp.h>
 
@@ -27,8 +24,6 @@ u_int mp_maxid;
 volatile int smp_started = 1;
 
 static struct proc process;
-static struct thread thread;
-static struct mtx thread_mtx;
 
 struct pcpu *
 pcpu_find(u_int cpu)
@@ -36,11 +31,36 @@ pcpu_find(u_int cpu)
 	return (&__pcpu[cpu]);
 }
 
+/* A thread goes on, on a CPU. */
+void
+cpus_enter(struct thread *td, int cpu)
+{
+	__pcpu[cpu].pc_curthread = td;
+	host_set_cpu(&__pcpu[cpu]);
+}
+
+/* The thread that runs goes to another CPU. */
 void
 cpus_move(int cpu)
 {
-	if (PCPU_GET(cpuid) != (u_int)cpu)
-		host_set_cpu(&__pcpu[cpu]);
+	struct kern_thread *thread = thread_now();
+
+	if (thread->cpu == cpu)
+		return;
+	thread->cpu = cpu;
+	cpus_enter(&thread->td, cpu);
+	threads_point(POINT_MOVED, &__pcpu[cpu]);
+}
+
+/* What all threads have; its memory is zero. */
+void
+thread_init_own(struct kern_thread *thread, unsigned number)
+{
+	thread->number = number;
+	thread->sched_lock.mtx_lock = MTX_UNOWNED;
+	thread->sched_lock.lock_object.lo_name = "sched lock";
+	thread->td.td_lock = &thread->sched_lock;
+	thread->td.td_proc = &process;
 }
 
 void
@@ -71,15 +91,11 @@ cpus_start(int cpus, const int *domain_of_cpu)
 	mp_ncpus = mp_ncores = cpus;
 	mp_maxid = (u_int)cpus - 1;
 	__pcpu = host_memory((size_t)cpus * sizeof(*__pcpu), PAGE_SIZE);
-	thread_mtx.mtx_lock = MTX_UNOWNED;
-	thread_mtx.lock_object.lo_name = "sched lock";
-	thread.td_lock = &thread_mtx;
-	thread.td_proc = &process;
-	thread.td_oncpu = 0;
+	thread_init_own(&kern_threads[0], 0);
 	for (int cpu = 0; cpu < cpus; cpu++) {
 		struct pcpu *pc = &__pcpu[cpu];
 
-		pc->pc_curthread = &thread;
+		pc->pc_curthread = &kern_threads[0].td;
 		pc->pc_cpuid = (u_int)cpu;
 		pc->pc_domain = domain_of_cpu[cpu];
 		pc->pc_prvspace = pc;

@@ -42,6 +42,7 @@
 static int from_harness, to_harness;
 static char out[CHUNK];
 static size_t out_length;
+static bool in_line;		/* what was sent last has not ended its line */
 
 /* Of answers that are not sent, see take_line(). */
 static bool digesting;
@@ -125,6 +126,14 @@ send(const char *text, size_t length)
 		flush();
 	memcpy(out + out_length, text, length);
 	out_length += length;
+	if (length > 0)
+		in_line = text[length - 1] != '\n';
+}
+
+void
+host_note(const char *text, unsigned long length)
+{
+	send(text, length);
 }
 
 /* An answer.  Each ends with its own checksum, which stands for all of it in a digest. */
@@ -189,6 +198,8 @@ end(const char *kind, const char *text, uintptr_t place, const uintptr_t *frame)
 	for (int i = 0; i < length; i++)
 		if (line[i] == '\n')
 			line[i] = ' ';
+	if (in_line)
+		send("\n", 1);
 	send(line, (size_t)length);
 	send("\n", 1);
 	flush();
@@ -280,6 +291,41 @@ arm_traps(void)
 
 /* --- the harness's lines -------------------------------------------------- */
 
+/* A copy of the program; 0 in the copy. */
+static pid_t
+copy(void)
+{
+	pid_t child;
+
+	flush();
+	child = fork();
+	if (child < 0)
+		host_end("exhausted", "the host gives no process");
+	if (child == 0)
+		watch_time();	/* timers are not inherited */
+	return (child);
+}
+
+/* Waits for a copy; whether it has done what it was told. */
+static bool
+copy_joined(pid_t child)
+{
+	char text[64];
+	int status, size = 0;
+
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		continue;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == JOINED)
+		return (true);
+	if (WIFSIGNALED(status))
+		size = snprintf(text, sizeof(text), "!end signal frames= SIG%s\n",
+		    sigabbrev_np(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != TOLD)
+		size = snprintf(text, sizeof(text), "!end exited frames= \n");
+	send(text, (size_t)size);
+	return (false);
+}
+
 /*
  * What follows is done in a copy of the program, so that this one stays as it
  * is.  If the copy does not end by "!join", what it has not read is thrown away.
@@ -287,32 +333,31 @@ arm_traps(void)
 static void
 fork_off(void)
 {
-	char text[64];
-	int status, size = 0;
-	pid_t child;
+	pid_t child = copy();
 
-	flush();
-	child = fork();
-	if (child < 0)
-		host_end("exhausted", "the host gives no process");
-	if (child == 0) {
-		watch_time();	/* timers are not inherited */
+	if (child == 0)
 		return;
-	}
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		continue;
 	copied = true;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == JOINED) {
+	if (copy_joined(child))
 		send("!joined\n", 8);
-		return;
+	else
+		skipping = true;
+}
+
+/* One command is done in a copy. */
+static void
+try(const char *command, size_t length)
+{
+	pid_t child = copy();
+
+	if (child == 0) {
+		commands++;
+		kern_take(command, length);
+		flush();
+		_exit(JOINED);
 	}
-	skipping = true;
-	if (WIFSIGNALED(status))
-		size = snprintf(text, sizeof(text), "!end signal frames= SIG%s\n",
-		    sigabbrev_np(WTERMSIG(status)));
-	else if (WEXITSTATUS(status) != TOLD)
-		size = snprintf(text, sizeof(text), "!end exited frames= \n");
-	send(text, (size_t)size);
+	copy_joined(child);
+	send("!tried\n", 7);
 }
 
 /*
@@ -323,6 +368,8 @@ fork_off(void)
  *	!tell		answered "!sum COUNT CRC": what there was since the last one
  *	!fork		all up to "!join", which is answered "!joined", is done in a copy of
  *			the program; nothing may be sent behind it before the answer
+ *	!try COMMAND	the command is done in a copy of the program; after what that sends,
+ *			"!tried"
  *	!sync		answered "!synced"; ends what is thrown away after a copy that ended
  */
 static void
@@ -344,6 +391,8 @@ take_line(const char *line, size_t length)
 		digesting = false;
 	else if (strncmp(line, "!fork", 5) == 0)
 		fork_off();
+	else if (strncmp(line, "!try ", 5) == 0)
+		try(line + 5, length - 5);
 	else if (strncmp(line, "!join", 5) == 0) {
 		flush();
 		_exit(JOINED);

@@ -19,6 +19,7 @@ void	 host_release(void *memory);
 void	*host_arena(unsigned long size);	/* zeroed, takes memory where it is written to */
 void	 host_set_cpu(void *base);
 void	 host_send(const char *text, unsigned long length);	/* to the harness */
+void	 host_note(const char *text, unsigned long length);	/* as it is, a part of a line */
 void	 host_log(const char *text);
 int	 host_format(char *buffer, unsigned long size, const char *format, void *arguments);
 void	 host_end(const char *kind, const char *text) __attribute__((noreturn));

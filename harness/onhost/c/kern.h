@@ -16,6 +16,8 @@
 #define END_PANIC	"panic"		/* the kernel's own assertion or panic */
 #define END_INVARIANT	"invariant"	/* what no kernel may do, though nothing of it looks */
 #define END_ASLEEP	"asleep"	/* a thread sleeps and nobody is there to wake it */
+#define END_DEADLOCK	"deadlock"	/* all threads wait for locks of each other */
+#define END_STARVATION	"starvation"	/* a thread runs, and gets nowhere */
 #define END_EXHAUSTED	"exhausted"	/* the program's own memory has run out */
 
 void	 kern_end(const char *kind, const char *format, ...) __attribute__((noreturn));
@@ -23,11 +25,15 @@ void	 kern_end(const char *kind, const char *format, ...) __attribute__((noretur
 /* cpus.c */
 void	 cpus_start(int cpus, const int *domain_of_cpu);
 void	 cpus_move(int cpu);
+void	 cpus_enter(struct thread *td, int cpu);
+struct kern_thread;
+void	 thread_init_own(struct kern_thread *thread, unsigned number);
 
 /* locks.c */
-void	 locks_start(void);
 void	 locks_begin(void);	/* an operation begins */
 unsigned locks_held(void);
+struct lock_object;
+const char *lock_name(const struct lock_object *lock);
 const char *locks_last(void);	/* the name of the lock that was taken last and is held */
 
 /* memory.c */

@@ -191,6 +191,8 @@ PHYS_TO_VM_PAGE(vm_paddr_t pa)
 {
 	if (pa >= (vm_paddr_t)page_count * PAGE_SIZE)
 		kern_end(END_PANIC, "an address that is not of the kernel's memory");
+	/* Not all at the start: copies of the program would take their memory, too. */
+	pages[pa / PAGE_SIZE].phys_addr = trunc_page(pa);
 	return (&pages[pa / PAGE_SIZE]);
 }
 
@@ -306,8 +308,6 @@ memory_start(int domains, unsigned empty)
 	mem_affinity = host_memory((size_t)(domains + 1) * sizeof(*mem_affinity), 64);
 	vm_page_dump = host_memory(page_count / NBBY + 64, 64);
 	vm_ndomains = domains;
-	for (unsigned page = 0; page < page_count; page++)
-		pages[page].phys_addr = (vm_paddr_t)page * PAGE_SIZE;
 	dump_avail[1] = (vm_paddr_t)page_count * PAGE_SIZE;
 	for (int domain = 0; domain < domains; domain++) {
 		struct vm_domain *vmd = &vm_dom[domain];

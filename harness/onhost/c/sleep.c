@@ -3,17 +3,14 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * Sleeping and time.  There is one thread: while it sleeps, time passes until
- * somebody wakes it, a handler or a callout.  If there is nobody, that is what
- * the program ends with.
+ * Sleeping and time.  A thread that sleeps is woken by another one.  When none
+ * can run, time passes until somebody wakes it, a handler or a callout.  If
+ * there is nobody, that is what the program ends with.
  */
 
-#include "kern.h"
+#include "threads.h"
 
 #include <sys/callout.h>
-#include <sys/lock.h>
-#include <sys/mutex.h>
-#include <sys/proc.h>
 #include <sys/queue.h>
 #include <sys/rwlock.h>
 #include <sys/sleepqueue.h>
@@ -33,32 +30,105 @@ volatile time_t time_uptime = 1;
 volatile time_t time_second = 1;
 
 static struct callout *pending[CALLOUTS];
-static void (*handler)(void);
-static const void *slept_on;	/* the channel; NULL: awake */
 
 void
 sleep_handler(void (*wake)(void))
 {
-	handler = wake;
+	thread_now()->handler = wake;
 }
 
-void
-wakeup(const void *channel)
+/* --- the lock of sleepqueues: a spin lock, in which nobody else runs on its CPU --- */
+
+static struct lock_object chain = { .lo_name = "sleepq chain" };
+static volatile uintptr_t chain_owner;		/* 0: nobody */
+
+static bool
+chain_is_free(const struct kern_thread *thread __unused)
 {
-	if (channel == slept_on)
-		slept_on = NULL;
+	return (chain_owner == 0);
+}
+
+static void
+chain_lock(void)
+{
+	threads_point(POINT_LOCK, &chain);
+	if (chain_owner == (uintptr_t)curthread)
+		kern_end(END_PANIC, "sleepq_lock: recursed on non-recursive lock %s", chain.lo_name);
+	while (chain_owner != 0) {
+		thread_now()->wanted = &chain;
+		threads_block(chain_is_free);
+		thread_now()->wanted = NULL;
+	}
+	chain_owner = (uintptr_t)curthread;
+	curthread->td_critnest++;
+}
+
+static void
+chain_unlock(void)
+{
+	if (chain_owner != (uintptr_t)curthread)
+		kern_end(END_PANIC, "sleepq_release: lock %s is not owned", chain.lo_name);
+	chain_owner = 0;
+	curthread->td_critnest--;
+	threads_point(POINT_UNLOCKED, &chain);
+}
+
+/* --- wakeup(9) ------------------------------------------------------------ */
+
+static unsigned long sleeps;	/* so far, so that the first that sleeps is woken first */
+
+static void
+fall_asleep(const void *channel)
+{
+	struct kern_thread *thread = thread_now();
+
+	thread->slept_on = channel;
+	thread->slept_since = ++sleeps;
+}
+
+static struct kern_thread *
+first_asleep(const void *channel)
+{
+	struct kern_thread *first = NULL;
+
+	for (unsigned i = 0; i <= threads_count; i++) {
+		struct kern_thread *thread = &kern_threads[i];
+
+		if (channel != NULL && thread->slept_on == channel &&
+		    (first == NULL || thread->slept_since < first->slept_since))
+			first = thread;
+	}
+	return (first);
 }
 
 void
 wakeup_one(const void *channel)
 {
-	wakeup(channel);
+	struct kern_thread *first;
+
+	threads_point(POINT_WAKEUP, channel);
+	chain_lock();
+	if ((first = first_asleep(channel)) != NULL)
+		first->slept_on = NULL;
+	chain_unlock();
 }
 
 void
 wakeup_any(const void *channel)
 {
-	wakeup(channel);
+	wakeup_one(channel);
+}
+
+void
+wakeup(const void *channel)
+{
+	struct kern_thread *first;
+
+	threads_point(POINT_WAKEUP, channel);
+	chain_lock();
+	while ((first = first_asleep(channel)) != NULL)
+		first->slept_on = NULL;
+	chain_unlock();
 }
 
 /* --- callout(9) ----------------------------------------------------------- */
@@ -145,23 +215,38 @@ run_callout(void)
 
 /* --- sleep(9) ------------------------------------------------------------- */
 
+static bool
+is_awake(const struct kern_thread *thread)
+{
+	return (thread->slept_on == NULL || thread->idle);
+}
+
 /* Sleeps on the channel until it is woken, whoever does it. */
 static void
 sleep_on(const char *wmesg)
 {
+	struct kern_thread *thread = thread_now();
+
 	if (locks_held() > 0)
 		kern_end(END_INVARIANT, "sleeps (%s) with a lock held: %s", wmesg, locks_last());
 	if (curthread->td_critnest > 0)
 		kern_end(END_INVARIANT, "sleeps (%s) in a critical section", wmesg);
 	curthread->td_wmesg = wmesg;
-	for (unsigned seen = 0; slept_on != NULL; seen++) {
+	for (unsigned seen = 0; thread->slept_on != NULL; seen++) {
+		if (threads_count > 0) {
+			thread->idle = false;
+			threads_block(is_awake);
+			if (thread->slept_on == NULL)
+				break;
+		}
 		if (seen == HANDLED_MAX)
 			kern_end(END_ASLEEP, "%s: what wakes it does not", wmesg);
-		if (handler != NULL)
-			handler();
+		if (thread->handler != NULL)
+			thread->handler();
 		else if (!run_callout())
 			kern_end(END_ASLEEP, "%s", wmesg);
 	}
+	thread->idle = false;
 	curthread->td_wmesg = NULL;
 }
 
@@ -172,9 +257,11 @@ _sleep(const void *channel, struct lock_object *lock, int priority, const char *
 	struct mtx *interlock = (struct mtx *)lock;
 
 	(void)pr, (void)flags;
+	chain_lock();
+	fall_asleep(sbt == 0 ? channel : NULL);
 	if (interlock != NULL)
 		mtx_unlock(interlock);
-	slept_on = sbt == 0 ? channel : NULL;
+	chain_unlock();
 	sleep_on(wmesg);
 	if (interlock != NULL && (priority & PDROP) == 0)
 		mtx_lock(interlock);
@@ -186,38 +273,40 @@ pause_sbt(const char *wmesg, sbintime_t sbt, sbintime_t pr, int flags)
 {
 	(void)wmesg, (void)sbt, (void)pr, (void)flags;
 	run_callout();
+	threads_point(POINT_WAKEUP, wmesg);
 	return (EWOULDBLOCK);
 }
 
 /* --- sleepqueue(9) -------------------------------------------------------- */
 
-static const char *queued;	/* what the thread will sleep for */
-
 void
 sleepq_lock(const void *channel)
 {
 	(void)channel;
+	chain_lock();
 }
 
 void
 sleepq_release(const void *channel)
 {
 	(void)channel;
+	chain_unlock();
 }
 
 void
 sleepq_add(const void *channel, struct lock_object *lock, const char *wmesg, int flags, int queue)
 {
 	(void)lock, (void)flags, (void)queue;
-	slept_on = channel;
-	queued = wmesg;
+	fall_asleep(channel);
+	curthread->td_wmesg = wmesg;
 }
 
 void
 sleepq_wait(const void *channel, int priority)
 {
 	(void)channel, (void)priority;
-	sleep_on(queued);
+	chain_unlock();
+	sleep_on(curthread->td_wmesg);
 }
 
 /* --- taskqueue(9): tasks that are run when their time has come ------------- */

@@ -33,7 +33,7 @@ ZONES_ON_HOST: Final = HostPart(
         for name in ("zones.c", "zones_check.c", "zones_commands.c", "zones_memory.c",
                      "zones_operations.c")
     ),
-    sources=(_HERE / "c/host/zones_host.c",),
+    sources=tuple(_HERE / "c/host" / name for name in ("zones_host.c", "zones_threads.c")),
     functions={"sys/vm/uma_core.c": _FUNCTIONS},
     exchanges=_EXCHANGES,
 )  # fmt: skip

@@ -4,6 +4,9 @@ On the wire an operation is a letter and numbers (``c/README.md``): so that a se
 hundreds of thousands of them a second, they are kept so. In a trace it is a line of words::
 
     alloc zone1 item=7 cpu=0 M_NOWAIT|M_USE_RESERVE meanwhile free item=3 cpu=1
+    thread2: free item=7 cpu=1
+
+One of a thread that runs at the same time as others has the thread's number before it: ``2:f,7,1``.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ _FLAGS: Final = {
 _LETTERS: Final = {name: letter for letter, name in _FLAGS.items()}
 #: The order of an operation's numbers.
 _FIELDS: Final = ("zone", "slot", "cpu", "domain", "number", "fail")
-_TOKEN: Final = re.compile(r"([a-z])([0-9,]*)([nwvrz]*)", re.ASCII)
+_TOKEN: Final = re.compile(r"((?:[1-4]:)?[a-z])([0-9,]*)([nwvrz]*)", re.ASCII)
+_THREAD: Final = re.compile(r"thread([1-4]): ", re.ASCII)
 RECLAIMS: Final = ("trim", "drain", "drain-cpu")
 
 
@@ -65,6 +69,10 @@ _BY_WORD: Final[Mapping[str, Verb]] = {verb.word: verb for verb in VERBS}
 _BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}
 #: Where the wire has another name for a field.
 _WIRE: Final = {"item": "slot", "items": "number"}
+#: Of threads that run at the same time.
+MOST_THREADS: Final = 4
+#: What no thread does while others run: the zone may be in use, and a thread moves by its CPU.
+_ALONE: Final = frozenset("kg")
 #: Those that may be in the middle of another one.
 _NESTED: Final = frozenset("afdmxrylotg")
 
@@ -80,8 +88,18 @@ def token(letter: str, numbers: Mapping[str, int | None], flags: str = "") -> st
     return letter + ",".join(words).rstrip(",") + flags
 
 
+def split_thread(operation: str) -> tuple[int, str]:
+    """The number of the thread that runs an operation, and what it is; 0: none runs beside it."""
+    if operation[1:2] != ":":
+        return 0, operation
+    return int(operation[0]), operation[2:]
+
+
 def in_words(operation: str) -> str:
     """An operation's line in a trace."""
+    thread, operation = split_thread(operation)
+    if thread:
+        return f"thread{thread}: {_words_of(operation)}"
     outer, _, inner = operation.partition(";")
     return _words_of(outer) + (MEANWHILE + _words_of(inner) if inner else "")
 
@@ -112,8 +130,15 @@ def parse_operation(line: str) -> str:
     Raises:
         ValueError: it says none; the words are the reason.
     """
+    thread = _THREAD.match(line)
+    if thread is not None:
+        line = line[thread.end() :]
     outer, meanwhile, inner = line.partition(MEANWHILE)
     first = _parsed(outer.split())
+    if thread is not None:
+        if meanwhile or first[0] in _ALONE:
+            raise ValueError("a thread that runs at the same time as others cannot do that")
+        return f"{thread[1]}:{first}"
     if not meanwhile:
         return first
     second = _parsed(inner.split())
@@ -179,7 +204,7 @@ def zone_of(operation: str) -> Iterator[int]:
     """The places of the zones that it is on."""
     for part in operation.split(";"):
         found = _TOKEN.fullmatch(part)
-        if found is not None and "zone" in _BY_LETTER[found[1]].fields:
+        if found is not None and "zone" in _BY_LETTER[found[1][-1]].fields:
             yield int(found[2].split(",")[0] or 0)
 
 
@@ -208,7 +233,7 @@ def with_items_in_order(operations: Sequence[str]) -> tuple[str, ...]:
     order: dict[int, int] = {}
     for part in (part for operation in operations for part in operation.split(";")):
         found = _TOKEN.fullmatch(part)
-        if found is not None and "item" in _BY_LETTER[found[1]].fields:
+        if found is not None and "item" in _BY_LETTER[found[1][-1]].fields:
             order.setdefault(int(found[2].split(",")[1] or 0), len(order) + 1)
     return tuple(
         ";".join(_with(part, "slot", order) for part in operation.split(";"))

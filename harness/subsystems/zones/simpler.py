@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.subsystems.zones.operations import with_items_in_order, with_zone, zone_of
+from harness.subsystems.zones.operations import (
+    split_thread,
+    with_items_in_order,
+    with_zone,
+    zone_of,
+)
 from harness.subsystems.zones.trace import Trace, Zone, illegal
 
 
@@ -14,6 +19,7 @@ def simpler(trace: Trace) -> Iterator[Trace]:
     numbered = with_items_in_order(trace.operations)
     if numbered != trace.operations:
         yield replace(trace, operations=numbered)
+    trace = replace(trace, schedule=None)  # of another program the switch points are others
     if trace.left_out:
         yield replace(trace, left_out=())
     yield from _fewer_zones(trace)
@@ -65,6 +71,12 @@ def _plainer(zone: Zone) -> Iterator[Zone]:
 
 
 def _plainer_operation(operation: str) -> Iterator[str]:
+    thread, operation = split_thread(operation)
+    for plainer in _plainer_of_one(operation):
+        yield f"{thread}:{plainer}" if thread else plainer
+
+
+def _plainer_of_one(operation: str) -> Iterator[str]:
     outer, _, inner = operation.partition(";")
     if inner:
         yield outer

@@ -71,11 +71,12 @@ class _Zones:
         from harness.check.subject import Specification
         from harness.subsystems.zones.cases import known_case
         from harness.subsystems.zones.check.guest import CheckedZones
+        from harness.subsystems.zones.check.threads import HuntedZones
         from harness.subsystems.zones.invariants import HARMLESS
 
         return Specification(
             NAME, FORM, "the invariants of zones", "unproven", values, CheckedZones,
-            hunted=CheckedZones, harmless=HARMLESS, known=known_case,
+            hunted=HuntedZones, harmless=HARMLESS, known=known_case,
         )  # fmt: skip
 
     def boot_model(

@@ -9,11 +9,17 @@
     alloc zone1 item=1 cpu=2 M_NOWAIT|M_USE_RESERVE
     alloc zone2 item=2 cpu=0 M_NOWAIT meanwhile free item=1 cpu=0
     reclaim zone1 drain-cpu domain=0
+    thread1: free item=1 cpu=0
+    thread2: alloc zone1 item=3 cpu=2 M_NOWAIT
+    schedule thread2@3 thread1@9
 
 ``cpus`` has the domain of each CPU; ``empty=1`` names domains without memory, and
 ``without=over-limit`` invariants that are not looked at. A zone is
 first-touch and has buckets if no word says otherwise; see ``KINDS``. What is not possible, such
 as the free of an item that is not held, does nothing, so any part of a trace is a trace.
+
+Operations of threads are run at the same time as those of others, after all that stand before
+them. The schedule says how (``harness/onhost/schedules.py``); without one, many are tried.
 """
 
 from __future__ import annotations
@@ -25,12 +31,14 @@ from types import MappingProxyType
 from typing import Final
 
 from harness.errors import UsageError
+from harness.onhost.schedules import Schedule, parse_schedule
 from harness.subsystems.zones.invariants import INVARIANTS
 from harness.subsystems.zones.operations import (
     MOST_ZONES,
     in_words,
     numbers_of,
     parse_operation,
+    split_thread,
     zone_of,
 )
 
@@ -137,14 +145,16 @@ class Trace:
     Args:
         machine: that it was made for.
         zones: to be made.
-        operations: in order.
+        operations: in order, those of threads last.
         left_out: names of invariants that are not looked at.
+        schedule: by which threads run; None: by any.
     """
 
     machine: ZoneLayout
     zones: tuple[Zone, ...]
     operations: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    schedule: Schedule | None = None
 
     def __str__(self) -> str:
         machine = self.machine
@@ -154,19 +164,40 @@ class Trace:
         if self.left_out:
             head += f" without={','.join(self.left_out)}"
         made = [zone.in_words(place) for place, zone in enumerate(self.zones)]
-        return "\n".join([head, *made, *map(in_words, self.operations), ""])
+        schedule = [] if self.schedule is None else [str(self.schedule)]
+        return "\n".join([head, *made, *map(in_words, self.operations), *schedule, ""])
 
     def __len__(self) -> int:
         return len(self.operations)
 
     def head(self, length: int) -> Trace:
         """Its first operations."""
-        return replace(self, operations=self.operations[:length])
+        return replace(self, operations=self.operations[:length], schedule=None)
 
     def without(self, dropped: frozenset[int]) -> Trace:
         """Less the operations at those places, counted from 0."""
         kept = (each for place, each in enumerate(self.operations) if place not in dropped)
-        return replace(self, operations=tuple(kept))
+        return replace(self, operations=tuple(kept), schedule=None)
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """The operations that run before those of threads."""
+        return tuple(each for each in self.operations if not split_thread(each)[0])
+
+    @property
+    def threads(self) -> Mapping[int, tuple[str, ...]]:
+        """The operations of each thread, by its number."""
+        threads: dict[int, tuple[str, ...]] = {}
+        for each in self.operations:
+            number, operation = split_thread(each)
+            if number:
+                threads[number] = (*threads.get(number, ()), operation)
+        return threads
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether it has threads."""
+        return bool(self.operations) and split_thread(self.operations[-1])[0] > 0
 
 
 def is_trace(text: str) -> bool:
@@ -195,7 +226,10 @@ def parse_trace(text: str) -> Trace:
             "the trace has no zones",
             remedy="begin it with a line such as: zones domains=2 cpus=0,1, and one zone1",
         )
-    return Trace(reader.machine, tuple(reader.zones), tuple(reader.operations), reader.left_out)
+    return Trace(
+        reader.machine, tuple(reader.zones), tuple(reader.operations), reader.left_out,
+        reader.schedule,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -206,6 +240,7 @@ class _Reader:
     left_out: tuple[str, ...] = ()
     zones: list[Zone] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
+    schedule: Schedule | None = None
 
     def read(self, words: Sequence[str]) -> None:
         """Read a line.
@@ -221,9 +256,22 @@ class _Reader:
             self.machine, self.left_out = _parse_head(" ".join(words))
         elif words[0] == f"zone{len(self.zones) + 1}":
             self.zones.append(_parse_zone(words[1:], self.zones))
+        elif self.schedule is not None:
+            raise ValueError("the schedule is the last line of a trace")
+        elif words[0] == "schedule":
+            if not self._has_threads:
+                raise ValueError("a schedule is of threads, and there are none")
+            self.schedule = parse_schedule(words)
         else:
-            self.operations.append(parse_operation(" ".join(words)))
-            self._check(self.operations[-1])
+            operation = parse_operation(" ".join(words))
+            if self._has_threads and not split_thread(operation)[0]:
+                raise ValueError("operations of threads are the last ones")
+            self.operations.append(operation)
+            self._check(operation)
+
+    @property
+    def _has_threads(self) -> bool:
+        return bool(self.operations) and split_thread(self.operations[-1])[0] > 0
 
     def _check(self, operation: str) -> None:
         if len(self.operations) > _MOST_OPERATIONS:

@@ -117,6 +117,10 @@ unsigned pool_given(unsigned number);
 size_t	 pool_place(unsigned number, const void *item);
 bool	 pool_has_given(unsigned number, const void *item);
 
+/* zones_commands.c: an operation, at the start of a text; where it ends, or NULL. */
+const char *zones_read_operation(const char *text, struct zones_operation *operation);
+bool	 zones_has_zone(const struct zones_operation *operation);
+
 /* zones_check.c: invariants. */
 void	 check_at_rest(void);
 void	 check_drained(void);
@@ -136,6 +140,7 @@ bool	 zones_timeout(void);		/* uma_timeout(); false: only the kernel can run it 
 const char *zones_locked(void);		/* a lock that is held; NULL: none, or it cannot be told */
 void	 zones_move(int cpu);		/* the thread goes to another CPU */
 int	 zones_cpu(void);
+bool	 zones_are_concurrent(void);	/* other threads run operations at the same time */
 void	 zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *));
 
 #endif

@@ -99,9 +99,16 @@ is_possible(const struct zones_operation *operation)
 	return (strchr(of_zones, operation->verb) == NULL || operation->number <= 1000000);
 }
 
+const char *
+zones_read_operation(const char *text, struct zones_operation *operation)
+{
+	text = read_operation(text, operation);
+	return (is_possible(operation) ? text : NULL);
+}
+
 /* Zones may have been destroyed meanwhile: then there is nothing to do. */
-static bool
-has_zone(const struct zones_operation *operation)
+bool
+zones_has_zone(const struct zones_operation *operation)
 {
 	return (strchr("apdmxk", operation->verb) == NULL || zones[operation->zone].zone != NULL);
 }
@@ -120,12 +127,12 @@ run_all(const char *at, unsigned *done)
 			at = read_operation(at + 1, &other);
 			if (!is_possible(&other))
 				return ("no-such-operation");
-			if (has_zone(&other))
+			if (zones_has_zone(&other))
 				operation.meanwhile = &other;
 		}
 		if (*at != '/' && *at != ' ' && *at != '\0')
 			return ("no-such-operation");
-		if (has_zone(&operation))
+		if (zones_has_zone(&operation))
 			zones_run(&operation);
 		++*done;
 		if (zones_are_broken())

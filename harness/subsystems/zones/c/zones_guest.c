@@ -91,6 +91,12 @@ zones_cpu(void)
 	return (PCPU_GET(cpuid));
 }
 
+bool
+zones_are_concurrent(void)
+{
+	return (false);
+}
+
 void
 zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *))
 {

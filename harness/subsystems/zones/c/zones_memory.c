@@ -36,10 +36,10 @@ static unsigned patience;
 static long slabs_taken;		/* by zones of this trace */
 
 /* Of the operation that runs. */
-static unsigned calls;			/* of the slab allocator */
-static long until_failure;		/* calls of what can fail; 0: none fails */
-static const struct zones_operation *meanwhile;
-static bool has_refused, has_failed, was_interrupted;
+static PER_THREAD unsigned calls;	/* of the slab allocator */
+static PER_THREAD long until_failure;	/* calls of what can fail; 0: none fails */
+static PER_THREAD const struct zones_operation *meanwhile;
+static PER_THREAD bool has_refused, has_failed, was_interrupted;
 
 void
 memory_reset(unsigned limit)
@@ -57,7 +57,8 @@ memory_begin(const struct zones_operation *operation)
 	calls = 0;
 	until_failure = operation->fail;
 	meanwhile = operation->meanwhile;
-	has_refused = has_failed = was_interrupted = false;
+	has_refused = has_failed = false;
+	was_interrupted = zones_are_concurrent();
 }
 
 void

@@ -25,7 +25,7 @@
 void *zones_item[ZONES_SLOTS];
 uint8_t zones_item_zone[ZONES_SLOTS];
 
-static const struct zones_operation *running;
+static PER_THREAD const struct zones_operation *running;
 
 void
 zones_forget_items(void)

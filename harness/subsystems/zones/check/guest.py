@@ -42,6 +42,9 @@ class CheckedZones:
         left_out: invariants that random traces do not look at.
     """
 
+    #: Whether it takes traces with threads.
+    runs_threads = False
+
     def __init__(
         self, channel: Channel, report: GuestReport, domains: int, done: Callable[[], None]
     ) -> None:
@@ -62,6 +65,11 @@ class CheckedZones:
 
     def given_trace(self, trace: Trace) -> Trace:
         """See ``Subject``: its CPUs become those of the guest, domain by domain."""
+        if trace.is_concurrent and not self.runs_threads:
+            raise UsageError(
+                "the trace has threads, and a guest cannot be told their schedule",
+                remedy="run it in a program of the host: --on host",
+            )
         here, there = self.machine, trace.machine
         if here.domains < there.domains:
             raise UsageError(
@@ -85,13 +93,13 @@ class CheckedZones:
         """See ``Subject``: as many operations in a command as it holds, but of a given trace."""
         if trace is self._given:
             return self.run_closely(trace)
-        found = self._run(trace, _lines(trace.operations))
-        return found if found is not None else self._ended(trace, "end")
+        found = self._run(trace, lines(trace.alone))
+        return found if found is not None else self._finished(trace, "end")
 
     def run_closely(self, trace: Trace) -> Differs | None:
         """The same; all invariants are looked at after each operation."""
-        found = self._run(trace, ((each,) for each in trace.operations))
-        return found if found is not None else self._ended(trace, "end closely=1")
+        found = self._run(trace, ((each,) for each in trace.alone))
+        return found if found is not None else self._finished(trace, "end closely=1")
 
     def run_again(self, trace: Trace, *, closely: bool = True) -> Differs | None:
         """See ``HuntedSubject``."""
@@ -113,6 +121,10 @@ class CheckedZones:
         """See ``Subject``."""
         return Finding()
 
+    def _finished(self, trace: Trace, command: str) -> Differs | None:
+        """What comes after the operations that run alone."""
+        return self._ended(trace, command)
+
     def _ended(self, trace: Trace, command: str) -> Differs | None:
         """All is freed and destroyed: is something broken then?"""
         broken = _broken(self._channel.ask(command))
@@ -130,13 +142,13 @@ class CheckedZones:
             self._channel.receive()
         self.setups += 1
 
-    def _run(self, trace: Trace, lines: Iterator[Sequence[str]]) -> Differs | None:
+    def _run(self, trace: Trace, parts: Iterator[Sequence[str]]) -> Differs | None:
         place = 0
         waiting: list[int] = []
         ended = False
         while waiting or not ended:
             while not ended and len(waiting) < _WINDOW:
-                line = next(lines, None)
+                line = next(parts, None)
                 if line is None:
                     ended = True
                 else:
@@ -164,7 +176,7 @@ def _broken(record: ProbeRecord) -> str:
     return dict(record.fields).get("broken", "").replace("+", " ")
 
 
-def _lines(operations: Sequence[str]) -> Iterator[Sequence[str]]:
+def lines(operations: Sequence[str]) -> Iterator[Sequence[str]]:
     """Parts that fit into a command each."""
     part: list[str] = []
     room = _ROOM

@@ -4,9 +4,8 @@
  */
 /* Zones in a program of the host: what is broken ends it, with its frames. */
 
-#include "kern.h"
+#include "threads.h"
 
-#include <sys/proc.h>
 #include <sys/pcpu.h>
 
 #include <machine/stdarg.h>
@@ -67,7 +66,13 @@ zones_cpu(void)
 	return (PCPU_GET(cpuid));
 }
 
-static bool (*waker)(const char *);
+bool
+zones_are_concurrent(void)
+{
+	return (threads_count > 0);
+}
+
+static PER_THREAD bool (*waker)(const char *);
 
 static void
 wake_sleeper(void)

@@ -1,0 +1,14 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+#ifndef ACCESS_H
+#define ACCESS_H
+
+/* access.c: the tree's code is about to access memory.  Plain C types only. */
+
+void	access_atomic(const void *object);
+void	access_memory(const void *object);
+void	access_fence(void);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+/*
+ * Threads that run operations on the zones of a trace at the same time, by a
+ * schedule; README.md tells the commands.
+ */
+
+#include "threads.h"
+
+#include <sys/kernel.h>
+
+#include "zones.h"
+
+#define OPERATIONS_MAX	256	/* of a thread */
+
+static struct {
+	struct zones_operation	operations[OPERATIONS_MAX];
+	unsigned		count;
+} programs[1 + THREADS_MAX];
+
+static const char *
+add_operations(unsigned number, const char *at)
+{
+	while (*at != '\0' && *at != ' ') {
+		struct zones_operation operation;
+
+		at = zones_read_operation(at, &operation);
+		if (at == NULL || operation.verb == 'k' || (*at != '/' && *at != ' ' && *at != '\0'))
+			return ("no-such-operation");
+		if (programs[number].count == OPERATIONS_MAX)
+			return ("too-many-operations");
+		programs[number].operations[programs[number].count++] = operation;
+		at += *at == '/';
+	}
+	return (NULL);
+}
+
+static const char *
+add_to_thread(void)
+{
+	long number = probe_number("number");
+	const char *operations = probe_value("ops");
+
+	if (number < 1 || number > THREADS_MAX || operations == NULL)
+		return ("no-such-thread");
+	return (add_operations((unsigned)number, operations));
+}
+
+static void
+run_thread(unsigned number)
+{
+	for (unsigned i = 0; i < programs[number].count; i++) {
+		const struct zones_operation *operation = &programs[number].operations[i];
+
+		locks_begin();
+		threads_point(POINT_OPERATION, &zones_item[operation->slot]);
+		if (zones_has_zone(operation))
+			zones_run(operation);
+	}
+}
+
+static unsigned
+last_thread(void)
+{
+	unsigned last = THREADS_MAX;
+
+	while (last > 0 && programs[last].count == 0)
+		last--;
+	return (last);
+}
+
+static unsigned long
+number_or(const char *name, unsigned long otherwise)
+{
+	return (probe_value(name) != NULL ? (unsigned long)probe_number(name) : otherwise);
+}
+
+/* Runs all threads, to their ends, and looks at all invariants. */
+static unsigned long
+interleave(void)
+{
+	struct threads_schedule schedule = {
+		.switches = probe_value("schedule"),
+		.log_from = number_or("log", 0),
+		.logs = probe_value("log") != NULL,
+		.accesses = probe_number("accesses") > 0,
+		.seed = number_or("seed", 0),
+		.changes = (unsigned)number_or("changes", 0),
+		.length = number_or("length", 0),
+	};
+	unsigned count = last_thread();
+	unsigned long points = 0;
+
+	if (count > 0)
+		points = threads_run(count, run_thread, &schedule);
+	memset(programs, 0, sizeof(programs));
+	check_at_rest();
+	return (points);
+}
+
+static bool
+obey(void)
+{
+	if (probe_is_command("thread")) {
+		const char *why = add_to_thread();
+
+		if (why != NULL)
+			probe_refused(why);
+		else {
+			probe_begin("thread");
+			probe_finish();
+		}
+	} else if (probe_is_command("interleave")) {
+		unsigned long points = interleave();
+
+		if (probe_number("end") > 0)
+			zones_end(false);
+		probe_begin("interleave");
+		probe_field("points", points);
+		probe_finish();
+	} else
+		return (false);
+	return (true);
+}
+
+static void
+register_commands(void *unused __unused)
+{
+	probe_register(obey);
+}
+SYSINIT(harness_threads, SI_SUB_DRIVERS, SI_ORDER_ANY, register_commands, NULL);

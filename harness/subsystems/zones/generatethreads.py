@@ -1,0 +1,98 @@
+"""Random traces with threads."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from harness.check.weighted import Weighted
+from harness.subsystems.zones.generate import Generator
+from harness.subsystems.zones.operations import MOST_THREADS, numbers_of, token
+
+if TYPE_CHECKING:
+    from harness.subsystems.zones.trace import Trace, ZoneLayout
+
+#: Operations that run before the threads: a fresh zone, a used one, and one whose buckets are full.
+_BEFORE: Final = Weighted(((0, 2), (3, 3), (12, 3), (60, 1)))
+_THREADS: Final = Weighted(((2, 5), (3, 2), (4, 1)))
+#: Operations of all threads: few are searched systematically.
+_OPERATIONS: Final = Weighted(((4, 3), (6, 3), (9, 2), (12, 1), (40, 1)))
+_VERBS: Final = Weighted((
+    ("a", 10), ("f", 8), ("d", 3), ("m", 1), ("x", 1), ("p", 1), ("t", 1), ("r", 1), ("y", 1),
+))  # fmt: skip
+_FLAGS: Final = Weighted((("n", 6), ("w", 3), ("nr", 2), ("nv", 1), ("nz", 1)))
+_LIMITS: Final = Weighted(((1, 2), (3, 2), (10, 2), (100, 1)))
+
+
+def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
+    """A random trace with threads, for a machine."""
+    trace = Generator(rng, machine).trace().head(_BEFORE.choose(rng))
+    # Without the model of a limit few schedules wait: one of the zones often has a low one.
+    if rng.random() < 0.3:
+        first = replace(trace.zones[0], limit=_LIMITS.choose(rng))
+        trace = replace(trace, zones=(first, *trace.zones[1:]))
+    count = _THREADS.choose(rng)
+    cpus = _placed(rng, len(machine.cpus), count)
+    writer = _ThreadWriter(rng, machine, trace, cpus)
+    threads = sorted(writer.thread() for _ in range(max(count, _OPERATIONS.choose(rng))))
+    operations = tuple(f"{number}:{writer.operation(number)}" for number in threads)
+    return replace(trace, operations=(*trace.operations, *operations))
+
+
+def _placed(rng: random.Random, cpus: int, threads: int) -> Sequence[int]:
+    """The CPU of each thread: often one for several of them, which race for its cache."""
+    few = [rng.randrange(cpus) for _ in range(rng.choice((1, 2, MOST_THREADS)))]
+    return [rng.choice(few) for _ in range(threads)]
+
+
+class _ThreadWriter:
+    """Writes the operations of threads."""
+
+    def __init__(
+        self, rng: random.Random, machine: ZoneLayout, trace: Trace, cpus: Sequence[int]
+    ) -> None:
+        self._rng = rng
+        self._domains = machine.domains
+        self._zones = len(trace.zones)
+        self._cpus = cpus
+        slots = {slot for each in trace.operations for slot in numbers_of(each, "slot")}
+        self._held = sorted(slots)
+        self._fresh = iter(sorted(set(range(1, 1000)) - slots))
+        self._turn = 0
+
+    def thread(self) -> int:
+        """The thread of the next operation: each has one before any has two."""
+        self._turn += 1
+        if self._turn <= len(self._cpus):
+            return self._turn
+        return self._rng.randint(1, len(self._cpus))
+
+    def operation(self, thread: int) -> str:
+        """The next operation of a thread."""
+        rng = self._rng
+        letter = _VERBS.choose(rng)
+        cpu, zone = self._cpus[thread - 1], rng.randrange(self._zones)
+        domain = rng.randrange(self._domains)
+        match letter:
+            case "f" if self._held:
+                slot = self._held.pop(rng.randrange(len(self._held)))
+                return token("f", {"slot": slot, "cpu": cpu})
+            case "a" | "f":
+                slot = next(self._fresh)
+                self._held.append(slot)
+                by_domain = domain if rng.random() < 0.15 else None
+                told = {"zone": zone, "slot": slot, "cpu": cpu, "domain": by_domain}
+                return token("a", told, _FLAGS.choose(rng))
+            case "d":
+                within = domain if rng.random() < 0.3 else None
+                return token("d", {"zone": zone, "cpu": cpu, "domain": within,
+                                   "number": rng.randrange(3)})  # fmt: skip
+            case "m" | "x" | "p":
+                cpus = {"cpu": cpu} if letter == "p" else {}
+                return token(letter, {"zone": zone, "number": _LIMITS.choose(rng), **cpus})
+            case "t":
+                return token("t", {"cpu": cpu})
+            case _:
+                return token(letter, {"domain": domain})
