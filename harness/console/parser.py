@@ -2,12 +2,11 @@
 
 The events do not depend on how the bytes are divided. The parser's memory is bounded: it keeps at
 most one line of MAX_LINE bytes, one block of lines and the numbers of the report's records, and
-returns at most MAX_EVENTS events of a class.
+returns at most ``eventlimits.MAX_EVENTS`` events of a class.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 from harness.console.activepatterns import (
@@ -19,13 +18,12 @@ from harness.console.activepatterns import (
 )
 from harness.console.blocks import Block, PanicHead
 from harness.console.blockstart import block_of
+from harness.console.eventlimits import EventLimits
 from harness.console.events import (
     Backtrace,
     DebuggerPrompt,
     DebuggerResumed,
     Event,
-    EventsDropped,
-    FatalTrap,
     FileLoading,
     FirmwareStarted,
     KernelEntered,
@@ -50,22 +48,11 @@ from harness.sanitizers import with_report
 MAX_LINE = 64 * 1024
 """Maximum length of a line in bytes; the rest of a longer line is skipped."""
 
-MAX_EVENTS = 256
-"""Maximum number of events of a class, except records of the report, which have four digits."""
-
-MAX_REPEATS = 4096
-"""Maximum number of reports with a known title; after that, no report is read."""
-
-BACKTRACES_OF_FAILURE = 16
-"""Backtraces that are returned after a panic or trap, even if MAX_EVENTS was reached before."""
-
 _RECENT = 1024  # bytes kept for the lines before a panic
 _KERNEL_OUTPUT = frozenset({MessagesBegin, KernelStarted, ProbeRecord, Panic})
 _IN_KERNEL = frozenset({KernelEntered, *_KERNEL_OUTPUT})
 _IN_LOADER = frozenset({FirmwareStarted, LoaderStarted, FileLoading})
-_UNLIMITED = frozenset({ProbeRecord, EventsDropped})
 _NEVER_SPENT = frozenset({*_IN_LOADER, KernelEntered, MessagesBegin, KernelStarted, Backtrace})
-_HEAD_OF_TRACES = frozenset({Panic, FatalTrap})
 _LONGEST_PROMPT = max(len(prompt.text) for prompt in PROMPTS)
 _CONTINUE = frozenset({b"c", b"cont", b"continue"})  # sys/ddb/db_command.c, db_cmds[]
 _PROMPT_TEXTS = tuple(prompt.text.encode() for prompt in PROMPTS)
@@ -94,9 +81,7 @@ class ConsoleParser:
         self._before_panic = b""
         self._misses = 0
         self._report = ReportReader()
-        self._counts: Counter[type[Event]] = Counter()
-        self._findings: set[str] = set()  # titles, at most MAX_EVENTS
-        self._repeats = 0  # of findings
+        self._limits = EventLimits()
         self._spent: frozenset[str] = frozenset()  # patterns whose events are dropped
         self._candidates: Candidates | None = None  # patterns that the current line can match
         self._choose_patterns()
@@ -275,7 +260,7 @@ class ConsoleParser:
         self._end_block()
         event = prompt.build(offset)
         self._emit(event)
-        if self._counts[type(event)] > MAX_EVENTS and prompt.text not in self._spent:
+        if self._limits.is_reached(type(event)) and prompt.text not in self._spent:
             self._spent |= {prompt.text}
             self._choose_patterns()
 
@@ -311,30 +296,21 @@ class ConsoleParser:
             if pattern.ends_failure:
                 self._precede(pattern.name)
                 self._end_block()
-            if pattern.emits and self._counts[pattern.emits] > MAX_EVENTS:
+            if pattern.emits and self._limits.is_reached(pattern.emits):
                 self._follow(pattern.emits)
                 return
             event = pattern.build(offset, found)
-            if isinstance(event, SanitizerFinding) and self._is_known(event):
-                if self._repeats <= MAX_REPEATS:
-                    return
-                self._counts[SanitizerFinding] = max(self._counts[SanitizerFinding], MAX_EVENTS)
+            if isinstance(event, SanitizerFinding) and self._limits.is_repeated(event):
+                return
             self._emit(event)
             self._spend(pattern.name, event)
         else:
             self._open_block(pattern.name, found, text, offset)
 
-    def _is_known(self, finding: SanitizerFinding) -> bool:
-        """Return whether a report has a known title; a race is reported repeatedly."""
-        known = finding.title in self._findings
-        self._findings.add(finding.title)
-        self._repeats += known
-        return known
-
     def _spend(self, name: Name, event: Event) -> None:
         """Stop searching for patterns whose events are dropped, unless they show the boot stage."""
         kind = type(event)
-        if self._counts[kind] > MAX_EVENTS and kind not in _NEVER_SPENT:
+        if self._limits.is_reached(kind) and kind not in _NEVER_SPENT:
             alike = {each.name for each in self._table.patterns if each.emits is kind}
             self._spent |= {name, *alike}
             self._choose_patterns()
@@ -381,18 +357,8 @@ class ConsoleParser:
             self._spend(self._block_pattern, event)
 
     def _emit(self, event: Event) -> None:
-        kind = type(event)
-        self._follow(kind)
-        if kind not in _UNLIMITED:
-            self._counts[kind] += 1
-            if self._counts[kind] > MAX_EVENTS:
-                if self._counts[kind] == MAX_EVENTS + 1:
-                    self._events.append(EventsDropped(event.offset, kind.__name__))
-                return
-        self._events.append(event)
-        if kind in _HEAD_OF_TRACES:
-            most = MAX_EVENTS - BACKTRACES_OF_FAILURE
-            self._counts[Backtrace] = min(self._counts[Backtrace], most)
+        self._follow(type(event))
+        self._events += self._limits.counted(event)
 
     def _follow(self, kind: type[Event]) -> None:
         """Track whether the firmware, the loader or the kernel prints."""

@@ -14,190 +14,36 @@ import contextlib
 import os
 import shlex
 import shutil
-import tempfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError, UsageError
-from harness.guest.backend import GuestEnding, GuestExit, Inspect
 from harness.guest.backends import BackendHost, BackendType
-from harness.guest.handover import hand_over
+from harness.guest.commandguest import (
+    MOST_OUTPUT,
+    OFF,
+    ON,
+    CommandGuest,
+    end_of,
+    size_of,
+    temporary_file,
+)
 from harness.guest.machinefile import CommandMachine, read_machine_file
 from harness.guest.serialtap import SerialTap
 from harness.host.doctor import HostFinding, good, lacking
-from harness.host.sockets import connected
 from harness.image.media import DirectKernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from harness.guest.backend import Inspect
     from harness.guest.backends import FixedMachine
     from harness.guest.spec import GuestSpec
     from harness.host.accelerator import Accelerator
     from harness.host.doctor import Doctor
-    from harness.host.process import LastProgram, Process
     from harness.image.media import BootMethod, Media
 
-_TAIL_BYTES: Final = 8192
-_MOST_OUTPUT: Final = 16 << 20
-"""Most bytes that a program of a vm file may print; consoles have their own limits."""
-
 _TICK: Final = 0.1
-
-#: What ``power_state`` prints.
-_OFF: Final = "off"
-_ON: Final = "on"
-
-_TIMED_OUT: Final = (124, 137)  # timeout(1)
-
-
-class CommandGuest:
-    """A machine that is switched on; see ``Guest``."""
-
-    def __init__(self, backend: CommandBackend, spec: GuestSpec) -> None:
-        self._backend = backend
-        self._machine = backend.machine
-        self._held = contextlib.ExitStack()
-        self._environment: Mapping[str, str] = {}
-        self._lines: list[Process] = []
-        self._off: LastProgram | None = None
-        self._is_off = False
-        self._spec = spec
-        self._stderr: IO[bytes] = self._held.enter_context(_temporary_file())
-        self._last_words = ""
-
-    def start(self, inspect: Inspect) -> None:
-        """Deliver the kernel, connect to the console, switch the machine on.
-
-        Raises:
-            InfraError: another harness uses the machine, or a program failed.
-        """
-        machine, runner, workspace = self._machine, self._backend.runner, self._backend.workspace
-        lock = self._held.enter_context(workspace.lock(f"machine-{machine.key}", self._in_use))
-        directory = self._held.enter_context(workspace.scratch("machine"))
-        self._environment = self._backend.environment(self._spec, directory)
-        hand_over(self._spec.media, directory)
-        # Inherits the lock, which is held until the machine is off even if the harness is killed.
-        self._off = runner.prepare(
-            machine.power_off, deadline=machine.seconds, cwd=machine.directory,
-            env=self._environment, stderr=self._stderr, pass_fds=(lock.fd,),
-        )  # fmt: skip
-        self._run("power_off")  # the previous user may have left it on
-        if machine.deliver:
-            self._run("deliver")
-        for path, words in zip(self._spec.all_serial_sockets, self._backend.lines, strict=False):
-            with connected(path) as port:
-                line = runner.spawn(
-                    words, cwd=machine.directory, env=self._environment, duplex=True,
-                    stdout=port.fileno(), stderr=self._stderr,
-                )  # fmt: skip
-            self._lines.append(line)
-        inspect(self)
-        self._run("power_on")
-
-    def _in_use(self, holder: str) -> None:
-        raise InfraError(
-            f"machine {self._machine.name} is in use by process {holder} (or its power_off "
-            "is still running)",
-            remedy=f"run it again when that has ended; see ps -p {holder}",
-        )
-
-    def _run(self, key: str) -> None:
-        self._backend.run(key, self._environment)
-
-    @property
-    def pid(self) -> None:
-        """See ``Guest``: the machine is not a process of this host."""
-        return
-
-    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """See ``Guest``: nothing describes the machine."""
-        del spec
-        return ()
-
-    def require_running(self) -> None:
-        """See ``Guest``."""
-        state = self._backend.power(self._environment)
-        if state == _OFF:
-            self._is_off = True
-            raise InfraError(f"machine {self._machine.name} is off")
-        for number, line in enumerate(self._lines):
-            if (status := line.poll()) is not None:
-                raise self._lost(status, number)
-
-    def stop_state(self) -> None:
-        """See ``Guest``: always None, because no known cause stops the machine.
-
-        Raises:
-            InfraError: the programs at its serial ports exceed the limit of their standard error.
-        """
-        if not self._stderr.closed and _size(self._stderr) > _MOST_OUTPUT:
-            raise InfraError(
-                f"the consoles of machine {self._machine.name} wrote more than "
-                f"{_MOST_OUTPUT >> 20} MiB to standard error",
-                remedy="their messages are below",
-                detail=self.stderr_tail(),
-            )
-
-    def wait(self, timeout: float | None = None) -> GuestExit | None:
-        """See ``Guest``: the machine ends with its console program, or when its power is off."""
-        if self._is_off:
-            return GuestExit(GuestEnding.POWEROFF)
-        if not self._lines:
-            return GuestExit(
-                GuestEnding.KILLED, failure=InfraError("the harness has ended the machine")
-            )
-        status = self._lines[0].wait(timeout)
-        if status is None:
-            return None
-        if self._backend.power(self._environment) == _OFF:
-            return GuestExit(GuestEnding.POWEROFF, status)
-        return GuestExit(GuestEnding.LOST, status, self._lost(status))
-
-    def _lost(self, status: int, number: int = 0) -> InfraError:
-        words = shlex.join(self._backend.lines[number])
-        port = "channel" if number else "console"
-        return InfraError(
-            f"the {port} of machine {self._machine.name} ended with exit status {status}; "
-            "whether the machine has ended is unknown",
-            remedy=f"its output is below; the command was: {words}",
-            detail=self.stderr_tail(),
-        )
-
-    def destroy(self) -> None:
-        """See ``Guest``: runs ``power_off`` in every case.
-
-        Raises:
-            InfraError: the machine may still be on.
-        """
-        off, self._off = self._off, None
-        lines, self._lines = self._lines, []
-        with self._held:
-            try:
-                status = off.run() if off is not None else 0
-            finally:
-                for line in lines:
-                    line.kill()
-            self._last_words = self.stderr_tail()
-        if status != 0:
-            late = f" (timeout of {self._machine.seconds:g} s)"
-            raise InfraError(
-                f"power_off of machine {self._machine.name} failed with exit status {status}"
-                + (late if status in _TIMED_OUT else ""),
-                remedy="switch the machine off; the command was: "
-                + shlex.join(self._machine.power_off),
-                detail=self._last_words,
-            )
-
-    def leave(self) -> None:
-        """See ``Guest``: such a guest cannot be kept."""
-        return
-
-    def stderr_tail(self) -> str:
-        """See ``Guest``: standard error of the programs at its serial ports."""
-        if self._stderr.closed:
-            return self._last_words
-        return _tail(self._stderr)
 
 
 class CommandBackend:
@@ -255,7 +101,7 @@ class CommandBackend:
         machine, clock, words = self.machine, self.clock, self.machine.programs()[key]
         until = clock.monotonic() + machine.seconds
         problem = ""
-        with _temporary_file() as output:
+        with temporary_file() as output:
             process = self.runner.spawn(
                 words, cwd=machine.directory, env=environment, stdout=output, stderr=output
             )
@@ -263,11 +109,11 @@ class CommandBackend:
                 while (status := process.wait(_TICK)) is None and not problem:
                     if clock.monotonic() > until:
                         problem = f"did not end within {machine.seconds:g} s"
-                    elif _size(output) > _MOST_OUTPUT:
-                        problem = f"printed more than {_MOST_OUTPUT >> 20} MiB"
+                    elif size_of(output) > MOST_OUTPUT:
+                        problem = f"printed more than {MOST_OUTPUT >> 20} MiB"
             finally:
                 process.kill()
-            text = _tail(output)
+            text = end_of(output)
         if status:
             problem = problem or f"failed with exit status {status}"
         if problem:
@@ -290,10 +136,10 @@ class CommandBackend:
         told = environment or {**self.passed, "HARNESS_MACHINE": self.machine.name}
         lines = self.run("power_state", told).split()
         state = lines[-1].lower() if lines else ""
-        if state not in (_ON, _OFF):
+        if state not in (ON, OFF):
             raise InfraError(
                 f"power_state of machine {self.machine.name} printed {state[:40]!r}",
-                remedy=f"it must print {_ON} or {_OFF}; the command was: {shlex.join(words)}",
+                remedy=f"it must print {ON} or {OFF}; the command was: {shlex.join(words)}",
             )
         return state
 
@@ -361,20 +207,6 @@ class CommandBackend:
                 guest.destroy()
             raise
         return guest
-
-
-def _temporary_file() -> IO[bytes]:
-    return tempfile.TemporaryFile()
-
-
-def _size(file: IO[bytes]) -> int:
-    return os.fstat(file.fileno()).st_size
-
-
-def _tail(file: IO[bytes]) -> str:
-    """Return the end of a file; does not seek, which would move the programs' offset."""
-    start = max(0, _size(file) - _TAIL_BYTES)
-    return os.pread(file.fileno(), _TAIL_BYTES, start).decode("utf-8", "replace")
 
 
 def _make(host: BackendHost) -> CommandBackend:

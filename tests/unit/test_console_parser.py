@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from harness.console import events as e
+from harness.console.eventlimits import MAX_EVENTS, MAX_REPEATS
 from harness.console.events import (
     Event,
     Frame,
@@ -14,7 +15,7 @@ from harness.console.events import (
     ShutdownStep,
     WarningKind,
 )
-from harness.console.parser import MAX_EVENTS, MAX_LINE, MAX_REPEATS, ConsoleParser
+from harness.console.parser import MAX_LINE, ConsoleParser
 from harness.console.pattern import Name
 from harness.console.patterns import PATTERNS, PROMPTS
 
