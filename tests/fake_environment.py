@@ -80,9 +80,10 @@ class FakeProvider:
         )
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
-    ) -> HostProgram | None:
-        del what, progress, operations, interleaved
+        self, what: KernelRequest, progress: Progress, operations: int, *,
+        interleaved: bool = False, covered: bool = False,
+    ) -> HostProgram | None:  # fmt: skip
+        del what, progress, operations, interleaved, covered
         return None
 
     def host_variations(

@@ -62,6 +62,9 @@ _SEEDS = range(1 << 64)
 @click.option("--watch", is_flag=True,
               help="With --on host: check the tree's files, and again after each save of one of "
               "them. Ctrl-C ends it, with the exit code of the last check.")  # fmt: skip
+@click.option("--coverage", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="With --on host: write what is executed of the followed functions to a "
+              "directory, as text, JSON and HTML.")  # fmt: skip
 @click.option("--case", metavar="CASE", shell_complete=complete_cases,
               help="Run the trace of a named case; see 'harness cases'.")  # fmt: skip
 @click.option(
@@ -103,6 +106,7 @@ def check(
       harness check --on host --ops 20000 --watch
       harness check --on host --numa 3 --subsystem zones --ops 1000000
       harness check --on host --subsystem zones --schedules 2000
+      harness check --on host --numa 2 --coverage ~/coverage
     """
     change = Change(revision, patch, mutant)
     replay, seeds = options.pop("replay"), options.pop("seeds")
@@ -113,6 +117,12 @@ def check(
     operations, junit = options.pop("ops"), options.pop("junit")
     spec, subsystem = options.pop("spec"), options.pop("subsystem")
     on, watch = On(options.pop("on")), options.pop("watch")
+    coverage = options.pop("coverage")
+    if coverage is not None and (on is not On.HOST or watch):
+        raise UsageError(
+            "--coverage measures one check of host programs",
+            remedy="leave --watch out" if watch else "add --on host",
+        )
     with given_with("--seed"):
         numbers = (1,) if replay or case else parse_numbers(
             seeds, _SEEDS, "seed", few="seeds count from 0", many="a seed has 64 bits"
@@ -130,6 +140,7 @@ def check(
         case,
         fail_on_known,
         schedules,
+        coverage,
     )
     if watch:
         return _watch(app, request, junit)
@@ -140,6 +151,8 @@ def _published(app: App, result: CheckRunResult, junit: Path | None) -> int:
     publish_run(app, result, junit)
     for trace in result.traces:
         app.messages.say(f"trace: {trace}")
+    if result.coverage is not None:
+        app.messages.say(f"coverage: {result.coverage.summary()}")
     return result.exit_code
 
 

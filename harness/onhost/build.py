@@ -69,7 +69,7 @@ class HostBuilder:
 
     def build(
         self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str = "-O0", *,
-        interleaved: bool = False,
+        interleaved: bool = False, covered: bool = False,
     ) -> HostProgram:  # fmt: skip
         """The program of a snapshot, from the cache or built.
 
@@ -79,6 +79,8 @@ class HostBuilder:
             config: the text of the kernel configuration.
             optimisation: of the tree's files.
             interleaved: whether accesses to memory are switch points of threads.
+            covered: whether it counts what is executed of the followed functions' files; their
+                texts are kept beside it.
 
         Raises:
             NoHostProgramError: it does not compile; the compiler's words are the detail.
@@ -89,13 +91,15 @@ class HostBuilder:
         compiler = compiler_version(llvm, self.runner)
         texts = "\0".join(path.read_text() for path in self._own_files())
         more = recipe.INTERLEAVED if interleaved else ()
-        words = (_RECIPE, snapshot.kernel, config, optimisation, *more, compiler, texts)
+        covering = recipe.COVERED if covered else ()
+        words = (_RECIPE, snapshot.kernel, config, optimisation, *more, *covering, compiler, texts)
         request = hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
         programs = ProgramCache(self.workspace)
         known = programs.answer(request)
         if known is not None:
             return known
         with self._job(tree, snapshot, config, optimisation, more=more) as job:
+            job.covered = covered
             program = programs.store(*job.run())
             programs.remember(request, program)
         return program
@@ -159,12 +163,18 @@ class BuildJob:
     scratch: Path
     more: Sequence[str] = ()
     replaced: list[str] = field(default_factory=list)
+    covered: bool = False
 
     def run(self) -> tuple[ProgramIdentity, Mapping[str, Path]]:
         """Compile and link; what the program is, and its files."""
         parts = self.compiled()
         program = parts.linker.program(list(parts.objects.values()), parts.weak, parts.host)
-        return self.identity(parts, program), {"program": program}
+        texts = {Path(path).name: self._at(path) for path in self._covered_files()}
+        return self.identity(parts, program), {"program": program, **texts}
+
+    def _covered_files(self) -> set[str]:
+        parts = self.builder.parts if self.covered else ()
+        return {path for part in parts for path in part.functions}
 
     def compiled(self) -> Compiled:
         """Compile all that a program is linked from."""
@@ -289,7 +299,9 @@ class BuildJob:
     # --- objects ------------------------------------------------------------------------------
 
     def _of_tree(self, path: Path, flags: recipe.KernelFlags, cache: ObjectCache) -> Object:
-        return self._compiled(path, flags.words(self.optimisation, self.more), cache)
+        is_covered = str(path.relative_to(self.sys.parent)) in self._covered_files()
+        more = (*self.more, *(recipe.COVERED if is_covered else ()))
+        return self._compiled(path, flags.words(self.optimisation, more), cache)
 
     def _replaceable(
         self, each: recipe.Replaceable, flags: recipe.KernelFlags, cache: ObjectCache

@@ -26,6 +26,7 @@ WITH: Final = "options MUTEX_NOINLINE\noptions RWLOCK_NOINLINE\noptions SX_NOINL
 _INTERFACE: Final = (
     "host_memory", "host_release", "host_arena", "host_set_cpu", "host_send", "host_note",
     "host_log", "host_format", "host_end", "kern_start", "kern_take", "traps",
+    "__llvm_profile_counter_bias",
 )  # fmt: skip
 
 #: Of the C library, as compilers call it or the tree's files do; the same functions.
@@ -123,6 +124,13 @@ class KernelFlags:
             *more,
         ]  # fmt: skip
 
+
+#: Of files whose coverage is measured; their paths are those in the tree. Counters are found by an
+#: offset that the program sets: a file that is mapped keeps them.
+COVERED: Final = ("-fprofile-instr-generate", "-fcoverage-mapping",
+                  "-fcoverage-compilation-dir=.",
+                  "-mllvm", "-runtime-counter-relocation=true",
+                  "-mllvm", "-enable-name-compression=false")  # fmt: skip
 
 HOST_FLAGS: Final = ("-O2", "-fno-omit-frame-pointer", "-fno-pic")
 

@@ -93,10 +93,11 @@ class BuiltInProvider:
         return built_in_kernel(build, label, self.workspace, self.runner, progress)
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
-    ) -> None:
+        self, what: KernelRequest, progress: Progress, operations: int, *,
+        interleaved: bool = False, covered: bool = False,
+    ) -> None:  # fmt: skip
         """See ``Provider``: always None."""
-        del what, progress, operations, interleaved
+        del what, progress, operations, interleaved, covered
 
     def host_variations(
         self, what: KernelRequest, progress: Progress

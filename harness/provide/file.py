@@ -66,10 +66,11 @@ class FileProvider:
         del what
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
-    ) -> None:
+        self, what: KernelRequest, progress: Progress, operations: int, *,
+        interleaved: bool = False, covered: bool = False,
+    ) -> None:  # fmt: skip
         """See ``Provider``: always None."""
-        del what, progress, operations, interleaved
+        del what, progress, operations, interleaved, covered
 
     def host_variations(
         self, what: KernelRequest, progress: Progress

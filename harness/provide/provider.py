@@ -86,8 +86,9 @@ class Provider(Protocol):
         ...
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
-    ) -> HostProgram | None:
+        self, what: KernelRequest, progress: Progress, operations: int, *,
+        interleaved: bool = False, covered: bool = False,
+    ) -> HostProgram | None:  # fmt: skip
         """Return the code as a program of the host; None if the provider has none.
 
         Args:
@@ -95,6 +96,7 @@ class Provider(Protocol):
             progress: shows stages.
             operations: for so many of them.
             interleaved: whether it is to run threads, which are switched at accesses to memory.
+            covered: whether the program counts what is executed; it is not optimised.
 
         Raises:
             UsageError: the user's arguments are wrong.

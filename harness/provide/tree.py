@@ -91,14 +91,16 @@ class TreeProvider:
         return healed(tree, host.workspace, progress.note, build)
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *, interleaved: bool = False
-    ) -> HostProgram:
+        self, what: KernelRequest, progress: Progress, operations: int, *,
+        interleaved: bool = False, covered: bool = False,
+    ) -> HostProgram:  # fmt: skip
         """See ``Provider``."""
         from harness.onhost.build import optimisation_for
 
         builder, tree, snapshot, config = self._host_build(what, progress)
+        optimisation = "-O0" if covered else optimisation_for(operations)
         return builder.build(
-            tree, snapshot, config, optimisation_for(operations), interleaved=interleaved
+            tree, snapshot, config, optimisation, interleaved=interleaved, covered=covered
         )
 
     @contextmanager

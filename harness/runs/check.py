@@ -12,11 +12,12 @@ from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
 from harness.check.subject import ConcurrentTrace
 from harness.errors import UsageError
-from harness.host.workspace import write_atomic
+from harness.host.workspace import make_directory, write_atomic
 from harness.image.media import BootMethod
 from harness.outcome import Outcome
 from harness.results.text import outcome_in_words
 from harness.results.unfinished import Planned, keep_cell
+from harness.runs.coverage import HostCoverage
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.onhost import HostChecks, HostFirst
 from harness.runs.recording import Recorder, RunResult
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
     from harness.check.subject import Trace
     from harness.mutation.judgement import Judgement
+    from harness.onhost.coverage import Coverage
     from harness.provide.provider import Provider
     from harness.provide.revisions import Revisions
     from harness.results.record import Cell
@@ -82,6 +84,8 @@ class CheckRequest:
         fail_on_known: whether findings of named cases count as others do.
         schedules: the most schedules of each random trace, which have threads then; with
             ``replay``, of that trace, if it names none itself; 0: the usual.
+        coverage: the directory that the coverage of host programs is written to, with ``On.HOST``;
+            None: it is not measured.
     """
 
     what: KernelRequest
@@ -96,6 +100,7 @@ class CheckRequest:
     case: str | None = None
     fail_on_known: bool = False
     schedules: int = 0
+    coverage: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,11 @@ class CheckRunResult(RunResult):
 
     Args:
         traces: files with the shortest traces of the differences.
+        coverage: of the host programs, if it was measured.
     """
 
     traces: tuple[Path, ...]
+    coverage: Coverage | None = None
 
 
 def check(request: CheckRequest, env: Environment, view: View | None = None) -> CheckRunResult:
@@ -129,6 +136,10 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
         interleaved=request.schedules > 0 or any(map(_has_threads, plans)),
     )  # fmt: skip
     if request.on is On.HOST:
+        if request.coverage is not None:
+            make_directory(request.coverage)
+            parts = [part for each in provider.subsystems if (part := each.on_host) is not None]
+            on_host.coverage = HostCoverage(env, parts)
         result = _in_place_of_guests(recorder, guests, plans, on_host)
     else:
         boot = guests.plan(topology, sanitizers, goes_on=True, checked=True)
@@ -136,7 +147,16 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
         programs = None if request.on is On.GUEST else on_host
         named = request.subsystem is not None
         result = _with_guests(recorder, guests, cells, programs, named=named)
-    return CheckRunResult(result.run, result.directory, _kept_traces(result))
+    coverage = _coverage(request, on_host)
+    return CheckRunResult(result.run, result.directory, _kept_traces(result), coverage)
+
+
+def _coverage(request: CheckRequest, on_host: HostChecks) -> Coverage | None:
+    """Return the coverage that was measured, and write it to the directory."""
+    measured, program = on_host.coverage, on_host.built
+    if measured is None or program is None or not measured.has_counted:
+        return None
+    return measured.measured(program, request.coverage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from harness.onhost.layout import HostLayout
     from harness.onhost.programs import HostProgram
     from harness.provide.provider import Provider
+    from harness.runs.coverage import HostCoverage
     from harness.runs.environment import Environment
     from harness.runs.view import Rows, View
     from harness.source.request import KernelRequest
@@ -57,6 +58,7 @@ class HostChecks:
         topology: the topology of the guest.
         operations: operations of each check.
         interleaved: whether the program is one for threads.
+        coverage: collects what the programs execute, if anything does.
     """
 
     env: Environment
@@ -65,6 +67,7 @@ class HostChecks:
     topology: Topology
     operations: int
     interleaved: bool = False
+    coverage: HostCoverage | None = None
     _program: HostProgram | None = None
 
     def program(self, progress: Progress) -> HostProgram | None:
@@ -75,7 +78,11 @@ class HostChecks:
         if self._program is None:
             with self._kept():
                 self._program = self.provider.host_program(
-                    self.what, progress, self.operations, interleaved=self.interleaved
+                    self.what,
+                    progress,
+                    self.operations,
+                    interleaved=self.interleaved,
+                    covered=self.coverage is not None,
                 )
         return self._program
 
@@ -93,18 +100,27 @@ class HostChecks:
         with self._kept(), env.workspace.scratch("onhost-run") as scratch:
             runner = ProgramRunner(program, layout, env.runner, scratch, env.sandboxed)
             plan = replace(plan, operations=self.operations)
-            held = plan.specification
-            if held.hunted is not None:
-                with contextlib.ExitStack() as stack:
-                    started = HuntedProgram(held.hunted, runner, env.clock)
-                    base = functools.cache(
-                        functools.partial(self._base, stack, plan, started, progress)
-                    )
-                    hunt = Hunt(plan, started, base, env.clock, progress)
-                    return hunt.run(), hunt.shortest
-            transcripts = transcripts_of(env, plan, layout, program.identity.release)
-            search = HostSearch(plan, runner, transcripts, env.clock, progress)
-            return search.run(), search.shortest
+            found = self._searched(plan, runner, progress)
+            if self.coverage is not None:
+                self.coverage.collect(scratch)
+            return found
+
+    def _searched(
+        self, plan: CheckPlan, runner: ProgramRunner, progress: Progress
+    ) -> tuple[CheckResult, Trace | None]:
+        env, held = self.env, plan.specification
+        if held.hunted is not None:
+            with contextlib.ExitStack() as stack:
+                started = HuntedProgram(held.hunted, runner, env.clock)
+                base = functools.cache(
+                    functools.partial(self._base, stack, plan, started, progress)
+                )
+                hunt = Hunt(plan, started, base, env.clock, progress)
+                return hunt.run(), hunt.shortest
+        release = runner.program.identity.release
+        transcripts = transcripts_of(env, plan, runner.layout, release)
+        search = HostSearch(plan, runner, transcripts, env.clock, progress)
+        return search.run(), search.shortest
 
     def _base(
         self, stack: contextlib.ExitStack, plan: CheckPlan, changed: HuntedProgram,
@@ -132,6 +148,11 @@ class HostChecks:
             return None
         runner = replace(changed.runner, program=program)
         return stack.enter_context(HuntedProgram(changed.hunted, runner, changed.clock))
+
+    @property
+    def built(self) -> HostProgram | None:
+        """The program, if one was built."""
+        return self._program
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

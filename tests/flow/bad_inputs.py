@@ -380,6 +380,11 @@ def bisections() -> Iterator[Case]:
                error="does not change")  # fmt: skip
     yield Case("watch the built-in guest", (*watch, "--source", "embedded"), error="work tree")
     yield Case("watch with one document", (*watch, "--source", "{git}", "--json"), error="--json")
+    measured = ("check", "--source", "{git}", "--coverage", "coverage")
+    yield Case("coverage of guests", measured, error="--coverage measures")
+    yield Case("coverage of each save", (*measured, "--on", "host", "--watch"), error="--coverage")
+    in_file = ("check", "--on", "host", "--source", "{git}", "--coverage", "{log}")
+    yield Case("coverage in a file", in_file, {"log": "x"}, error="is a file")
     yield Case("bisect by two judges", (*BISECT, "--with", "check", "--", "true"))
     yield Case("bisect on several guests", (*BISECT, "--numa", "1,2"))
     yield Case("bisect with both sanitizers", (*BISECT, "--kasan", "--kmsan"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,26 @@ def test_an_untouched_tree_agrees_and_the_record_tells_what_ran(
     assert len(program["program"]) == len(program["sources"]) == 64
     assert any("sleeping" in words for words in program["shimmed"])
     assert not list(tmp_path.glob("**/console.log"))
+
+
+def test_coverage_tells_what_the_traces_execute_of_the_followed_functions(
+    freebsd_tree: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "coverage"
+    answer = on_host(freebsd_tree, tmp_path / "out", "--coverage", target)
+    assert answer.code == 0, answer.told
+    document = json.loads((target / "coverage.json").read_text())
+    functions = {each["function"]: each for each in document["functions"]}
+    assert functions["keg_fetch_slab"]["calls"] > int(OPERATIONS) / 10
+    assert functions["keg_fetch_slab"]["lines"]["executed"] > 20
+    assert functions["cache_shrink"]["calls"] == 0  # of zones with buckets
+    for each in functions.values():
+        lines, branches = each["lines"], each["branches"]
+        assert lines["executed"] <= lines["total"]
+        assert len(each["untaken_branches"]) == branches["total"] - branches["executed"]
+    assert "keg_fetch_slab" in (target / "coverage.txt").read_text()
+    pages = {path.name for path in target.rglob("*.html")}
+    assert {"index.html", "uma_core.c.html", "vm_domainset.c.html"} <= pages
 
 
 def test_the_same_again_is_compared_with_what_is_kept_of_the_model(

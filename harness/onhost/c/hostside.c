@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -98,6 +99,44 @@ void
 host_set_cpu(void *base)
 {
 	set_cpu_base(base);
+}
+
+/* --- coverage ------------------------------------------------------------- */
+
+/*
+ * What clang's -fprofile-instr-generate has in a program that is compiled with
+ * it; nothing in others.  llvm-cov reads the last two sections in the program's
+ * file: they are named here so that the linker keeps them.
+ */
+extern char __start___llvm_prf_cnts[] __attribute__((weak));
+extern char __stop___llvm_prf_cnts[] __attribute__((weak));
+extern char __start___llvm_prf_data[] __attribute__((weak));
+extern char __start___llvm_prf_names[] __attribute__((weak));
+extern intptr_t __llvm_profile_counter_bias __attribute__((weak));
+
+const char *const profile_sections[] = { __start___llvm_prf_data, __start___llvm_prf_names };
+
+/*
+ * Counters become those of a file in the working directory, which all copies of
+ * the program share, and which stays however they end.
+ */
+static void
+share_counters(void)
+{
+	size_t size = (size_t)(__stop___llvm_prf_cnts - __start___llvm_prf_cnts);
+	char *counters;
+	int file;
+
+	if (profile_sections[0] == NULL || size == 0)
+		return;
+	file = open("counters", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (file < 0 || ftruncate(file, (off_t)size) != 0)
+		host_end("exhausted", "the host gives no file for counters");
+	counters = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (counters == MAP_FAILED)
+		no_memory();
+	close(file);
+	__llvm_profile_counter_bias = counters - __start___llvm_prf_cnts;
 }
 
 /* --- the harness ---------------------------------------------------------- */
@@ -453,6 +492,7 @@ main(int count, char **word)
 	patience = (unsigned)atoi(word[6]);
 	arm_traps();
 	watch_signals();
+	share_counters();
 	kern_start(cpus, domain_of_cpu, atoi(word[4]), (unsigned)atoi(word[5]));
 	serve();
 	return (0);
