@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.outcome import Outcome
+
+if TYPE_CHECKING:
+    from harness.source.codefacts import NamedChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class NamedCase:
         trace: that shows it in a search without a model; empty for none.
         titles: a regular expression of the titles of its findings.
         traces: one of what its traces have.
+        fix: a small local fix, with which no trace shows it; None if none is known.
     """
 
     name: str
@@ -61,6 +65,7 @@ class NamedCase:
     trace: str = ""
     titles: str = ""
     traces: str = ""
+    fix: NamedChange | None = None
 
     def is_of(self, title: str, trace: str) -> bool:
         """Whether a finding is of this case, by its title and its shortest trace."""

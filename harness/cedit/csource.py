@@ -31,6 +31,8 @@ _LEXEME = re.compile(
 )
 _CLOSER = {b"(": b")", b"{": b"}"}
 _EXCERPT_LINES = 150
+#: A directive that begins, divides or ends a conditional.
+CONDITIONAL = re.compile(rb"[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else|endif)\b")
 
 
 #: Replaces what is no C in a body by as many bytes.
@@ -99,6 +101,30 @@ def lexemes_and_directives(text: bytes) -> Iterator[re.Match[bytes]]:
     return (match for match in _LEXEME.finditer(text) if match.lastgroup != "comment")
 
 
+def _lexemes_once(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Generate the matches of C tokens so that braces are in pairs.
+
+    Where the first arm of a conditional opens or closes a brace, the other arms do that as well:
+    of such a conditional only the first arm is generated.
+    """
+    depth, skipping = 0, 0
+    outer: list[tuple[int, bool]] = []
+    for match in lexemes_and_directives(text):
+        word = CONDITIONAL.match(match.group()) if match.lastgroup == "directive" else None
+        if word is not None and word[1].startswith(b"if"):
+            outer.append((depth, False))
+        elif word is not None and outer:
+            before, skipped = outer.pop()
+            skipping -= skipped
+            if word[1] != b"endif":
+                skipped = skipped or depth != before
+                skipping += skipped
+                outer.append((before, skipped))
+        elif match.lastgroup == "token" and not skipping:
+            depth += (match.group() == b"{") - (match.group() == b"}")
+            yield match
+
+
 @dataclass(frozen=True, slots=True)
 class _Extent:
     """Byte offsets of a function definition: its name, and its body with braces."""
@@ -109,7 +135,7 @@ class _Extent:
 
 
 def _definitions(text: bytes, name: bytes) -> Iterator[_Extent]:
-    found = list(lexemes(text))
+    found = list(_lexemes_once(text))
     for index, lexeme in enumerate(found):
         if lexeme.group() == name and (opening := _body_opening(found, index + 1)) is not None:
             last = closing(found, opening)

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from harness.cedit.csource import Function, Mask, closing, lexemes_and_directives, read_function
+from harness.cedit.csource import (
+    CONDITIONAL,
+    Function,
+    Mask,
+    closing,
+    lexemes_and_directives,
+    read_function,
+)
 
 _KEYWORDS: Final = frozenset(
     {b"if", b"while", b"for", b"switch", b"return", b"sizeof", b"do", b"else", b"case", b"goto"}
@@ -20,7 +27,6 @@ _KEYWORDS: Final = frozenset(
 _BEFORE: Final = frozenset({b"{", b"}", b";", b")", b"else", b":"})
 _WORD: Final = re.compile(rb"[A-Za-z_]\w*|\{")
 _LOOP: Final = b"while"
-_CONDITIONAL: Final = re.compile(rb"[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else|endif)\b")
 
 
 def read_masked(text: bytes, name: str) -> Function:
@@ -66,7 +72,7 @@ class _Conditional:
 def _conditionals(body: bytes) -> Iterator[_Conditional]:
     open_ones: list[_Conditional] = []
     for match in lexemes_and_directives(body):
-        word = _CONDITIONAL.match(match.group()) if match.lastgroup == "directive" else None
+        word = CONDITIONAL.match(match.group()) if match.lastgroup == "directive" else None
         if word is None:
             continue
         if word[1].startswith(b"if"):

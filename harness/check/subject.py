@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
@@ -175,9 +175,25 @@ class HuntedSubject(Subject[T], Protocol[T]):
     def simpler(self, trace: T) -> Iterator[T]:
         """Generate traces that say less in as many operations, for a search for a plain one."""
 
+    def shape(self, trace: T) -> frozenset[str]:
+        """Return what a shortest trace has, without its numbers: one cause, mostly one shape."""
 
-def _nothing_known(title: str, trace: str) -> str:
-    return ""
+
+@dataclass(frozen=True, slots=True)
+class KnownCase:
+    """A named case that a finding may be of.
+
+    Args:
+        name: of the case.
+        has_fix: whether a fix of it is known, with which no trace shows it.
+    """
+
+    name: str
+    has_fix: bool = False
+
+
+def _nothing_known(title: str, trace: str) -> Sequence[KnownCase]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +213,8 @@ class Specification:
         changed: the functions of the kernel that differ from the specification's code.
         diff: the unified diff of these functions.
         hunted: the subject of a part without a model; None where there is one.
-        known: gives the named case that a finding is of, by its title and its shortest trace;
-            empty for a new one.
+        known: gives the named cases that a finding may be of, by its title and its shortest trace;
+            none for a new one.
         harmless: invariants that a search can leave out once they were found broken.
     """
 
@@ -215,7 +231,7 @@ class Specification:
     hunted: Callable[[Channel, GuestReport, int, Callable[[], None]], HuntedSubject[Any]] | None = (
         None
     )
-    known: Callable[[str, str], str] = _nothing_known
+    known: Callable[[str, str], Sequence[KnownCase]] = _nothing_known
     harmless: frozenset[str] = frozenset()
 
     @property

@@ -67,6 +67,9 @@ _SEEDS = range(1 << 64)
               "directory, as text, JSON and HTML.")  # fmt: skip
 @click.option("--case", metavar="CASE", shell_complete=complete_cases,
               help="Run the trace of a named case; see 'harness cases'.")  # fmt: skip
+@click.option("--assume", "assumed", metavar="CASE", multiple=True, shell_complete=complete_cases,
+              help="With --on host: apply the fix of a named case first, to see what is behind it. "
+              "Repeatable.")  # fmt: skip
 @click.option(
     "--fail-on-known", is_flag=True, help="Let findings of named cases fail the check, too."
 )
@@ -108,7 +111,7 @@ def check(
       harness check --on host --subsystem zones --schedules 2000
       harness check --on host --numa 2 --coverage ~/coverage
     """
-    change = Change(revision, patch, mutant)
+    change = Change(revision, patch, mutant, assumed=tuple(options.pop("assumed")))
     replay, seeds = options.pop("replay"), options.pop("seeds")
     case, fail_on_known = options.pop("case"), options.pop("fail_on_known")
     schedules = options.pop("schedules") or 0

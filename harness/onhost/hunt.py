@@ -2,7 +2,9 @@
 
 Each random trace depends on the seed and its number alone, and runs in a fresh copy of the program
 (fork(2)), so its result does not depend on earlier traces. The search continues until its
-operations are done: each kind of finding is shrunk once, and then counted.
+operations are done: each kind of finding is shrunk once, and then counted. Two causes may have one
+title, so now and then an occurrence is shrunk again: if its trace is of another shape or another
+named case, it is a finding of its own.
 """
 
 from __future__ import annotations
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
 _MOST_COMPARED: Final = 50
 #: Occurrences of a new finding after which a search ends: it hides all else.
 _MOST_TIMES: Final = 50
-#: Added to the title of a finding that the code below the changes shows only by other traces.
-_NOT_BELOW: Final = ", by what the code below the changes does right"
+#: Occurrences of a title that are shrunk again, and maximum number of findings of one title.
+_SHRUNK_AGAIN: Final = frozenset({2, 4, 8, 16, 32, 64, 128, 256})
+_MOST_ALIKE: Final = 4
+#: How often a random trace looks at one of the harmless invariants that were found broken.
+_LOOKS_AGAIN: Final = 0.3
 #: Maximum number of shorter traces that are tried for each finding.
 _SHRINK_ATTEMPTS: Final = 600
 #: The same where each is run by many schedules, and how many these are.
@@ -74,19 +79,22 @@ class Hunt:
         program: the program; its ``counted`` is set here.
         base: returns the program of the code below the changes, always the same one; None if
             nothing is changed.
+        fixed: returns the program of the same code with the fix of a named case, always the same
+            one; None if that fix does not apply to it.
         clock: measures time.
         progress: shows the operations done.
 
     Attributes:
-        findings: the findings by title, in order of their first occurrence.
+        findings: in order of their first occurrence.
     """
 
     plan: CheckPlan
     program: HuntedProgram
     base: Callable[[], HuntedProgram | None]
+    fixed: Callable[[str], HuntedProgram | None]
     clock: Clock
     progress: Progress
-    findings: dict[str, HuntedFinding] = field(default_factory=dict)
+    findings: list[HuntedFinding] = field(default_factory=list)
     _counted: int = 0
     _traces: int = 0
     _left_out: tuple[str, ...] = ()
@@ -123,27 +131,35 @@ class Hunt:
             self._counted < self.plan.operations
             and len(self.findings) < _MOST_KINDS
             and self._limits() < _MOST_LIMITS
-            and all(each.known or each.times < _MOST_TIMES for each in self.findings.values())
+            and all(self._times_of_new(each.ending.title) < _MOST_TIMES for each in self.findings)
         ):
             self._random(number)
             number += 1
 
     def _limits(self) -> int:
         """Return how often the program reached a limit of its own."""
-        return sum(each.times for each in self.findings.values() if not each.ending.is_finding)
+        return sum(each.times for each in self.findings if not each.ending.is_finding)
 
     def _random(self, number: int) -> None:
         rng = random.Random(f"{self.plan.seed}/{number}")  # noqa: S311 - to be repeated
         trace = None
         try:
             with self.program.copied() as subject:
-                subject.left_out = self._left_out
+                subject.left_out = self._looked_over(rng)
                 trace = subject.random_trace(rng)
                 self._traces += 1
                 subject.run(trace)
         except (ChannelEnded, Nonsense) as ended:
             ending = self.program.ending(ended)
             self._note(ending, None if trace is None else self.program.exact(trace))
+
+    def _looked_over(self, rng: random.Random) -> tuple[str, ...]:
+        """Return the invariants that are not looked at: what is behind them is looked for, too."""
+        names = self._left_out
+        if not names or rng.random() >= _LOOKS_AGAIN:
+            return names
+        looked_at = rng.choice(names)
+        return tuple(name for name in names if name != looked_at)
 
     def _replay(self, given: Trace) -> None:
         trace = None
@@ -158,67 +174,106 @@ class Hunt:
             trace = None if trace is None else self.program.exact(trace)
             found = HuntedFinding(ending, self._counted + 1, trace)
             found.known = self._known(found)
-            self.findings[ending.title] = found
+            self.findings.append(found)
 
     def _note(self, ending: HostEnding, trace: Trace | None) -> None:
         """Record a finding, or another occurrence of it."""
-        if self._seen(ending.title, trace):
+        if self._counts(ending.title, trace):
             return
         if trace is not None:
             cause = self._cause(ending, trace)
-            if cause.title != ending.title and self._seen(cause.title, trace):
+            if cause.title != ending.title and self._counts(cause.title, trace):
                 return
             ending = cause
-        title = ending.title
-        new = trace is not None and self._is_new(title, trace)
+        new = trace is not None and self._is_new(ending.title, trace)
         found = HuntedFinding(ending, self._counted, trace)
-        self.findings[title if title not in self.findings else f"{title}{_NOT_BELOW}"] = found
         if trace is not None and ending.kind not in COSTLY:
-            self.progress.detail(f"shrinks {title[:60]}")
+            self.progress.detail(f"shrinks {ending.title[:60]}")
             self._shrink(found, trace, new=new)
         found.known = self._known(found)
+        alike = self._of(found.ending.title)
+        same = next((each for each in alike if self._is_same(each, found)), None)
+        if same is None:
+            self.findings.append(found)
+        else:
+            same.times += 1
         name = ending.text.partition(":")[0]
-        if ending.kind is EndingKind.INVARIANT and name in self.plan.specification.harmless:
+        harmless = self.plan.specification.harmless
+        if ending.kind is EndingKind.INVARIANT and name in harmless - set(self._left_out):
             self._left_out = (*self._left_out, name)
 
-    def _seen(self, title: str, trace: Trace | None) -> bool:
-        """Count another occurrence; return False for one that may be new.
+    def _times_of_new(self, title: str) -> int:
+        return sum(each.times for each in self._of(title) if not each.known)
+
+    def _of(self, title: str) -> list[HuntedFinding]:
+        return [each for each in self.findings if each.ending.title == title]
+
+    def _is_same(self, one: HuntedFinding, other: HuntedFinding) -> bool:
+        """Return whether two findings of one title have one cause, as far as can be told."""
+        if one.known or other.known:
+            return one.known == other.known
+        many = len(self._of(one.ending.title)) > _MOST_ALIKE
+        if many or one.trace is None or other.trace is None:
+            return True
+        shape = self.program.subject().shape
+        return shape(one.trace) == shape(other.trace)
+
+    def _counts(self, title: str, trace: Trace | None) -> bool:
+        """Count another occurrence; return False for one that may be another finding.
 
         A known case must not hide a change that breaks the same thing, so the first of its traces
         are also run in the code below the changes.
         """
-        found = self.findings.get(title)
-        if found is None:
+        alike = self._of(title)
+        if not alike:
             return False
-        found.times += 1
-        if not found.known or trace is None or found.times > _MOST_COMPARED:
+        times = sum(each.times for each in alike) + 1
+        if trace is not None and times in _SHRUNK_AGAIN and alike[0].ending.kind not in COSTLY:
+            return False
+        known = next((each for each in alike if each.known), None)
+        new = next((each for each in alike if not each.known), None)
+        shown = trace is None or times > _MOST_COMPARED or self._base_shows(title, trace)
+        if known is None or shown:
+            (known or alike[0]).times += 1
             return True
-        if self._base_shows(title, trace):
-            return True
-        found.times -= 1
-        beside = self.findings.get(f"{title}{_NOT_BELOW}")
-        if beside is not None:
-            beside.times += 1
-        return beside is not None
+        if new is not None:
+            new.times += 1
+        return new is not None
 
     def _known(self, found: HuntedFinding) -> str:
+        """Return the named case that a finding is of; empty for a new finding."""
         title, trace = found.ending.title, found.trace
         if trace is not None and self._is_new(title, trace):
             return ""
-        return self.plan.specification.known(title, "" if trace is None else str(trace))
+        text = "" if trace is None else str(trace)
+        of_it = (
+            each.name
+            for each in self.plan.specification.known(title, text)
+            if trace is None or not each.has_fix or self._is_mended(each.name, title, trace)
+        )
+        return next(of_it, "")
+
+    def _is_mended(self, case: str, title: str, trace: Trace) -> bool:
+        """Return whether a trace does not show a finding where the case's fix is applied."""
+        program = self.fixed(case)
+        return program is None or not self._shows(program, title, trace)
 
     def _is_new(self, title: str, trace: Trace) -> bool:
         """Return whether it matches a known case, but only the changed code shows it."""
         looks_known = bool(self.plan.specification.known(title, str(trace)))
         return looks_known and not self._base_shows(title, trace)
 
+    @staticmethod
+    def _shows(program: HuntedProgram, title: str, trace: Trace) -> bool:
+        endings = (program.again(trace, closely=closely) for closely in (True, False))
+        return any(ending is not None and ending.title == title for ending in endings)
+
     def _base_shows(self, title: str, trace: Trace) -> bool:
         """Return whether the code below the changes shows it; True if nothing is changed."""
         base = self.base()
         if base is None:
             return True
-        endings = (base.again(trace, closely=closely) for closely in (True, False))
-        return any(ending is not None and ending.title == title for ending in endings)
+        return self._shows(base, title, trace)
 
     def _cause(self, ending: HostEnding, trace: Trace) -> HostEnding:
         """Return the ending of a copy that checks all invariants after each operation.
@@ -288,7 +343,7 @@ class Hunt:
 
     def _first(self) -> HuntedFinding | None:
         """The first new one; else the first that is a limit of the program."""
-        found = [each for each in self.findings.values()
+        found = [each for each in self.findings
                  if not each.known or self.plan.fail_on_known]  # fmt: skip
         counted = [each for each in found if each.ending.is_finding]
         limits = [each for each in found if not each.ending.is_finding]
@@ -323,9 +378,10 @@ class Hunt:
         return counts.document() if counts.programs else {}
 
     def _findings(self) -> Iterator[SearchFinding]:
-        for title, found in self.findings.items():
+        for found in self.findings:
             trace = "" if found.trace is None else str(found.trace)
             yield SearchFinding(
-                title, found.ending.in_words(), found.known, found.ending.is_finding, found.times,
+                found.ending.title, found.ending.in_words(), found.known,
+                found.ending.is_finding, found.times,
                 found.first, trace, found.alone,
             )  # fmt: skip

@@ -60,7 +60,7 @@ REPLACEABLE: Final = (
 
 #: Sources of the kernel half, and what they stand for in a record.
 KERNEL_HALF: Final = ("absent.c", "access.c", "atomics.c", "cpus.c", "locks.c", "lockwords.c",
-                      "memory.c", "services.c", "sleep.c", "start.c", "threads.c",
+                      "memory.c", "services.c", "sleep.c", "start.c", "tasks.c", "threads.c",
                       "worker.c")  # fmt: skip
 HOST_HALF: Final = "hostside.c"
 SHIMMED: Final = (

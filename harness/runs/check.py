@@ -124,6 +124,11 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
         BuildError: the revision does not build.
         InfraError: the host failed before there was a cell.
     """
+    if request.what.change.assumed and request.on is not On.HOST:
+        raise UsageError(
+            "--assume: what its fix is applied to is not the tree's code, so no guest judges it",
+            remedy="add --on host",
+        )
     view = view or Unseen()
     recorder = Recorder(env, view)
     guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)

@@ -95,6 +95,17 @@ class HostChecks:
             UsageError: the trace to replay cannot be run.
             InfraError: the host failed.
         """
+        result, trace = self._checked(plan, program, progress)
+        assumed = self.what.change.assumed
+        if assumed:
+            note = f"not the tree's code: with the fix of {' and '.join(assumed)}"
+            result = replace(result, notes=(*result.notes, note))
+        return result, trace
+
+    def _checked(
+        self, plan: CheckPlan, program: HostProgram, progress: Progress
+    ) -> tuple[CheckResult, Trace | None]:
+        """Run a check; see ``check``."""
         progress.stage("check on the host")
         env, layout = self.env, self.layout
         with self._kept(), env.workspace.scratch("onhost-run") as scratch:
@@ -115,7 +126,8 @@ class HostChecks:
                 base = functools.cache(
                     functools.partial(self._base, stack, plan, started, progress)
                 )
-                hunt = Hunt(plan, started, base, env.clock, progress)
+                fixed = functools.cache(functools.partial(self._fixed, stack, started, progress))
+                hunt = Hunt(plan, started, base, fixed, env.clock, progress)
                 return hunt.run(), hunt.shortest
         release = runner.program.identity.release
         transcripts = transcripts_of(env, plan, runner.layout, release)
@@ -137,17 +149,35 @@ class HostChecks:
             below = Change("HEAD")
         else:
             return None
-        what = replace(self.what, change=below)
+        # A tree without revisions has nothing below its changes.
+        return self._beside(stack, below, changed, progress)
+
+    def _fixed(
+        self, stack: contextlib.ExitStack, unfixed: HuntedProgram, progress: Progress, case: str
+    ) -> HuntedProgram | None:
+        """Return the program of the same code with the fix of a named case; None if it has none.
+
+        Raises as ``Provider.host_program``.
+        """
+        change = self.what.change
+        assumed = replace(change, assumed=(*change.assumed, case))
+        return self._beside(stack, assumed, unfixed, progress)
+
+    def _beside(
+        self, stack: contextlib.ExitStack, change: Change, first: HuntedProgram, progress: Progress
+    ) -> HuntedProgram | None:
+        """Return a program with other changes; None if they do not apply."""
+        what = replace(self.what, change=change)
         try:
             program = self.provider.host_program(
                 what, progress, self.operations, interleaved=self.interleaved
             )
-        except UsageError:  # a tree without revisions has nothing below its changes
+        except UsageError:
             return None
         if program is None:
             return None
-        runner = replace(changed.runner, program=program)
-        return stack.enter_context(HuntedProgram(changed.hunted, runner, changed.clock))
+        runner = replace(first.runner, program=program)
+        return stack.enter_context(HuntedProgram(first.hunted, runner, first.clock))
 
     @property
     def built(self) -> HostProgram | None:

@@ -15,15 +15,20 @@ class Change:
         patch: a patch file to apply.
         mutant: the name of a mutant to apply (``harness.mutation.mutant``).
         option: the option with which the revision was given, for errors.
+        assumed: named cases (``harness.cases``) whose fix is applied, in this order.
     """
 
     revision: str | None = None
     patch: Path | None = None
     mutant: str | None = None
     option: str = "--rev"
+    assumed: tuple[str, ...] = ()
 
     @property
     def options(self) -> list[str]:
         """The options that the user gave."""
-        given = {self.option: self.revision, "--patch": self.patch, "--mutant": self.mutant}
+        given = {
+            self.option: self.revision, "--patch": self.patch, "--mutant": self.mutant,
+            "--assume": self.assumed or None,
+        }  # fmt: skip
         return [option for option, value in given.items() if value is not None]

@@ -87,10 +87,12 @@ class CodeReaders:
     Args:
         readers: readers of its facts.
         change: returns the change with a name; raises UsageError if there is none.
+        fix: returns the fix of a named case; raises UsageError if there is none.
     """
 
     readers: tuple[CodeReader, ...] = ()
     change: Callable[[str], NamedChange] = _no_change
+    fix: Callable[[str], NamedChange] = _no_change
 
 
 NOTHING = CodeReaders()

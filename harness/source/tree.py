@@ -37,7 +37,7 @@ from harness.source.treeparts import Content, Entry, Part
 
 if TYPE_CHECKING:
     from harness.source.change import Change
-    from harness.source.codefacts import CodeReader
+    from harness.source.codefacts import CodeReader, NamedChange
 
 T = TypeVar("T")
 
@@ -97,7 +97,10 @@ class SourceTree:
         patch = read_patch(change.patch, self.location) if change.patch else None
         if patch is not None:
             content = patch.applied(self.repository, content, self.home / "patched.index")
-        content = self._mutated(content, change.mutant)
+        if change.mutant is not None:
+            content = self._changed(content, self.knowledge.change(change.mutant))
+        for case in change.assumed:
+            content = self._changed(content, self.knowledge.fix(case))
         with ThreadPoolExecutor(1) as beside:
             read = beside.submit(self._facts, content, base)
             built = self._built(content)
@@ -255,12 +258,9 @@ class SourceTree:
                 raise not_freebsd(self.location, f"it has no {path}")
         return [text for text in texts if text is not None]
 
-    def _mutated(self, content: Content, name: str | None) -> Content:
-        if name is None:
-            return content
-        mutant = self.knowledge.change(name)
-        path = str(mutant.path)
-        changed = mutant.apply(*self._texts(content, path))
+    def _changed(self, content: Content, change: NamedChange) -> Content:
+        path = str(change.path)
+        changed = change.apply(*self._texts(content, path))
         blob = self.repository.git("hash-object", "-w", "--stdin", stdin=changed).text.strip()
         return content.but([Entry("100644", "blob", blob, path)])
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.mutation.mutant import Mutant
+    from harness.source.codefacts import NamedChange
     from harness.subsystems.subsystem import Subsystem
 
 SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS, ZONES)
@@ -99,7 +100,20 @@ def _generated(function: str, ordinal: int) -> Mutant:
     )
 
 
-KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant)
+def _find_fix(name: str) -> NamedChange:
+    """The fix of a case.
+
+    Raises:
+        UsageError: there is no such case, or no fix of it is known.
+    """
+    fix = find_case(name).fix
+    if fix is not None:
+        return fix
+    known = ", ".join(case.name for case in cases().values() if case.fix is not None)
+    raise UsageError(f"no fix of the case {name!r} is known", remedy=f"there are fixes of {known}")
+
+
+KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant, _find_fix)
 """Of a tree's code, by all subsystems."""
 
 

@@ -21,7 +21,7 @@ EDGES: dict[str, set[str]] = {
     "outcome": set(),
     "sanitizers": {"errors", "outcome"},
     "kerneloptions": {"errors", "sanitizers"},
-    "cases": {"outcome"},
+    "cases": {"outcome", "source"},
     "host": {"arch", "errors"},
     "config": {"errors", "host", "guest"},
     "cedit": set(),
@@ -42,7 +42,7 @@ EDGES: dict[str, set[str]] = {
         "subsystems.zones",
     },
     "subsystems.zones": {
-        "cases", "errors", "outcome", "sanitizers", "source", "kernel", "guest", "console",
+        "cases", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest", "console",
         "mutation", "check", "onhost",
     },
     "subsystems.uma": {

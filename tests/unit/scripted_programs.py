@@ -15,7 +15,7 @@ from harness.onhost.ending import EndingKind, HostEnding
 from harness.onhost.huntedprogram import HuntedProgram
 from harness.subsystems.zones.generate import Generator
 from harness.subsystems.zones.simpler import simpler
-from harness.subsystems.zones.trace import Trace, ZoneLayout
+from harness.subsystems.zones.trace import Trace, ZoneLayout, shape
 
 MACHINE = ZoneLayout((0, 1), 2)
 CACHED = HostEnding(EndingKind.INVARIANT, "cached-domain: an item of domain 1", ("run_alloc",))
@@ -50,6 +50,9 @@ class ScriptedSubject:
 
     def simpler(self, trace: Trace) -> Iterator[Trace]:
         return simpler(trace)
+
+    def shape(self, trace: Trace) -> frozenset[str]:
+        return shape(trace)
 
 
 @dataclass(slots=True)

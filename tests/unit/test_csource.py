@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.cedit.cnode import normal_form, read_condition, read_statement
 from harness.cedit.csource import Cause, Mismatch, Splice, read_function, spliced, tokens
+from harness.cedit.masks import read_masked
 
 
 def c(text: str) -> bytes:
@@ -302,3 +303,22 @@ def test_splices_do_not_move_each_other() -> None:
     assert spliced(b"0123456789", [Splice(1, 2, b"one"), Splice(5, 7), Splice(8, 8, b"-")]) == (
         b"0one2347-89"
     )
+
+
+def test_a_brace_that_each_arm_of_a_conditional_opens_is_one_brace() -> None:
+    divided = c("""
+        int first(void) {
+        #ifdef SMALL
+            if (x) {
+        #else
+            if (1) {
+        #endif
+                z();
+            }
+        }
+        int second(void) { return (2); }
+        """)
+    with pytest.raises(Mismatch) as refused:
+        read_function(divided, "first")
+    assert "second" not in refused.value.excerpt
+    assert "second" not in (read_masked(divided, "first").body.text or b"").decode()

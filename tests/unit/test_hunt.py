@@ -15,11 +15,18 @@ from harness.subsystems.table import find_subsystem
 from harness.subsystems.zones.trace import Trace
 
 
-def hunted(changed: Callable[[Trace], bool], base: Callable[[Trace], bool] | None) -> Hunt:
+def hunted(
+    changed: Callable[[Trace], bool],
+    base: Callable[[Trace], bool] | None,
+    with_fix: Callable[[Trace], bool] | None = None,
+) -> Hunt:
     held = find_subsystem("zones").held_to({})
     plan = CheckPlan(held, 20_000, 1)
     below = program(base) if base is not None else None
-    hunt = Hunt(plan, program(changed), lambda: below, HostClock(), Recorded())
+    fixed = program(with_fix) if with_fix is not None else None
+    hunt = Hunt(
+        plan, program(changed), lambda: below, lambda _: fixed, HostClock(), Recorded()
+    )  # fmt: skip
     hunt.run()
     return hunt
 
@@ -33,12 +40,12 @@ def drains(trace: object) -> bool:
 
 
 def test_a_known_case_of_an_untouched_tree_fails_nothing() -> None:
-    (found,) = hunted(uses_reserve, None).findings.values()
+    (found,) = hunted(uses_reserve, None).findings
     assert found.known == "bucket-domain"
 
 
 def test_a_known_case_that_the_base_shows_too_is_not_the_change_s() -> None:
-    (found,) = hunted(uses_reserve, uses_reserve).findings.values()
+    (found,) = hunted(uses_reserve, uses_reserve).findings
     assert found.known == "bucket-domain"
 
 
@@ -48,13 +55,26 @@ def test_a_change_that_breaks_what_a_known_case_breaks_is_found(*, both: bool) -
         return drains(trace) or (both and uses_reserve(trace))
 
     hunt = hunted(broken, uses_reserve)
-    (new,) = (found for found in hunt.findings.values() if not found.known)
-    assert new.trace is not None
-    assert drains(new.trace)
-    assert not uses_reserve(new.trace)
-    assert hunt.shortest == new.trace
+    new = [found.trace for found in hunt.findings if not found.known]
+    assert new
+    for trace in new:
+        assert trace is not None
+        assert drains(trace)
+        assert not uses_reserve(trace)
+    assert hunt.shortest == new[0]
 
 
 def test_a_new_finding_that_shows_again_and_again_ends_the_search() -> None:
     hunt = hunted(lambda trace: not uses_reserve(trace), None)
-    assert max(found.times for found in hunt.findings.values()) == 50
+    assert sum(found.times for found in hunt.findings) == 50
+
+
+def test_a_finding_that_a_case_s_fix_removes_is_of_that_case() -> None:
+    (found,) = hunted(uses_reserve, None, with_fix=lambda trace: False).findings
+    assert found.known == "bucket-domain"
+
+
+def test_a_finding_that_a_case_s_fix_does_not_remove_is_another_one() -> None:
+    new = hunted(uses_reserve, None, with_fix=uses_reserve).findings
+    assert new
+    assert not any(found.known for found in new)

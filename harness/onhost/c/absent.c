@@ -19,7 +19,6 @@ ABSENT(malloc_uninit)
 ABSENT(sysctl_remove_oid)
 ABSENT(sysctl_ctx_init)
 ABSENT(eventhandler_register)
-ABSENT(taskqueue_enqueue)
 ABSENT(taskqueue_enqueue_timeout)
 ABSENT(ratecheck)
 

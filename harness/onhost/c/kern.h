@@ -38,6 +38,12 @@ const char *locks_last(void);	/* the name of the lock that was taken last and is
 
 /* memory.c */
 void	 memory_start(int domains, unsigned empty);
+void	 memory_exhaust(int domain, bool exhausted);	/* it has no pages for anybody */
+
+/* tasks.c */
+struct task;
+void	 run_tasks(void);
+bool	 task_is_queued(const struct task *task);
 
 /* sleep.c */
 void	 sleep_handler(void (*wake)(void));	/* called while the thread sleeps; NULL: none */

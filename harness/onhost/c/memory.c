@@ -5,8 +5,8 @@
 /*
  * Physical memory: an arena, of which each domain has an equal part.  The
  * offset in it is the physical address, and all of it is always mapped.  Pages
- * are accounted for, but none is ever short: which domains have memory is what
- * a trace says, by the slab allocator of its zone and by vm_min_domains.
+ * are accounted for, but none is short unless a trace says so: of a domain that
+ * is exhausted nobody gets any.
  */
 
 #include "kern.h"
@@ -81,14 +81,36 @@ segment_of(int domain, unsigned count, unsigned *first)
 	return (false);
 }
 
+static bool exhausted[MAXMEMDOM];
+
+void
+memory_exhaust(int domain, bool is_exhausted)
+{
+	exhausted[domain] = is_exhausted;
+	if (!is_exhausted)
+		wakeup(exhausted);
+}
+
+/* Whether a domain has pages; who may wait does until it has (vm_wait_domain()). */
+static bool
+memory_is_there(int domain, bool waits)
+{
+	while (exhausted[domain]) {
+		if (!waits)
+			return (false);
+		_sleep(exhausted, NULL, PVM, "vmwait", 0, 0, 0);
+	}
+	return (true);
+}
+
 static void *
-memory_get(int domain, unsigned count)
+memory_get(int domain, unsigned count, bool waits)
 {
 	unsigned first;
 
 	if (domain < 0 || domain >= vm_ndomains)
 		kern_end(END_PANIC, "memory of domain %d of %d", domain, vm_ndomains);
-	if (VM_DOMAIN_EMPTY(domain))
+	if (VM_DOMAIN_EMPTY(domain) || !memory_is_there(domain, waits))
 		return (NULL);
 	if (count == 1 && free_memory[domain].free_count > 0)
 		first = free_memory[domain].free_page[--free_memory[domain].free_count];
@@ -205,7 +227,8 @@ page_of(void *memory)
 vm_page_t
 vm_page_alloc_noobj_domain(int domain, int req)
 {
-	return (page_of(zeroed(memory_get(domain, 1), PAGE_SIZE, (req & VM_ALLOC_ZERO) != 0)));
+	return (page_of(zeroed(memory_get(domain, 1, (req & VM_ALLOC_WAITOK) != 0), PAGE_SIZE,
+	    (req & VM_ALLOC_ZERO) != 0)));
 }
 
 vm_page_t
@@ -219,8 +242,8 @@ vm_page_alloc_noobj_contig_domain(int domain, int req, u_long count, vm_paddr_t 
     vm_paddr_t high, u_long alignment, vm_paddr_t boundary, vm_memattr_t memattr)
 {
 	(void)low, (void)high, (void)alignment, (void)boundary, (void)memattr;
-	return (page_of(zeroed(memory_get(domain, (unsigned)count), count * PAGE_SIZE,
-	    (req & VM_ALLOC_ZERO) != 0)));
+	return (page_of(zeroed(memory_get(domain, (unsigned)count, (req & VM_ALLOC_WAITOK) != 0),
+	    count * PAGE_SIZE, (req & VM_ALLOC_ZERO) != 0)));
 }
 
 bool
@@ -260,7 +283,7 @@ uma_small_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *flags, in
 {
 	(void)zone;
 	*flags = UMA_SLAB_PRIV;
-	return (zeroed(memory_get(domain, 1), bytes, (wait & M_ZERO) != 0));
+	return (zeroed(memory_get(domain, 1, (wait & M_WAITOK) != 0), bytes, (wait & M_ZERO) != 0));
 }
 
 void
@@ -279,8 +302,10 @@ kmem_malloc_domainset(struct domainset *ds, vm_size_t size, int flags)
 	unsigned count = (unsigned)howmany(size, PAGE_SIZE);
 	void *memory = NULL;
 
+	/* The last of them is waited for. */
 	for (int i = 0; i < ds->ds_cnt && memory == NULL; i++)
-		memory = memory_get(ds->ds_order[i], count);
+		memory = memory_get(ds->ds_order[i], count,
+		    (flags & M_WAITOK) != 0 && i + 1 == ds->ds_cnt);
 	return ((kmem_address)zeroed(memory, size, (flags & M_ZERO) != 0));
 }
 
@@ -288,6 +313,14 @@ kmem_address
 kmem_malloc(vm_size_t size, int flags)
 {
 	return (kmem_malloc_domainset(DOMAINSET_RR(), size, flags));
+}
+
+kmem_address
+kmem_alloc_contig_domainset(struct domainset *ds, vm_size_t size, int flags, vm_paddr_t low,
+    vm_paddr_t high, u_long alignment, vm_paddr_t boundary, vm_memattr_t memattr)
+{
+	(void)low, (void)high, (void)alignment, (void)boundary, (void)memattr;
+	return (kmem_malloc_domainset(ds, size, flags));
 }
 
 void

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from harness.cases import NamedCase
+from harness.cedit.edits import Replace
+from harness.cedit.masks import read_masked
+from harness.check.subject import KnownCase
+from harness.mutation.mutant import InFunction, Mutant
+
+_UMA_CORE: Final = "sys/vm/uma_core.c"
+#: How a bucket is filled, with these flags.
+_FILL: Final = (
+    "zone->uz_import(zone->uz_arg, bucket->ub_bucket, MIN(maxbucket, bucket->ub_entries), "
+    "domain, {})"
+)
 
 
-def _case(name: str, story: str, functions: str, nodes: int, titles: str, **more: str) -> NamedCase:
+def _fix(function: str, old: str, new: str) -> Mutant:
+    fix = InFunction(_UMA_CORE, function)("fix", "a fix of a named case", Replace(old, new))
+    return replace(fix, read=read_masked)
+
+
+def _case(
+    name: str, story: str, functions: str, nodes: int, titles: str, fix: Mutant | None = None,
+    **more: str,
+) -> NamedCase:  # fmt: skip
     vm = more.get("vm", "")
     machine = ("--vm", vm) if vm else ("--numa", str(nodes))
     return NamedCase(
@@ -22,19 +42,24 @@ def _case(name: str, story: str, functions: str, nodes: int, titles: str, **more
         titles=titles,
         traces=more.get("traces", ""),
         vm=vm,
+        fix=fix,
     )
 
 
 ZONES_CASES: Final = (
     _case(
         "bucket-domain",
-        "a bucket that was filled from several domains, as an M_USE_RESERVE allocation may, comes "
-        "into the cache of one of them: uma_zalloc_domain() asserts that its items are that "
+        "a bucket that was filled from several domains, as an M_USE_RESERVE allocation may, comes"
+        " into the cache of one of them: uma_zalloc_domain() asserts that its items are that "
         "domain's, and without INVARIANTS foreign memory is handed out",
         "zone_import cache_free zone_free_bucket uma_zalloc_domain", 2,
         r"bucket cache item N from wrong domain|^invariant: cached-domain",
         introduced="the commit that drop-commit takes out",
         traces="M_USE_RESERVE",
+        fix=_fix(
+            "zone_alloc_bucket", _FILL.format("flags"),
+            _FILL.format("domain == UMA_ANYDOMAIN ? flags : flags & ~M_USE_RESERVE"),
+        ),
         trace="""\
 zones domains=2 cpus=0,1
 zone1 size=500
@@ -46,13 +71,15 @@ alloc zone1 item=2 cpu=0 domain=0 M_NOWAIT
     ),
     _case(
         "empty-domain-bucket",
-        "a CPU of a domain without memory allocates from other domains' buckets; when its cache is "
-        "drained, they come into the cache of its own domain, for which uma_zalloc_domain() then "
-        "asserts that their items lie there",
+        "a CPU of a domain without memory allocates from other domains' buckets; when its cache "
+        "is drained, they come into the cache of its own domain, for which uma_zalloc_domain() "
+        "then asserts that their items lie there",
         "cache_drain_safe_cpu zone_free_bucket uma_zalloc_domain", 3,
         r"bucket cache item N from wrong domain|^invariant: cached-domain",
         traces=r"empty=",
         vm="memoryless-kasan",
+        fix=_fix("zone_put_bucket", "bucket->ub_cnt == 0",
+                 "bucket->ub_cnt == 0 || VM_DOMAIN_EMPTY(domain)"),
         trace="""\
 zones domains=3 cpus=0,1,2 empty=1
 zone1 size=2000
@@ -64,8 +91,8 @@ alloc zone1 item=1 cpu=1 domain=1 M_NOWAIT
     ),
     _case(
         "ctor-limit",
-        "an item whose constructor fails goes from a bucket back to its keg, but still counts for "
-        "the zone's limit: after enough failures nothing can be allocated",
+        "an item whose constructor fails goes from a bucket back to its keg, but still counts for"
+        " the zone's limit: after enough failures nothing can be allocated",
         "item_ctor zone_free_item", 2, r"^invariant: limit-count",
         traces=r" ctor.* fail=",
         trace="""\
@@ -100,8 +127,8 @@ alloc zone1 item=1 cpu=1 M_NOWAIT
     ),
     _case(
         "nobucket-maxcache",
-        "uma_zone_set_max() and uma_zone_set_maxcache() give a zone buckets that was made without "
-        "(UMA_ZONE_NOBUCKET)",
+        "uma_zone_set_max() and uma_zone_set_maxcache() give a zone buckets that was made without"
+        " (UMA_ZONE_NOBUCKET)",
         "uma_zone_set_maxcache", 2, r"^invariant: nobucket-caches",
         traces=r"nobucket",
         trace="""\
@@ -135,10 +162,10 @@ alloc zone1 item=7 cpu=1 M_NOWAIT
     ),
     _case(
         "limit-starvation",
-        "a thread waits at the limit of a zone whose items all lie in other CPUs' caches: nothing "
-        "is in use, so nothing is freed that would wake it (uma(9) warns of failures only)",
+        "a thread waits at the limit of a zone whose items all lie in other CPUs' caches: nothing"
+        " is in use, so nothing is freed that would wake it (uma(9) warns of failures only)",
         "zone_alloc_limit_hard cache_alloc_retry", 2, r"^invariant: starvation",
-        traces=r"limit=|set-max ",
+        traces=r"limit=|kva=|set-max ",
         trace="""\
 zones domains=2 cpus=0,1
 zone1 size=96 limit=10 maxcache=100 round-robin
@@ -170,6 +197,8 @@ alloc zone1 item=2 cpu=0 M_NOWAIT
         r"Memory modified|Duplicate free|not of the kernel's memory|cache-count|count > N failed|"
         r"ub_entries == bucket->ucb_entries",
         traces=r"domains=[3-8].*set-max",
+        fix=_fix("bucket_alloc", "min(ubz->ubz_entries, zone->uz_bucket_size_max)",
+                 "max(1, min(ubz->ubz_entries, zone->uz_bucket_size_max))"),
         trace="""\
 zones domains=3 cpus=0,1,2
 zone1 size=96
@@ -179,9 +208,117 @@ set-maxcache zone1 items=10
 reclaim zone1 domain=0 cpu=1 drain-cpu
 """,
     ),
+    _case(
+        "smr-context",
+        "the context of smr(9) that zone_ctor() makes for a UMA_ZONE_SMR zone is not given back "
+        "when the zone is destroyed",
+        "zone_ctor zone_dtor", 2, r"^invariant: own-items: SMR ",
+        traces=r" smr",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=96 smr
+""",
+    ),
+    _case(
+        "maxaction-destroyed",
+        "uma_zdestroy() leaves the task of uma_zone_set_maxaction() in its queue, in memory that "
+        "is another zone's by the time it runs",
+        "uma_zdestroy zone_dtor zone_maxaction", 2, r"^invariant: task-of-no-zone",
+        traces=r" maxaction",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=2000 limit=1 maxaction
+alloc zone1 item=1 cpu=0 M_NOWAIT
+alloc zone1 item=2 cpu=0 M_NOWAIT
+""",
+    ),
+    _case(
+        "init-forever",
+        "an M_WAITOK allocation tries a keg's initializer that fails again and again: it is taken"
+        " for a want of memory, of which there is enough, so that nobody waits",
+        "keg_alloc_slab keg_fetch_slab", 2, r"an operation does not end",
+        traces=r" init.* fails=.*M_WAITOK",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=96 init
+alloc zone1 item=1 cpu=0 fails=1 M_WAITOK
+""",
+    ),
+    _case(
+        "kva-pages",
+        "uma_zone_reserve_kva() limits a zone whose slabs have several pages to so many times the"
+        " items that there is address space for; what is mapped behind it is somebody else's",
+        "uma_zone_reserve_kva noobj_alloc", 2, r"^invariant: kva-exceeded",
+        traces=r" kva=",
+        fix=_fix("uma_zone_reserve_kva", "pages * keg->uk_ipers",
+                 "pages / keg->uk_ppera * keg->uk_ipers"),
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=6000 kva=1 nobucket
+alloc zone1 item=1 cpu=0 M_NOWAIT
+alloc zone1 item=2 cpu=0 M_NOWAIT
+alloc zone1 item=3 cpu=0 M_NOWAIT
+""",
+    ),
+    _case(
+        "kva-secondary",
+        "a secondary zone of a keg with reserved address space has no limit, and maps pages "
+        "behind it",
+        "uma_zone_reserve_kva noobj_alloc", 2, r"^invariant: kva-exceeded",
+        traces=r" kva=.* secondary=",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=6000 kva=1
+zone2 size=6000 secondary=zone1 nobucket
+alloc zone2 item=1 cpu=0 M_NOWAIT
+alloc zone2 item=2 cpu=0 M_NOWAIT
+alloc zone2 item=3 cpu=0 M_NOWAIT
+""",
+    ),
+    _case(
+        "kva-domains",
+        "address space is reserved for as many slabs as the items need, but each domain fills "
+        "slabs of its own: pages of the second domain are mapped behind it",
+        "uma_zone_reserve_kva keg_fetch_slab noobj_alloc", 2, r"^invariant: kva-exceeded",
+        traces=r" kva=",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=6000 kva=1 nobucket
+alloc zone1 item=1 cpu=0 M_NOWAIT
+alloc zone1 item=2 cpu=1 M_NOWAIT
+""",
+    ),
+    _case(
+        "pcpu-grows",
+        "slabs of UMA_ZONE_PCPU zones have a page of each CPU's domain, and items count as of CPU"
+        " 0's: what a CPU of another domain frees, it does not find when it allocates, and takes "
+        "new memory",
+        "pcpu_page_alloc item_domain uma_zfree_arg cache_alloc", 2, r"^invariant: memory-grows",
+        traces=r" pcpu.*stock|stock.* pcpu",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=96 pcpu stock
+steady zone1 items=0 cpu=1 M_NOWAIT
+""",
+    ),
+    _case(
+        "smr-waiter",
+        "uma_zfree_smr() puts an item into a cache even if a thread waits at the zone's limit, "
+        "which uma_zfree() does not: nobody wakes it",
+        "uma_zfree_smr zone_alloc_limit_hard", 2, r"^invariant: free-kept",
+        traces=r" smr",
+        trace="""\
+zones domains=2 cpus=0,1 without=own-items
+zone1 size=256 kva=1 smr
+alloc zone1 item=1 cpu=1 M_NOWAIT
+alloc zone1 item=2 cpu=0 M_WAITOK
+""",
+    ),
 )  # fmt: skip
 
 
-def known_case(title: str, trace: str) -> str:
-    """The case that a finding is of; empty for a new one."""
-    return next((case.name for case in ZONES_CASES if case.is_of(title, trace)), "")
+def known_cases(title: str, trace: str) -> list[KnownCase]:
+    """The cases that a finding may be of, those with a fix first."""
+    found = [case for case in ZONES_CASES if case.is_of(title, trace)]
+    return [KnownCase(case.name, has_fix=case.fix is not None)
+            for case in sorted(found, key=lambda case: case.fix is None)]  # fmt: skip

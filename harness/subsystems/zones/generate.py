@@ -1,4 +1,8 @@
-"""Random zones, and random operations on them."""
+"""Random zones, and random operations on them.
+
+Each trace has a few of the rarer words of zones and of the rarer operations only, and these often:
+what needs two of them together would hardly ever happen if each trace had a little of all.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from harness.check.weighted import Weighted
-from harness.subsystems.zones.operations import letter_of, token
+from harness.subsystems.zones.operations import ALWAYS, letter_of, token
 from harness.subsystems.zones.trace import Trace, Zone, ZoneLayout, illegal
 
 #: Sizes of items: many in a slab, few, one, and slabs of several pages.
@@ -21,11 +25,20 @@ _KEGS: Final = Weighted((
     (("cache", "round-robin"), 1),
 ))  # fmt: skip
 #: Words of any zone, and how likely they are.
-_ALSO: Final = (("ctor", 0.12), ("zinit", 0.12), ("nobucket", 0.06), ("maxbucket", 0.05))
+_ALSO: Final = (
+    ("ctor", 0.12), ("zinit", 0.12), ("nobucket", 0.06), ("maxbucket", 0.05), ("maxaction", 0.03),
+)  # fmt: skip
+#: Words of a zone with a keg of its own.
+_OF_KEGS: Final = (
+    ("init", 0.1), ("stock", 0.1), ("vm", 0.03), ("malloc", 0.05), ("spread", 0.02),
+    ("contig", 0.02), ("unmanaged", 0.03),
+)  # fmt: skip
+_ALIGNMENTS: Final = (16, 64, 256, 1024, 4096)
+_RESERVED: Final = Weighted(((1, 1), (8, 1), (40, 2), (200, 1)))
 #: Of zones in a trace.
 _NUMBERS: Final = Weighted(((1, 6), (2, 2), (3, 1)))
-_LENGTHS: Final = Weighted(((30, 2), (120, 3), (400, 2)))
-_SLOTS: Final = Weighted(((4, 1), (40, 2), (150, 3), (600, 1)))
+_LENGTHS: Final = Weighted(((12, 4), (40, 4), (150, 3), (400, 1)))
+_SLOTS: Final = Weighted(((4, 2), (40, 3), (150, 3), (600, 1)))
 #: What a trace does often, beside allocating and freeing: a mood, of verbs by weight.
 _MOODS: Final = (
     {"alloc": 50, "free": 50, "reclaim": 1},
@@ -34,12 +47,21 @@ _MOODS: Final = (
     {"alloc": 45, "free": 38, "refuse": 4, "accept": 5, "reclaim": 5, "low": 1, "recover": 1,
      "prealloc": 1},
     {"alloc": 45, "free": 40, "set-max": 5, "set-maxcache": 5, "reclaim": 4, "destroy": 1},
+    {"alloc": 50, "free": 42, "exhaust": 3, "refill": 2, "reclaim": 3},
+    {"alloc": 45, "free": 40, "exhaust": 2, "refill": 2, "reclaim": 3, "reclaim-all": 2,
+     "timeout": 2, "run-tasks": 1, "destroy": 1},
+    {"alloc": 44, "free": 44, "steady": 1, "refuse": 1, "accept": 1},
 )  # fmt: skip
 _FLAGS: Final = Weighted(
     (("n", 8), ("nr", 4), ("w", 3), ("nv", 1), ("nz", 1), ("nvr", 1), ("wz", 1))
 )
 _RECLAIMS: Final = Weighted(((0, 1), (1, 2), (2, 2)))
 _LIMITS: Final = Weighted(((1, 1), (3, 1), (10, 2), (40, 2), (100, 2), (400, 1), (1000, 1)))
+
+
+_MEANWHILE: Final = (
+    "reclaim", "refuse", "accept", "set-max", "set-maxcache", "timeout", "reclaim-all",
+)  # fmt: skip
 
 
 class Generator:
@@ -82,10 +104,15 @@ class Generator:
             return Zone(frozenset({"secondary", *also}), before[primary].size, 0, limit, maxcache,
                         primary)  # fmt: skip
         kinds = {*_KEGS.choose(rng), *also}
-        if rng.random() < 0.1 and "cache" not in kinds:
-            kinds.add("init")
-        reserve = rng.choice((1, 2, 3, 8)) if rng.random() < 0.3 and "cache" not in kinds else 0
-        return Zone(frozenset(kinds), size, reserve, limit, maxcache)
+        if "cache" in kinds:
+            return Zone(frozenset(kinds), size, 0, limit, maxcache)
+        kinds |= {word for word, chance in _OF_KEGS if rng.random() < chance}
+        reserve = rng.choice((1, 2, 3, 8)) if rng.random() < 0.3 else 0
+        align = rng.choice(_ALIGNMENTS) if rng.random() < 0.06 else None
+        kva = None
+        if rng.random() < 0.06:
+            kva, limit, kinds = _RESERVED.choose(rng), None, kinds - {"stock", "nofree"}
+        return Zone(frozenset(kinds), size, reserve, limit, maxcache, align=align, kva=kva)
 
 
 class _Writer:
@@ -104,6 +131,7 @@ class _Writer:
         self._by_domain = rng.choice((0.0, 0.2, 0.5))
         self._meanwhile = rng.choice((0.0, 0.0, 0.05, 0.3))
         self._fails = rng.choice((0.0, 0.05, 0.3))
+        self._always = rng.choice((0.0, 0.0, 0.5))
 
     def _some_flags(self) -> list[str]:
         """Those of this trace: each zone is used by few kinds of callers."""
@@ -145,12 +173,13 @@ class _Writer:
             flags = "n"
         domain = int(rand() * self._domains) if rand() < self._by_domain else ""
         fail = f",,{1 + int(rand() * rand() * 40)}" if rand() < self._fails else ""
-        written = f"a{zone},{slot},{self._cpu()},{domain}{fail}".rstrip(",") + flags
+        always = ALWAYS if fail and rand() < self._always else ""
+        written = f"a{zone},{slot},{self._cpu()},{domain}{fail}".rstrip(",") + flags + always
         if nested or rand() >= self._meanwhile:
             return written
         verb = "move" if rand() < 0.2 else "free" if rand() < 0.6 else "alloc"
         if rand() < 0.15:
-            verb = self._rng.choice(("reclaim", "refuse", "accept", "set-max", "set-maxcache"))
+            verb = self._rng.choice(_MEANWHILE)
         return f"{written};{self._operation(verb, nested=True)}"
 
     def _rare(self, verb: str) -> str:
@@ -171,6 +200,17 @@ class _Writer:
                 told = {"zone": zone, "cpu": cpu, "number": rng.randint(1, 60)}
             case "destroy":
                 told = {"zone": zone}
+            case "run-tasks":
+                told = {}
+            case "reclaim-all":
+                domain = None if rng.random() < 0.5 else rng.randrange(self._domains)
+                told = {"cpu": cpu, "domain": domain, "number": _RECLAIMS.choose(rng)}
+            case "steady":
+                by_domain = rng.random() < self._by_domain
+                domain = rng.randrange(self._domains) if by_domain else None
+                numbers = {"zone": zone, "cpu": cpu, "domain": domain, "number": rng.randrange(8)}
+                flags = rng.choice(self._flags)
+                return token(letter_of(verb), numbers, "n" if "w" in flags else flags)
             case _:
                 told = {"domain": rng.randrange(self._domains)}
         return token(letter_of(verb), told)

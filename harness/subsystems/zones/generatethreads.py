@@ -31,7 +31,7 @@ def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
     trace = Generator(rng, machine).trace().head(_BEFORE.choose(rng))
     # Without the model of a limit few schedules wait: one of the zones often has a low one.
     if rng.random() < 0.3:
-        first = replace(trace.zones[0], limit=_LIMITS.choose(rng))
+        first = replace(trace.zones[0], limit=_LIMITS.choose(rng), kva=None)
         trace = replace(trace, zones=(first, *trace.zones[1:]))
     count = _THREADS.choose(rng)
     cpus = _placed(rng, len(machine.cpus), count)

@@ -34,6 +34,14 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
     "drain-leaves": "a drained zone keeps no more slabs than its reserve needs",
     "destroy-leaves": "nothing stays of zones that were destroyed",
     "lock-in-allocf": "no lock is held while the slab allocator is called",
+    "kva-exceeded": "no page is mapped outside of the address space that a zone has reserved",
+    "item-in-header": "the last item of a slab ends before the slab's header",
+    "item-misaligned": "items are aligned as their zone says",
+    "memory-grows": "a few items, used and freed again and again, take no more memory each time",
+    "task-of-no-zone": "no task of a destroyed zone is queued",
+    "own-items": "what UMA itself used for zones that were destroyed is not in use any more",
+    "free-kept": "what is freed while somebody waits at the zone's limit does not stay in a cache",
+    "wakeup-lost": "nobody waits at the limit of a zone that is below it",
     "starvation": "nobody waits at the limit of a zone of which nothing is in use",
 })  # fmt: skip
 
@@ -42,5 +50,6 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
 HARMLESS: Final = frozenset({
     "nobucket-caches", "current-count", "limit-count", "over-limit", "over-maxcache",
     "reserve-taken", "cached-domain", "bucket-not-filled", "waitok-null", "init-count",
-    "ctor-count", "drain-leaves", "destroy-leaves", "bucket-size",
+    "ctor-count", "drain-leaves", "destroy-leaves", "bucket-size", "memory-grows", "own-items",
+    "free-kept", "wakeup-lost", "starvation", "task-of-no-zone",
 })  # fmt: skip

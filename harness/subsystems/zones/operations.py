@@ -26,9 +26,14 @@ _FLAGS: Final = {
     "n": "M_NOWAIT", "w": "M_WAITOK", "v": "M_NOVM", "r": "M_USE_RESERVE", "z": "M_ZERO",
 }  # fmt: skip
 _LETTERS: Final = {name: letter for letter, name in _FLAGS.items()}
+#: Behind the flags: what fails goes on failing; in words, ``fails=`` in the place of ``fail=``.
+ALWAYS: Final = "e"
+#: Verbs with allocation flags.
+_FLAGGED: Final = frozenset({"alloc", "steady"})
+_RECLAIMING: Final = frozenset({"reclaim", "reclaim-all"})
 #: The order of an operation's numbers.
 _FIELDS: Final = ("zone", "slot", "cpu", "domain", "number", "fail")
-_TOKEN: Final = re.compile(r"((?:[1-4]:)?[a-z])([0-9,]*)([nwvrz]*)", re.ASCII)
+_TOKEN: Final = re.compile(r"((?:[1-4]:)?[a-z])([0-9,]*)([nwvrze]*)", re.ASCII)
 _THREAD: Final = re.compile(r"thread([1-4]): ", re.ASCII)
 RECLAIMS: Final = ("trim", "drain", "drain-cpu")
 
@@ -64,6 +69,11 @@ VERBS: Final = (
     Verb("recover", "o", ("domain",)),
     Verb("timeout", "t", (), ("cpu",)),
     Verb("move", "g", ("cpu",)),
+    Verb("steady", "s", ("zone", "items", "cpu"), ("domain",)),
+    Verb("reclaim-all", "c", (), ("domain", "cpu")),
+    Verb("exhaust", "e", ("domain",)),
+    Verb("refill", "h", ("domain",)),
+    Verb("run-tasks", "j"),
 )
 _BY_WORD: Final[Mapping[str, Verb]] = {verb.word: verb for verb in VERBS}
 _BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}
@@ -74,7 +84,7 @@ MOST_THREADS: Final = 4
 #: What no thread does while others run: the zone may be in use, and a thread moves by its CPU.
 _ALONE: Final = frozenset("kg")
 #: Those that may be in the middle of another one.
-_NESTED: Final = frozenset("afdmxrylotg")
+_NESTED: Final = frozenset("afdmxrylotgcehj")
 
 
 def letter_of(word: str) -> str:
@@ -116,11 +126,13 @@ def _words_of(operation: str) -> str:
         if name == "zone":
             words.append(f"zone{int(value or 0) + 1}")
         elif value or name in verb.fields:
-            words.append(f"{name}={value or 0}")
-    if verb.word == "reclaim":
+            fails = "s" if name == "fail" and ALWAYS in found[3] else ""
+            words.append(f"{name}{fails}={value or 0}")
+    if verb.word in _RECLAIMING:
         words.append(RECLAIMS[int(told.get("number") or 0)])
-    if found[3]:
-        words.append("|".join(_FLAGS[letter] for letter in found[3]))
+    flags = found[3].replace(ALWAYS, "")
+    if flags:
+        words.append("|".join(_FLAGS[letter] for letter in flags))
     return " ".join(words)
 
 
@@ -150,26 +162,28 @@ def parse_operation(line: str) -> str:
 def _parsed(words: list[str]) -> str:
     if not words or words[0] not in _BY_WORD:
         raise ValueError(f"no operation, which is one of {', '.join(_BY_WORD)}")
-    verb, flags = _BY_WORD[words[0]], ""
+    verb, flags, always = _BY_WORD[words[0]], "", ""
     numbers: dict[str, int | None] = {}
     for word in words[1:]:
         name, equals, value = word.partition("=")
         if equals and name in (*verb.fields, *verb.maybe):
             numbers[_WIRE.get(name, name)] = _number(name, value)
-        elif word in RECLAIMS and verb.word == "reclaim":
+        elif name == "fails" and "fail" in verb.maybe:
+            numbers["fail"], always = _number(name, value), ALWAYS
+        elif word in RECLAIMS and verb.word in _RECLAIMING:
             numbers["number"] = RECLAIMS.index(word)
         elif found := re.fullmatch(r"zone([1-4])", word, re.ASCII):
             numbers["zone"] = int(found[1]) - 1
-        elif verb.word == "alloc" and set(word.split("|")) <= set(_LETTERS):
+        elif verb.word in _FLAGGED and set(word.split("|")) <= set(_LETTERS):
             flags = "".join(_LETTERS[flag] for flag in word.split("|"))
         else:
             raise ValueError(f"{verb.word} does not take {word}")
     missing = [name for name in verb.fields if _WIRE.get(name, name) not in numbers]
     if missing:
         raise ValueError(f"{verb.word} needs {' and '.join(missing)}")
-    if verb.word == "alloc":
+    if verb.word in _FLAGGED:
         _check_flags(flags)
-    return token(verb.letter, numbers, flags)
+    return token(verb.letter, numbers, flags + always)
 
 
 def _number(name: str, value: str) -> int:
@@ -193,6 +207,20 @@ def with_cpus(operation: str, cpus: Mapping[int, int]) -> str:
         KeyError: one of its CPUs is not among them.
     """
     return ";".join(_with(part, "cpu", cpus) for part in operation.split(";"))
+
+
+def without_choices(operation: str) -> Iterator[str]:
+    """The operation less one of the numbers that need not be told, such as a domain."""
+    outer, inner_too, inner = operation.partition(";")
+    found = _TOKEN.fullmatch(outer)
+    if found is None:
+        return
+    numbers = found[2].split(",")
+    for name in _BY_LETTER[found[1][-1]].maybe:
+        place = _FIELDS.index(name)
+        if name != "fail" and len(numbers) > place and numbers[place]:
+            left = ",".join([*numbers[:place], "", *numbers[place + 1 :]]).rstrip(",")
+            yield f"{found[1]}{left}{found[3]}{inner_too}{inner}"
 
 
 def with_zone(operation: str, zones: Mapping[int, int]) -> str:

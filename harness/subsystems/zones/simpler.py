@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.subsystems.zones.operations import (
+    ALWAYS,
     split_thread,
     with_items_in_order,
     with_zone,
+    without_choices,
     zone_of,
 )
 from harness.subsystems.zones.trace import Trace, Zone, illegal
@@ -42,7 +44,14 @@ def _fewer_zones(trace: Trace) -> Iterator[Trace]:
     """Without a zone that no operation and no other zone is about."""
     used = {zone for operation in trace.operations for zone in zone_of(operation)}
     used |= {zone.primary for zone in trace.zones if zone.primary is not None}
+    same = {place: place for place in range(len(trace.zones))}
     for place in range(len(trace.zones)):
+        primary = trace.zones[place].primary
+        if place in used and primary is not None:
+            moved = {**same, place: primary}
+            yield replace(
+                trace, operations=tuple(with_zone(each, moved) for each in trace.operations)
+            )
         if place in used or len(trace.zones) == 1:
             continue
         zones = tuple(
@@ -64,6 +73,12 @@ def _plainer(zone: Zone) -> Iterator[Zone]:
         yield replace(zone, limit=None)
     if zone.maxcache is not None:
         yield replace(zone, maxcache=None)
+    if zone.align is not None:
+        yield replace(zone, align=None)
+    if zone.kva is not None:
+        yield replace(zone, kva=None)
+        if zone.kva > 1:
+            yield replace(zone, kva=1)
     if zone.reserve:
         yield replace(zone, reserve=0)
         if zone.reserve > 1:
@@ -80,17 +95,17 @@ def _plainer_of_one(operation: str) -> Iterator[str]:
     outer, _, inner = operation.partition(";")
     if inner:
         yield outer
+    yield from without_choices(operation)
     if outer[0] != "a":
         return
-    numbers, flags = outer.rstrip("nwvrz"), outer[len(outer.rstrip("nwvrz")) :]
+    numbers = outer.rstrip("nwvrze")
+    flags = outer[len(numbers) :]
     rest = f";{inner}" if inner else ""
     fields = numbers[1:].split(",")
     if len(fields) > 5 and fields[5]:
-        yield f"a{','.join(fields[:5]).rstrip(',')}{flags}{rest}"
-    if len(fields) > 3 and fields[3]:
-        yield f"a{','.join([*fields[:3], '', *fields[4:]]).rstrip(',')}{flags}{rest}"
-    if flags != "n":
+        yield f"a{','.join(fields[:5]).rstrip(',')}{flags.replace(ALWAYS, '')}{rest}"
+    if flags.replace(ALWAYS, "") != "n":
         yield f"{numbers}n{rest}"
     for flag in flags if len(flags) > 1 else "":
-        if flag not in "nw":
+        if flag not in "nw":  # the last is ALWAYS
             yield f"{numbers}{flags.replace(flag, '')}{rest}"

@@ -69,14 +69,14 @@ class _Zones:
 
     def held_to(self, values: Mapping[str, bool]) -> Specification:
         from harness.check.subject import Specification
-        from harness.subsystems.zones.cases import known_case
+        from harness.subsystems.zones.cases import known_cases
         from harness.subsystems.zones.check.guest import CheckedZones
         from harness.subsystems.zones.check.threads import HuntedZones
         from harness.subsystems.zones.invariants import HARMLESS
 
         return Specification(
             NAME, FORM, "the invariants of zones", "unproven", values, CheckedZones,
-            hunted=HuntedZones, harmless=HARMLESS, known=known_case,
+            hunted=HuntedZones, harmless=HARMLESS, known=known_cases,
         )  # fmt: skip
 
     def boot_model(

@@ -56,17 +56,29 @@ KINDS: Final[Mapping[str, int]] = MappingProxyType({
     "init": 0x400,
     "zinit": 0x800,
     "maxbucket": 0x1000,
+    "spread": 0x2000,
+    "contig": 0x4000,
+    "vm": 0x8000,
+    "unmanaged": 0x10000,
+    "malloc": 0x20000,
+    "stock": 0x40000,
+    "maxaction": 0x80000,
 })  # fmt: skip
 """The words of zones, with their bits in ``c/zones.h``."""
 
+#: Numbers in a trace's line, but for an explicit 0 of items.
+_NUMBERED: Final = re.compile(r"(?<!items=0)(?<=[a-z=])[0-9]+(?<!items=0)", re.ASCII)
 _MOST_OPERATIONS: Final = 100_000
 _HEAD: Final = re.compile(
     r"zones domains=([1-8]) cpus=([0-9,]{1,1024})(?: empty=([0-9,]{1,16}))?"
     r"(?: without=([a-z,-]{1,400}))?",
     re.ASCII,
 )
-_COUNTS: Final = ("size", "reserve", "limit", "maxcache")
-_MOST: Final = {"size": 65536, "reserve": 65536, "limit": 1_000_000, "maxcache": 1_000_000}
+_COUNTS: Final = ("size", "reserve", "limit", "maxcache", "align", "kva")
+_MOST: Final = {
+    "size": 65536, "reserve": 65536, "limit": 1_000_000, "maxcache": 1_000_000, "align": 4096,
+    "kva": 65536,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,8 @@ class Zone:
         limit: ``uma_zone_set_max()`` before the first allocation; None for none.
         maxcache: ``uma_zone_set_maxcache()`` then; None for none.
         primary: of a secondary zone: the place of the zone that makes its keg.
+        align: of items, in bytes; None for a pointer's.
+        kva: ``uma_zone_reserve_kva()`` for so many items; None for none.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -88,12 +102,14 @@ class Zone:
     limit: int | None = None
     maxcache: int | None = None
     primary: int | None = None
+    align: int | None = None
+    kva: int | None = None
 
     def command(self, place: int) -> str:
         """The command that makes it."""
         kind = sum(KINDS[word] for word in self.kinds)
         words = [f"make number={place} size={self.size} kind={kind} reserve={self.reserve}"]
-        for name in ("limit", "maxcache", "primary"):
+        for name in ("limit", "maxcache", "primary", "align", "kva"):
             number = getattr(self, name)
             words += [] if number is None else [f"{name}={number}"]
         return " ".join(words)
@@ -102,8 +118,9 @@ class Zone:
         """Its line in a trace."""
         words = [f"zone{place + 1}", f"size={self.size}"]
         words += [f"reserve={self.reserve}"] if self.reserve else []
-        words += [f"limit={self.limit}"] if self.limit is not None else []
-        words += [f"maxcache={self.maxcache}"] if self.maxcache is not None else []
+        for name in ("limit", "maxcache", "align", "kva"):
+            number = getattr(self, name)
+            words += [] if number is None else [f"{name}={number}"]
         words += [f"secondary=zone{self.primary + 1}"] if self.primary is not None else []
         words += sorted(self.kinds - {"secondary"})
         return " ".join(words)
@@ -232,6 +249,12 @@ def parse_trace(text: str) -> Trace:
     )  # fmt: skip
 
 
+def shape(trace: Trace) -> frozenset[str]:
+    """Words of zones and operations, without their numbers; that one is 0 is told."""
+    lines = str(trace).splitlines()[1:]
+    return frozenset(_NUMBERED.sub("", line) for line in lines)
+
+
 @dataclass(slots=True)
 class _Reader:
     """What the lines of a trace have said so far."""
@@ -334,6 +357,10 @@ def _parse_zone(words: Sequence[str], before: Sequence[Zone]) -> Zone:
 def _count(name: str, number: int) -> int:
     if number > _MOST[name] or (name == "size" and number < 8):
         raise ValueError(f"{name} is at most {_MOST[name]}, and a size at least 8")
+    if name == "align" and number.bit_count() != 1:
+        raise ValueError("align is a power of two")
+    if name == "kva" and number == 0:
+        raise ValueError("kva is of one item at least")
     return number
 
 
@@ -360,6 +387,19 @@ _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
     (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"}) and zone.reserve > 0,
      "a zone without a keg of its own has no reserve"),
     (lambda zone: _both(zone, "pcpu", "hashed", "offpage"), "pcpu decides where headers are"),
+    (lambda zone: _both(zone, "spread", "pcpu"), "spread with pcpu is asserted"),
+    (lambda zone: _both(zone, "vm", "hashed", "offpage", "pcpu"), "vm with these is asserted"),
+    (lambda zone: _both(zone, "malloc", "hashed", "pcpu", "smr"),
+     "malloc(9) has zones without these only"),
+    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"})
+     and not zone.kinds.isdisjoint({"spread", "contig", "vm", "unmanaged", "malloc", "stock"}),
+     "a zone without a keg of its own has none of the keg's words"),
+    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"})
+     and (zone.align, zone.kva) != (None, None),
+     "a zone without a keg of its own has neither align nor kva"),
+    (lambda zone: zone.kva is not None and not zone.kinds.isdisjoint({"pcpu", "stock", "nofree"}),
+     "kva decides where pages come from, and keeps them"),
+    (lambda zone: zone.kva is not None and zone.limit is not None, "kva is the limit, too"),
     (lambda zone: "pcpu" in zone.kinds and zone.size > _PCPU_MOST,
      f"a pcpu zone has items of at most {_PCPU_MOST} bytes"),
 )  # fmt: skip

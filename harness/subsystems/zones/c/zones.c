@@ -19,7 +19,7 @@ void
 zones_leave(void)
 {
 	memset(zones, 0, sizeof(zones));
-	zones_forget_items();
+	items_forget();
 }
 
 void
@@ -30,6 +30,7 @@ zones_start(unsigned patience)
 	keeps_pages = false;
 	memory_recover();
 	memory_reset(patience);
+	own_start();
 }
 
 static uint32_t
@@ -55,6 +56,16 @@ flags_of(unsigned kind)
 		flags |= UMA_ZONE_NOFREE;
 	if ((kind & KIND_MAXBUCKET) != 0)
 		flags |= UMA_ZONE_MAXBUCKET;
+	if ((kind & KIND_SPREAD) != 0)
+		flags |= UMA_ZONE_CACHESPREAD;
+	if ((kind & KIND_CONTIG) != 0)
+		flags |= UMA_ZONE_CONTIG;
+	if ((kind & KIND_VM) != 0)
+		flags |= UMA_ZONE_VM;
+	if ((kind & KIND_UNMANAGED) != 0)
+		flags |= UMA_ZONE_UNMANAGED;
+	if ((kind & KIND_MALLOC) != 0)
+		flags |= UMA_ZONE_MALLOC;
 	return (flags);
 }
 
@@ -63,7 +74,7 @@ refusal_of(unsigned number, const struct zones_order *order)
 {
 	if (number >= ZONES_MAX || zones[number].zone != NULL)
 		return ("zone-number-is-taken");
-	if (order->size <= 0 || order->kind < 0)
+	if (order->size <= 0 || order->kind < 0 || (order->align > 0 && !powerof2(order->align)))
 		return ("not-an-order");
 	if ((order->kind & KIND_SECONDARY) == 0)
 		return (NULL);
@@ -94,16 +105,40 @@ made(unsigned number, const struct zones_order *order)
 		    memory_import, memory_release, pool_of(number, (size_t)order->size),
 		    (int)flags_of((unsigned)order->kind)));
 	zone = uma_zcreate(ZONE_NAME, (size_t)order->size, ctor, dtor, inits ? all->init : NULL,
-	    inits ? all->fini : NULL, UMA_ALIGN_PTR, flags_of((unsigned)order->kind));
+	    inits ? all->fini : NULL, order->align > 0 ? (int)order->align - 1 : UMA_ALIGN_PTR,
+	    flags_of((unsigned)order->kind));
 	if (zinits) {
 		uma_zone_set_zinit(zone, zinit);
 		uma_zone_set_zfini(zone, zfini);
 	}
-	uma_zone_set_allocf(zone, memory_alloc);
-	uma_zone_set_freef(zone, memory_free);
+	if ((order->kind & KIND_STOCK) == 0 && order->kva <= 0) {
+		uma_zone_set_allocf(zone, memory_alloc);
+		uma_zone_set_freef(zone, memory_free);
+	}
 	if (order->reserve > 0)
 		uma_zone_reserve(zone, (int)order->reserve);
 	return (zone);
+}
+
+/* Who has asked for address space gets that much, and its pages for ever. */
+static bool
+reserve(struct zones_zone *each, int items)
+{
+	uma_keg_t keg = each->zone->uz_keg;
+
+	if (uma_zone_reserve_kva(each->zone, items) == 0)
+		return (false);
+	each->reserved = howmany((unsigned long)items, keg->uk_ipers) * keg->uk_ppera * PAGE_SIZE;
+	each->kind |= KIND_NOFREE;
+	each->limited = true;
+	keeps_pages = true;
+	return (true);
+}
+
+/* A task that does nothing, when the zone is at its limit. */
+static void
+at_limit(uma_zone_t zone __unused, int pending __unused)
+{
 }
 
 const char *
@@ -122,12 +157,18 @@ zones_make(unsigned number, const struct zones_order *order)
 		/* The keg's properties are its own, too. */
 		each->kind |= zones[order->primary].kind &
 		    (KIND_ROUNDROBIN | KIND_HASHED | KIND_OFFPAGE | KIND_PCPU | KIND_NOFREE |
-		    KIND_INIT);
+		    KIND_INIT | KIND_STOCK);
 	}
 	keeps_pages |= (each->kind & KIND_NOFREE) != 0;
 	memory_forget_counts(number);
 	each->zone = made(number, order);
 	each->maxcache = -1;
+	if ((each->kind & KIND_CACHE) == 0)
+		each->align_mask = zones[each->primary].zone->uz_keg->uk_align;
+	if ((each->kind & KIND_MAXACTION) != 0)
+		uma_zone_set_maxaction(each->zone, at_limit);
+	if (order->kva > 0 && !reserve(each, (int)order->kva))
+		return ("no-address-space");
 	if (order->limit >= 0) {
 		uma_zone_set_max(each->zone, (int)order->limit);
 		each->limited = order->limit > 0;
@@ -142,7 +183,11 @@ zones_make(unsigned number, const struct zones_order *order)
 void
 zones_destroy(unsigned number)
 {
+	const struct task *task = &zones[number].zone->uz_maxaction;
+
 	uma_zdestroy(zones[number].zone);
+	if (zones_task_is_queued(task))
+		zones_broken("task-of-no-zone", "a zone is destroyed, and its task is queued still");
 	memset(&zones[number], 0, sizeof(zones[number]));
 }
 
@@ -151,9 +196,11 @@ void
 zones_end(bool closely)
 {
 	memory_recover();
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		memory_exhaust_domain(domain, false);
 	for (unsigned slot = 0; slot < ZONES_SLOTS; slot++)
 		if (zones_item[slot] != NULL) {
-			zones_free_slot(slot);
+			items_free(slot);
 			if (closely)
 				check_at_rest();
 		}
@@ -175,4 +222,6 @@ zones_end(bool closely)
 	if (!keeps_pages && memory_slabs() != 0)
 		zones_broken("destroy-leaves", "%ld slabs stay of zones that are destroyed",
 		    memory_slabs());
+	if (!keeps_pages)
+		own_check();
 }

@@ -9,6 +9,9 @@
 
 #include "check.h"
 
+#include <sys/queue.h>
+#include <sys/_task.h>
+
 #include <vm/vm.h>
 #include <vm/vm_param.h>
 #include <vm/pmap.h>
@@ -36,6 +39,13 @@
 #define KIND_INIT	0x400	/* the keg's initializer can fail */
 #define KIND_ZINIT	0x800	/* the zone's initializer can fail */
 #define KIND_MAXBUCKET	0x1000
+#define KIND_SPREAD	0x2000	/* CACHESPREAD: items begin at every alignment in a page */
+#define KIND_CONTIG	0x4000
+#define KIND_VM		0x8000	/* as zones that the VM system itself uses */
+#define KIND_UNMANAGED	0x10000
+#define KIND_MALLOC	0x20000
+#define KIND_STOCK	0x40000	/* slabs come from the kernel's own allocators */
+#define KIND_MAXACTION	0x80000	/* a task is queued when the limit is reached */
 
 /* A zone to be made. */
 struct zones_order {
@@ -45,6 +55,8 @@ struct zones_order {
 	long	limit;		/* uma_zone_set_max() before the first allocation; -1: none */
 	long	maxcache;	/* uma_zone_set_maxcache() then; -1: none */
 	long	primary;	/* of a secondary zone */
+	long	align;		/* of items, in bytes; below 1: of a pointer */
+	long	kva;		/* uma_zone_reserve_kva() for so many items; below 1: none */
 };
 
 /* A zone of the trace. */
@@ -57,6 +69,8 @@ struct zones_zone {
 	bool		 lowered;	/* the limit has been lower, and may be exceeded */
 	long		 maxcache;	/* -1: none since the first allocation */
 	bool		 used;		/* something was allocated */
+	uintptr_t	 align_mask;	/* of items; a cache zone's have none */
+	unsigned long	 reserved;	/* address space of the keg, in bytes; 0: as it needs */
 };
 
 extern struct zones_zone zones[ZONES_MAX];
@@ -66,6 +80,7 @@ struct zones_operation {
 	char	verb;
 	long	zone, slot, cpu, domain, number, fail;
 	int	flags;
+	bool	always;		/* what fails goes on failing */
 	const struct zones_operation *meanwhile;	/* of another thread */
 };
 
@@ -79,18 +94,32 @@ void	 zones_destroy(unsigned number);
 /* zones_operations.c */
 void	 zones_run(const struct zones_operation *operation);
 void	 zones_nested(const struct zones_operation *operation);
-void	 zones_free_slot(unsigned slot);
-void	 zones_forget_items(void);
+
+/* zones_items.c: allocating and freeing. */
+void	 items_alloc(const struct zones_operation *operation);
+void	 items_steady(const struct zones_operation *operation);
+void	 items_free(unsigned slot);
+void	 items_forget(void);
+bool	 items_can_use(const struct zones_operation *operation);
+bool	 items_can_alloc(const struct zones_operation *operation);
 extern void *zones_item[ZONES_SLOTS];
 extern uint8_t zones_item_zone[ZONES_SLOTS];
+
+/* zones_own.c: what UMA itself uses. */
+void	 own_start(void);
+void	 own_check(void);	/* all is as it was at the start */
 
 /* zones_memory.c: below the zones, and what they call. */
 void	 memory_reset(unsigned patience);
 void	 memory_begin(const struct zones_operation *operation);
 void	 memory_refuse(int domain, bool refuse);
+void	 memory_exhaust_domain(int domain, bool exhaust);
+bool	 memory_is_exhausted(int domain);
 bool	 memory_was_refused(void);	/* since memory_begin() */
 bool	 memory_has_failed(void);	/* a constructor, an initializer or an import, since then */
+bool	 memory_has_failed_above(void);	/* the same, but for the keg's initializer */
 bool	 memory_was_interrupted(void);	/* another thread's operation was run since then */
+bool	 memory_interrupt(void);	/* runs it now; false: there is none that has not run yet */
 long	 memory_slabs(void);		/* that zones of this trace have */
 void	*memory_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *pflag, int wait);
 void	 memory_free(void *memory, vm_size_t bytes, uint8_t pflag);
@@ -141,6 +170,10 @@ const char *zones_locked(void);		/* a lock that is held; NULL: none, or it canno
 void	 zones_move(int cpu);		/* the thread goes to another CPU */
 int	 zones_cpu(void);
 bool	 zones_are_concurrent(void);	/* other threads run operations at the same time */
+void	 zones_exhaust(int domain, bool exhausted);	/* the domain has no pages for anybody */
+bool	 zones_run_tasks(void);		/* those that are queued; false: the kernel alone does */
+bool	 zones_task_is_queued(const struct task *task);
+bool	 zones_only_uma_uses(uma_zone_t zone);	/* its items in use change by UMA's calls alone */
 void	 zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *));
 
 #endif

@@ -52,6 +52,10 @@ check_slab(uma_keg_t keg, uma_slab_t slab, int domain, unsigned low, unsigned hi
 	memset(&slabs[slab_count], 0, sizeof(slabs[slab_count]));
 	slabs[slab_count].slab = slab;
 	slabs[slab_count++].data = slab_data(slab, keg);
+	if ((keg->uk_flags & UMA_ZFLAG_OFFPAGE) == 0 &&
+	    (keg->uk_ipers - 1U) * keg->uk_rsize + keg->uk_size > keg->uk_pgoff)
+		zones_broken("item-in-header", "the last item of %u bytes reaches into the header",
+		    keg->uk_size);
 }
 
 /* By address.  Shellsort: a guest's module and the host have no qsort() in common. */
@@ -290,6 +294,9 @@ check_keg(unsigned primary)
 	uma_keg_t keg = zones[primary].zone->uz_keg;
 	unsigned taken = 0;
 
+	if (keg->uk_kva != 0 && keg->uk_offset > zones[primary].reserved)
+		zones_broken("kva-exceeded", "%lu bytes are mapped at %lu of address space",
+		    keg->uk_offset, zones[primary].reserved);
 	walk_slabs(keg);
 	for (unsigned number = 0; number < ZONES_MAX; number++)
 		if (zones[number].zone != NULL && zones[number].primary == primary)

@@ -9,6 +9,8 @@
 #include <sys/kernel.h>
 #include <sys/malloc.h>
 
+#define OF_ZONES	"apdmxks"	/* operations that are on a zone */
+
 static char left_out[512];	/* ,name,name, */
 
 void
@@ -76,24 +78,27 @@ read_operation(const char *at, struct zones_operation *operation)
 	at = read_number(at, fields[field]);
 	while (*at == ',' && ++field < sizeof(fields) / sizeof(fields[0]))
 		at = read_number(at + 1, fields[field]);
-	for (int flag; (flag = flag_of(*at)) != 0; at++)
-		operation->flags |= flag;
+	for (int flag; *at == 'e' || (flag = flag_of(*at)) != 0; at++)
+		if (*at == 'e')
+			operation->always = true;
+		else
+			operation->flags |= flag;
 	return (at);
 }
 
 static bool
 is_possible(const struct zones_operation *operation)
 {
-	static const char of_zones[] = "apdmxk", all[] = "apdmxkfryltog";
+	static const char of_zones[] = OF_ZONES, all[] = OF_ZONES "fryltogcehj";
 	bool waits = (operation->flags & M_WAITOK) != 0;
 
 	if (strchr(all, operation->verb) == NULL || operation->verb == '\0' ||
 	    operation->slot >= ZONES_SLOTS || operation->cpu >= probe_cpus() ||
 	    operation->domain >= probe_domains() || operation->zone >= ZONES_MAX)
 		return (false);
-	if (strchr("rylo", operation->verb) != NULL && operation->domain < 0)
+	if (strchr("ryloeh", operation->verb) != NULL && operation->domain < 0)
 		return (false);
-	if (operation->verb == 'a' && (waits == ((operation->flags & M_NOWAIT) != 0) ||
+	if ((operation->verb == 'a' || operation->verb == 's') && (waits == ((operation->flags & M_NOWAIT) != 0) ||
 	    (waits && (operation->flags & M_NOVM) != 0)))
 		return (false);
 	return (strchr(of_zones, operation->verb) == NULL || operation->number <= 1000000);
@@ -110,7 +115,7 @@ zones_read_operation(const char *text, struct zones_operation *operation)
 bool
 zones_has_zone(const struct zones_operation *operation)
 {
-	return (strchr("apdmxk", operation->verb) == NULL || zones[operation->zone].zone != NULL);
+	return (strchr(OF_ZONES, operation->verb) == NULL || zones[operation->zone].zone != NULL);
 }
 
 /* OPERATION[;OPERATION]/…: the second is another thread's, in the middle of the first. */
@@ -165,7 +170,8 @@ make(unsigned *done)
 {
 	struct zones_order order = { .size = probe_number("size"), .kind = probe_number("kind"),
 	    .reserve = probe_number("reserve"), .limit = probe_number("limit"),
-	    .maxcache = probe_number("maxcache"), .primary = probe_number("primary") };
+	    .maxcache = probe_number("maxcache"), .primary = probe_number("primary"),
+	    .align = probe_number("align"), .kva = probe_number("kva") };
 	long number = probe_number("number");
 
 	*done = 1;

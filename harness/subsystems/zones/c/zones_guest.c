@@ -71,6 +71,31 @@ zones_timeout(void)
 	return (false);
 }
 
+/* Its pages are the kernel's: none is taken away. */
+void
+zones_exhaust(int domain __unused, bool exhausted __unused)
+{
+}
+
+bool
+zones_run_tasks(void)
+{
+	return (false);
+}
+
+bool
+zones_task_is_queued(const struct task *task __unused)
+{
+	return (false);
+}
+
+/* Zones of smr(9); others are used by all the kernel, whatever a trace does. */
+bool
+zones_only_uma_uses(uma_zone_t zone)
+{
+	return (strncmp(zone->uz_name, "SMR ", 4) == 0);
+}
+
 const char *
 zones_locked(void)
 {

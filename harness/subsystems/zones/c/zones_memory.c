@@ -31,15 +31,16 @@ static struct {
 	bool	 given[POOL_ITEMS];	/* to the zone */
 } pools[ZONES_MAX];
 
-static bool refused[ZONES_DOMAINS];
+static bool refused[ZONES_DOMAINS], exhausted[ZONES_DOMAINS];
 static unsigned patience;
 static long slabs_taken;		/* by zones of this trace */
 
 /* Of the operation that runs. */
 static PER_THREAD unsigned calls;	/* of the slab allocator */
 static PER_THREAD long until_failure;	/* calls of what can fail; 0: none fails */
+static PER_THREAD bool always_fails;	/* from then on */
 static PER_THREAD const struct zones_operation *meanwhile;
-static PER_THREAD bool has_refused, has_failed, was_interrupted;
+static PER_THREAD bool has_refused, has_failed, has_failed_above, was_interrupted;
 
 void
 memory_reset(unsigned limit)
@@ -56,8 +57,11 @@ memory_begin(const struct zones_operation *operation)
 {
 	calls = 0;
 	until_failure = operation->fail;
+	always_fails = operation->always;
 	meanwhile = operation->meanwhile;
-	has_refused = has_failed = false;
+	has_refused = has_failed = has_failed_above = false;
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		has_refused |= exhausted[domain];
 	was_interrupted = zones_are_concurrent();
 }
 
@@ -65,6 +69,22 @@ void
 memory_refuse(int domain, bool refuse)
 {
 	refused[domain] = refuse;
+}
+
+/* A domain without pages is below its minimum, too. */
+void
+memory_exhaust_domain(int domain, bool exhaust)
+{
+	exhausted[domain] = exhaust;
+	has_refused |= exhaust;
+	zones_exhaust(domain, exhaust);
+	memory_low(domain, exhaust);
+}
+
+bool
+memory_is_exhausted(int domain)
+{
+	return (exhausted[domain]);
 }
 
 bool
@@ -80,21 +100,28 @@ memory_has_failed(void)
 }
 
 bool
+memory_has_failed_above(void)
+{
+	return (has_failed_above);
+}
+
+bool
 memory_was_interrupted(void)
 {
 	return (was_interrupted);
 }
 
-static void
-another_thread(void)
+bool
+memory_interrupt(void)
 {
 	const struct zones_operation *operation = meanwhile;
 
 	if (operation == NULL)
-		return;
+		return (false);
 	meanwhile = NULL;
 	was_interrupted = true;
 	zones_nested(operation);
+	return (true);
 }
 
 static bool
@@ -102,27 +129,43 @@ fails_now(void)
 {
 	if (until_failure == 0 || --until_failure > 0)
 		return (false);
+	until_failure = always_fails ? 1 : 0;
 	return (has_failed = true);
+}
+
+/* What is called for a zone, and not for its keg. */
+static bool
+fails_above(void)
+{
+	bool fails = fails_now();
+
+	has_failed_above |= fails;
+	return (fails);
 }
 
 /* --- slabs ---------------------------------------------------------------- */
 
 void *
-memory_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pflag,
-    int wait __unused)
+memory_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pflag, int wait)
 {
 	const char *lock = zones_locked();
+	void *memory;
 
 	if (lock != NULL)
 		zones_broken("lock-in-allocf", "lock %s is held while a slab is allocated", lock);
-	another_thread();
+	memory_interrupt();
 	if (++calls < patience && refused[domain]) {
 		has_refused = true;
 		return (NULL);
 	}
 	*pflag = UMA_SLAB_PRIV;
-	slabs_taken++;
-	return ((void *)kmem_malloc_domainset(DOMAINSET_FIXED(domain), bytes, M_NOWAIT | M_ZERO));
+	memory = (void *)kmem_malloc_domainset(DOMAINSET_FIXED(domain), bytes,
+	    wait & (M_NOWAIT | M_WAITOK | M_ZERO));
+	if (memory == NULL)
+		has_refused = true;
+	else
+		slabs_taken++;
+	return (memory);
 }
 
 void
@@ -164,11 +207,11 @@ memory_import(void *pool, void **store, int count, int domain __unused, int flag
 	unsigned number = number_of(pool);
 	int given = 0;
 
-	another_thread();
+	memory_interrupt();
 	for (unsigned i = 0; i < POOL_ITEMS && given < count; i++) {
 		if (pools[number].given[i])
 			continue;
-		if (fails_now())
+		if (fails_above())
 			return (given);		/* fewer than were asked for */
 		pools[number].given[i] = true;
 		store[given++] = pools[number].memory + i * pools[number].size;
@@ -229,10 +272,10 @@ pool_given(unsigned number)
 static long initialized[ZONES_MAX], constructed[ZONES_MAX], keg_initialized[ZONES_MAX];
 
 static int
-prepare(long *count)
+prepare(long *count, bool (*fails)(void))
 {
-	another_thread();
-	if (fails_now())
+	memory_interrupt();
+	if (fails())
 		return (ENOMEM);
 	++*count;
 	return (0);
@@ -256,18 +299,18 @@ leave_as_trash(unsigned number, void *item, int size)
 
 #define CALLBACKS(n)								\
 static int zinit_##n(void *item __unused, int size __unused, int flags __unused)	\
-{ return (prepare(&initialized[n])); }						\
+{ return (prepare(&initialized[n], fails_above)); }						\
 static void zfini_##n(void *item, int size)					\
 { initialized[n]--; leave_as_trash(n, item, size); }				\
 static void trash_##n(void *item, int size)					\
 { leave_as_trash(n, item, size); }						\
 static int init_##n(void *item __unused, int size __unused, int flags __unused)	\
-{ return (prepare(&keg_initialized[n])); }					\
+{ return (prepare(&keg_initialized[n], fails_now)); }					\
 static void fini_##n(void *item __unused, int size __unused)			\
 { keg_initialized[n]--; }							\
 static int ctor_##n(void *item __unused, int size __unused, void *arg __unused,	\
     int flags __unused)								\
-{ return (prepare(&constructed[n])); }						\
+{ return (prepare(&constructed[n], fails_above)); }						\
 static void dtor_##n(void *item __unused, int size __unused, void *arg __unused)	\
 { constructed[n]--; }
 

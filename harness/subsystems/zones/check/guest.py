@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.subsystems.zones.generate import Generator
 from harness.subsystems.zones.operations import in_words, with_cpus
 from harness.subsystems.zones.simpler import simpler
-from harness.subsystems.zones.trace import Trace, ZoneLayout
+from harness.subsystems.zones.trace import Trace, ZoneLayout, shape
 
 if TYPE_CHECKING:
     from harness.check.channel import Channel
@@ -109,6 +109,10 @@ class CheckedZones:
     def simpler(self, trace: Trace) -> Iterator[Trace]:
         """See ``HuntedSubject``."""
         return simpler(trace)
+
+    def shape(self, trace: Trace) -> frozenset[str]:
+        """See ``HuntedSubject``."""
+        return shape(trace)
 
     def discard(self) -> None:
         """See ``Subject``: a trace that was run to its end has nothing left."""

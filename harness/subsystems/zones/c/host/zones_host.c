@@ -47,6 +47,33 @@ zones_timeout(void)
 	return (run_timeouts());
 }
 
+void
+zones_exhaust(int domain, bool exhausted)
+{
+	memory_exhaust(domain, exhausted);
+}
+
+bool
+zones_run_tasks(void)
+{
+	run_tasks();
+	return (true);
+}
+
+bool
+zones_task_is_queued(const struct task *task)
+{
+	return (task_is_queued(task));
+}
+
+/* Nothing else runs in this program; but zones that stay use buckets, whose slabs have headers. */
+bool
+zones_only_uma_uses(uma_zone_t zone)
+{
+	return ((zone->uz_flags & UMA_ZFLAG_BUCKET) == 0 &&
+	    strncmp(zone->uz_name, "UMA Slabs", 9) != 0);
+}
+
 /* Those of UMA that its callers hold are theirs; all others are too many. */
 const char *
 zones_locked(void)
