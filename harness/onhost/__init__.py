@@ -1,4 +1,4 @@
-"""A tree's own C as a program of the host: memory, CPUs, locks and waits beside it, and its runs.
+"""A tree's own C as a host program: its memory, CPUs, locks and waits, its build and its runs.
 
-Nothing here knows what the C is of: a subsystem says which files it follows (``part.HostPart``).
+No module here depends on a subsystem; ``part.HostPart`` names the files that one follows.
 """

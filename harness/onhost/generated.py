@@ -1,4 +1,4 @@
-"""Files that the tree's own scripts generate for its compiler, kept by what they are made from."""
+"""Cache of generated source files, by the content of their inputs."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from harness.onhost.objects import plain_file
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
 
-#: Of one generated file, in bytes.
+#: Maximum size of a generated file, in bytes.
 _MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedFiles:
-    """Directories of generated files, by a digest of what they are made from.
+    """Directories of generated files, by a digest of their inputs.
 
     Args:
-        workspace: whose cache.
-        scratch: where scripts write.
+        workspace: has the cache.
+        scratch: the directory in which scripts write.
     """
 
     workspace: Workspace
     scratch: Path
 
     def of_texts(self, texts: Mapping[str, str]) -> Path:
-        """A directory of just these texts, by name."""
+        """Return a directory with these texts, by file name."""
         parts = [part for pair in sorted(texts.items()) for part in pair]
         return self._kept(_digest(parts), lambda directory: _write(directory, texts))
 
     def of_script(self, made_from: list[str], script: Callable[[Path], Mapping[str, str]]) -> Path:
-        """What a script makes.
+        """Return a directory with the files that a script writes.
 
         Args:
-            made_from: its text and all that it reads.
-            script: runs it in a directory; gives further texts, such as its standard output.
+            made_from: the script's text, and the texts of all files that it reads.
+            script: runs it in a directory; returns more texts by file name, such as its output.
         """
 
         def make(directory: Path) -> None:

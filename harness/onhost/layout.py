@@ -1,4 +1,4 @@
-"""What the program is told of its machine: domains, CPUs, and domains without memory."""
+"""The machine of a host program: domains, CPUs, and domains without memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class HostLayout:
     """The machine of a host program.
 
     Args:
-        domains: how many.
+        domains: number of domains.
         cpus: the domain of each CPU.
         empty: mask of the domains without memory.
     """
@@ -31,11 +31,11 @@ class HostLayout:
 
     @property
     def words(self) -> list[str]:
-        """As arguments of the program."""
+        """The program's arguments."""
         return [",".join(map(str, self.cpus)), str(self.domains), str(self.empty)]
 
     def report(self) -> GuestReport:
-        """It in a guest's terms, as checks take them."""
+        """Return the report that a guest with these domains would send."""
         memory = {
             domain: DomainMemory(0 if self.empty >> domain & 1 else _PAGES, _PAGE_SIZE)
             for domain in range(self.domains)
@@ -47,7 +47,7 @@ class HostLayout:
 
 
 def layout_of(domains: Sequence[GuestDomain]) -> HostLayout:
-    """The layout of a guest's domains, as its kernel sees them."""
+    """Return the layout for the domains of a guest."""
     homes = {cpu: number for number, domain in enumerate(domains) for cpu in domain.cpus}
     empty = sum(1 << number for number, domain in enumerate(domains) if domain.memory_mib == 0)
     return HostLayout(len(domains), tuple(homes[cpu] for cpu in sorted(homes)), empty)

@@ -1,4 +1,4 @@
-"""Links the objects of both halves to a program of the host."""
+"""Links the objects of both halves to a host program."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from harness.onhost.generated import GeneratedFiles
     from harness.onhost.objects import Object, ObjectCache
 
-#: Of a file that is weak: its own SYSINITs are not run.
+#: Arguments for a weak file, whose SYSINITs do not run.
 _WEAK: Final = ("--weaken", "--rename-section", "set_sysinit_set=set_unrun_sysinit_set")
 
 
 @dataclass(frozen=True, slots=True)
 class Linker:
-    """Links objects. What only depends on some of them is kept, for another program of the tree.
+    """Links objects. Intermediate files that other programs of the tree need as well are cached.
 
     Args:
-        bindir: of LLVM's tools.
-        run: runs a tool in a directory, for what is named; raises if it fails.
+        bindir: the directory of LLVM's tools.
+        run: runs a command in a directory; the last argument names it in errors, which it raises.
         compiler: the first line of the compiler's ``--version``.
-        cache: keeps objects.
-        generated: keeps sources.
+        cache: caches objects.
+        generated: caches sources.
     """
 
     bindir: Path
@@ -39,12 +39,12 @@ class Linker:
     generated: GeneratedFiles
 
     def program(self, objects: Sequence[Object], weak: set[Path], host: Object) -> Path:
-        """The program's file; what the kernel half leaves undefined becomes traps.
+        """Return the program's file; undefined symbols of the kernel half become traps.
 
         Args:
-            objects: of the kernel half.
-            weak: those of which other objects' symbols go before.
-            host: the object of the host's half.
+            objects: the objects of the kernel half.
+            weak: paths of the objects whose symbols are overridden by those of others.
+            host: the object of the host half.
         """
         work = self.cache.scratch / f"link-{unique()}"
         make_directory(work)

@@ -1,4 +1,4 @@
-"""Compiled objects, kept by the content of all that the compiler has read."""
+"""Cache of compiled objects, by the content of all files that the compiler has read."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from harness.host.workspace import make_directory, unique, write_atomic
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
 
-#: How many objects of one source and one command are kept.
+#: Number of objects of one source and one command that are cached.
 _MOST: Final = 16
 
 
 @dataclass(slots=True)
 class Contents:
-    """The SHA-256 of files, each read once."""
+    """SHA-256 of files; each file is read once."""
 
     _known: dict[str, str] = field(default_factory=dict)
 
     def of(self, path: str) -> str:
-        """Of a file; empty for one that cannot be read."""
+        """Return the SHA-256 of a file; empty if it cannot be read."""
         if path not in self._known:
             self._known[path] = _digest(Path(path))
         return self._known[path]
@@ -39,8 +39,8 @@ class Object:
     """A compiled object.
 
     Args:
-        path: of its file in the cache.
-        reads: what the compiler has read, with the SHA-256 of each.
+        path: its file in the cache.
+        reads: path and SHA-256 of each file that the compiler has read.
     """
 
     path: Path
@@ -48,18 +48,18 @@ class Object:
 
     @property
     def digest(self) -> str:
-        """Of what it was made from and by; equal digests mean equal objects."""
+        """Digest of its command and inputs; equal digests mean equal objects."""
         return self.path.stem
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectCache:
-    """Finds objects whose sources have not changed, and keeps new ones.
+    """Finds objects whose sources have not changed, and stores new ones.
 
     Args:
-        workspace: whose cache.
-        contents: of the files, in this build.
-        scratch: a directory for what is being compiled, on the cache's file system.
+        workspace: has the cache.
+        contents: digests of the files in this build.
+        scratch: a directory for unfinished objects, on the cache's file system.
     """
 
     workspace: Workspace
@@ -67,13 +67,13 @@ class ObjectCache:
     scratch: Path
 
     def get(self, command: Sequence[str], compile_it: Callable[[Path, Path], None]) -> Object:
-        """The object that a command makes, from the cache or compiled.
+        """Return the object of a command, from the cache or compiled.
 
         Args:
-            command: the compiler, its version and its arguments; two that are equal make equal
-                objects of equal files.
-            compile_it: writes the object, and make's rule with what was read (``-MD``), into the
-                files that it is given, and raises if it cannot.
+            command: the compiler, its version and its arguments. The object depends on them and on
+                the files that the compiler reads, and on nothing else.
+            compile_it: writes the object to its first argument, and make's rule with the files that
+                were read (``-MD``) to its second; raises if the compiler fails.
         """
         name = hashlib.sha256("\0".join(command).encode()).hexdigest()[:32]
         directory = self.workspace.cache / HOST_PROGRAMS / "objects" / name
@@ -113,18 +113,21 @@ class ObjectCache:
 
 
 def plain_file(path: Path) -> Path:
-    """A file that something in a sandbox has written.
+    """Return the path of a file that a program in a sandbox has written.
 
     Raises:
-        InfraError: it is none, or a link to somewhere else.
+        InfraError: it is missing, or is not a regular file.
     """
     if path.is_symlink() or not path.is_file():
-        raise InfraError(f"{path.name} was to be a file", remedy="see what the tree's build does")
+        raise InfraError(
+            f"the tree's build did not write the file {path.name}",
+            remedy="check the tree's scripts, or check it in a guest: --on guest",
+        )
     return path
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file; empty for one that cannot be read."""
+    """Return the SHA-256 of a file; empty if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
@@ -132,7 +135,7 @@ def _digest(path: Path) -> str:
 
 
 def _age(path: Path) -> float:
-    """The newest first; one that another harness has just removed last."""
+    """Return a sorting key: the newest file first, one that was just removed last."""
     try:
         return -path.stat().st_mtime
     except OSError:
@@ -140,14 +143,14 @@ def _age(path: Path) -> float:
 
 
 def rule_reads(rule: str) -> list[str]:
-    """The files that a rule of make(1), as compilers write it, says were read."""
+    """Return the prerequisites in a rule of make(1), as compilers write it."""
     _, _, words = rule.replace("\\\n", " ").partition(": ")
     escaped = words.replace("\\ ", "\0").split()
     return sorted({word.replace("\0", " ") for word in escaped})
 
 
 def sources_digest(objects: Sequence[Object], top: Path) -> str:
-    """SHA-256 of all files below ``top`` that objects were compiled from, by path and content."""
+    """Return a SHA-256 of the paths and contents of all files below ``top`` in ``reads``."""
     prefix = f"{top}/"
     reads = {
         (path.removeprefix(prefix), digest)

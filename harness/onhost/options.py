@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-#: ``MAXDEPTH`` of nested includes; config(8) has none, a loop of files must end.
+#: Maximum depth of nested includes, so that a loop of files ends; config(8) has no limit.
 _DEEPEST: Final = 16
 
 _WORD: Final = re.compile(r'"[^"]*"|[^\s"]+')
@@ -22,12 +22,12 @@ def option_headers(
     included: Callable[[str], str | None],
     without: frozenset[str] = frozenset(),
 ) -> dict[str, str]:
-    """The text of each option header, by its name.
+    """Return the text of each option header, by its name.
 
     Args:
         config: the text of the kernel configuration.
-        tables: the texts of the tree's ``sys/conf/options`` and of its machine's.
-        included: gives the text of a file that a configuration includes; None for no such file.
+        tables: the texts of ``sys/conf/options`` and of the architecture's ``options`` file.
+        included: returns the text of an included file; None if it is missing.
         without: options that are left out.
     """
     values = _options(config, included, _DEEPEST)
@@ -41,7 +41,7 @@ def option_headers(
 
 
 def _options(config: str, included: Callable[[str], str | None], deepest: int) -> Mapping[str, str]:
-    """What a configuration sets, in its order: later lines change what earlier ones have set."""
+    """Return the options of a configuration; later lines override earlier ones."""
     values: dict[str, str] = {}
     for keyword, words in _lines(config):
         if keyword == "include" and words and deepest > 0:
@@ -76,7 +76,7 @@ def _without_comment(line: str) -> str:
 
 
 def _assigned(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """``NAME`` is 1, ``NAME=value`` the value; quotation marks hold spaces together."""
+    """Yield an option and its value, 1 by default; quotation marks enclose spaces."""
     found = _ASSIGNMENT.match(" ".join(words)) if words else None
     if found is not None:
         value = "1" if found[2] is None else found[2].strip().strip('"')

@@ -1,4 +1,4 @@
-"""A subsystem's part of the host program."""
+"""A subsystem's part of host programs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def _no_flags(read: ReadFile) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class HostPart:
-    """A subsystem's part of the program.
+    """A subsystem's part of host programs.
 
     Args:
         name: name of the subsystem.
         follows: files of the tree that are compiled unmodified.
-        module: sources of its part of the check module, which the host program shares.
-        sources: sources for the host program only.
-        shimmed: what those replace, for the record.
+        module: sources of its part of the check module, which host programs share.
+        sources: sources for host programs only.
+        shimmed: what these sources replace, for the record.
         flags: compiler flags for its sources, from the tree.
-        functions: names of the functions that its checks follow, by file: those of which mutants
-            are generated. Of parts that follow the same function, the first of the table has it.
+        functions: names of the functions that its checks follow, by file; mutants are generated of
+            these. A function that several parts follow belongs to the first of them in the table.
         exchanges: words that these mutants exchange, such as flags.
     """
 

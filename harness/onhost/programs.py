@@ -1,4 +1,4 @@
-"""Programs of the host that were built, kept by their content."""
+"""Cache of host programs, by their content."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _IDENTITY: Final = "identity.json"
 
 @dataclass(frozen=True, slots=True)
 class ProgramIdentity:
-    """What a program was made from; stands in every record of it.
+    """What a program was made from; part of every record of its checks.
 
     Args:
         key: SHA-256 of the program.
-        sources: of the tree's files that were compiled, headers included.
-        release: that the tree says it is.
+        sources: SHA-256 of the tree's files that were compiled, headers included.
+        release: the release according to the tree.
         compiler: the first line of its ``--version``.
-        optimisation: of the tree's files.
-        shimmed: what stands in for the rest of the kernel, in words.
-        subsystems: whose parts are in it.
+        optimisation: the compiler's flag for the tree's files.
+        shimmed: what replaces the rest of the kernel, in words.
+        subsystems: the subsystems with a part in it.
     """
 
     key: str
@@ -45,7 +45,7 @@ class ProgramIdentity:
     subsystems: tuple[str, ...]
 
     def document(self) -> dict[str, Any]:
-        """It as JSON's types."""
+        """Return it as a JSON document."""
         return asdict(self)
 
 
@@ -55,7 +55,7 @@ class HostProgram:
 
     Args:
         identity: what it was made from.
-        directory: of its files.
+        directory: the directory of its files.
     """
 
     identity: ProgramIdentity
@@ -67,12 +67,12 @@ class HostProgram:
         return self.directory / "program"
 
     def symbols(self) -> Symbols:
-        """Its functions by address."""
+        """Return its functions by address."""
         return Symbols.of(read_symbols(self.path))
 
 
 class ProgramCache:
-    """Programs by key, and which of them answers which request, in the workspace's cache."""
+    """Programs by key, and the key for each request, in the workspace's cache."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._programs = workspace.cache / HOST_PROGRAMS / "programs"
@@ -80,7 +80,7 @@ class ProgramCache:
         self._verified = workspace.verified
 
     def answer(self, request: str) -> HostProgram | None:
-        """The program that was built for a request, if it is there and is what was stored."""
+        """Return the program that was built for a request; None if it is missing or damaged."""
         try:
             key = (self._requests / request).read_text()
         except OSError:
@@ -88,7 +88,7 @@ class ProgramCache:
         return self.find(key) if key.isalnum() else None
 
     def find(self, key: str) -> HostProgram | None:
-        """The program with that key, if it is there and is what was stored."""
+        """Return the program with that key; None if it is missing or damaged."""
         directory = self._programs / key[:32]
         try:
             check(directory, self._verified)
@@ -103,10 +103,10 @@ class ProgramCache:
         return HostProgram(identity, directory)
 
     def store(self, identity: ProgramIdentity, files: Mapping[str, Path]) -> HostProgram:
-        """Keep copies of a program's files.
+        """Store copies of a program's files.
 
         Raises:
-            InfraError: the disk is full, or the directory not writable.
+            InfraError: the disk is full, or the directory is not writable.
         """
         found = self.find(identity.key)
         if found is not None and found.identity == identity:
@@ -118,5 +118,5 @@ class ProgramCache:
         return HostProgram(identity, directory)
 
     def remember(self, request: str, program: HostProgram) -> None:
-        """Say that a program answers a request."""
+        """Record that a program was built for a request."""
         write_atomic(self._requests / request, program.identity.key)

@@ -1,4 +1,4 @@
-"""How a tree's C becomes a program of the host: files, flags and commands. Pure."""
+"""Files, flags and symbols of host programs; pure."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Final
 
 from harness.arch import GUEST
 
-#: Headers of interfaces (``makeobjops.awk``) that the followed files include by way of bus.h.
+#: Interfaces whose headers (``makeobjops.awk``) the followed files include through bus.h.
 INTERFACES: Final = ("bus", "device")
 
-#: Of the tree, beside what subsystems follow: sets of domains.
+#: Files of the tree that are compiled in addition to those that subsystems follow: sets of domains.
 REQUIRED: Final = ("sys/kern/kern_cpuset.c",)
 
-#: Options that a program of the host cannot have: a sanitizer's shadow lies where no process may
-#: map anything. Those of ``MUTEX_NOINLINE`` and its like have each lock taken by a function.
+#: Options that are left out: no process can map memory where a sanitizer's shadow lies.
 WITHOUT: Final = frozenset(
     {"KASAN", "KMSAN", "KCSAN", "KUBSAN", "COVERAGE", "KCOV", "GCOV", "WITNESS"}
 )
+#: Options that are added: they make taking a lock a call of a function.
 WITH: Final = "options MUTEX_NOINLINE\noptions RWLOCK_NOINLINE\noptions SX_NOINLINE\n"
 
-#: The symbols that both halves see; see ``c/hostside.h``.
+#: The symbols that both halves share (``c/hostside.h``).
 _INTERFACE: Final = (
     "host_memory", "host_release", "host_arena", "host_set_cpu", "host_send", "host_note",
     "host_log", "host_format", "host_end", "kern_start", "kern_take", "traps",
     "__llvm_profile_counter_bias",
 )  # fmt: skip
 
-#: Of the C library, as compilers call it or the tree's files do; the same functions.
+#: Functions of the C library that compilers or the tree's files call; the host's do the same.
 _LIBRARY: Final = frozenset({
     "memcpy", "memset", "memmove", "memcmp", "bcmp", "bzero", "strlen", "strcmp", "strncmp",
     "strcpy", "strncpy", "strchr", "strrchr", "strnlen", "strstr",
@@ -38,13 +38,13 @@ _LIBRARY: Final = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Replaceable:
-    """A file of the tree that is used where it compiles, and what stands in for it elsewhere.
+    """A file of the tree that is used if it compiles, and its substitute.
 
     Args:
-        path: in the tree.
-        fallback: of ``onhost/c``.
-        what: it is for, in words.
-        weak: what the program has of its own beats it, and its SYSINITs are not run.
+        path: its path in the tree.
+        fallback: the substitute, in ``onhost/c``.
+        what: its purpose, in words.
+        weak: whether the program's own symbols override it, and its SYSINITs do not run.
     """
 
     path: str
@@ -58,11 +58,12 @@ REPLACEABLE: Final = (
     Replaceable("sys/kern/subr_smr.c", "fallback_smr.c", "safe memory reclamation"),
 )
 
-#: Sources of the kernel half, and what they stand for in a record.
+#: Sources of the kernel half.
 KERNEL_HALF: Final = ("absent.c", "access.c", "atomics.c", "cpus.c", "locks.c", "lockwords.c",
                       "memory.c", "services.c", "sleep.c", "start.c", "tasks.c", "threads.c",
                       "worker.c")  # fmt: skip
 HOST_HALF: Final = "hostside.c"
+#: What they replace, for the record.
 SHIMMED: Final = (
     "time and sleeping: when no thread can run, a handler or a callout wakes one",
     "page accounting: all domains have pages, and addresses are always mapped",
@@ -71,7 +72,7 @@ SHIMMED: Final = (
     "malloc(9), printf(9), counter(9), sysctl(9), eventhandler(9), taskqueue(9)",
 )
 
-#: Of generic sources of the check module that serve here as well.
+#: Generic sources of the check module that host programs share.
 MODULE: Final = ("guest.c", "memory.c", "protocol.c", "text.c")
 
 _COMMON: Final = (
@@ -81,9 +82,9 @@ _COMMON: Final = (
 )  # fmt: skip
 
 
-#: Of the tree's files where threads are interleaved: atomic(9) becomes functions by the tree's own
-#: hooks for sanitizers (``sys/atomic_san.h``), and the compiler calls one before each load and
-#: store. Both are the program's (``c/atomics.c``, ``c/access.c``).
+#: Flags for the tree's files where threads are interleaved: the tree's own hooks for sanitizers
+#: (``sys/atomic_san.h``) make atomic(9) functions, and the compiler calls a function before each
+#: load and store. The program defines both (``c/atomics.c``, ``c/access.c``).
 INTERLEAVED: Final = (
     "-DSAN_NEEDS_INTERCEPTORS", "-DSAN_INTERCEPTOR_PREFIX=harness", "-fsanitize=thread",
     "-mllvm", "-tsan-instrument-func-entry-exit=0",
@@ -92,12 +93,12 @@ INTERLEAVED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class KernelFlags:
-    """Flags for what is compiled with the tree's headers.
+    """Compiler flags of sources that include the tree's headers.
 
     Args:
-        release: such as 13.2, for the target's name.
+        release: the tree's release, such as 13.2, which is part of the target's name.
         sys: the tree's ``sys``.
-        links: to directories that are included by another name.
+        links: the directory of links to directories that are included by another name.
         options: the directory of option headers.
         generated: directories of other generated headers.
     """
@@ -109,7 +110,7 @@ class KernelFlags:
     generated: tuple[Path, ...] = ()
 
     def words(self, optimisation: str, more: Iterable[str] = ()) -> list[str]:
-        """The compiler's arguments, but for the source."""
+        """Return the compiler's arguments, without the source."""
         directories = (self.links, self.options, *self.generated, self.sys,
                    self.sys / "contrib/ck/include", self.sys / "vm")  # fmt: skip
         return [
@@ -136,7 +137,7 @@ HOST_FLAGS: Final = ("-O2", "-fno-omit-frame-pointer", "-fno-pic")
 
 
 def trapped(undefined: Iterable[str], defined_by_host: Iterable[str] = _INTERFACE) -> list[str]:
-    """Of the symbols that the kernel half leaves undefined, those that nobody defines."""
+    """Return those undefined symbols of the kernel half that the host half does not define."""
     known = _LIBRARY.union(defined_by_host)
     return sorted(
         name for name in set(undefined) - known if not name.startswith(("__start_", "__stop_"))
@@ -144,7 +145,7 @@ def trapped(undefined: Iterable[str], defined_by_host: Iterable[str] = _INTERFAC
 
 
 def trap_source(names: Sequence[str]) -> str:
-    """An assembly source that defines symbols as memory that nobody may touch, and lists them."""
+    """Return an assembly source that defines symbols as inaccessible memory, and lists them."""
     lines = ['.section .traps,"aw",@nobits', ".balign 4096"]
     for name in names:
         lines += [f'.globl "{name}"', f'"{name}": .skip 4096']
@@ -157,5 +158,5 @@ def trap_source(names: Sequence[str]) -> str:
 
 
 def interface() -> str:
-    """The symbols that both halves see, a line each."""
+    """Return the symbols that both halves share, one per line."""
     return "".join(f"{name}\n" for name in _INTERFACE)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _FORM: Final = b"harness transcript 1\n"
 _HEAD: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([0-9a-f]{8})\n", re.ASCII)
-#: Of an answer, at its end: its own checksum, which a program sums up.
+#: Bytes at the end of an answer that contain its own checksum.
 _TAIL: Final = 9
 _MOST_BYTES: Final = 64 << 20
 
@@ -70,10 +70,10 @@ class Transcript:
 
 @dataclass(slots=True)
 class TranscriptRecorder:
-    """A tap that records; see ``harness.guest.serialtap.Tap``.
+    """A ``harness.guest.serialtap.Tap`` that records.
 
     Args:
-        tap: of the program.
+        tap: the program's tap.
     """
 
     tap: Tap
@@ -103,7 +103,7 @@ class TranscriptRecorder:
 
 
 class TranscriptCache:
-    """Transcripts in the workspace's cache, by what they depend on."""
+    """Transcripts in the workspace's cache; ``key`` is everything that they depend on."""
 
     def __init__(self, workspace: Workspace, key: Sequence[str]) -> None:
         name = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]

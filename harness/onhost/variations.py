@@ -24,12 +24,13 @@ class ProgramVariations:
     _parts: Compiled
 
     def text(self, path: str) -> bytes:
-        """The tree's own text of a file that is compiled."""
+        """Return the tree's own text of a file that is compiled."""
         return self._source(path).read_bytes()
 
     def program(self, path: str, text: bytes) -> HostProgram | None:
-        """The program with that text, in a directory of its own; None: it is the unchanged one, as
-        the text compiles to the same object. Several threads may call it at once.
+        """Return the program with that text, in a directory of its own.
+
+        None if the text compiles to the same object. Several threads may call it at once.
 
         Raises:
             NoHostProgramError: the text does not compile.
@@ -53,15 +54,15 @@ class ProgramVariations:
         return HostProgram(job.identity(parts, directory / "program"), directory)
 
     def functions(self) -> frozenset[str]:
-        """The functions of the tree's files."""
-        top = f"{self._job.sys}/"
+        """Return the names of the functions in the tree's files."""
+        top = f"{self._job.files.sys}/"
         objects = (each for path, each in self._parts.objects.items() if path.startswith(top))
         return frozenset(
             symbol.name for each in objects for symbol in read_symbols(each.path) if symbol.is_code
         )
 
     def unchanged(self) -> HostProgram:
-        """The program of the tree as it is."""
+        """Return the program of the unchanged tree."""
         parts = self._parts
         program = parts.linker.program(list(parts.objects.values()), parts.weak, parts.host)
         return HostProgram(self._job.identity(parts, program), program.parent)
@@ -71,4 +72,4 @@ class ProgramVariations:
         shutil.rmtree(program.directory)
 
     def _source(self, path: str) -> Path:
-        return self._job.sys.parent / path
+        return self._job.files.at(path)

@@ -14,12 +14,12 @@ from harness.host.progress import Recorded
 from harness.mutation.judgement import Judgement, MutantOutcome
 from harness.mutation.mutant import MutantRefused
 from harness.mutation.oracle import judgement
-from harness.onhost.build import NoHostProgramError
 from harness.onhost.corpus import Corpus
 from harness.onhost.ending import COSTLY, EndingKind, HostEnding
 from harness.onhost.huntedprogram import HuntedProgram
 from harness.onhost.run import ProgramLimits, ProgramRunner
 from harness.onhost.search import HostSearch
+from harness.onhost.treefiles import NoHostProgramError
 from harness.runs.onhost import transcripts_of
 from harness.runs.oracles import UNMUTATED
 

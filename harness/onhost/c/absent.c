@@ -3,13 +3,13 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * Services that have nothing to do here, by name alone: without the tree's
- * headers, so that no release's prototype disagrees.
+ * Services that do nothing in this program.  The tree's headers are not included,
+ * because prototypes differ between releases.
  */
 
 #define ABSENT(name)	long name(void) { return (0); }
 
-/* boot(9)'s environment, sysctl(9), eventhandler(9), taskqueue(9): nobody is there */
+/* the kernel environment, sysctl(9), eventhandler(9), taskqueue(9) */
 ABSENT(getenv_int)
 ABSENT(tunable_int_init)
 ABSENT(tunable_bool_init)
@@ -22,18 +22,18 @@ ABSENT(eventhandler_register)
 ABSENT(taskqueue_enqueue_timeout)
 ABSENT(ratecheck)
 
-/* ddb(4): nobody looks */
+/* ddb(4) */
 ABSENT(db_command_register)
 ABSENT(db_command_unregister)
 
-/* locks are what their words say */
+/* witness(4): locks.c keeps the owners */
 ABSENT(lock_init)
 ABSENT(lock_destroy)
 
-/* numbers for sets of CPUs, of which there are no more */
+/* unr(9): no more sets of CPUs are created */
 ABSENT(new_unrhdr)
 
-/* all memory is mapped, and its addresses are never short */
+/* all memory is mapped, and never runs out of addresses */
 ABSENT(_vm_map_lock)
 ABSENT(_vm_map_unlock)
 ABSENT(pmap_qremove)

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* In the place of the tree's vm_page.c where that does not compile: its waits for memory. */
+/* Replaces the tree's vm_page.c if that does not compile: waits for memory. */
 
 #include "kern.h"
 

@@ -3,9 +3,8 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * The half of the program that is compiled with the host's headers: memory,
- * the register of the CPU's data, the harness at the other end of a descriptor,
- * and the program's end, whatever ends it.
+ * The half of the program that is compiled with the host's headers: memory, the
+ * base register of per-CPU data, the channel to the harness, and the program's end.
  */
 #define _GNU_SOURCE
 
@@ -32,28 +31,28 @@
 #define CHUNK		(1 << 16)
 #define FRAMES		24
 #define STACK_SIZE	(8UL << 20)
-#define ARENAS		0x100000000000	/* where nothing of the host's lies */
+#define ARENAS		0x100000000000	/* far from all mappings of the host */
 #define ARENA_STEP	(2UL << 20)
 #define MARK		"@harness "
 
-/* Exit statuses: it has said how it ended, or it is a copy that was told to end. */
+/* Exit statuses: after an "!end" line, and of a copy that "!join" has ended. */
 #define TOLD		3
 #define JOINED		4
 
 static int from_harness, to_harness;
 static char out[CHUNK];
 static size_t out_length;
-static bool in_line;		/* what was sent last has not ended its line */
+static bool in_line;		/* the last output has not ended its line */
 
-/* Of answers that are not sent, see take_line(). */
+/* Answers that are summed up instead of sent; see take_line(). */
 static bool digesting;
 static uint32_t digest;
 static unsigned long answers;
 
-static bool copied;	/* what was read before is a copy's, that has ended */
-static bool skipping;	/* so is what is still to be read, up to "!sync" */
+static bool copied;	/* the input buffer belonged to a copy, which has ended */
+static bool skipping;	/* so does all further input, up to "!sync" */
 
-/* Counts commands, and how often a second of CPU time has passed in the same one. */
+/* The number of commands, and the seconds of CPU time that each may take. */
 static volatile unsigned long commands;
 static volatile unsigned patience;
 
@@ -62,7 +61,7 @@ static volatile unsigned patience;
 static void
 no_memory(void)
 {
-	host_end("exhausted", "the host gives no memory");
+	host_end("exhausted", "the host has no memory left");
 }
 
 void *
@@ -81,7 +80,7 @@ host_release(void *memory)
 	free(memory);
 }
 
-/* At addresses that are the same in each run: some stand in answers, or are hashed. */
+/* Uses the same addresses in each run: answers contain some, others are hashed. */
 void *
 host_arena(unsigned long size)
 {
@@ -175,7 +174,7 @@ host_note(const char *text, unsigned long length)
 	send(text, length);
 }
 
-/* An answer.  Each ends with its own checksum, which stands for all of it in a digest. */
+/* Send an answer.  It ends with its own checksum, so a digest needs only that. */
 void
 host_send(const char *text, unsigned long length)
 {
@@ -205,7 +204,7 @@ host_format(char *buffer, unsigned long size, const char *format, void *argument
 
 /* --- the end -------------------------------------------------------------- */
 
-/* Where it was, and return addresses, by frame pointers: all is compiled with them. */
+/* Write the place and the return addresses, which frame pointers lead to. */
 static void
 tell_frames(uintptr_t place, const uintptr_t *frame, char *text, size_t size)
 {
@@ -270,17 +269,17 @@ on_signal(int number, siginfo_t *info, void *context)
 	const char *name = number == SIGSEGV ? trapped(info->si_addr) : NULL;
 	char text[32];
 
-	/* A call of a trap has left where it came from on the stack. */
+	/* If a trap was called, the return address is on the stack. */
 	if (name != NULL && place == (uintptr_t)info->si_addr)
 		place = caller_of(context);
 	snprintf(text, sizeof(text), "SIG%s", sigabbrev_np(number));
-	/* If the frames are none, the walk ends by a second signal. */
+	/* If the frame pointers are invalid, a second signal ends the walk. */
 	signal(SIGSEGV, SIG_DFL);
 	end(name != NULL ? "trap" : "signal", name != NULL ? name : text, place,
 	    frame_of(context));
 }
 
-/* A second of CPU time has passed: in the same command as the last one? */
+/* Called after each second of CPU time: end a command that takes too many. */
 static void
 on_tick(int number, siginfo_t *info, void *context)
 {
@@ -292,7 +291,7 @@ on_tick(int number, siginfo_t *info, void *context)
 		last = commands;
 		seconds = 0;
 	} else if (++seconds >= patience)
-		end("loop", "one operation has taken seconds of CPU time",
+		end("loop", "an operation exceeded its CPU time",
 		    place_of(context), frame_of(context));
 }
 
@@ -330,7 +329,7 @@ arm_traps(void)
 
 /* --- the harness's lines -------------------------------------------------- */
 
-/* A copy of the program; 0 in the copy. */
+/* Copy the program; return 0 in the copy, else its process ID. */
 static pid_t
 copy(void)
 {
@@ -339,13 +338,13 @@ copy(void)
 	flush();
 	child = fork();
 	if (child < 0)
-		host_end("exhausted", "the host gives no process");
+		host_end("exhausted", "the host cannot start a process");
 	if (child == 0)
 		watch_time();	/* timers are not inherited */
 	return (child);
 }
 
-/* Waits for a copy; whether it has done what it was told. */
+/* Wait for a copy; return whether it did all its commands. */
 static bool
 copy_joined(pid_t child)
 {
@@ -366,8 +365,8 @@ copy_joined(pid_t child)
 }
 
 /*
- * What follows is done in a copy of the program, so that this one stays as it
- * is.  If the copy does not end by "!join", what it has not read is thrown away.
+ * Let a copy of the program run the following commands, so that this process is
+ * unchanged.  If the copy does not end by "!join", its remaining input is skipped.
  */
 static void
 fork_off(void)
@@ -383,7 +382,7 @@ fork_off(void)
 		skipping = true;
 }
 
-/* One command is done in a copy. */
+/* Run one command in a copy. */
 static void
 try(const char *command, size_t length)
 {
@@ -400,16 +399,15 @@ try(const char *command, size_t length)
 }
 
 /*
- * Commands, as a guest is told them; and, between them:
+ * Lines of input: commands of the check module's protocol, and
  *
- *	!digest		from now on answers are only counted and summed up
- *	!plain		from now on they are sent again
- *	!tell		answered "!sum COUNT CRC": what there was since the last one
- *	!fork		all up to "!join", which is answered "!joined", is done in a copy of
- *			the program; nothing may be sent behind it before the answer
- *	!try COMMAND	the command is done in a copy of the program; after what that sends,
- *			"!tried"
- *	!sync		answered "!synced"; ends what is thrown away after a copy that ended
+ *	!digest		from now on, count and sum up answers instead of sending them
+ *	!plain		from now on, send answers
+ *	!tell		send "!sum COUNT CRC" for the answers since the last one
+ *	!fork		run the lines up to "!join" in a copy of the program, and send
+ *			"!joined"; the harness sends nothing more before that
+ *	!try COMMAND	run the command in a copy of the program, then send "!tried"
+ *	!sync		send "!synced", and end the skipping of input after a failed copy
  */
 static void
 take_line(const char *line, size_t length)
@@ -469,7 +467,7 @@ serve(void)
 		length -= (size_t)(start - in);
 		memmove(in, start, length);
 		if (length == sizeof(in))
-			host_end("signal", "a line without an end");
+			host_end("signal", "a line is too long");
 	}
 }
 

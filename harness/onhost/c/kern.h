@@ -12,13 +12,13 @@
 
 #include "hostside.h"
 
-/* Kinds of ends that the harness knows (harness/onhost/ending.py). */
+/* Kinds of endings (harness/onhost/ending.py). */
 #define END_PANIC	"panic"		/* the kernel's own assertion or panic */
-#define END_INVARIANT	"invariant"	/* what no kernel may do, though nothing of it looks */
-#define END_ASLEEP	"asleep"	/* a thread sleeps and nobody is there to wake it */
+#define END_INVARIANT	"invariant"	/* a broken invariant that the kernel does not check */
+#define END_ASLEEP	"asleep"	/* a thread sleeps, and nothing can wake it */
 #define END_DEADLOCK	"deadlock"	/* all threads wait for locks of each other */
-#define END_STARVATION	"starvation"	/* a thread runs, and gets nowhere */
-#define END_EXHAUSTED	"exhausted"	/* the program's own memory has run out */
+#define END_STARVATION	"starvation"	/* a thread runs without progress */
+#define END_EXHAUSTED	"exhausted"	/* the program's own memory is exhausted */
 
 void	 kern_end(const char *kind, const char *format, ...) __attribute__((noreturn));
 
@@ -49,7 +49,7 @@ bool	 task_is_queued(const struct task *task);
 void	 sleep_handler(void (*wake)(void));	/* called while the thread sleeps; NULL: none */
 bool	 run_timeouts(void);			/* timeout tasks; false: there are none */
 
-/* What a subsystem does at the start, when there are CPUs and memory, in the order of names. */
+/* Declares a subsystem's function to call at the start, once CPUs and memory are set up. */
 #define ON_START(function)						\
 	static void (*const start_##function)(void)			\
 	    __attribute__((used, section("set_harness_start"))) = function

@@ -3,10 +3,9 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * Physical memory: an arena, of which each domain has an equal part.  The
- * offset in it is the physical address, and all of it is always mapped.  Pages
- * are accounted for, but none is short unless a trace says so: of a domain that
- * is exhausted nobody gets any.
+ * Physical memory: an arena, divided equally among the domains.  The offset in the
+ * arena is the physical address, and all of it is always mapped.  Allocations only
+ * fail in domains that a trace has exhausted.
  */
 
 #include "kern.h"
@@ -36,7 +35,7 @@
 #define DOMAIN_SIZE	(128UL << 20)
 #define DOMAIN_PAGES	(DOMAIN_SIZE / PAGE_SIZE)
 #define MAPPED_PAGES	(1 << 16)
-#define SEGMENTS	64	/* free ones of several pages, of all sizes */
+#define SEGMENTS	64	/* most free runs of several pages */
 
 struct vm_domain vm_dom[MAXMEMDOM];
 struct mem_affinity *mem_affinity;
@@ -51,15 +50,15 @@ struct vm_object kernel_object_store;
 vm_paddr_t dmaplimit;
 struct kva_layout_s kva_layout;
 #endif
-struct proc *pageproc = (struct proc *)PAGE_SIZE;	/* another than any thread's */
+struct proc *pageproc = (struct proc *)PAGE_SIZE;	/* differs from every thread's */
 
 static char *arena;
 static struct vm_page *pages;
 static unsigned page_count;
 
-/* A domain's free memory: pages that came back, and what was never used. */
+/* A domain's free memory: freed pages, and pages that were never allocated. */
 static struct {
-	unsigned	 used;		/* pages below this one were handed out before */
+	unsigned	 used;		/* pages below this one were allocated before */
 	unsigned	 free_count;
 	unsigned	*free_page;
 	struct {
@@ -132,7 +131,7 @@ memory_put(void *memory, unsigned count)
 	int domain = (int)(offset / DOMAIN_SIZE);
 
 	if ((char *)memory < arena || first + count > page_count)
-		kern_end(END_PANIC, "memory is freed that is none");
+		kern_end(END_PANIC, "a freed address is outside of memory");
 	if (count > 1 && free_memory[domain].segments < SEGMENTS) {
 		free_memory[domain].segment[free_memory[domain].segments].first = first;
 		free_memory[domain].segment[free_memory[domain].segments++].count = count;
@@ -140,7 +139,7 @@ memory_put(void *memory, unsigned count)
 	}
 	for (unsigned page = first; page < first + count; page++) {
 		if (free_memory[domain].free_count == DOMAIN_PAGES)
-			kern_end(END_PANIC, "more memory is freed than there is");
+			kern_end(END_PANIC, "more pages were freed than exist");
 		free_memory[domain].free_page[free_memory[domain].free_count++] = page;
 	}
 }
@@ -156,8 +155,8 @@ zeroed(void *memory, size_t bytes, bool zero)
 /* --- addresses ------------------------------------------------------------- */
 
 /*
- * Addresses that pages are mapped at, in memory of their own: what is mapped is
- * never used at its other address meanwhile.  Only their pages are known.
+ * Addresses at which pages are mapped have memory of their own, as a mapped page is
+ * not used at its other address meanwhile.  Only the page of each is recorded.
  */
 static char *mapped;
 static vm_paddr_t page_mapped[MAPPED_PAGES];
@@ -201,7 +200,7 @@ void
 kva_free(vm_offset_t address, vm_size_t size)
 {
 	if (mapped_free_count == SEGMENTS)
-		return;		/* so much less can be mapped */
+		return;		/* these addresses are lost */
 	mapped_free[mapped_free_count].first = mapped_page((vm_offset_t)address);
 	mapped_free[mapped_free_count++].count = (unsigned)howmany(size, PAGE_SIZE);
 }
@@ -213,7 +212,7 @@ PHYS_TO_VM_PAGE(vm_paddr_t pa)
 {
 	if (pa >= (vm_paddr_t)page_count * PAGE_SIZE)
 		kern_end(END_PANIC, "an address that is not of the kernel's memory");
-	/* Not all at the start: copies of the program would take their memory, too. */
+	/* Set on first use: setting all at the start would take memory in each copy. */
 	pages[pa / PAGE_SIZE].phys_addr = trunc_page(pa);
 	return (&pages[pa / PAGE_SIZE]);
 }
@@ -275,7 +274,7 @@ pmap_qenter(vm_offset_t va, vm_page_t *page, int count)
 	}
 }
 
-/* --- what the kernel's own slab allocators call --------------------------- */
+/* --- for the kernel's own slab allocators --------------------------------- */
 
 #if __FreeBSD_version < 1500000
 void *

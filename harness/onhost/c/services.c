@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* Small services of the kernel: malloc(9), printf(9), panic(9), strings, counter(9). */
+/* Services of the kernel: malloc(9), printf(9), panic(9), strings, counter(9). */
 
 #include "kern.h"
 
@@ -20,14 +20,14 @@
 MALLOC_DEFINE(M_TEMP, "temp", "misc temporary data buffers");
 MALLOC_DEFINE(M_DEVBUF, "devbuf", "device driver memory");
 
-#define ALIGNMENT	16	/* of any object */
+#define ALIGNMENT	16	/* of any type */
 
 int cold;
 int bootverbose;
 bool scheduler_stopped;
 struct taskqueue *taskqueue_thread;
 
-/* --- malloc(9): memory of the host's, never short -------------------------- */
+/* --- malloc(9): memory of the host, which never fails ---------------------- */
 
 #undef malloc
 void *
@@ -204,7 +204,7 @@ counter_u64_fetch(counter_u64_t counter)
 	return (sum);
 }
 
-/* --- sysctl(9): nobody asks ----------------------------------------------- */
+/* --- sysctl(9): there are no nodes ---------------------------------------- */
 
 #undef sysctl_add_oid
 struct sysctl_oid *

@@ -3,9 +3,9 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * What is done at the start: CPUs and memory, what subsystems ask for, then the
- * SYSINITs of the tree's files, in the kernel's order.  And the channel to the
- * harness, which speaks as the check module does.
+ * The start of the program: CPUs and memory, the subsystems' functions, then the
+ * SYSINITs of the tree's files, in the kernel's order.  Also the channel to the
+ * harness, with the check module's protocol.
  */
 
 #include "kern.h"
@@ -28,7 +28,7 @@ order_of(const struct sysinit *init)
 	return ((uint64_t)init->subsystem << 32 | (uint32_t)init->order);
 }
 
-/* All of one order, then all of the next. */
+/* Run all SYSINITs of one order, then those of the next. */
 static void
 run_sysinits(void)
 {
