@@ -1,7 +1,7 @@
-"""The architectures of guests: one table, a row each.
+"""The table of guests' architectures, with one row each.
 
-All that depends on the guest's processor and board reads its row: QEMU's program and machine,
-firmware, the loader's place, compilers' targets, kernel files, serial ports, and the text that
+A row has all that depends on the guest's processor and board: QEMU's program and machine,
+firmware, the loader's path, compilers' targets, kernel files, serial ports, and the text that
 kernels of that architecture print. ``GUEST`` is the row of the guests that this harness starts.
 Sources in C and assembly, and kernel configurations, are in directories of the row's name below
 ``images/``.
@@ -17,9 +17,9 @@ class Firmware(NamedTuple):
     """The UEFI firmware of guests.
 
     Args:
-        name: of the project, in words.
-        package: Debian's.
-        code: where hosts keep code images without secure boot; the first that exists is used.
+        name: the project's name.
+        package: Debian's package.
+        code: paths of code images without secure boot on hosts; the first that exists is used.
             Their variables live in memory only, and die with the guest.
     """
 
@@ -34,9 +34,9 @@ class Cpu(NamedTuple):
     Args:
         model: QEMU's ``-cpu``.
         mode: libvirt's ``<cpu mode=…>``.
-        withheld: features that the guest is not shown, by QEMU's and libvirt's common names.
-        with_threads: more properties of the model, where a core has several threads: without
-            them the guest would take each thread for a core.
+        withheld: features that are hidden from the guest, by QEMU's and libvirt's common names.
+        with_threads: more properties of the model if a core has several threads; without them
+            the guest would count each thread as a core.
     """
 
     model: str
@@ -49,18 +49,18 @@ class Board(NamedTuple):
     """QEMU's machine.
 
     Args:
-        machine: its type.
+        machine: the machine's type.
         bus: the PCI bus of the guest's disk.
-        sata: the property that leaves out the built-in SATA controller; empty if there is none.
+        sata: the property that disables the built-in SATA controller; empty if there is none.
         features: libvirt's ``<features>``.
-        levels: what ``-smp`` says of ``{sockets}``, ``{cores}`` and ``{threads}``.
+        levels: the part of ``-smp`` with ``{sockets}``, ``{cores}`` and ``{threads}``.
         console_port: QEMU's options for the first serial port, with ``{chardev}`` and
             ``{number}``.
-        serial_port: the same for the others.
-        serial_target: libvirt's type of all.
-        max_serial_ports: how many there can be.
-        hole_mib: of the addresses below 4 GiB, kept from memory in a guest with more than
-            ``below_hole_mib``; one domain also holds the page structures of the hole.
+        serial_port: the same for other serial ports.
+        serial_target: libvirt's type of serial ports.
+        max_serial_ports: maximum number of serial ports.
+        hole_mib: MiB of addresses below 4 GiB without memory, in a guest with more than
+            ``below_hole_mib`` of memory; one domain also holds the page structures of the hole.
         below_hole_mib: see ``hole_mib``.
     """
 
@@ -82,9 +82,9 @@ class DirectStart(NamedTuple):
 
     Args:
         kernel_base: the virtual address of physical 0 in the kernel (``KERNBASE``).
-        kernel_load: the lowest physical address of a kernel; the entry of ours lies below.
-        mapped: how much of memory the first page tables show at the kernel's addresses.
-        last_words: what the loader prints last, with the kernel's entry.
+        kernel_load: the lowest physical address of a kernel; ``images/directboot`` lies below it.
+        mapped: size of the memory that the first page tables map at the kernel's addresses.
+        last_words: the last line that the loader prints, with the kernel's entry point.
     """
 
     kernel_base: int
@@ -97,8 +97,8 @@ class Probe(NamedTuple):
     """The guest that checks and measures an accelerator (``images/accelprobe``).
 
     Args:
-        checks: what it checks, in its order, by the letter that it writes.
-        optional: the checks of instructions that a CPU need not have.
+        checks: its checks, in order, by the letter that it writes.
+        optional: the checks of instructions that a CPU may lack.
         memory: QEMU's ``-m``.
     """
 
@@ -108,21 +108,21 @@ class Probe(NamedTuple):
 
 
 class ConsoleText(NamedTuple):
-    """What kernels of the architecture print, as regular expressions.
+    """Console output of the architecture's kernels, as regular expressions.
 
     Args:
-        trap_names: what fatal traps are called, by number.
+        trap_names: names of fatal traps, by number.
         double_fault: the number of the trap whose message has none.
-        other_traps: more of what a fatal trap's panic can consist of.
+        other_traps: more messages of panics by fatal traps.
         registers: lines of registers in a trap's table.
         pc_line: a line of registers with the program counter, as ``pc``.
-        entry: a line of a backtrace where the kernel was entered: ``entry``, ``pc`` and ``sp``.
-        entry_text: a part of each such line.
+        entry: a line of a backtrace at an entry of the kernel, with ``entry``, ``pc`` and ``sp``.
+        entry_text: a text that each such line contains.
         kernel_from: the lowest address of the kernel.
         traps: functions from a trap's vector to the panic.
-        vectors: those among them that are the vectors.
-        roots: functions in which threads begin.
-        panics: functions that a fatal trap ends in.
+        vectors: the trap vectors among them.
+        roots: functions at which threads start.
+        panics: functions at which a fatal trap ends.
     """
 
     trap_names: Mapping[int, str]
@@ -143,36 +143,36 @@ class Architecture(NamedTuple):
     """One architecture.
 
     Args:
-        name: FreeBSD's ``MACHINE`` and ``TARGET``, and of directories below ``images/``.
+        name: FreeBSD's ``MACHINE`` and ``TARGET``, and the name of directories below ``images/``.
         target_arch: ``TARGET_ARCH``.
         elf_machine: the machine of its ELF files (``e_machine``).
-        elf_sections: types of its own of sections that lie in memory.
-        target: clang's target of FreeBSD's programs.
-        sources: directories of a tree with its sources and headers alone.
-        left_out: directories of a tree with sources of others, which are not checked out.
-        unread: more of them, which are.
+        elf_sections: the architecture's own types of sections that are loaded.
+        target: clang's target for FreeBSD programs.
+        sources: directories of a tree that contain only its sources and headers.
+        left_out: directories with other architectures' sources, which are not checked out.
+        unread: more such directories, which are checked out.
         configurations: the directory of a tree with its kernel configurations.
         options: the files of a tree that list kernel options, beside ``sys/conf/options``.
         page: the size of a page, in bytes.
         max_domains: ``MAXMEMDOM``: with more, the kernel refuses the SRAT and sees one domain.
-        cpu_id: what its firmware tells CPUs by, in words.
-        last_cpu_id: the largest of them that firmware, QEMU and kernel start.
-        program: QEMU's.
-        package: Debian's with that program.
-        qemu_arch: QEMU's and libvirt's name.
-        cpus: by accelerator.
+        cpu_id: the name of the CPU identifiers in its firmware tables.
+        last_cpu_id: the largest identifier of a CPU that firmware, QEMU and kernel start.
+        program: QEMU's program.
+        package: Debian's package of that program.
+        qemu_arch: QEMU's and libvirt's name of the architecture.
+        cpus: processors of guests, by accelerator.
         board: QEMU's machine.
         firmware: UEFI.
-        loader: where UEFI looks for a loader on a removable volume (UEFI 2.10, 3.5.1.1).
-        console_tunables: without them the console is silent, so nobody may override them.
-        module_tunables: the same of a guest with the check module, which uses the second port.
+        loader: path of the loader on a removable volume (UEFI 2.10, 3.5.1.1).
+        console_tunables: tunables without which the console is silent; users cannot override them.
+        module_tunables: the same for guests with the check module, which uses the second port.
         direct: how QEMU starts its kernels; None if it cannot.
-        probe: of accelerators.
-        embedded_flags: the compiler's for the built-in guest.
+        probe: the guest that measures accelerators.
+        embedded_flags: compiler flags of the built-in guest.
         embedded_kasan_flags: the same with KASAN.
-        host_flags: the compiler's for kernel sources in a program of the host.
+        host_flags: compiler flags of kernel sources in a host program.
         host_headers: directories of a tree that its kernel sources include by another name.
-        console: what its kernels print.
+        console: console output of its kernels.
     """
 
     name: str

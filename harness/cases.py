@@ -1,7 +1,6 @@
-"""Named cases: real bugs of the kind that this harness finds, and how to see each of them.
+"""Named cases: real bugs that the harness finds, and a command that shows each of them.
 
-A case is a command of the harness with a guest of ``vmconfigs/`` or a mutant. What must come out
-is held by the tests on real kernels.
+The command uses a guest of ``vmconfigs/`` or a mutant. Tests on real kernels check its result.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a case's command must come to.
+    """The expected result of a case's command.
 
     Args:
-        release: of the tree that shows it: the beginning of its release.
-        outcome: of the boot that shows it.
-        title: a part of the verdict's title, or of the check's difference; empty for a boot.
-        side: of a comparison; empty for other commands.
-        agrees: whether the check agrees with the model; None without a check.
+        release: beginning of the release of a tree that has the bug.
+        outcome: the outcome of the boot.
+        title: part of the verdict's title, or of the check's difference; empty for any.
+        side: the side of a comparison; empty for other commands.
+        agrees: whether the check agrees with the model; None if nothing is checked.
     """
 
     release: str
@@ -40,18 +39,18 @@ class NamedCase:
     """One bug.
 
     Args:
-        name: of the case.
-        story: in a line.
-        introduced: the commit that brought it, or the review; empty if it is not known.
-        fixed: the commit or review that mended it; empty if none is known.
-        functions: in which it is.
-        command: the words behind ``harness``.
-        shown: what must come out.
-        vm: the guest that is there for it; empty for none.
-        trace: that shows it in a search without a model; empty for none.
-        titles: a regular expression of the titles of its findings.
-        traces: one of what its traces have.
-        fix: a small local fix, with which no trace shows it; None if none is known.
+        name: the case's name.
+        story: the bug in one line.
+        introduced: the commit or review that introduced it; empty if unknown.
+        fixed: the commit or review that fixed it; empty if there is none, or it is unknown.
+        functions: the functions that have it.
+        command: the arguments of ``harness``.
+        shown: the expected results.
+        vm: its guest in ``vmconfigs/``; empty if it needs none.
+        trace: a trace that shows it in a search without a model; empty if there is none.
+        titles: a regular expression that titles of its findings match.
+        traces: a regular expression that traces of its findings match.
+        fix: a small local fix, after which no trace shows it; None if none is known.
     """
 
     name: str
@@ -113,4 +112,4 @@ MACHINE_CASES: Final = (
         shown=(Shown("13.", Outcome.PANIC, "mtx_lock_spin: recursed"),),
     ),
 )  # fmt: skip
-"""Those that are of no subsystem; ``harness.subsystems.table.cases`` has all."""
+"""The cases that belong to no subsystem; ``harness.subsystems.table.cases`` returns all."""

@@ -1,4 +1,4 @@
-"""Kernel options on top of a configuration (config(5)): those of ``--option``. Pure."""
+"""Changes of a kernel configuration (config(5)) by ``--option``; pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.errors import UsageError, did_you_mean
 from harness.sanitizers import TABLE
 
 AS_CONFIGURED: Final = "none"
-"""The text of no change."""
+"""The text of an unchanged configuration."""
 
-#: Why a guest of ours does not boot, or does not tell what it must, without these.
+#: Options that a guest needs to boot and to report its state, with the reason.
 REQUIRED: Final = {
-    "INCLUDE_CONFIG_FILE": "by it the guest reports its own configuration",
+    "INCLUDE_CONFIG_FILE": "the guest reports its own configuration with it",
     "NUMA": "without it the kernel sees one domain, whatever the guest has",
     "SMP": "without it the kernel sees one CPU, whatever the guest has",
     "MD_ROOT": "the root file system is in memory",
@@ -27,7 +27,7 @@ REQUIRED: Final = {
 _REMOVED: Final = "n"
 _PRESENT: Final = "y"
 _NOT_REMOVED: Final = frozenset({"no", "off", "false"})
-"""Values by which config(8) would define an option, whoever meant the contrary."""
+"""Values that look like a removal; with each of them, config(8) would define the option."""
 
 _NAME: Final = re.compile(r"[A-Z][A-Za-z0-9_]{0,63}", re.ASCII)
 _VALUE: Final = re.compile(r"[A-Za-z0-9_.:/+-]{1,64}", re.ASCII)
@@ -42,9 +42,9 @@ class KernelOption:
     """One option.
 
     Args:
-        name: as ``sys/conf/options`` lists it.
-        value: of the option; empty for one without a value.
-        removed: the kernel does not have it.
+        name: its name in ``sys/conf/options``.
+        value: its value; empty if it has none.
+        removed: whether it is removed from the configuration.
     """
 
     name: str
@@ -52,13 +52,13 @@ class KernelOption:
     removed: bool = False
 
     def __str__(self) -> str:
-        """As ``--option`` takes it."""
+        """Return the argument of ``--option``."""
         value = _REMOVED if self.removed else self.value
         return f"{self.name}={value}" if value else self.name
 
     @property
     def lines(self) -> str:
-        """Of the configuration; a value given before is replaced."""
+        """Lines of the configuration; they replace an earlier value."""
         text = f"nooptions\t{self.name}\n"
         if self.removed:
             return text
@@ -77,29 +77,29 @@ class KernelOptions:
         return bool(self.rows)
 
     def __str__(self) -> str:
-        """As ``parse_options`` reads them."""
+        """Return the text that ``parse_options`` reads."""
         return ",".join(map(str, self.rows)) or AS_CONFIGURED
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Each by itself, as records hold them."""
+        """The text of each option, as records contain them."""
         return tuple(map(str, self.rows))
 
     @property
     def lines(self) -> str:
-        """Of the configuration."""
+        """Lines of the configuration."""
         return "".join(row.lines for row in self.rows)
 
     @property
     def words(self) -> str:
-        """For people, behind a kernel's label; empty for none."""
+        """The options in words, to follow a kernel's label; empty if there are none."""
         return "".join(
             f" without {row.name}" if row.removed else f" with {row}" for row in self.rows
         )
 
     @property
     def label(self) -> str:
-        """Part of names of files; equal for equal options only. Empty for none."""
+        """Part of file names, different for different options; empty if there are none."""
         text = "-".join(f"no_{row.name}" if row.removed else str(row) for row in self.rows)
         text = _DECIMAL.sub(r"-\1", text)  # no name begins with a digit
         plain = re.sub(r"[^A-Za-z0-9_-]", "_", text)
@@ -113,12 +113,14 @@ NO_OPTIONS: Final = KernelOptions()
 
 
 def parse_options(texts: Iterable[str]) -> KernelOptions:
-    """The options of these texts together: ``NAME``, ``NAME=VALUE``, ``NAME=n``, with commas
-    between several; ``none`` is none.
+    """Return all options of these texts.
+
+    Args:
+        texts: lists of ``NAME``, ``NAME=VALUE`` and ``NAME=n``, separated by commas, or ``none``.
 
     Raises:
-        UsageError: one is of no such form, twice with different values, a sanitizer's, or one
-            that the harness needs.
+        UsageError: an option has another form, is given twice with different values, is a
+            sanitizer, or is removed although the harness needs it.
     """
     found: dict[str, KernelOption] = {}
     for text in texts:
@@ -145,11 +147,11 @@ def _parse(word: str) -> KernelOption:
     if sanitizer is not None:
         raise UsageError(
             f"--option {word}: {name} is a sanitizer",
-            remedy=f"use --{sanitizer.name}, or leave it out for a kernel without",
+            remedy=f"use --{sanitizer.name}; for a kernel without it, leave the option out",
         )
     if value.lower() in _NOT_REMOVED:
         raise UsageError(
-            f"--option {word}: an option is not removed by the value {value}",
+            f"--option {word}: the value {value} does not remove an option",
             remedy=f"remove it with --option {name}={_REMOVED}",
         )
     if value != _REMOVED:
@@ -166,11 +168,11 @@ def require_known(options: KernelOptions, listings: Iterable[str]) -> None:
     """Refuse options that a tree does not know.
 
     Args:
-        options: those asked for.
-        listings: the texts of its ``sys/conf/options`` and of the architecture's.
+        options: the requested options.
+        listings: the texts of ``sys/conf/options`` and of the architecture's ``options`` file.
 
     Raises:
-        UsageError: there is one; the remedy names those of a similar name.
+        UsageError: an option is unknown; the remedy names similar ones.
     """
     known = {name for text in listings for name in _LISTED.findall(text)}
     for row in options.rows:

@@ -1,4 +1,4 @@
-"""Mutants that are generated: every single small change of a function."""
+"""Generated mutants: every single small change of a function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME: Final = re.compile(r"(\w{1,64})#([1-9][0-9]{0,3})", re.ASCII)
 
 
 def parse_name(name: str) -> tuple[str, int] | None:
-    """The function and the ordinal that a generated mutant's name has; None for another name."""
+    """Return function and ordinal from a generated mutant's name; None for another name."""
     found = _NAME.fullmatch(name)
     return (found[1], int(found[2])) if found else None
 
@@ -27,14 +27,14 @@ def parse_name(name: str) -> tuple[str, int] | None:
 def generated_mutant(
     path: str, function: str, ordinal: int, exchanges: Exchanges, description: str = ""
 ) -> Mutant:
-    """A mutant by the place of its change among all of the function's.
+    """Return the mutant with one of the possible changes of a function.
 
     Args:
-        path: of the file in the tree.
-        function: that is changed.
-        ordinal: of the change, from 1, in the order of the text.
+        path: the file's path in the tree.
+        function: the changed function.
+        ordinal: the number of the change, from 1, in the order of the text.
         exchanges: see ``harness.cedit.mutations.mutations``.
-        description: of the change, if the text is known.
+        description: describes the change, if the text is known.
     """
     name = f"{function}#{ordinal}"
     return Mutant(

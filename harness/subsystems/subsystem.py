@@ -1,4 +1,4 @@
-"""What a part of the kernel is to the harness."""
+"""The protocol of subsystems: what the harness knows of a part of the kernel."""
 
 from __future__ import annotations
 
@@ -21,87 +21,88 @@ if TYPE_CHECKING:
 
 
 class Subsystem(CodeReader, Protocol):
-    """A part of the kernel: reads its facts of a tree, and knows what follows from them."""
+    """A part of the kernel: reads facts of its code, and predicts and checks behaviour."""
 
     @property
     def mutants(self) -> Mapping[str, Mutant]:
-        """The changes of its code that have a name."""
+        """Its mutants, by name."""
 
     @property
     def cases(self) -> tuple[NamedCase, ...]:
-        """Real bugs of its code."""
+        """Named cases: real bugs of its code."""
 
     @property
     def variant_names(self) -> Sequence[str]:
-        """The forms of its code that have a name."""
+        """Names of the known forms of its code."""
 
     @property
     def is_modelled(self) -> bool:
-        """Whether it has a model. Without one, its host program is searched, and guests repeat."""
+        """Whether it has a model. Else its host program is searched, and guests repeat findings."""
 
     def variant(self, name: str) -> Mapping[str, bool]:
-        """The facts of such a form.
+        """Return the facts of a form.
 
         Raises:
-            UsageError: there is none of that name.
+            UsageError: there is no form of that name.
         """
 
     def with_commit(self, values: Mapping[str, bool]) -> Mapping[str, bool]:
-        """The facts as they should be: with the change that all kernels are to have."""
+        """Return the facts of the code with the change that every kernel should have."""
 
     def held_to(self, values: Mapping[str, bool]) -> Specification:
-        """What a kernel is held to whose code should have these facts."""
+        """Return the specification of a kernel whose code should have these facts."""
 
     @property
     def on_host(self) -> HostPart | None:
-        """Its part of a program of the host; None: it is checked in guests alone."""
+        """Its part of host programs; None if it is checked only in guests."""
 
     @property
     def in_built_in(self) -> bool:
-        """Whether the built-in guest has this part."""
+        """Whether the built-in guest has this subsystem."""
 
     def of_built_in(self, mutant: str | None) -> Facts:
-        """The facts of the built-in guest, with that mutant or none."""
+        """Return the facts of the built-in guest, with a mutant or None."""
 
     def expected(self, identity: KernelIdentity, topology: Topology) -> Expectation | None:
-        """What a kernel should come to on a guest with that topology; None if this part of the
-        kernel has no say in it.
+        """Return the expected outcome of a boot on a guest with that topology.
+
+        None if the outcome does not depend on this subsystem.
         """
 
     def boot_model(
         self, values: Mapping[str, bool], sanitizers: Sanitizers, *, is_freebsd: bool
     ) -> BootModel | None:
-        """What predicts boots of a kernel whose code has these facts; None: it predicts none.
+        """Return the predictor of boots of kernels with these facts; None if there is none.
 
         Args:
             values: the facts.
-            sanitizers: of the kernel.
+            sanitizers: the kernel's sanitizers.
             is_freebsd: see ``KernelIdentity``.
         """
 
     @property
     def state_search(self) -> StateSearch | None:
-        """Searches states of its model; None: it has none."""
+        """The search of its model's states; None if it has none."""
 
     def has_written(self, text: str) -> bool:
-        """Whether a text looks like one of its traces."""
+        """Return whether a text looks like one of its traces."""
 
     def read_trace(self, text: str) -> Trace:
-        """A trace that ``harness check`` has written.
+        """Return the trace of a text that ``harness check`` has written.
 
         Raises:
-            UsageError: the text is none, or has what no kernel may be asked.
+            UsageError: the text is not a trace, or an operation is invalid.
         """
 
     def run_in_model(self, text: str, variant: str | None) -> ModelRun:
-        """Run a trace in the model; ``variant`` names another form of the code than its own.
+        """Run a trace in the model; ``variant`` names a form of the code instead of the trace's.
 
         Raises:
-            UsageError: the text is no trace, or there is no such form; a step may raise it, too.
+            UsageError: the text is not a trace, or there is no such form; steps may raise it, too.
         """
 
     def reported(self, records: ReportRecords) -> SubsystemReport | None:
-        """What init's report has of it, by the records of its ``c/init``; None: nothing.
+        """Return its part of init's report, from the records of its ``c/init``; None without any.
 
         Raises:
             ReportError: a record is missing, repeated or malformed.
@@ -114,11 +115,11 @@ class Subsystem(CodeReader, Protocol):
         identity: KernelIdentity,
         topology: Topology,
     ) -> frozenset[str]:
-        """What a running kernel says of itself that one without a mutant would not.
+        """Return the properties of a report that an unmutated kernel's reports do not have.
 
         Args:
-            report: what it says.
-            usual: what the kernel without the mutant has said on that topology, at least once.
-            identity: of that kernel.
-            topology: of the guests.
+            report: the report of a mutant.
+            usual: reports of the unmutated kernel on that topology, at least one.
+            identity: the unmutated kernel.
+            topology: the topology of all these guests.
         """

@@ -1,6 +1,6 @@
-"""The table of subsystems, and what all of them know together.
+"""The table of subsystems, and queries of all of them.
 
-A boot from a tree imports it, so what a boot does not need is imported by the functions.
+Every boot from a tree imports it, so functions import what other commands need.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS, ZONES)
 
 @functools.cache
 def mutants() -> Mapping[str, Mutant]:
-    """Those of all subsystems, by name."""
+    """Return the mutants of all subsystems, by name."""
     return MappingProxyType(
         {name: mutant for subsystem in SUBSYSTEMS for name, mutant in subsystem.mutants.items()}
     )
 
 
 def cases() -> Mapping[str, NamedCase]:
-    """All named cases, by name."""
+    """Return all named cases, by name."""
     from harness.cases import MACHINE_CASES
 
     of_subsystems = (case for subsystem in SUBSYSTEMS for case in subsystem.cases)
@@ -48,10 +48,10 @@ def cases() -> Mapping[str, NamedCase]:
 
 
 def find_case(name: str) -> NamedCase:
-    """The case of that name.
+    """Return the case of that name.
 
     Raises:
-        UsageError: there is none; the remedy names one that is near.
+        UsageError: there is none; the remedy names a similar one.
     """
     named = cases()
     if name not in named:
@@ -61,7 +61,7 @@ def find_case(name: str) -> NamedCase:
 
 
 def find_mutant(name: str) -> Mutant:
-    """The mutant of this name.
+    """Return the mutant of that name.
 
     Raises:
         UsageError: there is none; the remedy names the closest, or how to list all.
@@ -114,16 +114,16 @@ def _find_fix(name: str) -> NamedChange:
 
 
 KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant, _find_fix)
-"""Of a tree's code, by all subsystems."""
+"""Readers of a tree's code, of all subsystems."""
 
 
 def facts_of_built_in(mutant: str | None) -> Mapping[str, Facts]:
-    """All facts of the built-in guest, with that mutant or none."""
+    """Return all facts of the built-in guest, with a mutant or None."""
     return {subsystem.name: subsystem.of_built_in(mutant) for subsystem in SUBSYSTEMS}
 
 
 def report_readers() -> ReportReaders:
-    """What reads their parts of init's report."""
+    """Return the readers of the subsystems' parts of init's report."""
     return {subsystem.name: subsystem.reported for subsystem in SUBSYSTEMS}
 
 
@@ -133,22 +133,22 @@ def oddities(
     identity: KernelIdentity,
     topology: Topology,
 ) -> frozenset[str]:
-    """See ``Subsystem.oddities``: of all of them."""
+    """Return the oddities of all subsystems; see ``Subsystem.oddities``."""
     each = (subsystem.oddities(report, usual, identity, topology) for subsystem in SUBSYSTEMS)
     return frozenset().union(*each)
 
 
 def find_subsystem(name: str) -> Subsystem:
-    """The subsystem of that name, which must be in the table."""
+    """Return the subsystem of that name, which must be in the table."""
     return next(subsystem for subsystem in SUBSYSTEMS if subsystem.name == name)
 
 
 def trace_text(file: Path, option: str = "") -> str:
-    """The text of a trace's file.
+    """Return the text of a trace's file.
 
     Args:
-        file: that the user named.
-        option: by which; empty for an argument.
+        file: the file.
+        option: the option that named it; empty for an argument.
 
     Raises:
         UsageError: it cannot be read, or is not text.
@@ -161,15 +161,16 @@ def trace_text(file: Path, option: str = "") -> str:
 
 
 def subsystem_of_trace(text: str, among: Sequence[Subsystem] = SUBSYSTEMS) -> Subsystem:
-    """The subsystem whose trace a text looks like; the first, if it looks like none."""
+    """Return the subsystem whose trace a text looks like; the first one if there is none."""
     return next((each for each in among if each.has_written(text)), among[0])
 
 
 def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
-    """What a kernel should come to on a guest with that topology: what the first subsystem says
-    that does not expect it simply to boot.
+    """Return the expected outcome of a boot on a guest with that topology.
+
+    It is that of the first subsystem that expects something other than a successful boot.
     """
-    said = [subsystem.expected(identity, topology) for subsystem in SUBSYSTEMS]
-    known = [expectation for expectation in said if expectation is not None]
-    telling = (each for each in known if each.outcomes != (Outcome.BOOTED,) or each.assumed)
-    return next(telling, known[0] if known else Expectation((Outcome.BOOTED,), "nothing is known"))
+    found = [subsystem.expected(identity, topology) for subsystem in SUBSYSTEMS]
+    known = [expectation for expectation in found if expectation is not None]
+    special = (each for each in known if each.outcomes != (Outcome.BOOTED,) or each.assumed)
+    return next(special, known[0] if known else Expectation((Outcome.BOOTED,), "nothing is known"))

@@ -97,7 +97,7 @@ def test_a_trace_of_more_domains_than_the_guest_has_is_refused() -> None:
     [
         ("", "does not begin with iterators"),
         ("iterators form=no domains=2 empty=none", "does not begin with iterators"),
-        ("iterators form=phased domains=2 empty=none\nstep cpu=0 wake=none", "no caller"),
+        ("iterators form=phased domains=2 empty=none\nstep cpu=0 wake=none", "invalid call"),
         ("iterators form=phased domains=9 empty=none", "does not begin with iterators"),
         ("# a comment\niterators form=phased domains=2 empty=x", "no list of domains"),
     ],

@@ -45,7 +45,7 @@ def test_one_slab_more_or_less_is_never_far() -> None:
 
 def test_a_zone_that_is_not_told_of_differs() -> None:
     usual = Usual.of([report(ZoneDomain(5, 9, 1), ZoneDomain(5, 9, 1))])
-    assert "Z domain 1 pages: not told" in usual.differences(report(ZoneDomain(5, 9, 1)))
+    assert "Z domain 1 pages: missing" in usual.differences(report(ZoneDomain(5, 9, 1)))
 
 
 def test_counters_that_contradict_each_other_are_wrong_in_any_kernel() -> None:

@@ -133,4 +133,4 @@ class TestCounters:
         cells = mutants(booted(wrong), booted(wrong)) | beside(right)
         found = counted([right], FakeBoots(cells))
         assert isinstance(found, Caught)
-        assert "not what the model predicts" in found.why
+        assert "differ from the model's prediction" in found.why

@@ -1,8 +1,8 @@
-"""Which of the known forms a tree's ``vm_domainset.c`` has.
+"""Recognises the form of a tree's ``vm_domainset.c``.
 
-Every function that the model follows must be one that it knows, by a digest that names, layout,
-comments, assertions and counters do not change (``harness.cedit.definitions``). A text with any
-other function has no known form.
+A known form has a digest for each function that the model follows; names, layout, comments,
+assertions and counters do not change it (``harness.cedit.definitions``). A text with any other
+function has no known form.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from harness.source.codefacts import Assumption, Reading
 from harness.subsystems.domainset.model.form import Form
 
 NAME: Final = "domainset"
-"""Of the facts."""
+"""Name of the subsystem and its facts."""
 
 DOMAINSET: Final = "sys/vm/vm_domainset.c"
 
-#: The release that each form was first seen in, for people.
+#: The release in which each form was first seen, as another name of the form.
 RELEASES: Mapping[str, Form] = MappingProxyType({"13.2": Form.COUNTED, "15.1": Form.PHASED})
 
 #: ``__FreeBSD_version`` from which on iterators keep masks.
 MASKED_SINCE: Final = 1500000
 
-#: The functions that the model follows, and their digests, by the form that they are of.
+#: Digests of the functions that the model follows, by form.
 FUNCTIONS: Mapping[Form, Mapping[str, str]] = MappingProxyType(
     {
         Form.COUNTED: {
@@ -77,17 +77,17 @@ FUNCTIONS: Mapping[Form, Mapping[str, str]] = MappingProxyType(
 
 
 def facts_of(form: Form) -> Mapping[str, bool]:
-    """A form as facts: the one of its name holds."""
+    """Return a form as facts: the fact with its name is true."""
     return {each.value: each is form for each in Form}
 
 
 def form_of(values: Mapping[str, bool]) -> Form:
-    """The form that facts name."""
+    """Return the form of these facts."""
     return next(form for form in Form if values[form.value])
 
 
 def find_form(name: str) -> Form:
-    """The form of that name, or of that release.
+    """Return the form with that name or release.
 
     Raises:
         UsageError: there is none.
@@ -112,7 +112,7 @@ def read_form(domainset: bytes) -> Reading:
 
 
 def likely_form(domainset: bytes, freebsd_version: int) -> Assumption:
-    """The form that most functions are those of; without any, that of the release."""
+    """Return the form of most functions; if no function is known, the form of the release."""
     found = _digests(domainset)
     if _alike(found, likely := _likeliest(found)):
         return facts_of(likely), "the release whose iterator it resembles"
@@ -129,7 +129,7 @@ def _likeliest(found: Mapping[str, str]) -> Form:
 
 
 def _digests(text: bytes) -> dict[str, str]:
-    # Only who reads a tree waits for the parser of C.
+    # The parser of C is slow to import.
     from harness.cedit.definitions import digests
     from harness.mutation.mutant import numa_part
 

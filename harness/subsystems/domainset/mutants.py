@@ -1,7 +1,7 @@
 """The mutants of ``sys/vm/vm_domainset.c``.
 
-Those of the round-robin iterator are seen by allocations, too; the others only by a caller that
-steps an iterator of its own.
+Allocations show mutants of the round-robin iterator; the others show only if a caller steps an
+iterator of its own.
 """
 
 from __future__ import annotations

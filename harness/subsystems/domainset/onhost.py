@@ -1,4 +1,4 @@
-"""Iterators over domains as a program of the host; see ``harness/onhost``."""
+"""Iterators over domains in host programs (``harness.onhost``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 _HEADER: Final = "sys/vm/vm_domainset.h"
 
-#: What ``c/domainset.mk`` asks of the tree's header, too.
+#: Macros that depend on the tree's header, as in ``c/domainset.mk``.
 _ASKED: Final = (
     ("ITER_MASKS", r"di_valid_mask"),
     ("ITER_PAGES", r"pctrie_iter"),

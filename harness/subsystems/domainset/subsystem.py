@@ -1,7 +1,4 @@
-"""Iterators over domains as a subsystem of the kernel.
-
-What takes long to import is left to the methods that need it.
-"""
+"""The subsystem of iterators over domains; methods import what is slow to import."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from harness.subsystems.domainset.check.trace import Trace
 
 
-#: Where real kernels of that form were booted and did as the model says.
+#: The release of which real kernels with that form agreed with the model.
 _PROVEN_ON: Mapping[Form, str] = MappingProxyType({form: name for name, form in RELEASES.items()})
 
 

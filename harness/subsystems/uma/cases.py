@@ -10,10 +10,10 @@ from harness.outcome import Outcome
 UMA_CASES: Final = (
     NamedCase(
         name="reserve-domains",
-        story="an M_USE_RESERVE allocation looked for a free item in one domain only, so that a "
-        "kernel with a sanitizer panicked at boot on two nodes and more",
+        story="an M_USE_RESERVE allocation searched only one domain for a free item, so that a "
+        "kernel with a sanitizer panicked at boot on two or more nodes",
         introduced="",
-        fixed="the commit that drop-commit takes out",
+        fixed="the commit that drop-commit removes",
         functions=("keg_fetch_slab",),
         command=("compare", "--mutant", "drop-commit", "--numa", "2,4", "--kasan"),
         shown=(

@@ -1,8 +1,8 @@
-"""Which of the known forms a tree's slab code has.
+"""Recognises the form of a tree's slab code.
 
-Every function that the reference model follows must be one that it knows, by a digest that names,
-layout, comments, assertions and counters do not change (``harness.cedit.definitions``). Such a
-text chooses among the model's variants; another text chooses nothing.
+A known form has a digest for each function that the reference model follows; names, layout,
+comments, assertions and counters do not change it (``harness.cedit.definitions``). A text with a
+known form selects a variant of the model; any other text selects none.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.uma.model.variants import Variant
 
 NAME = "uma"
-"""Of the facts."""
+"""Name of the subsystem and its facts."""
 
 UMA_CORE = "sys/vm/uma_core.c"
 
 
 @dataclass(frozen=True, slots=True)
 class FormReading:
-    """What two texts say of their form.
+    """The form of two texts.
 
     Args:
-        form: None where a function is none of the known ones.
-        unknown: those functions.
-        masked: which of the two iterators most functions are those of, by the functions that
-            differ between them; None where they are of neither, or of both alike.
+        form: the form; None if a function is unknown.
+        unknown: the unknown functions.
+        masked: whether most functions that differ between the two iterators are those of the one
+            with masks; None if they are evenly divided.
     """
 
     form: Variant | None
@@ -37,7 +37,7 @@ class FormReading:
     masked: bool | None
 
 
-#: Functions that do the same for the model in every tree that has one of these texts.
+#: Digests of functions that are the same in all variants.
 _KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "keg_first_slab": frozenset({"7579105aadcbb5b9"}),
@@ -53,7 +53,7 @@ _KNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 _FETCH_SLAB = "keg_fetch_slab"
-#: Its texts: for a masked iterator or not, with the reserve fallback and the domain wait or not.
+#: Its digests, and for each: masked iterator, reserve fallback, domain wait.
 _FETCHES: Mapping[str, tuple[bool, bool, bool]] = MappingProxyType(
     {
         "c0433e45a74d4141": (False, True, True),
@@ -110,7 +110,7 @@ def read_form(uma_core: bytes, domainset: bytes) -> FormReading:
 
 
 def likely_form(reading: FormReading, freebsd_version: int) -> tuple[Variant, str]:
-    """The form of a release whose text says nothing, with the commit; and why, in words."""
+    """Return the form of a text without a known form, with the commit; and the reason."""
     masked, why = reading.masked, "the release whose iterator it resembles"
     if masked is None:
         masked = freebsd_version >= MASKED_SINCE
@@ -119,7 +119,7 @@ def likely_form(reading: FormReading, freebsd_version: int) -> tuple[Variant, st
 
 
 def _resembles(found: Mapping[str, str], fetch: tuple[bool, bool, bool] | None) -> bool | None:
-    """Which iterator most functions belong to; ``keg_fetch_slab`` is written for one of them."""
+    """Return which iterator most functions belong to; ``keg_fetch_slab`` also depends on it."""
     alike = {
         masked: sum(found.get(name) == known for name, known in functions.items())
         for masked, functions in _ITERATORS.items()
@@ -130,7 +130,7 @@ def _resembles(found: Mapping[str, str], fetch: tuple[bool, bool, bool] | None) 
 
 
 def _digests(text: bytes) -> dict[str, str]:
-    """Of those functions of a file that the model follows."""
-    from harness.cedit.definitions import digests  # only who reads a tree waits for the parser of C
+    """Return the digests of the functions of a file that the model follows."""
+    from harness.cedit.definitions import digests  # slow to import
 
     return digests(text, {*_KNOWN, _FETCH_SLAB, _ROUND_ROBIN, *_FOLLOWED})

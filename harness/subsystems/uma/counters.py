@@ -1,8 +1,8 @@
-"""What a running kernel says of its zones with a reserve, against kernels that are right.
+"""Compares a kernel's report of its zones with a reserve with the reports of correct kernels.
 
-Few counters are the same in two boots of one kernel: they depend on which CPU came first, and on
-how busy the host is. A kernel is wrong if a counter is far from what right kernels said of it, or
-if its counters contradict each other.
+Few counters are equal in two boots of one kernel: they depend on the order of CPUs, and on how busy
+the host is. A kernel is wrong if a counter is far from those of correct kernels, or if its counters
+contradict each other.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from harness.kernel.artifact import KernelIdentity
     from harness.subsystems.uma.zonereport import ZoneReport
 
-#: The zone of ``kmapentzone`` (sys/vm/vm_map.c), as sysctl names it.
+#: The name in sysctl(8) of ``kmapentzone`` (sys/vm/vm_map.c).
 KERNEL_MAP_ENTRIES = "KMAP_ENTRY"
 
-#: How far a counter may be from what was seen before, as a part of it; the tags of kernel
-#: addresses were seen to take 16 to 20 slabs in boots of one kernel.
+#: Largest relative distance of a counter from earlier values. The tags of kernel addresses took 16
+#: to 20 slabs in boots of one kernel.
 _TOLERANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Counter:
-    """A number, and the step in which it changes."""
+    """A counter's value, and the smallest amount by which it changes."""
 
     value: int
     step: int
@@ -38,13 +38,13 @@ class _Counter:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """The least and the most that right kernels said, by what is counted."""
+    """The smallest and largest values of correct kernels, by counter."""
 
     ranges: Mapping[str, tuple[int, int]]
 
     @classmethod
     def of(cls, reports: Sequence[GuestReport]) -> Usual:
-        """Of these reports, at least one; what not all of them tell of is left out."""
+        """Return the ranges of these reports, at least one, without counters that some lack."""
         told = [_counters(report) for report in reports]
         return cls(
             {
@@ -55,12 +55,12 @@ class Usual:
         )
 
     def differences(self, report: GuestReport) -> frozenset[str]:
-        """What is far off in a report, or cannot be in any."""
+        """Return the counters of a report that are far off, or impossible."""
         told = _counters(report)
         found = set()
         for name, (low, high) in self.ranges.items():
             if name not in told:
-                found.add(f"{name}: not told")
+                found.add(f"{name}: missing")
                 continue
             counter = told[name]
             spare = max(high - low, high * _TOLERANCE, counter.step)
@@ -71,7 +71,7 @@ class Usual:
 
 
 def _counters(report: GuestReport) -> Mapping[str, _Counter]:
-    """Every counter of every zone with a reserve."""
+    """Return all counters of all zones with a reserve."""
     return {
         f"{name} {what}": counter
         for name, zone in zones_of(report).items()
@@ -87,7 +87,7 @@ def _counters_of(zone: ZoneReport) -> Iterator[tuple[str, _Counter]]:
 
 
 def _impossible(name: str, zone: ZoneReport) -> Iterator[str]:
-    """Counters that contradict each other: a slab has one page at the least."""
+    """Generate contradictions between counters: a slab has at least one page."""
     for number, domain in zone.domains.items():
         if domain.free_items > domain.pages * zone.items_per_slab:
             yield f"{name} domain {number}: more free items than items"
@@ -106,12 +106,12 @@ def oddities(
     slabs = slabs_of(report, KERNEL_MAP_ENTRIES)
     right = expected_slabs(identity, topology)
     if slabs is not None and right and slabs not in right:
-        found |= {f"{KERNEL_MAP_ENTRIES} slabs by domain: not what the model predicts"}
+        found |= {f"{KERNEL_MAP_ENTRIES} slabs by domain: differ from the model's prediction"}
     return found
 
 
 def slabs_of(report: GuestReport, zone: str) -> tuple[int, ...] | None:
-    """A zone's slabs of one page in each domain; None if the report has no such zone."""
+    """Return a zone's number of one-page slabs by domain; None if the report lacks the zone."""
     found = zones_of(report).get(zone)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What a boot should come to: the reference model's prediction for a kernel on a topology."""
+"""The expected outcome of a boot, as the reference model predicts it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 
 def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
-    """What a kernel should come to on a guest with that topology.
+    """Return the expected outcome of a kernel on a guest with that topology.
 
-    Code of no known form is expected to boot, whatever is predicted of the code below its changes.
-    What could not be read at all is left open: the answer is one that all possible forms give, or
-    none.
+    Code without a known form is expected to boot, whatever the prediction for the code below its
+    changes. If no code could be read, the outcome is that of all possible forms, if it is the same.
     """
     facts = facts_of(identity)
     kind = Booting.of(identity.sanitizer, is_freebsd=identity.is_freebsd)
@@ -44,7 +43,7 @@ def expected_of(identity: KernelIdentity, topology: Topology) -> Expectation:
 
 
 def expected_slabs(identity: KernelIdentity, topology: Topology) -> frozenset[tuple[int, ...]]:
-    """What slabs of the kernel map's entries each domain may have in the end; empty: any."""
+    """Return the possible numbers of slabs of map entries by domain, after a boot; empty: any."""
     facts = facts_of(identity)
     if facts.assumed:
         return frozenset()
@@ -63,11 +62,12 @@ def _outcomes(prediction: Prediction) -> tuple[Outcome, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Booting:
-    """What kind of kernel boots.
+    """Properties of a kernel that its boot depends on.
 
     Args:
-        reserve_at_boot: it allocates kernel map entries from the reserve, as it has no direct map.
-        threads: later on, it runs on other CPUs too.
+        reserve_at_boot: whether it allocates kernel map entries from the reserve, because it has no
+            direct map.
+        threads: whether threads run on other CPUs after startup.
     """
 
     reserve_at_boot: bool
@@ -75,20 +75,22 @@ class Booting:
 
     @classmethod
     def of(cls, sanitizers: Sanitizers, *, is_freebsd: bool) -> Booting:
-        """FreeBSD's, from which some sanitizers take the direct map away; or the built-in guest's,
-        which never has one, and has one thread.
+        """Return the properties of a FreeBSD kernel, or of the built-in guest.
+
+        Some sanitizers disable FreeBSD's direct map. The built-in guest has no direct map, and one
+        thread.
         """
         return cls(not (sanitizers.direct_map and is_freebsd), is_freebsd)
 
 
 def predict_on(variant: Variant, topology: Topology, kind: Booting) -> Prediction:
-    """The prediction for a topology, as the domains that FreeBSD sees of it."""
+    """Return the prediction for the domains that FreeBSD sees of a topology."""
     memory = [domain.memory_mib > 0 for domain in topology.guest_domains()]
     return predict_boot(variant, memory, reserve_at_boot=kind.reserve_at_boot, threads=kind.threads)
 
 
 def boot_model(variant: Variant, kind: Booting) -> BootModel:
-    """Predicts boots of such a kernel, for ``harness model predict``."""
+    """Return the predictor of such a kernel's boots, for ``harness model predict``."""
     return BootModel(
         variant.name,
         variant.proof,
@@ -113,17 +115,17 @@ def _shown(variant: Variant, topology: Topology, kind: Booting) -> BootPredictio
 
 
 def facts_of(identity: KernelIdentity) -> Facts:
-    """Those of UMA's code; empty where it was not read."""
+    """Return the facts of UMA's code; empty if it was not read."""
     return identity.facts.get(NAME, Facts())
 
 
 def variant_of(values: Mapping[str, bool]) -> Variant:
-    """The model's variant for the facts of its code."""
+    """Return the model's variant with these facts."""
     return Variant(**values)
 
 
 def _possible(facts: Facts) -> Iterator[Variant]:
-    """The forms that a kernel may have; those that matter to a boot, where memory abounds."""
+    """Generate the forms that a kernel may have, as far as boots with enough memory differ."""
     if facts.values:
         yield variant_of(facts.values)
         return

@@ -1,4 +1,4 @@
-"""UMA as a program of the host; see ``harness/onhost``."""
+"""UMA's slab layer in host programs (``harness.onhost``)."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Whether a kernel comes through the first allocations of its boot.
+"""Predicts whether a kernel survives the first allocations of its boot.
 
-Followed: ``vm_map_startup``, ``kmem_init``, ``vm_map_entry_create``, ``kmapent_alloc`` and the
+It follows ``vm_map_startup``, ``kmem_init``, ``vm_map_entry_create``, ``kmapent_alloc`` and the
 unlocking of the kernel map (``sys/vm/vm_map.c``, ``sys/vm/vm_kern.c``), and the order of
-``vm_mem_init`` (``sys/vm/vm_init.c``): empty domains are taken out of the policies
-(``domainset_zero``) before the first zone is made. The boot CPU counts as domain 0 until the SRAT
-is applied to CPUs, which is later (``SI_SUB_CPU``).
+``vm_mem_init`` (``sys/vm/vm_init.c``): empty domains are removed from the policies
+(``domainset_zero``) before the first zone is created. The boot CPU counts as domain 0 until the
+SRAT is applied to CPUs, which is later (``SI_SUB_CPU``).
 
 Addresses of fresh slabs follow the page array's and have its protection, so
-``vm_map_insert`` extends its entry instead of making one; and the memory that UMA starts with lies
-in the direct map (``pmap_map``), so ``uma_startup2`` enters none of it.
+``vm_map_insert`` extends its entry instead of creating one. UMA's initial memory is in the direct
+map (``pmap_map``), so ``uma_startup2`` adds no entries for it.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from harness.subsystems.uma.model.zone import Zone
 if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
 
-#: Entries of the kernel map to a slab. Any number above 4 predicts the same.
+#: Kernel map entries per slab; any number above 4 gives the same predictions.
 _IPERS: Final = 42
-#: ``KMAPENT_RESERVE`` and the one more that replenishing takes.
+#: ``KMAPENT_RESERVE``, and one more for replenishing it.
 _RESERVE: Final = 2
 _BOOT_CPU: Final = 0
 
-#: What ``kmem_init`` enters into the kernel map while it has it locked.
+#: Entries that ``kmem_init`` adds to the kernel map while it is locked.
 _ENTRIES: Final = ("the kernel's image", "the page array")
 
-#: Slabs that a boot was seen to add after ``kmem_init``, and some more.
+#: Number of slabs that boots add after ``kmem_init``, with a margin.
 _LATER: Final = 8
 
-#: What was seen to be the first on a CPU whose domain has no entry.
+#: The first functions that needed an entry on a CPU whose domain has none, as observed.
 _LATE_ASKERS: Final = "the page daemon's swap_pager_swap_init and start-up's pbuf_prealloc"
 
 PANIC: Final = "vm_map_entry_create: kernel resources exhausted"
@@ -46,20 +46,20 @@ PANIC: Final = "vm_map_entry_create: kernel resources exhausted"
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What becomes of a boot.
+    """The predicted outcome of a boot.
 
     Args:
-        panics: it ends in ``PANIC``.
-        allocation: the one that fails; empty where none does.
-        late: the domains whose CPUs find no entry once they ask for one: the boot may still
-            panic, if such a CPU needs one (see ``_LATE_ASKERS``). It may also hang: the tags of
-            kernel addresses (``vmem btag``) have their reserve in the same place, and where
-            ``bt_fill`` finds none, slabs of other zones cannot be allocated, which under
-            ``M_WAITOK`` is tried again for ever (seen on two and three nodes).
-        why: in words.
-        slabs: slabs of the kernel map's entries in each domain when ``kmem_init`` is through, or
-            when it panics; empty where the boot needs none.
-        later: what they may be by the end of the boot; see ``slabs_within``.
+        panics: whether it ends in ``PANIC``.
+        allocation: the allocation that fails; empty if none does.
+        late: the domains whose CPUs find no entry. The boot may still panic if such a CPU needs one
+            (see ``_LATE_ASKERS``). It may also hang: the reserve of the tags of kernel addresses
+            (``vmem btag``) is in the same domain; if ``bt_fill`` finds none, slabs of other zones
+            cannot be allocated, and under ``M_WAITOK`` this is retried for ever (observed on two
+            and three nodes).
+        why: the reason in words.
+        slabs: number of slabs of kernel map entries in each domain after ``kmem_init``, or at the
+            panic; empty if the boot needs none.
+        later: possible numbers of slabs at the end of the boot; see ``slabs_within``.
     """
 
     panics: bool
@@ -71,7 +71,7 @@ class Prediction:
 
     @property
     def in_words(self) -> str:
-        """``booted``, ``panic``, or what may be."""
+        """The possible outcomes: ``booted``, ``panic`` or several."""
         if self.panics:
             return "panic"
         return "booted or panic or hang" if self.late else "booted"
@@ -80,13 +80,13 @@ class Prediction:
 def predict_boot(
     variant: Variant, memory: Sequence[bool], *, reserve_at_boot: bool, threads: bool = True
 ) -> Prediction:
-    """What becomes of a boot.
+    """Predict the outcome of a boot.
 
     Args:
         variant: the form of the kernel's code.
         memory: for each domain that the kernel sees, whether it has memory; at least one has.
-        reserve_at_boot: the kernel has no direct map to take slabs from, as with a sanitizer.
-        threads: later on, it runs on other CPUs too.
+        reserve_at_boot: whether the kernel has no direct map for slabs, as with some sanitizers.
+        threads: whether threads run on other CPUs after startup.
     """
     if not reserve_at_boot:
         return Prediction(False, "", "with the direct map, kernel map entries need no reserve")
@@ -116,10 +116,10 @@ def predict_boot(
 def slabs_within(
     variant: Variant, memory: Sequence[bool], slabs: int
 ) -> frozenset[tuple[int, ...]]:
-    """The slabs in each domain that a boot may lead to, up to so many after ``kmem_init``.
+    """Return the possible numbers of slabs by domain, with at most ``slabs`` after ``kmem_init``.
 
-    Whichever CPU asks for an entry where its domain has none to spare takes it from the reserve,
-    and that gets a slab. Which CPUs ask, and how often, is left open. What panics leads nowhere.
+    A CPU whose domain has no free entry takes one from the reserve, which is then replenished with
+    a slab. All orders of CPUs are considered. A boot that panics contributes nothing.
     """
     boot = _booting(variant, memory)
     for _ in _ENTRIES:
@@ -139,7 +139,7 @@ def slabs_within(
 
 
 def _booting(variant: Variant, memory: Sequence[bool]) -> _Boot:
-    """A boot that has come through ``vm_map_startup``."""
+    """Return the state of a boot after ``vm_map_startup``."""
     empty = mask_of(domain for domain, has in enumerate(memory) if not has)
     boot = _Boot(Zone(variant, Shape(len(memory), _IPERS, _RESERVE, empty=empty)))
     boot.zone.uma_prealloc(_RESERVE)
@@ -155,11 +155,11 @@ def _why_booted(boot: _Boot, placed: int, memory: Sequence[bool]) -> str:
 
 
 class _Boot:
-    """The kernel map as far as it takes entries.
+    """The kernel map's entries.
 
     Attributes:
-        zone: ``KMAP ENTRY``.
-        drained: the reserve was used.
+        zone: the zone ``KMAP ENTRY``.
+        drained: whether the reserve was used.
     """
 
     def __init__(self, zone: Zone) -> None:
@@ -168,20 +168,20 @@ class _Boot:
         self._replenish = False
 
     def create_entry(self, domain: int) -> bool:
-        """``vm_map_entry_create`` on a CPU of that domain: whether there is an entry."""
+        """Run ``vm_map_entry_create`` on a CPU of that domain; return whether it succeeds."""
         if self.zone.uma_zalloc(M_NOWAIT | M_NOVM, domain).item is not None:
             return True
         self._replenish = self.drained = True
         return self.zone.uma_zalloc(M_NOWAIT | M_NOVM | M_USE_RESERVE, domain).item is not None
 
     def unlock(self) -> None:
-        """``_vm_map_unlock``: a used reserve gets a slab."""
+        """Run ``_vm_map_unlock``, which adds a slab if the reserve was used."""
         if self._replenish:
             self.zone.uma_prealloc(1)
             self._replenish = False
 
     def with_one_more_slab(self) -> Iterator[_Boot]:
-        """What becomes of it if a CPU asks where its domain has nothing to spare."""
+        """Generate the states after an allocation by a CPU whose domain has no free entry."""
         for domain, state in enumerate(self.zone.uz_keg.uk_domain):
             if state.ud_free_items <= _RESERVE:
                 after = copy.deepcopy(self)
@@ -190,19 +190,19 @@ class _Boot:
                     yield after
 
     def slabs_and_place(self) -> tuple[tuple[int, ...], int]:
-        """What decides where the next slab will be."""
+        """Return the state that determines the domain of the next slab."""
         keg = self.zone.uz_keg
         return self.slabs(), keg.uk_dr.dr_iter % len(keg.uk_dr.dr_policy.order)
 
     def out_of_reach(self) -> tuple[int, ...]:
-        """The domains whose CPUs find no entry, not even in the reserve.
+        """Return the domains whose CPUs find no entry, not even in the reserve.
 
-        Only looked at when the boot is over: each entry found is taken.
+        Each entry that is found is allocated, so the state cannot be used further.
         """
         flags = M_NOWAIT | M_NOVM | M_USE_RESERVE
         domains = range(self.zone.shape.domains)
         return tuple(d for d in domains if self.zone.uma_zalloc(flags, d).item is None)
 
     def slabs(self) -> tuple[int, ...]:
-        """Slabs in each domain."""
+        """Return the number of slabs in each domain."""
         return tuple(domain.ud_pages for domain in self.zone.uz_keg.uk_domain)

@@ -1,4 +1,4 @@
-"""The search of a small zone's states, as ``harness model explore`` shows it."""
+"""The search of a small zone's states for ``harness model explore``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""UMA as a subsystem of the kernel.
-
-What takes long to import is left to the methods that need it; a boot needs the code's form alone.
-"""
+"""The subsystem of UMA's slab layer; methods import what is slow to import."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Checks iterators in a guest: operations sent to the check module, answers compared."""
+"""Checks iterators in a guest: sends operations to the check module, compares the answers."""

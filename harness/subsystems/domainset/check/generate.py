@@ -1,6 +1,6 @@
-"""Random operations on iterators, weighted to where it is interesting.
+"""Random operations on iterators, weighted towards rare states; pure.
 
-Pure: the same seed gives the same operations.
+The same seed gives the same operations.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ _VERBS: Final[Weighted[type[Operation]]] = Weighted(
 )
 _CALLS: Final = tuple(Call)
 _POLICIES: Final = tuple(Policy)
-#: How often an iterator of a form with masks is stepped once more after it failed.
+#: Probability that an iterator with masks is stepped once more after it failed.
 _AFTER_FAILURE: Final = 0.4
-#: How often a set is empty, where the kernel takes one.
+#: Probability of an empty set, if the kernel accepts one.
 _EMPTY_SET: Final = 0.15
 _PAGE_WAITS: Final = Weighted(((Wait.NOWAIT, 4), (Wait.WAITOK, 4), (Wait.WAITFAIL, 3)))
 _POLICY_WAITS: Final = Weighted(((Wait.NOWAIT, 4), (Wait.WAITOK, 5)))
-#: How often a call is made by a CPU of another domain: for a guest, to move takes long.
+#: Probability that a CPU of another domain makes the call: moving takes a guest long.
 _MOVES: Final = 0.15
-#: The same where the policy looks at the CPU.
+#: The same for the policy that uses the CPU's domain.
 _MOVES_FIRST_TOUCH: Final = 0.6
-#: Indices of pages around the borders of strides and of reservations.
+#: Indices of pages at the boundaries of strides and of reservations.
 _PINDICES: Final = (0, 1, 63, 64, 511, 512, 1023)
 _RESERVATION: Final = 512
 
 
 def random_operations(rng: random.Random, form: Form, layout: Layout, length: int) -> Operations:
-    """Operations that callers may do, each on what those before it have left.
+    """Return valid operations.
 
     Args:
         rng: the source of randomness.
-        form: of the code, which says what callers may do.
-        layout: of the guest.
-        length: how many.
+        form: the form of the code, which determines what is valid.
+        layout: the guest.
+        length: number of operations.
     """
     return tuple(operation for operation, _ in random_steps(rng, form, layout, length))
 
@@ -68,14 +68,14 @@ def random_operations(rng: random.Random, form: Form, layout: Layout, length: in
 def random_steps(
     rng: random.Random, form: Form, layout: Layout, length: int, branches: Branches | None = None
 ) -> Iterator[tuple[Operation, Seen | None]]:
-    """The same operations, each with what the model says comes of it.
+    """Generate the same operations, each with the model's state after it.
 
     Args:
-        rng: see ``random_operations``, as the next three.
-        form: of the code.
-        layout: of the guest.
-        length: how many.
-        branches: counts those taken.
+        rng: see ``random_operations``, also for the next three.
+        form: the form of the code.
+        layout: the guest.
+        length: number of operations.
+        branches: counts the branches that are taken.
     """
     writer = _Writer(rng, form, layout, branches)
     for _ in range(length):
@@ -97,7 +97,7 @@ class _Writer:
         self._policy = Policy.ROUNDROBIN
 
     def write(self) -> tuple[Operation, Seen | None]:
-        """The next operation, and what comes of it."""
+        """Return the next operation, and the state after it."""
         operation = self._operation()
         seen = self._player.play(operation)
         if isinstance(operation, Start):
@@ -153,14 +153,14 @@ class _Writer:
         return self._rng.choice((*_PINDICES, self._rng.randrange(1 << 20)))
 
     def _cpu_domain(self, policy: Policy) -> int:
-        """The domain of a CPU: also one without memory."""
+        """Return the domain of a CPU, which may have no memory."""
         chance = _MOVES_FIRST_TOUCH if policy is Policy.FIRSTTOUCH else _MOVES
         if self._rng.random() < chance:
             self._cpu = self._rng.randrange(self._layout.domains)
         return self._cpu
 
     def _some(self, none: float, every: float) -> int:
-        """Some domains with memory; with these probabilities none, or all."""
+        """Return a random mask of domains with memory; none or all with these probabilities."""
         chance = self._rng.random()
         if chance < none:
             return 0

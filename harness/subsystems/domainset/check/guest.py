@@ -1,4 +1,4 @@
-"""A guest's iterators, over its channel: runs traces, and holds them to the model."""
+"""Runs traces on the iterators of a guest, over its channel, and compares with the model."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
-    """Iterators of a guest with a check module, held to a form; see ``Modelled``.
+    """Iterators of a guest with a check module, compared with a form; see ``Modelled``.
 
     Attributes:
-        branches: those of the model's code that were taken.
+        branches: counts the branches of the model's code that were taken.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
         here = self._held(replace(trace, layout=layout))
         if layout.domains < trace.layout.domains or here is None:
             raise UsageError(
-                f"the guest has {layout.domains} domains, without memory: "
-                f"{mask_in_words(layout.empty)}, and its iterators are {self._form}: the trace "
-                "has an operation that cannot be done there",
-                remedy=f"name --numa {trace.layout.domains} and a kernel whose iterators are "
-                f"{trace.form}",
+                f"the guest has {layout.domains} domains (without memory: "
+                f"{mask_in_words(layout.empty)}) and {self._form} iterators, and cannot run the "
+                "trace",
+                remedy=f"use --numa {trace.layout.domains}, and a kernel with {trace.form} "
+                "iterators",
             )
         return here
 
@@ -87,11 +87,11 @@ class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
         return self.run(replace(trace, layout=self._begin()))
 
     def discard(self) -> None:
-        """See ``Subject``: all domains have memory again."""
+        """See ``Subject``: gives all domains memory."""
         self._channel.ask(command(Short(0), 0))
 
     def beside(self) -> Finding:
-        """See ``Subject``: which branches of the code the traces have taken."""
+        """See ``Subject``: reports which branches of the code the traces have taken."""
         known, missed = len(self.branches.taken), self.branches.missed
         note = f"{known - len(missed)} of {known} branches of the iterators' code taken"
         if missed:
@@ -99,7 +99,7 @@ class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
         return Finding((note,), {"branches": known, "branches_taken": known - len(missed)})
 
     def _begin(self) -> Layout:
-        """Give all domains memory; where the module's object lies is asked for once."""
+        """Give all domains memory; return the layout, which is read once."""
         if self._layout is None:
             answer = self._channel.ask("object")
             self._layout = read_layout(answer, self._domains, self._empty)
@@ -128,7 +128,7 @@ class CheckedIterators(Modelled[Trace, Operation, Seen | None]):
         return new_player(self._form, trace.layout, self.branches).play
 
     def _command(self, operation: Operation, number: int) -> str:
-        """The CPU of a domain is the same one in a trace, and another one in the next."""
+        """Return the command; a domain's CPU stays the same within a trace."""
         if isinstance(operation, Start | Step):
             return command(operation, self._cpu_of(operation.cpu_domain, self.setups))
         return command(operation, 0)

@@ -1,6 +1,6 @@
-"""What is said to a guest's check module about iterators, and what it answers. Pure.
+"""Commands to a guest's check module for iterators, and its answers; pure.
 
-What a guest answers is hostile: everything here is read by a strict grammar, or is ``Nonsense``.
+Answers are untrusted: they are read with a strict grammar; all else is ``Nonsense``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADDRESS: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 def command(operation: Operation, cpu: int) -> str:
-    """An operation as a guest is told it.
+    """Return the command of an operation.
 
     Args:
         operation: the operation.
@@ -59,10 +59,10 @@ def _start(start: Start, cpu: int) -> str:
 
 
 def read_layout(record: ProbeRecord, domains: int, empty: int) -> Layout:
-    """What a guest says of its object and reservations.
+    """Return the layout with a guest's object and reservations.
 
     Raises:
-        Nonsense: not of the protocol's form.
+        Nonsense: the answer violates the protocol.
     """
     fields = dict(record.fields)
     size = number_in(fields, "size")
@@ -79,12 +79,12 @@ def read_layout(record: ProbeRecord, domains: int, empty: int) -> Layout:
 
 
 def answer_text(seen: Seen | None, domains: int, left: Wait) -> str:
-    """How a guest words what came of an operation.
+    """Return the answer of a guest to an operation.
 
     Args:
-        seen: what came of it.
-        domains: how many the guest has.
-        left: what the init function has left of the flags, which a step tells again.
+        seen: the state after the operation.
+        domains: the guest's number of domains.
+        left: the flags that the init function returned, which the answer to a step repeats.
     """
     if seen is None:
         return "done"
@@ -100,10 +100,10 @@ def answer_text(seen: Seen | None, domains: int, left: Wait) -> str:
 
 
 def read_seen(record: ProbeRecord, operation: Operation, domains: int) -> Seen | None:
-    """What an answer to an operation says; None for one that is no call of an iterator.
+    """Return the state in an answer; None if the operation calls no iterator.
 
     Raises:
-        Nonsense: not of the protocol's form.
+        Nonsense: the answer violates the protocol.
     """
     if not isinstance(operation, Start | Step):
         return None
@@ -127,5 +127,5 @@ def read_seen(record: ProbeRecord, operation: Operation, domains: int) -> Seen |
 
 def _wait(number: int) -> Wait:
     if number > Wait.NOWAIT | Wait.WAITOK | Wait.WAITFAIL:
-        raise Nonsense(f"flags {number} that are none")
+        raise Nonsense(f"there are no flags {number}")
     return Wait(number)

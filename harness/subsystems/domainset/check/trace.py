@@ -21,7 +21,7 @@ from harness.subsystems.domainset.model.player import Layout, Player, Seen, is_t
 from harness.subsystems.domainset.model.sets import mask_in_words, parse_mask
 
 _HEAD: Final = re.compile(r"iterators form=(\S+) domains=([1-8]) empty=(\S+)", re.ASCII)
-#: The most operations that a text may hold.
+#: Maximum number of operations of a text.
 _MOST_OPERATIONS: Final = 100_000
 
 
@@ -30,9 +30,9 @@ class Trace:
     """Operations on iterators of one form; see ``harness.check.subject.Trace``.
 
     Args:
-        form: of the model.
-        layout: of the guest; only its domains stand in the text.
-        operations: in order.
+        form: the form of the model.
+        layout: the guest; the text contains only its domains.
+        operations: the operations, in order.
     """
 
     form: Form
@@ -50,37 +50,37 @@ class Trace:
         return "\n".join([head, *map(operation_text, self.operations), ""])
 
     def head(self, length: int) -> Trace:
-        """Its first operations."""
+        """Return the trace with its first operations."""
         return replace(self, operations=self.operations[:length])
 
     def without(self, dropped: frozenset[int]) -> Trace:
-        """Less the operations at those places, counted from 0."""
+        """Return the trace without the operations at these indices, from 0."""
         kept = (each for place, each in enumerate(self.operations) if place not in dropped)
         return replace(self, operations=tuple(kept))
 
     @property
     def is_taken(self) -> bool:
-        """Whether every operation is one that a caller may do, after those before it."""
+        """Whether all operations are valid in this order."""
         return is_taken(self.form, self.layout, self.operations)
 
 
 def is_trace(text: str) -> bool:
-    """Whether a text looks like one."""
+    """Return whether a text looks like a trace of iterators."""
     return re.search(r"^\s*iterators\b", text, re.MULTILINE) is not None
 
 
 def parse_trace(text: str) -> Trace:
-    """The trace of a text; lines that begin with ``#`` are comments.
+    """Return the trace of a text; lines that begin with ``#`` are comments.
 
     Raises:
-        UsageError: it is none, or has what no caller may do.
+        UsageError: the text is not a trace, or an operation is invalid.
     """
     lines = [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
     head = _HEAD.fullmatch(lines[0]) if lines else None
     if head is None or head[1] not in tuple(Form):
         raise UsageError(
             "the trace does not begin with iterators form=… domains=… empty=…",
-            remedy=f"take one that harness check has written; forms: {', '.join(Form)}",
+            remedy=f"use a trace that harness check has written; forms: {', '.join(Form)}",
         )
     if len(lines) > _MOST_OPERATIONS:
         raise UsageError(
@@ -90,17 +90,17 @@ def parse_trace(text: str) -> Trace:
     trace = Trace(Form(head[1]), layout, tuple(map(parse_operation, lines[1:])))
     if not trace.is_taken:
         raise UsageError(
-            "the trace has an operation that no caller of an iterator may do",
-            remedy="step only iterators that were started, and counted ones not after an error",
+            "the trace has an invalid call of an iterator",
+            remedy="step an iterator only after its start, and a counted one not after an error",
         )
     return trace
 
 
 def run_trace(trace: Trace) -> Iterator[ModelStep]:
-    """The steps of a trace in the model: what each came to, and the branches that it took.
+    """Generate the steps of a trace in the model, with the branches that each takes.
 
     Raises:
-        IteratorMisuse: with an operation that no caller of this form may do.
+        IteratorMisuse: an operation is invalid for this form.
     """
     taken: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The counted form, as 13.x and 14.x have it.
+"""The counted form, of 13.x and 14.x.
 
 It counts its steps in ``di_n``, in two passes: the first skips domains below their minimum. The
 second visits all domains again, by design.
@@ -81,7 +81,7 @@ class CountedIter(DomainsetIter):
         if policy is Policy.FIRSTTOUCH:
             self.domain = self._machine.cpu_domain
             if self._if(FIRST, OWN, bool(self.di_domain.mask >> self.domain & 1)):
-                # The round-robin that follows comes to this domain a second time.
+                # The following round-robin visits this domain a second time.
                 self.di_n += 1
             else:
                 self._rr()
@@ -100,7 +100,7 @@ class CountedIter(DomainsetIter):
             self._rr()
 
     def _prefer(self) -> None:
-        """``vm_domainset_iter_prefer``: round-robin over all domains but the preferred one."""
+        """``vm_domainset_iter_prefer``: round-robin over all domains except the preferred one."""
         dr, order = self.di_iter, self.di_domain.order
         while True:
             dr.dr_iter = (dr.dr_iter + 1) % ITER_LIMIT

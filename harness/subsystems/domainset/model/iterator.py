@@ -1,7 +1,7 @@
 """``struct vm_domainset_iter``, and what its three forms share.
 
-What C returns through ``*domain`` is the attribute ``domain``, and through ``*flags`` or ``*req``
-the attribute ``flags``. Return values are errno's: 0 or ``ENOMEM``.
+The attribute ``domain`` is what C returns through ``*domain``; ``flags`` is what it returns through
+``*flags`` or ``*req``. Functions return 0 or ``ENOMEM``.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ POLICIES: Final = tuple(f"policy is {policy}" for policy in Policy)
 
 _CASES: Final = tuple(zip(Policy, POLICIES, strict=True))
 
-#: Of an iterator that is not filled in yet.
+#: Values of an uninitialised iterator.
 _NO_DOMAINS: Final = Domainset(Policy.ROUNDROBIN, 0)
 _NO_FLAGS: Final = Wait(0)
 
-#: What ``_vm_domainset_iter_policy_init`` leaves of the caller's flags.
+#: Flags after ``_vm_domainset_iter_policy_init``, by the caller's flags.
 _LEFT: Final = {Wait(flags): Wait(flags) & ~Wait.WAITOK | Wait.NOWAIT for flags in range(8)}
 
 #: ``vm_domainset_default_stride``, in pages.
@@ -62,18 +62,17 @@ class DomainsetIter(ABC):
     """An iterator of one form.
 
     Args:
-        machine: the kernel around it; what changes there is seen by the next call.
+        machine: the kernel around it, which may change between calls.
         thread: ``curthread->td_domain``.
-        branches: told of each branch that is taken, and gives back whether it was; ``uncounted``
-            for nobody.
-        advances_first: whether ``vm_domainset_iter_rr`` advances the place before it reads it; None
-            for what the form does.
+        branches: called with each condition and its outcome, which it returns; see ``uncounted``.
+        advances_first: whether ``vm_domainset_iter_rr`` advances the place before reading it; None
+            for the form's order.
     """
 
-    #: What ``vm_domainset_iter_rr`` of this form does.
+    #: Whether ``vm_domainset_iter_rr`` of this form advances the place before reading it.
     ADVANCES_FIRST: ClassVar[bool] = True
 
-    #: Conditions of the C text, but for outcomes that no caller can bring about.
+    #: Conditions of the C text, except for outcomes that no caller can cause.
     BRANCHES: ClassVar[tuple[Branch, ...]] = (
         *outcomes(INIT, INTERLEAVES, RESERVATIONS, OBJECT),
         *outcomes(PAGE_INIT, OBJECT, OBJECT_POLICY),
@@ -106,7 +105,7 @@ class DomainsetIter(ABC):
     # --- what callers call ----------------------------------------------------------------------
 
     def vm_domainset_iter_page_init(self, obj: VmObject | None, pindex: int, req: Wait) -> int:
-        """Stand at the first domain for a page of an object; 0 or ``ENOMEM``."""
+        """Move to the first domain for a page of an object; return 0 or ``ENOMEM``."""
         dr = self._thread
         if self._if(PAGE_INIT, OBJECT, obj is not None) and obj is not None:
             own = obj.domain
@@ -119,43 +118,43 @@ class DomainsetIter(ABC):
         return self._begin(PAGE_INIT)
 
     def vm_domainset_iter_policy_init(self, ds: Domainset, flags: Wait) -> int:
-        """Stand at the set's first domain, with the thread's place; 0 or ``ENOMEM``."""
+        """Move to the set's first domain, from the thread's place; return 0 or ``ENOMEM``."""
         self._iter_init(ds, self._thread, None, 0)
         return self._policy_init(flags)
 
     def vm_domainset_iter_policy_ref_init(self, dr: DomainsetRef, flags: Wait) -> int:
-        """Stand at the first domain of a reference; 0 or ``ENOMEM``."""
+        """Move to the first domain of a reference; return 0 or ``ENOMEM``."""
         self._iter_init(dr.dr_policy, dr, None, 0)
         return self._policy_init(flags)
 
     def vm_domainset_iter_page(self) -> int:
-        """Step on; 0 or ``ENOMEM``. May sleep, without the object's lock."""
+        """Move to the next domain; return 0 or ``ENOMEM``. May sleep, without the object's lock."""
         return self._step(PAGE)
 
     def vm_domainset_iter_policy(self) -> int:
-        """Step on; 0 or ``ENOMEM``. May sleep."""
+        """Move to the next domain; return 0 or ``ENOMEM``. May sleep."""
         return self._step(POLICY)
 
     @abstractmethod
     def vm_domainset_iter_ignore(self, domain: int) -> None:
-        """Leave a domain out from the next restart on.
+        """Ignore a domain from the next restart on.
 
         Raises:
-            IteratorMisuse: it is left out already, or the form has no such function.
+            IteratorMisuse: it is ignored already, or the form has no such function.
         """
 
     # --- what differs ---------------------------------------------------------------------------
 
     @abstractmethod
     def _begin(self, function: str) -> int:
-        """What an init function does once the iterator is filled in."""
+        """Finish an init function, after ``_iter_init``."""
 
     @abstractmethod
     def _step(self, function: str) -> int:
-        """``page`` or ``policy``, which are the same but for how they sleep."""
+        """``page`` or ``policy``, which differ only in how they sleep."""
 
     def _reserv_order(self) -> int:
-        """By how much a page's index is shifted to give its reservation's."""
+        """The shift from a page's index to its reservation's."""
         return self._machine.reserv_order
 
     # --- what is the same in all forms ----------------------------------------------------------
@@ -184,7 +183,7 @@ class DomainsetIter(ABC):
         return self._begin(POLICY_INIT)
 
     def _searches_again(self, function: str, mask: int) -> bool:
-        """After the last domain: sleep for memory of these domains; whether to search again."""
+        """Sleep for memory of these domains; return whether to search again."""
         waits = Wait.WAITOK | Wait.WAITFAIL if function == PAGE else Wait.WAITOK
         if not self._if(function, MAY_SLEEP, bool(self.di_flags & waits)):
             return False
@@ -201,25 +200,25 @@ class DomainsetIter(ABC):
         self.domain = order[(dr.dr_iter if self._advances_first else place) % len(order)]
 
     def _policy_of(self, function: str) -> Policy:
-        """The policy, each case of the switch counted."""
+        """Return the policy, and count each case of the switch."""
         policy = self.di_domain.policy
         for each, condition in _CASES:
             self._if(function, condition, each is policy)
         return policy
 
     def _interleave_setting_place(self) -> None:
-        """``vm_domainset_iter_interleave`` before 15.x: the place is set, too."""
+        """``vm_domainset_iter_interleave`` before 15.x, which also sets the place."""
         order = self.di_domain.order
         self.di_iter.dr_iter = self.di_offset % len(order)
         self.domain = order[self.di_iter.dr_iter]
 
     def _wants(self, function: str) -> bool:
-        """Whether the domain is one that the phase wants: in the first, one that is not short."""
+        """Return whether the phase visits the domain: the first one skips short domains."""
         skips = self._if(function, SKIPS_SHORT, self.di_minskip)
         return not skips or not self._if(function, SHORT, self._short())
 
     def _remains(self, function: str) -> bool:
-        """Whether the domain is still to be visited."""
+        """Return whether the domain is still to be visited."""
         return self._if(function, REMAINS, bool(self.di_remain_mask >> self.domain & 1))
 
     def _ignore(self, domain: int) -> None:
@@ -232,5 +231,5 @@ class DomainsetIter(ABC):
         self.di_valid_mask &= ~(1 << domain)
 
     def _short(self) -> bool:
-        """Whether the domain that it stands at is below its minimum."""
+        """Return whether the current domain is below its minimum."""
         return self._machine.vm_page_count_min_domain(self.domain)

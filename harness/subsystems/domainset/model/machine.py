@@ -1,4 +1,4 @@
-"""What iterators see of the machine: the CPU, memory that is short, the object, the thread."""
+"""The machine around iterators: the CPU, domains short of memory, the object, the thread."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class IteratorMisuse(UsageError):  # noqa: N818 - says what the caller does
-    """A call that no caller may make: the kernel asserts against it, or divides by zero."""
+    """An invalid call: the kernel would fail an assertion, or divide by zero."""
 
 
 class Wait(IntFlag):
-    """What the caller may wait for: ``M_*`` with ``policy``, ``VM_ALLOC_*`` with ``page``."""
+    """Flags of the caller: ``M_*`` for ``policy``, ``VM_ALLOC_*`` for ``page``."""
 
     NOWAIT = 1
     WAITOK = 2
@@ -28,13 +28,13 @@ class Wait(IntFlag):
 
 @dataclass(slots=True)
 class VmObject:
-    """``struct vm_object``, as far as iterators look at it.
+    """``struct vm_object``, as far as iterators use it.
 
     Args:
-        address: of the object in the kernel.
+        address: the object's address in the kernel.
         size: ``sizeof(struct vm_object)``.
-        domain: its policy and place; None: it has no policy.
-        pg_color: where its first reservation begins, in pages; None: it has no reservations
+        domain: its policy and place; None if it has no policy.
+        pg_color: start of its first reservation, in pages; None if it has no reservations
             (``vm_object_reserv()``).
     """
 
@@ -50,11 +50,11 @@ class KernelState:
 
     Args:
         vm_min_domains: the domains below their minimum of free pages.
-        cpu_domain: of the CPU that runs the call (``PCPU_GET(domain)``).
-        wake: what ``vm_min_domains`` is once a thread that sleeps for memory is woken.
+        cpu_domain: domain of the CPU that runs the call (``PCPU_GET(domain)``).
+        wake: value of ``vm_min_domains`` after a thread that sleeps for memory is woken.
         reserv_order: ``VM_LEVEL_0_ORDER``.
         reserv_order_1: ``VM_LEVEL_1_ORDER``; 0 without a second level of reservations.
-        slept: how often the call slept.
+        slept: number of times that the call slept.
     """
 
     vm_min_domains: int = 0
@@ -71,7 +71,7 @@ class KernelState:
     def vm_wait_doms(self, mask: int) -> None:
         """Sleep once if all of these domains are below their minimum.
 
-        Of no domain at all this holds, too: the thread then sleeps until any memory is freed.
+        An empty mask also sleeps, until any memory is freed.
         """
         if mask & ~self.vm_min_domains == 0:
             self.slept += 1
@@ -82,8 +82,8 @@ class Branch(NamedTuple):
     """One outcome of a condition of the C text.
 
     Args:
-        function: which has it.
-        condition: in words.
+        function: the function with the condition.
+        condition: the condition in words.
         holds: the outcome.
     """
 
@@ -97,10 +97,10 @@ class Branch(NamedTuple):
 
 @dataclass(slots=True)
 class Branches:
-    """Counts which branches are taken.
+    """Counts how often each branch is taken.
 
     Args:
-        known: the branches that there are, but for those that no caller can take.
+        known: all branches, except those that no caller can take.
     """
 
     known: Iterable[Branch]
@@ -110,10 +110,10 @@ class Branches:
         self.taken = dict.fromkeys(self.known, 0)
 
     def __call__(self, function: str, condition: str, holds: bool) -> bool:
-        """Count an outcome, and give it back.
+        """Count an outcome, and return it.
 
         Raises:
-            KeyError: it is not one of the known ones.
+            KeyError: the branch is not known.
         """
         self.taken[Branch(function, condition, holds)] += 1
         return holds
@@ -125,10 +125,10 @@ class Branches:
 
 
 def uncounted(function: str, condition: str, holds: bool) -> bool:
-    """For whoever does not want to know which branches are taken."""
+    """Return the outcome; counts nothing."""
     return holds
 
 
 def outcomes(function: str, *conditions: str) -> list[Branch]:
-    """Both outcomes of each of these conditions."""
+    """Return the branches of these conditions, two for each."""
     return [Branch(function, each, holds) for each in conditions for holds in (True, False)]

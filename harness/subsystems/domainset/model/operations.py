@@ -1,4 +1,4 @@
-"""Operations on one iterator, and their text, one a line."""
+"""Operations on an iterator, and their text, one per line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.subsystems.domainset.model.sets import (
 
 
 class Call(StrEnum):
-    """How an iterator is made, and by which function it is stepped."""
+    """The functions that initialise and step an iterator."""
 
     POLICY = "policy"
     """``policy_init``: a set, and the thread's place"""
@@ -42,16 +42,16 @@ class Call(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Make a fresh iterator.
+    """Initialise an iterator.
 
     Args:
-        call: how.
+        call: the function.
         key: the set.
         iterator: ``dr_iter`` before the call.
-        wait: of the flags.
-        cpu_domain: of the CPU that runs the call.
-        pindex: of the page; 0 without an object.
-        color: ``pg_color`` of the object; None: it has no reservations, or there is no object.
+        wait: the flags.
+        cpu_domain: domain of the CPU that runs the call.
+        pindex: index of the page; 0 without an object.
+        color: ``pg_color`` of the object; None without an object or without reservations.
     """
 
     call: Call
@@ -65,11 +65,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Step the iterator on.
+    """Step the iterator.
 
     Args:
-        cpu_domain: of the CPU that runs the call.
-        wake: the domains that are short once a call that sleeps is woken.
+        cpu_domain: domain of the CPU that runs the call.
+        wake: mask of the domains that are short after a sleeping call is woken.
     """
 
     cpu_domain: int = 0
@@ -78,7 +78,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """Make just these domains short of memory."""
+    """Make exactly these domains short of memory."""
 
     mask: int
 
@@ -102,7 +102,7 @@ _MOST_COLOR: Final = 1 << 16
 
 
 def operation_text(operation: Operation) -> str:
-    """The line of an operation."""
+    """Return the line of an operation."""
     match operation:
         case Start():
             return _start_text(operation)
@@ -127,10 +127,10 @@ def _start_text(start: Start) -> str:
 
 
 def parse_operation(text: str) -> Operation:
-    """The operation of a line.
+    """Return the operation of a line.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the line is not an operation.
     """
     verb, _, rest = text.strip().partition(" ")
     words = dict(_WORD.findall(rest))
@@ -146,7 +146,7 @@ def parse_operation(text: str) -> Operation:
                 return Ignore(_number(words, "domain", _MOST_DOMAINS))
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"the line {text.strip()[:80]!r} lacks a value or has one that is none: {error}",
+            f"the line {text.strip()[:80]!r} lacks a value, or has an invalid one: {error}",
             remedy="write it as harness check prints it",
         ) from error
     raise UsageError(

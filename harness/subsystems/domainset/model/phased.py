@@ -1,7 +1,7 @@
 """The phased form, as 15.1 has it: each search visits each domain once.
 
-Its first phase visits domains that are not below their minimum, its second those that the first
-has found to be. Each restart begins with the first phase.
+The first phase visits domains that are not below their minimum; the second visits those that the
+first found below it. Each restart begins with the first phase.
 """
 
 from __future__ import annotations

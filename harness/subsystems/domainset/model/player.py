@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What iterators depend on in a guest.
+    """Properties of a guest that iterators depend on.
 
     Args:
         domains: ``vm_ndomains``.
         empty: mask of the domains without memory, which are in no set.
-        object_address: of the object that pages are asked for.
+        object_address: address of the object for which pages are allocated.
         object_size: ``sizeof(struct vm_object)``.
         reserv_order: ``VM_LEVEL_0_ORDER``.
         reserv_order_1: ``VM_LEVEL_1_ORDER``, or 0.
@@ -60,23 +60,23 @@ class Layout:
 
     @property
     def usable(self) -> int:
-        """The domains that have memory: what sets may hold."""
+        """Mask of the domains that have memory, which sets may contain."""
         return mask_of(range(self.domains)) & ~self.empty
 
 
 class Seen(NamedTuple):
-    """All that must be equal after a call.
+    """State that model and kernel must agree on after a call.
 
     Args:
-        domain: that the iterator stands at.
+        domain: the iterator's current domain.
         error: the return value; 0 where the function has none.
         iterator: ``dr_iter``.
-        flags: what the init function leaves of the flags; None after a step.
+        flags: the flags that the init function returns; None after a step.
         minskip: ``di_minskip``.
-        n: ``di_n``; None for masks.
+        n: ``di_n``; None for the forms with masks.
         masks: ``di_valid_mask``, ``di_remain_mask``, ``di_min_mask``; None for the counted form.
-        offset: ``di_offset``; None if the policy is another than interleave.
-        slept: how often the call slept.
+        offset: ``di_offset``; None unless the policy is interleave.
+        slept: number of times that the call slept.
     """
 
     domain: int
@@ -95,10 +95,10 @@ class Player:
     """Plays operations on the model.
 
     Args:
-        form: of the code.
-        layout: of the guest.
-        branches: counts those taken.
-        code: the form's iterator; another one of the same form shows what a wrong one does.
+        form: the form of the code.
+        layout: the guest.
+        branches: counts the branches that are taken.
+        code: the iterator's class; tests pass wrong ones.
     """
 
     form: Form
@@ -117,10 +117,10 @@ class Player:
         )
 
     def play(self, operation: Operation) -> Seen | None:
-        """What comes of an operation; None for one that is no call of an iterator.
+        """Run an operation; return the state after it, or None if it calls no iterator.
 
         Raises:
-            IteratorMisuse: no caller may do this.
+            IteratorMisuse: the call is invalid.
         """
         match operation:
             case Start():
@@ -163,7 +163,7 @@ class Player:
         return self._seen(error, iterator.flags)
 
     def _can_be_empty(self, ds: Domainset) -> bool:
-        """Whether the code does not divide by the number of domains, if that is 0."""
+        """Return whether the code accepts the set: most policies divide by its size."""
         return ds.mask != 0 or (self.form is Form.PHASED and ds.policy is Policy.FIRSTTOUCH)
 
     def _step(self, step: Step) -> Seen:
@@ -207,12 +207,12 @@ class Player:
 
 
 def new_player(form: Form, layout: Layout, branches: Branches | None = None) -> Player:
-    """A player of the form's own code; without ``branches`` those taken are not counted."""
+    """Return a player of the form's own code; without ``branches``, none are counted."""
     return Player(form, layout, branches or uncounted, ITERATORS[form])
 
 
 def is_taken(form: Form, layout: Layout, operations: Operations) -> bool:
-    """Whether every operation is one that a caller may do, after those before it."""
+    """Return whether all operations are valid in this order."""
     player = new_player(form, layout)
     try:
         for operation in operations:

@@ -1,8 +1,7 @@
 """The form of main at 0206ec4350ca: masks, and a search that restarts in the phase it ended in.
 
-After ``vm_wait_doms`` the second phase goes on: beside the policy's first domain, it visits only
-those that were short when they were last looked at. If only the preferred domain was, it is visited
-for ever.
+After ``vm_wait_doms`` the second phase continues: it visits the policy's first domain, and those
+that were short when last checked. If only the preferred domain was short, it visits that for ever.
 """
 
 from __future__ import annotations

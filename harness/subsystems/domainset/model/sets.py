@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from harness.errors import UsageError
 
-#: ``dr_iter`` is an unsigned int: it wraps here.
+#: ``dr_iter``, an unsigned int, wraps at this value.
 ITER_LIMIT = 1 << 32
 
 
@@ -25,7 +25,7 @@ class Policy(StrEnum):
 
 
 def mask_of(domains: Iterable[int]) -> int:
-    """The mask with these domains in it."""
+    """Return the mask of these domains."""
     mask = 0
     for domain in domains:
         mask |= 1 << domain
@@ -33,7 +33,7 @@ def mask_of(domains: Iterable[int]) -> int:
 
 
 def domains_of(mask: int) -> tuple[int, ...]:
-    """The domains of a mask, in ascending order."""
+    """Return the domains of a mask, in ascending order."""
     return tuple(domain for domain in range(mask.bit_length()) if mask >> domain & 1)
 
 
@@ -72,7 +72,7 @@ def domainset_create(key: Domainset, all_domains: int) -> Domainset | None:
     An empty set is not refused: it is a subset of every set.
 
     Args:
-        key: the set that is wanted.
+        key: the requested set.
         all_domains: the mask of ``domainset0``: every domain that has memory.
     """
     if key.policy is Policy.PREFER and not key.mask >> key.prefer & 1:
