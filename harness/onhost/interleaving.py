@@ -1,9 +1,9 @@
 """Runs a program's threads by many schedules, each in a copy of the program.
 
-Programs of few operations are searched systematically, with up to two preemptions; what is left of
-the limit are runs with random priorities that change at random points (Burckhardt et al., A
-Randomized Scheduler with Probabilistic Guarantees of Finding Bugs, 2010), half of them with loads
-and stores as switch points.
+Programs of few operations are searched systematically, with up to two preemptions, and with one
+where loads and stores are switch points; what is left of the limit are runs with random priorities
+that change at random points (Burckhardt et al., A Randomized Scheduler with Probabilistic
+Guarantees of Finding Bugs, 2010), half of them with loads and stores as switch points.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from harness.check.shrink import shrink
 from harness.onhost.schedules import (
     InterleavingCounts,
     Schedule,
+    Switches,
     SystematicSearch,
     read_points,
     read_switches,
@@ -31,8 +32,11 @@ MOST_SYSTEMATIC: Final = 12
 #: Schedules of a trace that names none, if nothing else is asked for.
 USUAL_SCHEDULES: Final = 10_000
 _PREEMPTIONS: Final = 2
-#: Of the limit, what the systematic search may use of it.
-_SYSTEMATIC_SHARE: Final = 0.7
+#: Where loads and stores are switch points, too: one shows most missing locks.
+_PREEMPTIONS_AT_ACCESSES: Final = 1
+#: Of the limit, what is left after the systematic search, the same at loads and stores, and
+#: schedules of the first that are equal unless a lock is missing.
+_SHARES: Final = (0.45, 0.2, 0.1)
 #: Commands that are sent at once.
 _BATCH: Final = 48
 #: Changes of priorities in a run.
@@ -49,13 +53,14 @@ class Interleaving:
         limit: the most schedules of one program of threads.
 
     Attributes:
-        tried: runs commands, each in a copy of the program as it is; set by who has one.
+        tried: runs lists of commands, each list in a copy of the program as it is; set by who has
+            one.
         counts: what was run.
     """
 
     limit: int = 0
     counts: InterleavingCounts = field(default_factory=InterleavingCounts)
-    tried: Callable[[Sequence[str]], Sequence[Tried]] = field(default=lambda _: ())
+    tried: Callable[[Sequence[Sequence[str]]], Sequence[Tried]] = field(default=lambda _: ())
     _operations: int = 0
     _left: int = 0
 
@@ -75,27 +80,36 @@ class Interleaving:
         self.counts.programs += 1
         self.counts.threads = max(self.counts.threads, threads)
         rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-        if operations <= MOST_SYSTEMATIC:
-            found = self._systematic(rng)
-            if found is not None:
-                return found
-        return self._randomly(rng)
+        found = self._systematic(rng) if operations <= MOST_SYSTEMATIC else None
+        return found if found is not None else self._randomly(rng)
 
     def _systematic(self, rng: random.Random) -> Schedule | None:
         search = SystematicSearch(_PREEMPTIONS, rng)
-        stop = int(self._left * (1 - _SYSTEMATIC_SHARE))
-        while self._left > stop:
+        found = self._some(search, _SHARES[0], equal=False)
+        if search.only_equal_left:
+            self.counts.exhausted += 1
+        if found is None:
+            accesses = SystematicSearch(_PREEMPTIONS_AT_ACCESSES, rng)
+            found = self._some(accesses, _SHARES[1], equal=False, accesses=True)
+        return found if found is not None else self._some(search, _SHARES[2], equal=True)
+
+    def _some(
+        self, search: SystematicSearch, share: float, *, equal: bool, accesses: bool = False
+    ) -> Schedule | None:
+        """Run schedules of a search until that share of the limit is left, or none are."""
+        stop = int(self.limit * share)
+        while self._left > stop and (equal or not search.only_equal_left):
             taken = search.take(min(_BATCH, self._left - stop))
             if not taken:
-                self.counts.exhausted += 1
                 return None
+            told = [not accesses or search.goes_on(each) for each in taken]
             commands = [
-                f"interleave end=1 log={each[-1][0] if each else 0} {Schedule(each).told}"
-                for each in taken
+                Schedule(each, accesses).commands(f"end=1{_log_of(each) if tells else ''}")
+                for each, tells in zip(taken, told, strict=True)
             ]
             for switches, tried in zip(taken, self._run(commands), strict=True):
                 if tried.ending is not None:
-                    return Schedule(switches)
+                    return Schedule(switches, accesses)
                 search.ran(switches, read_points("".join(tried.notes)))
         return None
 
@@ -104,8 +118,11 @@ class Interleaving:
         while self._left > 0:
             accesses = rng.randrange(2) if len(lengths) > 1 else 0
             commands = [
-                f"interleave end=1 seed={rng.randrange(1 << 30)} changes={rng.choice(_CHANGES)} "
-                f"length={lengths[accesses]} accesses={accesses}"
+                (
+                    f"interleave end=1 seed={rng.randrange(1 << 30)} "
+                    f"changes={rng.choice(_CHANGES)} length={lengths[accesses]} "
+                    f"accesses={accesses}",
+                )
                 for _ in range(min(_BATCH, self._left))
             ]
             for tried in self._run(commands):
@@ -116,22 +133,27 @@ class Interleaving:
 
     def _length(self, accesses: int) -> int:
         """The switch points of the usual schedule."""
-        (tried,) = self._run([f"interleave schedule=none accesses={accesses}"])
+        (tried,) = self._run([Schedule((), bool(accesses)).commands()])
         return max(1, int(tried.fields.get("points", "1")))
 
     def _shrunk(self, schedule: Schedule, ending: HostEnding) -> Schedule:
         """The same with fewer switches, as long as the program ends alike."""
 
         def shows(candidate: Schedule) -> bool:
-            (tried,) = self.tried([f"interleave end=1 {candidate.told}"])
+            (tried,) = self.tried([candidate.commands("end=1")])
             return tried.ending is not None and tried.ending.title == ending.title
 
         return shrink(schedule, shows, _SHRINK_ATTEMPTS)
 
-    def _run(self, commands: Sequence[str]) -> Iterator[Tried]:
+    def _run(self, commands: Sequence[Sequence[str]]) -> Iterator[Tried]:
         results = self.tried(commands)
         self._left -= len(results)
         self.counts.schedules += len(results)
         self.counts.operations += len(results) * self._operations
         self.counts.points += sum(int(each.fields.get("points", "0")) for each in results)
         return iter(results)
+
+
+def _log_of(switches: Switches) -> str:
+    """What has the points told that a search does not know of its parent."""
+    return f" log={switches[-1][0] if switches else 0}"

@@ -37,11 +37,11 @@ _OVER: Final = HostEnding(EndingKind.MEMORY, "the host program took more memory 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a command in a copy of the program.
+    """What came of commands in a copy of the program.
 
     Args:
         notes: lines that are no answers, such as switch points.
-        fields: of its answer, by name; empty if the copy has ended before.
+        fields: of the last answer, by name; empty if the copy has ended before.
         ending: how the copy ended; None if it has done what it was told.
     """
 
@@ -204,8 +204,8 @@ class HostTap:
         self.write(b"!join\n")
         self._read_up_to(_JOINED)
 
-    def tried(self, commands: Sequence[str], silence: float) -> list[Tried]:
-        """Run commands, each in a copy of its own of the program as it is now.
+    def tried(self, commands: Sequence[Sequence[str]], silence: float) -> list[Tried]:
+        """Run lists of commands, each list in a copy of its own of the program as it is now.
 
         Args:
             commands: few enough to be sent at once.
@@ -216,8 +216,8 @@ class HostTap:
             GuestSilent: it does not answer.
             Nonsense: its answers are invalid.
         """
-        for number, command in enumerate(commands, start=1):
-            self.write(b"!try " + line(number, command))
+        for number, each in enumerate(commands, start=1):
+            self.write(b"!try " + b"\t".join(line(number, one)[:-1] for one in each) + b"\n")
         self._send()
         said = bytearray()
         while said.count(_TRIED) < len(commands):

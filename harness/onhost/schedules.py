@@ -21,7 +21,12 @@ _TOLD: Final = re.compile(r"([0-9]{1,9})>([1-4])", re.ASCII)
 #: Kinds of points right before something that other threads may see: operations of a trace, locks,
 #: atomics, critical sections (by threads of the same CPU), wakeups, loads and stores. A preemption
 #: at another point is equal in happens-before order to one at the next of these.
-_SEEN_BY_OTHERS: Final = frozenset("olakwbm")
+_SEEN_BY_OTHERS: Final = frozenset("oladkwbmr")
+_LOAD: Final = "r"
+_ADDITION: Final = "d"
+
+#: Switches in one command, of which a program takes 1024 characters.
+_MOST_TOLD: Final = 60
 
 Switches = tuple[tuple[int, int], ...]
 
@@ -42,11 +47,15 @@ class Schedule:
         words = ["schedule", *(["accesses"] if self.accesses else [])]
         return " ".join([*words, *(f"thread{thread}@{point}" for point, thread in self.switches)])
 
-    @property
-    def told(self) -> str:
-        """The arguments of the command that runs it."""
-        switches = ",".join(f"{point}>{thread}" for point, thread in self.switches)
-        return f"schedule={switches or 'none'}{' accesses=1' if self.accesses else ''}"
+    def commands(self, words: str = "") -> tuple[str, ...]:
+        """The commands that run threads by it; the last one has ``words``, too."""
+        told = [f"{point}>{thread}" for point, thread in self.switches]
+        parts = [told[at : at + _MOST_TOLD] for at in range(0, len(told), _MOST_TOLD)]
+        last = f"interleave {words} schedule=told".replace("  ", " ")
+        return (
+            *(f"switches add={','.join(part)}" for part in parts),
+            f"{last} accesses=1" if self.accesses else last,
+        )
 
     def without(self, dropped: frozenset[int]) -> Schedule:
         """Less the switches at those places, counted from 0."""
@@ -142,12 +151,28 @@ def read_switches(line: str) -> Switches:
     return tuple((int(point), int(thread)) for point, thread in _TOLD.findall(line))
 
 
-@dataclass(slots=True)
-class _Held:
-    """A schedule that is run when its preemption makes a difference."""
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A schedule that switches at a point more than the one that was run."""
 
     switches: Switches
     preemptions: int
+    point: SwitchPoint
+
+
+@dataclass(slots=True)
+class _Accesses:
+    """Which threads have accessed an object; masks.
+
+    Attributes:
+        threads: all of them.
+        readers: those that have done more than atomic additions.
+        writers: those that have done more than loads.
+    """
+
+    threads: int = 0
+    readers: int = 0
+    writers: int = 0
 
 
 @dataclass(slots=True)
@@ -155,28 +180,44 @@ class SystematicSearch:
     """Gives each schedule with few preemptions once, those with the fewest first.
 
     A preemption right before something that no other thread accesses is equal in happens-before
-    order to a later one: such a schedule is held back until another thread is seen there.
+    order to a later one, as long as locks protect what is not atomic. Such a schedule is held back
+    until another thread is seen there, or nothing else is left: then it shows where a lock is
+    missing. Of schedules with as many preemptions, those come first that switch to a thread which
+    has been seen at the object itself, and not by an atomic addition before another one.
 
     Args:
         preemptions: the most of one schedule.
-        rng: chooses among schedules with as many preemptions.
+        rng: chooses among schedules that nothing else tells apart.
     """
 
     preemptions: int
     rng: random.Random
     _waiting: list[list[Switches]] = field(default_factory=list)
-    _held: dict[int, list[_Held]] = field(default_factory=dict)
-    _threads: dict[int, int] = field(default_factory=dict)
+    _held: dict[int, list[_Child]] = field(default_factory=dict)
+    _accesses: dict[int, _Accesses] = field(default_factory=dict)
     _counts: dict[Switches, int] = field(default_factory=dict)
+    _equal: list[list[Switches]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._waiting = [[] for _ in range(self.preemptions + 1)]
+        self._waiting = [[] for _ in range(2 * (self.preemptions + 1))]
+        self._equal = [[] for _ in range(self.preemptions + 1)]
         self._waiting[0].append(())
         self._counts[()] = 0
 
+    @property
+    def only_equal_left(self) -> bool:
+        """Whether all that is left is equal in happens-before order to what was given."""
+        return not any(self._waiting)
+
     def take(self, most: int) -> list[Switches]:
         """The next schedules, at most so many of them; empty if all were given."""
-        for waiting in self._waiting:
+        if self.only_equal_left:
+            for children in self._held.values():
+                for child in children:
+                    self._counts[child.switches] = child.preemptions
+                    self._equal[child.preemptions].append(child.switches)
+            self._held.clear()
+        for waiting in (*self._waiting, *self._equal):
             if waiting:
                 taken: list[Switches] = []
                 while waiting and len(taken) < most:
@@ -185,6 +226,10 @@ class SystematicSearch:
                     taken.append(waiting.pop())
                 return taken
         return []
+
+    def goes_on(self, switches: Switches) -> bool:
+        """Whether a schedule that was given can have one preemption more."""
+        return self._counts[switches] < self.preemptions
 
     def ran(self, switches: Switches, points: Sequence[SwitchPoint]) -> None:
         """Learn from a schedule that was run to its end.
@@ -197,7 +242,7 @@ class SystematicSearch:
         preemptions = self._counts.pop(switches)
         for point in points:
             if point.kind in _SEEN_BY_OTHERS and point.last:
-                self._see(point.object, point.last)
+                self._see(point)
         for number, point in enumerate(points, start=first):
             if switches and number == first:
                 continue  # the other choices here are other schedules of the same parent
@@ -212,25 +257,40 @@ class SystematicSearch:
         if not point.is_free and point.kind not in _SEEN_BY_OTHERS:
             return
         for thread in point.others:
-            child = _Held((*switches, (number, thread)), count)
-            if point.is_free or self._is_shared(point.object):
+            child = _Child((*switches, (number, thread)), count, point)
+            if point.is_free or self._others_at(point):
                 self._release(child)
             else:
                 self._held.setdefault(point.object, []).append(child)
 
-    def _release(self, child: _Held) -> None:
+    def _release(self, child: _Child) -> None:
         self._counts[child.switches] = child.preemptions
-        self._waiting[child.preemptions].append(child.switches)
+        accesses = self._accesses.get(child.point.object, _Accesses())
+        met = accesses.readers if child.point.kind == _ADDITION else accesses.threads
+        first = child.point.is_free or met >> child.switches[-1][1] & 1
+        self._waiting[2 * child.preemptions + (not first)].append(child.switches)
 
-    def _is_shared(self, accessed: int) -> bool:
-        threads = self._threads.get(accessed, 0)
-        return threads & (threads - 1) != 0
+    def _others_at(self, point: SwitchPoint) -> bool:
+        """Whether another thread was seen at the object."""
+        accesses = self._accesses.get(point.object, _Accesses())
+        others = accesses.writers if point.kind == _LOAD else accesses.threads
+        return others & ~(1 << point.last) != 0
 
-    def _see(self, accessed: int, thread: int) -> None:
-        self._threads[accessed] = self._threads.get(accessed, 0) | 1 << thread
-        if self._is_shared(accessed):
-            for child in self._held.pop(accessed, ()):
+    def _see(self, point: SwitchPoint) -> None:
+        accesses = self._accesses.setdefault(point.object, _Accesses())
+        before = (accesses.threads, accesses.writers)
+        accesses.threads |= 1 << point.last
+        if point.kind != _ADDITION:
+            accesses.readers |= 1 << point.last
+        if point.kind != _LOAD:
+            accesses.writers |= 1 << point.last
+        if before == (accesses.threads, accesses.writers):
+            return
+        for child in self._held.pop(point.object, ()):
+            if self._others_at(child.point):
                 self._release(child)
+            else:
+                self._held.setdefault(point.object, []).append(child)
 
 
 @dataclass(slots=True)

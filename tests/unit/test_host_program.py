@@ -205,9 +205,12 @@ def test_commands_are_tried_each_in_a_copy_of_its_own(program: HostProgram, tmp_
     )
     with runner.started() as tap:
         said, ended, killed, spun, noted, last = tap.tried(
-            ["say word=1", "panic now=1", "kill now=1", "spin now=1", "note now=1", "say word=2"],
+            [
+                ["say first=1", "say word=1"], ["panic now=1"], ["kill now=1"], ["spin now=1"],
+                ["note now=1"], ["say word=2"],
+            ],
             60.0,
-        )
+        )  # fmt: skip
         assert (said.fields, said.ending, last.fields) == ({"word": "1"}, None, {"word": "2"})
         kinds = [each.ending.kind for each in (ended, killed, spun, noted) if each.ending]
         assert kinds == [EndingKind.PANIC, EndingKind.SIGNAL, EndingKind.LOOP, EndingKind.PANIC]
@@ -222,7 +225,7 @@ def test_a_program_that_ends_while_commands_are_tried_is_told(
     with ProgramRunner(program, HostLayout(1, (0,)), HostRunner(), tmp_path).started() as tap:
         tap.write(b"leave\n")
         with pytest.raises(GuestGone):
-            tap.tried(["say word=1"], 60.0)
+            tap.tried([["say word=1"]], 60.0)
 
 
 def test_stacks_are_switched_in_turn(program: HostProgram, tmp_path: Path) -> None:

@@ -17,10 +17,23 @@ access_atomic(const void *object)
 }
 
 void
-access_memory(const void *object)
+access_add(const void *object)
+{
+	threads_point(POINT_ADD, object);
+}
+
+void
+access_load(const void *object)
 {
 	if (__predict_false(threads_see_accesses))
-		threads_point(POINT_ACCESS, object);
+		threads_point(POINT_LOAD, object);
+}
+
+void
+access_store(const void *object)
+{
+	if (__predict_false(threads_see_accesses))
+		threads_point(POINT_STORE, object);
 }
 
 /*
@@ -44,14 +57,16 @@ access_fence(void)
 	}
 }
 
-#define ACCESS(name)	void __tsan_##name(void *object) { access_memory(object); }
+#define LOAD(name)	void __tsan_##name(void *object) { access_load(object); }
+#define STORE(name)	void __tsan_##name(void *object) { access_store(object); }
 
-ACCESS(read1) ACCESS(read2) ACCESS(read4) ACCESS(read8) ACCESS(read16)
-ACCESS(write1) ACCESS(write2) ACCESS(write4) ACCESS(write8) ACCESS(write16)
-ACCESS(read_write1) ACCESS(read_write2) ACCESS(read_write4) ACCESS(read_write8)
-ACCESS(unaligned_read2) ACCESS(unaligned_read4) ACCESS(unaligned_read8)
-ACCESS(unaligned_write2) ACCESS(unaligned_write4) ACCESS(unaligned_write8)
-ACCESS(unaligned_read_write2) ACCESS(unaligned_read_write4) ACCESS(unaligned_read_write8)
+LOAD(read1) LOAD(read2) LOAD(read4) LOAD(read8) LOAD(read16)
+LOAD(unaligned_read2) LOAD(unaligned_read4) LOAD(unaligned_read8)
+STORE(write1) STORE(write2) STORE(write4) STORE(write8) STORE(write16)
+STORE(unaligned_write2) STORE(unaligned_write4) STORE(unaligned_write8)
+/* One statement loads and stores: the load is the first of both. */
+STORE(read_write1) STORE(read_write2) STORE(read_write4) STORE(read_write8)
+STORE(unaligned_read_write2) STORE(unaligned_read_write4) STORE(unaligned_read_write8)
 
 void
 __tsan_init(void)
@@ -62,20 +77,20 @@ __tsan_init(void)
 void *
 __tsan_memcpy(void *to, const void *from, size_t length)
 {
-	access_memory(to);
+	access_store(to);
 	return (memcpy(to, from, length));
 }
 
 void *
 __tsan_memmove(void *to, const void *from, size_t length)
 {
-	access_memory(to);
+	access_store(to);
 	return (memmove(to, from, length));
 }
 
 void *
 __tsan_memset(void *to, int byte, size_t length)
 {
-	access_memory(to);
+	access_store(to);
 	return (memset(to, byte, length));
 }

@@ -8,7 +8,9 @@
 /* access.c: the tree's code is about to access memory.  Plain C types only. */
 
 void	access_atomic(const void *object);
-void	access_memory(const void *object);
+void	access_add(const void *object);
+void	access_load(const void *object);
+void	access_store(const void *object);
 void	access_fence(void);
 
 #endif

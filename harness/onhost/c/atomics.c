@@ -13,14 +13,15 @@
 #include "access.h"
 
 #define NOW(p)	access_atomic((const void *)(p))
+#define ADD(p)	access_add((const void *)(p))
 
-#define VOID_OP(op, suffix, type, expression)				\
+#define VOID_OP(op, suffix, type, before, expression)			\
 void harness_atomic_##op##_##suffix(volatile type *p, type v)		\
-{ NOW(p); expression; }							\
+{ before(p); expression; }						\
 void harness_atomic_##op##_acq_##suffix(volatile type *p, type v)	\
-{ NOW(p); expression; }							\
+{ before(p); expression; }						\
 void harness_atomic_##op##_rel_##suffix(volatile type *p, type v)	\
-{ NOW(p); expression; }
+{ before(p); expression; }
 
 #define COMPARE(order, suffix, type)					\
 int harness_atomic_cmpset_##order##suffix(volatile type *p, type old, type new)	\
@@ -43,10 +44,10 @@ void harness_atomic_store_##suffix(volatile type *p, type v)		\
 { NOW(p); *p = v; }
 
 #define ATOMICS(suffix, type)						\
-VOID_OP(add, suffix, type, *p += v)					\
-VOID_OP(subtract, suffix, type, *p -= v)				\
-VOID_OP(set, suffix, type, *p |= v)					\
-VOID_OP(clear, suffix, type, *p &= (type)~v)				\
+VOID_OP(add, suffix, type, ADD, *p += v)				\
+VOID_OP(subtract, suffix, type, ADD, *p -= v)				\
+VOID_OP(set, suffix, type, NOW, *p |= v)				\
+VOID_OP(clear, suffix, type, NOW, *p &= (type)~v)			\
 COMPARE(, suffix, type)							\
 COMPARE(acq_, suffix, type)						\
 COMPARE(rel_, suffix, type)						\
@@ -104,28 +105,28 @@ size	 strlen(const char *);
 void *
 harness_memset(void *to, int byte, size length)
 {
-	access_memory(to);
+	access_store(to);
 	return (memset(to, byte, length));
 }
 
 void *
 harness_memcpy(void *to, const void *from, size length)
 {
-	access_memory(to);
+	access_store(to);
 	return (memcpy(to, from, length));
 }
 
 void *
 harness_memmove(void *to, const void *from, size length)
 {
-	access_memory(to);
+	access_store(to);
 	return (memmove(to, from, length));
 }
 
 int
 harness_memcmp(const void *one, const void *other, size length)
 {
-	access_memory(one);
+	access_load(one);
 	return (memcmp(one, other, length));
 }
 

@@ -382,15 +382,21 @@ fork_off(void)
 		skipping = true;
 }
 
-/* Run one command in a copy. */
+/* Run commands, with tabs between them, in a copy. */
 static void
-try(const char *command, size_t length)
+try(char *text, size_t length)
 {
 	pid_t child = copy();
 
 	if (child == 0) {
 		commands++;
-		kern_take(command, length);
+		for (char *at = text; (at = memchr(at, '\t', length - (size_t)(at - text))) != NULL;) {
+			*at++ = '\n';
+			kern_take(text, (size_t)(at - text));
+			length -= (size_t)(at - text);
+			text = at;
+		}
+		kern_take(text, length);
 		flush();
 		_exit(JOINED);
 	}
@@ -406,11 +412,12 @@ try(const char *command, size_t length)
  *	!tell		send "!sum COUNT CRC" for the answers since the last one
  *	!fork		run the lines up to "!join" in a copy of the program, and send
  *			"!joined"; the harness sends nothing more before that
- *	!try COMMAND	run the command in a copy of the program, then send "!tried"
+ *	!try COMMANDS	run the commands, with tabs between them, in a copy of the program, then
+ *			send "!tried"
  *	!sync		send "!synced", and end the skipping of input after a failed copy
  */
 static void
-take_line(const char *line, size_t length)
+take_line(char *line, size_t length)
 {
 	char text[64];
 

@@ -65,12 +65,14 @@ thread_now(void)
 #define POINT_LOCK	'l'
 #define POINT_UNLOCKED	'u'
 #define POINT_ATOMIC	'a'
+#define POINT_ADD	'd'	/* an atomic that nothing is read by, so that two may change places */
 #define POINT_CRITICAL	'k'	/* the start of a critical section */
 #define POINT_PREEMPT	'c'	/* its end */
 #define POINT_MOVED	'p'	/* on another CPU */
 #define POINT_WAKEUP	'w'
 #define POINT_BLOCKED	'b'
-#define POINT_ACCESS	'm'	/* a load or a store */
+#define POINT_LOAD	'r'
+#define POINT_STORE	'm'
 #define POINT_ENDED	'e'
 
 void	 threads_switch(char kind, const void *object);

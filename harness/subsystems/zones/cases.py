@@ -314,6 +314,38 @@ alloc zone1 item=1 cpu=1 M_NOWAIT
 alloc zone1 item=2 cpu=0 M_WAITOK
 """,
     ),
+    _case(
+        "maxcache-bucket-zone",
+        "uma_zone_set_maxcache() lowers uz_bucket_size_max while a thread in bucket_alloc() has "
+        "chosen a bucket zone by the old size, and not yet stored the bucket's entries by the new "
+        "one: bucket_free() gives the bucket to another bucket zone than it came from",
+        "bucket_alloc bucket_free uma_zone_set_maxcache", 2,
+        r"(Unaligned|Duplicate) free of N from zone N\(N Bucket\)",
+        traces=r"thread[1-4]: set-maxcache",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=1000
+thread1: alloc zone1 item=1 cpu=1 M_NOWAIT
+thread1: reclaim zone1 cpu=1 drain-cpu
+thread2: set-maxcache zone1 items=10
+""",
+    ),
+    _case(
+        "smr-empty-bucket",
+        "uma_zone_set_max() leaves no room for buckets while a thread that frees to an SMR zone "
+        "has seen that there is some: bucket_alloc() gives it one without entries, which stays in "
+        "the CPU's cache, and for which uma_zdestroy() panics, as cache_drain() gives an empty "
+        "bucket a sequence number that bucket_free() does not expect",
+        "cache_free bucket_alloc cache_drain bucket_free", 2, r"Freeing an SMR bucket",
+        traces=r" smr.*thread[1-4]: set-max",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=256 limit=10 smr
+alloc zone1 item=1 cpu=1 M_NOWAIT
+thread1: free item=1 cpu=1
+thread2: set-max zone1 items=1
+""",
+    ),
 )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ set_max(const struct zones_operation *operation)
 {
 	struct zones_zone *each = &zones[operation->zone];
 
-	if (each->zone->uz_max_items == 0 && each->used)
+	if (each->zone->uz_max_items == 0 && (each->used || zones_are_concurrent()))
 		return;		/* asserted against, though not while the first allocation runs */
 	if (zones[each->primary].reserved > 0)
 		return;		/* the limit is what there is address space for */

@@ -67,4 +67,5 @@ class HuntedZones(CheckedZones):
                 self._done()
         if schedule is not None:
             self.exact = replace(trace, schedule=schedule)
-            self._channel.ask(f"interleave {schedule.told}")
+            for command in schedule.commands():
+                self._channel.ask(command)

@@ -41,10 +41,19 @@ zones_breakage(void)
 	return (NULL);
 }
 
+/* The kernel has one thread for this, which runs it again when it has ended. */
 bool
 zones_timeout(void)
 {
-	return (run_timeouts());
+	static bool runs;
+	bool there_are;
+
+	if (runs)
+		return (true);
+	runs = true;
+	there_are = run_timeouts();
+	runs = false;
+	return (there_are);
 }
 
 void

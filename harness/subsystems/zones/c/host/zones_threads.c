@@ -14,6 +14,10 @@
 #include "zones.h"
 
 #define OPERATIONS_MAX	256	/* of a thread */
+#define SWITCHES_SIZE	(1 << 18)
+
+static char switches[SWITCHES_SIZE];	/* POINT>THREAD, with commas between */
+static size_t switches_length;
 
 static struct {
 	struct zones_operation	operations[OPERATIONS_MAX];
@@ -46,6 +50,35 @@ add_to_thread(void)
 	if (number < 1 || number > THREADS_MAX || operations == NULL)
 		return ("no-such-thread");
 	return (add_operations((unsigned)number, operations));
+}
+
+static const char *
+add_switches(void)
+{
+	const char *at = probe_value("add");
+
+	if (at == NULL)
+		return ("no-switches");
+	if (switches_length > 0)
+		switches[switches_length++] = ',';
+	for (; *at != ' ' && *at != '\0'; at++) {
+		if (switches_length + 2 >= sizeof(switches))
+			return ("too-many-switches");
+		switches[switches_length++] = *at;
+	}
+	switches[switches_length] = '\0';
+	return (NULL);
+}
+
+static void
+answer(const char *name, const char *why)
+{
+	if (why != NULL)
+		probe_refused(why);
+	else {
+		probe_begin(name);
+		probe_finish();
+	}
 }
 
 static void
@@ -82,7 +115,7 @@ static unsigned long
 interleave(void)
 {
 	struct threads_schedule schedule = {
-		.switches = probe_value("schedule"),
+		.switches = probe_value("schedule") != NULL ? switches : NULL,
 		.log_from = number_or("log", 0),
 		.logs = probe_value("log") != NULL,
 		.accesses = probe_number("accesses") > 0,
@@ -96,6 +129,8 @@ interleave(void)
 	if (count > 0)
 		points = threads_run(count, run_thread, &schedule);
 	memset(programs, 0, sizeof(programs));
+	switches_length = 0;
+	switches[0] = '\0';
 	check_at_rest();
 	return (points);
 }
@@ -106,12 +141,11 @@ obey(void)
 	if (probe_is_command("thread")) {
 		const char *why = add_to_thread();
 
-		if (why != NULL)
-			probe_refused(why);
-		else {
-			probe_begin("thread");
-			probe_finish();
-		}
+		answer("thread", why);
+	} else if (probe_is_command("switches")) {
+		const char *why = add_switches();
+
+		answer("switches", why);
 	} else if (probe_is_command("interleave")) {
 		unsigned long points = interleave();
 
