@@ -81,8 +81,9 @@ _BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}
 _WIRE: Final = {"item": "slot", "items": "number"}
 #: Of threads that run at the same time.
 MOST_THREADS: Final = 4
-#: What no thread does while others run: the zone may be in use, and a thread moves by its CPU.
-_ALONE: Final = frozenset("kg")
+#: What no thread does while others run: the zone may be in use, a thread moves by its CPU, pages
+#: are counted, and one thread alone runs tasks.
+_ALONE: Final = frozenset("kgsj")
 #: Those that may be in the middle of another one.
 _NESTED: Final = frozenset("afdmxrylotgcehj")
 

@@ -136,7 +136,7 @@ free_one_of(unsigned number)
 	for (unsigned slot = 0; slot < ZONES_SLOTS; slot++)
 		if (zones_item[slot] != NULL && zones_item_zone[slot] == number) {
 			items_free(slot);
-			if (counted(number) == before)
+			if (counted(number) == before && !memory_was_interrupted())
 				zones_broken("free-kept", "an item is freed while a thread waits at "
 				    "the zone's limit, and counts still");
 			return (true);
