@@ -1,1 +1,1 @@
-"""What a check does to zones in a guest, and what it looks at."""
+"""Checks zones in a guest: operations, observations and their comparison with the model."""

@@ -1,4 +1,7 @@
-"""Random traces, weighted to where it is interesting. Pure: the same seed gives the same trace."""
+"""Random traces, weighted towards rare states; pure.
+
+The same seed gives the same trace.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ if TYPE_CHECKING:
     from harness.subsystems.uma.model.shape import Shape
     from harness.subsystems.uma.model.variants import Variant
 
-#: Items a slab: few, so that slabs fill up and reserves are used up; and FreeBSD's 42 map entries.
+#: Items per slab: few, so that slabs and reserves are used up; and 42, as for map entries.
 ITEMS_PER_SLAB: Final = (1, 2, 2, 3, 4, 8, 42)
 
-#: The slab allocator gives in at this call of one operation: more than any that may fail makes.
+#: The call of one operation at which the slab allocator succeeds; failing ones make fewer calls.
 PATIENCE: Final = 40
 
 _ANY_FLAGS: Final = (
@@ -32,22 +35,22 @@ _ANY_FLAGS: Final = (
     (M_WAITOK, 6),
     (M_WAITOK | M_USE_RESERVE, 2),
 )
-#: Of a spell in which nothing is given back and few may ask for memory: reserves run out.
+#: Flags of a phase that uses up reserves: nothing is freed, and few allocations get new slabs.
 _HUNGRY: Final = (
     (M_NOWAIT | M_NOVM, 3),
     (M_NOWAIT | M_NOVM | M_USE_RESERVE, 6),
     (M_NOWAIT | M_USE_RESERVE, 2),
     (M_WAITOK | M_USE_RESERVE, 1),
 )
-#: By whether slabs are hashed and by whether it is such a spell. With headers elsewhere, their
-#: zone's allocator is a stock one, which asserts on the last flags (malloc2vm_flags).
+#: Flags by whether slabs are hashed, and whether it is such a phase. Hashed slabs come from a stock
+#: allocator, which asserts on the last flags (malloc2vm_flags).
 _FLAGS: Final = {
     (False, False): Weighted(_ANY_FLAGS),
     (False, True): Weighted(_HUNGRY),
     (True, False): Weighted(_ANY_FLAGS[:-1]),
     (True, True): Weighted(_HUNGRY[:-1]),
 }
-# Members of an enumeration are looked up by functions, which the loop below would feel.
+# Looking up members of an enumeration would slow the loop below.
 _ALLOC: Final = Verb.ALLOC
 _FREE: Final = Verb.FREE
 _PREALLOC: Final = Verb.PREALLOC
@@ -65,30 +68,30 @@ _VERBS: Final = Weighted(
         (_PREALLOC, 4),
     )
 )
-#: Of the zones of a check, in turn.
+#: Kinds of a check's zones, in turn.
 _KINDS: Final = ("first-touch", "first-touch", "round-robin", "first-touch", "hashed")
-#: How often nothing is to be had in any domain, and threads wait for memory all the same: in zones
-#: that wait for all domains together, and in those that wait for one.
+#: Probability of a famine, in which no domain has memory and threads wait: in zones that wait for
+#: all domains, and in zones that wait for one.
 _FAMINES: Final = {"round-robin": 0.7, "first-touch": 0.1}
-#: Allocations in a famine: the first ones may still find a free item.
+#: Allocations in a famine; the first may still find a free item.
 _FAMINE_ALLOCATIONS: Final = 3
-#: How often another CPU frees an item while an allocation asks for memory.
+#: Probability that another CPU frees an item while an allocation calls the slab allocator.
 _MEANWHILE: Final = 0.1
-#: The same in a domain that has nothing to give: only then the last look finds something.
+#: The same if the domain has no memory: only then the last search of the domain finds an item.
 _MEANWHILE_SPENT: Final = 0.7
-#: How many slabs a domain may have before more is freed than allocated.
+#: Number of slabs of a domain above which more items are freed than allocated.
 _MANY_SLABS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ZonePlan:
-    """A zone to be made, in the model's terms.
+    """The parameters of a zone.
 
     Args:
-        ipers: items a slab.
-        reserve: items.
-        round_robin: instead of first-touch.
-        hashed: slabs hash into one list.
+        ipers: items per slab.
+        reserve: items in the reserve.
+        round_robin: whether its policy is round-robin; else first-touch.
+        hashed: whether its slabs are in one list (``UMA_ZFLAG_HASH``).
     """
 
     ipers: int
@@ -98,12 +101,12 @@ class ZonePlan:
 
 
 def zone_plan(rng: random.Random, number: int, *, hashed: bool) -> ZonePlan:
-    """The zone of that number; most are first-touch, and most have a reserve of up to two slabs.
+    """Return a random zone; most are first-touch, with a reserve of up to two slabs.
 
     Args:
-        rng: where chance comes from.
-        number: counts the zones of a check from 0.
-        hashed: whether the guest knows zones whose slabs hash into one list.
+        rng: the source of randomness.
+        number: number of the zone in the check, from 0.
+        hashed: whether the guest supports hashed slabs.
     """
     ipers = rng.choice(ITEMS_PER_SLAB)
     reserve = rng.choice((0, 1, 1, ipers, ipers + 1, 2 * ipers)) if ipers > 1 else rng.randint(0, 3)
@@ -114,13 +117,13 @@ def zone_plan(rng: random.Random, number: int, *, hashed: bool) -> ZonePlan:
 def random_operations(
     rng: random.Random, variant: Variant, shape: Shape, length: int
 ) -> tuple[Operation, ...]:
-    """Operations that the model takes: none that the kernel asserts against, none without end.
+    """Return operations that end, and on which the kernel does not assert.
 
     Args:
-        rng: where chance comes from.
-        variant: of the model that says which operations there can be.
-        shape: of the zone.
-        length: how many.
+        rng: the source of randomness.
+        variant: the variant of the model, which determines the valid operations.
+        shape: the zone.
+        length: number of operations.
     """
     return tuple(operation for operation, _ in random_steps(rng, variant, shape, length))
 
@@ -128,7 +131,7 @@ def random_operations(
 def random_steps(
     rng: random.Random, variant: Variant, shape: Shape, length: int
 ) -> Iterator[tuple[Operation, Observation]]:
-    """The same operations, each with what the model says comes of it."""
+    """Generate the same operations, each with the model's observation."""
     writer = _Writer(rng, variant, shape)
     for _ in range(length):
         yield writer.write()
@@ -148,7 +151,7 @@ class _Writer:
         self._famine: deque[Operation] = deque()
 
     def write(self) -> tuple[Operation, Observation]:
-        """The next operation, and what comes of it."""
+        """Return the next operation, and the model's observation."""
         self._number += 1
         if self._rng.random() < 1 / 16:
             self._favourite = self._rng.choice(self._domains)
@@ -177,7 +180,7 @@ class _Writer:
         return Operation(verb, self._domain())
 
     def _famine_operations(self) -> Iterator[Operation]:
-        """No domain has memory, and all are to be waited for; then one has some again."""
+        """Generate a famine: no domain has memory, and threads wait; then one has memory again."""
         for domain in self._domains:
             yield Operation(Verb.REFUSE, domain)
             yield Operation(Verb.LOW, domain)
@@ -209,7 +212,7 @@ class _Writer:
         return Operation(_ALLOC, domain, flags, place, meanwhile)
 
     def _meanwhile(self, domain: int) -> int:
-        """An item that is freed during an allocation, rather one of its domain; 0: none is."""
+        """Return an item to free during an allocation, preferably of its domain; 0 for none."""
         chance = _MEANWHILE_SPENT if self._is_spent(domain) else _MEANWHILE
         if not self._held or self._rng.random() >= chance:
             return 0
@@ -217,7 +220,7 @@ class _Writer:
         return self._rng.choice(there or self._held)
 
     def _is_spent(self, domain: int) -> bool:
-        """Whether an allocation that may not wait gets nothing there."""
+        """Return whether an allocation that cannot wait fails in the domain."""
         zone = self._player.zone
         free = zone.uz_keg.uk_domain[domain].ud_free_items
         return bool(zone.memory.refusing >> domain & 1) and free <= zone.uz_keg.uk_reserve
@@ -226,7 +229,7 @@ class _Writer:
         return self._favourite if self._rng.random() < 0.6 else self._rng.choice(self._domains)
 
     def _cpu_domain(self) -> int:
-        """A CPU's: also one without memory."""
+        """Return the domain of a CPU, which may have no memory."""
         if self._rng.random() < 0.2:
             return self._rng.randrange(self._shape.domains)
         return self._domain()

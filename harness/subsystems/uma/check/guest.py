@@ -1,4 +1,4 @@
-"""A guest's zones and operations, over its channel: runs traces, and holds them to the model."""
+"""Runs traces on zones of a guest, over its channel, and compares with the model."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ if TYPE_CHECKING:
     from harness.subsystems.uma.model.variants import Variant
 
 PAGE = GUEST.page
-# Members of an enumeration are looked up by functions, which each operation would feel.
+# Looking up members of an enumeration would slow each operation.
 _ALLOC: Final = Verb.ALLOC
 _FREE: Final = Verb.FREE
 _BY_CPU: Final = DomainSource.CPU
 _SIZE_STEP = 8
 _STARVE_MS = 2000
-#: What taking and giving back a domain's pages may take, in seconds, beside the waiting itself.
+#: Seconds for allocating and freeing a domain's pages, in addition to the waiting.
 _STARVE_SECONDS = 120.0
 
 
 class CheckedGuest(Modelled[Trace, Operation, Observation]):
-    """Zones of a guest with a check module, held to a variant; see ``Modelled``."""
+    """Zones of a guest with a check module, compared with a variant; see ``Modelled``."""
 
     def __init__(
         self,
@@ -92,24 +92,23 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         except GuestRefused as refused:
             raise UsageError(
                 str(refused),
-                remedy="replay a trace with fewer, or more, items a slab (ipers=)",
+                remedy="replay a trace with fewer, or more, items per slab (ipers=)",
             ) from refused
         if shape.domains < trace.shape.domains:
             raise UsageError(
                 f"the trace is for {trace.shape.domains} domains, the guest has {shape.domains}",
-                remedy=f"give the guest as many: --numa {trace.shape.domains}, or a --vm that has "
-                "them",
+                remedy=f"use --numa {trace.shape.domains}, or a --vm with as many domains",
             )
         here = self._held(replace(trace, shape=shape))
         if here is None:
             raise UsageError(
                 "the trace has an operation that the kernel asserts against, or that never ends",
-                remedy="see what harness model trace says of it",
+                remedy="run it in the model: harness model trace",
             )
         return here
 
     def _knows_hashes(self) -> bool:
-        """Whether it knows zones whose slabs hash into one list."""
+        """Return whether the guest supports zones with hashed slabs."""
         try:
             self._make(Order(PAGE // 2, 0, round_robin=False, hashed=True, patience=PATIENCE))
         except GuestRefused:
@@ -117,10 +116,10 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         return True
 
     def zone(self, plan: ZonePlan) -> Shape:
-        """A fresh zone; what it starts with is read once, here.
+        """Create a zone; return its shape, with the state that it starts in.
 
         Raises:
-            GuestRefused: the guest makes no such zone.
+            GuestRefused: the guest cannot create such a zone.
             ChannelEnded: see ``Channel``.
         """
         record = self._sized(plan)
@@ -146,11 +145,11 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         return self.run(replace(trace, shape=shape))
 
     def discard(self) -> None:
-        """See ``Subject``: gives the zone's memory back."""
+        """See ``Subject``: frees the zone's memory."""
         self._channel.ask("discard")
 
     def beside(self) -> Finding:
-        """See ``Subject``: how a thread waits for memory in a domain that has none to give."""
+        """See ``Subject``: reports how a thread waits for memory in an exhausted domain."""
         domain = self._starvable()
         if domain is None:
             return Finding()
@@ -173,7 +172,7 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         return f"the variant {' and '.join(variant.unlike(self._variant))}"
 
     def _starve(self, domain: int) -> Starved:
-        """How a thread waits for memory in a domain that really has none to give."""
+        """Return how a thread waits for memory in an exhausted domain."""
         self.zone(ZonePlan(2, 0, round_robin=False, hashed=False))
         cpu = self._cpu_of(domain, 0)
         answer = self._channel.ask(
@@ -182,9 +181,9 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         return read_starved(answer)
 
     def _starvable(self) -> int | None:
-        """A domain that a thread can be starved in while others have memory; None: there is none.
+        """Return a domain to exhaust while others have memory; None if there is none.
 
-        The last one: a sanitizer's shadow lies in the first.
+        It is the last one, as a sanitizer's shadow is in the first.
         """
         return next(
             (d for d in reversed(range(1, self._domains)) if not self._empty >> d & 1), None
@@ -219,11 +218,11 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         return str(operation)
 
     def _command(self, operation: Operation, number: int) -> str:
-        """``number`` is the operation's in its trace, and an item's slot."""
+        """Return the command; ``number`` is the operation's in its trace, and an item's slot."""
         verb = operation.verb
         slot = operation.number if verb is _FREE else number
         if verb is _ALLOC and operation.place is _BY_CPU:
-            # Others stay on that CPU: to move takes longer than all else.
+            # Other operations stay on that CPU, because moving takes longer than the rest.
             self._cpu = self._cpu_of(operation.number, number)
         return command(operation, slot, self._cpu)
 
@@ -231,7 +230,7 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
         return self._channel.ask(str(order))
 
     def _sized(self, plan: ZonePlan) -> ProbeRecord:
-        """A zone of the largest items of which so many go into a slab."""
+        """Create a zone with the largest item size that gives this number of items per slab."""
         key = (plan.ipers, plan.hashed)
         first = self._sizes.get(key, PAGE // plan.ipers // _SIZE_STEP * _SIZE_STEP)
         last = PAGE // (plan.ipers + 1) if plan.ipers > 1 else PAGE // 2
@@ -248,12 +247,12 @@ class CheckedGuest(Modelled[Trace, Operation, Observation]):
 
 
 def plan_of(shape: Shape) -> ZonePlan:
-    """The zone that a shape describes."""
+    """Return the parameters of a zone with this shape."""
     return ZonePlan(shape.ipers, shape.reserve, not shape.first_touch, shape.hashed)
 
 
 def is_taken(trace: Trace) -> bool:
-    """Whether the model runs it to its end: nothing asserted against, nothing for ever."""
+    """Return whether all operations end in the model, without a failed assertion."""
     player = Player(trace.variant, trace.shape, explains=False)
     try:
         outcomes = [player.play(operation).outcome for operation in trace.operations]

@@ -1,4 +1,4 @@
-"""What an operation came to, as the model says it and as a guest says it. Pure."""
+"""Observations of an operation, from the model and from a guest; pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Observation(NamedTuple):
-    """All that must be equal.
+    """State that model and guest must agree on after an operation.
 
     Args:
-        item: slab and place in it; None without one.
-        domain: of the item's memory; -1 without one.
-        calls: the domains that the slab allocator was asked for, in order.
-        slept: how often the thread slept for memory.
-        place: where the keg's iterator stands.
+        item: slab and index of the item; None without one.
+        domain: domain of the item's memory; -1 without an item.
+        calls: the domains of the slab allocator's calls, in order.
+        slept: number of times that the thread slept for memory.
+        place: the keg's iterator.
         counters: by domain.
     """
 
@@ -32,7 +32,7 @@ class Observation(NamedTuple):
 
 
 def of_model(player: Player, step: Step) -> Observation:
-    """What the model says of the step that it has just made."""
+    """Return the observation of the model's last step."""
     keg, outcome = player.zone.uz_keg, step.outcome
     counters = tuple([
         Counters(
@@ -50,7 +50,7 @@ def of_model(player: Player, step: Step) -> Observation:
 
 
 def of_guest(answer: Answer, before: Sequence[Counters]) -> Observation:
-    """What a guest says; ``before`` are the counters that it told last, by domain."""
+    """Return a guest's observation; ``before`` are its previous counters, by domain."""
     return Observation(
         item=answer.item,
         domain=answer.domain,
@@ -62,12 +62,12 @@ def of_guest(answer: Answer, before: Sequence[Counters]) -> Observation:
 
 
 def answer_text(observation: Observation, name: str, before: Sequence[Counters]) -> str:
-    """How a guest words what came of an operation.
+    """Return the answer of a guest to an operation.
 
     Args:
-        observation: what came of it.
-        name: of the answer.
-        before: the counters that it told last, by domain.
+        observation: the observation.
+        name: name of the answer.
+        before: the guest's previous counters, by domain.
     """
     item, domain, calls, slept, place, counters = observation
     words = name
@@ -88,7 +88,7 @@ def answer_text(observation: Observation, name: str, before: Sequence[Counters])
 
 
 def differences(model: Observation, guest: Observation) -> tuple[str, ...]:
-    """Where they differ, a line each."""
+    """Return the differences, one line each."""
     return tuple(_differences(model, guest))
 
 

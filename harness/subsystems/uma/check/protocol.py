@@ -1,6 +1,4 @@
-"""What the check module is told to do with a zone, and what it answers; see
-``c/README.md``. Pure.
-"""
+"""Commands to the check module for zones, and its answers (``c/README.md``); pure."""
 
 from __future__ import annotations
 
@@ -31,10 +29,10 @@ ANSWER_NAMES: Final[Mapping[Verb, str]] = {
     verb: verb.value if verb in (Verb.ALLOC, Verb.FREE, Verb.PREALLOC, Verb.DRAIN) else "done"
     for verb in Verb
 }
-#: Calls of the slab allocator that an answer lists, each; of more only the number is told.
+#: Maximum number of the slab allocator's calls that an answer lists; further ones are counted.
 LISTED_CALLS: Final = 128
 
-# Members of an enumeration are looked up by functions, which each operation would feel.
+# Looking up members of an enumeration would slow each operation.
 _ALLOC: Final = Verb.ALLOC
 _FREE: Final = Verb.FREE
 _PREALLOC: Final = Verb.PREALLOC
@@ -42,16 +40,16 @@ _BY_DOMAIN: Final = DomainSource.DOMAIN
 
 _ITEM = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 _CALLS = re.compile(r"[0-7]{1,128}", re.ASCII)
-#: Of 32 bits: a counter that has become negative is a large number.
+#: Counters have 32 bits: a negative one is a large number.
 _COUNTERS = re.compile(r"[0-9]{1,10}(?:,[0-9]{1,10}){5}", re.ASCII)
 _DOMAIN = re.compile(r"d([0-7])", re.ASCII)
 
 
 class Counters(NamedTuple):
-    """What a keg has in one domain.
+    """The counters of a keg in one domain.
 
     Args:
-        pages: slabs' worth of ``ud_pages``.
+        pages: ``ud_pages``, in slabs.
         free_items: ``ud_free_items``.
         free_slabs: ``ud_free_slabs``.
         partial: slabs in the list of partly used ones.
@@ -75,15 +73,15 @@ class Counters(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a guest says came of an operation.
+    """A guest's answer to an operation.
 
     Args:
-        item: its slab and its place in it; None without one.
-        domain: in which the item's memory really lies; -1 without an item.
-        calls: the domains that the slab allocator was asked for, in order.
-        slept: how often the thread slept for memory.
-        place: where the keg's iterator stands.
-        changed: by domain, counters that are not as in the answer before.
+        item: slab and index of the item; None without one.
+        domain: actual domain of the item's memory; -1 without an item.
+        calls: the domains of the slab allocator's calls, in order.
+        slept: number of times that the thread slept for memory.
+        place: the keg's iterator.
+        changed: counters that differ from the previous answer, by domain.
     """
 
     item: tuple[int, int] | None
@@ -135,13 +133,13 @@ class Starved:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A zone to be made.
+    """The command that creates a zone.
 
     Args:
-        size: of an item, in bytes.
-        reserve: items.
-        round_robin: instead of first-touch.
-        hashed: slabs hash into one list.
+        size: size of an item, in bytes.
+        reserve: items in the reserve.
+        round_robin: whether its policy is round-robin; else first-touch.
+        hashed: whether its slabs are in one list (``UMA_ZFLAG_HASH``).
         patience: see ``Shape``.
     """
 
@@ -157,11 +155,11 @@ class Order:
 
 
 def command(operation: Operation, slot: int, cpu: int) -> str:
-    """An operation of a trace, as a guest is told it.
+    """Return the command of an operation.
 
     Args:
         operation: the operation.
-        slot: where an ``alloc`` puts its item, and a ``free`` takes it from.
+        slot: the slot of the item of an ``alloc`` or ``free``.
         cpu: the CPU that runs it.
     """
     verb, number, flags, place, meanwhile = operation
@@ -182,10 +180,10 @@ def _letters(flags: int) -> str:
 
 
 def read_answer(record: ProbeRecord) -> Answer:
-    """What an answer to an operation says.
+    """Return the answer in a record.
 
     Raises:
-        Nonsense: not of the protocol's form.
+        Nonsense: the record violates the protocol.
     """
     fields = dict(record.fields)
     item = None
@@ -207,10 +205,10 @@ def read_answer(record: ProbeRecord) -> Answer:
 
 
 def read_counters(record: ProbeRecord) -> dict[int, Counters]:
-    """The counters that a record has, by domain.
+    """Return the counters in a record, by domain.
 
     Raises:
-        Nonsense: not of the protocol's form.
+        Nonsense: the record violates the protocol.
     """
     return {
         int(domain[1]): Counters(*map(int, matched(_COUNTERS, value)[0].split(",")))
@@ -220,10 +218,10 @@ def read_counters(record: ProbeRecord) -> dict[int, Counters]:
 
 
 def read_starved(record: ProbeRecord) -> Starved:
-    """What an answer to ``starve`` says.
+    """Return the answer to ``starve``.
 
     Raises:
-        Nonsense: not of the protocol's form.
+        Nonsense: the record violates the protocol.
     """
     fields = dict(record.fields)
     return Starved(

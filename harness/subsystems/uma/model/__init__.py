@@ -1,6 +1,5 @@
-"""The reference model of FreeBSD's UMA where it hands out slabs: what a kernel should do.
+"""The reference model of the slab layer of FreeBSD's UMA.
 
-It stands on nothing else of the harness but the model of iterators over domains, so that nothing a
-guest says can leak into it. ``zone.py``, ``keg.py`` and ``memory.py`` are to be read beside
-``sys/vm/uma_core.c``.
+It imports nothing of the harness but the model of iterators over domains, so no guest's answer can
+influence it. Read ``zone.py``, ``keg.py`` and ``memory.py`` beside ``sys/vm/uma_core.c``.
 """

@@ -1,10 +1,9 @@
-"""Every state of a small zone that a few operations lead to, and what holds in all of them.
+"""The search of all states of a small zone within a few operations, and its properties.
 
-States that differ only by which item of a slab is taken, or by which of equal slabs is which, are
-one. So are those that turn into each other by renumbering the domains in a circle, as the keg's
-policy treats all alike: the domain that the iterator has come to is made number 0. (Hashed zones
-keep all slabs in domain 0, so their domains are not alike.) A breadth-first search finds the
-shortest trace for whatever does not hold.
+States are equivalent if they differ only by which item of a slab is allocated, by the order of
+equal slabs, or by a rotation of the domains' numbers, because the keg's policy treats all domains
+alike: the iterator's domain gets number 0. (Hashed zones keep all slabs in domain 0, so their
+domains are not alike.) A breadth-first search finds the shortest trace for each broken property.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ _FLAGS: Final = (
 )
 _ITEMS_PER_SLAB: Final = 2
 _RESERVE: Final = 1
-#: How much longer a trace may be than the shortest that breaks something, to be looked for too.
+#: Number of levels that are searched after the first broken property.
 _FURTHER: Final = 2
 
 
 class _Came(NamedTuple):
-    """How a state was first reached."""
+    """The move by which a state was first reached."""
 
     parent: State
     move: Move
@@ -60,13 +59,13 @@ class _Came(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far to look.
+    """The bounds of a search.
 
     Args:
-        domains: memory domains.
-        slabs: that each domain has memory for; one with all of them in use has run out.
-        depth: operations in a row.
-        hashed: the zone's slabs hash into one list.
+        domains: number of memory domains.
+        slabs: number of slabs for which each domain has memory.
+        depth: maximum number of operations.
+        hashed: whether the zone's slabs are in one list (``UMA_ZFLAG_HASH``).
     """
 
     domains: int
@@ -76,21 +75,21 @@ class Bounds:
 
     @property
     def shape(self) -> Shape:
-        """The zone: few items a slab, one of them a reserve."""
+        """The zone: few items per slab, and a reserve of one."""
         return Shape(self.domains, _ITEMS_PER_SLAB, _RESERVE, hashed=self.hashed, slabs=self.slabs)
 
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """What was found.
+    """The result of a search.
 
     Args:
-        variant: of the code.
-        bounds: as given.
-        states: different ones, counting those alike once.
-        operations: that were run.
-        broken: for what does not hold, the shortest trace that shows it. Once something is
-            broken, the search goes on for two operations more, and no further.
+        variant: the form of the code.
+        bounds: the bounds.
+        states: number of states; equivalent ones count once.
+        operations: number of operations that were run.
+        broken: the shortest trace for each broken property. After the first one, two more levels
+            are searched.
     """
 
     variant: Variant
@@ -101,12 +100,12 @@ class Exploration:
 
     @property
     def proven(self) -> bool:
-        """Everything holds in all states."""
+        """Whether all properties hold in all states."""
         return not self.broken
 
 
 def explore(variant: Variant, bounds: Bounds) -> Exploration:
-    """Look at every state within the bounds."""
+    """Search all states within the bounds."""
     return _Search(variant, bounds).run()
 
 
@@ -122,7 +121,7 @@ class _Search:
         self._operations = 0
 
     def run(self) -> Exploration:
-        """Search level by level, and not much further than where something breaks."""
+        """Search level by level; after a broken property, only a few levels more."""
         level = [self._start]
         last = self._bounds.depth
         depth = 0
@@ -176,7 +175,7 @@ def _moves(domains: State) -> Iterator[Move]:
 
 
 def _written_out(variant: Variant, shape: Shape, moves: list[Move]) -> Trace:
-    """The moves with the domains' real numbers and the items' operations."""
+    """Return the operations of moves, with the real numbers of domains and items."""
     player = Player(variant, shape)
     giver: dict[int, int] = {}
     operations: list[Operation] = []
@@ -192,7 +191,7 @@ def _written_out(variant: Variant, shape: Shape, moves: list[Move]) -> Trace:
 def _real(move: Move, zone: Zone, giver: dict[int, int]) -> Operation:
     if move.verb is Verb.PREALLOC:
         return Operation(Verb.PREALLOC, move.domain)
-    # The iterator stands at the domain that the search calls 0.
+    # The iterator is at the domain that the search numbers 0.
     turn = zone.uz_keg.uk_dr.dr_iter
     domain = move.domain
     lists_stay = zone.shape.hashed and move.verb in (Verb.FREE, Verb.DRAIN)

@@ -1,4 +1,4 @@
-"""A zone that is put into states, and what each move leads to and breaks."""
+"""A zone that can be set to a state, to run a move and check properties."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FULL: Final = -1
 
 
 class Property(StrEnum):
-    """What is looked at after every operation."""
+    """The properties that are checked after each operation."""
 
     RESERVE = "an M_USE_RESERVE allocation succeeds whenever a domain has a free item"
     KEPT = "reserves are not touched without M_USE_RESERVE"
@@ -42,7 +42,7 @@ State = tuple[DomainState, ...]
 
 
 class Move(NamedTuple):
-    """An operation on a state; ``position`` says which slab a ``free`` goes to."""
+    """An operation on a state; ``position`` selects the slab of a ``free``."""
 
     verb: Verb
     domain: int
@@ -51,7 +51,7 @@ class Move(NamedTuple):
 
 
 class ExploredKeg:
-    """A keg that is put into a state, played on, and put back."""
+    """A keg that is set to a state, runs a move, and is reset."""
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
@@ -62,7 +62,7 @@ class ExploredKeg:
         self._in_use: list[int] = []
 
     def load(self, state: State) -> None:
-        """Put the keg into a state."""
+        """Set the keg to a state."""
         self._state = state
         keg = self._keg
         keg.slabs.clear()
@@ -73,7 +73,7 @@ class ExploredKeg:
                 self._in_use[slab.memory] += 1
 
     def play(self, move: Move) -> tuple[State, Property | None]:
-        """What a move leads to, and what it breaks; the keg is as before afterwards."""
+        """Return the state after a move, and the property that it breaks; resets the keg."""
         keg, memory, state = self._keg, self._memory, self._state
         memory.in_use = self._in_use.copy()
         keg.uk_dr.dr_iter = 0
@@ -106,7 +106,7 @@ class ExploredKeg:
         return self._canonical(keg.uk_dr.dr_iter, domains), broken
 
     def _allocate(self, move: Move) -> tuple[int | None, Property | None]:
-        """The domain that has changed, if any, and what was broken."""
+        """Return the changed domain and the broken property, if any."""
         keg, memory, flags = self._keg, self._memory, move.flags
         before = [dom.ud_free_items for dom in keg.uk_domain]
         memory.begin()
@@ -175,7 +175,7 @@ class ExploredKeg:
         return self._with_lists_in_front(place, domains[0], turned) if self._hashed else turned
 
     def _with_lists_in_front(self, place: int, lists: DomainState, turned: State) -> State:
-        """A hashed zone's slabs stay in domain 0; only what they say of their memory turns."""
+        """Renumber the memory of a hashed zone's slabs, which stay in the lists of domain 0."""
         weight, domains = self._keg.shape.ipers + 1, len(turned)
 
         def turn(tokens: tuple[int, ...]) -> list[int]:
@@ -220,7 +220,7 @@ def _adds_up(domain: Domain, ipers: int) -> bool:
 
 
 def victim(zone: Zone, move: Move, turn: int = 0) -> tuple[Slab, int]:
-    """The slab that a ``free`` names, and the lowest item taken from it."""
+    """Return the slab of a ``free``, and its lowest allocated item."""
     domain = zone.uz_keg.uk_domain[move.domain]
     if move.position > FULL:
         slab = domain.ud_part_slab[move.position]

@@ -28,10 +28,10 @@ def flags_in_words(flags: int) -> str:
 
 
 def parse_flags(text: str) -> int:
-    """The flags that are written as in C.
+    """Return the flags of a text in C's notation.
 
     Raises:
-        UsageError: one that the model does not know.
+        UsageError: the model does not know a flag.
     """
     flags = 0
     for word in text.split("|"):
@@ -45,7 +45,7 @@ def parse_flags(text: str) -> int:
 
 
 class KernelAssertion(UsageError):  # noqa: N818 - named after what the kernel does
-    """What was asked for is asserted against: a kernel with INVARIANTS panics.
+    """A failed assertion: a kernel with INVARIANTS panics.
 
     Args:
         where: the kernel's function.

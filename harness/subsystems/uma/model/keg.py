@@ -1,7 +1,7 @@
-"""A keg and what hands out its slabs: FreeBSD's ``sys/vm/uma_core.c``, by its names, in its order.
+"""A keg and the functions that allocate its slabs, as in FreeBSD's ``sys/vm/uma_core.c``.
 
-Left out: slab headers outside of their slab, and other CPUs that come between, but for one that
-frees an item while memory is asked for (``Memory.meanwhile``). Locks are not shown.
+Names and order are those of the C. Left out: locks, slab headers outside of their slab, and other
+CPUs, except one that frees an item during a call of the slab allocator (``Memory.meanwhile``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _WAITOK_NOVM: Final = M_WAITOK | M_NOVM
 _EVERYWHERE: Final = DomainsetRef(Domainset(Policy.ROUNDROBIN, 1))
-"""The thread's own policy, which a keg's iterators do not look at."""
+"""The thread's own policy, which a keg's iterators do not use."""
 
 
 class Keg:
@@ -37,8 +37,8 @@ class Keg:
 
     Args:
         variant: the form of the kernel's code.
-        shape: what the zone is made like.
-        memory: what its slabs are made of.
+        shape: the zone's parameters.
+        memory: the memory of its slabs.
 
     Attributes:
         slabs: all slabs by number (``vtoslab()``, ``uk_hash``).
@@ -53,7 +53,7 @@ class Keg:
     )  # fmt: skip
 
     def __init__(self, variant: Variant, shape: Shape, memory: Memory) -> None:
-        # domainset_zero() takes empty domains out of all policies before the first zone is made.
+        # domainset_zero() removes empty domains from all policies before the first zone is created.
         everywhere = Domainset(Policy.ROUNDROBIN, (1 << shape.domains) - 1)
         policy = everywhere.without(shape.empty)
         if policy is None:
@@ -70,12 +70,12 @@ class Keg:
         self._iterator = variant.iterator
 
     def keg_free_slab(self, slab: Slab) -> None:
-        """Give a slab's memory back."""
+        """Free a slab's memory."""
         del self.slabs[slab.number]
         self.memory.in_use[slab.memory] -= 1
 
     def keg_drain_domain(self, domain: int) -> int:
-        """Give free slabs back to the system, but those that hold the reserve; how many went."""
+        """Free the free slabs, except those with the reserve; return how many were freed."""
         dom, ipers = self.uk_domain[domain], self.uk_ipers
         partial = dom.ud_free_items - dom.ud_free_slabs * ipers
         if partial < self.uk_reserve:
@@ -94,7 +94,7 @@ class Keg:
         return stofree
 
     def keg_alloc_slab(self, domain: int, aflags: int) -> Slab | None:
-        """A fresh slab, put into the list of partial slabs, if the allocator finds memory.
+        """Allocate a slab and add it to the partial slabs; return None if there is no memory.
 
         Raises:
             KernelAssertion, DoesNotEnd: see ``Memory.uk_allocf``.
@@ -112,7 +112,7 @@ class Keg:
         return slab
 
     def keg_first_slab(self, domain: int, rr: bool) -> Slab | None:
-        """A slab with free items, put into the list of partial slabs."""
+        """Return a slab with free items, moved to the partial slabs; None if there is none."""
         start = domain
         while True:
             dom = self.uk_domain[domain]
@@ -129,7 +129,7 @@ class Keg:
                 return None
 
     def keg_fetch_free_slab(self, domain: int, rr: bool, flags: int) -> Slab | None:
-        """A slab with free items in that domain, unless they are the reserve."""
+        """Return a slab with free items that are not the reserve; None if there is none."""
         if self.shape.hashed:  # HASH has a single free list.
             domain = 0
         reserve = 0 if flags & M_USE_RESERVE else self.uk_reserve
@@ -144,15 +144,15 @@ class Keg:
         return slab
 
     def keg_fetch_slab(self, rdomain: int, flags: int) -> Slab | None:  # noqa: C901, PLR0912 - as in C
-        """A slab with a free item: one that is there, or a fresh one.
+        """Return a slab with a free item: an existing or a new one; None on failure.
 
-        Where the inner loop is left, the outer one begins anew, as ``goto restart`` does. Each
-        ``return`` behind a look without a slab is the last look. This is 13.2's text; 15.1 has the
-        iterator wait and search again, which comes to the same in the phased form.
+        Leaving the inner loop repeats the outer one, as ``goto restart`` does. Each ``return`` after
+        a failed search is a last search. This is 13.2's text; in 15.1 the iterator waits and
+        searches again, which is equivalent in the phased form.
 
         Raises:
-            KernelAssertion: ``M_WAITOK`` with ``M_NOVM``, or a domain that is none.
-            DoesNotEnd: it waits, and no memory comes.
+            KernelAssertion: ``M_WAITOK`` with ``M_NOVM``, or an invalid domain.
+            DoesNotEnd: it waits for memory that is never freed.
         """
         if flags & _WAITOK_NOVM == _WAITOK_NOVM:
             raise KernelAssertion("keg_fetch_slab", f"invalid flags {flags:#x}")
@@ -192,7 +192,7 @@ class Keg:
                     domain = di.domain
 
     def slab_alloc_item(self, slab: Slab) -> int:
-        """Take the lowest free item out of a slab in the list of partial slabs."""
+        """Allocate the lowest free item of a partial slab."""
         dom = self.uk_domain[slab.us_domain]
         bit = slab.us_free & -slab.us_free
         slab.us_free ^= bit
@@ -204,7 +204,7 @@ class Keg:
         return slab.number * self.uk_ipers + bit.bit_length() - 1
 
     def slab_free_item(self, slab: Slab, freei: int) -> None:
-        """Put an item back into its slab, and the slab into the list where it belongs now."""
+        """Free an item, and move its slab to another list if necessary."""
         dom = self.uk_domain[slab.us_domain]
         was_full = slab.us_freecount == 0
         if slab.us_freecount + 1 == self.uk_ipers:
@@ -219,13 +219,13 @@ class Keg:
         dom.ud_free_items += 1
 
     def policy_iterator(self) -> DomainsetIter:
-        """An iterator of the keg's policy that does not wait, at its first domain: there is one."""
+        """Return an iterator of the keg's policy that does not wait, at its first domain."""
         di = self._iterator(self.memory, _EVERYWHERE, uncounted)
         di.vm_domainset_iter_policy_ref_init(self.uk_dr, Wait.NOWAIT)
         return di
 
     def _wait_domain(self, domain: int) -> None:
-        """``vm_wait_domain``, which the commit brought; before, the loop is run at once again."""
+        """``vm_wait_domain``, which the commit added; before, the loop repeats at once."""
         if self.variant.domain_wait:
             self.memory.vm_wait_domain(domain)
         else:

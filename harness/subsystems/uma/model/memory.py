@@ -1,7 +1,7 @@
-"""The domains' memory below a keg: what its slab allocator finds, and who waits for it.
+"""The domains' memory below a keg: its slab allocator, and waits for memory.
 
-Sleeping is a value: an operation that would sleep, or try again for ever, ends with ``Blocked``;
-unless the shape says that memory comes back (``Shape.patience``).
+An operation that would sleep, or retry for ever, ends with the value ``Blocked``, unless the shape
+says that memory is freed meanwhile (``Shape.patience``).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class Blocked(NamedTuple):
-    """What an operation does instead of ending.
+    """How an operation continues for ever.
 
     Args:
-        sleeps: it waits until one of ``domains`` has memory; otherwise it tries again at once,
-            and would for ever, as nothing else happens in the model.
-        domains: those waited for, or tried.
+        sleeps: whether it waits until one of ``domains`` has memory; else it retries at once, for
+            ever, because nothing else runs in the model.
+        domains: the domains that it waits for, or retries.
     """
 
     sleeps: bool
@@ -36,10 +36,10 @@ class Blocked(NamedTuple):
 
 
 class DoesNotEnd(Exception):  # noqa: N818 - says what the operation does
-    """The operation goes no further.
+    """An operation does not end.
 
     Args:
-        blocked: what it does instead.
+        blocked: how it continues.
     """
 
     def __init__(self, blocked: Blocked) -> None:
@@ -48,18 +48,18 @@ class DoesNotEnd(Exception):  # noqa: N818 - says what the operation does
 
 
 class Memory(KernelState):
-    """What iterators and a keg see of memory.
+    """The memory of iterators and a keg.
 
     Args:
-        shape: what the zone above is made like.
+        shape: the zone's parameters.
 
     Attributes:
-        vm_min_domains: mask of the domains below their minimum of free pages, beside those that
-            have run out.
-        refusing: mask of the domains in which the slab allocator finds nothing.
-        in_use: how many slabs have their memory in each domain.
-        calls: the domains that the slab allocator was asked for by the last operation.
-        meanwhile: what another CPU does while the slab allocator is next called; None once done.
+        vm_min_domains: mask of the domains below their minimum of free pages, without exhausted
+            ones.
+        refusing: mask of the domains in which the slab allocator fails.
+        in_use: number of slabs with memory in each domain.
+        calls: the domains of the slab allocator's calls by the last operation.
+        meanwhile: an action of another CPU during the next call of the slab allocator, or None.
         why: if a list, the reason of each decision is appended to it.
     """
 
@@ -75,19 +75,17 @@ class Memory(KernelState):
         self.why: list[str] | None = None
 
     def begin(self) -> None:
-        """An operation: it has not called and not slept yet."""
+        """Begin an operation."""
         self.calls = []
         self.slept = 0
 
     def note(self, reason: str, *values: object) -> None:
-        """Record the reason of a decision, where somebody wants to know."""
+        """Record the reason of a decision, if reasons are recorded."""
         if self.why is not None:
             self.why.append(reason % values)
 
     def short(self) -> int:
-        """The domains below their minimum of free pages: ``vm_min_domains``, and those that have
-        run out.
-        """
+        """Return the mask of all domains below their minimum, with exhausted ones."""
         most = self.shape.slabs
         if most is None:
             return self.vm_min_domains
@@ -96,11 +94,11 @@ class Memory(KernelState):
         )
 
     def uk_allocf(self, domain: int, aflags: int) -> bool:
-        """Whether the slab allocator finds memory in that domain.
+        """Return whether the slab allocator finds memory in a domain.
 
         Raises:
-            KernelAssertion: it is a stock one and asserts against the flags.
-            DoesNotEnd: it is a stock one and sleeps.
+            KernelAssertion: a stock allocator asserts on the flags.
+            DoesNotEnd: a stock allocator sleeps.
         """
         shape = self.shape
         if shape.stock and aflags & M_USE_RESERVE and not aflags & M_NOWAIT:
@@ -119,7 +117,7 @@ class Memory(KernelState):
         return True
 
     def vm_page_count_min_domain(self, domain: int) -> bool:
-        """See ``KernelState``: those that have run out are below it, too."""
+        """See ``KernelState``: exhausted domains are below their minimum, too."""
         most = self.shape.slabs
         return bool(self.vm_min_domains >> domain & 1) or self.in_use[domain] == most
 
@@ -132,14 +130,14 @@ class Memory(KernelState):
         self.goes_on(self.wait_for(mask))
 
     def wait_for(self, mask: int) -> Blocked:
-        """What a wait for these domains is, if nothing else happens."""
+        """Return how a wait for these domains continues."""
         return Blocked(self.short() & mask == mask, domains_of(mask))
 
     def goes_on(self, blocked: Blocked) -> None:
-        """Whoever waits so goes on, if memory comes back; see ``Shape.patience``.
+        """Wake the waiting thread if memory is freed; see ``Shape.patience``.
 
         Raises:
-            DoesNotEnd: it does not.
+            DoesNotEnd: no memory is freed.
         """
         if self.shape.patience is None:
             raise DoesNotEnd(blocked)

@@ -29,7 +29,7 @@ class Verb(StrEnum):
 
 
 class DomainSource(StrEnum):
-    """Who says from which domain an allocation is."""
+    """What selects the domain of an allocation."""
 
     CPU = "cpu"
     DOMAIN = "domain"
@@ -44,7 +44,7 @@ _MEANING: Mapping[Verb, str] = {
 }
 
 
-# Members of an enumeration are looked up by functions, which playing would feel.
+# Looking up members of an enumeration would slow each operation.
 _ALLOC: Final = Verb.ALLOC
 _FREE: Final = Verb.FREE
 _PREALLOC: Final = Verb.PREALLOC
@@ -55,12 +55,12 @@ class Operation(NamedTuple):
     """One line of a trace.
 
     Args:
-        verb: what is done.
-        number: items of a ``prealloc``, an earlier operation for a ``free``, else a domain:
-            of the CPU or of the memory for an ``alloc``, by ``place``.
-        flags: of an ``alloc``.
-        place: of an ``alloc``.
-        meanwhile: of an ``alloc``: an earlier operation whose item is freed during it; 0: none.
+        verb: the kind of operation.
+        number: number of items for a ``prealloc``, number of an earlier operation for a ``free``,
+            else a domain; for an ``alloc``, that of the CPU or of the memory, by ``place``.
+        flags: flags of an ``alloc``.
+        place: what selects the domain of an ``alloc``.
+        meanwhile: an earlier operation whose item is freed during an ``alloc``; 0 for none.
     """
 
     verb: Verb
@@ -78,17 +78,17 @@ class Operation(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What an operation came to.
+    """The result of an operation; the last four only if steps are explained.
 
     Args:
-        number: counts from 1.
-        operation: what was done.
-        outcome: of an ``alloc`` or ``prealloc``.
-        place: where the keg's iterator stands afterwards.
-        slab: that the item came from, if steps are explained, as all that follows.
-        result: one line.
-        why: the kernel's decisions on the way.
-        free_items: in each domain, afterwards.
+        number: number of the operation, from 1.
+        operation: the operation.
+        outcome: result of an ``alloc`` or ``prealloc``.
+        place: the keg's iterator afterwards.
+        slab: the item's slab.
+        result: the result in one line.
+        why: the kernel's decisions.
+        free_items: number of free items in each domain afterwards.
     """
 
     number: int
@@ -102,12 +102,12 @@ class Step(NamedTuple):
 
 
 class Player:
-    """Runs operations on a model of a zone, one after the other.
+    """Runs operations on a model of a zone.
 
     Args:
-        variant: of the kernel's code.
-        shape: of the zone.
-        explains: whether steps say what came of them in words, and why; it takes half of the time.
+        variant: the form of the kernel's code.
+        shape: the zone's parameters.
+        explains: whether steps have results and reasons in words, which doubles the time.
     """
 
     def __init__(self, variant: Variant, shape: Shape, *, explains: bool = True) -> None:
@@ -120,8 +120,8 @@ class Player:
         """Run one operation.
 
         Raises:
-            KernelAssertion: the kernel asserts against it.
-            UsageError: it names a domain or an item that is not there.
+            KernelAssertion: the kernel would fail an assertion.
+            UsageError: it names a domain or an item that does not exist.
         """
         zone, self._number = self.zone, self._number + 1
         verb, number = operation.verb, operation.number
@@ -148,7 +148,7 @@ class Player:
         )  # fmt: skip
 
     def domain_of(self, number: int) -> int | None:
-        """Where the memory of what an operation got lies; None once it is given back."""
+        """Return the domain of the memory of an operation's item; None after it was freed."""
         item = self._items.get(number)
         return None if item is None else self.zone.domain_of(item)
 
@@ -173,12 +173,12 @@ class Player:
     def _told(
         self, operation: Operation, outcome: Allocation | None, changed: int
     ) -> tuple[str, int | None]:
-        """The result in words, and the slab of a fresh item.
+        """Return the result in words, and the slab of a new item.
 
         Args:
             operation: the operation.
-            outcome: of an ``alloc`` or ``prealloc``.
-            changed: the item of a ``free``, the slabs that a ``drain`` gave back.
+            outcome: result of an ``alloc`` or ``prealloc``.
+            changed: the item of a ``free``, or the number of slabs that a ``drain`` freed.
         """
         ipers = self.zone.shape.ipers
         if operation.verb is _FREE:
@@ -200,7 +200,7 @@ class Player:
         return self._items[number]
 
     def _change(self, verb: Verb, domain: int) -> int:
-        """Drain or change a domain; how many slabs went back."""
+        """Drain or change a domain; return the number of freed slabs."""
         memory, shape = self.zone.memory, self.zone.shape
         if domain >= shape.domains:
             raise UsageError(

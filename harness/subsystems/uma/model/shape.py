@@ -1,4 +1,4 @@
-"""What a zone is made like."""
+"""The parameters of a zone."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from harness.errors import UsageError
 
 
 class Shape(NamedTuple):
-    """What a zone is made like.
+    """The parameters of a zone.
 
     Args:
         domains: ``vm_ndomains``.
-        ipers: items a slab.
+        ipers: items per slab.
         reserve: ``uk_reserve``.
         hashed: ``UMA_ZFLAG_HASH``: all slabs are in the lists of domain 0.
         first_touch: ``UMA_ZONE_FIRSTTOUCH``; otherwise ``UMA_ZONE_ROUNDROBIN``.
-        stock: the slab allocator is one of the kernel's own, which sleep by themselves and
-            assert on flags (``malloc2vm_flags``); otherwise it only says no.
+        stock: whether the slab allocator is one of the kernel's own, which sleep and assert on
+            flags (``malloc2vm_flags``); else it only fails.
         empty: mask of the domains without memory (``VM_DOMAIN_EMPTY``).
-        slabs: each domain has memory for so many; None for as many as anybody likes.
-        place: where the iterator stands (``dr_iter``).
-        patience: the slab allocator gives in at this call of one operation, and no domain is
-            below its minimum any more once somebody sleeps; so an allocation always ends.
+        slabs: number of slabs for which each domain has memory; None for no limit.
+        place: the iterator (``dr_iter``).
+        patience: the call of one operation at which the slab allocator succeeds; a sleeping thread
+            is woken with all domains above their minimum. So every allocation ends.
     """
 
     domains: int
@@ -38,7 +38,7 @@ class Shape(NamedTuple):
 
 
 def check_shape(shape: Shape) -> None:
-    """Refuse what no zone can be like.
+    """Refuse impossible zones.
 
     Raises:
         UsageError: no domain, no items in a slab, or a negative reserve.

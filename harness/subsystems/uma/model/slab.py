@@ -7,10 +7,10 @@ class Slab:
     """``struct uma_slab``.
 
     Attributes:
-        number: counts the slabs of the keg from 0; stands for the address.
-        us_domain: in whose lists it is; 0 in a hashed keg.
-        memory: the domain that its memory was asked from.
-        us_freecount: free items.
+        number: number of the slab in the keg, from 0; replaces the address.
+        us_domain: the domain whose lists have it; 0 in a hashed keg.
+        memory: the domain of its memory.
+        us_freecount: number of free items.
         us_free: mask of the free items.
     """
 
@@ -42,7 +42,7 @@ class Domain:
 
 
 def list_remove(slabs: list[Slab], slab: Slab) -> None:
-    """``LIST_REMOVE``; it is the head more often than not."""
+    """``LIST_REMOVE``; fast for the head, the most frequent case."""
     if slabs[-1] is slab:
         slabs.pop()
     else:

@@ -1,4 +1,4 @@
-"""Traces: operations on one zone in a text that a person can read and write.
+"""Traces: operations on a zone, as readable text.
 
 ::
 
@@ -34,7 +34,7 @@ from harness.subsystems.uma.model.variants import Variant, find_variant
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A zone and what is done to it."""
+    """A zone and operations on it."""
 
     variant: Variant
     shape: Shape
@@ -48,11 +48,11 @@ class Trace:
         return len(self.operations)
 
     def head(self, length: int) -> Trace:
-        """Its first operations."""
+        """Return the trace with its first operations."""
         return replace(self, operations=self.operations[:length])
 
     def without(self, dropped: frozenset[int]) -> Trace:
-        """Less the operations at ``dropped``, and less the frees of what is not allocated.
+        """Return the trace without the operations at ``dropped`` and the frees of their items.
 
         The N of ``free N`` and ``meanwhile=N`` counts from 1 and is renumbered.
         """
@@ -72,7 +72,7 @@ class Trace:
 
 
 def run_trace(trace: Trace) -> Iterator[Step]:
-    """The steps of a trace, each run when it is asked for; raises as ``Player.play``."""
+    """Generate the steps of a trace; raises as ``Player.play``."""
     player = Player(trace.variant, trace.shape)
     for operation in trace.operations:
         yield player.play(operation)
@@ -83,10 +83,10 @@ def run_trace(trace: Trace) -> Iterator[Step]:
 #: ``DOMAINSET_MAXSIZE`` (sys/sys/_domainset.h).
 _MOST_DOMAINS = 256
 
-#: Of a slab, and of all preallocations of a trace together.
+#: Maximum number of items of a slab, and of all preallocations of a trace together.
 _MOST_ITEMS = 65536
 
-#: Operations of a trace; a check writes traces of a few hundred.
+#: Maximum number of operations; a check writes traces of a few hundred.
 _MOST_OPERATIONS = 100_000
 
 _COUNTS = ("domains", "ipers", "reserve", "slabs", "place", "patience")
@@ -99,11 +99,11 @@ def parse_trace(text: str, variant: Variant | None = None) -> Trace:
     """Read a trace.
 
     Args:
-        text: of the file.
-        variant: taken instead of the one that the file names.
+        text: the text.
+        variant: replaces the variant that the text names.
 
     Raises:
-        UsageError: not of the form above; names the line.
+        UsageError: a line does not have the form above.
     """
     shape: Shape | None = None
     operations: list[Operation] = []
@@ -180,7 +180,7 @@ def _the_one(before: Shape | None, shape: Shape) -> Shape:
 
 
 def _check_demands(operations: int, items: int) -> None:
-    """Refuse operations that would take the host's memory, or forever."""
+    """Refuse traces that would exhaust the host's memory, or run for ever."""
     if operations > _MOST_OPERATIONS:
         raise UsageError(
             f"the trace has more than {_MOST_OPERATIONS} operations", remedy="shorten it"
@@ -193,7 +193,7 @@ def _check_demands(operations: int, items: int) -> None:
 
 
 def _check_limits(shape: Shape) -> None:
-    """Refuse what no kernel has, and what a text of a few bytes must not make us do."""
+    """Refuse zones that no kernel has, or that would take too much memory."""
     if shape.domains > _MOST_DOMAINS or shape.ipers > _MOST_ITEMS:
         raise UsageError(
             f"{shape.domains} domains or {shape.ipers} items a slab are too many",

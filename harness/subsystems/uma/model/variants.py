@@ -40,14 +40,14 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """The name under which it is known, or what it is like."""
+        """Its name, or a description."""
         for name, variant in VARIANTS.items():
             if variant == self:
                 return name
         return ", ".join(self.description())
 
     def unlike(self, other: Variant) -> tuple[str, ...]:
-        """How it differs from another, one clause each: ``without domain wait``."""
+        """Return the differences from another, one clause each: ``without domain wait``."""
         clauses = {
             "advances_first": ("advancing the iterator first", "reading the iterator first"),
             "masked": ("in two phases over masks", "in two passes by count"),
@@ -61,13 +61,13 @@ class Variant:
         )
 
     def neighbours(self) -> Iterator[Variant]:
-        """All other variants, those that differ in the least first."""
+        """Generate all other variants, in order of the number of differences."""
         every = (Variant(*bits) for bits in itertools.product((True, False), repeat=4))
         others = [variant for variant in every if variant != self]
         yield from sorted(others, key=lambda variant: len(variant.unlike(self)))
 
     def description(self) -> tuple[str, ...]:
-        """What it does, one clause each."""
+        """Return its properties, one clause each."""
         return (
             "the iterator " + ("advances first" if self.advances_first else "is read first"),
             "two phases over masks" if self.masked else "two passes by count",
@@ -77,7 +77,7 @@ class Variant:
 
     @property
     def iterator(self) -> Callable[..., DomainsetIter]:
-        """Makes its iterators: those of its form, with its order of ``vm_domainset_iter_rr``."""
+        """The constructor of its iterators, with its order of ``vm_domainset_iter_rr``."""
         from harness.subsystems.domainset.model.iteratorforms import ITERATORS
 
         form = ITERATORS[Form.PHASED if self.masked else Form.COUNTED]
@@ -85,11 +85,11 @@ class Variant:
 
     @property
     def proof(self) -> str:
-        """The release on which real kernels were seen to do what the model says, or unproven."""
+        """The release whose real kernels agreed with the model, or ``unproven``."""
         return PROVEN_ON.get(self, "unproven")
 
 
-#: Every form that has a name.
+#: The named variants.
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
         "13-before": Variant(True, False, False, False),
@@ -99,12 +99,12 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
     }
 )
 
-#: The release that each was first seen in, for people.
+#: The release in which each was first seen, as another name.
 RELEASES: Mapping[str, str] = MappingProxyType({"13.2": "13-after", "15.1": "15-after"})
 
 
 def _booted(before: Variant, after: Variant) -> Iterator[Variant]:
-    """Both, each with its iterator's order swapped, and each half of the commit."""
+    """Return both, each also with the other iterator order, and with each half of the commit."""
     for each in (before, after):
         yield each
         yield replace(each, advances_first=not each.advances_first)
@@ -112,7 +112,7 @@ def _booted(before: Variant, after: Variant) -> Iterator[Variant]:
     yield replace(after, domain_wait=False)
 
 
-#: Where real kernels of that form were booted and did as the model says. No 14.x was tried.
+#: The release whose real kernels agreed with the model. No 14.x kernel was tried.
 PROVEN_ON: Mapping[Variant, str] = MappingProxyType(
     {
         variant: release
@@ -123,18 +123,18 @@ PROVEN_ON: Mapping[Variant, str] = MappingProxyType(
 
 
 def title_of(name: str) -> str:
-    """A variant's name in a sentence: ``13.2's specification``."""
+    """Return a variant's name for reports: ``13.2's specification``."""
     release = next((release for release, known in RELEASES.items() if known == name), None)
     return f"{release}'s specification" if release else f"the specification {name}"
 
 
 def is_variant(name: str) -> bool:
-    """Whether a variant or a release has that name."""
+    """Return whether a variant or a release has that name."""
     return name in VARIANTS or name in RELEASES
 
 
 def find_variant(name: str) -> Variant:
-    """The variant of that name, or of that release.
+    """Return the variant with that name or release.
 
     Raises:
         UsageError: there is none.

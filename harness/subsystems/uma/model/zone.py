@@ -1,7 +1,7 @@
-"""A zone on a keg: FreeBSD's ``sys/vm/uma_core.c``, by its names, in its order.
+"""A zone on a keg, as in FreeBSD's ``sys/vm/uma_core.c``, with its names and order.
 
-Left out: per-CPU caches and buckets (the zones in question have none), so that ``zone_import`` and
-``zone_release`` are asked for one item, and item limits.
+Left out: item limits, and per-CPU caches and buckets, which these zones do not have; so
+``zone_import`` and ``zone_release`` handle one item.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Allocation(NamedTuple):
-    """What an allocation came to.
+    """The result of an allocation.
 
     Args:
-        item: its address in the model (slab number times items a slab, plus index); or None.
-        domain: that the item's memory lies in; -1 without an item.
-        calls: the domains that the slab allocator (``uk_allocf``) was asked for, in order.
-        blocked: why it has not ended, if so.
-        slept: how often it slept before it ended.
+        item: its address in the model (slab number times items per slab, plus index); or None.
+        domain: domain of the item's memory; -1 without an item.
+        calls: the domains of the calls of the slab allocator (``uk_allocf``), in order.
+        blocked: why it does not end; None if it ended.
+        slept: number of times that it slept.
     """
 
     item: int | None
@@ -38,17 +38,17 @@ class Allocation(NamedTuple):
 
 
 class Zone:
-    """``struct uma_zone``, on a keg of its own.
+    """``struct uma_zone``, with its own keg.
 
     Args:
         variant: the form of the kernel's code.
-        shape: what the zone is made like.
+        shape: the zone's parameters.
 
     Attributes:
-        memory: below its keg.
+        memory: the memory of its keg.
 
     Raises:
-        UsageError: no such zone: no domain with memory, or no items in a slab.
+        UsageError: no domain has memory, or a slab has no items.
     """
 
     __slots__ = ("_cold", "memory", "shape", "uz_keg")
@@ -61,15 +61,15 @@ class Zone:
         self._cold = True
 
     def uma_zalloc(self, flags: int, cpu_domain: int = 0) -> Allocation:
-        """An item for a CPU of that domain.
+        """Allocate an item on a CPU of a domain.
 
         Raises:
-            KernelAssertion: the kernel asserts against the flags or the domain.
+            KernelAssertion: flags or domain are invalid.
         """
         return self.zone_alloc_item(cpu_domain if self.shape.first_touch else UMA_ANYDOMAIN, flags)
 
     def uma_zalloc_domain(self, domain: int, flags: int) -> Allocation:
-        """An item from that domain, whatever the CPU.
+        """Allocate an item from a domain, on any CPU.
 
         Raises:
             KernelAssertion: as for ``uma_zalloc``, or the zone is not first-touch.
@@ -79,7 +79,7 @@ class Zone:
         return self.zone_alloc_item(domain, flags)
 
     def zone_import(self, domain: int, flags: int) -> int | None:
-        """An item of a slab; raises as ``Keg.keg_fetch_slab``."""
+        """Allocate an item of a slab; raises as ``Keg.keg_fetch_slab``."""
         slab = self.uz_keg.keg_fetch_slab(domain, flags)
         if slab is None:
             return None
@@ -87,7 +87,7 @@ class Zone:
         return self.uz_keg.slab_alloc_item(slab)
 
     def zone_alloc_item(self, domain: int, flags: int) -> Allocation:
-        """An item from a domain, or from any (``UMA_ANYDOMAIN``)."""
+        """Allocate an item from a domain, or from any (``UMA_ANYDOMAIN``)."""
         memory = self.memory
         memory.begin()
         if domain >= 0 and self.shape.empty >> domain & 1:
@@ -101,10 +101,10 @@ class Zone:
         return Allocation(item, lies_in, tuple(memory.calls), None, memory.slept)
 
     def uma_zfree(self, item: int) -> None:
-        """Give an item back.
+        """Free an item.
 
         Raises:
-            KernelAssertion: it is free already, or none of this zone's.
+            KernelAssertion: it is free already, or is not an item of this zone.
         """
         number, index = divmod(item, self.shape.ipers)
         slab = self.uz_keg.slabs.get(number)
@@ -113,7 +113,7 @@ class Zone:
         self.zone_release(item)
 
     def zone_release(self, item: int) -> None:
-        """An item that is not free goes back into its slab."""
+        """Return an allocated item to its slab."""
         number, index = divmod(item, self.shape.ipers)
         self.uz_keg.slab_free_item(self.uz_keg.slabs[number], index)
 
@@ -128,9 +128,9 @@ class Zone:
         self.uz_keg.uk_reserve = items
 
     def uma_prealloc(self, items: int) -> Allocation:
-        """Fresh slabs for so many items, into the lists of free slabs.
+        """Allocate free slabs for a number of items; return the domain of the last slab.
 
-        Gives the domain of the last slab. Where no domain has memory, the kernel waits for it.
+        If no domain has memory, the kernel waits for it.
         """
         keg, memory, domain = self.uz_keg, self.memory, -1
         memory.begin()
@@ -151,17 +151,17 @@ class Zone:
         return Allocation(None, domain, tuple(memory.calls), None)
 
     def uma_zone_reclaim_domain(self, domain: int) -> int:
-        """Give free slabs of a domain back; how many went."""
+        """Free the free slabs of a domain; return how many were freed."""
         return self.uz_keg.keg_drain_domain(domain)
 
     # --- not in C -------------------------------------------------------------------------------
 
     def domain_of(self, item: int) -> int:
-        """Where an item's memory lies."""
+        """Return the domain of an item's memory."""
         return self.uz_keg.slabs[item // self.shape.ipers].memory
 
     def frees_meanwhile(self, item: int | None) -> None:
-        """Have another CPU free that item, or none, while this one next asks for memory."""
+        """Let another CPU free an item, or none, during the next call of the slab allocator."""
         self.memory.meanwhile = None if item is None else partial(self._free_meanwhile, item)
 
     def _free_meanwhile(self, item: int) -> None:

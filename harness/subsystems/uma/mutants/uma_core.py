@@ -1,4 +1,4 @@
-"""The mutants of ``sys/vm/uma_core.c``: what may go wrong in the functions that hand out slabs."""
+"""The mutants of ``sys/vm/uma_core.c``: faults in the functions that allocate slabs."""
 
 from __future__ import annotations
 
