@@ -7,6 +7,7 @@ tree-sitter and with the offsets of the file, so that an edit is a range of byte
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -134,8 +135,14 @@ class _Extent:
     end: int
 
 
+@functools.lru_cache(maxsize=2)
+def _lexemes_of(text: bytes) -> Sequence[re.Match[bytes]]:
+    """Return these tokens of a file, which is asked for many functions and changes in turn."""
+    return tuple(_lexemes_once(text))
+
+
 def _definitions(text: bytes, name: bytes) -> Iterator[_Extent]:
-    found = list(_lexemes_once(text))
+    found = _lexemes_of(text)
     for index, lexeme in enumerate(found):
         if lexeme.group() == name and (opening := _body_opening(found, index + 1)) is not None:
             last = closing(found, opening)

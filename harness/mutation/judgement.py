@@ -26,6 +26,19 @@ TERMS: Mapping[str, str] = MappingProxyType(
 )
 
 
+class Survival(StrEnum):
+    """Why a generated mutant survives."""
+
+    SAME_CODE = "same object code"
+    """it compiles to the same object code, so that it is equivalent"""
+    BY_ARGUMENT = "by argument"
+    """a recorded reason says that it is equivalent or unreachable"""
+    NOT_REACHED = "not reached"
+    """nothing that it was checked with executes what is changed"""
+    NOT_OBSERVED = "not observed"
+    """it is executed, and no check shows a difference"""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The result of one mutant.
@@ -37,6 +50,9 @@ class Judgement:
         seconds: total time of its guests, over all oracles.
         why: what the oracle found, or why the mutant was not judged.
         equivalent: why it is equivalent to the unchanged kernel; empty if it is not.
+        survival: why a generated mutant survives; empty if that is not known.
+        digests: of a generated mutant that survives: of its function and its change, for a recorded
+            reason.
     """
 
     mutant: str
@@ -45,6 +61,8 @@ class Judgement:
     seconds: float = 0.0
     why: str = ""
     equivalent: str = ""
+    survival: str = ""
+    digests: tuple[str, ...] = ()
 
     @property
     def is_generated(self) -> bool:
@@ -55,11 +73,12 @@ class Judgement:
     def as_it_should_be(self) -> bool:
         """Whether the mutant was killed, or survived with a recorded reason, or does not apply.
 
-        A mutant that is recorded as equivalent must survive. Of a generated one nothing is
-        expected.
+        A mutant that is recorded as equivalent must survive. Nothing else is expected of a
+        generated one.
         """
         if self.is_generated:
-            return self.fate is not MutantOutcome.HOST_FAILED
+            is_wrongly_recorded = self.fate is MutantOutcome.CAUGHT and bool(self.equivalent)
+            return self.fate is not MutantOutcome.HOST_FAILED and not is_wrongly_recorded
         if self.fate is MutantOutcome.CAUGHT:
             return not self.equivalent
         return self.fate is MutantOutcome.ABSENT or (

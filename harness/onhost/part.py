@@ -33,6 +33,8 @@ class HostPart:
         functions: names of the functions that its checks follow, by file; mutants are generated of
             these. A function that several parts follow belongs to the first of them in the table.
         exchanges: words that these mutants exchange, such as flags.
+        reasons: file with the reasons why some of these mutants survive; see
+            ``harness.mutation.reasons``.
     """
 
     name: str
@@ -43,6 +45,7 @@ class HostPart:
     flags: Callable[[ReadFile], Sequence[str]] = _no_flags
     functions: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     exchanges: Exchanges = field(default_factory=dict)
+    reasons: Path | None = None
 
     def has_function(self, path: str, name: str) -> bool:
         """Return whether its checks follow a function of a file."""

@@ -182,6 +182,8 @@ class _Mutant(TypedDict):
     why: str
     equivalent: str
     as_it_should_be: bool
+    survival: NotRequired[str]
+    digests: NotRequired[list[str]]
 
 
 class _Tally(TypedDict):

@@ -345,6 +345,8 @@ def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> No
     oracles = Counter(each["oracle"] for each in mutants if each["fate"] == MutantOutcome.CAUGHT)
     parts = [f"{count} {fate}" for fate, count in fates.items()]
     parts += [f"{count} by {oracle}" for oracle, count in oracles.items()]
+    survivals = Counter(survival for each in mutants if (survival := each.get("survival", "")))
+    parts += [f"{count} {printable(survival)}" for survival, count in survivals.items()]
     score = _score([each for each in mutants if _is_generated(each)])
     console.print(f"{len(mutants)} mutants: {', '.join(parts)}{score}", markup=False)
 
@@ -371,7 +373,9 @@ def _result(judgement: Mapping[str, Any]) -> str:
 
 def _why(judgement: Mapping[str, Any]) -> str:
     if judgement["fate"] == MutantOutcome.SURVIVED:
-        equivalent = judgement["equivalent"]
+        equivalent, survival = judgement["equivalent"], judgement.get("survival", "")
+        if survival:
+            return f"{survival}: {equivalent or judgement['why']}"
         return f"equivalent: {equivalent}" if equivalent else judgement["why"] or _NO_ORACLE
     first, *_ = judgement["why"].splitlines() or [""]
     why = first if len(first) <= _MAX_WHY else f"{first[:_MAX_WHY]}…"

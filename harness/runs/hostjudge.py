@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from harness.check.result import Conclusion
 from harness.errors import InfraError
 from harness.host.progress import Recorded
-from harness.mutation.judgement import Judgement, MutantOutcome
+from harness.mutation.generated import change_of
+from harness.mutation.judgement import Judgement, MutantOutcome, Survival
 from harness.mutation.mutant import MutantRefused
 from harness.mutation.oracle import judgement
 from harness.onhost.corpus import Corpus
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from harness.check.result import CheckResult
     from harness.host.progress import Progress
     from harness.mutation.mutant import Mutant
+    from harness.onhost.coverage import Coverage
     from harness.onhost.layout import HostLayout
+    from harness.onhost.part import HostPart
     from harness.onhost.programs import HostProgram
     from harness.onhost.variations import ProgramVariations
     from harness.runs.environment import Environment
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 _JOBS: Final = 2
 #: A mutant that loops is ended after so many seconds of CPU time.
 _LIMITS: Final = ProgramLimits(patience=1)
-_SAME_OBJECT: Final = "it compiles to the same object"
+_SAME_CODE: Final = "it compiles to the same object code"
 #: The oracle that an ending is of.
 _ORACLES: Final = {
     EndingKind.PANIC: "assertion",
@@ -76,6 +79,7 @@ class HostJudge:
         subsystems: that the program has.
         scratch: the one directory that programs may write to.
         functions: of the tree.
+        coverage: what the checks execute of the unchanged code, if it was measured.
     """
 
     env: Environment
@@ -85,6 +89,7 @@ class HostJudge:
     subsystems: Sequence[Subsystem]
     scratch: Path
     functions: frozenset[str]
+    coverage: Coverage | None = None
     _corpora: dict[tuple[str, HostLayout], Corpus] = field(default_factory=dict)
 
     def prepared(self, progress: Progress) -> Judgement | None:
@@ -111,6 +116,12 @@ class HostJudge:
                     )
         return None
 
+    def execute(self, program: HostProgram) -> None:
+        """Run the unchanged program with everything that a mutant is checked with."""
+        for path in dict.fromkeys(path for each in self._parts() for path in each.follows):
+            for check in self._checks(path, program):
+                check()
+
     def all(self, mutants: Sequence[Mutant]) -> Iterator[Judgement]:
         """Generate the result of each mutant, in order."""
         with ThreadPoolExecutor(_JOBS) as pool:
@@ -120,7 +131,7 @@ class HostJudge:
         """Return the result of one mutant."""
         clock = self.env.clock
         started, path = clock.monotonic(), str(mutant.path)
-        if not any(path in part.follows for each in self.subsystems if (part := each.on_host)):
+        if not any(path in part.follows for part in self._parts()):
             return judgement(mutant, MutantOutcome.ABSENT, f"{path} is not in the host program")
         try:
             text = mutant.apply(self.variations.text(path))
@@ -129,18 +140,19 @@ class HostJudge:
             return judgement(mutant, MutantOutcome.ABSENT, refused.message)
         except NoHostProgramError as error:
             return judgement(mutant, MutantOutcome.UNBUILT, str(error))
-        if program is None:
-            return _equivalent(mutant, clock.monotonic() - started)
         try:
-            return self._of_program(mutant, program, lambda: clock.monotonic() - started)
+            if program is None:
+                found = _survived(mutant, Survival.SAME_CODE, mutant.equivalent or _SAME_CODE)
+            else:
+                found = self._of_program(mutant, text, program)
+            return replace(found, seconds=clock.monotonic() - started)
         except InfraError as error:
             return judgement(mutant, MutantOutcome.HOST_FAILED, str(error))
         finally:
-            self.variations.discard(program)
+            if program is not None:
+                self.variations.discard(program)
 
-    def _of_program(
-        self, mutant: Mutant, program: HostProgram, seconds: Callable[[], float]
-    ) -> Judgement:
+    def _of_program(self, mutant: Mutant, text: bytes, program: HostProgram) -> Judgement:
         limit = ""
         for check in self._checks(str(mutant.path), program):
             found = check()
@@ -148,14 +160,33 @@ class HostJudge:
                 continue
             if found.oracle:
                 why = f"{mutant.description}: {found.why}"
-                return judgement(mutant, MutantOutcome.CAUGHT, why, found.oracle, seconds())
+                return judgement(mutant, MutantOutcome.CAUGHT, why, found.oracle)
             limit = limit or found.why
             if found.is_costly:
                 break
         if limit:
             why = f"{mutant.description}: {limit}"
-            return judgement(mutant, MutantOutcome.ENDED, why, seconds=seconds())
-        return judgement(mutant, MutantOutcome.SURVIVED, mutant.description, seconds=seconds())
+            return judgement(mutant, MutantOutcome.ENDED, why)
+        return self._survivor(mutant, text)
+
+    def _survivor(self, mutant: Mutant, text: bytes) -> Judgement:
+        """Return the result of a mutant that no check kills, and why it survives."""
+        path = str(mutant.path)
+        own = self.variations.text(path)
+        change = change_of(mutant, own)
+        if change is None:
+            return judgement(mutant, MutantOutcome.SURVIVED, mutant.description)
+        digests = (change.function, change.change)
+        if mutant.equivalent:
+            return _survived(mutant, Survival.BY_ARGUMENT, mutant.equivalent, digests)
+        if self.variations.has_same_code(path, text):
+            return _survived(mutant, Survival.SAME_CODE, _SAME_CODE, digests)
+        is_missed = (
+            self.coverage is not None
+            and self.coverage.executed(path, change.line, change.column) is False
+        )
+        survival = Survival.NOT_REACHED if is_missed else Survival.NOT_OBSERVED
+        return _survived(mutant, survival, "", digests)
 
     def _checks(self, path: str, program: HostProgram) -> Iterator[Callable[[], _Finding | None]]:
         """Generate what may kill a change of a file: the part whose own it is is the first, and
@@ -167,11 +198,15 @@ class HostJudge:
                 yield partial(self._breaks if hunted else self._differs, program, plan, layout)
 
     def _plans_for(self, path: str) -> list[CheckPlan]:
-        parts = [part for each in self.subsystems if (part := each.on_host) is not None]
-        following = [part for part in parts if path in part.follows and part.name in self.plans]
+        following = [
+            part for part in self._parts() if path in part.follows and part.name in self.plans
+        ]
         following.sort(key=lambda part: path not in part.functions)
         plans = [self.plans[part.name] for part in following]
         return sorted(plans, key=lambda plan: not plan.specification.is_modelled)
+
+    def _parts(self) -> list[HostPart]:
+        return [part for each in self.subsystems if (part := each.on_host) is not None]
 
     # --- checks -------------------------------------------------------------------------------
 
@@ -224,7 +259,8 @@ class HostJudge:
         return _ORACLES.get(kind, "")
 
 
-def _equivalent(mutant: Mutant, seconds: float) -> Judgement:
-    same = mutant.equivalent or _SAME_OBJECT
-    found = judgement(mutant, MutantOutcome.SURVIVED, mutant.description, seconds=seconds)
-    return replace(found, equivalent=same)
+def _survived(
+    mutant: Mutant, survival: Survival, equivalent: str, digests: tuple[str, ...] = ()
+) -> Judgement:
+    found = judgement(mutant, MutantOutcome.SURVIVED, mutant.description)
+    return replace(found, equivalent=equivalent, survival=survival, digests=digests)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.cedit.definitions import definitions
@@ -12,8 +12,10 @@ from harness.check.checker import CheckPlan
 from harness.errors import UsageError, given_with
 from harness.image.media import BootMethod
 from harness.mutation.generated import generated_mutants
+from harness.mutation.reasons import read_reasons
 from harness.onhost.layout import HostLayout, layout_of
 from harness.results.unfinished import Planned, keep_judgement
+from harness.runs.coverage import HostCoverage
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.hostjudge import HostJudge
 from harness.runs.mutants import chosen_mutants
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
     from harness.mutation.judgement import Judgement
     from harness.mutation.mutant import Mutant
+    from harness.onhost.coverage import Coverage
     from harness.onhost.part import HostPart
+    from harness.onhost.programs import HostProgram
     from harness.onhost.variations import ProgramVariations
     from harness.provide.provider import Provider
     from harness.results.record import Cell
@@ -94,6 +98,9 @@ def host_mutants(
 
     def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
         progress = matrix.rows.row("host program")
+        covered = None
+        if request.generated:
+            covered = provider.host_program(what, progress, request.operations, covered=True)
         with (
             provider.host_variations(what, progress) as variations,
             env.workspace.scratch("onhost-run") as scratch,
@@ -106,6 +113,9 @@ def host_mutants(
                 variations.functions(),
             )  # fmt: skip
             found = [each for each in (judge.prepared(progress),) if each is not None]
+            if covered is not None:
+                progress.detail("measures coverage")
+                judge.coverage = _coverage(judge, covered)
             for number, each in enumerate(judge.all(chosen), start=1):
                 keep_judgement(directory, each)
                 found.append(each)
@@ -140,6 +150,16 @@ def _parts(request: HostMutantsRequest, provider: Provider) -> tuple[HostPart, .
     return parts
 
 
+def _coverage(judge: HostJudge, program: HostProgram) -> Coverage:
+    """Return what everything that mutants are checked with executes of the unchanged code."""
+    parts = [part for each in judge.subsystems if (part := each.on_host) is not None]
+    measured = HostCoverage(judge.env, parts)
+    with judge.env.workspace.scratch("onhost-run") as scratch:
+        replace(judge, scratch=scratch).execute(program)
+        measured.collect(scratch)
+    return measured.measured(program)
+
+
 def _chosen(
     request: HostMutantsRequest, parts: Sequence[HostPart], variations: ProgramVariations
 ) -> list[Mutant]:
@@ -147,11 +167,12 @@ def _chosen(
         return chosen_mutants(request.patterns)
     found: dict[str, Mutant] = {}
     for part in parts:
+        reasons = read_reasons(part.reasons)
         for path in part.functions:
             text = variations.text(path)
             for name in definitions(text):
                 if part.has_function(path, name) and request.function in (None, name):
-                    for mutant in generated_mutants(path, text, name, part.exchanges):
+                    for mutant in generated_mutants(path, text, name, part.exchanges, reasons):
                         found.setdefault(mutant.name, mutant)
     chosen = list(found.values())
     if request.sample is None or request.sample >= len(chosen):
