@@ -146,9 +146,9 @@ class Keg:
     def keg_fetch_slab(self, rdomain: int, flags: int) -> Slab | None:  # noqa: C901, PLR0912 - as in C
         """Return a slab with a free item: an existing or a new one; None on failure.
 
-        Leaving the inner loop repeats the outer one, as ``goto restart`` does. Each ``return`` after
-        a failed search is a last search. This is 13.2's text; in 15.1 the iterator waits and
-        searches again, which is equivalent in the phased form.
+        Leaving the inner loop repeats the outer one, as ``goto restart`` does. A search in a
+        ``return`` is the last one. This is 13.2's text; in 15.1 the iterator waits and searches
+        again, which is equivalent in the phased form.
 
         Raises:
             KernelAssertion: ``M_WAITOK`` with ``M_NOVM``, or an invalid domain.
