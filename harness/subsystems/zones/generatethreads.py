@@ -21,6 +21,7 @@ _THREADS: Final = Weighted(((2, 5), (3, 2), (4, 1)))
 _OPERATIONS: Final = Weighted(((4, 3), (6, 3), (9, 2), (12, 1), (40, 1)))
 _VERBS: Final = Weighted((
     ("a", 10), ("f", 8), ("d", 3), ("m", 1), ("x", 1), ("p", 1), ("t", 1), ("r", 1), ("y", 1),
+    ("q", 2), ("c", 1), ("e", 1), ("h", 1),
 ))  # fmt: skip
 _FLAGS: Final = Weighted((("n", 6), ("w", 3), ("nr", 2), ("nv", 1), ("nz", 1)))
 _LIMITS: Final = Weighted(((1, 2), (3, 2), (10, 2), (100, 1)))
@@ -79,16 +80,19 @@ class _ThreadWriter:
             case "f" if self._held:
                 slot = self._held.pop(rng.randrange(len(self._held)))
                 return token("f", {"slot": slot, "cpu": cpu})
-            case "a" | "f":
+            case "q" if self._held:
+                return token("q", {"slot": rng.choice(self._held), "cpu": cpu})
+            case "a" | "f" | "q":
                 slot = next(self._fresh)
                 self._held.append(slot)
                 by_domain = domain if rng.random() < 0.15 else None
                 told = {"zone": zone, "slot": slot, "cpu": cpu, "domain": by_domain}
                 return token("a", told, _FLAGS.choose(rng))
-            case "d":
+            case "d" | "c":
                 within = domain if rng.random() < 0.3 else None
-                return token("d", {"zone": zone, "cpu": cpu, "domain": within,
-                                   "number": rng.randrange(3)})  # fmt: skip
+                zones = {"zone": zone} if letter == "d" else {}
+                return token(letter, {**zones, "cpu": cpu, "domain": within,
+                                      "number": rng.randrange(3)})  # fmt: skip
             case "m" | "x" | "p":
                 cpus = {"cpu": cpu} if letter == "p" else {}
                 return token(letter, {"zone": zone, "number": _LIMITS.choose(rng), **cpus})

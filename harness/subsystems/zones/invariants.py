@@ -34,6 +34,7 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
     "drain-leaves": "a drained zone keeps no more slabs than its reserve needs",
     "destroy-leaves": "nothing stays of zones that were destroyed",
     "lock-in-allocf": "no lock is held while the slab allocator is called",
+    "read-changed": "an item is not used again while a reader of smr(9) looks at it",
     "kva-exceeded": "no page is mapped outside of the address space that a zone has reserved",
     "item-in-header": "the last item of a slab ends before the slab's header",
     "item-misaligned": "items are aligned as their zone says",

@@ -74,6 +74,7 @@ VERBS: Final = (
     Verb("exhaust", "e", ("domain",)),
     Verb("refill", "h", ("domain",)),
     Verb("run-tasks", "j"),
+    Verb("read", "q", ("item", "cpu")),
 )
 _BY_WORD: Final[Mapping[str, Verb]] = {verb.word: verb for verb in VERBS}
 _BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}

@@ -98,6 +98,7 @@ void	 zones_nested(const struct zones_operation *operation);
 /* zones_items.c: allocating and freeing. */
 void	 items_alloc(const struct zones_operation *operation);
 void	 items_steady(const struct zones_operation *operation);
+void	 items_read(const struct zones_operation *operation);
 void	 items_free(unsigned slot);
 void	 items_forget(void);
 bool	 items_can_use(const struct zones_operation *operation);
@@ -169,6 +170,7 @@ bool	 zones_timeout(void);		/* uma_timeout(); false: only the kernel can run it 
 const char *zones_locked(void);		/* a lock that is held; NULL: none, or it cannot be told */
 void	 zones_move(int cpu);		/* the thread goes to another CPU */
 int	 zones_cpu(void);
+void	 zones_pause(void);		/* other threads may run now */
 bool	 zones_are_concurrent(void);	/* other threads run operations at the same time */
 void	 zones_exhaust(int domain, bool exhausted);	/* the domain has no pages for anybody */
 bool	 zones_run_tasks(void);		/* those that are queued; false: the kernel alone does */

@@ -89,7 +89,7 @@ read_operation(const char *at, struct zones_operation *operation)
 static bool
 is_possible(const struct zones_operation *operation)
 {
-	static const char of_zones[] = OF_ZONES, all[] = OF_ZONES "fryltogcehj";
+	static const char of_zones[] = OF_ZONES, all[] = OF_ZONES "fryltogcehjq";
 	bool waits = (operation->flags & M_WAITOK) != 0;
 
 	if (strchr(all, operation->verb) == NULL || operation->verb == '\0' ||

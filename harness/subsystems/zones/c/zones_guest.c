@@ -16,7 +16,14 @@
 
 static char breakage[256];
 
-/* Text as an answer's value: of letters that it may have, with + for blanks. */
+static bool
+may_stand_in_value(char c)
+{
+	return (strchr("._:,/-", c) != NULL || digit_of(c) < 10 || (c >= 'a' && c <= 'z') ||
+	    (c >= 'A' && c <= 'Z'));
+}
+
+/* Text as an answer's value: of characters that it may have, with + for blanks. */
 static void
 make_value(char *text)
 {
@@ -25,7 +32,7 @@ make_value(char *text)
 	for (const char *from = text; *from != '\0'; from++)
 		if (*from == ' ')
 			*to++ = '+';
-		else if (strchr("();*=%+", *from) == NULL)
+		else if (may_stand_in_value(*from))
 			*to++ = *from;
 	*to = '\0';
 }
@@ -108,6 +115,12 @@ zones_move(int cpu)
 	thread_lock(curthread);
 	sched_bind(curthread, cpu);
 	thread_unlock(curthread);
+}
+
+void
+zones_pause(void)
+{
+	cpu_spinwait();
 }
 
 int

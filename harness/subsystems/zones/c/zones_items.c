@@ -12,7 +12,9 @@
 #include <sys/domainset.h>
 #include <sys/malloc.h>
 #include <sys/pcpu.h>
+#include <sys/proc.h>
 #include <sys/smp.h>
+#include <sys/smr.h>
 #include <sys/vmmeter.h>
 
 #include <vm/pmap.h>
@@ -22,6 +24,7 @@
 #define ROUNDS	5			/* of a steady use */
 #define IN_ROUND	600		/* more than two of the largest buckets hold */
 #define BATCH_MAX	8
+#define LOOKS		3			/* of a reader at an item */
 
 void *zones_item[ZONES_SLOTS];
 uint8_t zones_item_zone[ZONES_SLOTS];
@@ -99,6 +102,15 @@ check_zeroed(const struct zones_zone *each, const char *item)
 		}
 }
 
+static uint64_t stamps;		/* of items of SMR zones, each another one */
+
+/* The second word of an item says which use of it this is. */
+static bool
+has_stamp(const struct zones_zone *each)
+{
+	return ((each->kind & KIND_SMR) != 0 && each->zone->uz_size >= 2 * sizeof(uint64_t));
+}
+
 /* An item was handed out. */
 static void
 take(unsigned number, unsigned slot, void *item, int flags)
@@ -110,6 +122,8 @@ take(unsigned number, unsigned slot, void *item, int flags)
 		zones_broken("item-misaligned", "an item is not aligned as its zone says");
 	if ((flags & M_ZERO) != 0)
 		check_zeroed(&zones[number], item);
+	if (has_stamp(&zones[number]))
+		mark_of(item)[1] = ++stamps;
 	*mark_of(item) = MARK ^ slot;
 	zones_item[slot] = item;
 	zones_item_zone[slot] = (uint8_t)number;
@@ -230,6 +244,36 @@ items_alloc(const struct zones_operation *operation)
 		return;
 	check_cached_domain(each, &was, item);
 	check_filled(operation, each, &was, had);
+}
+
+/* --- readers -------------------------------------------------------------- */
+
+/*
+ * Looks at an item as readers of smr(9) do: without a lock, while its owner may
+ * free it.  Until the reader leaves its section nobody else gets the item.
+ */
+void
+items_read(const struct zones_operation *operation)
+{
+	const struct zones_zone *each = &zones[zones_item_zone[operation->slot]];
+	volatile uint64_t *item;
+	uint64_t stamp;
+
+	if (zones_item[operation->slot] == NULL || !has_stamp(each))
+		return;
+	smr_enter(each->zone->uz_smr);
+	if ((item = *(void *volatile *)&zones_item[operation->slot]) != NULL) {
+		stamp = item[1];
+		for (int look = 0; look < LOOKS; look++) {
+			zones_pause();
+			if (item[1] != stamp) {
+				zones_broken("read-changed",
+				    "an item is used again while a reader looks at it");
+				break;
+			}
+		}
+	}
+	smr_exit(each->zone->uz_smr);
 }
 
 /* --- steady use ----------------------------------------------------------- */

@@ -29,6 +29,12 @@ run_free(void *unused __unused)
 }
 
 static void
+run_read(void *unused __unused)
+{
+	items_read(running);
+}
+
+static void
 run_steady(void *unused __unused)
 {
 	items_steady(running);
@@ -185,6 +191,10 @@ run_verb(const struct zones_operation *operation, bool nested)
 	case 'f':
 		if (zones_item[operation->slot] != NULL)
 			function = run_free;
+		break;
+	case 'q':
+		if (!nested)
+			function = run_read;
 		break;
 	case 's':
 		if (!nested && !waits && (zones[operation->zone].kind & KIND_CACHE) == 0 &&

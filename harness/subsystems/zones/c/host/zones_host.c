@@ -96,6 +96,12 @@ zones_move(int cpu)
 	cpus_move(cpu);
 }
 
+void
+zones_pause(void)
+{
+	threads_point(POINT_LOAD, NULL);
+}
+
 int
 zones_cpu(void)
 {
