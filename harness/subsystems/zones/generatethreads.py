@@ -72,31 +72,30 @@ class _ThreadWriter:
 
     def operation(self, thread: int) -> str:
         """The next operation of a thread."""
-        rng = self._rng
+        rng, flags = self._rng, ""
         letter = _VERBS.choose(rng)
         cpu, zone = self._cpus[thread - 1], rng.randrange(self._zones)
         domain = rng.randrange(self._domains)
+        told: dict[str, int | None]
         match letter:
             case "f" if self._held:
-                slot = self._held.pop(rng.randrange(len(self._held)))
-                return token("f", {"slot": slot, "cpu": cpu})
+                told = {"slot": self._held.pop(rng.randrange(len(self._held))), "cpu": cpu}
             case "q" if self._held:
-                return token("q", {"slot": rng.choice(self._held), "cpu": cpu})
+                told = {"slot": rng.choice(self._held), "cpu": cpu}
             case "a" | "f" | "q":
-                slot = next(self._fresh)
+                letter, flags, slot = "a", _FLAGS.choose(rng), next(self._fresh)
                 self._held.append(slot)
                 by_domain = domain if rng.random() < 0.15 else None
                 told = {"zone": zone, "slot": slot, "cpu": cpu, "domain": by_domain}
-                return token("a", told, _FLAGS.choose(rng))
             case "d" | "c":
                 within = domain if rng.random() < 0.3 else None
-                zones = {"zone": zone} if letter == "d" else {}
-                return token(letter, {**zones, "cpu": cpu, "domain": within,
-                                      "number": rng.randrange(3)})  # fmt: skip
+                told = {"zone": zone if letter == "d" else None, "cpu": cpu, "domain": within,
+                        "number": rng.randrange(3)}  # fmt: skip
             case "m" | "x" | "p":
-                cpus = {"cpu": cpu} if letter == "p" else {}
-                return token(letter, {"zone": zone, "number": _LIMITS.choose(rng), **cpus})
+                told = {"zone": zone, "number": _LIMITS.choose(rng),
+                        "cpu": cpu if letter == "p" else None}  # fmt: skip
             case "t":
-                return token("t", {"cpu": cpu})
+                told = {"cpu": cpu}
             case _:
-                return token(letter, {"domain": domain})
+                told = {"domain": domain}
+        return token(letter, told, flags)
