@@ -304,6 +304,11 @@ def checked_subsystems(
         subsystems = checked_on_host(subsystems)
     if request.schedules:
         subsystems = _with_threads(request, subsystems)
+    if request.on is not On.HOST and isinstance(trace, ConcurrentTrace) and trace.is_concurrent:
+        raise UsageError(
+            "the trace has threads, and a guest cannot be told their schedule",
+            remedy="run it in a program of the host: --on host",
+        )
     return subsystems, trace
 
 

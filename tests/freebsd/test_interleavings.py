@@ -160,3 +160,8 @@ def test_schedules_are_for_the_host_and_for_what_has_threads(
     words = ("check", "--source", freebsd_tree, "--schedules", "10")
     assert harness(*words, out=tmp_path).code == 2
     assert harness(*words, "--on", "host", "--subsystem", "uma", out=tmp_path).code == 2
+    trace = tmp_path / "given.trace"
+    trace.write_text(RACE)
+    answer = harness("check", "--source", freebsd_tree, "--replay", trace, out=tmp_path)
+    assert answer.code == 2
+    assert "--on host" in answer.told

@@ -15,6 +15,9 @@ from harness.subsystems.zones.operations import (
 )
 from harness.subsystems.zones.trace import Trace, Zone, illegal
 
+#: Fewer run at no time together.
+_FEWEST_THREADS = 2
+
 
 def simpler(trace: Trace) -> Iterator[Trace]:
     """Each is one step simpler than the trace."""
@@ -25,6 +28,7 @@ def simpler(trace: Trace) -> Iterator[Trace]:
     if trace.left_out:
         yield replace(trace, left_out=())
     yield from _fewer_zones(trace)
+    yield from _plainer_threads(trace)
     for place, zone in enumerate(trace.zones):
         for plainer in _plainer(zone):
             if not illegal(plainer) and _fits(plainer, trace):
@@ -62,6 +66,25 @@ def _fewer_zones(trace: Trace) -> Iterator[Trace]:
         moved = {each: each - (each > place) for each in range(len(trace.zones))}
         operations = tuple(with_zone(operation, moved) for operation in trace.operations)
         yield replace(trace, zones=zones, operations=operations)
+
+
+def _plainer_threads(trace: Trace) -> Iterator[Trace]:
+    """With threads that count from 1, and with a thread's first operation before all threads."""
+    threads = trace.threads
+    numbers = {number: place for place, number in enumerate(threads, start=1)}
+    if any(number != place for number, place in numbers.items()):
+        renumbered = tuple(
+            f"{numbers[number]}:{each}" if number else each
+            for number, each in map(split_thread, trace.operations)
+        )
+        yield replace(trace, operations=renumbered)
+    for number, operations in threads.items():
+        if len(operations) == 1 and len(threads) <= _FEWEST_THREADS:
+            continue
+        place = trace.operations.index(f"{number}:{operations[0]}")
+        others = (*trace.operations[:place], *trace.operations[place + 1 :])
+        alone = len(trace.alone)
+        yield replace(trace, operations=(*others[:alone], operations[0], *others[alone:]))
 
 
 def _plainer(zone: Zone) -> Iterator[Zone]:
