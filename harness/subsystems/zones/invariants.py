@@ -35,6 +35,7 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
     "destroy-leaves": "nothing stays of zones that were destroyed",
     "lock-in-allocf": "no lock is held while the slab allocator is called",
     "read-changed": "an item is not used again while a reader of smr(9) looks at it",
+    "slab-flags": "a slab is freed with the flags that its allocator gave",
     "kva-exceeded": "no page is mapped outside of the address space that a zone has reserved",
     "item-in-header": "the last item of a slab ends before the slab's header",
     "item-misaligned": "items are aligned as their zone says",
@@ -52,5 +53,5 @@ HARMLESS: Final = frozenset({
     "nobucket-caches", "current-count", "limit-count", "over-limit", "over-maxcache",
     "reserve-taken", "cached-domain", "bucket-not-filled", "waitok-null", "init-count",
     "ctor-count", "drain-leaves", "destroy-leaves", "bucket-size", "memory-grows", "own-items",
-    "free-kept", "wakeup-lost", "starvation", "task-of-no-zone",
+    "free-kept", "wakeup-lost", "slab-flags", "starvation", "task-of-no-zone",
 })  # fmt: skip

@@ -169,8 +169,11 @@ memory_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pfl
 }
 
 void
-memory_free(void *memory, vm_size_t bytes, uint8_t pflag __unused)
+memory_free(void *memory, vm_size_t bytes, uint8_t pflag)
 {
+	if (pflag != UMA_SLAB_PRIV)
+		zones_broken("slab-flags", "a slab comes back with flags %#x, not %#x", pflag,
+		    UMA_SLAB_PRIV);
 	slabs_taken--;
 	kmem_free((kmem_address)memory, bytes);
 }
