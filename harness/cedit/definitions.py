@@ -24,7 +24,8 @@ _WITHOUT_EFFECT = re.compile(
     rb"_*(?:[A-Z0-9]+_)*(?:KASSERT|MPASS\w*|ASSERT\w*|CTR\d|SDT_PROBE\w*)"
     rb"|counter_u64_add(?:_protected)?"
 )
-_INCREMENTS = frozenset({b"++", b"--", b"+=", b"-="})
+_SUMS = frozenset({b"+=", b"-="})
+_INCREMENTS = frozenset({b"++", b"--", *_SUMS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,14 @@ class Definition:
         text: the text from its return type to its closing brace.
         parameters: the tokens between the parentheses.
         body: the text from brace to brace.
+        words: the tokens of the body.
     """
 
     name: str
     text: bytes
     parameters: tuple[bytes, ...]
     body: bytes
+    words: tuple[bytes, ...]
 
 
 def definitions(text: bytes) -> Mapping[str, Definition]:
@@ -58,19 +61,25 @@ def definitions(text: bytes) -> Mapping[str, Definition]:
 def _definitions(text: bytes) -> Iterator[Definition]:
     depth = opening = 0
     head: list[re.Match[bytes]] = []
+    words: list[bytes] = []
     for lexeme in lexemes(text):
         token = lexeme.group()
         if token == b"{":
             depth = 0 if _in_first_column(lexeme) else depth
-            opening = opening if depth else lexeme.start()
+            if depth == 0:
+                opening, words = lexeme.start(), []
             depth += 1
         elif token == b"}":
             depth = 0 if _in_first_column(lexeme) else max(0, depth - 1)
             if depth == 0:
-                yield from _defined(text, head, opening, lexeme.end())
+                span = slice(opening, lexeme.end())
+                yield from _defined(text, head, span, (*words, token))
                 head = []
+        elif depth == 0 and token == b";":
+            head = []
         elif depth == 0:
-            head = [] if token == b";" else [*head, lexeme]
+            head.append(lexeme)
+        words.append(token)
 
 
 def _in_first_column(lexeme: re.Match[bytes]) -> bool:
@@ -79,20 +88,21 @@ def _in_first_column(lexeme: re.Match[bytes]) -> bool:
 
 
 def _defined(
-    text: bytes, head: Sequence[re.Match[bytes]], opening: int, end: int
+    text: bytes, head: Sequence[re.Match[bytes]], body: slice, words: tuple[bytes, ...]
 ) -> Iterator[Definition]:
     """Generate the function whose head is before a brace, if it is a function's head."""
-    words = [lexeme.group() for lexeme in head]
-    if b"(" not in words or b")" not in words or b"=" in words:
+    heading = [lexeme.group() for lexeme in head]
+    if b"(" not in heading or b")" not in heading or b"=" in heading:
         return
-    first, last = words.index(b"("), len(words) - 1 - words[::-1].index(b")")
-    if first == 0 or not _IDENTIFIER.fullmatch(words[first - 1]):
+    first, last = heading.index(b"("), len(heading) - 1 - heading[::-1].index(b")")
+    if first == 0 or not _IDENTIFIER.fullmatch(heading[first - 1]):
         return
     yield Definition(
-        name=words[first - 1].decode(),
-        text=text[head[0].start() : end],
-        parameters=tuple(words[first + 1 : last]),
-        body=text[opening:end],
+        name=heading[first - 1].decode(),
+        text=text[head[0].start() : body.stop],
+        parameters=tuple(heading[first + 1 : last]),
+        body=text[body],
+        words=words,
     )
 
 
@@ -111,7 +121,7 @@ def digest(function: Definition, counters: frozenset[bytes] = frozenset()) -> st
     """
     root = parse(function.body)
     significant = _SignificantTokens(function, counters)
-    words = tokens(function.body) if root.has_error else list(significant(root))
+    words = function.words if root.has_error else list(significant(root))
     return hashlib.sha256(b" ".join(words)).hexdigest()[:16]
 
 
@@ -127,12 +137,15 @@ def pure_counters(functions: Mapping[str, Definition]) -> frozenset[bytes]:
     counted: set[bytes] = set()
     read: set[bytes] = set()
     for function in functions.values():
-        words = [*tokens(function.body), b"", b""]
-        for word, then, last in zip(words, words[1:], words[2:], strict=False):
-            if _IDENTIFIER.match(word):
-                steps = then in _INCREMENTS and (then in (b"+=", b"-=") or last == b";")
-                (counted if steps else read).add(word)
-    return frozenset(counted - read)
+        words = function.words
+        steps = {
+            place - 1
+            for place, word in enumerate(words)
+            if word in _INCREMENTS and (word in _SUMS or words[place + 1] == b";")
+        }
+        counted.update(words[place] for place in steps)
+        read.update(word for place, word in enumerate(words) if place not in steps)
+    return frozenset(name for name in counted - read if _IDENTIFIER.match(name))
 
 
 class _SignificantTokens:
