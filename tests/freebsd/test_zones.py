@@ -40,6 +40,16 @@ def test_a_named_case_is_still_found_and_counted_but_fails_nothing(
     assert known.code == 0, known.told
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].fix is not None])
+def test_with_its_fix_a_named_case_is_not_found(
+    freebsd_tree: Path, tmp_path: Path, case: NamedCase
+) -> None:
+    words = [word for word in case.command[1:] if word not in ("--on", "host")]
+    check = check_of(on_host(freebsd_tree, tmp_path, *words, "--assume", case.name))
+    assert check["findings"] == []
+    assert f"with the fix of {case.name}" in " ".join(check["notes"])
+
+
 def test_a_named_case_fails_where_that_is_asked_for(freebsd_tree: Path, tmp_path: Path) -> None:
     asked = on_host(
         freebsd_tree, tmp_path, "--numa", "2", "--case", "bucket-domain", "--fail-on-known"
@@ -182,6 +192,21 @@ PLANTED: dict[str, tuple[Edit, str]] = {
         Edit("zone_dtor", r"keg->uk_reserve = 0;", "keg->uk_reserve = 1;"),
         "zones domains=2 cpus=0,1\nzone1 size=1000 reserve=1 nobucket\n"
         "alloc zone1 item=1 cpu=0 M_NOWAIT\n",
+    ),
+    "wakeup-lost": (
+        Edit("zone_free_limit", r"wakeup_one\(&zone->uz_max_items\);", ""),
+        "zones domains=2 cpus=0,1\nzone1 size=96 limit=1 nobucket\n"
+        "alloc zone1 item=1 cpu=0 M_NOWAIT\nalloc zone1 item=2 cpu=0 M_WAITOK\n",
+    ),
+    "memory-grows": (
+        Edit("cache_fetch_bucket", r"if \(zdom->uzd_nitems == 0\)", "if (1)"),
+        "zones domains=2 cpus=0,1\nzone1 size=4000\nsteady zone1 items=7 cpu=0 M_NOWAIT\n",
+    ),
+    "item-misaligned": (
+        Edit("keg_layout", r"(rsize = roundup2\(rsize, alignsize\);)",
+             r'if (strcmp(keg->uk_name, "harness zones") != 0) \1'),
+        "zones domains=2 cpus=0,1\nzone1 size=100 align=64\n"
+        "alloc zone1 item=1 cpu=0 M_NOWAIT\nalloc zone1 item=2 cpu=0 M_NOWAIT\n",
     ),
     "lock-in-allocf": (
         Edit("keg_alloc_slab", r"(mem = keg->uk_allocf[^;]*;)",

@@ -251,6 +251,16 @@ def test_without_a_program_what_has_no_model_goes_to_a_guest_only_if_it_is_named
     assert [each.check.subsystem for each in cells if each.check] == ["uma", "domainset"]
 
 
+@pytest.mark.parametrize("on", [On.BOTH, On.GUEST])
+def test_a_fix_that_is_assumed_is_for_the_host_alone(tmp_path: Path, on: On) -> None:
+    what = replace(MADE, change=Change(assumed=("bucket-domain",)))
+    with (
+        fake_environment(tmp_path, boots) as env,
+        pytest.raises(UsageError, match="no guest judges it"),
+    ):
+        check(checked(on=on, what=what), env)
+
+
 def test_a_subsystem_that_the_kernel_lacks_is_refused(tmp_path: Path) -> None:
     provider = FakeProvider(tmp_path, subsystems=(find_subsystem("domainset"),))
     words = "a made kernel has no subsystem uma"
