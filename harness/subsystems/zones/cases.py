@@ -321,13 +321,29 @@ alloc zone1 item=2 cpu=0 M_WAITOK
         "one: bucket_free() gives the bucket to another bucket zone than it came from",
         "bucket_alloc bucket_free uma_zone_set_maxcache", 2,
         r"(Unaligned|Duplicate) free of N from zone N\(N Bucket\)",
-        traces=r"thread[1-4]: set-maxcache",
+        traces=r"thread[1-4]: set-max",
         trace="""\
 zones domains=2 cpus=0,1
 zone1 size=1000
 thread1: alloc zone1 item=1 cpu=1 M_NOWAIT
 thread1: reclaim zone1 cpu=1 drain-cpu
 thread2: set-maxcache zone1 items=10
+""",
+    ),
+    _case(
+        "bucket-size-race",
+        "bucket_cache_reclaim() and zone_domain_lock() change uz_bucket_size without a lock: when "
+        "uma_zone_set_max() or uma_zone_set_maxcache() sets it to 0 between the comparison and the "
+        "decrement, it becomes 65535, and buckets come from the largest bucket zone, have no "
+        "entries, and go to the smallest; so it is until the limit is set again",
+        "bucket_cache_reclaim zone_domain_lock uma_zone_set_maxcache bucket_alloc", 2,
+        r"^invariant: bucket-size: buckets are of N items",
+        traces=r"thread[1-4]: set-max",
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=6000 limit=40
+thread1: set-max zone1 items=3
+thread2: reclaim zone1 cpu=1 trim
 """,
     ),
     _case(
