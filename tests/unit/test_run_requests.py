@@ -33,6 +33,7 @@ from harness.runs.environment import Environment, Retry
 from harness.runs.mutants import MutantsRequest, mutants
 from harness.runs.view import Unseen
 from harness.sanitizers import NONE, parse_sanitizers
+from harness.source.change import Change
 from harness.source.opentree import open_tree
 from harness.source.request import KernelRequest
 from harness.subsystems.table import find_subsystem
