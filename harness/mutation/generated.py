@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -83,7 +84,8 @@ def generated_mutants(
     """
     for ordinal, (description, change) in enumerate(changes_of(text, function, exchanges), start=1):
         mutant = generated_mutant(path, function, ordinal, exchanges, description)
-        reason = reasons.of(mutant.name, change.function, change.change)
+        digest_of = partial(function_digest, text)
+        reason = reasons.of(mutant.name, change.function, change.change, digest_of)
         yield replace(mutant, equivalent=reason)
 
 
@@ -97,6 +99,14 @@ def changes_of(
         return
     for each in mutations(read, exchanges):
         yield each.description, _change(read, each)
+
+
+def function_digest(text: bytes, function: str) -> str:
+    """Return the digest of a function; see ``GeneratedChange``. Empty if it cannot be read."""
+    try:
+        return _body_digest(read_masked(numa_part(text), function))
+    except Mismatch:
+        return ""
 
 
 def change_of(mutant: Mutant, text: bytes) -> GeneratedChange | None:
@@ -118,9 +128,13 @@ def _change(function: Function, mutation: FunctionMutation) -> GeneratedChange:
     return GeneratedChange(
         text.count(b"\n", 0, start) + 1,
         start - text.rfind(b"\n", 0, start),
-        _digest(text[function.body.start_byte : function.body.end_byte]),
+        _body_digest(function),
         _digest(mutation.before, mutation.splice.replacement),
     )
+
+
+def _body_digest(function: Function) -> str:
+    return _digest(function.text[function.body.start_byte : function.body.end_byte])
 
 
 def _digest(*texts: bytes) -> str:

@@ -5,8 +5,8 @@ kernel. A reason holds for one change of one text of a function, by digests of b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,7 @@ class SurvivalReason:
         change: digest of the change.
         kind: what is argued.
         why: the argument, in one sentence.
+        given: digests of other functions of the file that the argument depends on, by name.
     """
 
     mutant: str
@@ -40,6 +41,7 @@ class SurvivalReason:
     change: str
     kind: ReasonKind
     why: str
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 class SurvivalReasons:
@@ -57,10 +59,19 @@ class SurvivalReasons:
         if len(self._known) < len(self.all):
             raise ValueError("a mutant has two reasons")
 
-    def of(self, mutant: str, function: str, change: str) -> str:
-        """Return the reason in words; empty if there is none for that change of that text."""
+    def of(self, mutant: str, function: str, change: str, digest_of: Callable[[str], str]) -> str:
+        """Return the reason in words; empty if there is none for that change of that text.
+
+        Args:
+            mutant: its name.
+            function: digest of the unchanged function.
+            change: digest of the change.
+            digest_of: returns the digest of another function of the file; empty for none.
+        """
         found = self._known.get((mutant, function, change))
-        return f"{found.kind}: {found.why}" if found is not None else ""
+        if found is None or any(digest_of(name) != each for name, each in found.given.items()):
+            return ""
+        return f"{found.kind}: {found.why}"
 
 
 def read_reasons(path: Path | None) -> SurvivalReasons:

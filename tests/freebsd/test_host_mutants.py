@@ -11,12 +11,14 @@ from harness_command import Answer, harness
 
 from harness.cedit.definitions import definitions
 from harness.host.progress import Recorded
-from harness.mutation.generated import GeneratedChange, changes_of
+from harness.mutation.generated import GeneratedChange, changes_of, function_digest
 from harness.mutation.reasons import read_reasons
 from harness.onhost.part import HostPart
 from harness.runs.environment import Environment
 from harness.source.request import KernelRequest
 from harness.subsystems.table import SUBSYSTEMS
+
+PARTS = [part for each in SUBSYSTEMS if (part := each.on_host) is not None]
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(3000)]
 
@@ -91,19 +93,36 @@ def _changes(tree: Path, part: HostPart) -> Iterator[tuple[str, GeneratedChange]
                     yield f"{name}#{number}", change
 
 
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_every_recorded_reason_of_this_tree_is_of_the_change_that_it_names(
-    freebsd_tree: Path,
+    freebsd_tree: Path, part: HostPart
 ) -> None:
-    for part in (part for each in SUBSYSTEMS if (part := each.on_host) is not None):
-        recorded = read_reasons(part.reasons).all
-        changes = dict(_changes(freebsd_tree, part))
-        texts = {name.partition("#")[0]: change.function for name, change in changes.items()}
-        of_this_tree = [
-            each for each in recorded if texts.get(each.mutant.partition("#")[0]) == each.function
-        ]
-        for each in of_this_tree:
-            assert changes[each.mutant].change == each.change, each.mutant
-        assert 20 * len(of_this_tree) <= len(changes), "more than 5 % survive by argument"
+    changes = dict(_changes(freebsd_tree, part))
+    texts = {name.partition("#")[0]: change.function for name, change in changes.items()}
+    of_this_tree = [
+        each
+        for each in read_reasons(part.reasons).all
+        if texts.get(each.mutant.partition("#")[0]) == each.function
+    ]
+    for each in of_this_tree:
+        assert changes[each.mutant].change == each.change, each.mutant
+        for path in part.functions:
+            text = (freebsd_tree / path).read_bytes()
+            given = {name: function_digest(text, name) for name in each.given}
+            assert given == each.given, f"{each.mutant}: what it depends on has changed"
+    assert 20 * len(of_this_tree) <= len(changes), "more than 5 % survive by argument"
+
+
+def test_mutants_with_a_recorded_reason_survive(freebsd_tree: Path, tmp_path: Path) -> None:
+    """A reason that is wrong would fail the run."""
+    answer = mutants(freebsd_tree, tmp_path, "--generated", "--function", "keg_first_slab")
+    found = fates(answer)
+    assert answer.code == 0, answer.told
+    argued = [name for name, each in found.items() if each["survival"] == "by argument"]
+    assert len(argued) >= 5
+    others = [each for name, each in found.items() if name not in argued]
+    killed = sum(each["fate"] == "caught" for each in others if not each["equivalent"])
+    assert killed >= 0.9 * len(others)
 
 
 def test_code_that_only_looks_changed_compiles_to_the_same(freebsd_tree: Path) -> None:

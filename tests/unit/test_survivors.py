@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.mutation.generated import change_of, generated_mutant, generated_mutants
+from harness.mutation.generated import (
+    change_of,
+    function_digest,
+    generated_mutant,
+    generated_mutants,
+)
 from harness.mutation.judgement import Judgement, MutantOutcome, Survival
 from harness.mutation.reasons import (
     ReasonKind,
@@ -74,6 +79,15 @@ def test_a_reason_holds_for_one_change_only() -> None:
     assert reasons_of(TEXT, SurvivalReasons([other])) == {}
     with pytest.raises(ValueError, match="two reasons"):
         SurvivalReasons([reason_for(2, TEXT), reason_for(2, TEXT)])
+
+
+def test_a_reason_that_depends_on_a_caller_holds_for_that_caller_only() -> None:
+    caller = b"\nint\nserve(shelf_t shelf)\n{\n\treturn (shelf->left > 0 && take(shelf));\n}\n"
+    given = {"serve": function_digest(TEXT + caller, "serve")}
+    reasons = SurvivalReasons([dataclasses.replace(reason_for(2, TEXT), given=given)])
+    assert reasons_of(TEXT + caller, reasons) == {"take#2": "unreachable: nobody takes"}
+    assert reasons_of(TEXT + caller.replace(b"> 0", b">= 0"), reasons) == {}
+    assert reasons_of(TEXT, reasons) == {}
 
 
 def test_reasons_are_read_from_a_file(tmp_path: Path) -> None:

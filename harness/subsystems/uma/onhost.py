@@ -31,5 +31,6 @@ UMA_ON_HOST: Final = HostPart(
     sources=(_HERE / "c/host/uma_host.c",),
     functions={"sys/vm/uma_core.c": _FUNCTIONS},
     exchanges=_EXCHANGES,
+    reasons=_HERE / "survivors.json",
     shimmed=("the kernel's own slab allocators: uma_small_alloc() before 15.0, kmem_malloc()",),
 )
