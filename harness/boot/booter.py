@@ -19,7 +19,6 @@ from harness.errors import InfraError, UsageError
 from harness.guest.serialtap import NAP_SECONDS
 from harness.guest.spec import GuestSpec
 from harness.host.accelerator import Accelerator
-from harness.host.cachesize import DRY_RUNS
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.staging import staged
 from harness.host.workspace import Workspace, host_refused, make_directory, write_atomic
@@ -136,6 +135,8 @@ class Booter:
             UsageError: the kernel cannot be booted by this method.
             InfraError: the media cannot be created.
         """
+        from harness.host.cachesize import DRY_RUNS
+
         check_guest_memory(kernel.identity, plan.method, plan.topology)
         directory = self.workspace.cache / DRY_RUNS / name
         with self.workspace.lock(DRY_RUNS):

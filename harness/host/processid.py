@@ -6,11 +6,10 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
-from harness.host.procstat import ended, start_ticks
+from harness.host.procfs import PROC, ended, start_ticks
 from harness.host.sessions import KILL_SECONDS, unkillable
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 _TICK: Final = 0.02
 
-_PROC: Final = Path("/proc")
 _BOOT_ID: Final = "sys/kernel/random/boot_id"
 
 
@@ -42,10 +40,10 @@ class ProcessId:
     def of(cls, pid: int) -> ProcessId | None:
         """Return the process that currently has this ID; None if there is none."""
         try:
-            boot = (_PROC / _BOOT_ID).read_text("ascii").strip()
+            boot = (PROC / _BOOT_ID).read_text("ascii").strip()
         except OSError:
             return cls._elsewhere(pid)
-        directory = _PROC / str(pid)
+        directory = PROC / str(pid)
         try:
             return None if ended(directory) else cls(pid, start_ticks(directory), boot)
         except OSError:

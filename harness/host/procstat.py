@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.host.procfs import PROC, state_of
+
 if TYPE_CHECKING:
     from harness.host.clock import Clock
 
-PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 
 _STOPPED: Final = frozenset("Tt")  # by a signal, by a debugger
-_ENDED: Final = frozenset("ZX")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,6 @@ class Sample:
     threads: Mapping[int, Thread] = field(default_factory=dict)
 
 
-def process_ids() -> list[int]:
-    """Return the IDs of all processes."""
-    with contextlib.suppress(OSError):
-        found = [int(name) for name in os.listdir(PROC) if name.isdecimal()]
-        if found:
-            return found
-    import psutil  # slow to import, and only needed on other systems
-
-    return psutil.pids()
-
-
 class ProcessSampler:
     """Samples a process on Linux.
 
@@ -84,7 +72,7 @@ class ProcessSampler:
     def sample(self) -> Sample | None:
         """Return the state of the process; None if it has ended, or the host is not Linux."""
         try:
-            state = _state(self._directory)
+            state = state_of(self._directory)
             threads = dict(self._threads())
         except (OSError, ValueError, IndexError):
             return None
@@ -102,7 +90,7 @@ class ProcessSampler:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
                 ran, waited, slices = map(int, (directory / "schedstat").read_text().split())
                 if slices:  # 0: the kernel does not measure the times
-                    yield int(directory.name), Thread(_state(directory), ran / 1e9, waited / 1e9)
+                    yield int(directory.name), Thread(state_of(directory), ran / 1e9, waited / 1e9)
 
     def _group_directories(self) -> tuple[Path, ...]:
         """Return the directories of its cgroups and their parents, in all hierarchies."""
@@ -112,37 +100,6 @@ class ProcessSampler:
                 self._membership = membership
                 self._groups = tuple(_group_directories(membership, self._cgroups))
         return self._groups
-
-
-def start_ticks(directory: Path) -> int:
-    """Return the start time of a process in clock ticks since boot: field 22 of its ``stat``.
-
-    Args:
-        directory: the directory of the process in proc(5).
-
-    Raises:
-        OSError: the process has ended.
-    """
-    return int(_stat(directory)[19])
-
-
-def ended(directory: Path) -> bool:
-    """Return whether a process has ended, and only its parent has not been told (a zombie).
-
-    Raises:
-        OSError: nothing is left of the process.
-    """
-    return _state(directory) in _ENDED
-
-
-def _state(directory: Path) -> str:
-    """Return the third field of ``stat``."""
-    return _stat(directory)[0]
-
-
-def _stat(directory: Path) -> list[str]:
-    """Return the fields of ``stat`` from the third on; the second may contain any character."""
-    return (directory / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
 
 
 def _group_directories(membership: str, mounted: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 
 from harness.errors import InfraError
-from harness.host.procstat import process_ids
+from harness.host.procfs import process_ids
 
 #: Seconds that a process may take to end after SIGKILL.
 KILL_SECONDS = 30.0

@@ -11,7 +11,6 @@ from pathlib import Path
 from harness.arch import GUEST
 from harness.errors import BuildError, InfraError
 from harness.host.process import Runner, failure
-from harness.host.sandbox import Sandbox
 from harness.host.workspace import make_directory, write_atomic
 from harness.kernel.leftovers import MAKE, damaged, keep_sizes, sizes_below
 
@@ -148,6 +147,8 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner, *, sandboxed: bool) 
         home,
     ]
     if sandboxed:
+        from harness.host.sandbox import Sandbox  # needed once for each tree
+
         command = Sandbox((tree,), (home,)).words(command, work)
     finished = runner.run(command, cwd=work, check=False)
     if finished.returncode != 0:

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from harness.host.memory import available_memory
-from harness.host.procstat import process_ids
+from harness.host.procfs import process_ids
 
 
 def test_the_available_memory_is_that_of_meminfo(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Processes of this host, from proc(5)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+PROC: Final = Path("/proc")
+
+_ENDED: Final = frozenset("ZX")
+
+
+def process_ids() -> list[int]:
+    """Return the IDs of all processes."""
+    with contextlib.suppress(OSError):
+        found = [int(name) for name in os.listdir(PROC) if name.isdecimal()]
+        if found:
+            return found
+    import psutil  # slow to import, and only needed on other systems
+
+    return psutil.pids()
+
+
+def start_ticks(directory: Path) -> int:
+    """Return the start time of a process in clock ticks since boot: field 22 of its ``stat``.
+
+    Args:
+        directory: the directory of the process in proc(5).
+
+    Raises:
+        OSError: the process has ended.
+    """
+    return int(_stat(directory)[19])
+
+
+def ended(directory: Path) -> bool:
+    """Return whether a process has ended, but its parent has not waited for it (a zombie).
+
+    Raises:
+        OSError: there is no such process.
+    """
+    return state_of(directory) in _ENDED
+
+
+def state_of(directory: Path) -> str:
+    """Return the letter of a process's or thread's state: the third field of ``stat``."""
+    return _stat(directory)[0]
+
+
+def _stat(directory: Path) -> list[str]:
+    """Return the fields of ``stat`` from the third on; the second may contain any character."""
+    return (directory / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
