@@ -88,6 +88,23 @@ def test_a_planted_fault_is_found_systematically_and_shown_again_by_its_trace_al
     assert not again["interleavings"]
 
 
+@pytest.mark.long
+def test_a_missing_lock_is_found_by_random_priorities_in_a_long_program(
+    freebsd_tree: Path, tmp_path: Path
+) -> None:
+    edit, program, _ = PLANTED["a missing lock"]
+    patch = tmp_path / "change.diff"
+    patch.write_text(edit.patch(freebsd_tree), "utf-8", "surrogateescape")
+    more = "thread2: free item=20 cpu=0\nthread2: alloc zone1 item=21 cpu=0 domain=0 M_NOWAIT\n"
+    answer = replayed(
+        freebsd_tree, tmp_path, program + more, "--patch", patch, "--schedules", "30000"
+    )
+    assert answer.code == 1, answer.told
+    found = check_of(answer)
+    assert found["interleavings"]["exhausted"] == 0
+    assert "schedule accesses" in found["trace"]
+
+
 def test_an_untouched_tree_runs_all_schedules_of_two_threads_on_two_cpus(
     freebsd_tree: Path, tmp_path: Path
 ) -> None:
