@@ -230,10 +230,19 @@ vm_page_alloc_noobj_domain(int domain, int req)
 	    (req & VM_ALLOC_ZERO) != 0)));
 }
 
+/* As vm_domainset.c's iterator without an object: the CPU's domain first, the last is waited for. */
 vm_page_t
 vm_page_alloc_noobj(int req)
 {
-	return (vm_page_alloc_noobj_domain(PCPU_GET(domain), req));
+	int domain = PCPU_GET(domain), ready = req & ~VM_ALLOC_WAITOK;
+	vm_page_t page = NULL;
+
+	for (int i = 0; i < vm_ndomains && page == NULL; i++)
+		page = vm_page_alloc_noobj_domain((domain + i) % vm_ndomains, ready);
+	if (page == NULL && (req & VM_ALLOC_WAITOK) != 0)
+		for (int i = 0; i < vm_ndomains && page == NULL; i++)
+			page = vm_page_alloc_noobj_domain((domain + i) % vm_ndomains, req);
+	return (page);
 }
 
 vm_page_t
