@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -99,6 +100,14 @@ def changes_of(
         return
     for each in mutations(read, exchanges):
         yield each.description, _change(read, each)
+
+
+def sampled(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Return so many of the mutants, drawn by a seed, in their order; all, if there are fewer."""
+    if count >= len(mutants):
+        return list(mutants)
+    rng = random.Random(seed)  # noqa: S311 - to be repeated
+    return [mutants[place] for place in sorted(rng.sample(range(len(mutants)), count))]
 
 
 def function_digest(text: bytes, function: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,3 +51,8 @@ class HostPart:
         """Return whether its checks follow a function of a file."""
         names = self.functions.get(path)
         return names is not None and names.fullmatch(name) is not None
+
+
+def owner_of(parts: Iterable[HostPart], path: str, function: str) -> HostPart | None:
+    """Return the first part that follows a function of a file, whose mutants it has; None: none."""
+    return next((part for part in parts if part.has_function(path, function)), None)

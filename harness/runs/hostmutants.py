@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -11,9 +10,10 @@ from harness.cedit.definitions import definitions
 from harness.check.checker import CheckPlan
 from harness.errors import UsageError, given_with
 from harness.image.media import BootMethod
-from harness.mutation.generated import generated_mutants
+from harness.mutation.generated import generated_mutants, sampled
 from harness.mutation.reasons import read_reasons
 from harness.onhost.layout import HostLayout, layout_of
+from harness.onhost.part import owner_of
 from harness.results.unfinished import Planned, keep_judgement
 from harness.runs.coverage import HostCoverage
 from harness.runs.guests import GuestRequest, Guests
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from harness.onhost.part import HostPart
     from harness.onhost.programs import HostProgram
     from harness.onhost.variations import ProgramVariations
-    from harness.provide.provider import Provider
     from harness.results.record import Cell
     from harness.runs.environment import Environment
     from harness.runs.matrix import Matrix
@@ -83,7 +82,8 @@ def host_mutants(
     view = view or Unseen()
     recorder, what = Recorder(env, view), request.what
     provider = env.kernels(view.note).provider(what)
-    parts = _parts(request, provider)
+    parts = [part for each in provider.subsystems if (part := each.on_host) is not None]
+    _require_followed(request, parts)
     guests = Guests.of(env, view, request.guest, what, BootMethod.DIRECT)
     layouts = [layout_of(each.guest_domains()) for each in guests.topologies(NONE, "2")]
     layouts.append(_WITH_EMPTY)
@@ -126,28 +126,30 @@ def host_mutants(
     return recorder.carry_out("mutants", guests, 0, work, Planned(what.source))
 
 
-def _parts(request: HostMutantsRequest, provider: Provider) -> tuple[HostPart, ...]:
-    """Return the parts whose functions are changed.
+def _require_followed(request: HostMutantsRequest, parts: Sequence[HostPart]) -> None:
+    """Check that the function's mutants can be generated.
 
     Raises:
-        UsageError: no part follows the function.
+        UsageError: no part follows it, or one of another subsystem.
     """
-    parts = tuple(
-        part
-        for each in provider.subsystems
-        if (part := each.on_host) is not None
-        if request.subsystem in (None, each.name)
-    )
     function = request.function
-    if function is not None and not any(
-        part.has_function(path, function) for part in parts for path in part.functions
-    ):
+    if function is None:
+        return
+    paths = dict.fromkeys(path for part in parts for path in part.functions)
+    owners = {owner.name for path in paths if (owner := owner_of(parts, path, function))}
+    if not owners:
         with given_with("--function"):
             raise UsageError(
                 f"no mutants of {function}() are generated",
                 remedy="leave --function out to generate those of all followed functions",
             )
-    return parts
+    if request.subsystem is not None and request.subsystem not in owners:
+        with given_with("--subsystem"):
+            raise UsageError(
+                f"{function}() is a function of {' and '.join(sorted(owners))}, not of "
+                f"{request.subsystem}",
+                remedy="leave --subsystem out",
+            )
 
 
 def _coverage(judge: HostJudge, program: HostProgram) -> Coverage:
@@ -165,18 +167,13 @@ def _chosen(
 ) -> list[Mutant]:
     if not request.generated:
         return chosen_mutants(request.patterns)
-    found: dict[str, Mutant] = {}
+    found: list[Mutant] = []
     for part in parts:
         reasons = read_reasons(part.reasons)
-        for path in part.functions:
+        for path in part.functions if request.subsystem in (None, part.name) else ():
             text = variations.text(path)
             for name in definitions(text):
-                if part.has_function(path, name) and request.function in (None, name):
-                    for mutant in generated_mutants(path, text, name, part.exchanges, reasons):
-                        found.setdefault(mutant.name, mutant)
-    chosen = list(found.values())
-    if request.sample is None or request.sample >= len(chosen):
-        return chosen
-    rng = random.Random(request.seed)  # noqa: S311 - to be repeated
-    places = sorted(rng.sample(range(len(chosen)), request.sample))
-    return [chosen[place] for place in places]
+                asked = request.function in (None, name)
+                if asked and owner_of(parts, path, name) is part:
+                    found += generated_mutants(path, text, name, part.exchanges, reasons)
+    return found if request.sample is None else sampled(found, request.sample, request.seed)

@@ -380,6 +380,12 @@ def bisections() -> Iterator[Case]:
                error="does not change")  # fmt: skip
     yield Case("watch the built-in guest", (*watch, "--source", "embedded"), error="work tree")
     yield Case("watch with one document", (*watch, "--source", "{git}", "--json"), error="--json")
+    generated = ("mutants", "--source", "{git}", "--generated")
+    yield Case("a sample of named mutants", ("mutants", "--sample", "3"), error="--generated")
+    of_zones = (*generated, "--function", "keg_fetch_slab", "--subsystem", "zones")
+    yield Case("mutants of another subsystem", of_zones, error="of uma")
+    yield Case("mutants of a function that is not followed", (*generated, "--function", "main"),
+               error="no mutants of main()")  # fmt: skip
     measured = ("check", "--source", "{git}", "--coverage", "coverage")
     yield Case("coverage of guests", measured, error="--coverage measures")
     yield Case("coverage of each save", (*measured, "--on", "host", "--watch"), error="--coverage")

@@ -13,7 +13,7 @@ from harness.cedit.definitions import definitions
 from harness.host.progress import Recorded
 from harness.mutation.generated import GeneratedChange, changes_of, function_digest
 from harness.mutation.reasons import read_reasons
-from harness.onhost.part import HostPart
+from harness.onhost.part import HostPart, owner_of
 from harness.runs.environment import Environment
 from harness.source.request import KernelRequest
 from harness.subsystems.table import SUBSYSTEMS
@@ -87,7 +87,7 @@ def _changes(tree: Path, part: HostPart) -> Iterator[tuple[str, GeneratedChange]
     for path in part.functions:
         text = (tree / path).read_bytes()
         for name in definitions(text):
-            if part.has_function(path, name):
+            if owner_of(PARTS, path, name) is part:
                 found = changes_of(text, name, part.exchanges)
                 for number, (_, change) in enumerate(found, start=1):
                     yield f"{name}#{number}", change

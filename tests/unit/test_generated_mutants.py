@@ -12,11 +12,17 @@ from harness.cedit.csource import Cause, Mismatch, read_function, tokens
 from harness.cedit.masks import MASKS, read_masked
 from harness.cedit.mutations import MutationKind, mutations
 from harness.errors import UsageError
-from harness.mutation.generated import generated_mutant, generated_mutants, parse_name
+from harness.mutation.generated import (
+    generated_mutant,
+    generated_mutants,
+    parse_name,
+    sampled,
+)
 from harness.mutation.judgement import Judgement, MutantOutcome
 from harness.mutation.mutant import MutantRefused
+from harness.onhost.part import owner_of
 from harness.results.record import Run
-from harness.subsystems.table import find_mutant
+from harness.subsystems.table import SUBSYSTEMS, find_mutant
 
 TEXT = b"""\
 static int
@@ -126,6 +132,35 @@ def test_of_a_generated_mutant_nothing_is_expected(
 ) -> None:
     run = Run("r", (), "", "", (), judgements=(Judgement(mutant, fate),))
     assert run.exit_code == code
+
+
+@given(st.integers(0, 30), st.integers(1, 40), st.integers(0, 1 << 64))
+def test_a_sample_is_drawn_by_its_seed_and_keeps_the_order(
+    number: int, count: int, seed: int
+) -> None:
+    every = [generated_mutant("a.c", "take", each, {}) for each in range(1, number + 1)]
+    drawn = sampled(every, count, seed)
+    assert drawn == sampled(every, count, seed)
+    assert len(drawn) == min(count, number)
+    assert drawn == [each for each in every if each in drawn]
+
+
+def test_other_seeds_draw_others() -> None:
+    every = [generated_mutant("a.c", "take", each, {}) for each in range(1, 31)]
+    drawn = {each.name for seed in range(40) for each in sampled(every, 5, seed)}
+    assert drawn == {each.name for each in every}
+
+
+def test_a_function_that_two_parts_follow_belongs_to_the_first() -> None:
+    parts = [part for each in SUBSYSTEMS if (part := each.on_host) is not None]
+    path, function = "sys/vm/uma_core.c", "zone_import"
+    following = [part.name for part in parts if part.has_function(path, function)]
+    owner = owner_of(parts, path, function)
+    assert owner is not None
+    assert following == ["uma", "zones"]
+    assert owner.name == "uma"
+    assert owner_of(parts, path, "vm_domainset_iter_rr") is None
+    assert owner_of(parts, "sys/vm/vm_domainset.c", "vm_domainset_iter_rr") is not None
 
 
 DIVIDED = b"""\
