@@ -39,9 +39,10 @@ _MOST_ALIKE: Final = 4
 _LOOKS_AGAIN: Final = 0.3
 #: Maximum number of shorter traces that are tried for each finding.
 _SHRINK_ATTEMPTS: Final = 600
-#: The same where each is run by many schedules, and how many these are.
+#: The same where each is run by many schedules, how many these are, and those of all traces.
 _SHRINK_INTERLEAVED: Final = 80
 _SHRINK_SCHEDULES: Final = 400
+_SHRINK_ALL_SCHEDULES: Final = 6000
 #: Maximum number of kinds of findings, after which a search ends.
 _MOST_KINDS: Final = 30
 #: Maximum number of traces that end in a limit of the program, after which a search ends.
@@ -292,9 +293,11 @@ class Hunt:
         counted = self._counted
         interleaving = self.program.interleaving
         limit, counts = interleaving.limit, replace(interleaving.counts)
-        interleaving.limit = min(limit, _SHRINK_SCHEDULES)
+        interleaving.limit = min(limit, _SHRINK_SCHEDULES, 100 + 2 * interleaving.needed)
 
         def shows(candidate: Trace) -> bool:
+            if interleaving.counts.schedules - counts.schedules > _SHRINK_ALL_SCHEDULES:
+                return False
             again = self.program.again(candidate, closely=self._closely)
             if again is None or again.title != found.ending.title:
                 return False

@@ -56,10 +56,12 @@ class Interleaving:
         tried: runs lists of commands, each list in a copy of the program as it is; set by who has
             one.
         counts: what was run.
+        needed: schedules that the last search ran up to the one that ended the program.
     """
 
     limit: int = 0
     counts: InterleavingCounts = field(default_factory=InterleavingCounts)
+    needed: int = 0
     tried: Callable[[Sequence[Sequence[str]]], Sequence[Tried]] = field(default=lambda _: ())
     _operations: int = 0
     _left: int = 0
@@ -81,7 +83,10 @@ class Interleaving:
         self.counts.threads = max(self.counts.threads, threads)
         rng = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
         found = self._systematic(rng) if operations <= MOST_SYSTEMATIC else None
-        return found if found is not None else self._randomly(rng)
+        found = found if found is not None else self._randomly(rng)
+        if found is not None:
+            self.needed = self.limit - self._left
+        return found
 
     def _systematic(self, rng: random.Random) -> Schedule | None:
         search = SystematicSearch(_PREEMPTIONS, rng)
