@@ -304,7 +304,7 @@ steady zone1 items=0 cpu=1 M_NOWAIT
     _case(
         "empty-domain-grows",
         "uma_zalloc_domain() of a domain without memory takes items from slabs of others, which, "
-        "once freed, lie in the caches of the others: it never finds them there, and takes new ones",
+        "once freed, lie in the caches of others: it never finds them there, and takes new ones",
         "uma_zalloc_domain zone_alloc_item", 3, r"^invariant: memory-grows",
         traces=r" empty=.*steady .* domain=",
         vm="memoryless-kasan",
