@@ -1,0 +1,50 @@
+"""How named cases of zones are written down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from harness.cases import NamedCase
+from harness.cedit.edits import Replace
+from harness.cedit.masks import read_masked
+from harness.mutation.mutant import InFunction, Mutant
+
+_UMA_CORE: Final = "sys/vm/uma_core.c"
+
+
+def fix(function: str, old: str, new: str) -> Mutant:
+    """The fix of a case: an expression of a function is replaced."""
+    made = InFunction(_UMA_CORE, function)("fix", "a fix of a named case", Replace(old, new))
+    return replace(made, read=read_masked)
+
+
+def case(
+    name: str, story: str, functions: str, nodes: int, titles: str, fix: Mutant | None = None,
+    **more: str,
+) -> NamedCase:  # fmt: skip
+    """A case of zones, which a trace shows.
+
+    Args:
+        name: see ``NamedCase``, as for all that are not named here.
+        story, titles, fix: the same.
+        functions: with blanks between them.
+        nodes: of the machine, if no ``vm`` is named.
+        more: ``trace``, and maybe ``traces``, ``vm`` and ``introduced``.
+    """
+    vm = more.get("vm", "")
+    machine = ("--vm", vm) if vm else ("--numa", str(nodes))
+    return NamedCase(
+        name=name,
+        story=story,
+        introduced=more.get("introduced", ""),
+        fixed="",
+        functions=tuple(functions.split()),
+        command=("check", *machine, "--on", "host", "--case", name),
+        shown=(),
+        trace=more["trace"],
+        titles=titles,
+        traces=more.get("traces", ""),
+        vm=vm,
+        fix=fix,
+    )
