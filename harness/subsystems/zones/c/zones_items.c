@@ -233,7 +233,9 @@ items_alloc(const struct zones_operation *operation)
 
 	each->used = true;	/* from its beginning on */
 	item = obtain(each, operation);
-	if (item != NULL)
+	if (item != NULL && zones_item[operation->slot] != NULL)
+		dispose(each, item);	/* another thread has filled the slot meanwhile */
+	else if (item != NULL)
 		take((unsigned)operation->zone, (unsigned)operation->slot, item, operation->flags);
 	else if ((operation->flags & M_WAITOK) != 0 && !memory_has_failed_above() &&
 	    ((each->kind & KIND_CACHE) == 0 || !memory_was_refused()))
