@@ -87,7 +87,7 @@ def _has_reason(check: Mapping[str, Any]) -> bool:
 def _finding_lines(finding: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
     """Generate a finding of a search without a model, and the trace of a new one."""
     kind = f"known, {finding['case']}" if finding["case"] else "found"
-    if not finding["counts"]:
+    if not finding["counts"] and not finding["case"]:
         kind = "limit of the program"
     times = f"{finding['times']} time{'' if finding['times'] == 1 else 's'}"
     if finding["case"] and not verbose:
