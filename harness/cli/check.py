@@ -27,8 +27,9 @@ from harness.cli.specification import spec_option, subsystem_option
 from harness.cli.view import UserView
 from harness.errors import HarnessError, UsageError, given_with
 from harness.guest.numberlist import parse_numbers
-from harness.runs.check import CheckRequest, CheckRunResult, On
+from harness.runs.check import CheckRunResult
 from harness.runs.check import check as check_kernel
+from harness.runs.checkrequest import CheckRequest, On
 from harness.source.change import Change
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.errors import UsageError, given_with
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
 from harness.results.text import print_line
-from harness.runs.check import subsystem_of
+from harness.runs.checkplans import subsystem_of
 from harness.runs.guests import GuestRequest, named_vm, sanitizers_of
 from harness.source.change import Change
 from harness.source.request import KernelRequest

@@ -14,7 +14,7 @@ from harness.guest.memory import required_memory
 from harness.guest.registry import Registry
 from harness.host.memory import available_memory
 from harness.runs.buildtester import BuildTester
-from harness.runs.check import subsystem_of
+from harness.runs.checkplans import subsystem_of
 from harness.runs.examination import BootExamination, CommandExamination, Examination
 from harness.runs.kerneltester import KernelTester
 from harness.subsystems.table import SUBSYSTEMS

@@ -3,104 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
-from harness.check.subject import ConcurrentTrace
 from harness.errors import UsageError
 from harness.host.workspace import make_directory, write_atomic
 from harness.image.media import BootMethod
 from harness.outcome import Outcome
 from harness.results.text import outcome_in_words
 from harness.results.unfinished import Planned, keep_cell
+from harness.runs.checkplans import check_plans, has_threads
+from harness.runs.checkrequest import CheckRequest, On
 from harness.runs.coverage import HostCoverage
-from harness.runs.guests import GuestRequest, Guests
+from harness.runs.guests import Guests
 from harness.runs.onhost import HostChecks, HostFirst
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
-from harness.subsystems.specifications import AUTO
-from harness.subsystems.table import (
-    SUBSYSTEMS,
-    find_case,
-    find_subsystem,
-    subsystem_of_trace,
-    trace_text,
-)
 
 if TYPE_CHECKING:
     from harness.boot.plan import BootPlan
-    from harness.check.subject import Trace
     from harness.mutation.judgement import Judgement
     from harness.onhost.coverage import Coverage
-    from harness.provide.provider import Provider
-    from harness.provide.revisions import Revisions
     from harness.results.record import Cell
     from harness.runs.environment import Environment
     from harness.runs.matrix import Matrix
     from harness.sanitizers import Sanitizers
-    from harness.source.request import KernelRequest
-    from harness.subsystems.subsystem import Subsystem
 
 #: Operations on the host, if the user counts the guest's, and by default.
 _ON_HOST = 100_000
-#: Operations of a check in a guest.
-_IN_GUEST = 1000
-
 #: File name of traces in a cell's directory.
 _TRACE = "difference.trace"
-
-
-class On(StrEnum):
-    """Where a kernel's code is checked."""
-
-    HOST = "host"
-    """as a program of the host alone: nothing is booted"""
-    GUEST = "guest"
-    """in guests alone"""
-    BOTH = "both"
-    """on the host first, and what is found there repeated in the guest, which judges"""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRequest:
-    """A kernel to check.
-
-    Args:
-        what: the kernel.
-        guest: the guest, exactly one; default: 2 nodes.
-        sanitizers: the kernel's sanitizers; None: those of the vm file.
-        operations: least operations of each check, of the guest's or with ``On.HOST`` of the
-            host's; None: 1000 in a guest, and 100,000 on the host.
-        seeds: seeds of the random traces, below 2^64; one guest for each.
-        replay: the file of a trace that is run instead of random ones.
-        spec: the specification; see ``Specifications.of``.
-        subsystem: the subsystem; None: all that fit, each in a guest of its own.
-        on: where the code is checked.
-        case: the named case whose trace is run instead of random ones.
-        fail_on_known: whether findings of named cases count as others do.
-        schedules: the most schedules of each random trace, which have threads then; with
-            ``replay``, of that trace, if it names none itself; 0: the usual.
-        coverage: the directory that the coverage of host programs is written to, with ``On.HOST``;
-            None: it is not measured.
-    """
-
-    what: KernelRequest
-    guest: GuestRequest = field(default_factory=GuestRequest)
-    sanitizers: Sanitizers | None = None
-    operations: int | None = None
-    seeds: tuple[int, ...] = (1,)
-    replay: Path | None = None
-    spec: str = AUTO
-    subsystem: str | None = None
-    on: On = On.BOTH
-    case: str | None = None
-    fail_on_known: bool = False
-    schedules: int = 0
-    coverage: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +70,10 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "check", "2")
     provider = env.kernels(view.note).provider(request.what)
-    plans = _plans(request, provider)
+    plans = check_plans(request, provider)
     on_host = HostChecks(
         env, provider, request.what, topology, _operations_on_host(request),
-        interleaved=request.schedules > 0 or any(map(_has_threads, plans)),
+        interleaved=request.schedules > 0 or any(map(has_threads, plans)),
     )  # fmt: skip
     if request.on is On.HOST:
         if request.coverage is not None:
@@ -266,161 +201,6 @@ def _with_guests(
 def _is_only_searched(check: CheckPlan) -> bool:
     """Return whether there is nothing to do in a guest without a finding to repeat."""
     return not check.specification.is_modelled and check.replay is None
-
-
-def _plans(request: CheckRequest, provider: Provider) -> list[CheckPlan]:
-    subsystems, trace = checked_subsystems(request, provider)
-    return [
-        CheckPlan(
-            specification=provider.specification(subsystem, request.what, request.spec),
-            operations=request.operations or _IN_GUEST,
-            seed=seed,
-            replay=trace,
-            on_host=subsystem.on_host is not None,
-            fail_on_known=request.fail_on_known,
-            schedules=request.schedules,
-        )
-        for subsystem in subsystems
-        for seed in ((1,) if trace else request.seeds)
-    ]
-
-
-def checked_subsystems(
-    request: CheckRequest, provider: Provider
-) -> tuple[tuple[Subsystem, ...], Trace | None]:
-    """Return the subsystems to check, and the trace to run in place of random ones.
-
-    Raises:
-        UsageError: the kernel or the host program does not have the named subsystem, or the trace
-            cannot be read.
-    """
-    subsystems = _chosen(request, provider)
-    trace = None
-    text = _trace_asked(request)
-    if text is not None:
-        subsystem = subsystem_of_trace(text, subsystems)
-        subsystems, trace = (subsystem,), subsystem.read_trace(text)
-    if request.on is On.HOST:
-        subsystems = checked_on_host(subsystems)
-    if request.schedules:
-        subsystems = _with_threads(request, subsystems)
-    if request.on is not On.HOST and isinstance(trace, ConcurrentTrace) and trace.is_concurrent:
-        raise UsageError(
-            "the trace has threads, and a guest cannot be told their schedule",
-            remedy="run it in a program of the host: --on host",
-        )
-    return subsystems, trace
-
-
-def _has_threads(plan: CheckPlan) -> bool:
-    return isinstance(plan.replay, ConcurrentTrace) and plan.replay.is_concurrent
-
-
-def _with_threads(request: CheckRequest, subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:
-    """Return the subsystems whose traces have threads.
-
-    Raises:
-        UsageError: none has.
-    """
-    if request.on is not On.HOST:
-        raise UsageError(
-            "--schedules: a guest cannot be told a schedule of threads", remedy="add --on host"
-        )
-    found = tuple(each for each in subsystems if not each.is_modelled)
-    if subsystems and not found:
-        names = " and ".join(each.name for each in subsystems)
-        raise UsageError(
-            f"--schedules: traces of {names} have no threads", remedy="name --subsystem zones"
-        )
-    return found
-
-
-def _chosen(request: CheckRequest, provider: Provider) -> tuple[Subsystem, ...]:
-    """Return the subsystems to check: the named one, or all with a known specification.
-
-    Raises:
-        UsageError: the kernel does not have the named one, or none with that specification.
-    """
-    if request.subsystem is not None:
-        return (subsystem_of(request.subsystem, provider),)
-    spec = request.spec
-    if any(spec in each.variant_names for each in SUBSYSTEMS):
-        return _with_form(spec, provider)
-    if request.replay is not None or request.case is not None:
-        return provider.subsystems
-    # A guest cannot be searched without a model: it would end at the first named case.
-    return tuple(
-        each for each in provider.subsystems if each.is_modelled or request.on is not On.GUEST
-    )
-
-
-def _with_form(spec: str, provider: Provider) -> tuple[Subsystem, ...]:
-    """Return the subsystems that have a form of that name.
-
-    Raises:
-        UsageError: none of the kernel's has.
-    """
-    found = tuple(each for each in provider.subsystems if spec in each.variant_names)
-    if not found:
-        known = ", ".join(name for each in provider.subsystems for name in each.variant_names)
-        raise UsageError(
-            f"--spec {spec}: {provider.title} has no subsystem with that form",
-            remedy=f"name one of {known}, or leave --spec out",
-        )
-    return found
-
-
-def checked_on_host(subsystems: Sequence[Subsystem]) -> tuple[Subsystem, ...]:
-    """Return the subsystems that can be checked as a host program.
-
-    Raises:
-        UsageError: none can.
-    """
-    found = tuple(each for each in subsystems if each.on_host is not None)
-    if subsystems and not found:
-        names = " and ".join(each.name for each in subsystems)
-        raise UsageError(
-            f"--on host: {names} can be checked in a guest only", remedy="leave --on host out"
-        )
-    return found
-
-
-def subsystem_of(name: str, kernels: Provider | Revisions) -> Subsystem:
-    """Return the subsystem of that name.
-
-    Args:
-        name: its name.
-        kernels: the kernels that must have it.
-
-    Raises:
-        UsageError: there is none, or the kernel does not have it.
-    """
-    subsystem = find_subsystem(name)
-    if subsystem not in kernels.subsystems:
-        raise UsageError(
-            f"{kernels.title} has no subsystem {name}",
-            remedy="name a FreeBSD tree with --source, or leave --subsystem out",
-        )
-    return subsystem
-
-
-def _trace_asked(request: CheckRequest) -> str | None:
-    """Return the text of the trace to replay; None for random traces.
-
-    Raises:
-        UsageError: the file cannot be read, or the case has no trace.
-    """
-    if request.replay is not None:
-        return trace_text(request.replay, "--replay")
-    if request.case is None:
-        return None
-    case = find_case(request.case)
-    if not case.trace:
-        raise UsageError(
-            f"the case {case.name} has no trace",
-            remedy=f"run its command: harness {' '.join(case.command)}",
-        )
-    return case.trace
 
 
 def _suffix(plan: CheckPlan, plans: Sequence[CheckPlan]) -> str:

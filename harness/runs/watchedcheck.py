@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError, UsageError
 from harness.host.saves import watched
 from harness.provide.sources import NAMED_SOURCES
-from harness.runs.check import CheckRequest, CheckRunResult, On, check, checked_subsystems
+from harness.runs.check import CheckRunResult, check
+from harness.runs.checkplans import checked_subsystems
+from harness.runs.checkrequest import CheckRequest, On
 from harness.source.location import is_url
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from harness.errors import UsageError
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
-from harness.runs.check import CheckRequest, On, checked_on_host, checked_subsystems
+from harness.runs.checkplans import checked_on_host, checked_subsystems
+from harness.runs.checkrequest import CheckRequest, On
 from harness.runs.environment import Environment
 from harness.runs.watchedcheck import followed_files
 from harness.source.request import KernelRequest

@@ -27,7 +27,8 @@ from harness.results.store import Store
 from harness.runs.bisect import BisectResult, bisect
 from harness.runs.bisectrequest import BisectRequest
 from harness.runs.boot import BootRequest, boot, describe_boot
-from harness.runs.check import CheckRequest, On, check
+from harness.runs.check import check
+from harness.runs.checkrequest import CheckRequest, On
 from harness.runs.compare import CompareRequest, Expectations, Pair, compare
 from harness.runs.environment import Environment, Retry
 from harness.runs.mutants import MutantsRequest, mutants

@@ -19,7 +19,8 @@ from harness.subsystems.zones.generatethreads import with_threads
 from harness.subsystems.zones.invariants import HARMLESS, INVARIANTS
 from harness.subsystems.zones.operations import MOST_THREADS, with_cpus, with_items_in_order
 from harness.subsystems.zones.simpler import simpler
-from harness.subsystems.zones.trace import ZoneLayout, illegal, parse_trace
+from harness.subsystems.zones.trace import ZoneLayout, parse_trace
+from harness.subsystems.zones.zone import illegal
 
 MACHINE = ZoneLayout((0, 0, 1, 2), 3, frozenset({1}))
 

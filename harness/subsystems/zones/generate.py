@@ -12,7 +12,8 @@ from typing import Final
 
 from harness.check.weighted import Weighted
 from harness.subsystems.zones.operations import ALWAYS, letter_of, token
-from harness.subsystems.zones.trace import Trace, Zone, ZoneLayout, illegal
+from harness.subsystems.zones.trace import Trace, ZoneLayout
+from harness.subsystems.zones.zone import Zone, illegal
 
 #: Sizes of items: many in a slab, few, one, and slabs of several pages.
 _SIZES: Final = Weighted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from harness.subsystems.zones.operations import (
     ALWAYS,
@@ -13,7 +14,10 @@ from harness.subsystems.zones.operations import (
     without_choices,
     zone_of,
 )
-from harness.subsystems.zones.trace import Trace, Zone, illegal
+from harness.subsystems.zones.zone import Zone, illegal
+
+if TYPE_CHECKING:
+    from harness.subsystems.zones.trace import Trace
 
 #: Fewer run at no time together.
 _FEWEST_THREADS = 2

@@ -1,0 +1,118 @@
+"""Zones to be made: their words, and which of them no kernel may be asked for together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+KINDS: Final[Mapping[str, int]] = MappingProxyType({
+    "round-robin": 0x001,
+    "nobucket": 0x002,
+    "hashed": 0x004,
+    "offpage": 0x008,
+    "secondary": 0x010,
+    "cache": 0x020,
+    "smr": 0x040,
+    "pcpu": 0x080,
+    "nofree": 0x100,
+    "ctor": 0x200,
+    "init": 0x400,
+    "zinit": 0x800,
+    "maxbucket": 0x1000,
+    "spread": 0x2000,
+    "contig": 0x4000,
+    "vm": 0x8000,
+    "unmanaged": 0x10000,
+    "malloc": 0x20000,
+    "stock": 0x40000,
+    "maxaction": 0x80000,
+})  # fmt: skip
+"""The words of zones, with their bits in ``c/zones.h``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone to be made.
+
+    Args:
+        kinds: words of ``KINDS``.
+        size: of an item, in bytes.
+        reserve: items; 0 for none.
+        limit: ``uma_zone_set_max()`` before the first allocation; None for none.
+        maxcache: ``uma_zone_set_maxcache()`` then; None for none.
+        primary: of a secondary zone: the place of the zone that makes its keg.
+        align: of items, in bytes; None for a pointer's.
+        kva: ``uma_zone_reserve_kva()`` for so many items; None for none.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    size: int = 96
+    reserve: int = 0
+    limit: int | None = None
+    maxcache: int | None = None
+    primary: int | None = None
+    align: int | None = None
+    kva: int | None = None
+
+    def command(self, place: int) -> str:
+        """The command that makes it."""
+        kind = sum(KINDS[word] for word in self.kinds)
+        words = [f"make number={place} size={self.size} kind={kind} reserve={self.reserve}"]
+        for name in ("limit", "maxcache", "primary", "align", "kva"):
+            number = getattr(self, name)
+            words += [] if number is None else [f"{name}={number}"]
+        return " ".join(words)
+
+    def in_words(self, place: int) -> str:
+        """Its line in a trace."""
+        words = [f"zone{place + 1}", f"size={self.size}"]
+        words += [f"reserve={self.reserve}"] if self.reserve else []
+        for name in ("limit", "maxcache", "align", "kva"):
+            number = getattr(self, name)
+            words += [] if number is None else [f"{name}={number}"]
+        words += [f"secondary=zone{self.primary + 1}"] if self.primary is not None else []
+        words += sorted(self.kinds - {"secondary"})
+        return " ".join(words)
+
+
+def illegal(zone: Zone) -> str:
+    """Why no kernel may be asked for such a zone; empty if it may."""
+    return next((why for refuses, why in _RULES if refuses(zone)), "")
+
+
+def _both(zone: Zone, word: str, *others: str) -> bool:
+    """Whether a zone has a word, and one of others."""
+    return word in zone.kinds and not zone.kinds.isdisjoint(others)
+
+
+#: Of an item of each CPU (``UMA_PCPU_ALLOC_SIZE``).
+_PCPU_MOST: Final = 4096
+_RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
+    (lambda zone: _both(zone, "nobucket", "maxbucket"), "maxbucket with nobucket is asserted"),
+    (lambda zone: _both(zone, "smr", "cache", "pcpu", "secondary"),
+     "a zone with smr has a keg of its own here"),
+    (lambda zone: _both(zone, "cache", "hashed", "offpage", "pcpu", "init", "secondary", "nofree"),
+     "a cache zone has no keg"),
+    (lambda zone: _both(zone, "secondary", "init", "nofree", "hashed", "offpage", "pcpu",
+                        "round-robin"), "a secondary zone has no keg of its own"),
+    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"}) and zone.reserve > 0,
+     "a zone without a keg of its own has no reserve"),
+    (lambda zone: _both(zone, "pcpu", "hashed", "offpage"), "pcpu decides where headers are"),
+    (lambda zone: _both(zone, "spread", "pcpu"), "spread with pcpu is asserted"),
+    (lambda zone: _both(zone, "vm", "hashed", "offpage", "pcpu"), "vm with these is asserted"),
+    (lambda zone: _both(zone, "malloc", "hashed", "pcpu", "smr"),
+     "malloc(9) has zones without these only"),
+    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"})
+     and not zone.kinds.isdisjoint({"spread", "contig", "vm", "unmanaged", "malloc", "stock"}),
+     "a zone without a keg of its own has none of the keg's words"),
+    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"})
+     and (zone.align, zone.kva) != (None, None),
+     "a zone without a keg of its own has neither align nor kva"),
+    (lambda zone: zone.kva is not None and not zone.kinds.isdisjoint({"pcpu", "stock", "nofree"}),
+     "kva decides where pages come from, and keeps them"),
+    (lambda zone: zone.kva is not None and zone.limit is not None, "kva is the limit, too"),
+    (lambda zone: "pcpu" in zone.kinds and zone.size > _PCPU_MOST,
+     f"a pcpu zone has items of at most {_PCPU_MOST} bytes"),
+)  # fmt: skip
