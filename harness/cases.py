@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from harness.outcome import Outcome
 
 if TYPE_CHECKING:
+    from harness.mutation.mutant import Mutant
     from harness.source.codefacts import NamedChange
 
 
@@ -51,6 +52,7 @@ class NamedCase:
         titles: a regular expression that titles of its findings match.
         traces: a regular expression that traces of its findings match.
         fix: a small local fix, after which no trace shows it; None if none is known.
+        mutant: the mutant that brings a fixed bug back; None for others.
     """
 
     name: str
@@ -65,6 +67,7 @@ class NamedCase:
     titles: str = ""
     traces: str = ""
     fix: NamedChange | None = None
+    mutant: Mutant | None = None
 
     def is_of(self, title: str, trace: str) -> bool:
         """Whether a finding is of this case, by its title and its shortest trace."""

@@ -67,7 +67,7 @@ def _command(case: NamedCase) -> str:
 
 def _words(shown: Shown) -> str:
     title = f": {shown.title}" if shown.title else ""
-    check = {None: "", True: ", the check agrees", False: ", the check differs"}[shown.agrees]
+    check = {None: "", True: ", the check agrees", False: ", the check fails"}[shown.agrees]
     side = f"{shown.side}, " if shown.side else ""
     return f"on {shown.release}x, {side}{shown.outcome}{title}{check}"
 

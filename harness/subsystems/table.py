@@ -73,6 +73,10 @@ def find_mutant(name: str) -> Mutant:
     generated = parse_name(name)
     if generated is not None:
         return _generated(*generated)
+    of_cases = (case.mutant for case in cases().values() if case.mutant is not None)
+    for mutant in of_cases:
+        if mutant.name == name:
+            return mutant
     import difflib
 
     close = difflib.get_close_matches(name, mutants(), n=1)

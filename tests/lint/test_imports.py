@@ -21,7 +21,7 @@ EDGES: dict[str, set[str]] = {
     "outcome": set(),
     "sanitizers": {"errors", "outcome"},
     "kerneloptions": {"errors", "sanitizers"},
-    "cases": {"outcome", "source"},
+    "cases": {"outcome", "mutation", "source"},
     "host": {"arch", "errors"},
     "config": {"errors", "host", "guest"},
     "cedit": set(),

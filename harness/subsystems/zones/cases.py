@@ -4,11 +4,42 @@ from __future__ import annotations
 
 from typing import Final
 
+from harness.cases import NamedCase, Shown
 from harness.check.subject import KnownCase
+from harness.outcome import Outcome
 from harness.subsystems.zones.bucketcases import BUCKET_CASES
+from harness.subsystems.zones.makecase import change
 from harness.subsystems.zones.zonecases import ZONE_CASES
 
 ZONES_CASES: Final = (*BUCKET_CASES, *ZONE_CASES)
+"""What an untouched kernel shows, or may show."""
+
+_UNFILLED: Final = change(
+    "zone_import",
+    "reserve-unasked",
+    "a bucket is filled no further once a domain has no free items left, as if they were reserved",
+    "keg->uk_reserve > 0 && dom->ud_free_items <= keg->uk_reserve",
+    "dom->ud_free_items <= keg->uk_reserve",
+)
+
+MENDED_CASES: Final = (
+    NamedCase(
+        name="unfilled-bucket",
+        story="zone_import() stopped filling a bucket when a domain had as few free items as are "
+        "reserved, even where none are: each bucket then took one slab's items at the most",
+        introduced="",
+        fixed="7585c5db25a9",
+        functions=("zone_import",),
+        command=("check", "--numa", "2", "--kasan", "--subsystem", "zones",
+                 "--mutant", _UNFILLED.name),
+        shown=(
+            Shown("13.", Outcome.BOOTED, agrees=False),
+            Shown("15.", Outcome.BOOTED, agrees=False),
+        ),
+        mutant=_UNFILLED,
+    ),
+)  # fmt: skip
+"""What kernels had once, and a mutant brings back."""
 
 
 def known_cases(title: str, trace: str) -> list[KnownCase]:

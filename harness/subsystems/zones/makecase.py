@@ -13,10 +13,15 @@ from harness.mutation.mutant import InFunction, Mutant
 _UMA_CORE: Final = "sys/vm/uma_core.c"
 
 
+def change(function: str, name: str, description: str, old: str, new: str) -> Mutant:
+    """A mutant that replaces an expression of a function."""
+    made = InFunction(_UMA_CORE, function)(name, description, Replace(old, new))
+    return replace(made, read=read_masked)
+
+
 def fix(function: str, old: str, new: str) -> Mutant:
     """The fix of a case: an expression of a function is replaced."""
-    made = InFunction(_UMA_CORE, function)("fix", "a fix of a named case", Replace(old, new))
-    return replace(made, read=read_masked)
+    return change(function, "fix", "a fix of a named case", old, new)
 
 
 def case(

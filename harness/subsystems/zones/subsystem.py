@@ -43,9 +43,9 @@ class _Zones:
 
     @functools.cached_property
     def cases(self) -> tuple[NamedCase, ...]:
-        from harness.subsystems.zones.cases import ZONES_CASES
+        from harness.subsystems.zones.cases import MENDED_CASES, ZONES_CASES
 
-        return ZONES_CASES
+        return (*ZONES_CASES, *MENDED_CASES)
 
     def read(self, texts: Sequence[bytes]) -> Reading:
         return Reading({}, ())
