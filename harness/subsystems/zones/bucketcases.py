@@ -12,20 +12,71 @@ _FILL: Final = (
     "domain, {})"
 )
 
+_OF_ONE_DOMAIN: Final = fix(
+    "zone_alloc_bucket", _FILL.format("flags"),
+    _FILL.format("domain == UMA_ANYDOMAIN ? flags : flags & ~M_USE_RESERVE"),
+)  # fmt: skip
+_FOREIGN_ITEM: Final = r"bucket cache item N from wrong domain|^invariant: cached-domain"
+_COMMIT: Final = "the commit that drop-commit takes out"
+
 BUCKET_CASES: Final = (
+    case(
+        "bucket-domain-race",
+        "a bucket that was filled from several domains, as an M_USE_RESERVE allocation may, comes "
+        "into the cache of one of them, as another thread has loaded a bucket meanwhile; see "
+        "bucket-domain",
+        "cache_alloc zone_put_bucket uma_zalloc_domain", 2, _FOREIGN_ITEM,
+        introduced=_COMMIT,
+        traces=r"M_USE_RESERVE.*(meanwhile|thread)|(meanwhile|thread).*M_USE_RESERVE",
+        fix=_OF_ONE_DOMAIN,
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=96
+alloc zone1 item=1 cpu=1 domain=1 M_NOWAIT
+refuse domain=1
+alloc zone1 item=2 cpu=1 M_NOWAIT|M_USE_RESERVE meanwhile free item=1 cpu=1
+alloc zone1 item=3 cpu=1 domain=1 M_NOWAIT
+""",
+    ),
+    case(
+        "bucket-domain-frees",
+        "a bucket that was filled from several domains, as an M_USE_RESERVE allocation may, comes "
+        "into the cache of one of them by frees alone: they fill it up, it changes places with "
+        "the bucket for frees, and is given to the domain of the item that is freed next; see "
+        "bucket-domain",
+        "uma_zfree_arg cache_free zone_free_bucket uma_zalloc_domain", 2, _FOREIGN_ITEM,
+        introduced=_COMMIT,
+        traces=r"^(?!.*reclaim).*M_USE_RESERVE.*free ",
+        fix=_OF_ONE_DOMAIN,
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=4000
+alloc zone1 item=1 cpu=0 domain=0 M_NOWAIT
+alloc zone1 item=2 cpu=0 domain=0 M_NOWAIT
+alloc zone1 item=3 cpu=0 domain=0 M_NOWAIT
+alloc zone1 item=4 cpu=0 domain=0 M_NOWAIT
+refuse domain=0
+alloc zone1 item=5 cpu=0 M_NOWAIT|M_USE_RESERVE
+free item=1 cpu=0
+free item=2 cpu=0
+free item=3 cpu=0
+free item=4 cpu=0
+alloc zone1 item=1 cpu=0 domain=0 M_NOWAIT
+alloc zone1 item=2 cpu=0 domain=0 M_NOWAIT
+alloc zone1 item=3 cpu=0 domain=0 M_NOWAIT
+alloc zone1 item=4 cpu=0 domain=0 M_NOWAIT
+""",
+    ),
     case(
         "bucket-domain",
         "a bucket that was filled from several domains, as an M_USE_RESERVE allocation may, comes"
         " into the cache of one of them: uma_zalloc_domain() asserts that its items are that "
         "domain's, and without INVARIANTS foreign memory is handed out",
         "zone_import cache_free zone_free_bucket uma_zalloc_domain", 2,
-        r"bucket cache item N from wrong domain|^invariant: cached-domain",
-        introduced="the commit that drop-commit takes out",
+        _FOREIGN_ITEM,
+        introduced=_COMMIT,
         traces="M_USE_RESERVE",
-        fix=fix(
-            "zone_alloc_bucket", _FILL.format("flags"),
-            _FILL.format("domain == UMA_ANYDOMAIN ? flags : flags & ~M_USE_RESERVE"),
-        ),
+        fix=_OF_ONE_DOMAIN,
         trace="""\
 zones domains=2 cpus=0,1
 zone1 size=500
@@ -41,7 +92,7 @@ alloc zone1 item=2 cpu=0 domain=0 M_NOWAIT
         "is drained, they come into the cache of its own domain, for which uma_zalloc_domain() "
         "then asserts that their items lie there",
         "cache_drain_safe_cpu zone_free_bucket uma_zalloc_domain", 3,
-        r"bucket cache item N from wrong domain|^invariant: cached-domain",
+        _FOREIGN_ITEM,
         traces=r"empty=",
         vm="memoryless-kasan",
         fix=fix("zone_put_bucket", "bucket->ub_cnt == 0",
