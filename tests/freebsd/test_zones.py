@@ -207,6 +207,12 @@ PLANTED: dict[str, tuple[Edit, str]] = {
         "zones domains=2 cpus=0,1\nzone1 size=1000 reserve=1 nobucket\n"
         "alloc zone1 item=1 cpu=0 M_NOWAIT\n",
     ),
+    "headers-lost": (
+        Edit("keg_alloc_slab",
+             r"zone_free_item\(slabzone\(keg->uk_ipers\),\s*slab_tohashslab\(slab\)[^;]*;", ";"),
+        "zones domains=2 cpus=0,1\nzone1 size=1000 offpage nobucket\nrefuse domain=0\n"
+        "alloc zone1 item=1 cpu=0 M_NOWAIT\n",
+    ),
     "wakeup-lost": (
         Edit("zone_free_limit", r"wakeup_one\(&zone->uz_max_items\);", ""),
         "zones domains=2 cpus=0,1\nzone1 size=96 limit=1 nobucket\n"

@@ -41,6 +41,8 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
     "item-misaligned": "items are aligned as their zone says",
     "memory-grows": "a few items, used and freed again and again, take no more memory each time",
     "task-of-no-zone": "no task of a destroyed zone is queued",
+    "buckets-lost": "each bucket that a zone of buckets has handed out is in a cache",
+    "headers-lost": "each header that a zone of headers has handed out is a slab's",
     "own-items": "what UMA itself used for zones that were destroyed is not in use any more",
     "free-kept": "what is freed while somebody waits at the zone's limit does not stay in a cache",
     "wakeup-lost": "nobody waits at the limit of a zone that is below it",
@@ -53,5 +55,6 @@ HARMLESS: Final = frozenset({
     "nobucket-caches", "current-count", "limit-count", "over-limit", "over-maxcache",
     "reserve-taken", "cached-domain", "bucket-not-filled", "waitok-null", "init-count",
     "ctor-count", "drain-leaves", "destroy-leaves", "bucket-size", "memory-grows", "own-items",
+    "buckets-lost", "headers-lost",
     "free-kept", "wakeup-lost", "slab-flags", "starvation", "task-of-no-zone",
 })  # fmt: skip

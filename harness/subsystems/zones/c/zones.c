@@ -222,6 +222,5 @@ zones_end(bool closely)
 	if (!keeps_pages && memory_slabs() != 0)
 		zones_broken("destroy-leaves", "%ld slabs stay of zones that are destroyed",
 		    memory_slabs());
-	if (!keeps_pages)
-		own_check();
+	own_check(keeps_pages);
 }

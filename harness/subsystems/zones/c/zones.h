@@ -108,7 +108,7 @@ extern uint8_t zones_item_zone[ZONES_SLOTS];
 
 /* zones_own.c: what UMA itself uses. */
 void	 own_start(void);
-void	 own_check(void);	/* all is as it was at the start */
+void	 own_check(bool keeps_pages);	/* all is as it was at the start */
 
 /* zones_memory.c: below the zones, and what they call. */
 void	 memory_reset(unsigned patience);
@@ -175,6 +175,7 @@ bool	 zones_are_concurrent(void);	/* other threads run operations at the same ti
 void	 zones_exhaust(int domain, bool exhausted);	/* the domain has no pages for anybody */
 bool	 zones_run_tasks(void);		/* those that are queued; false: the kernel alone does */
 bool	 zones_task_is_queued(const struct task *task);
+bool	 zones_are_alone(void);		/* nobody else uses zones of this kernel */
 bool	 zones_only_uma_uses(uma_zone_t zone);	/* its items in use change by UMA's calls alone */
 void	 zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *));
 

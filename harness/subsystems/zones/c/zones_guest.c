@@ -96,6 +96,12 @@ zones_task_is_queued(const struct task *task __unused)
 	return (false);
 }
 
+bool
+zones_are_alone(void)
+{
+	return (false);
+}
+
 /* Zones of smr(9); others are used by all the kernel, whatever a trace does. */
 bool
 zones_only_uma_uses(uma_zone_t zone)

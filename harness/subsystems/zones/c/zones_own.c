@@ -11,6 +11,11 @@
 
 #include "zones.h"
 
+#include <sys/counter.h>
+#include <sys/domainset.h>
+#include <sys/smp.h>
+#include <sys/vmmeter.h>
+
 #define OWN_MAX		64	/* zones that are looked at */
 #define BEACON_SIZE	64
 
@@ -20,6 +25,97 @@ static struct {
 	int		in_use;
 } own[OWN_MAX];
 static unsigned own_count;
+
+/* --- buckets and headers of all zones, where nothing else changes them ------ */
+
+static unsigned
+buckets_of_cache(const struct uma_cache *cache)
+{
+	return ((cache->uc_allocbucket.ucb_bucket != NULL) +
+	    (cache->uc_freebucket.ucb_bucket != NULL) + (cache->uc_crossbucket.ucb_bucket != NULL));
+}
+
+static unsigned
+buckets_of(uma_zone_t zone)
+{
+	unsigned count = 0;
+	uma_bucket_t bucket;
+
+	for (unsigned cpu = 0; cpu <= mp_maxid; cpu++)
+		count += buckets_of_cache(&zone->uz_cpu[cpu]);
+	for (int domain = 0; domain < vm_ndomains; domain++) {
+		STAILQ_FOREACH(bucket, &ZDOM_GET(zone, domain)->uzd_buckets, ub_link)
+			count++;
+		count += ZDOM_GET(zone, domain)->uzd_cross != NULL;
+	}
+	return (count);
+}
+
+static unsigned
+headers_of(uma_keg_t keg)
+{
+	unsigned pages = 0;
+
+	if ((keg->uk_flags & UMA_ZFLAG_OFFPAGE) == 0)
+		return (0);
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		pages += keg->uk_domain[domain].ud_pages;
+	return (pages / keg->uk_ppera);
+}
+
+/* As uma_zone_get_cur(), which takes what was handed out before there were counters for 0. */
+static int
+handed_out(uma_zone_t zone)
+{
+	int64_t count = (int64_t)(counter_u64_fetch(zone->uz_allocs) -
+	    counter_u64_fetch(zone->uz_frees));
+
+	for (unsigned cpu = 0; cpu <= mp_maxid; cpu++)
+		count += (int64_t)(zone->uz_cpu[cpu].uc_allocs - zone->uz_cpu[cpu].uc_frees);
+	return ((int)count);
+}
+
+/*
+ * How many more buckets and headers are used than their zones have handed out.
+ * Those of before there were counters make it another number than 0, but always
+ * the same.
+ */
+static struct loans {
+	int	buckets, headers;
+} at_start;
+
+static struct loans
+loans(void)
+{
+	struct loans more = { 0, 0 };
+	uma_keg_t keg;
+	uma_zone_t zone;
+
+	for (keg = beacon->uz_keg; keg != NULL; keg = LIST_NEXT(keg, uk_link)) {
+		more.headers += (int)headers_of(keg);
+		LIST_FOREACH(zone, &keg->uk_zones, uz_link) {
+			more.buckets += (int)buckets_of(zone);
+			if ((zone->uz_flags & UMA_ZFLAG_BUCKET) != 0)
+				more.buckets -= handed_out(zone);
+			else if (strncmp(zone->uz_name, "UMA Slabs", 9) == 0)
+				more.headers -= handed_out(zone);
+		}
+	}
+	return (more);
+}
+
+static void
+check_loans(bool with_headers)
+{
+	struct loans now = loans();
+
+	if (now.buckets != at_start.buckets)
+		zones_broken("buckets-lost", "%d buckets are in use and in no cache",
+		    at_start.buckets - now.buckets);
+	if (with_headers && now.headers != at_start.headers)
+		zones_broken("headers-lost", "%d headers are in use and no slab's",
+		    at_start.headers - now.headers);
+}
 
 void
 own_start(void)
@@ -37,12 +133,17 @@ own_start(void)
 				own[own_count].zone = zone;
 				own[own_count++].in_use = uma_zone_get_cur(zone);
 			}
+	if (zones_are_alone())
+		at_start = loans();
 }
 
+/* All zones of the trace are destroyed; some may have left their pages, as they may. */
 void
-own_check(void)
+own_check(bool keeps_pages)
 {
-	for (unsigned i = 0; i < own_count; i++) {
+	if (zones_are_alone())
+		check_loans(!keeps_pages);
+	for (unsigned i = 0; i < own_count && !keeps_pages; i++) {
 		int in_use = uma_zone_get_cur(own[i].zone);
 
 		if (in_use != own[i].in_use)

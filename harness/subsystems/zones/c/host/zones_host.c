@@ -75,6 +75,12 @@ zones_task_is_queued(const struct task *task)
 	return (task_is_queued(task));
 }
 
+bool
+zones_are_alone(void)
+{
+	return (true);
+}
+
 /* Nothing else runs in this program; but zones that stay use buckets, whose slabs have headers. */
 bool
 zones_only_uma_uses(uma_zone_t zone)
