@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -30,6 +30,10 @@ KINDS: Final[Mapping[str, int]] = MappingProxyType({
     "maxaction": 0x80000,
 })  # fmt: skip
 """The words of zones, with their bits in ``c/zones.h``."""
+
+
+#: Numbers that a zone may have, as its command and its line in a trace name them.
+_NUMBERS: Final = ("limit", "maxcache", "align", "kva")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +64,21 @@ class Zone:
         """The command that makes it."""
         kind = sum(KINDS[word] for word in self.kinds)
         words = [f"make number={place} size={self.size} kind={kind} reserve={self.reserve}"]
-        for name in ("limit", "maxcache", "primary", "align", "kva"):
-            number = getattr(self, name)
-            words += [] if number is None else [f"{name}={number}"]
+        words += self._numbers((*_NUMBERS, "primary"))
         return " ".join(words)
 
     def in_words(self, place: int) -> str:
         """Its line in a trace."""
         words = [f"zone{place + 1}", f"size={self.size}"]
         words += [f"reserve={self.reserve}"] if self.reserve else []
-        for name in ("limit", "maxcache", "align", "kva"):
-            number = getattr(self, name)
-            words += [] if number is None else [f"{name}={number}"]
+        words += self._numbers(_NUMBERS)
         words += [f"secondary=zone{self.primary + 1}"] if self.primary is not None else []
         words += sorted(self.kinds - {"secondary"})
         return " ".join(words)
+
+    def _numbers(self, names: Iterable[str]) -> list[str]:
+        told = ((name, getattr(self, name)) for name in names)
+        return [f"{name}={number}" for name, number in told if number is not None]
 
 
 def illegal(zone: Zone) -> str:
@@ -87,6 +91,11 @@ def _both(zone: Zone, word: str, *others: str) -> bool:
     return word in zone.kinds and not zone.kinds.isdisjoint(others)
 
 
+def _has_no_keg(zone: Zone) -> bool:
+    """Whether a zone has no keg of its own."""
+    return not zone.kinds.isdisjoint({"cache", "secondary"})
+
+
 #: Of an item of each CPU (``UMA_PCPU_ALLOC_SIZE``).
 _PCPU_MOST: Final = 4096
 _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
@@ -97,18 +106,17 @@ _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
      "a cache zone has no keg"),
     (lambda zone: _both(zone, "secondary", "init", "nofree", "hashed", "offpage", "pcpu",
                         "round-robin"), "a secondary zone has no keg of its own"),
-    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"}) and zone.reserve > 0,
+    (lambda zone: _has_no_keg(zone) and zone.reserve > 0,
      "a zone without a keg of its own has no reserve"),
     (lambda zone: _both(zone, "pcpu", "hashed", "offpage"), "pcpu decides where headers are"),
     (lambda zone: _both(zone, "spread", "pcpu"), "spread with pcpu is asserted"),
     (lambda zone: _both(zone, "vm", "hashed", "offpage", "pcpu"), "vm with these is asserted"),
     (lambda zone: _both(zone, "malloc", "hashed", "pcpu", "smr"),
      "malloc(9) has zones without these only"),
-    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"})
+    (lambda zone: _has_no_keg(zone)
      and not zone.kinds.isdisjoint({"spread", "contig", "vm", "unmanaged", "malloc", "stock"}),
      "a zone without a keg of its own has none of the keg's words"),
-    (lambda zone: not zone.kinds.isdisjoint({"cache", "secondary"})
-     and (zone.align, zone.kva) != (None, None),
+    (lambda zone: _has_no_keg(zone) and (zone.align, zone.kva) != (None, None),
      "a zone without a keg of its own has neither align nor kva"),
     (lambda zone: zone.kva is not None and not zone.kinds.isdisjoint({"pcpu", "stock", "nofree"}),
      "kva decides where pages come from, and keeps them"),

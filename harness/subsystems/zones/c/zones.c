@@ -28,7 +28,7 @@ zones_start(unsigned patience)
 	zones_leave();
 	zones_forget_breakage();
 	keeps_pages = false;
-	memory_recover();
+	memory_bring_back();
 	memory_reset(patience);
 	own_start();
 }
@@ -195,9 +195,7 @@ zones_destroy(unsigned number)
 void
 zones_end(bool closely)
 {
-	memory_recover();
-	for (int domain = 0; domain < vm_ndomains; domain++)
-		memory_exhaust_domain(domain, false);
+	memory_bring_back();
 	for (unsigned slot = 0; slot < ZONES_SLOTS; slot++)
 		if (zones_item[slot] != NULL) {
 			items_free(slot);

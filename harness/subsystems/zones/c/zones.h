@@ -115,6 +115,7 @@ void	 memory_reset(unsigned patience);
 void	 memory_begin(const struct zones_operation *operation);
 void	 memory_refuse(int domain, bool refuse);
 void	 memory_exhaust_domain(int domain, bool exhaust);
+void	 memory_bring_back(void);	/* no domain is exhausted or low */
 bool	 memory_is_exhausted(int domain);
 bool	 memory_was_refused(void);	/* since memory_begin() */
 bool	 memory_has_failed(void);	/* a constructor, an initializer or an import, since then */

@@ -81,6 +81,15 @@ memory_exhaust_domain(int domain, bool exhaust)
 	memory_low(domain, exhaust);
 }
 
+void
+memory_bring_back(void)
+{
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		if (exhausted[domain])
+			memory_exhaust_domain(domain, false);
+	memory_recover();
+}
+
 bool
 memory_is_exhausted(int domain)
 {

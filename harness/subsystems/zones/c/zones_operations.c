@@ -159,9 +159,7 @@ wake(const char *wmesg)
 	if (memory_interrupt())
 		return (true);		/* it may have woken the thread */
 	if (strcmp(wmesg, "vmwait") == 0) {
-		for (int domain = 0; domain < vm_ndomains; domain++)
-			memory_exhaust_domain(domain, false);
-		memory_recover();
+		memory_bring_back();
 		return (true);
 	}
 	if (strcmp(wmesg, "zonelimit") != 0)

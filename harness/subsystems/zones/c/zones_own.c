@@ -26,6 +26,18 @@ static struct {
 } own[OWN_MAX];
 static unsigned own_count;
 
+/* As uma_zone_get_cur(), which takes what was handed out before there were counters for 0. */
+static int
+handed_out(uma_zone_t zone)
+{
+	int64_t count = (int64_t)(counter_u64_fetch(zone->uz_allocs) -
+	    counter_u64_fetch(zone->uz_frees));
+
+	for (unsigned cpu = 0; cpu <= mp_maxid; cpu++)
+		count += (int64_t)(zone->uz_cpu[cpu].uc_allocs - zone->uz_cpu[cpu].uc_frees);
+	return ((int)count);
+}
+
 /* --- buckets and headers of all zones, where nothing else changes them ------ */
 
 static unsigned
@@ -61,18 +73,6 @@ headers_of(uma_keg_t keg)
 	for (int domain = 0; domain < vm_ndomains; domain++)
 		pages += keg->uk_domain[domain].ud_pages;
 	return (pages / keg->uk_ppera);
-}
-
-/* As uma_zone_get_cur(), which takes what was handed out before there were counters for 0. */
-static int
-handed_out(uma_zone_t zone)
-{
-	int64_t count = (int64_t)(counter_u64_fetch(zone->uz_allocs) -
-	    counter_u64_fetch(zone->uz_frees));
-
-	for (unsigned cpu = 0; cpu <= mp_maxid; cpu++)
-		count += (int64_t)(zone->uz_cpu[cpu].uc_allocs - zone->uz_cpu[cpu].uc_frees);
-	return ((int)count);
 }
 
 /*
@@ -131,7 +131,7 @@ own_start(void)
 		LIST_FOREACH(zone, &keg->uk_zones, uz_link)
 			if (own_count < OWN_MAX && zones_only_uma_uses(zone)) {
 				own[own_count].zone = zone;
-				own[own_count++].in_use = uma_zone_get_cur(zone);
+				own[own_count++].in_use = handed_out(zone);
 			}
 	if (zones_are_alone())
 		at_start = loans();
@@ -144,7 +144,7 @@ own_check(bool keeps_pages)
 	if (zones_are_alone())
 		check_loans(!keeps_pages);
 	for (unsigned i = 0; i < own_count && !keeps_pages; i++) {
-		int in_use = uma_zone_get_cur(own[i].zone);
+		int in_use = handed_out(own[i].zone);
 
 		if (in_use != own[i].in_use)
 			zones_broken("own-items", "%s has %d items in use, and had %d",
