@@ -73,7 +73,7 @@ _MEMORY = _family(
     r"cache_(?:alloc|free|fetch|drain|shrink|bucket)\w*|item_(?:ctor|dtor|domain)|m?trash_\w+",
     r"(?:swap|vnode|phys|dev|sg|default|dead|cdev|swp)_pager_\w+|memguard_\w+|redzone_\w+",
     r"(?:noobj|(?:pcpu_)?page|contig|hash|startup|kmapent)_(?:alloc|free|expand)\w*|zero_init",
-    r"_kmem_\w+|kmap_(?:alloc|free)\w*|fault_(?:deallocate|page_\w+)|qc_(?:import|release|drain)",
+    r"(?:zfs|spl)?_kmem_\w+|kmap_(?:alloc|free)\w*|fault_(?:deallocate|page_\w+)|qc_(?:import|release|drain)",
     # sys/kern/kern_malloc.c, subr_vmem.c, kern_mbuf.c; LinuxKPI's
     r"malloc(?:_\w+|array\w*)?|_?z?free|free_(?:dbg|large|save_type)|realloc\w*",
     r"contig(?:malloc|free)\w*|vmem_\w+|_?bt_(?:alloc|fill|free|ins|rem)\w*",
