@@ -16,8 +16,11 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 NEEDED = {
     "harness": PROJECT["dependencies"],
-    "libvirt": [*PROJECT["dependencies"], *EXTRAS["libvirt"]],
-    "tests": [*PROJECT["dependencies"], *EXTRAS["libvirt"], *EXTRAS["dev"]],
+    "freebsd": [*PROJECT["dependencies"], *EXTRAS["libvirt"], *EXTRAS["ssh"], *EXTRAS["nightly"]],
+    "tests": [
+        *PROJECT["dependencies"],
+        *(each for extra in EXTRAS for each in EXTRAS[extra] if extra != "fuzz"),
+    ],
 }
 """What pyproject.toml says that each file must have."""
 
@@ -56,7 +59,7 @@ def test_each_release_has_hashes_and_nothing_names_an_index(file: Path) -> None:
     assert all("--hash=" in entry for entry in entries)
 
 
-@pytest.mark.parametrize("name", ["build", "harness", "libvirt"])
+@pytest.mark.parametrize("name", ["build", "harness", "freebsd"])
 def test_tests_run_with_the_releases_that_users_get(name: str) -> None:
     tests = named("tests")
     common = named(name).keys() & tests.keys()
