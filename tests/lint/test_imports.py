@@ -72,6 +72,8 @@ EDGES: dict[str, set[str]] = {
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
         "subsystems", "provide", "results", "boot",
     },
+    "nightly": set(),
+    "history": {"errors", "host"},
     "cli": {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",

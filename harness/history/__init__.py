@@ -1,0 +1,1 @@
+"""The history of nightly runs: a database of nights, results, problems and news."""

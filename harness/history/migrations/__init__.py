@@ -1,0 +1,1 @@
+"""The migrations of the history's tables, run by ``harness.history.migrate``."""

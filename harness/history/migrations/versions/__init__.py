@@ -1,0 +1,1 @@
+"""A module for each migration, in the form of Alembic."""
