@@ -25,7 +25,7 @@ class ShellRefusedError(ShellError):
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class Completed:
     """A command that has ended.
 
     Args:
@@ -49,7 +49,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Sink:
+class OutputSink:
     """Receives a command's output while it runs, in the thread that runs it."""
 
     stdout: Callable[[bytes], None] = lambda _: None
@@ -64,8 +64,8 @@ class Shell(Protocol):
 
     def run(
         self, command: str, *, timeout: float | None = None, stdin: bytes = b"",
-        sink: Sink | None = None,
-    ) -> Finished:  # fmt: skip
+        sink: OutputSink | None = None,
+    ) -> Completed:  # fmt: skip
         """Run a command line of sh(1) to its end.
 
         Args:
