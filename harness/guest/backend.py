@@ -94,6 +94,16 @@ class Guest(Protocol):
         """
         ...
 
+    def forwarded_port(self) -> int:
+        """Return the port of the host's loopback address that leads to the guest's ``Network``.
+
+        It connects before the guest listens, and then resets.
+
+        Raises:
+            InfraError: the guest has no such network, or QEMU does not answer.
+        """
+        ...
+
     def require_running(self) -> None:
         """Check that the host runs the guest, so that silence is the guest's own.
 

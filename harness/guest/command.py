@@ -189,13 +189,19 @@ class CommandBackend:
         """See ``Backend``.
 
         Raises:
-            UsageError: the file lacks a second serial port that is needed, or ``keep`` was given.
+            UsageError: the file lacks a second serial port that is needed, the guest has disks or
+                a network, or ``keep`` was given.
             InfraError: another harness uses the machine, or a program failed.
         """
         if keep:
             raise UsageError(
                 f"machine {self.machine.name} cannot be kept: its programs end with the harness",
                 remedy="leave --keep out; --interactive connects the terminal to its console",
+            )
+        if spec.disks or spec.network:
+            raise UsageError(
+                f"machine {self.machine.name} cannot be given disks or a network",
+                remedy="use --backend qemu or libvirt, with a topology of its own",
             )
         if spec.serial_sockets:
             self._fixed.require_channel()

@@ -95,6 +95,14 @@ class CommandGuest:
         del spec
         return ()
 
+    def forwarded_port(self) -> int:
+        """See ``Guest``.
+
+        Raises:
+            InfraError: the harness has no part in the machine's network.
+        """
+        raise InfraError(f"machine {self._machine.name} has no network of the harness's")
+
     def require_running(self) -> None:
         """See ``Guest``."""
         state = self._backend.power(self._environment)

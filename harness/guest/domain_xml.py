@@ -14,6 +14,7 @@ from typing import Final
 from xml.etree import ElementTree as Xml
 
 from harness.arch import GUEST
+from harness.guest.devices import FIRST_DISK_SLOT, DiskFormat, GuestDisk, network_options
 from harness.guest.qemu_argv import control_options, cpu_options, distance_options
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.guest.topology import Topology, cpu_ranges, even_distances
@@ -97,6 +98,13 @@ def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
             CommandLineItem(
                 distances,
                 "libvirt drops distances that are all 10 and 20, and the guest would have no SLIT",
+            )
+        )
+    if spec.network is not None:
+        items.append(
+            CommandLineItem(
+                network_options(spec.network),
+                "libvirt's user networking (9.0) neither forwards a port nor restricts the guest",
             )
         )
     return tuple(items)
@@ -188,7 +196,9 @@ def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> Non
     if emulator is not None:
         _text(devices, "emulator", str(emulator))
     if isinstance(spec.media, EfiDirectory):
-        _disk(devices, spec.media.directory)
+        _volume(devices, spec.media.directory)
+    for number, each in enumerate(spec.disks):
+        _disk(devices, number, each)
     for number, path in enumerate(spec.all_serial_sockets):
         serial = Xml.SubElement(devices, "serial", type="pty" if spec.standalone else "unix")
         if not spec.standalone:
@@ -199,22 +209,44 @@ def _devices(domain: Xml.Element, spec: GuestSpec, emulator: Path | None) -> Non
     Xml.SubElement(devices, "memballoon", model="none")
 
 
-def _disk(devices: Xml.Element, directory: Path) -> None:
+def _volume(devices: Xml.Element, directory: Path) -> None:
     disk = Xml.SubElement(devices, "disk", type="dir", device="disk")
     Xml.SubElement(disk, "driver", name="qemu", type="fat")
     Xml.SubElement(disk, "source", dir=str(directory))
     Xml.SubElement(disk, "target", dev="vda", bus="virtio")
     Xml.SubElement(disk, "readonly")
     Xml.SubElement(disk, "boot", order="1")
+    _slot(disk, DISK_SLOT)
+
+
+def _disk(devices: Xml.Element, number: int, disk: GuestDisk) -> None:
+    element = Xml.SubElement(devices, "disk", type="file", device="disk")
+    Xml.SubElement(element, "driver", name="qemu", type=disk.format, cache="unsafe")
+    Xml.SubElement(element, "source", file=str(disk.path))
+    if disk.format is DiskFormat.QCOW2:
+        _backing(element, disk.backing)
+    Xml.SubElement(element, "target", dev=f"vd{'bcdefghi'[number]}", bus="virtio")
+    if disk.read_only:
+        Xml.SubElement(element, "readonly")
+    _slot(element, FIRST_DISK_SLOT + number)
+
+
+def _backing(overlay: Xml.Element, disk: GuestDisk | None) -> None:
+    """Name what an overlay lies on; an empty element keeps libvirt from reading the header."""
+    if disk is None:
+        Xml.SubElement(overlay, "backingStore")
+        return
+    store = Xml.SubElement(overlay, "backingStore", type="file")
+    Xml.SubElement(store, "format", type=disk.format)
+    Xml.SubElement(store, "source", file=str(disk.path))
+    _backing(store, disk.backing)
+
+
+def _slot(element: Xml.Element, slot: int) -> None:
     Xml.SubElement(
-        disk,
-        "address",
-        type="pci",
-        domain="0x0000",
-        bus="0x00",
-        slot=f"{DISK_SLOT:#04x}",
+        element, "address", type="pci", domain="0x0000", bus="0x00", slot=f"{slot:#04x}",
         function="0x0",
-    )
+    )  # fmt: skip
 
 
 def _command_line(domain: Xml.Element, spec: GuestSpec) -> None:

@@ -52,6 +52,7 @@ class Script:
         differences: where it is another machine than was asked for, in words.
         stopped: the state in which the host has stopped it, once all is printed; None if not.
         failure: why it cannot be started; empty if it can.
+        port: the host's port that leads to its network; None if it has none.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -61,6 +62,7 @@ class Script:
     differences: tuple[str, ...] = ()
     stopped: str | None = None
     failure: str = ""
+    port: int | None = None
 
 
 class FakeGuest:
@@ -127,6 +129,12 @@ class FakeGuest:
         """See ``Guest``."""
         del spec
         return self._script.differences
+
+    def forwarded_port(self) -> int:
+        """See ``Guest``."""
+        if self._script.port is None:
+            raise InfraError("the fake guest has no network")
+        return self._script.port
 
     def require_running(self) -> None:
         """See ``Guest``."""

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from harness.arch import GUEST
 from harness.errors import InfraError, UsageError
 from harness.guest.backends import BackendHost, BackendType
+from harness.guest.diskfiles import largest_file, open_disks
 from harness.guest.domain_xml import (
     domain_xml,
     memoryless_emulator,
@@ -29,6 +30,7 @@ from harness.guest.memory import check_memory
 from harness.guest.qmp import ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.guest.spec import display_name
+from harness.host.confinement import file_limit
 from harness.host.doctor import HostFinding, good, install, lacking
 from harness.host.memory import available_memory
 from harness.host.programs import missing_program
@@ -82,6 +84,7 @@ class LibvirtBackend:
         self._workspace = workspace
         self._available = available
         self._daemon: PrivateLibvirtd | None = None
+        self._foreign = uri is not None
         if uri is None and os.geteuid() == 0:
             self._daemon = PrivateLibvirtd(runner, workspace, waiting, idle_seconds)
         self.uri = uri or (self._daemon.uri if self._daemon else SESSION_URI)
@@ -113,6 +116,10 @@ class LibvirtBackend:
         """
         library = _library()
         self._prepare(spec)
+        with contextlib.ExitStack() as held:
+            largest = largest_file(spec.disks, open_disks(spec.disks, held))
+        # A libvirtd that the user named may run QEMU as another user, whose limits are its own.
+        file_size = None if self._foreign else file_limit(largest)
         name = display_name(spec.name, spec.console_socket)
         connection = self._connect(library)
         control = ControlChannel.listening(spec.control_socket, self._clock)
@@ -120,7 +127,7 @@ class LibvirtBackend:
         guest = LibvirtGuest(library, connection, control, origin, self._clock)
         flags = 0 if keep else library.VIR_DOMAIN_START_AUTODESTROY
         try:
-            guest.start(self.describe(spec), flags, inspect)
+            guest.start(self.describe(spec), flags, inspect, file_size)
         except library.libvirtError as error:
             guest.destroy()
             raise InfraError(

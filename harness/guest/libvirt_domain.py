@@ -20,8 +20,9 @@ from harness.guest.backend import (
     ending_of_reason,
     qemu_exit,
 )
-from harness.guest.machine import machine_differences, read_machine
+from harness.guest.machine import machine_differences, read_forwarded_port, read_machine
 from harness.guest.qmp import START_SECONDS, ControlChannel
+from harness.host.confinement import limit_files
 from harness.host.processid import find_processes
 from harness.host.sessions import KILL_SECONDS, unkillable
 
@@ -88,6 +89,10 @@ class LibvirtGuest:
         """See ``Guest``: according to QEMU."""
         return machine_differences(spec, read_machine(self.query))
 
+    def forwarded_port(self) -> int:
+        """See ``Guest``."""
+        return read_forwarded_port(self.query)
+
     def require_running(self) -> None:
         """See ``Guest``."""
         self.query("query-status")
@@ -112,8 +117,11 @@ class LibvirtGuest:
                 detail=self.stderr_tail(),
             )
 
-    def start(self, xml: str, flags: int, inspect: Inspect) -> None:
-        """Create the domain; its CPUs start when QEMU answers, so that no end is missed."""
+    def start(self, xml: str, flags: int, inspect: Inspect, file_size: int | None) -> None:
+        """Create the domain; its CPUs start when QEMU answers, so that no end is missed.
+
+        Before, the files that QEMU writes are limited to ``file_size`` bytes, unless that is None.
+        """
         self._domain = self._connection.createXML(
             xml, flags | self._library.VIR_DOMAIN_START_PAUSED
         )
@@ -125,6 +133,8 @@ class LibvirtGuest:
                     remedy="QEMU's messages are below; harness doctor lists what this host lacks",
                     detail=self.stderr_tail(),
                 )
+        if file_size is not None and self.pid is not None:
+            limit_files(self.pid, file_size)
         inspect(self)
         self._domain.resume()
 

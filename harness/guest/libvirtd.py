@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
-from harness.host.confinement import LOG_BYTES, ResourceLimits, unprivileged
+from harness.host.confinement import ResourceLimits, unprivileged
 from harness.host.private import private_directory
 from harness.host.programs import missing_program
 from harness.host.sockets import peer_of
@@ -49,9 +49,6 @@ seccomp_sandbox = 1
 max_core = 0
 max_files = 1024
 """
-
-_LIMITS: Final = ResourceLimits(file_size=LOG_BYTES)
-"""Limits of the daemon, which its guests inherit; only QEMU's log grows."""
 
 
 class PrivateLibvirtd:
@@ -127,7 +124,7 @@ class PrivateLibvirtd:
         # In this order: on some hosts, a process without privileges cannot create a user namespace.
         argv = (
             *("unshare", "--user", "--map-user=1", "--map-group=1", "--"),
-            *unprivileged(daemon, _LIMITS),
+            *unprivileged(daemon, ResourceLimits()),
         )
         environment = {
             "HOME": str(self._root),

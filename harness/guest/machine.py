@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.arch import GUEST
 from harness.errors import InfraError
+from harness.guest.devices import forwarded_port
 from harness.guest.memory import MIB
 from harness.guest.topology import cpus_in_words
 from harness.host.accelerator import Accelerator
@@ -81,6 +82,15 @@ def read_machine(ask: Ask) -> Machine | None:
         )
     except (InfraError, AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return None
+
+
+def read_forwarded_port(ask: Ask) -> int:
+    """Query the port of the host that QEMU forwards to the guest.
+
+    Raises:
+        InfraError: it forwards none, or QEMU does not answer.
+    """
+    return forwarded_port(str(ask("human-monitor-command", {"command-line": "info usernet"})))
 
 
 def _property(ask: Ask, name: str) -> str:

@@ -22,6 +22,7 @@ from harness.guest.backend import (
     qemu_exit,
 )
 from harness.guest.backends import BackendHost, BackendType
+from harness.guest.diskfiles import largest_file, open_disks
 from harness.guest.firmware import firmware_for
 from harness.guest.memory import check_memory
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
@@ -70,6 +71,12 @@ class QemuGuest:
         from harness.guest.machine import machine_differences, read_machine
 
         return machine_differences(spec, read_machine(self.query))
+
+    def forwarded_port(self) -> int:
+        """See ``Guest``."""
+        from harness.guest.machine import read_forwarded_port
+
+        return read_forwarded_port(self.query)
 
     def require_running(self) -> None:
         """See ``Guest``."""
@@ -196,13 +203,20 @@ class QemuBackend:
     def _spawn(
         self, spec: GuestSpec, control: socket.socket, stderr: IO[bytes], *, keep: bool
     ) -> Process:
-        """Start QEMU with its sockets as descriptors, so that no path leads to them."""
+        """Start QEMU with its sockets and disks as descriptors.
+
+        No path leads to the sockets, and the disks' directories may be closed to QEMU's user.
+        """
         with contextlib.ExitStack() as open_until_it_has_them:
             descriptors = {CONTROL: control.fileno()}
             for number, path in enumerate(spec.all_serial_sockets):
                 port = open_until_it_has_them.enter_context(connected(path))
                 descriptors[serial_name(number)] = port.fileno()
-            limits = qemu_limits(spec.topology.memory_mib, spec.cpus, spec.identity)
+            opened = open_disks(spec.disks, open_until_it_has_them)
+            descriptors.update(opened)
+            limits = qemu_limits(
+                spec.topology.memory_mib, spec.cpus, spec.identity, largest_file(spec.disks, opened)
+            )
             return self._runner.spawn(
                 confined(
                     qemu_argv(replace(spec, media=spec.local_media), descriptors=descriptors),

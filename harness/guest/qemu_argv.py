@@ -2,7 +2,7 @@
 
 The options are those of QEMU's ``qemu-options.hx`` (the manual page) from 7.2 on. The domain of
 ``harness.guest.domain_xml`` must give the same machine: the same order of nodes, the same CPU ids,
-the disk in the same PCI slot.
+disks and network device in the same PCI slots.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
+from harness.guest.devices import disk_options, network_options
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.guest.topology import ONE_CPU, Package, cpu_ranges
 from harness.host.accelerator import Accelerator
@@ -41,8 +42,8 @@ def qemu_argv(
     Args:
         spec: the guest.
         program: QEMU.
-        descriptors: open sockets that replace the specification's paths; keys are ``CONTROL``
-            and ``serial_name()``.
+        descriptors: open sockets and files that replace the specification's paths; keys are
+            ``CONTROL``, ``serial_name()`` and ``disk_name()``.
     """
     fds = descriptors or {}
     return (
@@ -54,6 +55,8 @@ def qemu_argv(
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *_topology(spec.topology),
         *_media(spec),
+        *disk_options(spec.disks, fds),
+        *network_options(spec.network),
         *_serial_ports(spec, fds),
         *_control(spec, fds.get(CONTROL)),
     )

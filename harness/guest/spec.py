@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.errors import InfraError, UsageError
+from harness.guest.devices import MOST_DISKS, GuestDisk, Network
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
@@ -43,9 +44,11 @@ class GuestSpec:
         serial_sockets: the same for the second to fourth serial port.
         identity: the user that QEMU runs as; None for the harness's own.
         standalone: start it without the harness, with its console on the terminal.
+        disks: disks beside the media, in the order of their PCI slots.
+        network: its network; None for none.
 
     Raises:
-        UsageError: an invalid name, or too many serial ports.
+        UsageError: an invalid name, too many serial ports or disks.
         InfraError: a socket's path is too long.
     """
 
@@ -59,6 +62,8 @@ class GuestSpec:
     serial_sockets: tuple[Path, ...] = ()
     identity: Identity | None = None
     standalone: bool = False
+    disks: tuple[GuestDisk, ...] = ()
+    network: Network | None = None
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
@@ -71,6 +76,8 @@ class GuestSpec:
                 f"{len(self.all_serial_sockets)} serial ports",
                 remedy=f"a guest has at most {GUEST.board.max_serial_ports}",
             )
+        if len(self.disks) > MOST_DISKS:
+            raise UsageError(f"{len(self.disks)} disks", remedy=f"a guest has at most {MOST_DISKS}")
         for path in (*self.all_serial_sockets, self.control_socket):
             if len(bytes(path)) > MAX_SOCKET_PATH:
                 raise InfraError(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.errors import UsageError
+from harness.errors import InfraError, UsageError
 from harness.host.programs import require_program
 
 FIRST_UNUSED: Final = 0x70000000
@@ -39,7 +39,7 @@ _PROCESSES: Final = Path("/proc")
 MIB: Final = 1 << 20
 
 LOG_BYTES: Final = 64 * MIB
-"""Maximum size of QEMU's standard error, the only file that QEMU writes."""
+"""Maximum size of QEMU's standard error, the only file that a QEMU without disks writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,12 @@ class ResourceLimits:
         yield from ((name, number, value) for name, number, value in named if value is not None)
 
 
-def qemu_limits(memory_mib: int, cpus: int, identity: Identity | None) -> ResourceLimits:
+def qemu_limits(
+    memory_mib: int, cpus: int, identity: Identity | None, largest_disk: int = 0
+) -> ResourceLimits:
     """Return the limits of QEMU for a guest.
+
+    ``largest_disk`` is the most bytes that a file of its disks can grow to.
 
     The address space contains the guest's memory, TCG's buffer (1 GiB at most), libraries, and for
     each thread a stack and an arena of malloc(3), which reserve more than they use. Processes are
@@ -81,10 +85,30 @@ def qemu_limits(memory_mib: int, cpus: int, identity: Identity | None) -> Resour
     """
     return ResourceLimits(
         address_space=(memory_mib + 6 * 1024 + 256 * cpus) * MIB,
-        file_size=LOG_BYTES,
+        file_size=file_limit(largest_disk),
         files=1024,
         processes=cpus + 128 if identity is not None and _is_unused(identity.uid) else None,
     )
+
+
+def file_limit(largest_disk: int) -> int:
+    """Return the most bytes of a file that QEMU writes: its messages, or a disk."""
+    return max(LOG_BYTES, largest_disk)
+
+
+def limit_files(pid: int, limit: int) -> None:
+    """Limit the size of the files that a process of this user writes, in bytes, for good.
+
+    Raises:
+        InfraError: it has ended, or is another user's.
+    """
+    try:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
+    except OSError as error:
+        raise InfraError(
+            f"cannot limit the files of process {pid}: {error.strerror}",
+            remedy="run it again; if it fails again, use --backend qemu",
+        ) from error
 
 
 def guest_identity(user: str | None, device: Path | None = None) -> Identity | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from harness.guest.devices import DiskFormat, GuestDisk, Network
 from harness.guest.spec import GuestSpec
 from harness.guest.topology import Node, Package, Topology, even_distances
 from harness.host.accelerator import Accelerator
@@ -26,6 +27,8 @@ def guest_spec(
     console_socket: Path = CONSOLE,
     sata: bool = False,
     serial_sockets: tuple[Path, ...] = (),
+    disks: tuple[GuestDisk, ...] = (),
+    network: Network | None = None,
 ) -> GuestSpec:
     return GuestSpec(
         name="numa2-kasan",
@@ -36,6 +39,8 @@ def guest_spec(
         console_socket=console_socket,
         sata=sata,
         serial_sockets=serial_sockets,
+        disks=disks,
+        network=network,
     )
 
 
@@ -103,6 +108,20 @@ def paths() -> st.SearchStrategy[Path]:
     return names.map(lambda name: Path("/run", f"x{name}"))
 
 
+def disks() -> st.SearchStrategy[GuestDisk]:
+    """Disks, also overlays of up to three files."""
+    raw = st.builds(GuestDisk, paths(), st.just(True))
+    whole = raw | st.builds(GuestDisk, paths(), st.just(True), st.just(DiskFormat.QCOW2))
+    lower = st.recursive(
+        whole,
+        lambda below: st.builds(
+            GuestDisk, paths(), st.just(True), st.just(DiskFormat.QCOW2), below
+        ),
+        max_leaves=2,
+    )
+    return lower.flatmap(lambda disk: st.builds(replace, st.just(disk), read_only=st.booleans()))
+
+
 @st.composite
 def guest_specs(draw: st.DrawFn) -> GuestSpec:
     return guest_spec(
@@ -112,4 +131,6 @@ def guest_specs(draw: st.DrawFn) -> GuestSpec:
         console_socket=draw(paths()),
         sata=draw(st.booleans()),
         serial_sockets=tuple(draw(st.lists(paths(), max_size=3))),
+        disks=tuple(draw(st.lists(disks(), max_size=2))),
+        network=draw(st.none() | st.builds(Network, st.integers(1, 65535))),
     )

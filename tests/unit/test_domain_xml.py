@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as Xml
 
 import pytest
 from guest_specs import FIRMWARE, cpus_of_nodes, guest_spec, guest_specs, numbers, values
 from hypothesis import given
 
+from harness.guest.devices import Network
 from harness.guest.domain_xml import (
     QEMU_NAMESPACE,
     command_line_items,
@@ -86,10 +89,52 @@ def test_serial_ports_and_disks_are_native_elements(spec: GuestSpec) -> None:
     assert [found(serial, "source").attrib for serial in serials] == [
         {"mode": "connect", "path": str(path)} for path in spec.all_serial_sockets
     ]
-    directories = [disk.attrib["dir"] for disk in root.findall("devices/disk/source")]
+    directories = [disk.attrib["dir"] for disk in root.findall("devices/disk/source[@dir]")]
     assert directories == (
         [str(spec.media.directory)] if isinstance(spec.media, EfiDirectory) else []
     )
+
+
+@given(guest_specs())
+def test_disks_are_the_same_as_on_the_command_line(spec: GuestSpec) -> None:
+    argv, disks = qemu_argv(spec), parsed(spec).findall("devices/disk[@type='file']")
+    nodes = [json.loads(value) for value in values(argv, "-blockdev")]
+    named = {node["node-name"]: node for node in nodes}
+    assert len(disks) == len(spec.disks)
+    for number, disk in enumerate(disks):
+        node = named[f"disk{number}"]
+        assert (disk.find("readonly") is not None) is node["read-only"]
+        assert found(disk, "target").attrib["bus"] == "virtio"
+        slot = int(found(disk, "address").attrib["slot"], 16)
+        device = f"virtio-blk-pci,drive=disk{number},bus=pcie.0,addr={slot:#x}"
+        assert device in values(argv, "-device")
+        assert chain(disk, found(disk, "driver").attrib["type"]) == node_chain(node)
+    targets = [disk.attrib["dev"] for disk in parsed(spec).findall("devices/disk/target")]
+    assert len(set(targets)) == len(targets)
+
+
+def chain(element: Xml.Element, kind: str) -> list[tuple[str, str]]:
+    """Format and file of a libvirt disk and of all below it."""
+    here = [(kind, found(element, "source").attrib["file"])]
+    lower = element.find("backingStore")
+    if lower is None or lower.find("source") is None:
+        assert lower is not None or kind == "raw", "libvirt would read the header"
+        return here
+    return here + chain(lower, found(lower, "format").attrib["type"])
+
+
+def node_chain(node: dict[str, Any]) -> list[tuple[str, str]]:
+    here = [(node["driver"], node["file"]["filename"])]
+    return here + (node_chain(node["backing"]) if node.get("backing") else [])
+
+
+def test_the_network_is_that_of_the_command_line_and_no_other() -> None:
+    spec = guest_spec(network=Network(2222))
+    (item,) = [item for item in command_line_items(spec) if "-netdev" in item.args]
+    assert set(item.args) < set(qemu_argv(spec))
+    assert "restrict=on" in item.args[1]
+    assert parsed(spec).find("devices/interface") is None
+    assert not any("-netdev" in each.args for each in command_line_items(guest_spec()))
 
 
 @given(guest_specs())

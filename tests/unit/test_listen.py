@@ -59,6 +59,9 @@ class FakeGuest:
     def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
         return ()
 
+    def forwarded_port(self) -> int:
+        raise InfraError("it has no network")
+
     def require_running(self) -> None:
         if not self.answers:
             raise InfraError("QEMU did not answer query-status within 30 s")

@@ -10,6 +10,7 @@ from guest_specs import FIRMWARE, cpus_of_nodes, guest_spec, guest_specs, values
 from hypothesis import given
 
 from harness.errors import HarnessError, InfraError, UsageError
+from harness.guest.devices import DiskFormat, GuestDisk, Network
 from harness.guest.qemu_argv import qemu_argv
 from harness.guest.spec import GuestSpec
 from harness.guest.topology import Node, Package, Topology, even_distances
@@ -122,6 +123,79 @@ def test_cpus_may_be_numbered_in_turn_and_be_threads_of_cores() -> None:
     assert values(argv, "-cpu") == ["max,vendor=GenuineIntel,monitor=off,erms=off,la57=off"]
 
 
+def test_the_guest_has_a_network_only_if_asked_for() -> None:
+    assert values(qemu_argv(guest_spec()), "-netdev") == []
+    argv = qemu_argv(guest_spec(network=Network()))
+    assert values(argv, "-netdev") == [
+        "user,id=net0,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22"
+    ]
+    assert values(argv, "-device")[1] == ("virtio-net-pci,netdev=net0,romfile=,bus=pcie.0,addr=0x3")
+
+
+def test_disks_are_in_slots_of_their_own_and_overlays_name_what_they_lie_on() -> None:
+    world = GuestDisk(Path("/images/a,b"), True)
+    root = GuestDisk(Path("/run/root"), False, DiskFormat.QCOW2, world)
+    argv = qemu_argv(guest_spec(media=DirectKernel(Path("/k")), disks=(root, world)))
+    first, second = (json.loads(value) for value in values(argv, "-blockdev"))
+    cache = {"no-flush": True}
+    base = {
+        "driver": "raw", "read-only": True, "cache": cache,
+        "file": {"driver": "file", "filename": "/images/a,b", "read-only": True, "cache": cache},
+    }  # fmt: skip
+    assert second == {**base, "node-name": "disk1"}
+    assert first == {
+        "driver": "qcow2", "read-only": False, "cache": cache, "node-name": "disk0",
+        "file": {"driver": "file", "filename": "/run/root", "read-only": False, "cache": cache},
+        "backing": base,
+    }  # fmt: skip
+    assert values(argv, "-device")[:2] == [
+        "virtio-blk-pci,drive=disk0,bus=pcie.0,addr=0x4",
+        "virtio-blk-pci,drive=disk1,bus=pcie.0,addr=0x5",
+    ]
+
+
+def test_what_a_qcow2_file_names_in_its_own_header_is_not_opened() -> None:
+    alone = GuestDisk(Path("/imported"), True, DiskFormat.QCOW2)
+    (node,) = values(
+        qemu_argv(guest_spec(media=DirectKernel(Path("/k")), disks=(alone,))), "-blockdev"
+    )
+    assert json.loads(node)["backing"] is None
+
+
+def test_open_files_replace_the_paths_of_disks() -> None:
+    world = GuestDisk(Path("/images/world"), True)
+    root = GuestDisk(Path("/run/root"), False, DiskFormat.QCOW2, world)
+    spec = guest_spec(media=DirectKernel(Path("/k")), disks=(root,))
+    argv = qemu_argv(spec, descriptors={"disk0": 7, "disk0.1": 9})
+    assert values(argv, "-add-fd") == ["fd=7,set=7", "fd=9,set=9"]
+    (node,) = (json.loads(value) for value in values(argv, "-blockdev"))
+    assert node["file"]["filename"] == "/dev/fdset/7"
+    assert node["backing"]["file"]["filename"] == "/dev/fdset/9"
+    assert "/images/world" not in " ".join(argv)
+
+
+@given(guest_specs())
+def test_no_two_devices_share_a_slot(spec: GuestSpec) -> None:
+    devices = values(qemu_argv(spec), "-device")
+    slots = [word for device in devices for word in device.split(",") if word.startswith("addr=")]
+    assert len(set(slots)) == len(slots)
+
+
+@pytest.mark.parametrize(
+    ("format_", "read_only", "cause"),
+    [
+        (DiskFormat.RAW, True, "a raw file is no overlay"),
+        (DiskFormat.QCOW2, False, "not read-only"),
+    ],
+)
+def test_an_overlay_that_cannot_be_is_refused(
+    format_: DiskFormat, read_only: bool, cause: str
+) -> None:
+    lower = GuestDisk(Path("/lower"), read_only)
+    with pytest.raises(UsageError, match=cause):
+        GuestDisk(Path("/upper"), False, format_, lower)
+
+
 @given(guest_specs())
 def test_every_cpu_and_every_byte_belongs_to_exactly_one_node(spec: GuestSpec) -> None:
     found = cpus_of_nodes(qemu_argv(spec))
@@ -139,6 +213,7 @@ def test_every_cpu_and_every_byte_belongs_to_exactly_one_node(spec: GuestSpec) -
         ({"name": "a/b"}, UsageError, "guest name 'a/b'"),
         ({"name": ""}, UsageError, "guest name ''"),
         ({"serial_sockets": (Path("/s"),) * 4}, UsageError, "5 serial ports"),
+        ({"disks": (GuestDisk(Path("/d"), True),) * 9}, UsageError, "9 disks"),
         ({"console_socket": Path("/" + "x" * 100)}, InfraError, "too long for a unix socket"),
     ],
 )
