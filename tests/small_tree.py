@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.subsystems.table import SUBSYSTEMS
+
 NEWVERS = "sys/conf/newvers.sh"
 LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
 UMA = "sys/vm/uma_core.c"
@@ -16,10 +18,10 @@ DOMAINSET = "sys/vm/vm_domainset.c"
 CONFIGURE = "contrib/bmake/configure"
 
 FILES: Mapping[str, str] = {
+    **{path: "int nothing;\n" for subsystem in SUBSYSTEMS for path in subsystem.paths},
     NEWVERS: 'TYPE="FreeBSD"\nREVISION="13.2"\nBRANCH="RELEASE"\n',
     LLVM_VERSION: "#define CLANG_VERSION 14.0.5\n#define CLANG_VERSION_MAJOR 14\n",
     UMA: "/* No allocator here. */\nint uma;\n",
-    DOMAINSET: "int domainset;\n",
     CONFIGURE: "echo configure: this tree has no make >&2\nexit 1\n",
     "contrib/bmake/mk/sys.mk": "",
     "sys/kern/kern_main.c": "int main;\n",

@@ -15,6 +15,7 @@ from harness.outcome import Expectation, Outcome
 from harness.source.codefacts import CodeReaders, Facts
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
 from harness.subsystems.uma.subsystem import UMA
+from harness.subsystems.vmem.subsystem import ARENAS
 from harness.subsystems.zones.subsystem import ZONES
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from harness.source.codefacts import NamedChange
     from harness.subsystems.subsystem import Subsystem
 
-SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS, ZONES)
+SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS, ARENAS, ZONES)
 
 
 @functools.cache

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from model_guest import said
+from module_guest import ModuleGuest
 
 from harness.subsystems.domainset.model.form import Form
 from harness.subsystems.domainset.model.iterator import DomainsetIter
@@ -24,46 +22,22 @@ from harness.subsystems.domainset.model.sets import Domainset, Policy
 
 
 @dataclass(slots=True)
-class IteratorGuest:
-    """Answers commands as the check module does; a ``Tap``.
+class IteratorGuest(ModuleGuest):
+    """Its iterators are those of a form.
 
     Args:
         form: form of its iterators.
         code: the code that it runs.
         layout: the guest's layout.
-        dies_after: number of commands after which it ends; None: never.
     """
 
     form: Form
     code: type[DomainsetIter]
     layout: Layout
-    dies_after: int | None = None
-    commands: list[str] = field(default_factory=list)
-    _told: bytes = b""
-    _heard: bytes = b""
     _player: Player | None = None
 
-    def read(self, timeout: float, also: int | None = None) -> bytes | None:
-        """See ``Tap``."""
-        told, self._told = self._told, b""
-        if not told and self.dies_after is not None and len(self.commands) >= self.dies_after:
-            return b""
-        return told or None
-
-    def write(self, data: bytes) -> None:
-        """See ``Tap``."""
-        *lines, self._heard = (self._heard + data).split(b"\n")
-        for line in filter(None, lines):
-            found = re.fullmatch(r"@harness ((\d{4}) (\w+) ?(.*)) \*([0-9a-f]{8})", line.decode())
-            assert found is not None
-            assert zlib.crc32(found[1].encode()) == int(found[5], 16)
-            if self.dies_after is not None and len(self.commands) >= self.dies_after:
-                return
-            self.commands.append(f"{found[3]} {found[4]}")
-            fields = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", found[4])}
-            self._told += said(f"{found[2]} {self._done(found[3], fields)}")
-
-    def _done(self, name: str, fields: dict[str, int]) -> str:
+    def answer(self, name: str, fields: dict[str, int]) -> str:
+        """See ``ModuleGuest``."""
         if name == "hello":
             return f"hello version=1 guest=model domains={self.layout.domains} cpus=8"
         if name == "object":

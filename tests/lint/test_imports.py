@@ -14,6 +14,18 @@ import harness
 
 PACKAGE = Path(harness.__file__).parent
 
+SUBSYSTEMS = {
+    f"subsystems.{file.parent.name}" for file in (PACKAGE / "subsystems").glob("*/__init__.py")
+}
+OF_ANY_SUBSYSTEM = {
+    "cases", "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
+    "console", "mutation", "check", "onhost",
+}  # fmt: skip
+"""What a subsystem's package may import."""
+
+BETWEEN_SUBSYSTEMS = {"subsystems.uma": {"subsystems", "subsystems.domainset"}}
+"""What some import besides, and all that they may."""
+
 EDGES: dict[str, set[str]] = {
     "arch": set(),
     "errors": set(),
@@ -38,20 +50,7 @@ EDGES: dict[str, set[str]] = {
     "onhost": {"arch", "cedit", "errors", "host", "source", "kernel", "guest", "console", "check"},
     "subsystems": {
         "cases", "errors", "outcome", "sanitizers", "host", "cedit", "source", "kernel", "guest",
-        "console", "mutation", "check", "onhost", "subsystems.uma", "subsystems.domainset",
-        "subsystems.zones",
-    },
-    "subsystems.zones": {
-        "cases", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest", "console",
-        "mutation", "check", "onhost",
-    },
-    "subsystems.uma": {
-        "cases", "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
-        "console", "mutation", "check", "onhost", "subsystems", "subsystems.domainset",
-    },
-    "subsystems.domainset": {
-        "cases", "arch", "errors", "outcome", "sanitizers", "cedit", "source", "kernel", "guest",
-        "console", "mutation", "check", "onhost",
+        "console", "mutation", "check", "onhost", *SUBSYSTEMS,
     },
     "provide": {
         "errors", "sanitizers", "host", "source", "kernel", "image", "verification", "mutation",
@@ -110,7 +109,7 @@ def parsed(source: Path) -> ast.Module:
 def package_of(words: tuple[str, ...]) -> str:
     """The node of EDGES that a module belongs to, by its name's words behind ``harness``."""
     two = ".".join(words[:2])
-    return two if two in EDGES else words[0]
+    return two if two in SUBSYSTEMS else words[0]
 
 
 def node_of(source: Path) -> str:
@@ -163,12 +162,18 @@ def used_by(package: str) -> set[str]:
 
 
 def test_every_package_has_its_edges() -> None:
-    assert {node_of(source) for source in SOURCES} == {*EDGES, "__init__"}
+    assert {node_of(source) for source in SOURCES} == {*EDGES, *SUBSYSTEMS, "__init__"}
 
 
 @pytest.mark.parametrize("package", ["__init__", *EDGES])
 def test_package_imports_what_its_edges_say_and_nothing_else(package: str) -> None:
     assert used_by(package) == EDGES.get(package, set())
+
+
+@pytest.mark.parametrize("package", sorted(SUBSYSTEMS))
+def test_a_subsystem_imports_what_any_may_and_of_the_others_what_is_stated(package: str) -> None:
+    stated = BETWEEN_SUBSYSTEMS.get(package, set())
+    assert used_by(package) - OF_ANY_SUBSYSTEM == stated
 
 
 @EACH_SOURCE

@@ -17,6 +17,8 @@
 
 #include "protocol.h"
 
+#define LAST_ORDER	((uint64_t)SI_SUB_CONFIGURE << 32)
+
 typedef void start_t(void);
 
 extern start_t *const __start_set_harness_start[], *const __stop_set_harness_start[];
@@ -28,14 +30,17 @@ order_of(const struct sysinit *init)
 	return ((uint64_t)init->subsystem << 32 | (uint32_t)init->order);
 }
 
-/* Run all SYSINITs of one order, then those of the next. */
+/*
+ * Run all SYSINITs of one order, then those of the next, up to the configuration
+ * of devices: there are none, and what starts then is periodic.
+ */
 static void
 run_sysinits(void)
 {
 	struct sysinit **each;
 	uint64_t next = 0;
 
-	while (next != UINT64_MAX) {
+	while (next < LAST_ORDER) {
 		uint64_t now = next;
 
 		next = UINT64_MAX;

@@ -1,0 +1,1 @@
+"""Arenas of a guest or a host program, compared with the model."""
