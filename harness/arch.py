@@ -166,6 +166,7 @@ class Architecture(NamedTuple):
         loader: path of the loader on a removable volume (UEFI 2.10, 3.5.1.1).
         console_tunables: tunables without which the console is silent; users cannot override them.
         module_tunables: the same for guests with the check module, which uses the second port.
+        delay_tunables: tunables of kernels that call DELAY(9) anywhere, as KCSAN does.
         direct: how QEMU starts its kernels; None if it cannot.
         probe: the guest that measures accelerators.
         embedded_flags: compiler flags of the built-in guest.
@@ -198,6 +199,7 @@ class Architecture(NamedTuple):
     loader: str
     console_tunables: Mapping[str, str]
     module_tunables: Mapping[str, str]
+    delay_tunables: tuple[tuple[str, str], ...]
     direct: DirectStart | None
     probe: Probe
     embedded_flags: tuple[str, ...]
@@ -282,6 +284,9 @@ AMD64: Final = Architecture(
     },
     # The check module polls the second serial port itself (images/kmod/channel.c).
     module_tunables={"hint.uart.1.disabled": "1"},
+    # TCG's TSC is not invariant; without this, 13.2 waits with the i8254 and recurses on its lock,
+    # and 15.1 waits late or never (sys/x86/x86/tsc.c).
+    delay_tunables=(("kern.timecounter.invariant_tsc", "1"),),
     direct=DirectStart(
         kernel_base=0xFFFFFFFF80000000,  # sys/amd64/include/vmparam.h
         kernel_load=2 << 20,  # the same

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from harness.arch import GUEST
 from harness.errors import UsageError, did_you_mean
 from harness.outcome import Outcome
 
@@ -172,9 +173,7 @@ KCSAN: Final = Sanitizer(
     title=_csan,
     reporters=r"k?csan_\w+|__tsan_\w+",
     outcome=None,
-    # KCSAN waits with DELAY(9) for a race. TCG's TSC is not invariant; without this tunable, 13.2
-    # waits with the i8254 and recurses on its lock, and 15.1 waits late or never.
-    tunables=(("kern.timecounter.invariant_tsc", "1"),),  # sys/*/*/tsc.c
+    tunables=GUEST.delay_tunables,  # it waits for a race
 )
 
 KUBSAN: Final = Sanitizer(

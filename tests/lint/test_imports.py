@@ -31,7 +31,7 @@ EDGES: dict[str, set[str]] = {
     "errors": set(),
     "printable": set(),
     "outcome": set(),
-    "sanitizers": {"errors", "outcome"},
+    "sanitizers": {"arch", "errors", "outcome"},
     "kerneloptions": {"errors", "sanitizers"},
     "cases": {"outcome", "mutation", "source"},
     "host": {"arch", "errors"},
