@@ -107,6 +107,35 @@ class Probe(NamedTuple):
     memory: str
 
 
+class PageTables(NamedTuple):
+    """The format of page tables, and the registers that select them in QEMU's note of a CPU.
+
+    Offsets are in bytes from the start of the note's descriptor (``QEMUCPUState`` in QEMU's
+    ``target/*/arch_dump.c``).
+
+    Args:
+        index_bits: address bits that each level translates; a table has a page's size.
+        address: the bits of an entry that are an address.
+        present: the bit of a valid entry.
+        large: the bit of an entry that maps a large page, in the levels of ``large_levels``.
+        large_levels: levels whose entries can map a large page; level 0 maps pages.
+        levels: number of levels.
+        deep: offset, bit and number of levels where that bit is set.
+        paging: offset and bit of the register that enables paging.
+        root: offset of the register with the address of the first table.
+    """
+
+    index_bits: int
+    address: int
+    present: int
+    large: int
+    large_levels: frozenset[int]
+    levels: int
+    deep: tuple[int, int, int]
+    paging: tuple[int, int]
+    root: int
+
+
 class ConsoleText(NamedTuple):
     """Console output of the architecture's kernels, as regular expressions.
 
@@ -169,6 +198,7 @@ class Architecture(NamedTuple):
         delay_tunables: tunables of kernels that call DELAY(9) anywhere, as KCSAN does.
         direct: how QEMU starts its kernels; None if it cannot.
         probe: the guest that measures accelerators.
+        page_tables: the format of its page tables.
         embedded_flags: compiler flags of the built-in guest.
         embedded_kasan_flags: the same with KASAN.
         host_flags: compiler flags of kernel sources in a host program.
@@ -202,6 +232,7 @@ class Architecture(NamedTuple):
     delay_tunables: tuple[tuple[str, str], ...]
     direct: DirectStart | None
     probe: Probe
+    page_tables: PageTables
     embedded_flags: tuple[str, ...]
     embedded_kasan_flags: tuple[str, ...]
     host_flags: tuple[str, ...]
@@ -307,6 +338,18 @@ AMD64: Final = Architecture(
         },
         optional="rcs",
         memory="16M",
+    ),
+    # Intel SDM, volume 3, 4.5. The kernel uses bits 52 to 62 itself, such as 54 for promoted pages.
+    page_tables=PageTables(
+        index_bits=9,
+        address=0x000F_FFFF_FFFF_F000,
+        present=1 << 0,
+        large=1 << 7,
+        large_levels=frozenset({1, 2}),
+        levels=4,
+        deep=(424, 1 << 12, 5),  # CR4.LA57
+        paging=(392, 1 << 31),  # CR0.PG
+        root=416,  # CR3
     ),
     embedded_flags=(
         "--target=x86_64-unknown-linux-gnu",  # clang refuses the sanitizer for bare ELF

@@ -287,11 +287,16 @@ class Booter:
         where, console = guest.leave(), tap.fileno()
         if where is None or console is None:
             return False
+        from harness.guest.controlkeeper import keeper_argv
         from harness.guest.relay import RelayLimits, relay_argv
 
         limits = RelayLimits(sink.total, self.logs.keep, self.logs.end, pid or where.process.pid)
         words = relay_argv(console, claim.guest.console, claim.guest.entrance, limits)
         self.runner.spawn(words, pass_fds=[console], outlives_us=True)
+        if where.control is not None:
+            with where.control as control:
+                words = keeper_argv(control.fileno(), claim.guest.door, claim.guest.stub)
+                self.runner.spawn(words, pass_fds=[control.fileno()], outlives_us=True)
         claim.keep(where)
         return True
 

@@ -86,6 +86,7 @@ COMMANDS = (
     _Entry("judge", "Report what a console log shows: outcome, title, backtrace, warnings."),
     _Entry("report", "Print the outcome of a run; RUN is a record's name or 'latest'."),
     _Entry("console", "Print a guest's console, follow it, or attach to it."),
+    _Entry("gdb", "Run gdb on a guest that 'boot --keep' left running, or on a memory dump."),
     _Entry("runs", "List recorded runs, and repeat what failed."),
     _Entry("ps", "List guests that 'boot --keep' left running."),
     _Entry("stop", "Stop guests that 'boot --keep' left running."),

@@ -12,7 +12,9 @@ from harness.errors import InfraError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from socket import socket
 
+    from harness.guest.qmp import Monitor
     from harness.guest.serialtap import SerialPort
     from harness.guest.spec import GuestSpec
     from harness.host.accelerator import Accelerator
@@ -49,11 +51,19 @@ class GuestExit:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Identifies a kept guest: QEMU's process, or libvirt's domain."""
+    """Identifies a kept guest: QEMU's process, or libvirt's domain.
+
+    Args:
+        process: QEMU's process.
+        uri: libvirt's address.
+        domain: libvirt's domain.
+        control: the connection to QEMU's monitor; None if there is none.
+    """
 
     process: ProcessId
     uri: str = ""
     domain: str = ""
+    control: socket | None = None
 
 
 class Guest(Protocol):
@@ -110,6 +120,11 @@ class Guest(Protocol):
         Raises:
             InfraError: QEMU, or the machine, does not answer.
         """
+        ...
+
+    @property
+    def monitor(self) -> Monitor | None:
+        """Controls its QEMU; None if the guest has none."""
         ...
 
     def stop_state(self) -> str | None:

@@ -113,6 +113,11 @@ class CommandGuest:
             if (status := line.poll()) is not None:
                 raise self._lost(status, number)
 
+    @property
+    def monitor(self) -> None:
+        """See ``Guest``: it has none."""
+        return
+
     def stop_state(self) -> None:
         """See ``Guest``: always None, because no known cause stops the machine.
 

@@ -141,6 +141,11 @@ class FakeGuest:
         if self._script.stopped is not None:
             raise InfraError("the fake guest does not run")
 
+    @property
+    def monitor(self) -> None:
+        """See ``Guest``: it has none."""
+        return
+
     def stop_state(self) -> str | None:
         """See ``Guest``."""
         return self._script.stopped if self._printed == len(self._script.pieces) else None

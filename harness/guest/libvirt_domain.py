@@ -81,6 +81,11 @@ class LibvirtGuest:
         """See ``Guest``."""
         return self._control.pid
 
+    @property
+    def monitor(self) -> ControlChannel:
+        """See ``Guest``."""
+        return self._control
+
     def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """See ``ControlChannel``."""
         return self._control.query(command, arguments)
@@ -178,8 +183,12 @@ class LibvirtGuest:
     def leave(self) -> Whereabouts | None:
         """See ``Guest``."""
         processes = find_processes(str(self._control.path))
+        self._control.drain()
+        control = self._control.release()
         self._release()
-        return Whereabouts(processes[0], self._origin.uri, self.domain) if processes else None
+        if not processes:
+            return None
+        return Whereabouts(processes[0], self._origin.uri, self.domain, control)
 
     def _ending(self) -> GuestEnding:
         if self._killed:

@@ -62,6 +62,11 @@ class QemuGuest:
         """See ``Guest``; QEMU's process id, not that of a wrapper."""
         return self._control.pid or self._process.pid
 
+    @property
+    def monitor(self) -> ControlChannel:
+        """See ``Guest``."""
+        return self._control
+
     def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """See ``ControlChannel``."""
         return self._control.query(command, arguments)
@@ -109,8 +114,10 @@ class QemuGuest:
         if self._process.poll() is not None:
             return None
         process = ProcessId.of(self._process.pid)
+        self._control.drain()
+        control = self._control.release()
         self._release()
-        return Whereabouts(process) if process else None
+        return Whereabouts(process, control=control) if process else None
 
     def stderr_tail(self) -> str:
         """See ``Guest``."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from harness.errors import InfraError
 from harness.host.jsontoml import parse_json
@@ -31,6 +32,42 @@ HOST_STOPS: Final = frozenset({"internal-error", "io-error", "paused"})
 
 ANSWER_SECONDS: Final = 30.0
 """Timeout of the answer to a query."""
+
+
+class Monitor(Protocol):
+    """Controls a QEMU; ``ControlChannel`` implements it."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether QEMU has stopped the guest and not resumed it, as far as events were read."""
+        ...
+
+    def query(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        timeout: float = ANSWER_SECONDS,
+        descriptor: int | None = None,
+    ) -> Any:
+        """Return QEMU's answer to a command; ``descriptor`` is passed with it (``getfd``).
+
+        Raises:
+            InfraError: QEMU refuses, does not answer within ``timeout`` seconds, or has exited.
+        """
+        ...
+
+    def drain(self) -> None:
+        """Process all that QEMU has sent, without waiting."""
+        ...
+
+
+def read_status(monitor: Monitor) -> str:
+    """Return the guest's run state (``RunState`` in ``qapi/run-state.json``).
+
+    Raises:
+        InfraError: QEMU does not answer.
+    """
+    return str(monitor.query("query-status").get("status"))
 
 
 class ControlChannel:
@@ -63,7 +100,8 @@ class ControlChannel:
         self._greeted = False
         self._ready = False
         self._ended = False
-        self._queries = 0
+        # Unlike those of other harnesses that used the connection before.
+        self._queries = int.from_bytes(os.urandom(4)) << 16
         self._answers: dict[int, Any] = {}
         self.shutdown_reason: str | None = None
         self.stopped = False
@@ -73,6 +111,13 @@ class ControlChannel:
         """Return a channel that no other process can reach, and the end that QEMU inherits."""
         ours, theirs = credentialed_pair()
         return cls(clock, connection=ours), theirs
+
+    @classmethod
+    def taken_over(cls, connection: socket.socket, clock: Clock) -> ControlChannel:
+        """Return a channel on a connection that another harness has used before."""
+        channel = cls(clock, connection=connection)
+        channel._greeted = channel._ready = True
+        return channel
 
     @classmethod
     def listening(cls, path: Path, clock: Clock) -> ControlChannel:
@@ -129,15 +174,13 @@ class ControlChannel:
         command: str,
         arguments: Mapping[str, Any] | None = None,
         timeout: float = ANSWER_SECONDS,
+        descriptor: int | None = None,
     ) -> Any:
-        """Return QEMU's answer to a command, such as ``query-status``.
-
-        Raises:
-            InfraError: QEMU refuses, does not answer within ``timeout`` seconds, or has exited.
-        """
+        """See ``Monitor``."""
         self._queries += 1
         number = self._queries
-        self._send({"execute": command, "arguments": arguments or {}, "id": number})
+        message = {"execute": command, "arguments": arguments or {}, "id": number}
+        self._send(message, [] if descriptor is None else [descriptor])
         until = self._clock.monotonic() + timeout
         while number not in self._answers:
             left = until - self._clock.monotonic()
@@ -162,16 +205,18 @@ class ControlChannel:
         """
         if not self.stopped or self._ended:
             return None
-        state = self.query("query-status").get("status")
+        state = read_status(self)
         return state if state in HOST_STOPS else None
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
         if self._connection is None:
             return
         self._connection.settimeout(ANSWER_SECONDS)
         # QEMU has exited, or does not read; its earlier messages can still be read.
         with contextlib.suppress(OSError):
-            self._connection.sendall(json.dumps(message).encode() + b"\n")
+            line = json.dumps(message).encode() + b"\n"
+            sent = socket.send_fds(self._connection, [line], descriptors)
+            self._connection.sendall(line[sent:])
 
     def read(self, timeout: float) -> bool:
         """Process what QEMU has sent, waiting up to ``timeout`` s; return whether anything came."""
@@ -196,6 +241,16 @@ class ControlChannel:
         """Process all that QEMU has sent, without waiting."""
         while self.read(0.0):
             pass
+
+    def release(self) -> socket.socket | None:
+        """Close the channel, but return the connection to QEMU; None if there is none."""
+        connection, self._connection = self._connection, None
+        ended = self._ended
+        self.close()
+        if connection is None or not ended:
+            return connection
+        connection.close()
+        return None
 
     def close(self) -> None:
         """Close and remove the socket."""

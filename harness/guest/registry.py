@@ -83,6 +83,16 @@ class KeptGuest:
         """The socket on which its relay accepts input."""
         return self.socket.with_name(self.socket.name + ".in")
 
+    @property
+    def door(self) -> Path:
+        """The socket at which its monitor is lent (``harness.guest.lease``)."""
+        return self.socket.with_name(self.socket.name + ".control")
+
+    @property
+    def stub(self) -> Path:
+        """The socket of QEMU's gdb stub, while it is open."""
+        return self.socket.with_name(self.socket.name + ".gdb")
+
 
 @dataclass(slots=True)
 class Claim:
@@ -242,7 +252,8 @@ class Registry:
         return f"ended the guest {guest.name}, whose harness was killed before it kept it"
 
     def _forget(self, guest: KeptGuest) -> None:
-        guest.entrance.unlink(missing_ok=True)
+        for socket in (guest.entrance, guest.door, guest.stub):
+            socket.unlink(missing_ok=True)
         shutil.rmtree(self._directory / guest.name, ignore_errors=True)
 
 

@@ -59,7 +59,7 @@ class HostLastProgram:
         popen = subprocess.Popen(
             [_SH, "-c", _LAST, "sh", *timeout, *words],
             cwd=cwd,
-            env={**_closed_environment(), **env},
+            env={**closed_environment(), **env},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
@@ -161,7 +161,7 @@ class Launch:
         The program itself starts only when ``_OPEN`` is written, so that an interrupt in between
         leaves no process: its shell ends with the pipe.
         """
-        closed = _closed_environment()
+        closed = closed_environment()
         stdin = "" if self.keeps_stdin else " <&1" if self.duplex else " </dev/null"
         gate = [_SH, "-c", f"{_GATE}{stdin}", "sh"]
         popen = subprocess.Popen(
@@ -180,7 +180,8 @@ class Launch:
         return self.streams[0] if self.duplex else subprocess.DEVNULL
 
 
-def _closed_environment() -> dict[str, str]:
+def closed_environment() -> dict[str, str]:
+    """Return the variables that every child inherits."""
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import InfraError
-from harness.host.guarded import HostLastProgram, HostProcess, Launch, Stream
+from harness.host.guarded import (
+    HostLastProgram,
+    HostProcess,
+    Launch,
+    Stream,
+    closed_environment,
+)
 from harness.host.programs import require_program
 
 
@@ -133,6 +139,14 @@ class Runner(Protocol):
         """
         ...
 
+    def run_in_foreground(self, argv: Sequence[str | Path]) -> int:
+        """Run a program at the user's terminal; return its exit status.
+
+        Raises:
+            InfraError: the program is missing.
+        """
+        ...
+
     def close(self) -> None:
         """Kill all processes that do not outlive this one, and start no more.
 
@@ -221,6 +235,12 @@ class HostRunner:
         return HostLastProgram.prepared(
             _resolve(argv), deadline, cwd=cwd, env=env or {}, stderr=stderr, pass_fds=pass_fds
         )
+
+    def run_in_foreground(self, argv: Sequence[str | Path]) -> int:
+        """See ``Runner``."""
+        from harness.host.foreground import run_in_foreground
+
+        return run_in_foreground(_resolve(argv), closed_environment())
 
     def close(self) -> None:
         """Kill all guarded processes, and start no more."""

@@ -14,6 +14,7 @@ PACKAGES = {
     "git": "git",
     "bwrap": "bubblewrap",
     **{row.program: row.package for row in TABLE},
+    "gdb": "gdb",
     "makefs": "makefs",
     "libvirtd": "libvirt-daemon-system",
     "virtlogd": "libvirt-daemon-system",

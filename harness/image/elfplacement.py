@@ -27,6 +27,7 @@ from harness.kernel.elftables import (
     ElfError,
     ElfTables,
     FileType,
+    Section,
     SectionType,
     SegmentType,
 )
@@ -176,9 +177,7 @@ def _object_order(file: ElfTables) -> Iterator[int]:
     """Generate the sections to load: code and data, symbols, names, relocations."""
     sections = file.sections
 
-    for index, section in enumerate(sections):
-        if section.type in _IN_MEMORY and section.size and section.is_loaded:
-            yield index
+    yield from (index for index, section in enumerate(sections) if _is_in_memory(section))
     tables = [index for index, one in enumerate(sections) if one.type == SectionType.SYMTAB]
     if len(tables) != 1:
         raise ElfError("it has no symbol table, or several")
@@ -189,6 +188,15 @@ def _object_order(file: ElfTables) -> Iterator[int]:
         of_relocations = section.type in (SectionType.REL, SectionType.RELA)
         if of_relocations and sections[section.info].is_loaded:
             yield index
+
+
+def loaded_sections(file: ElfTables) -> list[Section]:
+    """Return the sections of a module with code and data, in the order in which they are loaded."""
+    return [section for section in file.sections if _is_in_memory(section)]
+
+
+def _is_in_memory(section: Section) -> bool:
+    return section.type in _IN_MEMORY and section.size > 0 and section.is_loaded
 
 
 def place_root(path: Path, address: int) -> Placed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Identifies the debug information of a kernel; not part of its behaviour.
 _BUILD_ID: Final = b".note.gnu.build-id"
+
+_LINE_TABLES: Final = (b".debug_line", b".debug_line_str")
+
+_SOURCE: Final = re.compile(rb"([\w.+-]+\.[chmS])\0", re.ASCII)
 
 _MARKERS: Final = {row.marker.encode(): row for row in TABLE}
 
@@ -108,6 +113,21 @@ def _build_id(elf: ElfTables) -> str:
             start = _NOTE_HEAD.size + name_size + -name_size % 4
             return note[start : start + size].hex()
     return ""
+
+
+def source_names(kernel: Path) -> frozenset[str]:
+    """Return the names of source files in the line tables of a kernel, without directories.
+
+    Raises:
+        UsageError: the kernel is not an ELF file.
+    """
+    try:
+        elf = ElfTables(kernel.read_bytes())
+        tables = [each for each in elf.sections if elf.name(each) in _LINE_TABLES]
+        found = (name for each in tables for name in _SOURCE.findall(elf.content(each)))
+        return frozenset(name.decode("ascii") for name in found)
+    except ElfError as error:
+        raise _not_a_kernel(kernel, f"it is not an ELF file ({error})") from error
 
 
 def _not_a_kernel(kernel: Path, cause: str) -> UsageError:

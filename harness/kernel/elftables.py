@@ -6,6 +6,7 @@ thousands of entries in a kernel.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ class FileType(IntEnum):
 
     REL = 1
     EXEC = 2
+    CORE = 4
 
 
 class SegmentType(IntEnum):
@@ -29,6 +31,7 @@ class SegmentType(IntEnum):
 
     LOAD = 1
     DYNAMIC = 2
+    NOTE = 4
 
 
 class SectionType(IntEnum):
@@ -103,9 +106,9 @@ class ElfTables:
         ElfError: it is not such a file, or is cut off; raised by all methods.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data
-        if len(data) < _HEADER.size or not data.startswith(_IDENT):
+        if len(data) < _HEADER.size or data[: len(_IDENT)] != _IDENT:
             raise ElfError("its header is invalid")
         (_, self.type, machine, _, self.entry, segments, self._sections_at, _, self._header_size,
          segment_size, segment_count, self.section_header_size, section_count,

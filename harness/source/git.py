@@ -141,15 +141,17 @@ class Repository:
         request = "".join(f"{name}\n" for name in names).encode()
         output = self.git("cat-file", "--batch", stdin=request).stdout
         found: list[bytes | None] = []
+        at = 0
         for _ in names:
-            header, _, output = output.partition(b"\n")
-            words = header.split(b" ")
+            end = output.find(b"\n", at)
+            words = output[at : end if end >= 0 else None].split(b" ")
+            at = end + 1 if end >= 0 else len(output)
             if len(words) != 3 or not words[2].isdigit():
                 found.append(None)
                 continue
             size = int(words[2])
-            found.append(output[:size])
-            output = output[size + 1 :]
+            found.append(output[at : at + size])
+            at += size + 1
         return found
 
     def missing(self, names: Iterable[str]) -> set[str]:

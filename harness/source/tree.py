@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InfraError, UsageError, given_with
-from harness.host.workspace import Lock, Workspace, make_directory
+from harness.host.workspace import Lock, Workspace, host_refused, make_directory
 from harness.source import treeparts
 from harness.source.baseline import BaselineReader
 from harness.source.clone import clone_once, cloned
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CHECKOUT_INDEX = "checkout.index"
+_REGULAR = ("100644", "100755")
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
 
 #: Parts that are hashed separately.
@@ -196,6 +198,40 @@ class SourceTree:
                 "read-tree", "--reset", "-u", tree, index=index, work_tree=directory
             )
         return directory
+
+    def is_checked_out(self, tree: str) -> bool:
+        """Return whether ``checkout_directory`` holds the files of a git tree."""
+        index = self.home / _CHECKOUT_INDEX
+        try:
+            return self.repository.git("write-tree", index=index).text.strip() == tree
+        except InfraError:
+            return False
+
+    def write_named(self, tree: str, names: Collection[str], directory: Path) -> None:
+        """Write the files of a git tree with some names, in whatever directory, below a directory.
+
+        Their times are 0, as gdb warns of sources that are newer than the program.
+
+        Raises:
+            InfraError: the objects are gone, or a file cannot be written.
+        """
+        entries = [
+            each
+            for each in self.repository.files(tree)
+            if each.mode in _REGULAR
+            and Path(each.path).name in names
+            and ".." not in Path(each.path).parts
+            and not each.path.startswith("/")
+        ]
+        texts = self.repository.blobs([each.name for each in entries])
+        for entry, text in zip(entries, texts, strict=True):
+            path = directory / entry.path
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(text or b"")
+                os.utime(path, (0, 0))
+            except OSError as error:
+                raise host_refused(path, error) from error
 
     def heal(self) -> None:
         """Remove all git objects that can be written or cloned again, and clone again.

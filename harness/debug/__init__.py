@@ -1,0 +1,1 @@
+"""Debuggers and memory dumps of guests."""
