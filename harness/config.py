@@ -46,6 +46,8 @@ class BootSettings(Table, frozen=True):
     """How a FreeBSD kernel is loaded; None: the default of the command."""
     accelerator: Literal["auto", "tcg", "kvm"] = "auto"
     """``auto`` measures both (``harness.guest.accelerator_choice``)."""
+    ddb: str = ""
+    """DDB commands after each failed boot, as ``--ddb``; ``default`` for the usual ones."""
 
 
 class QemuSettings(Table, frozen=True):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from harness.boot.guestdir import GuestDir, kept_guest_dir, new_socket, temporary_guest_dir
 from harness.boot.media import check_guest_memory, make_media, method_of
+from harness.debug.memorydump import check_room
+from harness.debug.stub import stub_socket
 from harness.errors import InfraError, UsageError
 from harness.guest.serialtap import NAP_SECONDS
 from harness.guest.spec import GuestSpec
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from harness.boot.evaluation import Booted
     from harness.boot.guestclient import ClientSession, GuestClient
     from harness.boot.listen import Terminal
+    from harness.boot.panicstop import PanicStop
     from harness.boot.plan import BootPlan
+    from harness.debug.plan import PanicDebugger
     from harness.guest.backend import Backend, Guest
     from harness.guest.registry import Claim
     from harness.guest.serialtap import SerialPort
@@ -63,6 +67,7 @@ class Booter:
         cancelled: set when the user interrupts the command.
         terminal: connects a terminal to the guest's console; its user decides when the guest ends.
         logs: limits of the console log.
+        debugger: runs gdb where a panic begins, if a plan asks for it.
     """
 
     workspace: Workspace
@@ -72,6 +77,7 @@ class Booter:
     cancelled: threading.Event = field(default_factory=threading.Event)
     terminal: Terminal | None = None
     logs: LogLimits = USUAL_LIMITS
+    debugger: PanicDebugger | None = None
 
     def boot(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, directory: Path, progress: Progress
@@ -99,6 +105,8 @@ class Booter:
         progress.stage("image")
         self._check_method(kernel, plan)
         check_guest_memory(kernel.identity, plan.method, plan.topology)
+        if plan.debug.dump:
+            check_room(directory, plan.topology.memory_mib)
         log = (directory / "console.log").resolve()
         nonce = new_nonce()
         with kept(kernel, self.workspace), self._place(name, kernel, plan, log) as place:
@@ -174,6 +182,7 @@ class Booter:
         tunables = {
             **(KEEP_TUNABLES if plan.keep else {}),
             **(CHECK_TUNABLES if plan.client else {}),
+            **plan.debug.tunables,
             **kernel.identity.sanitizer.tunables,
             **plan.tunables,
         }
@@ -202,6 +211,8 @@ class Booter:
         progress: Progress, nonce: str,
     ) -> Booted:  # fmt: skip
         """Start the guest and listen until it ends or is left running; return the result."""
+        stop = self._panic_stop(kernel, plan, place)
+        clock = stop.clock if stop else self.clock
         with (
             self._measured_again(plan),
             self.backend.open_port(place.socket, NAP_SECONDS) as tap,
@@ -209,13 +220,13 @@ class Booter:
             self._accompanied(plan.client, place) as client_session,
         ):
             progress.stage("start")
-            started = self.clock.monotonic()
-            inspection = _Inspection(spec)
+            started = clock.monotonic()
+            inspection = _Inspection(spec, stop)
             guest = self.backend.start(spec, keep=plan.keep, inspect=inspection)
             ends = True
             try:
                 # These imports cost no time: the firmware runs meanwhile.
-                from harness.boot import evaluation, listen
+                from harness.boot import aftermath, evaluation, listen
                 from harness.console.stages import Stage
 
                 importlib.import_module("harness.results.text")  # which tells of it
@@ -223,10 +234,14 @@ class Booter:
                 heard = listen.Heard(Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = listen.Session(
-                        self.clock, guest, line, sink, plan, started, progress, heard,
-                        self.cancelled, evidence, self.terminal is not None, client_session,
+                        clock, guest, line, sink, plan, started, progress, heard,
+                        self.cancelled, evidence, self.terminal is not None, client_session, stop,
                     )  # fmt: skip
                     ending = session.listen()
+                    seconds = clock.monotonic() - started
+                    found = aftermath.Aftermath(
+                        guest, line, plan, log.parent, clock, progress
+                    ).findings(ending, heard.events, stop)
                 ends = place.claim is None or not self._leave(guest, tap, sink, place.claim)
             except InfraError:
                 # The first error is more useful than a failure to end the guest.
@@ -237,12 +252,22 @@ class Booter:
             finally:
                 if ends:
                     guest.destroy()
-            seconds = self.clock.monotonic() - started
         progress.stage("verdict")
         booted = evaluation.evaluate(
             kernel, plan, heard, ending, seconds, log.parent, self.runner, evidence
         )
+        booted = replace(booted, debug=found)
         return evaluation.with_cut_console(booted, sink) if sink.dropped else booted
+
+    def _panic_stop(
+        self, kernel: KernelArtifact, plan: BootPlan, place: GuestDir
+    ) -> PanicStop | None:
+        if self.debugger is None or not plan.debug.at_panic:
+            return None
+        from harness.boot.panicstop import PanicStop
+
+        module = plan.client.module if plan.client else ""
+        return PanicStop.of(self.debugger, kernel, module, stub_socket(place.socket), self.clock)
 
     @contextlib.contextmanager
     def _measured_again(self, plan: BootPlan) -> Iterator[None]:
@@ -311,10 +336,13 @@ class _Inspection:
     """Inspects the machine before the guest runs; ``differences`` are from ``spec``."""
 
     spec: GuestSpec
+    stop: PanicStop | None
     differences: tuple[str, ...] = ()
 
     def __call__(self, guest: Guest) -> None:
         self.differences = guest.machine_differences(self.spec)
+        if self.stop is not None:
+            self.stop.arm(guest.monitor)
 
 
 def _evidence(

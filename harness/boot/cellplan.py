@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.boot.plan import Sampling
+from harness.debug.plan import NO_FINDINGS
 from harness.outcome import Expectation, Outcome
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> C
         console=booted.console,
         seconds=round(booted.verdict.seconds, 3),
         check=plan.checker.result if plan.checker else None,
+        debug=None if booted.debug == NO_FINDINGS else booted.debug,
         failing=verdict.reports if plan.boot.fail_on_report else (),
     )
 

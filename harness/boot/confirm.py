@@ -24,6 +24,7 @@ from harness.boot.repeats import (
     one_way_only,
     result_of,
 )
+from harness.debug.plan import NO_DEBUG
 from harness.errors import HarnessError, InfraError
 from harness.guest.accelerator_choice import (
     choose_accelerator,
@@ -176,6 +177,7 @@ class Confirmation:
         return replace(
             self.plan.boot, accelerator=way.accelerator, slowness=self._slowness(),
             method=way.method, timeout=timeout, longest=longest, keep=False,
+            debug=NO_DEBUG,
         )  # fmt: skip
 
     def _boot(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.boot.agreement import disagreements
 from harness.console.excerpt import excerpt
 from harness.console.symbolize import Symbolizer, find_program
+from harness.debug.plan import NO_FINDINGS, DebugFindings
 from harness.host.cachesize import format_size
 from harness.host.workspace import write_atomic
 from harness.outcome import Outcome
@@ -51,6 +52,7 @@ class Booted:
         verification: proof of which kernel ran on which machine, or what is missing.
         console: the lines around the failure, or the last ones; escaped.
         ending: how the guest ended.
+        debug: what was found in the guest after its failure.
     """
 
     verdict: Verdict
@@ -61,6 +63,7 @@ class Booted:
     verification: Verification
     console: tuple[str, ...]
     ending: Ending
+    debug: DebugFindings = NO_FINDINGS
 
 
 def evaluate(

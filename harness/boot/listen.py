@@ -19,6 +19,7 @@ from harness.watch import Limits, Watch
 
 if TYPE_CHECKING:
     from harness.boot.guestclient import ClientSession
+    from harness.boot.panicstop import PanicStop
     from harness.boot.plan import BootPlan
     from harness.console.events import Event
     from harness.console.stages import Stage
@@ -82,7 +83,9 @@ class Session:
         cancelled: set when the user interrupts the command.
         evidence: the facts that the guest's report must match.
         attended: whether a user at the console decides when the guest ends.
+        panic_stop: stops the guest at a panic, for gdb.
         client_session: the client that uses the guest after it is up, and then decides.
+        panic_stop: runs gdb where a panic begins.
     """
 
     clock: Clock
@@ -97,6 +100,7 @@ class Session:
     evidence: Evidence
     attended: bool = False
     client_session: ClientSession | None = None
+    panic_stop: PanicStop | None = None
     _parser: ConsoleParser = field(default_factory=ConsoleParser)
     _host: HostWatch = field(init=False)
 
@@ -120,6 +124,8 @@ class Session:
         self._enter(watch.stage)
         while True:
             now = self._host.time.look()
+            if self.panic_stop is not None:
+                self.panic_stop.look()
             stop = self._flood() or self._host_failure(watch) or self._decision(watch, now)
             if stop is not None and stop.by_time:
                 stop = self._confirmed(watch)

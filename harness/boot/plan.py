@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from harness.debug.plan import NO_DEBUG, DebugPlan
 from harness.guest.accelerator_choice import USUAL_SLOWNESS
 from harness.image.media import BootMethod
 
@@ -43,6 +44,7 @@ class BootPlan:
         longest: the same, set by the harness.
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
         fail_on_report: whether a report after which the kernel continues fails the boot.
+        debug: what is asked of the guest if it fails.
         client: uses the guest after it is up; its kernel gets the check module.
     """
 
@@ -56,6 +58,7 @@ class BootPlan:
     longest: float | None = None
     keep: bool = False
     fail_on_report: bool = False
+    debug: DebugPlan = NO_DEBUG
     client: GuestClient | None = None
 
     @property

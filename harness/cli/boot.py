@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import click
 from harness.cli.options import (
     change_options,
     common_options,
+    debug_options,
+    debug_plan,
     guest_options,
     guest_request,
     junit_option,
@@ -57,6 +60,7 @@ _BAD = OUTCOMES | {Outcome.PANIC, Outcome.TRAP, Outcome.HANG, Outcome.DEBUGGER, 
 @junit_option
 @click.option("--keep", is_flag=True, help="Keep the guest running after the verdict.")
 @click.option("--interactive", is_flag=True, help="Attach to the guest's console; Ctrl-] detaches.")
+@debug_options
 @click.option("--dry-run", is_flag=True, help="Print a command or domain XML that boots the guest.")
 @click.option("--git-bisect", is_flag=True, help="Exit with the codes of 'git bisect run'.")
 @common_options
@@ -77,6 +81,7 @@ def boot(
     Examples:
       harness boot --numa 4 --kasan
       harness boot --numa 2 --kasan --mutant drop-commit --keep --interactive
+      harness boot --numa 2 --kasan --mutant drop-commit --ddb 'bt; show uma' --dump
       harness boot --kernel ./kernel --numa 2 --boot direct
       harness boot --numa 2 --option INVARIANTS=n
       harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5
@@ -85,8 +90,10 @@ def boot(
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
     keep, interactive = options.pop("keep"), options.pop("interactive")
     dry_run, git_bisect = options.pop("dry_run"), options.pop("git_bisect")
+    asked_debug = debug_plan(app, options)
     several = {"--repeat": repeat > 1, "--git-bisect": git_bisect}
-    for option, given in (("--keep", keep), ("--interactive", interactive)):
+    alone = {"--keep": keep, "--interactive": interactive, "--gdb-on-panic": asked_debug.at_panic}
+    for option, given in alone.items():
         if given:
             _refuse_several(option, [name for name, used in several.items() if used])
     if interactive and app.as_json:
@@ -101,8 +108,10 @@ def boot(
         repeat,
         keep=keep,
         host_retries=_RETRIES if git_bisect else 0,
+        debug=asked_debug,
     )
-    view = UserView(app, interactive)
+    attended = sys.stdin.isatty() and sys.stdout.isatty() and not app.as_json
+    view = UserView(app, interactive, gdb=asked_debug.at_panic and attended)
     if dry_run:
         return _describe(app, describe_boot(request, app, view))
     result = boot_kernel(request, app, view)

@@ -33,7 +33,7 @@ def gdb(app: App, run: str, arguments: Sequence[str], cell: str | None) -> int:
     Examples:
       harness gdb
       harness gdb latest -- -batch -ex bt -ex 'info threads'
-      harness gdb kasan-numa2 -- -ex 'break keg_fetch_slab' -ex continue
+      harness gdb kasan-numa2 -- -ex 'break vm_map_entry_create' -ex continue
     """
     if run.startswith("-"):  # of gdb
         run, arguments = LATEST, (run, *arguments)

@@ -18,6 +18,8 @@ from harness.cli.completion import (
     complete_vms,
 )
 from harness.cli.streams import Invocation
+from harness.debug.ddb import DEFAULT_COMMANDS, parse_commands
+from harness.debug.plan import DebugPlan
 from harness.errors import UsageError, given_with
 from harness.guest.backends import OFFERED, backend_options
 from harness.host.workspace import check_named
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 _LONGEST = 4095
 """Maximum length of a path in bytes."""
+
+DEFAULT_DDB = "default"
+"""The value of ``--ddb`` that stands for ``DEFAULT_COMMANDS``."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -208,6 +213,23 @@ guest_options = _stacked(
     ),
 )  # fmt: skip
 
+#: What is asked of a guest that fails.
+debug_options = _stacked(
+    click.option(
+        "--gdb-on-panic", is_flag=True,
+        help="Stop where a panic begins, and run gdb there, or record a backtrace.",
+    ),
+    click.option(
+        "--ddb", metavar="[COMMANDS]", is_flag=False, flag_value=DEFAULT_DDB,
+        help="After a failure, type commands at DDB's prompt, separated by semicolons; without "
+        "COMMANDS, some that show the allocators.",
+    ),
+    click.option(
+        "--dump", is_flag=True,
+        help="After a failure, write the guest's memory to a file that harness gdb opens.",
+    ),
+)  # fmt: skip
+
 junit_option = click.option("--junit", type=FILE, help="Write a JUnit XML file.")
 
 
@@ -229,6 +251,19 @@ def guest_request(options: dict[str, Any], numa: str | None) -> GuestRequest:
         fail_on_report=options.pop("fail_on_report", False),
         **{name: options.pop(name) for name in names},
     )
+
+
+def debug_plan(app: App, options: dict[str, Any]) -> DebugPlan:
+    """Return what is asked of a guest that fails; ``debug_options`` are removed from ``options``.
+
+    Raises:
+        UsageError: a command cannot be typed.
+    """
+    ddb = options.pop("ddb") or app.settings.boot.ddb
+    commands: tuple[str, ...] = DEFAULT_COMMANDS
+    if ddb != DEFAULT_DDB:
+        commands = parse_commands(ddb) if ddb else ()
+    return DebugPlan(commands, options.pop("dump"), options.pop("gdb_on_panic"))
 
 
 def named_kernel(

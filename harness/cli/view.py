@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.bisect.run import Show
     from harness.boot.listen import Terminal
     from harness.cli.app import App
+    from harness.debug.plan import PanicDebugger
     from harness.runs.view import Rows
 
 
@@ -23,10 +24,12 @@ class UserView:
     Args:
         app: the user.
         interactive: connect the user's terminal to the guest's console.
+        gdb: show gdb at the user's terminal where a panic begins.
     """
 
     app: App
     interactive: bool = False
+    gdb: bool = False
 
     def rows(self) -> AbstractContextManager[Rows]:
         """See ``View``."""
@@ -54,6 +57,19 @@ class UserView:
             self.note(f"attached to the guest's console, {UNFILTERED}; Ctrl-] detaches")
 
         return HostTerminal.of_user(announce)
+
+    def debugger(self, rows: Rows) -> PanicDebugger | None:
+        """See ``View``."""
+        if not self.gdb:
+            return None
+        from harness.runs.debug import ForegroundDebugger
+
+        def announce() -> None:
+            if isinstance(rows, LiveRows):
+                rows.pause()
+            self.note("the guest has stopped where a panic begins; it runs on when gdb has ended")
+
+        return ForegroundDebugger(self.app, announce, self.note)
 
     def note(self, line: str) -> None:
         """See ``View``."""

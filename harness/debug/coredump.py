@@ -90,9 +90,7 @@ def _with_segments(header: bytes, start: int, count: int) -> bytes:
     changed = bytearray(header)
     _WORD.pack_into(changed, _SEGMENTS_AT, start)
     _, flags, size, segment_size, _, section_size, _, _ = _COUNTS.unpack_from(header, _COUNTS_AT)
-    _COUNTS.pack_into(
-        changed, _COUNTS_AT, 0, flags, size, segment_size, count, section_size, 0, 0
-    )
+    _COUNTS.pack_into(changed, _COUNTS_AT, 0, flags, size, segment_size, count, section_size, 0, 0)
     return bytes(changed)
 
 
@@ -189,12 +187,12 @@ def _physical(segment: Segment) -> int:
     return segment.paddr
 
 
-def selected_tables(state: bytes, format: PageTables) -> tuple[int, int] | None:
+def selected_tables(state: bytes, tables: PageTables) -> tuple[int, int] | None:
     """Return a CPU's first page table and the number of levels; None if paging is off.
 
     Args:
         state: QEMU's note of the CPU.
-        format: where it has the registers.
+        tables: where it has the registers.
     """
 
     def register(offset: int) -> int:
@@ -202,8 +200,8 @@ def selected_tables(state: bytes, format: PageTables) -> tuple[int, int] | None:
             return 0
         return int(_WORD.unpack_from(state, offset)[0])
 
-    offset, bit = format.paging
+    offset, bit = tables.paging
     if not register(offset) & bit:
         return None
-    offset, bit, deep = format.deep
-    return register(format.root), deep if register(offset) & bit else format.levels
+    offset, bit, deep = tables.deep
+    return register(tables.root), deep if register(offset) & bit else tables.levels

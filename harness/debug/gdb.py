@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 from harness.arch import GUEST
 from harness.errors import InfraError
 from harness.host.resources import data_file
-from harness.kernel.artifact import KernelArtifact
 from harness.kernel.elftables import ElfError, ElfTables
 from harness.kernel.module import MODULE
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
+    from harness.kernel.artifact import KernelArtifact
 
 PROGRAM: Final = "gdb"
 

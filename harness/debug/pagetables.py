@@ -46,7 +46,7 @@ class AddressSpace:
 
 
 def kernel_space(
-    read: ReadPage, root: int, levels: int, format: PageTables = GUEST.page_tables
+    read: ReadPage, root: int, levels: int, form: PageTables = GUEST.page_tables
 ) -> AddressSpace:
     """Return the mappings of the upper half of the addresses, where kernels lie.
 
@@ -54,11 +54,11 @@ def kernel_space(
         read: reads physical memory.
         root: the register that selects the first table.
         levels: the number of levels.
-        format: the format of the tables.
+        form: the format of the tables.
     """
-    walk = _Walk(read, format)
+    walk = _Walk(read, form)
     ranges: list[Mapped] = []
-    for piece in walk.upper_half(root & format.address, levels):
+    for piece in walk.upper_half(root & form.address, levels):
         last = ranges[-1] if ranges else None
         if last is not None and _adjoins(last, piece):
             ranges[-1] = last._replace(size=last.size + piece.size)
@@ -70,14 +70,14 @@ def kernel_space(
     return AddressSpace(tuple(ranges), cut)
 
 
-def upper_entries(read: ReadPage, root: int, format: PageTables = GUEST.page_tables) -> int:
+def upper_entries(read: ReadPage, root: int, form: PageTables = GUEST.page_tables) -> int:
     """Return how many entries of the first table are valid in the kernel's half.
 
     A CPU that runs a user's program can use a table with little of the kernel in it, and one that
     has not been started has none.
     """
-    entries = _entries(read, root & format.address)
-    return sum(entry & format.present for entry in entries[len(entries) // 2 :])
+    entries = _entries(read, root & form.address)
+    return sum(entry & form.present for entry in entries[len(entries) // 2 :])
 
 
 def _adjoins(before: Mapped, after: Mapped) -> bool:
@@ -97,37 +97,37 @@ def _entries(read: ReadPage, table: int) -> tuple[int, ...]:
 class _Walk:
     """One walk; ``exhausted`` is set when it has read ``MOST_TABLES`` tables."""
 
-    def __init__(self, read: ReadPage, format: PageTables) -> None:
+    def __init__(self, read: ReadPage, form: PageTables) -> None:
         self._read = read
-        self._format = format
+        self._form = form
         self._page_bits = GUEST.page.bit_length() - 1
         self._left = MOST_TABLES
         self.exhausted = False
 
     def upper_half(self, table: int, levels: int) -> Iterator[Mapped]:
         level = levels - 1
-        bits = self._page_bits + levels * self._format.index_bits
+        bits = self._page_bits + levels * self._form.index_bits
         extension = (1 << 64) - (1 << bits)  # addresses are sign-extended
-        first = 1 << self._format.index_bits - 1
+        first = 1 << self._form.index_bits - 1
         yield from self._table(table, level, extension, (), first)
 
     def _table(
         self, table: int, level: int, base: int, above: tuple[int, ...], first: int = 0
     ) -> Iterator[Mapped]:
-        format = self._format
+        form = self._form
         if self._left == 0:
             self.exhausted = True
             return
         self._left -= 1
-        shift = self._page_bits + level * format.index_bits
+        shift = self._page_bits + level * form.index_bits
         path = (*above, table)
         entries = _entries(self._read, table)
         for number in range(first, len(entries)):
             entry = entries[number]
-            if not entry & format.present:
+            if not entry & form.present:
                 continue
-            address, virtual = entry & format.address, base + (number << shift)
-            if level == 0 or (entry & format.large and level in format.large_levels):
+            address, virtual = entry & form.address, base + (number << shift)
+            if level == 0 or (entry & form.large and level in form.large_levels):
                 yield Mapped(virtual, address & -(1 << shift), 1 << shift)
             elif address not in path:
                 yield from self._table(address, level - 1, virtual, path)

@@ -26,8 +26,8 @@ def packet(data: bytes) -> bytes:
 def answer_in(received: bytes) -> bytes | None:
     """Return the data of the first complete packet; None if there is none yet."""
     _, dollar, rest = received.partition(b"$")
-    data, hash, checksum = rest.partition(b"#")
-    return data if dollar and hash and len(checksum) >= 2 else None
+    data, mark, checksum = rest.partition(b"#")
+    return data if dollar and mark and len(checksum) >= 2 else None
 
 
 class RemoteStub:
@@ -60,6 +60,14 @@ class RemoteStub:
         answer = self._ask(b"Z1,%x,1" % address)
         if answer != b"OK":
             raise self._failed(f"it refused a breakpoint: {answer.decode('ascii', 'replace')[:80]}")
+
+    def detach(self) -> None:
+        """Remove all breakpoints and let the guest run.
+
+        Raises:
+            InfraError: the stub does not answer.
+        """
+        self._ask(b"D;1")
 
     def _ask(self, data: bytes) -> bytes:
         until = self._clock.monotonic() + _ANSWER_SECONDS

@@ -44,9 +44,7 @@ def lent_monitor(guest: KeptGuest, clock: Clock) -> Iterator[ControlChannel]:
         yield from _lent(guest, connection, clock)
 
 
-def _lent(
-    guest: KeptGuest, connection: socket.socket, clock: Clock
-) -> Iterator[ControlChannel]:
+def _lent(guest: KeptGuest, connection: socket.socket, clock: Clock) -> Iterator[ControlChannel]:
     try:
         _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
     except OSError as error:

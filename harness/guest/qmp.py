@@ -211,9 +211,9 @@ class ControlChannel:
     def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
         if self._connection is None:
             return
-        self._connection.settimeout(ANSWER_SECONDS)
         # QEMU has exited, or does not read; its earlier messages can still be read.
         with contextlib.suppress(OSError):
+            self._connection.settimeout(ANSWER_SECONDS)
             line = json.dumps(message).encode() + b"\n"
             sent = socket.send_fds(self._connection, [line], descriptors)
             self._connection.sendall(line[sent:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -113,6 +113,19 @@ def _build_id(elf: ElfTables) -> str:
             start = _NOTE_HEAD.size + name_size + -name_size % 4
             return note[start : start + size].hex()
     return ""
+
+
+def symbol_addresses(kernel: Path, names: Iterable[str]) -> dict[str, int]:
+    """Return the addresses of those of the symbols that a kernel has.
+
+    Raises:
+        UsageError: the kernel is not an ELF file with symbols.
+    """
+    try:
+        found = _symbols(ElfTables(kernel.read_bytes()), {name.encode() for name in names})
+    except ElfError as error:
+        raise _not_a_kernel(kernel, str(error)) from error
+    return {name.decode(): address for name, address in found.items()}
 
 
 def source_names(kernel: Path) -> frozenset[str]:

@@ -18,6 +18,7 @@ from harness.host.workspace import write_named
 from harness.outcome import Outcome
 from harness.printable import printable_text
 from harness.results.checks import check_lines
+from harness.results.debug import debug_lines
 from harness.results.logs import JudgedLog, log_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document
 from harness.results.text import repeat_lines, report_lines, way_in_words
@@ -76,7 +77,8 @@ def _case(cell: Cell) -> TestCase:
     document = to_cell_document(cell)
     reports = report_lines(document) if cell.verdict else []
     evidence = [
-        *reports, *identity_lines(document), *unproven_lines([document]), *console_lines(document)
+        *reports, *identity_lines(document), *unproven_lines([document]), *console_lines(document),
+        *debug_lines(document),
     ]  # fmt: skip
     if evidence:
         case.system_out = printable_text(

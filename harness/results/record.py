@@ -15,6 +15,7 @@ from harness.results import SCHEMA
 if TYPE_CHECKING:
     from harness.check.result import CheckResult
     from harness.console.report import GuestReport
+    from harness.debug.plan import DebugFindings
     from harness.kernel.artifact import KernelIdentity
     from harness.verdict import Verdict
     from harness.verification import Verification
@@ -85,6 +86,7 @@ class Cell:
         failing: those of the verdict's ``reports`` that fail the cell.
         on: ``guest``; ``host`` if only a program of the host was checked.
         host: result of the host program that ran before the boot.
+        debug: what debuggers found after its failure; None if nothing was asked.
         options: options added to the kernel's configuration.
     """
 
@@ -117,6 +119,7 @@ class Cell:
     on: str = GUEST
     host: CheckResult | None = None
     options: tuple[str, ...] = ()
+    debug: DebugFindings | None = None
 
     @property
     def sample_of(self) -> tuple[str, ...]:

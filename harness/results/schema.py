@@ -166,6 +166,36 @@ class _Cell(TypedDict):
     verified: NotRequired[bool]
     on: NotRequired[Literal["guest", "host"]]
     host: NotRequired[_Check | None]
+    debug: NotRequired[_Debug | None]
+
+
+class _DdbAnswer(TypedDict):
+    command: str
+    output: str
+    note: str
+
+
+class _Ddb(TypedDict):
+    answers: list[_DdbAnswer]
+    note: str
+
+
+class _Dump(TypedDict):
+    file: str
+    bytes: int
+    disk: int
+    note: str
+
+
+class _Gdb(TypedDict):
+    output: str
+    note: str
+
+
+class _Debug(TypedDict):
+    ddb: _Ddb | None
+    dump: _Dump | None
+    gdb: _Gdb | None
 
 
 class _Rate(TypedDict):

@@ -15,6 +15,7 @@ from harness.mutation.judgement import TERMS, MutantOutcome
 from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.checks import check_agreed, check_lines, failed_check_in_words
+from harness.results.debug import debug_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.unfinished import RUNNING, not_booted, not_judged
 from harness.results.verification import (
@@ -227,7 +228,8 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
         *check_lines(cell.get("check"), verbose=verbose),
     ]
     # A limit of a host program is both the check's reason and the error.
-    lines += [line for line in _failure_lines(cell) if not (_is_on_host(cell) and line in lines)]
+    failure = _failure_lines(cell, verbose=verbose)
+    lines += [line for line in failure if not (_is_on_host(cell) and line in lines)]
     if not lines:
         return
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
@@ -250,7 +252,7 @@ def print_line(console: Console, line: str, style: str = "", *, whole: bool = Fa
         console.print(Text(indent + _CONTINUATION_INDENT * (number > 0)) + part, soft_wrap=True)
 
 
-def _failure_lines(cell: Mapping[str, Any]) -> list[str]:
+def _failure_lines(cell: Mapping[str, Any], *, verbose: bool) -> list[str]:
     if cell["error"]:
         return list(cell["error"].splitlines())
     verdict = cell["verdict"]
@@ -278,6 +280,7 @@ def _failure_lines(cell: Mapping[str, Any]) -> list[str]:
         *_assumption(cell),
         *warnings,
         *rest,
+        *debug_lines(cell, whole=verbose),
     ]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.boot.cellplan import CellPlan, kind_of, repeated
+from harness.debug.plan import NO_DEBUG, DebugPlan
 from harness.host.progress import Recorded
 from harness.outcome import Outcome
 from harness.runs.guests import GuestRequest, Guests
@@ -29,6 +30,7 @@ class BootRequest:
         repeat: number of boots; each outcome is counted.
         keep: leave the guest running after the verdict.
         host_retries: retries after a host failure.
+        debug: what is asked of a guest that fails.
     """
 
     what: KernelRequest
@@ -37,6 +39,7 @@ class BootRequest:
     repeat: int = 1
     keep: bool = False
     host_retries: int = 0
+    debug: DebugPlan = NO_DEBUG
 
 
 def boot(request: BootRequest, env: Environment, view: View | None = None) -> RunResult:
@@ -74,7 +77,7 @@ def _planned(request: BootRequest, env: Environment, view: View) -> tuple[Guests
         side="",
         what=request.what,
         sanitizers=sanitizers,
-        boot=guests.plan(topology, sanitizers, keep=request.keep),
+        boot=replace(guests.plan(topology, sanitizers, keep=request.keep), debug=request.debug),
         expected=(Outcome.BOOTED,),
         why_expected="harness boot expects every kernel to boot",
     )

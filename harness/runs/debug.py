@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.debug.gdb import DebugFiles, words_for_dump, words_for_stub
+from harness.debug.gdb import (
+    BACKTRACE,
+    DebugFiles,
+    run_batch,
+    words_for_dump,
+    words_for_stub,
+)
 from harness.debug.memorydump import DUMP_FILE
 from harness.debug.stub import open_stub
 from harness.errors import HarnessError, UsageError
@@ -112,6 +118,48 @@ def _cell_of(store: Store, guest: KeptGuest) -> Mapping[str, Any]:
     return next((each for each in cells if each["name"] == guest.cell), {"name": guest.cell})
 
 
+@dataclass(frozen=True, slots=True)
+class BatchDebugger:
+    """Records a backtrace of the panic; see ``PanicDebugger``.
+
+    Args:
+        env: the host.
+    """
+
+    env: Environment
+
+    def debug(self, kernel: KernelArtifact, subsystem: str, stub: Path) -> str:
+        """See ``PanicDebugger``."""
+        words = words_for_stub(DebugFiles.of(kernel, subsystem), stub, BACKTRACE)
+        output = run_batch(self.env.runner, words).expandtabs()
+        for root in kernel.identity.source_roots:
+            output = output.replace(f"{root}/", "")
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class ForegroundDebugger:
+    """Shows gdb to the user; see ``PanicDebugger``.
+
+    Args:
+        env: the host.
+        announce: called before gdb is started.
+        note: called with messages.
+    """
+
+    env: Environment
+    announce: Callable[[], None]
+    note: Callable[[str], None]
+
+    def debug(self, kernel: KernelArtifact, subsystem: str, stub: Path) -> str:
+        """See ``PanicDebugger``."""
+        with _sources(self.env, kernel, self.note) as sources:
+            self.announce()
+            files = DebugFiles.of(kernel, subsystem, sources)
+            self.env.runner.run_in_foreground(words_for_stub(files, stub, ()))
+        return ""
+
+
 def debug(
     env: Environment,
     target: DebugTarget,
@@ -140,7 +188,8 @@ def debug(
         files = DebugFiles.of(kernel, check.get("subsystem", ""), sources)
         if target.dump is not None:
             return run(words_for_dump(files, target.dump, arguments))
-        assert target.guest is not None
+        if target.guest is None:
+            raise ValueError(f"{target.name} is neither a guest nor a dump")
         with lent_monitor(target.guest, env.clock) as monitor:
             open_stub(monitor, target.guest.stub)
             return run(words_for_stub(files, target.guest.stub, arguments))
@@ -181,9 +230,7 @@ def _sources(
         yield directory
 
 
-def _checked_out(
-    env: Environment, kernel: KernelArtifact, held: contextlib.ExitStack
-) -> Path:
+def _checked_out(env: Environment, kernel: KernelArtifact, held: contextlib.ExitStack) -> Path:
     """Return the tree's checkout if it has these sources, else a temporary one."""
     identity = kernel.identity
     tree = env.open_tree(identity.source)

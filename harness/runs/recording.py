@@ -17,6 +17,7 @@ from harness.host.processid import ProcessId
 from harness.host.workspace import check_directory
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning, ended_early
+from harness.runs.debug import BatchDebugger
 from harness.runs.matrix import Matrix
 
 if TYPE_CHECKING:
@@ -129,7 +130,11 @@ class Recorder:
             store.save_document(begun)
             with self.view.rows() as rows:
                 jobs = min(count, guests.most_at_once)
-                booter = replace(guests.booter(), terminal=self.view.terminal(rows))
+                booter = replace(
+                    guests.booter(),
+                    terminal=self.view.terminal(rows),
+                    debugger=self.view.debugger(rows) or BatchDebugger(env),
+                )
                 matrix = Matrix(env.kernels(self.view.note), booter, rows, jobs, available_memory())
                 cells, judgements = work(matrix, directory)
         except BaseException as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.bisect.run import Show
     from harness.bisect.search import Outlook
     from harness.boot.listen import Terminal
+    from harness.debug.plan import PanicDebugger
 
 
 class Rows(Protocol):
@@ -56,6 +57,14 @@ class View(Protocol):
         """
         ...
 
+    def debugger(self, rows: Rows) -> PanicDebugger | None:
+        """Return what shows gdb to the user where a panic begins; None: gdb's output is recorded.
+
+        Args:
+            rows: the progress that is shown until then.
+        """
+        ...
+
     def note(self, line: str) -> None:
         """Show a note on a line of its own."""
         ...
@@ -86,6 +95,9 @@ class Unseen:
         return contextlib.nullcontext(_UnseenBisection(self.notes))
 
     def terminal(self, rows: Rows) -> None:
+        """See ``View``."""
+
+    def debugger(self, rows: Rows) -> None:
         """See ``View``."""
 
     def note(self, line: str) -> None:

@@ -434,6 +434,9 @@ class FailingCompiler:
     def prepare(self, argv: Sequence[str | Path], **options: object) -> LastProgram:
         raise AssertionError(f"a build prepares nothing: {argv} {options}")
 
+    def run_in_foreground(self, argv: Sequence[str | Path]) -> int:
+        raise AssertionError(f"a build shows the user no program: {argv}")
+
     def close(self) -> None:
         """Nothing of it runs."""
 

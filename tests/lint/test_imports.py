@@ -58,25 +58,27 @@ EDGES: dict[str, set[str]] = {
         "check", "subsystems", "bisect",
     },
     "bisect": {"arch", "errors", "host", "source"},
+    "debug": {"arch", "errors", "host", "kernel", "image", "guest"},
     "results": {
-        "errors", "printable", "outcome", "host", "kernel", "console", "verdict", "verification",
-        "mutation", "check", "bisect",
+        "debug", "errors", "printable", "outcome", "host", "kernel", "console", "verdict",
+        "verification", "mutation", "check", "bisect",
     },
     "boot": {
         "arch", "errors", "outcome", "sanitizers", "host", "source", "kernel", "image", "guest",
         "console", "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
+        "debug",
     },
     "runs": {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
-        "subsystems", "provide", "results", "boot",
+        "subsystems", "provide", "results", "boot", "debug",
     },
     "nightly": set(),
     "history": {"errors", "host"},
     "cli": {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
-        "provide", "results", "boot", "runs",
+        "provide", "results", "boot", "runs", "debug",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""
@@ -87,6 +89,9 @@ EACH_SOURCE = pytest.mark.parametrize(
 )
 
 PROCESS_MODULES = {"subprocess", "multiprocessing", "pty"}
+PROCESS_DOOR = [PACKAGE / "host" / name for name in ("process.py", "guarded.py", "foreground.py")]
+"""The door to processes, and the processes behind it."""
+
 PROCESS_CALLS = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}
 HOST_VERBS = {"HostRunner", "HostClock", "of_user"}
 
@@ -178,8 +183,8 @@ def test_a_subsystem_imports_what_any_may_and_of_the_others_what_is_stated(packa
 
 @EACH_SOURCE
 def test_processes_are_started_through_one_door(source: Path) -> None:
-    if source in (PACKAGE / "host" / "process.py", PACKAGE / "host" / "guarded.py"):
-        return  # the door, and the processes behind it
+    if source in PROCESS_DOOR:
+        return
     assert "harness.host.guarded" not in source.read_text()
     assert not roots(source) & PROCESS_MODULES
     called = {

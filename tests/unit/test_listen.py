@@ -43,6 +43,7 @@ class FakeGuest:
     answers: bool = True
     exit: GuestExit | None = None
     pid: int | None = None
+    monitor: None = None
 
     def wait(self, timeout: float | None = None) -> GuestExit | None:
         return self.exit

@@ -39,6 +39,7 @@ class TrapFrames(gdb.unwinder.Unwinder):
         super().__init__("FreeBSD trap frames")
 
     def __call__(self, pending):
+        """Return the registers of the interrupted code; None for other frames."""
         if not is_entry(symbol_at(int(pending.read_register("rip")))):
             return None
         stack = pending.read_register("rsp")
@@ -63,7 +64,7 @@ def is_entry(name):
 
 def symbol_at(address):
     """Return the symbol at an address; empty if there is none."""
-    text = gdb.execute("info symbol %#x" % address, to_string=True)
+    text = gdb.execute(f"info symbol {address:#x}", to_string=True)
     return text.split(" ", 1)[0] if " in section" in text else ""
 
 
@@ -97,10 +98,11 @@ def load_modules(files):
         if name in files:
             path, sections = files[name]
             words = ["add-symbol-file", quoted(path)]
+            end = address
             for section, alignment, size in sections:
-                address = -(-address // alignment) * alignment
-                words.append("-s %s %#x" % (section, address))
-                address += size
+                start = -(-end // alignment) * alignment
+                words.append(f"-s {section} {start:#x}")
+                end = start + size
             gdb.execute(" ".join(words), to_string=True)
 
 
@@ -111,8 +113,8 @@ def loaded_modules():
         for _ in range(1024):
             if int(each) == 0:
                 return
-            name = os.path.basename(each["filename"].string("utf-8", "replace", length=256))
-            yield name.split("\0", 1)[0], int(each["address"])
+            name = os.path.basename(each["filename"].string("utf-8", "replace"))
+            yield name, int(each["address"])
             each = each["link"]["tqe_next"]
     except gdb.error:  # before the kernel has its list
         return
@@ -120,7 +122,8 @@ def loaded_modules():
 
 def quoted(path):
     """Return a file's name as an argument of a gdb command."""
-    return '"%s"' % path.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 gdb.unwinder.register_unwinder(None, TrapFrames(), replace=True)
