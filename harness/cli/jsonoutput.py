@@ -235,6 +235,13 @@ class RunsDocument(TypedDict):
     runs: list[ListedRunDocument]
 
 
+class GdbDocument(TypedDict):
+    """What gdb printed about a guest or a memory dump."""
+
+    target: str
+    output: str
+
+
 class PsDocument(TypedDict):
     """The running guests."""
 
@@ -286,6 +293,7 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "judge": (JudgeDocument,),
     "report": (Record,),
     "console": (ConsoleDocument, ConsolesDocument),
+    "gdb": (GdbDocument,),
     "runs list": (RunsDocument,),
     "runs retry": (Record,),
     "ps": (PsDocument,),
