@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +40,6 @@ def functions_in(text: str) -> list[str]:
     """The functions of gdb's backtraces, innermost first."""
     lines = (line.split() for line in text.splitlines() if line.startswith("#"))
     return [words[3] if words[1].startswith("0x") else words[1] for words in lines]
-
-
-@pytest.fixture
-def stopped(tmp_path: Path) -> Iterator[Path]:
-    """The directory of records, whose kept guests are ended afterwards."""
-    yield tmp_path
-    for path in tmp_path.glob("*/record.json"):
-        harness("stop", path.parent.name, out=tmp_path)
 
 
 def test_without_the_commit_gdb_ddb_and_dump_show_where_it_panicked(
@@ -111,21 +102,6 @@ def test_a_dump_has_all_kegs(freebsd_tree: Path, tmp_path: Path) -> None:
     words = line.split()
     assert int(words[1]) > 50
     assert words[-1] in ("(nil)", "0x0")
-
-
-@pytest.mark.long
-def test_gdb_breaks_in_a_live_guest_and_shows_arguments_and_locals(
-    freebsd_tree: Path, stopped: Path
-) -> None:
-    """Kept guests allocate rarely; the next allocation may take some minutes."""
-    cell = boot(freebsd_tree, stopped, *KASAN, "--keep")
-    assert cell["verdict"]["outcome"] == "booted"
-    shown = gdb(stopped, "break keg_fetch_slab", "continue", "info args", "info locals", "bt 3")
-    assert "keg_fetch_slab (keg=0x" in shown
-    assert "at sys/vm/uma_core.c:" in shown.replace("src/", "at ")
-    assert "rdomain = " in shown
-    assert "flags = " in shown
-    assert "domain = " in shown
 
 
 def panicking_patch(tree: Path, directory: Path) -> Path:
