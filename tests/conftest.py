@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     examples = LONG_EXAMPLES if config.getoption("long") else SHORT_EXAMPLES
     hypothesis.settings.register_profile("harness", deadline=None, max_examples=examples)
     hypothesis.settings.load_profile("harness")
+    # The examples run on the built-in guest, unless another source is named.
+    config.option.harness_source = config.getoption("harness_source", None) or "embedded"
     config.pluginmanager.register(FreeBSDTally(config), "freebsd-tally")
     config.pluginmanager.register(CellTables(), "cell-tables")
 

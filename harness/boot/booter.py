@@ -49,11 +49,6 @@ if TYPE_CHECKING:
 #: harness's init nor the built-in guest powers off.
 KEEP_TUNABLES = {"debug.debugger_on_panic": "1", "harness.keep": "1"}
 
-#: The same for a guest with a client: it stays up after its report. Its domains run short of
-#: memory, and the page daemon would take free slabs out of the checked zone once in this many
-#: seconds (``vm_pageout_lowmem``, vm_pageout.c).
-CHECK_TUNABLES = {"harness.check": "1", "vm.lowmem_period": "2147483647"}
-
 
 @dataclass(frozen=True, slots=True)
 class Booter:
@@ -181,7 +176,7 @@ class Booter:
     def _media(self, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, nonce: str) -> Media:
         tunables = {
             **(KEEP_TUNABLES if plan.keep else {}),
-            **(CHECK_TUNABLES if plan.client else {}),
+            **(plan.client.tunables if plan.client else {}),
             **plan.debug.tunables,
             **kernel.identity.sanitizer.tunables,
             **plan.tunables,

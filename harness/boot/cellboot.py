@@ -23,6 +23,27 @@ if TYPE_CHECKING:
 _NOTHING_EXPECTED = Expectation((), "")
 
 
+def cell_with_kernel(
+    plan: CellPlan,
+    kernel: KernelArtifact,
+    booter: Booter,
+    error: str = "",
+    expected: Expectation = _NOTHING_EXPECTED,
+) -> Cell:
+    """Return the cell before its boot, or of one that the host failed with ``error``."""
+    return replace(
+        unbooted_cell(plan, booter, error),
+        guest=kernel.identity.guest,
+        kernel=kernel.identity,
+        sanitizer=str(kernel.identity.sanitizer),
+        options=kernel.identity.options,
+        boot=method_of(kernel.identity, plan.boot.method).value,
+        expected=expected.outcomes,
+        why_expected=expected.why,
+        assumed=expected.assumed,
+    )
+
+
 def boot_cell(
     plan: CellPlan,
     kernel: KernelArtifact,
@@ -55,17 +76,7 @@ def boot_cell(
         error = str(failure)
     except OSError as failure:
         error = str(host_error(failure))
-    cell = replace(
-        unbooted_cell(plan, booter, error),
-        guest=kernel.identity.guest,
-        kernel=kernel.identity,
-        sanitizer=str(kernel.identity.sanitizer),
-        options=kernel.identity.options,
-        boot=method_of(kernel.identity, plan.boot.method).value,
-        expected=expected.outcomes,
-        why_expected=expected.why,
-        assumed=expected.assumed,
-    )
+    cell = cell_with_kernel(plan, kernel, booter, error, expected)
     if booted is None:
         return cell
     verdict = with_check(booted.verdict, plan.checker)

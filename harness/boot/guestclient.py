@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from harness.guest.serialtap import Detached, Tap
@@ -21,7 +22,16 @@ class GuestClient(Protocol):
 
     @property
     def module(self) -> str:
-        """Name of the subsystem whose check module it uses."""
+        """Name of the subsystem whose check module it uses; empty for none."""
+        ...
+
+    @property
+    def tunables(self) -> Mapping[str, str]:
+        """Kernel environment of its guest, by name."""
+        ...
+
+    def stop(self) -> None:
+        """End the work, which another thread does, and which may not have started."""
         ...
 
     def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
@@ -68,6 +78,7 @@ class ClientSession:
     def end(self) -> None:
         """Stop the client and wait for it; raise its exception, if any."""
         self._line.closed.set()
+        self._client.stop()
         if self._thread is not None:
             self._thread.join()
         if self._raised is not None:

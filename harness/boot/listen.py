@@ -202,6 +202,9 @@ class Session:
             return None
         if client_session.begun:
             self._blame(self._host.confirm(), watch)
+            self._hear_pending(watch)
+            if not watch.arrived or self.guest.wait(0) is not None:
+                return None  # the client is done because the guest failed or ended
         return Ending.STOPPED
 
     def _patience(self, watch: Watch, now: float) -> float:

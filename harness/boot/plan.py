@@ -45,7 +45,7 @@ class BootPlan:
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
         fail_on_report: whether a report after which the kernel continues fails the boot.
         debug: what is asked of the guest if it fails.
-        client: uses the guest after it is up; its kernel gets the check module.
+        client: uses the guest after it is up; its kernel gets the client's check module.
     """
 
     topology: Topology

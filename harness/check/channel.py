@@ -68,20 +68,23 @@ class Channel:
         return len(self._sent)
 
     def open(self) -> ProbeRecord:
-        """Send ``hello`` until the guest answers, skip its firmware's output, return the answer.
+        """Send ``hello`` until the guest answers, skip all other output, return the answer.
+
+        What was sent before has no answer then.
 
         Raises:
             ChannelEnded: the guest does not answer.
             Nonsense: there is too much other output.
         """
+        self._lines.clear()
+        self._unfinished = b""
+        self._sent.clear()
         deadline = self._clock.monotonic() + self._silence
+        # What is sent before this end of the port is connected is lost.
+        data = self._tap.read(0) or b""
         unread, size = bytearray(), 0
         greeted = -_HELLO_EVERY
-        while self._clock.monotonic() < deadline:
-            if self._clock.monotonic() - greeted >= _HELLO_EVERY:
-                self._tap.write(b"\n" + line(0, "hello"))
-                greeted = self._clock.monotonic()
-            data = self._read() or b""
+        while True:
             size += len(data)
             if size > _MAX_PREFACE:
                 raise Nonsense("too much output without an answer to hello")
@@ -91,7 +94,13 @@ class Channel:
             found = _greeting(bytes(lines)) if newline else None
             if found is not None:
                 return self._settled(found)
-        raise GuestSilent(f"the check module did not answer within {self._silence:g} s")
+            now = self._clock.monotonic()
+            if now >= deadline:
+                raise GuestSilent(f"the guest did not answer hello for {self._silence:g} s")
+            if now - greeted >= _HELLO_EVERY:
+                self._tap.write(b"\n" + line(0, "hello"))
+                greeted = now
+            data = self._read() or b""
 
     def send(self, command: str) -> None:
         """Send a command, whose answer ``receive`` returns."""
@@ -110,6 +119,23 @@ class Channel:
             Nonsense: the answer is invalid.
         """
         return self._record(self._line(max(silence, self._silence)))
+
+    def receive_part(self, last: str, silence: float) -> ProbeRecord:
+        """Return the next record of the oldest answer, which has several.
+
+        Args:
+            last: the name of the answer's last record.
+            silence: timeout in seconds.
+
+        Raises:
+            ChannelEnded: the guest does not answer, or refuses the command.
+            Nonsense: the answer is invalid.
+        """
+        number = self._sent[0]
+        record = self._record(self._line(silence))
+        if record.name != last:
+            self._sent.appendleft(number)
+        return record
 
     def receive_unless(self, expected: str) -> ProbeRecord | None:
         """Return the answer to the oldest command without one; None if it is the expected one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ _SHRINK_ATTEMPTS = 400
 _PROGRESS_EVERY = 50
 #: Timeout of an answer on a fast accelerator, in seconds.
 _SILENCE = 20.0
+
+#: The guest stays up after its report. Its domains run short of memory, and the page daemon would
+#: take free slabs out of the checked zone once in this many seconds (``vm_pageout_lowmem``,
+#: vm_pageout.c).
+_TUNABLES = {"harness.check": "1", "vm.lowmem_period": "2147483647"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,14 @@ class Checker:
     def module(self) -> str:
         """The subsystem of the check module."""
         return self._plan.specification.subsystem
+
+    @property
+    def tunables(self) -> Mapping[str, str]:
+        """See ``GuestClient``."""
+        return _TUNABLES
+
+    def stop(self) -> None:
+        """See ``GuestClient``: a read from the channel raises ``Detached``."""
 
     def again(self, slower: float = 1.0) -> Checker:
         """Return the check for another guest, with timeouts ``slower`` times as long."""

@@ -21,6 +21,7 @@ NUMBERS: Final = 9999
 #: Maximum length of a line from the guest, in bytes.
 MAX_LINE: Final = 1100
 
+_BYTES = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -61,6 +62,18 @@ def read_number(record: ProbeRecord, key: str) -> int:
         Nonsense: the record has no such key, or its value is not a number.
     """
     return number_in(dict(record.fields), key)
+
+
+def read_bytes(record: ProbeRecord, key: str) -> bytes:
+    """Return the bytes of a hexadecimal field of a record.
+
+    Raises:
+        Nonsense: the record has no such key, or its value is not hexadecimal.
+    """
+    fields = dict(record.fields)
+    if key not in fields:
+        raise Nonsense(f"an answer without {key}")
+    return bytes.fromhex(matched(_BYTES, fields[key])[0])
 
 
 def number_in(fields: Mapping[str, str], key: str) -> int:

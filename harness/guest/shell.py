@@ -16,6 +16,10 @@ class ShellLostError(ShellError):
     """The connection was lost: the guest ended, hangs, or its server was killed."""
 
 
+class ShellSilentError(ShellLostError):
+    """The guest no longer answers."""
+
+
 class ShellTimeoutError(ShellError):
     """The command did not end within its limit, and was ended."""
 

@@ -31,12 +31,18 @@ from harness.kernel.toolchain import newest_llvm
 if TYPE_CHECKING:
     from harness.host.process import Runner
 
+_SHARED = ("kmod", f"kmod/{GUEST.name}", "shell")
+"""The directories below ``images`` with what other guests have, too."""
+
 _IMAGE = "image"
 """The name of a cached file within its directory."""
 
-_SHARED_HEADERS = ("crc32.h", "string.h", "text.h")
-_SHARED_UNITS = ("string.c", "text.c")
-"""The sources that init shares with the check module."""
+_SHARED_HEADERS = (
+    "kmod/crc32.h", "kmod/protocol.h", "kmod/string.h", "kmod/text.h",
+    f"kmod/{GUEST.name}/secondport.h", "shell/shell.h",
+)  # fmt: skip
+_SHARED_UNITS = ("kmod/protocol.c", "kmod/string.c", "kmod/text.c", "shell/shell.c")
+"""The sources below ``images`` that init shares with the check module and the built-in guest."""
 
 
 def assemble_freebsd(
@@ -190,7 +196,7 @@ def build_init(runner: Runner, out: Path) -> Path:
     # Started by its full path, clang finds lld in the same directory.
     clang = newest_llvm() / "clang"
     init = data_file("images", "minimal")
-    directories = [f"-I{directory}" for directory in (init, init / GUEST.name)]
+    directories = [f"-I{directory}" for directory in (init, init / GUEST.name, *_shared(*_SHARED))]
     runner.run(
         [clang, *INIT_FLAGS, *directories, "-o", out, *_sources("*.c"), *_shared(*_SHARED_UNITS)]
     )
@@ -204,7 +210,7 @@ def _sources(pattern: str) -> list[Path]:
 
 
 def _shared(*names: str) -> list[Path]:
-    return [data_file("images", "kmod", name) for name in names]
+    return [data_file("images", *name.split("/")) for name in names]
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

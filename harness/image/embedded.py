@@ -1,7 +1,7 @@
 """The built-in guest, a tiny stand-in kernel, compiled from ``images/embedded``.
 
 It shares ``protocol.c`` of ``images/kmod`` and the commands of its subsystem with the check module,
-so that ``harness check`` uses one protocol.
+so that ``harness check`` uses one protocol, and ``images/shell`` with FreeBSD's init.
 
 It is linked twice. The second link adds a table of functions with the addresses of the first one,
 from which the guest prints the names in its backtraces.
@@ -43,10 +43,11 @@ SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "crc32.h", "protocol.c", "protocol.h", "string.c", "string.h", "text.c", "text.h",
         ),
         f"images/kmod/{GUEST.name}": ("secondport.h",),
+        "images/shell": ("shell.c", "shell.h"),
         "harness/subsystems/uma/c": ("zone_commands.c", "zone_trace.c", "zone_trace.h"),
     }
 )  # fmt: skip
-"""The sources that it shares with the check module, by their directories."""
+"""The sources that it shares with other guests, by their directories."""
 
 _FLAGS = (
     *GUEST.embedded_flags,

@@ -99,7 +99,7 @@ def compare(request: CompareRequest, env: Environment, view: View | None = None)
         )
     )
     plans: list[CellPlan] = []
-    for side, named in zip(SIDES, _sides(request, env), strict=True):
+    for side, named in zip(SIDES, sides_of(request.what, request.pair, env), strict=True):
         for sanitizers, options in columns:
             what = replace(named, options=options)
             for topology in guests.topologies(sanitizers):
@@ -124,13 +124,14 @@ def _planned(
     )
 
 
-def _sides(request: CompareRequest, env: Environment) -> tuple[KernelRequest, KernelRequest]:
-    """The kernels before and after.
+def sides_of(
+    what: KernelRequest, pair: Pair, env: Environment
+) -> tuple[KernelRequest, KernelRequest]:
+    """Return the kernels before and after.
 
     Raises:
         UsageError: no pair, more than one, or half of one.
     """
-    what, pair = request.what, request.pair
     ways = pair.ways()
     provider = env.kernels().provider(what)
     only_pair = provider.pair(what)

@@ -3,10 +3,11 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * The channel of "harness check": COM2, 8 bits.  Polled while bytes come; then
+ * The channel of "harness check", and of commands: COM2, 8 bits.  Polled while bytes come; then
  * the CPU sleeps, so that a waiting guest takes nothing from its host.
  */
 
+#include "boot.h"
 #include "channel.h"
 #include "secondport.h"
 #include "cpu.h"
@@ -21,6 +22,8 @@
 #define EAGER_LOOKS	20	/* for the rest of a line */
 #define LOOK_SPINS	5000	/* from one to the next: microseconds */
 
+static bool serving;
+
 /*
  * Delay between two reads of the port: for each, QEMU takes the lock that it
  * needs to deliver bytes, so constant polling waits twenty times as long.
@@ -32,7 +35,8 @@ wait_a_little(void)
 		__asm volatile("");
 }
 
-bool
+/* False: the machine has no such port. */
+static bool
 channel_open(void)
 {
 	outb(COM_LCR, LCR_DIVISOR);
@@ -46,7 +50,7 @@ channel_open(void)
 	return (inb(COM_LSR) != NO_PORT);
 }
 
-void
+static void __dead2
 channel_serve(void)
 {
 	for (int looks = 0;; looks++) {
@@ -58,6 +62,26 @@ channel_serve(void)
 		else
 			irq_wait();
 	}
+}
+
+void
+channel_offer(const char *tunable, bool (*obey)(void))
+{
+	int offered = 0;
+
+	if (!tunable_int(tunable, &offered) || offered == 0)
+		return;
+	probe_register(obey);
+	serving = channel_open();
+	if (!serving)
+		printf("%s: no second serial port, so nobody to talk to\n", tunable);
+}
+
+void
+channel_run(void)
+{
+	if (serving)
+		channel_serve();
 }
 
 void

@@ -7,7 +7,13 @@
 
 #include "kernel.h"
 
-bool	channel_open(void);	/* false: the machine has no such port */
-void	channel_serve(void) __dead2;
+/*
+ * If the tunable is not 0, commands of the channel are obeyed.  Call before the
+ * report, whose end is the harness's signal to start.
+ */
+void	channel_offer(const char *tunable, bool (*obey)(void));
+
+/* Serves the channel until the guest is ended, if something was offered. */
+void	channel_run(void);
 
 #endif

@@ -8,7 +8,6 @@
  * FreeBSD.
  */
 
-#include "boot.h"
 #include "channel.h"
 #include "check.h"
 #include "keg.h"
@@ -22,7 +21,6 @@
 
 _Static_assert(SLABS_MAX < KVA_SIZE / PAGE_SIZE, "there are addresses for all slabs");
 
-static bool checking;
 static struct uma_keg *zone;
 
 static unsigned slab_number[KVA_SIZE / PAGE_SIZE];	/* by the slab's place in the window */
@@ -232,23 +230,8 @@ zone_starve(int domain, int cpu, unsigned milliseconds, struct zone_starved *sta
 	return ("not-here");
 }
 
-/* Before the report, whose end is the harness's signal to start. */
 void
 check_init(void)
 {
-	int check = 0;
-
-	if (!tunable_int("harness.check", &check) || check == 0)
-		return;
-	probe_register(zone_obey);
-	checking = channel_open();
-	if (!checking)
-		printf("harness.check: no second serial port, so nobody to talk to\n");
-}
-
-void
-check_run(void)
-{
-	if (checking)
-		channel_serve();
+	channel_offer("harness.check", zone_obey);
 }

@@ -7,6 +7,5 @@
 
 /* With the tunable harness.check: obeys "harness check" until the guest is ended. */
 void	check_init(void);
-void	check_run(void);
 
 #endif

@@ -13,6 +13,11 @@
 #define LSR_TXRDY	0x20
 #define TX_SPINS	(1 << 30)	/* a dead port must not stop the kernel, a full socket may take its time */
 
+#define MSGBUF_SIZE	(16 * 1024)
+
+static char msgbuf[MSGBUF_SIZE];
+static size_t msgbuf_written;
+
 struct sink {
 	char	*buffer;	/* NULL: to the console */
 	size_t	 size;
@@ -27,6 +32,20 @@ cnputc(char c)
 	outb(COM_DATA, (uint8_t)c);
 }
 
+/* The older part is empty until the buffer was full once. */
+const char *
+msgbuf_part(int part, size_t *length)
+{
+	size_t at = msgbuf_written % MSGBUF_SIZE;
+
+	if (part == 0 && msgbuf_written >= MSGBUF_SIZE) {
+		*length = MSGBUF_SIZE - at;
+		return (msgbuf + at);
+	}
+	*length = part == 0 ? 0 : at;
+	return (msgbuf);
+}
+
 /* Bytes as they are but for the end of a line, which is CR LF as on FreeBSD. */
 void
 cnputs(const char *text, size_t length)
@@ -35,6 +54,7 @@ cnputs(const char *text, size_t length)
 		if (text[i] == '\n')
 			cnputc('\r');
 		cnputc(text[i]);
+		msgbuf[msgbuf_written++ % MSGBUF_SIZE] = text[i];
 	}
 }
 

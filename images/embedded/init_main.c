@@ -5,7 +5,9 @@
 /* The order of the boot. */
 
 #include "boot.h"
+#include "channel.h"
 #include "check.h"
+#include "commands.h"
 #include "domainset.h"
 #include "kasan.h"
 #include "numa.h"
@@ -50,8 +52,9 @@ mi_startup(vm_paddr_t start_info)
 	vm_mem_init();
 	plant_run();
 	check_init();
+	commands_init();
 	report_print();
 	report_print();
-	check_run();
+	channel_run();
 	kern_poweroff();
 }

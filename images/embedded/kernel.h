@@ -35,6 +35,11 @@ typedef uintptr_t vm_offset_t;
 
 /* console.c */
 void	cnputs(const char *text, size_t length);
+
+/* The last 16 KiB of the console, in two parts, the older one first. */
+#define MSGBUF_PARTS	2
+const char *msgbuf_part(int part, size_t *length);
+
 void	vprintf(const char *format, va_list arguments);
 void	printf(const char *format, ...) __printflike(1, 2);
 int	snprintf(char *buffer, size_t size, const char *format, ...) __printflike(3, 4);

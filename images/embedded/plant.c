@@ -3,7 +3,7 @@
  * Copyright (c) 2026 the harness authors
  */
 /*
- * Planted faults, by the tunable harness.plant: each makes a kind of end that
+ * Planted faults, by the tunable harness.plant or by command: each makes a kind of end that
  * a harness must recognise, in seconds and on any machine.
  */
 
@@ -203,17 +203,37 @@ static const struct plant plants[] = {
 	{ "flood", plant_flood },
 };
 
+static const struct plant *
+find_plant(const char *name)
+{
+	for (size_t i = 0; i < nitems(plants); i++)
+		if (strcmp(plants[i].name, name) == 0)
+			return (&plants[i]);
+	return (NULL);
+}
+
+bool
+plant(const char *name)
+{
+	const struct plant *found = find_plant(name);
+
+	if (found == NULL)
+		return (false);
+	found->run();
+	return (true);
+}
+
 void
 plant_run(void)
 {
 	char name[32];
+	const struct plant *found;
 
 	if (!tunable_string("harness.plant", name, sizeof(name)))
 		return;
-	for (size_t i = 0; i < nitems(plants); i++)
-		if (strcmp(plants[i].name, name) == 0) {
-			plants[i].run();
-			return;
-		}
-	printf("harness.plant=%s: no such plant, ignored\n", name);
+	found = find_plant(name);
+	if (found != NULL)
+		found->run();
+	else
+		printf("harness.plant=%s: no such plant, ignored\n", name);
 }

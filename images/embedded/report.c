@@ -23,7 +23,6 @@
 #define BUILD_ID_AT	16	/* in its note: after three sizes and "GNU" (elf(5)) */
 #define BUILD_ID_MAX	20
 
-#define RELEASE		"embedded-1"
 #if HARNESS_COMMIT
 #define SIDE		"after"
 #else

@@ -5,6 +5,8 @@
 #ifndef REPORT_H
 #define REPORT_H
 
+#define RELEASE		"embedded-1"
+
 /* The banner, by FreeBSD's name: harness/kernel/elf.py reads it out of the file. */
 extern const char version[];
 

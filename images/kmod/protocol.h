@@ -15,14 +15,18 @@
  * An answer has its command's number.  README.md tells all commands;
  * harness/check/protocol.py is the other side.  Both the kernel module and the
  * built-in guest are built with this file, a subsystem's part, and functions of
- * their own.
+ * their own; the built-in guest and init with images/shell, too.
  */
 
 #ifdef _KERNEL
 #include <sys/param.h>
 #include <sys/systm.h>
 #else
-#include "kernel.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "string.h"
 #endif
 
 #include "text.h"

@@ -11,4 +11,8 @@
 int	memcmp(const void *left, const void *right, size_t length);
 size_t	strlen(const char *text);
 
+/* The guest's own. */
+void	*memcpy(void *to, const void *from, size_t length);
+void	*memset(void *to, int byte, size_t length);
+
 #endif

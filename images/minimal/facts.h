@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Each adds its records to the report. */
 
@@ -19,6 +20,14 @@ int	count_domains(void);
 
 /* The kernel environment; false for what is not there or too long. */
 bool	kenv_get(const char *name, char *value, size_t size);	/* kenv.c */
+bool	kenv_is_one(const char *name);
+
+/*
+ * commands.c: with the tunable harness.shell=1, runs commands until the guest is
+ * ended.  Open it before the report, whose end is the harness's signal to start.
+ */
+void	shell_open(int64_t console);
+void	shell_serve(void);
 
 void	keep_if_asked(void);		/* keep.c */
 void	power_off(void) __attribute__((noreturn));	/* power.c */

@@ -34,8 +34,10 @@ run(void)
 	report_subsystems(count_domains());
 	report_tables();
 	report_end();
+	shell_open(console);
 	report_print(console, COPIES);
 	(void)syscall(SYS_ioctl, (uint64_t)console, TIOCDRAIN, 0, 0, 0, 0);
+	shell_serve();
 	keep_if_asked();
 	power_off();
 }

@@ -10,16 +10,6 @@
 #include "facts.h"
 #include "syscall.h"
 
-#define KEEP_MAX	8
-
-static bool
-is_one(const char *tunable)
-{
-	char value[KEEP_MAX];
-
-	return (kenv_get(tunable, value, sizeof(value)) && value[0] == '1');
-}
-
 void
 keep_if_asked(void)
 {
@@ -28,6 +18,6 @@ keep_if_asked(void)
 		int64_t	nanoseconds;
 	} long_time = { .seconds = 1000000 };
 
-	while (is_one("harness.keep") || is_one("harness.check"))
+	while (kenv_is_one("harness.keep") || kenv_is_one("harness.check"))
 		(void)syscall(SYS_nanosleep, (uintptr_t)&long_time, 0, 0, 0, 0, 0);
 }

@@ -25,3 +25,11 @@ kenv_get(const char *name, char *value, size_t size)
 	memcpy(value, whole, length);
 	return (true);
 }
+
+bool
+kenv_is_one(const char *name)
+{
+	char value[KENV_MVALLEN + 1];
+
+	return (kenv_get(name, value, sizeof(value)) && value[0] == '1');
+}

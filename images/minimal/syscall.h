@@ -12,27 +12,41 @@
 #include "machine.h"
 
 enum {
-	SYS_close = 6,
+	SYS_read = 3,
 	SYS_write = 4,
 	SYS_open = 5,
+	SYS_close = 6,
 	SYS_ioctl = 54,
 	SYS_reboot = 55,
+	SYS_mkdir = 136,
 	SYS___sysctl = 202,
 	SYS_nanosleep = 240,
+	SYS_nmount = 378,
 	SYS_kenv = 390,
 	SYS_pread = 475,
+	SYS_pwrite = 476,
 	SYS_cpuset_getaffinity = 487,
 };
 
 enum {
-	O_RDONLY = 0,
-	O_RDWR = 2,
+	O_RDONLY = 0x0000,
+	O_WRONLY = 0x0001,
+	O_RDWR = 0x0002,
+	O_CREAT = 0x0200,
+	O_TRUNC = 0x0400,
 };
 
 static inline int64_t
 open(const char *path, int flags)
 {
 	return (syscall(SYS_open, (uintptr_t)path, (uint64_t)flags, 0, 0, 0, 0));
+}
+
+static inline int64_t
+create(const char *path, int flags, uint64_t mode)
+{
+	return (syscall(SYS_open, (uintptr_t)path, (uint64_t)(O_WRONLY | O_CREAT | flags), mode, 0,
+	    0, 0));
 }
 
 static inline void

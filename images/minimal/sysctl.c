@@ -7,12 +7,16 @@
 #include "syscall.h"
 #include "sysctl.h"
 
+#define FORMAT_MAX	64
+#define TYPE_MASK	0xf
+
 /* The sysctls about sysctls (sys/sys/sysctl.h). */
 enum {
 	CTL_SYSCTL = 0,
 	CTL_SYSCTL_NAME = 1,
 	CTL_SYSCTL_NEXT = 2,
 	CTL_SYSCTL_NAME2OID = 3,
+	CTL_SYSCTL_OIDFMT = 4,
 };
 
 /* On success, the number of bytes got. */
@@ -70,6 +74,36 @@ sysctl_name(const struct oid *oid, char *name, size_t size)
 }
 
 bool
+sysctl_read(const struct oid *oid, void *value, size_t *size)
+{
+	return (sysctl(oid, value, size, NULL, 0));
+}
+
+bool
+sysctl_write(const struct oid *oid, const void *value, size_t size)
+{
+	size_t none = 0;
+
+	return (sysctl(oid, NULL, &none, value, size));
+}
+
+/* Its kind, whose lowest bits are the type, comes before the format. */
+bool
+sysctl_type(const struct oid *oid, enum sysctl_type *type)
+{
+	struct {
+		uint32_t kind;
+		char	 format[FORMAT_MAX];
+	} answer;
+	size_t size = sizeof(answer);
+
+	if (!ask_about(CTL_SYSCTL_OIDFMT, oid, &answer, &size))
+		return (false);
+	*type = (enum sysctl_type)(answer.kind & TYPE_MASK);
+	return (true);
+}
+
+bool
 sysctl_text(const char *name, char *buffer, size_t size)
 {
 	struct oid oid;
@@ -98,7 +132,6 @@ bool
 sysctl_set_int(const char *name, int value)
 {
 	struct oid oid;
-	size_t none = 0;
 
-	return (sysctl_find(name, &oid) && sysctl(&oid, NULL, &none, &value, sizeof(value)));
+	return (sysctl_find(name, &oid) && sysctl_write(&oid, &value, sizeof(value)));
 }

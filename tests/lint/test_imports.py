@@ -71,10 +71,15 @@ EDGES: dict[str, set[str]] = {
     "runs": {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
-        "subsystems", "provide", "results", "boot", "debug",
+        "subsystems", "provide", "results", "boot", "debug", "verdict",
     },
     "nightly": set(),
     "history": {"errors", "host"},
+    "plugin": {
+        "errors", "printable", "sanitizers", "source", "kernel", "guest", "console", "provide",
+        "results", "runs",
+    },
+    "pytest_plugin": {"errors", "guest", "plugin", "printable", "runs"},
     "cli": {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",

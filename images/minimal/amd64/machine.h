@@ -51,6 +51,11 @@ cpu_pause(void)
 /* The body of _start(): the kernel's stack is not aligned for C. */
 #define ENTER_RUN	"xorl %ebp, %ebp; andq $-16, %rsp; call run"
 
+/* port.c: the second serial port; false if there is none, or no way to it. */
+bool	port_open(void);
+char	port_read(void);	/* waits */
+void	port_write(const char *text, size_t length);
+
 /* Power off by the chipset; returns if that did nothing. */
 void chipset_power_off(void);
 

@@ -1,0 +1,1 @@
+"""What the pytest plugin (``harness.pytest_plugin``) imports once a test uses a guest."""

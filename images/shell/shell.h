@@ -1,0 +1,48 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ * Copyright (c) 2026 the harness authors
+ */
+#ifndef SHELL_H
+#define SHELL_H
+
+/*
+ * Commands for guests without a userland, on the channel of images/kmod
+ * (README.md has the protocol).  shell.c reads a command line as sh(1) does, as
+ * far as it goes, and has true, false, exit and echo; each guest has a table of
+ * its other commands.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "text.h"
+
+#define SHELL_USAGE	2	/* exit status: an argument is wrong */
+
+struct shell_command {
+	const char *name;
+	int	  (*run)(int argc, char **argv);	/* returns the exit status */
+};
+
+/* The guest's own commands; the last one has no name. */
+extern const struct shell_command shell_commands[];
+
+/* For probe_register(): answers "run". */
+bool	shell_obey(void);
+
+/* Output of the command that runs, of any length. */
+void	shell_out(const char *data, size_t length);
+void	shell_print(const char *text);
+void	shell_print_number(unsigned long long number);
+
+/* On standard error: "NAME: SUBJECT: WHY"; returns exit status 1. */
+int	shell_fail(const char *name, const char *subject, const char *why);
+
+/* Adds a field whose bytes are hexadecimal, in an answer that was begun. */
+void	shell_field(struct text *text, const char *key, const char *data, size_t length);
+
+/* The bytes of a command's field, which is hexadecimal; -1 if there is none, or it is wrong. */
+long	shell_bytes(const char *key, char *buffer, size_t size);
+
+#endif
