@@ -28,6 +28,10 @@ class ShellRefusedError(ShellError):
     """The guest's server refused the connection, the key or the request."""
 
 
+class ShellDataError(ShellError):
+    """What the guest sent is not taken: a bad name, a special file, more than a limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """A command that has ended.
