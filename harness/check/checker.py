@@ -42,9 +42,9 @@ class CheckPlan:
         operations: the minimum number of operations.
         seed: the seed of the random traces.
         replay: a trace to run instead of random ones.
-        first: a trace to run before random ones: what a program of the host was found to do.
+        first: a trace to run before random ones: what a host program was found to do.
         beside: whether to run checks other than traces, too.
-        on_host: whether programs of the host can be checked like this, too.
+        on_host: whether host programs can be checked like this, too.
         slowness: factor of all timeouts, relative to a fast accelerator.
         fail_on_known: whether findings of named cases count as others do.
         searches: whether random traces are run.

@@ -20,7 +20,7 @@ class Conclusion(StrEnum):
     GONE = "gone"
     """the guest ended during the check; the boot's verdict has the cause"""
     FOUND = "found"
-    """a program of the host panicked or broke an invariant"""
+    """a host program panicked or broke an invariant"""
     SILENT = "silent"
     """the guest is running, and stopped answering"""
     NONSENSE = "nonsense"
@@ -75,7 +75,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class HostRun:
-    """The program of the host that a check was of, and how it ended.
+    """The host program that a check was of, and how it ended.
 
     Args:
         program: SHA-256 of it.
@@ -155,7 +155,7 @@ class CheckResult:
         changed: the functions of the kernel that differ from the specification's code.
         diff: the diff of these functions.
         alike: another variant that agrees with the guest; empty if there is none.
-        host: the program of the host that was checked; None for a guest.
+        host: the host program that was checked; None for a guest.
         findings: of a search without a model, in the order in which they were found.
         interleavings: what was run of schedules of threads; see ``InterleavingCounts``.
     """
@@ -185,7 +185,7 @@ class CheckResult:
 
     @property
     def is_finding(self) -> bool:
-        """Whether what was checked did something wrong, as far as a program of the host shows."""
+        """Whether what was checked did something wrong, as far as a host program shows."""
         if self.conclusion in FAULTS:
             return True
         return self.host is not None and self.host.is_finding

@@ -48,11 +48,11 @@ _SEEDS = range(1 << 64)
 @guest_options
 @click.option("--on", type=click.Choice([each.value for each in On]), default=On.BOTH.value,
               show_default=True,
-              help="Check guests, the code as a program of this host, or both: the host finds, "
-              "and the guest judges.")  # fmt: skip
+              help="Check guests, the code as a host program, or both: findings of the "
+              "host program are repeated in a guest.")  # fmt: skip
 @click.option("--ops", type=click.IntRange(1, 10_000_000), metavar="N",
-              help="Operations a seed, at least: the guest's, or the host's with --on host.  "
-              "[default: 1000, on the host 100000]")  # fmt: skip
+              help="Minimum number of operations per seed in the guest, or on the host with "
+              "--on host.  [default: 1000, on the host 100000]")  # fmt: skip
 @click.option("--seed", "seeds", default="1", show_default=True, metavar="S,…",
               help="Seeds of random traces: 7, or 1-10, or 0x1f; a guest for each.")  # fmt: skip
 @click.option("--schedules", type=click.IntRange(1, 10_000_000), metavar="N",
@@ -64,7 +64,7 @@ _SEEDS = range(1 << 64)
               help="With --on host: check the tree's files, and again after each save of one of "
               "them. Ctrl-C ends it, with the exit code of the last check.")  # fmt: skip
 @click.option("--coverage", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="With --on host: write what is executed of the followed functions to a "
+              help="With --on host: write the coverage of the followed functions to a "
               "directory, as text, JSON and HTML.")  # fmt: skip
 @click.option("--case", metavar="CASE", shell_complete=complete_cases,
               help="Run the trace of a named case; see 'harness cases'.")  # fmt: skip

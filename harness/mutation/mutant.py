@@ -41,8 +41,8 @@ def numa_part(text: bytes) -> bytes:
 
 
 #: Forms of the code, for mutants that apply to one of them only.
-COUNTED = "iterators that count their steps, as in 13.x"
-MASKED = "iterators that remember domains in masks, as in 15.x"
+COUNTED = "counted iterators, as in 13.x"
+MASKED = "masked iterators, as in 15.x"
 
 
 class MutantRefused(UsageError):  # noqa: N818 - says what happened, as the mutant is not at fault

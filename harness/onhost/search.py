@@ -1,4 +1,4 @@
-"""A check of a program of the host: the guest's traces, model, answers and shrinking."""
+"""A check of a host program: the guest's traces, model, answers and shrinking."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Provider(Protocol):
         self, what: KernelRequest, progress: Progress, operations: int, *,
         interleaved: bool = False, covered: bool = False,
     ) -> HostProgram | None:  # fmt: skip
-        """Return the code as a program of the host; None if the provider has none.
+        """Return the code as a host program; None if the provider has none.
 
         Args:
             what: the kernel.
@@ -111,7 +111,7 @@ class Provider(Protocol):
         """Return programs of the code with another text of one file, while the context lasts.
 
         Raises:
-            UsageError: the provider has no programs of the host.
+            UsageError: the provider has no host programs.
             NoHostProgramError: the code does not compile as one.
             InfraError: the host is at fault.
         """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GUEST: Final = "guest"
 HOST: Final = "host"
-"""The value of ``Cell.on`` for a program of the host."""
+"""The value of ``Cell.on`` for a host program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Cell:
         opinion: their conclusion; empty if there are none.
         unrepeated: whether this failure was seen once, in one of several boots.
         failing: those of the verdict's ``reports`` that fail the cell.
-        on: ``guest``; ``host`` if only a program of the host was checked.
+        on: ``guest``; ``host`` if only a host program was checked.
         host: result of the host program that ran before the boot.
         debug: what debuggers found after its failure; None if nothing was asked.
         options: options added to the kernel's configuration.

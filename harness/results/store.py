@@ -74,12 +74,13 @@ class Store:
         Raises:
             UsageError: there is no such run.
         """
+        is_name = name != LATEST and _NAME.match(name) is not None
+        if is_name and is_own(self.directory / name / RECORD):
+            return self.directory / name
         names = self.names()
         if name == LATEST and names:
             return self.directory / names[-1]
-        if name in names and _NAME.match(name):
-            return self.directory / name
-        if _NAME.match(name) and (self.directory / name / RECORD).exists():
+        if is_name and (self.directory / name / RECORD).exists():
             raise UsageError(
                 f"the record of {self.directory / name} is a symbolic link, or reached by one",
                 remedy="name the link's target: --out DIR",

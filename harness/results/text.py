@@ -105,7 +105,7 @@ def _outcome(cell: Mapping[str, Any]) -> str:
 
 
 def _is_on_host(cell: Mapping[str, Any]) -> bool:
-    """Return whether a cell is of a program of the host; older records have no such key."""
+    """Return whether a cell is of a host program; older records have no such key."""
     return bool(cell.get("on") == HOST)
 
 
@@ -182,7 +182,7 @@ def summary(document: Mapping[str, Any]) -> str:
 def way_in_words(cell: Mapping[str, Any]) -> str:
     """Return backend and accelerator, and the boot method unless it is the loader."""
     if _is_on_host(cell):
-        return "a program of the host"
+        return "a host program"
     words = [cell["backend"], *accelerators(cell)]
     boot = cell.get("boot", "loader")  # older records do not have it
     return "/".join(words if boot == "loader" else [*words, boot])

@@ -1,4 +1,4 @@
-"""Checks guests and host programs: against models, or of invariants."""
+"""Checks guests and host programs: against models, or for invariants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request to check comes to: subsystems, and a plan for each of them and each seed."""
+"""The subsystems that a request to check names, and the plan for each of them and each seed."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def checked_subsystems(
         subsystems = _with_threads(request, subsystems)
     if request.on is not On.HOST and isinstance(trace, ConcurrentTrace) and trace.is_concurrent:
         raise UsageError(
-            "the trace has threads, and a guest cannot be told their schedule",
-            remedy="run it in a program of the host: --on host",
+            "the trace has threads, and a guest cannot run them by a schedule",
+            remedy="run it in a host program: --on host",
         )
     return subsystems, trace
 
@@ -88,7 +88,7 @@ def _with_threads(request: CheckRequest, subsystems: Sequence[Subsystem]) -> tup
     """
     if request.on is not On.HOST:
         raise UsageError(
-            "--schedules: a guest cannot be told a schedule of threads", remedy="add --on host"
+            "--schedules: a guest cannot run threads by a schedule", remedy="add --on host"
         )
     found = tuple(each for each in subsystems if not each.is_modelled)
     if subsystems and not found:

@@ -1,4 +1,4 @@
-"""What a check is asked for."""
+"""The request for a check."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class On(StrEnum):
     """Where a kernel's code is checked."""
 
     HOST = "host"
-    """as a program of the host alone: nothing is booted"""
+    """as a host program alone: nothing is booted"""
     GUEST = "guest"
     """in guests alone"""
     BOTH = "both"
@@ -34,8 +34,8 @@ class CheckRequest:
         what: the kernel.
         guest: the guest, exactly one; default: 2 nodes.
         sanitizers: the kernel's sanitizers; None: those of the vm file.
-        operations: least operations of each check, of the guest's or with ``On.HOST`` of the
-            host's; None: 1000 in a guest, and 100,000 on the host.
+        operations: minimum number of operations of each check, in the guest, or with
+            ``On.HOST`` on the host; None: 1000 in a guest, and 100,000 on the host.
         seeds: seeds of the random traces, below 2^64; one guest for each.
         replay: the file of a trace that is run instead of random ones.
         spec: the specification; see ``Specifications.of``.
@@ -43,7 +43,7 @@ class CheckRequest:
         on: where the code is checked.
         case: the named case whose trace is run instead of random ones.
         fail_on_known: whether findings of named cases count as others do.
-        schedules: the most schedules of each random trace, which have threads then; with
+        schedules: maximum number of schedules of each random trace, which then has threads; with
             ``replay``, of that trace, if it names none itself; 0: the usual.
         coverage: the directory that the coverage of host programs is written to, with ``On.HOST``;
             None: it is not measured.

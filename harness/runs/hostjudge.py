@@ -93,9 +93,9 @@ class HostJudge:
     _corpora: dict[tuple[str, HostLayout], Corpus] = field(default_factory=dict)
 
     def prepared(self, progress: Progress) -> Judgement | None:
-        """Run the program without a mutant, and keep what of it mutants are compared with.
+        """Run the unchanged program, and keep the results that mutants are compared with.
 
-        Returns what kills it, if anything does: then the results of mutants mean nothing.
+        Returns what kills it; if anything does, results of mutants mean nothing.
         """
         program = self.variations.unchanged()
         for name, plan in self.plans.items():
@@ -189,8 +189,8 @@ class HostJudge:
         return _survived(mutant, survival, "", digests)
 
     def _checks(self, path: str, program: HostProgram) -> Iterator[Callable[[], _Finding | None]]:
-        """Generate what may kill a change of a file: the part whose own it is is the first, and
-        what has a model goes before what has none.
+        """Generate checks that may kill a change of a file: those of the file's own part first, and
+        those with a model before those without.
         """
         for plan in self._plans_for(path):
             hunted = not plan.specification.is_modelled

@@ -172,10 +172,10 @@ class Mutation:
             futures = []
             for number, mutant in enumerate(mutants, start=1):
                 kernel = self._mutated(mutant, f"{mutant.name} ({number} of {len(mutants)})")
-                futures.append(pool.submit(self._fate, mutant, kernel, oracles))
+                futures.append(pool.submit(self._judgement, mutant, kernel, oracles))
             return tuple(_results(futures))
 
-    def _fate(
+    def _judgement(
         self, mutant: Mutant, kernel: KernelArtifact | Judgement, oracles: Sequence[Oracle]
     ) -> Judgement:
         """Judge one mutant, and store the judgement at once, as the run may be interrupted."""

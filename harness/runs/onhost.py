@@ -49,7 +49,7 @@ _MODELS = ("check", "subsystems", "onhost")
 
 @dataclass(slots=True)
 class HostChecks:
-    """Checks one kernel's code as a program of the host.
+    """Checks one kernel's code as a host program.
 
     Args:
         env: the host.
@@ -209,7 +209,7 @@ class HostChecks:
             program = self.program(progress)
             if program is None:
                 raise UsageError(
-                    f"--on host: {self.what.source} is not compiled as a program of the host",
+                    f"--on host: {self.what.source} is not compiled as a host program",
                     remedy="leave --on out, or name a FreeBSD tree with --source",
                 )
             result, _ = self.check(plan, program, progress)
@@ -296,7 +296,7 @@ class HostFirst:
 def transcripts_of(
     env: Environment, plan: CheckPlan, layout: HostLayout, release: str
 ) -> TranscriptCache:
-    """The kept parts of a check.
+    """Return the cache of a check's transcripts.
 
     Args:
         env: the host.

@@ -44,10 +44,10 @@ class FollowedFiles:
 
 
 def followed_files(request: CheckRequest, env: Environment) -> FollowedFiles:
-    """The files that a check on the host follows.
+    """Return the files that a check on the host follows.
 
     Raises:
-        UsageError: nothing can be saved that the check is of.
+        UsageError: the check follows no file that can be saved.
     """
     what = request.what
     if request.on is not On.HOST:
@@ -90,7 +90,7 @@ def _require(files: FollowedFiles) -> None:
 def judgements(
     request: CheckRequest, env: Environment, view: View
 ) -> Iterator[CheckRunResult | HarnessError]:
-    """What each check comes to: of the files as they are, and then after each save.
+    """Generate the results of a check of the files as they are, and of one after each save.
 
     Files that are saved during a check are judged together once it is done, in their newest state.
     It does not end by itself.

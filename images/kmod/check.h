@@ -11,7 +11,7 @@
 #include "protocol.h"
 
 /*
- * A variable of which each thread has its own, where a program of the host runs
+ * A variable of which each thread has its own, where a host program runs
  * several (harness/onhost/c/threads.c); a guest has one worker.
  */
 #define PER_THREAD	__attribute__((section("set_harness_thread")))

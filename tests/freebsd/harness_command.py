@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 
+class Document(dict[str, Any]):
+    """A document of ``--json``; a missing key fails the test with the command's output."""
+
+    def __missing__(self, key: str) -> Any:
+        raise AssertionError(f"the document has no {key}: {dict(self)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     code: int
-    document: dict[str, Any]
+    document: Document
     told: str
 
     def cells(self) -> dict[str, dict[str, Any]]:
@@ -38,4 +45,5 @@ def harness(*words: str | Path, out: Path, env: Mapping[str, str] | None = None)
         env=dict(env) if env is not None else None,
     )
     assert finished.stdout, finished.stderr
-    return Answer(finished.returncode, json.loads(finished.stdout), finished.stderr)
+    document = Document(json.loads(finished.stdout))
+    return Answer(finished.returncode, document, finished.stderr)

@@ -1,4 +1,4 @@
-"""The tree's own C as a program of the host: the same answers as a guest's, and clear ends."""
+"""The tree's own C as a host program: the same answers as a guest's, and clear ends."""
 
 from __future__ import annotations
 

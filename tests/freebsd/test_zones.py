@@ -1,4 +1,4 @@
-"""Zones with buckets as a program of the host: named cases, searches, and each invariant."""
+"""Zones with buckets as a host program: named cases, searches, and each invariant."""
 
 from __future__ import annotations
 

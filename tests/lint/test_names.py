@@ -129,6 +129,16 @@ def test_what_a_document_names_exists(document: str) -> None:
     assert not wrong
 
 
+def test_modules_that_the_map_names_exist() -> None:
+    """By their paths below ``harness/``, from a package on."""
+    package = CHECKOUT / "harness"
+    text = (package / "README.md").read_text("utf-8")
+    paths = set(re.findall(r"`((\w+)/[\w/]+\.(?:py|json|c))`", text))
+    named = [package / path for path, first in paths if (package / first).is_dir()]
+    assert named
+    assert not [path for path in named if not path.is_file()]
+
+
 def test_a_class_has_a_name_of_its_own() -> None:
     """Subsystems share the names of what each of them has, and of the protocols of ``check/``."""
     places = defaultdict(list)

@@ -23,7 +23,7 @@ from harness.subsystems.table import SUBSYSTEMS
 
 
 def in_guests_alone(subsystem: Subsystem) -> Subsystem:
-    """The same without a part of the host's program."""
+    """The same without a part of the host program."""
     made = copy(subsystem)
     vars(made).update(name=f"{subsystem.name}-in-guests", on_host=None)
     return made

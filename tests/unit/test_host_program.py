@@ -1,4 +1,4 @@
-"""Programs of the host: whatever one does, its end is told, and nothing is left of it."""
+"""Host programs: whatever one does, its end is told, and nothing is left of it."""
 
 from __future__ import annotations
 

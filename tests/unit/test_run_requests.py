@@ -238,7 +238,7 @@ def test_kernels_of_which_no_program_is_made_are_checked_in_guests_alone(tmp_pat
         result = check(checked(on=On.BOTH), env)
         (cell,) = result.run.cells
         assert (result.exit_code, cell.host) == (0, None)
-        with pytest.raises(UsageError, match="not compiled as a program of the host"):
+        with pytest.raises(UsageError, match="not compiled as a host program"):
             check(checked(on=On.HOST), env)
 
 

@@ -1,1 +1,1 @@
-"""Zones of UMA with buckets and caches, held to invariants: what has no model yet."""
+"""Zones of UMA with buckets and caches, which have no model: they are compared with invariants."""

@@ -1,4 +1,4 @@
-"""Named cases of buckets and caches: of what they hold, and of how many there are."""
+"""Named cases of buckets and caches: their contents, and their number."""
 
 from __future__ import annotations
 

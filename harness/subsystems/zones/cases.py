@@ -1,4 +1,4 @@
-"""Named cases of UMA's zone layer: what legal use of an untouched kernel breaks."""
+"""Named cases of UMA's zone layer: valid calls that break an unchanged kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.subsystems.zones.makecase import change
 from harness.subsystems.zones.zonecases import ZONE_CASES
 
 ZONES_CASES: Final = (*BUCKET_CASES, *ZONE_CASES)
-"""What an untouched kernel shows, or may show."""
+"""Bugs of an unchanged kernel."""
 
 _UNFILLED: Final = change(
     "zone_import",
@@ -39,11 +39,11 @@ MENDED_CASES: Final = (
         mutant=_UNFILLED,
     ),
 )  # fmt: skip
-"""What kernels had once, and a mutant brings back."""
+"""Fixed bugs, which a mutant brings back."""
 
 
 def known_cases(title: str, trace: str) -> list[KnownCase]:
-    """The cases that a finding may be of, those with a fix first."""
+    """Return the cases that a finding may be of, those with a fix first."""
     found = [case for case in ZONES_CASES if case.is_of(title, trace)]
     return [KnownCase(case.name, has_fix=case.fix is not None)
             for case in sorted(found, key=lambda case: case.fix is None)]  # fmt: skip

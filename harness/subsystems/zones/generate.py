@@ -1,7 +1,7 @@
 """Random zones, and random operations on them.
 
 Each trace has a few of the rarer words of zones and of the rarer operations only, and these often:
-what needs two of them together would hardly ever happen if each trace had a little of all.
+what needs two of them together would hardly ever happen if each trace had a few of all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEGS: Final = Weighted((
     (("smr",), 2), (("smr", "round-robin"), 1), (("pcpu",), 1), (("cache",), 3),
     (("cache", "round-robin"), 1),
 ))  # fmt: skip
-#: Words of any zone, and how likely they are.
+#: Words of any zone, with their probabilities.
 _ALSO: Final = (
     ("ctor", 0.12), ("zinit", 0.12), ("nobucket", 0.06), ("maxbucket", 0.05), ("maxaction", 0.03),
 )  # fmt: skip
@@ -40,7 +40,7 @@ _RESERVED: Final = Weighted(((1, 1), (8, 1), (40, 2), (200, 1)))
 _NUMBERS: Final = Weighted(((1, 6), (2, 2), (3, 1)))
 _LENGTHS: Final = Weighted(((12, 4), (40, 4), (150, 3), (400, 1)))
 _SLOTS: Final = Weighted(((4, 2), (40, 3), (150, 3), (600, 1)))
-#: What a trace does often, beside allocating and freeing: a mood, of verbs by weight.
+#: Verbs that a trace uses often besides allocating and freeing, with their weights.
 _MOODS: Final = (
     {"alloc": 50, "free": 50, "reclaim": 1},
     {"alloc": 60, "free": 30, "refuse": 4, "accept": 4, "reclaim": 2},
@@ -69,8 +69,8 @@ class Generator:
     """Writes traces for a machine.
 
     Args:
-        rng: what they depend on.
-        machine: for which.
+        rng: the source of randomness.
+        machine: the machine that they are for.
     """
 
     def __init__(self, rng: random.Random, machine: ZoneLayout) -> None:
@@ -135,7 +135,7 @@ class _Writer:
         self._always = rng.choice((0.0, 0.0, 0.5))
 
     def _some_flags(self) -> list[str]:
-        """Those of this trace: each zone is used by few kinds of callers."""
+        """Return the flags of this trace: each zone has few kinds of callers."""
         chosen = [_FLAGS.choose(self._rng) for _ in range(self._rng.choice((1, 2, 4)))]
         return [*chosen, "n"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Operations that run before the threads: a fresh zone, a used one, and one whose buckets are full.
 _BEFORE: Final = Weighted(((0, 2), (3, 3), (12, 3), (60, 1)))
 _THREADS: Final = Weighted(((2, 5), (3, 2), (4, 1)))
-#: Operations of all threads: few are searched systematically.
+#: Maximum number of operations of all threads: only few can be searched systematically.
 _OPERATIONS: Final = Weighted(((4, 3), (6, 3), (9, 2), (12, 1), (40, 1)))
 _VERBS: Final = Weighted((
     ("a", 10), ("f", 8), ("d", 3), ("m", 1), ("x", 1), ("p", 1), ("t", 1), ("r", 1), ("y", 1),
@@ -43,7 +43,7 @@ def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
 
 
 def _placed(rng: random.Random, cpus: int, threads: int) -> Sequence[int]:
-    """The CPU of each thread: often one for several of them, which race for its cache."""
+    """Return the CPU of each thread; several often share one, and race for its cache."""
     few = [rng.randrange(cpus) for _ in range(rng.choice((1, 2, MOST_THREADS)))]
     return [rng.choice(few) for _ in range(threads)]
 
@@ -64,7 +64,7 @@ class _ThreadWriter:
         self._turn = 0
 
     def thread(self) -> int:
-        """The thread of the next operation: each has one before any has two."""
+        """Return the thread of the next operation; each gets one before any gets two."""
         self._turn += 1
         if self._turn <= len(self._cpus):
             return self._turn

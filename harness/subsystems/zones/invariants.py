@@ -1,4 +1,4 @@
-"""The invariants that zones are held to, by name; ``c/`` looks at them."""
+"""The invariants of zones, by name; ``c/`` looks at them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How named cases of zones are written down."""
+"""Constructors of the named cases of zones."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def case(
     """A case of zones, which a trace shows.
 
     Args:
-        name: see ``NamedCase``, as for all that are not named here.
-        story, titles, fix: the same.
-        functions: with blanks between them.
-        nodes: of the machine, if no ``vm`` is named.
+        name: see ``NamedCase``, also for the following two.
+        story, titles, fix: see ``name``.
+        functions: separated by blanks.
+        nodes: number of nodes, unless ``vm`` is given.
         more: ``trace``, and maybe ``traces``, ``vm`` and ``introduced``.
     """
     vm = more.get("vm", "")

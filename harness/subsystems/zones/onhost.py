@@ -1,4 +1,4 @@
-"""Zones as a program of the host; see ``harness/onhost``."""
+"""Zones as a host program; see ``harness/onhost``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from harness.onhost.part import HostPart
 
 _HERE = Path(__file__).resolve().parent
 
-#: Zones, their buckets and their caches. Left out are statistics and what only serves sysctl(8):
-#: nothing that a trace does depends on them.
+#: Zones, their buckets and their caches, without statistics and what only serves sysctl(8), on
+#: which no operation depends.
 _FUNCTIONS: Final = re.compile(
     r"(?!\w*(?:sysctl|stat|warning|memory))"
     r"(?:(?:bucket|cache|hash|item|pcpu_cache|uma_z|zone)_?\w+|uma_timeout|uma_reclaim_domain\w*)"

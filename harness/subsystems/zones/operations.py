@@ -1,7 +1,7 @@
-"""Operations on zones: as the check module takes them, and as a trace has them.
+"""Operations on zones, in the form of the check module's commands and of traces.
 
-On the wire an operation is a letter and numbers (``c/README.md``): so that a search can write
-hundreds of thousands of them a second, they are kept so. In a trace it is a line of words::
+In commands an operation is a letter and numbers (``c/README.md``). It is kept in this form, so that
+a search can generate hundreds of thousands a second. In a trace it is a line of words::
 
     alloc zone1 item=7 cpu=0 M_NOWAIT|M_USE_RESERVE meanwhile free item=3 cpu=1
     thread2: free item=7 cpu=1
@@ -44,9 +44,9 @@ class Verb:
 
     Args:
         word: in traces.
-        letter: on the wire.
-        fields: what must be told.
-        maybe: what may be told.
+        letter: in commands.
+        fields: required numbers.
+        maybe: optional numbers.
     """
 
     word: str
@@ -82,20 +82,20 @@ _BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}
 _WIRE: Final = {"item": "slot", "items": "number"}
 #: Of threads that run at the same time.
 MOST_THREADS: Final = 4
-#: What no thread does while others run: the zone may be in use, a thread moves by its CPU, pages
-#: are counted, and one thread alone runs tasks.
+#: Operations that no thread runs while others do: the zone may be in use, a thread moves by its
+#: CPU, pages are counted, and one thread alone runs tasks.
 _ALONE: Final = frozenset("kgsj")
 #: Those that may be in the middle of another one.
 _NESTED: Final = frozenset("afdmxrylotgcehj")
 
 
 def letter_of(word: str) -> str:
-    """A verb's letter on the wire."""
+    """Return a verb's letter in commands."""
     return _BY_WORD[word].letter
 
 
 def token(letter: str, numbers: Mapping[str, int | None], flags: str = "") -> str:
-    """An operation as it is sent; see ``_FIELDS`` for the names of numbers."""
+    """Return an operation in a command's form; see ``_FIELDS`` for the names of numbers."""
     words = ["" if (number := numbers.get(name)) is None else str(number) for name in _FIELDS]
     return letter + ",".join(words).rstrip(",") + flags
 
@@ -108,7 +108,7 @@ def split_thread(operation: str) -> tuple[int, str]:
 
 
 def in_words(operation: str) -> str:
-    """An operation's line in a trace."""
+    """Return an operation's line in a trace."""
     thread, operation = split_thread(operation)
     if thread:
         return f"thread{thread}: {_words_of(operation)}"
@@ -139,10 +139,10 @@ def _words_of(operation: str) -> str:
 
 
 def parse_operation(line: str) -> str:
-    """The operation that a line of a trace says.
+    """Return the operation of a line of a trace.
 
     Raises:
-        ValueError: it says none; the words are the reason.
+        ValueError: the line is not an operation; the message is the reason.
     """
     thread = _THREAD.match(line)
     if thread is not None:
@@ -203,7 +203,7 @@ def _check_flags(flags: str) -> None:
 
 
 def with_cpus(operation: str, cpus: Mapping[int, int]) -> str:
-    """The operation on other CPUs.
+    """Return the operation on other CPUs.
 
     Raises:
         KeyError: one of its CPUs is not among them.
@@ -212,7 +212,7 @@ def with_cpus(operation: str, cpus: Mapping[int, int]) -> str:
 
 
 def without_choices(operation: str) -> Iterator[str]:
-    """The operation less one of the numbers that need not be told, such as a domain."""
+    """Generate the operation without one of its optional numbers, such as a domain."""
     outer, inner_too, inner = operation.partition(";")
     found = _TOKEN.fullmatch(outer)
     if found is None:
@@ -226,12 +226,12 @@ def without_choices(operation: str) -> Iterator[str]:
 
 
 def with_zone(operation: str, zones: Mapping[int, int]) -> str:
-    """The operation on other zones, by their places."""
+    """Return the operation on other zones, by their indices."""
     return ";".join(_with(part, "zone", zones) for part in operation.split(";"))
 
 
 def zone_of(operation: str) -> Iterator[int]:
-    """The places of the zones that it is on."""
+    """Return the indices of its zones."""
     for part in operation.split(";"):
         found = _TOKEN.fullmatch(part)
         if found is not None and "zone" in _BY_LETTER[found[1][-1]].fields:
@@ -239,7 +239,7 @@ def zone_of(operation: str) -> Iterator[int]:
 
 
 def numbers_of(operation: str, field: str) -> Iterator[int]:
-    """The numbers of that name that it has."""
+    """Return its numbers of that name."""
     for part in operation.split(";"):
         found = _TOKEN.fullmatch(part)
         told = found[2].split(",") if found is not None else []
@@ -259,7 +259,7 @@ def _with(operation: str, field: str, others: Mapping[int, int]) -> str:
 
 
 def with_items_in_order(operations: Sequence[str]) -> tuple[str, ...]:
-    """The same, with items that count from 1 in the order in which they are named."""
+    """Return the operations with items numbered from 1 in order of appearance."""
     order: dict[int, int] = {}
     for part in (part for operation in operations for part in operation.split(";")):
         found = _TOKEN.fullmatch(part)

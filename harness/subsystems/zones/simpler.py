@@ -1,4 +1,4 @@
-"""Traces that say less in as many operations: so that a finding's trace has what it needs only."""
+"""Simpler traces of as many operations, so that a finding's trace has only what it needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FEWEST_THREADS = 2
 
 
 def simpler(trace: Trace) -> Iterator[Trace]:
-    """Each is one step simpler than the trace."""
+    """Generate traces that are one step simpler."""
     numbered = with_items_in_order(trace.operations)
     if numbered != trace.operations:
         yield replace(trace, operations=numbered)
@@ -73,7 +73,8 @@ def _fewer_zones(trace: Trace) -> Iterator[Trace]:
 
 
 def _plainer_threads(trace: Trace) -> Iterator[Trace]:
-    """With threads that count from 1, and with a thread's first operation before all threads."""
+    """Generate traces whose threads count from 1, or with a thread's first operation before all
+    threads."""
     threads = trace.threads
     numbers = {number: place for place, number in enumerate(threads, start=1)}
     if any(number != place for number, place in numbers.items()):

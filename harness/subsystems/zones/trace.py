@@ -1,4 +1,4 @@
-"""Traces: zones, and operations on them, in a text that a person can read and write.
+"""Traces: zones, and operations on them, as text.
 
 ::
 
@@ -18,8 +18,8 @@
 no word says otherwise; see ``zone.KINDS``. What is not possible, such as the free of an item that
 is not held, does nothing, so any part of a trace is a trace.
 
-Operations of threads are run at the same time as those of others, after all that stand before
-them. The schedule says how (``harness/onhost/schedules.py``); without one, many are tried.
+Operations of threads run at the same time as those of others, after all preceding operations.
+The schedule determines how (``harness/onhost/schedules.py``); without one, many are tried.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ _MOST: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ZoneLayout:
-    """What a trace was made for.
+    """The machine that a trace is for.
 
     Args:
         cpus: the domain of each CPU.
-        domains: how many.
+        domains: number of domains.
         empty: the domains without memory.
     """
 
@@ -72,7 +72,7 @@ class ZoneLayout:
     empty: frozenset[int] = frozenset()
 
     def cpus_in(self, other: ZoneLayout) -> Mapping[int, int]:
-        """The CPU of another machine for each of this one, in the same domain.
+        """Return a CPU of another machine for each of this one, in the same domain.
 
         Raises:
             UsageError: the other machine has fewer.
@@ -91,11 +91,11 @@ class Trace:
     """Zones, and operations as they are sent; see ``harness.check.subject.Trace``.
 
     Args:
-        machine: that it was made for.
-        zones: to be made.
-        operations: in order, those of threads last.
+        machine: the machine that it is for.
+        zones: the zones.
+        operations: in the form of commands, in order, those of threads last.
         left_out: names of invariants that are not looked at.
-        schedule: by which threads run; None: by any.
+        schedule: the schedule of the threads; None: any.
     """
 
     machine: ZoneLayout
@@ -119,11 +119,11 @@ class Trace:
         return len(self.operations)
 
     def head(self, length: int) -> Trace:
-        """Its first operations."""
+        """Return the trace with its first operations."""
         return replace(self, operations=self.operations[:length], schedule=None)
 
     def without(self, dropped: frozenset[int]) -> Trace:
-        """Less the operations at those places, counted from 0."""
+        """Return the trace without the operations at these indices, from 0."""
         kept = (each for place, each in enumerate(self.operations) if place not in dropped)
         return replace(self, operations=tuple(kept), schedule=None)
 
@@ -181,14 +181,14 @@ def parse_trace(text: str) -> Trace:
 
 
 def shape(trace: Trace) -> frozenset[str]:
-    """Words of zones and operations, without their numbers; that one is 0 is told."""
+    """Return the words of zones and operations without their numbers, except for zeros."""
     lines = str(trace).splitlines()[1:]
     return frozenset(_NUMBERED.sub("", line) for line in lines)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """What the lines of a trace have said so far."""
+    """The lines of a trace that were read so far."""
 
     machine: ZoneLayout | None = None
     left_out: tuple[str, ...] = ()
@@ -200,7 +200,7 @@ class _Reader:
         """Read a line.
 
         Raises:
-            ValueError: it is none; the words are the reason.
+            ValueError: it is not a line of a trace; the message is the reason.
         """
         if not words:
             return
@@ -214,12 +214,12 @@ class _Reader:
             raise ValueError("the schedule is the last line of a trace")
         elif words[0] == "schedule":
             if not self._has_threads:
-                raise ValueError("a schedule is of threads, and there are none")
+                raise ValueError("there is a schedule, but no threads")
             self.schedule = parse_schedule(words)
         else:
             operation = parse_operation(" ".join(words))
             if self._has_threads and not split_thread(operation)[0]:
-                raise ValueError("operations of threads are the last ones")
+                raise ValueError("operations of threads come last")
             self.operations.append(operation)
             self._check(operation)
 
@@ -231,7 +231,7 @@ class _Reader:
         if len(self.operations) > _MOST_OPERATIONS:
             raise ValueError(f"a trace has {_MOST_OPERATIONS} operations at the most")
         if any(zone >= len(self.zones) for zone in zone_of(operation)):
-            raise ValueError("it is on a zone that there is none of")
+            raise ValueError("its zone does not exist")
         machine = self.machine
         if machine is None:
             return

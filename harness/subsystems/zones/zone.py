@@ -1,4 +1,4 @@
-"""Zones to be made: their words, and which of them no kernel may be asked for together."""
+"""Zones: their words, and combinations that no kernel supports."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ KINDS: Final[Mapping[str, int]] = MappingProxyType({
 """The words of zones, with their bits in ``c/zones.h``."""
 
 
-#: Numbers that a zone may have, as its command and its line in a trace name them.
+#: Optional numbers of a zone, by their names in commands and traces.
 _NUMBERS: Final = ("limit", "maxcache", "align", "kva")
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A zone to be made.
+    """A zone.
 
     Args:
         kinds: words of ``KINDS``.
-        size: of an item, in bytes.
-        reserve: items; 0 for none.
+        size: size of an item, in bytes.
+        reserve: number of reserved items.
         limit: ``uma_zone_set_max()`` before the first allocation; None for none.
         maxcache: ``uma_zone_set_maxcache()`` then; None for none.
-        primary: of a secondary zone: the place of the zone that makes its keg.
-        align: of items, in bytes; None for a pointer's.
-        kva: ``uma_zone_reserve_kva()`` for so many items; None for none.
+        primary: index of the zone whose keg a secondary zone shares; None for other zones.
+        align: alignment of items, in bytes; None for a pointer's.
+        kva: number of items for ``uma_zone_reserve_kva()``; None to leave it out.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -61,14 +61,14 @@ class Zone:
     kva: int | None = None
 
     def command(self, place: int) -> str:
-        """The command that makes it."""
+        """Return the command that creates it."""
         kind = sum(KINDS[word] for word in self.kinds)
         words = [f"make number={place} size={self.size} kind={kind} reserve={self.reserve}"]
         words += self._numbers((*_NUMBERS, "primary"))
         return " ".join(words)
 
     def in_words(self, place: int) -> str:
-        """Its line in a trace."""
+        """Return its line in a trace."""
         words = [f"zone{place + 1}", f"size={self.size}"]
         words += [f"reserve={self.reserve}"] if self.reserve else []
         words += self._numbers(_NUMBERS)
@@ -82,21 +82,21 @@ class Zone:
 
 
 def illegal(zone: Zone) -> str:
-    """Why no kernel may be asked for such a zone; empty if it may."""
+    """Return why no kernel supports such a zone; empty if kernels do."""
     return next((why for refuses, why in _RULES if refuses(zone)), "")
 
 
 def _both(zone: Zone, word: str, *others: str) -> bool:
-    """Whether a zone has a word, and one of others."""
+    """Return whether a zone has a word, and one of others."""
     return word in zone.kinds and not zone.kinds.isdisjoint(others)
 
 
 def _has_no_keg(zone: Zone) -> bool:
-    """Whether a zone has no keg of its own."""
+    """Return whether a zone has no keg of its own."""
     return not zone.kinds.isdisjoint({"cache", "secondary"})
 
 
-#: Of an item of each CPU (``UMA_PCPU_ALLOC_SIZE``).
+#: Maximum size of a per-CPU item (``UMA_PCPU_ALLOC_SIZE``).
 _PCPU_MOST: Final = 4096
 _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
     (lambda zone: _both(zone, "nobucket", "maxbucket"), "maxbucket with nobucket is asserted"),

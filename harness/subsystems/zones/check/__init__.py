@@ -1,1 +1,1 @@
-"""What the zones are checked with: traces of operations, and invariants in the module's C."""
+"""The check of zones: traces of operations, and invariants in the module's C."""

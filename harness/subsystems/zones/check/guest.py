@@ -1,4 +1,4 @@
-"""Zones of a guest, or of a program of the host, over its channel: their invariants are its own."""
+"""Zones of a guest or a host program, over its channel; the module looks at the invariants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ROOM: Final = 900
 #: Commands without an answer.
 _WINDOW: Final = 16
-#: The slab allocator gives in at this call of one operation.
+#: The slab allocator stops refusing at this call of one operation.
 _PATIENCE: Final = 40
 
 
@@ -35,10 +35,10 @@ class CheckedZones:
         channel: the open channel to the module.
         report: init's.
         domains: the number of domains.
-        done: called for each operation that broke nothing.
+        done: called for each operation after which no invariant is broken.
 
     Attributes:
-        setups: how many traces had their zones made.
+        setups: number of traces whose zones were created.
         left_out: invariants that random traces do not look at.
     """
 
@@ -67,8 +67,8 @@ class CheckedZones:
         """See ``Subject``: its CPUs become those of the guest, domain by domain."""
         if trace.is_concurrent and not self.runs_threads:
             raise UsageError(
-                "the trace has threads, and a guest cannot be told their schedule",
-                remedy="run it in a program of the host: --on host",
+                "the trace has threads, and a guest cannot run them by a schedule",
+                remedy="run it in a host program: --on host",
             )
         here, there = self.machine, trace.machine
         if here.domains < there.domains:
@@ -90,7 +90,10 @@ class CheckedZones:
         return trace
 
     def run(self, trace: Trace) -> Differs | None:
-        """See ``Subject``: as many operations in a command as it holds, but of a given trace."""
+        """See ``Subject``: a command has as many operations as its line holds.
+
+        In a given trace, it has one.
+        """
         if trace is self._given:
             return self.run_closely(trace)
         found = self._run(trace, lines(trace.alone))
@@ -115,7 +118,7 @@ class CheckedZones:
         return shape(trace)
 
     def discard(self) -> None:
-        """See ``Subject``: a trace that was run to its end has nothing left."""
+        """See ``Subject``: there is nothing to do, as the end of a trace frees everything."""
 
     def alike(self, trace: Trace, found: Differs, seed: int) -> str:
         """See ``Subject``: there are no other forms."""
@@ -126,11 +129,11 @@ class CheckedZones:
         return Finding()
 
     def _finished(self, trace: Trace, command: str) -> Differs | None:
-        """What comes after the operations that run alone."""
+        """Run what follows the operations that run alone."""
         return self._ended(trace, command)
 
     def _ended(self, trace: Trace, command: str) -> Differs | None:
-        """All is freed and destroyed: is something broken then?"""
+        """Free and destroy everything; return the broken invariant."""
         broken = _broken(self._channel.ask(command))
         if not broken:
             return None
@@ -176,12 +179,12 @@ class CheckedZones:
 
 
 def _broken(record: ProbeRecord) -> str:
-    """The invariant that an answer says is broken; empty for none."""
+    """Return the broken invariant that an answer names; empty if none is."""
     return dict(record.fields).get("broken", "").replace("+", " ")
 
 
 def lines(operations: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Parts that fit into a command each."""
+    """Generate parts that each fit into a command."""
     part: list[str] = []
     room = _ROOM
     for operation in operations:

@@ -1,4 +1,4 @@
-"""Zones in a program of the host, which also runs threads at the same time."""
+"""Zones in a host program, which can also run threads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class HuntedZones(CheckedZones):
         return self._ended(trace, command)
 
     def _run_threads(self, trace: Trace) -> None:
-        """By its schedule; without one, by many in copies, and here by the one that ends a copy."""
+        """Run the threads by the trace's schedule; without one, by many schedules in copies of the
+        program, then in this program by the one that ended a copy."""
         threads = trace.threads
         for number, operations in threads.items():
             for part in lines(operations):

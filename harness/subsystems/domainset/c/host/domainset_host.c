@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* Iterators over domains as a program of the host: what they are made of. */
+/* Iterators over domains as a host program: what they are made of. */
 
 #include "kern.h"
 

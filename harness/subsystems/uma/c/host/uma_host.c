@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* UMA as a program of the host: its start, and what only a guest can do. */
+/* UMA as a host program: its start, and what only a guest can do. */
 
 #include "kern.h"
 

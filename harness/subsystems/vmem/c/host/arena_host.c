@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* Arenas as a program of the host: their start, and condition variables. */
+/* Arenas as a host program: their start, and condition variables. */
 
 #include "kern.h"
 

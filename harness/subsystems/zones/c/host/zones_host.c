@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* Zones in a program of the host: what is broken ends it, with its frames. */
+/* Zones in a host program: what is broken ends it, with its frames. */
 
 #include "threads.h"
 
