@@ -81,6 +81,10 @@ COMMANDS = (
     _Entry("mutants", "Test all mutants of a tree: which are killed, by what, how fast."),
     _Entry("cases", "List real bugs that the harness reproduces, or describe one."),
     _Entry("bisect", "Find the revision that broke or fixed a kernel, and prove it."),
+    _Entry(
+        "nightly",
+        "Test each night's commits: what broke, since which commit, and was it the kernel.",
+    ),
     _Entry("model", "Use the reference model alone: predict boots, run traces, explore states."),
     _Entry("check", "Run the same operations in a guest and in the model, and compare each step."),
     _Entry("judge", "Report what a console log shows: outcome, title, backtrace, warnings."),

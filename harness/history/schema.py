@@ -195,7 +195,6 @@ class ProblemRow(Base):
     """``harness.nightly.night.Problem.id``"""
     kind: Mapped[str] = mapped_column(String(20))
     title: Mapped[str] = mapped_column(GuestText)
-    first_night: Mapped[int] = mapped_column(Integer)
 
 
 class JudgedRow(Base):
@@ -217,6 +216,8 @@ class JudgedRow(Base):
     boots: Mapped[int] = mapped_column(Integer)
     low: Mapped[float] = mapped_column(Float)
     high: Mapped[float] = mapped_column(Float)
+    first_night: Mapped[int] = mapped_column(Integer)
+    streak: Mapped[int] = mapped_column(Integer)
     repeats_failed: Mapped[int] = mapped_column(Integer)
     repeats: Mapped[int] = mapped_column(Integer)
     slots: Mapped[list[list[str]]] = mapped_column(GuestJson)

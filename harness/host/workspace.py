@@ -115,6 +115,13 @@ class Workspace:
         with self._hold(path, waiting or _wait_silently) as lock:
             yield lock
 
+    def holder(self, name: str) -> int | None:
+        """Return the process that held a lock last; None if no process has ever held it."""
+        try:
+            return int((self.cache / "locks" / f"{name}.lock").read_text("ascii"))
+        except (OSError, ValueError):
+            return None
+
     @contextlib.contextmanager
     def _hold(self, path: Path, waiting: Callable[[str], None]) -> Iterator[Lock]:
         try:

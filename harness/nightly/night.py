@@ -15,6 +15,8 @@ class NightState(StrEnum):
     RUNNING = "running"
     """it runs, or was killed and goes on with the next ``nightly run``"""
     ENDED = "ended"
+    UNJUDGED = "unjudged"
+    """it ended, but a negative control did not fail as stated, so nothing else is claimed"""
     STOPPED = "stopped"
     """an error of the host or the plan ended it; what ran before is kept"""
 
@@ -285,9 +287,11 @@ class Problem:
         title: what identifies it.
         kind: ``boot``, ``check``, ``build`` or ``control``.
         classification: see ``Classification``.
-        rate: how often it shows, over the history.
+        rate: how often it shows, since its first night or since its rate last changed.
+        streak: boots of its slots that passed in a row, up to now.
         repeats: the night's repeats that judged it, ``(failed, all)``; ``(0, 0)`` for none.
-        first_night: the number of the first night that showed it.
+        first_night: the number of the first night that showed it, or showed it again after it was
+            fixed.
         last_night: the number of the last night that showed it.
         open: whether it is not fixed.
         incidents: the slots that showed it in this night.
@@ -304,6 +308,7 @@ class Problem:
     kind: str
     classification: Classification
     rate: Rate
+    streak: int
     repeats: tuple[int, int]
     first_night: int
     last_night: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +104,15 @@ class Environment:
     def trusted(self) -> tuple[Path, ...]:
         """Source trees of other users that may be read."""
         return self.settings.source.trust
+
+    def apart(self) -> Environment:
+        """Return this environment with a runner and an end of its own.
+
+        What stops there, such as a bisection, stops nothing here.
+        """
+        made = replace(self, runner=HostRunner(), ending=threading.Event())
+        vars(made)["settings"] = self.settings
+        return made
 
     def open_tree(self, source: str) -> SourceTree:
         """Return the source tree at a directory or URL."""

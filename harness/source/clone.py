@@ -85,6 +85,30 @@ def clone(url: str, target: Path, runner: Runner) -> None:
     ) from failure(finished)
 
 
+def fetch(home: Path, runner: Runner) -> None:
+    """Fetch all branches of a URL's clone from its server; those that it no longer has are removed.
+
+    Args:
+        home: see ``cloned``.
+        runner: starts git.
+
+    Raises:
+        InfraError: the network or the server failed.
+    """
+    finished = runner.run(
+        ["git", "-c", "core.hooksPath=/dev/null", "fetch", "--quiet", "--prune", "--no-tags",
+         "origin", "+refs/heads/*:refs/remotes/origin/*"],
+        env={**transfer_environment(), "GIT_DIR": str(cloned(home) / ".git")},
+        check=False,
+    )  # fmt: skip
+    if finished.returncode != 0:
+        raise InfraError(
+            "cannot fetch new revisions",
+            remedy="check the connection: git ls-remote URL",
+            detail=finished.stderr.decode("utf-8", "replace").strip(),
+        ) from failure(finished)
+
+
 def _is_url(text: str) -> bool:
     """Return whether a text is the URL of a repository, with a host and a path."""
     if "://" not in text:

@@ -71,10 +71,11 @@ EDGES: dict[str, set[str]] = {
     "runs": {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
-        "subsystems", "provide", "results", "boot", "debug", "verdict",
+        "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
+        "history",
     },
-    "nightly": set(),
-    "history": {"errors", "host"},
+    "nightly": {"arch", "errors", "kerneloptions", "printable", "sanitizers", "host", "guest"},
+    "history": {"errors", "host", "nightly"},
     "plugin": {
         "errors", "printable", "sanitizers", "source", "kernel", "guest", "console", "provide",
         "results", "runs",
@@ -83,7 +84,7 @@ EDGES: dict[str, set[str]] = {
     "cli": {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
-        "provide", "results", "boot", "runs", "debug",
+        "provide", "results", "boot", "runs", "debug", "nightly",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""

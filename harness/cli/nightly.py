@@ -1,0 +1,239 @@
+"""``harness nightly``: what broke since the last night, by which commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.nightlyissues import issues
+from harness.cli.nightlyplan import night_request, plan_options
+from harness.cli.options import FILE, common_options
+from harness.errors import InfraError, UsageError
+
+if TYPE_CHECKING:
+    from harness.cli.app import App
+    from harness.nightly.night import JudgedNight
+    from harness.runs.nightly import NightRequest
+
+
+@click.group()
+def nightly() -> None:
+    """Test each night's commits: what broke, since which commit, and was it the kernel.
+
+    \b
+    Examples:
+      harness nightly init
+      harness nightly plan
+      harness nightly run --budget 6h
+      harness nightly status
+    """
+
+
+@nightly.command()
+@click.argument("plan", type=FILE, default="nightly.toml")
+@common_options
+def init(app: App, plan: Path) -> None:
+    """Write a first plan, of the built-in guest.
+
+    \b
+    Examples:
+      harness nightly init && harness nightly run
+    """
+    from harness.host.workspace import check_named, write_named
+    from harness.nightly.planfile import FIRST_PLAN
+
+    if plan.exists():
+        raise UsageError(f"{plan} exists", remedy="name another file, or remove it")
+    check_named(plan)
+    write_named(plan, FIRST_PLAN)
+    app.paper.print(f"wrote {plan}; run it: harness nightly run {plan}", markup=False)
+    app.emit({"plan": str(plan)})
+
+
+@nightly.command()
+@common_options
+def schema(app: App) -> None:
+    """Print the JSON schema of plans, for editors.
+
+    \b
+    Examples:
+      harness nightly schema > nightly.schema.json
+    """
+    import json
+
+    from harness.nightly.planfile import plan_schema
+
+    document = plan_schema()
+    text = json.dumps(document, indent=1)
+    app.paper.print(text, markup=False, soft_wrap=True, highlight=False)
+    app.emit({"plan": document})
+
+
+@nightly.command()
+@plan_options
+@click.option("--since", metavar="REV", help="Test the commits after REV.")
+@common_options
+def plan(app: App, plan: Path, history: Path | None, since: str | None) -> None:
+    """Print what a night would run, how long by the history, and why.
+
+    \b
+    Examples:
+      harness nightly plan
+      harness nightly plan stable.toml --since HEAD~20
+    """
+    _show_plan(app, night_request(plan, history, since=since))
+
+
+@nightly.command()
+@plan_options
+@click.option("--budget", metavar="TIME", help="Time for the night: 90m, 6h; default: the plan's.")
+@click.option("--since", metavar="REV", help="Test the commits after REV.")
+@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
+@common_options
+def run(
+    app: App, plan: Path, history: Path | None, budget: str | None, since: str | None, *,
+    dry_run: bool,
+) -> int:  # fmt: skip
+    """Run a night: test what is new, judge what fails, and find its commit.
+
+    A night that was killed goes on. Exit code: 3 if a negative control did not fail as stated, else
+    1 with an open regression, 4 with a build breakage, 3 with host failures that retries did not
+    mend, else 0.
+
+    \b
+    Examples:
+      harness nightly run
+      harness nightly run stable.toml --budget 6h
+    """
+    request = night_request(plan, history, budget, since)
+    if dry_run:
+        _show_plan(app, request)
+        return 0
+    from harness.cli.view import UserView
+    from harness.runs.nightly import nightly as run_night
+
+    result = run_night(request, app, UserView(app))
+    _show_night(app, result.judged)
+    return result.exit_code
+
+
+@nightly.command()
+@plan_options
+@common_options
+def status(app: App, plan: Path, history: Path | None) -> int:
+    """Report whether the plan runs as often as it says; exit code 3 if a night is missing.
+
+    \b
+    Examples:
+      harness nightly status || mail -s 'no night' me
+    """
+    request = night_request(plan, history)
+    from harness.runs.nightly import open_plan
+    from harness.runs.nightstatus import night_status
+
+    found = night_status(open_plan(request, app), app)
+    app.paper.print(found.text, markup=False)
+    app.emit({"late": found.late, "text": found.text, "number": found.number})
+    return InfraError.exit_code if found.late else 0
+
+
+@nightly.command()
+@plan_options
+@click.option("--night", type=click.IntRange(min=1), metavar="N", help="Default: the newest.")
+@common_options
+def show(app: App, plan: Path, history: Path | None, night: int | None) -> None:
+    """Print a night: its news, its problems, and what did not run.
+
+    \b
+    Examples:
+      harness nightly show
+      harness nightly show --night 12 --json
+    """
+    request = night_request(plan, history)
+    from harness.runs.nightly import open_plan
+
+    _show_night(app, open_plan(request, app).reader.judged_night(night))
+
+
+@nightly.command()
+@plan_options
+@click.option("--last", type=click.IntRange(1), default=30, show_default=True, metavar="N",
+              help="The newest N nights.")  # fmt: skip
+@common_options
+def trend(app: App, plan: Path, history: Path | None, last: int) -> None:
+    """Print the nights of a plan, the newest last: results, failures, duration.
+
+    \b
+    Examples:
+      harness nightly trend --last 100
+    """
+    request = night_request(plan, history)
+    from harness.runs.nightly import open_plan
+
+    rows = open_plan(request, app).reader.trend(last)
+    for row in rows:
+        app.paper.print(
+            f"{row.number:>5}  {row.started:%Y-%m-%d %H:%M}  {row.state:<8}  "
+            f"exit {'-' if row.exit_code is None else row.exit_code}  {row.ran} ran, "
+            f"{row.failed} failed, {row.host_failed} host failed, {row.not_run} not run  "
+            f"{row.spent / 60:.0f} min",
+            markup=False,
+        )
+    app.emit({"nights": [row.document() for row in rows]})
+
+
+@nightly.command()
+@plan_options
+@click.option("--night", type=click.IntRange(min=1), metavar="N", help="Default: the newest.")
+@click.option("--kcidb", type=FILE, help="Write JSON lines in KCIDB's format.")
+@click.option("--junit", type=FILE, help="Write a JUnit XML file.")
+@common_options
+def export(
+    app: App, plan: Path, history: Path | None, night: int | None, kcidb: Path | None,
+    junit: Path | None,
+) -> None:  # fmt: skip
+    """Write a night in other programs' formats.
+
+    \b
+    Examples:
+      harness nightly export --kcidb night.jsonl --junit night.xml
+    """
+    request = night_request(plan, history)
+    if kcidb is None and junit is None:
+        raise UsageError("no format was given", remedy="name --kcidb FILE, or --junit FILE")
+    from harness.host.workspace import write_named
+    from harness.nightly.kcidb import kcidb_text
+    from harness.runs.nightly import open_plan
+
+    judged = open_plan(request, app).reader.judged_night(night)
+    if kcidb is not None:
+        write_named(kcidb, kcidb_text(judged))
+    if junit is not None:
+        from harness.nightly.junit import night_junit
+
+        write_named(junit, night_junit(judged))
+    app.emit({"kcidb": str(kcidb or ""), "junit": str(junit or ""), "night": judged.night.number})
+
+
+def _show_plan(app: App, request: NightRequest) -> None:
+    from harness.cli.nightlyview import plan_document, plan_lines
+    from harness.cli.view import UserView
+    from harness.runs.nightpreview import preview
+
+    found = preview(request, app, UserView(app))
+    for line in plan_lines(found):
+        app.paper.print(line, markup=False, soft_wrap=True)
+    app.emit(plan_document(found))
+
+
+def _show_night(app: App, judged: JudgedNight) -> None:
+    from harness.cli.nightlyview import night_document, night_lines
+
+    for line in night_lines(judged, verbose=app.verbosity > 0):
+        app.paper.print(line, markup=False, soft_wrap=True)
+    app.emit(night_document(judged))
+
+
+nightly.add_command(issues)

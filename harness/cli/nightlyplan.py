@@ -1,0 +1,65 @@
+"""Arguments of the commands of nightly plans."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import FILE, F
+from harness.errors import InfraError, UsageError, given_with
+
+if TYPE_CHECKING:
+    from harness.runs.nightly import NightRequest
+
+#: Packages of the extra, of which one lacks if none was installed.
+_PACKAGES = ("sqlalchemy", "alembic")
+
+
+def plan_options(command: F) -> F:
+    """Add the plan's file, and the options that every command of a plan has."""
+    for option in (
+        click.option("--history", type=FILE, help="File of the history, in place of the plan's."),
+        click.argument("plan", type=FILE, default="nightly.toml"),
+    ):
+        command = option(command)
+    return command
+
+
+def night_request(
+    plan: Path, history: Path | None, budget: str | None = None, since: str | None = None
+) -> NightRequest:
+    """Return the request of a command's arguments.
+
+    Raises:
+        UsageError: the budget is not a duration.
+        InfraError: the packages of the extra are not installed.
+    """
+    require_packages()
+    from harness.nightly.plan import seconds_of
+    from harness.runs.nightly import NightRequest
+
+    seconds = None
+    if budget is not None:
+        with given_with(f"--budget {budget}"):
+            try:
+                seconds = seconds_of(budget)
+            except ValueError as error:
+                raise UsageError(str(error), remedy="write --budget 6h") from None
+    return NightRequest(plan, seconds, since, history)
+
+
+def require_packages() -> None:
+    """Check that the packages of the extra are installed.
+
+    Raises:
+        InfraError: one is missing.
+    """
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InfraError(
+            f"nightly runs need Python packages that are not installed: {', '.join(missing)}",
+            remedy="install them: pip install 'harness[nightly]'",
+        )

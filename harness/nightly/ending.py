@@ -1,0 +1,79 @@
+"""How a night ends: its exit code, and what is left out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from harness.errors import BuildError, InfraError
+from harness.nightly.judgement import is_watched
+from harness.nightly.night import BranchNight, Classification, Problem, Purpose, Result, Status
+
+REGRESSED: Final = 1
+"""Exit code of a night with an open regression."""
+
+
+def exit_code(problems: Iterable[Problem], *, controls_failed: bool, host_trouble: bool) -> int:
+    """Return the exit code of a night.
+
+    3: a negative control did not fail as stated; else 1: a regression is open; else 4: a branch
+    does not build; else 3: the host failed in spite of retries; else 0. Known issues do not count.
+    """
+    if controls_failed:
+        return InfraError.exit_code
+    counting = [each for each in problems if each.open and not each.known_issue]
+    found = {each.classification for each in counting}
+    if Classification.REGRESSION in found:
+        return REGRESSED
+    if Classification.BUILD in found:
+        return BuildError.exit_code
+    return InfraError.exit_code if host_trouble else 0
+
+
+def broken_controls(results: Iterable[Result]) -> list[Result]:
+    """Return the negative controls that did not fail as stated."""
+    return [
+        each for each in results
+        if each.purpose is Purpose.CONTROL and each.status in (Status.FAILED, Status.UNBUILT)
+    ]  # fmt: skip
+
+
+def unmended(results: Iterable[Result]) -> list[Result]:
+    """Return a result for each cell and revision in which the host failed in every attempt."""
+    planned = (Purpose.PLANNED, Purpose.CONTROL)
+    failed: dict[tuple[str, str, str], Result] = {}
+    told = set()
+    for each in results:
+        key = each.slot.branch, each.slot.cell, each.commit
+        if each.purpose not in planned:
+            continue
+        if each.status is Status.HOST_FAILED:
+            failed[key] = each
+        elif each.status is not Status.NOT_RUN:
+            told.add(key)
+    return [each for key, each in failed.items() if key not in told]
+
+
+def in_words(problems: Sequence[Problem], cells: int, branches: Sequence[BranchNight]) -> str:
+    """Return the sentence that sums up a night."""
+    counted = [each for each in problems if not each.known_issue and not is_watched(each)]
+    shown = [each for each in counted if each.open]
+    fixed = len(counted) - len(shown)
+    words = []
+    for kind in Classification:
+        count = sum(each.classification is kind for each in shown)
+        if count:
+            words.append(f"{count} {_noun(kind, count)}")
+    if fixed:
+        words.append(f"{fixed} fixed")
+    names = len(branches)
+    where = f"{cells} cells of {names} {'branch' if names == 1 else 'branches'}"
+    return f"{', '.join(words) or 'nothing is broken'} in {where}"
+
+
+def _noun(kind: Classification, count: int) -> str:
+    if kind is Classification.FLAKY:
+        return "flaky problem" if count == 1 else "flaky problems"
+    if kind is Classification.BUILD:
+        return "build breakage" if count == 1 else "build breakages"
+    return kind.value if count == 1 else f"{kind.value}s"

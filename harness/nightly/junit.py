@@ -1,0 +1,53 @@
+"""A night as JUnit XML, with a test case for each cell of the tips and for each new failure."""
+
+from __future__ import annotations
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from harness.nightly.night import JudgedNight, Problem, Purpose, Result, Status
+from harness.printable import printable_text
+
+
+def night_junit(judged: JudgedNight) -> bytes:
+    """Return a night as JUnit XML: a test suite for each branch.
+
+    A known issue is skipped, and so is what did not run; a host failure is an error.
+    """
+    document = JUnitXml()
+    for branch in judged.night.branches:
+        suite = TestSuite(printable_text(f"{judged.night.plan}.{branch.name}"))
+        suite.timestamp = judged.night.started.isoformat()
+        for result in judged.results:
+            planned = result.purpose in (Purpose.PLANNED, Purpose.CONTROL)
+            if planned and result.slot.branch == branch.name and result.shared is None:
+                suite.add_testcase(_case(judged, result))
+        document.add_testsuite(suite)
+    document.update_statistics()
+    text: bytes = document.tostring()
+    return text
+
+
+def _case(judged: JudgedNight, result: Result) -> TestCase:
+    name = f"{result.slot.cell} at {result.commit[:12]}"
+    case = TestCase(name, classname=printable_text(result.slot.branch), time=result.seconds)
+    problem = _problem(judged, result)
+    match result.status:
+        case Status.NOT_RUN:
+            case.result = [Skipped("not run: the budget left it out")]
+        case Status.HOST_FAILED:
+            case.result = [Error(printable_text(result.title or "the host failed"), "host")]
+        case Status.FAILED | Status.UNBUILT if problem is not None and problem.known_issue:
+            case.result = [Skipped(printable_text(f"known issue {problem.known_issue}"))]
+        case Status.FAILED | Status.UNBUILT:
+            kind = problem.classification.value if problem else result.outcome
+            failure = Failure(printable_text(result.title), kind)
+            failure.text = printable_text(result.detail)
+            case.result = [failure]
+    return case
+
+
+def _problem(judged: JudgedNight, result: Result) -> Problem | None:
+    return next(
+        (each for each in judged.problems
+         if each.title == result.title and result.slot in each.slots), None,
+    )  # fmt: skip

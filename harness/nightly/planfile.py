@@ -1,0 +1,145 @@
+"""Reads ``nightly.toml``; the JSON schema of its keys, and a first plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from harness.errors import UsageError, did_you_mean
+from harness.host.jsontoml import parse_toml
+from harness.host.tables import Complaint, Table, read_table
+from harness.nightly.plan import (
+    BootCells,
+    CheckCells,
+    ControlCells,
+    GuestPlan,
+    NightlyPlan,
+    TreePlan,
+)
+
+PLAN: Final = "nightly.toml"
+"""The file's usual name."""
+
+_TABLES: Final[dict[str, type[Table]]] = {
+    "tree": TreePlan,
+    "boot": BootCells,
+    "check": CheckCells,
+    "control": ControlCells,
+}
+
+FIRST_PLAN: Final = """\
+# A plan of nightly runs; "harness nightly plan" shows what it comes to.
+# Keys: harness nightly schema
+name = "first"
+every = "24h"
+budget = "6h"
+
+# A FreeBSD tree, a git URL, or "embedded", the built-in guest. A tree has branches:
+#   branches = ["main", "stable/14"]
+[[tree]]
+name = "built-in"
+source = "embedded"
+
+# Cells that boot: each of these sanitizers on each of these numbers of NUMA nodes.
+[[boot]]
+sanitizers = ["none", "kasan"]
+numa = "1,2"
+
+# Cells that compare the kernel's allocator with its model, step by step.
+[[check]]
+subsystem = "uma"
+numa = "2"
+
+# A mutant that must fail in this way: it shows that the harness finds failures.
+[[control]]
+mutant = "drop-commit"
+numa = "2"
+sanitizers = ["kasan"]
+"""
+
+
+def read_plan(path: Path) -> NightlyPlan:
+    """Return the plan in a file.
+
+    Raises:
+        UsageError: the file cannot be read, has an unknown key or a wrong value, or names a tree
+            that it does not have.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no plan {path}",
+            remedy="name another, or write a first one: harness nightly init",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read {path}: {cause}", remedy="correct the file") from error
+    try:
+        plan = read_table(parse_toml(text), NightlyPlan)
+        _check(plan)
+    except Complaint as complaint:
+        raise _refused(path, complaint) from complaint
+    except ValueError as error:
+        raise UsageError(f"{path} is not TOML: {error}", remedy="correct the line") from error
+    return plan
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the JSON schema of the plan, for editors."""
+    schema = msgspec.json.schema(NightlyPlan)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _check(plan: NightlyPlan) -> None:
+    """Check what one key says of another.
+
+    Raises:
+        Complaint: a key is wrong.
+    """
+    names = [tree.name for tree in plan.tree]
+    for number, tree in enumerate(plan.tree):
+        if names.index(tree.name) != number:
+            raise Complaint(f"tree[{number}].name", f"two trees are named {tree.name!r}")
+        if not tree.branches:
+            raise Complaint(f"tree[{number}].branches", "it names no branch")
+    for kind in ("boot", "check", "control"):
+        for number, cells in enumerate(getattr(plan, kind)):
+            _check_cells(f"{kind}[{number}]", cells, names)
+    if not (plan.boot or plan.check):
+        raise Complaint("boot", "the plan has no cells: add [[boot]] or [[check]]")
+
+
+def _check_cells(key: str, cells: GuestPlan, trees: Sequence[str]) -> None:
+    for name in cells.trees:
+        if name not in trees:
+            hint = did_you_mean(name, trees) or f"the trees are {', '.join(trees)}"
+            raise Complaint(f"{key}.trees", f"there is no tree {name!r}: {hint.strip()}")
+    if not cells.sanitizers:
+        raise Complaint(f"{key}.sanitizers", 'it names none; write "none" for no sanitizer')
+    if cells.numa is None and not cells.vms:
+        raise Complaint(f"{key}.numa", "neither numa nor vms names a guest")
+
+
+def _refused(path: Path, complaint: Complaint) -> UsageError:
+    if complaint.unknown:
+        table, _, name = complaint.key.rpartition(".")
+        kind = _TABLES.get(table.partition("[")[0], NightlyPlan)
+        known = kind.__struct_fields__
+        hint = did_you_mean(name, known).rstrip() or f"known keys: {', '.join(known)}"
+        return UsageError(f"{path}: there is no key {complaint.key}", remedy=hint)
+    if complaint.missing:
+        name = complaint.key.rpartition(".")[2]
+        return UsageError(f"{path}: {complaint.key} is missing", remedy=f"add the key {name}")
+    if "regex" in complaint.what:
+        what = f"{complaint.value!r} has another form"
+        field = complaint.key.rpartition(".")[2]
+        durations = ("every", "budget", "timeout")
+        remedy = "write a number with s, m, h or d" if field in durations else (
+            "use letters, digits and ._+-"
+        )  # fmt: skip
+        return UsageError(f"{path}: {complaint.key}: {what}", remedy=remedy)
+    return UsageError(f"{path}: {complaint.key}: {complaint.what}", remedy="correct the value")

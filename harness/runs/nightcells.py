@@ -1,0 +1,291 @@
+"""Runs cells of a night, and stores each result as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.boot.cellplan import CellPlan
+from harness.boot.plan import Sampling
+from harness.check.checker import Checker, CheckPlan
+from harness.errors import BuildError, HarnessError, InfraError
+from harness.image.media import BootMethod
+from harness.kernel.elf import content_digest
+from harness.mutation.mutant import MutantRefused
+from harness.nightly.night import Purpose, Result, Status
+from harness.outcome import Outcome, Until
+from harness.runs.guests import GuestRequest, Guests
+from harness.runs.matrix import Matrix, MemoryGate
+from harness.runs.nightresults import console_of, result_of_cell, result_of_error
+from harness.sanitizers import parse_sanitizers
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from harness.boot.plan import BootPlan
+    from harness.history.nights import NightReader
+    from harness.history.store import NightStore
+    from harness.kernel.artifact import KernelArtifact
+    from harness.nightly.cells import NightCell
+    from harness.nightly.night import Night
+    from harness.results.record import Cell
+    from harness.runs.environment import Environment
+    from harness.runs.nightkernels import NightKernels
+    from harness.runs.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class NightTask:
+    """A cell to run once at a revision.
+
+    Args:
+        cell: the plan's cell.
+        commit: the revision.
+        purpose: why it runs.
+        attempt: counts results of the same purpose.
+        trusted: boot under TCG, which is trusted more than KVM.
+        loader: boot through the loader, if the kernel can.
+    """
+
+    cell: NightCell
+    commit: str
+    purpose: Purpose
+    attempt: int
+    trusted: bool = False
+    loader: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What identifies its result in the night."""
+        slot = self.cell.slot
+        return slot.branch, slot.cell, self.commit, self.purpose.value, self.attempt
+
+
+def key_of(result: Result) -> tuple[str, str, str, str, int]:
+    """Return ``NightTask.key`` of a result."""
+    slot = result.slot
+    return slot.branch, slot.cell, result.commit, result.purpose.value, result.attempt
+
+
+@dataclass(slots=True)
+class NightCells:
+    """Runs cells in one record.
+
+    Args:
+        env: the host.
+        view: shows warnings about guests.
+        night: the night.
+        kernels: builds kernels.
+        reader: the history, for results that can be shared.
+        store: stores results.
+        matrix: boots cells.
+        directory: the record's directory.
+
+    Attributes:
+        results: the night's results so far, also those before it was resumed.
+        cells: the record's cells.
+    """
+
+    env: Environment
+    view: View
+    night: Night
+    kernels: NightKernels
+    reader: NightReader
+    store: NightStore
+    matrix: Matrix
+    directory: Path
+    results: dict[tuple[str, str, str, str, int], Result]
+    cells: list[Cell] = field(default_factory=list)
+    _plans: dict[tuple[str, str, bool, bool], tuple[Guests, BootPlan]] = field(default_factory=dict)
+
+    def alone(self, task: NightTask) -> Result:
+        """Run one cell, with no other guest of this night running; see ``submit``."""
+        found = self.results.get(task.key)
+        if found is not None:
+            return found
+        gate = MemoryGate(self.matrix.memory)
+        prepared = self.prepare([task])
+        return prepared[0] if isinstance(prepared[0], Result) else self._run(*prepared[0], gate)
+
+    def prepare(
+        self, tasks: Sequence[NightTask]
+    ) -> list[Result | tuple[NightTask, KernelArtifact, Result]]:
+        """Build the kernels of tasks; return those to boot, and the results of the others.
+
+        It may be called while other guests run.
+        """
+        found: list[Result | tuple[NightTask, KernelArtifact, Result]] = []
+        built: dict[tuple[str, str, str, str], KernelArtifact | HarnessError] = {}
+        for task in tasks:
+            if (done := self.results.get(task.key)) is not None:
+                found.append(done)
+                continue
+            cell = task.cell
+            key = cell.configuration, cell.mutant, cell.subsystem, task.commit
+            if key not in built:
+                built[key] = self._built(task)
+            kernel, planned = built[key], self._planned(task)
+            if isinstance(kernel, HarnessError):
+                control = cell.kind == "control" and not isinstance(kernel, InfraError)
+                found.append(self._keep(result_of_error(planned, kernel, control=control)))
+                continue
+            planned = replace(planned, artifact=content_digest(kernel))
+            found.append((task, kernel, planned))
+        return found
+
+    def submit(
+        self,
+        prepared: Sequence[Result | tuple[NightTask, KernelArtifact, Result]],
+        pool: ThreadPoolExecutor,
+        gate: MemoryGate,
+        *,
+        share: bool,
+    ) -> list[Future[Result]]:
+        """Start to boot what ``prepare`` returned; each result is stored as it ends.
+
+        Args:
+            prepared: the tasks and their kernels.
+            pool: runs guests.
+            gate: admits guests while their memory fits.
+            share: whether a verdict on an equal kernel counts, in place of a boot.
+        """
+        return [
+            pool.submit(self._run, *each, gate)
+            for each in prepared
+            if not isinstance(each, Result) and not (share and self._shared(each[2]))
+        ]
+
+    def _built(self, task: NightTask) -> KernelArtifact | HarnessError:
+        cell = task.cell
+        name = " ".join(filter(None, (cell.configuration, cell.mutant, cell.subsystem)))
+        row = f"build {task.commit[:10]} {name}"
+        progress = self.matrix.rows.row(row)
+        try:
+            kernel = self.kernels.kernel(cell, task.commit, progress)
+        except (BuildError, InfraError, MutantRefused) as error:
+            self.matrix.rows.failed(row, error)
+            return error
+        self.matrix.rows.done(row, "ready", good=True)
+        return kernel
+
+    def _planned(self, task: NightTask) -> Result:
+        """Return the result of a task before it runs."""
+        checked = task.cell.kind == "check"
+        return Result(
+            task.cell.slot, task.commit, Status.NOT_RUN, task.purpose, task.attempt,
+            configuration=task.cell.configuration, host=self.night.host,
+            run=self.directory.name, seed=self._seed(task) if checked else None,
+        )  # fmt: skip
+
+    def _seed(self, task: NightTask) -> int:
+        """Return a seed that no other check of this cell in any night has."""
+        purposes = list(Purpose)
+        return (self.night.number * len(purposes) + purposes.index(task.purpose)) * 1000 + (
+            task.attempt + 1
+        )
+
+    def _shared(self, planned: Result) -> Result | None:
+        """Return the verdict on an equal kernel as the result of this revision; store it."""
+        known = self.reader.with_kernel(planned.slot, planned.artifact)
+        if known is None:
+            return None
+        shared = replace(
+            known, id=0, commit=planned.commit, purpose=planned.purpose, attempt=planned.attempt,
+            shared=known.id,
+        )  # fmt: skip
+        return self._keep(shared)
+
+    def _run(
+        self, task: NightTask, kernel: KernelArtifact, planned: Result, gate: MemoryGate
+    ) -> Result:
+        """Boot a cell, and store its result, unless the night is being ended."""
+        moment = self.env.clock.now()
+        try:
+            plan = self._cell_plan(task, planned)
+        except InfraError as error:
+            return self._keep(result_of_error(planned, error, control=False))
+        done = self.matrix.boot(plan, kernel, self.directory, gate)
+        result = result_of_cell(task.cell, done, planned, moment)
+        if self.matrix.booter.cancelled.is_set():  # its guest was ended
+            return result
+        self.cells.append(done)
+        return self._keep(result, console_of(self.directory, done))
+
+    def _keep(self, result: Result, console: bytes = b"") -> Result:
+        stored = self.store.add(self.night, result, console)
+        self.results[key_of(stored)] = stored
+        return stored
+
+    def _cell_plan(self, task: NightTask, planned: Result) -> CellPlan:
+        """Return the record's plan of a task."""
+        cell = task.cell
+        guests, boot = self.guests(cell, trusted=task.trusted, loader=task.loader)
+        checker = None
+        if cell.kind == "check":
+            specification = self.kernels.specification(cell, task.commit)
+            check = CheckPlan(
+                specification, cell.operations, planned.seed or 1, slowness=boot.slowness
+            )
+            checker = Checker(check, self.env.clock)
+        branch = [branch.name for branch in self.night.branches].index(cell.slot.branch)
+        words = (str(branch), task.commit[:10], cell.slot.cell, task.purpose.value, task.attempt)
+        expected = tuple(map(Outcome, cell.outcomes)) or (Outcome.BOOTED,)
+        return CellPlan(
+            name="-".join(map(str, words)),
+            side="",
+            what=self.kernels.request(cell, task.commit),
+            sanitizers=guests.sanitizers(parse_sanitizers(cell.sanitizers)),
+            boot=boot,
+            expected=expected,
+            why_expected="the nightly plan expects it",
+            checker=checker,
+            sampling=Sampling.TRIAL if task.purpose in _COUNTED else Sampling.SINGLE,
+        )
+
+    def guests(
+        self, cell: NightCell, *, trusted: bool = False, loader: bool = False
+    ) -> tuple[Guests, BootPlan]:
+        """Return the guests of a cell, and the plan of its boots.
+
+        Args:
+            cell: the plan's cell.
+            trusted: see ``NightTask``.
+            loader: see ``NightTask``.
+
+        Raises:
+            UsageError: its vm file or its numbers are invalid.
+        """
+        key = cell.slot.branch, cell.slot.cell, trusted, loader
+        if key not in self._plans:
+            what = self.kernels.request(cell, "")
+            request = guest_request_of(cell, trusted=trusted, loader=loader)
+            guests = Guests.of(self.env, self.view, request, what, BootMethod.DIRECT)
+            sanitizers = guests.sanitizers(parse_sanitizers(cell.sanitizers))
+            topology = guests.topology(sanitizers, "nightly")
+            checked = cell.kind == "check"
+            plan = guests.plan(topology, sanitizers, goes_on=checked, checked=checked)
+            self._plans[key] = guests, plan
+        return self._plans[key]
+
+
+#: What is judged by the number of failures, each of which counts as it is.
+_COUNTED = frozenset({Purpose.REPEAT, Purpose.PROOF})
+
+
+def guest_request_of(
+    cell: NightCell, *, trusted: bool = False, loader: bool = False
+) -> GuestRequest:
+    """Return the request for a cell's guests; see ``NightTask``."""
+    return GuestRequest(
+        numa=cell.numa,
+        vm=cell.vm,
+        method=BootMethod.LOADER.value if loader else cell.method,
+        accelerator="tcg" if trusted else cell.accelerator,
+        until=Until(cell.until),
+        timeout=cell.timeout,
+        tunables=cell.tunables,
+        fail_on_report=cell.fail_on_report,
+    )

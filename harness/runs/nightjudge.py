@@ -1,0 +1,376 @@
+"""Judges the problems of a night: repeats, confirmation of fixes, culprits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from harness.image.media import BootMethod
+from harness.nightly.failures import BUILD, FailureKey, failure_of, grouped
+from harness.nightly.issues import issue_of
+from harness.nightly.judgement import (
+    Repeats,
+    SeenProblem,
+    incidents_of,
+    is_watched,
+    judged,
+    needs_repeats,
+    passes_missing,
+    seen_problem,
+    with_new_rate,
+)
+from harness.nightly.night import (
+    Classification,
+    Incident,
+    Problem,
+    ProvenCulprit,
+    Purpose,
+    Result,
+    Slot,
+    Status,
+)
+from harness.nightly.statistics import is_flakier
+from harness.runs.nightcells import NightCells, NightTask
+from harness.runs.nightsearch import NightSearch, SearchRange
+
+if TYPE_CHECKING:
+    from harness.history.nights import NightReader
+    from harness.nightly.cells import NightCell
+    from harness.nightly.issues import KnownIssue
+    from harness.nightly.judgement import Places
+    from harness.nightly.night import Night
+
+#: Boots that confirm a fix at most; what is missing is made up by later nights.
+_CONFIRMED: Final = 12
+
+#: What failed in every boot so far may still pass now and then.
+_SURELY_SHOWN: Final = 0.8
+
+#: The probability with which all revisions after a good end passed by luck.
+_LUCKY: Final = 0.01
+
+#: A flaky problem that its slots' passes of before make so unlikely to be old is searched.
+_OLD: Final = 0.05
+
+
+@dataclass(slots=True)
+class NightJudge:
+    """Judges problems.
+
+    Args:
+        cells: runs repeats, and has the night's results.
+        slots: the plan's cells by slot.
+        reader: the history.
+        search: searches culprits.
+        issues: the known issues.
+        today: the day of the night.
+        spent: returns whether the budget is spent.
+
+    Attributes:
+        flakier: ids of the problems whose rate rose.
+        before: the problems as the last night judged them, by id.
+    """
+
+    cells: NightCells
+    slots: Mapping[Slot, NightCell]
+    reader: NightReader
+    search: NightSearch
+    issues: Sequence[KnownIssue]
+    today: date
+    spent: Callable[[], bool]
+    flakier: set[str] = field(default_factory=set)
+    before: Mapping[str, Problem] = field(default_factory=dict)
+    _base: tuple[Result, ...] = ()
+
+    def judge(self) -> list[Problem]:
+        """Return the open problems and those that this night fixed, as this night judges them."""
+        self.before = self.reader.problems()
+        self._base = self._known_of_bases()
+        groups = grouped(self._planned())
+        failures = {failure.id(self._plan): failure for failure in groups}
+        old = {key: each for key, each in self.before.items() if each.open and key not in failures}
+        problems = []
+        for key, failure in failures.items():
+            problem = self._judged(failure, groups[failure], self.before.get(key))
+            if problem is not None:
+                problems.append(problem)
+        for key, problem in old.items():
+            problems.append(self._unseen(key, problem))
+        self._find_flakier(problems)
+        return self._with_culprits(problems)
+
+    @property
+    def _night(self) -> Night:
+        return self.cells.night
+
+    @property
+    def _plan(self) -> str:
+        return self.reader.plan
+
+    @property
+    def places(self) -> Places:
+        """The place of each revision of the night by branch and hash."""
+        return {(each.branch, each.commit): each.place for each in self._night.revisions}
+
+    @property
+    def _tips(self) -> Mapping[str, str]:
+        return {branch.name: branch.tip for branch in self._night.branches}
+
+    def _planned(self) -> list[Result]:
+        results = self.cells.results.values()
+        return [each for each in results if each.purpose is Purpose.PLANNED]
+
+    def _known_of_bases(self) -> tuple[Result, ...]:
+        """Return what is known of the branches' bases, which have place 0."""
+        return tuple(
+            result
+            for branch in self._night.branches
+            if branch.base and branch.base != branch.tip and not branch.rewritten
+            for result in self.reader.known(branch.name, branch.base)
+        )
+
+    # One problem
+
+    def _judged(
+        self, failure: FailureKey, failing: Sequence[Result], previous: Problem | None
+    ) -> Problem | None:
+        """Judge a failure of this night; None if only results that were shared show it."""
+        slots = sorted({each.slot for each in failing})
+        issue = issue_of(failure.title, slots, self.issues, self.today)
+        watched = previous is None or not previous.open or is_watched(previous)
+        if watched and not any(each.ran for each in failing):
+            return previous if previous is not None and previous.open else None
+        repeats = Repeats()
+        if needs_repeats(previous, issue):
+            repeats = self._repeated(failure, failing)
+        known = previous.slots if previous is not None and previous.open else ()
+        seen = self._seen(failure, sorted({*slots, *known}), failing)
+        problem = judged(
+            previous, replace(seen, repeats=repeats, known_issue=issue), self._night.number,
+            self._plan,
+        )  # fmt: skip
+        return self._confirmed(problem, failure, failing, previous, repeats, issue)
+
+    def _seen(
+        self, failure: FailureKey, slots: Sequence[Slot], failing: Sequence[Result]
+    ) -> SeenProblem:
+        results = list(self.cells.results.values())
+        planned = [*self._planned(), *self._base]
+        incidents = incidents_of(failure, failing, planned, self.places)
+        counted = [
+            each for each in results if each.purpose in (Purpose.PLANNED, Purpose.REPEAT)
+        ]  # fmt: skip
+        return seen_problem(failure, slots, counted, incidents, self.places, self._tips)
+
+    def _unseen(self, key: str, previous: Problem) -> Problem:
+        """Judge an open problem that no result of this night shows."""
+        cell = next((self.slots[slot] for slot in previous.slots if slot in self.slots), None)
+        configuration = cell.configuration if cell and previous.kind == BUILD else ""
+        failure = FailureKey(previous.kind, previous.title, configuration)
+        issue = previous.known_issue
+        seen = replace(self._seen(failure, previous.slots, ()), known_issue=issue)
+        problem = judged(previous, seen, self._night.number, self._plan)
+        del key
+        return self._confirmed(problem, failure, (), previous, Repeats(), issue)
+
+    def _confirmed(
+        self, problem: Problem, failure: FailureKey, failing: Sequence[Result],
+        previous: Problem | None, repeats: Repeats, issue: str,
+    ) -> Problem:  # fmt: skip
+        """Return a problem after more boots of its tip, if they can show that it is fixed."""
+        slots = [slot for slot in problem.slots if slot in self.slots]
+        if problem.classification is not Classification.REGRESSION or not problem.open or not slots:
+            return problem
+        seen = self._seen(failure, problem.slots, failing)
+        missing = passes_missing(problem)
+        if not seen.fixed_at_tip or not missing or missing > _CONFIRMED:
+            return problem
+        slot = next((each.slot for each in problem.incidents if each.slot in slots), slots[0])
+        tip = self._tips[slot.branch]
+        for attempt in range(missing):
+            if self.spent():
+                return problem
+            result = self.cells.alone(NightTask(self.slots[slot], tip, Purpose.REPEAT, attempt))
+            if failure_of(result) == failure:
+                break
+        seen = self._seen(failure, problem.slots, failing)
+        seen = replace(seen, repeats=repeats, known_issue=issue)
+        return judged(previous, seen, self._night.number, self._plan)
+
+    def _repeated(self, failure: FailureKey, failing: Sequence[Result]) -> Repeats:
+        """Repeat a new failure at the newest revision that shows it."""
+        first = max(
+            (each for each in failing if each.ran),
+            key=lambda each: (self.places.get((each.slot.branch, each.commit), 0), -each.id),
+        )
+        cell = self.slots[first.slot]
+        opinions = [each for each in first.opinions if each.get("purpose") == "repeat"]
+        counts = Repeats(
+            failed=sum(each.get("title") == failure.title for each in opinions[:1]),
+            passed=sum(each.get("outcome") == "booted" for each in opinions[:1]),
+        )
+        wanted = 1 if failure.kind == BUILD else counts.left
+        both = (
+            first.method == BootMethod.DIRECT.value
+            and BootMethod.LOADER in self.cells.kernels.provider(cell).boot_methods
+        )
+        attempt = 0
+        while counts.told < wanted and attempt < 2 * wanted and not self.spent():
+            last = counts.told == wanted - 1
+            task = NightTask(
+                cell, first.commit, Purpose.REPEAT, attempt, trusted=True, loader=both and last
+            )
+            counts = _counted(counts, failure, self.cells.alone(task))
+            attempt += 1
+        return counts
+
+    # All problems
+
+    def _find_flakier(self, problems: list[Problem]) -> None:
+        """Find the problems that fail more often than before, and count them anew."""
+        compared = []
+        for number, problem in enumerate(problems):
+            before = self.before.get(problem.id)
+            if before is None or not before.open or problem.known_issue:
+                continue
+            if before.classification is not Classification.FLAKY:
+                continue
+            failed = problem.rate.failed - before.rate.failed
+            boots = problem.rate.boots - before.rate.boots
+            if boots:
+                compared.append((number, failed, boots, before.rate))
+        for number, failed, boots, rate in compared:
+            if is_flakier(failed, boots, rate.failed, rate.boots, len(compared)):
+                problem = problems[number]
+                seen = SeenProblem(
+                    FailureKey(problem.kind, problem.title), failed=failed, passed=boots - failed
+                )
+                problems[number] = with_new_rate(problem, seen)
+                self.flakier.add(problem.id)
+
+    def _with_culprits(self, problems: Sequence[Problem]) -> list[Problem]:
+        """Search culprits and fixes, the newest and widest problems first."""
+        order = sorted(
+            range(len(problems)),
+            key=lambda number: (
+                -problems[number].first_night,
+                -len(problems[number].slots),
+                number,
+            ),
+        )
+        found = list(problems)
+        for number in order:
+            found[number] = self._with_fix(self._with_culprit(found[number]))
+        return found
+
+    def _with_culprit(self, problem: Problem) -> Problem:
+        if problem.culprit is not None or problem.known_issue or is_watched(problem):
+            return problem
+        ranges = self._ranges(problem)
+        if isinstance(ranges, str):
+            return replace(problem, why_unknown=ranges)
+        why = ""
+        for wanted in ranges:
+            answer = self.search.culprit(problem, wanted)
+            if isinstance(answer, ProvenCulprit):
+                return replace(problem, culprit=answer, why_unknown="")
+            why = why or answer
+        return replace(problem, why_unknown=why)
+
+    def _ranges(self, problem: Problem) -> list[SearchRange] | str:
+        """Return the revisions to search, the narrower first, or why there are none."""
+        incidents = problem.incidents
+        if problem.first_night != self._night.number:
+            incidents = self._first_incidents(problem)
+        rewritten = {branch.name for branch in self._night.branches if branch.rewritten}
+        known = [
+            each for each in incidents
+            if each.slot in self.slots and each.slot.branch not in rewritten
+        ]  # fmt: skip
+        flaky = problem.classification is Classification.FLAKY
+        if flaky and self._may_be_old(problem):
+            return "it fails too rarely to tell whether it is new"
+        near = [
+            SearchRange(each, each.last_good, each.first_bad) for each in known if each.last_good
+        ]
+        far = [
+            SearchRange(each, good, each.first_bad)
+            for each in known
+            if (good := self._surely_good(problem, each)) not in ("", each.last_good)
+        ]
+        # A pass says little of what fails now and then.
+        chosen = [min(group, key=self._width) for group in ([] if flaky else near, far) if group]
+        return chosen or "no earlier revision is known to pass"
+
+    def _surely_good(self, problem: Problem, incident: Incident) -> str:
+        """Return a revision after which so many passed that the problem began after it."""
+        rate = problem.rate.failed / max(1, problem.rate.boots - problem.streak)
+        rate = min(rate, _SURELY_SHOWN)
+        chance = 1.0
+        for commit in self.reader.passed(incident.slot, problem.first_night):
+            chance *= 1 - rate
+            if chance <= _LUCKY and commit != incident.first_bad:
+                return commit
+        return ""
+
+    def _width(self, wanted: SearchRange) -> int:
+        branch = wanted.incident.slot.branch
+        new = self.places.get((branch, wanted.new), 0)
+        return new - self.places.get((branch, wanted.old), 0)
+
+    def _first_incidents(self, problem: Problem) -> tuple[Incident, ...]:
+        first = self.reader.judged_night(problem.first_night).problems
+        return next((each.incidents for each in first if each.id == problem.id), ())
+
+    def _may_be_old(self, problem: Problem) -> bool:
+        rate = problem.rate.failed / max(1, problem.rate.boots)
+        passes = self.reader.passes(problem.slots, problem.first_night)
+        return (1 - rate) ** passes > _OLD
+
+    def _with_fix(self, problem: Problem) -> Problem:
+        """Search what fixed a regression or a build breakage."""
+        told = (Classification.REGRESSION, Classification.BUILD)
+        if problem.open or problem.classification not in told or problem.known_issue:
+            return problem
+        wanted = self._fix_range(problem)
+        if wanted is None:
+            return problem
+        answer = self.search.fix(problem, wanted)
+        return replace(problem, fixed_by=answer) if isinstance(answer, ProvenCulprit) else problem
+
+    def _fix_range(self, problem: Problem) -> SearchRange | None:
+        """Return the last revision with a problem, and the first after it that passes."""
+        slot = next((slot for slot in problem.slots if slot in self.slots), None)
+        if slot is None:
+            return None
+        places, configuration = self.places, self.slots[slot].configuration
+        failure = FailureKey(
+            problem.kind, problem.title, configuration if problem.kind == BUILD else ""
+        )
+        told = sorted(
+            (each for each in (*self._base, *self._planned())
+             if each.slot == slot and each.status.tells),
+            key=lambda each: places.get((slot.branch, each.commit), 0),
+        )  # fmt: skip
+        last, first = None, None
+        for each in told:
+            if failure_of(each) == failure:
+                last, first = each, None
+            elif last is not None and first is None and each.status is Status.PASSED:
+                first = each
+        if last is None or first is None or last.commit == first.commit:
+            return None
+        return SearchRange(Incident(slot, last.commit, "", last), last.commit, first.commit)
+
+
+def _counted(counts: Repeats, failure: FailureKey, result: Result) -> Repeats:
+    shown = failure_of(result)
+    if shown == failure:
+        return replace(counts, failed=counts.failed + 1)
+    if shown is not None:
+        return replace(counts, other=counts.other + 1)
+    if result.status is Status.PASSED:
+        return replace(counts, passed=counts.passed + 1)
+    return replace(counts, host=counts.host + 1)

@@ -1,0 +1,110 @@
+"""The kernels of a night: a cell's kernel at a revision of its branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from harness.kerneloptions import parse_options
+from harness.sanitizers import parse_sanitizers
+from harness.source.change import Change
+from harness.source.request import KernelRequest
+from harness.subsystems.specifications import AUTO
+from harness.subsystems.table import find_subsystem
+
+if TYPE_CHECKING:
+    from harness.check.subject import Specification
+    from harness.host.progress import Progress
+    from harness.kernel.artifact import KernelArtifact
+    from harness.nightly.cells import NightCell, PlannedBranch
+    from harness.nightly.night import BranchNight
+    from harness.provide.provider import Provider
+    from harness.provide.revisions import Revisions
+    from harness.runs.environment import Environment
+    from harness.runs.nightsources import NightSources
+    from harness.runs.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class NightKernels:
+    """Builds the kernels of a night, each once.
+
+    Args:
+        env: the host.
+        view: shows waits for a tree.
+        sources: the plan's trees.
+        planned: the plan's branches, by name.
+        branches: the branches of the night, by name.
+    """
+
+    env: Environment
+    view: View
+    sources: NightSources
+    planned: Mapping[str, PlannedBranch]
+    branches: Mapping[str, BranchNight]
+    _revisions: dict[tuple[str, str, tuple[str, ...]], Revisions] = field(default_factory=dict)
+
+    def request(self, cell: NightCell, commit: str) -> KernelRequest:
+        """Return the request for a cell's kernel at a revision, as other commands have it."""
+        branch = self.planned[cell.slot.branch]
+        revision = commit if self.sources.tree(branch.source) is not None else None
+        return KernelRequest(
+            branch.source,
+            Change(revision, mutant=cell.mutant or None),
+            branch.kernconf,
+            options=parse_options(cell.options),
+        )
+
+    def provider(self, cell: NightCell) -> Provider:
+        """Return the provider of a cell's kernels."""
+        what = KernelRequest(self.planned[cell.slot.branch].source)
+        return self.env.kernels(self.view.note).provider(what)
+
+    def kernel(self, cell: NightCell, commit: str, progress: Progress) -> KernelArtifact:
+        """Return a cell's kernel at a revision.
+
+        Raises:
+            UsageError: an option or a mutant does not apply.
+            BuildError: the revision does not build.
+            InfraError: the host is at fault.
+        """
+        sanitizers = parse_sanitizers(cell.sanitizers)
+        revisions = None if cell.mutant else self.revisions(cell)
+        if revisions is not None:
+            return revisions.kernel(commit, progress)
+        what, modules = self.request(cell, commit), _modules(cell)
+        kernels = self.env.kernels(self.view.note)
+        return kernels.provide(what, sanitizers, progress, modules=modules)
+
+    def specification(self, cell: NightCell, commit: str) -> Specification:
+        """Return the specification that a check compares with.
+
+        Raises as ``Provider.specification``.
+        """
+        subsystem = find_subsystem(cell.subsystem)
+        revisions = self.revisions(cell)
+        if revisions is not None:
+            return revisions.specification(subsystem, commit)
+        return self.provider(cell).specification(subsystem, self.request(cell, commit), AUTO)
+
+    def revisions(self, cell: NightCell) -> Revisions | None:
+        """Return the kernels of all revisions of a cell's branch; None without a history."""
+        branch = self.branches[cell.slot.branch]
+        tree = self.sources.tree(branch.source)
+        if tree is None:
+            return None
+        key = branch.name, cell.configuration, _modules(cell)
+        if key not in self._revisions:
+            what = replace(self.request(cell, branch.tip), change=Change())
+            base = () if branch.rewritten or not branch.base else (branch.base,)
+            ends = (branch.tip, *base)
+            self._revisions[key] = self.provider(cell).revisions(
+                tree, what, parse_sanitizers(cell.sanitizers), ends, modules=_modules(cell)
+            )
+        return self._revisions[key]
+
+
+def _modules(cell: NightCell) -> tuple[str, ...]:
+    """Return the subsystems whose check module a cell's kernel needs."""
+    return (cell.subsystem,) if cell.subsystem else ()

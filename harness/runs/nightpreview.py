@@ -1,0 +1,85 @@
+"""What a night would run, how long by the history, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.runs.guests import most_guests
+from harness.runs.nightly import NightRequest, OpenPlan, expected_seconds, open_plan
+from harness.runs.nightsources import NightSources
+from harness.runs.view import Unseen, View
+
+if TYPE_CHECKING:
+    from harness.nightly.night import BranchNight, RevisionNight
+    from harness.runs.environment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewedRevision:
+    """A revision that a night would test.
+
+    Args:
+        revision: the revision.
+        cells: the number of boots and checks.
+        seconds: expected duration, without builds.
+        why: why it is tested.
+    """
+
+    revision: RevisionNight
+    cells: int
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NightPreview:
+    """What a night would run.
+
+    Args:
+        opened: the plan.
+        branches: its branches.
+        revisions: the revisions in the order in which they are tested.
+        controls: the number of negative controls.
+        notes: sentences about the comparison.
+    """
+
+    opened: OpenPlan
+    branches: tuple[BranchNight, ...]
+    revisions: tuple[PreviewedRevision, ...]
+    controls: int
+    notes: tuple[str, ...]
+
+
+def preview(request: NightRequest, env: Environment, view: View | None = None) -> NightPreview:
+    """Return what a night would run; nothing is built or booted, but a URL is fetched.
+
+    Raises:
+        UsageError: the plan is invalid, or a branch does not exist.
+        InfraError: the history cannot be read.
+    """
+    opened = open_plan(request, env)
+    reader = opened.reader
+    sources = NightSources(env, view or Unseen())
+    branches, revisions, notes = sources.night(opened.branches, reader, request.since)
+    bases = {branch.name: branch.base for branch in branches}
+    found = []
+    for each in sorted(revisions, key=lambda each: (each.rank, each.branch)):
+        cells = [
+            cell for cell in opened.cells
+            if cell.slot.branch == each.branch and cell.kind != "control"
+        ]  # fmt: skip
+        seconds = expected_seconds(
+            reader, [cell.slot for cell in cells for _ in range(cell.repeat)]
+        )
+        count = sum(cell.repeat for cell in cells)
+        why = _why(each, bases[each.branch])
+        found.append(PreviewedRevision(each, count, seconds / most_guests(), why))
+    controls = sum(cell.kind == "control" for cell in opened.cells)
+    return NightPreview(opened, branches, tuple(found), controls, notes)
+
+
+def _why(revision: RevisionNight, base: str) -> str:
+    if revision.rank == 0:
+        return "the tip is tested every night"
+    return f"new since {base[:12]}; it halves a gap between tested revisions"

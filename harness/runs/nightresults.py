@@ -1,0 +1,124 @@
+"""Results of a night's cells, from the cells of a record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.bisect.evidence import Kind
+from harness.errors import BuildError, HarnessError
+from harness.nightly.failures import BUILD
+from harness.nightly.night import Purpose, Result, Status
+from harness.runs.buildtester import error_lines, error_title
+from harness.runs.examination import boot_trial
+
+if TYPE_CHECKING:
+    from harness.nightly.cells import NightCell
+    from harness.results.record import Cell
+
+#: Bytes of a console that are stored.
+_CONSOLE = 1 << 20
+
+#: Characters of an error's detail that are stored: its end.
+_DETAIL = 8000
+
+
+def result_of_cell(cell: NightCell, done: Cell, planned: Result, moment: datetime) -> Result:
+    """Return the result of a boot or a check.
+
+    Args:
+        cell: the plan's cell.
+        done: the record's cell.
+        planned: the result before it ran, with slot, revision, purpose, attempt and artifact.
+        moment: when it started.
+    """
+    trial = boot_trial(done)
+    status, title, detail = _status(cell, done)
+    verdict = done.verdict
+    mismatch = trial.kind is Kind.FAILED and done.check is not None and not done.check.agreed
+    return replace(
+        planned,
+        status=status,
+        kind="check" if mismatch and title.startswith("check") else "boot",
+        outcome=verdict.outcome.value if verdict else "",
+        title=title,
+        detail=detail,
+        topology=topology_in_words(done),
+        guest=done.guest,
+        accelerator=done.accelerator,
+        method=done.boot,
+        started=moment,
+        seconds=done.seconds,
+        stages=dict(done.stages),
+        frames=tuple(asdict(frame) for frame in verdict.symbolized) if verdict else (),
+        offset=verdict.offset if verdict else None,
+        record_cell=done.name,
+        opinions=tuple(asdict(repeat) for repeat in done.repeats),
+    )
+
+
+def result_of_error(planned: Result, error: HarnessError, *, control: bool) -> Result:
+    """Return the result of a kernel that was not built.
+
+    Args:
+        planned: the result before it ran.
+        error: why.
+        control: whether the cell is a negative control, whose kernel must build.
+    """
+    detail = "\n".join(part for part in (error.message, error.detail) if part)[-_DETAIL:]
+    if control:
+        return replace(planned, status=Status.FAILED, title=error.message, detail=detail)
+    if isinstance(error, BuildError):
+        title = error_title(error_lines(error)[0])
+        return replace(planned, status=Status.UNBUILT, kind=BUILD, title=title, detail=detail)
+    return replace(planned, status=Status.HOST_FAILED, title=error.message, detail=detail)
+
+
+def console_of(directory: Path, done: Cell) -> bytes:
+    """Return the console of a record's cell; of a long one, its beginning and its end."""
+    path = directory / done.name / "console.log"
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return b""
+    half = _CONSOLE // 2
+    return data if len(data) <= _CONSOLE else data[:half] + b"\n[...]\n" + data[-half:]
+
+
+def topology_in_words(done: Cell) -> str:
+    """Return the nodes of a cell with their memory and CPUs."""
+    nodes = done.topology.get("nodes", ())
+    words = [f"{node['memory_mib']} MiB, {_cpus(node['cpus'])}" for node in nodes]
+    count = f"{done.nodes} node{'' if done.nodes == 1 else 's'}"
+    return f"{count}: {'; '.join(words)}" if words else count
+
+
+def _cpus(count: int) -> str:
+    return f"{count} CPU{'' if count == 1 else 's'}"
+
+
+def _status(cell: NightCell, done: Cell) -> tuple[Status, str, str]:
+    """Return what a cell says of its kernel, with its title and detail."""
+    trial, verdict = boot_trial(done), done.verdict
+    if trial.kind is Kind.INFRA:
+        return Status.HOST_FAILED, verdict.title if verdict else "", trial.error
+    title = trial.titles[0] if trial.kind is Kind.FAILED and trial.titles else ""
+    detail = trial.error or (verdict.message if verdict else "")
+    if cell.kind != "control":
+        failed = trial.kind is Kind.FAILED
+        return (Status.FAILED if failed else Status.PASSED), title, detail if failed else ""
+    outcome = verdict.outcome.value if verdict else ""
+    shown = title or outcome
+    if outcome in cell.outcomes and cell.title in shown:
+        return Status.PASSED, shown, detail
+    return Status.FAILED, f"{outcome}: {title}" if title else outcome, detail
+
+
+def not_run(cell: NightCell, commit: str, attempt: int) -> Result:
+    """Return the result of what the budget or the end of the night left out."""
+    purpose = Purpose.CONTROL if cell.kind == "control" else Purpose.PLANNED
+    return Result(
+        cell.slot, commit, Status.NOT_RUN, purpose, attempt, configuration=cell.configuration
+    )

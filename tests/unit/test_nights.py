@@ -1,0 +1,327 @@
+"""Whole nights of a made-up tree, whose guests are fake: what is found, told and kept."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from fake_nights import Fault, Nights
+
+from harness.errors import InfraError, UsageError
+from harness.history.database import Database
+from harness.history.nights import NightReader
+from harness.nightly.night import (
+    Classification,
+    JudgedNight,
+    NewsKind,
+    NightState,
+    Purpose,
+    Status,
+)
+from harness.runs.nightly import NightRequest, open_plan
+from harness.runs.nightpreview import preview
+from harness.runs.nightstatus import night_status
+
+FOUR = (4,)
+CONTROL = """
+[[control]]
+mutant = "drop-commit"
+numa = "2"
+accelerator = "tcg"
+title = "control"
+"""
+
+
+def kinds(judged: JudgedNight) -> list[NewsKind]:
+    return [news.kind for news in judged.news]
+
+
+def reader_of(nights: Nights) -> NightReader:
+    path = nights.directory / "state" / "nightly" / "made.sqlite"
+    return NightReader(Database.open(path), "made")
+
+
+def test_a_first_night_tests_the_tip_and_has_no_news(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.commit()
+    result = nights.night()
+    judged = result.judged
+    assert (result.exit_code, judged.night.state, kinds(judged)) == (0, NightState.ENDED, [])
+    assert {each.commit for each in judged.results} == {nights.commits[-1]}
+    assert len(judged.results) == 3
+    one = judged.results[0]
+    assert one.status is Status.PASSED
+    assert one.stages
+    assert b"FreeBSD" in reader_of(nights).console(one.console)
+
+
+def test_every_commit_is_tested_and_equal_kernels_share_a_verdict(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    for equal in (False, True, True, False):
+        nights.commit(equal=equal)
+    before = nights.boots
+    judged = nights.night().judged
+    assert {each.commit for each in judged.results} == set(nights.commits[1:])
+    assert nights.boots - before == 2 * 3
+    assert sum(each.shared is not None for each in judged.results) == 2 * 3
+    assert [each.rank for each in judged.night.revisions] == [3, 1, 2, 0]
+
+
+def test_a_regression_is_found_with_its_commit_told_once_and_fixed(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit()
+    culprit = nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    nights.commit()
+    first = nights.night()
+    (problem,) = first.judged.problems
+    assert first.exit_code == 1
+    assert kinds(first.judged) == [NewsKind.REGRESSION, NewsKind.CULPRIT]
+    assert problem.classification is Classification.REGRESSION
+    assert problem.repeats == (5, 5)
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[culprit]
+    assert [slot.cell for slot in problem.culprit.slots] == ["boot-none-numa4"]
+    nights.commit(equal=True)
+    second = nights.night()
+    assert (second.exit_code, kinds(second.judged)) == (1, [])
+    fix = nights.mend("no ideas left")
+    nights.commit()
+    third = nights.night()
+    (problem,) = third.judged.problems
+    assert (third.exit_code, kinds(third.judged)) == (0, [NewsKind.FIXED])
+    assert problem.fixed_by is not None
+    assert problem.fixed_by.commit == nights.commits[fix]
+    assert (nights.night().exit_code, kinds(nights.night().judged)) == (0, [])
+
+
+def test_a_culprit_is_credited_with_the_cells_in_which_it_is_proven(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit()
+    culprit = nights.commit(Fault("no ideas left", 0, nodes=(2, 4)))
+    nights.commit()
+    (problem,) = nights.night().judged.problems
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[culprit]
+    cells = [slot.cell for slot in problem.culprit.slots]
+    assert cells == ["boot-none-numa2", "boot-none-numa4"]
+
+
+def test_two_commits_that_break_different_things_are_two_problems(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    one = nights.commit(Fault("no ideas left", 0, nodes=(2,)))
+    two = nights.commit(Fault("no hope left", 0, nodes=FOUR))
+    nights.commit()
+    problems = nights.night().judged.problems
+    found = {each.title.split()[1]: each.culprit for each in problems}
+    assert {word: each.commit for word, each in found.items() if each} == {
+        "ideas": nights.commits[one],
+        "hope": nights.commits[two],
+    }
+
+
+def test_a_build_breakage_has_one_problem_and_is_mended_in_the_same_night(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    culprit = nights.commit(Fault("no such header", 0, builds=False))
+    nights.commit()
+    fix = nights.mend("no such header")
+    result = nights.night()
+    (problem,) = result.judged.problems
+    assert result.exit_code == 0
+    assert kinds(result.judged) == [NewsKind.BUILD, NewsKind.CULPRIT, NewsKind.FIXED]
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[culprit]
+    assert problem.fixed_by is not None
+    assert problem.fixed_by.commit == nights.commits[fix]
+
+
+def test_a_branch_that_does_not_build_ends_with_4(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit(Fault("no such header", 0, builds=False))
+    assert nights.night().exit_code == 4
+
+
+def test_with_a_small_budget_a_bisection_finds_the_commit_and_the_rest_is_not_run(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    for _ in range(5):
+        nights.commit()
+    culprit = nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    for _ in range(6):
+        nights.commit()
+    result = nights.night(budget=100.0)
+    judged = result.judged
+    left_out = {each.commit for each in judged.results if each.status is Status.NOT_RUN}
+    tested = {each.commit for each in judged.results if each.status.tells}
+    assert left_out
+    assert left_out | tested == set(nights.commits[1:])
+    assert any("left out" in note for note in judged.night.notes)
+    (problem,) = judged.problems
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[culprit]
+
+
+def test_a_control_that_does_not_fail_as_stated_is_the_loudest_and_nothing_else_is_claimed(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path, cells=CONTROL)
+    nights.control = "control lost"
+    first = nights.night()
+    assert (first.exit_code, kinds(first.judged)) == (0, [])
+    nights.commit(Fault("no ideas left", 0))
+    nights.control = ""
+    second = nights.night()
+    assert second.exit_code == 3
+    assert kinds(second.judged) == [NewsKind.CONTROL]
+    assert second.judged.problems == ()
+    assert second.judged.night.state is NightState.UNJUDGED
+    nights.control = "control lost"
+    third = nights.night()
+    assert NewsKind.REGRESSION in kinds(third.judged)
+    assert third.judged.night.compared_with == 1
+
+
+def test_a_host_failure_that_a_retry_mends_is_no_news(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.fail_first = 2
+    result = nights.night()
+    assert (result.exit_code, kinds(result.judged)) == (0, [])
+    assert sum(each.status is Status.HOST_FAILED for each in result.judged.results) == 2
+
+
+def test_host_trouble_is_told_in_its_first_night(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, host=1.0)
+    first, second = nights.night(), nights.night()
+    assert (first.exit_code, kinds(first.judged)) == (3, [NewsKind.HOST])
+    assert (second.exit_code, kinds(second.judged)) == (3, [])
+
+
+def test_a_known_issue_is_not_told_and_does_not_fail_the_night(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    (tmp_path / "issues.toml").write_text(
+        '[[issue]]\nname = "ideas"\ntitle = "no ideas left.*"\nowner = "me"\nreason = "known"\n'
+        "added = 2026-01-01\nexpires = 2027-01-01\n"
+    )
+    nights.night()
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    result = nights.night()
+    (problem,) = result.judged.problems
+    assert (result.exit_code, kinds(result.judged)) == (0, [])
+    assert problem.known_issue == "ideas"
+    assert not [each for each in result.judged.results if each.purpose is Purpose.REPEAT]
+
+
+def test_a_flake_is_told_with_its_rate_and_does_not_fail_the_night(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, seed=3)
+    for _ in range(3):
+        nights.night()
+    nights.commit(Fault("no ideas left", 0, rate=0.6, nodes=FOUR))
+    found: list[NewsKind] = []
+    for _ in range(4):
+        found += kinds(nights.night().judged)
+    opened = [kind for kind in found if kind in (NewsKind.FLAKY, NewsKind.REGRESSION)]
+    assert len(opened) == 1
+
+
+def test_a_killed_night_goes_on_where_it_was(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit()
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    nights.commit()
+    before = nights.boots
+    nights.kill_after = before + 7
+    with pytest.raises(KeyboardInterrupt):
+        nights.night()
+    nights.kill_after = None
+    reader = reader_of(nights)
+    unfinished = reader.last()
+    assert unfinished is not None
+    assert unfinished.state is NightState.RUNNING
+    kept = reader.results(unfinished)
+    assert kept
+    result = nights.night()
+    assert result.judged.night.number == unfinished.number
+    assert all(each in result.judged.results for each in kept)
+    assert kinds(result.judged) == [NewsKind.REGRESSION, NewsKind.CULPRIT]
+
+
+def test_two_nights_of_a_plan_exclude_each_other(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    refused: list[InfraError] = []
+    reached = threading.Event()
+
+    def second() -> None:
+        if reached.is_set():
+            return
+        reached.set()
+        with pytest.raises(InfraError) as error:
+            nights.night()
+        refused.append(error.value)
+
+    nights.at_boot = second
+    assert nights.night().exit_code == 0
+    assert "is running" in refused[0].message
+    assert refused[0].exit_code == 3
+
+
+def test_a_force_pushed_branch_is_compared_with_what_is_left(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.commit()
+    nights.night()
+    nights.rewrite()
+    judged = nights.night().judged
+    assert any("was rewritten" in note for note in judged.night.notes)
+    assert judged.night.branches[0].rewritten
+
+
+def test_a_cell_that_the_plan_loses_is_told_once(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    text = (tmp_path / "nightly.toml").read_text()
+    (tmp_path / "nightly.toml").write_text(text.replace('"1,2,4"', '"1,2"'))
+    assert kinds(nights.night().judged) == [NewsKind.VANISHED]
+    assert kinds(nights.night().judged) == []
+
+
+def test_a_branch_that_does_not_exist_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    text = (tmp_path / "nightly.toml").read_text()
+    (tmp_path / "nightly.toml").write_text(text.replace('["main"]', '["mian"]'))
+    with pytest.raises(UsageError, match="branch tree:mian"):
+        nights.night()
+    assert nights.boots == 0
+
+
+def test_a_preview_runs_nothing_and_says_why(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit()
+    nights.commit()
+    boots = nights.boots
+    with nights.environment() as env:
+        found = preview(NightRequest(tmp_path / "nightly.toml"), env)
+    assert nights.boots == boots
+    assert [each.cells for each in found.revisions] == [3, 3]
+    assert found.revisions[0].why == "the tip is tested every night"
+    assert found.revisions[0].seconds > 0
+
+
+def test_a_night_that_did_not_run_is_late(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    request = NightRequest(tmp_path / "nightly.toml")
+    with nights.environment() as env:
+        assert night_status(open_plan(request, env), env).late
+    nights.night()
+    with nights.environment() as env:
+        assert not night_status(open_plan(request, env), env).late
+        env.clock.sleep(37 * 3600)
+        assert night_status(open_plan(request, env), env).late
