@@ -58,6 +58,13 @@ class QemuSettings(Table, frozen=True):
     can access root's files."""
 
 
+class ImageSettings(Table, frozen=True):
+    """``[image]``: images of worlds."""
+
+    overlay: Path | None = None
+    """A directory whose files are laid over each tree that a world is built from."""
+
+
 class LogSettings(Table, frozen=True):
     """``[log]``: limits of each console log and build log."""
 
@@ -74,6 +81,7 @@ class Settings(Table, frozen=True):
     build: BuildSettings = BuildSettings()
     boot: BootSettings = BootSettings()
     qemu: QemuSettings = QemuSettings()
+    image: ImageSettings = ImageSettings()
     log: LogSettings = LogSettings()
 
 

@@ -107,6 +107,9 @@ class FakeProvider:
             raise UsageError("a made kernel has no history", remedy="name a tree")
         return self.tree
 
+    def world_tree(self, what: KernelRequest) -> SourceTree:
+        return self.history(what)
+
     def revisions(
         self,
         tree: SourceTree,

@@ -35,8 +35,8 @@ HOST_VARIATIONS: Final = "variations"
 minutes: no other check of the tree waits for it.
 """
 
-#: Locks of a tree: for building, for reading, and for host programs.
-_TREE_LOCKS = ("tree", "read", HOST_PROGRAMS, HOST_VARIATIONS)
+#: Locks of a tree: for kernels, for reading, for its world, and for host programs.
+_TREE_LOCKS = ("tree", "read", "world", HOST_PROGRAMS, HOST_VARIATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class Collected:
 
 
 def cache_entries(workspace: Workspace) -> list[CacheEntry]:
-    """Return all entries: kernels, images, files of dry runs, and trees with their objects."""
+    """Return all entries: kernels, images, worlds, files of dry runs, trees with their objects."""
     entries = [
         _entry(kind, path, (path,), ())
-        for kind in ("kernel", "image")
+        for kind in ("kernel", "image", "world")
         for path in _whole(workspace.cache / f"{kind}s")
     ]
     lock = workspace.cache / "locks" / f"{DRY_RUNS}.lock"

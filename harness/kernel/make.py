@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,6 +110,8 @@ class Make:
         ccache_dir: its directory, one for each tree, so that no tree uses objects of another.
         sandbox: the sandbox of the build; None: no sandbox.
         limits: limits of the logs.
+        src_conf: src.conf(5); None: an empty one.
+        programs: more variables of the environment: paths of LLVM's other programs.
     """
 
     bmake: Path
@@ -122,6 +124,8 @@ class Make:
     ccache_dir: Path | None = None
     sandbox: Sandbox | None = None
     limits: LogLimits = USUAL_LIMITS
+    src_conf: Path | None = None
+    programs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:
@@ -170,6 +174,13 @@ class Make:
     def _environment_file(self, name: str) -> Path:
         return self.output / f"{name}.environment"
 
+    def run_script(self, script: str, words: Sequence[str | Path], log: Path) -> None:
+        """Run a script of sh(1), in the tree's directory, with ``words`` as its arguments.
+
+        Raises as ``run``.
+        """
+        self._run(["sh", "-ec", script, "sh", *words], self.tree, self.environment(), log)
+
     def _run(
         self, command: Sequence[str | Path], directory: Path, env: Mapping[str, str], log: Path
     ) -> None:
@@ -199,7 +210,7 @@ class Make:
         return [
             self.bmake,
             "__MAKE_CONF=/dev/null",
-            "SRCCONF=/dev/null",
+            f"SRCCONF={self.src_conf or os.devnull}",
             "SRC_ENV_CONF=/dev/null",
             "-DWITH_AUTO_OBJ",
             "-DWITHOUT_CLEAN",
@@ -224,6 +235,7 @@ class Make:
             "XCPP": str(bindir / "clang-cpp"),
             "XLD": str(bindir / "ld.lld"),
             "LC_ALL": "C",
+            **self.programs,
             **self._ccache_environment(),
         }
 

@@ -39,9 +39,16 @@ class KernelConfig:
 
 
 def kernel_config(
-    sanitizers: Sanitizers, kernconf: str | None = None, options: KernelOptions = NO_OPTIONS
+    sanitizers: Sanitizers,
+    kernconf: str | None = None,
+    options: KernelOptions = NO_OPTIONS,
+    *,
+    userland: bool = False,
 ) -> KernelConfig:
     """Return the configuration for ``--kernconf`` (None: the slim one), sanitizers and options.
+
+    With ``userland``, the slim one is extended by what a world needs; any other is expected to
+    have it.
 
     ``kernconf`` is a file, or the name of a configuration of the tree, which is included and
     extended by the options that a guest needs. Sanitizers of the configuration are kept.
@@ -49,7 +56,7 @@ def kernel_config(
     Raises:
         UsageError: ``kernconf`` is neither a file nor a name, or the sanitizers exclude each other.
     """
-    return _with_options(_named_config(sanitizers, kernconf), options)
+    return _with_options(_named_config(sanitizers, kernconf, userland=userland), options)
 
 
 def _with_options(config: KernelConfig, options: KernelOptions) -> KernelConfig:
@@ -61,9 +68,12 @@ def _with_options(config: KernelConfig, options: KernelOptions) -> KernelConfig:
     return KernelConfig(name, text, config.sanitizers, options)
 
 
-def _named_config(sanitizers: Sanitizers, kernconf: str | None) -> KernelConfig:
+def _named_config(sanitizers: Sanitizers, kernconf: str | None, *, userland: bool) -> KernelConfig:
     if kernconf is None:
-        return _config("HARNESS", _shipped(f"{GUEST.name}/slim"), sanitizers, NONE)
+        slim = _shipped(f"{GUEST.name}/slim")
+        if userland:
+            return _config("HARNESS-WORLD", slim + _shipped("userland"), sanitizers, NONE)
+        return _config("HARNESS", slim, sanitizers, NONE)
     path = Path(kernconf).expanduser()
     if path.is_file():
         stem = re.sub(r"[^A-Za-z0-9_-]", "_", path.name)

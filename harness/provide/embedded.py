@@ -126,6 +126,14 @@ class BuiltInProvider:
         del what
         self._refuse_history()
 
+    def world_tree(self, what: KernelRequest) -> NoReturn:
+        """See ``Provider``."""
+        del what
+        raise UsageError(
+            "the built-in guest is not FreeBSD, and has no userland",
+            remedy="name a FreeBSD tree: --source TREE",
+        )
+
     def revisions(
         self,
         tree: SourceTree,

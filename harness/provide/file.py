@@ -97,6 +97,13 @@ class FileProvider:
         del what
         self._refuse()
 
+    def world_tree(self, what: KernelRequest) -> NoReturn:
+        """See ``Provider``."""
+        raise UsageError(
+            f"{what.kernel} is a kernel file, without a tree to build a world from",
+            remedy="name a world that is built already: --world NAME; harness image ls lists them",
+        )
+
     def revisions(
         self,
         tree: SourceTree,

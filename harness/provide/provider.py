@@ -142,6 +142,15 @@ class Provider(Protocol):
         """
         ...
 
+    def world_tree(self, what: KernelRequest) -> SourceTree:
+        """Return the tree of the worlds that its kernels run.
+
+        Raises:
+            UsageError: its kernels run none, or it has no tree.
+            InfraError: cloning failed because of the host or the network.
+        """
+        ...
+
     def revisions(
         self,
         tree: SourceTree,

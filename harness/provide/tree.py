@@ -86,7 +86,7 @@ class TreeProvider:
         builder = Builder(
             host.workspace, host.runner, host.clock, progress, host.sandboxed, host.logs
         )
-        config = kernel_config(sanitizers, what.kernconf, what.options)
+        config = kernel_config(sanitizers, what.kernconf, what.options, userland=what.userland)
         build = partial(builder.build, tree, what.change, config, modules=modules)
         return healed(tree, host.workspace, progress.note, build)
 
@@ -152,6 +152,10 @@ class TreeProvider:
                 remedy="name a git clone with --source",
             )
         return tree
+
+    def world_tree(self, what: KernelRequest) -> SourceTree:
+        """See ``Provider``."""
+        return self.host.open_tree(what.source)
 
     def revisions(
         self,

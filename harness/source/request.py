@@ -22,6 +22,7 @@ class KernelRequest:
         kernconf: name or file of a kernel configuration; None: the slim one.
         options: options that are added to or removed from the configuration.
         kernel: an existing kernel file; the other fields are then ignored.
+        userland: whether it is to run a world.
     """
 
     source: str
@@ -29,6 +30,7 @@ class KernelRequest:
     kernconf: str | None = None
     kernel: Path | None = None
     options: KernelOptions = NO_OPTIONS
+    userland: bool = False
 
 
 def pair_of(

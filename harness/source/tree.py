@@ -28,6 +28,7 @@ from harness.source.missing import lacking
 from harness.source.patch import read_patch
 from harness.source.revision import (
     NEWVERS,
+    Release,
     Snapshot,
     combined_hash,
     not_freebsd,
@@ -48,6 +49,30 @@ _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
 
 #: Parts that are hashed separately.
 _PARTS = (treeparts.KERNEL, treeparts.TOOLCHAIN, treeparts.LOADER, treeparts.CONFIG, treeparts.MAKE)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeContent:
+    """A revision, or the user's files.
+
+    Args:
+        commit: the commit of the revision, or of HEAD; None for a plain directory.
+        content: its files.
+        dirty: whether it contains uncommitted changes.
+        release: its release.
+        llvm: the major version of the LLVM in the tree.
+    """
+
+    commit: str | None
+    content: Content
+    dirty: bool
+    release: Release
+    llvm: int
+
+    @property
+    def name(self) -> str:
+        """The commit, or git's name of the tree."""
+        return self.commit or self.content.tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +111,8 @@ class SourceTree:
         """
         if self.taken is not None and change in self.taken:
             return self.taken[change]
-        (self.home / "last-use").touch()  # for harness gc
-        commit = self._head(change)
-        if change.revision is None and self.files is not None:
-            content, dirty = self._user_files(self.files)
-        else:
-            content, dirty = Content(f"{commit or 'HEAD'}^{{tree}}"), False
-        base = commit or content.tree
-        newvers, llvm_version = self._texts(content, NEWVERS, _LLVM_VERSION)
-        release = parse_release(newvers.decode("utf-8", "replace"))
-        llvm = parse_llvm_major(llvm_version.decode("utf-8", "replace"))
+        found = self.base(change)
+        commit, content, base = found.commit, found.content, found.name
         patch = read_patch(change.patch, self.location) if change.patch else None
         if patch is not None:
             content = patch.applied(self.repository, content, self.home / "patched.index")
@@ -110,7 +127,7 @@ class SourceTree:
         snapshot = Snapshot(
             location=self.location,
             commit=commit,
-            dirty=dirty,
+            dirty=found.dirty,
             patch=patch.digest if patch else None,
             mutant=change.mutant,
             tree=built,
@@ -119,14 +136,34 @@ class SourceTree:
             loader=hashes[treeparts.LOADER],
             config=hashes[treeparts.CONFIG],
             make=hashes[treeparts.MAKE],
-            release=str(release),
-            llvm=llvm,
+            release=str(found.release),
+            llvm=found.llvm,
             base=base,
             facts=read.result(),
         )
         if self.taken is not None:
             self.taken[change] = snapshot
         return snapshot
+
+    def base(self, change: Change) -> TreeContent:
+        """Return the revision of a change, or the user's files, without what is applied to it.
+
+        The caller holds ``being_read``. Raises as ``snapshot``.
+        """
+        (self.home / "last-use").touch()  # for harness gc
+        commit = self._head(change)
+        if change.revision is None and self.files is not None:
+            content, dirty = self._user_files(self.files)
+        else:
+            content, dirty = Content(f"{commit or 'HEAD'}^{{tree}}"), False
+        newvers, llvm_version = self._texts(content, NEWVERS, _LLVM_VERSION)
+        return TreeContent(
+            commit,
+            content,
+            dirty,
+            parse_release(newvers.decode("utf-8", "replace")),
+            parse_llvm_major(llvm_version.decode("utf-8", "replace")),
+        )
 
     def texts(self, snapshot: Snapshot, *paths: str) -> list[str]:
         """Return the texts of files of a snapshot that every FreeBSD tree has.
@@ -180,23 +217,26 @@ class SourceTree:
 
         The caller holds a lock for that directory.
         """
+        return self.checkout_into(f"{snapshot.tree}:{path}", directory)
+
+    def checkout_into(self, tree: str, directory: Path) -> Path:
+        """Check out git's tree object into a directory of the cache, as ``checkout``.
+
+        The caller holds a lock for that directory.
+        """
         index = directory.with_name(f"{directory.name}.index")
         forget_lock(index)
         make_directory(directory)
-        tree = f"{snapshot.tree}:{path}"
+        words = ("read-tree", "--reset", "-u", tree)
         try:
-            self.repository.git(
-                "read-tree", "--reset", "-u", tree, index=index, work_tree=directory
-            )
+            self.repository.git(*words, index=index, work_tree=directory)
         except InfraError as error:
             if not is_damage(error):
                 raise
             index.unlink(missing_ok=True)
             shutil.rmtree(directory)
             make_directory(directory)
-            self.repository.git(
-                "read-tree", "--reset", "-u", tree, index=index, work_tree=directory
-            )
+            self.repository.git(*words, index=index, work_tree=directory)
         return directory
 
     def is_checked_out(self, tree: str) -> bool:

@@ -1,0 +1,105 @@
+"""Worlds for guests: those that are built already, or new ones of a tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.source.change import Change
+from harness.source.request import KernelRequest
+from harness.world.config import WorldConfig, WorldKind
+from harness.world.fit import number
+from harness.world.image import WorldCache
+
+if TYPE_CHECKING:
+    from harness.host.progress import Progress
+    from harness.runs.environment import Environment
+    from harness.world.image import World
+
+
+@dataclass(frozen=True, slots=True)
+class WorldRequest:
+    """A world to build.
+
+    Args:
+        source: the tree.
+        revision: its revision; None: as it stands.
+        config: what the world contains.
+        overlay: a directory of files that are laid over the tree; None: that of the settings.
+    """
+
+    source: str
+    revision: str | None = None
+    config: WorldConfig = field(default_factory=WorldConfig)
+    overlay: Path | None = None
+
+
+def build_world(request: WorldRequest, env: Environment, progress: Progress) -> World:
+    """Return the world, from the cache or built.
+
+    Raises:
+        UsageError: the request is invalid, or the tree lacks files.
+        BuildError: the revision does not build.
+        InfraError: the host failed.
+    """
+    from harness.source.tree import healed
+    from harness.world.build import WorldBuilder
+
+    what = KernelRequest(request.source)
+    tree = env.kernels().provider(what).world_tree(what)
+    builder = WorldBuilder(env.workspace, env.runner, env.clock, progress, env.sandboxed, env.logs)
+    overlay = request.overlay or env.settings.image.overlay
+    change = Change(request.revision)
+    build = partial(builder.build, tree, change, request.config, overlay)
+    return healed(tree, env.workspace, progress.note, build)
+
+
+def world_for(what: KernelRequest, name: str | None, env: Environment, progress: Progress) -> World:
+    """Return the world for guests of a kernel.
+
+    One world serves all kernels of a release, so that of another revision of the tree is taken if
+    there is one; else that of the kernel's own revision is built.
+
+    Args:
+        what: the kernel.
+        name: a kind of world, or the start of a key in the cache; None: ``slim``.
+        env: the host.
+        progress: shows the stages of a build.
+
+    Raises as ``build_world``.
+    """
+    cache = WorldCache(env.workspace)
+    kinds = {kind.value for kind in WorldKind}
+    if name is not None and name not in kinds:
+        found = [world for world in cache.all() if world.identity.key.startswith(name)]
+        if not found:
+            raise UsageError(
+                f"--world: there is no world {name!r}",
+                remedy="list them: harness image ls; or name a kind: slim or tests",
+            )
+        return found[0]
+    kind = WorldKind(name or WorldKind.SLIM.value)
+    progress.stage("world")
+    release = _release_of(what, env)
+    for world in cache.all():
+        identity = world.identity
+        same = (identity.source, identity.kind, number(identity.release))
+        if same == (what.source, kind.value, release):
+            return world
+    from harness.world.config import world_config
+
+    request = WorldRequest(what.source, what.change.revision, world_config(kind))
+    return build_world(request, env, progress)
+
+
+def _release_of(what: KernelRequest, env: Environment) -> tuple[int, int]:
+    """Return the numbers of the release of the tree that a kernel is built from."""
+    from harness.host.workspace import note_holder
+    from harness.source.tree import being_read
+
+    tree = env.kernels().provider(what).world_tree(what)
+    with being_read(tree, env.workspace, note_holder(lambda _: None, "")):
+        return number(str(tree.base(what.change).release))
