@@ -33,6 +33,7 @@ class Until(StrEnum):
 
     INIT = "init"
     MOUNTROOT = "mountroot"
+    SSH = "ssh"
 
 
 class Ending(StrEnum):

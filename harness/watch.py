@@ -15,9 +15,13 @@ _WAITS_FOR_INPUT = (e.DebuggerPrompt, e.LoaderPrompt, e.FirmwareFailed, e.MountR
 
 def reached(event: e.Event, until: Until) -> bool:
     """Return whether ``event`` shows that the goal is reached."""
-    if until is Until.INIT:
-        return isinstance(event, e.ReportComplete)
-    return isinstance(event, e.MountRoot | e.MountRootPrompt | e.ReportComplete)
+    match until:
+        case Until.INIT:
+            return isinstance(event, e.ReportComplete)
+        case Until.SSH:
+            return isinstance(event, e.ServiceReady) and event.service == "ssh"
+        case Until.MOUNTROOT:
+            return isinstance(event, e.MountRoot | e.MountRootPrompt | e.ReportComplete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Limits:
     devices: float = 180.0
     root: float = 60.0
     init: float = 60.0
+    ssh: float = 60.0
     shutdown: float = 60.0
     silence: float = 60.0
     grace: float = 10.0
@@ -52,6 +57,7 @@ class Limits:
             Stage.DEVICES: self.devices,
             Stage.ROOT: self.root,
             Stage.INIT: self.init,
+            Stage.SSH: self.ssh,
             Stage.SHUTDOWN: self.shutdown,
         }
         return limits[stage] * self.factor
@@ -61,7 +67,8 @@ class Watch:
     """Decides how long a running guest is waited for.
 
     Times are monotonic seconds, passed by the caller; ``started`` is the start of the guest. With
-    every goal, init's report is waited for, because it verifies the boot.
+    every goal, init's report is waited for, because it verifies the boot; a guest with ``world``
+    is waited for until its services are up.
     """
 
     def __init__(
@@ -69,8 +76,11 @@ class Watch:
         limits: Limits,
         started: float,
         first_stage: Stage = Stage.FIRMWARE,
+        *,
+        world: bool = False,
     ) -> None:
         self.stage = first_stage
+        self._goal = Until.SSH if world else Until.INIT
         self._limits = limits
         self._stage_since = started
         self._last_output = started
@@ -87,7 +97,7 @@ class Watch:
 
     @property
     def arrived(self) -> bool:
-        """Whether init's report is complete, and the guest has not failed."""
+        """Whether what is waited for has come, and the guest has not failed."""
         return self._arrived and not self._in_trouble and self._stop is None
 
     def observe(self, events: Iterable[e.Event], now: float) -> None:
@@ -131,8 +141,10 @@ class Watch:
             event, _WAITS_FOR_INPUT
         ):
             self._end()
-        elif reached(event, Until.INIT):
+        elif reached(event, self._goal):
             self._reached(now)
+        elif isinstance(event, e.ServiceReady):
+            self._end()  # without the service that is waited for
 
     def _advance(self, event: e.Event, now: float) -> None:
         stage = stage_after(self.stage, event)
@@ -147,7 +159,9 @@ class Watch:
             return
         self._arrived = True
         if self._end_at is None:
-            self._end_at = now + self._limits.farewell * self._limits.factor
+            # A world does not power off by itself.
+            farewell = 0.0 if self._goal is Until.SSH else self._limits.farewell
+            self._end_at = now + farewell * self._limits.factor
 
     def _end(self, ending: Ending = Ending.STOPPED) -> None:
         self._stop = self._stop or ending

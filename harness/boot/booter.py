@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING
 
 from harness.boot.guestdir import GuestDir, kept_guest_dir, new_socket, temporary_guest_dir
 from harness.boot.media import check_guest_memory, make_media, method_of
+from harness.boot.worldguest import Login, world_disk, world_tunables
 from harness.debug.memorydump import check_room
 from harness.debug.stub import stub_socket
 from harness.errors import InfraError, UsageError
+from harness.guest.devices import Network
 from harness.guest.serialtap import NAP_SECONDS
 from harness.guest.spec import GuestSpec
 from harness.host.accelerator import Accelerator
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.staging import staged
 from harness.host.workspace import Workspace, host_refused, make_directory, write_atomic
+from harness.image.recipe import Payload
 from harness.kernel.artifact import KernelArtifact, kept
 from harness.kernel.verify import BootedFiles, ChangedFileError, KernelDamageError, private_copy
 from harness.outcome import Outcome
@@ -149,6 +152,8 @@ class Booter:
             place = GuestDir(directory, new_socket(self.workspace, name))
             media = self._media(copy, plan, place, new_nonce())
         spec = self._spec(name, media, plan, place)
+        if plan.world is not None:
+            spec = replace(spec, network=None)  # which is the harness's way in
         return self.backend.describe(replace(spec, standalone=True))
 
     def _place(
@@ -164,6 +169,7 @@ class Booter:
             cell=name,
             guest=kernel.identity.guest,
             kernel=kernel.identity.key,
+            world=plan.world.identity.key if plan.world else "",
             backend=self.backend.name,
             nodes=len(plan.topology.nodes),
             topology=asdict(plan.topology),
@@ -179,12 +185,14 @@ class Booter:
             **(plan.client.tunables if plan.client else {}),
             **plan.debug.tunables,
             **kernel.identity.sanitizer.tunables,
+            **(world_tunables(method_of(kernel.identity, plan.method)) if plan.world else {}),
             **plan.tunables,
         }
+        module = kernel.modules.get(plan.client.module) if plan.client else None
+        payload = Payload(tunables, nonce, module, root=plan.world is None)
         return make_media(
-            kernel, plan.method, tunables, place.directory, self.workspace, self.runner,
-            nonce=nonce, module=plan.client.module if plan.client else None,
-        )  # fmt: skip
+            kernel, plan.method, payload, place.directory, self.workspace, self.runner
+        )
 
     def _spec(
         self, name: str, media: Media, plan: BootPlan, place: GuestDir,
@@ -199,6 +207,8 @@ class Booter:
             console_socket=place.socket,
             serial_sockets=(place.channel,) if plan.client else (),
             identity=identity,
+            disks=(world_disk(plan.world, place.directory, self.runner),) if plan.world else (),
+            network=Network() if plan.world else None,
         )
 
     def _run(
@@ -208,11 +218,12 @@ class Booter:
         """Start the guest and listen until it ends or is left running; return the result."""
         stop = self._panic_stop(kernel, plan, place)
         clock = stop.clock if stop else self.clock
+        login = Login(plan.world)
         with (
             self._measured_again(plan),
             self.backend.open_port(place.socket, NAP_SECONDS) as tap,
             _log_file(log, self.logs) as sink,
-            self._accompanied(plan.client, place) as client_session,
+            self._accompanied(plan.client, place, login) as client_session,
         ):
             progress.stage("start")
             started = clock.monotonic()
@@ -225,6 +236,7 @@ class Booter:
                 from harness.console.stages import Stage
 
                 importlib.import_module("harness.results.text")  # which tells of it
+                login.port = guest.forwarded_port() if plan.world else None
                 evidence = _evidence(kernel, nonce, inspection, self.backend.unproven)
                 heard = listen.Heard(Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
@@ -237,7 +249,9 @@ class Booter:
                     found = aftermath.Aftermath(
                         guest, line, plan, log.parent, clock, progress
                     ).findings(ending, heard.events, stop)
-                ends = place.claim is None or not self._leave(guest, tap, sink, place.claim)
+                ends = place.claim is None or not self._leave(
+                    guest, tap, sink, place.claim, login.port or 0
+                )
             except InfraError:
                 # The first error is more useful than a failure to end the guest.
                 ends = False
@@ -278,16 +292,17 @@ class Booter:
 
     @contextlib.contextmanager
     def _accompanied(
-        self, client: GuestClient | None, place: GuestDir
+        self, client: GuestClient | None, place: GuestDir, login: Login
     ) -> Iterator[ClientSession | None]:
         """Run the client with its channel; at the end, stop it and wait for it."""
         if client is None:
             yield None
             return
         from harness.boot.guestclient import ClientSession
+        from harness.guest.contact import Contact
 
         with self.backend.open_port(place.channel) as channel:
-            client_session = ClientSession(client, channel)
+            client_session = ClientSession(client, Contact(channel, login))
             try:
                 yield client_session
             finally:
@@ -301,7 +316,9 @@ class Booter:
                 remedy=f"name one of its methods with --boot: {', '.join(self.backend.methods)}",
             )
 
-    def _leave(self, guest: Guest, tap: SerialPort, sink: LimitedLog, claim: Claim) -> bool:
+    def _leave(
+        self, guest: Guest, tap: SerialPort, sink: LimitedLog, claim: Claim, port: int
+    ) -> bool:
         """Leave the guest running with a relay at its console; False if it has ended."""
         pid = guest.pid
         where, console = guest.leave(), tap.fileno()
@@ -317,7 +334,7 @@ class Booter:
             with where.control as control:
                 words = keeper_argv(control.fileno(), claim.guest.door, claim.guest.stub)
                 self.runner.spawn(words, pass_fds=[control.fileno()], outlives_us=True)
-        claim.keep(where)
+        claim.keep(where, port)
         return True
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cellplan import unbooted_cell, with_boot, with_check
+from harness.boot.cellplan import unbooted_cell, with_boot, with_client
 from harness.boot.media import method_of
 from harness.errors import HarnessError, InfraError
 from harness.host.workspace import host_error
@@ -66,7 +66,8 @@ def boot_cell(
         expected: see ``expectation_of``.
         others: kernels to boot for comparison if this one fails before its banner.
     """
-    boot = replace(plan.boot, client=plan.checker)
+    client = plan.client.into(directory / plan.name) if plan.client else None
+    boot = replace(plan.boot, client=client)
     booted, error = None, ""
     try:
         booted = booter.boot(plan.name, kernel, boot, directory / plan.name, progress)
@@ -79,7 +80,7 @@ def boot_cell(
     cell = cell_with_kernel(plan, kernel, booter, error, expected)
     if booted is None:
         return cell
-    verdict = with_check(booted.verdict, plan.checker)
+    verdict = with_client(booted.verdict, plan.client)
     cell = with_boot(cell, booted, verdict, plan)
     if verdict.outcome in (Outcome.BOOTED, Outcome.DIFFERS):
         return cell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from harness.boot.plan import Sampling
 from harness.debug.plan import NO_FINDINGS
@@ -12,10 +12,13 @@ from harness.outcome import Expectation, Outcome
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
     from harness.boot.evaluation import Booted
+    from harness.boot.guestclient import JudgedClient
     from harness.boot.plan import BootPlan
     from harness.check.checker import Checker
     from harness.check.result import CheckResult
+    from harness.execution.program import Program
     from harness.kernel.artifact import KernelArtifact
+    from harness.kyua.client import SuiteClient
     from harness.results.record import Cell
     from harness.sanitizers import Sanitizers
     from harness.source.request import KernelRequest
@@ -36,6 +39,10 @@ class CellPlan:
         why_expected: source of that expectation, in words.
         checker: checks the guest against the model; None for a boot alone.
         sampling: how a failure that does not repeat counts.
+        program: a command to run in the guest; None for none.
+        suites: FreeBSD's own tests to run in it; None for none.
+        bad_expected: whether the command is expected to fail.
+        world: the kind or name of its world; None for a guest without one.
         host: result of the host program that ran before; None without one.
     """
 
@@ -49,6 +56,23 @@ class CellPlan:
     sampling: Sampling = Sampling.SINGLE
     why_expected: str = ""
     host: CheckResult | None = None
+    program: Program | None = None
+    suites: SuiteClient | None = None
+    bad_expected: bool = False
+    world: str | None = None
+
+    @property
+    def client(self) -> JudgedClient | None:
+        """What works with the guest after it is up."""
+        return self.checker or self.program or self.suites
+
+    def with_client(self, client: JudgedClient | None) -> CellPlan:
+        """Return the plan with another client of the same kind."""
+        if self.checker is not None:
+            return replace(self, checker=cast("Checker | None", client))
+        if self.suites is not None:
+            return replace(self, suites=cast("SuiteClient | None", client))
+        return replace(self, program=cast("Program | None", client))
 
     @property
     def kernel_name(self) -> str:
@@ -91,6 +115,9 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> C
         seconds=round(booted.verdict.seconds, 3),
         check=plan.checker.result if plan.checker else None,
         debug=None if booted.debug == NO_FINDINGS else booted.debug,
+        program=plan.program.result if plan.program else None,
+        bad_expected=plan.bad_expected,
+        world=plan.boot.world.identity.document() if plan.boot.world else None,
         failing=verdict.reports if plan.boot.fail_on_report else (),
     )
 
@@ -129,14 +156,10 @@ def with_host(cell: Cell, host: CheckResult | None) -> Cell:
     return replace(cell, verdict=replace(verdict, outcome=Outcome.UNCONFIRMED, title=title))
 
 
-def with_check(verdict: Verdict, checker: Checker | None) -> Verdict:
-    """Return the verdict of a boot with its check: a guest that stops answering hangs."""
-    if checker is None or verdict.outcome is not Outcome.BOOTED:
+def with_client(verdict: Verdict, client: JudgedClient | None) -> Verdict:
+    """Return the verdict of a boot with its client: a guest that stops answering hangs."""
+    silence = client.silence if client is not None else None
+    if silence is None or verdict.outcome is not Outcome.BOOTED:
         return verdict
-    from harness.check.result import Conclusion
-
-    if checker.result.conclusion is not Conclusion.SILENT:
-        return verdict
-    return replace(
-        verdict, outcome=Outcome.HANG, title="silent during a check", message=checker.result.why
-    )
+    title, message = silence
+    return replace(verdict, outcome=Outcome.HANG, title=title, message=message)

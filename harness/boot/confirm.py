@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cellplan import with_boot, with_check
+from harness.boot.cellplan import with_boot, with_client
 from harness.boot.media import method_of
 from harness.boot.plan import Sampling
 from harness.boot.repeats import (
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from harness.boot.booter import Booter
     from harness.boot.cellplan import CellPlan
     from harness.boot.evaluation import Booted
+    from harness.boot.guestclient import JudgedClient
     from harness.boot.plan import BootPlan
-    from harness.check.checker import Checker
     from harness.guest.backend import Backend
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
@@ -85,7 +85,7 @@ class Confirmation:
             cell: the first boot's cell.
             booted: the first boot.
         """
-        boot = _Boot(booted, self.plan.checker)
+        boot = _Boot(booted, self.plan.client)
         self._boots.append(boot)
         first = self._first_way()
         seen = [BootSeen(first, boot.result, boot.shown.outcome)]
@@ -115,8 +115,8 @@ class Confirmation:
 
     def _again(self, way: Way) -> BootSeen:
         stem = f"again-{way.accelerator}-{way.method}"
-        checker = self.plan.checker
-        again = checker.again(self._slower()) if checker else None
+        client = self.plan.client
+        again = client.again(self._slower()) if client else None
         boot = self._boot("repeat", stem, self.kernel, self._repeat(way), again)
         self._boots.append(boot)
         if boot is None:
@@ -186,7 +186,7 @@ class Confirmation:
         stem: str,
         kernel: KernelArtifact,
         plan: BootPlan,
-        checker: Checker | None = None,
+        client: JudgedClient | None = None,
     ) -> _Boot | None:
         number = sum(told.name.startswith(stem) for told in self._told) + 1
         name = stem if number == 1 else f"{stem}-{number}"
@@ -195,7 +195,8 @@ class Confirmation:
         )
         try:
             booted = self.booter.boot(
-                f"{self.plan.name[:60]}-{name}", kernel, replace(plan, client=checker),
+                f"{self.plan.name[:60]}-{name}", kernel,
+                replace(plan, client=client.into(self.directory / name) if client else None),
                 self.directory / name, self.progress,
             )  # fmt: skip
         except HarnessError as error:
@@ -204,7 +205,7 @@ class Confirmation:
         except OSError as error:
             self._told.append(replace(told, error=str(host_error(error))))
             return None
-        boot = _Boot(booted, checker)
+        boot = _Boot(booted, client)
         verdict = boot.shown if boot.result is BootResult.EARLY else booted.verdict
         self._told.append(replace(told, outcome=verdict.outcome.value, title=verdict.title,
                                   seconds=round(verdict.seconds, 3)))  # fmt: skip
@@ -215,7 +216,7 @@ class Confirmation:
         if isinstance(step, Counts):
             counting = self._boots[step.index] or first
             cell = with_boot(
-                cell, counting.booted, counting.shown, replace(self.plan, checker=counting.checker)
+                cell, counting.booted, counting.shown, self.plan.with_client(counting.client)
             )
             return replace(cell, opinion=step.why)
         if self.plan.boot.accelerator is Accelerator.KVM:
@@ -248,14 +249,14 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class _Boot:
-    """A boot with its check."""
+    """A boot with its client."""
 
     booted: Booted
-    checker: Checker | None
+    client: JudgedClient | None
 
     @property
     def shown(self) -> Verdict:
-        return with_check(self.booted.shown, self.checker)
+        return with_client(self.booted.shown, self.client)
 
     @property
     def result(self) -> BootResult:

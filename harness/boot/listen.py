@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from harness.boot.hostwatch import HostWatch
+from harness.console.events import ServiceReady
 from harness.console.parser import ConsoleParser
 from harness.errors import InfraError
 from harness.guest.backend import Guest, GuestEnding, GuestExit
@@ -39,6 +40,11 @@ _LAST_WORDS = 2.0
 
 #: Seconds for a guest that stays up to print the second copy of its report.
 _KEPT_FAREWELL = 0.25
+
+
+#: Timeout from the start of init to that of sshd, in seconds on a fast accelerator. Under TCG on a
+#: busy host, FreeBSD's own defaults take two minutes.
+_WORLD_SECONDS = 180.0
 
 
 class Terminal(Protocol):
@@ -113,14 +119,12 @@ class Session:
             InfraError: the host does not run the guest.
             Cancelled: the user interrupted the run.
         """
-        limits = Limits(factor=self.plan.slowness)
-        if self.plan.keep:
-            limits = replace(limits, farewell=_KEPT_FAREWELL)
+        limits = self._limits()
         self._host = HostWatch(
             self.guest, self.clock, self.started, self.plan.accelerator,
             limits.silence * limits.factor, self.plan.limit,
         )  # fmt: skip
-        watch = Watch(limits, 0.0, self.heard.first)
+        watch = Watch(limits, 0.0, self.heard.first, world=self.plan.world is not None)
         self._enter(watch.stage)
         while True:
             now = self._host.time.look()
@@ -144,6 +148,12 @@ class Session:
                 return self._ended(watch)
         self._hear(self._parser.close(), watch)
         return stop
+
+    def _limits(self) -> Limits:
+        limits = Limits(factor=self.plan.slowness)
+        if self.plan.keep:
+            limits = replace(limits, farewell=_KEPT_FAREWELL)
+        return limits if self.plan.world is None else replace(limits, init=_WORLD_SECONDS)
 
     def _confirmed(self, watch: Watch) -> Ending | None:
         """Return whether a limit still applies once all output is read and QEMU says it runs.
@@ -193,6 +203,8 @@ class Session:
 
     def _accompany(self, client_session: ClientSession, watch: Watch) -> Ending | None:
         """Let the client use the guest until the client is done."""
+        if client_session.asks_for_life():
+            self.tap.write(b"\r")
         if not client_session.begun:
             report = self.evidence.proven_report(self.heard.events)
             if report is not None:
@@ -226,10 +238,14 @@ class Session:
 
     def _take(self, data: bytes, watch: Watch) -> None:
         self.sink.write(data)
+        if self.client_session is not None:
+            self.client_session.console_printed()
         self._hear(self._parser.feed(data), watch)
 
     def _hear(self, events: list[Event], watch: Watch) -> None:
         seconds = self.clock.monotonic() - self.started
+        nonce = self.evidence.nonce
+        events = [x for x in events if not isinstance(x, ServiceReady) or x.nonce == nonce]
         self.heard.events += events
         self.heard.times += [seconds] * len(events)
         self._host.heard()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +9,7 @@ from harness.errors import UsageError
 from harness.guest.memory import check_bootable
 from harness.image.assemble import assemble_direct, assemble_freebsd
 from harness.image.media import BootMethod, DirectKernel, Media
-from harness.image.recipe import kernel_command_line
+from harness.image.recipe import Payload, kernel_command_line
 
 if TYPE_CHECKING:
     from harness.guest.topology import Topology
@@ -49,20 +48,10 @@ def method_of(identity: KernelIdentity, asked: BootMethod) -> BootMethod:
 
 
 def make_media(
-    kernel: KernelArtifact,
-    method: BootMethod,
-    tunables: Mapping[str, str],
-    scratch: Path,
-    workspace: Workspace,
-    runner: Runner,
-    *,
-    nonce: str,
-    module: str | None = None,
-) -> Media:
+    kernel: KernelArtifact, method: BootMethod, payload: Payload, scratch: Path,
+    workspace: Workspace, runner: Runner,
+) -> Media:  # fmt: skip
     """Create the media that boot ``kernel``; files are created in ``scratch``.
-
-    ``nonce`` identifies this boot's report. ``module`` names the subsystem whose check module is
-    loaded, if it was built for the kernel.
 
     Raises:
         UsageError: a tunable is invalid for the loader; there is no loader yet; the kernel does
@@ -70,18 +59,14 @@ def make_media(
         InfraError: a program that creates the image is missing or failed.
     """
     if not kernel.identity.is_freebsd:
-        return DirectKernel(kernel.kernel, kernel_command_line(tunables, nonce))
-    own_module = kernel.modules.get(module) if module else None
+        append = kernel_command_line(payload.tunables, payload.nonce)
+        return DirectKernel(kernel.kernel, append)
     if method is BootMethod.DIRECT:
-        return assemble_direct(
-            kernel.kernel, tunables, scratch, workspace, runner, own_module, nonce
-        )
+        return assemble_direct(kernel.kernel, payload, scratch, workspace, runner)
     if kernel.loader is None:
         raise UsageError(
             f"no loader is cached to start {kernel.kernel}",
             remedy="start it directly (--boot direct), or build a tree once (harness build "
             "--source TREE), which caches its loader",
         )
-    return assemble_freebsd(
-        kernel.kernel, kernel.loader, tunables, scratch, workspace, runner, own_module, nonce
-    )
+    return assemble_freebsd(kernel.kernel, kernel.loader, payload, scratch, workspace, runner)

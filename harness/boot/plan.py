@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.guest.topology import Topology
     from harness.host.accelerator import Accelerator
     from harness.outcome import Until
+    from harness.world.image import World
 
 
 class Sampling(StrEnum):
@@ -45,6 +46,7 @@ class BootPlan:
         keep: leave the guest running after its verdict, stopped in the debugger if it panicked.
         fail_on_report: whether a report after which the kernel continues fails the boot.
         debug: what is asked of the guest if it fails.
+        world: FreeBSD's userland; None: the guest runs the harness's init alone.
         client: uses the guest after it is up; its kernel gets the client's check module.
     """
 
@@ -59,6 +61,7 @@ class BootPlan:
     keep: bool = False
     fail_on_report: bool = False
     debug: DebugPlan = NO_DEBUG
+    world: World | None = None
     client: GuestClient | None = None
 
     @property

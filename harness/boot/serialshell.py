@@ -25,6 +25,7 @@ from harness.guest.shell import (
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
     from harness.console.report import GuestReport
+    from harness.guest.contact import Contact
     from harness.guest.serialtap import Tap
     from harness.host.clock import Clock
 
@@ -64,6 +65,9 @@ class SerialShell:
         self._silence = _SILENCE * slowness
         self._channel = Channel(tap, time, self._silence, window=1)
         self._settled = False
+
+    def connect(self) -> None:
+        """See ``Shell``: there is no login."""
 
     def run(
         self, command: str, *, timeout: float | None = None, stdin: bytes = b"",
@@ -241,7 +245,7 @@ class SerialShells:
         """See ``Shells``."""
         return SERIAL_TUNABLES
 
-    def open(self, channel: Tap, report: GuestReport, time: Clock) -> SerialShell:
+    def open(self, contact: Contact, report: GuestReport, time: Clock) -> SerialShell:
         """See ``Shells``."""
         del report
-        return SerialShell(channel, time, self.slowness)
+        return SerialShell(contact.tap, time, self.slowness)

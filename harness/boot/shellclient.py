@@ -14,7 +14,7 @@ from harness.guest.shell import ShellError, ShellLostError
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
-    from harness.guest.serialtap import Tap
+    from harness.guest.contact import Contact
     from harness.guest.shell import Shell
     from harness.host.clock import Clock
     from harness.host.progress import Progress
@@ -30,11 +30,11 @@ class Shells(Protocol):
         """Kernel environment that the shell needs, by name."""
         ...
 
-    def open(self, channel: Tap, report: GuestReport, time: Clock) -> Shell:
+    def open(self, contact: Contact, report: GuestReport, time: Clock) -> Shell:
         """Open the shell of a guest that has printed its report.
 
         Args:
-            channel: the guest's second serial port.
+            contact: the ways to the guest.
             report: the report.
             time: measures how long the guest could run.
 
@@ -102,12 +102,13 @@ class ShellClient:
                 self._jobs.put(job)
         return job.result
 
-    def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
+    def work(self, contact: Contact, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Run jobs until there are no more, or the shell is lost."""
         del progress
         try:
-            with closing(self._shells.open(channel, report, time)) as shell:
+            with closing(self._shells.open(contact, report, time)) as shell:
                 self._shell = shell
+                shell.connect()
                 self._ready()
                 while (job := self._jobs.get()) is not None:
                     job.run(shell)

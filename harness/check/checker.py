@@ -12,12 +12,15 @@ from harness.check.protocol import Nonsense, read_number
 from harness.check.result import CheckResult, Conclusion, Difference
 from harness.check.shrink import shrink
 from harness.errors import UsageError
-from harness.guest.serialtap import Detached, Tap
+from harness.guest.serialtap import Detached
 from harness.host.progress import Progress, Recorded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.check.subject import Differs, Specification, Subject, Trace
     from harness.console.report import GuestReport
+    from harness.guest.contact import Contact
     from harness.host.clock import Clock
 
 #: Maximum number of shorter traces that are run on the guest.
@@ -103,17 +106,29 @@ class Checker:
     def stop(self) -> None:
         """See ``GuestClient``: a read from the channel raises ``Detached``."""
 
+    @property
+    def silence(self) -> tuple[str, str] | None:
+        """Title and message if the guest stopped answering; None if it did not."""
+        if self.result.conclusion is not Conclusion.SILENT:
+            return None
+        return "silent during a check", self.result.why
+
+    def into(self, directory: Path) -> Checker:
+        """Return itself, as it keeps no files."""
+        del directory
+        return self
+
     def again(self, slower: float = 1.0) -> Checker:
         """Return the check for another guest, with timeouts ``slower`` times as long."""
         plan = replace(self._plan, slowness=self._plan.slowness * slower)
         return Checker(plan, self._clock)
 
-    def work(self, channel: Tap, report: GuestReport, progress: Progress, time: Clock) -> None:
+    def work(self, contact: Contact, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Check the guest, to the end or to what ends it; ``result`` says what came of it."""
         self._progress = progress
         started = self._clock.monotonic()
         try:
-            self._check(Channel(channel, time, _SILENCE * self._plan.slowness), report)
+            self._check(Channel(contact.tap, time, _SILENCE * self._plan.slowness), report)
         except Detached:
             # The console shows why the guest is ended.
             self._ended(Conclusion.GONE, "the guest was ended during the check")

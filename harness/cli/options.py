@@ -201,8 +201,12 @@ guest_options = _stacked(
         help="QEMU's accelerator; auto (default) measures both.",
     ),
     click.option(
-        "--until", type=click.Choice(["init", "mountroot"]), default="init", show_default=True,
-        help="Stage that the boot must reach.",
+        "--until", type=click.Choice([until.value for until in Until]), default="init",
+        show_default=True, help="Stage that the boot must reach; ssh needs a world.",
+    ),
+    click.option(
+        "--world", metavar="NAME",
+        help="FreeBSD's userland for the guest: slim, tests, or an image of 'harness image ls'.",
     ),
     click.option(
         "--timeout", type=FiniteRange(min=1), metavar="S",
@@ -230,6 +234,11 @@ debug_options = _stacked(
     ),
 )  # fmt: skip
 
+exec_option = click.option(
+    "--exec", "command", metavar="COMMAND",
+    help="Run a command of sh(1) in each guest, with FreeBSD's userland; its exit status counts.",
+)  # fmt: skip
+
 junit_option = click.option("--junit", type=FILE, help="Write a JUnit XML file.")
 
 
@@ -243,7 +252,10 @@ def guest_request(options: dict[str, Any], numa: str | None) -> GuestRequest:
     Raises:
         UsageError: a tunable is malformed.
     """
-    names = ("vm", "memory", "cpus", "backend", "backend_flags", "method", "accelerator", "timeout")
+    names = (
+        "vm", "memory", "cpus", "backend", "backend_flags", "method", "accelerator", "timeout",
+        "world",
+    )  # fmt: skip
     return GuestRequest(
         numa=numa,
         until=Until(options.pop("until")),

@@ -241,6 +241,17 @@ class ProbeRecord(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceReady(Event):
+    """A world's rc(8) has come to its end (``images/world/harness_ready``).
+
+    ``service`` is ``ssh`` if sshd runs, else ``nothing``.
+    """
+
+    nonce: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeLineCorrupt(Event):
     """A line of init's report that is damaged or malformed."""
 

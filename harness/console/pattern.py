@@ -20,6 +20,7 @@ class Name(StrEnum):
     """The names of patterns."""
 
     PROBE_LINE = "probe line"
+    SERVICE_READY = "service ready"
     PANIC = "panic"
     FATAL_TRAP = "fatal trap"
     FATAL_DOUBLE_FAULT = "fatal double fault"

@@ -38,6 +38,13 @@ def _finding(offset: int, found: Match) -> e.SanitizerFinding:
 _TROUBLE = (
     # the guest's init, in the format of harness.console.probe
     pattern(Name.PROBE_LINE, "@harness ", r"@harness (?P<text>.*)"),
+    # images/world/harness_ready; a line that was torn by the kernel is printed once more
+    pattern(
+        Name.SERVICE_READY,
+        "@harness-ready ",
+        r"@harness-ready (?P<nonce>[0-9a-f]{16}) (?P<service>ssh|nothing)\.",
+        lambda offset, found: e.ServiceReady(offset, found["nonce"], found["service"]),
+    ),
     # sys/kern/kern_shutdown.c, vpanic()
     pattern(Name.PANIC, "panic: ", r"(?<![\w-])panic: (?P<message>.*)"),
     # sys/*/*/trap.c, trap_fatal() and dblfault_handler()

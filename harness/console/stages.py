@@ -17,6 +17,7 @@ class Stage(StrEnum):
     DEVICES = "devices"
     ROOT = "root"
     INIT = "init"
+    SSH = "ssh"
     SHUTDOWN = "shutdown"
 
     @property
@@ -44,6 +45,7 @@ _BEGUN_BY: dict[type[e.Event], Stage] = {
     e.InitStarted: Stage.INIT,
     e.LoginPrompt: Stage.INIT,
     e.ProbeRecord: Stage.INIT,
+    e.ServiceReady: Stage.SSH,
     e.Shutdown: Stage.SHUTDOWN,
 }
 

@@ -55,6 +55,8 @@ class KeptGuest:
         uri: libvirt's address; empty under other backends.
         domain: the domain's name under libvirt.
         kernel: its kernel's key in the cache; debuggers need the symbols.
+        world: its world's key in the cache, with the keys of SSH; empty for none.
+        port: the port of the loopback address that leads to its sshd; 0 for none.
     """
 
     name: str
@@ -72,6 +74,8 @@ class KeptGuest:
     uri: str = ""
     domain: str = ""
     kernel: str = ""
+    world: str = ""
+    port: int = 0
 
     @property
     def runs(self) -> bool:
@@ -108,12 +112,12 @@ class Claim:
     directory: Path
     kept: bool = field(default=False, init=False)
 
-    def keep(self, where: Whereabouts) -> None:
-        """Register the guest as kept."""
+    def keep(self, where: Whereabouts, port: int = 0) -> None:
+        """Register the guest as kept; ``port`` leads to its sshd."""
         _write(
             self.directory,
             replace(self.guest, owner=None, process=where.process, uri=where.uri,
-                    domain=where.domain),
+                    domain=where.domain, port=port),
         )  # fmt: skip
         self.kept = True
 

@@ -70,6 +70,14 @@ class Shell(Protocol):
     ``close`` may be called by another thread; what is running then raises ``ShellLostError``.
     """
 
+    def connect(self) -> None:
+        """Log in, before anything else.
+
+        Raises:
+            ShellError: the guest does not let the harness in.
+        """
+        ...
+
     def run(
         self, command: str, *, timeout: float | None = None, stdin: bytes = b"",
         sink: OutputSink | None = None,

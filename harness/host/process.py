@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from harness.errors import InfraError
 from harness.host.guarded import (
@@ -258,6 +260,17 @@ class HostRunner:
             if launch.guarded:
                 self._running.add(process)
             return process
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Replace this process by a program, which then has the terminal and its signals for itself.
+
+    Raises:
+        InfraError: the program is not installed.
+    """
+    words = _resolve(argv)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)  # which the program would inherit
+    os.execv(words[0], words)  # noqa: S606 - without a shell
 
 
 def failure(finished: Finished) -> InfraError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from harness.image.recipe import (
     LOADER_SCRIPT,
     ROM_FLAGS,
     ROOT_DIRECTORIES,
+    Payload,
     kernel_environment,
     loader_rc,
     makefs_words,
@@ -46,26 +47,20 @@ _SHARED_UNITS = ("kmod/protocol.c", "kmod/string.c", "kmod/text.c", "shell/shell
 
 
 def assemble_freebsd(
-    kernel: Path,
-    loader: Path,
-    tunables: Mapping[str, str],
-    directory: Path,
-    workspace: Workspace,
+    kernel: Path, loader: Path, payload: Payload, directory: Path, workspace: Workspace,
     runner: Runner,
-    module: Path | None = None,
-    nonce: str = "",
-) -> EfiDirectory:
-    """Create, below ``directory``, the volume that boots ``kernel`` with the harness's init.
-
-    A ``module`` is loaded, too; ``nonce`` is as for ``kernel_environment``. The root file system is
-    cached.
+) -> EfiDirectory:  # fmt: skip
+    """Create, below ``directory``, the volume that boots ``kernel``. The memory disk is cached.
 
     Raises:
         UsageError: the loader does not accept a tunable.
         InfraError: clang, lld or makefs is missing or failed, or the disk is full.
     """
-    script = loader_rc(tunables, module=module is not None, nonce=nonce)
-    files = volume(kernel, loader, root_image(workspace, runner), module)
+    script = loader_rc(
+        payload.tunables, module=payload.module is not None, nonce=payload.nonce, root=payload.root
+    )
+    root = root_image(workspace, runner) if payload.root else None
+    files = volume(kernel, loader, root, payload.module)
     top = directory / "volume"
     path = top
     try:
@@ -81,13 +76,7 @@ def assemble_freebsd(
 
 
 def assemble_direct(
-    kernel: Path,
-    tunables: Mapping[str, str],
-    directory: Path,
-    workspace: Workspace,
-    runner: Runner,
-    module: Path | None = None,
-    nonce: str = "",
+    kernel: Path, payload: Payload, directory: Path, workspace: Workspace, runner: Runner
 ) -> DirectKernel:
     """Create one file in ``directory``, which QEMU starts without firmware and loader.
 
@@ -97,12 +86,15 @@ def assemble_direct(
     """
     from harness.image.direct import direct_image
 
-    environment = kernel_environment(tunables, module=module is not None, nonce=nonce)
-    entry, root = direct_entry(workspace, runner), root_image(workspace, runner)
+    environment = kernel_environment(
+        payload.tunables, module=payload.module is not None, nonce=payload.nonce
+    )
+    entry = direct_entry(workspace, runner)
+    root = root_image(workspace, runner) if payload.root else None
     image = directory / "kernel.elf"
     try:
         with image.open("wb") as file:
-            file.writelines(direct_image(entry, kernel, root, environment, module))
+            file.writelines(direct_image(entry, kernel, root, environment, payload.module))
     except OSError as error:
         raise host_refused(image, error) from error
     return DirectKernel(image)

@@ -53,7 +53,7 @@ _PHYS32_ENTRY: Final = 18  # XEN_ELFNOTE_PHYS32_ENTRY, Xen's public/elfnote.h
 def direct_image(
     entry: Path,
     kernel: Path,
-    root_image: Path,
+    root_image: Path | None,
     environment: Mapping[str, str],
     module: Path | None = None,
 ) -> list[bytes | memoryview]:
@@ -62,7 +62,7 @@ def direct_image(
     Args:
         entry: the linked ``images/directboot``.
         kernel: the kernel.
-        root_image: the root file system.
+        root_image: the root file system; None if the guest has one on a disk.
         environment: the kernel environment.
         module: the check module.
 
@@ -76,9 +76,11 @@ def direct_image(
     if module is not None:
         others.append(place_object(module, round_up(end, GUEST.page)))
         end = others[-1].end
-    others.append(place_root(root_image, round_up(end, GUEST.page)))
+    if root_image is not None:
+        others.append(place_root(root_image, round_up(end, GUEST.page)))
+        end = others[-1].end
     environment = {"kernelname": f"/{KERNEL}", **environment}
-    block = whole(round_up(others[-1].end, GUEST.page), environment_block(environment))
+    block = whole(round_up(end, GUEST.page), environment_block(environment))
     listed, smap, kernend = _list(loaded, others, block, boothowto(environment))
     words = direct_start().last_words.format(loaded.entry).encode()
     handoff = _HANDOFF.pack(loaded.entry, listed.address, kernend, smap, _SMAP_SLOTS, words)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -86,6 +87,24 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.%-]*", re.ASCII)
 _VALUE = re.compile(r"[ !#%-&(-\[\]-~]*", re.ASCII)
 
 
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What is loaded with a kernel.
+
+    Args:
+        tunables: the kernel environment, without what the harness itself adds.
+        nonce: the nonce of the boot's report; empty for none.
+        module: a module; None for none.
+        root: whether the memory disk with the harness's init is the root file system; else the
+            guest has one on a disk.
+    """
+
+    tunables: Mapping[str, str]
+    nonce: str = ""
+    module: Path | None = None
+    root: bool = True
+
+
 def kernel_environment(
     tunables: Mapping[str, str], *, module: bool = False, nonce: str = ""
 ) -> Mapping[str, str]:
@@ -111,8 +130,12 @@ def kernel_environment(
     }
 
 
-def loader_rc(tunables: Mapping[str, str], *, module: bool = False, nonce: str = "") -> str:
+def loader_rc(
+    tunables: Mapping[str, str], *, module: bool = False, nonce: str = "", root: bool = True
+) -> str:
     """Return the loader's script for a guest with the environment of ``kernel_environment``.
+
+    ``root`` is whether the root file system is loaded, too.
 
     Commands that start with ``@`` are not echoed to the console. After a failed command that starts
     with ``-``, the script continues to its last line, which resets the guest, so that it does not
@@ -133,7 +156,7 @@ def loader_rc(tunables: Mapping[str, str], *, module: bool = False, nonce: str =
             *(_set(name, value) for name, value in environment.items()),
             f"-load /{KERNEL}",
             *([f"-load /{MODULE}"] if module else []),
-            f"-load -t mfs_root /{ROOT_IMAGE}",
+            *([f"-load -t mfs_root /{ROOT_IMAGE}"] if root else []),
             "-boot",
             "reboot",
         )
@@ -159,11 +182,11 @@ def kernel_command_line(tunables: Mapping[str, str], nonce: str = "") -> str:
 
 
 def volume(
-    kernel: Path, loader: Path, root_image: Path, module: Path | None = None
+    kernel: Path, loader: Path, root_image: Path | None, module: Path | None = None
 ) -> Mapping[PurePosixPath, Path]:
     """Return the files of the volume, except the script: path on it, and path on the host."""
-    files = {LOADER: loader, KERNEL: kernel, ROOT_IMAGE: root_image}
-    return files if module is None else {**files, MODULE: module}
+    files = {LOADER: loader, KERNEL: kernel, ROOT_IMAGE: root_image, MODULE: module}
+    return {name: path for name, path in files.items() if path is not None}
 
 
 def makefs_words(image: Path, root: Path) -> tuple[str, ...]:

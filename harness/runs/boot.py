@@ -75,9 +75,10 @@ def _planned(request: BootRequest, env: Environment, view: View) -> tuple[Guests
     return guests, CellPlan(
         name=f"{kind_of(sanitizers, request.what)}-numa{len(topology.nodes)}",
         side="",
-        what=request.what,
+        what=guests.with_userland(request.what),
         sanitizers=sanitizers,
         boot=replace(guests.plan(topology, sanitizers, keep=request.keep), debug=request.debug),
+        world=guests.world,
         expected=(Outcome.BOOTED,),
         why_expected="harness boot expects every kernel to boot",
     )

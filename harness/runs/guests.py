@@ -18,6 +18,7 @@ from harness.host.accelerator import Accelerator
 from harness.image.media import BootMethod
 from harness.outcome import Until
 from harness.sanitizers import NONE
+from harness.world.config import WorldKind
 
 if TYPE_CHECKING:
     from harness.guest.backend import Backend
@@ -55,6 +56,7 @@ class GuestRequest:
         until: the stage that the guest must reach.
         timeout: timeout of each boot, in seconds.
         tunables: kernel environment, by name.
+        world: kind or name of the world; None: that of the run, if it needs one.
         fail_on_report: whether a report after which the kernel continues fails the boot.
     """
 
@@ -70,6 +72,7 @@ class GuestRequest:
     timeout: float | None = None
     tunables: Mapping[str, str] = field(default_factory=dict)
     fail_on_report: bool = False
+    world: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,17 @@ class Guests:
         if machine is None or self.request.backend not in (None, machine.backend):
             return None
         return machine
+
+    @property
+    def world(self) -> str | None:
+        """The kind or name of the guests' world; None if they need none."""
+        if self.request.world is not None:
+            return self.request.world
+        return WorldKind.SLIM.value if self.request.until is Until.SSH else None
+
+    def with_userland(self, what: KernelRequest) -> KernelRequest:
+        """Return the kernel, with what a world needs if the guests have one."""
+        return what if self.world is None else replace(what, userland=True)
 
     @property
     def most_at_once(self) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +14,19 @@ from harness.boot.cellboot import boot_cell
 from harness.boot.cellplan import CellPlan, expectation_of, unbooted_cell, with_host
 from harness.errors import InfraError
 from harness.guest.memory import required_memory
+from harness.world.fit import require_fitting
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
     from harness.guest.topology import Topology
+    from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
     from harness.provide.kernels import Kernels
     from harness.results.record import Cell
     from harness.runs.view import Rows
     from harness.sanitizers import Sanitizers
     from harness.source.request import KernelRequest
+    from harness.world.image import World
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Matrix:
         rows: shows progress.
         jobs: most guests at once.
         memory: bytes that all guests may take together.
+        world: returns the world of a kernel's guests, by its kind or name.
     """
 
     kernels: Kernels
@@ -68,6 +72,7 @@ class Matrix:
     rows: Rows
     jobs: int
     memory: int
+    world: Callable[[KernelRequest, str, Progress], World]
     _provided: list[KernelArtifact] = field(default_factory=list)
 
     def run(self, plans: Sequence[CellPlan], directory: Path) -> tuple[Cell, ...]:
@@ -81,7 +86,7 @@ class Matrix:
         with self.pool() as pool:
             futures = [
                 pool.submit(self.boot, plan, kernel, directory, gate)
-                for plan, kernel in self._with_kernels(plans)
+                for plan, kernel in self.prepared(plans)
             ]
             cells = tuple(_results(futures))
         from harness.results.record import with_new_reports
@@ -91,6 +96,15 @@ class Matrix:
 
             cells = settled(cells)
         return with_new_reports(cells)
+
+    def prepared(
+        self, plans: Sequence[CellPlan]
+    ) -> Iterator[tuple[CellPlan, KernelArtifact | InfraError]]:
+        """Yield each plan with its kernel and world, built if needed, or the host's failure.
+
+        Raises as ``run``.
+        """
+        return self._with_worlds(self._with_kernels(plans))
 
     @contextmanager
     def pool(self) -> Iterator[ThreadPoolExecutor]:
@@ -114,7 +128,7 @@ class Matrix:
         """
         built: dict[tuple[str, str], KernelArtifact | InfraError] = {}
         for plan in plans:
-            name, module = plan.kernel_name, plan.checker.module if plan.checker else ""
+            name, module = plan.kernel_name, plan.client.module if plan.client else ""
             if (name, module) not in built:
                 known = any(each == name for each, _ in built)
                 row = f"build {name} for {module}" if known and module else f"build {name}"
@@ -126,6 +140,36 @@ class Matrix:
                 else:
                     built[name, module] = kernel
             yield plan, built[name, module]
+
+    def _with_worlds(
+        self, provided: Iterable[tuple[CellPlan, KernelArtifact | InfraError]]
+    ) -> Iterator[tuple[CellPlan, KernelArtifact | InfraError]]:
+        """Yield each plan with its world, which is built if there is none; and its kernel.
+
+        Raises:
+            UsageError: a kernel does not fit the world.
+        """
+        known: dict[tuple[str, str | None, str], World] = {}
+        for plan, kernel in provided:
+            if plan.world is None or isinstance(kernel, InfraError):
+                yield plan, kernel
+                continue
+            key = plan.what.source, plan.what.change.revision, plan.world
+            if key not in known:
+                known[key] = self._provide_world(plan.what, plan.world)
+            require_fitting(kernel.identity.release, known[key].identity)
+            yield replace(plan, boot=replace(plan.boot, world=known[key])), kernel
+
+    def _provide_world(self, what: KernelRequest, name: str) -> World:
+        row = f"world {name}"
+        progress = self.rows.row(row)
+        try:
+            world = self.world(what, name, progress)
+        except BaseException as error:
+            self.rows.failed(row, error)
+            raise
+        self.rows.done(row, "ready", good=True)
+        return world
 
     def provide(
         self, what: KernelRequest, sanitizers: Sanitizers, row: str, *, modules: Sequence[str] = ()

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,14 @@ from harness.runs.matrix import Matrix
 
 if TYPE_CHECKING:
     from harness.boot.cellplan import CellPlan
+    from harness.host.progress import Progress
     from harness.mutation.judgement import Judgement
     from harness.results.record import Cell, Run
     from harness.runs.environment import Environment
     from harness.runs.guests import Guests
     from harness.runs.view import View
+    from harness.source.request import KernelRequest
+    from harness.world.image import World
 
     #: The work of a run, which writes into the directory: returns all cells and judgements.
     Work = Callable[[Matrix, Path], tuple[tuple[Cell, ...], tuple[Judgement, ...]]]
@@ -135,7 +139,10 @@ class Recorder:
                     terminal=self.view.terminal(rows),
                     debugger=self.view.debugger(rows) or BatchDebugger(env),
                 )
-                matrix = Matrix(env.kernels(self.view.note), booter, rows, jobs, available_memory())
+                matrix = Matrix(
+                    env.kernels(self.view.note), booter, rows, jobs, available_memory(),
+                    partial(_world, env),
+                )  # fmt: skip
                 cells, judgements = work(matrix, directory)
         except BaseException as error:
             _leave_early(store, begun, error)
@@ -148,6 +155,13 @@ class Recorder:
         )  # fmt: skip
         store.save(run)
         return RunResult(run, directory)
+
+
+def _world(env: Environment, what: KernelRequest, name: str, progress: Progress) -> World:
+    """Return the world of a kernel's guests; its modules are imported only for such guests."""
+    from harness.runs.worlds import world_for
+
+    return world_for(what, name, env, progress)
 
 
 def _leave_early(store: Store, begun: Mapping[str, Any], error: BaseException) -> None:

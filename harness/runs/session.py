@@ -19,6 +19,7 @@ from harness.boot.evaluation import CONSOLE_LOG
 from harness.boot.listen import Cancelled
 from harness.boot.serialshell import SerialShells
 from harness.boot.shellclient import ShellClient
+from harness.boot.worldguest import WorldShells
 from harness.errors import HarnessError, InfraError
 from harness.guest.shell import ShellLostError, ShellRefusedError, ShellSilentError
 from harness.host.progress import Recorded
@@ -29,6 +30,7 @@ from harness.results.unfinished import Planned, keep_cell
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
+from harness.world.fit import require_fitting
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
@@ -168,13 +170,19 @@ def plan_session(
     guests = Guests.of(env, view or Unseen(), request.guest, request.what, BootMethod.DIRECT)
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "a session")
-    plan = guests.plan(topology, sanitizers, goes_on=True, checked=True)
+    has_world = guests.world is not None
+    plan = guests.plan(topology, sanitizers, goes_on=True, checked=not has_world)
     kind = kind_of(sanitizers, request.what)
     name = "-".join(filter(None, (request.side, kind, f"numa{len(topology.nodes)}")))
-    kernel = env.kernels(guests.view.note).provide(request.what, sanitizers, Recorded())
-    return PlannedSession(
-        env, guests, CellPlan(name, request.side, request.what, sanitizers, plan), kernel
-    )
+    what = guests.with_userland(request.what)
+    kernel = env.kernels(guests.view.note).provide(what, sanitizers, Recorded())
+    if has_world:
+        from harness.runs.worlds import world_for
+
+        world = world_for(what, guests.world, env, Recorded())
+        require_fitting(kernel.identity.release, world.identity)
+        plan = replace(plan, world=world)
+    return PlannedSession(env, guests, CellPlan(name, request.side, what, sanitizers, plan), kernel)
 
 
 def open_session(
@@ -210,9 +218,9 @@ class GuestSession:
         self._planned = planned
         self.panics = panics
         self._env = replace(planned.env, ending=threading.Event())
-        self._client = ShellClient(
-            SerialShells(planned.plan.boot.slowness), ready=lambda: self._up.set_result(None)
-        )
+        boot = planned.plan.boot
+        shells = WorldShells() if boot.world else SerialShells(boot.slowness)
+        self._client = ShellClient(shells, ready=lambda: self._up.set_result(None))
         self._up: Future[None] = Future()
         self._closing = False
         self._console: Path | None = None
@@ -425,6 +433,9 @@ class _SessionShell:
 
     def __init__(self, session: GuestSession) -> None:
         self._session = session
+
+    def connect(self) -> None:
+        """See ``Shell``: the session has logged in."""
 
     def run(
         self, command: str, *, timeout: float | None = None, stdin: bytes = b"",

@@ -29,6 +29,7 @@ bool	kenv_is_one(const char *name);
 void	shell_open(int64_t console);
 void	shell_serve(void);
 
+void	become_init_if_asked(void);	/* world.c */
 void	keep_if_asked(void);		/* keep.c */
 void	power_off(void) __attribute__((noreturn));	/* power.c */
 

@@ -4,8 +4,8 @@
  */
 /*
  * The harness's init for FreeBSD/amd64 13.x and later: prints the
- * facts that NUMA tests need, and ends the guest, unless it is kept.  No C
- * library, no options.
+ * facts that NUMA tests need, and ends the guest, unless it is kept or a world's
+ * own init takes over.  No C library, no options.
  */
 
 #include "facts.h"
@@ -37,6 +37,7 @@ run(void)
 	shell_open(console);
 	report_print(console, COPIES);
 	(void)syscall(SYS_ioctl, (uint64_t)console, TIOCDRAIN, 0, 0, 0, 0);
+	become_init_if_asked();
 	shell_serve();
 	keep_if_asked();
 	power_off();

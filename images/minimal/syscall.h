@@ -17,6 +17,7 @@ enum {
 	SYS_open = 5,
 	SYS_close = 6,
 	SYS_ioctl = 54,
+	SYS_execve = 59,
 	SYS_reboot = 55,
 	SYS_mkdir = 136,
 	SYS___sysctl = 202,

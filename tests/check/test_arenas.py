@@ -6,9 +6,11 @@ import pytest
 from arena_guest import ArenaGuest
 from model_guest import report
 
+from harness.boot.worldguest import Login
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import CheckResult, Conclusion
 from harness.errors import UsageError
+from harness.guest.contact import Contact
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.subsystems.vmem.check.trace import Trace, parse_trace
@@ -35,7 +37,7 @@ class NeverCoalesces(Arena):
 def checked(guest: ArenaGuest, operations: int = 600, replay: Trace | None = None) -> CheckResult:
     plan = CheckPlan(ARENAS.held_to(facts()), operations, 1, replay, slowness=0.02)
     checker = Checker(plan, HostClock())
-    checker.work(guest, report(2), Recorded(), HostClock())
+    checker.work(Contact(guest, Login(None)), report(2), Recorded(), HostClock())
     return checker.result
 
 

@@ -9,9 +9,11 @@ from dataclasses import asdict, replace
 import pytest
 from model_guest import ModelGuest, report
 
+from harness.boot.worldguest import Login
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import CheckResult, Conclusion
 from harness.errors import UsageError
+from harness.guest.contact import Contact
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.subsystems.uma.model.trace import parse_trace
@@ -28,7 +30,7 @@ def checked(guest: ModelGuest, variant: Variant, seed: int = 1, **plan: object) 
     chosen = CheckPlan(UMA.held_to(asdict(variant)), 1000, seed, slowness=0.02)
     checker = Checker(CheckPlan(**{**_fields(chosen), **plan}), HostClock())  # type: ignore[arg-type]
     empty = tuple(d for d in range(guest.domains) if guest.empty >> d & 1)
-    checker.work(guest, report(guest.domains, empty), Recorded(), HostClock())
+    checker.work(Contact(guest, Login(None)), report(guest.domains, empty), Recorded(), HostClock())
     return checker.result
 
 

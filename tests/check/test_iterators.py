@@ -7,9 +7,11 @@ from iterator_guest import IteratorGuest
 from model_guest import report
 from wrong_iterators import RestartsWithTheShort, VisitsTwice
 
+from harness.boot.worldguest import Login
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import CheckResult, Conclusion
 from harness.errors import UsageError
+from harness.guest.contact import Contact
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.subsystems.domainset.check.trace import Trace, parse_trace
@@ -36,7 +38,12 @@ def checked(
     )
     checker = Checker(plan, HostClock())
     layout = guest.layout
-    checker.work(guest, report(layout.domains, domains_of(layout.empty)), Recorded(), HostClock())
+    checker.work(
+        Contact(guest, Login(None)),
+        report(layout.domains, domains_of(layout.empty)),
+        Recorded(),
+        HostClock(),
+    )
     return checker.result
 
 

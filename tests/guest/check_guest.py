@@ -10,10 +10,12 @@ from pathlib import Path
 
 from embedded_guest import Boot
 
+from harness.boot.worldguest import Login
 from harness.check.channel import Channel
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import CheckResult
 from harness.console.report import GuestReport, read_report
+from harness.guest.contact import Contact
 from harness.guest.qemu import QemuBackend
 from harness.guest.serialtap import SerialTap, Tap
 from harness.guest.spec import GuestSpec
@@ -42,7 +44,7 @@ class ListeningGuest:
     def checked(self, plan: CheckPlan) -> CheckResult:
         """What a check of it comes to."""
         checker = Checker(plan, HostClock())
-        checker.work(self.tap, self.report, Recorded(), HostClock())
+        checker.work(Contact(self.tap, Login(None)), self.report, Recorded(), HostClock())
         return checker.result
 
     def channel(self) -> Channel:

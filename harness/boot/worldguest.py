@@ -1,0 +1,86 @@
+"""A guest with a world: its root disk, its kernel environment, and the way in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.guest.devices import LOOPBACK, DiskFormat, GuestDisk
+from harness.guest.shell import ShellRefusedError
+from harness.image.media import BootMethod
+from harness.world.layout import REPORTER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from harness.console.report import GuestReport
+    from harness.guest.contact import Contact
+    from harness.guest.shell import Shell
+    from harness.host.clock import Clock
+    from harness.host.process import Runner
+    from harness.world.image import World
+
+
+def world_tunables(method: BootMethod) -> Mapping[str, str]:
+    """Return the kernel environment of a guest whose first disk is a world's.
+
+    FreeBSD counts virtio disks in the order of their PCI slots, the loader's volume first.
+    """
+    unit = 1 if method is BootMethod.LOADER else 0
+    return {
+        "vfs.root.mountfrom": f"ufs:/dev/vtbd{unit}",
+        "init_path": f"/{REPORTER}",
+        "harness.world": "1",
+    }
+
+
+def world_disk(world: World, directory: Path, runner: Runner) -> GuestDisk:
+    """Create an overlay of a world's image in ``directory``; what the guest writes ends with it.
+
+    Raises:
+        InfraError: qemu-img is not installed, or failed.
+    """
+    image = GuestDisk(world.disk, read_only=True, format=DiskFormat.QCOW2)
+    overlay = directory / "root.qcow2"
+    words = ("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", world.disk, overlay)
+    runner.run(words)
+    return GuestDisk(overlay, read_only=False, format=DiskFormat.QCOW2, backing=image)
+
+
+@dataclass(frozen=True, slots=True)
+class WorldShells:
+    """Logs in to guests with a world; see ``harness.boot.shellclient.Shells``."""
+
+    @property
+    def tunables(self) -> Mapping[str, str]:
+        """See ``Shells``: SSH needs none."""
+        return {}
+
+    def open(self, contact: Contact, report: GuestReport, time: Clock) -> Shell:
+        """See ``Shells``."""
+        del report
+        return contact.shell(time)
+
+
+@dataclass(slots=True)
+class Login:
+    """The way into a guest with a world, over SSH.
+
+    Args:
+        world: the world; None for a guest without one.
+        port: the port of the loopback address that leads to the guest's sshd; None before the
+            guest is started.
+    """
+
+    world: World | None
+    port: int | None = None
+
+    def __call__(self, time: Clock) -> Shell:
+        """Return a shell that has not logged in; see ``Contact.shell``."""
+        from harness.guest.ssh import SshAddress, ssh_shell
+
+        if self.world is None or self.port is None:
+            raise ShellRefusedError("the guest has no world to log in to")
+        address = SshAddress(LOOPBACK, self.port, "root", self.world.host_key, self.world.key)
+        return ssh_shell(address, time)
