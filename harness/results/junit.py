@@ -20,7 +20,9 @@ from harness.printable import printable_text
 from harness.results.checks import check_lines
 from harness.results.debug import debug_lines
 from harness.results.logs import JudgedLog, log_lines
+from harness.results.programs import program_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document
+from harness.results.suites import junit_suites
 from harness.results.text import repeat_lines, report_lines, way_in_words
 from harness.results.verification import console_lines, identity_lines, unproven_lines
 
@@ -39,7 +41,7 @@ def write_junit(run: Run, path: Path) -> None:
     suite.timestamp = run.started
     for cell in run.cells:
         suite.add_testcase(_case(cell))
-    _write(suite, path)
+    _write([suite, *junit_suites(run)], path)
 
 
 def write_log_junit(logs: Iterable[JudgedLog], path: Path) -> None:
@@ -62,12 +64,13 @@ def write_log_junit(logs: Iterable[JudgedLog], path: Path) -> None:
             result.text = printable_text("\n".join(log_lines(log)))
             case.result = [result]
         suite.add_testcase(case)
-    _write(suite, path)
+    _write([suite], path)
 
 
-def _write(suite: TestSuite, path: Path) -> None:
+def _write(suites: Iterable[TestSuite], path: Path) -> None:
     document = JUnitXml()
-    document.add_testsuite(suite)
+    for suite in suites:
+        document.add_testsuite(suite)
     document.update_statistics()
     write_named(path, document.tostring())
 
@@ -84,48 +87,49 @@ def _case(cell: Cell) -> TestCase:
         case.system_out = printable_text(
             "\n".join([f"backend: {way_in_words(document)}", *evidence])
         )
-    if cell.as_expected:
-        return case
+    if not cell.as_expected:
+        case.result = [_why_not(cell)]
+    return case
+
+
+def _why_not(cell: Cell) -> Failure | Error:
+    """Return why a cell is not as expected."""
     verdict = cell.verdict
     if cell.on == HOST and cell.check is not None and not cell.host_failed:
-        case.result = [_check_failure(cell.check)]
-        return case
+        return _check_failure(cell.check)
     if verdict is None or cell.host_failed or cell.is_unconfirmed:
         title = verdict.title if verdict else "no verdict"
         message = cell.error or (verdict.message if verdict else "") or title
         result = Error(printable_text((cell.error or title).splitlines()[0]), _kind_of(verdict))
         result.text = printable_text("\n".join([message, *repeat_lines(asdict(cell))]))
-        case.result = [result]
-        return case
+        return result
     if cell.failing and verdict.outcome in (cell.expected or (Outcome.BOOTED,)):
         first, more = cell.failing[0], len(cell.failing) - 1
         message = f"report: {first}" + (f", and {more} more" if more else "")
-        failure = Failure(printable_text(message), "report")
-        failure.text = printable_text("\n".join(cell.failing))
-        case.result = [failure]
-        return case
-    if cell.check is not None and not cell.check.agreed and verdict.outcome is Outcome.BOOTED:
-        case.result = [_check_failure(cell.check)]
-        return case
+        return _failure(message, "report", cell.failing)
+    if verdict.outcome is Outcome.BOOTED:
+        if cell.check is not None and not cell.check.agreed:
+            return _check_failure(cell.check)
+        if cell.program is not None:
+            told = program_lines(cell.program.document())
+            return _failure(cell.program.words, "command", told)
     wanted = " or ".join(cell.expected) or "booted"
-    failure = Failure(printable_text(f"{verdict.outcome}: {verdict.title}"), verdict.outcome.value)
-    failure.text = printable_text(
-        "\n".join(
-            [f"expected {wanted}", verdict.message or verdict.title,
-             *repeat_lines(asdict(cell)),
-             *backtrace_lines([asdict(frame) for frame in verdict.symbolized])]
-        )
-    )  # fmt: skip
-    case.result = [failure]
-    return case
+    frames = backtrace_lines([asdict(frame) for frame in verdict.symbolized])
+    lines = [
+        f"expected {wanted}", verdict.message or verdict.title, *repeat_lines(asdict(cell)), *frames
+    ]  # fmt: skip
+    return _failure(f"{verdict.outcome}: {verdict.title}", verdict.outcome.value, lines)
+
+
+def _failure(message: str, kind: str, lines: Iterable[str]) -> Failure:
+    failure = Failure(printable_text(message), kind)
+    failure.text = printable_text("\n".join(lines))
+    return failure
 
 
 def _check_failure(check: CheckResult) -> Failure:
-    failure = Failure(
-        printable_text(f"{conclusion_in_words(check.conclusion)}: {check.why}"), "check"
-    )
-    failure.text = printable_text("\n".join([*check_lines(asdict(check)), check.trace]))
-    return failure
+    message = f"{conclusion_in_words(check.conclusion)}: {check.why}"
+    return _failure(message, "check", [*check_lines(asdict(check)), check.trace])
 
 
 def _kind_of(verdict: Verdict | None) -> str:

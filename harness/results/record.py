@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from harness.check.result import CheckResult
     from harness.console.report import GuestReport
     from harness.debug.plan import DebugFindings
+    from harness.execution.result import ProgramResult
     from harness.kernel.artifact import KernelIdentity
+    from harness.kyua.tests import TestOutcome
     from harness.verdict import Verdict
     from harness.verification import Verification
 
@@ -88,6 +90,9 @@ class Cell:
         host: result of the host program that ran before the boot.
         debug: what debuggers found after its failure; None if nothing was asked.
         options: options added to the kernel's configuration.
+        program: the result of the command that was run in it; None if there was none.
+        bad_expected: whether the command is expected to fail.
+        world: what its userland was built from; None for a guest without one.
     """
 
     name: str
@@ -120,6 +125,9 @@ class Cell:
     host: CheckResult | None = None
     options: tuple[str, ...] = ()
     debug: DebugFindings | None = None
+    program: ProgramResult | None = None
+    bad_expected: bool = False
+    world: Mapping[str, Any] | None = None
 
     @property
     def sample_of(self) -> tuple[str, ...]:
@@ -150,7 +158,11 @@ class Cell:
             return False
         if self.check is not None and not self.check.agreed:
             return False
-        return self.verdict.outcome in (self.expected or (Outcome.BOOTED,))
+        if self.verdict.outcome not in (self.expected or (Outcome.BOOTED,)):
+            return False
+        if self.program is None or self.verdict.outcome is not Outcome.BOOTED:
+            return True
+        return self.program.is_bad if self.bad_expected else self.program.is_good
 
     @property
     def is_unconfirmed(self) -> bool:
@@ -172,6 +184,8 @@ class Run:
         source: the tree, as ``--source`` names it.
         retry_of: the run whose cells it repeats; empty for none.
         mutants: the names of the planned mutants.
+        tests: the results of FreeBSD's own tests.
+        wrong_suites: why suites could not be run, by their names.
     """
 
     name: str
@@ -183,6 +197,8 @@ class Run:
     source: str = ""
     retry_of: str = ""
     mutants: tuple[str, ...] = ()
+    tests: tuple[TestOutcome, ...] = ()
+    wrong_suites: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -195,7 +211,11 @@ class Run:
             return _mutants_exit_code(self.judgements)
         if any(cell.host_failed for cell in self.cells):
             return 3
-        wrong = [cell for cell in self.cells if not cell.as_expected]
+        if self.wrong_suites or any(not (test.result.is_good or test.known) for test in self.tests):
+            return 1
+        # A guest that a known issue ended is named by its test.
+        told = {test.cell for test in self.tests if test.known}
+        wrong = [cell for cell in self.cells if not cell.as_expected and cell.name not in told]
         if wrong and all(cell.is_unconfirmed for cell in wrong):
             return InfraError.exit_code
         return 1 if wrong else 0
@@ -241,8 +261,15 @@ def to_document(run: Run) -> dict[str, Any]:
         ],
         "rates": [] if run.judgements else rates_of(run.cells),
         "mutants": [to_judgement_document(each) for each in run.judgements],
+        "tests": [to_test_document(test) for test in run.tests],
+        "wrong_suites": dict(run.wrong_suites),
         "unwritten": [],
     }
+
+
+def to_test_document(test: TestOutcome) -> dict[str, Any]:
+    """Return a test's result as a JSON document."""
+    return {**asdict(test), "test": str(test.test), "good": test.result.is_good}
 
 
 def to_judgement_document(judgement: Judgement) -> dict[str, Any]:
@@ -284,6 +311,7 @@ def to_cell_document(cell: Cell) -> dict[str, Any]:
     """Return a cell as a JSON document."""
     document = asdict(replace(cell, report=None))
     document["kernel"] = cell.kernel.document() if cell.kernel else None
+    document["program"] = cell.program.document() if cell.program else None
     document["report"] = _report_document(cell.report)
     document["verified"] = cell.verified
     document["host_failed"] = cell.host_failed

@@ -132,6 +132,17 @@ class _Repeat(TypedDict):
     error: str
 
 
+class _Program(TypedDict):
+    command: str
+    status: int | None
+    signal: str
+    unfinished: str
+    good: bool
+    seconds: float
+    stdout: int
+    stderr: int
+
+
 class _Cell(TypedDict):
     name: PlainName
     guest: str
@@ -167,6 +178,9 @@ class _Cell(TypedDict):
     on: NotRequired[Literal["guest", "host"]]
     host: NotRequired[_Check | None]
     debug: NotRequired[_Debug | None]
+    program: NotRequired[_Program | None]
+    bad_expected: NotRequired[bool]
+    world: NotRequired[dict[str, Any] | None]
 
 
 class _DdbAnswer(TypedDict):
@@ -289,6 +303,18 @@ class _Bisect(TypedDict):
     tests: list[_Test]
 
 
+class _SuiteTest(TypedDict):
+    test: str
+    result: str
+    reason: str
+    seconds: float
+    stdout: str
+    stderr: str
+    cell: str
+    known: str
+    good: bool
+
+
 class Record(TypedDict):
     """``record.json``, which commands that boot guests also print with ``--json``."""
 
@@ -309,6 +335,8 @@ class Record(TypedDict):
     rates: NotRequired[list[_Rate]]
     mutants: NotRequired[list[_Mutant]]
     bisect: NotRequired[_Bisect]
+    tests: NotRequired[list[_SuiteTest]]
+    wrong_suites: NotRequired[dict[str, str]]
 
 
 def wrong_with(document: Mapping[str, Any]) -> str:

@@ -16,7 +16,9 @@ from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.checks import check_agreed, check_lines, failed_check_in_words
 from harness.results.debug import debug_lines
+from harness.results.programs import program_in_words, program_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
+from harness.results.suitelines import suite_lines
 from harness.results.unfinished import RUNNING, not_booted, not_judged
 from harness.results.verification import (
     CONSOLE_INDENT,
@@ -57,6 +59,8 @@ def print_document(document: Mapping[str, Any], console: Console, *, verbose: bo
         console.print(Text(_rate_in_words(rate)))
     for cell in document["cells"]:
         _print_failure(cell, console, verbose=verbose)
+    for line in suite_lines(document):
+        print_line(console, line)
     _print_unfinished(document, console)
     if document["cells"]:
         console.print(summary(document))
@@ -100,7 +104,9 @@ def _outcome(cell: Mapping[str, Any]) -> str:
     if verdict["outcome"] == Outcome.BOOTED:
         check = cell.get("check")
         conclusion = [conclusion_in_words(check["conclusion"])] if check else []
-        return ", ".join(["booted", *conclusion, *_report_count(verdict)])
+        program = cell.get("program")
+        command = [program_in_words(program)] if program else []
+        return ", ".join(["booted", *conclusion, *command, *_report_count(verdict)])
     return printable(f"{verdict['outcome']}: {verdict['title']}")
 
 
@@ -151,6 +157,7 @@ def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Tab
         elif cell["verdict"] is not None:
             booted = cell["verdict"]["outcome"] == Outcome.BOOTED
             good = booted and check_agreed(cell) and not cell.get("failing")
+            good = good and (not cell.get("program") or cell["as_expected"])
             outcome.stylize("green" if good else "red")
         table.add_row(
             Text(printable(cell["name"])),
@@ -219,6 +226,8 @@ def _difference(cell: Mapping[str, Any], outcome: str | None) -> str:
         return " or ".join(cell["expected"])
     if cell.get("failing"):
         return "no sanitizer report"
+    if cell.get("program"):
+        return "another exit status" if cell.get("bad_expected") else "exit status 0"
     return failed_check_in_words(cell["check"])
 
 
@@ -226,6 +235,7 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
     lines = [
         *check_lines(cell.get("host"), verbose=verbose),
         *check_lines(cell.get("check"), verbose=verbose),
+        *(program_lines(cell["program"]) if _command_failed(cell) else ()),
     ]
     # A limit of a host program is both the check's reason and the error.
     failure = _failure_lines(cell, verbose=verbose)
@@ -236,6 +246,11 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
     print_line(console, f"{cell['name']} ({cell['guest']}{kernel})", "bold")
     for line in lines:
         print_line(console, f"  {line}", whole=line.startswith(CONSOLE_INDENT))
+
+
+def _command_failed(cell: Mapping[str, Any]) -> bool:
+    """Return whether a command did not end as expected; older records have none."""
+    return bool(cell.get("program")) and not cell["as_expected"]
 
 
 def print_line(console: Console, line: str, style: str = "", *, whole: bool = False) -> None:

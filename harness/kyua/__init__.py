@@ -1,0 +1,1 @@
+"""FreeBSD's own suites in guests, run by kyua(1)."""

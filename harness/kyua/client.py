@@ -1,0 +1,178 @@
+"""Runs suites in one guest, piece by piece; see ``harness.boot.guestclient``."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from harness.guest.shell import (
+    OutputSink,
+    Shell,
+    ShellError,
+    ShellLostError,
+    ShellTimeoutError,
+)
+from harness.kyua.queue import SuiteQueue, Work
+from harness.kyua.tests import TestId, TestOutcome, TestProgress, listed, with_output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.console.report import GuestReport
+    from harness.guest.contact import Contact
+    from harness.host.clock import Clock
+    from harness.host.progress import Progress
+
+_TESTS: Final = "/usr/tests"
+_RESULTS: Final = "/tmp/harness-kyua.db"  # noqa: S108 - in the guest
+
+_MOST_REPORT: Final = 16 << 20
+"""Most bytes of a report, and of a list of tests, that are read."""
+
+_SETTLE_SECONDS: Final = 5.0
+"""Seconds that the console gets to tell why a connection was lost."""
+
+
+@dataclass(slots=True)
+class SuiteClient:
+    """Takes work from a queue until there is none, or the guest fails.
+
+    Args:
+        queue: the work.
+        cell: the guest's name.
+
+    Attributes:
+        lost: why the connection was lost; empty if it was not.
+    """
+
+    queue: SuiteQueue
+    cell: str
+    lost: str = ""
+    _alive: bool = True
+    _shell: Shell | None = None
+    _work: Work | None = None
+    _progress: TestProgress | None = None
+    _kept: list[TestOutcome] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def module(self) -> str:
+        """See ``GuestClient``: it needs no check module."""
+        return ""
+
+    @property
+    def tunables(self) -> Mapping[str, str]:
+        """See ``GuestClient``: it needs none."""
+        return {}
+
+    @property
+    def silence(self) -> tuple[str, str] | None:
+        """See ``JudgedClient``."""
+        return None if self._alive else ("silent during a test", self.lost)
+
+    @property
+    def running(self) -> TestId | None:
+        """The test during which the guest failed; None if none had begun."""
+        return self._progress.running if self._progress else None
+
+    def again(self, slower: float = 1.0) -> SuiteClient:
+        """See ``JudgedClient``: a repeat of the boot runs no test."""
+        del slower
+        return SuiteClient(SuiteQueue(()), self.cell)
+
+    def into(self, directory: Path) -> SuiteClient:
+        """See ``JudgedClient``: it keeps no files."""
+        del directory
+        return self
+
+    def stop(self) -> None:
+        """See ``GuestClient``."""
+        self._stopped.set()
+        if self._shell is not None:
+            self._shell.close()
+
+    def work(self, contact: Contact, report: GuestReport, progress: Progress, time: Clock) -> None:
+        """See ``GuestClient``."""
+        del report
+        progress.stage("connecting")
+        try:
+            with ExitStack() as held:
+                self._shell = shell = contact.shell(time)
+                held.callback(shell.close)
+                shell.connect()
+                while (work := self.queue.take(self._stopped.is_set)) is not None:
+                    self._work, self._progress = work, None
+                    self._do(work, shell, progress)
+                    self._work = None
+        except (ShellLostError, ShellTimeoutError) as error:
+            self.lost = str(error)
+            if not self._stopped.wait(_SETTLE_SECONDS):
+                self._alive = contact.answers(time) or self._stopped.is_set()
+        except ShellError as error:
+            self.lost = str(error)
+
+    def close(self, why: str) -> None:
+        """Give back what the guest did not finish.
+
+        Args:
+            why: how the guest failed, by its verdict.
+        """
+        if self._work is None:
+            return
+        work, self._work = self._work, None
+        ended = self._progress.ended if self._progress else []
+        named = [replace(outcome, cell=self.cell) for outcome in ended]
+        self.queue.interrupt(work, named, self.running, why)
+
+    def _do(self, work: Work, shell: Shell, progress: Progress) -> None:
+        if not work.program:
+            progress.stage(f"listing {work.suite}")
+            self._list(work, shell)
+            return
+        progress.stage(f"{work.suite}/{work.program}")
+        self._progress = reader = TestProgress(work.suite)
+
+        def read(data: bytes) -> None:
+            for outcome in reader.feed(data):
+                progress.detail(f"{outcome.test.case} {outcome.result}")
+
+        filters = shlex.join(test.filter for test in work.tests)
+        # As in the documentation, each program has a new results file.
+        shell.run(
+            f"rm -f {_RESULTS}; {_kyua(work.suite, 'test')} --results-file={_RESULTS} {filters}",
+            sink=OutputSink(read),
+        )
+        report = self._output(shell, f"kyua report-junit --results-file={_RESULTS}")
+        outcomes = [
+            replace(outcome, cell=self.cell) for outcome in with_output(reader.ended, report)
+        ]
+        self.queue.finish(work, outcomes)
+
+    def _list(self, work: Work, shell: Shell) -> None:
+        file = f"{_TESTS}/{work.suite}/Kyuafile"
+        if not shell.run(f"test -f {shlex.quote(file)}").succeeded:
+            self.queue.refuse(work, f"the world has no {file}")
+            return
+        text = self._output(shell, _kyua(work.suite, "list"))
+        self.queue.add(work, listed(text.decode("utf-8", "replace"), work.suite))
+
+    def _output(self, shell: Shell, command: str) -> bytes:
+        """Return the standard output of a command, up to a limit."""
+        parts: list[bytes] = []
+
+        def keep(data: bytes) -> None:
+            if sum(map(len, parts)) < _MOST_REPORT:
+                parts.append(data)
+
+        shell.run(command, sink=OutputSink(keep))
+        return b"".join(parts)[:_MOST_REPORT]
+
+
+def _kyua(suite: str, command: str) -> str:
+    """Return a command of kyua for a suite; one test at a time, so that its name is printed."""
+    file = shlex.quote(f"{_TESTS}/{suite}/Kyuafile")
+    return f"kyua -v parallelism=1 {command} -k {file}"
