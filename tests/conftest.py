@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -26,6 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in a background job of a shell; all that tests start would ignore it, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Nothing asserts on the wall clock: a busy host is no failure.
     examples = LONG_EXAMPLES if config.getoption("long") else SHORT_EXAMPLES
     hypothesis.settings.register_profile("harness", deadline=None, max_examples=examples)

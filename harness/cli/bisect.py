@@ -11,6 +11,7 @@ from harness.cli.options import (
     FILE,
     FiniteRange,
     common_options,
+    exec_option,
     guest_options,
     guest_request,
     named_kernel,
@@ -19,6 +20,7 @@ from harness.cli.options import (
 from harness.cli.publish import publish
 from harness.cli.sanitizers import report_option, sanitizer_options
 from harness.cli.view import UserView
+from harness.execution.program import ProgramPlan
 from harness.results.bisect import bisect_lines
 from harness.runs.bisect import bisect as find_revision
 from harness.runs.bisectrequest import BisectRequest
@@ -67,13 +69,15 @@ if TYPE_CHECKING:
 @click.option("--restart", is_flag=True, help="Start over, and discard an interrupted bisection.")
 @click.option("--import", "log", type=FILE, help="Start with the output of 'git bisect log'.")
 @click.option("--export", type=FILE, help="Write a log for 'git bisect replay' at the end.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@exec_option
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND]...")
 @common_options
-def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
+def bisect(app: App, words: tuple[str, ...], **options: Any) -> int:
     """Find the revision that broke or fixed a kernel, and prove it.
 
     As few revisions as possible are built and booted; boots of intermittent failures are repeated;
-    an interrupted bisection is resumed by the same command. With COMMAND, each revision's guest is
+    an interrupted bisection is resumed by the same command. With --exec, each revision's guest runs
+    a command; its exit status is 0 good, 125 skip, else bad. With COMMAND, each revision's guest is
     booted and kept, and the command judges it: exit status 0 good, 125 skip, else bad.
     HARNESS_CONSOLE is the guest's console log, HARNESS_CONSOLE_SOCKET its input, HARNESS_GUEST its
     name for 'harness console'.
@@ -88,9 +92,11 @@ def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
       harness bisect --source ~/src --good A --bad B --kmsan --title "MSan: Uninitialized"
       harness bisect --good A --bad B --with build --kasan
       harness bisect --good A --bad B --numa 2 -- ./look-at-it.sh
+      harness bisect --good A --bad B --numa 4 --exec 'sysctl -n vm.ndomains | grep 4'
     """
     names = ("good", "bad", "fixed", "title", "any_failure", "how", "confidence", "repeat",
              "restart", "log", "export", "subsystem", "first_parent", "skip")  # fmt: skip
+    program = options.pop("command")
     request = BisectRequest(
         what=named_kernel(
             app,
@@ -100,7 +106,8 @@ def bisect(app: App, command: tuple[str, ...], **options: Any) -> int:
         ),
         guest=guest_request(options, options.pop("numa")),
         sanitizers=options.pop("asked").of_kernel(),
-        command=command,
+        command=words,
+        program=ProgramPlan(program) if program is not None else None,
         **{name: options.pop(name) for name in names},
     )
     result = find_revision(request, app, UserView(app))

@@ -11,6 +11,7 @@ from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
     FILE,
     common_options,
+    exec_option,
     guest_options,
     guest_request,
     junit_option,
@@ -21,10 +22,11 @@ from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, report_option, sanitizer_options
 from harness.cli.view import UserView
 from harness.errors import UsageError, did_you_mean, given_with
+from harness.execution.program import ProgramPlan
 from harness.guest.topology import parse_node_counts
 from harness.kerneloptions import parse_options
 from harness.outcome import Outcome
-from harness.runs.compare import SIDES, CompareRequest, Expectations, Pair
+from harness.runs.compare import SIDES, CompareRequest, Expectations, Pair, Place
 from harness.runs.compare import compare as compare_kernels
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     metavar="[N:]SIDE=OUTCOME,…",
     help="Expected outcomes; default: the model's prediction for the tree.",
 )
+@exec_option
 @junit_option
 @common_options
 def compare(
@@ -92,9 +95,12 @@ def compare(
       harness compare --commit REV --numa 2 --kasan --backend libvirt
       harness compare --mutant drop-commit --numa 2 --kasan --option none --option INVARIANTS=n
       harness compare --before A --after B --numa 2 --expect before=panic,after=booted
+      harness compare --commit REV --numa 4 --exec 'vmstat -z' --expect before=bad,after=good
     """
     names = ("commit", "before", "after", "patch", "mutant")
     pair = Pair(**{name: options.pop(name) for name in names})
+    command = options.pop("command")
+    outcomes, bad = parse_expectations(expects, with_command=command is not None)
     request = CompareRequest(
         named_kernel(app, source, kernconf),
         pair,
@@ -102,36 +108,50 @@ def compare(
         asked.columns(),
         tuple(dict.fromkeys(parse_options([text]) for text in options.pop("kernel_options"))),
         repeat,
-        parse_expectations(expects),
+        outcomes,
+        ProgramPlan(command) if command is not None else None,
+        bad,
     )
     result = compare_kernels(request, app, UserView(app))
     publish_run(app, result, junit)
     return result.exit_code
 
 
-def parse_expectations(texts: tuple[str, ...]) -> Expectations:
-    """``2,4:before=panic,after=booted`` by (nodes or None, side).
+def parse_expectations(
+    texts: tuple[str, ...], *, with_command: bool = False
+) -> tuple[Expectations, frozenset[Place]]:
+    """Return the outcomes of ``2,4:before=panic,after=booted``, and where a command is to fail.
+
+    Args:
+        texts: the values of ``--expect``.
+        with_command: whether ``good`` and ``bad`` can be expected: booted, and the command's
+            result.
 
     Raises:
         UsageError: a side or outcome that is none.
     """
-    found: dict[tuple[int | None, str], tuple[Outcome, ...]] = {}
+    found: dict[Place, tuple[Outcome, ...]] = {}
+    bad: set[Place] = set()
+    results = ("good", "bad") if with_command else ()
     for text in texts:
         numbers, colon, rest = text.rpartition(":")
         with given_with(f"--expect {text}"):
             nodes: tuple[int | None, ...] = parse_node_counts(numbers) if colon else (None,)
         for part in rest.split(","):
             side, _, outcome = part.partition("=")
-            if side not in SIDES or outcome not in set(Outcome):
-                raise _bad_expectation(text, part, outcome)
+            if side not in SIDES or outcome not in {*Outcome, *results}:
+                raise _bad_expectation(text, part, outcome, (*results, *Outcome))
+            value = Outcome.BOOTED if outcome in results else Outcome(outcome)
             for count in nodes:
-                found[count, side] = (*found.get((count, side), ()), Outcome(outcome))
-    return found
+                found[count, side] = (*found.get((count, side), ()), value)
+                if outcome == "bad":
+                    bad.add((count, side))
+    return found, frozenset(bad)
 
 
-def _bad_expectation(text: str, part: str, outcome: str) -> UsageError:
-    hint = did_you_mean(outcome, Outcome)
+def _bad_expectation(text: str, part: str, outcome: str, known: tuple[str, ...]) -> UsageError:
+    hint = did_you_mean(outcome, known)
     return UsageError(
         f"--expect {text}: {part!r} is not SIDE=OUTCOME",
-        remedy=f"{hint}sides: {', '.join(SIDES)}; outcomes: {', '.join(Outcome)}",
+        remedy=f"{hint}sides: {', '.join(SIDES)}; outcomes: {', '.join(known)}",
     )

@@ -46,6 +46,43 @@ class BuildDocument(TypedDict):
     debug: str
 
 
+class ImageDocument(TypedDict):
+    """An image of a world: its inputs and its file."""
+
+    key: str
+    source: str
+    label: str
+    commit: str | None
+    tree: str
+    dirty: bool
+    overlaid: list[str]
+    release: str
+    kind: str
+    suites: list[str]
+    services: str
+    compiler: str
+    scripts: list[str]
+    disk: str
+
+
+class ImagesDocument(TypedDict):
+    """``image ls``."""
+
+    images: list[ImageDocument]
+
+
+class RemovedImagesDocument(TypedDict):
+    """``image rm``."""
+
+    removed: list[str]
+
+
+class SshDocument(TypedDict):
+    """``ssh``: the command line of ssh(1), which is then not started."""
+
+    command: list[str]
+
+
 class DryRunDocument(TypedDict):
     """``boot --dry-run``: the command line or the domain XML."""
 
@@ -412,6 +449,12 @@ class ManDocument(TypedDict):
 DOCUMENTS: dict[str, tuple[type, ...]] = {
     "doctor": (DoctorDocument,),
     "build": (BuildDocument,),
+    "image build": (ImageDocument,),
+    "image ls": (ImagesDocument,),
+    "image rm": (RemovedImagesDocument,),
+    "exec": (Record,),
+    "kyua": (Record,),
+    "ssh": (SshDocument,),
     "boot": (Record, DryRunDocument),
     "compare": (Record,),
     "mutants": (Record, MutantListDocument),

@@ -73,6 +73,9 @@ _EPILOG = "Exit codes and environment variables: harness --help"
 COMMANDS = (
     _Entry("doctor", "Check this host, and list what to install."),
     _Entry("build", "Build a kernel, and store it in the cache."),
+    _Entry("image", "Build, list and remove images of FreeBSD's userland."),
+    _Entry("exec", "Boot a guest with FreeBSD's userland, and run a command in it as root."),
+    _Entry("kyua", "Run FreeBSD's own test suites in guests, and report each test."),
     _Entry("boot", "Build a kernel, boot it on a NUMA guest, and report the outcome."),
     _Entry(
         "compare",
@@ -93,6 +96,10 @@ COMMANDS = (
     _Entry("gdb", "Run gdb on a guest that 'boot --keep' left running, or on a memory dump."),
     _Entry("runs", "List recorded runs, and repeat what failed."),
     _Entry("ps", "List guests that 'boot --keep' left running."),
+    _Entry(
+        "ssh",
+        "Log in to a guest that 'boot --until ssh --keep' left running.",
+    ),
     _Entry("stop", "Stop guests that 'boot --keep' left running."),
     _Entry("gc", "Remove the least recently used kernels, images and objects from the cache."),
     _Entry("man", "Print the manual page."),

@@ -11,17 +11,22 @@ from harness.errors import InfraError
 from harness.results.store import Store
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.cli.app import App
     from harness.runs.recording import RunResult
 
 
-def publish_run(app: App, result: RunResult, junit: Path | None = None) -> None:
+def publish_run(
+    app: App, result: RunResult, junit: Path | None = None, *, paper: Console | None = None
+) -> None:
     """Write the result of cells; see ``publish``.
 
     Args:
         app: the host and the user.
         result: of the run, whose record is kept.
         junit: a file for JUnit XML.
+        paper: where the run is printed; None: ``app.paper``.
     """
     from harness.results.record import to_document
     from harness.results.text import print_run
@@ -34,7 +39,7 @@ def publish_run(app: App, result: RunResult, junit: Path | None = None) -> None:
 
     publish(
         app, to_document(result.run),
-        lambda: print_run(result.run, app.paper, verbose=app.verbosity > 0), export,
+        lambda: print_run(result.run, paper or app.paper, verbose=app.verbosity > 0), export,
     )  # fmt: skip
 
 

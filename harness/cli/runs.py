@@ -227,7 +227,7 @@ def _carry_out(app: App, retry: Retry, document: Mapping[str, Any]) -> int:
     with command.make_context(
         name, arguments, parent=root, obj=replace(invocation, retry=retry)
     ) as ctx:
-        if ctx.params.get("command"):
+        if ctx.params.get("words"):  # a program of the host
             raise _runs_a_program(retry, source)
         ctx.params |= {key: value for key, value in _OWN.items() if key in ctx.params}
         ctx.params |= {"as_json": app.as_json, "out": app.out}

@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_directory, note_holder, write_atomic, write_named
 from harness.image.media import BootMethod
+from harness.outcome import Until
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.html import bisect_html
 from harness.results.store import Store, kept_cells
@@ -78,7 +79,10 @@ class _Bisect:
     def __init__(self, request: BisectRequest, env: Environment, view: View) -> None:
         self._request, self._env, self._view = request, env, view
         self._store: Store = Recorder(env, view).store
-        self._guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)
+        asked = request.guest
+        if request.program is not None:
+            asked = replace(asked, until=Until.SSH)
+        self._guests = Guests.of(env, view, asked, request.what, BootMethod.DIRECT)
         self._sanitizers = self._guests.sanitizers(request.sanitizers)
         self._provider: Provider = env.kernels(view.note).provider(request.what)
 

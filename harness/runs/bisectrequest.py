@@ -11,6 +11,7 @@ from harness.host.programs import find_program
 from harness.runs.guests import GuestRequest
 
 if TYPE_CHECKING:
+    from harness.execution.program import ProgramPlan
     from harness.sanitizers import Sanitizers
     from harness.source.request import KernelRequest
 
@@ -38,7 +39,8 @@ class BisectRequest:
         restart: discard the state of an interrupted bisection.
         log: a file with the output of ``git bisect log``.
         export: a file for ``git bisect replay``, written at the end.
-        command: judges each kept guest; empty without.
+        command: judges each kept guest, on the host; empty without.
+        program: judges each guest, in it; None without.
     """
 
     what: KernelRequest
@@ -59,6 +61,7 @@ class BisectRequest:
     log: Path | None = None
     export: Path | None = None
     command: tuple[str, ...] = ()
+    program: ProgramPlan | None = None
 
     def check(self) -> None:
         """Check that the options can be combined.
@@ -70,9 +73,14 @@ class BisectRequest:
             raise UsageError(
                 "--title and --any-failure exclude each other", remedy="leave one of them out"
             )
-        if self.command and self.how != "boot":
+        judges = [
+            *([f"--with {self.how}"] if self.how != "boot" else []),
+            *(["--exec"] if self.program is not None else []),
+            *(["a command"] if self.command else []),
+        ]
+        if len(judges) > 1:
             raise UsageError(
-                f"--with {self.how} and a command both judge the revisions",
+                f"{' and '.join(judges)} both judge the revisions",
                 remedy="leave one of them out",
             )
         if self.subsystem is not None and self.how != "check":

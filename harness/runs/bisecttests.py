@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from harness.runs.buildtester import BuildTester
 from harness.runs.checkplans import subsystem_of
 from harness.runs.examination import BootExamination, CommandExamination, Examination
 from harness.runs.kerneltester import KernelTester
+from harness.source.change import Change
 from harness.subsystems.table import SUBSYSTEMS
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.runs.environment import Environment
     from harness.runs.guests import Guests
     from harness.sanitizers import Sanitizers
+    from harness.world.image import World
 
 #: Operations of each check.
 _OPERATIONS = 1000
@@ -81,7 +83,7 @@ class RevisionTests:
         modules = (_checked(request),) if request.how == "check" else ()
         return provider.revisions(
             ends.tree,
-            request.what,
+            self.guests.with_userland(request.what),
             self.sanitizers,
             compiles if request.how == "build" else newest_first,
             modules=modules,
@@ -111,7 +113,11 @@ class RevisionTests:
         )
         check = self._check_plan(ends, revisions, plan)
         booter = guests.booter()
-        boot = BootExamination(booter, plan, request.what, self.sanitizers, check)
+        if guests.world is not None:
+            plan = replace(plan, world=self._world(ends))
+        boot = BootExamination(
+            booter, plan, request.what, self.sanitizers, check, request.program, env.logs
+        )
 
         def tester(directory: Path) -> KernelTester:
             return KernelTester(revisions, self._examination(boot), booter, directory, env.clock)
@@ -123,6 +129,8 @@ class RevisionTests:
             "tunables": dict(plan.tunables),
             "any_failure": request.any_failure,
             "command": request.command,
+            **({"program": request.program.command} if request.program else {}),
+            **({"world": plan.world.identity.key} if plan.world else {}),
         }
         question = Question(
             ends.new, ends.old, request.fixed, request.confidence / 100, request.repeat
@@ -131,6 +139,20 @@ class RevisionTests:
         fitting = available_memory() // required_memory(plan.topology)
         at_once = 1 if keep else max(1, min(guests.most_at_once, fitting))
         return Testing(question, tester, asked, at_once, _AHEAD)
+
+    def _world(self, ends: Ends) -> World:
+        """Return one world for all revisions, that of an older end, which newer kernels run, too.
+
+        Its build may take long, so it is shown.
+        """
+        from harness.runs.worlds import world_for
+
+        what = replace(self.request.what, change=Change(ends.old[0]))
+        with self.guests.view.rows() as rows:
+            row = rows.row("world")
+            world = world_for(what, self.guests.world, self.env, row)
+            rows.done("world", "ready", good=True)
+        return world
 
     def _check_plan(self, ends: Ends, revisions: Revisions, plan: BootPlan) -> CheckPlan | None:
         """Return the check of all revisions, against the specification of an end that passes."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.boot.cellplan import CellPlan, kind_of, repeated
 from harness.errors import UsageError, given_with
+from harness.execution.program import Program, ProgramPlan
+from harness.outcome import Until
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 
 SIDES: Final = ("before", "after")
 
-#: Expected outcome by side and number of nodes; None: any number.
-Expectations = Mapping[tuple[int | None, str], tuple["Outcome", ...]]
+#: A number of nodes, or None for any; and a side.
+Place = tuple[int | None, str]
+
+Expectations = Mapping[Place, tuple["Outcome", ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class CompareRequest:
         options: columns of kernel options; none: those of ``what``.
         repeat: number of boots of each kernel.
         expected: expected outcomes; default: predictions from the tree's code.
+        program: a command that every guest runs after it has booted; None: no command.
+        bad: where it is expected to fail; elsewhere, exit status 0 is expected.
     """
 
     what: KernelRequest
@@ -79,6 +85,8 @@ class CompareRequest:
     options: tuple[KernelOptions, ...] = ()
     repeat: int = 1
     expected: Expectations = field(default_factory=dict)
+    program: ProgramPlan | None = None
+    bad: Collection[Place] = ()
 
 
 def compare(request: CompareRequest, env: Environment, view: View | None = None) -> RunResult:
@@ -91,7 +99,10 @@ def compare(request: CompareRequest, env: Environment, view: View | None = None)
     """
     view = view or Unseen()
     recorder = Recorder(env, view)
-    guests = Guests.of(env, view, request.guest, request.what)
+    asked = request.guest
+    if request.program is not None:
+        asked = replace(asked, until=Until.SSH)
+    guests = Guests.of(env, view, asked, request.what)
     columns = list(
         itertools.product(
             request.columns or (guests.sanitizers(None),),
@@ -101,9 +112,11 @@ def compare(request: CompareRequest, env: Environment, view: View | None = None)
     plans: list[CellPlan] = []
     for side, named in zip(SIDES, sides_of(request.what, request.pair, env), strict=True):
         for sanitizers, options in columns:
-            what = replace(named, options=options)
+            what = guests.with_userland(replace(named, options=options))
             for topology in guests.topologies(sanitizers):
                 plan = _planned(request, guests, side, what, sanitizers, topology)
+                if request.program is not None:
+                    plan = replace(plan, program=Program(request.program, env.logs))
                 plans += repeated(plan, request.repeat)
     return recorder.boot("compare", guests, plans)
 
@@ -113,14 +126,17 @@ def _planned(
     sanitizers: Sanitizers, topology: Topology,
 ) -> CellPlan:  # fmt: skip
     nodes, expected = len(topology.nodes), request.expected
+    places = ((nodes, side), (None, side))
     return CellPlan(
         name=f"{side}-{kind_of(sanitizers, what)}-numa{nodes}",
         side=side,
         what=what,
         sanitizers=sanitizers,
         boot=guests.plan(topology, sanitizers),
-        expected=expected.get((nodes, side), expected.get((None, side))),
+        expected=next((expected[place] for place in places if place in expected), None),
         why_expected="set with --expect",
+        bad_expected=any(place in request.bad for place in places),
+        world=guests.world,
     )
 
 

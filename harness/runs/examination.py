@@ -16,6 +16,9 @@ from harness.boot.cellplan import CellPlan
 from harness.boot.plan import Sampling
 from harness.check.checker import Checker, CheckPlan
 from harness.check.result import Conclusion
+from harness.execution.program import Program, ProgramPlan
+from harness.execution.result import SKIP, ProgramResult
+from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.outcome import Outcome
 from harness.sanitizers import OUTCOMES
 
@@ -37,8 +40,8 @@ _COMMAND_SECONDS = 600.0
 #: Timeout of the start of a kept guest's relay, in seconds.
 _RELAY_SECONDS = 30.0
 
-#: Meanings of a command's exit status; git-bisect(1), "Bisect run".
-_SKIP, _ABORT = 125, 128
+#: The exit status of a command on the host that ends git's bisection; git-bisect(1), "Bisect run".
+_ABORT = 128
 
 DIFFERS = "check: the guest differs from the model"
 BREAKS = "check: the guest breaks an invariant"
@@ -95,6 +98,8 @@ class BootExamination:
         what: the user's request.
         sanitizers: the kernels' sanitizers.
         check: the plan of the checks, except for the seed; None for boots alone.
+        program: a command that is run in the guest; None for none.
+        logs: limits of the command's output.
     """
 
     booter: Booter
@@ -102,6 +107,8 @@ class BootExamination:
     what: KernelRequest
     sanitizers: Sanitizers
     check: CheckPlan | None = None
+    program: ProgramPlan | None = None
+    logs: LogLimits = USUAL_LIMITS
 
     def examine(
         self,
@@ -115,6 +122,7 @@ class BootExamination:
         plan = CellPlan(
             name, "", self.what, self.sanitizers, self.boot, checker=self._checker(name),
             sampling=Sampling.TRIAL,
+            program=Program(self.program, self.logs) if self.program is not None else None,
         )  # fmt: skip
         others = () if control is None else (control,)
         cell = boot_cell(plan, kernel, self.booter, directory, progress, others=others)
@@ -143,7 +151,21 @@ def boot_trial(cell: Cell) -> Trial:
     if cell.check is not None and not cell.check.agreed:
         title = _CHECK_TITLES[cell.check.conclusion]
         return Trial(Kind.FAILED, (title, *titles), title, verdict.seconds, cell.check.why)
+    if cell.program is not None:
+        return _program_trial(cell.program, titles, verdict.seconds)
     return Trial(Kind.PASSED, titles, verdict.outcome.value, verdict.seconds)
+
+
+def _program_trial(program: ProgramResult, titles: tuple[str, ...], seconds: float) -> Trial:
+    """Return the result of a command in a guest that came up."""
+    if program.unfinished:
+        return Trial(Kind.INFRA, titles, "the command did not end", seconds, program.unfinished)
+    if program.status == SKIP:
+        return Trial(Kind.SKIPPED, titles, "skip", seconds)
+    if program.is_good:
+        return Trial(Kind.PASSED, titles, "good", seconds)
+    # Another status may be another failure, but one command is one question.
+    return Trial(Kind.FAILED, ("the command failed", *titles), f"bad ({program.words})", seconds)
 
 
 def _reached(cell: Cell) -> bool:
@@ -243,7 +265,7 @@ def command_trial(name: str, status: int | None, limit: float, seconds: float) -
         return Trial(Kind.FAILED, (f"{name} took longer than {limit:g} s",), "bad", seconds)
     if status == 0:
         return Trial(Kind.PASSED, (), "good", seconds)
-    if status == _SKIP:
+    if status == SKIP:
         return Trial(Kind.SKIPPED, (), "skip", seconds)
     if 0 < status < _ABORT:
         return Trial(Kind.FAILED, (f"{name} failed",), f"bad ({status})", seconds)

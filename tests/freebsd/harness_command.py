@@ -34,11 +34,23 @@ class Answer:
         }
 
 
-def harness(*words: str | Path, out: Path, env: Mapping[str, str] | None = None) -> Answer:
-    """Run ``harness`` with ``--json``; a command that says nothing on stdout fails the test."""
+def harness(
+    *words: str | Path, out: Path, env: Mapping[str, str] | None = None, guest: str = ""
+) -> Answer:
+    """Run ``harness`` with ``--json``; a command that says nothing on stdout fails the test.
+
+    ``guest`` is a command line for the guest.
+    """
     program = [sys.executable, "-c", "from harness.cli.main import main; main()"]
     finished = subprocess.run(
-        [*program, *map(str, words), "--json", "--out", str(out)],
+        [
+            *program,
+            *map(str, words),
+            "--json",
+            "--out",
+            str(out),
+            *(["--", guest] if guest else []),
+        ],
         capture_output=True,
         text=True,
         check=False,

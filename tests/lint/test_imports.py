@@ -39,6 +39,9 @@ EDGES: dict[str, set[str]] = {
     "cedit": set(),
     "source": {"kerneloptions", "arch", "errors", "host"},
     "kernel": {"kerneloptions", "arch", "errors", "sanitizers", "host", "source"},
+    "world": {"arch", "errors", "host", "source", "kernel", "image", "guest"},
+    "kyua": {"host", "guest", "console"},
+    "execution": {"errors", "host", "guest", "console"},
     "image": {"arch", "errors", "sanitizers", "host", "kernel"},
     "guest": {"arch", "errors", "sanitizers", "host", "image"},
     "console": {"arch", "errors", "sanitizers", "host"},
@@ -61,18 +64,18 @@ EDGES: dict[str, set[str]] = {
     "debug": {"arch", "errors", "host", "kernel", "image", "guest"},
     "results": {
         "debug", "errors", "printable", "outcome", "host", "kernel", "console", "verdict",
-        "verification", "mutation", "check", "bisect",
+        "verification", "mutation", "check", "bisect", "execution", "kyua",
     },
     "boot": {
         "arch", "errors", "outcome", "sanitizers", "host", "source", "kernel", "image", "guest",
         "console", "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
-        "debug",
+        "debug", "world", "execution", "kyua",
     },
     "runs": {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
-        "history",
+        "history", "world", "execution", "kyua",
     },
     "nightly": {"arch", "errors", "kerneloptions", "printable", "sanitizers", "host", "guest"},
     "history": {"errors", "host", "nightly"},
@@ -84,7 +87,7 @@ EDGES: dict[str, set[str]] = {
     "cli": {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
-        "provide", "results", "boot", "runs", "debug", "nightly",
+        "provide", "results", "boot", "runs", "debug", "nightly", "world", "execution",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""

@@ -123,6 +123,8 @@ DOORS = {
     "cli/man.py": "the filtered stream",
     "cli/console.py": "lines made printable, or --raw, which is asked for",
     "cli/terminal.py": "a terminal onto the guest, which is asked for",
+    "cli/boot.py": "nothing; whether standard output is a terminal",
+    "cli/exec.py": "a command's output: filtered on a terminal, else as it is, which is asked for",
     "cli/entry.py": "an import that failed: no foreign text",
     "cli/schema.py": "the filtered stream",
     "guest/relay.py": "a program of its own, without output",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from bisections import Silent, history_of
@@ -75,7 +76,11 @@ class Rows:
 
 def matrix(booter: Booter, directory: Path, jobs: int = 2, memory: int = 64 * GIB) -> Matrix:
     kernels = MadeKernels(booter.workspace, booter.runner, booter.clock, directory=directory)
-    return Matrix(kernels, booter, Rows(), jobs, memory)
+    return Matrix(kernels, booter, Rows(), jobs, memory, no_world)
+
+
+def no_world(what: KernelRequest, name: str, progress: Progress) -> NoReturn:
+    raise AssertionError(f"{what.source} needs no world {name}")
 
 
 def cells(*sources: str, expected: Sequence[Outcome] = (Outcome.BOOTED,)) -> list[CellPlan]:

@@ -73,7 +73,7 @@ def test_help_of_a_command_says_where_these_are(place: main._Entry) -> None:
     [
         (("bot",), "Did you mean 'boot'?"),
         (("compare-all",), "Did you mean 'compare'?"),
-        (("xyzzy",), "There are doctor, build, boot"),
+        (("xyzzy",), "There are doctor, build, image"),
         (("model", "predct"), "predict"),
         (("boot", "--nmua", "4"), "--numa"),
         (("check", "--sede", "4"), "--seed"),

@@ -49,7 +49,7 @@ def test_tunables_are_read_as_they_are_written(tunables: dict[str, str]) -> None
 def test_expectations(
     texts: tuple[str, ...], expected: dict[tuple[int | None, str], tuple[Outcome, ...]]
 ) -> None:
-    assert parse_expectations(texts) == expected
+    assert parse_expectations(texts) == (expected, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_expectation_that_is_none_is_refused(text: str) -> None:
 @given(st.text(alphabet="0123456789,-:=beforaftpnic ", max_size=30))
 def test_any_expectation_is_read_or_refused(text: str) -> None:
     try:
-        found = parse_expectations((text,))
+        found, _ = parse_expectations((text,))
     except UsageError:
         return
     assert found
@@ -113,3 +113,14 @@ def test_the_working_directory_is_a_directory_like_another() -> None:
     assert DIRECTORY.convert(".", None, None) == Path()
     with pytest.raises(click.BadParameter, match="empty"):
         DIRECTORY.convert("", None, None)
+
+
+def test_results_of_a_command_can_be_expected() -> None:
+    outcomes, bad = parse_expectations(("4:before=bad,after=good",), with_command=True)
+    assert outcomes == {(4, "before"): (Outcome.BOOTED,), (4, "after"): (Outcome.BOOTED,)}
+    assert bad == {(4, "before")}
+
+
+def test_without_a_command_no_result_of_one_can_be_expected() -> None:
+    with pytest.raises(UsageError, match="is not SIDE=OUTCOME"):
+        parse_expectations(("before=bad",))

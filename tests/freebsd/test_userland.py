@@ -1,0 +1,97 @@
+"""Guests with FreeBSD's userland: commands, panics and suites, on ``$HARNESS_NEWER_SOURCE``.
+
+The world is built if the cache has none, which takes half an hour; ``overlay`` of ``[image]`` has
+what the clone lacks. The tests after the first take a minute or two each.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness_command import harness
+from junitparser import JUnitXml
+
+pytestmark = [pytest.mark.freebsd, pytest.mark.long, pytest.mark.timeout(7200)]
+
+GUEST = ("--numa", "2", "--kasan", "--memory", "1536", "--world", "tests")
+
+
+def test_command_runs_in_a_guest_on_as_many_domains_as_asked_for(
+    newer_tree: Path, tmp_path: Path
+) -> None:
+    answer = harness(
+        "exec", "--source", newer_tree, *GUEST, out=tmp_path, guest="sysctl -n vm.ndomains; exit 3"
+    )
+    (cell,) = answer.cells().values()
+    assert cell["verdict"]["outcome"] == "booted", answer.told
+    assert (cell["program"]["status"], cell["program"]["good"]) == (3, False)
+    assert (tmp_path / answer.document["name"] / cell["name"] / "stdout.log").read_text() == "2\n"
+    assert answer.code == 1
+
+
+def test_standard_output_is_the_commands_alone(newer_tree: Path, tmp_path: Path) -> None:
+    words = [
+        "exec",
+        "--source",
+        str(newer_tree),
+        *GUEST,
+        "--out",
+        str(tmp_path),
+        "--",
+        "echo hello",
+    ]
+    program = [sys.executable, "-c", "from harness.cli.main import main; main()"]
+    finished = subprocess.run([*program, *words], capture_output=True, check=False)
+    assert (finished.returncode, finished.stdout) == (0, b"hello\n"), finished.stderr
+
+
+def test_files_are_copied_into_the_guest_and_back(newer_tree: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(bytes(range(256)) * 1000)
+    answer = harness(
+        "exec", "--source", newer_tree, *GUEST, "--put", f"{source}:/tmp/a", "--get",
+        f"/tmp/b:{target}", out=tmp_path / "out", guest="cp /tmp/a /tmp/b",
+    )  # fmt: skip
+    assert answer.code == 0, answer.told
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_panic_while_a_command_runs_is_a_panic(newer_tree: Path, tmp_path: Path) -> None:
+    answer = harness(
+        "exec", "--source", newer_tree, *GUEST, out=tmp_path,
+        guest="echo before; sysctl debug.kdb.panic=1",
+    )  # fmt: skip
+    (cell,) = answer.cells().values()
+    assert cell["verdict"]["outcome"] == "panic", answer.told
+    functions = [frame["function"] for frame in cell["verdict"]["symbolized"]]
+    assert "kdb_sysctl_panic" in functions
+    output = tmp_path / answer.document["name"] / cell["name"] / "stdout.log"
+    assert output.read_text().startswith("before")
+    assert answer.code == 1
+
+
+def test_lost_connection_of_a_guest_that_goes_on_is_told_as_that(
+    newer_tree: Path, tmp_path: Path
+) -> None:
+    command = "(sleep 2; ifconfig vtnet0 down) >/dev/null 2>&1 & sleep 100000"
+    answer = harness("exec", "--source", newer_tree, *GUEST, out=tmp_path, guest=command)
+    (cell,) = answer.cells().values()
+    assert cell["verdict"]["outcome"] == "booted", answer.told
+    assert "console answers" in cell["program"]["unfinished"]
+    assert answer.code == 1
+
+
+def test_suite_of_the_virtual_memory_system_passes(newer_tree: Path, tmp_path: Path) -> None:
+    junit = tmp_path / "tests.xml"
+    answer = harness(
+        "kyua", "--source", newer_tree, *GUEST, "--junit", junit, "sys/vm", out=tmp_path / "out"
+    )
+    results = {test["test"]: test["result"] for test in answer.document["tests"]}
+    assert len(results) == 25, answer.told
+    assert set(results.values()) <= {"passed", "skipped"}
+    (suite,) = [each for each in JUnitXml.fromfile(str(junit)) if each.name == "sys/vm"]
+    assert suite.tests == 25
+    assert answer.code == 0
