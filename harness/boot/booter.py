@@ -23,6 +23,7 @@ from harness.guest.devices import Network
 from harness.guest.serialtap import NAP_SECONDS
 from harness.guest.spec import GuestSpec
 from harness.host.accelerator import Accelerator
+from harness.host.inuse import in_use
 from harness.host.loglimits import USUAL_LIMITS, LimitedLog, LogLimits
 from harness.host.staging import staged
 from harness.host.workspace import Workspace, host_refused, make_directory, write_atomic
@@ -107,7 +108,8 @@ class Booter:
             check_room(directory, plan.topology.memory_mib)
         log = (directory / "console.log").resolve()
         nonce = new_nonce()
-        with kept(kernel, self.workspace), self._place(name, kernel, plan, log) as place:
+        world = in_use(plan.world.directory) if plan.world else nullcontext()
+        with kept(kernel, self.workspace), world, self._place(name, kernel, plan, log) as place:
             copy = private_copy(kernel, place.directory / "kernel", self.workspace.verified)
             try:
                 media = self._media(copy, plan, place, nonce)

@@ -53,8 +53,9 @@ def gc(
     with given_with("--runs-limit"):
         runs_size = parse_size(runs_limit) if runs_limit else None
     guests = Registry(app.workspace, app.clock).live()
-    kernels = app.workspace.cache / "kernels"
+    kernels, worlds = (app.workspace.cache / name for name in ("kernels", "worlds"))
     spared = {kernels / guest.kernel for guest in guests if guest.kernel}
+    spared |= {worlds / guest.world for guest in guests if guest.world}
     collected = collect(app.workspace, size, spared=spared, dry_run=dry_run)
     store = Store(app.runs)
     asked = age is not None or runs_size is not None  # otherwise no record is read
