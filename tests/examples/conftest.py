@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("guest")
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def example_home(pytestconfig: pytest.Config) -> Iterator[None]:
     if pytestconfig.getoption("harness_source") != "embedded":
         yield  # kernels of a tree are built in the user's

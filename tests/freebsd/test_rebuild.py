@@ -91,7 +91,8 @@ def test_the_kernels_own_make_alone_makes_what_buildkernel_makes(
         remembered.unlink()
     (home / "src" / CHANGED).touch()
     assert build(freebsd_tree, patch, tmp_path) == made[0]
-    assert went_the_whole_way(home)
+    # Only the whole way writes it; the log may be another build's by now.
+    assert any(home.glob(f"obj-*/**/{CONFIGURATION}.environment"))
     assert {name: (made[0] / name).read_bytes() for name in names} == ours
 
 
@@ -113,4 +114,5 @@ def test_a_kernel_that_is_built_does_not_wait_for_another_build(
         found = harness("build", "--source", freebsd_tree, "--kasan", out=tmp_path)
         predicted = harness("model", "predict", "--source", freebsd_tree, "--kasan", out=tmp_path)
     assert (found.code, predicted.code) == (0, 0)
-    assert "waiting for" not in found.told + predicted.told
+    # Another test may read the tree for a moment.
+    assert "is building from the same tree" not in found.told + predicted.told
