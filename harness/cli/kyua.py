@@ -54,7 +54,7 @@ def kyua(
     """Run FreeBSD's own test suites in guests, and report each test.
 
     A SUITE is a directory below /usr/tests. If a test ends its guest, it is named, and the rest
-    runs in a fresh guest. A world with the suites is built if there is none.
+    runs in a fresh guest. The world must have the suite: harness image build --world tests --suite.
 
     \b
     Examples:

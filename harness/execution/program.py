@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.errors import UsageError
 from harness.execution.result import ProgramResult
+from harness.guest.contact import HeldShell
 from harness.guest.shell import (
     Completed,
     OutputSink,
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 STDOUT: Final = "stdout.log"
 STDERR: Final = "stderr.log"
 """Files of the command's output in the cell's directory."""
-
-_SETTLE_SECONDS: Final = 3.0
-"""Seconds that the console gets to tell why a connection was lost, before it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,7 @@ class Program:
     echo: OutputSink = field(default_factory=OutputSink)
     result: ProgramResult = field(init=False)
     _directory: Path | None = None
-    _shell: Shell | None = None
-    _stopped: threading.Event = field(default_factory=threading.Event)
+    _held: HeldShell = field(default_factory=HeldShell)
 
     def __post_init__(self) -> None:
         self.result = ProgramResult(self.plan.command, unfinished="the guest did not come up")
@@ -103,9 +99,7 @@ class Program:
 
     def stop(self) -> None:
         """End the command, and the work."""
-        self._stopped.set()
-        if self._shell is not None:
-            self._shell.close()
+        self._held.stop()
 
     def work(self, contact: Contact, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Run the command; see ``GuestClient``."""
@@ -113,17 +107,11 @@ class Program:
         progress.stage("connecting")
         began = time.monotonic()
         try:
-            with ExitStack() as held:
-                self._shell = shell = contact.shell(time)
-                held.callback(shell.close)
-                if self._stopped.is_set():
-                    return
-                shell.connect()
+            with self._held.connected(contact, time) as shell:
                 self._run(shell, progress)
         except (ShellLostError, ShellTimeoutError) as error:
-            # Whoever listens to the console ends this work if the guest has failed.
-            told = self._stopped.wait(_SETTLE_SECONDS)
-            alive = told or contact.answers(time) or self._stopped.is_set()
+            told = self._held.is_told()
+            alive = told or self._held.lives(contact, time)
             cause = f"{error}; the guest's console answers" if alive and not told else str(error)
             self.result = replace(self.result, unfinished=cause, alive=alive)
         except ShellError as error:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from harness.guest.shell import ShellLostError
 
 if TYPE_CHECKING:
     from harness.guest.serialtap import Tap
@@ -27,3 +31,50 @@ class Contact:
     tap: Tap
     shell: Callable[[Clock], Shell]
     answers: Callable[[Clock], bool] = lambda _: False
+
+
+_SETTLE_SECONDS: Final = 3.0
+"""Seconds that the console gets to tell why a connection was lost, before it is asked."""
+
+
+@dataclass(slots=True)
+class HeldShell:
+    """The shell of a client, which another thread may end.
+
+    Attributes:
+        stopped: set when the client is to end.
+    """
+
+    stopped: threading.Event = field(default_factory=threading.Event)
+    _shell: Shell | None = None
+
+    @contextmanager
+    def connected(self, contact: Contact, time: Clock) -> Iterator[Shell]:
+        """Yield the shell after the login, and close it.
+
+        Raises:
+            ShellError: the guest does not let the harness in.
+        """
+        self._shell = shell = contact.shell(time)
+        with closing(shell):
+            if self.stopped.is_set():
+                raise ShellLostError("the guest has ended")
+            shell.connect()
+            yield shell
+
+    def stop(self) -> None:
+        """End the shell, and with it what runs."""
+        self.stopped.set()
+        if self._shell is not None:
+            self._shell.close()
+
+    def is_told(self) -> bool:
+        """Return whether the console tells why the connection was lost; waits a moment for it.
+
+        Whoever listens to the console then ends the client.
+        """
+        return self.stopped.wait(_SETTLE_SECONDS)
+
+    def lives(self, contact: Contact, time: Clock) -> bool:
+        """Return whether the guest answers at its console, or the console has told its end."""
+        return contact.answers(time) or self.stopped.is_set()

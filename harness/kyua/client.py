@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from harness.guest.contact import HeldShell
 from harness.guest.shell import (
     OutputSink,
     Shell,
@@ -17,7 +16,7 @@ from harness.guest.shell import (
     ShellTimeoutError,
 )
 from harness.kyua.queue import SuiteQueue, Work
-from harness.kyua.tests import TestId, TestOutcome, TestProgress, listed, with_output
+from harness.kyua.tests import TestId, TestProgress, listed, with_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +31,6 @@ _RESULTS: Final = "/tmp/harness-kyua.db"  # noqa: S108 - in the guest
 
 _MOST_REPORT: Final = 16 << 20
 """Most bytes of a report, and of a list of tests, that are read."""
-
-_SETTLE_SECONDS: Final = 5.0
-"""Seconds that the console gets to tell why a connection was lost."""
 
 
 @dataclass(slots=True)
@@ -53,11 +49,9 @@ class SuiteClient:
     cell: str
     lost: str = ""
     _alive: bool = True
-    _shell: Shell | None = None
+    _held: HeldShell = field(default_factory=HeldShell)
     _work: Work | None = None
     _progress: TestProgress | None = None
-    _kept: list[TestOutcome] = field(default_factory=list)
-    _stopped: threading.Event = field(default_factory=threading.Event)
 
     @property
     def module(self) -> str:
@@ -91,27 +85,22 @@ class SuiteClient:
 
     def stop(self) -> None:
         """See ``GuestClient``."""
-        self._stopped.set()
-        if self._shell is not None:
-            self._shell.close()
+        self._held.stop()
 
     def work(self, contact: Contact, report: GuestReport, progress: Progress, time: Clock) -> None:
         """See ``GuestClient``."""
         del report
         progress.stage("connecting")
         try:
-            with ExitStack() as held:
-                self._shell = shell = contact.shell(time)
-                held.callback(shell.close)
-                shell.connect()
-                while (work := self.queue.take(self._stopped.is_set)) is not None:
+            with self._held.connected(contact, time) as shell:
+                while (work := self.queue.take(self._held.stopped.is_set)) is not None:
                     self._work, self._progress = work, None
                     self._do(work, shell, progress)
                     self._work = None
         except (ShellLostError, ShellTimeoutError) as error:
             self.lost = str(error)
-            if not self._stopped.wait(_SETTLE_SECONDS):
-                self._alive = contact.answers(time) or self._stopped.is_set()
+            if not self._held.is_told():
+                self._alive = self._held.lives(contact, time)
         except ShellError as error:
             self.lost = str(error)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from harness.boot.cellplan import CellPlan, kind_of
 from harness.execution.program import Program, ProgramPlan
 from harness.guest.shell import OutputSink
 from harness.image.media import BootMethod
-from harness.outcome import Outcome, Until
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
+from harness.runs.worlds import userland_cell, with_world
 from harness.world.config import WorldKind
 
 if TYPE_CHECKING:
@@ -51,22 +50,12 @@ def execute(request: ExecRequest, env: Environment, view: View | None = None) ->
     """
     view = view or Unseen()
     recorder = Recorder(env, view)
-    asked = replace(
-        request.guest, until=Until.SSH, world=request.guest.world or WorldKind.SLIM.value
-    )
+    asked = with_world(request.guest, WorldKind.SLIM)
     guests = Guests.of(env, view, asked, request.what, BootMethod.DIRECT)
-    sanitizers = guests.sanitizers(request.sanitizers)
-    topology = guests.topology(sanitizers, "exec")
-    plan = CellPlan(
-        name=f"{kind_of(sanitizers, request.what)}-numa{len(topology.nodes)}",
-        side="",
-        what=guests.with_userland(request.what),
-        sanitizers=sanitizers,
-        boot=guests.plan(topology, sanitizers),
-        expected=(Outcome.BOOTED,),
+    plan = replace(
+        userland_cell(guests, request.what, request.sanitizers, "exec"),
         why_expected="harness exec expects the guest to come up, and exit status 0",
         program=Program(request.program, env.logs, request.echo),
-        world=guests.world,
     )
     return recorder.boot("exec", guests, [plan])
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cellplan import CellPlan, kind_of
 from harness.boot.plan import Sampling
 from harness.errors import InfraError
 from harness.image.media import BootMethod
 from harness.kyua.client import SuiteClient
 from harness.kyua.queue import SuiteQueue
-from harness.outcome import Outcome, Until
+from harness.outcome import Outcome
 from harness.results.unfinished import Planned
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
+from harness.runs.worlds import userland_cell, with_world
 from harness.world.config import WorldKind
 
 if TYPE_CHECKING:
+    from harness.boot.cellplan import CellPlan
     from harness.kernel.artifact import KernelArtifact
     from harness.results.record import Cell
     from harness.runs.environment import Environment
@@ -61,22 +61,12 @@ def kyua(request: KyuaRequest, env: Environment, view: View | None = None) -> Ru
     """
     view = view or Unseen()
     recorder = Recorder(env, view)
-    asked = replace(
-        request.guest, until=Until.SSH, world=request.guest.world or WorldKind.TESTS.value
-    )
+    asked = with_world(request.guest, WorldKind.TESTS)
     guests = Guests.of(env, view, asked, request.what, BootMethod.DIRECT)
-    sanitizers = guests.sanitizers(request.sanitizers)
-    topology = guests.topology(sanitizers, "kyua")
-    plan = CellPlan(
-        name=f"{kind_of(sanitizers, request.what)}-numa{len(topology.nodes)}",
-        side="",
-        what=guests.with_userland(request.what),
-        sanitizers=sanitizers,
-        boot=guests.plan(topology, sanitizers),
-        expected=(Outcome.BOOTED,),
+    plan = replace(
+        userland_cell(guests, request.what, request.sanitizers, "kyua"),
         why_expected="harness kyua expects every guest to come up and stay up",
         sampling=Sampling.TRIAL,
-        world=guests.world,
     )
     queue = SuiteQueue(request.suites)
     jobs = min(request.jobs, guests.most_at_once)
@@ -93,8 +83,9 @@ def _work(plan: CellPlan, queue: SuiteQueue, jobs: int) -> Work:
         (prepared, kernel), *_ = matrix.prepared([plan])
         if isinstance(kernel, InfraError):
             raise kernel
-        guests = _Guests(matrix, directory, prepared, kernel, queue)
-        with ThreadPoolExecutor(jobs) as pool:
+        gate = MemoryGate(matrix.memory)
+        guests = _Guests(matrix, directory, prepared, kernel, queue, gate)
+        with matrix.pool() as pool:
             lanes = [pool.submit(lambda: list(guests.lane())) for _ in range(jobs)]
             return tuple(cell for lane in lanes for cell in lane.result()), ()
 
@@ -110,16 +101,16 @@ class _Guests:
     plan: CellPlan
     kernel: KernelArtifact
     queue: SuiteQueue
+    gate: MemoryGate
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def lane(self) -> Iterator[Cell]:
         """Boot guests until there is no work, and yield their cells."""
-        gate = MemoryGate(self.matrix.memory)
         while self.queue.has_work and not self.matrix.booter.cancelled.is_set():
             name = f"{self.plan.name}-{next(self._numbers)}"
             client = SuiteClient(self.queue, name)
             plan = replace(self.plan, name=name, suites=client)
-            cell = self.matrix.boot(plan, self.kernel, self.directory, gate)
+            cell = self.matrix.boot(plan, self.kernel, self.directory, self.gate)
             client.close(_why(cell, client))
             yield cell
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.cellplan import CellPlan, kind_of
 from harness.errors import UsageError
+from harness.outcome import Outcome, Until
 from harness.source.change import Change
 from harness.source.request import KernelRequest
 from harness.world.config import WorldConfig, WorldKind
@@ -17,6 +19,8 @@ from harness.world.image import WorldCache
 if TYPE_CHECKING:
     from harness.host.progress import Progress
     from harness.runs.environment import Environment
+    from harness.runs.guests import GuestRequest, Guests
+    from harness.sanitizers import Sanitizers
     from harness.world.image import World
 
 
@@ -50,7 +54,7 @@ def build_world(request: WorldRequest, env: Environment, progress: Progress) -> 
 
     what = KernelRequest(request.source)
     tree = env.kernels().provider(what).world_tree(what)
-    builder = WorldBuilder(env.workspace, env.runner, env.clock, progress, env.sandboxed, env.logs)
+    builder = WorldBuilder(env.workspace, env.runner, progress, env.sandboxed, env.logs)
     overlay = request.overlay or env.settings.image.overlay
     change = Change(request.revision)
     build = partial(builder.build, tree, change, request.config, overlay)
@@ -74,25 +78,57 @@ def world_for(what: KernelRequest, name: str | None, env: Environment, progress:
     cache = WorldCache(env.workspace)
     kinds = {kind.value for kind in WorldKind}
     if name is not None and name not in kinds:
-        found = [world for world in cache.all() if world.identity.key.startswith(name)]
-        if not found:
+        named = (each.key for each in cache.identities() if each.key.startswith(name))
+        world = next((found for key in named if (found := cache.find(key))), None)
+        if world is None:
             raise UsageError(
                 f"--world: there is no world {name!r}",
                 remedy="list them: harness image ls; or name a kind: slim or tests",
             )
-        return found[0]
+        return world
     kind = WorldKind(name or WorldKind.SLIM.value)
     progress.stage("world")
     release = _release_of(what, env)
-    for world in cache.all():
-        identity = world.identity
+    for identity in cache.identities():
         same = (identity.source, identity.kind, number(identity.release))
-        if same == (what.source, kind.value, release):
+        if same == (what.source, kind.value, release) and (world := cache.find(identity.key)):
             return world
     from harness.world.config import world_config
 
     request = WorldRequest(what.source, what.change.revision, world_config(kind))
     return build_world(request, env, progress)
+
+
+def userland_cell(
+    guests: Guests, what: KernelRequest, sanitizers: Sanitizers | None, kind: str
+) -> CellPlan:
+    """Return the plan of one guest with a world, which is expected to come up.
+
+    Args:
+        guests: the guests of a request that has a world.
+        what: the kernel; it gets what a world needs.
+        sanitizers: the kernel's sanitizers; None: those of the vm file.
+        kind: the command.
+
+    Raises:
+        UsageError: the request names several guests, or invalid numbers.
+    """
+    chosen = guests.sanitizers(sanitizers)
+    topology = guests.topology(chosen, kind)
+    return CellPlan(
+        name=f"{kind_of(chosen, what)}-numa{len(topology.nodes)}",
+        side="",
+        what=guests.with_userland(what),
+        sanitizers=chosen,
+        boot=guests.plan(topology, chosen),
+        expected=(Outcome.BOOTED,),
+        world=guests.world,
+    )
+
+
+def with_world(guest: GuestRequest, kind: WorldKind) -> GuestRequest:
+    """Return a request whose guests have a world, of that kind unless it names another."""
+    return replace(guest, until=Until.SSH, world=guest.world or kind.value)
 
 
 def _release_of(what: KernelRequest, env: Environment) -> tuple[int, int]:

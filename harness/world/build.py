@@ -34,7 +34,6 @@ from harness.world.layout import own_digest
 from harness.world.metalog import Metalog
 
 if TYPE_CHECKING:
-    from harness.host.clock import Clock
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.source.change import Change
@@ -68,7 +67,6 @@ class WorldBuilder:
     Args:
         workspace: the workspace of objects and images.
         runner: starts git, make and compilers.
-        clock: the time of the build.
         progress: receives the stages.
         sandboxed: whether the tree's build system runs in a sandbox.
         logs: limits of the logs.
@@ -76,7 +74,6 @@ class WorldBuilder:
 
     workspace: Workspace
     runner: Runner
-    clock: Clock
     progress: Progress
     sandboxed: bool = True
     logs: LogLimits = USUAL_LIMITS

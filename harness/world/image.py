@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -123,12 +124,22 @@ class WorldCache:
         except (FileNotFoundError, DamageError, OSError, ValueError, KeyError, TypeError):
             return None
 
-    def all(self) -> list[World]:
-        """Return all worlds, the newest first; damaged ones are left out."""
+    def identities(self) -> list[WorldIdentity]:
+        """Return the identities of all worlds, the newest first, without reading the images."""
         paths = sorted(
             self._directory.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True
         )
-        return [world for path in paths if (world := self.find(path.name)) is not None]
+        found = []
+        for path in paths:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                identity = _read_identity(path / _IDENTITY)
+                found += [identity] if identity.key == path.name else []
+        return found
+
+    def all(self) -> list[World]:
+        """Return all worlds, the newest first; damaged ones are left out."""
+        worlds = (self.find(identity.key) for identity in self.identities())
+        return [world for world in worlds if world is not None]
 
     def store(self, identity: WorldIdentity, files: Mapping[str, Path]) -> World:
         """Store copies of a world's files.
