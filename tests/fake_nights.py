@@ -168,8 +168,10 @@ class Nights:
         self.at_boot()
         with self._lock:
             self.boots += 1
-            self._seen[spec.name] = self._seen.get(spec.name, 0) + 1
-            chance = random.Random(f"{self.seed}:{spec.name}:{self._seen[spec.name]}")
+            # By cell and commit: the order in which guests run side by side changes no chance.
+            cell = f"{spec.name}:{number}"
+            self._seen[cell] = self._seen.get(cell, 0) + 1
+            chance = random.Random(f"{self.seed}:{cell}:{self._seen[cell]}")
             boot = self.boots
         if self.kill_after is not None and boot > self.kill_after:
             raise KeyboardInterrupt

@@ -31,16 +31,6 @@ class Seat:
             assert select.select([self.master], [], [], SECONDS)[0], self.seen
             self.seen += os.read(self.master, 1 << 16).decode("utf-8", "replace")
 
-    def type_until(self, text: str, typed: bytes) -> None:
-        """Types something again and again, until a text is seen."""
-        for _ in range(int(SECONDS)):
-            if text in self.seen:
-                return
-            os.write(self.master, typed)
-            if select.select([self.master], [], [], 1.0)[0]:
-                self.seen += os.read(self.master, 1 << 16).decode("utf-8", "replace")
-        self.wait_for(text)
-
     def end(self) -> int:
         """Reads on until the harness ends; gives its exit status."""
         while self.popen.poll() is None:
