@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from harness.nightly.ending import in_words
 from harness.nightly.news import culprit_in_words, places_in_words
+from harness.nightly.sentence import night_sentence
 
 if TYPE_CHECKING:
     from harness.nightly.night import JudgedNight, Problem, Result
@@ -18,7 +18,7 @@ def night_lines(judged: JudgedNight, *, verbose: bool = False) -> Iterator[str]:
     """Return the lines of a night: the sentence, news, problems, and what did not run."""
     night = judged.night
     yield f"night {night.number} of {night.plan}, {night.started:%Y-%m-%d %H:%M} UTC, {night.state}"
-    yield sentence(judged)
+    yield f"{night_sentence(judged)}."
     for note in night.notes:
         yield f"  {note}"
     if judged.news:
@@ -31,12 +31,6 @@ def night_lines(judged: JudgedNight, *, verbose: bool = False) -> Iterator[str]:
         yield "problems:"
     for problem in shown:
         yield from _problem_lines(problem, verbose=verbose)
-
-
-def sentence(judged: JudgedNight) -> str:
-    """Return the sentence that sums up a night."""
-    planned = {(each.slot, each.commit) for each in judged.results}
-    return in_words(judged.problems, len(planned), judged.night.branches)
 
 
 def _problem_lines(problem: Problem, *, verbose: bool) -> Iterator[str]:
@@ -69,7 +63,7 @@ def night_document(judged: JudgedNight) -> dict[str, Any]:
         "ended": night.ended.isoformat() if night.ended else None,
         "exit_code": night.exit_code,
         "compared_with": night.compared_with,
-        "sentence": sentence(judged),
+        "sentence": night_sentence(judged),
         "notes": list(night.notes),
         "branches": [asdict(branch) for branch in night.branches],
         "revisions": [

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from harness.errors import BuildError, InfraError
-from harness.nightly.judgement import is_watched
-from harness.nightly.night import BranchNight, Classification, Problem, Purpose, Result, Status
+from harness.nightly.night import Classification, Problem, Purpose, Result, Status
 
 REGRESSED: Final = 1
 """Exit code of a night with an open regression."""
@@ -52,28 +51,3 @@ def unmended(results: Iterable[Result]) -> list[Result]:
         elif each.status is not Status.NOT_RUN:
             told.add(key)
     return [each for key, each in failed.items() if key not in told]
-
-
-def in_words(problems: Sequence[Problem], cells: int, branches: Sequence[BranchNight]) -> str:
-    """Return the sentence that sums up a night."""
-    counted = [each for each in problems if not each.known_issue and not is_watched(each)]
-    shown = [each for each in counted if each.open]
-    fixed = len(counted) - len(shown)
-    words = []
-    for kind in Classification:
-        count = sum(each.classification is kind for each in shown)
-        if count:
-            words.append(f"{count} {_noun(kind, count)}")
-    if fixed:
-        words.append(f"{fixed} fixed")
-    names = len(branches)
-    where = f"{cells} cells of {names} {'branch' if names == 1 else 'branches'}"
-    return f"{', '.join(words) or 'nothing is broken'} in {where}"
-
-
-def _noun(kind: Classification, count: int) -> str:
-    if kind is Classification.FLAKY:
-        return "flaky problem" if count == 1 else "flaky problems"
-    if kind is Classification.BUILD:
-        return "build breakage" if count == 1 else "build breakages"
-    return kind.value if count == 1 else f"{kind.value}s"
