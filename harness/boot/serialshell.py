@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from harness.check.channel import Channel, GuestGone, GuestRefused, GuestSilent
 from harness.check.protocol import Nonsense, read_bytes, read_number
 from harness.guest.serialtap import Detached
-from harness.guest.shell import (
+from harness.shell.shell import (
     Completed,
     OutputSink,
     ShellError,

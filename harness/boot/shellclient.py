@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from harness.guest.shell import ShellError, ShellLostError
+from harness.shell.shell import ShellError, ShellLostError
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.guest.contact import Contact
-    from harness.guest.shell import Shell
     from harness.host.clock import Clock
     from harness.host.progress import Progress
+    from harness.shell.shell import Shell
 
 _T = TypeVar("_T")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.guest.devices import LOOPBACK, DiskFormat, GuestDisk
-from harness.guest.shell import ShellRefusedError
 from harness.image.media import BootMethod
+from harness.shell.shell import ShellRefusedError
 from harness.world.layout import REPORTER
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from harness.console.report import GuestReport
     from harness.guest.contact import Contact
-    from harness.guest.shell import Shell
     from harness.host.clock import Clock
     from harness.host.process import Runner
+    from harness.shell.shell import Shell
     from harness.world.image import World
 
 
@@ -78,7 +78,7 @@ class Login:
 
     def __call__(self, time: Clock) -> Shell:
         """Return a shell that has not logged in; see ``Contact.shell``."""
-        from harness.guest.ssh import SshAddress, ssh_shell
+        from harness.shell.ssh.address import SshAddress, ssh_shell
 
         if self.world is None or self.port is None:
             raise ShellRefusedError("the guest has no world to log in to")

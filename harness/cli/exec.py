@@ -25,8 +25,8 @@ from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.view import UserView
 from harness.errors import UsageError
 from harness.execution.program import ProgramPlan
-from harness.guest.shell import OutputSink
 from harness.runs.execute import ExecRequest, execute, result_of
+from harness.shell.shell import OutputSink
 from harness.source.change import Change
 
 if TYPE_CHECKING:

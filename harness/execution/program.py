@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 from harness.errors import UsageError
 from harness.execution.result import ProgramResult
 from harness.guest.contact import HeldShell
-from harness.guest.shell import (
+from harness.host.loglimits import LimitedLog, LogLimits
+from harness.host.workspace import make_directory
+from harness.shell.shell import (
     Completed,
     OutputSink,
     Shell,
@@ -19,8 +21,6 @@ from harness.guest.shell import (
     ShellLostError,
     ShellTimeoutError,
 )
-from harness.host.loglimits import LimitedLog, LogLimits
-from harness.host.workspace import make_directory
 
 if TYPE_CHECKING:
     from harness.console.report import GuestReport

@@ -8,12 +8,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from harness.guest.shell import ShellLostError
+from harness.shell.shell import ShellLostError
 
 if TYPE_CHECKING:
     from harness.guest.serialtap import Tap
-    from harness.guest.shell import Shell
     from harness.host.clock import Clock
+    from harness.shell.shell import Shell
 
 
 @dataclass(frozen=True, slots=True)

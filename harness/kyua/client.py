@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.guest.contact import HeldShell
-from harness.guest.shell import (
+from harness.kyua.queue import SuiteQueue, Work
+from harness.kyua.tests import TestId, TestProgress, listed, with_output
+from harness.shell.shell import (
     OutputSink,
     Shell,
     ShellError,
     ShellLostError,
     ShellTimeoutError,
 )
-from harness.kyua.queue import SuiteQueue, Work
-from harness.kyua.tests import TestId, TestProgress, listed, with_output
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,11 +27,11 @@ from harness.source.location import existing_location
 from harness.source.request import KernelRequest
 
 if TYPE_CHECKING:
-    from harness.guest.shell import Completed, OutputSink
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelIdentity
     from harness.plugin.variants import GuestVariant
     from harness.runs.environment import Environment
+    from harness.shell.shell import Completed, OutputSink
 
 _T = TypeVar("_T")
 

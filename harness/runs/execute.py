@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.execution.program import Program, ProgramPlan
-from harness.guest.shell import OutputSink
 from harness.image.media import BootMethod
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
 from harness.runs.worlds import userland_cell, with_world
+from harness.shell.shell import OutputSink
 from harness.world.config import WorldKind
 
 if TYPE_CHECKING:

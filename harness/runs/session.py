@@ -21,7 +21,6 @@ from harness.boot.serialshell import SerialShells
 from harness.boot.shellclient import ShellClient
 from harness.boot.worldguest import WorldShells
 from harness.errors import HarnessError, InfraError
-from harness.guest.shell import ShellLostError, ShellRefusedError, ShellSilentError
 from harness.host.progress import Recorded
 from harness.host.workspace import host_error
 from harness.image.media import BootMethod
@@ -30,13 +29,13 @@ from harness.results.unfinished import Planned, keep_cell
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
+from harness.shell.shell import ShellLostError, ShellRefusedError, ShellSilentError
 from harness.world.fit import require_fitting
 
 if TYPE_CHECKING:
     from harness.boot.booter import Booter
     from harness.boot.evaluation import Booted
     from harness.console.symbolize import SymbolizedFrame
-    from harness.guest.shell import Completed, OutputSink, Shell, ShellError
     from harness.guest.topology import Topology
     from harness.kernel.artifact import KernelArtifact
     from harness.mutation.judgement import Judgement
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from harness.runs.environment import Environment
     from harness.runs.matrix import Matrix
     from harness.sanitizers import Sanitizers
+    from harness.shell.shell import Completed, OutputSink, Shell, ShellError
     from harness.source.request import KernelRequest
     from harness.verdict import Verdict
 

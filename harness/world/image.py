@@ -204,7 +204,7 @@ exec makefs -t ffs -o version=1 -s "$((size + size / 8 + {_FREE_MIB}))m" -f {_IN
 
 def _new_key(path: Path) -> Path:
     """Write a new key to a file, and its public line beside it."""
-    from harness.guest.keys import make_key
+    from harness.shell.ssh.keys import make_key
 
     key = make_key()
     key.write(path)

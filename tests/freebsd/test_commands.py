@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.guest.shell import ShellRefusedError
 from harness.runs.environment import Environment
 from harness.runs.guests import GuestRequest
 from harness.runs.session import SessionRequest, open_session
 from harness.sanitizers import parse_sanitizers
+from harness.shell.shell import ShellRefusedError
 from harness.source.request import KernelRequest
 
 pytestmark = pytest.mark.freebsd

@@ -16,8 +16,8 @@ from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from paramiko.sftp import SFTP_FAILURE, SFTP_NO_SUCH_FILE
 from ssh_server import SECONDS
 
-from harness.guest.keys import make_key
-from harness.guest.ssh import SshAddress
+from harness.shell.ssh.address import SshAddress
+from harness.shell.ssh.keys import make_key
 
 
 @dataclass

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from harness.guest.keys import KeyPair, make_key
-from harness.guest.ssh import SshAddress
-from harness.guest.sshshell import SshShell
 from harness.host.clock import Clock, HostClock
+from harness.shell.ssh.address import SshAddress
+from harness.shell.ssh.keys import KeyPair, make_key
+from harness.shell.ssh.shell import SshShell
 
 SECONDS = 60.0
 """Longer than anything here takes, on whatever host."""

@@ -13,8 +13,8 @@ import pytest
 from leaks import nothing_leaked
 from ssh_server import SshServer, ssh_server
 
-from harness.guest.fabricshell import fabric_connection
-from harness.guest.keys import make_key
+from harness.shell.ssh.fabric import fabric_connection
+from harness.shell.ssh.keys import make_key
 
 
 @pytest.fixture(scope="module")

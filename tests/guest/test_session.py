@@ -11,7 +11,6 @@ from command import Home, home_with_kernels
 
 from harness.config import Settings
 from harness.errors import UsageError
-from harness.guest.shell import ShellRefusedError
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
@@ -26,6 +25,7 @@ from harness.runs.session import (
     SessionRequest,
     open_session,
 )
+from harness.shell.shell import ShellRefusedError
 from harness.source.change import Change
 from harness.source.request import KernelRequest
 

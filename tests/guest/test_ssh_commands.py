@@ -18,10 +18,10 @@ from leaks import nothing_leaked
 from ssh_server import SECONDS, SshServer, ssh_server
 
 from harness.errors import UsageError
-from harness.guest.shell import OutputSink, ShellLostError, ShellTimeoutError
-from harness.guest.sshcommand import KEPT_BYTES, KeptOutput, MarkedOutput, sh_command
-from harness.guest.sshshell import SshShell
 from harness.host.clock import ManualClock
+from harness.shell.shell import OutputSink, ShellLostError, ShellTimeoutError
+from harness.shell.ssh.command import KEPT_BYTES, KeptOutput, MarkedOutput, sh_command
+from harness.shell.ssh.shell import SshShell
 
 MIB = 1 << 20
 

@@ -18,12 +18,12 @@ from leaks import nothing_leaked
 from ssh_server import SECONDS, SshServer, free_port, ssh_server
 
 from harness.errors import InfraError
-from harness.guest.keys import KeyPair, make_key
-from harness.guest.shell import ShellError, ShellLostError, ShellRefusedError
-from harness.guest.ssh import SshAddress
-from harness.guest.ssherrors import fingerprint, host_key_blob
-from harness.guest.sshshell import SshShell
 from harness.host.clock import Clock, HostClock, ManualClock
+from harness.shell.shell import ShellError, ShellLostError, ShellRefusedError
+from harness.shell.ssh.address import SshAddress
+from harness.shell.ssh.errors import fingerprint, host_key_blob
+from harness.shell.ssh.keys import KeyPair, make_key
+from harness.shell.ssh.shell import SshShell
 
 Handler = Callable[[socket.socket], None]
 

@@ -19,12 +19,12 @@ from own_mounts import mounts_as_root
 from ssh_server import SshServer, ssh_server
 
 from harness.errors import UsageError
-from harness.guest.keys import make_key
-from harness.guest.received import ReceiveLimits
-from harness.guest.shell import ShellDataError, ShellError, ShellLostError, ShellRefusedError
-from harness.guest.sshshell import SshShell
-from harness.guest.sshtar import archive
 from harness.host.clock import HostClock
+from harness.shell.received import ReceiveLimits
+from harness.shell.shell import ShellDataError, ShellError, ShellLostError, ShellRefusedError
+from harness.shell.ssh.keys import make_key
+from harness.shell.ssh.shell import SshShell
+from harness.shell.ssh.tar import archive
 
 MIB = 1 << 20
 

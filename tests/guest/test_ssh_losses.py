@@ -18,9 +18,9 @@ import pytest
 from leaks import Held, nothing_leaked
 from ssh_server import SECONDS, SshServer, ssh_server
 
-from harness.guest.shell import OutputSink, ShellError
-from harness.guest.sshshell import SshShell
 from harness.host.clock import HostClock
+from harness.shell.shell import OutputSink, ShellError
+from harness.shell.ssh.shell import SshShell
 
 
 class CuttingProxy:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from harness.guest.contact import Contact
 from harness.guest.serialtap import Tap
-from harness.guest.shell import Completed, OutputSink, ShellLostError
 from harness.host.clock import ManualClock
 from harness.host.progress import Recorded
 from harness.kyua.client import SuiteClient
 from harness.kyua.queue import SuiteQueue, Work
 from harness.kyua.tests import TestId, TestOutcome, TestProgress, TestResult, listed, with_output
+from harness.shell.shell import Completed, OutputSink, ShellLostError
 
 SUITE = "sys/vm"
 LINES = """\

@@ -14,7 +14,10 @@ from harness.execution.program import STDERR, STDOUT, Program, ProgramPlan
 from harness.execution.result import SKIP, ProgramResult
 from harness.guest.contact import Contact
 from harness.guest.serialtap import Tap
-from harness.guest.shell import (
+from harness.host.clock import Clock, ManualClock
+from harness.host.loglimits import USUAL_LIMITS, LogLimits
+from harness.host.progress import Recorded
+from harness.shell.shell import (
     Completed,
     OutputSink,
     Shell,
@@ -23,9 +26,6 @@ from harness.guest.shell import (
     ShellRefusedError,
     ShellTimeoutError,
 )
-from harness.host.clock import Clock, ManualClock
-from harness.host.loglimits import USUAL_LIMITS, LogLimits
-from harness.host.progress import Recorded
 
 
 @dataclass

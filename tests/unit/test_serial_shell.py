@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.boot.serialshell import MAX_COMMAND, SerialShell
-from harness.guest.shell import (
+from harness.host.clock import HostClock
+from harness.host.resources import data_file
+from harness.shell.shell import (
     OutputSink,
     ShellError,
     ShellLostError,
@@ -22,8 +24,6 @@ from harness.guest.shell import (
     ShellSilentError,
     ShellTimeoutError,
 )
-from harness.host.clock import HostClock
-from harness.host.resources import data_file
 
 HERE = Path(__file__).parent
 IMPATIENT = 0.02

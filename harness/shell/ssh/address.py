@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from harness.errors import InfraError
 
 if TYPE_CHECKING:
-    from harness.guest.sshshell import SshShell
     from harness.host.clock import Clock
+    from harness.shell.ssh.shell import SshShell
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def ssh_shell(address: SshAddress, clock: Clock) -> SshShell:
         InfraError: paramiko is not installed.
     """
     try:
-        from harness.guest.sshshell import SshShell
+        from harness.shell.ssh.shell import SshShell
     except ImportError as error:
         raise InfraError(
             f"SSH to guests is not usable: {error}",

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from harness.guest.received import Parts, ReceivedTree, ReceiveLimits
-from harness.guest.shell import Completed, ShellDataError, ShellError, ShellRefusedError
-from harness.guest.sshcommand import CommandRun
-from harness.guest.sshfiles import staged_name
+from harness.shell.received import Parts, ReceivedTree, ReceiveLimits
+from harness.shell.shell import Completed, ShellDataError, ShellError, ShellRefusedError
+from harness.shell.ssh.command import CommandRun
+from harness.shell.ssh.files import staged_name
 
 if TYPE_CHECKING:
-    from harness.guest.sshlink import SshLink
+    from harness.shell.ssh.link import SshLink
 
 _BLOCK: Final = 1 << 16
 _MOST_HEADER: Final = 1 << 20

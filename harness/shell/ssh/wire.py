@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TICK: Final = 0.1
 """Seconds between two looks at a guest's clock."""
 
-LOGGER: Final = "harness.guest.ssh"
+LOGGER: Final = "harness.shell.ssh"
 """The name of paramiko's log, which is off: it writes backtraces of hostile data."""
 
 _NEVER: Final = 1e6

@@ -1,7 +1,7 @@
 """Files to and from a guest by SFTP, of which paramiko's client makes single requests.
 
 Transfers of whole files by paramiko or fabric write under the final name and take what the server
-says for granted; here, each request has a time limit, and ``harness.guest.received`` decides what
+says for granted; here, each request has a time limit, and ``harness.shell.received`` decides what
 is taken.
 """
 
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Final
 import paramiko
 
 from harness.errors import UsageError
-from harness.guest.received import Parts, ReceivedTree, ReceiveLimits
-from harness.guest.shell import ShellError, ShellRefusedError
-from harness.guest.sshcommand import CommandRun
 from harness.host.workspace import unique
+from harness.shell.received import Parts, ReceivedTree, ReceiveLimits
+from harness.shell.shell import ShellError, ShellRefusedError
+from harness.shell.ssh.command import CommandRun
 
 if TYPE_CHECKING:
-    from harness.guest.sshlink import SshLink
+    from harness.shell.ssh.link import SshLink
 
 _BLOCK: Final = 32768
 _READ_AHEADS: Final = 4

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import fabric
 import paramiko
 
-from harness.guest.keys import KEY_TYPE, read_key
-from harness.guest.ssherrors import host_key_blob
+from harness.shell.ssh.errors import host_key_blob
+from harness.shell.ssh.keys import KEY_TYPE, read_key
 
 if TYPE_CHECKING:
-    from harness.guest.ssh import SshAddress
+    from harness.shell.ssh.address import SshAddress
 
 _CONNECT_SECONDS: Final = 120
 _PORT: Final = 22

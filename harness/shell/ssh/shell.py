@@ -3,7 +3,7 @@
 ``SshShell`` stands on paramiko, which has single packets, channels and requests: bounded memory,
 limits by the guest's clock and an end within a second need those. fabric, whose ``run`` keeps all
 output and whose ``Transfer`` believes the server, is the interface for programs of users
-(``harness.guest.fabricshell``), on a connection with the same checks.
+(``harness.shell.ssh.fabric``), on a connection with the same checks.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from harness.guest.received import USUAL_RECEIVE_LIMITS, ReceiveLimits
-from harness.guest.shell import ShellRefusedError
-from harness.guest.sshcommand import CommandRun
-from harness.guest.sshfiles import SftpFiles, open_sftp
-from harness.guest.sshlink import SshLink
-from harness.guest.sshtar import TarFiles
+from harness.shell.received import USUAL_RECEIVE_LIMITS, ReceiveLimits
+from harness.shell.shell import ShellRefusedError
+from harness.shell.ssh.command import CommandRun
+from harness.shell.ssh.files import SftpFiles, open_sftp
+from harness.shell.ssh.link import SshLink
+from harness.shell.ssh.tar import TarFiles
 
 if TYPE_CHECKING:
-    from harness.guest.shell import Completed, OutputSink
-    from harness.guest.ssh import SshAddress
     from harness.host.clock import Clock
+    from harness.shell.shell import Completed, OutputSink
+    from harness.shell.ssh.address import SshAddress
 
 
 class SshShell:

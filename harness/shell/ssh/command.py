@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import UsageError
-from harness.guest.shell import Completed, OutputSink, ShellError, ShellLostError, ShellTimeoutError
-from harness.guest.sshwire import TICK
 from harness.host.workspace import unique
+from harness.shell.shell import Completed, OutputSink, ShellError, ShellLostError, ShellTimeoutError
+from harness.shell.ssh.wire import TICK
 
 if TYPE_CHECKING:
     import paramiko
 
-    from harness.guest.sshlink import SshLink
+    from harness.shell.ssh.link import SshLink
 
 KEPT_BYTES: Final = 1 << 20
 """Most bytes of each output that a result has: the first and the last half of so many."""

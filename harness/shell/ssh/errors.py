@@ -12,8 +12,8 @@ from typing import Final
 import paramiko
 
 from harness.errors import InfraError
-from harness.guest.keys import KEY_TYPE
-from harness.guest.shell import ShellDataError, ShellError, ShellLostError, ShellRefusedError
+from harness.shell.shell import ShellDataError, ShellError, ShellLostError, ShellRefusedError
+from harness.shell.ssh.keys import KEY_TYPE
 
 MOST_BANNER: Final = 16384
 """Most bytes that a server may send before its version line (RFC 4253, 4.2)."""

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Final
 import paramiko
 
 from harness.errors import HarnessError
-from harness.guest.keys import read_key
-from harness.guest.shell import ShellError, ShellLostError
-from harness.guest.ssherrors import (
+from harness.shell.shell import ShellError, ShellLostError
+from harness.shell.ssh.errors import (
     MOST_BANNER,
     closed_before_version,
     host_key_blob,
@@ -31,11 +30,12 @@ from harness.guest.ssherrors import (
     translated,
     version_offset,
 )
-from harness.guest.sshwire import TICK, TimeLimit, Transport, Wire
+from harness.shell.ssh.keys import read_key
+from harness.shell.ssh.wire import TICK, TimeLimit, Transport, Wire
 
 if TYPE_CHECKING:
-    from harness.guest.ssh import SshAddress
     from harness.host.clock import Clock
+    from harness.shell.ssh.address import SshAddress
 
 CONNECT_SECONDS: Final = 120.0
 """Most seconds of the guest's for each step up to the login; it takes two or three in all."""

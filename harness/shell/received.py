@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final
 
-from harness.guest.shell import ShellDataError
 from harness.host.workspace import unique
+from harness.shell.shell import ShellDataError
 
 Parts = tuple[str, ...]
 """A path below what is copied; empty for itself."""

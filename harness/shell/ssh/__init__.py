@@ -1,0 +1,1 @@
+"""Shells over SSH; paramiko is an optional extra."""
