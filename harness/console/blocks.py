@@ -41,6 +41,8 @@ _CPU_ID = re.compile(r"cpuid = (?P<cpu>\d{1,5})", re.ASCII)
 _PANIC_TIME = re.compile(r"^time = \d+\s*$", re.ASCII)
 # stand/libsa/panic.c, panic_action()
 _LOADER_WAITS = re.compile(r"^--> Press a key on the console")
+# kgdb's, between the header of a crash summary (usr.sbin/crashinfo) and the console's last lines
+_MESSAGE_BUFFER = "Unread portion of the kernel message buffer:"
 # a driver's line, which may be mixed into a panic's lines if other CPUs did not stop
 _DRIVER_LINE = re.compile(r"[a-z_]{2,16}\d{1,4}: |<\d", re.ASCII)
 # sys/conf/newvers.sh: the second line of a version, or the end of a reproducible build's only line
@@ -148,7 +150,7 @@ class PanicHead(Block):
 
     def on_unknown_line(self, text: str) -> None:
         """Add a line between ``panic:`` and ``cpuid =`` to the message."""
-        if not self._proven:
+        if not self._proven and text != _MESSAGE_BUFFER:
             self._more.append(clip(text))
 
     def on_next_pattern(self, name: Name) -> None:

@@ -1,7 +1,8 @@
 """Backtraces, in DDB's format and in stack(9)'s.
 
 A frame is a whole line. Lines that are mixed with another CPU's output are ignored, as are frames
-whose two names differ (``vpanic() at panic+0x1``), which are two mixed lines.
+whose two names differ (``vpanic() at panic+0x1``), which are two mixed lines. Arm's are an
+exception: the second name is the caller's, and a line of registers follows.
 """
 
 from __future__ import annotations
@@ -40,10 +41,23 @@ _POWERPC_FRAME = re.compile(
     r"(?:\([^)]{0,255}\))?(?:: srr1=0x[0-9a-f]{1,16})?\s*$",
     re.ASCII,
 )
+# sys/arm64/arm64/db_trace.c and sys/arm/arm/db_trace.c of 13: lines of registers after the frame's
+_ARM_REGISTERS = re.compile(
+    r"^\s{1,12}(?:pc = 0x(?P<pc>[0-9a-f]{1,16})  lr = 0x|(?:sp = 0x|r\d{1,2} = 0x))", re.ASCII
+)
 _POWERPC_REGISTERS = re.compile(r"^ {2,12}r1=0x[0-9a-f]{1,16} cr=", re.ASCII)
 _KERNEL_ENTRIES = tuple(re.compile(row.console.entry, re.ASCII) for row in TABLE)
 _FIRST = frozenset({"db_trace_self", "db_trace_self_wrapper", "kdb_backtrace"})
 """The innermost functions of a backtrace that its own thread prints."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ArmFrame:
+    """A line that is a frame if registers follow; ``caller`` is the second name, and its offset."""
+
+    name: str
+    caller: tuple[str, int]
+    offset: int
 
 
 @dataclass(slots=True)
@@ -58,11 +72,13 @@ class FrameList(Block):
     _first: int = field(default=0, init=False)
     _entry: str = field(default="", init=False)
     _entry_pc: int | None = field(default=None, init=False)
+    _unproven: _ArmFrame | None = field(default=None, init=False)
+    _caller: tuple[str, int] = field(default=("", 0), init=False)  # the next frame's place, on Arm
 
     def accept(self, text: str, offset: int) -> bool:
         """Accept frames, and lines that show how the kernel was entered."""
         if " at " not in text and not text.startswith(("---", "0x")):
-            return bool(_POWERPC_REGISTERS.match(text))
+            return self._registers(text, offset)
         if found := first_match(_KERNEL_ENTRIES, text):
             self._entry, self._entry_pc = found["entry"], int(found["pc"], 16)
             # a system call or the start of a thread is the outermost frame of the kernel
@@ -70,15 +86,37 @@ class FrameList(Block):
             self.done = started or self._entry.startswith("syscall")
             return True
         frame = parse_frame(text)
-        if frame is None or self._starts_another(text, frame):
+        if frame is None:
+            self._unproven = _arm_frame(text, offset)
             return False
+        if self._starts_another(text, frame):
+            return False
+        self._add(frame, offset)
+        return True
+
+    def _registers(self, text: str, offset: int) -> bool:
+        """Accept a line of registers, which proves that Arm's frame before it is one."""
+        if _POWERPC_REGISTERS.match(text):
+            return True
+        found = _ARM_REGISTERS.match(text)
+        unproven, self._unproven = self._unproven, None
+        if found is None or not (unproven or self.frames):
+            return False
+        if unproven and found["pc"]:
+            name, place = self._caller
+            inside = place if name == unproven.name else 0
+            frame = Frame(unproven.name, inside, None, int(found["pc"], 16))
+            self._add(frame, unproven.offset)
+            self._caller = unproven.caller
+        return True
+
+    def _add(self, frame: Frame, offset: int) -> None:
         if not self.frames:
             self._first = offset
         if len(self.frames) < MAX_FRAMES:
             pc = frame.pc if self._entry_pc is None else self._entry_pc
             self.frames.append(replace(frame, entry=self._entry, pc=pc))
         self._entry, self._entry_pc = "", None
-        return True
 
     def _starts_another(self, text: str, frame: Frame) -> bool:
         """Return whether a frame starts another backtrace, whose first line is lost."""
@@ -87,7 +125,7 @@ class FrameList(Block):
     @property
     def is_empty(self) -> bool:
         """Whether there are no frames, nor a line that shows how the kernel was entered."""
-        return not self.frames and self._entry_pc is None
+        return not self.frames and self._entry_pc is None and self._unproven is None
 
     def finish(self, *, lost_patience: bool) -> Event | None:
         """Return the backtrace, or None without frames."""
@@ -96,6 +134,13 @@ class FrameList(Block):
         return Backtrace(
             self._first, tuple(self.frames), self.origin, self.thread, announced=self.offset
         )
+
+
+def _arm_frame(text: str, offset: int) -> _ArmFrame | None:
+    found = _FRAME.match(text)
+    if found is None:
+        return None
+    return _ArmFrame(found["name"], (found["function"], int(found["offset"], 16)), offset)
 
 
 def _begins(last: Frame, frame: Frame) -> bool:

@@ -169,6 +169,13 @@ def trapped(frames: Sequence[Frame]) -> Sequence[Frame]:
     return _past_reports(frames)
 
 
+def faulted(frames: Sequence[Frame]) -> str | None:
+    """Return the function that a trap interrupted; None without a trap's vector."""
+    if not any(_TRAP_VECTOR.fullmatch(plain(frame.function)) for frame in frames):
+        return None
+    return next((f for f in _names(trapped(frames)) if not _ROOT.fullmatch(f)), None)
+
+
 def shows_trap(frames: Sequence[Frame]) -> bool:
     """Return whether a backtrace contains a trap other than the debugger's breakpoint."""
     entered = any(f.entry.startswith("trap") and not _is_breakpoint(f) for f in frames)

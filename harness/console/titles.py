@@ -12,6 +12,7 @@ from harness.console import events as e
 from harness.console.events import UNKNOWN_FUNCTION
 from harness.console.machinery import (
     culprit,
+    faulted,
     is_machinery,
     plain,
     reporter,
@@ -103,10 +104,15 @@ def debugger_title(reason: str, frames: Sequence[Frame]) -> str:
 
 
 def _function(title: str, frames: Sequence[Frame]) -> str | None:
-    """Return the function that panicked, or the caller of machinery; None if the title names it."""
+    """Return the function that panicked, or the caller of machinery; None if the title names it.
+
+    If all is machinery, it is the function that a trap interrupted.
+    """
     detector = reporter(frames)
-    if detector is None or culprit(frames) is None:
+    if detector is None:
         return None
+    if culprit(frames) is None:
+        return faulted(frames)
     if is_machinery(detector):
         return culprit(frames)
     words = set(re.split(r"\W+|_", title.lower()))
