@@ -13,7 +13,7 @@ from harness.outcome import Outcome, Until
 from harness.source.change import Change
 from harness.source.request import KernelRequest
 from harness.world.config import WorldConfig, WorldKind
-from harness.world.fit import number
+from harness.world.fit import number, serving
 from harness.world.image import WorldCache
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def world_for(what: KernelRequest, name: str | None, env: Environment, progress:
     """Return the world for guests of a kernel.
 
     One world serves all kernels of a release, so that of another revision of the tree is taken if
-    there is one; else that of the kernel's own revision is built.
+    there is one, or one that contains more; else that of the kernel's own revision is built.
 
     Args:
         what: the kernel.
@@ -89,9 +89,8 @@ def world_for(what: KernelRequest, name: str | None, env: Environment, progress:
     kind = WorldKind(name or WorldKind.SLIM.value)
     progress.stage("world")
     release = _release_of(what, env)
-    for identity in cache.identities():
-        same = (identity.source, identity.kind, number(identity.release))
-        if same == (what.source, kind.value, release) and (world := cache.find(identity.key)):
+    for identity in serving(cache.identities(), what.source, release, kind):
+        if world := cache.find(identity.key):
             return world
     from harness.world.config import world_config
 

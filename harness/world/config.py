@@ -33,6 +33,11 @@ class WorldKind(StrEnum):
     FULL = "full"
     """nearly everything but compilers"""
 
+    @property
+    def served_by(self) -> tuple[WorldKind, ...]:
+        """The kinds that contain what this one does, the smallest first; no suites are in FULL."""
+        return tuple(WorldKind) if self is WorldKind.SLIM else (self,)
+
 
 class Services(StrEnum):
     """The services that start with a guest."""

@@ -1,4 +1,4 @@
-"""Whether a kernel can run a world. Pure."""
+"""Which worlds a kernel can run, and which serve a request. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from harness.world.config import WorldKind
     from harness.world.image import WorldIdentity
 
 _NUMBERS = re.compile(r"(\d+)\.(\d+)", re.ASCII)
@@ -32,6 +35,15 @@ def require_fitting(kernel: str, world: WorldIdentity) -> None:
             remedy="name a world of that release or an older one: --world NAME; "
             "harness image ls lists them",
         )
+
+
+def serving(
+    worlds: Iterable[WorldIdentity], source: str, release: tuple[int, int], kind: WorldKind
+) -> list[WorldIdentity]:
+    """Return the worlds of a tree's release that contain what ``kind`` does, the smallest first."""
+    alike = [each for each in worlds if (each.source, number(each.release)) == (source, release)]
+    kinds = [serving.value for serving in kind.served_by]
+    return sorted((w for w in alike if w.kind in kinds), key=lambda world: kinds.index(world.kind))
 
 
 def number(release: str) -> tuple[int, int]:

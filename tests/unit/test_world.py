@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
 from harness.world.config import DEFAULT_SUITES, Services, WorldKind, world_config
-from harness.world.fit import number, require_fitting
+from harness.world.fit import number, require_fitting, serving
 from harness.world.image import WorldIdentity
 from harness.world.layout import REPORTER, own_files, script_modes, started
 from harness.world.metalog import FileEntry
@@ -97,3 +98,13 @@ def test_kernels_of_the_release_and_newer_ones_run_the_world(kernel: str) -> Non
 def test_a_file_entry_is_a_line_of_mtree() -> None:
     entry = FileEntry("a/b", "link", link="../c")
     assert entry.line == "./a/b type=link uname=root gname=wheel mode=0644 link=../c"
+
+
+def test_a_world_that_contains_more_serves_one_that_is_asked_for() -> None:
+    slim, tests, full = (
+        replace(world_of("15.1-RELEASE"), key=kind, kind=kind) for kind in ("slim", "tests", "full")
+    )
+    worlds = [full, replace(slim, source="elsewhere"), replace(slim, release="15.0"), tests, slim]
+    assert serving(worlds, slim.source, (15, 1), WorldKind.SLIM) == [slim, tests, full]
+    assert serving(worlds[:-1], slim.source, (15, 1), WorldKind.SLIM) == [tests, full]
+    assert serving(worlds, slim.source, (15, 1), WorldKind.TESTS) == [tests]
