@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.nightlyplan import require_packages
 from harness.cli.options import common_options
-from harness.errors import UsageError, given_with
+from harness.errors import InfraError, UsageError, given_with
 from harness.guest.registry import Registry
 from harness.host.cachesize import (
     CacheEntry,
@@ -20,9 +21,11 @@ from harness.host.cachesize import (
 from harness.results.expiry import expired, kept_by, parse_age, remove_run, run_entries
 from harness.results.store import Store
 from harness.results.unfinished import RUNNING
+from harness.runs.histories import expire_consoles, histories, pinned_kernels
 
 if TYPE_CHECKING:
     from harness.cli.app import App
+    from harness.history.database import Database
 
 
 @click.command()
@@ -30,15 +33,23 @@ if TYPE_CHECKING:
               help="Size of the cache afterwards.")  # fmt: skip
 @click.option("--runs-limit", metavar="SIZE", help="Size of all records afterwards.")
 @click.option("--runs-age", metavar="AGE", help="Remove records older than 12h, 30d, 1y.")
+@click.option("--consoles-limit", metavar="SIZE",
+              help="Size of all consoles in each history of nights afterwards.")  # fmt: skip
+@click.option("--consoles-age", metavar="AGE", help="Remove consoles of nights older than 90d, 1y.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @common_options
 def gc(
-    app: App, limit: str, runs_limit: str | None, runs_age: str | None, *, dry_run: bool
-) -> None:
+    app: App, limit: str, runs_limit: str | None, runs_age: str | None, consoles_limit: str | None,
+    consoles_age: str | None, *, dry_run: bool,
+) -> None:  # fmt: skip
     """Remove the least recently used kernels, images and objects from the cache.
 
     Records of runs are removed only with --runs-age or --runs-limit, the oldest first. Kernels and
     records of running guests are kept, and so are records of runs that have not ended.
+
+    Consoles in the histories of nights are removed only with --consoles-age or --consoles-limit.
+    The consoles of each problem's last good and first bad revision are kept, and so are the kernels
+    of open problems.
 
     \b
     Examples:
@@ -50,12 +61,18 @@ def gc(
         size = parse_size(limit)
     with given_with("--runs-age"):
         age = parse_age(runs_age) if runs_age else None
+    with given_with("--consoles-age"):
+        console_age = parse_age(consoles_age) if consoles_age else None
     with given_with("--runs-limit"):
         runs_size = parse_size(runs_limit) if runs_limit else None
+    with given_with("--consoles-limit"):
+        consoles_size = parse_size(consoles_limit) if consoles_limit else None
     guests = Registry(app.workspace, app.clock).live()
     kernels, worlds = (app.workspace.cache / name for name in ("kernels", "worlds"))
     spared = {kernels / guest.kernel for guest in guests if guest.kernel}
     spared |= {worlds / guest.world for guest in guests if guest.world}
+    databases = _histories(app)
+    spared |= {kernels / key for key in pinned_kernels(databases)}
     collected = collect(app.workspace, size, spared=spared, dry_run=dry_run)
     store = Store(app.runs)
     asked = age is not None or runs_size is not None  # otherwise no record is read
@@ -67,6 +84,16 @@ def gc(
     word = "would remove" if dry_run else "removed"
     for entry in (*collected.removed, *gone):
         app.paper.print(f"{word} {_words(entry)}", markup=False, soft_wrap=True)
+    removed = []
+    if console_age is not None or consoles_size is not None:
+        removed = list(
+            expire_consoles(databases, app.clock.now(), console_age, consoles_size, dry_run=dry_run)
+        )
+    for place, count, bytes_ in removed:
+        app.paper.print(
+            f"{word} {count} consoles of {place} ({format_size(bytes_)})",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
     for entry in collected.busy:
         app.warn(f"{_words(entry)} is in use and was kept")
     app.paper.print(_summary(collected, dry_run), markup=False)
@@ -74,11 +101,29 @@ def gc(
         {
             "removed": [_document(entry) for entry in (*collected.removed, *gone)],
             "in_use": [_document(entry) for entry in collected.busy],
+            "consoles": [
+                {"history": place, "count": count, "bytes": size_}
+                for place, count, size_ in removed
+            ],
             "bytes_before": collected.before,
             "bytes_after": collected.after,
             "dry_run": dry_run,
         }
     )
+
+
+def _histories(app: App) -> list[Database]:
+    """Return the histories of nights that can be read."""
+    found: list[Database] = []
+    for path in histories(app.workspace):
+        try:
+            require_packages()
+            from harness.history.database import Database
+
+            found.append(Database.open(path))
+        except (InfraError, UsageError) as error:
+            app.warn(f"the kernels that {path} pins are not kept: {error.message}")
+    return found
 
 
 def _removable(store: Store, consoles: list[Path]) -> list[CacheEntry]:

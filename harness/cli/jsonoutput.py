@@ -299,10 +299,19 @@ class CacheEntryDocument(TypedDict):
     bytes: Count
 
 
+class ConsolesRemovedDocument(TypedDict):
+    """The consoles that a history no longer has."""
+
+    history: str
+    count: Count
+    bytes: Count
+
+
 class GcDocument(TypedDict):
     """The removed entries of the cache."""
 
     removed: list[CacheEntryDocument]
+    consoles: list[ConsolesRemovedDocument]
     in_use: list[CacheEntryDocument]
     bytes_before: Count
     bytes_after: Count
@@ -433,6 +442,14 @@ class NightlyIssuesDocument(TypedDict):
     problems: list[dict[str, Any]]
 
 
+class ChangedIssuesDocument(TypedDict):
+    """``nightly issues merge`` and ``nightly issues split``."""
+
+    problem: str
+    issues: list[str]
+    file: str
+
+
 class AddedIssueDocument(TypedDict):
     """``nightly issues add`` and ``nightly issues mute``."""
 
@@ -471,6 +488,8 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "nightly issues list": (NightlyIssuesDocument,),
     "nightly issues add": (AddedIssueDocument,),
     "nightly issues mute": (AddedIssueDocument,),
+    "nightly issues merge": (ChangedIssuesDocument,),
+    "nightly issues split": (ChangedIssuesDocument,),
     "model predict": (PredictDocument,),
     "model trace": (TraceDocument,),
     "model explore": (ExploreDocument,),

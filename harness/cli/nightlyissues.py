@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ class _Issues(click.Group):
 
 @click.group(cls=_Issues)
 def issues() -> None:
-    """List the known issues of a plan, or add one.
+    """List the known issues of a plan, add one, or change what it matches.
 
     \b
     Examples:
@@ -95,7 +94,8 @@ def add(app: App, problem: str, plan: Path, history: Path | None, **values: Any)
     Examples:
       harness nightly issues add 1f2e3d4c --owner me --reason 'fixed in review' --link URL
     """
-    _add(app, problem, night_request(plan, history), _NewIssue(**values))
+    name = values.pop("name")
+    _add(app, problem, night_request(plan, history), name, values)
 
 
 @issues.command()
@@ -111,40 +111,101 @@ def mute(app: App, problem: str, plan: Path, history: Path | None, days: int) ->
     Examples:
       harness nightly issues mute 1f2e3d4c --days 7
     """
-    new = _NewIssue(None, "nobody", "muted", None, days)
-    _add(app, problem, night_request(plan, history), new)
+    values = {"owner": "nobody", "reason": "muted", "link": None, "days": days}
+    _add(app, problem, night_request(plan, history), None, values)
+
+
+@issues.command()
+@click.argument("problem")
+@click.argument("issue")
+@plan_options
+@common_options
+def merge(app: App, problem: str, issue: str, plan: Path, history: Path | None) -> None:
+    """Make a PROBLEM an incident of the known ISSUE: the same bug with another title.
+
+    \b
+    Examples:
+      harness nightly issues merge 1f2e3d4c uma-drain
+    """
+    file = _IssuesOf.open(app, problem, night_request(plan, history))
+    from harness.nightly.issuesfile import merged
+
+    file.write(merged(file.text, file.problem, issue, file.issues, file.today))
+    app.paper.print(f"merged problem {file.problem.id} into {issue}", markup=False, soft_wrap=True)
+    app.emit({"problem": file.problem.id, "issues": [issue], "file": str(file.path)})
+
+
+@issues.command("split")
+@click.argument("problem")
+@plan_options
+@common_options
+def split_problem(app: App, problem: str, plan: Path, history: Path | None) -> None:
+    """Take a PROBLEM out of the known issues that match it: the next night judges it as new.
+
+    \b
+    Examples:
+      harness nightly issues split 1f2e3d4c
+    """
+    file = _IssuesOf.open(app, problem, night_request(plan, history))
+    from harness.nightly.issuesfile import split
+
+    text, names = split(file.text, file.problem, file.issues)
+    file.write(text)
+    words = f"split problem {file.problem.id} off {', '.join(names)}"
+    app.paper.print(words, markup=False, soft_wrap=True)
+    app.emit({"problem": file.problem.id, "issues": names, "file": str(file.path)})
 
 
 @dataclass(frozen=True, slots=True)
-class _NewIssue:
-    """The options of an issue that is added."""
+class _IssuesOf:
+    """The file of a plan's known issues, and a problem.
 
-    name: str | None
-    owner: str
-    reason: str
-    link: str | None
-    days: int
+    Args:
+        path: the file.
+        text: its content; empty if it does not exist.
+        issues: the issues in it.
+        problem: the problem that the user named.
+        today: the day.
+    """
+
+    path: Path
+    text: str
+    issues: Sequence[KnownIssue]
+    problem: Problem
+    today: date
+
+    @classmethod
+    def open(cls, app: App, problem: str, request: NightRequest) -> _IssuesOf:
+        """Read the file, and find the problem."""
+        from harness.runs.nightly import open_plan
+
+        opened = open_plan(request, app)
+        found = _found(opened.reader.problems(), problem)
+        path = request.plan.resolve().parent / opened.plan.issues
+        text = path.read_text("utf-8") if path.exists() else ""
+        return cls(path, text, opened.issues, found, app.clock.now().date())
+
+    def write(self, text: str) -> None:
+        """Write the file, if it is valid."""
+        from harness.host.workspace import write_atomic
+        from harness.nightly.issues import issues_in
+
+        issues_in(text, self.path)
+        write_atomic(self.path, text)
 
 
-def _add(app: App, problem: str, request: NightRequest, new: _NewIssue) -> None:
-    from harness.host.workspace import write_atomic
-    from harness.nightly.issues import read_issues
-    from harness.runs.nightly import open_plan
+def _add(
+    app: App, problem: str, request: NightRequest, name: str | None, values: dict[str, Any]
+) -> None:
+    file = _IssuesOf.open(app, problem, request)
+    from harness.nightly.issuesfile import NewIssue, with_issue
 
-    opened = open_plan(request, app)
-    found = _found(opened.reader.problems(), problem)
-    today = app.clock.now().date()
-    name = new.name or found.id
-    if any(each.name == name for each in opened.issues):
+    name = name or file.problem.id
+    if any(each.name == name for each in file.issues):
         raise UsageError(f"there is a known issue {name} already", remedy="name another: --name")
-    path = request.plan.resolve().parent / opened.plan.issues
-    before = path.read_text("utf-8") if path.exists() else ""
-    entry = _entry(found, name, new, today)
-    text = f"{before.rstrip()}\n\n{entry}" if before.strip() else entry
-    write_atomic(path, text)
-    read_issues(path)
-    app.paper.print(f"added issue {name} to {path}", markup=False, soft_wrap=True)
-    app.emit({"issue": name, "file": str(path)})
+    file.write(with_issue(file.text, file.problem, NewIssue(name, **values), file.today))
+    app.paper.print(f"added issue {name} to {file.path}", markup=False, soft_wrap=True)
+    app.emit({"issue": name, "file": str(file.path)})
 
 
 def _found(problems: dict[str, Problem], name: str) -> Problem:
@@ -158,40 +219,12 @@ def _found(problems: dict[str, Problem], name: str) -> Problem:
     return matching[0]
 
 
-def _entry(problem: Problem, name: str, new: _NewIssue, added: date) -> str:
-    """Return the table of an issue that matches one problem in the cells that show it."""
-    slots = problem.slots
-    rows = {
-        "name": _quoted(name),
-        "title": _quoted(re.escape(problem.title)),
-        "cells": _list(sorted({slot.cell for slot in slots})),
-        "branches": _list(sorted({slot.branch for slot in slots})),
-        "owner": _quoted(new.owner),
-        "reason": _quoted(new.reason),
-        "link": _quoted(new.link or ""),
-        "added": added.isoformat(),
-        "expires": (added + timedelta(days=new.days)).isoformat(),
-    }
-    return "[[issue]]\n" + "".join(f"{key} = {value}\n" for key, value in rows.items())
-
-
-def _quoted(text: str) -> str:
-    """Return a basic string of TOML, in which all that is special is escaped."""
-    escaped = (
-        {'"': '\\"', "\\": "\\\\"}.get(char, char if char.isprintable() else f"\\u{ord(char):04x}")
-        for char in text
-    )
-    return f'"{"".join(escaped)}"'
-
-
-def _list(texts: list[str]) -> str:
-    return f"[{', '.join(map(_quoted, texts))}]"
-
-
 def _issue_document(issue: KnownIssue) -> dict[str, Any]:
     return {
         "name": issue.name,
         "title": issue.title.pattern,
+        "also_titles": [each.pattern for each in issue.also_titles],
+        "except_titles": [each.pattern for each in issue.except_titles],
         "cells": list(issue.cells),
         "branches": list(issue.branches),
         "link": issue.link,

@@ -91,6 +91,19 @@ class Database:
         with self._errors("write"), self.engine.begin() as connection:
             yield connection
 
+    def shrink(self) -> None:
+        """Give the space of what was removed back to the file system.
+
+        Raises:
+            InfraError: the history cannot be written.
+        """
+        with self._errors("write"):
+            connection = self.engine.raw_connection()
+            try:
+                connection.cursor().execute("VACUUM")
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

@@ -36,14 +36,19 @@ def schema_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def migrate(connection: Connection) -> None:
-    """Run all migrations that the database lacks, in the transaction of the connection."""
+def migrate(connection: Connection, schema: str = "head") -> None:
+    """Run all migrations that the database lacks, in the transaction of the connection.
+
+    Args:
+        connection: to the database.
+        schema: revision of the wanted schema; default: the newest.
+    """
     scripts = _scripts()
 
     def steps(revision: Any, _: Any) -> Any:
-        return scripts._upgrade_revs("head", revision)
+        return scripts._upgrade_revs(schema, revision)
 
     run: Callable[..., Any] = steps
-    with EnvironmentContext(Config(), scripts, fn=run, destination_rev="head") as context:
+    with EnvironmentContext(Config(), scripts, fn=run, destination_rev=schema) as context:
         context.configure(connection=connection, transactional_ddl=True)
         context.run_migrations()

@@ -149,6 +149,7 @@ class ResultRow(Base):
     title: Mapped[str] = mapped_column(GuestText)
     detail: Mapped[str] = mapped_column(GuestText)
     artifact: Mapped[str] = mapped_column(String(64))
+    kernel: Mapped[str] = mapped_column(String(100))
     configuration: Mapped[str] = mapped_column(Text)
     topology: Mapped[str] = mapped_column(Text)
     guest: Mapped[str] = mapped_column(GuestText)
@@ -158,6 +159,7 @@ class ResultRow(Base):
     started: Mapped[datetime | None] = mapped_column(UtcTime)
     seconds: Mapped[float] = mapped_column(Float)
     stages: Mapped[dict[str, float]] = mapped_column(GuestJson)
+    cpu: Mapped[dict[str, float]] = mapped_column(GuestJson)
     frames: Mapped[list[dict[str, Any]]] = mapped_column(GuestJson)
     seed: Mapped[int | None] = mapped_column(Seed)
     console: Mapped[str] = mapped_column(String(64))
@@ -263,17 +265,19 @@ class NewsRow(Base):
 
 
 class OutboxRow(Base):
-    """A message that is to be sent, or was: a server that is down delays it."""
+    """A message that is to be sent, or was; see ``harness.history.outbox``."""
 
     __tablename__ = "outbox"
-    __table_args__ = (UniqueConstraint("night_id", "recipient"),)
+    __table_args__ = (UniqueConstraint("night_id", "recipient", "kind"), Index(None, "state"))
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
+    kind: Mapped[str] = mapped_column(String(20))
     recipient: Mapped[str] = mapped_column(String(400))
     """A mail address, or the name of a chat in the plan; never a secret."""
     message: Mapped[bytes] = mapped_column(LargeBinary)
     created: Mapped[datetime] = mapped_column(UtcTime)
+    state: Mapped[str] = mapped_column(String(20))
     attempts: Mapped[int] = mapped_column(Integer)
     error: Mapped[str] = mapped_column(GuestText)
     sent: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -36,6 +36,10 @@ class IssueTable(Table, frozen=True, kw_only=True):
     """Its name, unique in the file."""
     title: str
     """A regular expression that the whole title must match."""
+    also_titles: tuple[str, ...] = ()
+    """Regular expressions of further titles of the same issue."""
+    except_titles: tuple[str, ...] = ()
+    """Regular expressions of titles that are something else, whatever the others match."""
     cells: tuple[str, ...] = ()
     """Patterns of cells, such as ``boot-kasan-*``; none: all."""
     branches: tuple[str, ...] = ()
@@ -64,6 +68,8 @@ class KnownIssue:
 
     name: str
     title: re.Pattern[str]
+    also_titles: tuple[re.Pattern[str], ...]
+    except_titles: tuple[re.Pattern[str], ...]
     cells: tuple[str, ...]
     branches: tuple[str, ...]
     link: str
@@ -74,7 +80,10 @@ class KnownIssue:
 
     def matches(self, title: str, slots: Iterable[Slot]) -> bool:
         """Return whether a failure with that title in these slots is an incident of it."""
-        if not self.title.fullmatch(title):
+        titles = self.title, *self.also_titles
+        if not any(each.fullmatch(title) for each in titles) or any(
+            each.fullmatch(title) for each in self.except_titles
+        ):
             return False
         return all(
             _one_matches(slot.cell, self.cells) and _one_matches(slot.branch, self.branches)
@@ -98,7 +107,7 @@ def expired(issues: Iterable[KnownIssue], today: date) -> list[KnownIssue]:
 
 
 def unseen(
-    issues: Iterable[KnownIssue], last_seen: dict[str, date], today: date
+    issues: Iterable[KnownIssue], last_seen: Mapping[str, date], today: date
 ) -> list[KnownIssue]:
     """Return the issues that no night has seen for long.
 
@@ -136,6 +145,19 @@ def read_issues(path: Path) -> tuple[KnownIssue, ...]:
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read {path}: {cause}", remedy="correct the file") from error
+    return issues_in(text, path)
+
+
+def issues_in(text: str, path: Path) -> tuple[KnownIssue, ...]:
+    """Return the known issues of a text.
+
+    Args:
+        text: the content of the file.
+        path: its name, for errors.
+
+    Raises:
+        UsageError: it has an unknown key, or a pattern is invalid.
+    """
     try:
         file = read_table(parse_toml(text), IssuesFile)
     except ValueError as error:
@@ -150,15 +172,23 @@ def read_issues(path: Path) -> tuple[KnownIssue, ...]:
 
 
 def _issue(path: Path, table: IssueTable) -> KnownIssue:
+    patterns = {
+        "title": _pattern(path, table, table.title),
+        "also_titles": tuple(_pattern(path, table, each) for each in table.also_titles),
+        "except_titles": tuple(_pattern(path, table, each) for each in table.except_titles),
+    }
+    values: dict[str, Any] = {**msgspec.structs.asdict(table), **patterns}
+    return KnownIssue(**values)
+
+
+def _pattern(path: Path, table: IssueTable, text: str) -> re.Pattern[str]:
     try:
-        pattern = re.compile(table.title)
+        return re.compile(text)
     except re.error as error:
         raise UsageError(
-            f"{path}: the title of issue {table.name!r} is not a regular expression: {error}",
+            f"{path}: a title of issue {table.name!r} is not a regular expression: {error}",
             remedy="correct it; to match a title as it is, escape its special characters",
         ) from error
-    values = {**msgspec.structs.asdict(table), "title": pattern}
-    return KnownIssue(**values)
 
 
 def _refused(path: Path, complaint: Complaint) -> UsageError:

@@ -74,7 +74,12 @@ def needs_repeats(previous: Problem | None, known_issue: str) -> bool:
     """Return whether a failure that a night shows is new, and must be repeated to be judged."""
     if known_issue:
         return False
-    return previous is None or not previous.open or is_watched(previous)
+    return previous is None or not previous.open or is_unjudged(previous)
+
+
+def is_unjudged(problem: Problem) -> bool:
+    """Return whether no night has judged an open problem yet: a known issue is not repeated."""
+    return is_watched(problem) or bool(problem.known_issue)
 
 
 def is_watched(problem: Problem) -> bool:
@@ -140,7 +145,7 @@ def judged(previous: Problem | None, seen: SeenProblem, night: int, plan: str) -
         slots=_united(previous.slots, seen.incidents),
         known_issue=seen.known_issue,
     )
-    if is_watched(previous):
+    if is_unjudged(previous):
         if seen.incidents:
             kind, why = classified(seen.failure, seen.repeats, counts.failed)
             problem = replace(problem, classification=kind, why=why)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.nightly.judgement import is_watched
+from harness.nightly.judgement import is_unjudged, is_watched
 from harness.nightly.night import (
     BranchNight,
     Classification,
@@ -161,8 +161,8 @@ def _of_problem(change: NightChange, problem: Problem) -> Iterator[News]:
         return
     opening = f"{problem.id}:{problem.first_night}"
     where = places_in_words(problem.slots)
-    known = before is not None and before.open and not is_watched(before)
-    if not known:
+    known = before is not None and before.open and not is_unjudged(before)
+    if not known and problem.incidents:
         yield _opening(problem, before, opening, where)
     culprit = problem.culprit
     if culprit is not None and (before is None or before.culprit != culprit):
@@ -191,6 +191,9 @@ def _opening(problem: Problem, before: Problem | None, opening: str, where: str)
     again = before is not None and not before.open and not is_watched(before)
     kind = NewsKind.REOPENED if again else _OPENING[problem.classification]
     verb = "is back" if again else "is new"
+    if before is not None and before.open and before.known_issue:
+        verb = f"is no longer the known issue {before.known_issue}; it shows"
+        opening = f"{opening}:{before.known_issue}"
     rate = problem.rate
     share = ""
     if problem.classification is Classification.FLAKY:

@@ -32,6 +32,8 @@ class Purpose(StrEnum):
     """a new failure is repeated, with no other guest of this night running"""
     PROOF = "proof"
     """a culprit or its parent, in a cell that the culprit is credited with"""
+    TIMING = "timing"
+    """its CPU time is measured, with no other guest of this night running"""
 
 
 class Status(StrEnum):
@@ -170,6 +172,7 @@ class Result:
         title: the verdict's title, the mismatch, or the build's first error; comparable.
         detail: the verdict's message, or the build's last lines.
         artifact: digest of the kernel's code and data; equal digests mean equal kernels.
+        kernel: the kernel's key in the cache; empty if it is not there.
         configuration: sanitizers and options of the kernel.
         topology: nodes, memory and CPUs, in words.
         guest: FreeBSD and its release, or the built-in guest.
@@ -179,6 +182,7 @@ class Result:
         started: when it started.
         seconds: from the guest's start to its end, or the build's duration.
         stages: seconds from the guest's start to each stage.
+        cpu: seconds of CPU time that QEMU had used at each stage.
         frames: the symbolized backtrace, innermost first: ``SymbolizedFrame`` as JSON.
         seed: the check's seed; None without a check.
         console: SHA-256 of the console; empty if there is none.
@@ -200,6 +204,7 @@ class Result:
     title: str = ""
     detail: str = ""
     artifact: str = ""
+    kernel: str = ""
     configuration: str = ""
     topology: str = ""
     guest: str = ""
@@ -209,6 +214,7 @@ class Result:
     started: datetime | None = None
     seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
+    cpu: Mapping[str, float] = field(default_factory=dict)
     frames: tuple[Mapping[str, Any], ...] = ()
     seed: int | None = None
     console: str = ""

@@ -132,7 +132,7 @@ class NightCells:
                 control = cell.kind == "control" and not isinstance(kernel, InfraError)
                 found.append(self._keep(result_of_error(planned, kernel, control=control)))
                 continue
-            planned = replace(planned, artifact=content_digest(kernel))
+            planned = replace(planned, artifact=content_digest(kernel), kernel=kernel.identity.key)
             found.append((task, kernel, planned))
         return found
 

@@ -14,6 +14,7 @@ from harness.nightly.judgement import (
     Repeats,
     SeenProblem,
     incidents_of,
+    is_unjudged,
     is_watched,
     judged,
     needs_repeats,
@@ -139,7 +140,7 @@ class NightJudge:
         """Judge a failure of this night; None if only results that were shared show it."""
         slots = sorted({each.slot for each in failing})
         issue = issue_of(failure.title, slots, self.issues, self.today)
-        watched = previous is None or not previous.open or is_watched(previous)
+        watched = previous is None or not previous.open or is_unjudged(previous)
         if watched and not any(each.ran for each in failing):
             return previous if previous is not None and previous.open else None
         repeats = Repeats()

@@ -14,6 +14,7 @@ from harness import __version__
 from harness.errors import InfraError
 from harness.history.database import Database
 from harness.history.nights import NightReader
+from harness.history.retention import issues_seen
 from harness.history.store import NightStore
 from harness.image.media import BootMethod
 from harness.nightly.cells import NightCell, PlannedBranch, branches_of, cells_of
@@ -35,6 +36,7 @@ from harness.nightly.plan import NightlyPlan, seconds_of
 from harness.nightly.planfile import read_plan
 from harness.results.unfinished import Planned
 from harness.runs.guests import Guests
+from harness.runs.histories import default_history, remember_history
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nightcells import NightCells, NightTask, guest_request_of, key_of
 from harness.runs.nightjudge import NightJudge
@@ -139,7 +141,9 @@ def open_plan(request: NightRequest, env: Environment) -> OpenPlan:
     path = request.history
     if path is None and plan.history is not None:
         path = directory / Path(plan.history).expanduser()
-    database = Database.open(path or env.workspace.state / "nightly" / f"{plan.name}.sqlite")
+    path = path or default_history(env.workspace, plan.name)
+    database = Database.open(path)
+    remember_history(env.workspace, path)
     issues = read_issues(directory / plan.issues)
     return OpenPlan(plan, branches_of(plan), cells_of(plan), issues, database)
 
@@ -404,7 +408,10 @@ class _NightRun:
 
     def _issue_news(self, problems: Sequence[Problem]) -> tuple[News, ...]:
         today, issues = self.night.started.date(), self.opened.issues
-        seen = {each.known_issue: today for each in problems if each.known_issue}
+        seen = issues_seen(self.opened.database, self.opened.plan.name)
+        seen |= {
+            each.known_issue: today for each in problems if each.known_issue and each.incidents
+        }
         return issue_news(expired(issues, today), unseen(issues, seen, today), broad(problems))
 
     def _trouble_before(self) -> bool:

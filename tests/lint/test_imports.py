@@ -89,6 +89,7 @@ EDGES: dict[str, set[str]] = {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
         "provide", "results", "boot", "runs", "debug", "nightly", "world", "execution", "shell",
+        "history",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""

@@ -325,3 +325,37 @@ def test_a_night_that_did_not_run_is_late(tmp_path: Path) -> None:
         assert not night_status(open_plan(request, env), env).late
         env.clock.sleep(37 * 3600)
         assert night_status(open_plan(request, env), env).late
+
+
+def test_a_known_issue_that_was_split_off_is_judged_and_told_as_new(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    issues = tmp_path / "issues.toml"
+    issues.write_text(
+        '[[issue]]\nname = "ideas"\ntitle = "no .* left.*"\nowner = "me"\nreason = "known"\n'
+        "added = 2026-01-01\nexpires = 2027-01-01\n"
+    )
+    nights.night()
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    assert kinds(nights.night().judged) == []
+    issues.write_text(issues.read_text() + "except_titles = ['no ideas left.*']\n")
+    nights.commit()
+    told = nights.night()
+    assert told.exit_code == 1
+    assert NewsKind.REGRESSION in kinds(told.judged)
+    assert "no longer the known issue ideas" in told.judged.news[0].text
+    assert kinds(nights.night().judged) == []
+
+
+def test_an_old_known_issue_that_was_seen_yesterday_is_not_unseen(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    (tmp_path / "issues.toml").write_text(
+        '[[issue]]\nname = "ideas"\ntitle = "no ideas left.*"\nowner = "me"\nreason = "known"\n'
+        "added = 2025-01-01\nexpires = 2030-01-01\n"
+    )
+    assert kinds(nights.night().judged) == [NewsKind.ISSUE_UNSEEN]
+    nights = Nights(tmp_path / "seen")
+    (tmp_path / "seen" / "issues.toml").write_text((tmp_path / "issues.toml").read_text())
+    nights.commit(Fault("no ideas left", 0))
+    assert kinds(nights.night().judged) == []
+    nights.mend("no ideas left")
+    assert NewsKind.ISSUE_UNSEEN not in kinds(nights.night().judged)
