@@ -88,19 +88,25 @@ def parse_release(newvers: str) -> Release:
     """Return ``REVISION`` and ``BRANCH`` from the text of ``sys/conf/newvers.sh``.
 
     Raises:
-        UsageError: one of them is missing, or the release is before 13.
+        UsageError: one of them is missing, the release is before 13, or the system is a descendant
+            of FreeBSD with a name, and thus version numbers, of its own.
     """
     found = {
         name: re.search(rf'^{name}="?(?:\$\{{BRANCH_OVERRIDE:-)?([\w.-]+)', newvers, re.MULTILINE)
-        for name in ("REVISION", "BRANCH")
+        for name in ("REVISION", "BRANCH", "TYPE")
     }
-    revision, branch = found["REVISION"], found["BRANCH"]
+    revision, branch, system = found["REVISION"], found["BRANCH"], found["TYPE"]
     if revision is None or branch is None or not re.match(r"\d+\.", revision[1], re.ASCII):
         raise UsageError(
             "sys/conf/newvers.sh has no REVISION or BRANCH",
             remedy="use a FreeBSD source tree, 13.0 or later",
         )
     release = Release(revision[1], branch[1])
+    if system is not None and system[1] != "FreeBSD":
+        raise UsageError(
+            f"the tree is {system[1]} {release}, not FreeBSD",
+            remedy="use a FreeBSD source tree, 13.0 or later",
+        )
     if release.major < 13:
         raise UsageError(
             f"the tree is FreeBSD {release}; releases before 13 cannot be built on other systems",

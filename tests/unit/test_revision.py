@@ -52,6 +52,12 @@ def test_releases_before_13_are_refused_by_name() -> None:
         parse_release('REVISION="12.4"\nBRANCH="STABLE"\n')
 
 
+def test_a_descendant_with_version_numbers_of_its_own_is_named_in_the_refusal() -> None:
+    with pytest.raises(UsageError, match=r"the tree is OwnBSD 0\.1-CURRENT, not FreeBSD"):
+        parse_release('TYPE="OwnBSD"\nREVISION="0.1"\nBRANCH="CURRENT"\n')
+    assert parse_release('TYPE="FreeBSD"\nREVISION="14.3"\nBRANCH="STABLE-HBSD"\n').major == 14
+
+
 @given(st.text(), st.text())
 @example("1x.2", "RELEASE")
 @example("13.2", "")
