@@ -47,6 +47,7 @@ class Fault:
         rate: share of the boots that show it.
         nodes: numbers of nodes of the guests that show it.
         builds: False: the commits do not build.
+        slower: how much longer a boot takes; above 1, it does not panic.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Fault:
     rate: float = 1.0
     nodes: tuple[int, ...] = (1, 2, 4)
     builds: bool = True
+    slower: float = 1.0
 
     def is_in(self, number: int) -> bool:
         return self.since <= number and (self.until is None or number < self.until)
@@ -78,6 +80,8 @@ class Nights:
         seed: of all that is random.
         host: share of the boots in which the host fails.
         keys: further keys of the plan.
+        noise: how much more CPU time a boot takes at most than another of the same kernel.
+        cells: further tables of the plan.
 
     Attributes:
         commits: all commits, the oldest first.
@@ -86,6 +90,7 @@ class Nights:
         boots: the number of guests started so far.
         control: what guests with a mutant panic with; empty: they boot.
         fail_first: in so many of the first boots the host fails.
+        slow_boots: boots of these numbers take twice the CPU time.
         kill_after: the night is interrupted at the boot of that number.
         at_boot: called at each boot.
     """
@@ -94,6 +99,7 @@ class Nights:
     seed: int = 1
     host: float = 0.0
     keys: str = ""
+    noise: float = 0.04
     cells: str = ""
     commits: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -102,6 +108,7 @@ class Nights:
     control: str = "control lost"
     fail_first: int = 0
     kill_after: int | None = None
+    slow_boots: set[int] = field(default_factory=set)
     at_boot: Callable[[], None] = lambda: None
     _seen: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -179,11 +186,16 @@ class Nights:
             return panic_of(self.control)
         if boot <= self.fail_first or chance.random() < self.host:
             return Script((), failure="the host has had enough")
+        speed = (1.0 + self.noise * chance.random()) * (2.0 if boot in self.slow_boots else 1.0)
         for fault in self.faults:
+            if fault.slower > 1.0:
+                affected = fault.is_in(number) and len(spec.topology.nodes) in fault.nodes
+                speed *= fault.slower if affected else 1.0
+                continue
             shows = fault.builds and fault.is_in(number)
             if shows and len(spec.topology.nodes) in fault.nodes and chance.random() < fault.rate:
                 return panic_of(fault.title)
-        return boots(spec)
+        return replace(boots(spec), cpu=speed)
 
     @contextmanager
     def environment(self) -> Iterator[Environment]:

@@ -108,6 +108,7 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> C
         cell,
         verdict=verdict,
         stages=booted.stages,
+        cpu=booted.cpu,
         report=booted.report,
         disagreements=booted.disagreements,
         verification=booted.verification,

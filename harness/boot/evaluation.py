@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.boot.agreement import disagreements
@@ -47,6 +47,7 @@ class Booted:
         verdict: the verdict that counts, with symbolized frames; ``unverified`` without proof.
         shown: what the console shows, proven or not.
         stages: seconds from the guest's start to each stage's first event.
+        cpu: seconds of CPU time that QEMU had used at each of them.
         report: init's report; None if it is incomplete.
         disagreements: differences between the machine and the kernel's view of it.
         verification: proof of which kernel ran on which machine, or what is missing.
@@ -64,6 +65,7 @@ class Booted:
     console: tuple[str, ...]
     ending: Ending
     debug: DebugFindings = NO_FINDINGS
+    cpu: Mapping[str, float] = field(default_factory=dict)
 
 
 def evaluate(
@@ -105,7 +107,7 @@ def evaluate(
         verification, wrong = doubting(verification, wrong), ()
     return Booted(
         weighed(shown, verification, wrong), shown, heard.stages, report, wrong, verification,
-        excerpt(directory / CONSOLE_LOG, failed_at), ending,
+        excerpt(directory / CONSOLE_LOG, failed_at), ending, cpu=heard.cpu,
     )  # fmt: skip
 
 

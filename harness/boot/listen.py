@@ -71,6 +71,7 @@ class Heard:
     events: list[Event] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -256,6 +257,9 @@ class Session:
         if stage.value not in self.heard.stages:
             seconds = self.clock.monotonic() - self.started
             self.heard.stages[stage.value] = round(seconds, 3)
+            used = self.guest.cpu_seconds()
+            if used is not None:
+                self.heard.cpu[stage.value] = round(used, 3)
             self.progress.stage(stage.value)
 
     def _ended(self, watch: Watch) -> Ending:

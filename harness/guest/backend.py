@@ -97,6 +97,10 @@ class Guest(Protocol):
         """QEMU's process id; None if unknown."""
         ...
 
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU time that QEMU has used; None if unknown."""
+        ...
+
     def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
         """Return the differences between the machine and ``spec``, in words.
 

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 from harness.errors import InfraError
 from harness.guest.backend import GuestEnding, GuestExit, Inspect
 from harness.guest.handover import hand_over
+from harness.host.procstat import cpu_seconds
 from harness.host.sockets import connected
 
 if TYPE_CHECKING:
@@ -185,6 +186,10 @@ class CommandGuest:
     def leave(self) -> None:
         """See ``Guest``: such a guest cannot be kept."""
         return
+
+    def cpu_seconds(self) -> float | None:
+        """See ``Guest``."""
+        return cpu_seconds(self.pid)
 
     def stderr_tail(self) -> str:
         """See ``Guest``: standard error of the programs at its serial ports."""

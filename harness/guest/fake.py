@@ -53,6 +53,7 @@ class Script:
         stopped: the state in which the host has stopped it, once all is printed; None if not.
         failure: why it cannot be started; empty if it can.
         port: the host's port that leads to its network; None if it has none.
+        cpu: seconds of CPU time for each second in which it prints.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -63,6 +64,7 @@ class Script:
     stopped: str | None = None
     failure: str = ""
     port: int | None = None
+    cpu: float = 1.0
 
 
 class FakeGuest:
@@ -120,6 +122,10 @@ class FakeGuest:
     def leave(self) -> None:
         """See ``Guest``: there is nothing to be found again."""
         return
+
+    def cpu_seconds(self) -> float:
+        """See ``Guest``."""
+        return self._script.cpu * sum(piece.after for piece in self._script.pieces[: self._printed])
 
     def stderr_tail(self) -> str:
         """See ``Guest``."""

@@ -24,6 +24,7 @@ from harness.guest.machine import machine_differences, read_forwarded_port, read
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.host.confinement import limit_files
 from harness.host.processid import find_processes
+from harness.host.procstat import cpu_seconds
 from harness.host.sessions import KILL_SECONDS, unkillable
 
 if TYPE_CHECKING:
@@ -195,6 +196,10 @@ class LibvirtGuest:
             return GuestEnding.KILLED
         reason = self._control.shutdown_reason
         return GuestEnding.CRASHED if reason is None else ending_of_reason(reason)
+
+    def cpu_seconds(self) -> float | None:
+        """See ``Guest``."""
+        return cpu_seconds(self.pid)
 
     def stderr_tail(self) -> str:
         """See ``Guest``."""

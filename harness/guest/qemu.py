@@ -32,6 +32,7 @@ from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
 from harness.host.memory import available_memory
 from harness.host.processid import ProcessId
+from harness.host.procstat import cpu_seconds
 from harness.host.programs import require_program
 from harness.host.sockets import connected
 from harness.image.media import BootMethod, Media
@@ -118,6 +119,10 @@ class QemuGuest:
         control = self._control.release()
         self._release()
         return Whereabouts(process, control=control) if process else None
+
+    def cpu_seconds(self) -> float | None:
+        """See ``Guest``."""
+        return cpu_seconds(self.pid)
 
     def stderr_tail(self) -> str:
         """See ``Guest``."""

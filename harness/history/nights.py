@@ -290,6 +290,28 @@ class NightReader:
         with self.database.reading() as connection:
             return list(connection.execute(wanted).scalars())
 
+    def boots(self, slot: Slot, before: int, most: int = 10) -> tuple[Result, ...]:
+        """Return the newest boots of a slot that passed before a night."""
+        wanted = (
+            select(ResultRow.id)
+            .join(NightRow, NightRow.id == ResultRow.night_id)
+            .join(PlanRow, PlanRow.id == NightRow.plan_id)
+            .where(
+                PlanRow.name == self.plan,
+                NightRow.number < before,
+                ResultRow.branch == slot.branch,
+                ResultRow.cell == slot.cell,
+                ResultRow.purpose == Purpose.PLANNED.value,
+                ResultRow.status == Status.PASSED.value,
+                ResultRow.shared.is_(None),
+            )
+            .order_by(ResultRow.id.desc())
+            .limit(most)
+        )
+        with self.database.reading() as connection:
+            numbers = list(connection.execute(wanted).scalars())
+            return _results(connection, ResultRow.id.in_(numbers))
+
     def passes(self, slots: Sequence[Slot], before: int) -> int:
         """Return how many boots of the plan's cells passed in some slots before a night."""
         pairs = tuple_(ResultRow.branch, ResultRow.cell)

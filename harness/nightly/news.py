@@ -21,6 +21,7 @@ from harness.nightly.night import (
 
 if TYPE_CHECKING:
     from harness.nightly.issues import KnownIssue
+    from harness.nightly.timing import Slowdown
 
 _OPENING: Mapping[Classification, NewsKind] = {
     Classification.REGRESSION: NewsKind.REGRESSION,
@@ -42,6 +43,7 @@ class NightChange:
         problems: the problems as this night judges them.
         flakier: ids of the problems whose rate rose.
         vanished: slots of the last judged night that the plan no longer has.
+        slower: cells whose boots became slower.
     """
 
     number: int
@@ -49,12 +51,14 @@ class NightChange:
     problems: Sequence[Problem]
     flakier: Collection[str] = ()
     vanished: Sequence[Slot] = ()
+    slower: Sequence[Slowdown] = ()
 
 
 def news_of(change: NightChange) -> tuple[News, ...]:
     """Return the news of the problems, the loudest first."""
     found = [
         *(each for problem in change.problems for each in _of_problem(change, problem)),
+        *_slower(change.slower),
         *_vanished(change),
     ]
     return _ordered(found)
@@ -209,6 +213,26 @@ def _of_known(problem: Problem, before: Problem | None) -> Iterator[News]:
             NewsKind.UNEXPECTED, f"unexpected:{problem.id}:{problem.first_night}",
             f"{problem.title} no longer shows, which the known issue {problem.known_issue} expects",
             problem.id,
+        )  # fmt: skip
+
+
+def _slower(slowdowns: Sequence[Slowdown]) -> Iterator[News]:
+    """Yield one news for all cells of a branch with the same culprit, or without one."""
+    groups: dict[tuple[str, str], list[Slowdown]] = {}
+    for each in slowdowns:
+        commit = each.culprit.commit if each.culprit else ""
+        groups.setdefault((each.slot.branch, commit), []).append(each)
+    for (branch, commit), group in groups.items():
+        worst = max(group, key=lambda each: each.after / each.before)
+        culprit = worst.culprit
+        since = f" since {culprit_in_words(culprit)}" if culprit else f", at {worst.tip[:12]}"
+        yield News(
+            NewsKind.SLOWER, f"slower:{branch}:{commit or worst.tip}",
+            f"{places_in_words([each.slot for each in group])} "
+            f"{'boots' if len(group) == 1 else 'boot'} slower{since}: {worst.after:.2f} s of CPU "
+            f"time, {worst.after / worst.before - 1:.0%} more than at {worst.base[:12]}, in "
+            f"{worst.boots} boots of each",
+            slot=group[0].slot if len(group) == 1 else None, commit=commit or worst.tip,
         )  # fmt: skip
 
 

@@ -73,26 +73,24 @@ def is_flakier(failed: int, boots: int, failed_before: int, boots_before: int, s
     return rose(failed, boots, failed_before, boots_before) <= FALSE_ALARMS / max(1, series)
 
 
-def boots_to_compare(series: int, known: int) -> int | None:
+def boots_to_compare(suspects: int) -> int:
     """Return how many boots of each of two revisions show that one is slower.
 
-    A series is a suspect if tonight's boot is slower than all ``known`` earlier ones, which happens
-    by chance once in ``known + 1`` times. Both revisions are then booted so many times, alone: if
-    all boots of the new one are slower than all of the old one, it is slower. By chance, that
-    happens once in as many times as there are ways to choose half of them.
+    Both are booted so many times, alone and in turn: if all boots of the new one are slower than
+    all of the old one, it is slower. If nothing changed, that happens once in as many times as
+    there are ways to choose half of the boots. ``suspects`` such comparisons share
+    ``FALSE_ALARMS``, however the suspects were found.
 
     Args:
-        series: the number of series that are looked at tonight.
-        known: the number of earlier boots of the suspect.
+        suspects: the number of comparisons of the night.
 
     Returns:
-        at least five; None if ``known`` is too small for any reasonable number.
+        at least five.
     """
-    suspects = series / (known + 1)
-    for boots in range(5, 11):
-        if suspects / math.comb(2 * boots, boots) <= FALSE_ALARMS:
-            return boots
-    return None
+    boots = 5
+    while suspects / math.comb(2 * boots, boots) > FALSE_ALARMS:
+        boots += 1
+    return boots
 
 
 def _choose(total: int, part: int) -> float:

@@ -74,6 +74,7 @@ class Cell:
         assumed: the outcomes predicted for the baseline, if the kernel's own code has no known
             form; they are not an expectation.
         stages: seconds from the guest's start to the start of each stage.
+        cpu: seconds of CPU time that QEMU had used at the start of each stage.
         report: init's report; None if the guest did not print it.
         disagreements: differences between the machine that QEMU provides and that the kernel sees.
         seconds: from the guest's start to its end.
@@ -110,6 +111,7 @@ class Cell:
     why_expected: str = ""
     assumed: tuple[Outcome, ...] = ()
     stages: Mapping[str, float] = field(default_factory=dict)
+    cpu: Mapping[str, float] = field(default_factory=dict)
     report: GuestReport | None = None
     disagreements: tuple[str, ...] = ()
     seconds: float = 0.0

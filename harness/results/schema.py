@@ -173,6 +173,7 @@ class _Cell(TypedDict):
     side: NotRequired[str]
     topology: NotRequired[dict[str, Any]]
     stages: NotRequired[dict[str, float]]
+    cpu: NotRequired[dict[str, float]]
     report: NotRequired[dict[str, Any] | None]
     verified: NotRequired[bool]
     on: NotRequired[Literal["guest", "host"]]

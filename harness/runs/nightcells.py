@@ -272,7 +272,7 @@ class NightCells:
 
 
 #: What is judged by the number of failures, each of which counts as it is.
-_COUNTED = frozenset({Purpose.REPEAT, Purpose.PROOF})
+_COUNTED = frozenset({Purpose.REPEAT, Purpose.PROOF, Purpose.TIMING})
 
 
 def guest_request_of(

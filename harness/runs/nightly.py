@@ -44,6 +44,7 @@ from harness.runs.nightkernels import NightKernels
 from harness.runs.nightresults import not_run
 from harness.runs.nightsearch import NightSearch
 from harness.runs.nightsources import NightSources
+from harness.runs.nighttiming import NightTiming
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
 from harness.source.request import KernelRequest
@@ -51,6 +52,7 @@ from harness.source.request import KernelRequest
 if TYPE_CHECKING:
     from harness.mutation.judgement import Judgement
     from harness.nightly.issues import KnownIssue
+    from harness.nightly.timing import Slowdown
     from harness.results.record import Cell
     from harness.runs.environment import Environment
     from harness.source.firstparents import BranchCommit
@@ -293,7 +295,8 @@ class _NightRun:
         if not broken:
             judge = self._judge(cells, sources)
             problems = judge.judge()
-            news = (*self._news(judge, problems), *self._issue_news(problems))
+            slower = NightTiming.beside(judge.search, self.opened.reader).slowdowns()
+            news = (*self._news(judge, problems, slower), *self._issue_news(problems))
         trouble = unmended(cells.results.values())
         unfetched = [branch for branch in self.night.branches if branch.problem]
         news += host_news(
@@ -398,12 +401,16 @@ class _NightRun:
             self.night.started.date(), self.spent,
         )  # fmt: skip
 
-    def _news(self, judge: NightJudge, problems: Sequence[Problem]) -> tuple[News, ...]:
+    def _news(
+        self, judge: NightJudge, problems: Sequence[Problem], slower: Sequence[Slowdown]
+    ) -> tuple[News, ...]:
         compared = self.night.compared_with
         slots = {cell.slot for cell in self.opened.cells}
         before = self.opened.reader.cells(compared) if compared is not None else ()
         vanished = sorted({slot for slot in before if slot not in slots})
-        change = NightChange(self.night.number, judge.before, problems, judge.flakier, vanished)
+        change = NightChange(
+            self.night.number, judge.before, problems, judge.flakier, vanished, slower
+        )
         return news_of(change)
 
     def _issue_news(self, problems: Sequence[Problem]) -> tuple[News, ...]:

@@ -52,6 +52,7 @@ def result_of_cell(cell: NightCell, done: Cell, planned: Result, moment: datetim
         started=moment,
         seconds=done.seconds,
         stages=dict(done.stages),
+        cpu=dict(done.cpu),
         frames=tuple(asdict(frame) for frame in verdict.symbolized) if verdict else (),
         offset=verdict.offset if verdict else None,
         record_cell=done.name,

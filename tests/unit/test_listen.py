@@ -54,6 +54,9 @@ class FakeGuest:
     def leave(self) -> Whereabouts | None:
         return None
 
+    def cpu_seconds(self) -> float | None:
+        return None
+
     def stderr_tail(self) -> str:
         return self.stderr
 

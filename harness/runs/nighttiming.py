@@ -1,0 +1,152 @@
+"""Finds the cells of a night whose boots became slower, and the commit that made them slower."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from harness.nightly.night import ProvenCulprit, Purpose, Result, Slot, Status
+from harness.nightly.statistics import boots_to_compare
+from harness.nightly.timing import Slowdown, Suspect, boot_cpu, first_slow, is_slower, suspect
+from harness.runs.nightcells import NightCells, NightTask
+
+if TYPE_CHECKING:
+    from harness.history.nights import NightReader
+    from harness.nightly.cells import NightCell
+    from harness.nightly.night import BranchNight
+    from harness.runs.nightsearch import NightSearch
+    from harness.source.firstparents import BranchCommit
+
+#: Suspects that are compared in a night: the slowest. On a host that has become slower, all are.
+_MOST: Final = 5
+
+
+@dataclass(slots=True)
+class NightTiming:
+    """Compares boots.
+
+    Args:
+        cells: runs boots, and has the night's results.
+        slots: the plan's cells by slot.
+        reader: the history.
+        commit: returns a revision of a branch.
+        spent: returns whether the budget is spent.
+    """
+
+    cells: NightCells
+    slots: Mapping[Slot, NightCell]
+    reader: NightReader
+    commit: Callable[[str, str], BranchCommit]
+    spent: Callable[[], bool]
+    _found: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def beside(cls, search: NightSearch, reader: NightReader) -> NightTiming:
+        """Return one that has the cells, commits and budget of a search for culprits."""
+        return cls(search.cells, search.slots, reader, search.commit, search.spent)
+
+    def slowdowns(self) -> list[Slowdown]:
+        """Return the cells that are slower at the tip than at the last judged tip."""
+        suspects = self._suspects()
+        boots = boots_to_compare(len(suspects))
+        found = [self._compared(each, boots) for each in suspects]
+        return [each for each in found if each is not None]
+
+    def _branch(self, slot: Slot) -> BranchNight:
+        return next(each for each in self.cells.night.branches if each.name == slot.branch)
+
+    def _suspects(self) -> list[Suspect]:
+        """Return the cells whose boot at the tip was slow, the slowest first."""
+        found = []
+        for slot, cell in self.slots.items():
+            branch = self._branch(slot)
+            if cell.kind != "boot" or not branch.base or branch.base == branch.tip:
+                continue
+            now = self._boot(slot, branch.tip)
+            if now is not None and now.ran:
+                before = self.reader.boots(slot, self.cells.night.number)
+                found.append(suspect(now, before))
+        slow = [each for each in found if each is not None]
+        return sorted(slow, key=lambda each: -each.ratio)[:_MOST]
+
+    def _boot(self, slot: Slot, commit: str) -> Result | None:
+        """Return the planned boot of a revision that passed."""
+        return next(
+            (
+                each
+                for each in self.cells.results.values()
+                if each.slot == slot and each.commit == commit and each.status is Status.PASSED
+                and each.purpose is Purpose.PLANNED
+            ),
+            None,
+        )  # fmt: skip
+
+    def _compared(self, each: Suspect, boots: int) -> Slowdown | None:
+        """Boot both revisions in turn; return the slowdown if there is one."""
+        slot, branch = each.slot, self._branch(each.slot)
+        old, new = self._timed(slot, branch.base, branch.tip, boots)
+        if not is_slower(old, new, boots):
+            return None
+        before, after = statistics.median(old), statistics.median(new)
+        found = Slowdown(slot, branch.base, branch.tip, before, after, boots)
+        return replace(found, culprit=self._culprit(found))
+
+    def _timed(self, slot: Slot, old: str, new: str, boots: int) -> tuple[list[float], list[float]]:
+        """Return the CPU times of boots of two revisions, booted in turn."""
+        times: dict[str, list[float]] = {old: [], new: []}
+        for attempt in range(boots):
+            for commit in (old, new) if attempt % 2 else (new, old):
+                if self.spent():
+                    return times[old], times[new]
+                task = NightTask(self.slots[slot], commit, Purpose.TIMING, attempt)
+                seconds = boot_cpu(self.cells.alone(task))
+                if seconds is not None:
+                    times[commit].append(seconds)
+        return times[old], times[new]
+
+    def _culprit(self, found: Slowdown) -> ProvenCulprit | None:
+        """Return the commit that made a cell slower, with its proof."""
+        for commit in self._found.get(found.slot.branch, ()):
+            proven = self._proven(found, self.commit(found.slot.branch, commit).parent, commit)
+            if proven is not None:
+                return proven
+        branch = self._branch(found.slot)
+        if branch.rewritten:
+            return None
+        between = sorted(
+            (each for each in self.cells.night.revisions if each.branch == branch.name),
+            key=lambda each: each.place,
+        )
+        commits = [found.base, *(each.commit for each in between)]
+        fast, slow = first_slow(commits, lambda commit: self._is_slow(found, commit))
+        return self._proven(found, fast, slow) if slow else None
+
+    def _is_slow(self, found: Slowdown, commit: str) -> bool | None:
+        """Return whether a revision is rather as slow as the tip than as fast as the base."""
+        times = []
+        for attempt in range(found.boots):
+            if self.spent():
+                return None
+            task = NightTask(self.slots[found.slot], commit, Purpose.TIMING, attempt)
+            seconds = boot_cpu(self.cells.alone(task))
+            if seconds is not None:
+                times.append(seconds)
+        if len(times) < found.boots:
+            return None
+        return statistics.median(times) > (found.before + found.after) / 2
+
+    def _proven(self, found: Slowdown, parent: str, commit: str) -> ProvenCulprit | None:
+        if not parent:
+            return None
+        old, new = self._timed(found.slot, parent, commit, found.boots)
+        if not is_slower(old, new, found.boots):
+            return None
+        self._found.setdefault(found.slot.branch, []).append(commit)
+        subject = self.commit(found.slot.branch, commit).subject
+        words = (
+            f"{found.slot.cell}: {commit[:12]} took {min(new):.2f} to {max(new):.2f} s of CPU time "
+            f"in {len(new)} boots, its parent {parent[:12]} {min(old):.2f} to {max(old):.2f} s"
+        )
+        return ProvenCulprit(commit, subject, (found.slot,), (words,))
