@@ -43,6 +43,7 @@ class CellPlan:
         suites: FreeBSD's own tests to run in it; None for none.
         bad_expected: whether the command is expected to fail.
         world: the kind or name of its world; None for a guest without one.
+        world_suites: directories of the tree's suites that the world must have.
         host: result of the host program that ran before; None without one.
     """
 
@@ -60,6 +61,7 @@ class CellPlan:
     suites: SuiteClient | None = None
     bad_expected: bool = False
     world: str | None = None
+    world_suites: tuple[str, ...] = ()
 
     @property
     def client(self) -> JudgedClient | None:

@@ -209,7 +209,6 @@ class Session:
         if not client_session.begun:
             report = self.evidence.proven_report(self.heard.events)
             if report is not None:
-                self.progress.stage("check")
                 client_session.begin(report, self.progress, self._host.time)
         if client_session.busy:
             return None

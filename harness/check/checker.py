@@ -126,6 +126,7 @@ class Checker:
     def work(self, contact: Contact, report: GuestReport, progress: Progress, time: Clock) -> None:
         """Check the guest, to the end or to what ends it; ``result`` says what came of it."""
         self._progress = progress
+        progress.stage("check")
         started = self._clock.monotonic()
         try:
             self._check(Channel(contact.tap, time, _SILENCE * self._plan.slowness), report)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.copies import copies_in, copies_out, get_option, put_option
 from harness.cli.options import (
     change_options,
     common_options,
@@ -23,7 +24,6 @@ from harness.cli.options import (
 from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.view import UserView
-from harness.errors import UsageError
 from harness.execution.program import ProgramPlan
 from harness.runs.execute import ExecRequest, execute, result_of
 from harness.shell.shell import OutputSink
@@ -42,10 +42,8 @@ if TYPE_CHECKING:
 @sanitizer_options
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
-@click.option("--put", multiple=True, metavar="FILE:PATH",
-              help="Copy a file or directory into the guest before; repeatable.")  # fmt: skip
-@click.option("--get", multiple=True, metavar="PATH:FILE",
-              help="Copy a file or directory from the guest afterwards; repeatable.")  # fmt: skip
+@put_option
+@get_option
 @junit_option
 @click.argument("words", nargs=-1, required=True, metavar="-- COMMAND...")
 @common_options
@@ -75,8 +73,8 @@ def exec(  # noqa: A001 - the command's name
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
     program = ProgramPlan(
         command_line(words),
-        put=tuple((Path(one), PurePosixPath(other)) for one, other in _pairs("--put", options)),
-        get=tuple((PurePosixPath(one), Path(other)) for one, other in _pairs("--get", options)),
+        put=copies_in(options.pop("put")),
+        get=copies_out(options.pop("get")),
     )
     request = ExecRequest(
         named_kernel(app, source, kernconf, change, kernel, options.pop("kernel_options")),
@@ -97,24 +95,6 @@ def exec(  # noqa: A001 - the command's name
 def command_line(words: Sequence[str]) -> str:
     """Return the command line of sh(1) for the arguments of a command."""
     return words[0] if len(words) == 1 else shlex.join(words)
-
-
-def _pairs(option: str, options: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the two paths of each value of ``--put`` or ``--get``.
-
-    Raises:
-        UsageError: a value has no colon, or an empty path.
-    """
-    pairs = []
-    for value in options.pop(option.removeprefix("--")):
-        one, colon, other = value.rpartition(":")
-        if not (one and colon and other):
-            order = "FILE:PATH" if option == "--put" else "PATH:FILE"
-            raise UsageError(
-                f"{option} {value}: two paths are needed", remedy=f"write {option} {order}"
-            )
-        pairs.append((one, other))
-    return pairs
 
 
 def _standard_output(data: bytes) -> None:

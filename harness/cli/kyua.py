@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.copies import copies_in, put_option
 from harness.cli.options import (
+    NamedPath,
     change_options,
     common_options,
     guest_options,
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 @guest_options
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, metavar="N", show_default=True,
               help="Guests at once.")  # fmt: skip
+@put_option
+@click.option("--issues", type=NamedPath(path_type=Path, exists=True, dir_okay=False),
+              metavar="FILE", help="Known failures: the format of a nightly plan's issues.toml.",
+              )  # fmt: skip
 @junit_option
 @click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
 @common_options
@@ -54,20 +60,27 @@ def kyua(
     """Run FreeBSD's own test suites in guests, and report each test.
 
     A SUITE is a directory below /usr/tests. If a test ends its guest, it is named, and the rest
-    runs in a fresh guest. The world must have the suite: harness image build --world tests --suite.
+    runs in a fresh guest. A suite that the world lacks is built. A directory that --put copies
+    there is a suite, too; without a Kyuafile, each of its programs is a test that passes if its
+    exit status is 0. A known failure, whose title is the test's name, is reported and does not
+    count.
 
     \b
     Examples:
       harness kyua --numa 2 --kasan sys/vm
       harness kyua --numa 4 --jobs 2 --junit tests.xml sys/kern sys/posixshm
+      harness kyua --numa 2 --put ./stress:/usr/tests/stress stress
+      harness kyua --numa 2 --kasan --issues issues.toml sys/kern
     """
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
     request = KyuaRequest(
         named_kernel(app, source, kernconf, change, kernel, options.pop("kernel_options")),
-        tuple(_suite(name) for name in options.pop("suites")),
+        tuple(dict.fromkeys(_suite(name) for name in options.pop("suites"))),
         guest_request(options, numa),
         asked.of_kernel(),
         options.pop("jobs"),
+        copies_in(options.pop("put")),
+        options.pop("issues"),
     )
     result = run_suites(request, app, UserView(app))
     publish_run(app, result, junit)

@@ -19,15 +19,32 @@ from harness.shell.shell import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from harness.console.report import GuestReport
     from harness.guest.contact import Contact
     from harness.host.clock import Clock
     from harness.host.progress import Progress
 
-_TESTS: Final = "/usr/tests"
+TESTS: Final = "/usr/tests"
+"""The directory of the suites in a guest."""
+
 _RESULTS: Final = "/tmp/harness-kyua.db"  # noqa: S108 - in the guest
+
+#: Succeeds if the directory ``$1`` has a Kyuafile; one of its executable files is made if not.
+KYUAFILE: Final = """\
+cd "$1" 2>/dev/null || exit 1
+[ ! -f Kyuafile ] || exit 0
+found=
+for name in *; do
+	case $name in *[!A-Za-z0-9_.+@,=-]*|[!A-Za-z0-9_]*) continue ;; esac
+	[ -f "$name" ] && [ -x "$name" ] || continue
+	found="$found
+plain_test_program{name=\\"$name\\"}"
+done
+[ -n "$found" ] || exit 1
+printf 'syntax(2)\\ntest_suite("programs")%s\\n' "$found" >Kyuafile
+"""
 
 _MOST_REPORT: Final = 16 << 20
 """Most bytes of a report, and of a list of tests, that are read."""
@@ -40,6 +57,7 @@ class SuiteClient:
     Args:
         queue: the work.
         cell: the guest's name.
+        put: files and directories that are copied into the guest before, with their targets.
 
     Attributes:
         lost: why the connection was lost; empty if it was not.
@@ -47,6 +65,7 @@ class SuiteClient:
 
     queue: SuiteQueue
     cell: str
+    put: tuple[tuple[Path, PurePosixPath], ...] = ()
     lost: str = ""
     _alive: bool = True
     _held: HeldShell = field(default_factory=HeldShell)
@@ -93,6 +112,9 @@ class SuiteClient:
         progress.stage("connecting")
         try:
             with self._held.connected(contact, time) as shell:
+                for source, target in self.put:
+                    progress.stage(f"copying {source.name}")
+                    shell.put(source, target)
                 while (work := self.queue.take(self._held.stopped.is_set)) is not None:
                     self._work, self._progress = work, None
                     self._do(work, shell, progress)
@@ -115,7 +137,7 @@ class SuiteClient:
         work, self._work = self._work, None
         ended = self._progress.ended if self._progress else []
         named = [replace(outcome, cell=self.cell) for outcome in ended]
-        self.queue.interrupt(work, named, self.running, why)
+        self.queue.interrupt(work, named, self.running, why, self.cell)
 
     def _do(self, work: Work, shell: Shell, progress: Progress) -> None:
         if not work.program:
@@ -142,9 +164,9 @@ class SuiteClient:
         self.queue.finish(work, outcomes)
 
     def _list(self, work: Work, shell: Shell) -> None:
-        file = f"{_TESTS}/{work.suite}/Kyuafile"
-        if not shell.run(f"test -f {shlex.quote(file)}").succeeded:
-            self.queue.refuse(work, f"the world has no {file}")
+        directory = f"{TESTS}/{work.suite}"
+        if not shell.run(f"set -- {shlex.quote(directory)}\n{KYUAFILE}").succeeded:
+            self.queue.refuse(work, f"{directory} has neither a Kyuafile nor programs")
             return
         text = self._output(shell, _kyua(work.suite, "list"))
         self.queue.add(work, listed(text.decode("utf-8", "replace"), work.suite))
@@ -163,5 +185,5 @@ class SuiteClient:
 
 def _kyua(suite: str, command: str) -> str:
     """Return a command of kyua for a suite; one test at a time, so that its name is printed."""
-    file = shlex.quote(f"{_TESTS}/{suite}/Kyuafile")
+    file = shlex.quote(f"{TESTS}/{suite}/Kyuafile")
     return f"kyua -v parallelism=1 {command} -k {file}"

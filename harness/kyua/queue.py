@@ -116,8 +116,9 @@ class SuiteQueue:
         self.refuse(work, "kyua did not run it")
 
     def interrupt(
-        self, work: Work, outcomes: Iterable[TestOutcome], running: TestId | None, why: str
-    ) -> None:
+        self, work: Work, outcomes: Iterable[TestOutcome], running: TestId | None, why: str,
+        cell: str = "",
+    ) -> None:  # fmt: skip
         """Note that the guest failed in a piece of work, and queue the rest of it.
 
         Args:
@@ -125,11 +126,12 @@ class SuiteQueue:
             outcomes: the tests that had ended.
             running: the test during which it failed; None if none had begun.
             why: how the guest failed.
+            cell: the guest's name.
         """
         self._note(outcomes)
         with self._changed:
             if running is not None and running in work.tests:
-                self.outcomes[running] = TestOutcome(running, TestResult.PANICKED, why)
+                self.outcomes[running] = TestOutcome(running, TestResult.PANICKED, why, cell=cell)
                 self._idle = 0
             left = tuple(test for test in work.tests if test not in self.outcomes)
             if left or not work.program:

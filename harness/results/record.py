@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import BuildError, InfraError
+from harness.kyua.known import unexpected_passes
+from harness.kyua.tests import TestResult
 from harness.mutation.judgement import Judgement, MutantOutcome
 from harness.outcome import Outcome
 from harness.results import SCHEMA
@@ -188,6 +190,7 @@ class Run:
         mutants: the names of the planned mutants.
         tests: the results of FreeBSD's own tests.
         wrong_suites: why suites could not be run, by their names.
+        vanished: tests that an earlier run of the same suites had, and this one does not.
     """
 
     name: str
@@ -201,6 +204,7 @@ class Run:
     mutants: tuple[str, ...] = ()
     tests: tuple[TestOutcome, ...] = ()
     wrong_suites: Mapping[str, str] = field(default_factory=dict)
+    vanished: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -216,7 +220,8 @@ class Run:
         if self.wrong_suites or any(not (test.result.is_good or test.known) for test in self.tests):
             return 1
         # A guest that a known issue ended is named by its test.
-        told = {test.cell for test in self.tests if test.known}
+        panicked = (test for test in self.tests if test.result is TestResult.PANICKED)
+        told = {test.cell for test in panicked if test.known}
         wrong = [cell for cell in self.cells if not cell.as_expected and cell.name not in told]
         if wrong and all(cell.is_unconfirmed for cell in wrong):
             return InfraError.exit_code
@@ -265,6 +270,8 @@ def to_document(run: Run) -> dict[str, Any]:
         "mutants": [to_judgement_document(each) for each in run.judgements],
         "tests": [to_test_document(test) for test in run.tests],
         "wrong_suites": dict(run.wrong_suites),
+        "unexpected_passes": [str(test.test) for test in unexpected_passes(run.tests)],
+        "vanished_tests": list(run.vanished),
         "unwritten": [],
     }
 

@@ -338,6 +338,8 @@ class Record(TypedDict):
     bisect: NotRequired[_Bisect]
     tests: NotRequired[list[_SuiteTest]]
     wrong_suites: NotRequired[dict[str, str]]
+    unexpected_passes: NotRequired[list[str]]
+    vanished_tests: NotRequired[list[str]]
 
 
 def wrong_with(document: Mapping[str, Any]) -> str:

@@ -25,6 +25,24 @@ def suite_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{test['result']}  {test['test']}{reason}{known}"
     if len(bad) > _MOST_LISTED:
         yield f"… and {len(bad) - _MOST_LISTED} more"
+    known_of = {test["test"]: test["known"] for test in tests}
+    for name in document.get("unexpected_passes", ()):
+        yield f"passed unexpectedly  {name} (known: {known_of[name]})"
+    vanished = document.get("vanished_tests", ())
+    for name in vanished[:_MOST_LISTED]:
+        yield f"vanished  {name}: an earlier run had it"
+    if len(vanished) > _MOST_LISTED:
+        yield f"… and {len(vanished) - _MOST_LISTED} more"
     counts = Counter(str(test["result"]) for test in tests)
     words = [f"{counts[result]} {result}" for result in TestResult if counts[result]]
     yield f"{len(tests)} tests: {', '.join(words)}"
+
+
+def suite_parts(document: Mapping[str, Any]) -> list[str]:
+    """Return the parts of a run's last line that are of tests; none for a run without."""
+    tests, wrong = document.get("tests", ()), len(document.get("wrong_suites", {}))
+    bad = sum(not test["good"] for test in tests)
+    known = sum(not test["good"] and bool(test["known"]) for test in tests)
+    parts = [f"{wrong} suite{'' if wrong == 1 else 's'} did not run"] if wrong else []
+    parts += [f"{bad} of {len(tests)} tests not good"] if bad else []
+    return [*parts, f"{known} of them known"] if known else parts

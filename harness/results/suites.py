@@ -48,7 +48,7 @@ def _case(outcome: TestOutcome, console: str) -> TestCase:
 
 def _result(outcome: TestOutcome) -> Failure | Error | Skipped | None:
     words = printable_text(outcome.reason or outcome.result)
-    if outcome.known:
+    if outcome.known and not outcome.result.is_good:
         return Skipped(printable_text(f"known issue {outcome.known}: {words}"))
     match outcome.result:
         case TestResult.PASSED:

@@ -18,7 +18,7 @@ from harness.results.checks import check_agreed, check_lines, failed_check_in_wo
 from harness.results.debug import debug_lines
 from harness.results.programs import program_in_words, program_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
-from harness.results.suitelines import suite_lines
+from harness.results.suitelines import suite_lines, suite_parts
 from harness.results.unfinished import RUNNING, not_booted, not_judged
 from harness.results.verification import (
     CONSOLE_INDENT,
@@ -180,10 +180,12 @@ def summary(document: Mapping[str, Any]) -> str:
     cells, left = document["cells"], len(not_booted(document))
     good = sum(cell["as_expected"] for cell in cells)
     host = sum(cell["host_failed"] for cell in cells)
-    parts = [f"{good} of {len(cells) + left} as expected"]
+    suites = "tests" in document and (document["tests"] or document.get("wrong_suites"))
+    what = "guests as expected" if suites else "as expected"
+    parts = [f"{good} of {len(cells) + left} {what}"]
     parts += [f"{host} host failure{'' if host == 1 else 's'}"] if host else []
     parts += [f"{left} without a result"] if left else []
-    return ", ".join(parts)
+    return ", ".join([*parts, *suite_parts(document)])
 
 
 def way_in_words(cell: Mapping[str, Any]) -> str:

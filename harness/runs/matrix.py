@@ -64,7 +64,7 @@ class Matrix:
         rows: shows progress.
         jobs: most guests at once.
         memory: bytes that all guests may take together.
-        world: returns the world of a kernel's guests, by its kind or name.
+        world: returns the world of a kernel's guests, by its kind or name and its suites.
     """
 
     kernels: Kernels
@@ -72,7 +72,7 @@ class Matrix:
     rows: Rows
     jobs: int
     memory: int
-    world: Callable[[KernelRequest, str, Progress], World]
+    world: Callable[[KernelRequest, str, Sequence[str], Progress], World]
     _provided: list[KernelArtifact] = field(default_factory=list)
 
     def run(self, plans: Sequence[CellPlan], directory: Path) -> tuple[Cell, ...]:
@@ -149,22 +149,22 @@ class Matrix:
         Raises:
             UsageError: a kernel does not fit the world.
         """
-        known: dict[tuple[str, str | None, str], World] = {}
+        known: dict[tuple[str, str | None, str, tuple[str, ...]], World] = {}
         for plan, kernel in provided:
             if plan.world is None or isinstance(kernel, InfraError):
                 yield plan, kernel
                 continue
-            key = plan.what.source, plan.what.change.revision, plan.world
+            key = plan.what.source, plan.what.change.revision, plan.world, plan.world_suites
             if key not in known:
-                known[key] = self._provide_world(plan.what, plan.world)
+                known[key] = self._provide_world(plan.what, plan.world, plan.world_suites)
             require_fitting(kernel.identity.release, known[key].identity)
             yield replace(plan, boot=replace(plan.boot, world=known[key])), kernel
 
-    def _provide_world(self, what: KernelRequest, name: str) -> World:
+    def _provide_world(self, what: KernelRequest, name: str, suites: Sequence[str]) -> World:
         row = f"world {name}"
         progress = self.rows.row(row)
         try:
-            world = self.world(what, name, progress)
+            world = self.world(what, name, suites, progress)
         except BaseException as error:
             self.rows.failed(row, error)
             raise

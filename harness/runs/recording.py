@@ -157,11 +157,13 @@ class Recorder:
         return RunResult(run, directory)
 
 
-def _world(env: Environment, what: KernelRequest, name: str, progress: Progress) -> World:
+def _world(
+    env: Environment, what: KernelRequest, name: str, suites: Sequence[str], progress: Progress
+) -> World:
     """Return the world of a kernel's guests; its modules are imported only for such guests."""
     from harness.runs.worlds import world_for
 
-    return world_for(what, name, env, progress)
+    return world_for(what, name, env, progress, suites)
 
 
 def _leave_early(store: Store, begun: Mapping[str, Any], error: BaseException) -> None:

@@ -12,11 +12,19 @@ from harness.errors import UsageError
 from harness.outcome import Outcome, Until
 from harness.source.change import Change
 from harness.source.request import KernelRequest
-from harness.world.config import WorldConfig, WorldKind
+from harness.world.config import (
+    WorldConfig,
+    WorldKind,
+    covers,
+    suite_candidates,
+    world_config,
+)
 from harness.world.fit import number, serving
 from harness.world.image import WorldCache
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.host.progress import Progress
     from harness.runs.environment import Environment
     from harness.runs.guests import GuestRequest, Guests
@@ -61,7 +69,13 @@ def build_world(request: WorldRequest, env: Environment, progress: Progress) -> 
     return healed(tree, env.workspace, progress.note, build)
 
 
-def world_for(what: KernelRequest, name: str | None, env: Environment, progress: Progress) -> World:
+def world_for(
+    what: KernelRequest,
+    name: str | None,
+    env: Environment,
+    progress: Progress,
+    suites: Sequence[str] = (),
+) -> World:
     """Return the world for guests of a kernel.
 
     One world serves all kernels of a release, so that of another revision of the tree is taken if
@@ -72,6 +86,7 @@ def world_for(what: KernelRequest, name: str | None, env: Environment, progress:
         name: a kind of world, or the start of a key in the cache; None: ``slim``.
         env: the host.
         progress: shows the stages of a build.
+        suites: directories of the tree's suites that the world must have, unless a key names it.
 
     Raises as ``build_world``.
     """
@@ -89,13 +104,41 @@ def world_for(what: KernelRequest, name: str | None, env: Environment, progress:
     kind = WorldKind(name or WorldKind.SLIM.value)
     progress.stage("world")
     release = _release_of(what, env)
-    for identity in serving(cache.identities(), what.source, release, kind):
-        if world := cache.find(identity.key):
+    fitting = serving(cache.identities(), what.source, release, kind)
+    for identity in fitting:
+        has_all = all(covers(identity.suites, suite) for suite in suites)
+        if has_all and (world := cache.find(identity.key)):
             return world
-    from harness.world.config import world_config
-
-    request = WorldRequest(what.source, what.change.revision, world_config(kind))
+    # What others have it gets, too, so that one world has all that was ever asked for.
+    others = {suite for identity in fitting for suite in identity.suites}
+    wanted = {*world_config(kind).suites, *others, *suites} if suites else ()
+    request = WorldRequest(what.source, what.change.revision, world_config(kind, tuple(wanted)))
     return build_world(request, env, progress)
+
+
+def suite_directories(
+    what: KernelRequest, names: Sequence[str], env: Environment
+) -> dict[str, str | None]:
+    """Return the directory of the kernel's tree that installs each suite; None if it has none.
+
+    Args:
+        what: the kernel.
+        names: the suites, as directories below /usr/tests.
+        env: the host.
+    """
+    from harness.host.workspace import note_holder
+    from harness.source.tree import being_read
+
+    tree = env.kernels().provider(what).world_tree(what)
+    base, overlay = Change(what.change.revision), env.settings.image.overlay
+
+    def is_suite(path: str) -> bool:
+        makefile = f"{path}/Makefile"
+        laid = overlay is not None and (overlay / makefile).is_file()
+        return laid or tree.has_file(base, makefile)
+
+    with being_read(tree, env.workspace, note_holder(lambda _: None, "")):
+        return {name: next(filter(is_suite, suite_candidates(name)), None) for name in names}
 
 
 def userland_cell(

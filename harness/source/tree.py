@@ -165,6 +165,18 @@ class SourceTree:
             parse_llvm_major(llvm_version.decode("utf-8", "replace")),
         )
 
+    def has_file(self, change: Change, path: str) -> bool:
+        """Return whether the revision of a change has a file, or has it in the user's files.
+
+        The caller holds ``being_read``. Raises as ``snapshot``.
+        """
+        content = self.base(change).content
+        changed = content.changed.get(path)
+        if changed is not None:
+            return not changed.is_absent
+        words = ("rev-parse", "--verify", "--quiet", "--end-of-options", content.name_of(path))
+        return self.repository.git(*words, check=False).returncode == 0
+
     def texts(self, snapshot: Snapshot, *paths: str) -> list[str]:
         """Return the texts of files of a snapshot that every FreeBSD tree has.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -101,6 +102,27 @@ def world_config(
         raise UsageError("a slim world has no kyua to run suites with", remedy="add --world tests")
     chosen = suites or (DEFAULT_SUITES if kind is WorldKind.TESTS else ())
     return WorldConfig(kind, tuple(sorted(set(chosen))), services)
+
+
+def covers(suites: Iterable[str], wanted: str) -> bool:
+    """Return whether a world's suites contain a directory of the tree."""
+    return any(wanted == suite or wanted.startswith(f"{suite}/") for suite in suites)
+
+
+def suite_candidates(name: str) -> list[str]:
+    """Return the directories of a tree that may install a suite, the likeliest first.
+
+    Most suites are below the directory of what they test, in its ``tests``; those of the kernel and
+    some others are below the tree's.
+
+    Args:
+        name: its directory below /usr/tests.
+    """
+    words = name.split("/")
+    return [
+        "/".join((*words[:count], "tests", *words[count:]))
+        for count in (0, *range(len(words), 0, -1))
+    ]
 
 
 def _fragment(name: str) -> str:

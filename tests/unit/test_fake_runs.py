@@ -79,8 +79,8 @@ def matrix(booter: Booter, directory: Path, jobs: int = 2, memory: int = 64 * GI
     return Matrix(kernels, booter, Rows(), jobs, memory, no_world)
 
 
-def no_world(what: KernelRequest, name: str, progress: Progress) -> NoReturn:
-    raise AssertionError(f"{what.source} needs no world {name}")
+def no_world(what: KernelRequest, name: str, suites: Sequence[str], progress: Progress) -> NoReturn:
+    raise AssertionError(f"{what.source} needs no world {name} {suites}")
 
 
 def cells(*sources: str, expected: Sequence[Outcome] = (Outcome.BOOTED,)) -> list[CellPlan]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,10 +19,12 @@ from harness.guest.contact import Contact
 from harness.guest.serialtap import Tap
 from harness.host.clock import ManualClock
 from harness.host.progress import Recorded
-from harness.kyua.client import SuiteClient
+from harness.kyua.client import KYUAFILE, SuiteClient
 from harness.kyua.queue import SuiteQueue, Work
 from harness.kyua.tests import TestId, TestOutcome, TestProgress, TestResult, listed, with_output
 from harness.shell.shell import Completed, OutputSink, ShellLostError
+
+Put = tuple[tuple[Path, PurePosixPath], ...]
 
 SUITE = "sys/vm"
 LINES = """\
@@ -273,7 +277,7 @@ class KyuaShell:
         return Completed(0 if "none" not in command else 1)
 
     def put(self, source: Path, target: PurePosixPath) -> None:
-        raise AssertionError(source, target)
+        self.commands.append(f"put {source} {target}")
 
     def get(self, source: PurePosixPath, target: Path) -> None:
         raise AssertionError(source, target)
@@ -290,8 +294,10 @@ class NoPort(Tap):
         raise AssertionError(data)
 
 
-def run_in_guest(queue: SuiteQueue, shell: KyuaShell, why: str = "panic: x") -> SuiteClient:
-    client = SuiteClient(queue, "guest-1")
+def run_in_guest(
+    queue: SuiteQueue, shell: KyuaShell, why: str = "panic: x", *, put: Put = ()
+) -> SuiteClient:
+    client = SuiteClient(queue, "guest-1", put)
     contact = Contact(NoPort(), lambda _: shell, lambda _: True)
     client.work(contact, None, Recorded(), ManualClock())  # type: ignore[arg-type]
     client.close(why)
@@ -328,7 +334,56 @@ def test_fresh_guest_runs_what_a_failed_one_left() -> None:
     assert queue.outcomes[TESTS[1]].reason == "panic: x"
 
 
-def test_suite_without_a_kyuafile_is_refused() -> None:
+def test_suite_without_a_kyuafile_and_programs_is_refused() -> None:
     queue = SuiteQueue(("sys/none",))
     run_in_guest(queue, KyuaShell())
-    assert queue.wrong == {"sys/none": "the world has no /usr/tests/sys/none/Kyuafile"}
+    assert queue.wrong == {"sys/none": "/usr/tests/sys/none has neither a Kyuafile nor programs"}
+
+
+def test_test_that_ended_its_guest_names_the_guest() -> None:
+    queue = SuiteQueue((SUITE,))
+    run_in_guest(queue, KyuaShell(frozenset({"a_test:two"})))
+    assert queue.outcomes[TESTS[1]].cell == "guest-1"
+
+
+def test_files_are_copied_before_a_suite_is_listed(tmp_path: Path) -> None:
+    put = ((tmp_path, PurePosixPath("/usr/tests/own")),)
+    shell = KyuaShell()
+    run_in_guest(SuiteQueue(("own",)), shell, put=put)
+    assert shell.commands[:2] == ["connect", f"put {tmp_path} /usr/tests/own"]
+
+
+def made_kyuafile(directory: Path) -> tuple[int, str]:
+    """Run the client's script on a directory of this host; return its status and the Kyuafile."""
+    script = f"set -- {shlex.quote(str(directory))}\n{KYUAFILE}"
+    finished = subprocess.run(["sh", "-c", script], check=False)
+    file = directory / "Kyuafile"
+    return finished.returncode, file.read_text() if file.exists() else ""
+
+
+def test_directory_of_programs_becomes_a_suite(tmp_path: Path) -> None:
+    for name in ("stress", "fork_1.sh", "-bad", 'qu"ote', "a b"):
+        (tmp_path / name).touch(0o755)
+    (tmp_path / "README").touch(0o644)
+    status, text = made_kyuafile(tmp_path)
+    assert status == 0
+    assert text.splitlines() == [
+        "syntax(2)",
+        'test_suite("programs")',
+        'plain_test_program{name="fork_1.sh"}',
+        'plain_test_program{name="stress"}',
+    ]
+
+
+def test_kyuafile_of_the_users_stays(tmp_path: Path) -> None:
+    (tmp_path / "Kyuafile").write_text("syntax(2)\n")
+    (tmp_path / "program").touch(0o755)
+    assert made_kyuafile(tmp_path) == (0, "syntax(2)\n")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_directory_without_programs_is_no_suite(tmp_path: Path, *, exists: bool) -> None:
+    directory = tmp_path / "suite"
+    if exists:
+        directory.mkdir()
+    assert made_kyuafile(directory) == (1, "")

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.world.config import DEFAULT_SUITES, Services, WorldKind, world_config
+from harness.world.config import (
+    DEFAULT_SUITES,
+    Services,
+    WorldKind,
+    covers,
+    suite_candidates,
+    world_config,
+)
 from harness.world.fit import number, require_fitting, serving
 from harness.world.image import WorldIdentity
 from harness.world.layout import REPORTER, own_files, script_modes, started
@@ -108,3 +115,20 @@ def test_a_world_that_contains_more_serves_one_that_is_asked_for() -> None:
     assert serving(worlds, slim.source, (15, 1), WorldKind.SLIM) == [slim, tests, full]
     assert serving(worlds[:-1], slim.source, (15, 1), WorldKind.SLIM) == [tests, full]
     assert serving(worlds, slim.source, (15, 1), WorldKind.TESTS) == [tests]
+
+
+@pytest.mark.parametrize(
+    ("suite", "directories"),
+    [
+        ("sys/vm", ["tests/sys/vm", "sys/vm/tests", "sys/tests/vm"]),
+        ("bin/sh/builtins", ["tests/bin/sh/builtins", "bin/sh/builtins/tests",
+                             "bin/sh/tests/builtins", "bin/tests/sh/builtins"]),
+    ],
+)  # fmt: skip
+def test_suite_is_searched_where_trees_have_suites(suite: str, directories: list[str]) -> None:
+    assert suite_candidates(suite) == directories
+
+
+def test_world_has_a_suite_below_one_of_its_own() -> None:
+    assert covers(["tests/sys/kern"], "tests/sys/kern/acct")
+    assert not covers(["tests/sys/kern"], "tests/sys/kernel")
