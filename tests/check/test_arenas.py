@@ -13,10 +13,11 @@ from harness.errors import UsageError
 from harness.guest.contact import Contact
 from harness.host.clock import HostClock
 from harness.host.progress import Recorded
+from harness.subsystems.vmem.cases import VMEM_CASES
 from harness.subsystems.vmem.check.trace import Trace, parse_trace
 from harness.subsystems.vmem.codeforms import facts
-from harness.subsystems.vmem.model.arena import Arena
-from harness.subsystems.vmem.model.tag import Tag
+from harness.subsystems.vmem.model.arena import Arena, Constraints
+from harness.subsystems.vmem.model.tag import KernelFault, Tag
 from harness.subsystems.vmem.subsystem import ARENAS
 
 
@@ -32,6 +33,16 @@ class NeverCoalesces(Arena):
 
     def _coalesce_at_cursor(self) -> Tag | None:
         return None
+
+
+class StopsAtTheCursor(Arena):
+    """Ends a search that comes back to a cursor at the head."""
+
+    def _behind_cursor(self, size: int, align: int, want: Constraints) -> tuple[Tag, int] | None:
+        try:
+            return super()._behind_cursor(size, align, want)
+        except KernelFault:
+            return None
 
 
 def checked(guest: ArenaGuest, operations: int = 600, replay: Trace | None = None) -> CheckResult:
@@ -57,6 +68,13 @@ def test_wrong_code_is_found_and_its_trace_shrunk_to_what_shows_it(wrong: type[A
     assert replayed is not None
     assert replayed.lines == found.lines
     assert checked(ArenaGuest(), replay=trace).agreed
+
+
+def test_a_guest_that_survives_what_the_model_does_not_differs_from_it() -> None:
+    case = next(case for case in VMEM_CASES if case.name == "nextfit-forever")
+    found = checked(ArenaGuest(code=StopsAtTheCursor), replay=parse_trace(case.trace)).difference
+    assert found is not None
+    assert found.lines == ("the kernel survives a call that it does not survive in the model",)
 
 
 def test_what_a_dying_guest_was_asked_last_is_kept_as_a_trace() -> None:

@@ -56,6 +56,23 @@ def test_a_wrong_arena_is_caught_and_shrunk(
     assert found["difference"]["length"] <= 20
 
 
+@pytest.mark.parametrize(
+    ("case", "conclusion"),
+    [
+        ("nextfit-unrounded", "found"),
+        pytest.param("nextfit-forever", "gone", marks=pytest.mark.long),
+        pytest.param("nextfit-misfiled", "agreed", marks=pytest.mark.long),
+        pytest.param("nextfit-release", "found", marks=pytest.mark.long),
+        pytest.param("import-twice", "found", marks=pytest.mark.long),
+    ],
+)
+def test_a_host_program_does_not_survive_the_named_cases_either(
+    case: str, conclusion: str, freebsd_tree: Path, tmp_path: Path
+) -> None:
+    answer = check(freebsd_tree, tmp_path, "--on", "host", "--case", case)
+    assert result(answer)["conclusion"] == conclusion, answer.told
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("release", ["configured", "newer"])
 def test_10_000_operations_in_a_guest_show_no_difference(

@@ -10,14 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.subsystems.vmem.cases import VMEM_CASES
 from harness.subsystems.vmem.check.generate import random_operations, random_setup, random_steps
-from harness.subsystems.vmem.check.trace import Trace, parse_trace
+from harness.subsystems.vmem.check.trace import Trace, parse_trace, run_trace
 from harness.subsystems.vmem.model.arena import Arena, Fit
 from harness.subsystems.vmem.model.operations import Alloc, operation_text, parse_operation
 from harness.subsystems.vmem.model.player import Player, is_taken
-from harness.subsystems.vmem.model.tag import FatalCall, TagType, order_to_size, size_to_order
+from harness.subsystems.vmem.model.tag import (
+    FatalCall,
+    KernelFault,
+    TagType,
+    order_to_size,
+    size_to_order,
+)
 
 SEEDS = st.integers(0, 1 << 32)
+CASES = {case.name: case for case in VMEM_CASES}
 
 
 @given(SEEDS)
@@ -86,32 +94,46 @@ def test_a_list_has_sizes_from_its_least_to_the_next_ones(size: int) -> None:
     assert order_to_size(order) <= size < order_to_size(order + 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        # fewer than one quantum is left over, of which no list has a free segment
-        ("arena quantum=16 base=16 size=160\nalloc slot=0 size=24 fit=next", "vm_quantum_mask"),
-        # the cursor is first, as it is in a new arena, and nothing fits
-        ("arena quantum=16 base=16 size=160\nalloc slot=0 size=176 fit=next", "never ends"),
-        # a second import without new tags
-        (
-            "arena quantum=16 base=160 size=160 imports=16\n"
-            "alloc slot=0 size=16 fit=best maxaddr=15",
-            "insufficient free tags",
-        ),
-        # the segment that is joined at the cursor is a whole span, and goes back
-        (
-            "arena quantum=16 base=16 size=160 imports=64 releases\n"
-            "alloc slot=0 size=16 fit=best\nalloc slot=1 size=16 fit=next\n"
-            "free slot=0\nfree slot=1\nalloc slot=2 size=80 fit=next",
-            "released the arena's lock",
-        ),
-    ],
-)
-def test_a_call_that_the_kernel_does_not_survive_is_refused(text: str, why: str) -> None:
-    with pytest.raises(UsageError, match=why) as caught:
+FAULTS = [
+    # fewer than one quantum is left over, of which no list has a free segment
+    ("nextfit-unrounded", "vm_quantum_mask"),
+    # the cursor is first, as it is in a new arena, and nothing fits
+    ("nextfit-forever", "never ends"),
+    # a second import without new tags
+    ("import-twice", "insufficient free tags"),
+    # the segment that is joined at the cursor is a whole span, and goes back
+    ("nextfit-release", "released the arena's lock"),
+]
+
+
+@pytest.mark.parametrize(("name", "why"), FAULTS)
+def test_a_trace_may_end_with_a_valid_call_that_the_kernel_does_not_survive(
+    name: str, why: str
+) -> None:
+    trace = parse_trace(CASES[name].trace)
+    assert not trace.is_taken
+    *before, last = run_trace(trace)
+    assert why in last.result
+    assert all("survive" not in step.result for step in before)
+
+
+@pytest.mark.parametrize(("name", "why"), FAULTS)
+def test_nothing_may_follow_such_a_call(name: str, why: str) -> None:
+    with pytest.raises(KernelFault, match=why):
+        parse_trace(f"{CASES[name].trace}free slot=0\n")
+
+
+def test_a_call_that_violates_the_interface_is_refused_even_at_the_end() -> None:
+    text = "arena quantum=16 base=16 size=160\nalloc slot=0 size=16 fit=next maxaddr=64"
+    with pytest.raises(UsageError, match="minaddr == VMEM_ADDR_MIN") as caught:
         parse_trace(text)
     assert isinstance(caught.value, FatalCall)
+    assert not isinstance(caught.value, KernelFault)
+
+
+def test_segments_joined_at_the_cursor_are_refused_to_others() -> None:
+    *_, last = run_trace(parse_trace(CASES["nextfit-misfiled"].trace))
+    assert (last.values["error"], last.values["free"], last.values["alloc"]) == (12, 128, 0)
 
 
 def test_what_is_joined_at_the_cursor_stays_in_its_list_and_is_not_found_by_its_size() -> None:

@@ -42,7 +42,12 @@ class _Vmem:
     in_built_in = False
     state_search = None
     variant_names = (FORM, *RELEASES)
-    cases: tuple[NamedCase, ...] = ()
+
+    @functools.cached_property
+    def cases(self) -> tuple[NamedCase, ...]:
+        from harness.subsystems.vmem.cases import VMEM_CASES
+
+        return VMEM_CASES
 
     @functools.cached_property
     def on_host(self) -> HostPart:

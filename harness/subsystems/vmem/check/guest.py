@@ -17,7 +17,8 @@ from harness.subsystems.vmem.check.protocol import (
 )
 from harness.subsystems.vmem.check.trace import Trace
 from harness.subsystems.vmem.model.operations import Operation, operation_text
-from harness.subsystems.vmem.model.player import Player, Seen, Setup
+from harness.subsystems.vmem.model.player import NOT_SURVIVED, Player, Seen, Setup
+from harness.subsystems.vmem.model.tag import KernelFault
 
 if TYPE_CHECKING:
     from harness.console.events import ProbeRecord
@@ -67,7 +68,15 @@ class CheckedArenas(Modelled[Trace, Operation, Seen]):
         yield from ()
 
     def _model(self, trace: Trace) -> Callable[[Operation], Seen]:
-        return Player(trace.setup).play
+        player = Player(trace.setup)
+
+        def play(operation: Operation) -> Seen:
+            try:
+                return player.play(operation)
+            except KernelFault:
+                return NOT_SURVIVED
+
+        return play
 
     def _command(self, operation: Operation, number: int) -> str:
         del number
@@ -81,6 +90,8 @@ class CheckedArenas(Modelled[Trace, Operation, Seen]):
         return answer_text(expected, operation)
 
     def _differences(self, model: Seen, guest: Seen) -> tuple[str, ...]:
+        if model is NOT_SURVIVED:
+            return ("the kernel survives a call that it does not survive in the model",)
         pairs = zip(Seen._fields, model, guest, strict=True)
         return tuple(
             f"{name}: {expected} in the model, {found} in the kernel"

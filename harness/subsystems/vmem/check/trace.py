@@ -18,6 +18,7 @@ from harness.subsystems.vmem.model.operations import (
     parse_operation,
 )
 from harness.subsystems.vmem.model.player import Player, Seen, Setup, is_taken
+from harness.subsystems.vmem.model.tag import KernelFault
 
 _HEAD: Final = re.compile(
     r"arena quantum=(\d{1,10}) base=(\d{1,10}) size=(\d{1,10})"
@@ -80,6 +81,8 @@ def is_trace(text: str) -> bool:
 def parse_trace(text: str) -> Trace:
     """Return the trace of a text; lines that begin with ``#`` are comments.
 
+    The last operation may be one that the kernel does not survive by its own fault.
+
     Raises:
         UsageError: the text is not a trace, or an operation is invalid, or not survived.
     """
@@ -108,12 +111,18 @@ def run_trace(trace: Trace) -> Iterator[ModelStep]:
     """Generate the steps of a trace in the model.
 
     Raises:
-        UsageError: an operation is invalid, or not survived.
+        UsageError: an operation is invalid, or not survived and not the last one.
     """
     player = Player(trace.setup)
     for number, operation in enumerate(trace.operations, start=1):
-        seen = player.play(operation)
         text = operation_text(operation)
+        try:
+            seen = player.play(operation)
+        except KernelFault as fault:
+            if number < len(trace):
+                raise
+            yield ModelStep(number, text, fault.message, (), {})
+            return
         yield ModelStep(number, text, _result(operation, seen), (), seen._asdict())
 
 

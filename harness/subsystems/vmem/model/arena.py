@@ -11,11 +11,12 @@ from harness.subsystems.vmem.model.tag import (
     VMEM_ADDR_MAX,
     VMEM_ADDR_MIN,
     VMEM_MAXORDER,
-    FatalCall,
+    KernelFault,
     Tag,
     TagType,
     crosses,
     fits,
+    keeps,
     mpass,
     order_to_size,
     size_to_order,
@@ -111,7 +112,7 @@ class Arena:
         """Return the address that a request gets; None for ``ENOMEM``.
 
         Raises:
-            FatalCall: the kernel panics, or never returns.
+            FatalCall: the kernel panics, or never returns; ``KernelFault`` if the call is valid.
         """
         size = self._roundup(size0)
         self._check(size, fit, want)
@@ -188,7 +189,7 @@ class Arena:
         order = size_to_order(qsize)
         if fit is Fit.FIRST and order_to_size(order) != qsize:
             order += 1
-        mpass(order < VMEM_MAXORDER, "idx < VMEM_MAXORDER")
+        keeps(order < VMEM_MAXORDER, "idx < VMEM_MAXORDER")
         return order
 
     def _fits(self, bt: Tag, size: int, align: int, want: Constraints) -> int | None:
@@ -208,7 +209,7 @@ class Arena:
                     self._vmem_clip(merged, addr, size)
                     found = merged, addr
                 elif self._vmem_try_release(merged, remfree=True):
-                    raise FatalCall("bt_freetrim() has released the arena's lock")
+                    raise KernelFault("bt_freetrim() has released the arena's lock")
             if found is not None:
                 bt, addr = found
                 self._advance_cursor(bt, addr + size)
@@ -226,7 +227,7 @@ class Arena:
                     self._vmem_clip(bt, addr, size)
                     return bt, addr
         if place == 0:
-            raise FatalCall("the search steps over the cursor at the head, and never ends")
+            raise KernelFault("the search steps over the cursor at the head, and never ends")
         return None
 
     def _coalesce_at_cursor(self) -> Tag | None:
@@ -253,7 +254,7 @@ class Arena:
     # --- spans ----------------------------------------------------------------------------------
 
     def _vmem_add1(self, addr: int, size: int, kind: TagType) -> None:
-        mpass(size & self.vm_quantum_mask == 0, "(size & vm->vm_quantum_mask) == 0")
+        keeps(size & self.vm_quantum_mask == 0, "(size & vm->vm_quantum_mask) == 0")
         last: Tag | None = None
         if self.vm_source is None or self.vm_source.releasefn is None:
             last = self.vm_seglist[-1]
@@ -308,7 +309,7 @@ class Arena:
             return False
         previous = self._prev(bt)
         if previous is None or previous.bt_type is TagType.FREE:
-            raise FatalCall("assertion prev != NULL && prev->bt_type != BT_TYPE_FREE")
+            raise KernelFault("assertion prev != NULL && prev->bt_type != BT_TYPE_FREE")
         if previous.bt_type is not TagType.SPAN or previous.bt_size != bt.bt_size:
             return False
         if remfree:
@@ -346,7 +347,7 @@ class Arena:
         self.vm_inuse += bt.bt_size
 
     def _bt_insfree(self, bt: Tag) -> None:
-        mpass(bt.bt_size & self.vm_quantum_mask == 0, "(size & vm->vm_quantum_mask) == 0")
+        keeps(bt.bt_size & self.vm_quantum_mask == 0, "(size & vm->vm_quantum_mask) == 0")
         bt.freelist = self.vm_freelist[size_to_order(bt.bt_size >> self.vm_quantum_shift)]
         bt.freelist.insert(0, bt)
 
@@ -360,7 +361,7 @@ class Arena:
         self.vm_nfreetags += 1
 
     def _bt_alloc(self, kind: TagType, start: int, size: int) -> Tag:
-        mpass(self.vm_nfreetags > 0, "bt != NULL")
+        keeps(self.vm_nfreetags > 0, "bt != NULL")
         self.vm_nfreetags -= 1
         return Tag(kind, start, size)
 
@@ -371,7 +372,7 @@ class Arena:
         self.vm_nfreetags = min(self.vm_nfreetags, _BT_MAXFREE)
 
     def _bt_save(self) -> None:
-        mpass(self.vm_nfreetags >= _BT_MAXALLOC, "bt_save: insufficient free tags")
+        keeps(self.vm_nfreetags >= _BT_MAXALLOC, "bt_save: insufficient free tags")
         self.vm_nfreetags -= _BT_MAXALLOC
 
     def _bt_restore(self) -> None:

@@ -93,6 +93,10 @@ class Seen(NamedTuple):
     reclaimed: int
 
 
+NOT_SURVIVED: Final = Seen(-1, 0, 0, 0, 0, 0, 0)
+"""What no kernel reports: it does not survive the operation (``KernelFault``)."""
+
+
 @dataclass(slots=True)
 class Player:
     """Plays operations on an arena.

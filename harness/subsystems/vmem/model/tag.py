@@ -27,14 +27,28 @@ class FatalCall(UsageError):  # noqa: N818 - says what the call is
         )
 
 
+class KernelFault(FatalCall):
+    """A valid call of that kind: the fault is the kernel's; see ``vmem.cases``."""
+
+
 def mpass(holds: bool, words: str) -> None:
-    """``MPASS``.
+    """``MPASS`` of what a caller passes.
 
     Raises:
         FatalCall: the condition does not hold.
     """
     if not holds:
         raise FatalCall(f"assertion {words}")
+
+
+def keeps(holds: bool, words: str) -> None:
+    """``MPASS`` of what the kernel's own code is to keep.
+
+    Raises:
+        KernelFault: the condition does not hold.
+    """
+    if not holds:
+        raise KernelFault(f"assertion {words}")
 
 
 class TagType(IntEnum):
@@ -95,7 +109,7 @@ def fits(
     """``vmem_fit``: return the address in a free tag that a request gets; None if there is none.
 
     Raises:
-        FatalCall: the address would lie outside of the tag.
+        KernelFault: the address would lie outside of the tag.
     """
     start = max(tag.bt_start, minaddr)
     end = min(tag.end, maxaddr)
@@ -107,6 +121,6 @@ def fits(
     if crosses(start, start + size - 1, nocross):
         start = (align_up((start - phase) % _LIMIT, nocross) + phase) % _LIMIT
     if start <= end and end - start >= size - 1:
-        mpass(tag.bt_start <= start and minaddr <= start, "bt->bt_start <= start")
+        keeps(tag.bt_start <= start and minaddr <= start, "bt->bt_start <= start")
         return start
     return None
