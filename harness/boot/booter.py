@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from harness.boot.guestdir import GuestDir, kept_guest_dir, new_socket, temporary_guest_dir
 from harness.boot.media import check_guest_memory, make_media, method_of
 from harness.boot.worldguest import Login, world_disk, world_tunables
-from harness.debug.memorydump import check_room
 from harness.debug.stub import stub_socket
 from harness.errors import InfraError, UsageError
 from harness.guest.devices import Network
@@ -105,6 +104,8 @@ class Booter:
         self._check_method(kernel, plan)
         check_guest_memory(kernel.identity, plan.method, plan.topology)
         if plan.debug.dump:
+            from harness.debug.memorydump import check_room
+
             check_room(directory, plan.topology.memory_mib)
         log = (directory / "console.log").resolve()
         nonce = new_nonce()

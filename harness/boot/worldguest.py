@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from harness.guest.devices import LOOPBACK, DiskFormat, GuestDisk
 from harness.image.media import BootMethod
-from harness.shell.shell import ShellRefusedError
-from harness.world.layout import REPORTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +25,8 @@ def world_tunables(method: BootMethod) -> Mapping[str, str]:
 
     FreeBSD counts virtio disks in the order of their PCI slots, the loader's volume first.
     """
+    from harness.world.layout import REPORTER
+
     unit = 1 if method is BootMethod.LOADER else 0
     return {
         "vfs.root.mountfrom": f"ufs:/dev/vtbd{unit}",
@@ -78,6 +78,7 @@ class Login:
 
     def __call__(self, time: Clock) -> Shell:
         """Return a shell that has not logged in; see ``Contact.shell``."""
+        from harness.shell.shell import ShellRefusedError
         from harness.shell.ssh.address import SshAddress, ssh_shell
 
         if self.world is None or self.port is None:

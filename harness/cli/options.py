@@ -18,7 +18,6 @@ from harness.cli.completion import (
     complete_vms,
 )
 from harness.cli.streams import Invocation
-from harness.debug.ddb import DEFAULT_COMMANDS, parse_commands
 from harness.debug.plan import DebugPlan
 from harness.errors import UsageError, given_with
 from harness.guest.backends import OFFERED, backend_options
@@ -36,7 +35,7 @@ _LONGEST = 4095
 """Maximum length of a path in bytes."""
 
 DEFAULT_DDB = "default"
-"""The value of ``--ddb`` that stands for ``DEFAULT_COMMANDS``."""
+"""The value of ``--ddb`` that stands for ``harness.debug.ddb.DEFAULT_COMMANDS``."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -272,9 +271,11 @@ def debug_plan(app: App, options: dict[str, Any]) -> DebugPlan:
         UsageError: a command cannot be typed.
     """
     ddb = options.pop("ddb") or app.settings.boot.ddb
-    commands: tuple[str, ...] = DEFAULT_COMMANDS
-    if ddb != DEFAULT_DDB:
-        commands = parse_commands(ddb) if ddb else ()
+    commands: tuple[str, ...] = ()
+    if ddb:
+        from harness.debug.ddb import DEFAULT_COMMANDS, parse_commands
+
+        commands = DEFAULT_COMMANDS if ddb == DEFAULT_DDB else parse_commands(ddb)
     return DebugPlan(commands, options.pop("dump"), options.pop("gdb_on_panic"))
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from harness.debug.coredump import DumpError, add_kernel_addresses
 from harness.errors import InfraError
 from harness.host.cachesize import format_size
 from harness.host.workspace import host_refused
@@ -86,6 +85,8 @@ def dump_memory(monitor: Monitor, path: Path, memory_mib: int) -> MemoryDump:
 
 def _note_of(path: Path) -> str:
     """Add the kernel's addresses; return what is missing."""
+    from harness.debug.coredump import DumpError, add_kernel_addresses
+
     try:
         return add_kernel_addresses(path).cut
     except DumpError as error:

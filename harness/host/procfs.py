@@ -23,6 +23,18 @@ def process_ids() -> list[int]:
     return psutil.pids()
 
 
+def bound_sockets() -> set[str]:
+    """Return the paths that processes have bound local sockets to."""
+    with contextlib.suppress(OSError):
+        lines = (PROC / "net/unix").read_text("utf-8", "surrogateescape").splitlines()
+        # Num RefCount Protocol Flags Type St Inode Path, below a line of these names.
+        fields = (line.split(maxsplit=7) for line in lines[1:])
+        return {each[7] for each in fields if len(each) > 7}
+    import psutil  # slow to import, and only needed on other systems
+
+    return {str(connection.laddr) for connection in psutil.net_connections("unix")}
+
+
 def start_ticks(directory: Path) -> int:
     """Return the start time of a process in clock ticks since boot: field 22 of its ``stat``.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
+from harness.host.procfs import bound_sockets
 
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
@@ -118,9 +119,7 @@ def sweep_sockets(workspace: Workspace) -> Iterator[str]:
     sockets = [path for path in sorted(workspace.runtime.rglob("*")) if path.is_socket()]
     if not sockets:
         return
-    import psutil  # slow to import, and seldom needed
-
-    bound = {str(connection.laddr) for connection in psutil.net_connections("unix")}
+    bound = bound_sockets()
     for path in sockets:
         if str(path) not in bound:
             path.unlink(missing_ok=True)

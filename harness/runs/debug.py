@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.debug.gdb import (
-    BACKTRACE,
     DebugFiles,
-    run_batch,
     words_for_dump,
     words_for_stub,
 )
@@ -116,25 +114,6 @@ def _targets(
 def _cell_of(store: Store, guest: KeptGuest) -> Mapping[str, Any]:
     cells = store.load(guest.run)["cells"]
     return next((each for each in cells if each["name"] == guest.cell), {"name": guest.cell})
-
-
-@dataclass(frozen=True, slots=True)
-class BatchDebugger:
-    """Records a backtrace of the panic; see ``PanicDebugger``.
-
-    Args:
-        env: the host.
-    """
-
-    env: Environment
-
-    def debug(self, kernel: KernelArtifact, subsystem: str, stub: Path) -> str:
-        """See ``PanicDebugger``."""
-        words = words_for_stub(DebugFiles.of(kernel, subsystem), stub, BACKTRACE)
-        output = run_batch(self.env.runner, words).expandtabs()
-        for root in kernel.identity.source_roots:
-            output = output.replace(f"{root}/", "")
-        return output
 
 
 @dataclass(frozen=True, slots=True)

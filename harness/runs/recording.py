@@ -18,7 +18,7 @@ from harness.host.processid import ProcessId
 from harness.host.workspace import check_directory
 from harness.results.store import Store
 from harness.results.unfinished import Planned, beginning, ended_early
-from harness.runs.debug import BatchDebugger
+from harness.runs.batchdebugger import BatchDebugger
 from harness.runs.matrix import Matrix
 
 if TYPE_CHECKING:

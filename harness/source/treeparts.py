@@ -94,13 +94,13 @@ class Part:
 
     def whole(self, listing: Iterable[Entry]) -> list[Entry]:
         """Return the entries of the part from a listing of at least its directories."""
-        partial = self.directories()
+        held = {directory: self.holds(directory) for directory in self.directories()}
         return [
             entry
             for entry in listing
-            if not (entry.kind == TREE and entry.path in partial)
-            and parent(entry.path) in partial
-            and self.holds(entry.path)
+            if not (entry.kind == TREE and entry.path in held)
+            and (above := parent(entry.path)) in held
+            and (entry.path in self.taken or (held[above] and entry.path not in self.left_out))
         ]
 
     def without(self, paths: Iterable[str]) -> Part:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import psutil
 import pytest
 
 from harness.host.memory import available_memory
-from harness.host.procfs import process_ids
+from harness.host.procfs import bound_sockets, process_ids
 
 
 def test_the_available_memory_is_that_of_meminfo(tmp_path: Path) -> None:
@@ -28,3 +29,13 @@ def test_without_it_psutil_finds_the_available_memory(tmp_path: Path, text: str 
 
 def test_the_processes_are_those_of_the_host() -> None:
     assert {os.getpid(), os.getppid()} <= set(process_ids())
+
+
+def test_bound_sockets_are_found_by_their_whole_path(tmp_path: Path) -> None:
+    bound, closed = tmp_path / "with a blank.sock", tmp_path / "closed"
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        one.bind(str(bound))
+        other.bind(str(closed))
+        assert {str(bound), str(closed)} <= bound_sockets()
+    assert closed.is_socket()
+    assert not {str(bound), str(closed)} & bound_sockets()
