@@ -442,6 +442,21 @@ class NightlyIssuesDocument(TypedDict):
     problems: list[dict[str, Any]]
 
 
+class NightlyTellDocument(TypedDict):
+    """``nightly tell``: recipients."""
+
+    sent: list[str]
+    delayed: list[str]
+    uncertain: list[str]
+
+
+class NightlyMessagesDocument(TypedDict):
+    """``nightly tell --dry-run``: the messages of a night."""
+
+    night: int
+    messages: list[dict[str, str]]
+
+
 class ChangedIssuesDocument(TypedDict):
     """``nightly issues merge`` and ``nightly issues split``."""
 
@@ -485,6 +500,7 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "nightly show": (NightDocument,),
     "nightly trend": (NightlyTrendDocument,),
     "nightly export": (NightlyExportDocument,),
+    "nightly tell": (NightlyTellDocument, NightlyMessagesDocument),
     "nightly issues list": (NightlyIssuesDocument,),
     "nightly issues add": (AddedIssueDocument,),
     "nightly issues mute": (AddedIssueDocument,),

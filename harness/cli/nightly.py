@@ -9,6 +9,7 @@ import click
 
 from harness.cli.nightlyissues import issues
 from harness.cli.nightlyplan import night_request, plan_options
+from harness.cli.nightlytell import tell
 from harness.cli.options import FILE, common_options
 from harness.errors import InfraError, UsageError
 
@@ -121,19 +122,29 @@ def run(
 
 @nightly.command()
 @plan_options
+@click.option("--tell", is_flag=True, help="Send a message, once, if a night is missing.")
 @common_options
-def status(app: App, plan: Path, history: Path | None) -> int:
+def status(app: App, plan: Path, history: Path | None, *, tell: bool) -> int:
     """Report whether the plan runs as often as it says; exit code 3 if a night is missing.
 
     \b
     Examples:
-      harness nightly status || mail -s 'no night' me
+      harness nightly status
+      harness nightly status --tell
     """
     request = night_request(plan, history)
     from harness.runs.nightly import open_plan
     from harness.runs.nightstatus import night_status
 
-    found = night_status(open_plan(request, app), app)
+    opened = open_plan(request, app)
+    found = night_status(opened, app)
+    if tell and found.late:
+        from harness.runs.nightly import tell_night
+        from harness.runs.nighttell import queue_late
+
+        queue_late(opened.plan, opened.outbox, found.text, app.clock.now(), found.number)
+        for line in tell_night(opened, plan, app):
+            app.warn(line)
     app.paper.print(found.text, markup=False)
     app.emit({"late": found.late, "text": found.text, "number": found.number})
     return InfraError.exit_code if found.late else 0
@@ -237,3 +248,4 @@ def _show_night(app: App, judged: JudgedNight) -> None:
 
 
 nightly.add_command(issues)
+nightly.add_command(tell)

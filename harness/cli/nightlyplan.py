@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.runs.nightly import NightRequest
 
 #: Packages of the extra, of which one lacks if none was installed.
-_PACKAGES = ("sqlalchemy", "alembic")
+_PACKAGES = ("sqlalchemy", "alembic", "apprise", "jinja2", "tomlkit")
 
 
 def plan_options(command: F) -> F:

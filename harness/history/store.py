@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select, update
 
+from harness.history.outbox import queue
 from harness.history.rows import news_values, night_values, problem_values, result_values
 from harness.history.schema import (
     BranchRow,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from harness.history.database import Database
+    from harness.history.outbox import Message
     from harness.nightly.night import News, Night, Problem, Result
 
 #: Rows of one statement.
@@ -104,7 +106,7 @@ class NightStore:
 
     def finish(
         self, night: Night, results: Iterable[Result], problems: Iterable[Problem],
-        news: Iterable[News],
+        news: Iterable[News], messages: Iterable[Message] = (),
     ) -> None:  # fmt: skip
         """Store all that a night ends with, in one transaction.
 
@@ -113,6 +115,7 @@ class NightStore:
             results: what did not run.
             problems: the judged problems, whose incidents are stored results.
             news: what is told; what the plan has told before is left out.
+            messages: what is to be sent.
 
         Raises:
             InfraError: the history cannot be written.
@@ -128,6 +131,7 @@ class NightStore:
             fresh = [each for each in news if each.key not in told]
             rows = [{**news_values(each), "plan_id": plan, "night_id": row} for each in fresh]
             _insert_all(connection, NewsRow, rows)
+            queue(connection, row, messages, night.ended or night.started)
             values = night_values(night)
             connection.execute(update(NightRow).where(NightRow.id == row).values(**values))
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from harness.host.tables import Table
+from harness.nightly.tellplan import TellPlan
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
 Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]$")]
@@ -105,6 +106,7 @@ class NightlyPlan(Table, frozen=True, kw_only=True):
     boot: tuple[BootCells, ...] = ()
     check: tuple[CheckCells, ...] = ()
     control: tuple[ControlCells, ...] = ()
+    tell: TellPlan | None = None
 
 
 def seconds_of(duration: str) -> float:

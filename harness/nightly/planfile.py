@@ -19,15 +19,18 @@ from harness.nightly.plan import (
     NightlyPlan,
     TreePlan,
 )
+from harness.nightly.tellplan import ChatPlan, SmtpPlan, TellPlan, check_tell
 
 PLAN: Final = "nightly.toml"
 """The file's usual name."""
-
 _TABLES: Final[dict[str, type[Table]]] = {
     "tree": TreePlan,
     "boot": BootCells,
     "check": CheckCells,
     "control": ControlCells,
+    "tell": TellPlan,
+    "tell.smtp": SmtpPlan,
+    "tell.chat": ChatPlan,
 }
 
 FIRST_PLAN: Final = """\
@@ -109,6 +112,8 @@ def _check(plan: NightlyPlan) -> None:
     for kind in ("boot", "check", "control"):
         for number, cells in enumerate(getattr(plan, kind)):
             _check_cells(f"{kind}[{number}]", cells, names)
+    if plan.tell is not None:
+        check_tell(plan.tell)
     if not (plan.boot or plan.check):
         raise Complaint("boot", "the plan has no cells: add [[boot]] or [[check]]")
 
@@ -136,10 +141,15 @@ def _refused(path: Path, complaint: Complaint) -> UsageError:
         return UsageError(f"{path}: {complaint.key} is missing", remedy=f"add the key {name}")
     if "regex" in complaint.what:
         what = f"{complaint.value!r} has another form"
-        field = complaint.key.rpartition(".")[2]
-        durations = ("every", "budget", "timeout")
-        remedy = "write a number with s, m, h or d" if field in durations else (
-            "use letters, digits and ._+-"
-        )  # fmt: skip
-        return UsageError(f"{path}: {complaint.key}: {what}", remedy=remedy)
+        return UsageError(f"{path}: {complaint.key}: {what}", remedy=_form(complaint.key))
     return UsageError(f"{path}: {complaint.key}: {complaint.what}", remedy="correct the value")
+
+
+def _form(key: str) -> str:
+    """Return the form that a key's value must have."""
+    field = key.rpartition(".")[2].partition("[")[0]
+    if field in ("every", "budget", "timeout"):
+        return "write a number with s, m, h or d"
+    if field in ("mail", "sender"):
+        return "write an address without a name: me@example.org"
+    return "use letters, digits and ._+-"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: A boot is slower if it takes so much more CPU time.
 _NOTABLE: Final = 1.05
 
+#: Seconds; a shorter boot, such as the built-in guest's, is mostly QEMU's own start.
+_SHORT: Final = 0.5
+
 #: Earlier boots without which nothing is suspect.
 _LEAST: Final = 5
 
@@ -81,7 +84,7 @@ def suspect(now: Result, before: Sequence[Result]) -> Suspect | None:
         == (now.accelerator, now.method, now.host, now.topology)
         and (each := boot_cpu(result)) is not None
     ]  # fmt: skip
-    if seconds is None or len(known) < _LEAST:
+    if seconds is None or seconds < _SHORT or len(known) < _LEAST:
         return None
     ratio = seconds / statistics.median(known)
     slower = sum(each >= seconds for each in known)

@@ -14,6 +14,7 @@ from harness import __version__
 from harness.errors import InfraError
 from harness.history.database import Database
 from harness.history.nights import NightReader
+from harness.history.outbox import Outbox
 from harness.history.retention import issues_seen
 from harness.history.store import NightStore
 from harness.image.media import BootMethod
@@ -44,6 +45,7 @@ from harness.runs.nightkernels import NightKernels
 from harness.runs.nightresults import not_run
 from harness.runs.nightsearch import NightSearch
 from harness.runs.nightsources import NightSources
+from harness.runs.nighttell import deliver, delivery_lines, messages_of
 from harness.runs.nighttiming import NightTiming
 from harness.runs.recording import Recorder
 from harness.runs.view import Unseen, View
@@ -106,6 +108,11 @@ class OpenPlan:
         return NightReader(self.database, self.plan.name)
 
     @property
+    def outbox(self) -> Outbox:
+        """What is to be sent, and was."""
+        return Outbox(self.database, self.plan.name)
+
+    @property
     def store(self) -> NightStore:
         """Writes the plan's nights."""
         return NightStore(self.database, self.plan.name)
@@ -160,7 +167,19 @@ def nightly(request: NightRequest, env: Environment, view: View | None = None) -
     view = view or Unseen()
     opened = open_plan(request, env)
     with env.workspace.lock(night_lock(opened.plan.name), _refuse_second(opened.plan.name)):
-        return _NightRun(request, opened, env, view).run()
+        result = _NightRun(request, opened, env, view).run()
+    for line in tell_night(opened, request.plan, env):
+        view.warn(line)
+    return result
+
+
+def tell_night(opened: OpenPlan, plan: Path, env: Environment) -> list[str]:
+    """Send the outbox of a plan; return sentences about what was not sent."""
+    try:
+        delivery = deliver(opened.plan, plan.resolve().parent, opened.outbox, env)
+    except InfraError as error:
+        return [f"the news stays in the outbox: {error.message}"]
+    return list(delivery_lines(delivery, str(plan)))
 
 
 def night_lock(plan: str) -> str:
@@ -314,7 +333,10 @@ class _NightRun:
             notes=(*self.night.notes, *_about_left_out(left_out)),
         )
         told = untold(news, self.opened.reader.told())
-        self.opened.store.finish(night, left_out, problems, told)
+        results = [*cells.results.values(), *left_out]
+        judged = JudgedNight(night, tuple(results), tuple(problems), told)
+        messages = messages_of(self.opened.plan, judged)
+        self.opened.store.finish(night, left_out, problems, told, messages)
 
     def _save_spent(self) -> None:
         self.opened.store.spend(self.night, self._spent_seconds())

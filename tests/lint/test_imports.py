@@ -76,10 +76,11 @@ EDGES: dict[str, set[str]] = {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
-        "history", "world", "execution", "kyua", "shell",
+        "history", "notify", "world", "execution", "kyua", "shell",
     },
     "nightly": {"arch", "errors", "kerneloptions", "printable", "sanitizers", "host", "guest"},
     "history": {"errors", "host", "nightly"},
+    "notify": {"errors", "printable", "nightly"},
     "plugin": {
         "errors", "printable", "sanitizers", "source", "kernel", "guest", "console", "provide",
         "results", "runs", "shell",

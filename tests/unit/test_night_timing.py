@@ -90,6 +90,7 @@ def test_only_notably_slower_boots_on_the_same_host_are_suspect() -> None:
     assert suspect(booted(11.0), before) is not None
     assert suspect(booted(10.3), before) is None
     assert suspect(booted(11.0), before[:4]) is None
+    assert suspect(booted(0.02), [booted(0.01)] * 9) is None
     assert suspect(booted(11.0, accelerator="kvm"), before) is None
     assert suspect(booted(11.0, host="other"), before) is None
     assert boot_cpu(Result(SLOT, "c", Status.FAILED, cpu={"kernel": 1.0, "init": 2.0})) is None

@@ -27,6 +27,8 @@ branches = ["main", "stable"]
 name = "two"
 source = "/two"
 """
+TOLD = TREES + '[[boot]]\nnuma = "1"\n[tell]\n'
+MAIL = TOLD + 'mail = ["a@b"]\nsender = "c@d"\n'
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -54,6 +56,22 @@ def test_first_plan_is_one(tmp_path: Path) -> None:
         (TREES + '[[boot]]\nnuma = "1"\ntimeout = "5"', "'5' has another form", "s, m, h or d"),
         (TREES + '[[boot]]\nnuma = "1"\nrepeat = 0', "boot[0].repeat", ""),
         (TREES, "the plan has no cells", ""),
+        (TOLD, "tell: it names nobody", ""),
+        (TOLD + 'mail = ["me"]', "tell.mail[0]", "an address without a name"),
+        (TOLD + 'mail = ["a@b\\r\\nBcc: c@d"]', "tell.mail[0]", "an address without a name"),
+        (TOLD + 'mail = ["a@b"]', "tell.sender", ""),
+        (TOLD + 'mial = ["a@b"]', "no key tell.mial", "did you mean mail?"),
+        (MAIL + '[tell.smtp]\npasswrd_file = "x"', "tell.smtp.passwrd_file", "password_file?"),
+        (MAIL + '[tell.smtp]\nuser = "me"', "password_file or password_env", ""),
+        (MAIL + '[tell.smtp]\npassword_env = "X"', "the name to log in with", ""),
+        (
+            MAIL + '[tell.smtp]\nhost = "mx.b"\nuser = "me"\npassword_env = "X"',
+            "sent only encrypted",
+            "",
+        ),
+        (MAIL + '[[tell.chat]]\nname = "x"', "url_file or url_env", ""),
+        (MAIL + '[[tell.chat]]\nnmae = "x"', "no key tell.chat[0].nmae", "did you mean name?"),
+        (TOLD + 'mail = ["a@b"]\nsender = "c@d"\npage = "javascript:x"', "tell.page", ""),
         ('name = "x"', "tree is missing", "add the key tree"),
         ("name = ", "is not TOML", ""),
     ],

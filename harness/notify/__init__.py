@@ -1,0 +1,1 @@
+"""News of nights by mail and in chats; the extra ``harness[nightly]``."""
