@@ -51,9 +51,10 @@ def with_issue(text: str, problem: Problem, new: NewIssue, added: date) -> str:
         new: what the user says of it.
         added: the day.
     """
+    exact = _pattern_of(problem.title)
     table = tomlkit.table()
     table["name"] = new.name
-    table["title"] = re.escape(problem.title)
+    table["title"] = tomlkit.string(exact, literal=True) if _is_literal(exact) else exact
     table["cells"] = sorted({slot.cell for slot in problem.slots})
     table["branches"] = sorted({slot.branch for slot in problem.slots})
     table["owner"] = new.owner
@@ -67,6 +68,16 @@ def with_issue(text: str, problem: Problem, new: NewIssue, added: date) -> str:
     entry[_TABLES].append(table)
     before = f"{text.rstrip()}\n\n" if text.strip() else ""
     return f"{before}{tomlkit.dumps(entry)}"
+
+
+def _pattern_of(title: str) -> str:
+    """Return the pattern that matches one title; spaces need no backslash."""
+    return re.escape(title).replace("\\ ", " ")
+
+
+def _is_literal(text: str) -> bool:
+    """Return whether TOML's literal string can hold a text, without doubled backslashes."""
+    return text.isprintable() and "'" not in text
 
 
 def merged(
@@ -103,7 +114,7 @@ def merged(
     document = tomlkit.parse(text)
     table = _table(document, name)
     if not any(each.fullmatch(problem.title) for each in (issue.title, *issue.also_titles)):
-        _append(table, "also_titles", [re.escape(problem.title)])
+        _append(table, "also_titles", [_pattern_of(problem.title)])
     excluded = [each.pattern for each in issue.except_titles if each.fullmatch(problem.title)]
     _remove(table, "except_titles", excluded)
     if issue.cells:
@@ -124,7 +135,7 @@ def split(text: str, problem: Problem, issues: Sequence[KnownIssue]) -> tuple[st
     Raises:
         UsageError: it matches no issue, or an issue is about nothing else.
     """
-    exact = re.escape(problem.title)
+    exact = _pattern_of(problem.title)
     document = tomlkit.parse(text)
     names = []
     for issue in issues:
