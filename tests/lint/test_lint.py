@@ -16,6 +16,11 @@ TESTS = CHECKOUT / "tests"
 
 MODULES = sorted(TESTS.glob("**/*.py"))
 DIRECTORIES = sorted({path.parent for path in MODULES})
+SCRIPTS = [
+    path
+    for path in sorted((CHECKOUT / "ci").iterdir())
+    if path.is_file() and path.read_text("utf-8").startswith("#!/usr/bin/env python3")
+]
 
 
 def finds_nothing(*argv: str | Path, **env: str) -> bool:
@@ -29,11 +34,11 @@ def finds_nothing(*argv: str | Path, **env: str) -> bool:
 
 
 def test_ruff_finds_nothing() -> None:
-    assert finds_nothing("ruff", "check", "harness", "tests")
+    assert finds_nothing("ruff", "check", "harness", "tests", *SCRIPTS)
 
 
 def test_everything_is_formatted() -> None:
-    assert finds_nothing("ruff", "format", "--check", "harness", "tests")
+    assert finds_nothing("ruff", "format", "--check", "harness", "tests", *SCRIPTS)
 
 
 def test_types_of_the_package_and_of_all_tests(tmp_path: Path) -> None:
@@ -49,6 +54,12 @@ def test_types_of_the_package_and_of_all_tests(tmp_path: Path) -> None:
     places = os.pathsep.join(map(str, [*DIRECTORIES, tmp_path]))
     links = sorted(tmp_path.iterdir())
     assert finds_nothing("mypy", "harness", *others, *links, MYPYPATH=places)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_types_of_scripts(script: Path) -> None:
+    """Each alone, as none is a module; ``harness`` is read from mypy's cache."""
+    assert finds_nothing("mypy", script, MYPYPATH=str(TESTS / "fuzz"))
 
 
 def imported(path: Path) -> set[str]:
