@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import shutil
@@ -172,8 +173,10 @@ def test_a_server_that_dies_in_data_gets_the_same_mail_again(told: Told) -> None
     seen: list[bytes] = []
 
     def die(server: SMTP) -> str | None:
+        assert server.envelope is not None
         assert isinstance(server.envelope.content, bytes)
         seen.append(server.envelope.content)
+        assert isinstance(server.transport, asyncio.Transport)
         server.transport.abort()
         return "250 OK"
 
