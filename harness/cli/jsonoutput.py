@@ -435,6 +435,12 @@ class NightlyExportDocument(TypedDict):
     night: Count
 
 
+class NightlyPagesDocument(TypedDict):
+    """``nightly pages``: the first page."""
+
+    index: str
+
+
 class NightlyIssuesDocument(TypedDict):
     """``nightly issues``."""
 
@@ -501,6 +507,7 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "nightly trend": (NightlyTrendDocument,),
     "nightly export": (NightlyExportDocument,),
     "nightly tell": (NightlyTellDocument, NightlyMessagesDocument),
+    "nightly pages": (NightlyPagesDocument,),
     "nightly issues list": (NightlyIssuesDocument,),
     "nightly issues add": (AddedIssueDocument,),
     "nightly issues mute": (AddedIssueDocument,),

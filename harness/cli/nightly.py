@@ -10,7 +10,7 @@ import click
 from harness.cli.nightlyissues import issues
 from harness.cli.nightlyplan import night_request, plan_options
 from harness.cli.nightlytell import tell
-from harness.cli.options import FILE, common_options
+from harness.cli.options import DIRECTORY, FILE, common_options
 from harness.errors import InfraError, UsageError
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ def run(
 
     result = run_night(request, app, UserView(app))
     _show_night(app, result.judged)
+    if result.index is not None:
+        app.paper.print(f"pages: {result.index}", markup=False, soft_wrap=True)
     return result.exit_code
 
 
@@ -226,6 +228,42 @@ def export(
 
         write_named(junit, night_junit(judged))
     app.emit({"kcidb": str(kcidb or ""), "junit": str(junit or ""), "night": judged.night.number})
+
+
+@nightly.command()
+@plan_options
+@click.option("--html", type=DIRECTORY, metavar="DIR", help="Default: the plan's key pages.")
+@click.option("--night", type=click.IntRange(min=1), metavar="N", multiple=True,
+              help="Also this night, not the newest alone; repeatable.")  # fmt: skip
+@click.option("--all", "all_nights", is_flag=True, help="All nights of the history.")
+@common_options
+def pages(
+    app: App, plan: Path, history: Path | None, html: Path | None, night: tuple[int, ...], *,
+    all_nights: bool,
+) -> None:  # fmt: skip
+    """Write the pages of nights again, from the history.
+
+    The directory can be published as it is: static HTML, a style sheet and SVG, no scripts.
+
+    \b
+    Examples:
+      harness nightly pages
+      harness nightly pages stable.toml --html public --all
+    """
+    request = night_request(plan, history)
+    from harness.runs.nightly import open_plan
+    from harness.runs.nightpages import night_pages
+
+    opened = open_plan(request, app)
+    directory = html or opened.pages
+    if directory is None:
+        raise UsageError(
+            f"{plan} names no directory of pages", remedy='add pages = "pages", or name --html DIR'
+        )
+    every = [each.number for each in opened.reader.nights(None)] if all_nights else []
+    index = night_pages(opened, directory, (*every, *night))
+    app.paper.print(f"pages: {index}", markup=False, soft_wrap=True)
+    app.emit({"index": str(index)})
 
 
 def _show_plan(app: App, request: NightRequest) -> None:

@@ -98,8 +98,8 @@ class NightReader:
     database: Database
     plan: str
 
-    def nights(self, last: int = 30) -> list[Night]:
-        """Return the newest nights without branches and revisions, the newest first."""
+    def nights(self, last: int | None = 30) -> list[Night]:
+        """Return the newest nights without branches and revisions, the newest first; None: all."""
         with self.database.reading() as connection:
             wanted = self._nights().order_by(NightRow.number.desc()).limit(last)
             return [night_of(self.plan, row, (), ()) for row in _rows(connection, wanted)]

@@ -100,6 +100,8 @@ class NightlyPlan(Table, frozen=True, kw_only=True):
     """File of the history; default: in the state directory."""
     issues: str = "issues.toml"
     """File of the known issues, beside the plan."""
+    pages: str | None = None
+    """Directory of the pages, beside the plan, written after each night; default: none are."""
     host_retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
     """How often a cell is run again in which the host failed."""
     tree: Annotated[tuple[TreePlan, ...], msgspec.Meta(min_length=1)]

@@ -40,6 +40,9 @@ name = "first"
 every = "24h"
 budget = "6h"
 
+# Where the pages of the nights go; begin with pages/index.html.
+pages = "pages"
+
 # A FreeBSD tree, a git URL, or "embedded", the built-in guest. A tree has branches:
 #   branches = ["main", "stable/14"]
 [[tree]]

@@ -19,7 +19,7 @@ from harness.nightly.night import Purpose, Result, Status
 from harness.outcome import Outcome, Until
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.matrix import Matrix, MemoryGate
-from harness.runs.nightresults import console_of, result_of_cell, result_of_error
+from harness.runs.nightresults import console_of, kept_console, result_of_cell, result_of_error
 from harness.sanitizers import parse_sanitizers
 
 if TYPE_CHECKING:
@@ -212,7 +212,8 @@ class NightCells:
         if self.matrix.booter.cancelled.is_set():  # its guest was ended
             return result
         self.cells.append(done)
-        return self._keep(result, console_of(self.directory, done))
+        console, offset = kept_console(console_of(self.directory, done), result.offset)
+        return self._keep(replace(result, offset=offset), console)
 
     def _keep(self, result: Result, console: bytes = b"") -> Result:
         stored = self.store.add(self.night, result, console)

@@ -94,6 +94,7 @@ class OpenPlan:
         cells: its cells.
         issues: the known issues.
         database: the history.
+        pages: directory of the pages; None: none are written.
     """
 
     plan: NightlyPlan
@@ -101,6 +102,7 @@ class OpenPlan:
     cells: tuple[NightCell, ...]
     issues: tuple[KnownIssue, ...]
     database: Database
+    pages: Path | None = None
 
     @property
     def reader(self) -> NightReader:
@@ -126,16 +128,21 @@ class NightResult:
         judged: the night, as the history has it.
         history: place of the history.
         directory: directory of its last record; None if nothing was to be run.
+        index: the index of its pages; None if none were written.
+        unwritten: why its pages could not be written.
     """
 
     judged: JudgedNight
     history: str
     directory: Path | None = None
+    index: Path | None = None
+    unwritten: str = ""
 
     @property
     def exit_code(self) -> int:
-        """See ``harness.nightly.ending.exit_code``."""
-        return self.judged.night.exit_code or 0
+        """See ``harness.nightly.ending.exit_code``; pages that are missing are the host's fault."""
+        missing = InfraError.exit_code if self.unwritten else 0
+        return self.judged.night.exit_code or missing
 
 
 def open_plan(request: NightRequest, env: Environment) -> OpenPlan:
@@ -154,7 +161,8 @@ def open_plan(request: NightRequest, env: Environment) -> OpenPlan:
     database = Database.open(path)
     remember_history(env.workspace, path)
     issues = read_issues(directory / plan.issues)
-    return OpenPlan(plan, branches_of(plan), cells_of(plan), issues, database)
+    pages = None if plan.pages is None else directory / Path(plan.pages).expanduser()
+    return OpenPlan(plan, branches_of(plan), cells_of(plan), issues, database, pages)
 
 
 def nightly(request: NightRequest, env: Environment, view: View | None = None) -> NightResult:
@@ -168,6 +176,8 @@ def nightly(request: NightRequest, env: Environment, view: View | None = None) -
     opened = open_plan(request, env)
     with env.workspace.lock(night_lock(opened.plan.name), _refuse_second(opened.plan.name)):
         result = _NightRun(request, opened, env, view).run()
+        if opened.pages is not None:
+            result = _with_pages(result, opened, opened.pages, view)
     for line in tell_night(opened, request.plan, env):
         view.warn(line)
     return result
@@ -180,6 +190,17 @@ def tell_night(opened: OpenPlan, plan: Path, env: Environment) -> list[str]:
     except InfraError as error:
         return [f"the news stays in the outbox: {error.message}"]
     return list(delivery_lines(delivery, str(plan)))
+
+
+def _with_pages(result: NightResult, opened: OpenPlan, pages: Path, view: View) -> NightResult:
+    """Write the pages of a night that is stored: if that fails, its news and exit code stay."""
+    from harness.runs.nightpages import night_pages
+
+    try:
+        return replace(result, index=night_pages(opened, pages))
+    except InfraError as error:
+        view.warn(f"the night is stored, but not its pages: {error.message}")
+        return replace(result, unwritten=error.message)
 
 
 def night_lock(plan: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.bisect.evidence import Kind
 from harness.errors import BuildError, HarnessError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Bytes of a console that are stored.
 _CONSOLE = 1 << 20
+
+#: What stands in place of the middle of a long console.
+_LEFT_OUT: Final = b"\n[...]\n"
 
 #: Characters of an error's detail that are stored: its end.
 _DETAIL = 8000
@@ -78,14 +81,31 @@ def result_of_error(planned: Result, error: HarnessError, *, control: bool) -> R
 
 
 def console_of(directory: Path, done: Cell) -> bytes:
-    """Return the console of a record's cell; of a long one, its beginning and its end."""
-    path = directory / done.name / "console.log"
+    """Return the console of a record's cell; empty if it cannot be read."""
     try:
-        data = path.read_bytes()
+        return (directory / done.name / "console.log").read_bytes()
     except OSError:
         return b""
+
+
+def kept_console(console: bytes, offset: int | None) -> tuple[bytes, int | None]:
+    """Return what is stored of a console, and where in it a place is.
+
+    Args:
+        console: the console; of a long one, the beginning and the end are stored.
+        offset: a position in it; None for none.
+
+    Returns:
+        the bytes, and the position in them; None if it is in what is left out.
+    """
+    if len(console) <= _CONSOLE:
+        return console, offset
     half = _CONSOLE // 2
-    return data if len(data) <= _CONSOLE else data[:half] + b"\n[...]\n" + data[-half:]
+    kept = console[:half] + _LEFT_OUT + console[-half:]
+    if offset is None or offset < half:
+        return kept, offset
+    moved = offset - len(console) + len(kept)
+    return kept, moved if moved >= half + len(_LEFT_OUT) else None
 
 
 def topology_in_words(done: Cell) -> str:

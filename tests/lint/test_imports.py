@@ -76,11 +76,12 @@ EDGES: dict[str, set[str]] = {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
-        "history", "notify", "world", "execution", "kyua", "shell",
+        "history", "notify", "world", "execution", "kyua", "shell", "pages",
     },
     "nightly": {"arch", "errors", "kerneloptions", "printable", "sanitizers", "host", "guest"},
     "history": {"errors", "host", "nightly"},
     "notify": {"errors", "printable", "nightly"},
+    "pages": {"host", "nightly", "printable", "results"},
     "plugin": {
         "errors", "printable", "sanitizers", "source", "kernel", "guest", "console", "provide",
         "results", "runs", "shell",
@@ -90,7 +91,7 @@ EDGES: dict[str, set[str]] = {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
         "provide", "results", "boot", "runs", "debug", "nightly", "world", "execution", "shell",
-        "history",
+        "history", "pages",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""
