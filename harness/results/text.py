@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.check.result import conclusion_in_words
-from harness.mutation.judgement import TERMS, MutantOutcome
 from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.checks import check_agreed, check_lines, failed_check_in_words
 from harness.results.debug import debug_lines
+from harness.results.mutants import print_mutants
 from harness.results.programs import program_in_words, program_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.suitelines import suite_lines, suite_parts
@@ -31,12 +30,11 @@ from harness.results.verification import (
 _MAX_FRAMES = 24
 _MAX_WARNINGS = 5
 _MAX_REPORTS = 8
-_MAX_WHY = 160
 
 
 def outcome_in_words(cell: Cell) -> str:
     """Return the outcome and its title (``panic: init died``), or the host's failure."""
-    return _outcome(to_cell_document(cell))
+    return cell_outcome(to_cell_document(cell))
 
 
 def print_run(run: Run, console: Console, *, verbose: bool = False) -> None:
@@ -50,13 +48,13 @@ def print_run(run: Run, console: Console, *, verbose: bool = False) -> None:
 def print_document(document: Mapping[str, Any], console: Console, *, verbose: bool = False) -> None:
     """Print a stored record, in the form of ``print_run``; for mutants, the result of each."""
     if document.get("mutants"):
-        _print_mutants(document["mutants"], console)
+        print_mutants(document["mutants"], console)
         _print_unfinished(document, console)
         return
     if document["cells"]:
         _print_table(document["cells"], console)
     for rate in document.get("rates", ()):
-        console.print(Text(_rate_in_words(rate)))
+        console.print(Text(rate_in_words(rate)))
     for cell in document["cells"]:
         _print_failure(cell, console, verbose=verbose)
     for line in suite_lines(document):
@@ -87,14 +85,16 @@ def unfinished_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"to repeat what failed: harness runs retry {document['name']}"
 
 
-def _rate_in_words(rate: Mapping[str, Any]) -> str:
+def rate_in_words(rate: Mapping[str, Any]) -> str:
+    """Return the outcomes of repeated boots, with their numbers."""
     first, last = rate["cells"][0], rate["cells"][-1]
     boots = rate["boots"]
     counts = (f"{outcome} {count} of {boots}" for outcome, count in rate["outcomes"].items())
     return printable(f"{first} … {last}: {', '.join(counts)}")
 
 
-def _outcome(cell: Mapping[str, Any]) -> str:
+def cell_outcome(cell: Mapping[str, Any]) -> str:
+    """Return the outcome of a cell's JSON document with its title, or the host's failure."""
     verdict = cell["verdict"]
     if _is_on_host(cell) and not cell["host_failed"]:
         return f"{conclusion_in_words(cell['check']['conclusion'])}, on the host"
@@ -151,7 +151,7 @@ def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Tab
     table.add_column("expected", overflow="fold", min_width=11)
     table.add_column("seconds", justify="right", no_wrap=True)
     for cell in cells:
-        outcome = Text(_outcome(cell))
+        outcome = Text(cell_outcome(cell))
         if _is_on_host(cell):
             outcome.stylize("green" if cell["as_expected"] else "red")
         elif cell["verdict"] is not None:
@@ -164,7 +164,7 @@ def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Tab
             Text(printable(cell["guest"] if width >= _WIDE else _short_name(cell["guest"]))),
             *([Text(printable(way_in_words(cell)))] if ways else []),
             outcome,
-            _mark(cell),
+            expectation_mark(cell),
             f"{cell['seconds']:.1f}",
         )
     return table
@@ -205,7 +205,8 @@ _UNVERIFIED = {
 }
 
 
-def _mark(cell: Mapping[str, Any]) -> Text:
+def expectation_mark(cell: Mapping[str, Any]) -> Text:
+    """Return whether a cell is as expected, or what was expected, in green, yellow or red."""
     outcome = cell["verdict"]["outcome"] if cell["verdict"] else None
     if outcome in _UNVERIFIED:
         return Text(*_UNVERIFIED[outcome])
@@ -237,7 +238,7 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
     lines = [
         *check_lines(cell.get("host"), verbose=verbose),
         *check_lines(cell.get("check"), verbose=verbose),
-        *(program_lines(cell["program"]) if _command_failed(cell) else ()),
+        *(program_lines(cell["program"]) if command_failed(cell) else ()),
     ]
     # A limit of a host program is both the check's reason and the error.
     failure = _failure_lines(cell, verbose=verbose)
@@ -250,7 +251,7 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
         print_line(console, f"  {line}", whole=line.startswith(CONSOLE_INDENT))
 
 
-def _command_failed(cell: Mapping[str, Any]) -> bool:
+def command_failed(cell: Mapping[str, Any]) -> bool:
     """Return whether a command did not end as expected; older records have none."""
     return bool(cell.get("program")) and not cell["as_expected"]
 
@@ -341,64 +342,3 @@ def _repeat_in_words(cell: str, repeat: Mapping[str, Any]) -> str:
     kernel = f", kernel {repeat['kernel']}" if repeat["purpose"] == "control" else ""
     way = "/".join([*accelerators(repeat), repeat["boot"]])
     return f"{repeat['purpose']} {way}{kernel}: {outcome} ({cell}/{repeat['name']}/console.log)"
-
-
-def _print_mutants(mutants: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print the result of each mutant, then totals by result and by oracle."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("mutant", "result", "by"):
-        table.add_column(heading)
-    table.add_column("seconds", justify="right")
-    table.add_column("why", overflow="fold")
-    for each in mutants:
-        if _is_generated(each) and each["fate"] == MutantOutcome.CAUGHT:
-            continue  # hundreds
-        table.add_row(
-            each["mutant"],
-            Text(_result(each), "green" if each["as_it_should_be"] else "red"),
-            each["oracle"],
-            f"{each['seconds']:.1f}" if each["seconds"] else "",
-            Text(printable(_why(each))),
-        )
-    console.print(table)
-    fates = Counter(_result(each) for each in mutants)
-    oracles = Counter(each["oracle"] for each in mutants if each["fate"] == MutantOutcome.CAUGHT)
-    parts = [f"{count} {fate}" for fate, count in fates.items()]
-    parts += [f"{count} by {oracle}" for oracle, count in oracles.items()]
-    survivals = Counter(survival for each in mutants if (survival := each.get("survival", "")))
-    parts += [f"{count} {printable(survival)}" for survival, count in survivals.items()]
-    score = _score([each for each in mutants if _is_generated(each)])
-    console.print(f"{len(mutants)} mutants: {', '.join(parts)}{score}", markup=False)
-
-
-def _is_generated(judgement: Mapping[str, Any]) -> bool:
-    return "#" in judgement["mutant"]
-
-
-def _score(generated: Sequence[Mapping[str, Any]]) -> str:
-    """The part of the generated mutants that was killed, of those that are not equivalent."""
-    fates = Counter(each["fate"] for each in generated if not each["equivalent"])
-    killed, survived = fates[MutantOutcome.CAUGHT], fates[MutantOutcome.SURVIVED]
-    judged = killed + survived + fates[MutantOutcome.ENDED]
-    return f"; score {100 * killed / judged:.1f} % of {judged}" if judged else ""
-
-
-_NO_ORACLE = "no oracle killed it"
-
-
-def _result(judgement: Mapping[str, Any]) -> str:
-    fate = judgement["fate"]
-    return printable(TERMS.get(fate, fate))
-
-
-def _why(judgement: Mapping[str, Any]) -> str:
-    if judgement["fate"] == MutantOutcome.SURVIVED:
-        equivalent, survival = judgement["equivalent"], judgement.get("survival", "")
-        if survival:
-            return f"{survival}: {equivalent or judgement['why']}"
-        return f"equivalent: {equivalent}" if equivalent else judgement["why"] or _NO_ORACLE
-    first, *_ = judgement["why"].splitlines() or [""]
-    why = first if len(first) <= _MAX_WHY else f"{first[:_MAX_WHY]}…"
-    if judgement["fate"] == MutantOutcome.CAUGHT and judgement["equivalent"]:
-        return f"recorded as equivalent ({judgement['equivalent']}), but killed: {why}"
-    return why

@@ -23,7 +23,6 @@ from harness.host.workspace import make_directory, note_holder, write_atomic, wr
 from harness.image.media import BootMethod
 from harness.outcome import Until
 from harness.results.bisect import bisect_lines, to_bisect_document
-from harness.results.html import bisect_html
 from harness.results.store import Store, kept_cells
 from harness.results.unfinished import Planned, beginning
 from harness.runs.bisecttests import RevisionTests, Testing
@@ -282,7 +281,6 @@ class _Bisect:
         make_directory(directory)
         lines = bisect_lines(document)
         write_atomic(directory / "report.txt", "".join(f"{line}\n" for line in lines))
-        write_atomic(directory / "report.html", bisect_html(document, directory))
         self._store.save_document(document)
         return BisectResult(findings, document, directory)
 

@@ -64,7 +64,8 @@ def test_of_a_hundred_revisions_the_one_that_broke_the_compilation_with_its_firs
     assert f"{culprit[:12]} broke the compilation" in told
     assert "expected not to build: does not build" in told
     assert "embedded/plant.c:" in (run / "report.txt").read_text()
-    assert "First error:" in (run / "report.html").read_text()
+    call(shared_home, "report", "--html", tmp_path / "pages")
+    assert "First error:" in (tmp_path / "pages" / "index.html").read_text()
 
 
 @pytest.fixture(scope="module")

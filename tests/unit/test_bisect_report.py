@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from harness.bisect.history import Description
 from harness.bisect.knowledge import Asked
 from harness.bisect.proof import Proof, ProofStep
 from harness.bisect.search import Culprit, Decision, Question, Several, Stuck
+from harness.pages.rendering import Site
+from harness.pages.runsite import write_run
 from harness.results.bisect import bisect_lines, counts_in_words, headline, to_bisect_document
-from harness.results.html import bisect_html
 
 GOOD, BAD = "a" * 40, "b" * 40
 HOSTILE = '<script>alert("1")</script>\x1b[2J\x00 & "quoted" </pre>'
@@ -49,7 +51,8 @@ def record(bisect: dict[str, Any]) -> dict[str, Any]:
     cell = {"guest": "FreeBSD 13.2-RELEASE", "sanitizer": "kasan", "nodes": 2, "backend": "qemu",
             "accelerator": "tcg", "boot": "direct"}  # fmt: skip
     return {"bisect": bisect, "command": ["bisect", "--good", "A"], "started": "2026",
-            "cells": [cell, cell]}  # fmt: skip
+            "cells": [cell, cell], "name": "made", "exit_code": 0, "harness": "1",
+            "source": ""}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -102,17 +105,23 @@ def test_counts_in_words(tally: Tally, expected: str) -> None:
 class Reader(HTMLParser):
     """What a browser makes of a page."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path) -> None:
         super().__init__()
         self.tags: set[str] = set()
         self.text = ""
+        self.feed(file.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        assert not any(name.startswith("on") or name in ("href", "src") for name, _ in attrs)
+        assert not any(name.startswith("on") for name, _ in attrs)
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def page(document: dict[str, Any], run: Path, site: Path) -> Reader:
+    """The report of a record."""
+    return Reader(site / write_run(Site(site), document, run))
 
 
 @given(st.text() | st.just(HOSTILE))
@@ -121,9 +130,9 @@ def test_what_a_guest_or_an_author_wrote_is_text_and_nothing_else(text: str) -> 
     document["culprits"][0]["message"] = text
     document["line"][0]["subject"] = text
     document["tests"][1]["error"] = text
-    reader = Reader()
-    reader.feed(bisect_html(record(document), Path("nowhere")))
-    assert not reader.tags & {"script", "img", "a", "iframe"}
+    with tempfile.TemporaryDirectory() as site:
+        reader = page(record(document), Path("nowhere"), Path(site))
+    assert not reader.tags & {"script", "img", "iframe", "b"}
     assert "\x1b" not in reader.text
     assert "\x00" not in reader.text
     assert all(line.isprintable() for line in bisect_lines(record(document)) if line)
@@ -133,10 +142,22 @@ def test_the_page_shows_the_end_of_each_console(tmp_path: Path) -> None:
     console = tmp_path / "02-b" / "console.log"
     console.parent.mkdir()
     console.write_bytes(b"x" * 200000 + b"\r\npanic: \x1b[31mred\xff\r\n<b>bold</b>\r\n")
-    reader = Reader()
     document = to_bisect_document(findings(Culprit(BAD, 0.99)))
-    reader.feed(bisect_html(record(document), tmp_path))
+    reader = page(record(document), tmp_path, tmp_path / "site")
+    assert "Commit bbbbbbbbbbbb broke it (confidence 99.0 %): Break it." in reader.text
     assert "<b>bold</b>" in reader.text
-    assert "Guest: FreeBSD 13.2-RELEASE, kasan, 2 nodes, qemu/tcg/direct" in reader.text
+    assert "FreeBSD 13.2-RELEASE, kasan, 2 nodes, qemu/tcg/direct" in reader.text
     assert "\x1b" not in reader.text
     assert len(reader.text) < 100000
+
+
+def test_a_cell_of_a_record_names_no_file_elsewhere(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for secret in (tmp_path / "console.log", tmp_path / "other" / "console.log"):
+        secret.parent.mkdir(exist_ok=True)
+        secret.write_text("a secret")
+    run.mkdir()
+    document = to_bisect_document(findings(Culprit(BAD, 0.99)))
+    for name in ("..", "../other", str(tmp_path / "other")):
+        document["tests"][1]["cell"] = name
+        assert "secret" not in page(record(document), run, tmp_path / "site").text
