@@ -189,7 +189,7 @@ def tell_night(opened: OpenPlan, plan: Path, env: Environment) -> list[str]:
         delivery = deliver(opened.plan, plan.resolve().parent, opened.outbox, env)
     except InfraError as error:
         return [f"the news stays in the outbox: {error.message}"]
-    return list(delivery_lines(delivery, str(plan)))
+    return list(delivery_lines(delivery, str(plan), again=False))
 
 
 def _with_pages(result: NightResult, opened: OpenPlan, pages: Path, view: View) -> NightResult:

@@ -49,11 +49,13 @@ class Delivery:
         sent: recipients, one for each message that was sent.
         delayed: messages that were not sent, and stay in the outbox.
         uncertain: messages that may have been sent by a process that was killed.
+        interrupted: those of them that this call has found.
     """
 
     sent: tuple[str, ...] = ()
     delayed: tuple[QueuedMessage, ...] = ()
     uncertain: tuple[QueuedMessage, ...] = ()
+    interrupted: tuple[QueuedMessage, ...] = ()
 
 
 def messages_of(plan: NightlyPlan, judged: JudgedNight) -> tuple[Message, ...]:
@@ -135,6 +137,7 @@ def deliver(
     if plan.tell is None:
         return Delivery()
     with env.workspace.lock(f"tell-{plan.name}"):
+        interrupted = {each.id for each in outbox.messages(MessageState.SENDING)}
         for each in outbox.messages(MessageState.SENDING):
             outbox.change(each, MessageState.UNCERTAIN, "the process was killed while it was sent")
         states = [MessageState.WAITING, *([MessageState.UNCERTAIN] if again else [])]
@@ -146,7 +149,8 @@ def deliver(
             _named(plan.tell, outbox.messages(state))
             for state in (MessageState.WAITING, MessageState.UNCERTAIN)
         )
-        return Delivery(tuple(sending.sent), waiting, uncertain)
+        found = tuple(each for each in uncertain if each.id in interrupted)
+        return Delivery(tuple(sending.sent), waiting, uncertain, found)
 
 
 def _named(tell: TellPlan, messages: Sequence[QueuedMessage]) -> tuple[QueuedMessage, ...]:
@@ -251,14 +255,20 @@ class _Sending:
         return secret
 
 
-def delivery_lines(delivery: Delivery, plan: str) -> Iterator[str]:
-    """Return sentences about what was not sent."""
+def delivery_lines(delivery: Delivery, plan: str, *, again: bool = True) -> Iterator[str]:
+    """Return sentences about what was not sent.
+
+    Args:
+        delivery: what became of the outbox.
+        plan: file of the plan.
+        again: also about what may have arrived, and was reported before.
+    """
     for each in delivery.delayed:
         yield (
             f"the news of night {each.night} for {each.message.recipient} is delayed: "
             f"{each.error}; it is sent with the next night, or by: harness nightly tell {plan}"
         )
-    for each in delivery.uncertain:
+    for each in delivery.uncertain if again else delivery.interrupted:
         yield (
             f"the news of night {each.night} for {each.message.recipient} may have arrived: "
             f"{each.error}; to send it again: harness nightly tell {plan} --again"

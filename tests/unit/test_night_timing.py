@@ -27,16 +27,21 @@ def booted(seconds: float, **changed: object) -> Result:
     return Result(SLOT, "c", Status.PASSED, cpu=cpu, **changed)  # type: ignore[arg-type]
 
 
+def known_nights(tmp_path: Path) -> Nights:
+    """Return nights of whose cells the history knows six boots each."""
+    nights = Nights(tmp_path, cells="repeat = 6\n")
+    nights.night()
+    nights.cells = ""
+    nights.write_plan()
+    return nights
+
+
 def test_a_slower_boot_is_told_once_with_the_commit_that_made_it_slower(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
-    for _ in range(6):
-        nights.commit()
-        assert slower(nights.night().judged) == []
-    for _ in range(3):
-        nights.commit()
+    nights = known_nights(tmp_path)
+    nights.commit()
+    nights.commit()
     culprit = nights.commit(Fault("slow", 0, slower=1.3, nodes=(2, 4)))
-    for _ in range(3):
-        nights.commit()
+    nights.commit()
     judged = nights.night().judged
     (text,) = slower(judged)
     assert nights.commits[culprit][:12] in text
@@ -49,10 +54,7 @@ def test_a_slower_boot_is_told_once_with_the_commit_that_made_it_slower(tmp_path
 
 
 def test_a_host_that_is_slower_for_one_boot_is_no_news(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
-    for _ in range(6):
-        nights.commit()
-        nights.night()
+    nights = known_nights(tmp_path)
     nights.commit()
     nights.slow_boots = set(range(nights.boots + 1, nights.boots + 4))
     judged = nights.night().judged
@@ -61,10 +63,7 @@ def test_a_host_that_is_slower_for_one_boot_is_no_news(tmp_path: Path) -> None:
 
 
 def test_without_budget_for_the_boots_nothing_is_claimed(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
-    for _ in range(6):
-        nights.commit()
-        nights.night()
+    nights = known_nights(tmp_path)
     nights.commit(Fault("slow", 0, slower=1.3))
     assert slower(nights.night(budget=30.0).judged) == []
 

@@ -236,11 +236,13 @@ def test_nothing_is_sent_twice_after_a_kill(told: Told, where: str, state: Messa
             if not killed.is_set():
                 killed.set()
                 child.kill()
+                child.wait()
 
         setattr(box, f"at_{where}", kill)
         child.wait(timeout=300)
         assert killed.is_set()
         lines = told.send()
+        assert told.send() == []
     assert bool(lines) == (state is MessageState.UNCERTAIN)
     assert BOTH[0] in told.errors(state)
     assert len(box.mails) == 1
