@@ -87,7 +87,7 @@ class StateFile:
             "reads": None if state.reads is None else sorted(state.reads),
             "observations": [asdict(one) for one in state.observations],
         }
-        write_atomic(self.path, json.dumps(document, indent=1, default=str) + "\n")
+        write_atomic(self.path, json.dumps(document, default=str) + "\n")
 
     def forget(self) -> None:
         """Remove the file if it exists."""

