@@ -68,7 +68,7 @@ class TellPlan(Table, frozen=True, kw_only=True):
     sender: Address | None = None
     """The address in ``From:``; needed for mail."""
     page: str | None = None
-    """URL of the plan's pages, for the link in the digest."""
+    """URL of the directory of the plan's pages, for the links in the digest."""
     authors: tuple[str, ...] = ()
     """Patterns of addresses, such as ``*@example.org``: authors whose commit was proven to break
     something get a mail if their address matches; default: no author is written to."""

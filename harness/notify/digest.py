@@ -78,7 +78,7 @@ def late_digest(plan: str, text: str) -> Digest:
     """
     values: dict[str, Any] = {
         "sentence": one_line(text), "night": "", "why": "", "news": [], "problems": [],
-        "notes": [], "page": None, "more": 0, "command": "harness nightly status",
+        "notes": [], "page": "", "more": 0, "command": "harness nightly status",
     }  # fmt: skip
     return _rendered(f"[{plan}] a night is missing: {one_line(text)}", values)
 
@@ -99,17 +99,22 @@ def _digest(
         "sentence": sentence,
         "night": f"Night {night.number} of {night.plan}, {night.started:%Y-%m-%d %H:%M} UTC",
         "news": [(str(each.kind), one_line(each.text)) for each in news[:_LISTED]],
-        "problems": [_problem(each) for each in problems[:_LISTED]],
+        "problems": [_problem(each, page) for each in problems[:_LISTED]],
         "notes": [one_line(note) for note in night.notes],
         "more": max(0, len(news) - _LISTED),
-        "page": page,
+        "page": _place(page, f"nights/{night.number}/index.html"),
         "why": why,
         "command": f"harness nightly show --night {night.number} -v",
     }
     return _rendered(f"[{night.plan}] {sentence}", values)
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def _place(page: str | None, path: str) -> str:
+    """Return the URL of one of the pages that ``harness.pages.nightsite`` writes."""
+    return f"{page.rstrip('/')}/{path}" if page else ""
+
+
+def _problem(problem: Problem, page: str | None) -> dict[str, Any]:
     """Return what a digest says of a problem."""
     rate = problem.rate
     since, proof = "", []
@@ -127,6 +132,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "why": one_line(problem.why),
         "since": one_line(since),
         "proof": proof,
+        "page": _place(page, f"problems/{problem.id}.html"),
     }
 
 
@@ -148,7 +154,8 @@ def _lines(values: dict[str, Any]) -> Iterator[str]:
     for each in values["problems"]:
         yield ""
         yield f"{each['id']}  {each['judged']}: {each['title']}"
-        rest = (f"{each['where']}; {each['rate']}", each["why"], each["since"], *each["proof"])
+        where = f"{each['where']}; {each['rate']}"
+        rest = (where, each["why"], each["since"], *each["proof"], each["page"])
         yield from (f"    {line}" for line in rest if line)
     if values["notes"]:
         yield ""

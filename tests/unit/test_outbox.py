@@ -34,7 +34,7 @@ TELL = """
 [tell]
 mail = [{mail}]
 sender = "night@example.net"
-page = "https://ci.example.org/nights/"
+page = "https://ci.example.org/made/"
 {more}
 [tell.smtp]
 host = "127.0.0.1"
@@ -99,12 +99,16 @@ def told(undelivered: Path, tmp_path: Path) -> Told:
     return Told(shutil.copytree(undelivered, tmp_path / "told", symlinks=True))
 
 
+def nights_pages(nights: Nights) -> list[Path]:
+    return sorted((nights.directory / "pages").rglob("*.html"))
+
+
 def test_a_night_with_news_is_one_mail_to_each_and_a_night_without_is_none(
     tmp_path: Path,
 ) -> None:
     box = Mailbox()
     with mail_server(box) as port:
-        nights = Nights(tmp_path, cells=tell(port))
+        nights = Nights(tmp_path, keys='pages = "pages"', cells=tell(port))
         nights.night()
         nights.commit(Fault("no ideas left", 0, nodes=(4,)))
         assert box.mails == []
@@ -127,7 +131,10 @@ def test_a_night_with_news_is_one_mail_to_each_and_a_night_without_is_none(
     assert body is not None
     text = body.get_content()
     assert nights.commits[1][:12] in text
-    assert "https://ci.example.org/nights/" in text
+    (problem,) = (each for each in nights_pages(nights) if each.parent.name == "problems")
+    assert f"https://ci.example.org/made/problems/{problem.name}" in text
+    assert "https://ci.example.org/made/nights/2/index.html" in text
+    assert (tmp_path / "pages" / "nights" / "2" / "index.html").exists()
     html = first.get_body(("html",))
     assert html is not None
     assert "no ideas left" in html.get_content()
