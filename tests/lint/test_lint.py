@@ -19,7 +19,7 @@ DIRECTORIES = sorted({path.parent for path in MODULES})
 SCRIPTS = [
     path
     for path in sorted((CHECKOUT / "ci").iterdir())
-    if path.is_file() and path.read_text("utf-8").startswith("#!/usr/bin/env python3")
+    if path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/env python3")
 ]
 
 
