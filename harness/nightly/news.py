@@ -137,7 +137,7 @@ def issue_news(
     ]  # fmt: skip
     found += [
         News(
-            NewsKind.ISSUE_BROAD, f"broad:{name}:{count}",
+            NewsKind.ISSUE_BROAD, f"broad:{name}:{count.bit_length()}",  # again when it doubles
             f"the known issue {name} matches {count} problems; make its pattern narrower",
         )
         for name, count in broad.items()

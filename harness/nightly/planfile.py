@@ -64,6 +64,11 @@ numa = "2"
 mutant = "drop-commit"
 numa = "2"
 sanitizers = ["kasan"]
+
+# Who gets the news, by mail and in chats: "harness nightly tell --dry-run" prints it.
+# [tell]
+# mail = ["me@example.org"]
+# sender = "harness@example.org"
 """
 
 
