@@ -13,8 +13,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.guestclient import accompanied
 from harness.boot.guestdir import GuestDir, kept_guest_dir, new_socket, temporary_guest_dir
+from harness.boot.inspection import Inspection, evidence_of
+from harness.boot.leaving import leave
 from harness.boot.media import check_guest_memory, make_media, method_of
+from harness.boot.restoring import (
+    MOST_SNAPSHOTS,
+    RENEW_TUNABLES,
+    NotRestoredError,
+    is_restorable,
+)
 from harness.boot.worldguest import Login, world_disk, world_tunables
 from harness.debug.stub import stub_socket
 from harness.errors import InfraError, UsageError
@@ -33,20 +42,18 @@ from harness.outcome import Outcome
 
 if TYPE_CHECKING:
     from harness.boot.evaluation import Booted
-    from harness.boot.guestclient import ClientSession, GuestClient
     from harness.boot.listen import Terminal
     from harness.boot.panicstop import PanicStop
     from harness.boot.plan import BootPlan
+    from harness.boot.snapshotuse import SnapshotUse
     from harness.debug.plan import PanicDebugger
-    from harness.guest.backend import Backend, Guest
-    from harness.guest.registry import Claim
+    from harness.guest.backend import Backend
     from harness.guest.serialtap import SerialPort
     from harness.host.clock import Clock
     from harness.host.confinement import Identity
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.image.media import Media
-    from harness.verification import Evidence
 
 #: Default kernel environment of a kept guest: a panic stops in the debugger, and neither the
 #: harness's init nor the built-in guest powers off.
@@ -66,6 +73,7 @@ class Booter:
         terminal: connects a terminal to the guest's console; its user decides when the guest ends.
         logs: limits of the console log.
         debugger: runs gdb where a panic begins, if a plan asks for it.
+        most_snapshots: bytes of snapshots that the cache keeps.
     """
 
     workspace: Workspace
@@ -76,6 +84,7 @@ class Booter:
     terminal: Terminal | None = None
     logs: LogLimits = USUAL_LIMITS
     debugger: PanicDebugger | None = None
+    most_snapshots: int = MOST_SNAPSHOTS
 
     def boot(
         self, name: str, kernel: KernelArtifact, plan: BootPlan, directory: Path, progress: Progress
@@ -88,7 +97,11 @@ class Booter:
         """
         make_directory(directory)
         try:
-            return self._boot(name, kernel, plan, directory, progress)
+            try:
+                return self._boot(name, kernel, plan, directory, progress)
+            except NotRestoredError as failure:
+                progress.note(f"{name}: {failure}; the guest is booted, and saved again")
+                return self._boot(name, kernel, plan, directory, progress, restore=False)
         except KernelDamageError as damage:
             # A second guest would not be the one that the user or a client worked with.
             met = isinstance(damage, ChangedFileError) and (plan.keep or plan.client)
@@ -98,8 +111,14 @@ class Booter:
             return self._boot(name, kernel.remake(progress), plan, directory, progress)
 
     def _boot(
-        self, name: str, kernel: KernelArtifact, plan: BootPlan, directory: Path, progress: Progress
-    ) -> Booted:
+        self, name: str, kernel: KernelArtifact, plan: BootPlan, directory: Path,
+        progress: Progress, *, restore: bool = True,
+    ) -> Booted:  # fmt: skip
+        """Boot once; see ``boot``.
+
+        Raises:
+            NotRestoredError: there is a snapshot, which is removed, from which it cannot start.
+        """
         progress.stage("image")
         self._check_method(kernel, plan)
         check_guest_memory(kernel.identity, plan.method, plan.topology)
@@ -110,7 +129,13 @@ class Booter:
         log = (directory / "console.log").resolve()
         nonce = new_nonce()
         world = in_use(plan.world.directory) if plan.world else nullcontext()
-        with kept(kernel, self.workspace), world, self._place(name, kernel, plan, log) as place:
+        attended = self.terminal is not None
+        if not is_restorable(plan, self.backend, attended=attended):
+            plan = replace(plan, snapshot=False)
+        with (
+            kept(kernel, self.workspace), world, self._place(name, kernel, plan, log) as place,
+            contextlib.ExitStack() as held,
+        ):  # fmt: skip
             copy = private_copy(kernel, place.directory / "kernel", self.workspace.verified)
             try:
                 media = self._media(copy, plan, place, nonce)
@@ -122,9 +147,15 @@ class Booter:
             media = media.at(staged(media.top, place.directory, identity))
             spec = self._spec(name, media, plan, place, identity)
             write_atomic(directory / f"guest.{self.backend.name}", self.backend.describe(spec))
+            use = None
+            if plan.snapshot:
+                use = held.enter_context(
+                    self._snapshot(spec, copy, plan, progress, restore=restore)
+                )
+                spec = use.spec
             files = BootedFiles.of((kernel, copy), media.top)
             try:
-                booted = self._run(spec, copy, plan, place, log, progress, nonce)
+                booted = self._run(spec, copy, plan, place, log, progress, nonce, use)
             except Exception:
                 files.verify()  # such as symbols that cannot be read
                 raise
@@ -147,6 +178,7 @@ class Booter:
         from harness.host.cachesize import DRY_RUNS
 
         check_guest_memory(kernel.identity, plan.method, plan.topology)
+        plan = replace(plan, snapshot=False)
         directory = self.workspace.cache / DRY_RUNS / name
         with self.workspace.lock(DRY_RUNS):
             shutil.rmtree(directory, ignore_errors=True)
@@ -182,8 +214,9 @@ class Booter:
         )
         return kept_guest_dir(Registry(self.workspace, self.clock), guest)
 
-    def _media(self, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, nonce: str) -> Media:
-        tunables = {
+    def _tunables(self, kernel: KernelArtifact, plan: BootPlan) -> dict[str, str]:
+        return {
+            **(RENEW_TUNABLES if plan.snapshot else {}),
             **(KEEP_TUNABLES if plan.keep else {}),
             **(plan.client.tunables if plan.client else {}),
             **plan.debug.tunables,
@@ -191,8 +224,28 @@ class Booter:
             **(world_tunables(method_of(kernel.identity, plan.method)) if plan.world else {}),
             **plan.tunables,
         }
+
+    def _snapshot(
+        self, spec: GuestSpec, kernel: KernelArtifact, plan: BootPlan, progress: Progress,
+        *, restore: bool,
+    ) -> AbstractContextManager[SnapshotUse]:  # fmt: skip
+        """Return the use that the guest makes of its snapshot."""
+        from harness.boot.snapshots import SnapshotCache, snapshot_key
+        from harness.boot.snapshotuse import snapshot_use
+        from harness.image.assemble import init_key
+
+        more = (
+            plan.world.identity.key if plan.world else "",
+            init_key() if kernel.identity.is_freebsd else "",
+            plan.client.module if plan.client else "",
+        )
+        key = snapshot_key(spec, kernel, self._tunables(kernel, plan), more)
+        cache = SnapshotCache(self.workspace, self.most_snapshots)
+        return snapshot_use(spec, key, cache, progress, restore=restore)
+
+    def _media(self, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, nonce: str) -> Media:
         module = kernel.modules.get(plan.client.module) if plan.client else None
-        payload = Payload(tunables, nonce, module, root=plan.world is None)
+        payload = Payload(self._tunables(kernel, plan), nonce, module, root=plan.world is None)
         return make_media(
             kernel, plan.method, payload, place.directory, self.workspace, self.runner
         )
@@ -208,7 +261,7 @@ class Booter:
             accelerator=plan.accelerator,
             firmware=self.backend.firmware(media),
             console_socket=place.socket,
-            serial_sockets=(place.channel,) if plan.client else (),
+            serial_sockets=(place.channel,) if plan.client or plan.snapshot else (),
             identity=identity,
             disks=(world_disk(plan.world, place.directory, self.runner),) if plan.world else (),
             network=Network() if plan.world else None,
@@ -216,7 +269,7 @@ class Booter:
 
     def _run(
         self, spec: GuestSpec, kernel: KernelArtifact, plan: BootPlan, place: GuestDir, log: Path,
-        progress: Progress, nonce: str,
+        progress: Progress, nonce: str, use: SnapshotUse | None,
     ) -> Booted:  # fmt: skip
         """Start the guest and listen until it ends or is left running; return the result."""
         stop = self._panic_stop(kernel, plan, place)
@@ -226,13 +279,17 @@ class Booter:
             self._measured_again(plan),
             self.backend.open_port(place.socket, NAP_SECONDS) as tap,
             _log_file(log, self.logs) as sink,
-            self._accompanied(plan.client, place, login) as client_session,
+            self._channel(spec) as channel,
+            use.attached(channel, clock, progress, plan.slowness) if use else nullcontext(),
+            accompanied(plan.client, channel, login) as client_session,
         ):
             progress.stage("start")
             started = clock.monotonic()
-            inspection = _Inspection(spec, stop)
+            inspection = Inspection(spec, stop)
             guest = self.backend.start(spec, keep=plan.keep, inspect=inspection)
             ends = True
+            if use is not None:
+                use.begin(channel, nonce, clock)
             try:
                 # These imports cost no time: the firmware runs meanwhile.
                 from harness.boot import aftermath, evaluation, listen
@@ -240,20 +297,24 @@ class Booter:
 
                 importlib.import_module("harness.results.text")  # which tells of it
                 login.port = guest.forwarded_port() if plan.world else None
-                evidence = _evidence(kernel, nonce, inspection, self.backend.unproven)
-                heard = listen.Heard(Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL)
+                evidence = evidence_of(kernel, nonce, inspection, self.backend.unproven)
+                first = Stage.FIRMWARE if kernel.identity.is_freebsd else Stage.KERNEL
+                heard = listen.Heard(Stage.INIT if use and use.restores else first)
                 with self.terminal.attached(tap) if self.terminal else nullcontext(tap) as line:
                     session = listen.Session(
                         clock, guest, line, sink, plan, started, progress, heard,
                         self.cancelled, evidence, self.terminal is not None, client_session, stop,
+                        use,
                     )  # fmt: skip
                     ending = session.listen()
+                    if use is not None:
+                        use.require_proven(ending)
                     seconds = clock.monotonic() - started
                     found = aftermath.Aftermath(
                         guest, line, plan, log.parent, clock, progress
                     ).findings(ending, heard.events, stop)
-                ends = place.claim is None or not self._leave(
-                    guest, tap, sink, place.claim, login.port or 0
+                ends = place.claim is None or not leave(
+                    guest, tap, sink, place.claim, login.port or 0, self.logs, self.runner
                 )
             except InfraError:
                 # The first error is more useful than a failure to end the guest.
@@ -268,7 +329,8 @@ class Booter:
         booted = evaluation.evaluate(
             kernel, plan, heard, ending, seconds, log.parent, self.runner, evidence
         )
-        booted = replace(booted, debug=found)
+        restored = use.snapshot.key if use and use.snapshot else ""
+        booted = replace(booted, debug=found, snapshot=restored)
         return evaluation.with_cut_console(booted, sink) if sink.dropped else booted
 
     def _panic_stop(
@@ -293,23 +355,11 @@ class Booter:
                 forget_accelerator(self.workspace)
             raise
 
-    @contextlib.contextmanager
-    def _accompanied(
-        self, client: GuestClient | None, place: GuestDir, login: Login
-    ) -> Iterator[ClientSession | None]:
-        """Run the client with its channel; at the end, stop it and wait for it."""
-        if client is None:
-            yield None
-            return
-        from harness.boot.guestclient import ClientSession
-        from harness.guest.contact import Contact
-
-        with self.backend.open_port(place.channel) as channel:
-            client_session = ClientSession(client, Contact(channel, login))
-            try:
-                yield client_session
-            finally:
-                client_session.end()
+    def _channel(self, spec: GuestSpec) -> AbstractContextManager[SerialPort | None]:
+        """Open the guest's second serial port, if it has one."""
+        if not spec.serial_sockets:
+            return nullcontext()
+        return self.backend.open_port(spec.serial_sockets[0])
 
     def _check_method(self, kernel: KernelArtifact, plan: BootPlan) -> None:
         method = method_of(kernel.identity, plan.method)
@@ -319,59 +369,10 @@ class Booter:
                 remedy=f"name one of its methods with --boot: {', '.join(self.backend.methods)}",
             )
 
-    def _leave(
-        self, guest: Guest, tap: SerialPort, sink: LimitedLog, claim: Claim, port: int
-    ) -> bool:
-        """Leave the guest running with a relay at its console; False if it has ended."""
-        pid = guest.pid
-        where, console = guest.leave(), tap.fileno()
-        if where is None or console is None:
-            return False
-        from harness.guest.controlkeeper import keeper_argv
-        from harness.guest.relay import RelayLimits, relay_argv
-
-        limits = RelayLimits(sink.total, self.logs.keep, self.logs.end, pid or where.process.pid)
-        words = relay_argv(console, claim.guest.console, claim.guest.entrance, limits)
-        self.runner.spawn(words, pass_fds=[console], outlives_us=True)
-        if where.control is not None:
-            with where.control as control:
-                words = keeper_argv(control.fileno(), claim.guest.door, claim.guest.stub)
-                self.runner.spawn(words, pass_fds=[control.fileno()], outlives_us=True)
-        claim.keep(where, port)
-        return True
-
 
 def new_nonce() -> str:
     """Return 16 hexadecimal digits that identify this boot's report."""
     return os.urandom(8).hex()
-
-
-@dataclass(slots=True)
-class _Inspection:
-    """Inspects the machine before the guest runs; ``differences`` are from ``spec``."""
-
-    spec: GuestSpec
-    stop: PanicStop | None
-    differences: tuple[str, ...] = ()
-
-    def __call__(self, guest: Guest) -> None:
-        self.differences = guest.machine_differences(self.spec)
-        if self.stop is not None:
-            self.stop.arm(guest.monitor)
-
-
-def _evidence(
-    kernel: KernelArtifact, nonce: str, inspection: _Inspection, unproven: tuple[str, ...]
-) -> Evidence:
-    """Return the facts that the boot's report must match."""
-    from harness.kernel.elf import kernel_facts
-    from harness.subsystems.table import report_readers
-    from harness.verification import Evidence
-
-    facts = kernel_facts(kernel.kernel)
-    return Evidence(
-        nonce, facts, inspection.spec.topology, inspection.differences, unproven, report_readers()
-    )
 
 
 @contextlib.contextmanager

@@ -121,6 +121,7 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> C
         program=plan.program.result if plan.program else None,
         bad_expected=plan.bad_expected,
         world=plan.boot.world.identity.document() if plan.boot.world else None,
+        snapshot=booted.snapshot,
         failing=verdict.reports if plan.boot.fail_on_report else (),
     )
 

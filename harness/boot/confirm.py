@@ -177,7 +177,7 @@ class Confirmation:
         return replace(
             self.plan.boot, accelerator=way.accelerator, slowness=self._slowness(),
             method=way.method, timeout=timeout, longest=longest, keep=False,
-            debug=NO_DEBUG,
+            debug=NO_DEBUG, snapshot=False,
         )  # fmt: skip
 
     def _boot(

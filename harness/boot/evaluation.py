@@ -54,6 +54,7 @@ class Booted:
         console: the lines around the failure, or the last ones; escaped.
         ending: how the guest ended.
         debug: what was found in the guest after its failure.
+        snapshot: key of the snapshot that the guest was restored from; empty if it was booted.
     """
 
     verdict: Verdict
@@ -66,6 +67,7 @@ class Booted:
     ending: Ending
     debug: DebugFindings = NO_FINDINGS
     cpu: Mapping[str, float] = field(default_factory=dict)
+    snapshot: str = ""
 
 
 def evaluate(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from harness.guest.contact import Contact
     from harness.host.clock import Clock
     from harness.host.progress import Progress
+    from harness.shell.shell import Shell
 
 #: Most seconds after which a client notices that its guest has ended.
 _TICK = 0.25
@@ -114,11 +116,15 @@ class ClientSession:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop the client and wait for it; raise its exception, if any."""
+        """Stop the client and wait for it; raise its exception, if any.
+
+        One that has not begun can begin with another guest.
+        """
+        if self._thread is None:
+            return
         self._line.closed.set()
         self._client.stop()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
         if self._raised is not None:
             raise self._raised
 
@@ -139,6 +145,29 @@ class ClientSession:
             pass
         except BaseException as error:  # raised in the thread that waits for it
             self._raised = error
+
+
+@contextmanager
+def accompanied(
+    client: GuestClient | None, channel: Tap | None, shell: Callable[[Clock], Shell]
+) -> Iterator[ClientSession | None]:
+    """Run a client with its guest; at the end, stop it and wait for it.
+
+    Args:
+        client: the client; None for none.
+        channel: the guest's second serial port, which it has if there is a client.
+        shell: see ``Contact``.
+    """
+    if client is None or channel is None:
+        yield None
+        return
+    from harness.guest.contact import Contact
+
+    client_session = ClientSession(client, Contact(channel, shell))
+    try:
+        yield client_session
+    finally:
+        client_session.end()
 
 
 class _Line:

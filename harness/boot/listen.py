@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.boot.guestclient import ClientSession
     from harness.boot.panicstop import PanicStop
     from harness.boot.plan import BootPlan
+    from harness.boot.snapshotuse import SnapshotUse
     from harness.console.events import Event
     from harness.console.stages import Stage
     from harness.host.clock import Clock
@@ -45,6 +46,10 @@ _KEPT_FAREWELL = 0.25
 #: Timeout from the start of init to that of sshd, in seconds on a fast accelerator. Under TCG on a
 #: busy host, FreeBSD's own defaults take two minutes.
 _WORLD_SECONDS = 180.0
+
+
+#: Timeout of a restored guest's report, in seconds on a fast accelerator.
+_RENEWAL_SECONDS = 15.0
 
 
 class Terminal(Protocol):
@@ -90,9 +95,9 @@ class Session:
         cancelled: set when the user interrupts the command.
         evidence: the facts that the guest's report must match.
         attended: whether a user at the console decides when the guest ends.
-        panic_stop: stops the guest at a panic, for gdb.
         client_session: the client that uses the guest after it is up, and then decides.
         panic_stop: runs gdb where a panic begins.
+        snapshot: what the guest is restored from, or saved as; None: it is only booted.
     """
 
     clock: Clock
@@ -108,6 +113,7 @@ class Session:
     attended: bool = False
     client_session: ClientSession | None = None
     panic_stop: PanicStop | None = None
+    snapshot: SnapshotUse | None = None
     _parser: ConsoleParser = field(default_factory=ConsoleParser)
     _host: HostWatch = field(init=False)
 
@@ -154,6 +160,8 @@ class Session:
         limits = Limits(factor=self.plan.slowness)
         if self.plan.keep:
             limits = replace(limits, farewell=_KEPT_FAREWELL)
+        if self.snapshot is not None and self.snapshot.restores:
+            return replace(limits, init=_RENEWAL_SECONDS)
         return limits if self.plan.world is None else replace(limits, init=_WORLD_SECONDS)
 
     def _confirmed(self, watch: Watch) -> Ending | None:
@@ -196,11 +204,22 @@ class Session:
 
     def _decision(self, watch: Watch, now: float) -> Ending | None:
         """Return the decision; a user at the console decides how long to wait."""
+        if watch.arrived and not self._settled():
+            return self._overdue(now)
         if self.client_session is not None and watch.arrived:
             stop = self._accompany(self.client_session, watch)
         else:
             stop = None if self.attended else watch.decision(now)
         return stop or self._overdue(now)
+
+    def _settled(self) -> bool:
+        """Return whether the guest, which is up, is proven, and saved if it is to be."""
+        if self.snapshot is None or self.snapshot.done:
+            return True
+        if self.evidence.proven_report(self.heard.events) is None:
+            return True
+        self.snapshot.proceed(self.guest, self.heard.events, self.evidence.nonce)
+        return self.snapshot.done
 
     def _accompany(self, client_session: ClientSession, watch: Watch) -> Ending | None:
         """Let the client use the guest until the client is done."""

@@ -48,6 +48,7 @@ class BootPlan:
         debug: what is asked of the guest if it fails.
         world: FreeBSD's userland; None: the guest runs the harness's init alone.
         client: uses the guest after it is up; its kernel gets the client's check module.
+        snapshot: restore the guest from a ready snapshot, or save one once it is up.
     """
 
     topology: Topology
@@ -63,6 +64,7 @@ class BootPlan:
     debug: DebugPlan = NO_DEBUG
     world: World | None = None
     client: GuestClient | None = None
+    snapshot: bool = False
 
     @property
     def limit(self) -> float | None:

@@ -91,7 +91,7 @@ class Channel:
             lines, newline, rest = (unread + data).rpartition(b"\n")
             # Only the end of an unfinished line can become an answer.
             unread = rest[-_LONGEST_GREETING:]
-            found = _greeting(bytes(lines)) if newline else None
+            found = find_greeting(bytes(lines)) if newline else None
             if found is not None:
                 return self._settled(found)
             now = self._clock.monotonic()
@@ -219,7 +219,7 @@ class Channel:
         return data
 
 
-def _greeting(lines: bytes) -> ProbeRecord | None:
+def find_greeting(lines: bytes) -> ProbeRecord | None:
     """Return the first answer to ``hello`` in complete lines, at any column."""
     for text in lines.split(b"\n"):
         at = text.find(MARK.encode())

@@ -17,6 +17,7 @@ from harness.host.cachesize import (
     collect,
     format_size,
     parse_size,
+    trim,
 )
 from harness.results.expiry import expired, kept_by, parse_age, remove_run, run_entries
 from harness.results.store import Store
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--limit", default="20G", show_default=True, metavar="SIZE",
               help="Size of the cache afterwards.")  # fmt: skip
+@click.option("--snapshots-limit", default="8G", show_default=True, metavar="SIZE",
+              help="Size of all snapshots of guests afterwards.")  # fmt: skip
 @click.option("--runs-limit", metavar="SIZE", help="Size of all records afterwards.")
 @click.option("--runs-age", metavar="AGE", help="Remove records older than 12h, 30d, 1y.")
 @click.option("--consoles-limit", metavar="SIZE",
@@ -39,10 +42,10 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @common_options
 def gc(
-    app: App, limit: str, runs_limit: str | None, runs_age: str | None, consoles_limit: str | None,
-    consoles_age: str | None, *, dry_run: bool,
+    app: App, limit: str, snapshots_limit: str, runs_limit: str | None, runs_age: str | None,
+    consoles_limit: str | None, consoles_age: str | None, *, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Remove the least recently used kernels, images and objects from the cache.
+    """Remove the least recently used kernels, images, snapshots and objects from the cache.
 
     Records of runs are removed only with --runs-age or --runs-limit, the oldest first. Kernels and
     records of running guests are kept, and so are records of runs that have not ended.
@@ -59,6 +62,8 @@ def gc(
     """
     with given_with("--limit"):
         size = parse_size(limit)
+    with given_with("--snapshots-limit"):
+        snapshots_size = parse_size(snapshots_limit)
     with given_with("--runs-age"):
         age = parse_age(runs_age) if runs_age else None
     with given_with("--consoles-age"):
@@ -73,6 +78,7 @@ def gc(
     spared |= {worlds / guest.world for guest in guests if guest.world}
     databases = _histories(app)
     spared |= {kernels / key for key in pinned_kernels(databases)}
+    snapshots = trim(app.workspace, "snapshot", snapshots_size, dry_run=dry_run)
     collected = collect(app.workspace, size, spared=spared, dry_run=dry_run)
     store = Store(app.runs)
     asked = age is not None or runs_size is not None  # otherwise no record is read
@@ -82,7 +88,7 @@ def gc(
         for entry in gone:
             remove_run(entry)
     word = "would remove" if dry_run else "removed"
-    for entry in (*collected.removed, *gone):
+    for entry in (*snapshots, *collected.removed, *gone):
         app.paper.print(f"{word} {_words(entry)}", markup=False, soft_wrap=True)
     removed = []
     if console_age is not None or consoles_size is not None:
@@ -99,7 +105,7 @@ def gc(
     app.paper.print(_summary(collected, dry_run), markup=False)
     app.emit(
         {
-            "removed": [_document(entry) for entry in (*collected.removed, *gone)],
+            "removed": [_document(entry) for entry in (*snapshots, *collected.removed, *gone)],
             "in_use": [_document(entry) for entry in collected.busy],
             "consoles": [
                 {"history": place, "count": count, "bytes": size_}

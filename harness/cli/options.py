@@ -208,6 +208,10 @@ guest_options = _stacked(
         help="FreeBSD's userland for the guest: slim, tests, or an image of 'harness image ls'.",
     ),
     click.option(
+        "--no-snapshot", "snapshot", flag_value=False, type=bool, default=None,
+        help="Boot guests with a world instead of restoring them from a snapshot.",
+    ),
+    click.option(
         "--timeout", type=FiniteRange(min=1), metavar="S",
         help="Seconds for a boot, not counting time in which the host stops QEMU.",
     ),
@@ -253,7 +257,7 @@ def guest_request(options: dict[str, Any], numa: str | None) -> GuestRequest:
     """
     names = (
         "vm", "memory", "cpus", "backend", "backend_flags", "method", "accelerator", "timeout",
-        "world",
+        "world", "snapshot",
     )  # fmt: skip
     return GuestRequest(
         numa=numa,

@@ -162,6 +162,11 @@ class Backend(Protocol):
         """The boot methods that its guests support."""
         ...
 
+    @property
+    def saves_state(self) -> bool:
+        """Whether it starts guests with ``GuestSpec.ram``, whose state can be saved and loaded."""
+        ...
+
     def firmware(self, media: Media) -> Path | None:
         """Return the firmware for guests that boot from ``media``; None if they need none.
 

@@ -56,6 +56,7 @@ class CommandBackend:
     """
 
     name = "command"
+    saves_state = False
 
     def __init__(self, host: BackendHost, fixed: FixedMachine, machine: CommandMachine) -> None:
         self.runner = host.runner

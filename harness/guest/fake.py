@@ -217,6 +217,7 @@ class FakeBackend:
     methods: tuple[BootMethod, ...] = tuple(BootMethod)
     started: list[GuestSpec] = field(default_factory=list)
     name: str = field(default="fake", init=False)
+    saves_state: bool = field(default=False, init=False)
     unproven: tuple[str, ...] = field(
         default=("anything of a kernel: a script printed what the console shows",), init=False
     )

@@ -68,6 +68,7 @@ class LibvirtBackend:
     name = "libvirt"
     unproven = ()
     methods = tuple(BootMethod)
+    saves_state = False
 
     def __init__(
         self,

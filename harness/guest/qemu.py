@@ -25,6 +25,7 @@ from harness.guest.backends import BackendHost, BackendType
 from harness.guest.diskfiles import largest_file, open_disks
 from harness.guest.firmware import firmware_for
 from harness.guest.memory import check_memory
+from harness.guest.migration import load_state
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.serialtap import SerialTap
@@ -35,6 +36,7 @@ from harness.host.processid import ProcessId
 from harness.host.procstat import cpu_seconds
 from harness.host.programs import require_program
 from harness.host.sockets import connected
+from harness.host.workspace import host_refused
 from harness.image.media import BootMethod, Media
 
 if TYPE_CHECKING:
@@ -153,6 +155,7 @@ class QemuBackend:
     name = "qemu"
     unproven = ()
     methods = tuple(BootMethod)
+    saves_state = True
 
     def __init__(
         self, runner: Runner, clock: Clock, available: Callable[[], int] = available_memory,
@@ -206,6 +209,8 @@ class QemuBackend:
         try:
             self._await(spec, guest, process, control)
             inspect(guest)
+            if spec.saved is not None:
+                self._load(spec.saved, control)
             guest.query("cont")
         except BaseException:
             guest.destroy()
@@ -235,8 +240,16 @@ class QemuBackend:
                     spec.identity, limits,
                 ),
                 cwd=None if spec.identity is None else spec.media.top.parent,
-                stderr=stderr, pass_fds=tuple(descriptors.values()), outlives_us=keep,
+                stderr=stderr, pass_fds=(*descriptors.values(), *spec.ram.values()),
+                outlives_us=keep,
             )  # fmt: skip
+
+    def _load(self, saved: Path, control: ControlChannel) -> None:
+        try:
+            with saved.open("rb") as file:
+                load_state(control, file.fileno(), self._clock)
+        except OSError as error:
+            raise host_refused(saved, error) from error
 
     def _await(
         self, spec: GuestSpec, guest: QemuGuest, process: Process, control: ControlChannel

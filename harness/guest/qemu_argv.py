@@ -17,6 +17,7 @@ from harness.guest.devices import disk_options, network_options
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.guest.topology import ONE_CPU, Package, cpu_ranges
 from harness.host.accelerator import Accelerator
+from harness.host.sharedmemory import inherited_path
 from harness.image.media import DirectKernel, EfiDirectory
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def qemu_argv(
         *("-machine", machine_option(sata=spec.sata)),
         *acceleration_options(spec.accelerator, spec.topology.package),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *_topology(spec.topology),
+        *_topology(spec.topology, spec.ram),
         *_media(spec),
         *disk_options(spec.disks, fds),
         *network_options(spec.network),
+        *_restorable(spec),
         *_serial_ports(spec, fds),
         *_control(spec, fds.get(CONTROL)),
     )
@@ -83,11 +85,19 @@ def machine_option(*, sata: bool) -> str:
     return f"{board.machine},{board.sata}={'on' if sata else 'off'}"
 
 
-def _topology(topology: Topology) -> Iterator[str]:
+def _restorable(spec: GuestSpec) -> Iterator[str]:
+    """Yield the options of a guest that is saved, or started from a saved state."""
+    if spec.ram:
+        yield from ("-device", "vmgenid,guid=auto")
+    if spec.saved is not None:
+        yield from ("-incoming", "defer")
+
+
+def _topology(topology: Topology, ram: Mapping[int, int]) -> Iterator[str]:
     yield from ("-m", f"{topology.memory_mib}M")
     yield from ("-smp", _smp(topology))
     for number, (node, ids) in enumerate(zip(topology.nodes, topology.cpu_ids(), strict=True)):
-        yield from _node(number, node, ids)
+        yield from _node(number, node, ids, ram.get(number))
     yield from distance_options(topology)
 
 
@@ -107,10 +117,13 @@ def _smp(topology: Topology) -> str:
     return f"{topology.cpus},{levels}"
 
 
-def _node(number: int, node: Node, ids: tuple[int, ...]) -> Iterator[str]:
+def _node(number: int, node: Node, ids: tuple[int, ...], shared: int | None) -> Iterator[str]:
     option = ",".join([f"node,nodeid={number}", *(f"cpus={each}" for each in cpu_ranges(ids))])
     if node.memory_mib:
-        yield from ("-object", f"memory-backend-ram,id=ram-node{number},size={node.memory_mib}M")
+        kind, where = "memory-backend-ram", ""
+        if shared is not None:
+            kind, where = "memory-backend-file", f",mem-path={inherited_path(shared)},share=on"
+        yield from ("-object", f"{kind},id=ram-node{number},size={node.memory_mib}M{where}")
         option += f",memdev=ram-node{number}"
     yield from ("-numa", option)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +47,10 @@ class GuestSpec:
         standalone: start it without the harness, with its console on the terminal.
         disks: disks beside the media, in the order of their PCI slots.
         network: its network; None for none.
+        ram: descriptors of the memory that this process shares with QEMU, by node; empty if the
+            memory is QEMU's own. Such a guest has a generation id (vmgenid).
+        saved: the devices' state that it starts from, with the memory in ``ram``; None for a
+            machine that is switched on.
 
     Raises:
         UsageError: an invalid name, too many serial ports or disks.
@@ -64,6 +69,8 @@ class GuestSpec:
     standalone: bool = False
     disks: tuple[GuestDisk, ...] = ()
     network: Network | None = None
+    ram: Mapping[int, int] = field(default_factory=dict)
+    saved: Path | None = None
 
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:

@@ -76,11 +76,11 @@ class Collected:
 
 
 def cache_entries(workspace: Workspace) -> list[CacheEntry]:
-    """Return all entries: kernels, images, worlds, files of dry runs, trees with their objects."""
+    """Return all entries: each kernel, image, snapshot, world, tree with its objects, and so on."""
     entries = [
-        _entry(kind, path, (path,), ())
-        for kind in ("kernel", "image", "world")
-        for path in _whole(workspace.cache / f"{kind}s")
+        entry
+        for kind in ("kernel", "image", "snapshot", "world")
+        for entry in _entries_of(workspace, kind)
     ]
     lock = workspace.cache / "locks" / f"{DRY_RUNS}.lock"
     entries += [
@@ -93,6 +93,11 @@ def cache_entries(workspace: Workspace) -> list[CacheEntry]:
         guards = (directory, *locks)
         entries.append(_entry("tree", directory, guards, [directory / name for name in _TREE_USED]))
     return entries
+
+
+def _entries_of(workspace: Workspace, kind: str) -> list[CacheEntry]:
+    """Return the entries that are directories of their own below the kind's."""
+    return [_entry(kind, path, (path,), ()) for path in _whole(workspace.cache / f"{kind}s")]
 
 
 def choose(entries: Sequence[CacheEntry], limit: int) -> list[CacheEntry]:
@@ -136,6 +141,21 @@ def collect(
     before = sum(entry.size for entry in entries)
     after = before - sum(entry.size for entry in removed)
     return Collected(tuple(removed), tuple(busy) if after > limit else (), before, after)
+
+
+def trim(workspace: Workspace, kind: str, limit: int, *, dry_run: bool = False) -> list[CacheEntry]:
+    """Remove the oldest entries of a kind until they have at most ``limit`` bytes; return them.
+
+    Entries in use are kept; ``dry_run`` keeps all.
+
+    Raises:
+        InfraError: an entry cannot be removed.
+    """
+    with workspace.lock("gc"):
+        entries = _entries_of(workspace, kind)
+        free = [entry for entry in entries if _is_free(entry)]
+        busy = sum(entry.size for entry in entries if entry not in free)
+        return [entry for entry in choose(free, limit - busy) if dry_run or _remove(entry)]
 
 
 def parse_size(text: str) -> int:

@@ -40,7 +40,7 @@ def _sweep_scratch(workspace: Workspace) -> Iterator[str]:
 
 def _sweep_half_filled(workspace: Workspace) -> Iterator[str]:
     """Remove entries of the cache that were being stored or removed by killed processes."""
-    for kind in ("kernels", "images", "trees"):
+    for kind in ("kernels", "images", "snapshots", "trees", "worlds"):
         for path in sorted((workspace.cache / kind).glob(".*")):
             with claimed(path) as free:
                 if not free:

@@ -42,7 +42,13 @@ _SHARED_HEADERS = (
     "kmod/crc32.h", "kmod/protocol.h", "kmod/string.h", "kmod/text.h",
     f"kmod/{GUEST.name}/secondport.h", "shell/shell.h",
 )  # fmt: skip
-_SHARED_UNITS = ("kmod/protocol.c", "kmod/string.c", "kmod/text.c", "shell/shell.c")
+_SHARED_UNITS = (
+    "kmod/protocol.c",
+    "kmod/string.c",
+    "kmod/text.c",
+    "shell/renew.c",
+    "shell/shell.c",
+)
 """The sources below ``images`` that init shares with the check module and the built-in guest."""
 
 

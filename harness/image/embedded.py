@@ -43,7 +43,7 @@ SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "crc32.h", "protocol.c", "protocol.h", "string.c", "string.h", "text.c", "text.h",
         ),
         f"images/kmod/{GUEST.name}": ("secondport.h",),
-        "images/shell": ("shell.c", "shell.h"),
+        "images/shell": ("renew.c", "shell.c", "shell.h"),
         "harness/subsystems/uma/c": ("zone_commands.c", "zone_trace.c", "zone_trace.h"),
     }
 )  # fmt: skip

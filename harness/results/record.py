@@ -96,6 +96,7 @@ class Cell:
         program: the result of the command that was run in it; None if there was none.
         bad_expected: whether the command is expected to fail.
         world: what its userland was built from; None for a guest without one.
+        snapshot: key of the snapshot that it was restored from; empty if it was booted.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Cell:
     program: ProgramResult | None = None
     bad_expected: bool = False
     world: Mapping[str, Any] | None = None
+    snapshot: str = ""
 
     @property
     def sample_of(self) -> tuple[str, ...]:

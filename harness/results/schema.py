@@ -182,6 +182,7 @@ class _Cell(TypedDict):
     program: NotRequired[_Program | None]
     bad_expected: NotRequired[bool]
     world: NotRequired[dict[str, Any] | None]
+    snapshot: NotRequired[str]
 
 
 class _DdbAnswer(TypedDict):

@@ -189,12 +189,14 @@ def summary(document: Mapping[str, Any]) -> str:
 
 
 def way_in_words(cell: Mapping[str, Any]) -> str:
-    """Return backend and accelerator, and the boot method unless it is the loader."""
+    """Return backend and accelerator, the boot method unless it is the loader, and a restore."""
     if _is_on_host(cell):
         return "a host program"
     words = [cell["backend"], *accelerators(cell)]
     boot = cell.get("boot", "loader")  # older records do not have it
-    return "/".join(words if boot == "loader" else [*words, boot])
+    words += [] if boot == "loader" else [boot]
+    words += ["snapshot"] if cell.get("snapshot") else []
+    return "/".join(words)
 
 
 #: The column ``expected`` of these outcomes, whatever was expected.

@@ -72,12 +72,14 @@ def _planned(request: BootRequest, env: Environment, view: View) -> tuple[Guests
     guests = Guests.of(env, view, request.guest, request.what)
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "boot")
+    once = request.repeat == 1 and guests.world is not None
+    plan = guests.plan(topology, sanitizers, keep=request.keep, restored=once)
     return guests, CellPlan(
         name=f"{kind_of(sanitizers, request.what)}-numa{len(topology.nodes)}",
         side="",
         what=guests.with_userland(request.what),
         sanitizers=sanitizers,
-        boot=replace(guests.plan(topology, sanitizers, keep=request.keep), debug=request.debug),
+        boot=replace(plan, debug=request.debug),
         world=guests.world,
         expected=(Outcome.BOOTED,),
         why_expected="harness boot expects every kernel to boot",

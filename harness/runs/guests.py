@@ -58,6 +58,8 @@ class GuestRequest:
         tunables: kernel environment, by name.
         world: kind or name of the world; None: that of the run, if it needs one.
         fail_on_report: whether a report after which the kernel continues fails the boot.
+        snapshot: whether guests that a command uses are restored from ready snapshots; None: if
+            they have a world, whose boot takes long.
     """
 
     numa: str | None = None
@@ -73,6 +75,7 @@ class GuestRequest:
     tunables: Mapping[str, str] = field(default_factory=dict)
     fail_on_report: bool = False
     world: str | None = None
+    snapshot: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class Guests:
         keep: bool = False,
         goes_on: bool = False,
         checked: bool = False,
+        restored: bool = False,
     ) -> BootPlan:
         """Return the boot plan of each guest with that topology.
 
@@ -194,6 +198,7 @@ class Guests:
             goes_on: the kernel continues after reports, if its sanitizers can and the request
                 permits.
             checked: it is checked against a model, over its second serial port.
+            restored: it may be restored from a snapshot, as its boot is not what is tested.
 
         Raises:
             UsageError: an option does not apply to an existing machine.
@@ -218,7 +223,13 @@ class Guests:
             timeout=request.timeout,
             keep=keep,
             fail_on_report=request.fail_on_report,
+            snapshot=restored and self._wants_snapshot,
         )
+
+    @property
+    def _wants_snapshot(self) -> bool:
+        wanted = self.request.snapshot
+        return self.world is not None if wanted is None else wanted
 
     def _accelerator(self) -> tuple[Accelerator, float]:
         """Return the requested or measured accelerator, and its slowness.

@@ -171,7 +171,7 @@ def plan_session(
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "a session")
     has_world = guests.world is not None
-    plan = guests.plan(topology, sanitizers, goes_on=True, checked=not has_world)
+    plan = guests.plan(topology, sanitizers, goes_on=True, checked=not has_world, restored=True)
     kind = kind_of(sanitizers, request.what)
     name = "-".join(filter(None, (request.side, kind, f"numa{len(topology.nodes)}")))
     what = guests.with_userland(request.what)

@@ -162,7 +162,7 @@ def userland_cell(
         side="",
         what=guests.with_userland(what),
         sanitizers=chosen,
-        boot=guests.plan(topology, chosen),
+        boot=guests.plan(topology, chosen, restored=True),
         expected=(Outcome.BOOTED,),
         world=guests.world,
     )

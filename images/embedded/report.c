@@ -34,6 +34,30 @@ const char version[] = RELEASE " " HARNESS_IDENT ", " SIDE " the commit\n";
 extern const uint8_t build_id_start[], build_id_end[];
 
 static unsigned sequence;
+static char renewed[NONCE_SIZE];	/* empty: the tunable's counts */
+
+void
+report_nonce(const char *nonce)
+{
+	snprintf(renewed, sizeof(renewed), "%s", nonce);
+}
+
+static bool
+renewable(void)
+{
+	int renew = 0;
+
+	return (tunable_int("harness.renew", &renew) && renew != 0);
+}
+
+static bool
+find_nonce(char *nonce, size_t size)
+{
+	if (renewed[0] == '\0')
+		return (tunable_string("harness.nonce", nonce, size));
+	snprintf(nonce, size, "%s", renewed);
+	return (true);
+}
 
 static void __printflike(1, 2)
 record(const char *format, ...)
@@ -42,7 +66,7 @@ record(const char *format, ...)
 	va_list arguments;
 	int length = 0;
 
-	if (tunable_string("harness.nonce", nonce, sizeof(nonce)))
+	if (find_nonce(nonce, sizeof(nonce)))
 		length = snprintf(line, sizeof(line), "%s ", nonce);
 	length += snprintf(line + length, sizeof(line) - (size_t)length, "%04u ", sequence++);
 	va_start(arguments, format);
@@ -132,7 +156,7 @@ report_print(void)
 	const struct uma_keg *keg;
 
 	sequence = 0;
-	record("begin version=2 guest=embedded");
+	record("begin version=2 guest=embedded%s", renewable() ? " renew=1" : "");
 	report_kernel();
 	report_topology();
 	for (size_t i = 0; (keg = uma_keg_at(i)) != NULL; i++)

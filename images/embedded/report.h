@@ -12,4 +12,7 @@ extern const char version[];
 
 void	report_print(void);
 
+/* The nonce of the following reports; by default, that of the tunable. */
+void	report_nonce(const char *nonce);
+
 #endif

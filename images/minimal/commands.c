@@ -223,6 +223,8 @@ shell_serve(void)
 	make_root_writable();
 	probe_register(shell_obey);
 	probe_register(write_obey);
+	if (kenv_is_one("harness.renew"))
+		probe_register(renew_obey);
 	for (;;)
 		probe_take(port_read());
 }

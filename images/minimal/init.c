@@ -17,23 +17,31 @@
 
 void	_start(void);
 
-static __attribute__((used, noreturn)) void
-run(void)
+void
+report_facts(const char *nonce)
 {
-	static char nonce[NONCE_SIZE];
-	int64_t console = open("/dev/console", O_RDWR);
-
-	if (kenv_get("harness.nonce", nonce, sizeof(nonce)))
-		report_nonce(nonce);
+	report_begin(nonce);
 	record("begin");
 	field_number("version", 2);
 	field_text("guest", "freebsd");
+	if (kenv_is_one("harness.renew"))
+		field_number("renew", 1);
 	record_done();
 	report_kernel();
 	report_topology();
 	report_subsystems(count_domains());
 	report_tables();
 	report_end();
+}
+
+static __attribute__((used, noreturn)) void
+run(void)
+{
+	static char nonce[NONCE_SIZE];
+	int64_t console = open("/dev/console", O_RDWR);
+
+	(void)kenv_get("harness.nonce", nonce, sizeof(nonce));
+	report_facts(nonce);
 	shell_open(console);
 	report_print(console, COPIES);
 	(void)syscall(SYS_ioctl, (uint64_t)console, TIOCDRAIN, 0, 0, 0, 0);

@@ -13,10 +13,7 @@
 void
 keep_if_asked(void)
 {
-	static const struct {
-		int64_t	seconds;
-		int64_t	nanoseconds;
-	} long_time = { .seconds = 1000000 };
+	static const struct timespec long_time = { .seconds = 1000000 };
 
 	while (kenv_is_one("harness.keep") || kenv_is_one("harness.check"))
 		(void)syscall(SYS_nanosleep, (uintptr_t)&long_time, 0, 0, 0, 0, 0);

@@ -9,6 +9,7 @@
 #include "syscall.h"
 
 #define KENV_GET	0	/* sys/sys/kenv.h */
+#define KENV_SET	1
 #define KENV_MVALLEN	128	/* a longer value is cut, its NUL with it */
 
 bool
@@ -32,4 +33,10 @@ kenv_is_one(const char *name)
 	char value[KENV_MVALLEN + 1];
 
 	return (kenv_get(name, value, sizeof(value)) && value[0] == '1');
+}
+
+void
+kenv_set(const char *name, const char *value)
+{
+	(void)syscall(SYS_kenv, KENV_SET, (uintptr_t)name, (uintptr_t)value, strlen(value) + 1, 0, 0);
 }

@@ -26,9 +26,11 @@ is_plain(char c)
 }
 
 void
-report_nonce(const char *nonce)
+report_begin(const char *nonce)
 {
 	tag = nonce;
+	out.at = report;
+	records = 0;
 }
 
 void

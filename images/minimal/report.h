@@ -21,7 +21,7 @@
 #define NONCE_SIZE	17	/* 16 hexadecimal digits and a NUL */
 
 /* Call before the first record: the nonce identifies this boot's report; empty for none. */
-void	report_nonce(const char *nonce);
+void	report_begin(const char *nonce);
 
 void	record(const char *name);
 void	field_number(const char *key, int64_t value);

@@ -12,6 +12,8 @@
 #include "machine.h"
 
 enum {
+	SYS_exit = 1,
+	SYS_fork = 2,
 	SYS_read = 3,
 	SYS_write = 4,
 	SYS_open = 5,
@@ -21,6 +23,7 @@ enum {
 	SYS_reboot = 55,
 	SYS_mkdir = 136,
 	SYS___sysctl = 202,
+	SYS_clock_settime = 233,
 	SYS_nanosleep = 240,
 	SYS_nmount = 378,
 	SYS_kenv = 390,
@@ -35,6 +38,16 @@ enum {
 	O_RDWR = 0x0002,
 	O_CREAT = 0x0200,
 	O_TRUNC = 0x0400,
+	O_NOCTTY = 0x8000,
+};
+
+enum {
+	CLOCK_REALTIME = 0,
+};
+
+struct timespec {
+	int64_t	seconds;
+	int64_t	nanoseconds;
 };
 
 static inline int64_t

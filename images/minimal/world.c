@@ -22,6 +22,7 @@ become_init_if_asked(void)
 
 	if (!kenv_is_one("harness.world"))
 		return;
+	renew_wait_if_asked();
 	/* init(8) expects none to be open. */
 	for (fd = 0; fd < DESCRIPTORS; fd++)
 		close(fd);

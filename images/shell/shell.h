@@ -45,4 +45,13 @@ void	shell_field(struct text *text, const char *key, const char *data, size_t le
 /* The bytes of a command's field, which is hexadecimal; -1 if there is none, or it is wrong. */
 long	shell_bytes(const char *key, char *buffer, size_t size);
 
+/* renew.c, for probe_register(): answers "renew". */
+bool	renew_obey(void);
+
+/*
+ * The guest's part: sets the clock to seconds since 1970, mixes the seed into its
+ * random numbers, takes over the nonce, and reports on the console.
+ */
+void	guest_renew(const char *nonce, long time, const char *seed, size_t length);
+
 #endif

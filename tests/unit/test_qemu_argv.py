@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,22 @@ def test_qemu_starts_no_uefi_without_firmware() -> None:
     )
     with pytest.raises(UsageError, match="has no firmware"):
         qemu_argv(spec)
+
+
+def test_shared_memory_has_a_backend_for_each_node_that_has_memory() -> None:
+    nodes = (Node(1, 512), Node(1, 0), Node(1, 256))
+    topology = Topology(nodes, even_distances(3))
+    argv = qemu_argv(replace(guest_spec(topology), ram={0: 7, 2: 9}))
+    backends = [word for word in argv if word.startswith("memory-backend-")]
+    assert backends == [
+        "memory-backend-file,id=ram-node0,size=512M,mem-path=/proc/self/fd/7,share=on",
+        "memory-backend-file,id=ram-node2,size=256M,mem-path=/proc/self/fd/9,share=on",
+    ]
+    assert "vmgenid,guid=auto" in argv
+    assert "-incoming" not in argv
+
+
+def test_a_guest_with_a_saved_state_waits_for_it() -> None:
+    argv = qemu_argv(replace(guest_spec(), ram={0: 7, 1: 8}, saved=Path("/cache/state")))
+    assert argv[argv.index("-incoming") + 1] == "defer"
+    assert "/cache/state" not in " ".join(argv)

@@ -53,6 +53,7 @@ cpu_pause(void)
 
 /* port.c: the second serial port; false if there is none, or no way to it. */
 bool	port_open(void);
+bool	port_has_byte(void);
 char	port_read(void);	/* waits */
 void	port_write(const char *text, size_t length);
 

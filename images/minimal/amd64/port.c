@@ -40,15 +40,18 @@ port_open(void)
 	return (inb(COM_LSR) != NO_PORT);
 }
 
+bool
+port_has_byte(void)
+{
+	return ((inb(COM_LSR) & LSR_RXRDY) != 0);
+}
+
 char
 port_read(void)
 {
-	static const struct {
-		int64_t	seconds;
-		int64_t	nanoseconds;
-	} tick = { .nanoseconds = 1 };
+	static const struct timespec tick = { .nanoseconds = 1 };
 
-	for (unsigned looks = 0; (inb(COM_LSR) & LSR_RXRDY) == 0; looks++)
+	for (unsigned looks = 0; !port_has_byte(); looks++)
 		if (looks >= EAGER_LOOKS)
 			(void)syscall(SYS_nanosleep, (uintptr_t)&tick, 0, 0, 0, 0, 0);
 		else
