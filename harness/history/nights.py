@@ -145,9 +145,13 @@ class NightReader:
             row = next(iter(_rows(connection, wanted)), None)
             if row is None:
                 which = "no night yet" if number is None else f"no night {number}"
+                run, trend = (
+                    "run one: harness nightly run",
+                    "list its nights: harness nightly trend",
+                )
                 raise UsageError(
                     f"the plan {self.plan} has {which} in {self.database.place}",
-                    remedy="list its nights: harness nightly show --all",
+                    remedy=run if number is None else trend,
                 )
             night = _whole(connection, self.plan, row)
             results = _results(connection, ResultRow.night_id == row["id"])

@@ -176,8 +176,13 @@ def make_directory(path: Path) -> None:
         raise host_refused(path, error) from error
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file atomically and synced: it is complete or unchanged, even after a crash.
+def write_atomic(path: Path, data: bytes | str, *, synced: bool = True) -> None:
+    """Write a file atomically: it is complete or unchanged.
+
+    Args:
+        path: the file; its directory is created.
+        data: what it contains from then on.
+        synced: whether that holds after a crash of the host, too.
 
     Raises:
         InfraError: the file cannot be written.
@@ -188,10 +193,12 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_directory(path.parent)
+        if synced:
+            sync_directory(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise host_refused(path, error) from error

@@ -10,7 +10,14 @@ from harness.nightly.night import NightState
 from harness.nightly.sentence import night_sentence
 from harness.pages.charts import Bar, Chart, bars
 from harness.pages.consolelines import whole_text
-from harness.pages.matrix import FieldMark, failure_anchor, matrices, slot_page
+from harness.pages.matrix import (
+    BranchMatrix,
+    FieldMark,
+    Row,
+    failure_anchor,
+    matrices,
+    slot_page,
+)
 from harness.pages.nightviews import NightViews, problem_chart, result_rows
 from harness.pages.rendering import EXIT_STYLES
 
@@ -55,7 +62,7 @@ def write_night_page(
     Raises:
         InfraError: it cannot be written.
     """
-    judged = views.judged
+    judged, found = views.judged, matrices(views.judged)
     site.page(
         f"nights/{judged.night.number}/index.html",
         "night.html",
@@ -66,8 +73,9 @@ def write_night_page(
         other_news=[each for each in judged.news if not each.problem],
         groups=views.problems(),
         views=views,
-        matrices=matrices(judged),
-        marks=_used_marks(judged),
+        matrices=found,
+        marks=_used_marks(found),
+        shares=any(each.shared is not None for each in judged.results),
         controls=views.controls(),
         not_run=views.not_run(),
         where=places_in_words,
@@ -166,12 +174,10 @@ def _failure_chart(nights: Sequence[NightLine]) -> Chart | None:
     return bars(values, "Failures by night, host failures on top")
 
 
-def _used_marks(judged: JudgedNight) -> list[FieldMark]:
-    """Return the marks of the night's matrices, for the legend."""
-    used = {
-        field.mark for each in matrices(judged) for row in each.rows
-        for field in getattr(row, "fields", ())
-    }  # fmt: skip
+def _used_marks(found: Sequence[BranchMatrix]) -> list[FieldMark]:
+    """Return the marks of matrices, for the legend."""
+    rows = [row for each in found for row in each.rows if isinstance(row, Row)]
+    used = {field.mark for row in rows for field in row.fields}
     return [mark for mark in FieldMark if mark in used]
 
 

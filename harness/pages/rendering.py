@@ -48,7 +48,7 @@ class Site:
             InfraError: it cannot be written.
         """
         source = Path(__file__).with_name(_STYLE)
-        write_atomic(self.directory / _STYLE, source.read_bytes())
+        self._write(_STYLE, source.read_bytes())
 
     def page(self, place: str, template: str, **values: Any) -> None:
         """Write a page.
@@ -63,7 +63,7 @@ class Site:
         """
         root = "../" * place.count("/")
         text = _templates().get_template(template).render(root=root, **values)
-        write_atomic(self.directory / place, text)
+        self._write(place, text)
 
     def text(self, place: str, content: str) -> None:
         """Write a chart or a text; ``content`` must be escaped already.
@@ -71,7 +71,11 @@ class Site:
         Raises:
             InfraError: it cannot be written.
         """
-        write_atomic(self.directory / place, content)
+        self._write(place, content)
+
+    def _write(self, place: str, data: bytes | str) -> None:
+        # A crash of the host may lose pages, which are made again from the history or the record.
+        write_atomic(self.directory / place, data, synced=False)
 
 
 @cache

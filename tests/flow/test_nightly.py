@@ -37,7 +37,7 @@ def test_first_plan_is_written_once_and_shown(shared_home: Home, tmp_path: Path)
     assert call(shared_home, "nightly", "status", plan, *history).code == 3
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "status", "show", "trend", "issues"])
+@pytest.mark.parametrize("command", ["plan", "run", "status", "show", "trend", "pages", "issues"])
 def test_a_plan_that_is_not_there_is_named(shared_home: Home, command: str) -> None:
     said = call(shared_home, "nightly", command, "/no/nightly.toml")
     assert said.code == 2
@@ -82,3 +82,10 @@ def exported(home: Home, plan: Path, directory: Path) -> None:
     for document in documents:
         LATEST.validate(document)
     assert "<failure" in junit.read_text()
+    refused = home.run("nightly", "pages", plan)
+    assert (refused.code, 'add pages = "pages"' in refused.stderr) == (2, True)
+    said = home.run("nightly", "pages", plan, "--html", directory / "pages", "--all", "--json")
+    index = Path(valid("nightly pages", said.stdout)["index"])
+    assert "One new regression in " in index.read_text()
+    assert "One new regression in " in (index.parent / "nights" / "2" / "index.html").read_text()
+    assert (index.parent / "nights" / "1" / "index.html").is_file()
