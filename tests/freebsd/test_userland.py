@@ -84,6 +84,59 @@ def test_lost_connection_of_a_guest_that_goes_on_is_told_as_that(
     assert answer.code == 1
 
 
+def test_command_that_kills_sshd_and_its_own_session_loses_the_connection(
+    newer_tree: Path, tmp_path: Path
+) -> None:
+    # Without -a, pkill(1) spares its ancestors: all of sshd that there is.
+    command = "pkill -a -x sshd; pkill -a -f sshd-session; sleep 100000"
+    answer = harness("exec", "--source", newer_tree, *GUEST, out=tmp_path, guest=command)
+    (cell,) = answer.cells().values()
+    assert cell["verdict"]["outcome"] == "booted", answer.told
+    assert "console answers" in cell["program"]["unfinished"]
+    assert answer.code == 1
+
+
+PROGRAMS = {
+    "a_passes": "sysctl -n vm.ndomains",
+    "b_panics": "echo before; sleep 1; sysctl debug.kdb.panic=1",
+    "c_passes": "true",
+    "d_fails": "echo wrong >&2; exit 1",
+}
+ISSUES = """\
+[[issue]]
+name = "fails"
+title = "own/d_fails:main"
+owner = "nobody"
+reason = "it is written to fail"
+added = 2026-01-01
+expires = 9999-01-01
+"""
+
+
+def test_programs_of_the_users_are_a_suite_whose_rest_runs_after_a_panic(
+    newer_tree: Path, tmp_path: Path
+) -> None:
+    programs, issues = tmp_path / "own", tmp_path / "issues.toml"
+    programs.mkdir()
+    for name, script in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    issues.write_text(ISSUES)
+    answer = harness(
+        "kyua", "--source", newer_tree, *GUEST, "--put", f"{programs}:/usr/tests/own", "--issues",
+        issues, "own", out=tmp_path / "out",
+    )  # fmt: skip
+    results = {test["test"]: (test["result"], test["known"]) for test in answer.document["tests"]}
+    assert results == {
+        "own/a_passes:main": ("passed", ""),
+        "own/b_panics:main": ("panicked", ""),
+        "own/c_passes:main": ("passed", ""),
+        "own/d_fails:main": ("failed", "fails"),
+    }, answer.told
+    assert len(answer.cells()) == 2
+    assert answer.code == 1
+
+
 def test_suite_of_the_virtual_memory_system_passes(newer_tree: Path, tmp_path: Path) -> None:
     junit = tmp_path / "tests.xml"
     answer = harness(

@@ -229,6 +229,17 @@ def test_a_session_that_ends_without_a_status_is_lost(server: SshServer, shell: 
     assert shell.run("true").succeeded
 
 
+def test_a_command_that_ends_the_server_and_its_own_session_is_a_lost_connection(
+    tmp_path: Path,
+) -> None:
+    with nothing_leaked(), ssh_server(tmp_path) as server:
+        shell = server.connected()
+        with pytest.raises(ShellLostError, match=r"without an exit status|closed the connection"):
+            shell.run(f"kill {server.pid}; kill $PPID; sleep 1000")
+        with pytest.raises(ShellLostError, match="has no server"):
+            server.connected()
+
+
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40))
 def test_any_text_comes_to_sh_as_it_is(text: str) -> None:
     line = sh_command(f"printf %s {shlex.quote(text)}")
