@@ -14,7 +14,6 @@ from harness.guest.contact import HeldShell
 from harness.host.loglimits import LimitedLog, LogLimits
 from harness.host.workspace import make_directory
 from harness.shell.shell import (
-    Completed,
     OutputSink,
     Shell,
     ShellError,
@@ -125,8 +124,14 @@ class Program:
                 shell.put(source, target)
         progress.stage("command")
         with self._sink() as (sink, counts):
-            finished = shell.run(self.plan.command, timeout=self.plan.timeout, sink=sink)
-        self.result = _result(self.plan.command, finished, *counts())
+            try:
+                finished = shell.run(self.plan.command, timeout=self.plan.timeout, sink=sink)
+            finally:
+                stdout, stderr = counts()
+                self.result = replace(self.result, stdout=stdout, stderr=stderr)
+        self.result = ProgramResult(
+            self.plan.command, finished.status, finished.signal, stdout=stdout, stderr=stderr
+        )
         for fetched, local in self.plan.get:
             progress.stage("copying")
             with _named("--get", local):
@@ -154,10 +159,6 @@ class Program:
                 _keep(err, data)
 
             yield OutputSink(stdout, stderr), lambda: (out.total, err.total)
-
-
-def _result(command: str, finished: Completed, stdout: int, stderr: int) -> ProgramResult:
-    return ProgramResult(command, finished.status, finished.signal, stdout=stdout, stderr=stderr)
 
 
 def _keep(log: LimitedLog, data: bytes) -> None:

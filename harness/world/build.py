@@ -29,8 +29,7 @@ from harness.kernel.toolchain import (
 from harness.source.revision import combined_hash
 from harness.source.tree import SourceTree, being_read
 from harness.source.worldtree import WorldSnapshot, world_snapshot
-from harness.world.image import World, WorldCache, WorldIdentity, make_image
-from harness.world.layout import own_digest
+from harness.world.image import World, WorldCache, WorldIdentity, image_digest, make_image
 from harness.world.metalog import Metalog
 
 if TYPE_CHECKING:
@@ -121,11 +120,9 @@ class WorldBuilder:
 
 
 def _identity(snapshot: WorldSnapshot, config: WorldConfig, compiler: str) -> WorldIdentity:
-    from harness.image.assemble import init_key
-
     content = combined_hash((_RECIPE, snapshot.tree, config.digest, compiler))
     return WorldIdentity(
-        key=combined_hash((content, config.services, init_key(), own_digest())),
+        key=combined_hash((content, config.services, image_digest())),
         source=snapshot.location,
         label=snapshot.label,
         commit=snapshot.commit,

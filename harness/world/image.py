@@ -14,9 +14,17 @@ from harness.host.jsontoml import read_object
 from harness.host.sandbox import Sandbox
 from harness.host.sealedstore import DamageError, check, store
 from harness.host.workspace import make_directory, write_atomic
-from harness.image.assemble import build_init
+from harness.image.assemble import build_init, init_key
+from harness.source.revision import combined_hash
 from harness.world.config import Services
-from harness.world.layout import OwnFile, own_directories, own_files, script_modes, started
+from harness.world.layout import (
+    OwnFile,
+    own_digest,
+    own_directories,
+    own_files,
+    script_modes,
+    started,
+)
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
@@ -153,6 +161,11 @@ class WorldCache:
         return World(identity, directory)
 
 
+def image_digest() -> str:
+    """Return a hash of all that an image depends on beside the installed world."""
+    return combined_hash((own_digest(), init_key(), _MAKE))
+
+
 def make_image(
     identity: WorldIdentity, root: Path, metalog: Metalog, workspace: Workspace, runner: Runner,
     *, sandboxed: bool = True,
@@ -193,12 +206,13 @@ def make_image(
         return WorldCache(workspace).store(identity, kept)
 
 
-#: The kernel refuses Debian's UFS2.
+#: The kernel refuses Debian's UFS2. Blocks of makefs's default size, 8 KiB, take more requests of
+#: the disk, each with interrupts, and wakeups of the other CPUs.
 _MAKE: Final = f"""\
 cp -R "$2/." "$1/"
 size=$(du -sm "$1" | cut -f 1)
-exec makefs -t ffs -o version=1 -s "$((size + size / 8 + {_FREE_MIB}))m" -f {_INODES} \\
-    -N "$1/etc" -F "$3" "$4" "$1"
+exec makefs -t ffs -o version=1,bsize=32768,fsize=4096 -f {_INODES} \\
+    -s "$((size + size / 8 + {_FREE_MIB}))m" -N "$1/etc" -F "$3" "$4" "$1"
 """
 
 

@@ -131,6 +131,12 @@ def test_output_is_kept_in_the_cells_directory_and_counted(tmp_path: Path) -> No
     assert (result.stdout, result.stderr) == (9, 4)
 
 
+def test_output_of_a_command_that_did_not_end_is_counted_too(tmp_path: Path) -> None:
+    shell = ScriptedShell(stdout=(b"one\n",), stderr=(b"bad\n",), raises=ShellLostError("lost"))
+    result = ran(shell, ProgramPlan("x"), tmp_path)
+    assert (result.stdout, result.stderr, result.status) == (4, 4, None)
+
+
 def test_output_is_shown_while_the_command_runs(tmp_path: Path) -> None:
     shown: list[bytes] = []
     program = Program(ProgramPlan("x"), USUAL_LIMITS, OutputSink(shown.append, shown.append))
