@@ -142,10 +142,9 @@ def _tell_kept(app: App, result: RunResult) -> None:
     live = Registry(app.workspace, app.clock).live()
     kept = [guest for guest in live if guest.run == result.run.name]
     for guest in kept:
-        app.messages.say(
-            f"{guest.name} keeps running: harness console --interactive {guest.name}, "
-            f"harness stop {guest.name}"
-        )
+        app.messages.say(f"{guest.name} keeps running")
+        app.messages.say(f"  to attach to it: harness console --interactive {guest.name}")
+        app.messages.say(f"  to stop it: harness stop {guest.name}")
     if not kept:
         app.warn("the guest has ended by itself, so there is none to keep")
 

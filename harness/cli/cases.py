@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.cli.completion import complete_cases
 from harness.cli.options import common_options
+from harness.results.lines import print_line
 from harness.subsystems.table import cases as named_cases
 from harness.subsystems.table import find_case
 
@@ -37,7 +38,7 @@ def cases(app: App, name: str | None) -> int:
     else:
         chosen = (find_case(name),)
         for line in _lines(chosen[0]):
-            app.paper.print(line, markup=False)
+            print_line(app.paper, line)
     app.emit({"cases": [_document(case) for case in chosen]})
     return 0
 

@@ -11,6 +11,7 @@ import click
 
 from harness.cli.completion import complete_cases
 from harness.cli.failure import Failure
+from harness.cli.messages import terminal_width
 from harness.cli.options import (
     FILE,
     change_options,
@@ -177,7 +178,7 @@ def _watch(app: App, request: CheckRequest, junit: Path | None) -> int:
         for result in judgements(request, app, UserView(app)):
             if isinstance(result, HarnessError):
                 failure = Failure.of(result)
-                app.messages.fail(failure.text)
+                app.messages.fail(failure.text(terminal_width()))
                 code = failure.code
             else:
                 code = _published(app, result, junit)

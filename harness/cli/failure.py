@@ -63,16 +63,26 @@ class Failure:
         remedy = f"see {context.command_path} --help" if context else "see harness --help"
         return cls(UsageError.exit_code, "usage", error.format_message(), remedy)
 
-    @property
-    def text(self) -> str:
-        """The text for standard error, escaped and with lines of limited length."""
+    def text(self, width: int | None) -> str:
+        """Return the text for standard error, escaped and with lines of limited length.
+
+        Args:
+            width: columns of the terminal, at which lines are wrapped, except for remedies without
+                a comma, as a command that is to be copied has none; None if there is no terminal.
+        """
         from harness.printable import printable
 
         first, *more = self.message.splitlines() or [""]
-        lines = [f"harness: {first}", *(f"  {line}" for line in more)]
-        lines += [f"  {line}" for line in self.remedy.splitlines()]
-        lines += [f"  | {line}" for line in self.detail.splitlines()]
-        return "".join(f"{_shortened(printable(line))}\n" for line in lines)
+        message = [f"harness: {first}", *(f"  {line}" for line in more)]
+        rest = [f"  {line}" for line in self.remedy.splitlines()]
+        rest += [f"  | {line}" for line in self.detail.splitlines()]
+        lines = [(line, width) for line in message]
+        lines += [(line, width if ", " in line else None) for line in rest]
+        return "".join(
+            f"{part}\n"
+            for line, room in lines
+            for part in _wrapped(_shortened(printable(line)), room)
+        )
 
     def document(self) -> ErrorDocument:
         """Return the failure as a JSON document."""
@@ -85,6 +95,15 @@ class Failure:
                 "detail": self.detail,
             }
         }
+
+
+def _wrapped(line: str, width: int | None) -> list[str]:
+    if width is None or len(line) <= width:
+        return [line]
+    import textwrap
+
+    return textwrap.wrap(line, width, subsequent_indent="    ", drop_whitespace=True,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
 def _shortened(line: str) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.completion import complete_revisions, complete_sources
+from harness.cli.group import CommandGroup
 from harness.cli.options import NamedPath, common_options
 from harness.cli.progress import LiveRows
 from harness.errors import UsageError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _FOLDER = NamedPath(path_type=Path, file_okay=False)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def image() -> None:
     """Build, list and remove images of FreeBSD's userland.
 

@@ -13,13 +13,13 @@ import click
 from harness.cli.options import common_options, junit_option, kernel_option
 from harness.errors import InfraError, UsageError
 from harness.outcome import Until
+from harness.results.lines import print_line
 from harness.results.logs import (
     JudgedLog,
     log_lines,
     to_log_document,
     worst_exit_code,
 )
-from harness.results.text import print_line
 
 if TYPE_CHECKING:
     from harness.cli.app import App

@@ -21,6 +21,7 @@ from click.shell_completion import CompletionItem, add_completion_class
 from harness import __version__
 from harness.cli.bashcompletion import WholeOptions
 from harness.cli.failure import Failure, interrupted
+from harness.cli.messages import terminal_width
 from harness.cli.streams import Invocation, Streams
 from harness.errors import HarnessError, InfraError, UsageError
 
@@ -273,7 +274,7 @@ def _failed(
     if show is not None:
         show()
     else:
-        sys.stderr.write(failure.text)
+        sys.stderr.write(failure.text(terminal_width()))
     if "--json" in _own_arguments(arguments):
         streams.write_document(failure.document())
     return failure.code

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that standard error is; None if it is none."""
+    return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Messages:
     """Standard error.

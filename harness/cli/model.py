@@ -11,6 +11,7 @@ import click
 from rich.markup import escape
 
 from harness.cli.completion import complete_vms
+from harness.cli.group import CommandGroup
 from harness.cli.options import (
     FILE,
     change_options,
@@ -20,7 +21,7 @@ from harness.cli.options import (
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.errors import UsageError, given_with
 from harness.guest.topology import MEMORY_MIB_PER_NODE, Topology, parse_node_counts
-from harness.results.text import print_line
+from harness.results.lines import print_line
 from harness.runs.checkplans import subsystem_of
 from harness.runs.guests import GuestRequest, named_vm, sanitizers_of
 from harness.source.change import Change
@@ -38,7 +39,7 @@ _SEARCHES = {each.name: search for each in SUBSYSTEMS if (search := each.state_s
 """Functions that explore states, by subsystem."""
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def model() -> None:
     """Use the reference model alone: predict boots, run traces, explore states.
 
@@ -113,7 +114,7 @@ def predict(
     form, mark = code.model, ", assumed" if code.assumed else ""
     app.paper.print(f"{code.guest}: {form.form} ({form.proof}{mark})", markup=False)
     for line in code.why:
-        app.paper.print(f"  {line}", markup=False)
+        print_line(app.paper, f"  {line}")
     predictions = [form.predict(topology) for topology in topologies]
     for topology, prediction in zip(topologies, predictions, strict=True):
         _print_prediction(app, topology, prediction)
@@ -221,7 +222,7 @@ def trace(app: App, file: Path, variant: str | None, subsystem: str | None) -> i
         steps.append(asdict(step))
         app.paper.print(f"{step.number:4} {escape(step.operation)}: [bold]{step.result}[/]")
         for reason in step.why:
-            app.paper.print(f"       {reason}", markup=False)
+            print_line(app.paper, f"       {reason}")
     told = {"subsystem": found.name, "variant": run.variant, "proof": run.proof}
     app.emit({**told, "steps": steps})
     return 0
@@ -270,14 +271,15 @@ def explore_command(app: App, variant: str | None, subsystem: str, **bounds: int
 
 def _print_findings(app: App, found: SearchedStates) -> None:
     word = "a property is broken" if found.broken else "all properties hold"
-    app.paper.print(
+    print_line(
+        app.paper,
         f"{found.form} ({found.proof}), {found.start}: {word} "
-        f"in {found.states} states, {found.operations} operations", markup=False,
-    )  # fmt: skip
+        f"in {found.states} states, {found.operations} operations",
+    )
     for broken in found.broken:
-        app.paper.print(f"  broken: {broken.words}; shortest trace:", markup=False)
+        print_line(app.paper, f"  broken: {broken.words}; shortest trace:")
         for line in broken.trace.splitlines():
-            app.paper.print(f"    {line}", markup=False)
+            print_line(app.paper, f"    {line}")
 
 
 def _findings_document(found: SearchedStates) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from harness.cli.completion import complete_mutants, complete_revisions
 from harness.cli.options import (
@@ -21,6 +20,7 @@ from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.cli.view import UserView
 from harness.errors import UsageError
+from harness.results.lines import print_line
 from harness.runs.hostmutants import HostMutantsRequest, host_mutants
 from harness.runs.mutants import MutantsRequest, chosen_mutants
 from harness.runs.mutants import mutants as judge_mutants
@@ -153,13 +153,10 @@ def _require_generated(
 
 
 def _list(app: App, chosen: list[Mutant]) -> int:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("mutant", no_wrap=True)
-    table.add_column("the kernel with it", overflow="fold")
     for mutant in chosen:
         only = f" (only for {mutant.only})" if mutant.only else ""
-        table.add_row(mutant.name, mutant.description + only)
-    app.paper.print(table)
+        print_line(app.paper, mutant.name, "bold")
+        print_line(app.paper, f"    {mutant.description}{only}")
     listed = [
         {
             "name": mutant.name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.group import CommandGroup
 from harness.cli.nightlyissues import issues
 from harness.cli.nightlyplan import night_request, plan_options
 from harness.cli.nightlytell import tell
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from harness.runs.nightly import NightRequest
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def nightly() -> None:
     """Test each night's commits: what broke, since which commit, and was it the kernel.
 
@@ -183,17 +184,11 @@ def trend(app: App, plan: Path, history: Path | None, last: int) -> None:
       harness nightly trend --last 100
     """
     request = night_request(plan, history)
+    from harness.cli.nightlyview import trend_table
     from harness.runs.nightly import open_plan
 
     rows = open_plan(request, app).reader.trend(last)
-    for row in rows:
-        app.paper.print(
-            f"{row.number:>5}  {row.started:%Y-%m-%d %H:%M}  {row.state:<8}  "
-            f"exit {'-' if row.exit_code is None else row.exit_code}  {row.ran} ran, "
-            f"{row.failed} failed, {row.host_failed} host failed, {row.not_run} not run  "
-            f"{row.spent / 60:.0f} min",
-            markup=False,
-        )
+    app.paper.print(trend_table(rows))
     app.emit({"nights": [row.document() for row in rows]})
 
 
@@ -269,19 +264,21 @@ def pages(
 def _show_plan(app: App, request: NightRequest) -> None:
     from harness.cli.nightlyview import plan_document, plan_lines
     from harness.cli.view import UserView
+    from harness.results.lines import print_line
     from harness.runs.nightpreview import preview
 
     found = preview(request, app, UserView(app))
     for line in plan_lines(found):
-        app.paper.print(line, markup=False, soft_wrap=True)
+        print_line(app.paper, line)
     app.emit(plan_document(found))
 
 
 def _show_night(app: App, judged: JudgedNight) -> None:
     from harness.cli.nightlyview import night_document, night_lines
+    from harness.results.lines import print_line
 
     for line in night_lines(judged, verbose=app.verbosity > 0):
-        app.paper.print(line, markup=False, soft_wrap=True)
+        print_line(app.paper, line)
     app.emit(night_document(judged))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.group import ListingGroup
 from harness.cli.nightlyplan import night_request, plan_options
 from harness.cli.options import common_options
 from harness.errors import UsageError
@@ -22,16 +23,7 @@ if TYPE_CHECKING:
     from harness.runs.nightly import NightRequest
 
 
-class _Issues(click.Group):
-    """A group whose default command is ``list``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_Issues)
+@click.group(cls=ListingGroup)
 def issues() -> None:
     """List the known issues of a plan, add one, or change what it matches.
 
@@ -53,19 +45,22 @@ def list_issues(app: App, plan: Path, history: Path | None) -> None:
       harness nightly issues
     """
     request = night_request(plan, history)
+    from harness.results.lines import print_line
     from harness.runs.nightly import open_plan
 
     opened = open_plan(request, app)
     problems = [each for each in opened.reader.problems().values() if each.open]
     for issue in opened.issues:
-        app.paper.print(
+        print_line(
+            app.paper,
             f"{issue.name}: {issue.title.pattern}  until {issue.expires}, {issue.owner}: "
             f"{issue.reason}",
-            markup=False, soft_wrap=True,
-        )  # fmt: skip
+        )
     for problem in problems:
         state = f"known issue {problem.known_issue}" if problem.known_issue else "unknown"
-        app.paper.print(f"{problem.id}  {problem.title}  ({state})", markup=False, soft_wrap=True)
+        print_line(app.paper, f"{problem.id}  {problem.title}  ({state})")
+    if not (opened.issues or problems):
+        app.paper.print("no known issues, and no open problems")
     app.emit(
         {
             "issues": [_issue_document(each) for each in opened.issues],

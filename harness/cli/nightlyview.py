@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.table import Table
 
 from harness.nightly.news import culprit_in_words, places_in_words
 from harness.nightly.sentence import night_sentence
 
 if TYPE_CHECKING:
+    from harness.history.nights import NightCount
     from harness.nightly.night import JudgedNight, Problem, Result
     from harness.runs.nightpreview import NightPreview
 
@@ -107,7 +110,7 @@ def plan_lines(found: NightPreview) -> Iterator[str]:
         if branch.problem:
             yield f"    not fetched: {branch.problem}"
     yield from (f"  {note}" for note in found.notes)
-    yield f"{found.controls} negative controls"
+    yield f"{found.controls} negative control{'' if found.controls == 1 else 's'}"
     for each in found.revisions:
         revision = each.revision
         yield (
@@ -137,3 +140,20 @@ def plan_document(found: NightPreview) -> dict[str, Any]:
             for each in found.revisions
         ],
     }
+
+
+def trend_table(rows: Sequence[NightCount]) -> Table:
+    """Return a table of nights, in their order."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    numbers = ("exit", "ran", "failed", "host", "not run", "minutes")
+    for heading in ("night", "began", "state", *numbers):
+        justify: Literal["left", "right"] = "right" if heading in numbers else "left"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in rows:
+        code = "-" if row.exit_code is None else str(row.exit_code)
+        counts = (row.ran, row.failed, row.host_failed, row.not_run)
+        table.add_row(
+            str(row.number), f"{row.started:%Y-%m-%d %H:%M}", row.state, code,
+            *map(str, counts), f"{row.spent / 60:.0f}",
+        )  # fmt: skip
+    return table

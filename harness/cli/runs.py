@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.completion import complete_repeated, complete_runs
+from harness.cli.group import ListingGroup
 from harness.cli.options import common_options
 from harness.cli.streams import Invocation
 from harness.errors import UsageError
@@ -38,16 +39,7 @@ _OWN = {"junit": None, "export": None, "no_sandbox": False, "restart": False}
 _STYLES = {"ok": "green", "failed": "red"}
 
 
-class _Runs(click.Group):
-    """A group whose default command is ``list``; other arguments are its filters."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_Runs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ListingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def runs() -> None:
     """List recorded runs, and repeat what failed.
 

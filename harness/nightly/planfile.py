@@ -43,13 +43,14 @@ budget = "6h"
 # Where the pages of the nights go; begin with pages/index.html.
 pages = "pages"
 
-# A FreeBSD tree, a git URL, or "embedded", the built-in guest. A tree has branches:
+# A FreeBSD tree, a git URL, or "embedded", the built-in guest.
+# A tree has branches:
 #   branches = ["main", "stable/14"]
 [[tree]]
 name = "built-in"
 source = "embedded"
 
-# Cells that boot: each of these sanitizers on each of these numbers of NUMA nodes.
+# Cells that boot: each of these sanitizers on each of these numbers of nodes.
 [[boot]]
 sanitizers = ["none", "kasan"]
 numa = "1,2"

@@ -46,7 +46,8 @@ def mutants_summary(mutants: Sequence[Mapping[str, Any]]) -> str:
     survivals = Counter(survival for each in mutants if (survival := each.get("survival", "")))
     parts += [f"{count} {printable(survival)}" for survival, count in survivals.items()]
     score = _score([each for each in mutants if is_generated(each)])
-    return f"{len(mutants)} mutants: {', '.join(parts)}{score}"
+    plural = "" if len(mutants) == 1 else "s"
+    return f"{len(mutants)} mutant{plural}: {', '.join(parts)}{score}"
 
 
 def is_generated(judgement: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Reports of runs as text: a table of cells or mutants, and details of failures."""
+"""Reports of runs as text: a table of cells, and details of failures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.outcome import Outcome
 from harness.printable import printable
 from harness.results.checks import check_agreed, check_lines, failed_check_in_words
 from harness.results.debug import debug_lines
+from harness.results.lines import print_line
 from harness.results.mutants import print_mutants
 from harness.results.programs import program_in_words, program_lines
 from harness.results.record import HOST, Cell, Run, backtrace_lines, to_cell_document, to_document
 from harness.results.suitelines import suite_lines, suite_parts
 from harness.results.unfinished import RUNNING, not_booted, not_judged
 from harness.results.verification import (
-    CONSOLE_INDENT,
     accelerators,
     console_lines,
     identity_lines,
@@ -115,10 +115,6 @@ def _is_on_host(cell: Mapping[str, Any]) -> bool:
     return bool(cell.get("on") == HOST)
 
 
-#: Additional indentation of continuation lines on a terminal, and their minimum width.
-_CONTINUATION_INDENT, _MIN_WIDTH = "  ", 20
-
-
 def _report_count(verdict: Mapping[str, Any]) -> list[str]:
     """Return the number of sanitizer reports; older records do not have them."""
     count = len(verdict.get("reports", ()))
@@ -128,6 +124,9 @@ def _report_count(verdict: Mapping[str, Any]) -> list[str]:
 #: The width of a terminal from which tables show the guest's full name.
 _WIDE = 100
 
+#: The least width of a terminal for a table.
+_NARROW = 60
+
 
 def _print_table(cells: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print a row for each cell; a backend that all cells share is printed above the table."""
@@ -136,7 +135,10 @@ def _print_table(cells: Sequence[Mapping[str, Any]], console: Console) -> None:
         guests = ", ".join(dict.fromkeys(cell["guest"] for cell in cells))
         how = "not booted:" if all(map(_is_on_host, cells)) else "booted by"
         console.print(Text(printable(f"{guests}, {how} {ways[0]}")))
-    console.print(_table(cells, console.width, ways=len(ways) > 1))
+    if console.width < _NARROW:
+        _print_blocks(cells, console, ways=len(ways) > 1)
+    else:
+        console.print(_table(cells, console.width, ways=len(ways) > 1))
     for line in unproven_lines(cells):
         print_line(console, line, "yellow")
 
@@ -151,23 +153,37 @@ def _table(cells: Sequence[Mapping[str, Any]], width: int, *, ways: bool) -> Tab
     table.add_column("expected", overflow="fold", min_width=11)
     table.add_column("seconds", justify="right", no_wrap=True)
     for cell in cells:
-        outcome = Text(cell_outcome(cell))
-        if _is_on_host(cell):
-            outcome.stylize("green" if cell["as_expected"] else "red")
-        elif cell["verdict"] is not None:
-            booted = cell["verdict"]["outcome"] == Outcome.BOOTED
-            good = booted and check_agreed(cell) and not cell.get("failing")
-            good = good and (not cell.get("program") or cell["as_expected"])
-            outcome.stylize("green" if good else "red")
         table.add_row(
             Text(printable(cell["name"])),
             Text(printable(cell["guest"] if width >= _WIDE else _short_name(cell["guest"]))),
             *([Text(printable(way_in_words(cell)))] if ways else []),
-            outcome,
+            Text(cell_outcome(cell), _outcome_style(cell)),
             expectation_mark(cell),
             f"{cell['seconds']:.1f}",
         )
     return table
+
+
+def _print_blocks(cells: Sequence[Mapping[str, Any]], console: Console, *, ways: bool) -> None:
+    """Print what a table says in some lines for each cell, on a narrow terminal."""
+    for cell in cells:
+        way = f", {way_in_words(cell)}" if ways else ""
+        print_line(console, f"{cell['name']} ({_short_name(cell['guest'])}{way})", "bold")
+        print_line(console, f"  {cell_outcome(cell)}", _outcome_style(cell))
+        mark = expectation_mark(cell)
+        words = mark.plain if mark.style == "green" else f"expected: {mark.plain}"
+        print_line(console, f"  {words} ({cell['seconds']:.1f} s)", str(mark.style))
+
+
+def _outcome_style(cell: Mapping[str, Any]) -> str:
+    if _is_on_host(cell):
+        return "green" if cell["as_expected"] else "red"
+    if cell["verdict"] is None:
+        return ""
+    booted = cell["verdict"]["outcome"] == Outcome.BOOTED
+    good = booted and check_agreed(cell) and not cell.get("failing")
+    good = good and (not cell.get("program") or cell["as_expected"])
+    return "green" if good else "red"
 
 
 def _short_name(guest: str) -> str:
@@ -250,26 +266,12 @@ def _print_failure(cell: Mapping[str, Any], console: Console, *, verbose: bool) 
     kernel = f", kernel {cell['kernel']['label']}" if cell["kernel"] else ""
     print_line(console, f"{cell['name']} ({cell['guest']}{kernel})", "bold")
     for line in lines:
-        print_line(console, f"  {line}", whole=line.startswith(CONSOLE_INDENT))
+        print_line(console, f"  {line}")
 
 
 def command_failed(cell: Mapping[str, Any]) -> bool:
     """Return whether a command did not end as expected; older records have none."""
     return bool(cell.get("program")) and not cell["as_expected"]
-
-
-def print_line(console: Console, line: str, style: str = "", *, whole: bool = False) -> None:
-    """Print a line, escaped. On a terminal it is wrapped between words, unless ``whole``."""
-    line = printable(line)
-    if whole or not console.is_terminal:
-        console.print(Text(line, style), soft_wrap=True)
-        return
-    body = line.lstrip(" ")
-    indent = " " * (len(line) - len(body))
-    room = max(_MIN_WIDTH, console.width - len(indent) - len(_CONTINUATION_INDENT))
-    for number, part in enumerate(Text(body, style).wrap(console, room)):
-        part.rstrip()
-        console.print(Text(indent + _CONTINUATION_INDENT * (number > 0)) + part, soft_wrap=True)
 
 
 def _failure_lines(cell: Mapping[str, Any], *, verbose: bool) -> list[str]:

@@ -84,7 +84,7 @@ def find_target(env: Environment, name: str, cell: str | None = None) -> DebugTa
     raise UsageError(
         f"{run} has neither a running guest nor a memory dump"
         + (f" of cell {cell}" if cell else ""),
-        remedy="harness boot --keep leaves a guest running, --dump writes a dump of one that fails",
+        remedy="boot with --keep, which leaves a guest running, or with --dump",
     )
 
 

@@ -45,7 +45,7 @@ def night_status(opened: OpenPlan, env: Environment) -> NightStatus:
     if last is None:
         return NightStatus(True, f"no night of {name} has run", 0)
     age = (now - last.started).total_seconds()
-    hours = f"{age / 3600:.1f} hours ago"
+    hours = f"{age / 3600:.1f} hours ago" if age >= 3600 else f"{age / 60:.0f} min ago"
     if age > _LATE * every:
         return NightStatus(True, f"night {last.number} of {name} began {hours}", last.number)
     if last.state is NightState.RUNNING and not _runs(name, env):

@@ -183,3 +183,26 @@ def test_reports_that_fail_come_first_and_a_table_does_not_list_all() -> None:
 def test_a_survived_report_stands_in_the_outcome() -> None:
     assert "booted, 1 report " in told(cell(words={"reports": ("race",)}))
     assert "booted, 2 reports " in told(cell(words={"reports": ("race", "overflow")}))
+
+
+def on_terminal(width: int, *cells: Cell) -> list[str]:
+    page = io.StringIO()
+    console = Console(file=page, width=width, highlight=False, force_terminal=True, no_color=True)
+    print_run(run(*cells), console)
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in page.getvalue().splitlines()]
+
+
+def test_a_narrow_terminal_gets_lines_for_each_cell_instead_of_a_table() -> None:
+    panicked = cell(Outcome.PANIC, expected=(Outcome.BOOTED,))
+    lines = on_terminal(40, panicked, cell(expected=(Outcome.BOOTED,), name="other"))
+    assert max(map(len, lines)) <= 40
+    assert "  expected: booted (12.3 s)" in lines
+    assert lines.index("other (13.2-RELEASE)") + 1 == lines.index("  booted")
+    assert not any(line.startswith("cell") for line in lines)
+
+
+def test_a_long_line_of_the_console_is_wrapped_below_itself() -> None:
+    frame = "db_trace_self_wrapper() at db_trace_self_wrapper+0xa9/frame 0xfffffe0073bd36b0"
+    lines = on_terminal(80, cell(Outcome.PANIC, console=(frame,), expected=(Outcome.BOOTED,)))
+    place = lines.index("      db_trace_self_wrapper() at db_trace_self_wrapper+0xa9/frame")
+    assert lines[place + 1] == "        0xfffffe0073bd36b0"
