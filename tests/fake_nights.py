@@ -160,8 +160,6 @@ class Nights:
         number = self.commits.index(what.change.revision or "")
         while number in self.equal:
             number -= 1
-        if what.change.mutant:
-            return number
         broken = [fault for fault in self.faults if not fault.builds and fault.is_in(number)]
         if broken:
             raise BuildError(
@@ -182,8 +180,6 @@ class Nights:
             boot = self.boots
         if self.kill_after is not None and boot > self.kill_after:
             raise KeyboardInterrupt
-        if "-control-" in spec.name and self.control:
-            return panic_of(self.control)
         if boot <= self.fail_first or chance.random() < self.host:
             return Script((), failure="the host has had enough")
         speed = (1.0 + self.noise * chance.random()) * (2.0 if boot in self.slow_boots else 1.0)
@@ -195,6 +191,8 @@ class Nights:
             shows = fault.builds and fault.is_in(number)
             if shows and len(spec.topology.nodes) in fault.nodes and chance.random() < fault.rate:
                 return panic_of(fault.title)
+        if "-control-" in spec.name and self.control:
+            return panic_of(self.control)
         return replace(boots(spec), cpu=speed)
 
     @contextmanager

@@ -65,6 +65,7 @@ numa = "2"
 mutant = "drop-commit"
 numa = "2"
 sanitizers = ["kasan"]
+title = "kernel resources exhausted"
 
 # Who gets the news, by mail and in chats: "harness nightly tell --dry-run" prints it.
 # [tell]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from harness.nightly.ending import masked_controls
 from harness.nightly.judgement import is_watched
 from harness.nightly.night import Purpose, Status
 from harness.nightly.reproduce import command_of
@@ -173,6 +174,10 @@ class NightViews:
     def controls(self) -> list[Result]:
         """Return the results of negative controls."""
         return [each for each in self.judged.results if each.purpose is Purpose.CONTROL]
+
+    def masked_controls(self) -> list[Result]:
+        """Return those whose revision fails in the same way without the mutant."""
+        return masked_controls(self.judged.results)
 
     def cell_charts(self, slot: Slot, boots: Sequence[CellBoot]) -> dict[str, Chart]:
         """Return the charts of a cell by their names."""

@@ -129,8 +129,7 @@ class NightCells:
                 built[key] = self._built(task)
             kernel, planned = built[key], self._planned(task)
             if isinstance(kernel, HarnessError):
-                control = cell.kind == "control" and not isinstance(kernel, InfraError)
-                found.append(self._keep(result_of_error(planned, kernel, control=control)))
+                found.append(self._keep(result_of_error(planned, kernel)))
                 continue
             planned = replace(planned, artifact=content_digest(kernel), kernel=kernel.identity.key)
             found.append((task, kernel, planned))
@@ -206,7 +205,7 @@ class NightCells:
         try:
             plan = self._cell_plan(task, planned)
         except InfraError as error:
-            return self._keep(result_of_error(planned, error, control=False))
+            return self._keep(result_of_error(planned, error))
         done = self.matrix.boot(plan, kernel, self.directory, gate)
         result = result_of_cell(task.cell, done, planned, moment)
         if self.matrix.booter.cancelled.is_set():  # its guest was ended

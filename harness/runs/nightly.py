@@ -19,7 +19,7 @@ from harness.history.retention import issues_seen
 from harness.history.store import NightStore
 from harness.image.media import BootMethod
 from harness.nightly.cells import NightCell, PlannedBranch, branches_of, cells_of
-from harness.nightly.ending import broken_controls, exit_code, unmended
+from harness.nightly.ending import broken_controls, exit_code, masked_controls, unmended
 from harness.nightly.issues import broad, expired, read_issues, unseen
 from harness.nightly.news import NightChange, control_news, host_news, issue_news, news_of, untold
 from harness.nightly.night import (
@@ -351,7 +351,7 @@ class _NightRun:
             exit_code=exit_code(
                 problems, controls_failed=bool(broken), host_trouble=bool(trouble or unfetched)
             ),
-            notes=(*self.night.notes, *_about_left_out(left_out)),
+            notes=(*self.night.notes, *_about_masked(results), *_about_left_out(left_out)),
         )
         told = untold(news, self.opened.reader.told())
         results = [*cells.results.values(), *left_out]
@@ -497,3 +497,11 @@ def _about_left_out(results: Sequence[Result]) -> list[str]:
         return []
     commits = {(each.slot.branch, each.commit) for each in results}
     return [f"the budget left out {len(results)} cells of {len(commits)} revisions"]
+
+
+def _about_masked(results: Sequence[Result]) -> list[str]:
+    return [
+        f"the negative control {each.slot.cell} of {each.slot.branch} says nothing: its revision "
+        f"fails in the same way without the mutant"
+        for each in masked_controls(results)
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.bisect.evidence import Kind
-from harness.errors import BuildError, HarnessError
+from harness.errors import BuildError, HarnessError, UsageError
 from harness.nightly.failures import BUILD
 from harness.nightly.night import Purpose, Result, Status
 from harness.runs.buildtester import error_lines, error_title
@@ -63,21 +63,21 @@ def result_of_cell(cell: NightCell, done: Cell, planned: Result, moment: datetim
     )
 
 
-def result_of_error(planned: Result, error: HarnessError, *, control: bool) -> Result:
+def result_of_error(planned: Result, error: HarnessError) -> Result:
     """Return the result of a kernel that was not built.
 
     Args:
         planned: the result before it ran.
         error: why.
-        control: whether the cell is a negative control, whose kernel must build.
     """
     detail = "\n".join(part for part in (error.message, error.detail) if part)[-_DETAIL:]
-    if control:
-        return replace(planned, status=Status.FAILED, title=error.message, detail=detail)
     if isinstance(error, BuildError):
         title = error_title(error_lines(error)[0])
         return replace(planned, status=Status.UNBUILT, kind=BUILD, title=title, detail=detail)
-    return replace(planned, status=Status.HOST_FAILED, title=error.message, detail=detail)
+    # a control whose mutant does not apply is not the host's failure
+    refused = isinstance(error, UsageError) and planned.purpose is Purpose.CONTROL
+    status = Status.FAILED if refused else Status.HOST_FAILED
+    return replace(planned, status=status, title=error.message, detail=detail)
 
 
 def console_of(directory: Path, done: Cell) -> bytes:
@@ -134,7 +134,7 @@ def _status(cell: NightCell, done: Cell) -> tuple[Status, str, str]:
     shown = title or outcome
     if outcome in cell.outcomes and cell.title in shown:
         return Status.PASSED, shown, detail
-    return Status.FAILED, f"{outcome}: {title}" if title else outcome, detail
+    return Status.FAILED, shown, detail
 
 
 def not_run(cell: NightCell, commit: str, attempt: int) -> Result:

@@ -176,7 +176,7 @@ def test_a_control_that_does_not_fail_as_stated_is_the_loudest_and_nothing_else_
     nights.control = "control lost"
     first = nights.night()
     assert (first.exit_code, kinds(first.judged)) == (0, [])
-    nights.commit(Fault("no ideas left", 0))
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
     nights.control = ""
     second = nights.night()
     assert second.exit_code == 3
@@ -187,6 +187,20 @@ def test_a_control_that_does_not_fail_as_stated_is_the_loudest_and_nothing_else_
     third = nights.night()
     assert NewsKind.REGRESSION in kinds(third.judged)
     assert third.judged.night.compared_with == 1
+
+
+@pytest.mark.parametrize("builds", [True, False])
+def test_a_control_is_not_broken_if_its_revision_fails_so_without_the_mutant(
+    tmp_path: Path, builds: bool
+) -> None:
+    nights = Nights(tmp_path, cells=CONTROL)
+    nights.night()
+    nights.commit(Fault("no ideas left", 0, builds=builds))
+    second = nights.night()
+    opened = NewsKind.REGRESSION if builds else NewsKind.BUILD
+    assert second.exit_code == (1 if builds else 4)
+    assert opened in kinds(second.judged)
+    assert any("says nothing" in note for note in second.judged.night.notes)
 
 
 def test_a_host_failure_that_a_retry_mends_is_no_news(tmp_path: Path) -> None:
