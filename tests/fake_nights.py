@@ -46,6 +46,7 @@ class Fault:
         until: number of the first commit without it; None: all later ones have it.
         rate: share of the boots that show it.
         nodes: numbers of nodes of the guests that show it.
+        spared: so many boots of its first commit pass in each cell.
         builds: False: the commits do not build.
         slower: how much longer a boot takes; above 1, it does not panic.
     """
@@ -57,6 +58,7 @@ class Fault:
     nodes: tuple[int, ...] = (1, 2, 4)
     builds: bool = True
     slower: float = 1.0
+    spared: int = 0
 
     def is_in(self, number: int) -> bool:
         return self.since <= number and (self.until is None or number < self.until)
@@ -178,6 +180,8 @@ class Nights:
             self._seen[cell] = self._seen.get(cell, 0) + 1
             chance = random.Random(f"{self.seed}:{cell}:{self._seen[cell]}")
             boot = self.boots
+            guest = f"{len(spec.topology.nodes)}:{number}"
+            self._seen[guest] = self._seen.get(guest, 0) + 1
         if self.kill_after is not None and boot > self.kill_after:
             raise KeyboardInterrupt
         if boot <= self.fail_first or chance.random() < self.host:
@@ -189,6 +193,7 @@ class Nights:
                 speed *= fault.slower if affected else 1.0
                 continue
             shows = fault.builds and fault.is_in(number)
+            shows = shows and (number > fault.since or self._seen[guest] > fault.spared)
             if shows and len(spec.topology.nodes) in fault.nodes and chance.random() < fault.rate:
                 return panic_of(fault.title)
         if "-control-" in spec.name and self.control:

@@ -301,8 +301,15 @@ class NightJudge:
             for each in known
             if (good := self._surely_good(problem, each)) not in ("", each.last_good)
         ]
+        # A pass by luck shows when the search begins: it goes on from a pass of an earlier night.
+        back = [
+            SearchRange(each, good, each.first_bad)
+            for each in known
+            if not far and (good := self._passed_before(problem, each))
+        ]
         # A pass says little of what fails now and then.
-        chosen = [min(group, key=self._width) for group in ([] if flaky else near, far) if group]
+        groups = (far,) if flaky else (near, far, back)
+        chosen = [min(group, key=self._width) for group in groups if group]
         return chosen or "no earlier revision is known to pass"
 
     def _surely_good(self, problem: Problem, incident: Incident) -> str:
@@ -315,6 +322,12 @@ class NightJudge:
             if chance <= _LUCKY and commit != incident.first_bad:
                 return commit
         return ""
+
+    def _passed_before(self, problem: Problem, incident: Incident) -> str:
+        """Return the newest revision that passed before the problem's first night."""
+        ends = incident.last_good, incident.first_bad
+        passed = self.reader.passed(incident.slot, problem.first_night)
+        return next((commit for commit in passed if commit not in ends), "")
 
     def _width(self, wanted: SearchRange) -> int:
         branch = wanted.incident.slot.branch

@@ -110,6 +110,16 @@ def test_a_culprit_is_credited_with_the_cells_in_which_it_is_proven(tmp_path: Pa
     assert cells == ["boot-none-numa2", "boot-none-numa4"]
 
 
+def test_a_culprit_that_passed_by_luck_is_found_all_the_same(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    culprit = nights.commit(Fault("no ideas left", 0, nodes=FOUR, spared=1))
+    nights.commit()
+    (problem,) = nights.night().judged.problems
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[culprit]
+
+
 def test_two_commits_that_break_different_things_are_two_problems(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
     nights.night()
