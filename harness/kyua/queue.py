@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from harness.kyua.tests import TestId, TestOutcome, TestResult
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _TICK: Final = 0.5
 
@@ -40,6 +38,7 @@ class SuiteQueue:
 
     Args:
         suites: the suites, as directories below /usr/tests.
+        keep: called with the results of each piece of work that has ended, and its number.
 
     Attributes:
         outcomes: the result of each test that has one.
@@ -47,12 +46,14 @@ class SuiteQueue:
     """
 
     suites: Sequence[str]
+    keep: Callable[[int, Sequence[TestOutcome]], None] = lambda number, outcomes: None
     outcomes: dict[TestId, TestOutcome] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     _left: deque[Work] = field(init=False)
     _taken: list[Work] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _idle: int = 0
+    _kept: Iterator[int] = field(default_factory=itertools.count)
     _tests: dict[TestId, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,6 +115,7 @@ class SuiteQueue:
         """Note the results of a piece of work; what it did not run is broken."""
         self._note(outcomes)
         self.refuse(work, "kyua did not run it")
+        self._keep(work)
 
     def interrupt(
         self, work: Work, outcomes: Iterable[TestOutcome], running: TestId | None, why: str,
@@ -138,6 +140,7 @@ class SuiteQueue:
                 self._left.appendleft(replace(work, tests=left))
             self._idle += 1
             self._end(work)
+        self._keep(work)
 
     def rest(self) -> list[TestOutcome]:
         """Return all results, those of tests that were not run included, in the tests' order."""
@@ -146,6 +149,13 @@ class SuiteQueue:
                 self.outcomes.get(test, TestOutcome(test, TestResult.NOT_RUN))
                 for test in self._tests
             ]
+
+    def _keep(self, work: Work) -> None:
+        with self._changed:
+            number = next(self._kept)
+            ended = [self.outcomes[test] for test in work.tests if test in self.outcomes]
+        if ended:
+            self.keep(number, ended)
 
     def _note(self, outcomes: Iterable[TestOutcome]) -> None:
         with self._changed:

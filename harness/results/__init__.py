@@ -6,5 +6,8 @@ CELL = "cell.json"
 JUDGEMENTS = "mutants"
 """The subdirectory of a run with one file for each judged mutant."""
 
+TESTS = "tests"
+"""The subdirectory of a run with one file for each program of tests that has ended."""
+
 SCHEMA = 1
 """The schema version of a record's documents; other versions are refused."""

@@ -317,6 +317,10 @@ class _SuiteTest(TypedDict):
     good: bool
 
 
+class _SuiteTests(TypedDict):
+    tests: list[_SuiteTest]
+
+
 class Record(TypedDict):
     """``record.json``, which commands that boot guests also print with ``--json``."""
 
@@ -351,6 +355,11 @@ def wrong_with(document: Mapping[str, Any]) -> str:
 def wrong_with_cell(document: Mapping[str, Any]) -> str:
     """Return the key of a cell that cannot be reported, and why; empty if there is none."""
     return _complaint(document, _Cell)
+
+
+def wrong_with_tests(document: Mapping[str, Any]) -> str:
+    """Return the key of a program's tests that cannot be reported, and why; empty for none."""
+    return _complaint(document, _SuiteTests)
 
 
 def wrong_with_judgement(document: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.host.jsontoml import json_text, read_object
 from harness.host.workspace import host_refused, make_directory, write_atomic
-from harness.results import CELL, JUDGEMENTS, SCHEMA
+from harness.results import CELL, JUDGEMENTS, SCHEMA, TESTS
 
 if TYPE_CHECKING:
     from harness.results.record import Run
@@ -111,7 +111,10 @@ class Store:
             return document
         from harness.results.unfinished import with_state
 
-        return with_state(document, kept_cells(path.parent), _kept_judgements(path.parent))
+        directory = path.parent
+        return with_state(
+            document, kept_cells(directory), _kept_judgements(directory), _kept_tests(directory)
+        )
 
 
 def kept_cells(directory: Path) -> list[dict[str, Any]]:
@@ -130,6 +133,14 @@ def _kept_judgements(directory: Path) -> list[dict[str, Any]]:
     from harness.results.schema import wrong_with_judgement
 
     return _kept((directory / JUDGEMENTS).glob("*.json"), wrong_with_judgement)
+
+
+def _kept_tests(directory: Path) -> list[dict[str, Any]]:
+    """Return the results of tests that were stored as their programs ended, in that order."""
+    from harness.results.schema import wrong_with_tests
+
+    found = _kept((directory / TESTS).glob("*.json"), wrong_with_tests)
+    return [test for document in found for test in document["tests"]]
 
 
 def _kept(

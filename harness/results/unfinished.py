@@ -1,8 +1,9 @@
 """Records of runs that have not ended.
 
 Before the first boot, ``record.json`` is written with the command, the planned cells and the
-process of the harness. Each cell is stored in its directory as it ends, and each mutant's result in
-a file of its own, so the record survives if the harness is killed.
+process of the harness. Each cell is stored in its directory as it ends, and the result of each
+mutant and of each program of tests in a file of its own, so the record survives if the harness is
+killed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from harness import __version__
 from harness.host.jsontoml import json_text
 from harness.host.processid import ProcessId
 from harness.host.workspace import write_atomic
-from harness.results import CELL, JUDGEMENTS, SCHEMA
+from harness.results import CELL, JUDGEMENTS, SCHEMA, TESTS
 
 if TYPE_CHECKING:
+    from harness.kyua.tests import TestOutcome
     from harness.mutation.judgement import Judgement
     from harness.results.record import Cell
 
@@ -99,10 +101,28 @@ def keep_judgement(directory: Path, judgement: Judgement) -> None:
     write_atomic(directory / JUDGEMENTS / f"{judgement.mutant}.json", json_text(document, 1))
 
 
+def keep_tests(directory: Path, number: int, outcomes: Sequence[TestOutcome]) -> None:
+    """Write the results of a program's tests into the directory of its run.
+
+    Args:
+        directory: the directory of the run.
+        number: the number of the file, unique in the run.
+        outcomes: the results.
+
+    Raises:
+        InfraError: the file cannot be written.
+    """
+    from harness.results.record import to_test_document  # not needed to start a boot
+
+    document = {"tests": [to_test_document(outcome) for outcome in outcomes]}
+    write_atomic(directory / TESTS / f"{number:05}.json", json_text(document, 1))
+
+
 def with_state(
     document: Mapping[str, Any],
     cells: Sequence[Mapping[str, Any]],
     judgements: Sequence[Mapping[str, Any]],
+    tests: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the record of a run that has not ended, with its results so far.
 
@@ -112,11 +132,12 @@ def with_state(
         document: the record as written before the first boot.
         cells: results of its cells.
         judgements: results of its mutants.
+        tests: results of FreeBSD's own tests.
     """
     owner = document.get("owner")
     if document["state"] == RUNNING and not (owner and ProcessId(**owner).alive):
         document = ended_early(document, _KILLED)
-    return {**document, "cells": list(cells), "mutants": list(judgements)}
+    return {**document, "cells": list(cells), "mutants": list(judgements), "tests": list(tests)}
 
 
 def not_booted(document: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from harness.kyua.queue import SuiteQueue
 from harness.nightly.issues import issue_of, read_issues
 from harness.nightly.night import Slot
 from harness.outcome import Outcome
-from harness.results.unfinished import Planned
+from harness.results.unfinished import Planned, keep_tests
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.recording import Recorder, RunResult
@@ -168,6 +169,7 @@ def _work(plan: CellPlan, queue: SuiteQueue, jobs: int, put: Put) -> Work:
         (prepared, kernel), *_ = matrix.prepared([plan])
         if isinstance(kernel, InfraError):
             raise kernel
+        queue.keep = partial(keep_tests, directory)
         gate = MemoryGate(matrix.memory)
         guests = _Guests(matrix, directory, prepared, kernel, queue, gate, put)
         with matrix.pool() as pool:

@@ -8,6 +8,8 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import escape
 
@@ -22,6 +24,8 @@ from harness.host.progress import Recorded
 from harness.kyua.client import KYUAFILE, SuiteClient
 from harness.kyua.queue import SuiteQueue, Work
 from harness.kyua.tests import TestId, TestOutcome, TestProgress, TestResult, listed, with_output
+from harness.results.store import Store
+from harness.results.unfinished import Planned, beginning, keep_tests
 from harness.shell.shell import Completed, OutputSink, ShellLostError
 
 Put = tuple[tuple[Path, PurePosixPath], ...]
@@ -224,6 +228,20 @@ def test_guest_that_is_to_end_does_not_wait() -> None:
     queue = SuiteQueue((SUITE,))
     taken(queue)
     assert queue.take(lambda: True) is None
+
+
+def test_results_are_kept_as_each_program_ends(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    directory = store.create("kyua", datetime(2026, 1, 1, tzinfo=UTC))
+    store.save_document(beginning(directory.name, (), "", Planned("tree"), None))
+    queue = listed_queue()
+    queue.keep = partial(keep_tests, directory)
+    queue.interrupt(taken(queue), passed(TESTS[0]), TESTS[1], "panic: x", "guest-1")
+    queue.finish(taken(queue), passed(TESTS[2]))
+    tests = store.load(directory.name)["tests"]
+    assert [(test["test"], test["result"]) for test in tests] == [
+        (str(TESTS[0]), "passed"), (str(TESTS[1]), "panicked"), (str(TESTS[2]), "passed"),
+    ]  # fmt: skip
 
 
 @given(st.lists(st.integers(0, 3), max_size=12))
