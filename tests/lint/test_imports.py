@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -245,6 +247,21 @@ def test_runs_need_neither_the_command_line_nor_a_terminal() -> None:
         assert not roots(source) & {"click", "rich", "sys"}, source
         assert "print" not in names(source), source
     assert not [package for package, edges in EDGES.items() if "cli" in edges]
+
+
+OF_NIGHTS = {"alembic", "apprise", "jinja2", "smtplib", "sqlalchemy", "tomlkit"}
+"""Packages of the extra ``nightly``, which a boot does without."""
+
+
+def test_a_boot_imports_no_package_of_nights() -> None:
+    code = (
+        "import sys, harness.cli.main, harness.cli.boot, harness.cli.gc, harness.runs.boot; "
+        f"print(sorted({OF_NIGHTS!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    nights = [*done.args[:2], code.replace("harness.runs.boot", "harness.runs.nightly")]
+    assert "sqlalchemy" in subprocess.run(nights, capture_output=True, text=True, check=True).stdout
 
 
 def test_only_its_own_package_names_what_is_umas() -> None:
