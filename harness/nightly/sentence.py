@@ -84,12 +84,10 @@ def _further_clauses(judged: JudgedNight) -> Iterator[str]:
         if flakier:
             yield f"{counted(flakier, 'problem')} {'fails' if flakier == 1 else 'fail'} more often"
         slower = [each for each in judged.news if each.kind is NewsKind.SLOWER]
-        if slower:
-            yield (
-                _line(slower[0].text)
-                if len(slower) == 1
-                else f"{_number(len(slower))} cells boot slower"
-            )
+        if len(slower) == 1:
+            yield _line(slower[0].text.rpartition(": ")[0])  # without the figures
+        elif slower:
+            yield f"boots are slower on {counted(len(slower), 'branch')}"
     failed = len({(each.slot, each.commit) for each in unmended(judged.results)})
     if failed:
         yield f"the host failed in {counted(failed, 'cell')}"

@@ -133,3 +133,14 @@ def test_it_is_one_line_whatever_a_commit_is_called(subject: str) -> None:
     said = night(replace(REGRESSION, culprit=replace(CULPRIT, subject=subject)))
     assert len(said.splitlines()) == 1
     assert len(said) < 160
+
+
+def test_slower_boots_are_said_without_figures() -> None:
+    text = "made:main boot-none-numa2 boots slower since 4f2a91c (vm: less): 2.6 s of CPU time"
+    one = News(NewsKind.SLOWER, "one", text)
+    assert night(news=(one,)) == (
+        "Nothing is broken in three cells; made:main boot-none-numa2 boots slower since 4f2a91c "
+        "(vm: less)"
+    )
+    two = replace(one, key="two")
+    assert night(news=(one, two)).endswith("; boots are slower on two branches")
