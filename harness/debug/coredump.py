@@ -22,7 +22,7 @@ from harness.debug.pagetables import AddressSpace, kernel_space, upper_entries
 from harness.kernel.elftables import ElfError, ElfTables, FileType, Segment, SegmentType
 
 if TYPE_CHECKING:
-    from harness.arch import PageTables
+    from harness.architecture import PageTables
 
 _HEADER_SIZE: Final = 64
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")

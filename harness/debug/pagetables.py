@@ -10,9 +10,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from harness.arch import GUEST, PageTables
+from harness.arch import GUEST
+
+if TYPE_CHECKING:
+    from harness.architecture import PageTables
 
 MOST_TABLES: Final = 1 << 16
 """Most tables that are read. With pages of 4 KiB alone, that many map 128 GiB."""

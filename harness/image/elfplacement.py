@@ -10,9 +10,9 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from harness.arch import GUEST, DirectStart
+from harness.arch import GUEST
 from harness.errors import UsageError
 from harness.image.preload import (
     KERNEL_TYPE,
@@ -31,6 +31,9 @@ from harness.kernel.elftables import (
     SectionType,
     SegmentType,
 )
+
+if TYPE_CHECKING:
+    from harness.architecture import DirectStart
 
 #: Types of a module's sections that are loaded (``elf64_obj_loadimage()``).
 _IN_MEMORY: Final = frozenset(

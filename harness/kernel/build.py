@@ -38,7 +38,7 @@ from harness.kernel.toolchain import (
 )
 from harness.kerneloptions import require_known
 from harness.source.revision import Snapshot, combined_hash
-from harness.source.tree import SourceTree, being_read, locked
+from harness.source.treelocks import being_read, locked
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from harness.host.progress import Progress
     from harness.kernel.spec import KernelConfig
     from harness.source.change import Change
+    from harness.source.tree import SourceTree
 
 T = TypeVar("T")
 

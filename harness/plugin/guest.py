@@ -12,15 +12,8 @@ from harness.errors import UsageError
 from harness.provide.sources import NAMED_SOURCES
 from harness.runs.compare import Pair, sides_of
 from harness.runs.guests import GuestRequest
-from harness.runs.session import (
-    ExpectedPanic,
-    GuestFailed,
-    GuestSession,
-    PlannedSession,
-    SessionRequest,
-    expect_panic,
-    plan_session,
-)
+from harness.runs.session import GuestSession, PlannedSession, SessionRequest, plan_session
+from harness.runs.sessionfailure import ExpectedPanic, GuestFailed, expect_panic
 from harness.sanitizers import parse_sanitizers
 from harness.source.change import Change
 from harness.source.location import existing_location

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.console.excerpt import excerpt
 from harness.printable import printable_text
 from harness.results.record import backtrace_lines
-from harness.runs.session import GuestFailed
+from harness.runs.sessionfailure import GuestFailed
 
 if TYPE_CHECKING:
     from harness.plugin.guest import SharedGuest

@@ -17,7 +17,7 @@ from harness.provide.sources import BUILT_IN_TITLE, TREE_TITLE
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
 from harness.source.synthetic import combined
-from harness.source.tree import SourceTree, being_read, healed
+from harness.source.treelocks import being_read, healed
 from harness.source.treeparts import KERNEL, LOADER, Part
 from harness.subsystems.specifications import AUTO
 from harness.subsystems.table import SUBSYSTEMS
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from harness.sanitizers import Sanitizers
     from harness.source.git import Repository
     from harness.source.request import KernelRequest
+    from harness.source.tree import SourceTree
     from harness.subsystems.subsystem import Subsystem
 
 

@@ -80,7 +80,7 @@ class TreeProvider:
         # not imported for kernels that are cached
         from harness.kernel.build import Builder
         from harness.kernel.spec import kernel_config
-        from harness.source.tree import healed
+        from harness.source.treelocks import healed
 
         host, tree = self.host, self.host.open_tree(what.source)
         builder = Builder(
@@ -119,7 +119,7 @@ class TreeProvider:
         from harness.kernel.spec import kernel_config
         from harness.onhost.build import HostBuilder
         from harness.sanitizers import NONE
-        from harness.source.tree import being_read
+        from harness.source.treelocks import being_read
 
         host, tree = self.host, self._tree(what.source)
         waiting = note_holder(progress.note, "is using the same tree")

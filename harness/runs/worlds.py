@@ -57,7 +57,7 @@ def build_world(request: WorldRequest, env: Environment, progress: Progress) -> 
         BuildError: the revision does not build.
         InfraError: the host failed.
     """
-    from harness.source.tree import healed
+    from harness.source.treelocks import healed
     from harness.world.build import WorldBuilder
 
     what = KernelRequest(request.source)
@@ -127,7 +127,7 @@ def suite_directories(
         env: the host.
     """
     from harness.host.workspace import note_holder
-    from harness.source.tree import being_read
+    from harness.source.treelocks import being_read
 
     tree = env.kernels().provider(what).world_tree(what)
     base, overlay = Change(what.change.revision), env.settings.image.overlay
@@ -176,7 +176,7 @@ def with_world(guest: GuestRequest, kind: WorldKind) -> GuestRequest:
 def _release_of(what: KernelRequest, env: Environment) -> tuple[int, int]:
     """Return the numbers of the release of the tree that a kernel is built from."""
     from harness.host.workspace import note_holder
-    from harness.source.tree import being_read
+    from harness.source.treelocks import being_read
 
     tree = env.kernels().provider(what).world_tree(what)
     with being_read(tree, env.workspace, note_holder(lambda _: None, "")):

@@ -16,7 +16,8 @@ from harness.source.git import Repository
 from harness.source.gitdir import find_repository, refuse_foreign
 from harness.source.location import is_url
 from harness.source.revision import NEWVERS, not_freebsd
-from harness.source.tree import SourceTree, read_lock
+from harness.source.tree import SourceTree
+from harness.source.treelocks import read_lock
 
 if TYPE_CHECKING:
     from harness.host.process import Runner

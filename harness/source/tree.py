@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InfraError, UsageError, given_with
-from harness.host.workspace import Lock, Workspace, host_refused, make_directory
+from harness.host.workspace import host_refused, make_directory
 from harness.source import treeparts
 from harness.source.baseline import BaselineReader
 from harness.source.clone import clone_once, cloned
@@ -386,51 +385,3 @@ class SourceTree:
             )
             for part in _PARTS
         }
-
-
-@contextlib.contextmanager
-def locked(tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None]) -> Iterator[int]:
-    """Hold the tree's lock for a build; yield its descriptor, for children that must hold it.
-
-    A build takes minutes. Commands that only read the tree hold ``being_read``, and do not wait.
-    """
-    with workspace.lock(f"tree-{tree.home.name}", waiting) as lock:
-        yield lock.fd
-
-
-def being_read(
-    tree: SourceTree, workspace: Workspace, waiting: Callable[[str], None]
-) -> contextlib.AbstractContextManager[Lock]:
-    """Hold the lock of the indexes and objects in the tree's directory, which ``snapshot`` writes.
-
-    To hold both locks, acquire that of ``locked`` first.
-    """
-    return workspace.lock(read_lock(tree.home), waiting)
-
-
-def read_lock(home: Path) -> str:
-    """Return the name of the lock of ``being_read``, for a tree's directory in the cache."""
-    return f"read-{home.name}"
-
-
-def healed(
-    tree: SourceTree, workspace: Workspace, note: Callable[[str], None], work: Callable[[], T]
-) -> T:
-    """Call ``work``; if git objects are damaged, restore those of the cache, and call it again.
-
-    Args:
-        tree: the tree whose objects are used; the caller must hold neither of its locks.
-        workspace: the workspace of the locks.
-        note: called with a message about the damage.
-        work: a function that can be called twice.
-
-    Raises:
-        DamagedObjectsError: objects are still damaged: those of the user's repository.
-    """
-    try:
-        return work()
-    except DamagedObjectsError as damage:
-        note(f"{damage.message}; restoring the objects in the cache")
-    with locked(tree, workspace, lambda _: None), being_read(tree, workspace, lambda _: None):
-        tree.heal()
-    return work()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.cedit.definitions import FunctionChange, changes
 from harness.errors import UsageError, given_with
-from harness.source.tree import being_read
+from harness.source.treelocks import being_read
 
 if TYPE_CHECKING:
     from harness.check.subject import Specification

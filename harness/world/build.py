@@ -27,7 +27,7 @@ from harness.kernel.toolchain import (
     keep_to_compiler,
 )
 from harness.source.revision import combined_hash
-from harness.source.tree import SourceTree, being_read
+from harness.source.treelocks import being_read
 from harness.source.worldtree import WorldSnapshot, world_snapshot
 from harness.world.image import World, WorldCache, WorldIdentity, image_digest, make_image
 from harness.world.metalog import Metalog
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
     from harness.host.progress import Progress
     from harness.source.change import Change
+    from harness.source.tree import SourceTree
     from harness.world.config import WorldConfig
 
 #: Incremented when a change of the build procedure changes its output.

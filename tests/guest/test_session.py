@@ -18,13 +18,8 @@ from harness.outcome import Outcome
 from harness.results.store import Store
 from harness.runs.environment import Environment
 from harness.runs.guests import GuestRequest
-from harness.runs.session import (
-    GuestFailed,
-    GuestSession,
-    PanicMissingError,
-    SessionRequest,
-    open_session,
-)
+from harness.runs.session import GuestSession, SessionRequest, open_session
+from harness.runs.sessionfailure import GuestFailed, PanicMissingError
 from harness.shell.shell import ShellRefusedError
 from harness.source.change import Change
 from harness.source.request import KernelRequest

@@ -25,7 +25,8 @@ from harness.results.record import Cell
 from harness.runs import session as sessions
 from harness.runs.environment import Environment
 from harness.runs.guests import GuestRequest
-from harness.runs.session import GuestFailed, SessionRequest, open_session
+from harness.runs.session import SessionRequest, open_session
+from harness.runs.sessionfailure import GuestFailed
 from harness.source.request import KernelRequest
 
 pytestmark = pytest.mark.guest

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.arch import TABLE, Architecture
+from harness.arch import TABLE
+from harness.architecture import Architecture
 from harness.host.resources import data_file
 
 PACKAGE = Path(harness.__file__).parent

@@ -29,7 +29,8 @@ BETWEEN_SUBSYSTEMS = {"subsystems.uma": {"subsystems", "subsystems.domainset"}}
 """What some import besides, and all that they may."""
 
 EDGES: dict[str, set[str]] = {
-    "arch": set(),
+    "architecture": set(),
+    "arch": {"architecture"},
     "errors": set(),
     "printable": set(),
     "outcome": set(),
@@ -45,7 +46,7 @@ EDGES: dict[str, set[str]] = {
     "world": {"arch", "errors", "host", "source", "kernel", "image", "shell"},
     "kyua": {"host", "shell", "guest", "console"},
     "execution": {"errors", "host", "shell", "guest", "console"},
-    "image": {"arch", "errors", "sanitizers", "host", "kernel"},
+    "image": {"arch", "architecture", "errors", "sanitizers", "host", "kernel"},
     "guest": {"arch", "errors", "sanitizers", "host", "image", "shell"},
     "console": {"arch", "errors", "sanitizers", "host"},
     "watch": {"outcome", "console"},
@@ -64,7 +65,7 @@ EDGES: dict[str, set[str]] = {
         "check", "subsystems", "bisect",
     },
     "bisect": {"arch", "errors", "host", "source"},
-    "debug": {"arch", "errors", "host", "kernel", "image", "guest"},
+    "debug": {"arch", "architecture", "errors", "host", "kernel", "image", "guest"},
     "results": {
         "debug", "errors", "printable", "outcome", "host", "kernel", "console", "verdict",
         "verification", "mutation", "check", "bisect", "execution", "kyua",

@@ -16,7 +16,8 @@ from harness.host.workspace import Workspace
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
 from harness.source.opentree import open_tree
-from harness.source.tree import SourceTree, healed
+from harness.source.tree import SourceTree
+from harness.source.treelocks import healed
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from harness.host.workspace import Workspace
 from harness.source.change import Change
 from harness.source.opentree import open_tree
 from harness.source.revision import Snapshot
-from harness.source.tree import SourceTree, being_read, locked
+from harness.source.tree import SourceTree
+from harness.source.treelocks import being_read, locked
 from harness.subsystems.table import KNOWLEDGE
 
 NOT_BUILT = "share/man/man9/zone.9"
