@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,19 @@ class PastNights:
         with self._reading() as connection:
             rows = [CellBoot(**row._mapping) for row in connection.execute(wanted)]
         return rows[::-1]
+
+    def operations(self, slot: Slot, nights: Collection[int]) -> dict[int, int]:
+        """Return the operations of a check in each of some nights, by the nights' numbers."""
+        wanted = self._of_plan(select(NightRow.number, NightRow.cells))
+        with self._reading() as connection:
+            rows = connection.execute(wanted.where(NightRow.number.in_(nights))).all()
+        key = {"branch": slot.branch, "cell": slot.cell}
+        return {
+            number: cell["operations"]
+            for number, cells in rows
+            for cell in cells
+            if cell["slot"] == key
+        }
 
     def cells(self, number: int) -> list[dict[str, Any]]:
         """Return the plan's cells in a night, as ``NightCell`` documents."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -43,6 +43,9 @@ class NightHistory(Protocol):
 
     def good(self, slot: Slot, before: int) -> Result | None:
         """Return the newest passed result of a cell with a console, up to a night."""
+
+    def operations(self, slot: Slot, nights: Collection[int]) -> Mapping[int, int]:
+        """Return the operations of a check in each of some nights, by the nights' numbers."""
 
     def boots(self, slot: Slot, before: int, last: int) -> Sequence[CellBoot]:
         """Return the newest passed boots of a cell up to a night, the newest last."""
@@ -190,10 +193,12 @@ class NightViews:
             charts["boot-time"] = line(times, "Boot time, start to init", "s")
         cell = self.planned.cells.get(slot)
         if cell is not None and cell.kind == "check":
+            operations = self.history.operations(slot, {each.number for each in boots})
             rates = [
-                ChartPoint(f"night {each.number}", cell.operations / (each.seconds - start))
+                ChartPoint(f"night {each.number}", operations[each.number] / (each.seconds - start))
                 for each in boots
                 if each.seconds > (start := each.stages.get("init", 0.0))
+                and each.number in operations
             ]
             if rates:
                 charts["check-rate"] = line(rates, "Check rate", "operations/s")
