@@ -112,9 +112,7 @@ class SuiteClient:
         progress.stage("connecting")
         try:
             with self._held.connected(contact, time) as shell:
-                for source, target in self.put:
-                    progress.stage(f"copying {source.name}")
-                    shell.put(source, target)
+                self._copy(shell, progress)
                 while (work := self.queue.take(self._held.stopped.is_set)) is not None:
                     self._work, self._progress = work, None
                     self._do(work, shell, progress)
@@ -163,9 +161,17 @@ class SuiteClient:
         ]
         self.queue.finish(work, outcomes)
 
+    def _copy(self, shell: Shell, progress: Progress) -> None:
+        """Copy the user's files; programs among them become a suite, in each guest anew."""
+        for source, target in self.put:
+            progress.stage(f"copying {source.name}")
+            shell.put(source, target)
+        for suite in self.queue.suites if self.put else ():
+            _make_suite(shell, f"{TESTS}/{suite}")
+
     def _list(self, work: Work, shell: Shell) -> None:
         directory = f"{TESTS}/{work.suite}"
-        if not shell.run(f"set -- {shlex.quote(directory)}\n{KYUAFILE}").succeeded:
+        if not _make_suite(shell, directory):
             self.queue.refuse(work, f"{directory} has neither a Kyuafile nor programs")
             return
         text = self._output(shell, _kyua(work.suite, "list"))
@@ -181,6 +187,11 @@ class SuiteClient:
 
         shell.run(command, sink=OutputSink(keep))
         return b"".join(parts)[:_MOST_REPORT]
+
+
+def _make_suite(shell: Shell, directory: str) -> bool:
+    """Make a Kyuafile of the programs of a directory that has none; return whether it has one."""
+    return shell.run(f"set -- {shlex.quote(directory)}\n{KYUAFILE}").succeeded
 
 
 def _kyua(suite: str, command: str) -> str:

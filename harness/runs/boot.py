@@ -12,6 +12,7 @@ from harness.outcome import Outcome
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
+from harness.world.fit import require_fitting
 
 if TYPE_CHECKING:
     from harness.runs.environment import Environment
@@ -65,7 +66,14 @@ def describe_boot(request: BootRequest, env: Environment, view: View | None = No
     """
     guests, cell = _planned(request, env, view or Unseen())
     kernel = env.kernels(guests.view.note).provide(cell.what, cell.sanitizers, Recorded())
-    return guests.booter().describe(cell.name, kernel, cell.boot)
+    plan = cell.boot
+    if cell.world is not None:
+        from harness.runs.worlds import world_for  # only such guests need its modules
+
+        world = world_for(cell.what, cell.world, env, Recorded())
+        require_fitting(kernel.identity.release, world.identity)
+        plan = replace(plan, world=world)
+    return guests.booter().describe(cell.name, kernel, plan)
 
 
 def _planned(request: BootRequest, env: Environment, view: View) -> tuple[Guests, CellPlan]:

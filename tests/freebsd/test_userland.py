@@ -84,6 +84,16 @@ def test_lost_connection_of_a_guest_that_goes_on_is_told_as_that(
     assert answer.code == 1
 
 
+def test_dry_run_of_a_guest_with_a_userland_names_its_disk(
+    newer_tree: Path, tmp_path: Path
+) -> None:
+    answer = harness(
+        "boot", "--source", newer_tree, *GUEST, "--until", "ssh", "--dry-run", out=tmp_path
+    )
+    assert "/root.qcow2" in answer.document["guest"], answer.told
+    assert answer.code == 0
+
+
 def test_command_that_kills_sshd_and_its_own_session_loses_the_connection(
     newer_tree: Path, tmp_path: Path
 ) -> None:

@@ -371,6 +371,15 @@ def test_files_are_copied_before_a_suite_is_listed(tmp_path: Path) -> None:
     assert shell.commands[:2] == ["connect", f"put {tmp_path} /usr/tests/own"]
 
 
+def test_programs_become_a_suite_in_each_guest(tmp_path: Path) -> None:
+    put, queue = ((tmp_path, PurePosixPath("/usr/tests/own")),), SuiteQueue(("own",))
+    run_in_guest(queue, KyuaShell(frozenset({"a_test:two"})), put=put)
+    fresh = KyuaShell()
+    run_in_guest(queue, fresh, put=put)
+    assert fresh.commands[1] == f"put {tmp_path} /usr/tests/own"
+    assert fresh.commands[2].startswith("set -- /usr/tests/own\n")
+
+
 def made_kyuafile(directory: Path) -> tuple[int, str]:
     """Run the client's script on a directory of this host; return its status and the Kyuafile."""
     script = f"set -- {shlex.quote(str(directory))}\n{KYUAFILE}"

@@ -148,3 +148,17 @@ def test_an_overlay_is_a_directory_with_files(directory: Path, tmp_path: Path, k
 def test_a_plain_directory_has_no_world(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a git clone"):
         taken(plain_tree(tmp_path / "plain"), tmp_path)
+
+
+def test_tree_has_the_files_of_its_revision_and_of_the_user(
+    directory: Path, tmp_path: Path
+) -> None:
+    (directory / "sys/new").write_text("")
+    lose(directory, LARGE)
+    tree = opened(directory, tmp_path)
+    assert tree.has_file(Change("HEAD"), LARGE)
+    assert not tree.has_file(Change("HEAD"), "sys/new")
+    assert not tree.has_file(Change("HEAD"), "none")
+    assert not tree.has_file(Change("HEAD"), "../x")
+    assert tree.has_file(Change(), "sys/new")
+    assert not tree.has_file(Change(), LARGE)
