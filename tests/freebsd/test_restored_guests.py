@@ -26,7 +26,8 @@ def executed(tree: Path, out: Path, command: str, *more: str) -> Answer:
 
 def output(answer: Answer, out: Path) -> bytes:
     (cell,) = answer.cells().values()
-    return (out / answer.document["name"] / cell["name"] / "stdout.log").read_bytes()
+    path: Path = out / answer.document["name"] / cell["name"] / "stdout.log"
+    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
