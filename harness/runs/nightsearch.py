@@ -195,7 +195,7 @@ class NightSearch:
             return ()
         return (
             f"{slot.cell}: {commit[:12]} failed in {failed} of {boots}, its parent "
-            f"{parent[:12]} passed {passes} times",
+            f"{parent[:12]} passed in {passes} of {passes}",
         )
 
     def _tested(
