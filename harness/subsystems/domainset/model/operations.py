@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from harness.arch import GUEST
-from harness.errors import UsageError
+from harness.check.tracewords import number, read_line
 from harness.subsystems.domainset.model.machine import Wait
 from harness.subsystems.domainset.model.sets import (
     ITER_LIMIT,
@@ -94,8 +93,6 @@ Operation = Start | Step | Short | Ignore
 Operations = tuple[Operation, ...]
 
 
-_WORD: Final = re.compile(r"([a-z]+)=(\S+)", re.ASCII)
-_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 _MOST_DOMAINS: Final = GUEST.max_domains
 _MOST_PAGES: Final = 1 << 32
 _MOST_COLOR: Final = 1 << 16
@@ -132,44 +129,26 @@ def parse_operation(text: str) -> Operation:
     Raises:
         UsageError: the line is not an operation.
     """
-    verb, _, rest = text.strip().partition(" ")
-    words = dict(_WORD.findall(rest))
-    try:
-        match verb:
-            case "start":
-                return _start_of(words)
-            case "step":
-                return Step(_number(words, "cpu", _MOST_DOMAINS), parse_mask(words["wake"]))
-            case "short":
-                return Short(parse_mask(words["domains"]))
-            case "ignore":
-                return Ignore(_number(words, "domain", _MOST_DOMAINS))
-    except (KeyError, ValueError) as error:
-        raise UsageError(
-            f"the line {text.strip()[:80]!r} lacks a value, or has an invalid one: {error}",
-            remedy="write it as harness check prints it",
-        ) from error
-    raise UsageError(
-        f"there is no operation {verb[:40]!r}", remedy="known: start, step, short, ignore"
-    )
+    return read_line(text, _READERS)
 
 
 def _start_of(words: Mapping[str, str]) -> Start:
     policy = Policy(words["policy"])
-    prefer = _number(words, "prefer", _MOST_DOMAINS) if policy is Policy.PREFER else -1
+    prefer = number(words, "prefer", _MOST_DOMAINS) if policy is Policy.PREFER else -1
     return Start(
         Call(words["call"]),
         Domainset(policy, parse_mask(words["domains"]), prefer),
-        _number(words, "iter", ITER_LIMIT),
+        number(words, "iter", ITER_LIMIT),
         Wait[words["wait"].upper()],
-        _number(words, "cpu", _MOST_DOMAINS),
-        _number(words, "pindex", _MOST_PAGES) if "pindex" in words else 0,
-        _number(words, "color", _MOST_COLOR) if "color" in words else None,
+        number(words, "cpu", _MOST_DOMAINS),
+        number(words, "pindex", _MOST_PAGES) if "pindex" in words else 0,
+        number(words, "color", _MOST_COLOR) if "color" in words else None,
     )
 
 
-def _number(words: Mapping[str, str], key: str, limit: int) -> int:
-    text = words[key]
-    if not _NUMBER.fullmatch(text) or int(text) >= limit:
-        raise ValueError(f"{key}={text[:40]} is no number below {limit}")
-    return int(text)
+_READERS: Final[Mapping[str, Callable[[Mapping[str, str]], Operation]]] = {
+    "start": _start_of,
+    "step": lambda words: Step(number(words, "cpu", _MOST_DOMAINS), parse_mask(words["wake"])),
+    "short": lambda words: Short(parse_mask(words["domains"])),
+    "ignore": lambda words: Ignore(number(words, "domain", _MOST_DOMAINS)),
+}

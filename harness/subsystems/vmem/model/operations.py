@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-from harness.errors import UsageError
+from harness.check.tracewords import number, read_line
 from harness.subsystems.vmem.model.arena import NO_CONSTRAINTS, Constraints, Fit
 
 #: Number of allocations that a trace holds at a time.
@@ -62,9 +61,6 @@ Operations = tuple[Operation, ...]
 #: Names of constraints. Default values are left out of texts and commands.
 CONSTRAINTS: Final = tuple(each.name for each in fields(Constraints))
 
-_WORD: Final = re.compile(r"([a-z]+)=(\S+)", re.ASCII)
-_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
-
 
 def operation_text(operation: Operation) -> str:
     """Return the line of an operation."""
@@ -92,42 +88,26 @@ def parse_operation(text: str) -> Operation:
     Raises:
         UsageError: the line is not an operation.
     """
-    verb, _, rest = text.strip().partition(" ")
-    words = dict(_WORD.findall(rest))
-    try:
-        match verb:
-            case "alloc":
-                want = {name: number(words, name) for name in CONSTRAINTS if name in words}
-                fit = Fit(words["fit"])
-                return Alloc(_slot(words), number(words, "size"), fit, Constraints(**want))
-            case "free":
-                return Free(_slot(words))
-            case "add":
-                return Add(number(words, "base"), number(words, "size"))
-            case "limit":
-                return Limit(number(words, "size"))
-    except (KeyError, ValueError) as error:
-        raise UsageError(
-            f"the line {text.strip()[:80]!r} lacks a value, or has an invalid one: {error}",
-            remedy="write it as harness check prints it",
-        ) from error
-    raise UsageError(
-        f"there is no operation {verb[:40]!r}", remedy="known: alloc, free, add, limit"
-    )
+    return read_line(text, _READERS)
+
+
+def _alloc_of(words: Mapping[str, str]) -> Alloc:
+    want = {name: number(words, name, NUMBER_LIMIT) for name in CONSTRAINTS if name in words}
+    size, fit = number(words, "size", NUMBER_LIMIT), Fit(words["fit"])
+    return Alloc(_slot(words), size, fit, Constraints(**want))
+
+
+def _add_of(words: Mapping[str, str]) -> Add:
+    return Add(number(words, "base", NUMBER_LIMIT), number(words, "size", NUMBER_LIMIT))
 
 
 def _slot(words: Mapping[str, str]) -> int:
     return number(words, "slot", SLOTS)
 
 
-def number(words: Mapping[str, str], key: str, limit: int = NUMBER_LIMIT) -> int:
-    """Return a number below a limit among the words of a line.
-
-    Raises:
-        KeyError: there is no such word.
-        ValueError: it is not such a number.
-    """
-    text = words[key]
-    if not _NUMBER.fullmatch(text) or int(text) >= limit:
-        raise ValueError(f"{key}={text[:40]} is no number below {limit}")
-    return int(text)
+_READERS: Final[Mapping[str, Callable[[Mapping[str, str]], Operation]]] = {
+    "alloc": _alloc_of,
+    "free": lambda words: Free(_slot(words)),
+    "add": _add_of,
+    "limit": lambda words: Limit(number(words, "size", NUMBER_LIMIT)),
+}
