@@ -18,10 +18,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import __version__
+from harness.errors import UsageError
 from harness.host.workspace import write_atomic
 from harness.printable import printable_text
 
 _STYLE: Final = "style.css"
+
+#: What tells the harness's own pages from others, in their first bytes.
+_GENERATOR: Final = b'<meta name="generator" content="harness">'
+_HEAD: Final = 1024
 
 #: Characters of a text in a table or a heading.
 _SHORT: Final = 300
@@ -45,8 +50,10 @@ class Site:
         """Write the style sheet.
 
         Raises:
-            InfraError: it cannot be written.
+            UsageError: the directory has a first page that the harness did not write.
+            InfraError: the style sheet cannot be written.
         """
+        _refuse_foreign(self.directory / "index.html")
         source = Path(__file__).with_name(_STYLE)
         self._write(_STYLE, source.read_bytes())
 
@@ -76,6 +83,20 @@ class Site:
     def _write(self, place: str, data: bytes | str) -> None:
         # A crash of the host may lose pages, which are made again from the history or the record.
         write_atomic(self.directory / place, data, synced=False)
+
+
+def _refuse_foreign(index: Path) -> None:
+    """Check that a first page may be written over."""
+    try:
+        with index.open("rb") as file:
+            own = _GENERATOR in file.read(_HEAD)
+    except OSError:  # there is none, or writing it will fail
+        return
+    if not own:
+        raise UsageError(
+            f"{index} is not a page of the harness, and would be lost",
+            remedy="name another directory",
+        )
 
 
 @cache

@@ -87,8 +87,10 @@ def write_run(site: Site, document: Mapping[str, Any], directory: Path) -> str:
         directory: the directory of the run, which has the consoles.
 
     Raises:
+        UsageError: the directory has a first page that the harness did not write.
         InfraError: a file cannot be written.
     """
+    site.begin()
     consoles = _Consoles(directory)
     found = _bisection(document, consoles) if document.get("bisect") else None
     cells = document["cells"] if found is None else []  # the tests of a bisection have them
@@ -96,7 +98,6 @@ def write_run(site: Site, document: Mapping[str, Any], directory: Path) -> str:
     views = [_view(document, cell, consoles) for cell in shown]
     for place, data in consoles.kept.items():
         site.text(place, whole_text(data))
-    site.begin()
     site.page(
         "index.html",
         "run.html",

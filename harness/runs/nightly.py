@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness import __version__
-from harness.errors import InfraError
+from harness.errors import InfraError, UsageError
 from harness.history.database import Database
 from harness.history.nights import NightReader
 from harness.history.outbox import Outbox
@@ -198,7 +198,7 @@ def _with_pages(result: NightResult, opened: OpenPlan, pages: Path, view: View) 
 
     try:
         return replace(result, index=night_pages(opened, pages))
-    except InfraError as error:
+    except (InfraError, UsageError) as error:
         view.warn(f"the night is stored, but not its pages: {error.message}")
         return replace(result, unwritten=error.message)
 

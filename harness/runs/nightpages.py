@@ -37,7 +37,8 @@ def night_pages(opened: OpenPlan, directory: Path, nights: Iterable[int] = ()) -
         nights: numbers of nights; the newest is always among them.
 
     Raises:
-        UsageError: there is no such night, or none at all.
+        UsageError: there is no such night, or none at all, or the directory has a first page that
+            the harness did not write.
         InfraError: a page cannot be written, or the history cannot be read.
     """
     past, site = PastNights(opened.reader), Site(directory)

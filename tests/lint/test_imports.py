@@ -84,7 +84,7 @@ EDGES: dict[str, set[str]] = {
     "nightly": {"arch", "errors", "kerneloptions", "printable", "sanitizers", "host", "guest"},
     "history": {"errors", "host", "nightly"},
     "notify": {"errors", "printable", "nightly"},
-    "pages": {"host", "nightly", "printable", "results"},
+    "pages": {"errors", "host", "nightly", "printable", "results"},
     "plugin": {
         "errors", "printable", "sanitizers", "source", "kernel", "guest", "console", "provide",
         "results", "runs", "shell",

@@ -14,6 +14,7 @@ from documents import ALLOWED, Document, broken_links
 from fake_environment import NODES, FakeProvider, fake_environment
 from fake_guests import boots, number_of, panics
 
+from harness.errors import UsageError
 from harness.guest.fake import Script
 from harness.guest.spec import GuestSpec
 from harness.kyua.tests import TestId, TestOutcome, TestResult
@@ -111,3 +112,14 @@ def test_a_record_whose_consoles_have_expired_has_a_report(
     record: dict[str, Any], tmp_path: Path
 ) -> None:
     assert "panic: no ideas left" in page_of(record, tmp_path / "gone", tmp_path / "site").text
+
+
+def test_a_page_of_somebody_else_is_not_written_over(
+    record: dict[str, Any], compared: Path, tmp_path: Path
+) -> None:
+    page_of(record, compared, tmp_path)
+    page_of(record, compared, tmp_path)
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(UsageError, match="would be lost"):
+        write_run(Site(tmp_path), record, compared)
+    assert (tmp_path / "index.html").read_text() == "mine"
