@@ -280,7 +280,7 @@ class Booter:
             self.backend.open_port(place.socket, NAP_SECONDS) as tap,
             _log_file(log, self.logs) as sink,
             self._channel(spec) as channel,
-            use.attached(channel, clock, progress, plan.slowness) if use else nullcontext(),
+            _attached(use, channel, clock, progress, plan.slowness, login),
             accompanied(plan.client, channel, login) as client_session,
         ):
             progress.stage("start")
@@ -384,3 +384,12 @@ def _log_file(path: Path, limits: LogLimits) -> Iterator[LimitedLog]:
             os.fsync(file.fileno())  # before a record tells of it
         except OSError as error:
             raise host_refused(path, error) from error
+
+
+def _attached(
+    use: SnapshotUse | None, channel: SerialPort | None, clock: Clock, progress: Progress,
+    slowness: float, login: Login,
+) -> AbstractContextManager[None]:  # fmt: skip
+    if use is None:
+        return nullcontext()
+    return use.attached(channel, clock, progress, slowness, login.warm_up)

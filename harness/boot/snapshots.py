@@ -49,7 +49,7 @@ DESCRIPTION: Final = "snapshot.json"
 SNAPSHOTS: Final = "snapshots"
 """The directory in the cache."""
 
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
 """Incremented when older snapshots cannot be used."""
 
 _MIB: Final = 1 << 20

@@ -17,6 +17,7 @@ from harness.errors import InfraError
 from harness.guest.migration import save_state
 from harness.host.sharedmemory import pack_memory
 from harness.host.workspace import host_error
+from harness.shell.shell import ShellError
 
 if TYPE_CHECKING:
     from harness.console.events import Event
@@ -60,6 +61,8 @@ class SnapshotSaver:
         scratch: a directory for its files, until they are stored.
         progress: receives a note if it fails, which is no failure of the boot.
         slowness: factor of timeouts, relative to a fast accelerator.
+        warm_up: called in a thread before a guest with disks is saved: what it reads then, restored
+            guests have in memory.
 
     Attributes:
         done: whether it was saved, or will not be.
@@ -73,12 +76,14 @@ class SnapshotSaver:
     scratch: Path
     progress: Progress
     slowness: float
+    warm_up: Callable[[], None]
     done: bool = False
     _heard: bytes = b""
     _began: float | None = None
     _greeted: float = 0.0
     _greets: bool = False
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _warmed: Future[None] | None = None
     _stored: Future[None] | None = None
 
     def look(self, guest: Guest, events: Collection[Event], nonce: str) -> None:
@@ -93,7 +98,7 @@ class SnapshotSaver:
             self._give_up(
                 "its world was made by an older harness; harness image build makes it anew"
             )
-        elif self._answered() and (not self.spec.disks or awaits_login(events)):
+        elif self._answered() and (not self.spec.disks or self._warm(events)):
             self._attempt(lambda: self._save(guest))
 
     def finish(self) -> None:
@@ -108,7 +113,7 @@ class SnapshotSaver:
         now = self.clock.monotonic()
         if self._began is None:
             self._began, self._greeted = now, now - _HELLO_SECONDS
-        if now - self._began > _ANSWER_SECONDS * self.slowness:
+        if self._warmed is None and now - self._began > _ANSWER_SECONDS * self.slowness:
             self._give_up("it does not answer on its second serial port, or has no login prompt")
             return False
         if self._greets:
@@ -120,6 +125,18 @@ class SnapshotSaver:
         self._heard = (self._heard + (data or b""))[-4 * MAX_LINE :]
         self._greets = find_greeting(self._heard.rpartition(b"\n")[0]) is not None
         return self._greets
+
+    def _warm(self, events: Collection[Event]) -> bool:
+        """Return whether a guest with disks is warm; it must have come to the end of its boot."""
+        if self._warmed is None and awaits_login(events):
+            self._warmed = self._pool.submit(self.warm_up)
+        if self._warmed is None or not self._warmed.done():
+            return False
+        try:
+            self._warmed.result()
+        except ShellError as error:
+            self._give_up(f"it cannot be logged in to: {error}")
+        return not self.done
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:

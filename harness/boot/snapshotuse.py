@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,16 +57,18 @@ class SnapshotUse:
 
     @contextmanager
     def attached(
-        self, channel: SerialPort | None, clock: Clock, progress: Progress, slowness: float
-    ) -> Iterator[None]:
-        """Save the guest within the context, if it is to be, over its second serial port."""
+        self, channel: SerialPort | None, clock: Clock, progress: Progress, slowness: float,
+        warm_up: Callable[[Clock], None],
+    ) -> Iterator[None]:  # fmt: skip
+        """Save the guest within the context, if it is to be; see ``SnapshotSaver``."""
         if self.restores or channel is None:
             yield
             return
         with self.cache.workspace.scratch("snapshot") as scratch:
             self._saver = SnapshotSaver(
-                clock, channel, self.spec, self.key, self.cache, scratch, progress, slowness
-            )
+                clock, channel, self.spec, self.key, self.cache, scratch, progress, slowness,
+                lambda: warm_up(clock),
+            )  # fmt: skip
             try:
                 yield
             finally:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.guest.devices import LOOPBACK, DiskFormat, GuestDisk
 from harness.image.media import BootMethod
@@ -63,6 +64,9 @@ class WorldShells:
         return contact.shell(time)
 
 
+_WARM_SECONDS: Final = 60.0
+
+
 @dataclass(slots=True)
 class Login:
     """The way into a guest with a world, over SSH.
@@ -85,3 +89,13 @@ class Login:
             raise ShellRefusedError("the guest has no world to log in to")
         address = SshAddress(LOOPBACK, self.port, "root", self.world.host_key, self.world.key)
         return ssh_shell(address, time)
+
+    def warm_up(self, time: Clock) -> None:
+        """Log in once, so that the guest has read what a login takes.
+
+        Raises:
+            ShellError: the guest does not let the harness in.
+        """
+        with contextlib.closing(self(time)) as shell:
+            shell.connect()
+            shell.run("true", timeout=_WARM_SECONDS)
