@@ -77,9 +77,9 @@ def gc(
     spared = {kernels / guest.kernel for guest in guests if guest.kernel}
     spared |= {worlds / guest.world for guest in guests if guest.world}
     databases = _histories(app)
-    spared |= {kernels / key for key in pinned_kernels(databases)}
+    needed = {kernels / key for key in pinned_kernels(databases)}
     snapshots = trim(app.workspace, "snapshot", snapshots_size, dry_run=dry_run)
-    collected = collect(app.workspace, size, spared=spared, dry_run=dry_run)
+    collected = collect(app.workspace, size, spared=spared | needed, dry_run=dry_run)
     store = Store(app.runs)
     asked = age is not None or runs_size is not None  # otherwise no record is read
     runs = _removable(store, [guest.console for guest in guests]) if asked else []
@@ -101,7 +101,8 @@ def gc(
             markup=False, soft_wrap=True,
         )  # fmt: skip
     for entry in collected.busy:
-        app.warn(f"{_words(entry)} is in use and was kept")
+        why = "needed by an open problem" if entry.path in needed - spared else "in use"
+        app.warn(f"{_words(entry)} is {why} and was kept")
     app.paper.print(_summary(collected, dry_run), markup=False)
     app.emit(
         {

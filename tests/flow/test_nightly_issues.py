@@ -64,3 +64,21 @@ def test_gc_removes_consoles_that_no_problem_needs(shared_home: Home, nights: Ni
     assert counts("--consoles-age", "1d", "--dry-run") >= 0
     assert counts("--consoles-limit", "0") == several
     assert counts("--consoles-limit", "0") == 0
+
+
+def test_gc_keeps_the_kernels_of_an_open_problem(shared_home: Home, nights: Nights) -> None:
+    plan = nights.directory / "nightly.toml"
+    shown = json.loads(call(shared_home, "nightly", "show", plan, "--json").stdout)
+    kernel = next(each["kernel"] for each in shown["results"] if each["status"] == "failed")
+    directory = shared_home.cache / "kernels" / kernel
+    directory.mkdir(parents=True)
+    said = call(shared_home, "gc", "--limit", "0", "--dry-run")
+    assert f"{kernel} (" in said.stderr
+    assert "needed by an open problem and was kept" in said.stderr
+    nights.mend("no ideas left")
+    nights.night()
+    assert (
+        f"would remove kernel {directory}"
+        in call(shared_home, "gc", "--limit", "0", "--dry-run").stdout
+    )
+    directory.rmdir()
