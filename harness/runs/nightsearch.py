@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from harness.runs.view import Rows, View
     from harness.source.firstparents import BranchCommit
 
-#: Confidence of a bisection, in percent, and the most tests of one kernel.
-_CONFIDENCE: Final = 99.0
-_TESTS: Final = 60
+#: Confidence of a bisection, in percent: of some hundred culprits of flaky problems, which a year
+#: may bring, none should be wrong. The most tests of one kernel.
+_CONFIDENCE: Final = 99.95
+_TESTS: Final = 80
 
 #: Tests of a culprit and its parent in another cell at most.
 _PROOFS: Final = 20
