@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -12,8 +13,12 @@ if TYPE_CHECKING:
 
 
 def terminal_width() -> int | None:
-    """Return the columns of the terminal that standard error is; None if it is none."""
-    return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
+    """Return the columns of standard error's terminal; None if it is none, or has no size."""
+    if not sys.stderr.isatty():
+        return None
+    with contextlib.suppress(OSError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+    return None
 
 
 @dataclass(frozen=True, slots=True)

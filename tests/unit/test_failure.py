@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
+import sys
+import termios
+
 import click
+import pytest
 from click.testing import CliRunner
 
 from harness.cli.failure import Failure
 from harness.cli.group import CommandGroup, ListingGroup
+from harness.cli.messages import terminal_width
 
 NAMES = ", ".join(f"guest-{number}" for number in range(20))
 COMMAND = f"install them: apt-get install {' '.join(f'package-{n}' for n in range(20))}"
@@ -35,6 +43,18 @@ def test_without_a_terminal_nothing_is_wrapped() -> None:
 def test_a_word_that_is_wider_than_the_terminal_is_not_broken() -> None:
     path = "/" + "x" * 100
     assert path in Failure(2, "usage", f"cannot read {path}", "").text(40)
+
+
+@pytest.mark.parametrize(("columns", "width"), [(0, None), (40, 40)])
+def test_a_new_pseudo_terminal_has_no_width(
+    columns: int, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, slave = os.openpty()
+    size = struct.pack("HHHH", 24, columns, 0, 0)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+    with open(master, "rb"), open(slave, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert terminal_width() == width
 
 
 def group_of(kind: type[CommandGroup]) -> click.Group:
