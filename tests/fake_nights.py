@@ -17,7 +17,8 @@ from harness.errors import BuildError
 from harness.guest.fake import Piece, Script
 from harness.guest.spec import GuestSpec
 from harness.runs.environment import Environment
-from harness.runs.nightly import NightRequest, NightResult, nightly
+from harness.runs.nights.night import NightResult, nightly
+from harness.runs.nights.openplan import NightRequest
 from harness.source.opentree import open_tree
 from harness.source.request import KernelRequest
 

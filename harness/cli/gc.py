@@ -22,7 +22,7 @@ from harness.host.cachesize import (
 from harness.results.expiry import expired, kept_by, parse_age, remove_run, run_entries
 from harness.results.store import Store
 from harness.results.unfinished import RUNNING
-from harness.runs.histories import expire_consoles, histories, pinned_kernels
+from harness.runs.nights.histories import expire_consoles, histories, pinned_kernels
 
 if TYPE_CHECKING:
     from harness.cli.app import App

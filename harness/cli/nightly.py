@@ -17,7 +17,7 @@ from harness.errors import InfraError, UsageError
 if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.nightly.night import JudgedNight
-    from harness.runs.nightly import NightRequest
+    from harness.runs.nights.openplan import NightRequest
 
 
 @click.group(cls=CommandGroup)
@@ -114,7 +114,7 @@ def run(
         _show_plan(app, request)
         return 0
     from harness.cli.view import UserView
-    from harness.runs.nightly import nightly as run_night
+    from harness.runs.nights.night import nightly as run_night
 
     result = run_night(request, app, UserView(app))
     _show_night(app, result.judged)
@@ -136,14 +136,14 @@ def status(app: App, plan: Path, history: Path | None, *, tell: bool) -> int:
       harness nightly status --tell
     """
     request = night_request(plan, history)
-    from harness.runs.nightly import open_plan
-    from harness.runs.nightstatus import night_status
+    from harness.runs.nights.openplan import open_plan
+    from harness.runs.nights.status import night_status
 
     opened = open_plan(request, app)
     found = night_status(opened, app)
     if tell and found.late:
-        from harness.runs.nightly import tell_night
-        from harness.runs.nighttell import queue_late
+        from harness.runs.nights.night import tell_night
+        from harness.runs.nights.tell import queue_late
 
         queue_late(opened.plan, opened.outbox, found.text, app.clock.now(), found.number)
         for line in tell_night(opened, plan, app):
@@ -166,7 +166,7 @@ def show(app: App, plan: Path, history: Path | None, night: int | None) -> None:
       harness nightly show --night 12 --json
     """
     request = night_request(plan, history)
-    from harness.runs.nightly import open_plan
+    from harness.runs.nights.openplan import open_plan
 
     _show_night(app, open_plan(request, app).reader.judged_night(night))
 
@@ -185,7 +185,7 @@ def trend(app: App, plan: Path, history: Path | None, last: int) -> None:
     """
     request = night_request(plan, history)
     from harness.cli.nightlyview import trend_table
-    from harness.runs.nightly import open_plan
+    from harness.runs.nights.openplan import open_plan
 
     rows = open_plan(request, app).reader.trend(last)
     app.paper.print(trend_table(rows))
@@ -213,7 +213,7 @@ def export(
         raise UsageError("no format was given", remedy="name --kcidb FILE, or --junit FILE")
     from harness.host.workspace import write_named
     from harness.nightly.kcidb import kcidb_text
-    from harness.runs.nightly import open_plan
+    from harness.runs.nights.openplan import open_plan
 
     judged = open_plan(request, app).reader.judged_night(night)
     if kcidb is not None:
@@ -246,8 +246,8 @@ def pages(
       harness nightly pages stable.toml --html public --all
     """
     request = night_request(plan, history)
-    from harness.runs.nightly import open_plan
-    from harness.runs.nightpages import night_pages
+    from harness.runs.nights.openplan import open_plan
+    from harness.runs.nights.pages import night_pages
 
     opened = open_plan(request, app)
     directory = html or opened.pages
@@ -265,7 +265,7 @@ def _show_plan(app: App, request: NightRequest) -> None:
     from harness.cli.nightlyview import plan_document, plan_lines
     from harness.cli.view import UserView
     from harness.results.lines import print_line
-    from harness.runs.nightpreview import preview
+    from harness.runs.nights.preview import preview
 
     found = preview(request, app, UserView(app))
     for line in plan_lines(found):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.nightly.issues import KnownIssue
     from harness.nightly.night import Problem
-    from harness.runs.nightly import NightRequest
+    from harness.runs.nights.openplan import NightRequest
 
 
 @click.group(cls=ListingGroup)
@@ -46,7 +46,7 @@ def list_issues(app: App, plan: Path, history: Path | None) -> None:
     """
     request = night_request(plan, history)
     from harness.results.lines import print_line
-    from harness.runs.nightly import open_plan
+    from harness.runs.nights.openplan import open_plan
 
     opened = open_plan(request, app)
     problems = [each for each in opened.reader.problems().values() if each.open]
@@ -172,7 +172,7 @@ class _IssuesOf:
     @classmethod
     def open(cls, app: App, problem: str, request: NightRequest) -> _IssuesOf:
         """Read the file, and find the problem."""
-        from harness.runs.nightly import open_plan
+        from harness.runs.nights.openplan import open_plan
 
         opened = open_plan(request, app)
         found = _found(opened.reader.problems(), problem)

@@ -12,7 +12,7 @@ from harness.cli.options import FILE, F
 from harness.errors import InfraError, UsageError, given_with
 
 if TYPE_CHECKING:
-    from harness.runs.nightly import NightRequest
+    from harness.runs.nights.openplan import NightRequest
 
 #: Packages of the extra, of which one lacks if none was installed.
 _PACKAGES = ("sqlalchemy", "alembic", "apprise", "jinja2", "tomlkit")
@@ -39,7 +39,7 @@ def night_request(
     """
     require_packages()
     from harness.nightly.plan import seconds_of
-    from harness.runs.nightly import NightRequest
+    from harness.runs.nights.openplan import NightRequest
 
     seconds = None
     if budget is not None:

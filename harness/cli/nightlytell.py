@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from harness.cli.app import App
     from harness.history.outbox import Message
-    from harness.runs.nightly import OpenPlan
+    from harness.runs.nights.openplan import OpenPlan
 
 
 @click.command()
@@ -42,7 +42,7 @@ def tell(
       harness nightly tell stable.toml --again
     """
     request = night_request(plan, history)
-    from harness.runs.nightly import open_plan
+    from harness.runs.nights.openplan import open_plan
 
     opened = open_plan(request, app)
     if opened.plan.tell is None:
@@ -51,7 +51,7 @@ def tell(
         return _print(app, opened, night)
     if night is not None:
         raise UsageError("--night is for --dry-run", remedy="add --dry-run, or leave out --night")
-    from harness.runs.nighttell import deliver, delivery_lines
+    from harness.runs.nights.tell import deliver, delivery_lines
 
     delivery = deliver(opened.plan, plan.resolve().parent, opened.outbox, app, again=again)
     for recipient in delivery.sent:
@@ -72,7 +72,7 @@ def tell(
 
 def _print(app: App, opened: OpenPlan, night: int | None) -> int:
     """Print the messages of a night."""
-    from harness.runs.nighttell import messages_of
+    from harness.runs.nights.tell import messages_of
 
     judged = opened.reader.judged_night(night)
     messages = messages_of(opened.plan, judged)

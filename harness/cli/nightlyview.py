@@ -14,7 +14,7 @@ from harness.nightly.sentence import night_sentence
 if TYPE_CHECKING:
     from harness.history.nights import NightCount
     from harness.nightly.night import JudgedNight, Problem, Result
-    from harness.runs.nightpreview import NightPreview
+    from harness.runs.nights.preview import NightPreview
 
 
 def night_lines(judged: JudgedNight, *, verbose: bool = False) -> Iterator[str]:

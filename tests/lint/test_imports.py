@@ -261,7 +261,7 @@ def test_a_boot_imports_no_package_of_nights() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-    nights = [*done.args[:2], code.replace("harness.runs.boot", "harness.runs.nightly")]
+    nights = [*done.args[:2], code.replace("harness.runs.boot", "harness.runs.nights.night")]
     assert "sqlalchemy" in subprocess.run(nights, capture_output=True, text=True, check=True).stdout
 
 

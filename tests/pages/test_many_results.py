@@ -31,8 +31,8 @@ from harness.nightly.night import (
     Status,
 )
 from harness.nightly.planfile import read_plan
-from harness.runs.nightly import OpenPlan
-from harness.runs.nightpages import night_pages
+from harness.runs.nights.openplan import OpenPlan
+from harness.runs.nights.pages import night_pages
 
 PLAN = """
 name = "many"

@@ -11,8 +11,8 @@ from documents import ALLOWED, Document, broken_links, documents
 from fake_nights import Fault, Nights
 from hostile_nights import SUBJECT, TITLE, HostileNights, hostile_nights
 
-from harness.runs.nightly import NightRequest, open_plan
-from harness.runs.nightpages import night_pages
+from harness.runs.nights.openplan import NightRequest, open_plan
+from harness.runs.nights.pages import night_pages
 
 FOUR = (4,)
 

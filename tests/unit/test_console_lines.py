@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.pages.consolelines import difference, excerpt_of, whole_text
-from harness.runs.nightresults import kept_console
+from harness.runs.nights.results import kept_console
 
 GOOD = b"".join(b"probe %d at 0x%x\r\n" % (number, number * 4096) for number in range(100))
 

@@ -19,9 +19,9 @@ from harness.nightly.night import (
     Purpose,
     Status,
 )
-from harness.runs.nightly import NightRequest, open_plan
-from harness.runs.nightpreview import preview
-from harness.runs.nightstatus import night_status
+from harness.runs.nights.openplan import NightRequest, open_plan
+from harness.runs.nights.preview import preview
+from harness.runs.nights.status import night_status
 
 FOUR = (4,)
 CONTROL = """

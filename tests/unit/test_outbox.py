@@ -26,9 +26,10 @@ from harness.host.clock import HostClock
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.runs.environment import Environment
-from harness.runs.nightly import NightRequest, open_plan, tell_night
-from harness.runs.nightstatus import night_status
-from harness.runs.nighttell import queue_late
+from harness.runs.nights.night import tell_night
+from harness.runs.nights.openplan import NightRequest, open_plan
+from harness.runs.nights.status import night_status
+from harness.runs.nights.tell import queue_late
 
 TELL = """
 [tell]
@@ -265,7 +266,7 @@ from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.nightly.planfile import read_plan
 from harness.runs.environment import Environment
-from harness.runs.nighttell import deliver
+from harness.runs.nights.tell import deliver
 top = Path(sys.argv[1])
 workspace = Workspace(top / "cache", top / "state", top / "run")
 env = Environment(workspace=workspace, runner=HostRunner(), clock=HostClock())

@@ -19,7 +19,7 @@ from harness.history.retention import (
     remove_consoles,
 )
 from harness.history.schema import OutboxRow, ResultRow
-from harness.runs.histories import histories
+from harness.runs.nights.histories import histories
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
@@ -16,12 +15,12 @@ from harness.nightly.failures import BUILD, FailureKey, failure_of
 from harness.nightly.night import Incident, Problem, ProvenCulprit, Purpose, Slot, Status
 from harness.runs.bisect import BisectResult, bisect
 from harness.runs.bisectrequest import BisectRequest
-from harness.runs.nightcells import NightCells, NightTask, guest_request_of
+from harness.runs.nights.cells import NightCells, NightTask, guest_request_of
 from harness.sanitizers import parse_sanitizers
 from harness.source.change import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from harness.bisect.evidence import RevisionTest
     from harness.bisect.proof import ProofStep

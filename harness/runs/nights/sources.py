@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ from harness.source.location import is_url
 from harness.source.request import KernelRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.history.nights import NightReader
     from harness.nightly.cells import PlannedBranch
     from harness.runs.environment import Environment

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from harness.image.media import BootMethod
@@ -33,10 +31,13 @@ from harness.nightly.night import (
     Status,
 )
 from harness.nightly.statistics import is_flakier
-from harness.runs.nightcells import NightCells, NightTask
-from harness.runs.nightsearch import NightSearch, SearchRange
+from harness.runs.nights.cells import NightCells, NightTask
+from harness.runs.nights.search import NightSearch, SearchRange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
+
     from harness.history.nights import NightReader
     from harness.nightly.cells import NightCell
     from harness.nightly.issues import KnownIssue

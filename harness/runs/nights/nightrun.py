@@ -1,26 +1,18 @@
-"""Runs a night of a plan: what is new is tested, judged, and stored with its news."""
+"""One night: what is new is tested, judged, and stored with its news."""
 
 from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness import __version__
-from harness.errors import InfraError, UsageError
-from harness.history.database import Database
-from harness.history.nights import NightReader
-from harness.history.outbox import Outbox
+from harness.errors import InfraError
 from harness.history.retention import issues_seen
-from harness.history.store import NightStore
 from harness.image.media import BootMethod
-from harness.nightly.cells import NightCell, PlannedBranch, branches_of, cells_of
 from harness.nightly.ending import broken_controls, exit_code, masked_controls, unmended
-from harness.nightly.issues import broad, expired, read_issues, unseen
+from harness.nightly.issues import broad, expired, unseen
 from harness.nightly.news import NightChange, control_news, host_news, issue_news, news_of, untold
 from harness.nightly.night import (
     JudgedNight,
@@ -33,30 +25,33 @@ from harness.nightly.night import (
     Slot,
     Status,
 )
-from harness.nightly.plan import NightlyPlan, seconds_of
-from harness.nightly.planfile import read_plan
+from harness.nightly.plan import seconds_of
 from harness.results.unfinished import Planned
 from harness.runs.guests import Guests
-from harness.runs.histories import default_history, remember_history
 from harness.runs.matrix import Matrix, MemoryGate
-from harness.runs.nightcells import NightCells, NightTask, guest_request_of, key_of
-from harness.runs.nightjudge import NightJudge
-from harness.runs.nightkernels import NightKernels
-from harness.runs.nightresults import not_run
-from harness.runs.nightsearch import NightSearch
-from harness.runs.nightsources import NightSources
-from harness.runs.nighttell import deliver, delivery_lines, messages_of
-from harness.runs.nighttiming import NightTiming
+from harness.runs.nights.cells import NightCells, NightTask, guest_request_of, key_of
+from harness.runs.nights.judge import NightJudge
+from harness.runs.nights.kernels import NightKernels
+from harness.runs.nights.results import not_run
+from harness.runs.nights.search import NightSearch
+from harness.runs.nights.sources import NightSources
+from harness.runs.nights.tell import messages_of
+from harness.runs.nights.timing import NightTiming
 from harness.runs.recording import Recorder
-from harness.runs.view import Unseen, View
 from harness.source.request import KernelRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from harness.history.nights import NightReader
     from harness.mutation.judgement import Judgement
-    from harness.nightly.issues import KnownIssue
     from harness.nightly.timing import Slowdown
     from harness.results.record import Cell
     from harness.runs.environment import Environment
+    from harness.runs.nights.openplan import OpenPlan
+    from harness.runs.view import View
     from harness.source.firstparents import BranchCommit
 
 #: The share of the budget that other revisions than the tips may take once something has failed:
@@ -67,170 +62,34 @@ _SHARE: Final = 0.6
 _USUAL_SECONDS: Final = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class NightRequest:
-    """A night to run.
+@dataclass(slots=True)
+class NightRun:
+    """One night, or the rest of one.
 
     Args:
-        plan: file of the plan.
+        opened: the plan with its history.
+        env: the host.
+        view: shows what happens.
         budget: seconds, in place of the plan's.
         since: revision after which commits are tested, in place of the last judged tips.
-        history: file of the history, in place of the plan's.
     """
 
-    plan: Path
-    budget: float | None = None
-    since: str | None = None
-    history: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPlan:
-    """A plan with its history.
-
-    Args:
-        plan: the plan.
-        branches: its branches.
-        cells: its cells.
-        issues: the known issues.
-        database: the history.
-        pages: directory of the pages; None: none are written.
-    """
-
-    plan: NightlyPlan
-    branches: tuple[PlannedBranch, ...]
-    cells: tuple[NightCell, ...]
-    issues: tuple[KnownIssue, ...]
-    database: Database
-    pages: Path | None = None
-
-    @property
-    def reader(self) -> NightReader:
-        """Reads the plan's nights."""
-        return NightReader(self.database, self.plan.name)
-
-    @property
-    def outbox(self) -> Outbox:
-        """What is to be sent, and was."""
-        return Outbox(self.database, self.plan.name)
-
-    @property
-    def store(self) -> NightStore:
-        """Writes the plan's nights."""
-        return NightStore(self.database, self.plan.name)
-
-
-@dataclass(frozen=True, slots=True)
-class NightResult:
-    """Result of a night.
-
-    Args:
-        judged: the night, as the history has it.
-        history: place of the history.
-        directory: directory of its last record; None if nothing was to be run.
-        index: the index of its pages; None if none were written.
-        unwritten: why its pages could not be written.
-    """
-
-    judged: JudgedNight
-    history: str
-    directory: Path | None = None
-    index: Path | None = None
-    unwritten: str = ""
-
-    @property
-    def exit_code(self) -> int:
-        """See ``harness.nightly.ending.exit_code``; pages that are missing are the host's fault."""
-        missing = InfraError.exit_code if self.unwritten else 0
-        return self.judged.night.exit_code or missing
-
-
-def open_plan(request: NightRequest, env: Environment) -> OpenPlan:
-    """Read a plan, and open its history.
-
-    Raises:
-        UsageError: the plan, its known issues or its history are invalid.
-        InfraError: the history cannot be read.
-    """
-    plan = read_plan(request.plan)
-    directory = request.plan.resolve().parent
-    path = request.history
-    if path is None and plan.history is not None:
-        path = directory / Path(plan.history).expanduser()
-    path = path or default_history(env.workspace, plan.name)
-    database = Database.open(path)
-    remember_history(env.workspace, path)
-    issues = read_issues(directory / plan.issues)
-    pages = None if plan.pages is None else directory / Path(plan.pages).expanduser()
-    return OpenPlan(plan, branches_of(plan), cells_of(plan), issues, database, pages)
-
-
-def nightly(request: NightRequest, env: Environment, view: View | None = None) -> NightResult:
-    """Run a night of a plan, or go on with the one that was killed.
-
-    Raises:
-        UsageError: the plan is invalid, or a branch does not exist.
-        InfraError: another night of the plan runs, or the disk is full; what ran is stored.
-    """
-    view = view or Unseen()
-    opened = open_plan(request, env)
-    with env.workspace.lock(night_lock(opened.plan.name), _refuse_second(opened.plan.name)):
-        result = _NightRun(request, opened, env, view).run()
-        if opened.pages is not None:
-            result = _with_pages(result, opened, opened.pages, view)
-    for line in tell_night(opened, request.plan, env):
-        view.warn(line)
-    return result
-
-
-def tell_night(opened: OpenPlan, plan: Path, env: Environment) -> list[str]:
-    """Send the outbox of a plan; return sentences about what was not sent."""
-    try:
-        delivery = deliver(opened.plan, plan.resolve().parent, opened.outbox, env)
-    except InfraError as error:
-        return [f"the news stays in the outbox: {error.message}"]
-    return list(delivery_lines(delivery, str(plan), again=False))
-
-
-def _with_pages(result: NightResult, opened: OpenPlan, pages: Path, view: View) -> NightResult:
-    """Write the pages of a night that is stored: if that fails, its news and exit code stay."""
-    from harness.runs.nightpages import night_pages
-
-    try:
-        return replace(result, index=night_pages(opened, pages))
-    except (InfraError, UsageError) as error:
-        view.warn(f"the night is stored, but not its pages: {error.message}")
-        return replace(result, unwritten=error.message)
-
-
-def night_lock(plan: str) -> str:
-    """Return the name of the lock that a night of a plan holds."""
-    return f"nightly-{plan}"
-
-
-def _refuse_second(plan: str) -> Callable[[str], None]:
-    def refuse(holder: str) -> None:
-        raise InfraError(
-            f"a night of the plan {plan} is running, in process {holder}",
-            remedy=f"wait for it, or end it: kill {holder}",
-        )
-
-    return refuse
-
-
-@dataclass(slots=True)
-class _NightRun:
-    """One night, or the rest of one."""
-
-    request: NightRequest
     opened: OpenPlan
     env: Environment
     view: View
+    budget: float | None = None
+    since: str | None = None
     night: Night = field(init=False)
     started: float = field(init=False)
     building: float = _USUAL_SECONDS
 
-    def run(self) -> NightResult:
+    def run(self) -> tuple[JudgedNight, Path]:
+        """Run it to its end; return it as the history has it, and the directory of its record.
+
+        Raises:
+            UsageError: a branch does not exist.
+            InfraError: the disk is full; what ran is stored.
+        """
         self.started = self.env.clock.monotonic()
         sources = NightSources(self.env, self.view)
         self.night = self._resumed() or self._begun(sources)
@@ -254,7 +113,7 @@ class _NightRun:
         names = Planned(what.source)
         recorded = recorder.carry_out("nightly", guests, guests.most_at_once, work, names)
         judged = reader.judged_night(self.night.number)
-        return NightResult(judged, self.opened.database.place, recorded.directory)
+        return judged, recorded.directory
 
     # The beginning
 
@@ -277,7 +136,7 @@ class _NightRun:
 
     def _begun(self, sources: NightSources) -> Night:
         plan, reader = self.opened.plan, self.opened.reader
-        branches, revisions, notes = sources.night(self.opened.branches, reader, self.request.since)
+        branches, revisions, notes = sources.night(self.opened.branches, reader, self.since)
         tips = [known for each in self.opened.branches if (known := reader.judged_tip(each.name))]
         compared = max((number for number, _ in tips), default=None)
         night = Night(
@@ -298,8 +157,8 @@ class _NightRun:
         return self.opened.store.begin(night, cells, seconds_of(plan.every))
 
     def _budget(self) -> float | None:
-        if self.request.budget is not None:
-            return self.request.budget
+        if self.budget is not None:
+            return self.budget
         budget = self.opened.plan.budget
         return None if budget is None else seconds_of(budget)
 

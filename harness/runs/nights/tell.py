@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness.notify.smtp import Refused, mail_server, send_mail
 
 if TYPE_CHECKING:
     import smtplib
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from harness.host.clock import Clock

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.nightly.night import ProvenCulprit, Purpose, Result, Slot, Status
 from harness.nightly.statistics import boots_to_compare
 from harness.nightly.timing import Slowdown, Suspect, boot_cpu, first_slow, is_slower, suspect
-from harness.runs.nightcells import NightCells, NightTask
+from harness.runs.nights.cells import NightCells, NightTask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from harness.history.nights import NightReader
     from harness.nightly.cells import NightCell
     from harness.nightly.night import BranchNight
-    from harness.runs.nightsearch import NightSearch
+    from harness.runs.nights.search import NightSearch
     from harness.source.firstparents import BranchCommit
 
 #: Suspects that are compared in a night: the slowest. On a host that has become slower, all are.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from harness.host.processid import ProcessId
 from harness.nightly.night import NightState
 from harness.nightly.plan import seconds_of
-from harness.runs.nightly import night_lock
+from harness.runs.nights.openplan import night_lock
 
 if TYPE_CHECKING:
     from harness.runs.environment import Environment
-    from harness.runs.nightly import OpenPlan
+    from harness.runs.nights.openplan import OpenPlan
 
 #: A night that is so many periods old is missing its successor.
 _LATE: Final = 1.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from harness.subsystems.specifications import AUTO
 from harness.subsystems.table import find_subsystem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.check.subject import Specification
     from harness.host.progress import Progress
     from harness.kernel.artifact import KernelArtifact
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from harness.provide.provider import Provider
     from harness.provide.revisions import Revisions
     from harness.runs.environment import Environment
-    from harness.runs.nightsources import NightSources
+    from harness.runs.nights.sources import NightSources
     from harness.runs.view import View
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.runs.guests import most_guests
-from harness.runs.nightly import NightRequest, OpenPlan, expected_seconds, open_plan
-from harness.runs.nightsources import NightSources
+from harness.runs.nights.nightrun import expected_seconds
+from harness.runs.nights.openplan import NightRequest, OpenPlan, open_plan
+from harness.runs.nights.sources import NightSources
 from harness.runs.view import Unseen, View
 
 if TYPE_CHECKING:

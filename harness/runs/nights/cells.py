@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boot.cellplan import CellPlan
@@ -19,11 +16,13 @@ from harness.nightly.night import Purpose, Result, Status
 from harness.outcome import Outcome, Until
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.matrix import Matrix, MemoryGate
-from harness.runs.nightresults import console_of, kept_console, result_of_cell, result_of_error
+from harness.runs.nights.results import console_of, kept_console, result_of_cell, result_of_error
 from harness.sanitizers import parse_sanitizers
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from collections.abc import Sequence
+    from concurrent.futures import Future, ThreadPoolExecutor
+    from pathlib import Path
 
     from harness.boot.plan import BootPlan
     from harness.history.nights import NightReader
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from harness.nightly.night import Night
     from harness.results.record import Cell
     from harness.runs.environment import Environment
-    from harness.runs.nightkernels import NightKernels
+    from harness.runs.nights.kernels import NightKernels
     from harness.runs.view import View
 
 

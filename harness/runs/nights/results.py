@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.bisect.evidence import Kind
@@ -15,6 +13,9 @@ from harness.runs.buildtester import error_lines, error_title
 from harness.runs.examination import boot_trial
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
     from harness.nightly.cells import NightCell
     from harness.results.record import Cell
 

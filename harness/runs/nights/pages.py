@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -21,8 +19,11 @@ from harness.pages.nightviews import NightViews, PlannedCells
 from harness.pages.rendering import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from harness.nightly.night import JudgedNight, Slot
-    from harness.runs.nightly import OpenPlan
+    from harness.runs.nights.openplan import OpenPlan
 
 #: Nights that the index lists; a month's page has all of its nights.
 _LISTED: Final = CHARTED

@@ -1,0 +1,1 @@
+"""Nights of a plan: what is run, judged, searched and told."""
