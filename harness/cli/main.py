@@ -102,7 +102,10 @@ COMMANDS = (
         "Log in to a guest that 'boot --until ssh --keep' left running.",
     ),
     _Entry("stop", "Stop guests that 'boot --keep' left running."),
-    _Entry("gc", "Remove the least recently used kernels, images, snapshots and objects from the cache."),
+    _Entry(
+        "gc",
+        "Remove the least recently used kernels, images, snapshots and objects from the cache.",
+    ),
     _Entry("man", "Print the manual page."),
 )
 
