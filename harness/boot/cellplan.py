@@ -118,7 +118,7 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> C
         seconds=round(booted.verdict.seconds, 3),
         check=plan.checker.result if plan.checker else None,
         debug=None if booted.debug == NO_FINDINGS else booted.debug,
-        program=plan.program.result if plan.program else None,
+        program=plan.program.result.explained(booted.ending) if plan.program else None,
         bad_expected=plan.bad_expected,
         world=plan.boot.world.identity.document() if plan.boot.world else None,
         snapshot=booted.snapshot,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from harness.outcome import Ending
 
 SKIP: Final = 125
 """The exit status of a command that can say nothing of this kernel, as for ``git bisect run``."""
+
+_GUEST_ENDED: Final = {
+    Ending.RESET: "the guest was reset while it ran",
+    Ending.EXITED: "the guest powered off while it ran",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,12 @@ class ProgramResult:
     seconds: float = 0.0
     stdout: int = 0
     stderr: int = 0
+
+    def explained(self, ending: Ending) -> ProgramResult:
+        """Return it with the guest's end, if that is why the command did not end."""
+        if not self.unfinished or ending not in _GUEST_ENDED:
+            return self
+        return replace(self, unfinished=_GUEST_ENDED[ending])
 
     @property
     def is_good(self) -> bool:

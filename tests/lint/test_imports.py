@@ -45,7 +45,7 @@ EDGES: dict[str, set[str]] = {
     "shell": {"errors", "host"},
     "world": {"arch", "errors", "host", "source", "kernel", "image", "shell"},
     "kyua": {"host", "shell", "guest", "console"},
-    "execution": {"errors", "host", "shell", "guest", "console"},
+    "execution": {"errors", "host", "shell", "guest", "console", "outcome"},
     "image": {"arch", "architecture", "errors", "sanitizers", "host", "kernel"},
     "guest": {"arch", "errors", "sanitizers", "host", "image", "shell"},
     "console": {"arch", "errors", "sanitizers", "host"},

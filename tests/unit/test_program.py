@@ -17,6 +17,7 @@ from harness.guest.serialtap import Tap
 from harness.host.clock import Clock, ManualClock
 from harness.host.loglimits import USUAL_LIMITS, LogLimits
 from harness.host.progress import Recorded
+from harness.outcome import Ending
 from harness.shell.shell import (
     Completed,
     OutputSink,
@@ -226,3 +227,19 @@ def test_command_of_a_guest_that_did_not_come_up_was_not_run() -> None:
 def test_repeat_of_a_boot_runs_the_same_command_with_a_longer_limit() -> None:
     again = Program(ProgramPlan("x", timeout=2.0), USUAL_LIMITS).again(3.0)
     assert (again.plan.command, again.plan.timeout) == ("x", 6.0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        (Ending.RESET, "the guest was reset while it ran"),
+        (Ending.EXITED, "the guest powered off while it ran"),
+        (Ending.STOPPED, "it closed the connection"),
+    ],
+)
+def test_a_guest_that_ended_is_why_its_command_did_not_end(ending: Ending, words: str) -> None:
+    assert (
+        ProgramResult("reboot", unfinished="it closed the connection").explained(ending).words
+        == words
+    )
+    assert ProgramResult("true", 0).explained(ending).words == "exit status 0"
