@@ -106,6 +106,8 @@ def expectation_of(plan: CellPlan, kernel: KernelArtifact) -> Expectation:
 
 def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> Cell:
     """Return the cell with the results of its boot and check."""
+    failed = booted.verdict.outcome is not Outcome.BOOTED
+    program = plan.program.result if plan.program else None
     return replace(
         cell,
         verdict=verdict,
@@ -118,7 +120,7 @@ def with_boot(cell: Cell, booted: Booted, verdict: Verdict, plan: CellPlan) -> C
         seconds=round(booted.verdict.seconds, 3),
         check=plan.checker.result if plan.checker else None,
         debug=None if booted.debug == NO_FINDINGS else booted.debug,
-        program=plan.program.result.explained(booted.ending) if plan.program else None,
+        program=program.explained(booted.ending, failed=failed) if program else None,
         bad_expected=plan.bad_expected,
         world=plan.boot.world.identity.document() if plan.boot.world else None,
         snapshot=booted.snapshot,

@@ -40,11 +40,18 @@ class ProgramResult:
     stdout: int = 0
     stderr: int = 0
 
-    def explained(self, ending: Ending) -> ProgramResult:
-        """Return it with the guest's end, if that is why the command did not end."""
-        if not self.unfinished or ending not in _GUEST_ENDED:
+    def explained(self, ending: Ending, *, failed: bool = False) -> ProgramResult:
+        """Return it with the guest's end, if that is why the command did not end.
+
+        Args:
+            ending: how the guest ended.
+            failed: whether its kernel failed.
+        """
+        if not self.unfinished or not self.seconds:
             return self
-        return replace(self, unfinished=_GUEST_ENDED[ending])
+        if failed:
+            return replace(self, unfinished="the kernel failed while it ran")
+        return replace(self, unfinished=_GUEST_ENDED.get(ending, self.unfinished))
 
     @property
     def is_good(self) -> bool:

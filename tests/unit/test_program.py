@@ -238,8 +238,9 @@ def test_repeat_of_a_boot_runs_the_same_command_with_a_longer_limit() -> None:
     ],
 )
 def test_a_guest_that_ended_is_why_its_command_did_not_end(ending: Ending, words: str) -> None:
-    assert (
-        ProgramResult("reboot", unfinished="it closed the connection").explained(ending).words
-        == words
-    )
-    assert ProgramResult("true", 0).explained(ending).words == "exit status 0"
+    lost = ProgramResult("reboot", unfinished="it closed the connection", seconds=1.0)
+    assert lost.explained(ending).words == words
+    assert lost.explained(ending, failed=True).words == "the kernel failed while it ran"
+    assert ProgramResult("true", 0, seconds=1.0).explained(ending).words == "exit status 0"
+    not_run = ProgramResult("true", unfinished="the guest did not come up")
+    assert not_run.explained(ending, failed=True) == not_run
