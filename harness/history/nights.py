@@ -55,6 +55,13 @@ _WORST = tuple(Classification)
 
 _TOLD = (Status.PASSED.value, Status.FAILED.value, Status.UNBUILT.value)
 
+#: What a boot of the plan that passed fulfils.
+_PASSED_BOOT = (
+    ResultRow.purpose == Purpose.PLANNED.value,
+    ResultRow.status == Status.PASSED.value,
+    ResultRow.shared.is_(None),
+)
+
 #: Results of which the median cost of a cell is taken.
 _RECENT = 25
 
@@ -256,19 +263,13 @@ class NightReader:
 
     def with_kernel(self, slot: Slot, artifact: str) -> Result | None:
         """Return the newest verdict of a cell on an equal kernel, which others can share."""
-        wanted = (
-            select(func.max(ResultRow.id))
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
-            .where(
-                PlanRow.name == self.plan,
-                ResultRow.artifact == artifact,
-                ResultRow.cell == slot.cell,
-                ResultRow.branch == slot.branch,
-                ResultRow.purpose == Purpose.PLANNED.value,
-                ResultRow.shared.is_(None),
-                ResultRow.status.in_(_TOLD),
-            )
+        wanted = self._results_with(func.max(ResultRow.id)).where(
+            ResultRow.artifact == artifact,
+            ResultRow.cell == slot.cell,
+            ResultRow.branch == slot.branch,
+            ResultRow.purpose == Purpose.PLANNED.value,
+            ResultRow.shared.is_(None),
+            ResultRow.status.in_(_TOLD),
         )
         with self.database.reading() as connection:
             number = connection.execute(wanted).scalar()
@@ -278,11 +279,8 @@ class NightReader:
     def seconds(self, slot: Slot) -> list[float]:
         """Return the durations of the newest boots of a slot."""
         wanted = (
-            select(ResultRow.seconds)
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
+            self._results_with(ResultRow.seconds)
             .where(
-                PlanRow.name == self.plan,
                 ResultRow.branch == slot.branch,
                 ResultRow.cell == slot.cell,
                 ResultRow.shared.is_(None),
@@ -297,17 +295,12 @@ class NightReader:
     def boots(self, slot: Slot, before: int, most: int = 10) -> tuple[Result, ...]:
         """Return the newest boots of a slot that passed before a night."""
         wanted = (
-            select(ResultRow.id)
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
+            self._results_with(ResultRow.id)
             .where(
-                PlanRow.name == self.plan,
                 NightRow.number < before,
                 ResultRow.branch == slot.branch,
                 ResultRow.cell == slot.cell,
-                ResultRow.purpose == Purpose.PLANNED.value,
-                ResultRow.status == Status.PASSED.value,
-                ResultRow.shared.is_(None),
+                *_PASSED_BOOT,
             )
             .order_by(ResultRow.id.desc())
             .limit(most)
@@ -319,19 +312,10 @@ class NightReader:
     def passes(self, slots: Sequence[Slot], before: int) -> int:
         """Return how many boots of the plan's cells passed in some slots before a night."""
         pairs = tuple_(ResultRow.branch, ResultRow.cell)
-        wanted = (
-            select(func.count())
-            .select_from(ResultRow)
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
-            .where(
-                PlanRow.name == self.plan,
-                NightRow.number < before,
-                ResultRow.purpose == Purpose.PLANNED.value,
-                ResultRow.shared.is_(None),
-                ResultRow.status == Status.PASSED.value,
-                pairs.in_([(slot.branch, slot.cell) for slot in slots]),
-            )
+        wanted = self._results_with(func.count()).where(
+            NightRow.number < before,
+            *_PASSED_BOOT,
+            pairs.in_([(slot.branch, slot.cell) for slot in slots]),
         )
         with self.database.reading() as connection:
             return int(connection.execute(wanted).scalar() or 0)
@@ -342,9 +326,7 @@ class NightReader:
         A revision that was booted several times is returned as often.
         """
         wanted = (
-            select(ResultRow.commit)
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
+            self._results_with(ResultRow.commit)
             .join(
                 RevisionRow,
                 and_(
@@ -354,13 +336,10 @@ class NightReader:
                 ),
             )
             .where(
-                PlanRow.name == self.plan,
                 NightRow.number < before,
                 ResultRow.branch == slot.branch,
                 ResultRow.cell == slot.cell,
-                ResultRow.purpose == Purpose.PLANNED.value,
-                ResultRow.status == Status.PASSED.value,
-                ResultRow.shared.is_(None),
+                *_PASSED_BOOT,
             )
             .order_by(NightRow.number.desc(), RevisionRow.place.desc(), ResultRow.id)
             .limit(most)
@@ -374,6 +353,16 @@ class NightReader:
         with self.database.reading() as connection:
             data = connection.execute(wanted).scalar()
             return b"" if data is None else zlib.decompress(data)
+
+    def _results_with(self, column: Any) -> Select[Any]:
+        """Return the query of a column of the plan's results."""
+        return (
+            select(column)
+            .select_from(ResultRow)
+            .join(NightRow, NightRow.id == ResultRow.night_id)
+            .join(PlanRow, PlanRow.id == NightRow.plan_id)
+            .where(PlanRow.name == self.plan)
+        )
 
     def _nights(self) -> Select[Any]:
         return (
