@@ -92,6 +92,7 @@ class Nights:
         equal: numbers of commits whose kernel equals their parent's.
         boots: the number of guests started so far.
         control: what guests with a mutant panic with; empty: they boot.
+        spoilt: what the first guests with a mutant panic with, in place of that.
         fail_first: in so many of the first boots the host fails.
         slow_boots: boots of these numbers take twice the CPU time.
         kill_after: the night is interrupted at the boot of that number.
@@ -109,6 +110,7 @@ class Nights:
     equal: set[int] = field(default_factory=set)
     boots: int = 0
     control: str = "control lost"
+    spoilt: list[str] = field(default_factory=list)
     fail_first: int = 0
     kill_after: int | None = None
     slow_boots: set[int] = field(default_factory=set)
@@ -189,14 +191,14 @@ class Nights:
         if boot <= self.fail_first or chance.random() < self.host:
             return Script((), failure="the host has had enough")
         control = "-control-" in spec.name
+        if control and self.spoilt:
+            return panic_of(self.spoilt.pop(0))
         speed = (1.0 + self.noise * chance.random()) * (2.0 if boot in self.slow_boots else 1.0)
         for fault in self.faults:
             if fault.slower > 1.0:
                 affected = fault.is_in(number) and len(spec.topology.nodes) in fault.nodes
                 speed *= fault.slower if affected else 1.0
                 continue
-            if control and fault.rate < 1.0:
-                continue  # a flake shows in no control
             shows = fault.builds and fault.is_in(number)
             shows = shows and (number > fault.since or self._seen[guest] > fault.spared)
             if shows and len(spec.topology.nodes) in fault.nodes and chance.random() < fault.rate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from harness.errors import BuildError, InfraError
@@ -10,8 +10,6 @@ from harness.nightly.night import Classification, Problem, Purpose, Result, Stat
 
 REGRESSED: Final = 1
 """Exit code of a night with an open regression."""
-
-_FAILURES: Final = (Status.FAILED, Status.UNBUILT)
 
 
 def exit_code(problems: Iterable[Problem], *, controls_failed: bool, host_trouble: bool) -> int:
@@ -29,35 +27,6 @@ def exit_code(problems: Iterable[Problem], *, controls_failed: bool, host_troubl
     if Classification.BUILD in found:
         return BuildError.exit_code
     return InfraError.exit_code if host_trouble else 0
-
-
-def broken_controls(results: Collection[Result]) -> list[Result]:
-    """Return the negative controls that did not fail as stated, although they could."""
-    masked = masked_controls(results)
-    return [each for each in _failed_otherwise(results) if each not in masked]
-
-
-def masked_controls(results: Collection[Result]) -> list[Result]:
-    """Return the negative controls whose revision fails in the same way without the mutant.
-
-    They say nothing: a boot ends, or does not build, before the mutant could be seen.
-    """
-    shown = {
-        (each.slot.branch, each.commit, each.title)
-        for each in results
-        if each.purpose is Purpose.PLANNED and each.status in _FAILURES
-    }
-    return [
-        each
-        for each in _failed_otherwise(results)
-        if (each.slot.branch, each.commit, each.title) in shown
-    ]
-
-
-def _failed_otherwise(results: Iterable[Result]) -> list[Result]:
-    return [
-        each for each in results if each.purpose is Purpose.CONTROL and each.status in _FAILURES
-    ]
 
 
 def unmended(results: Iterable[Result]) -> list[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from harness.nightly.ending import masked_controls
+from harness.nightly.controls import spoilt_attempts
 from harness.nightly.night import JudgedNight, Problem, Purpose, Result, Status
 from harness.printable import printable_text
 
@@ -12,11 +12,11 @@ from harness.printable import printable_text
 def night_junit(judged: JudgedNight) -> bytes:
     """Return a night as JUnit XML: a test suite for each branch.
 
-    A known issue is skipped, and so is what did not run, and a control that says nothing; a host
-    failure is an error.
+    A known issue is skipped, and so is what did not run, and an attempt of a control that does not
+    count; a host failure is an error.
     """
     document = JUnitXml()
-    masked = masked_controls(judged.results)
+    spoilt = spoilt_attempts(judged)
     for branch in judged.night.branches:
         suite = TestSuite(printable_text(f"{judged.night.plan}.{branch.name}"))
         suite.timestamp = judged.night.started.isoformat()
@@ -24,8 +24,10 @@ def night_junit(judged: JudgedNight) -> bytes:
             planned = result.purpose in (Purpose.PLANNED, Purpose.CONTROL)
             if planned and result.slot.branch == branch.name and result.shared is None:
                 case = _case(judged, result)
-                if result in masked:
-                    case.result = [Skipped("its revision fails in the same way without it")]
+                if result in spoilt:
+                    case.result = [
+                        Skipped("something else made this attempt fail, so it does not count")
+                    ]
                 suite.add_testcase(case)
         document.add_testsuite(suite)
     document.update_statistics()

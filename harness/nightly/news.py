@@ -16,10 +16,10 @@ from harness.nightly.night import (
     ProvenCulprit,
     Result,
     Slot,
-    Status,
 )
 
 if TYPE_CHECKING:
+    from harness.nightly.controls import ControlResult
     from harness.nightly.issues import KnownIssue
     from harness.nightly.timing import Slowdown
 
@@ -64,25 +64,30 @@ def news_of(change: NightChange) -> tuple[News, ...]:
     return _ordered(found)
 
 
-def control_news(number: int, results: Iterable[Result]) -> tuple[News, ...]:
+def control_news(number: int, broken: Iterable[ControlResult]) -> tuple[News, ...]:
     """Return the news of negative controls that did not fail as stated.
 
     Args:
         number: the night's number.
-        results: results of controls.
+        broken: the controls.
     """
     return tuple(
         News(
             NewsKind.CONTROL,
             f"control:{result.slot.branch}:{result.slot.cell}:{number}",
             f"the negative control {result.slot.cell} of {result.slot.branch} did not fail as "
-            f"stated: {result.title or result.outcome or result.status}",
+            f"stated{_in_attempts(each.attempts)}: "
+            f"{result.title or result.outcome or result.status}",
             slot=result.slot,
             commit=result.commit,
         )
-        for result in results
-        if result.status not in (Status.PASSED, Status.NOT_RUN, Status.HOST_FAILED)
+        for each in broken
+        for result in (each.result,)
     )
+
+
+def _in_attempts(attempts: int) -> str:
+    return f" in any of {attempts} attempts" if attempts > 1 else ""
 
 
 def host_news(

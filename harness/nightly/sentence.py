@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from harness.nightly.ending import broken_controls, unmended
+from harness.nightly.ending import unmended
 from harness.nightly.judgement import is_watched
 from harness.nightly.night import (
     Classification,
@@ -58,8 +58,7 @@ def _first_clause(judged: JudgedNight) -> str:
     if night.state is NightState.RUNNING:
         return f"night {night.number} has not ended"
     if night.state is NightState.UNJUDGED:
-        broken = broken_controls(judged.results)
-        count = len({result.slot for result in broken})
+        count = sum(each.kind is NewsKind.CONTROL for each in judged.news)
         return (
             f"{counted(count, 'negative control')} did not fail as stated, so nothing is claimed "
             "about the kernels"

@@ -77,7 +77,7 @@ def write_night_page(
         marks=_used_marks(found),
         shares=any(each.shared is not None for each in judged.results),
         controls=views.controls(),
-        masked_controls=views.masked_controls(),
+        spoilt_attempts=views.spoilt_attempts(),
         not_run=views.not_run(),
         where=places_in_words,
         slot_page=slot_page,

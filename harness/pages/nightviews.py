@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from harness.nightly.ending import masked_controls
+from harness.nightly.controls import spoilt_attempts
 from harness.nightly.judgement import is_watched
 from harness.nightly.night import Purpose, Status
 from harness.nightly.reproduce import command_of
@@ -178,9 +178,9 @@ class NightViews:
         """Return the results of negative controls."""
         return [each for each in self.judged.results if each.purpose is Purpose.CONTROL]
 
-    def masked_controls(self) -> list[Result]:
-        """Return those whose revision fails in the same way without the mutant."""
-        return masked_controls(self.judged.results)
+    def spoilt_attempts(self) -> list[Result]:
+        """Return those that failed otherwise and do not count."""
+        return spoilt_attempts(self.judged)
 
     def cell_charts(self, slot: Slot, boots: Sequence[CellBoot]) -> dict[str, Chart]:
         """Return the charts of a cell by their names."""

@@ -120,7 +120,8 @@ def test_host_and_budget() -> None:
 
 def test_nothing_is_claimed_when_a_control_went_wrong_or_the_night_did_not_end() -> None:
     control = replace(PASSED[0], purpose=Purpose.CONTROL, status=Status.FAILED)
-    said = night(REGRESSION, results=(control,), state=NightState.UNJUDGED)
+    broken = News(NewsKind.CONTROL, "control", "", slot=control.slot)
+    said = night(REGRESSION, news=(broken,), results=(control,), state=NightState.UNJUDGED)
     assert said.startswith("One negative control did not fail as stated, so nothing is claimed")
     assert "regression" not in said
     stopped = night(state=NightState.STOPPED, notes=("the disk\nis full",))

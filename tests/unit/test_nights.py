@@ -191,6 +191,7 @@ def test_a_control_that_does_not_fail_as_stated_is_the_loudest_and_nothing_else_
     second = nights.night()
     assert second.exit_code == 3
     assert kinds(second.judged) == [NewsKind.CONTROL]
+    assert "in any of 6 attempts: booted" in second.judged.news[0].text
     assert second.judged.problems == ()
     assert second.judged.night.state is NightState.UNJUDGED
     nights.control = "control lost"
@@ -211,6 +212,33 @@ def test_a_control_is_not_broken_if_its_revision_fails_so_without_the_mutant(
     assert second.exit_code == (1 if builds else 4)
     assert opened in kinds(second.judged)
     assert any("says nothing" in note for note in second.judged.night.notes)
+
+
+def test_a_control_that_a_flake_hit_is_repeated_and_the_night_is_judged(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, cells=CONTROL)
+    nights.night()
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    nights.spoilt = ["a flake", "", "a flake"]
+    second = nights.night()
+    assert (second.exit_code, second.judged.night.state) == (1, NightState.ENDED)
+    assert kinds(second.judged) == [NewsKind.REGRESSION, NewsKind.CULPRIT]
+    controls = [each for each in second.judged.results if each.purpose is Purpose.CONTROL]
+    assert [each.status for each in controls] == [Status.FAILED] * 3 + [Status.PASSED]
+    assert not any("control" in note for note in second.judged.night.notes)
+
+
+def test_a_control_that_a_flake_of_before_always_hits_says_nothing(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, cells=CONTROL)
+    nights.night()
+    nights.commit(Fault("no ideas left", 0))
+    nights.night()
+    nights.faults = []
+    nights.spoilt = ["no ideas left"] * 20
+    third = nights.night()
+    assert third.judged.night.state is NightState.ENDED
+    assert NewsKind.CONTROL not in kinds(third.judged)
+    assert any("says nothing" in note for note in third.judged.night.notes)
+    assert len(nights.spoilt) == 20 - 11
 
 
 def test_a_host_failure_that_a_retry_mends_is_no_news(tmp_path: Path) -> None:

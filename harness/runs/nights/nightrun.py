@@ -11,7 +11,7 @@ from harness import __version__
 from harness.errors import InfraError
 from harness.history.retention import issues_seen
 from harness.image.media import BootMethod
-from harness.nightly.ending import broken_controls, exit_code, masked_controls, unmended
+from harness.nightly.ending import exit_code, unmended
 from harness.nightly.issues import broad, expired, unseen
 from harness.nightly.news import NightChange, control_news, host_news, issue_news, news_of, untold
 from harness.nightly.night import (
@@ -30,6 +30,7 @@ from harness.results.unfinished import Planned
 from harness.runs.guests import Guests
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nights.cells import NightCells, NightTask, guest_request_of, key_of
+from harness.runs.nights.controls import tried_controls
 from harness.runs.nights.judge import NightJudge
 from harness.runs.nights.kernels import NightKernels
 from harness.runs.nights.results import not_run
@@ -41,12 +42,13 @@ from harness.runs.recording import Recorder
 from harness.source.request import KernelRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
     from harness.history.nights import NightReader
     from harness.mutation.judgement import Judgement
+    from harness.nightly.cells import NightCell
     from harness.nightly.timing import Slowdown
     from harness.results.record import Cell
     from harness.runs.environment import Environment
@@ -186,12 +188,11 @@ class NightRun:
         """Run what the budget allows, judge it, and store the end of the night."""
         self._run_planned(cells)
         self._retry_host(cells)
+        controls = tried_controls(cells, self._slots, self._open_before())
         self._save_spent()
-        results = list(cells.results.values())
-        broken = broken_controls(results)
         problems: list[Problem] = []
-        news: tuple[News, ...] = control_news(self.night.number, broken)
-        if not broken:
+        news: tuple[News, ...] = control_news(self.night.number, controls.broken)
+        if not controls.broken:
             judge = self._judge(cells, sources)
             problems = judge.judge()
             slower = NightTiming.beside(judge.search, self.opened.reader).slowdowns()
@@ -204,13 +205,15 @@ class NightRun:
         left_out = self._left_out(cells)
         night = replace(
             self.night,
-            state=NightState.UNJUDGED if broken else NightState.ENDED,
+            state=NightState.UNJUDGED if controls.broken else NightState.ENDED,
             ended=self.env.clock.now(),
             spent=self._spent_seconds(),
             exit_code=exit_code(
-                problems, controls_failed=bool(broken), host_trouble=bool(trouble or unfetched)
+                problems,
+                controls_failed=bool(controls.broken),
+                host_trouble=bool(trouble or unfetched),
             ),
-            notes=(*self.night.notes, *_about_masked(results), *_about_left_out(left_out)),
+            notes=(*self.night.notes, *controls.notes(), *_about_left_out(left_out)),
         )
         told = untold(news, self.opened.reader.told())
         results = [*cells.results.values(), *left_out]
@@ -279,14 +282,21 @@ class NightRun:
 
     def _retry_host(self, cells: NightCells) -> None:
         """Run cells again in which the host failed, one at a time."""
-        by_slot = {cell.slot: cell for cell in self.opened.cells}
         for number in range(self.opened.plan.host_retries):
             for result in unmended(cells.results.values()):
-                if result.slot not in by_slot or self.spent():
+                if result.slot not in self._slots or self.spent():
                     continue
-                cell = by_slot[result.slot]
+                cell = self._slots[result.slot]
                 task = NightTask(cell, result.commit, result.purpose, cell.repeat + number)
                 cells.alone(task)
+
+    @property
+    def _slots(self) -> Mapping[Slot, NightCell]:
+        return {cell.slot: cell for cell in self.opened.cells}
+
+    def _open_before(self) -> list[Problem]:
+        """Return the problems that were open when the night began."""
+        return [each for each in self.opened.reader.problems().values() if each.open]
 
     # The end
 
@@ -296,7 +306,7 @@ class NightRun:
         def commit(branch: str, name: str) -> BranchCommit:
             return sources.commit(by_name[branch].source, name)
 
-        slots = {cell.slot: cell for cell in self.opened.cells if cell.kind != "control"}
+        slots = {slot: cell for slot, cell in self._slots.items() if cell.kind != "control"}
         search = NightSearch(cells, slots, commit, self.spent)
         return NightJudge(
             cells, slots, self.opened.reader, search, self.opened.issues,
@@ -356,11 +366,3 @@ def _about_left_out(results: Sequence[Result]) -> list[str]:
         return []
     commits = {(each.slot.branch, each.commit) for each in results}
     return [f"the budget left out {len(results)} cells of {len(commits)} revisions"]
-
-
-def _about_masked(results: Sequence[Result]) -> list[str]:
-    return [
-        f"the negative control {each.slot.cell} of {each.slot.branch} says nothing: its revision "
-        f"fails in the same way without the mutant"
-        for each in masked_controls(results)
-    ]
