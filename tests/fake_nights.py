@@ -13,7 +13,7 @@ from fake_environment import FakeProvider, fake_environment
 from fake_guests import banner, boots, build_id_of, console, facts_of
 from small_tree import git, git_tree
 
-from harness.errors import BuildError
+from harness.errors import BuildError, UsageError
 from harness.guest.fake import Piece, Script
 from harness.guest.spec import GuestSpec
 from harness.runs.environment import Environment
@@ -90,6 +90,7 @@ class Nights:
         commits: all commits, the oldest first.
         faults: what is wrong with some.
         equal: numbers of commits whose kernel equals their parent's.
+        refused: numbers of commits that cannot have the plan's kernels.
         boots: the number of guests started so far.
         control: what guests with a mutant panic with; empty: they boot.
         spoilt: what the first guests with a mutant panic with, in place of that.
@@ -108,6 +109,7 @@ class Nights:
     commits: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     equal: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
     boots: int = 0
     control: str = "control lost"
     spoilt: list[str] = field(default_factory=list)
@@ -163,6 +165,8 @@ class Nights:
     def kernel(self, what: KernelRequest) -> int:
         """Return the number of the kernel of a request; see ``FakeProvider``."""
         number = self.commits.index(what.change.revision or "")
+        if number in self.refused:
+            raise UsageError("there is no option SMALL", remedy="leave it out")
         while number in self.equal:
             number -= 1
         broken = [fault for fault in self.faults if not fault.builds and fault.is_in(number)]

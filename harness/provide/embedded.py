@@ -88,7 +88,7 @@ class BuiltInProvider:
     ) -> KernelArtifact:
         """See ``Provider``; the built-in kernel contains the check module."""
         del modules
-        build = EmbeddedBuild(_variant(what), sanitizers)
+        build = EmbeddedBuild(variant_of(what), sanitizers)
         label = f"built-in, {build.variant} the commit"
         return built_in_kernel(build, label, self.workspace, self.runner, progress)
 
@@ -116,7 +116,7 @@ class BuiltInProvider:
 
     def code(self, subsystem: Subsystem, what: KernelRequest, asked: str | None) -> KernelCode:
         """See ``Provider``."""
-        _variant(what)  # which tells what it does not have
+        variant_of(what)  # which tells what it does not have
         values, where = _values(subsystem, what, asked or AS_BUILT)
         why = (f"{where}; it takes the reserve at boot with any sanitizer or none",)
         return KernelCode(GUEST, Facts(values), why, is_freebsd=False)
@@ -235,7 +235,12 @@ def _values(
         return subsystem.variant(asked), "you named it"
 
 
-def _variant(what: KernelRequest) -> CommitSide:
+def variant_of(what: KernelRequest) -> CommitSide:
+    """Return the side of the commit on which a requested built-in guest is.
+
+    Raises:
+        UsageError: it does not have what is asked.
+    """
     change = what.change
     foreign = [option for option in change.options if option != "--mutant"]
     foreign += ["--kernconf"] if what.kernconf else []

@@ -164,7 +164,7 @@ class Provider(Protocol):
 
         Args:
             tree: of ``history``.
-            what: source and configuration.
+            what: source and configuration, and the mutant of each kernel.
             sanitizers: of the kernels.
             ends: the hashes of the newest revision and of those that the history starts with.
             modules: the subsystems whose check module is needed, too.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from harness.bisect.history import FREEBSD, Relevance
 from harness.errors import BuildError, UsageError
 from harness.host.workspace import Workspace, make_directory
-from harness.image.embedded import OWN, SHARED, SOURCE_SUFFIXES, CommitSide, EmbeddedBuild
-from harness.provide.embedded import built_in_kernel
+from harness.image.embedded import OWN, SHARED, SOURCE_SUFFIXES, EmbeddedBuild
+from harness.provide.embedded import built_in_kernel, variant_of
 from harness.provide.sources import BUILT_IN_TITLE, TREE_TITLE
 from harness.source.change import Change
 from harness.source.git import DamagedObjectsError
@@ -72,7 +72,7 @@ class TreeRevisions:
     Args:
         kernels: builds them.
         tree: contains the revisions.
-        what: source and configuration.
+        what: source and configuration, and the mutant of each kernel.
         sanitizers: the kernels' sanitizers.
         base: the revision from which all else is taken.
         modules: the subsystems whose check modules are built.
@@ -104,7 +104,9 @@ class TreeRevisions:
         """See ``Revisions``."""
         work = partial(self._kernel, commit, progress)
         found = healed(self.tree, self.kernels.workspace, progress.note, work)
-        identity = replace(found.identity, commit=commit, label=commit[:10])
+        mutant = self.what.change.mutant
+        label = f"{commit[:10]} +mutant {mutant}" if mutant else commit[:10]
+        identity = replace(found.identity, commit=commit, label=label)
         return replace(found, identity=identity, remake=partial(self.kernel, commit))
 
     def specification(self, subsystem: Subsystem, commit: str) -> Specification:
@@ -126,7 +128,7 @@ class TreeRevisions:
             return self._provide(commit, progress)
 
     def _provide(self, commit: str, progress: Progress) -> KernelArtifact:
-        what = replace(self.what, change=Change(commit))
+        what = replace(self.what, change=Change(commit, mutant=self.what.change.mutant))
         return self.kernels.provide(what, self.sanitizers, progress, modules=self.modules)
 
 
@@ -255,14 +257,18 @@ def revisions_of(
     Args:
         kernels: builds them.
         tree: contains the revisions.
-        what: source and configuration.
+        what: source and configuration, and the mutant of each kernel.
         sanitizers: the kernels' sanitizers.
         ends: hashes of the newest revision and of those with which the history starts.
         modules: the subsystems whose check modules are built.
+
+    Raises:
+        UsageError: the built-in guest does not have the mutant, or what else is asked.
     """
     directory = _built_in_directory(tree.repository, ends[0])
     if directory is not None:
-        build = EmbeddedBuild(CommitSide.AFTER, sanitizers)
+        own = replace(what, change=Change(mutant=what.change.mutant))
+        build = EmbeddedBuild(variant_of(own), sanitizers)
         return BuiltInRevisions(
             kernels.workspace, kernels.runner, tree.repository, directory, build
         )

@@ -23,6 +23,12 @@ branches = ["main"]
 [[boot]]
 numa = "1,2"
 accelerator = "tcg"
+
+[[control]]
+mutant = "drop-commit"
+numa = "2"
+accelerator = "tcg"
+title = "kernel resources exhausted"
 """
 
 

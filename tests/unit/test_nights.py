@@ -353,6 +353,78 @@ def test_a_branch_that_does_not_exist_is_refused_before_anything_runs(tmp_path: 
     assert nights.boots == 0
 
 
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [
+        ('[[control]]\nmutant = "drop-comit"\nnuma = "2"', "no mutant drop-comit"),
+        ('[[check]]\nsubsystem = "umma"\nnuma = "2"', "no subsystem 'umma'"),
+        ('[[boot]]\nname = "vm"\nvms = ["nope"]', "no guest named 'nope'"),
+        ('[[boot]]\nname = "x"\nboot = "loader"\nnuma = "1"', "cannot start a made kernel"),
+    ],
+)
+def test_what_no_night_can_run_is_refused_before_the_night_begins(
+    tmp_path: Path, cells: str, named: str
+) -> None:
+    nights = Nights(tmp_path, cells=cells)
+    with pytest.raises(UsageError, match=named):
+        nights.night()
+    assert nights.boots == 0
+    assert reader_of(nights).last() is None
+    with nights.environment() as env, pytest.raises(UsageError, match=named):
+        preview(NightRequest(tmp_path / "nightly.toml"), env)
+
+
+def test_a_revision_that_cannot_have_a_kernel_of_the_plan_does_not_end_the_night(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.refused = {nights.commit()}
+    nights.commit()
+    judged = nights.night()
+    assert (judged.exit_code, judged.judged.night.state) == (3, NightState.ENDED)
+    assert kinds(judged.judged) == [NewsKind.HOST]
+    assert "there is no option SMALL" in judged.judged.news[0].text
+
+
+def test_a_tree_that_goes_away_ends_no_night_and_the_next_one_finds_the_commit(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    away = tmp_path / "away"
+
+    def remove() -> None:
+        if nights.tree.exists():
+            nights.tree.rename(away)
+
+    nights.at_boot = remove
+    second = nights.night()
+    assert (second.exit_code, kinds(second.judged)) == (1, [NewsKind.REGRESSION])
+    assert "bisection ended" in second.judged.problems[0].why_unknown
+    nights.at_boot = lambda: None
+    away.rename(nights.tree)
+    assert kinds(nights.night().judged) == [NewsKind.CULPRIT]
+
+
+def test_what_cannot_go_on_is_the_hosts_failure_and_the_night_goes_on_later(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit()
+
+    def refuse() -> None:
+        raise UsageError("the tree is gone", remedy="bring it back")
+
+    nights.at_boot = refuse
+    with pytest.raises(InfraError, match="night 2 cannot go on: the tree is gone"):
+        nights.night()
+    nights.at_boot = lambda: None
+    assert nights.night().judged.night.number == 2
+
+
 def test_a_preview_runs_nothing_and_says_why(tmp_path: Path) -> None:
     nights = Nights(tmp_path)
     nights.night()

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 from harness.boot.cellplan import CellPlan
 from harness.boot.plan import Sampling
 from harness.check.checker import Checker, CheckPlan
-from harness.errors import BuildError, HarnessError, InfraError
-from harness.image.media import BootMethod
+from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.kernel.elf import content_digest
-from harness.mutation.mutant import MutantRefused
 from harness.nightly.night import Purpose, Result, Status
-from harness.outcome import Outcome, Until
-from harness.runs.guests import GuestRequest, Guests
+from harness.outcome import Outcome
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nights.results import console_of, kept_console, result_of_cell, result_of_error
 from harness.sanitizers import parse_sanitizers
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
-    from harness.boot.plan import BootPlan
     from harness.history.nights import NightReader
     from harness.history.store import NightStore
     from harness.kernel.artifact import KernelArtifact
@@ -32,6 +28,7 @@ if TYPE_CHECKING:
     from harness.nightly.night import Night
     from harness.results.record import Cell
     from harness.runs.environment import Environment
+    from harness.runs.nights.guests import NightGuests
     from harness.runs.nights.kernels import NightKernels
     from harness.runs.view import View
 
@@ -78,6 +75,7 @@ class NightCells:
         view: shows warnings about guests.
         night: the night.
         kernels: builds kernels.
+        guests: returns the guests of a cell.
         reader: the history, for results that can be shared.
         store: stores results.
         matrix: boots cells.
@@ -92,13 +90,13 @@ class NightCells:
     view: View
     night: Night
     kernels: NightKernels
+    guests: NightGuests
     reader: NightReader
     store: NightStore
     matrix: Matrix
     directory: Path
     results: dict[tuple[str, str, str, str, int], Result]
     cells: list[Cell] = field(default_factory=list)
-    _plans: dict[tuple[str, str, bool, bool], tuple[Guests, BootPlan]] = field(default_factory=dict)
 
     def alone(self, task: NightTask) -> Result:
         """Run one cell, with no other guest of this night running; see ``submit``."""
@@ -163,7 +161,7 @@ class NightCells:
         progress = self.matrix.rows.row(row)
         try:
             kernel = self.kernels.kernel(cell, task.commit, progress)
-        except (BuildError, InfraError, MutantRefused) as error:
+        except (BuildError, InfraError, UsageError) as error:
             self.matrix.rows.failed(row, error)
             return error
         self.matrix.rows.done(row, "ready", good=True)
@@ -203,7 +201,7 @@ class NightCells:
         moment = self.env.clock.now()
         try:
             plan = self._cell_plan(task, planned)
-        except InfraError as error:
+        except (UsageError, InfraError) as error:
             return self._keep(result_of_error(planned, error))
         done = self.matrix.boot(plan, kernel, self.directory, gate)
         result = result_of_cell(task.cell, done, planned, moment)
@@ -221,7 +219,7 @@ class NightCells:
     def _cell_plan(self, task: NightTask, planned: Result) -> CellPlan:
         """Return the record's plan of a task."""
         cell = task.cell
-        guests, boot = self.guests(cell, trusted=task.trusted, loader=task.loader)
+        guests, boot = self.guests.plan(cell, trusted=task.trusted, loader=task.loader)
         checker = None
         if cell.kind == "check":
             specification = self.kernels.specification(cell, task.commit)
@@ -244,47 +242,6 @@ class NightCells:
             sampling=Sampling.TRIAL if task.purpose in _COUNTED else Sampling.SINGLE,
         )
 
-    def guests(
-        self, cell: NightCell, *, trusted: bool = False, loader: bool = False
-    ) -> tuple[Guests, BootPlan]:
-        """Return the guests of a cell, and the plan of its boots.
-
-        Args:
-            cell: the plan's cell.
-            trusted: see ``NightTask``.
-            loader: see ``NightTask``.
-
-        Raises:
-            UsageError: its vm file or its numbers are invalid.
-        """
-        key = cell.slot.branch, cell.slot.cell, trusted, loader
-        if key not in self._plans:
-            what = self.kernels.request(cell, "")
-            request = guest_request_of(cell, trusted=trusted, loader=loader)
-            guests = Guests.of(self.env, self.view, request, what, BootMethod.DIRECT)
-            sanitizers = guests.sanitizers(parse_sanitizers(cell.sanitizers))
-            topology = guests.topology(sanitizers, "nightly")
-            checked = cell.kind == "check"
-            plan = guests.plan(topology, sanitizers, goes_on=checked, checked=checked)
-            self._plans[key] = guests, plan
-        return self._plans[key]
-
 
 #: What is judged by the number of failures, each of which counts as it is.
 _COUNTED = frozenset({Purpose.REPEAT, Purpose.PROOF, Purpose.TIMING})
-
-
-def guest_request_of(
-    cell: NightCell, *, trusted: bool = False, loader: bool = False
-) -> GuestRequest:
-    """Return the request for a cell's guests; see ``NightTask``."""
-    return GuestRequest(
-        numa=cell.numa,
-        vm=cell.vm,
-        method=BootMethod.LOADER.value if loader else cell.method,
-        accelerator="tcg" if trusted else cell.accelerator,
-        until=Until(cell.until),
-        timeout=cell.timeout,
-        tunables=cell.tunables,
-        fail_on_report=cell.fail_on_report,
-    )

@@ -13,7 +13,7 @@ from harness.subsystems.specifications import AUTO
 from harness.subsystems.table import find_subsystem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from harness.check.subject import Specification
     from harness.host.progress import Progress
@@ -44,7 +44,18 @@ class NightKernels:
     sources: NightSources
     planned: Mapping[str, PlannedBranch]
     branches: Mapping[str, BranchNight]
-    _revisions: dict[tuple[str, str, tuple[str, ...]], Revisions] = field(default_factory=dict)
+    _revisions: dict[tuple[str, str, str, tuple[str, ...]], Revisions] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, env: Environment, view: View, sources: NightSources,
+        planned: Iterable[PlannedBranch], branches: Iterable[BranchNight],
+    ) -> NightKernels:  # fmt: skip
+        """Return the kernels of the branches of a night."""
+        return cls(
+            env, view, sources, {each.name: each for each in planned},
+            {each.name: each for each in branches},
+        )  # fmt: skip
 
     def request(self, cell: NightCell, commit: str) -> KernelRequest:
         """Return the request for a cell's kernel at a revision, as other commands have it."""
@@ -71,7 +82,7 @@ class NightKernels:
             InfraError: the host is at fault.
         """
         sanitizers = parse_sanitizers(cell.sanitizers)
-        revisions = None if cell.mutant else self.revisions(cell)
+        revisions = self.revisions(cell)
         if revisions is not None:
             return revisions.kernel(commit, progress)
         what, modules = self.request(cell, commit), _modules(cell)
@@ -90,14 +101,18 @@ class NightKernels:
         return self.provider(cell).specification(subsystem, self.request(cell, commit), AUTO)
 
     def revisions(self, cell: NightCell) -> Revisions | None:
-        """Return the kernels of all revisions of a cell's branch; None without a history."""
+        """Return the kernels of all revisions of a cell's branch; None without a history.
+
+        Raises:
+            UsageError: the tree cannot have such kernels.
+        """
         branch = self.branches[cell.slot.branch]
         tree = self.sources.tree(branch.source)
         if tree is None:
             return None
-        key = branch.name, cell.configuration, _modules(cell)
+        key = branch.name, cell.configuration, cell.mutant, _modules(cell)
         if key not in self._revisions:
-            what = replace(self.request(cell, branch.tip), change=Change())
+            what = replace(self.request(cell, ""), change=Change(mutant=cell.mutant or None))
             base = () if branch.rewritten or not branch.base else (branch.base,)
             ends = (branch.tip, *base)
             self._revisions[key] = self.provider(cell).revisions(

@@ -48,7 +48,7 @@ def nightly(request: NightRequest, env: Environment, view: View | None = None) -
     """Run a night of a plan, or go on with the one that was killed.
 
     Raises:
-        UsageError: the plan is invalid, or a branch does not exist.
+        UsageError: the plan is invalid, a branch does not exist, or a cell cannot be run at all.
         InfraError: another night of the plan runs, or the disk is full; what ran is stored.
     """
     view = view or Unseen()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 import statistics
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from harness import __version__
-from harness.errors import InfraError
+from harness.errors import InfraError, UsageError
 from harness.history.retention import issues_seen
-from harness.image.media import BootMethod
 from harness.nightly.ending import exit_code, unmended
 from harness.nightly.issues import broad, expired, unseen
 from harness.nightly.news import NightChange, control_news, host_news, issue_news, news_of, untold
@@ -27,10 +27,10 @@ from harness.nightly.night import (
 )
 from harness.nightly.plan import seconds_of
 from harness.results.unfinished import Planned
-from harness.runs.guests import Guests
 from harness.runs.matrix import Matrix, MemoryGate
-from harness.runs.nights.cells import NightCells, NightTask, guest_request_of, key_of
+from harness.runs.nights.cells import NightCells, NightTask, key_of
 from harness.runs.nights.controls import tried_controls
+from harness.runs.nights.guests import NightGuests
 from harness.runs.nights.judge import NightJudge
 from harness.runs.nights.kernels import NightKernels
 from harness.runs.nights.results import not_run
@@ -39,10 +39,9 @@ from harness.runs.nights.sources import NightSources
 from harness.runs.nights.tell import messages_of
 from harness.runs.nights.timing import NightTiming
 from harness.runs.recording import Recorder
-from harness.source.request import KernelRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -89,31 +88,35 @@ class NightRun:
         """Run it to its end; return it as the history has it, and the directory of its record.
 
         Raises:
-            UsageError: a branch does not exist.
+            UsageError: a branch does not exist, or a cell cannot be run at all; nothing ran.
             InfraError: the disk is full; what ran is stored.
         """
         self.started = self.env.clock.monotonic()
         sources = NightSources(self.env, self.view)
-        self.night = self._resumed() or self._begun(sources)
-        branches = {each.name: each for each in self.night.branches}
-        planned = {each.name: each for each in self.opened.branches}
-        kernels = NightKernels(self.env, self.view, sources, planned, branches)
-        recorder = Recorder(self.env, self.view)
-        first = self.opened.cells[0]
-        what = KernelRequest(planned[first.slot.branch].source)
-        guests = Guests.of(self.env, self.view, guest_request_of(first), what, BootMethod.DIRECT)
+        resumed = self._resumed()
+        night = resumed or self._new(sources)
+        kernels = NightKernels.of(
+            self.env, self.view, sources, self.opened.branches, night.branches
+        )
+        guests = NightGuests(self.env, self.view, kernels)
+        guests.refuse_impossible(self.opened.cells)
+        self.night = resumed or self._begun(night)
         reader, store = self.opened.reader, self.opened.store
         known = {key_of(each): each for each in reader.results(self.night)}
 
         def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
             cells = NightCells(
-                self.env, self.view, self.night, kernels, reader, store, matrix, directory, known
-            )
-            self._work(cells, sources)
+                self.env, self.view, self.night, kernels, guests, reader, store, matrix, directory,
+                known,
+            )  # fmt: skip
+            with _as_host_failure(self.night.number):
+                self._work(cells, sources)
             return tuple(cells.cells), ()
 
-        names = Planned(what.source)
-        recorded = recorder.carry_out("nightly", guests, guests.most_at_once, work, names)
+        first, _ = guests.plan(self.opened.cells[0])
+        names = Planned(self.opened.branches[0].source)
+        recorder = Recorder(self.env, self.view)
+        recorded = recorder.carry_out("nightly", first, first.most_at_once, work, names)
         judged = reader.judged_night(self.night.number)
         return judged, recorded.directory
 
@@ -136,12 +139,13 @@ class NightRun:
         self.view.note(f"going on with night {last.number}, which was killed")
         return last
 
-    def _begun(self, sources: NightSources) -> Night:
+    def _new(self, sources: NightSources) -> Night:
+        """Return the night that begins; it is not stored."""
         plan, reader = self.opened.plan, self.opened.reader
         branches, revisions, notes = sources.night(self.opened.branches, reader, self.since)
         tips = [known for each in self.opened.branches if (known := reader.judged_tip(each.name))]
         compared = max((number for number, _ in tips), default=None)
-        night = Night(
+        return Night(
             plan=plan.name,
             number=0,
             state=NightState.RUNNING,
@@ -155,8 +159,10 @@ class NightRun:
             branches=branches,
             revisions=revisions,
         )
+
+    def _begun(self, night: Night) -> Night:
         cells = [cell.document() for cell in self.opened.cells]
-        return self.opened.store.begin(night, cells, seconds_of(plan.every))
+        return self.opened.store.begin(night, cells, seconds_of(self.opened.plan.every))
 
     def _budget(self) -> float | None:
         if self.budget is not None:
@@ -346,6 +352,18 @@ class NightRun:
             for task in tasks
             if task.key not in cells.results
         ]
+
+
+@contextmanager
+def _as_host_failure(number: int) -> Iterator[None]:
+    """Report what can no longer be tested, such as a tree that is gone, as the host's failure."""
+    try:
+        yield
+    except UsageError as error:
+        raise InfraError(
+            f"night {number} cannot go on: {error.message}",
+            remedy="mend that, and go on with it: harness nightly run",
+        ) from error
 
 
 def _wait(running: Sequence[Future[Result]]) -> None:

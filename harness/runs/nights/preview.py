@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.runs.guests import most_guests
+from harness.runs.nights.guests import NightGuests
+from harness.runs.nights.kernels import NightKernels
 from harness.runs.nights.nightrun import expected_seconds
 from harness.runs.nights.openplan import NightRequest, OpenPlan, open_plan
 from harness.runs.nights.sources import NightSources
@@ -56,13 +58,16 @@ def preview(request: NightRequest, env: Environment, view: View | None = None) -
     """Return what a night would run; nothing is built or booted, but a URL is fetched.
 
     Raises:
-        UsageError: the plan is invalid, or a branch does not exist.
+        UsageError: the plan is invalid, a branch does not exist, or a cell cannot be run at all.
         InfraError: the history cannot be read.
     """
     opened = open_plan(request, env)
     reader = opened.reader
-    sources = NightSources(env, view or Unseen())
+    view = view or Unseen()
+    sources = NightSources(env, view)
     branches, revisions, notes = sources.night(opened.branches, reader, request.since)
+    kernels = NightKernels.of(env, view, sources, opened.branches, branches)
+    NightGuests(env, view, kernels).refuse_impossible(opened.cells)
     bases = {branch.name: branch.base for branch in branches}
     found = []
     for each in sorted(revisions, key=lambda each: (each.rank, each.branch)):

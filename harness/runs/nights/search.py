@@ -15,7 +15,8 @@ from harness.nightly.failures import BUILD, FailureKey, failure_of
 from harness.nightly.night import Incident, Problem, ProvenCulprit, Purpose, Slot, Status
 from harness.runs.bisect import BisectResult, bisect
 from harness.runs.bisectrequest import BisectRequest
-from harness.runs.nights.cells import NightCells, NightTask, guest_request_of
+from harness.runs.nights.cells import NightCells, NightTask
+from harness.runs.nights.guests import guest_request_of
 from harness.sanitizers import parse_sanitizers
 from harness.source.change import Change
 
@@ -94,16 +95,16 @@ class NightSearch:
     ) -> ProvenCulprit | str:
         if self.spent():
             return "the budget is spent"
-        known = None if fixed else self._found_before(problem, wanted)
-        if known is not None:
-            return known
         try:
+            known = None if fixed else self._found_before(problem, wanted)
+            if known is not None:
+                return known
             result = self._bisected(problem, wanted, fixed=fixed)
+            return self._concluded(problem, wanted, result, fixed=fixed)
         except BudgetSpent:
             return "the budget is spent; the next night goes on"
         except (UsageError, BuildError, InfraError) as error:
             return f"the bisection ended: {error.message}"
-        return self._concluded(problem, wanted, result, fixed=fixed)
 
     def _found_before(self, problem: Problem, wanted: SearchRange) -> ProvenCulprit | None:
         """Return a culprit of this night, if it caused this problem, too."""
