@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +27,31 @@ from harness.results.unfinished import RUNNING
 from harness.runs.nights.histories import expire_consoles, histories, pinned_kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.cli.app import App
     from harness.history.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is kept at most; None: everything.
+
+    Args:
+        cache: bytes of the cache.
+        snapshots: bytes of the snapshots of guests.
+        runs_age: seconds after which a record expires.
+        runs: bytes of all records.
+        consoles_age: seconds after which a console of a history expires.
+        consoles: bytes of the consoles of each history.
+    """
+
+    cache: int
+    snapshots: int
+    runs_age: int | None
+    runs: int | None
+    consoles_age: float | None
+    consoles: int | None
 
 
 @click.command()
@@ -72,18 +97,24 @@ def gc(
         runs_size = parse_size(runs_limit) if runs_limit else None
     with given_with("--consoles-limit"):
         consoles_size = parse_size(consoles_limit) if consoles_limit else None
+    limits = Limits(size, snapshots_size, age, runs_size, console_age, consoles_size)
+    with _histories(app, dry_run=dry_run) as databases:
+        _collect(app, databases, limits, dry_run=dry_run)
+
+
+def _collect(app: App, databases: list[Database], limits: Limits, *, dry_run: bool) -> None:
+    """Remove what exceeds limits, and print it."""
     guests = Registry(app.workspace, app.clock).live()
     kernels, worlds = (app.workspace.cache / name for name in ("kernels", "worlds"))
     spared = {kernels / guest.kernel for guest in guests if guest.kernel}
     spared |= {worlds / guest.world for guest in guests if guest.world}
-    databases = _histories(app)
     needed = {kernels / key for key in pinned_kernels(databases)}
-    snapshots = trim(app.workspace, "snapshot", snapshots_size, dry_run=dry_run)
-    collected = collect(app.workspace, size, spared=spared | needed, dry_run=dry_run)
+    snapshots = trim(app.workspace, "snapshot", limits.snapshots, dry_run=dry_run)
+    collected = collect(app.workspace, limits.cache, spared=spared | needed, dry_run=dry_run)
     store = Store(app.runs)
-    asked = age is not None or runs_size is not None  # otherwise no record is read
+    asked = limits.runs_age is not None or limits.runs is not None  # otherwise no record is read
     runs = _removable(store, [guest.console for guest in guests]) if asked else []
-    gone = expired(runs, now=app.clock.now().timestamp(), age=age, limit=runs_size)
+    gone = expired(runs, now=app.clock.now().timestamp(), age=limits.runs_age, limit=limits.runs)
     if not dry_run:
         for entry in gone:
             remove_run(entry)
@@ -91,9 +122,11 @@ def gc(
     for entry in (*snapshots, *collected.removed, *gone):
         app.paper.print(f"{word} {_words(entry)}", markup=False, soft_wrap=True)
     removed = []
-    if console_age is not None or consoles_size is not None:
+    if limits.consoles_age is not None or limits.consoles is not None:
         removed = list(
-            expire_consoles(databases, app.clock.now(), console_age, consoles_size, dry_run=dry_run)
+            expire_consoles(
+                databases, app.clock.now(), limits.consoles_age, limits.consoles, dry_run=dry_run
+            )
         )
     for place, count, bytes_ in removed:
         app.paper.print(
@@ -119,18 +152,24 @@ def gc(
     )
 
 
-def _histories(app: App) -> list[Database]:
-    """Return the histories of nights that can be read."""
+@contextmanager
+def _histories(app: App, *, dry_run: bool) -> Iterator[list[Database]]:
+    """Yield the histories of nights that can be read; a dry run leaves their files as they are."""
     found: list[Database] = []
-    for path in histories(app.workspace):
-        try:
-            require_packages()
-            from harness.history.database import Database
+    with ExitStack() as stack:
+        for path in histories(app.workspace):
+            try:
+                require_packages()
+                from harness.history.database import Database
 
-            found.append(Database.open(path))
-        except (InfraError, UsageError) as error:
-            app.warn(f"the kernels that {path} pins are not kept: {error.message}")
-    return found
+                if dry_run:
+                    scratch = stack.enter_context(app.workspace.scratch("gc"))
+                    found.append(Database.unchanged(path, scratch))
+                else:
+                    found.append(Database.open(path))
+            except (InfraError, UsageError) as error:
+                app.warn(f"the kernels that {path} pins are not kept: {error.message}")
+        yield found
 
 
 def _removable(store: Store, consoles: list[Path]) -> list[CacheEntry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +68,28 @@ class Database:
         database._prepare(path)
         return database
 
+    @classmethod
+    def unchanged(cls, path: Path, scratch: Path) -> Database:
+        """Open a history to read it, and leave its file as it is.
+
+        A history of an older version of the harness is read from a migrated copy.
+
+        Args:
+            path: the file.
+            scratch: an empty directory for the copy.
+
+        Raises:
+            UsageError: a newer version of the harness wrote it.
+            InfraError: it cannot be read or copied.
+        """
+        database = cls(_engine(path), str(path))
+        if database._known_schema() == newest_schema():
+            return database
+        copy = scratch / path.name
+        database._copy(path, copy)
+        database.close()
+        return replace(cls.open(copy), place=str(path))
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Yield a connection that sees one state of the history, whatever others write.
@@ -111,16 +133,8 @@ class Database:
     def _prepare(self, path: Path) -> None:
         """Create or migrate the tables; several processes may do so at once."""
         newest = newest_schema()
-        with self.reading() as connection:
-            found = schema_of(connection)
-        if found == newest:
+        if self._known_schema() == newest:
             return
-        if found is not None and found not in known_schemas():
-            raise UsageError(
-                f"the history {path} has schema {found}, which this version of the harness does "
-                f"not know; its own is {newest}",
-                remedy="use the newer version of the harness that wrote it",
-            )
         with self.writing() as connection:
             found = schema_of(connection)
             if found == newest:  # another process was faster
@@ -128,6 +142,18 @@ class Database:
             if found is not None:
                 self._copy(path, path.with_name(f"{path.name}.{found}.bak"))
             migrate(connection)
+
+    def _known_schema(self) -> str | None:
+        """Return the schema of its tables; None if there are none yet."""
+        with self.reading() as connection:
+            found = schema_of(connection)
+        if found is not None and found not in known_schemas():
+            raise UsageError(
+                f"the history {self.place} has schema {found}, which this version of the harness "
+                f"does not know; its own is {newest_schema()}",
+                remedy="use the newer version of the harness that wrote it",
+            )
+        return found
 
     def _copy(self, path: Path, target: Path) -> None:
         """Copy all that is committed."""

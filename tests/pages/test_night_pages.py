@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -11,6 +13,7 @@ from documents import ALLOWED, Document, broken_links, documents
 from fake_nights import Fault, Nights
 from hostile_nights import SUBJECT, TITLE, HostileNights, hostile_nights
 
+from harness.errors import InfraError, UsageError
 from harness.runs.nights.openplan import NightRequest, open_plan
 from harness.runs.nights.pages import night_pages
 
@@ -60,11 +63,34 @@ def test_pages_made_again_from_the_history_are_those_that_each_night_made(
 
 def test_pages_that_cannot_be_written_lose_nothing_of_the_night(tmp_path: Path) -> None:
     nights = Nights(tmp_path, keys='pages = "pages"')
-    (tmp_path / "pages").write_text("a file")
+
+    def replace_by_a_file() -> None:
+        shutil.rmtree(tmp_path / "pages", ignore_errors=True)
+        if not (tmp_path / "pages").exists():
+            (tmp_path / "pages").write_text("a file")
+
+    nights.at_boot = replace_by_a_file
     result = nights.night()
     assert result.judged.night.exit_code == 0
     assert result.exit_code == 3
     assert str(tmp_path / "pages") in result.unwritten
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda pages: pages.write_text("a file"), InfraError),
+        (lambda pages: (pages.mkdir(), (pages / "index.html").write_text("mine")), UsageError),
+    ],
+)
+def test_pages_that_cannot_be_written_are_named_before_the_night_begins(
+    tmp_path: Path, make: Callable[[Path], object], error: type[Exception]
+) -> None:
+    nights = Nights(tmp_path, keys='pages = "pages"')
+    make(tmp_path / "pages")
+    with pytest.raises(error, match=str(tmp_path / "pages")):
+        nights.night()
+    assert nights.boots == 0
 
 
 def test_what_guests_and_commits_wrote_is_text(hostile: Path) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from harness.cli.main import run
 from harness.errors import InfraError, UsageError
+from harness.history.database import Database
+from harness.history.migrate import migrate, newest_schema
 from harness.host.cachesize import (
     CacheEntry,
     choose,
@@ -253,3 +258,24 @@ def test_command_gives_a_document(fill: Fill, capsys: pytest.CaptureFixture[str]
 def test_bad_limit_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["gc", "--limit", "much"]) == 2
     assert "'much' is not a size" in capsys.readouterr().err
+
+
+def test_a_dry_run_leaves_a_history_of_an_older_version_as_it_is(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = workspace.state / "nightly" / "old.sqlite"
+    path.parent.mkdir(parents=True)
+    with Database(create_engine(f"sqlite:///{path}"), str(path)).writing() as tables:
+        migrate(tables, "0001")
+
+    def schema() -> str:
+        with closing(sqlite3.connect(path)) as connection:
+            ((found,),) = connection.execute("SELECT version_num FROM alembic_version")
+            return str(found)
+
+    assert run(["gc", "--dry-run", "--consoles-age", "1d"]) == 0
+    assert schema() == "0001"
+    assert [each.name for each in path.parent.iterdir()] == ["old.sqlite"]
+    assert f"would remove 0 consoles of {path}" in "".join(capsys.readouterr().out.split("\n"))
+    assert run(["gc"]) == 0
+    assert schema() == newest_schema()

@@ -48,12 +48,18 @@ def nightly(request: NightRequest, env: Environment, view: View | None = None) -
     """Run a night of a plan, or go on with the one that was killed.
 
     Raises:
-        UsageError: the plan is invalid, a branch does not exist, or a cell cannot be run at all.
-        InfraError: another night of the plan runs, or the disk is full; what ran is stored.
+        UsageError: the plan is invalid, a branch does not exist, a cell cannot be run at all, or
+            the directory of the pages has others.
+        InfraError: another night of the plan runs, the pages cannot be written, or the disk is
+            full; what ran is stored.
     """
     view = view or Unseen()
     opened = open_plan(request, env)
     with env.workspace.lock(night_lock(opened.plan.name), _refuse_second(opened.plan.name)):
+        if opened.pages is not None:
+            from harness.runs.nights.pages import begin_pages
+
+            begin_pages(opened.pages)
         run = NightRun(opened, env, view, request.budget, request.since)
         judged, directory = run.run()
         result = NightResult(judged, opened.database.place, directory)

@@ -62,6 +62,16 @@ def night_pages(opened: OpenPlan, directory: Path, nights: Iterable[int] = ()) -
     return directory / "index.html"
 
 
+def begin_pages(directory: Path) -> None:
+    """Check, before a night runs, that its pages can be written.
+
+    Raises:
+        UsageError: the directory has a first page that the harness did not write.
+        InfraError: it cannot be written.
+    """
+    Site(directory).begin()
+
+
 def _views(opened: OpenPlan, past: PastNights, judged: JudgedNight) -> NightViews:
     cells: dict[Slot, NightCell] = {}
     for document in past.cells(judged.night.number):
