@@ -83,7 +83,8 @@ class Login:
     def __call__(self, time: Clock) -> Shell:
         """Return a shell that has not logged in; see ``Contact.shell``."""
         from harness.shell.shell import ShellRefusedError
-        from harness.shell.ssh.address import SshAddress, ssh_shell
+        from harness.shell.ssh.address import SshAddress
+        from harness.shell.ssh.connect import ssh_shell
 
         if self.world is None or self.port is None:
             raise ShellRefusedError("the guest has no world to log in to")

@@ -11,7 +11,6 @@ No QEMU describes the machine, reports how it ended or measures its time.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 from pathlib import Path
@@ -19,22 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import InfraError, UsageError
 from harness.guest.backends import BackendHost, BackendType
-from harness.guest.commandguest import (
-    MOST_OUTPUT,
-    OFF,
-    ON,
-    CommandGuest,
-    end_of,
-    size_of,
-    temporary_file,
-)
+from harness.guest.commandguest import CommandGuest
 from harness.guest.machinefile import CommandMachine, read_machine_file
+from harness.guest.machineprograms import MachinePrograms
 from harness.guest.serialtap import SerialTap
 from harness.host.doctor import HostFinding, good, lacking
-from harness.image.media import DirectKernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from harness.guest.backend import Inspect
     from harness.guest.backends import FixedMachine
@@ -42,8 +33,6 @@ if TYPE_CHECKING:
     from harness.host.accelerator import Accelerator
     from harness.host.doctor import Doctor
     from harness.image.media import BootMethod, Media
-
-_TICK: Final = 0.1
 
 
 class CommandBackend:
@@ -59,10 +48,9 @@ class CommandBackend:
     saves_state = False
 
     def __init__(self, host: BackendHost, fixed: FixedMachine, machine: CommandMachine) -> None:
-        self.runner = host.runner
-        self.clock = host.clock
-        self.workspace = host.workspace
         self.machine = machine
+        self._programs = MachinePrograms(machine, host.runner, host.clock)
+        self._host = host
         self._fixed = fixed
 
     @property
@@ -81,83 +69,6 @@ class CommandBackend:
             "how much time the machine had",
             *silence,
         )
-
-    @property
-    def lines(self) -> tuple[tuple[str, ...], ...]:
-        """The programs at the serial ports, the console first."""
-        machine = self.machine
-        return (machine.console, *((machine.channel,) if machine.channel else ()))
-
-    @property
-    def passed(self) -> dict[str, str]:
-        """The user's environment variables that the programs get."""
-        return {name: os.environ[name] for name in self.machine.environment if name in os.environ}
-
-    def run(self, key: str, environment: Mapping[str, str]) -> str:
-        """Run one of the machine's programs to its end, and return its output.
-
-        Raises:
-            InfraError: it failed.
-        """
-        machine, clock, words = self.machine, self.clock, self.machine.programs()[key]
-        until = clock.monotonic() + machine.seconds
-        problem = ""
-        with temporary_file() as output:
-            process = self.runner.spawn(
-                words, cwd=machine.directory, env=environment, stdout=output, stderr=output
-            )
-            try:
-                while (status := process.wait(_TICK)) is None and not problem:
-                    if clock.monotonic() > until:
-                        problem = f"did not end within {machine.seconds:g} s"
-                    elif size_of(output) > MOST_OUTPUT:
-                        problem = f"printed more than {MOST_OUTPUT >> 20} MiB"
-            finally:
-                process.kill()
-            text = end_of(output)
-        if status:
-            problem = problem or f"failed with exit status {status}"
-        if problem:
-            raise InfraError(
-                f"{key} of machine {machine.name} {problem}",
-                remedy=f"its output is below; the command was: {shlex.join(words)}",
-                detail=text,
-            )
-        return text
-
-    def power(self, environment: Mapping[str, str] | None = None) -> str | None:
-        """Return ``on`` or ``off``; None if the file has no ``power_state``.
-
-        Raises:
-            InfraError: ``power_state`` failed, or printed neither.
-        """
-        words = self.machine.power_state
-        if not words:
-            return None
-        told = environment or {**self.passed, "HARNESS_MACHINE": self.machine.name}
-        lines = self.run("power_state", told).split()
-        state = lines[-1].lower() if lines else ""
-        if state not in (ON, OFF):
-            raise InfraError(
-                f"power_state of machine {self.machine.name} printed {state[:40]!r}",
-                remedy=f"it must print {ON} or {OFF}; the command was: {shlex.join(words)}",
-            )
-        return state
-
-    def environment(self, spec: GuestSpec, media: Path) -> dict[str, str]:
-        """Return the programs' environment, in addition to that of every child process."""
-        method = "direct" if isinstance(spec.media, DirectKernel) else "loader"
-        return {
-            **self.passed,
-            "HARNESS_MACHINE": self.machine.name,
-            "HARNESS_GUEST": spec.name,
-            "HARNESS_MEDIA": str(media),
-            "HARNESS_BOOT": method,
-            "HARNESS_CHANNEL": "1" if spec.serial_sockets else "",
-            "HARNESS_NODES": str(len(spec.topology.nodes)),
-            "HARNESS_CPUS": str(spec.cpus),
-            "HARNESS_MEMORY_MIB": str(spec.topology.memory_mib),
-        }
 
     def identity(self, accelerator: Accelerator) -> None:
         """See ``Backend``: the programs run as the harness's user."""
@@ -206,7 +117,7 @@ class CommandBackend:
             )
         if spec.serial_sockets:
             self._fixed.require_channel()
-        guest = CommandGuest(self, spec)
+        guest = CommandGuest(self._programs, self._host, spec)
         try:
             guest.start(inspect)
         except BaseException:
@@ -263,7 +174,7 @@ def _examine(host: BackendHost) -> Iterator[HostFinding]:
     if machine.power_state and shutil.which(machine.power_state[0]):
         name = f"{machine.name}: power"
         try:
-            yield good(name, CommandBackend(host, fixed, machine).power() or "")
+            yield good(name, MachinePrograms(machine, host.runner, host.clock).power() or "")
         except InfraError as error:
             told = [error.message, *error.detail.splitlines()[-1:]]
             yield HostFinding(name, False, ": ".join(told), error.remedy)

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-import tempfile
 from typing import IO, TYPE_CHECKING, Final
 
 from harness.errors import InfraError
 from harness.guest.backend import GuestEnding, GuestExit, Inspect
 from harness.guest.handover import hand_over
+from harness.guest.machineprograms import MOST_OUTPUT, OFF, end_of, size_of, temporary_file
 from harness.host.procstat import cpu_seconds
 from harness.host.sockets import connected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.guest.command import CommandBackend
+    from harness.guest.backends import BackendHost
+    from harness.guest.machineprograms import MachinePrograms
     from harness.guest.spec import GuestSpec
     from harness.host.process import LastProgram, Process
 
-MOST_OUTPUT: Final = 16 << 20
-"""Most bytes that a program of a vm file may print; consoles have their own limits."""
-
-#: What ``power_state`` prints.
-OFF: Final = "off"
-ON: Final = "on"
-
-_TAIL_BYTES: Final = 8192
 _TIMED_OUT: Final = (124, 137)  # timeout(1)
 
 
 class CommandGuest:
-    """A machine that is switched on; see ``Guest``."""
+    """A machine that is switched on; see ``Guest``.
 
-    def __init__(self, backend: CommandBackend, spec: GuestSpec) -> None:
-        self._backend = backend
-        self._machine = backend.machine
+    Args:
+        programs: switch it on and off.
+        host: runner and workspace.
+        spec: the guest that it stands for.
+    """
+
+    def __init__(self, programs: MachinePrograms, host: BackendHost, spec: GuestSpec) -> None:
+        self._programs = programs
+        self._machine = programs.machine
+        self._host = host
         self._held = contextlib.ExitStack()
         self._environment: Mapping[str, str] = {}
         self._lines: list[Process] = []
@@ -53,10 +52,10 @@ class CommandGuest:
         Raises:
             InfraError: another harness uses the machine, or a program failed.
         """
-        machine, runner, workspace = self._machine, self._backend.runner, self._backend.workspace
+        machine, runner, workspace = self._machine, self._host.runner, self._host.workspace
         lock = self._held.enter_context(workspace.lock(f"machine-{machine.key}", self._in_use))
         directory = self._held.enter_context(workspace.scratch("machine"))
-        self._environment = self._backend.environment(self._spec, directory)
+        self._environment = self._programs.environment(self._spec, directory)
         hand_over(self._spec.media, directory)
         # Inherits the lock, which is held until the machine is off even if the harness is killed.
         self._off = runner.prepare(
@@ -66,7 +65,7 @@ class CommandGuest:
         self._run("power_off")  # the previous user may have left it on
         if machine.deliver:
             self._run("deliver")
-        for path, words in zip(self._spec.all_serial_sockets, self._backend.lines, strict=False):
+        for path, words in zip(self._spec.all_serial_sockets, self._programs.lines, strict=False):
             with connected(path) as port:
                 line = runner.spawn(
                     words, cwd=machine.directory, env=self._environment, duplex=True,
@@ -84,7 +83,7 @@ class CommandGuest:
         )
 
     def _run(self, key: str) -> None:
-        self._backend.run(key, self._environment)
+        self._programs.run(key, self._environment)
 
     @property
     def pid(self) -> None:
@@ -106,7 +105,7 @@ class CommandGuest:
 
     def require_running(self) -> None:
         """See ``Guest``."""
-        state = self._backend.power(self._environment)
+        state = self._programs.power(self._environment)
         if state == OFF:
             self._is_off = True
             raise InfraError(f"machine {self._machine.name} is off")
@@ -144,12 +143,12 @@ class CommandGuest:
         status = self._lines[0].wait(timeout)
         if status is None:
             return None
-        if self._backend.power(self._environment) == OFF:
+        if self._programs.power(self._environment) == OFF:
             return GuestExit(GuestEnding.POWEROFF, status)
         return GuestExit(GuestEnding.LOST, status, self._lost(status))
 
     def _lost(self, status: int, number: int = 0) -> InfraError:
-        words = shlex.join(self._backend.lines[number])
+        words = shlex.join(self._programs.lines[number])
         port = "channel" if number else "console"
         return InfraError(
             f"the {port} of machine {self._machine.name} ended with exit status {status}; "
@@ -196,19 +195,3 @@ class CommandGuest:
         if self._stderr.closed:
             return self._last_words
         return end_of(self._stderr)
-
-
-def temporary_file() -> IO[bytes]:
-    """Return a file for a program's output, removed when it is closed."""
-    return tempfile.TemporaryFile()
-
-
-def size_of(file: IO[bytes]) -> int:
-    """Return a file's size in bytes."""
-    return os.fstat(file.fileno()).st_size
-
-
-def end_of(file: IO[bytes]) -> str:
-    """Return the last 8 KiB of a file; does not seek, which would move the programs' offset."""
-    start = max(0, size_of(file) - _TAIL_BYTES)
-    return os.pread(file.fileno(), _TAIL_BYTES, start).decode("utf-8", "replace")
