@@ -81,7 +81,7 @@ EDGES: dict[str, set[str]] = {
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
         "history", "notify", "world", "execution", "kyua", "shell", "pages",
     },
-    "nightly": {"arch", "errors", "kerneloptions", "printable", "sanitizers", "host", "guest"},
+    "nightly": {"arch", "errors", "kerneloptions", "outcome", "printable", "sanitizers", "host", "guest"},
     "history": {"errors", "host", "nightly"},
     "notify": {"errors", "printable", "nightly"},
     "pages": {"errors", "host", "nightly", "printable", "results"},
