@@ -200,12 +200,19 @@ class ControlChannel:
     def stop_state(self) -> str | None:
         """Return the run state if the host made QEMU stop the guest; None if not.
 
+        A guest that has shut down is stopped, too, until libvirt ends its QEMU.
+
         Raises:
-            InfraError: see ``query``.
+            InfraError: QEMU does not answer.
         """
         if not self.stopped or self._ended:
             return None
-        state = read_status(self)
+        try:
+            state = read_status(self)
+        except InfraError:
+            if self._ended:
+                return None
+            raise
         return state if state in HOST_STOPS else None
 
     def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
