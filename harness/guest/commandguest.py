@@ -10,7 +10,7 @@ from harness.errors import InfraError
 from harness.guest.backend import GuestEnding, GuestExit, Inspect
 from harness.guest.handover import hand_over
 from harness.guest.machineprograms import MOST_OUTPUT, OFF, end_of, size_of, temporary_file
-from harness.host.procstat import cpu_seconds
+from harness.host.procfs import cpu_seconds
 from harness.host.sockets import connected
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from harness.guest.machine import machine_differences, read_forwarded_port, read
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.host.confinement import limit_files
 from harness.host.processid import find_processes
-from harness.host.procstat import cpu_seconds
+from harness.host.procfs import cpu_seconds
 from harness.host.sessions import KILL_SECONDS, unkillable
 
 if TYPE_CHECKING:

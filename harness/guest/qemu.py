@@ -33,7 +33,7 @@ from harness.host.accelerator import KVM_DEVICE, Accelerator
 from harness.host.confinement import Identity, confined, guest_identity, qemu_limits
 from harness.host.memory import available_memory
 from harness.host.processid import ProcessId
-from harness.host.procstat import cpu_seconds
+from harness.host.procfs import cpu_seconds
 from harness.host.programs import require_program
 from harness.host.sockets import connected
 from harness.host.workspace import host_refused

@@ -35,6 +35,25 @@ def bound_sockets() -> set[str]:
     return {str(connection.laddr) for connection in psutil.net_connections("unix")}
 
 
+def cpu_seconds(pid: int | None) -> float | None:
+    """Return the CPU time of a process with all its threads; None if it has ended, or is None."""
+    if pid is None:
+        return None
+    if PROC.joinpath("self/stat").exists():
+        try:
+            user, system = _stat(PROC / str(pid))[11:13]
+        except OSError:
+            return None
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    import psutil  # slow to import, and only needed on other systems
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return times.user + times.system
+
+
 def start_ticks(directory: Path) -> int:
     """Return the start time of a process in clock ticks since boot: field 22 of its ``stat``.
 

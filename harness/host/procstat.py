@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
 from harness.host.procfs import PROC, state_of
 
 if TYPE_CHECKING:
@@ -52,17 +50,6 @@ class Sample:
     frozen: bool = False
     throttled: float = 0.0
     threads: Mapping[int, Thread] = field(default_factory=dict)
-
-
-def cpu_seconds(pid: int | None) -> float | None:
-    """Return the CPU time of a process with all its threads; None if it has ended, or is None."""
-    if pid is None:
-        return None
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return None
-    return times.user + times.system
 
 
 class ProcessSampler:

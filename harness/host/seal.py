@@ -9,12 +9,19 @@ import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 _CHUNK: Final = 1 << 20
 
-#: Device, inode, size, and times of modification and of change, in nanoseconds.
-_Status = tuple[int, int, int, int, int]
+
+class Status(NamedTuple):
+    """What of a file's status changes if it is written or replaced; times in nanoseconds."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +63,13 @@ def copy_file(source: Path, target: Path, name: str) -> Seal:
 
 
 class Verified:
-    """Files that this process has verified; safe for several threads.
+    """Files that are verified; safe for several threads.
 
     A file is not read again if its inode, size and times are unchanged.
     """
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[_Status, Seal]] = {}
+        self._known: dict[Path, tuple[Status, Seal]] = {}
         self._lock = threading.Lock()
 
     def seal(self, path: Path, name: str) -> Seal:
@@ -71,17 +78,22 @@ class Verified:
         Raises:
             OSError: the file cannot be read.
         """
-        status = _status_of(path.lstat())
+        status = status_of(path.lstat())
         seal = seal_file(path, name)
         self._record(path, status, seal)
         return seal
+
+    def trust(self, path: Path, seal: Seal, status: Status) -> None:
+        """Take a file as verified by another process when it had this status."""
+        with self._lock:
+            self._known[path] = (status, seal)
 
     def damage(self, path: Path, seal: Seal) -> str:
         """Return how a file differs from its seal; empty if it does not."""
         try:
             if self._is_known(path, seal):
                 return ""
-            status = _status_of(path.lstat())
+            status = status_of(path.lstat())
             found = damage(path, seal)
             if not found:
                 self._record(path, status, seal)
@@ -105,13 +117,12 @@ class Verified:
         """Return whether a file is unchanged since it was verified."""
         with self._lock:
             known = self._known.get(path)
-        return known == (_status_of(path.lstat()), seal)
+        return known == (status_of(path.lstat()), seal)
 
-    def _record(self, path: Path, status: _Status, seal: Seal) -> None:
+    def _record(self, path: Path, status: Status, seal: Seal) -> None:
         """Record a file as verified, unless it has changed since ``status``."""
-        if status == _status_of(path.lstat()):
-            with self._lock:
-                self._known[path] = (status, seal)
+        if status == status_of(path.lstat()):
+            self.trust(path, seal, status)
 
 
 def damage(path: Path, seal: Seal) -> str:
@@ -151,7 +162,8 @@ def _unreadable(error: OSError) -> str:
     return "it is missing" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
 
 
-def _status_of(status: os.stat_result) -> _Status:
-    return (
+def status_of(status: os.stat_result) -> Status:
+    """Return the part of a status that is compared."""
+    return Status(
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns,
     )  # fmt: skip

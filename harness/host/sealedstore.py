@@ -2,6 +2,9 @@
 
 Such a directory contains files, and a manifest with the size and SHA-256 of each. It is written
 under another name, synced and renamed, so that it is complete even if the host crashes.
+
+Who has verified its files notes their status (inode, size and times) beside them, and the next
+process does not read a file whose status is the same, as git does with its index.
 """
 
 from __future__ import annotations
@@ -9,16 +12,16 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from harness.errors import InfraError
 from harness.host.inuse import in_use
 from harness.host.jsontoml import read_object
-from harness.host.seal import Seal, Verified, copy_file, seal_file
+from harness.host.seal import Seal, Status, Verified, copy_file, seal_file, status_of
 from harness.host.workspace import (
     host_refused,
     make_directory,
@@ -29,7 +32,14 @@ from harness.host.workspace import (
 
 MANIFEST: Final = "manifest.json"
 
+#: The status and SHA-256 of each file when it was verified.
+_NOTED: Final = "verified.json"
+
 _SCHEMA: Final = 1
+
+#: Nanoseconds since a file's last change, from which its status is noted. A file that is changed
+#: twice within a tick of the file system's clock, of up to 2 s, has the same status both times.
+_SETTLED: Final = 3_000_000_000
 
 
 class DamageError(InfraError):
@@ -92,12 +102,15 @@ def add(directory: Path, name: str, file: Path, seals: Mapping[str, Seal]) -> di
     return found
 
 
-def check(directory: Path, verified: Verified) -> dict[str, Seal]:
+def check(
+    directory: Path, verified: Verified, now: Callable[[], int] = time.time_ns
+) -> dict[str, Seal]:
     """Verify a directory, and return its seals.
 
     Args:
         directory: a directory created by ``store``.
         verified: files that need not be read again.
+        now: the time, in nanoseconds since 1970.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -110,12 +123,37 @@ def check(directory: Path, verified: Verified) -> dict[str, Seal]:
         raise DamageError(f"{directory}: {MANIFEST}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{directory}: {MANIFEST}: {error}") from error
-    with ThreadPoolExecutor(2) as pool:  # hashing releases the interpreter lock
-        found = pool.map(lambda seal: verified.damage(directory / seal.name, seal), seals.values())
-        for name, wrong in zip(seals, found, strict=True):
-            if wrong:
-                raise DamageError(f"{directory}: {name}: {wrong}")
+    before = now() - _SETTLED
+    noted, found = _read_noted(directory), _statuses(directory, seals)
+    for name, seal in seals.items():
+        path = directory / name
+        if name in found and noted.get(name) == [*found[name], seal.sha256]:
+            verified.trust(path, seal, found[name])
+        elif wrong := verified.damage(path, seal):
+            raise DamageError(f"{directory}: {name}: {wrong}")
+    settled = {name: [*status, seals[name].sha256] for name, status in found.items()
+               if max(status.changed, status.modified) < before}  # fmt: skip
+    if settled != noted:
+        with contextlib.suppress(InfraError):  # such as a full disk: the files are read again
+            write_atomic(directory / _NOTED, json.dumps(settled) + "\n", synced=False)
     return seals
+
+
+def _statuses(directory: Path, seals: Mapping[str, Seal]) -> dict[str, Status]:
+    """Return the status of each file that there is."""
+    found = {}
+    for name in seals:
+        with contextlib.suppress(OSError):
+            found[name] = status_of((directory / name).lstat())
+    return found
+
+
+def _read_noted(directory: Path) -> dict[str, Any]:
+    """Return the noted statuses; none if they cannot be read."""
+    try:
+        return read_object(directory / _NOTED)
+    except (OSError, ValueError):
+        return {}
 
 
 def _write_manifest(directory: Path, key: str, seals: Mapping[str, Seal]) -> None:

@@ -189,7 +189,7 @@ def write_atomic(path: Path, data: bytes | str, *, synced: bool = True) -> None:
     """
     content = data.encode() if isinstance(data, str) else data
     make_directory(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{unique()}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.kernel.toolchain import program_identity
+
 
 def content_key(programs: Iterable[Path], words: Iterable[str], sources: Iterable[Path]) -> str:
     """Return a SHA-256, in hexadecimal, of everything that the output depends on.
@@ -18,15 +20,9 @@ def content_key(programs: Iterable[Path], words: Iterable[str], sources: Iterabl
     """
     digest = hashlib.sha256()
     for part in (
-        *(_identity(program) for program in programs),
+        *(program_identity(program).encode() for program in programs),
         *(word.encode() for word in words),
         *(part for path in sources for part in (path.name.encode(), path.read_bytes())),
     ):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
-
-
-def _identity(program: Path) -> bytes:
-    real = program.resolve()
-    status = real.stat()
-    return f"{real} {status.st_size} {status.st_mtime_ns}".encode()

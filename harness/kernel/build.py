@@ -32,9 +32,9 @@ from harness.kernel.toolchain import (
     Llvm,
     best_llvm,
     bootstrap_bmake,
-    compiler_version,
     installed_llvms,
     keep_to_compiler,
+    kept_compiler_version,
 )
 from harness.kerneloptions import require_known
 from harness.source.revision import Snapshot, combined_hash
@@ -101,7 +101,8 @@ class Builder:
             llvms = installed_llvms()
             with ThreadPoolExecutor(len(llvms) + 1) as beside:
                 versions = {
-                    llvm: beside.submit(compiler_version, llvm, self.runner) for llvm in llvms
+                    llvm: beside.submit(kept_compiler_version, llvm, self.runner, tree.home)
+                    for llvm in llvms
                 }
                 snapshot = tree.snapshot(change)
             if config.options:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from harness.arch import GUEST
 from harness.errors import BuildError, InfraError
+from harness.host.jsontoml import read_object
 from harness.host.process import Runner, failure
 from harness.host.workspace import make_directory, write_atomic
 from harness.kernel.leftovers import MAKE, damaged, keep_sizes, sizes_below
@@ -89,6 +92,26 @@ def newest_llvm(
 def compiler_version(llvm: Llvm, runner: Runner) -> str:
     """Return the first line of ``clang --version``."""
     return runner.run([llvm.bindir / "clang", "--version"]).text.splitlines()[0]
+
+
+def kept_compiler_version(llvm: Llvm, runner: Runner, directory: Path) -> str:
+    """Return ``compiler_version``, which is kept in a directory until the compiler changes."""
+    kept = directory / f"compiler-{llvm.major}.json"
+    identity = program_identity(llvm.bindir / "clang")
+    with contextlib.suppress(OSError, ValueError):
+        known = read_object(kept)
+        if known.get("program") == identity and isinstance(known.get("version"), str):
+            return str(known["version"])
+    version = compiler_version(llvm, runner)
+    write_atomic(kept, json.dumps({"program": identity, "version": version}) + "\n", synced=False)
+    return version
+
+
+def program_identity(program: Path) -> str:
+    """Return path, size and modification time (ns) of a program, which an upgrade changes."""
+    real = program.resolve()
+    status = real.stat()
+    return f"{real} {status.st_size} {status.st_mtime_ns}"
 
 
 def keep_to_compiler(objects: Path, output: Path, compiler: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.host.seal import Verified, seal_file
+from harness.host.seal import Verified, damage, seal_file, status_of
 from harness.host.sealedstore import MANIFEST, DamageError, add, check, store
 
 DEEP = "[" * 200_000
@@ -190,3 +191,63 @@ def test_the_manifest_is_plain_json(stored: Path) -> None:
     document = json.loads((stored / MANIFEST).read_text())
     assert document["key"] == "key"
     assert {row["name"] for row in document["files"]} == {"kernel", "identity.json"}
+
+
+LATER = 10**9 * 3600
+
+
+def checked_later(directory: Path) -> None:
+    """What the next process does, an hour later."""
+    check(directory, Verified(), lambda: time.time_ns() + LATER)
+
+
+def test_what_another_process_has_verified_is_not_read_again(stored: Path) -> None:
+    checked_later(stored)
+    file = stored / "kernel"
+    status = status_of(file.lstat())
+    noted = (stored / "verified.json").read_text()
+    # Only who reads the file can find out that the note is wrong.
+    flip(file)
+    changed = noted.replace(f"[{', '.join(map(str, status))},",
+                            f"[{', '.join(map(str, status_of(file.lstat())))},")  # fmt: skip
+    assert changed != noted
+    (stored / "verified.json").write_text(changed)
+    seals = check(stored, Verified())
+    assert "SHA-256" in damage(file, seals["kernel"])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_after_another_process_has_verified_it_is_found_out(
+    stored: Path, name: str
+) -> None:
+    checked_later(stored)
+    assert (stored / "verified.json").exists()
+    change, words = CHANGES[name]
+    if name in {"removed", "linked"}:
+        change(stored / "kernel")
+    else:
+        same_times(stored / "kernel", change)
+    for check_again in (checked_later, lambda directory: check(directory, Verified())):
+        with pytest.raises(DamageError, match=f"kernel: .*{words}"):
+            check_again(stored)
+
+
+def test_a_file_that_was_just_written_is_read_by_the_next_process(stored: Path) -> None:
+    """Within a tick of the file system's clock, another write would not change its times."""
+    before = max(status_of((stored / name).lstat()).changed for name in ("kernel", MANIFEST))
+    check(stored, Verified(), lambda: before)
+    assert not (stored / "verified.json").exists()
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b'{"kernel": 3}', DEEP.encode()])
+def test_a_note_that_is_none_has_the_files_read(stored: Path, text: bytes) -> None:
+    (stored / "verified.json").write_bytes(text)
+    flip(stored / "kernel")
+    with pytest.raises(DamageError, match="SHA-256"):
+        check(stored, Verified())
+
+
+def test_what_cannot_be_noted_is_verified_all_the_same(stored: Path) -> None:
+    (stored / "verified.json").mkdir()
+    (stored / "verified.json" / "file").touch()
+    checked_later(stored)

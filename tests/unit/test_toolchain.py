@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from harness.kernel.toolchain import (
     compiler_version,
     installed_llvms,
     keep_to_compiler,
+    kept_compiler_version,
 )
 
 MAJORS = st.integers(10, 25)
@@ -67,6 +69,32 @@ def test_only_whole_ones_count(tmp_path: Path) -> None:
 def test_compiler_is_told_by_its_first_line() -> None:
     for llvm in installed_llvms():
         assert f"clang version {llvm.major}." in compiler_version(llvm, HostRunner())
+
+
+def fake_compiler(directory: Path, version: str) -> Llvm:
+    """An LLVM whose clang notes each call in the file ``calls``."""
+    clang = directory / "bin" / "clang"
+    clang.parent.mkdir(exist_ok=True)
+    clang.write_text(f"#!/bin/sh\necho called >>{directory}/calls\necho clang version {version}\n")
+    clang.chmod(0o755)
+    return Llvm(14, clang.parent)
+
+
+def test_version_of_a_compiler_is_kept_until_the_compiler_changes(tmp_path: Path) -> None:
+    versions = []
+    for number, version in enumerate(("14.0.6", "14.0.7")):
+        llvm = fake_compiler(tmp_path, version)
+        os.utime(llvm.bindir / "clang", (0, number))  # both may be written in one tick
+        versions += [kept_compiler_version(llvm, HostRunner(), tmp_path) for _ in range(2)]
+    assert versions == ["clang version 14.0.6"] * 2 + ["clang version 14.0.7"] * 2
+    assert (tmp_path / "calls").read_text() == "called\n" * 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"program": 3}', '{"version": "x"}'])
+def test_a_kept_version_that_cannot_be_read_is_asked_for_again(tmp_path: Path, text: str) -> None:
+    llvm = fake_compiler(tmp_path, "14.0.6")
+    (tmp_path / "compiler-14.json").write_text(text)
+    assert kept_compiler_version(llvm, HostRunner(), tmp_path) == "clang version 14.0.6"
 
 
 #: A make small enough for a test: what ``make-bootstrap.sh`` leaves, and files for ``.mk``.
