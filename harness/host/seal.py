@@ -14,7 +14,7 @@ from typing import IO, Final, NamedTuple
 _CHUNK: Final = 1 << 20
 
 
-class Status(NamedTuple):
+class FileStatus(NamedTuple):
     """What of a file's status changes if it is written or replaced; times in nanoseconds."""
 
     device: int
@@ -69,7 +69,7 @@ class Verified:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[Status, Seal]] = {}
+        self._known: dict[Path, tuple[FileStatus, Seal]] = {}
         self._lock = threading.Lock()
 
     def seal(self, path: Path, name: str) -> Seal:
@@ -83,7 +83,7 @@ class Verified:
         self._record(path, status, seal)
         return seal
 
-    def trust(self, path: Path, seal: Seal, status: Status) -> None:
+    def trust(self, path: Path, seal: Seal, status: FileStatus) -> None:
         """Take a file as verified by another process when it had this status."""
         with self._lock:
             self._known[path] = (status, seal)
@@ -119,7 +119,7 @@ class Verified:
             known = self._known.get(path)
         return known == (status_of(path.lstat()), seal)
 
-    def _record(self, path: Path, status: Status, seal: Seal) -> None:
+    def _record(self, path: Path, status: FileStatus, seal: Seal) -> None:
         """Record a file as verified, unless it has changed since ``status``."""
         if status == status_of(path.lstat()):
             self.trust(path, seal, status)
@@ -162,8 +162,8 @@ def _unreadable(error: OSError) -> str:
     return "it is missing" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
 
 
-def status_of(status: os.stat_result) -> Status:
+def status_of(status: os.stat_result) -> FileStatus:
     """Return the part of a status that is compared."""
-    return Status(
+    return FileStatus(
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from typing import Any, Final
 from harness.errors import InfraError
 from harness.host.inuse import in_use
 from harness.host.jsontoml import read_object
-from harness.host.seal import Seal, Status, Verified, copy_file, seal_file, status_of
+from harness.host.seal import FileStatus, Seal, Verified, copy_file, seal_file, status_of
 from harness.host.workspace import (
     host_refused,
     make_directory,
@@ -139,7 +139,7 @@ def check(
     return seals
 
 
-def _statuses(directory: Path, seals: Mapping[str, Seal]) -> dict[str, Status]:
+def _statuses(directory: Path, seals: Mapping[str, Seal]) -> dict[str, FileStatus]:
     """Return the status of each file that there is."""
     found = {}
     for name in seals:
