@@ -38,6 +38,11 @@ class UsageError(HarnessError):
     exit_code = 2
 
 
+def cause_of(error: Exception) -> str:
+    """Return why an operation failed: the host's words without a number and a path, if it did."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 @contextmanager
 def given_with(option: str) -> Iterator[None]:
     """Prefix the message of a UsageError with the option that the user gave.

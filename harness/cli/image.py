@@ -72,7 +72,8 @@ def build(
     \b
     Examples:
       harness image build --source ~/src
-      harness image build --world tests --suite tests/sys/kern --overlay ~/missing-files
+      harness image build --world tests --suite tests/sys/kern
+      harness image build --overlay ~/missing-files
     """
     config = world_config(WorldKind(kind), suites, Services(services))
     request = WorldRequest(app.existing_source(source), revision, config, overlay)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from harness.cli.options import common_options, junit_option, kernel_option
-from harness.errors import InfraError, UsageError
+from harness.errors import InfraError, UsageError, cause_of
 from harness.outcome import Until
 from harness.results.lines import print_line
 from harness.results.logs import (
@@ -110,9 +110,9 @@ def _opened(file: str) -> Iterator[BinaryIO]:
     try:
         stream = Path(file).open("rb")  # noqa: SIM115
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(
-            f"cannot read {file}: {why.lower()}", remedy="name a file with a console log"
+            f"cannot read {file}: {cause_of(error).lower()}",
+            remedy="name a file with a console log",
         ) from error
     with stream:
         yield stream

@@ -227,7 +227,12 @@ def export(
 
 @nightly.command()
 @plan_options
-@click.option("--html", type=DIRECTORY, metavar="DIR", help="Default: the plan's key pages.")
+@click.option(
+    "--html",
+    type=DIRECTORY,
+    metavar="DIR",
+    help="Directory of the pages.  [default: 'pages' of the plan]",
+)
 @click.option("--night", type=click.IntRange(min=1), metavar="N", multiple=True,
               help="Also this night, not the newest alone; repeatable.")  # fmt: skip
 @click.option("--all", "all_nights", is_flag=True, help="All nights of the history.")

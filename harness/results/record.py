@@ -302,7 +302,9 @@ def rates_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     samples: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
         if cell.check is None:  # repeated checks have different seeds
-            samples.setdefault(cell.sample_of, []).append(cell)
+            # A night has many kernels of the same side.
+            kernel = cell.kernel.key if cell.kernel else ""
+            samples.setdefault((kernel, *cell.sample_of), []).append(cell)
     return [
         {
             "cells": [cell.name for cell in group],

@@ -124,8 +124,13 @@ def _report_count(verdict: Mapping[str, Any]) -> list[str]:
 #: The width of a terminal from which tables show the guest's full name.
 _WIDE = 100
 
-#: The least width of a terminal for a table.
+#: The least width of a terminal for a table, and of its column ``outcome``.
 _NARROW = 60
+_LEAST_OUTCOME = 16
+
+#: The widths of the columns beside it: ``guest``, ``expected`` and ``seconds``, ``backend``.
+_BESIDE = (12 + 2) + (2 + 11) + (2 + 7)
+_BACKEND = 9 + 2
 
 
 def _print_table(cells: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -135,10 +140,12 @@ def _print_table(cells: Sequence[Mapping[str, Any]], console: Console) -> None:
         guests = ", ".join(dict.fromkeys(cell["guest"] for cell in cells))
         how = "not booted:" if all(map(_is_on_host, cells)) else "booted by"
         console.print(Text(printable(f"{guests}, {how} {ways[0]}")))
-    if console.width < _NARROW:
-        _print_blocks(cells, console, ways=len(ways) > 1)
+    several = len(ways) > 1
+    beside = max(len(cell["name"]) for cell in cells) + 2 + _BESIDE + several * _BACKEND
+    if console.width < max(_NARROW, beside + _LEAST_OUTCOME):
+        _print_blocks(cells, console, ways=several)
     else:
-        console.print(_table(cells, console.width, ways=len(ways) > 1))
+        console.print(_table(cells, console.width, ways=several))
     for line in unproven_lines(cells):
         print_line(console, line, "yellow")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError, did_you_mean
+from harness.errors import UsageError, cause_of, did_you_mean
 from harness.outcome import Expectation, Outcome
 from harness.source.codefacts import CodeReaders, Facts
 from harness.subsystems.domainset.subsystem import ITERATORS_OF_DOMAINS
@@ -162,7 +162,9 @@ def trace_text(file: Path, option: str = "") -> str:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         remedy = f"name a text file with {option}" if option else "name a text file"
-        raise UsageError(f"cannot read the trace {file}: {error}", remedy=remedy) from error
+        raise UsageError(
+            f"cannot read the trace {file}: {cause_of(error).lower()}", remedy=remedy
+        ) from error
 
 
 def subsystem_of_trace(text: str, among: Sequence[Subsystem] = SUBSYSTEMS) -> Subsystem:

@@ -269,6 +269,12 @@ class TestRates:
         (rate,) = rates_of([self.HANG, cell(), cell()])
         assert (rate["boots"], rate["outcomes"]) == (3, {"hang": 1, "booted": 2})
 
+    def test_other_kernels_on_the_same_guest_are_no_repeats(self) -> None:
+        """A night boots many kernels of one side."""
+        kernel = cell().kernel
+        assert kernel is not None
+        assert rates_of([cell(kernel=replace(kernel, key=key)) for key in ("one", "other")]) == []
+
     def test_all_of_them_are_the_ways_and_not_the_kernels(self) -> None:
         assert self.outcomes(self.HANG, self.HANG) == ["unverified", "unverified"]
 

@@ -201,6 +201,15 @@ def test_a_narrow_terminal_gets_lines_for_each_cell_instead_of_a_table() -> None
     assert not any(line.startswith("cell") for line in lines)
 
 
+def test_long_names_of_cells_do_not_squeeze_the_outcome() -> None:
+    """As those of a night have; a column of three letters is not readable."""
+    long = cell(Outcome.PANIC, expected=(Outcome.PANIC,), name="0-6fc7b5021f-control-kasan-numa2")
+    title = outcome_in_words(long)
+    assert title in on_terminal(120, long)[2]
+    lines = on_terminal(80, long)
+    assert lines[1:3] == ["0-6fc7b5021f-control-kasan-numa2 (13.2-RELEASE)", f"  {title}"]
+
+
 def test_a_long_line_of_the_console_is_wrapped_below_itself() -> None:
     frame = "db_trace_self_wrapper() at db_trace_self_wrapper+0xa9/frame 0xfffffe0073bd36b0"
     lines = on_terminal(80, cell(Outcome.PANIC, console=(frame,), expected=(Outcome.BOOTED,)))

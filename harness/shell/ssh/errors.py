@@ -11,7 +11,7 @@ from typing import Final
 
 import paramiko
 
-from harness.errors import InfraError
+from harness.errors import InfraError, cause_of
 from harness.shell.shell import ShellDataError, ShellError, ShellLostError, ShellRefusedError
 from harness.shell.ssh.keys import KEY_TYPE
 
@@ -106,11 +106,7 @@ def translated(doing: str, name: str, error: Exception | None, *, alive: bool) -
         case EOFError():
             why = "closed the connection"
         case paramiko.SSHException() | OSError() if alive:
-            kind, why = ShellRefusedError, f"refuses: {_words(error)}"
+            kind, why = ShellRefusedError, f"refuses: {cause_of(error)}"
         case Exception() if alive:
             kind, why = ShellDataError, f"sent an invalid answer: {error}"
     return kind(f"cannot {doing}: {name} {why}")
-
-
-def _words(error: Exception) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
