@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 from tallies import CellTables, FreeBSDTally, mark_freebsd_tests
+
+if TYPE_CHECKING:
+    from postgres_server import Server
+
+    from harness.history.url import HistoryLocation
 
 SHORT_EXAMPLES, LONG_EXAMPLES = 20, 200
 """How many examples hypothesis makes for a test, without and with ``--long``."""
@@ -58,3 +65,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server, which the tests of this process share."""
+    from postgres_server import postgres_server
+
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def history(request: pytest.FixtureRequest, tmp_path: Path) -> HistoryLocation:
+    """Where a new history is, once for each kind of database."""
+    if request.param == "sqlite":
+        return tmp_path / "history.sqlite"
+    server: Server = request.getfixturevalue("postgres")
+    return server.database()

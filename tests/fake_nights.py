@@ -16,6 +16,9 @@ from small_tree import git, git_tree
 from harness.errors import BuildError, UsageError
 from harness.guest.fake import Piece, Script
 from harness.guest.spec import GuestSpec
+from harness.history.database import Database
+from harness.history.nights import NightReader
+from harness.history.url import HistoryLocation
 from harness.runs.environment import Environment
 from harness.runs.nights.night import NightResult, nightly
 from harness.runs.nights.openplan import NightRequest
@@ -85,6 +88,7 @@ class Nights:
         keys: further keys of the plan.
         noise: how much more CPU time a boot takes at most than another of the same kernel.
         cells: further tables of the plan.
+        history: where the history is; default: where the harness keeps it.
 
     Attributes:
         commits: all commits, the oldest first.
@@ -106,6 +110,7 @@ class Nights:
     keys: str = ""
     noise: float = 0.04
     cells: str = ""
+    history: HistoryLocation | None = None
     commits: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     equal: set[int] = field(default_factory=set)
@@ -127,7 +132,8 @@ class Nights:
         self.write_plan()
 
     def write_plan(self) -> None:
-        text = PLAN.format(source=self.tree, keys=self.keys) + self.cells
+        keys = self.keys if self.history is None else f'history = "{self.history}"\n{self.keys}'
+        text = PLAN.format(source=self.tree, keys=keys) + self.cells
         (self.directory / "nightly.toml").write_text(text)
 
     def commit(self, *faults: Fault, equal: bool = False) -> int:
@@ -210,6 +216,12 @@ class Nights:
         if control and self.control:
             return panic_of(self.control)
         return replace(boots(spec), cpu=speed)
+
+    @property
+    def reader(self) -> NightReader:
+        """Reads the nights."""
+        default = self.directory / "state" / "nightly" / "made.sqlite"
+        return NightReader(Database.open(self.history or default), "made")
 
     @contextmanager
     def environment(self) -> Iterator[Environment]:

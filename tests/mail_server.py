@@ -107,10 +107,10 @@ def free_port() -> int:
         return port
 
 
-def certificate(directory: Path) -> Path:
-    """Write a certificate of 127.0.0.1 and its key into one file, and return it."""
+def certificate(directory: Path, address: str = "127.0.0.1") -> Path:
+    """Write a certificate of an address and its key into one file, and return it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
@@ -120,9 +120,7 @@ def certificate(directory: Path) -> Path:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False)
         .sign(key, hashes.SHA256())
     )
     path = directory / "server.pem"

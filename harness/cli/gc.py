@@ -157,18 +157,18 @@ def _histories(app: App, *, dry_run: bool) -> Iterator[list[Database]]:
     """Yield the histories of nights that can be read; a dry run leaves their files as they are."""
     found: list[Database] = []
     with ExitStack() as stack:
-        for path in histories(app.workspace):
+        for location in histories(app.workspace):
             try:
                 require_packages()
                 from harness.history.database import Database
 
                 if dry_run:
                     scratch = stack.enter_context(app.workspace.scratch("gc"))
-                    found.append(Database.unchanged(path, scratch))
+                    found.append(Database.unchanged(location, scratch))
                 else:
-                    found.append(Database.open(path))
+                    found.append(Database.open(location))
             except (InfraError, UsageError) as error:
-                app.warn(f"the kernels that {path} pins are not kept: {error.message}")
+                app.warn(f"the kernels that {location} pins are not kept: {error.message}")
         yield found
 
 

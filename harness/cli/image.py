@@ -10,8 +10,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.commandgroup import CommandGroup
 from harness.cli.completion import complete_revisions, complete_sources
-from harness.cli.group import CommandGroup
 from harness.cli.options import NamedPath, common_options
 from harness.cli.progress import LiveRows
 from harness.errors import UsageError

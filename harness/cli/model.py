@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from harness.cli.commandgroup import CommandGroup
 from harness.cli.completion import complete_vms
-from harness.cli.group import CommandGroup
 from harness.cli.options import (
     FILE,
     change_options,

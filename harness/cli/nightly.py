@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.group import CommandGroup
+from harness.cli.commandgroup import CommandGroup
 from harness.cli.nightlyissues import issues
 from harness.cli.nightlyplan import night_request, plan_options
 from harness.cli.nightlytell import tell
@@ -16,6 +16,7 @@ from harness.errors import InfraError, UsageError
 
 if TYPE_CHECKING:
     from harness.cli.app import App
+    from harness.history.url import HistoryLocation
     from harness.nightly.night import JudgedNight
     from harness.runs.nights.openplan import NightRequest
 
@@ -77,7 +78,7 @@ def schema(app: App) -> None:
 @plan_options
 @click.option("--since", metavar="REV", help="Test the commits after REV.")
 @common_options
-def plan(app: App, plan: Path, history: Path | None, since: str | None) -> None:
+def plan(app: App, plan: Path, history: HistoryLocation | None, since: str | None) -> None:
     """Print what a night would run, how long by the history, and why.
 
     \b
@@ -95,7 +96,7 @@ def plan(app: App, plan: Path, history: Path | None, since: str | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @common_options
 def run(
-    app: App, plan: Path, history: Path | None, budget: str | None, since: str | None, *,
+    app: App, plan: Path, history: HistoryLocation | None, budget: str | None, since: str | None, *,
     dry_run: bool,
 ) -> int:  # fmt: skip
     """Run a night: test what is new, judge what fails, and find its commit.
@@ -127,7 +128,7 @@ def run(
 @plan_options
 @click.option("--tell", is_flag=True, help="Send a message, once, if a night is missing.")
 @common_options
-def status(app: App, plan: Path, history: Path | None, *, tell: bool) -> int:
+def status(app: App, plan: Path, history: HistoryLocation | None, *, tell: bool) -> int:
     """Report whether the plan runs as often as it says; exit code 3 if a night is missing.
 
     \b
@@ -157,7 +158,7 @@ def status(app: App, plan: Path, history: Path | None, *, tell: bool) -> int:
 @plan_options
 @click.option("--night", type=click.IntRange(min=1), metavar="N", help="Default: the newest.")
 @common_options
-def show(app: App, plan: Path, history: Path | None, night: int | None) -> None:
+def show(app: App, plan: Path, history: HistoryLocation | None, night: int | None) -> None:
     """Print a night: its news, its problems, and what did not run.
 
     \b
@@ -176,7 +177,7 @@ def show(app: App, plan: Path, history: Path | None, night: int | None) -> None:
 @click.option("--last", type=click.IntRange(1), default=30, show_default=True, metavar="N",
               help="The newest N nights.")  # fmt: skip
 @common_options
-def trend(app: App, plan: Path, history: Path | None, last: int) -> None:
+def trend(app: App, plan: Path, history: HistoryLocation | None, last: int) -> None:
     """Print the nights of a plan, the newest last: results, failures, duration.
 
     \b
@@ -199,7 +200,7 @@ def trend(app: App, plan: Path, history: Path | None, last: int) -> None:
 @click.option("--junit", type=FILE, help="Write a JUnit XML file.")
 @common_options
 def export(
-    app: App, plan: Path, history: Path | None, night: int | None, kcidb: Path | None,
+    app: App, plan: Path, history: HistoryLocation | None, night: int | None, kcidb: Path | None,
     junit: Path | None,
 ) -> None:  # fmt: skip
     """Write a night in other programs' formats.
@@ -238,8 +239,8 @@ def export(
 @click.option("--all", "all_nights", is_flag=True, help="All nights of the history.")
 @common_options
 def pages(
-    app: App, plan: Path, history: Path | None, html: Path | None, night: tuple[int, ...], *,
-    all_nights: bool,
+    app: App, plan: Path, history: HistoryLocation | None, html: Path | None,
+    night: tuple[int, ...], *, all_nights: bool,
 ) -> None:  # fmt: skip
     """Write the pages of nights again, from the history.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.group import ListingGroup
+from harness.cli.commandgroup import ListingGroup
 from harness.cli.nightlyplan import night_request, plan_options
 from harness.cli.options import common_options
 from harness.errors import UsageError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from harness.cli.app import App
+    from harness.history.url import HistoryLocation
     from harness.nightly.issues import KnownIssue
     from harness.nightly.night import Problem
     from harness.runs.nights.openplan import NightRequest
@@ -37,7 +38,7 @@ def issues() -> None:
 @issues.command("list")
 @plan_options
 @common_options
-def list_issues(app: App, plan: Path, history: Path | None) -> None:
+def list_issues(app: App, plan: Path, history: HistoryLocation | None) -> None:
     """List known issues, and the open problems that are none; 'list' may be omitted.
 
     \b
@@ -82,7 +83,7 @@ def list_issues(app: App, plan: Path, history: Path | None) -> None:
 @click.option("--days", type=click.IntRange(1), default=90, show_default=True, metavar="N",
               help="Days until it expires.")  # fmt: skip
 @common_options
-def add(app: App, problem: str, plan: Path, history: Path | None, **values: Any) -> None:
+def add(app: App, problem: str, plan: Path, history: HistoryLocation | None, **values: Any) -> None:
     """Add a known issue for a PROBLEM, by the short id that 'show' prints.
 
     \b
@@ -99,7 +100,7 @@ def add(app: App, problem: str, plan: Path, history: Path | None, **values: Any)
 @click.option("--days", type=click.IntRange(1), default=14, show_default=True, metavar="N",
               help="Days until it is news again.")  # fmt: skip
 @common_options
-def mute(app: App, problem: str, plan: Path, history: Path | None, days: int) -> None:
+def mute(app: App, problem: str, plan: Path, history: HistoryLocation | None, days: int) -> None:
     """Make a PROBLEM a known issue for some days, without an owner.
 
     \b
@@ -115,7 +116,7 @@ def mute(app: App, problem: str, plan: Path, history: Path | None, days: int) ->
 @click.argument("issue")
 @plan_options
 @common_options
-def merge(app: App, problem: str, issue: str, plan: Path, history: Path | None) -> None:
+def merge(app: App, problem: str, issue: str, plan: Path, history: HistoryLocation | None) -> None:
     """Make a PROBLEM an incident of the known ISSUE: the same bug with another title.
 
     \b
@@ -134,7 +135,7 @@ def merge(app: App, problem: str, issue: str, plan: Path, history: Path | None) 
 @click.argument("problem")
 @plan_options
 @common_options
-def split_problem(app: App, problem: str, plan: Path, history: Path | None) -> None:
+def split_problem(app: App, problem: str, plan: Path, history: HistoryLocation | None) -> None:
     """Take a PROBLEM out of the known issues that match it: the next night judges it as new.
 
     \b

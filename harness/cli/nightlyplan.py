@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import FILE, F
+from harness.cli.options import FILE, F, NamedPath
 from harness.errors import InfraError, UsageError, given_with
+from harness.history.url import DatabaseUrl
 
 if TYPE_CHECKING:
+    from harness.history.url import HistoryLocation
     from harness.runs.nights.openplan import NightRequest
 
 #: Packages of the extra, of which one lacks if none was installed.
 _PACKAGES = ("sqlalchemy", "alembic", "apprise", "jinja2", "tomlkit")
 
 
+class HistoryOption(NamedPath):
+    """The file of a history, or the URL of its database."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path or the URL, or fail if it is neither."""
+        if not isinstance(value, str) or "://" not in value:
+            return super().convert(value, param, ctx)
+        with given_with("--history"):
+            return DatabaseUrl.parse(value)
+
+
+HISTORY = HistoryOption(path_type=Path, dir_okay=False)
+
+
 def plan_options(command: F) -> F:
     """Add the plan's file, and the options that every command of a plan has."""
     for option in (
-        click.option("--history", type=FILE, help="File of the history, in place of the plan's."),
+        click.option(
+            "--history", type=HISTORY, help="File or URL of the history, in place of the plan's."
+        ),
         click.argument("plan", type=FILE, default="nightly.toml"),
     ):
         command = option(command)
@@ -29,7 +47,7 @@ def plan_options(command: F) -> F:
 
 
 def night_request(
-    plan: Path, history: Path | None, budget: str | None = None, since: str | None = None
+    plan: Path, history: HistoryLocation | None, budget: str | None = None, since: str | None = None
 ) -> NightRequest:
     """Return the request of a command's arguments.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness.cli.app import App
     from harness.history.outbox import Message
+    from harness.history.url import HistoryLocation
     from harness.runs.nights.openplan import OpenPlan
 
 
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print the messages of a night, and send nothing.")
 @common_options
 def tell(
-    app: App, plan: Path, history: Path | None, night: int | None, *, again: bool, dry_run: bool
+    app: App,
+    plan: Path,
+    history: HistoryLocation | None,
+    night: int | None,
+    *,
+    again: bool,
+    dry_run: bool,
 ) -> int:
     """Send the news of nights that could not be sent before; 'run' sends its own.
 

@@ -11,8 +11,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.commandgroup import ListingGroup
 from harness.cli.completion import complete_repeated, complete_runs
-from harness.cli.group import ListingGroup
 from harness.cli.options import common_options
 from harness.cli.streams import Invocation
 from harness.errors import UsageError

@@ -18,10 +18,20 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def words(length: int | None = None) -> String:
+    """Return the type of a text that is ordered by its code points in every database and locale.
+
+    Args:
+        length: characters at most, which SQLite ignores; PostgreSQL is given none.
+    """
+    own = Text() if length is None else String(length)
+    return own.with_variant(Text(collation="C"), "postgresql")
+
+
 class GuestText(TypeDecorator[str]):
     """A text from a guest, a tree or a tool, which may contain anything."""
 
-    impl = Text
+    impl = words()
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
@@ -50,7 +60,7 @@ class UtcTime(TypeDecorator[datetime]):
 class Seed(TypeDecorator[int]):
     """An unsigned integer of 64 bits, which no column type holds in every database."""
 
-    impl = String(20)
+    impl = words(20)
     cache_ok = True
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:

@@ -1,32 +1,25 @@
-"""The database of a history: opened, migrated, and written in transactions.
-
-SQLite keeps its write-ahead log (WAL) beside the file, and syncs it with each commit: a process
-that is killed anywhere loses what it did not commit, and nothing else.
-"""
+"""The database of a history: opened, migrated, and read and written in transactions."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Engine, exc
 
 from harness.errors import InfraError, UsageError
 from harness.history.migrate import known_schemas, migrate, newest_schema, schema_of
-from harness.host.filesystems import filesystem_of, is_network
-from harness.host.workspace import make_directory
+from harness.history.sqlitefile import FileSystemOf, SqliteFile
+from harness.host.filesystems import filesystem_of
 
-#: How long a writer waits for another, in milliseconds.
-_PATIENCE: Final = 60_000
-
-_READING: Final = "harness_reading"
-
-FileSystemOf = Callable[[Path], str]
+if TYPE_CHECKING:
+    from harness.history.storage import Storage
+    from harness.history.url import HistoryLocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,60 +28,64 @@ class Database:
 
     Args:
         engine: connects to it.
-        place: the file or URL, for errors.
+        storage: the kind of database.
     """
 
     engine: Engine
-    place: str
+    storage: Storage
 
     @classmethod
-    def open(cls, path: Path, filesystem: FileSystemOf = filesystem_of) -> Database:
-        """Open a history in a file, created or migrated if necessary.
+    def open(
+        cls, location: HistoryLocation, filesystem: FileSystemOf = filesystem_of
+    ) -> Database:  # fmt: skip
+        """Open a history, created or migrated if necessary.
 
-        Before a migration, the file is copied to ``NAME.SCHEMA.bak`` beside it.
+        Before a migration, a file is copied to ``NAME.SCHEMA.bak`` beside it. On a server, the
+        migration is one transaction.
 
         Args:
-            path: the file.
+            location: the file, or the URL of the database.
             filesystem: returns the type of a path's file system.
 
         Raises:
             UsageError: it is on a network file system, it is no history, or a newer version of the
-                harness wrote it.
+                harness wrote it; the server refuses the role or its password.
             InfraError: it cannot be read or written.
         """
-        kind = filesystem(path.parent)
-        if is_network(kind):
-            raise UsageError(
-                f"cannot keep a history in {path}: it is on a network file system ({kind}), where "
-                "SQLite's write-ahead log loses data",
-                remedy="name a file on a local disk: --history FILE",
-            )
-        make_directory(path.parent)
-        database = cls(_engine(path), str(path))
-        database._prepare(path)
+        storage = storage_of(location, filesystem)
+        database = cls(storage.engine(), storage)
+        database._prepare()
         return database
 
     @classmethod
-    def unchanged(cls, path: Path, scratch: Path) -> Database:
-        """Open a history to read it, and leave its file as it is.
+    def unchanged(cls, location: HistoryLocation, scratch: Path) -> Database:
+        """Open a history to read it, and leave it as it is.
 
-        A history of an older version of the harness is read from a migrated copy.
+        A file of an older version of the harness is read from a migrated copy.
 
         Args:
-            path: the file.
+            location: the file, or the URL of the database.
             scratch: an empty directory for the copy.
 
         Raises:
-            UsageError: a newer version of the harness wrote it.
+            UsageError: a newer version of the harness wrote it, or an older one on a server.
             InfraError: it cannot be read or copied.
         """
-        database = cls(_engine(path), str(path))
+        storage = storage_of(location)
+        database = cls(storage.engine(), storage)
         if database._known_schema() == newest_schema():
             return database
-        copy = scratch / path.name
-        database._copy(path, copy)
+        with database._errors("copy"):
+            storage = storage.copy(scratch)
         database.close()
-        return replace(cls.open(copy), place=str(path))
+        copy = cls(storage.engine(), storage)
+        copy._prepare()
+        return copy
+
+    @property
+    def place(self) -> str:
+        """The file or URL, for messages."""
+        return self.storage.place
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -99,7 +96,7 @@ class Database:
         """
         with (
             self._errors("read"),
-            self.engine.connect().execution_options(**{_READING: True}) as connection,
+            self.engine.connect().execution_options(**self.storage.reading) as connection,
         ):
             yield connection
 
@@ -108,10 +105,39 @@ class Database:
         """Yield a connection whose changes are all committed at the end, or none is.
 
         Raises:
-            InfraError: it cannot be written: the disk is full, or another process does not let go.
+            InfraError: it cannot be written: the disk is full, another process does not let go, the
+                server is gone, or another host has taken a lock of this process.
         """
         with self._errors("write"), self.engine.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def lock(self, name: str, doing: str) -> Iterator[None]:
+        """Hold a lock against other hosts that share the history; against none for a file.
+
+        If this process is cut off from the database, the lock falls within a minute; nothing that
+        it writes afterwards is taken if another process has held the lock meanwhile.
+
+        Args:
+            name: name of the lock.
+            doing: what is done under it, for the error: ``runs a night of the plan made``.
+
+        Raises:
+            InfraError: another process holds it.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._errors("lock"):
+                stack.enter_context(self.storage.lock(self.engine, name, doing))
+            yield
+
+    def is_locked(self, name: str) -> bool:
+        """Return whether a process on any host holds a lock of the history's database.
+
+        Raises:
+            InfraError: the history cannot be read.
+        """
+        with self._errors("read"):
+            return self.storage.is_locked(self.engine, name)
 
     def shrink(self) -> None:
         """Give the space of what was removed back to the file system.
@@ -120,17 +146,13 @@ class Database:
             InfraError: the history cannot be written.
         """
         with self._errors("write"):
-            connection = self.engine.raw_connection()
-            try:
-                connection.cursor().execute("VACUUM")
-            finally:
-                connection.close()
+            self.storage.shrink(self.engine)
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
-    def _prepare(self, path: Path) -> None:
+    def _prepare(self) -> None:
         """Create or migrate the tables; several processes may do so at once."""
         newest = newest_schema()
         if self._known_schema() == newest:
@@ -139,13 +161,14 @@ class Database:
             found = schema_of(connection)
             if found == newest:  # another process was faster
                 return
-            if found is not None:
-                self._copy(path, path.with_name(f"{path.name}.{found}.bak"))
+            with self._errors("copy"):
+                self.storage.prepare_migration(connection, found)
             migrate(connection)
 
     def _known_schema(self) -> str | None:
         """Return the schema of its tables; None if there are none yet."""
         with self.reading() as connection:
+            self.storage.check(connection)
             found = schema_of(connection)
         if found is not None and found not in known_schemas():
             raise UsageError(
@@ -155,62 +178,36 @@ class Database:
             )
         return found
 
-    def _copy(self, path: Path, target: Path) -> None:
-        """Copy all that is committed."""
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        with (
-            self._errors("copy"),
-            contextlib.closing(sqlite3.connect(path)) as source,
-            contextlib.closing(sqlite3.connect(temporary)) as copy,
-        ):
-            source.backup(copy)
-        temporary.replace(target)
-
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        """Convert errors of the database to ``InfraError``."""
+        """Convert errors of the database and of the host to the harness's."""
         try:
             yield
-        except (exc.DBAPIError, sqlite3.Error) as error:
-            cause = str(error.orig if isinstance(error, exc.DBAPIError) else error)
-            raise InfraError(
-                f"cannot {doing} the history {self.place}: {cause}", remedy=_remedy(cause)
-            ) from error
-        except OSError as error:
-            raise InfraError(f"cannot {doing} the history {self.place}: {error}") from error
+        except exc.DBAPIError as error:
+            cause = error.orig if isinstance(error.orig, Exception) else error
+            raise self.storage.error(doing, cause) from error
+        except (sqlite3.Error, OSError) as error:
+            raise self.storage.error(doing, error) from error
 
 
-def _remedy(cause: str) -> str:
-    if "full" in cause:
-        return "free disk space, for example: harness gc --limit 10G"
-    if "locked" in cause:
-        return "end the process that writes the history, or wait for it"
-    if "not a database" in cause or "malformed" in cause:
-        return "restore the file from a copy, or name another: --history FILE"
-    return "check that the file and its directory can be written"
+def storage_of(location: HistoryLocation, filesystem: FileSystemOf = filesystem_of) -> Storage:
+    """Return the storage of a history.
 
+    Args:
+        location: the file, or the URL of the database.
+        filesystem: returns the type of a path's file system.
 
-def _engine(path: Path) -> Engine:
-    """Return an engine whose transactions begin where SQLAlchemy says so."""
-    engine = create_engine(
-        f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": _PATIENCE / 1000}
-    )
+    Raises:
+        UsageError: the file is on a network file system, or a file that the URL names is missing.
+        InfraError: a directory cannot be made, or the package of the extra is not installed.
+    """
+    if isinstance(location, Path):
+        return SqliteFile.at(location, filesystem)
+    if importlib.util.find_spec("psycopg") is None:
+        raise InfraError(
+            f"{location.label} needs the Python package psycopg, which is not installed",
+            remedy="install it: pip install 'harness[nightly,group]'",
+        )
+    from harness.history.postgres import PostgresDatabase
 
-    @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, _: Any) -> None:
-        # Python's own transactions do not include statements that create tables.
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
-            f"busy_timeout = {_PATIENCE}",
-        ):  # fmt: skip
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get(_READING)
-        # A writer takes its lock at once: one that has read first could not wait for another.
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
+    return PostgresDatabase.at(location)

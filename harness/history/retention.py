@@ -107,7 +107,7 @@ def consoles(database: Database) -> list[KeptConsole]:
         select(ConsoleRow.hash, func.length(ConsoleRow.data), used)
         .outerjoin(ResultRow, ResultRow.console == ConsoleRow.hash)
         .group_by(ConsoleRow.hash)
-        .order_by(used)
+        .order_by(used.nulls_first())
     )
     with database.reading() as connection:
         return [KeptConsole(*row) for row in connection.execute(wanted)]

@@ -18,13 +18,11 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
-    Text,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from harness.history.columns import GuestJson, GuestText, Seed, UtcTime
+from harness.history.columns import GuestJson, GuestText, Seed, UtcTime, words
 
 #: A number of a row; SQLite numbers rows by itself only in a column of type INTEGER.
 _ROW = BigInteger().with_variant(Integer(), "sqlite")
@@ -50,7 +48,7 @@ class PlanRow(Base):
     __tablename__ = "plans"
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True)
+    name: Mapped[str] = mapped_column(words(200), unique=True)
 
 
 class NightRow(Base):
@@ -62,13 +60,13 @@ class NightRow(Base):
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     plan_id: Mapped[int] = mapped_column(ForeignKey("plans.id"))
     number: Mapped[int] = mapped_column(Integer)
-    state: Mapped[str] = mapped_column(String(20))
+    state: Mapped[str] = mapped_column(words(20))
     started: Mapped[datetime] = mapped_column(UtcTime)
     ended: Mapped[datetime | None] = mapped_column(UtcTime)
     compared_with: Mapped[int | None] = mapped_column(Integer)
     exit_code: Mapped[int | None] = mapped_column(Integer)
-    version: Mapped[str] = mapped_column(Text)
-    host: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(words())
+    host: Mapped[str] = mapped_column(words())
     command: Mapped[list[str]] = mapped_column(GuestJson)
     budget: Mapped[float | None] = mapped_column(Float)
     spent: Mapped[float] = mapped_column(Float)
@@ -87,10 +85,10 @@ class BranchRow(Base):
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
-    name: Mapped[str] = mapped_column(String(400))
-    source: Mapped[str] = mapped_column(Text)
-    tip: Mapped[str] = mapped_column(String(64))
-    base: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(words(400))
+    source: Mapped[str] = mapped_column(words())
+    tip: Mapped[str] = mapped_column(words(64))
+    base: Mapped[str] = mapped_column(words(64))
     rewritten: Mapped[bool] = mapped_column(Boolean)
     problem: Mapped[str] = mapped_column(GuestText)
 
@@ -103,9 +101,9 @@ class RevisionRow(Base):
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
-    branch: Mapped[str] = mapped_column(String(400))
-    commit: Mapped[str] = mapped_column(String(64))
-    parent: Mapped[str] = mapped_column(String(64))
+    branch: Mapped[str] = mapped_column(words(400))
+    commit: Mapped[str] = mapped_column(words(64))
+    parent: Mapped[str] = mapped_column(words(64))
     place: Mapped[int] = mapped_column(Integer)
     rank: Mapped[int] = mapped_column(Integer)
     subject: Mapped[str] = mapped_column(GuestText)
@@ -118,7 +116,7 @@ class ConsoleRow(Base):
 
     __tablename__ = "consoles"
 
-    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hash: Mapped[str] = mapped_column(words(64), primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     """Its size in bytes before compression."""
     data: Mapped[bytes] = mapped_column(LargeBinary)
@@ -138,34 +136,34 @@ class ResultRow(Base):
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
-    branch: Mapped[str] = mapped_column(String(400))
-    cell: Mapped[str] = mapped_column(String(400))
-    commit: Mapped[str] = mapped_column(String(64))
-    purpose: Mapped[str] = mapped_column(String(20))
+    branch: Mapped[str] = mapped_column(words(400))
+    cell: Mapped[str] = mapped_column(words(400))
+    commit: Mapped[str] = mapped_column(words(64))
+    purpose: Mapped[str] = mapped_column(words(20))
     attempt: Mapped[int] = mapped_column(Integer)
-    status: Mapped[str] = mapped_column(String(20))
-    kind: Mapped[str] = mapped_column(String(20))
-    outcome: Mapped[str] = mapped_column(String(40))
+    status: Mapped[str] = mapped_column(words(20))
+    kind: Mapped[str] = mapped_column(words(20))
+    outcome: Mapped[str] = mapped_column(words(40))
     title: Mapped[str] = mapped_column(GuestText)
     detail: Mapped[str] = mapped_column(GuestText)
-    artifact: Mapped[str] = mapped_column(String(64))
-    kernel: Mapped[str] = mapped_column(String(100))
-    configuration: Mapped[str] = mapped_column(Text)
-    topology: Mapped[str] = mapped_column(Text)
+    artifact: Mapped[str] = mapped_column(words(64))
+    kernel: Mapped[str] = mapped_column(words(100))
+    configuration: Mapped[str] = mapped_column(words())
+    topology: Mapped[str] = mapped_column(words())
     guest: Mapped[str] = mapped_column(GuestText)
-    host: Mapped[str] = mapped_column(Text)
-    accelerator: Mapped[str] = mapped_column(String(20))
-    method: Mapped[str] = mapped_column(String(20))
+    host: Mapped[str] = mapped_column(words())
+    accelerator: Mapped[str] = mapped_column(words(20))
+    method: Mapped[str] = mapped_column(words(20))
     started: Mapped[datetime | None] = mapped_column(UtcTime)
     seconds: Mapped[float] = mapped_column(Float)
     stages: Mapped[dict[str, float]] = mapped_column(GuestJson)
     cpu: Mapped[dict[str, float]] = mapped_column(GuestJson)
     frames: Mapped[list[dict[str, Any]]] = mapped_column(GuestJson)
     seed: Mapped[int | None] = mapped_column(Seed)
-    console: Mapped[str] = mapped_column(String(64))
+    console: Mapped[str] = mapped_column(words(64))
     offset: Mapped[int | None] = mapped_column(BigInteger)
-    run: Mapped[str] = mapped_column(Text)
-    record_cell: Mapped[str] = mapped_column(Text)
+    run: Mapped[str] = mapped_column(words())
+    record_cell: Mapped[str] = mapped_column(words())
     shared: Mapped[int | None] = mapped_column(ForeignKey("results.id"))
     opinions: Mapped[list[dict[str, Any]]] = mapped_column(GuestJson)
 
@@ -179,8 +177,8 @@ class TestCaseRow(Base):
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     result_id: Mapped[int] = mapped_column(ForeignKey("results.id"))
     name: Mapped[str] = mapped_column(GuestText)
-    status: Mapped[str] = mapped_column(String(20))
-    outcome: Mapped[str] = mapped_column(String(40))
+    status: Mapped[str] = mapped_column(words(20))
+    outcome: Mapped[str] = mapped_column(words(40))
     reason: Mapped[str] = mapped_column(GuestText)
     seconds: Mapped[float] = mapped_column(Float)
 
@@ -193,9 +191,9 @@ class ProblemRow(Base):
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     plan_id: Mapped[int] = mapped_column(ForeignKey("plans.id"))
-    key: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(words(16))
     """``harness.nightly.night.Problem.id``"""
-    kind: Mapped[str] = mapped_column(String(20))
+    kind: Mapped[str] = mapped_column(words(20))
     title: Mapped[str] = mapped_column(GuestText)
 
 
@@ -211,7 +209,7 @@ class JudgedRow(Base):
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     problem_id: Mapped[int] = mapped_column(ForeignKey("problems.id"))
     night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
-    classification: Mapped[str] = mapped_column(String(20))
+    classification: Mapped[str] = mapped_column(words(20))
     open: Mapped[bool] = mapped_column(Boolean)
     last_night: Mapped[int] = mapped_column(Integer)
     failed: Mapped[int] = mapped_column(Integer)
@@ -226,7 +224,7 @@ class JudgedRow(Base):
     culprit: Mapped[dict[str, Any] | None] = mapped_column(GuestJson)
     fixed_by: Mapped[dict[str, Any] | None] = mapped_column(GuestJson)
     why_unknown: Mapped[str] = mapped_column(GuestText)
-    known_issue: Mapped[str] = mapped_column(Text)
+    known_issue: Mapped[str] = mapped_column(words())
     why: Mapped[str] = mapped_column(GuestText)
 
 
@@ -238,10 +236,10 @@ class IncidentRow(Base):
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     judged_id: Mapped[int] = mapped_column(ForeignKey("judged.id"))
-    branch: Mapped[str] = mapped_column(String(400))
-    cell: Mapped[str] = mapped_column(String(400))
-    first_bad: Mapped[str] = mapped_column(String(64))
-    last_good: Mapped[str] = mapped_column(String(64))
+    branch: Mapped[str] = mapped_column(words(400))
+    cell: Mapped[str] = mapped_column(words(400))
+    first_bad: Mapped[str] = mapped_column(words(64))
+    last_good: Mapped[str] = mapped_column(words(64))
     failing_id: Mapped[int] = mapped_column(ForeignKey("results.id"))
     passing_id: Mapped[int | None] = mapped_column(ForeignKey("results.id"))
 
@@ -255,13 +253,13 @@ class NewsRow(Base):
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     plan_id: Mapped[int] = mapped_column(ForeignKey("plans.id"))
     night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
-    kind: Mapped[str] = mapped_column(String(30))
-    key: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(words(30))
+    key: Mapped[str] = mapped_column(words(200))
     text: Mapped[str] = mapped_column(GuestText)
-    problem: Mapped[str] = mapped_column(String(16))
-    branch: Mapped[str | None] = mapped_column(String(400))
-    cell: Mapped[str | None] = mapped_column(String(400))
-    commit: Mapped[str] = mapped_column(String(64))
+    problem: Mapped[str] = mapped_column(words(16))
+    branch: Mapped[str | None] = mapped_column(words(400))
+    cell: Mapped[str | None] = mapped_column(words(400))
+    commit: Mapped[str] = mapped_column(words(64))
 
 
 class OutboxRow(Base):
@@ -272,12 +270,22 @@ class OutboxRow(Base):
 
     id: Mapped[int] = mapped_column(_ROW, primary_key=True)
     night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
-    kind: Mapped[str] = mapped_column(String(20))
-    recipient: Mapped[str] = mapped_column(String(400))
+    kind: Mapped[str] = mapped_column(words(20))
+    recipient: Mapped[str] = mapped_column(words(400))
     """A mail address, or the name of a chat in the plan; never a secret."""
     message: Mapped[bytes] = mapped_column(LargeBinary)
     created: Mapped[datetime] = mapped_column(UtcTime)
-    state: Mapped[str] = mapped_column(String(20))
+    state: Mapped[str] = mapped_column(words(20))
     attempts: Mapped[int] = mapped_column(Integer)
     error: Mapped[str] = mapped_column(GuestText)
     sent: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class LockRow(Base):
+    """Who holds a lock against other hosts, or held it last; see ``harness.history.serverlock``."""
+
+    __tablename__ = "locks"
+
+    name: Mapped[str] = mapped_column(words(), primary_key=True)
+    token: Mapped[str] = mapped_column(words())
+    taken: Mapped[datetime] = mapped_column(UtcTime)

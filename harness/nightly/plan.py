@@ -97,7 +97,7 @@ class NightlyPlan(Table, frozen=True, kw_only=True):
     budget: Duration | None = None
     """Time for a night; what it leaves out is ``not run``."""
     history: str | None = None
-    """File of the history; default: in the state directory."""
+    """File of the history, or URL of a PostgreSQL database; default: in the state directory."""
     issues: str = "issues.toml"
     """File of the known issues, beside the plan."""
     pages: str | None = None

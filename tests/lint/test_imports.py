@@ -250,8 +250,8 @@ def test_runs_need_neither_the_command_line_nor_a_terminal() -> None:
     assert not [package for package, edges in EDGES.items() if "cli" in edges]
 
 
-OF_NIGHTS = {"alembic", "apprise", "jinja2", "smtplib", "sqlalchemy", "tomlkit"}
-"""Packages of the extra ``nightly``, which a boot does without."""
+OF_NIGHTS = {"alembic", "apprise", "jinja2", "psycopg", "smtplib", "sqlalchemy", "tomlkit"}
+"""Packages of the extras ``nightly`` and ``group``, which a boot does without."""
 
 
 def test_a_boot_imports_no_package_of_nights() -> None:

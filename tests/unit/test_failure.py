@@ -12,8 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from harness.cli.commandgroup import CommandGroup, ListingGroup
 from harness.cli.failure import Failure
-from harness.cli.group import CommandGroup, ListingGroup
 from harness.cli.messages import terminal_width
 
 NAMES = ", ".join(f"guest-{number}" for number in range(20))

@@ -18,7 +18,6 @@ from sqlalchemy import create_engine
 
 from harness.cli.main import run
 from harness.errors import InfraError, UsageError
-from harness.history.database import Database
 from harness.history.migrate import migrate, newest_schema
 from harness.host.cachesize import (
     CacheEntry,
@@ -265,7 +264,7 @@ def test_a_dry_run_leaves_a_history_of_an_older_version_as_it_is(
 ) -> None:
     path = workspace.state / "nightly" / "old.sqlite"
     path.parent.mkdir(parents=True)
-    with Database(create_engine(f"sqlite:///{path}"), str(path)).writing() as tables:
+    with create_engine(f"sqlite:///{path}").begin() as tables:
         migrate(tables, "0001")
 
     def schema() -> str:

@@ -9,8 +9,7 @@ import pytest
 from fake_nights import Fault, Nights
 
 from harness.errors import InfraError, UsageError
-from harness.history.database import Database
-from harness.history.nights import NightReader
+from harness.history.url import HistoryLocation
 from harness.nightly.night import (
     Classification,
     JudgedNight,
@@ -37,13 +36,10 @@ def kinds(judged: JudgedNight) -> list[NewsKind]:
     return [news.kind for news in judged.news]
 
 
-def reader_of(nights: Nights) -> NightReader:
-    path = nights.directory / "state" / "nightly" / "made.sqlite"
-    return NightReader(Database.open(path), "made")
-
-
-def test_a_first_night_tests_the_tip_and_has_no_news(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_first_night_tests_the_tip_and_has_no_news(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.commit()
     result = nights.night()
     judged = result.judged
@@ -53,11 +49,13 @@ def test_a_first_night_tests_the_tip_and_has_no_news(tmp_path: Path) -> None:
     one = judged.results[0]
     assert one.status is Status.PASSED
     assert one.stages
-    assert b"FreeBSD" in reader_of(nights).console(one.console)
+    assert b"FreeBSD" in nights.reader.console(one.console)
 
 
-def test_every_commit_is_tested_and_equal_kernels_share_a_verdict(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_every_commit_is_tested_and_equal_kernels_share_a_verdict(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     for equal in (False, True, True, False):
         nights.commit(equal=equal)
@@ -69,8 +67,10 @@ def test_every_commit_is_tested_and_equal_kernels_share_a_verdict(tmp_path: Path
     assert [each.rank for each in judged.night.revisions] == [3, 1, 2, 0]
 
 
-def test_a_regression_is_found_with_its_commit_told_once_and_fixed(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_regression_is_found_with_its_commit_told_once_and_fixed(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit()
     culprit = nights.commit(Fault("no ideas left", 0, nodes=FOUR))
@@ -97,8 +97,10 @@ def test_a_regression_is_found_with_its_commit_told_once_and_fixed(tmp_path: Pat
     assert (nights.night().exit_code, kinds(nights.night().judged)) == (0, [])
 
 
-def test_a_culprit_is_credited_with_the_cells_in_which_it_is_proven(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_culprit_is_credited_with_the_cells_in_which_it_is_proven(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit()
     culprit = nights.commit(Fault("no ideas left", 0, nodes=(2, 4)))
@@ -110,8 +112,10 @@ def test_a_culprit_is_credited_with_the_cells_in_which_it_is_proven(tmp_path: Pa
     assert cells == ["boot-none-numa2", "boot-none-numa4"]
 
 
-def test_a_culprit_that_passed_by_luck_is_found_all_the_same(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_culprit_that_passed_by_luck_is_found_all_the_same(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     culprit = nights.commit(Fault("no ideas left", 0, nodes=FOUR, spared=1))
     nights.commit()
@@ -120,8 +124,10 @@ def test_a_culprit_that_passed_by_luck_is_found_all_the_same(tmp_path: Path) -> 
     assert problem.culprit.commit == nights.commits[culprit]
 
 
-def test_two_commits_that_break_different_things_are_two_problems(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_two_commits_that_break_different_things_are_two_problems(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     one = nights.commit(Fault("no ideas left", 0, nodes=(2,)))
     two = nights.commit(Fault("no hope left", 0, nodes=FOUR))
@@ -134,8 +140,10 @@ def test_two_commits_that_break_different_things_are_two_problems(tmp_path: Path
     }
 
 
-def test_a_build_breakage_has_one_problem_and_is_mended_in_the_same_night(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_build_breakage_has_one_problem_and_is_mended_in_the_same_night(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     culprit = nights.commit(Fault("no such header", 0, builds=False))
     nights.commit()
@@ -150,8 +158,8 @@ def test_a_build_breakage_has_one_problem_and_is_mended_in_the_same_night(tmp_pa
     assert problem.fixed_by.commit == nights.commits[fix]
 
 
-def test_a_branch_that_does_not_build_ends_with_4(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_branch_that_does_not_build_ends_with_4(tmp_path: Path, history: HistoryLocation) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit(Fault("no such header", 0, builds=False))
     assert nights.night().exit_code == 4
@@ -159,8 +167,9 @@ def test_a_branch_that_does_not_build_ends_with_4(tmp_path: Path) -> None:
 
 def test_with_a_small_budget_a_bisection_finds_the_commit_and_the_rest_is_not_run(
     tmp_path: Path,
+    history: HistoryLocation,
 ) -> None:
-    nights = Nights(tmp_path)
+    nights = Nights(tmp_path, history=history)
     nights.night()
     for _ in range(5):
         nights.commit()
@@ -181,8 +190,9 @@ def test_with_a_small_budget_a_bisection_finds_the_commit_and_the_rest_is_not_ru
 
 def test_a_control_that_does_not_fail_as_stated_is_the_loudest_and_nothing_else_is_claimed(
     tmp_path: Path,
+    history: HistoryLocation,
 ) -> None:
-    nights = Nights(tmp_path, cells=CONTROL)
+    nights = Nights(tmp_path, history=history, cells=CONTROL)
     nights.control = "control lost"
     first = nights.night()
     assert (first.exit_code, kinds(first.judged)) == (0, [])
@@ -202,9 +212,9 @@ def test_a_control_that_does_not_fail_as_stated_is_the_loudest_and_nothing_else_
 
 @pytest.mark.parametrize("builds", [True, False])
 def test_a_control_is_not_broken_if_its_revision_fails_so_without_the_mutant(
-    tmp_path: Path, builds: bool
+    tmp_path: Path, history: HistoryLocation, builds: bool
 ) -> None:
-    nights = Nights(tmp_path, cells=CONTROL)
+    nights = Nights(tmp_path, history=history, cells=CONTROL)
     nights.night()
     nights.commit(Fault("no ideas left", 0, builds=builds))
     second = nights.night()
@@ -214,8 +224,10 @@ def test_a_control_is_not_broken_if_its_revision_fails_so_without_the_mutant(
     assert any("says nothing" in note for note in second.judged.night.notes)
 
 
-def test_a_control_that_a_flake_hit_is_repeated_and_the_night_is_judged(tmp_path: Path) -> None:
-    nights = Nights(tmp_path, cells=CONTROL)
+def test_a_control_that_a_flake_hit_is_repeated_and_the_night_is_judged(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history, cells=CONTROL)
     nights.night()
     nights.commit(Fault("no ideas left", 0, nodes=FOUR))
     nights.spoilt = ["a flake", "", "a flake"]
@@ -227,8 +239,10 @@ def test_a_control_that_a_flake_hit_is_repeated_and_the_night_is_judged(tmp_path
     assert not any("control" in note for note in second.judged.night.notes)
 
 
-def test_a_control_that_a_flake_of_before_always_hits_says_nothing(tmp_path: Path) -> None:
-    nights = Nights(tmp_path, cells=CONTROL)
+def test_a_control_that_a_flake_of_before_always_hits_says_nothing(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history, cells=CONTROL)
     nights.night()
     nights.commit(Fault("no ideas left", 0))
     nights.night()
@@ -241,23 +255,27 @@ def test_a_control_that_a_flake_of_before_always_hits_says_nothing(tmp_path: Pat
     assert len(nights.spoilt) == 20 - 11
 
 
-def test_a_host_failure_that_a_retry_mends_is_no_news(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_host_failure_that_a_retry_mends_is_no_news(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.fail_first = 2
     result = nights.night()
     assert (result.exit_code, kinds(result.judged)) == (0, [])
     assert sum(each.status is Status.HOST_FAILED for each in result.judged.results) == 2
 
 
-def test_host_trouble_is_told_in_its_first_night(tmp_path: Path) -> None:
-    nights = Nights(tmp_path, host=1.0)
+def test_host_trouble_is_told_in_its_first_night(tmp_path: Path, history: HistoryLocation) -> None:
+    nights = Nights(tmp_path, history=history, host=1.0)
     first, second = nights.night(), nights.night()
     assert (first.exit_code, kinds(first.judged)) == (3, [NewsKind.HOST])
     assert (second.exit_code, kinds(second.judged)) == (3, [])
 
 
-def test_a_known_issue_is_not_told_and_does_not_fail_the_night(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_known_issue_is_not_told_and_does_not_fail_the_night(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     (tmp_path / "issues.toml").write_text(
         '[[issue]]\nname = "ideas"\ntitle = "no ideas left.*"\nowner = "me"\nreason = "known"\n'
         "added = 2026-01-01\nexpires = 2027-01-01\n"
@@ -271,8 +289,10 @@ def test_a_known_issue_is_not_told_and_does_not_fail_the_night(tmp_path: Path) -
     assert not [each for each in result.judged.results if each.purpose is Purpose.REPEAT]
 
 
-def test_a_flake_is_told_with_its_rate_and_does_not_fail_the_night(tmp_path: Path) -> None:
-    nights = Nights(tmp_path, seed=3)
+def test_a_flake_is_told_with_its_rate_and_does_not_fail_the_night(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history, seed=3)
     for _ in range(3):
         nights.night()
     nights.commit(Fault("no ideas left", 0, rate=0.6, nodes=FOUR))
@@ -283,8 +303,8 @@ def test_a_flake_is_told_with_its_rate_and_does_not_fail_the_night(tmp_path: Pat
     assert len(opened) == 1
 
 
-def test_a_killed_night_goes_on_where_it_was(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_killed_night_goes_on_where_it_was(tmp_path: Path, history: HistoryLocation) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit()
     nights.commit(Fault("no ideas left", 0, nodes=FOUR))
@@ -294,7 +314,7 @@ def test_a_killed_night_goes_on_where_it_was(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         nights.night()
     nights.kill_after = None
-    reader = reader_of(nights)
+    reader = nights.reader
     unfinished = reader.last()
     assert unfinished is not None
     assert unfinished.state is NightState.RUNNING
@@ -306,8 +326,8 @@ def test_a_killed_night_goes_on_where_it_was(tmp_path: Path) -> None:
     assert kinds(result.judged) == [NewsKind.REGRESSION, NewsKind.CULPRIT]
 
 
-def test_two_nights_of_a_plan_exclude_each_other(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_two_nights_of_a_plan_exclude_each_other(tmp_path: Path, history: HistoryLocation) -> None:
+    nights = Nights(tmp_path, history=history)
     refused: list[InfraError] = []
     reached = threading.Event()
 
@@ -325,8 +345,10 @@ def test_two_nights_of_a_plan_exclude_each_other(tmp_path: Path) -> None:
     assert refused[0].exit_code == 3
 
 
-def test_a_force_pushed_branch_is_compared_with_what_is_left(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_force_pushed_branch_is_compared_with_what_is_left(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.commit()
     nights.night()
     nights.rewrite()
@@ -335,8 +357,8 @@ def test_a_force_pushed_branch_is_compared_with_what_is_left(tmp_path: Path) -> 
     assert judged.night.branches[0].rewritten
 
 
-def test_a_cell_that_the_plan_loses_is_told_once(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_cell_that_the_plan_loses_is_told_once(tmp_path: Path, history: HistoryLocation) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     text = (tmp_path / "nightly.toml").read_text()
     (tmp_path / "nightly.toml").write_text(text.replace('"1,2,4"', '"1,2"'))
@@ -344,8 +366,10 @@ def test_a_cell_that_the_plan_loses_is_told_once(tmp_path: Path) -> None:
     assert kinds(nights.night().judged) == []
 
 
-def test_a_branch_that_does_not_exist_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_branch_that_does_not_exist_is_refused_before_anything_runs(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     text = (tmp_path / "nightly.toml").read_text()
     (tmp_path / "nightly.toml").write_text(text.replace('["main"]', '["mian"]'))
     with pytest.raises(UsageError, match="branch tree:mian"):
@@ -363,21 +387,22 @@ def test_a_branch_that_does_not_exist_is_refused_before_anything_runs(tmp_path: 
     ],
 )
 def test_what_no_night_can_run_is_refused_before_the_night_begins(
-    tmp_path: Path, cells: str, named: str
+    tmp_path: Path, history: HistoryLocation, cells: str, named: str
 ) -> None:
-    nights = Nights(tmp_path, cells=cells)
+    nights = Nights(tmp_path, history=history, cells=cells)
     with pytest.raises(UsageError, match=named):
         nights.night()
     assert nights.boots == 0
-    assert reader_of(nights).last() is None
+    assert nights.reader.last() is None
     with nights.environment() as env, pytest.raises(UsageError, match=named):
         preview(NightRequest(tmp_path / "nightly.toml"), env)
 
 
 def test_a_revision_that_cannot_have_a_kernel_of_the_plan_does_not_end_the_night(
     tmp_path: Path,
+    history: HistoryLocation,
 ) -> None:
-    nights = Nights(tmp_path)
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.refused = {nights.commit()}
     nights.commit()
@@ -389,8 +414,9 @@ def test_a_revision_that_cannot_have_a_kernel_of_the_plan_does_not_end_the_night
 
 def test_a_tree_that_goes_away_ends_no_night_and_the_next_one_finds_the_commit(
     tmp_path: Path,
+    history: HistoryLocation,
 ) -> None:
-    nights = Nights(tmp_path)
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit(Fault("no ideas left", 0, nodes=FOUR))
     away = tmp_path / "away"
@@ -410,8 +436,9 @@ def test_a_tree_that_goes_away_ends_no_night_and_the_next_one_finds_the_commit(
 
 def test_what_cannot_go_on_is_the_hosts_failure_and_the_night_goes_on_later(
     tmp_path: Path,
+    history: HistoryLocation,
 ) -> None:
-    nights = Nights(tmp_path)
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit()
 
@@ -425,8 +452,8 @@ def test_what_cannot_go_on_is_the_hosts_failure_and_the_night_goes_on_later(
     assert nights.night().judged.night.number == 2
 
 
-def test_a_preview_runs_nothing_and_says_why(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_preview_runs_nothing_and_says_why(tmp_path: Path, history: HistoryLocation) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit()
     nights.commit()
@@ -439,8 +466,8 @@ def test_a_preview_runs_nothing_and_says_why(tmp_path: Path) -> None:
     assert found.revisions[0].seconds > 0
 
 
-def test_a_night_that_did_not_run_is_late(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_night_that_did_not_run_is_late(tmp_path: Path, history: HistoryLocation) -> None:
+    nights = Nights(tmp_path, history=history)
     request = NightRequest(tmp_path / "nightly.toml")
     with nights.environment() as env:
         assert night_status(open_plan(request, env), env).late
@@ -451,8 +478,10 @@ def test_a_night_that_did_not_run_is_late(tmp_path: Path) -> None:
         assert night_status(open_plan(request, env), env).late
 
 
-def test_a_known_issue_that_was_split_off_is_judged_and_told_as_new(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_a_known_issue_that_was_split_off_is_judged_and_told_as_new(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     issues = tmp_path / "issues.toml"
     issues.write_text(
         '[[issue]]\nname = "ideas"\ntitle = "no .* left.*"\nowner = "me"\nreason = "known"\n'
@@ -470,14 +499,16 @@ def test_a_known_issue_that_was_split_off_is_judged_and_told_as_new(tmp_path: Pa
     assert kinds(nights.night().judged) == []
 
 
-def test_an_old_known_issue_that_was_seen_yesterday_is_not_unseen(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_an_old_known_issue_that_was_seen_yesterday_is_not_unseen(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     (tmp_path / "issues.toml").write_text(
         '[[issue]]\nname = "ideas"\ntitle = "no ideas left.*"\nowner = "me"\nreason = "known"\n'
         "added = 2025-01-01\nexpires = 2030-01-01\n"
     )
     assert kinds(nights.night().judged) == [NewsKind.ISSUE_UNSEEN]
-    nights = Nights(tmp_path / "seen")
+    nights = Nights(tmp_path, history=history / "seen")
     (tmp_path / "seen" / "issues.toml").write_text((tmp_path / "issues.toml").read_text())
     nights.commit(Fault("no ideas left", 0))
     assert kinds(nights.night().judged) == []

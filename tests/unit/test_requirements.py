@@ -16,7 +16,10 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 NEEDED = {
     "harness": PROJECT["dependencies"],
-    "freebsd": [*PROJECT["dependencies"], *EXTRAS["libvirt"], *EXTRAS["ssh"], *EXTRAS["nightly"]],
+    "freebsd": [
+        *PROJECT["dependencies"],
+        *(each for extra in ("libvirt", "ssh", "nightly", "group") for each in EXTRAS[extra]),
+    ],
     "tests": [
         *PROJECT["dependencies"],
         *(each for extra in EXTRAS for each in EXTRAS[extra] if extra != "fuzz"),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fake_nights import Fault, Nights
+from postgres_server import Server
 from sqlalchemy import create_engine, select
 
 from harness.history.database import Database
@@ -19,20 +20,23 @@ from harness.history.retention import (
     remove_consoles,
 )
 from harness.history.schema import OutboxRow, ResultRow
+from harness.history.url import HistoryLocation
 from harness.runs.nights.histories import histories
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-def test_the_last_good_and_the_first_bad_of_an_open_problem_stay(tmp_path: Path) -> None:
-    nights = Nights(tmp_path)
+def test_the_last_good_and_the_first_bad_of_an_open_problem_stay(
+    tmp_path: Path, history: HistoryLocation
+) -> None:
+    nights = Nights(tmp_path, history=history)
     nights.night()
     nights.commit()
     nights.commit(Fault("no ideas left", 0, nodes=(4,)))
     judged = nights.night().judged
     (incident,) = judged.problems[0].incidents
     assert incident.passing is not None
-    database = Database.open(tmp_path / "state" / "nightly" / "made.sqlite")
+    database = nights.reader.database
     wanted = {incident.failing.console, incident.passing.console}
     assert pinned(database).consoles == wanted
     assert pinned(database).kernels == {incident.failing.kernel, incident.passing.kernel}
@@ -64,13 +68,17 @@ def test_consoles_expire_by_age_and_then_by_size() -> None:
     assert gone(None, 0, "9", "5", "3", "1") == []
 
 
-def test_a_history_elsewhere_is_found(tmp_path: Path) -> None:
+def test_a_history_elsewhere_is_found(tmp_path: Path, postgres: Server) -> None:
     nights = Nights(tmp_path, keys='history = "here.sqlite"')
     nights.night()
+    nights.history, nights.keys = postgres.database(), ""
+    nights.write_plan()
+    nights.night()
     with nights.environment() as env:
-        assert histories(env.workspace) == [(tmp_path / "here.sqlite").resolve()]
-        (tmp_path / "here.sqlite").unlink()
-        assert histories(env.workspace) == []
+        here = (tmp_path / "here.sqlite").resolve()
+        assert histories(env.workspace) == [here, nights.history]
+        here.unlink()
+        assert histories(env.workspace) == [nights.history]
 
 
 def test_a_history_of_the_first_schema_is_migrated_with_its_results(tmp_path: Path) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness.host.workspace import host_refused, make_directory
+from harness.errors import UsageError
+from harness.history.url import DatabaseUrl
+from harness.host.workspace import host_refused, make_directory, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from harness.history.database import Database
+    from harness.history.url import HistoryLocation
     from harness.host.workspace import Workspace
 
 _SUFFIX: Final = ".sqlite"
+_URL_SUFFIX: Final = ".url"
 
 
 def default_history(workspace: Workspace, plan: str) -> Path:
@@ -24,30 +28,49 @@ def default_history(workspace: Workspace, plan: str) -> Path:
     return workspace.state / "nightly" / f"{plan}{_SUFFIX}"
 
 
-def remember_history(workspace: Workspace, path: Path) -> None:
+def remember_history(workspace: Workspace, location: HistoryLocation) -> None:
     """Leave a link to a history that lies elsewhere, so that ``harness gc`` finds it.
+
+    Of a database on a server, it is a file with the URL, which has no password.
 
     Raises:
         InfraError: the link cannot be written.
     """
-    path = path.absolute()
     links = _links(workspace)
-    if path.parent == links.parent:
+    if isinstance(location, Path):
+        location = location.absolute()
+        if location.parent == links.parent:
+            return
+    suffix = _SUFFIX if isinstance(location, Path) else _URL_SUFFIX
+    link = links / f"{hashlib.sha256(str(location).encode()).hexdigest()[:16]}{suffix}"
+    if link.exists():
         return
     make_directory(links)
-    link = links / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}{_SUFFIX}"
     try:
+        if isinstance(location, DatabaseUrl):
+            write_atomic(link, str(location))
+            return
         with suppress(FileExistsError):
-            link.symlink_to(path)
+            link.symlink_to(location)
     except OSError as error:
         raise host_refused(link, error) from error
 
 
-def histories(workspace: Workspace) -> list[Path]:
-    """Return the files of all histories that exist."""
+def histories(workspace: Workspace) -> list[HistoryLocation]:
+    """Return where all histories are: the files that exist, and then the databases."""
     links = _links(workspace)
     found = [*links.parent.glob(f"*{_SUFFIX}"), *links.glob(f"*{_SUFFIX}")]
-    return sorted({path.resolve() for path in found if path.is_file()})
+    files = sorted({path.resolve() for path in found if path.is_file()})
+    urls = (_url_in(path) for path in sorted(links.glob(f"*{_URL_SUFFIX}")))
+    return [*files, *(url for url in urls if url is not None)]
+
+
+def _url_in(path: Path) -> DatabaseUrl | None:
+    """Return the URL in a file of ``remember_history``; None if it is damaged."""
+    try:
+        return DatabaseUrl.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, UsageError):
+        return None
 
 
 def pinned_kernels(databases: list[Database]) -> frozenset[str]:

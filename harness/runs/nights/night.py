@@ -55,7 +55,11 @@ def nightly(request: NightRequest, env: Environment, view: View | None = None) -
     """
     view = view or Unseen()
     opened = open_plan(request, env)
-    with env.workspace.lock(night_lock(opened.plan.name), _refuse_second(opened.plan.name)):
+    name = opened.plan.name
+    with (
+        env.workspace.lock(night_lock(name), _refuse_second(name)),
+        opened.database.lock(night_lock(name), f"runs a night of the plan {name}"),
+    ):
         if opened.pages is not None:
             from harness.runs.nights.pages import begin_pages
 

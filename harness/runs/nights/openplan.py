@@ -10,6 +10,7 @@ from harness.history.database import Database
 from harness.history.nights import NightReader
 from harness.history.outbox import Outbox
 from harness.history.store import NightStore
+from harness.history.url import HistoryLocation, history_location
 from harness.nightly.cells import NightCell, PlannedBranch, branches_of, cells_of
 from harness.nightly.issues import read_issues
 from harness.nightly.planfile import read_plan
@@ -29,13 +30,13 @@ class NightRequest:
         plan: file of the plan.
         budget: seconds, in place of the plan's.
         since: revision after which commits are tested, in place of the last judged tips.
-        history: file of the history, in place of the plan's.
+        history: where the history is, in place of the plan's.
     """
 
     plan: Path
     budget: float | None = None
     since: str | None = None
-    history: Path | None = None
+    history: HistoryLocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,12 @@ def open_plan(request: NightRequest, env: Environment) -> OpenPlan:
     """
     plan = read_plan(request.plan)
     directory = request.plan.resolve().parent
-    path = request.history
-    if path is None and plan.history is not None:
-        path = directory / Path(plan.history).expanduser()
-    path = path or default_history(env.workspace, plan.name)
-    database = Database.open(path)
-    remember_history(env.workspace, path)
+    location = request.history
+    if location is None and plan.history is not None:
+        location = history_location(plan.history, directory)
+    location = location or default_history(env.workspace, plan.name)
+    database = Database.open(location)
+    remember_history(env.workspace, location)
     issues = read_issues(directory / plan.issues)
     pages = None if plan.pages is None else directory / Path(plan.pages).expanduser()
     return OpenPlan(plan, branches_of(plan), cells_of(plan), issues, database, pages)

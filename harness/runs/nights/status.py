@@ -48,7 +48,7 @@ def night_status(opened: OpenPlan, env: Environment) -> NightStatus:
     hours = f"{age / 3600:.1f} hours ago" if age >= 3600 else f"{age / 60:.0f} min ago"
     if age > _LATE * every:
         return NightStatus(True, f"night {last.number} of {name} began {hours}", last.number)
-    if last.state is NightState.RUNNING and not _runs(name, env):
+    if last.state is NightState.RUNNING and not _runs(opened, env):
         return NightStatus(
             True, f"night {last.number} of {name} was killed; it began {hours}", last.number
         )
@@ -57,7 +57,9 @@ def night_status(opened: OpenPlan, env: Environment) -> NightStatus:
     return NightStatus(False, f"night {last.number} of {name} began {hours}", last.number)
 
 
-def _runs(plan: str, env: Environment) -> bool:
-    """Return whether a process runs a night of the plan."""
-    holder = env.workspace.holder(night_lock(plan))
-    return holder is not None and ProcessId.of(holder) is not None
+def _runs(opened: OpenPlan, env: Environment) -> bool:
+    """Return whether a process runs a night of the plan, here or on another host."""
+    lock = night_lock(opened.plan.name)
+    holder = env.workspace.holder(lock)
+    here = holder is not None and ProcessId.of(holder) is not None
+    return here or opened.database.is_locked(lock)

@@ -136,7 +136,11 @@ def deliver(
     """
     if plan.tell is None:
         return Delivery()
-    with env.workspace.lock(f"tell-{plan.name}"):
+    lock = f"tell-{plan.name}"
+    with (
+        env.workspace.lock(lock),
+        outbox.database.lock(lock, f"sends the news of the plan {plan.name}"),
+    ):
         interrupted = {each.id for each in outbox.messages(MessageState.SENDING)}
         for each in outbox.messages(MessageState.SENDING):
             outbox.change(each, MessageState.UNCERTAIN, "the process was killed while it was sent")

@@ -1,0 +1,166 @@
+"""A history in an SQLite file.
+
+SQLite keeps its write-ahead log (WAL) beside the file, and syncs it with each commit: a process
+that is killed anywhere loses what it did not commit, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+from harness.errors import HarnessError, InfraError, UsageError
+from harness.history.storage import READING
+from harness.host.filesystems import filesystem_of, is_network
+from harness.host.workspace import make_directory
+
+if TYPE_CHECKING:
+    from harness.history.storage import Storage
+
+#: How long a writer waits for another, in milliseconds.
+_PATIENCE: Final = 60_000
+
+FileSystemOf = Callable[[Path], str]
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteFile:
+    """A history in a file.
+
+    Args:
+        path: the file.
+        label: the file that it is a copy of, for messages.
+    """
+
+    path: Path
+    label: str = ""
+
+    @classmethod
+    def at(cls, path: Path, filesystem: FileSystemOf = filesystem_of) -> SqliteFile:
+        """Return the storage of a file, in a directory that exists.
+
+        Args:
+            path: the file.
+            filesystem: returns the type of a path's file system.
+
+        Raises:
+            UsageError: it is on a network file system.
+            InfraError: the directory cannot be made.
+        """
+        kind = filesystem(path.parent)
+        if is_network(kind):
+            raise UsageError(
+                f"cannot keep a history in {path}: it is on a network file system ({kind}), where "
+                "SQLite's write-ahead log loses data",
+                remedy="name a file on a local disk: --history FILE",
+            )
+        make_directory(path.parent)
+        return cls(path)
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return self.label or str(self.path)
+
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """Options of a connection that only reads."""
+        return {READING: True}
+
+    def engine(self) -> Engine:
+        """Return an engine whose transactions begin where SQLAlchemy says so."""
+        engine = create_engine(
+            f"sqlite:///{self.path}", poolclass=NullPool,
+            connect_args={"timeout": _PATIENCE / 1000},
+        )  # fmt: skip
+
+        @event.listens_for(engine, "connect")
+        def set_up(connection: sqlite3.Connection, _: Any) -> None:
+            # Python's own transactions do not include statements that create tables.
+            connection.isolation_level = None
+            for pragma in (
+                "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+                f"busy_timeout = {_PATIENCE}",
+            ):  # fmt: skip
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            reading = connection.get_execution_options().get(READING)
+            # A writer takes its lock at once: one that has read first could not wait for another.
+            connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+        return engine
+
+    def check(self, connection: Connection) -> None:
+        """Accept every file: SQLite stores all texts and numbers."""
+
+    def prepare_migration(self, connection: Connection, schema: str | None) -> None:
+        """Copy all that is committed to ``NAME.SCHEMA.bak`` beside the file."""
+        del connection
+        if schema is None:
+            return
+        self._copy(self.path.with_name(f"{self.path.name}.{schema}.bak"))
+
+    def copy(self, directory: Path) -> Storage:
+        """Return the storage of a copy of all that is committed."""
+        target = directory / self.path.name
+        self._copy(target)
+        return SqliteFile(target, self.place)
+
+    def _copy(self, target: Path) -> None:
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        with (
+            contextlib.closing(sqlite3.connect(self.path)) as source,
+            contextlib.closing(sqlite3.connect(temporary)) as copy,
+        ):
+            source.backup(copy)
+        temporary.replace(target)
+
+    def error(self, doing: str, cause: Exception) -> HarnessError:
+        """Return the host's failure."""
+        remedy = _remedy(str(cause)) if isinstance(cause, sqlite3.Error) else ""
+        return InfraError(f"cannot {doing} the history {self.place}: {cause}", remedy=remedy)
+
+    def shrink(self, engine: Engine) -> None:
+        """Write the file anew, without what was removed."""
+        connection = engine.raw_connection()
+        try:
+            connection.cursor().execute("VACUUM")
+        finally:
+            connection.close()
+
+    def lock(self, engine: Engine, name: str, doing: str) -> AbstractContextManager[None]:
+        """Return nothing to wait for: no other host has the file."""
+        del engine, name, doing
+        return contextlib.nullcontext()
+
+    def is_locked(self, engine: Engine, name: str) -> bool:
+        """Return False: no other host has the file."""
+        del engine, name
+        return False
+
+
+if TYPE_CHECKING:
+
+    def _(file: SqliteFile) -> Storage:
+        return file
+
+
+def _remedy(cause: str) -> str:
+    if "full" in cause:
+        return "free disk space, for example: harness gc --limit 10G"
+    if "locked" in cause:
+        return "end the process that writes the history, or wait for it"
+    if "not a database" in cause or "malformed" in cause:
+        return "restore the file from a copy, or name another: --history FILE"
+    return "check that the file and its directory can be written"
