@@ -169,6 +169,35 @@ class AddedIssueDocument(TypedDict):
     file: str
 
 
+class GroupRoleDocument(TypedDict):
+    """A role of a group."""
+
+    name: str
+    url: str
+    new: bool
+
+
+class GroupInitDocument(TypedDict):
+    """``group init``: the roles, each with its URL of the history."""
+
+    roles: list[GroupRoleDocument]
+
+
+class CopiedPlanDocument(TypedDict):
+    """A plan of an imported history."""
+
+    name: str
+    nights: Count
+    copied: bool
+
+
+class GroupImportDocument(TypedDict):
+    """``group import``: the plans of the file."""
+
+    history: str
+    plans: list[CopiedPlanDocument]
+
+
 NIGHTLY_DOCUMENTS: dict[str, tuple[type, ...]] = {
     "nightly init": (NightlyFileDocument,),
     "nightly schema": (NightlySchemaDocument,),
@@ -185,5 +214,7 @@ NIGHTLY_DOCUMENTS: dict[str, tuple[type, ...]] = {
     "nightly issues mute": (AddedIssueDocument,),
     "nightly issues merge": (ChangedIssuesDocument,),
     "nightly issues split": (ChangedIssuesDocument,),
+    "group init": (GroupInitDocument,),
+    "group import": (GroupImportDocument,),
 }
 """The documents of each command."""

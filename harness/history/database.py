@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +51,22 @@ class Database:
                 harness wrote it; the server refuses the role or its password.
             InfraError: it cannot be read or written.
         """
-        storage = storage_of(location, filesystem)
-        database = cls(storage.engine(), storage)
+        database = cls.unprepared(location, filesystem)
         database._prepare()
         return database
+
+    @classmethod
+    def unprepared(
+        cls, location: HistoryLocation, filesystem: FileSystemOf = filesystem_of
+    ) -> Database:  # fmt: skip
+        """Return a history whose tables are not looked at yet; see ``Database.migrate``.
+
+        Raises:
+            UsageError: a file is on a network file system, or one that the URL names is missing.
+            InfraError: a directory cannot be made, or a package is not installed.
+        """
+        storage = storage_of(location, filesystem)
+        return cls(storage.engine(), storage)
 
     @classmethod
     def unchanged(cls, location: HistoryLocation, scratch: Path) -> Database:
@@ -71,12 +82,11 @@ class Database:
             UsageError: a newer version of the harness wrote it, or an older one on a server.
             InfraError: it cannot be read or copied.
         """
-        storage = storage_of(location)
-        database = cls(storage.engine(), storage)
+        database = cls.unprepared(location)
         if database._known_schema() == newest_schema():
             return database
         with database._errors("copy"):
-            storage = storage.copy(scratch)
+            storage = database.storage.copy(scratch)
         database.close()
         copy = cls(storage.engine(), storage)
         copy._prepare()
@@ -152,24 +162,34 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
+    def migrate(self, connection: Connection) -> None:
+        """Create or migrate the tables, in a transaction.
+
+        Raises:
+            UsageError: a newer version of the harness wrote them.
+            InfraError: they cannot be copied before.
+        """
+        found = self._checked_schema(connection)
+        if found == newest_schema():
+            return
+        with self._errors("migrate"):
+            self.storage.prepare_migration(connection, found)
+        migrate(connection)
+
     def _prepare(self) -> None:
         """Create or migrate the tables; several processes may do so at once."""
-        newest = newest_schema()
-        if self._known_schema() == newest:
-            return
-        with self.writing() as connection:
-            found = schema_of(connection)
-            if found == newest:  # another process was faster
-                return
-            with self._errors("copy"):
-                self.storage.prepare_migration(connection, found)
-            migrate(connection)
+        if self._known_schema() != newest_schema():
+            with self.writing() as connection:
+                self.migrate(connection)
 
     def _known_schema(self) -> str | None:
         """Return the schema of its tables; None if there are none yet."""
         with self.reading() as connection:
-            self.storage.check(connection)
-            found = schema_of(connection)
+            return self._checked_schema(connection)
+
+    def _checked_schema(self, connection: Connection) -> str | None:
+        self.storage.check(connection)
+        found = schema_of(connection)
         if found is not None and found not in known_schemas():
             raise UsageError(
                 f"the history {self.place} has schema {found}, which this version of the harness "
@@ -186,7 +206,7 @@ class Database:
         except exc.DBAPIError as error:
             cause = error.orig if isinstance(error.orig, Exception) else error
             raise self.storage.error(doing, cause) from error
-        except (sqlite3.Error, OSError) as error:
+        except (*self.storage.driver_errors, OSError) as error:
             raise self.storage.error(doing, error) from error
 
 

@@ -160,6 +160,11 @@ class PostgresDatabase:
         return self.url.label
 
     @property
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """The errors that the driver raises past SQLAlchemy."""
+        return (psycopg.Error,)
+
+    @property
     def reading(self) -> Mapping[str, Any]:
         """Options of a connection that only reads."""
         return {READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -197,8 +202,10 @@ class PostgresDatabase:
 
     def prepare_migration(self, connection: Connection, schema: str | None) -> None:
         """Create the schema of an empty database."""
-        if schema is None:
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        wanted = "SELECT to_regnamespace(%s) IS NULL"
+        # IF NOT EXISTS would need the right to create schemas.
+        if schema is None and connection.exec_driver_sql(wanted, (SCHEMA,)).scalar():
+            connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
 
     def copy(self, directory: Path) -> Storage:
         """Refuse: a database is not copied.

@@ -71,6 +71,11 @@ class SqliteFile:
         return self.label or str(self.path)
 
     @property
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """The errors that the driver raises past SQLAlchemy."""
+        return (sqlite3.Error,)
+
+    @property
     def reading(self) -> Mapping[str, Any]:
         """Options of a connection that only reads."""
         return {READING: True}

@@ -26,6 +26,11 @@ class Storage(Protocol):
         ...
 
     @property
+    def driver_errors(self) -> tuple[type[Exception], ...]:
+        """The errors that the database's driver raises past SQLAlchemy."""
+        ...
+
+    @property
     def reading(self) -> Mapping[str, Any]:
         """Options of a connection that only reads, and sees one state of the history."""
         ...

@@ -79,10 +79,11 @@ EDGES: dict[str, set[str]] = {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
-        "history", "notify", "world", "execution", "kyua", "shell", "pages",
+        "group", "history", "notify", "world", "execution", "kyua", "shell", "pages",
     },
     "nightly": {"arch", "errors", "kerneloptions", "outcome", "printable", "sanitizers", "host", "guest"},
     "history": {"errors", "host", "nightly"},
+    "group": {"errors", "history", "host"},
     "notify": {"errors", "printable", "nightly"},
     "pages": {"errors", "host", "nightly", "printable", "results"},
     "plugin": {
@@ -94,7 +95,7 @@ EDGES: dict[str, set[str]] = {
         "cases", "kerneloptions", "errors", "printable", "outcome", "sanitizers", "host", "config",
         "source", "kernel", "guest", "console", "mutation", "bisect", "subsystems",
         "provide", "results", "boot", "runs", "debug", "nightly", "world", "execution", "shell",
-        "history", "pages",
+        "group", "history", "pages",
     },
 }  # fmt: skip
 """What each package imports of the others, and all that it may."""

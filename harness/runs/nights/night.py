@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from harness.errors import InfraError, UsageError
 from harness.runs.nights.nightrun import NightRun
-from harness.runs.nights.openplan import NightRequest, OpenPlan, night_lock, open_plan
+from harness.runs.nights.openplan import (
+    NightRequest,
+    OpenPlan,
+    night_lock,
+    open_plan,
+    refuse_second,
+)
 from harness.runs.nights.tell import deliver, delivery_lines
 from harness.runs.view import Unseen, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.nightly.night import JudgedNight
@@ -57,7 +62,7 @@ def nightly(request: NightRequest, env: Environment, view: View | None = None) -
     opened = open_plan(request, env)
     name = opened.plan.name
     with (
-        env.workspace.lock(night_lock(name), _refuse_second(name)),
+        env.workspace.lock(night_lock(name), refuse_second(name)),
         opened.database.lock(night_lock(name), f"runs a night of the plan {name}"),
     ):
         if opened.pages is not None:
@@ -92,13 +97,3 @@ def _with_pages(result: NightResult, opened: OpenPlan, pages: Path, view: View) 
     except (InfraError, UsageError) as error:
         view.warn(f"the night is stored, but not its pages: {error.message}")
         return replace(result, unwritten=error.message)
-
-
-def _refuse_second(plan: str) -> Callable[[str], None]:
-    def refuse(holder: str) -> None:
-        raise InfraError(
-            f"a night of the plan {plan} is running, in process {holder}",
-            remedy=f"wait for it, or end it: kill {holder}",
-        )
-
-    return refuse

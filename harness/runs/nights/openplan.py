@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import InfraError
 from harness.history.database import Database
 from harness.history.nights import NightReader
 from harness.history.outbox import Outbox
@@ -17,6 +18,8 @@ from harness.nightly.planfile import read_plan
 from harness.runs.nights.histories import default_history, remember_history
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.nightly.issues import KnownIssue
     from harness.nightly.plan import NightlyPlan
     from harness.runs.environment import Environment
@@ -98,3 +101,15 @@ def open_plan(request: NightRequest, env: Environment) -> OpenPlan:
 def night_lock(plan: str) -> str:
     """Return the name of the lock that a night of a plan holds."""
     return f"nightly-{plan}"
+
+
+def refuse_second(plan: str) -> Callable[[str], None]:
+    """Return what refuses to wait for the lock of a plan's night."""
+
+    def refuse(holder: str) -> None:
+        raise InfraError(
+            f"a night of the plan {plan} is running, in process {holder}",
+            remedy=f"wait for it, or end it: kill {holder}",
+        )
+
+    return refuse

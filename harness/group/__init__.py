@@ -1,0 +1,1 @@
+"""A group of machines that share a history: its database."""
