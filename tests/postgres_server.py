@@ -108,7 +108,7 @@ class Server:
     def execute(self, *statements: str, database: str = "postgres") -> None:
         with self.admin(database) as connection:
             for each in statements:
-                connection.execute(each)  # type: ignore[call-overload]
+                connection.execute(each)
 
     def database(self, *options: str, owner: str = "harness") -> DatabaseUrl:
         """Create an empty database, and return its URL."""

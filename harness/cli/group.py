@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import platformdirs
@@ -17,18 +17,9 @@ if TYPE_CHECKING:
     from harness.cli.app import App
 
 
-class UrlType(click.ParamType):
-    """The URL of a PostgreSQL database."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the URL."""
-        del param, ctx
-        return value if isinstance(value, DatabaseUrl) else DatabaseUrl.parse(value)
-
-
-URL = UrlType()
+def _url(ctx: click.Context, param: click.Parameter, value: str) -> DatabaseUrl:
+    del ctx, param
+    return DatabaseUrl.parse(value)
 
 
 @click.group(cls=CommandGroup)
@@ -45,7 +36,7 @@ def group() -> None:
 
 
 @group.command()
-@click.argument("url", type=URL)
+@click.argument("url", callback=_url)
 @click.option("--owner", default="harness_owner", show_default=True, metavar="ROLE",
               help="Role that owns the tables, and writes nights.")  # fmt: skip
 @click.option("--worker", default="harness_worker", show_default=True, metavar="ROLE",
@@ -78,7 +69,7 @@ def init(app: App, url: DatabaseUrl, owner: str, worker: str, passwords: Path | 
 
 @group.command("import")
 @click.argument("file", type=FILE)
-@click.argument("url", type=URL)
+@click.argument("url", callback=_url)
 @common_options
 def import_(app: App, file: Path, url: DatabaseUrl) -> None:
     """Copy the history in FILE to the database at URL, all or nothing.

@@ -142,7 +142,7 @@ def _copy_table(
     session: Session = writing.connection.driver_connection  # type: ignore[assignment]
     with (
         session.cursor() as cursor,
-        cursor.copy(f"COPY {table.name} ({listed}) FROM STDIN") as copy,  # type: ignore[call-overload]
+        cursor.copy(f"COPY {table.name} ({listed}) FROM STDIN") as copy,
     ):
         for row in reading.exec_driver_sql(statement).yield_per(1000):
             if row[0] not in known:

@@ -201,12 +201,13 @@ class Database:
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         """Convert errors of the database and of the host to the harness's."""
+        own = (*self.storage.driver_errors, OSError)
         try:
             yield
         except exc.DBAPIError as error:
             cause = error.orig if isinstance(error.orig, Exception) else error
             raise self.storage.error(doing, cause) from error
-        except (*self.storage.driver_errors, OSError) as error:
+        except own as error:
             raise self.storage.error(doing, error) from error
 
 

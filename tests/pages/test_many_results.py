@@ -14,6 +14,7 @@ import pytest
 from harness.history.database import Database
 from harness.history.nights import NightReader
 from harness.history.store import NightStore
+from harness.history.url import HistoryLocation
 from harness.nightly.cells import branches_of, cells_of
 from harness.nightly.night import (
     BranchNight,
@@ -115,13 +116,15 @@ def seconds(what: Callable[[], object]) -> tuple[float, float]:
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_half_a_million_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_a_million_results(
+    tmp_path: Path, history: HistoryLocation, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Sizes are asserted; times, which are those of this host, are printed."""
     plan_file = tmp_path / "nightly.toml"
     plan_file.write_text(PLAN)
     plan = read_plan(plan_file)
     cells = cells_of(plan)
-    database = Database.open(tmp_path / "history.sqlite")
+    database = Database.open(history)
     before = time.perf_counter()
     write_nights(database, [cell.slot for cell in cells])
     written = time.perf_counter() - before
@@ -139,7 +142,8 @@ def test_half_a_million_results(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "trend of all nights": seconds(lambda: reader.trend(NIGHTS)),
     }
     assert sum(each.ran for each in reader.trend(NIGHTS)) >= 500_000
-    lines = [f"{NIGHTS * REVISIONS * len(cells)} results, written in {written:.0f} s"]
+    count = NIGHTS * REVISIONS * len(cells)
+    lines = [f"{database.place}: {count} results, written in {written:.0f} s"]
     lines += [f"{wall:6.2f} s, CPU {cpu:.2f} s  {name}" for name, (wall, cpu) in times.items()]
     lines += [f"{size / 1024:6.0f} KB {name}" for name, size in sizes.items()]
     with capsys.disabled():

@@ -51,7 +51,7 @@ def sessions(server: Server, url: DatabaseUrl, where: str = "TRUE") -> list[int]
     """Return the processes of a database's sessions."""
     wanted = f"SELECT pid FROM pg_stat_activity WHERE datname = %s AND {where}"  # noqa: S608
     with server.admin() as connection:
-        found = connection.execute(wanted, (url.database,))  # type: ignore[call-overload]
+        found = connection.execute(wanted, (url.database,))
         return [pid for (pid,) in found]
 
 

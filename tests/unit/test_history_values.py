@@ -124,8 +124,8 @@ def test_two_writers_that_are_killed_lose_and_double_nothing(history: HistoryLoc
     stored = {each.attempt: each for each in reader.results(night)}
     assert numbers.items() <= {attempt: each.id for attempt, each in stored.items()}.items()
     assert set(stored) - set(numbers) <= {max(dict(pairs)) + 1 for pairs in seen}
-    for attempt, each in stored.items():
-        assert reader.console(each.console) == b"console %d" % attempt
+    for attempt, result in stored.items():
+        assert reader.console(result.console) == b"console %d" % attempt
     with database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(ResultRow)).scalar() == len(
             stored
