@@ -201,7 +201,7 @@ class Database:
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         """Convert errors of the database and of the host to the harness's."""
-        own = (*self.storage.driver_errors, OSError)
+        own: tuple[type[Exception], ...] = (*self.storage.driver_errors, OSError)
         try:
             yield
         except exc.DBAPIError as error:

@@ -39,9 +39,10 @@ def group(server: Server, directory: Path, name: str) -> tuple[DatabaseUrl, Made
     url = server.database(owner="admin")
     admin = replace(url, user="admin", host=str(server.directory), parameters=())
     owner, worker = make_group(admin, roles_of(server, name), directory)
-    return admin, *(
+    owner, worker = (
         replace(each, url=replace(each.url, host=server.address)) for each in (owner, worker)
     )
+    return admin, owner, worker
 
 
 def running(database: Database) -> tuple[NightStore, Night]:

@@ -499,16 +499,14 @@ def test_a_known_issue_that_was_split_off_is_judged_and_told_as_new(
     assert kinds(nights.night().judged) == []
 
 
-def test_an_old_known_issue_that_was_seen_yesterday_is_not_unseen(
-    tmp_path: Path, history: HistoryLocation
-) -> None:
-    nights = Nights(tmp_path, history=history)
+def test_an_old_known_issue_that_was_seen_yesterday_is_not_unseen(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
     (tmp_path / "issues.toml").write_text(
         '[[issue]]\nname = "ideas"\ntitle = "no ideas left.*"\nowner = "me"\nreason = "known"\n'
         "added = 2025-01-01\nexpires = 2030-01-01\n"
     )
     assert kinds(nights.night().judged) == [NewsKind.ISSUE_UNSEEN]
-    nights = Nights(tmp_path, history=history / "seen")
+    nights = Nights(tmp_path / "seen")
     (tmp_path / "seen" / "issues.toml").write_text((tmp_path / "issues.toml").read_text())
     nights.commit(Fault("no ideas left", 0))
     assert kinds(nights.night().judged) == []
