@@ -81,7 +81,9 @@ EDGES: dict[str, set[str]] = {
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
         "group", "history", "notify", "world", "execution", "kyua", "shell", "pages",
     },
-    "nightly": {"arch", "errors", "kerneloptions", "outcome", "printable", "sanitizers", "host", "guest"},
+    "nightly": {
+        "arch", "errors", "kerneloptions", "outcome", "printable", "sanitizers", "host", "guest",
+    },
     "history": {"errors", "host", "nightly"},
     "group": {"errors", "history", "host"},
     "notify": {"errors", "printable", "nightly"},
