@@ -211,7 +211,11 @@ class _Job:
             bmake, self._source, self._objects, self.llvm, builder.runner, self.lock_fd,
             limits=builder.logs,
             src_conf=self._home / "src.conf",
-            programs={name: str(bindir / program) for name, program in _PROGRAMS.items()},
+            programs={
+                **{name: str(bindir / program) for name, program in _PROGRAMS.items()},
+                # Some builds of clang link C++ for FreeBSD with libstdc++ unless told otherwise.
+                "XCXX": f"{bindir / 'clang++'} -stdlib=libc++",
+            },
         )  # fmt: skip
         # Without ccache(1): most files are small, and a world is seldom built twice.
         writable = (make.output, self._root_parent)
@@ -233,7 +237,7 @@ class _Job:
             if stamp.was_interrupted():
                 stamp.remove_newer(make.output)
             with stamp:
-                make.run([parallel(), "buildworld"], self._log("world"))
+                make.run([parallel(), *self.config.arguments, "buildworld"], self._log("world"))
         if self.config.suites:
             self.builder.progress.stage("suites", self._log("suites"))
             target = [parallel(), self._of_suites, "everything"]
@@ -266,7 +270,7 @@ class _Job:
     def _run_install(self, make: Make, metalog: str, *target: str) -> None:
         words = make.command(
             ["-DNO_ROOT", "DB_FROM_SRC=yes", f"DESTDIR={self._root}",
-             f"METALOG={self._root_parent / metalog}", *target]
+             f"METALOG={self._root_parent / metalog}", *self.config.arguments, *target]
         )  # fmt: skip
         legacy = self._output(make) / "tmp/legacy/usr/bin"
         strip = self.llvm.bindir / _PROGRAMS["STRIPBIN"]

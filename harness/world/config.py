@@ -79,9 +79,15 @@ class WorldConfig:
         return "".join(line for line in lines if not line.startswith("WITHOUT_TESTS="))
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments of make(1): the sanitizers' libraries for programs, which no option leaves out,
+        take minutes to build."""
+        return () if self.kind is WorldKind.FULL else ("_libclang_rt=",)
+
+    @property
     def digest(self) -> str:
         """A hash of what the build depends on; services and keys come later."""
-        return combined_hash((self.src_conf, *self.suites))
+        return combined_hash((self.src_conf, *self.arguments, *self.suites))
 
 
 def world_config(
