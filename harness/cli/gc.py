@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SizeLimits:
     """What is kept at most; None: everything.
 
     Args:
@@ -97,12 +97,12 @@ def gc(
         runs_size = parse_size(runs_limit) if runs_limit else None
     with given_with("--consoles-limit"):
         consoles_size = parse_size(consoles_limit) if consoles_limit else None
-    limits = Limits(size, snapshots_size, age, runs_size, console_age, consoles_size)
+    limits = SizeLimits(size, snapshots_size, age, runs_size, console_age, consoles_size)
     with _histories(app, dry_run=dry_run) as databases:
         _collect(app, databases, limits, dry_run=dry_run)
 
 
-def _collect(app: App, databases: list[Database], limits: Limits, *, dry_run: bool) -> None:
+def _collect(app: App, databases: list[Database], limits: SizeLimits, *, dry_run: bool) -> None:
     """Remove what exceeds limits, and print it."""
     guests = Registry(app.workspace, app.clock).live()
     kernels, worlds = (app.workspace.cache / name for name in ("kernels", "worlds"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,7 +19,7 @@ from harness.guest.backend import (
     ending_of_reason,
     qemu_exit,
 )
-from harness.guest.machine import machine_differences, read_forwarded_port, read_machine
+from harness.guest.controlled import ControlledGuest
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.host.confinement import limit_files
 from harness.host.processid import find_processes
@@ -28,7 +27,6 @@ from harness.host.procfs import cpu_seconds
 from harness.host.sessions import KILL_SECONDS, unkillable
 
 if TYPE_CHECKING:
-    from harness.guest.spec import GuestSpec
     from harness.host.clock import Clock
 
 _SLICE_SECONDS: Final = 0.2
@@ -51,7 +49,7 @@ class Origin(NamedTuple):
     log: Path | None
 
 
-class LibvirtGuest:
+class LibvirtGuest(ControlledGuest):
     """A guest in a libvirt domain; see ``Guest``.
 
     QEMU itself reports how the guest ended. libvirt's events do not distinguish a reset from a
@@ -62,9 +60,9 @@ class LibvirtGuest:
     def __init__(
         self, library: Any, connection: Any, control: ControlChannel, origin: Origin, clock: Clock
     ) -> None:
+        super().__init__(control)
         self._library = library
         self._connection: Any = connection
-        self._control = control
         self._origin = origin
         self._clock = clock
         self._domain: Any = None
@@ -81,27 +79,6 @@ class LibvirtGuest:
     def pid(self) -> int | None:
         """See ``Guest``."""
         return self._control.pid
-
-    @property
-    def monitor(self) -> ControlChannel:
-        """See ``Guest``."""
-        return self._control
-
-    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """See ``ControlChannel``."""
-        return self._control.query(command, arguments)
-
-    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """See ``Guest``: according to QEMU."""
-        return machine_differences(spec, read_machine(self.query))
-
-    def forwarded_port(self) -> int:
-        """See ``Guest``."""
-        return read_forwarded_port(self.query)
-
-    def require_running(self) -> None:
-        """See ``Guest``."""
-        self.query("query-status")
 
     def stop_state(self) -> str | None:
         """See ``Guest``; libvirtd is not queried while the guest keeps printing.

@@ -7,9 +7,9 @@ import errno
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from harness.arch import GUEST
 from harness.errors import InfraError
@@ -22,6 +22,7 @@ from harness.guest.backend import (
     qemu_exit,
 )
 from harness.guest.backends import BackendHost, BackendType
+from harness.guest.controlled import ControlledGuest
 from harness.guest.diskfiles import largest_file, open_disks
 from harness.guest.firmware import firmware_for
 from harness.guest.memory import check_memory
@@ -50,12 +51,12 @@ if TYPE_CHECKING:
 _STDERR_BYTES: Final = 8192
 
 
-class QemuGuest:
+class QemuGuest(ControlledGuest):
     """A guest in a QEMU process of this harness; see ``Guest``."""
 
     def __init__(self, process: Process, control: ControlChannel, stderr: IO[bytes]) -> None:
+        super().__init__(control)
         self._process = process
-        self._control = control
         self._stderr = stderr
         self._last_words = ""
         self._killed = False
@@ -64,31 +65,6 @@ class QemuGuest:
     def pid(self) -> int | None:
         """See ``Guest``; QEMU's process id, not that of a wrapper."""
         return self._control.pid or self._process.pid
-
-    @property
-    def monitor(self) -> ControlChannel:
-        """See ``Guest``."""
-        return self._control
-
-    def query(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """See ``ControlChannel``."""
-        return self._control.query(command, arguments)
-
-    def machine_differences(self, spec: GuestSpec) -> tuple[str, ...]:
-        """See ``Guest``: according to QEMU."""
-        from harness.guest.machine import machine_differences, read_machine
-
-        return machine_differences(spec, read_machine(self.query))
-
-    def forwarded_port(self) -> int:
-        """See ``Guest``."""
-        from harness.guest.machine import read_forwarded_port
-
-        return read_forwarded_port(self.query)
-
-    def require_running(self) -> None:
-        """See ``Guest``."""
-        self.query("query-status")
 
     def stop_state(self) -> str | None:
         """See ``Guest``."""

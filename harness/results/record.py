@@ -302,22 +302,21 @@ def rates_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     samples: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
         if cell.check is None:  # repeated checks have different seeds
-            # A night has many kernels of the same side.
-            kernel = cell.kernel.key if cell.kernel else ""
+            kernel = cell.kernel.key if cell.kernel else ""  # a night has many of one side
             samples.setdefault((kernel, *cell.sample_of), []).append(cell)
     return [
         {
             "cells": [cell.name for cell in group],
             "boots": len(group),
-            "outcomes": dict(Counter(_outcome_of(cell) for cell in group)),
+            "outcomes": dict(
+                Counter(
+                    cell.verdict.outcome.value if cell.verdict else "host failed" for cell in group
+                )
+            ),
         }
         for group in samples.values()
         if len(group) > 1
     ]
-
-
-def _outcome_of(cell: Cell) -> str:
-    return cell.verdict.outcome.value if cell.verdict else "host failed"
 
 
 def to_cell_document(cell: Cell) -> dict[str, Any]:

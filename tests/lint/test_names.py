@@ -139,6 +139,18 @@ def test_modules_that_the_map_names_exist() -> None:
     assert not [path for path in named if not path.is_file()]
 
 
+def test_the_map_has_every_package_and_module_at_the_top() -> None:
+    package = CHECKOUT / "harness"
+    text = (package / "README.md").read_text("utf-8")
+    rows = {name for line in text.splitlines() if line.startswith("| `")
+            for name in re.findall(r"`([\w/.]+)`", line.split("|")[1])}  # fmt: skip
+    there = {f"{path.parent.relative_to(package)}/" for path in package.glob("*/__init__.py")}
+    there |= {f"subsystems/{path.parent.name}/" for path in package.glob("subsystems/*/__init__.py")
+              if path.parent.name not in ("__pycache__", "c")}  # fmt: skip
+    there |= {path.name for path in package.glob("*.py") if path.name != "__init__.py"}
+    assert there <= rows
+
+
 def test_a_class_has_a_name_of_its_own() -> None:
     """Subsystems share the names of what each of them has, and of the protocols of ``check/``."""
     places = defaultdict(list)
