@@ -13,7 +13,8 @@ from harness.nightly.sentence import night_sentence
 
 if TYPE_CHECKING:
     from harness.history.nights import NightCount
-    from harness.nightly.night import JudgedNight, Problem, Result
+    from harness.nightly.night import JudgedNight, Problem
+    from harness.nightly.result import Result
     from harness.runs.nights.preview import NightPreview
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Executable, Select, and_, func, select, tuple_
+from sqlalchemy import Executable, Select, and_, func, select
 
 from harness.errors import UsageError
+from harness.history.cellresults import TOLD, CellResults, results_where
 from harness.history.rows import (
     branch_of,
     news_of_row,
     night_of,
     problem_of,
-    result_of,
     revision_of,
 )
 from harness.history.schema import (
@@ -39,11 +38,8 @@ from harness.nightly.night import (
     Night,
     NightState,
     Problem,
-    Purpose,
-    Result,
-    Slot,
-    Status,
 )
+from harness.nightly.result import Purpose, Result, Slot, Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -52,18 +48,6 @@ if TYPE_CHECKING:
 
 #: The worst first.
 _WORST = tuple(Classification)
-
-_TOLD = (Status.PASSED.value, Status.FAILED.value, Status.UNBUILT.value)
-
-#: What a boot of the plan that passed fulfils.
-_PASSED_BOOT = (
-    ResultRow.purpose == Purpose.PLANNED.value,
-    ResultRow.status == Status.PASSED.value,
-    ResultRow.shared.is_(None),
-)
-
-#: Results of which the median cost of a cell is taken.
-_RECENT = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +88,11 @@ class NightReader:
 
     database: Database
     plan: str
+
+    @property
+    def cell_results(self) -> CellResults:
+        """Reads the results of single cells."""
+        return CellResults(self.database, self.plan)
 
     def nights(self, last: int | None = 30) -> list[Night]:
         """Return the newest nights without branches and revisions, the newest first; None: all."""
@@ -161,7 +150,7 @@ class NightReader:
                     remedy=run if number is None else trend,
                 )
             night = _whole(connection, self.plan, row)
-            results = _results(connection, ResultRow.night_id == row["id"])
+            results = results_where(connection, ResultRow.night_id == row["id"])
             by_id = {each.id: each for each in results}
             found = [
                 problem_of(each, _incidents(connection, each["judged_id"], by_id))
@@ -176,7 +165,7 @@ class NightReader:
         with self.database.reading() as connection:
             wanted = self._nights().where(NightRow.number == night.number)
             row = next(iter(_rows(connection, wanted)))
-            return _results(connection, ResultRow.night_id == row["id"])
+            return results_where(connection, ResultRow.night_id == row["id"])
 
     def problems(self) -> dict[str, Problem]:
         """Return each problem as the last night that judged it did, by its id."""
@@ -220,7 +209,7 @@ class NightReader:
                 NightRow.state == NightState.ENDED.value,
                 BranchRow.name == branch,
                 ResultRow.purpose == Purpose.PLANNED.value,
-                ResultRow.status.in_(_TOLD),
+                ResultRow.status.in_(TOLD),
             )
             .order_by(NightRow.number.desc())
             .limit(1)
@@ -243,109 +232,28 @@ class NightReader:
             cells = [] if row is None else row["cells"]
             return tuple(Slot(each["slot"]["branch"], each["slot"]["cell"]) for each in cells)
 
-    def known(self, branch: str, commit: str) -> tuple[Result, ...]:
-        """Return the newest verdict of each cell on a revision of a branch, of any night."""
-        newest = (
-            select(func.max(ResultRow.id))
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
+    def first_incidents(self, problem: Problem) -> dict[Slot, Incident]:
+        """Return the first incident of each slot since the night that first showed a problem."""
+        wanted = (
+            select(JudgedRow.id)
+            .join(ProblemRow, ProblemRow.id == JudgedRow.problem_id)
+            .join(NightRow, NightRow.id == JudgedRow.night_id)
+            .join(PlanRow, PlanRow.id == ProblemRow.plan_id)
             .where(
                 PlanRow.name == self.plan,
-                ResultRow.branch == branch,
-                ResultRow.commit == commit,
-                ResultRow.purpose == Purpose.PLANNED.value,
-                ResultRow.status.in_(_TOLD),
+                ProblemRow.key == problem.id,
+                NightRow.number >= problem.first_night,
             )
-            .group_by(ResultRow.cell)
+            .order_by(NightRow.number)
         )
+        found: dict[Slot, Incident] = {}
         with self.database.reading() as connection:
-            return _results(connection, ResultRow.id.in_(newest))
-
-    def with_kernel(self, slot: Slot, artifact: str) -> Result | None:
-        """Return the newest verdict of a cell on an equal kernel, which others can share."""
-        wanted = self._results_with(func.max(ResultRow.id)).where(
-            ResultRow.artifact == artifact,
-            ResultRow.cell == slot.cell,
-            ResultRow.branch == slot.branch,
-            ResultRow.purpose == Purpose.PLANNED.value,
-            ResultRow.shared.is_(None),
-            ResultRow.status.in_(_TOLD),
-        )
-        with self.database.reading() as connection:
-            number = connection.execute(wanted).scalar()
-            found = _results(connection, ResultRow.id == number) if number is not None else ()
-            return found[0] if found else None
-
-    def seconds(self, slot: Slot) -> list[float]:
-        """Return the durations of the newest boots of a slot."""
-        wanted = (
-            self._results_with(ResultRow.seconds)
-            .where(
-                ResultRow.branch == slot.branch,
-                ResultRow.cell == slot.cell,
-                ResultRow.shared.is_(None),
-                ResultRow.seconds > 0,
-            )
-            .order_by(ResultRow.id.desc())
-            .limit(_RECENT)
-        )
-        with self.database.reading() as connection:
-            return list(connection.execute(wanted).scalars())
-
-    def boots(self, slot: Slot, before: int, most: int = 10) -> tuple[Result, ...]:
-        """Return the newest boots of a slot that passed before a night."""
-        wanted = (
-            self._results_with(ResultRow.id)
-            .where(
-                NightRow.number < before,
-                ResultRow.branch == slot.branch,
-                ResultRow.cell == slot.cell,
-                *_PASSED_BOOT,
-            )
-            .order_by(ResultRow.id.desc())
-            .limit(most)
-        )
-        with self.database.reading() as connection:
-            numbers = list(connection.execute(wanted).scalars())
-            return _results(connection, ResultRow.id.in_(numbers))
-
-    def passes(self, slots: Sequence[Slot], before: int) -> int:
-        """Return how many boots of the plan's cells passed in some slots before a night."""
-        pairs = tuple_(ResultRow.branch, ResultRow.cell)
-        wanted = self._results_with(func.count()).where(
-            NightRow.number < before,
-            *_PASSED_BOOT,
-            pairs.in_([(slot.branch, slot.cell) for slot in slots]),
-        )
-        with self.database.reading() as connection:
-            return int(connection.execute(wanted).scalar() or 0)
-
-    def passed(self, slot: Slot, before: int, most: int = 200) -> list[str]:
-        """Return the revisions of a slot that passed before a night, the newest first.
-
-        A revision that was booted several times is returned as often.
-        """
-        wanted = (
-            self._results_with(ResultRow.commit)
-            .join(
-                RevisionRow,
-                and_(
-                    RevisionRow.night_id == NightRow.id,
-                    RevisionRow.branch == ResultRow.branch,
-                    RevisionRow.commit == ResultRow.commit,
-                ),
-            )
-            .where(
-                NightRow.number < before,
-                ResultRow.branch == slot.branch,
-                ResultRow.cell == slot.cell,
-                *_PASSED_BOOT,
-            )
-            .order_by(NightRow.number.desc(), RevisionRow.place.desc(), ResultRow.id)
-            .limit(most)
-        )
-        with self.database.reading() as connection:
-            return list(connection.execute(wanted).scalars())
+            for judged in connection.execute(wanted).scalars():
+                for each in _incidents(connection, judged, {}):
+                    found.setdefault(each.slot, each)
+                if found.keys() >= set(problem.slots):
+                    break
+        return found
 
     def console(self, digest: str) -> bytes:
         """Return a console by its hash; empty if it has expired."""
@@ -353,16 +261,6 @@ class NightReader:
         with self.database.reading() as connection:
             data = connection.execute(wanted).scalar()
             return b"" if data is None else zlib.decompress(data)
-
-    def _results_with(self, column: Any) -> Select[Any]:
-        """Return the query of a column of the plan's results."""
-        return (
-            select(column)
-            .select_from(ResultRow)
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
-            .where(PlanRow.name == self.plan)
-        )
 
     def _nights(self) -> Select[Any]:
         return (
@@ -391,11 +289,6 @@ def _rows(connection: Connection, wanted: Executable) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(wanted)]
 
 
-def _results(connection: Connection, which: Any) -> tuple[Result, ...]:
-    wanted = select(ResultRow.__table__).where(which).order_by(ResultRow.id)
-    return tuple(map(result_of, _rows(connection, wanted)))
-
-
 def _whole(connection: Connection, plan: str, row: dict[str, Any]) -> Night:
     branches = select(BranchRow.__table__).where(BranchRow.night_id == row["id"])
     revisions = select(RevisionRow.__table__).where(RevisionRow.night_id == row["id"])
@@ -421,7 +314,7 @@ def _incidents(
     wanted = {number for row in rows for number in (row["failing_id"], row["passing_id"])}
     missing = [number for number in wanted if number is not None and number not in results]
     if missing:  # the base's results are those of an earlier night
-        results |= {each.id: each for each in _results(connection, ResultRow.id.in_(missing))}
+        results |= {each.id: each for each in results_where(connection, ResultRow.id.in_(missing))}
     return tuple(
         Incident(
             Slot(row["branch"], row["cell"]), row["first_bad"], row["last_good"],

@@ -18,8 +18,9 @@ from harness.history.schema import (
     ProblemRow,
     ResultRow,
 )
-from harness.nightly.night import NewsKind, Purpose, Result, Slot, Status
+from harness.nightly.night import NewsKind
 from harness.nightly.past import CellBoot, NightLine, ProblemNight
+from harness.nightly.result import Purpose, Result, Slot, Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

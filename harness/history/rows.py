@@ -16,13 +16,10 @@ from harness.nightly.night import (
     NightState,
     Problem,
     ProvenCulprit,
-    Purpose,
     Rate,
-    Result,
     RevisionNight,
-    Slot,
-    Status,
 )
+from harness.nightly.result import Purpose, Result, Slot, Status
 
 Row = Mapping[str, Any]
 

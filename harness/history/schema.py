@@ -124,7 +124,7 @@ class ConsoleRow(Base):
 
 
 class ResultRow(Base):
-    """See ``harness.nightly.night.Result``."""
+    """See ``harness.nightly.result.Result``."""
 
     __tablename__ = "results"
     __table_args__ = (

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from harness.history.database import Database
     from harness.history.outbox import Message
-    from harness.nightly.night import News, Night, Problem, Result
+    from harness.nightly.night import News, Night, Problem
+    from harness.nightly.result import Result
 
 #: Rows of one statement.
 _BATCH = 500

@@ -11,7 +11,6 @@ from typing import Any
 from harness.errors import UsageError, given_with
 from harness.guest.topology import parse_node_counts
 from harness.kerneloptions import parse_options
-from harness.nightly.night import Slot
 from harness.nightly.plan import (
     BootCells,
     CheckCells,
@@ -20,6 +19,7 @@ from harness.nightly.plan import (
     NightlyPlan,
     seconds_of,
 )
+from harness.nightly.result import Slot
 from harness.sanitizers import parse_sanitizers
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from harness.nightly.night import JudgedNight, Problem, Purpose, Result, Slot, Status
+from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.outcome import Outcome
+
+if TYPE_CHECKING:
+    from harness.nightly.night import JudgedNight, Problem
 
 _FAILURES: Final = (Status.FAILED, Status.UNBUILT)
 

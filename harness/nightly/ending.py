@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness.errors import BuildError, InfraError
-from harness.nightly.night import Classification, Problem, Purpose, Result, Status
+from harness.nightly.night import Classification, Problem
+from harness.nightly.result import Purpose, Result, Status
 
 REGRESSED: Final = 1
 """Exit code of a night with an open regression."""

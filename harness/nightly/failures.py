@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.nightly.night import Result, Status
+from harness.nightly.result import Result, Status
 
 BUILD = "build"
 """The kind of a problem of a revision that does not build."""
@@ -18,24 +18,23 @@ class FailureKey:
 
     Args:
         kind: ``boot``, ``check`` or ``build``.
-        title: the failure's title, or the first error of the build.
-        configuration: the kernel configuration that does not build; empty for guests.
+        title: the failure's title, or the first error of the build, in whichever kernel
+            configurations it shows.
     """
 
     kind: str
     title: str
-    configuration: str = ""
 
     def id(self, plan: str) -> str:
         """Return the problem's short id, the same in every night of the plan."""
-        text = "\0".join((plan, self.kind, self.configuration, self.title))
+        text = "\0".join((plan, self.kind, self.title))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def failure_of(result: Result) -> FailureKey | None:
     """Return what a result shows; None if it passed, or says nothing about the kernel."""
     if result.status is Status.UNBUILT:
-        return FailureKey(BUILD, result.title, result.configuration)
+        return FailureKey(BUILD, result.title)
     if result.status is Status.FAILED:
         return FailureKey(result.kind, result.title)
     return None

@@ -20,7 +20,8 @@ from harness.host.jsontoml import parse_toml
 from harness.host.tables import Complaint, Table, read_table
 
 if TYPE_CHECKING:
-    from harness.nightly.night import Problem, Slot
+    from harness.nightly.night import Problem
+    from harness.nightly.result import Slot
 
 #: A known issue that no night has seen for so long is news.
 _UNSEEN: Final = timedelta(days=60)

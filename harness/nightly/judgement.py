@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.nightly.failures import BUILD, FailureKey, failure_of
-from harness.nightly.night import Classification, Incident, Problem, Rate, Result, Slot, Status
+from harness.nightly.night import Classification, Incident, Problem, Rate
+from harness.nightly.result import Result, Slot, Status
 from harness.nightly.statistics import passes_for_fixed, wilson
 
 REPEATS = 5
@@ -41,6 +42,17 @@ class Repeats:
     def left(self) -> int:
         """How many are still to be run; a repeat in which the host failed is run again once."""
         return max(0, REPEATS - self.told - max(0, self.host - REPEATS))
+
+    def with_result(self, failure: FailureKey, result: Result) -> Repeats:
+        """Return these repeats and one more."""
+        shown = failure_of(result)
+        if shown == failure:
+            return replace(self, failed=self.failed + 1)
+        if shown is not None:
+            return replace(self, other=self.other + 1)
+        if result.status is Status.PASSED:
+            return replace(self, passed=self.passed + 1)
+        return replace(self, host=self.host + 1)
 
 
 @dataclass(frozen=True, slots=True)

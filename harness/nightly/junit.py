@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.nightly.controls import spoilt_attempts
-from harness.nightly.night import JudgedNight, Problem, Purpose, Result, Status
+from harness.nightly.result import Purpose, Result, Status
 from harness.printable import printable_text
+
+if TYPE_CHECKING:
+    from harness.nightly.night import JudgedNight, Problem
 
 
 def night_junit(judged: JudgedNight) -> bytes:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.arch import GUEST
 from harness.nightly.failures import BUILD
 from harness.nightly.news import culprit_in_words
-from harness.nightly.night import JudgedNight, Problem, Result, RevisionNight, Status
+from harness.nightly.result import Result, Status
+
+if TYPE_CHECKING:
+    from harness.nightly.night import JudgedNight, Problem, RevisionNight
 
 _VERSION: Final = {"major": 5, "minor": 3}
 _ORIGIN: Final = "harness"

@@ -14,13 +14,12 @@ from harness.nightly.night import (
     NewsKind,
     Problem,
     ProvenCulprit,
-    Result,
-    Slot,
 )
 
 if TYPE_CHECKING:
     from harness.nightly.controls import ControlResult
     from harness.nightly.issues import KnownIssue
+    from harness.nightly.result import Result, Slot
     from harness.nightly.timing import Slowdown
 
 _OPENING: Mapping[Classification, NewsKind] = {

@@ -9,7 +9,7 @@ from harness.nightly.failures import BUILD
 
 if TYPE_CHECKING:
     from harness.nightly.cells import NightCell
-    from harness.nightly.night import Result
+    from harness.nightly.result import Result
 
 _EMBEDDED = "embedded"
 _NO_SANITIZER = "none"

@@ -15,10 +15,8 @@ from harness.nightly.night import (
     NightState,
     Problem,
     ProvenCulprit,
-    Purpose,
-    Result,
-    Status,
 )
+from harness.nightly.result import Purpose, Result, Status
 
 #: News by which a problem is new in a night.
 _OPENING: Final = (NewsKind.REGRESSION, NewsKind.BUILD, NewsKind.REOPENED, NewsKind.FLAKY)

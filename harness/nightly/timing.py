@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from harness.nightly.night import Status
+from harness.nightly.result import Status
 
 if TYPE_CHECKING:
-    from harness.nightly.night import ProvenCulprit, Result, Slot
+    from harness.nightly.night import ProvenCulprit
+    from harness.nightly.result import Result, Slot
 
 #: A boot is slower if it takes so much more CPU time.
 _NOTABLE: Final = 1.05

@@ -7,16 +7,12 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from harness.nightly.night import (
-    BranchNight,
-    JudgedNight,
-    Purpose,
-    Result,
-    RevisionNight,
-    Slot,
-    Status,
-)
+from harness.nightly.result import Purpose, Result, Slot, Status
+
+if TYPE_CHECKING:
+    from harness.nightly.night import BranchNight, JudgedNight, RevisionNight
 
 
 class FieldMark(StrEnum):

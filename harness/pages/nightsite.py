@@ -22,8 +22,9 @@ from harness.pages.nightviews import NightViews, problem_chart, result_rows
 from harness.pages.rendering import EXIT_STYLES
 
 if TYPE_CHECKING:
-    from harness.nightly.night import JudgedNight, Problem, Slot
+    from harness.nightly.night import JudgedNight, Problem
     from harness.nightly.past import NightLine
+    from harness.nightly.result import Slot
     from harness.pages.rendering import Site
 
 #: Nights of a chart.
@@ -133,6 +134,7 @@ def _write_problem(site: Site, views: NightViews, problem: Problem) -> None:
         "problem.html",
         night=views.judged.night,
         problem=problem,
+        configurations=views.configurations(problem),
         failures=views.of_problem(problem),
         nights=list(reversed(nights)),
         chart=chart,

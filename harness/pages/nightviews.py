@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from harness.nightly.controls import spoilt_attempts
 from harness.nightly.judgement import is_watched
-from harness.nightly.night import Purpose, Status
 from harness.nightly.reproduce import command_of
+from harness.nightly.result import Purpose, Status
 from harness.nightly.sentence import new_problems
 from harness.pages.charts import Bar, Chart, ChartPoint, bars, line
 from harness.pages.consolelines import DiffLine, Excerpt, difference, excerpt_of
@@ -18,15 +18,9 @@ from harness.pages.matrix import failure_anchor
 
 if TYPE_CHECKING:
     from harness.nightly.cells import NightCell
-    from harness.nightly.night import (
-        BranchNight,
-        JudgedNight,
-        Problem,
-        Result,
-        RevisionNight,
-        Slot,
-    )
+    from harness.nightly.night import BranchNight, JudgedNight, Problem, RevisionNight
     from harness.nightly.past import CellBoot, ProblemNight
+    from harness.nightly.result import Result, Slot
 
 #: Failures of which a page shows frames and console.
 _DETAILED: Final = 12
@@ -124,6 +118,10 @@ class NightViews:
         for each in self.judged.problems:
             groups[_heading(each, new)].append(each)
         return {heading: found for heading, found in groups.items() if found}
+
+    def configurations(self, problem: Problem) -> list[str]:
+        """Return the kernel configurations that show a problem in this night."""
+        return sorted({each.failing.configuration for each in problem.incidents})
 
     def example(self, problem: Problem) -> Result | None:
         """Return the result that stands for a problem in this night; None if it did not show."""

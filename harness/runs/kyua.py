@@ -18,7 +18,7 @@ from harness.kyua.client import TESTS, SuiteClient
 from harness.kyua.known import vanished
 from harness.kyua.queue import SuiteQueue
 from harness.nightly.issues import issue_of, read_issues
-from harness.nightly.night import Slot
+from harness.nightly.result import Slot
 from harness.outcome import Outcome
 from harness.results.unfinished import Planned, keep_tests
 from harness.runs.guests import GuestRequest, Guests

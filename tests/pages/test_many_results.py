@@ -26,12 +26,10 @@ from harness.nightly.night import (
     NightState,
     Problem,
     Rate,
-    Result,
     RevisionNight,
-    Slot,
-    Status,
 )
 from harness.nightly.planfile import read_plan
+from harness.nightly.result import Result, Slot, Status
 from harness.runs.nights.openplan import OpenPlan
 from harness.runs.nights.pages import night_pages
 

@@ -23,10 +23,8 @@ from harness.nightly.night import (
     Problem,
     ProvenCulprit,
     Rate,
-    Result,
-    Slot,
-    Status,
 )
+from harness.nightly.result import Result, Slot, Status
 from harness.notify.digest import late_digest, night_digest, one_line
 from harness.notify.mail import author_address, mail_of
 from harness.notify.secrets import without_secrets

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.errors import UsageError
 from harness.nightly.issues import KnownIssue, issue_of, issues_in
 from harness.nightly.issuesfile import NewIssue, merged, split, with_issue
-from harness.nightly.night import Classification, Problem, Rate, Slot
+from harness.nightly.night import Classification, Problem, Rate
+from harness.nightly.result import Slot
 
 TODAY = date(2026, 5, 1)
 ONE, TWO = Slot("tree:main", "boot-none-numa1"), Slot("tree:old", "boot-kasan-numa4")

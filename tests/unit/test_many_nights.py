@@ -12,7 +12,8 @@ from fake_nights import Fault, Nights
 
 from harness.history.database import Database
 from harness.history.nights import NightReader
-from harness.nightly.night import JudgedNight, NewsKind, Problem, Result
+from harness.nightly.night import JudgedNight, NewsKind, Problem
+from harness.nightly.result import Result
 
 #: Rates of faults that commits bring; those from 0.6 on must be found.
 RATES = (1.0, 1.0, 0.6, 0.3, 0.1, 0.02)

@@ -19,12 +19,9 @@ from harness.nightly.night import (
     NightState,
     Problem,
     ProvenCulprit,
-    Purpose,
     Rate,
-    Result,
-    Slot,
-    Status,
 )
+from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.sentence import night_sentence
 
 SLOTS = tuple(Slot("stable-13:main", f"boot-none-numa{count}") for count in (1, 2, 4))

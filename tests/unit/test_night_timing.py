@@ -11,7 +11,8 @@ from fake_nights import Fault, Nights
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.nightly.night import JudgedNight, NewsKind, Purpose, Result, Slot, Status
+from harness.nightly.night import JudgedNight, NewsKind
+from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import FALSE_ALARMS, boots_to_compare
 from harness.nightly.timing import boot_cpu, first_slow, is_slower, suspect
 

@@ -12,7 +12,7 @@ from harness.nightly.controls import (
     silent_controls,
     wants_repeat,
 )
-from harness.nightly.night import Purpose, Result, Slot, Status
+from harness.nightly.result import Purpose, Result, Slot, Status
 
 CONTROL = Slot("tree:main", "drop-commit-none-numa2")
 PLANNED = Slot("tree:main", "boot-none-numa2")

@@ -20,16 +20,8 @@ from harness.nightly.judgement import (
     needs_repeats,
 )
 from harness.nightly.news import NightChange, news_of, untold
-from harness.nightly.night import (
-    Classification,
-    Incident,
-    NewsKind,
-    Problem,
-    Purpose,
-    Result,
-    Slot,
-    Status,
-)
+from harness.nightly.night import Classification, Incident, NewsKind, Problem
+from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.schedule import schedule
 from harness.nightly.statistics import FALSE_ALARMS, is_flakier, passes_for_fixed, rose, wilson
 
@@ -117,7 +109,7 @@ def test_a_regression_has_failed_in_every_repeat(
 
 
 def test_a_build_is_judged_by_its_repeat() -> None:
-    broken = FailureKey(BUILD, "vm.c: error", "none")
+    broken = FailureKey(BUILD, "vm.c: error")
     assert classified(broken, Repeats(failed=1), 1)[0] is Classification.BUILD
     assert classified(broken, Repeats(passed=1), 9)[0] is Classification.UNDECIDED
     assert classified(broken, Repeats(host=1), 1)[0] is Classification.HOST

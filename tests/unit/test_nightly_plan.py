@@ -13,9 +13,9 @@ from harness.errors import UsageError
 from harness.host.jsontoml import parse_toml
 from harness.nightly.cells import branches_of, cells_of
 from harness.nightly.issues import issue_of, read_issues, unseen
-from harness.nightly.night import Slot
 from harness.nightly.plan import seconds_of
 from harness.nightly.planfile import FIRST_PLAN, plan_schema, read_plan
+from harness.nightly.result import Slot
 
 TREES = """
 name = "made"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,8 @@ from fake_nights import Fault, Nights
 
 from harness.errors import InfraError, UsageError
 from harness.history.url import HistoryLocation
-from harness.nightly.night import (
-    Classification,
-    JudgedNight,
-    NewsKind,
-    NightState,
-    Purpose,
-    Status,
-)
+from harness.nightly.night import Classification, JudgedNight, NewsKind, NightState
+from harness.nightly.result import Purpose, Status
 from harness.runs.nights.openplan import NightRequest, open_plan
 from harness.runs.nights.preview import preview
 from harness.runs.nights.status import night_status
@@ -154,6 +149,55 @@ def test_a_build_breakage_has_one_problem_and_is_mended_in_the_same_night(
     assert kinds(result.judged) == [NewsKind.BUILD, NewsKind.CULPRIT, NewsKind.FIXED]
     assert problem.culprit is not None
     assert problem.culprit.commit == nights.commits[culprit]
+    assert problem.fixed_by is not None
+    assert problem.fixed_by.commit == nights.commits[fix]
+
+
+def test_a_build_breakage_of_several_configurations_is_one_problem_with_one_bisection(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path, cells='[[boot]]\nnuma = "1"\nsanitizers = ["kasan"]\n')
+    nights.night()
+    culprit = nights.commit(Fault("no such header", 0, builds=False))
+    nights.commit()
+    judged = nights.night().judged
+    (problem,) = judged.problems
+    assert kinds(judged) == [NewsKind.BUILD, NewsKind.CULPRIT]
+    assert {each.failing.configuration for each in problem.incidents} == {"none", "kasan"}
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[culprit]
+    assert problem.culprit.slots == problem.slots
+    assert "boot-kasan-numa1" in {slot.cell for slot in problem.slots}
+
+
+def test_an_older_problem_keeps_its_first_bad_and_last_good_revisions(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    good = nights.commits[nights.commit()]
+    bad = nights.commits[nights.commit(Fault("no ideas left", 0, nodes=FOUR))]
+    nights.night()
+    nights.commit()
+    tip = nights.commits[nights.commit()]
+    for _ in range(2):
+        (problem,) = nights.night().judged.problems
+        (incident,) = problem.incidents
+        assert (incident.first_bad, incident.last_good) == (bad, good)
+        assert incident.passing is not None
+        assert incident.passing.commit == good
+        assert incident.failing.commit in nights.commits[-2:]
+    assert incident.failing.commit == tip
+
+
+def test_a_fix_is_that_of_the_cell_which_was_fixed_last(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.commit(Fault("no ideas left", 0), Fault("no ideas left", 0, nodes=FOUR))
+    nights.night()
+    nights.faults[0] = replace(nights.faults[0], until=nights.commit())
+    nights.commit()
+    fix = nights.mend("no ideas left")
+    nights.commit()
+    (problem,) = nights.night().judged.problems
     assert problem.fixed_by is not None
     assert problem.fixed_by.commit == nights.commits[fix]
 

@@ -9,8 +9,8 @@ import pytest
 
 from harness.cli.main import COMMANDS
 from harness.nightly.cells import NightCell
-from harness.nightly.night import Result, Slot, Status
 from harness.nightly.reproduce import command_of
+from harness.nightly.result import Result, Slot, Status
 
 SLOT = Slot("tree:main", "cell")
 BOOT = NightCell(

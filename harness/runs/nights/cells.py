@@ -10,7 +10,7 @@ from harness.boot.plan import Sampling
 from harness.check.checker import Checker, CheckPlan
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.kernel.elf import content_digest
-from harness.nightly.night import Purpose, Result, Status
+from harness.nightly.result import Purpose, Result, Status
 from harness.outcome import Outcome
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nights.results import console_of, kept_console, result_of_cell, result_of_error
@@ -185,7 +185,7 @@ class NightCells:
 
     def _shared(self, planned: Result) -> Result | None:
         """Return the verdict on an equal kernel as the result of this revision; store it."""
-        known = self.reader.with_kernel(planned.slot, planned.artifact)
+        known = self.reader.cell_results.with_kernel(planned.slot, planned.artifact)
         if known is None:
             return None
         shared = replace(

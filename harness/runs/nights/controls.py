@@ -15,14 +15,15 @@ from harness.nightly.controls import (
     silent_controls,
     wants_repeat,
 )
-from harness.nightly.night import Purpose
+from harness.nightly.result import Purpose
 from harness.runs.nights.cells import NightTask
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from harness.nightly.cells import NightCell
-    from harness.nightly.night import Problem, Slot
+    from harness.nightly.night import Problem
+    from harness.nightly.result import Slot
     from harness.runs.nights.cells import NightCells
 
 #: Number of the first repeat: those before are retries after a failure of the host.

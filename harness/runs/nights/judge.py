@@ -20,16 +20,8 @@ from harness.nightly.judgement import (
     seen_problem,
     with_new_rate,
 )
-from harness.nightly.night import (
-    Classification,
-    Incident,
-    Problem,
-    ProvenCulprit,
-    Purpose,
-    Result,
-    Slot,
-    Status,
-)
+from harness.nightly.night import Classification, Incident, Problem, ProvenCulprit
+from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import is_flakier
 from harness.runs.nights.cells import NightCells, NightTask
 from harness.runs.nights.search import NightSearch, SearchRange
@@ -98,10 +90,27 @@ class NightJudge:
             problem = self._judged(failure, groups[failure], self.before.get(key))
             if problem is not None:
                 problems.append(problem)
-        for key, problem in old.items():
-            problems.append(self._unseen(key, problem))
+        problems += map(self._unseen, old.values())
         self._find_flakier(problems)
-        return self._with_culprits(problems)
+        return [self._since_first_night(each) for each in self._with_culprits(problems)]
+
+    def _since_first_night(self, problem: Problem) -> Problem:
+        """Return an older problem with the first bad and last good revisions of its first night."""
+        if problem.first_night == self._night.number or not problem.incidents:
+            return problem
+        first = self.reader.first_incidents(problem)
+        shown = grouped(self._planned()).get(FailureKey(problem.kind, problem.title), ())
+        incidents = []
+        for each in problem.incidents:
+            began = first.get(each.slot, each)
+            failing = min(
+                (result for result in shown if result.slot == each.slot), default=each.failing,
+                key=lambda result: self.places.get((result.slot.branch, result.commit), 0),
+            )  # fmt: skip
+            incidents.append(
+                Incident(each.slot, began.first_bad, began.last_good, failing, began.passing)
+            )
+        return replace(problem, incidents=tuple(incidents))
 
     @property
     def _night(self) -> Night:
@@ -130,7 +139,7 @@ class NightJudge:
             result
             for branch in self._night.branches
             if branch.base and branch.base != branch.tip and not branch.rewritten
-            for result in self.reader.known(branch.name, branch.base)
+            for result in self.reader.cell_results.known(branch.name, branch.base)
         )
 
     # One problem
@@ -166,15 +175,12 @@ class NightJudge:
         ]  # fmt: skip
         return seen_problem(failure, slots, counted, incidents, self.places, self._tips)
 
-    def _unseen(self, key: str, previous: Problem) -> Problem:
+    def _unseen(self, previous: Problem) -> Problem:
         """Judge an open problem that no result of this night shows."""
-        cell = next((self.slots[slot] for slot in previous.slots if slot in self.slots), None)
-        configuration = cell.configuration if cell and previous.kind == BUILD else ""
-        failure = FailureKey(previous.kind, previous.title, configuration)
+        failure = FailureKey(previous.kind, previous.title)
         issue = previous.known_issue
         seen = replace(self._seen(failure, previous.slots, ()), known_issue=issue)
         problem = judged(previous, seen, self._night.number, self._plan)
-        del key
         return self._confirmed(problem, failure, (), previous, Repeats(), issue)
 
     def _confirmed(
@@ -224,7 +230,7 @@ class NightJudge:
             task = NightTask(
                 cell, first.commit, Purpose.REPEAT, attempt, trusted=True, loader=both and last
             )
-            counts = _counted(counts, failure, self.cells.alone(task))
+            counts = counts.with_result(failure, self.cells.alone(task))
             attempt += 1
         return counts
 
@@ -318,7 +324,7 @@ class NightJudge:
         rate = problem.rate.failed / max(1, problem.rate.boots - problem.streak)
         rate = min(rate, _SURELY_SHOWN)
         chance = 1.0
-        for commit in self.reader.passed(incident.slot, problem.first_night):
+        for commit in self.reader.cell_results.passed(incident.slot, problem.first_night):
             chance *= 1 - rate
             if chance <= _LUCKY and commit != incident.first_bad:
                 return commit
@@ -327,7 +333,7 @@ class NightJudge:
     def _passed_before(self, problem: Problem, incident: Incident) -> str:
         """Return the newest revision that passed before the problem's first night."""
         ends = incident.last_good, incident.first_bad
-        passed = self.reader.passed(incident.slot, problem.first_night)
+        passed = self.reader.cell_results.passed(incident.slot, problem.first_night)
         return next((commit for commit in passed if commit not in ends), "")
 
     def _width(self, wanted: SearchRange) -> int:
@@ -341,7 +347,7 @@ class NightJudge:
 
     def _may_be_old(self, problem: Problem) -> bool:
         rate = problem.rate.failed / max(1, problem.rate.boots)
-        passes = self.reader.passes(problem.slots, problem.first_night)
+        passes = self.reader.cell_results.passes(problem.slots, problem.first_night)
         return (1 - rate) ** passes > _OLD
 
     def _with_fix(self, problem: Problem) -> Problem:
@@ -356,14 +362,22 @@ class NightJudge:
         return replace(problem, fixed_by=answer) if isinstance(answer, ProvenCulprit) else problem
 
     def _fix_range(self, problem: Problem) -> SearchRange | None:
-        """Return the last revision with a problem, and the first after it that passes."""
-        slot = next((slot for slot in problem.slots if slot in self.slots), None)
-        if slot is None:
-            return None
-        places, configuration = self.places, self.slots[slot].configuration
-        failure = FailureKey(
-            problem.kind, problem.title, configuration if problem.kind == BUILD else ""
-        )
+        """Return the last revision with a problem, and the first after it that passes.
+
+        It is that of the cell that was fixed last.
+        """
+        ranges = [
+            found for slot in problem.slots
+            if slot in self.slots and (found := self._fix_in(slot, problem)) is not None
+        ]  # fmt: skip
+        places = self.places
+        return max(
+            ranges, default=None,
+            key=lambda each: places.get((each.incident.slot.branch, each.old), 0),
+        )  # fmt: skip
+
+    def _fix_in(self, slot: Slot, problem: Problem) -> SearchRange | None:
+        places, failure = self.places, FailureKey(problem.kind, problem.title)
         told = sorted(
             (each for each in (*self._base, *self._planned())
              if each.slot == slot and each.status.tells),
@@ -378,14 +392,3 @@ class NightJudge:
         if last is None or first is None or last.commit == first.commit:
             return None
         return SearchRange(Incident(slot, last.commit, "", last), last.commit, first.commit)
-
-
-def _counted(counts: Repeats, failure: FailureKey, result: Result) -> Repeats:
-    shown = failure_of(result)
-    if shown == failure:
-        return replace(counts, failed=counts.failed + 1)
-    if shown is not None:
-        return replace(counts, other=counts.other + 1)
-    if result.status is Status.PASSED:
-        return replace(counts, passed=counts.passed + 1)
-    return replace(counts, host=counts.host + 1)

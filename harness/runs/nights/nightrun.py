@@ -20,12 +20,9 @@ from harness.nightly.night import (
     Night,
     NightState,
     Problem,
-    Purpose,
-    Result,
-    Slot,
-    Status,
 )
 from harness.nightly.plan import seconds_of
+from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.results.unfinished import Planned
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nights.cells import NightCells, NightTask, key_of
@@ -374,7 +371,7 @@ def _wait(running: Sequence[Future[Result]]) -> None:
 
 def expected_seconds(reader: NightReader, slots: Sequence[Slot]) -> float:
     """Return how long boots of these cells take together, by the history."""
-    known = {slot: reader.seconds(slot) for slot in set(slots)}
+    known = {slot: reader.cell_results.seconds(slot) for slot in set(slots)}
     usual = {slot: statistics.median(each or [_USUAL_SECONDS]) for slot, each in known.items()}
     return sum(usual[slot] for slot in slots)
 

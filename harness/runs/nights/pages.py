@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from harness.nightly.night import JudgedNight, Slot
+    from harness.nightly.night import JudgedNight
+    from harness.nightly.result import Slot
     from harness.runs.nights.openplan import OpenPlan
 
 #: Nights that the index lists; a month's page has all of its nights.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from harness.bisect.evidence import Kind
 from harness.errors import BuildError, HarnessError, UsageError
 from harness.nightly.failures import BUILD
-from harness.nightly.night import Purpose, Result, Status
+from harness.nightly.result import Purpose, Result, Status
 from harness.runs.buildtester import error_lines, error_title
 from harness.runs.examination import boot_trial
 

@@ -12,7 +12,8 @@ from harness.bisect.search import Culprit, Several, Stuck
 from harness.errors import BuildError, InfraError, UsageError
 from harness.host.progress import Recorded
 from harness.nightly.failures import BUILD, FailureKey, failure_of
-from harness.nightly.night import Incident, Problem, ProvenCulprit, Purpose, Slot, Status
+from harness.nightly.night import Incident, Problem, ProvenCulprit
+from harness.nightly.result import Purpose, Slot, Status
 from harness.runs.bisect import BisectResult, bisect
 from harness.runs.bisectrequest import BisectRequest
 from harness.runs.nights.cells import NightCells, NightTask
@@ -183,7 +184,7 @@ class NightSearch:
         parent = self.commit(slot.branch, commit).parent
         if not parent or slot not in self.slots:
             return ()
-        failure = failure_of_problem(problem, self.slots[slot])
+        failure = FailureKey(problem.kind, problem.title)
         rate = problem.rate.failed / problem.rate.boots if problem.rate.boots else 1.0
         times = 1 if problem.kind == BUILD else passes_needed(rate, _CONFIDENCE / 100, _PROOFS)
         if problem.kind != BUILD and (1 - rate) ** times > 2 * (1 - _CONFIDENCE / 100):
@@ -224,12 +225,6 @@ class NightSearch:
             failed += shows
             told += shows or result.status is Status.PASSED
         return failed, told
-
-
-def failure_of_problem(problem: Problem, cell: NightCell) -> FailureKey:
-    """Return what identifies a problem in the results of a cell."""
-    configuration = cell.configuration if problem.kind == BUILD else ""
-    return FailureKey(problem.kind, problem.title, configuration)
 
 
 def _proves(steps: Sequence[ProofStep]) -> bool:

@@ -6,7 +6,8 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from harness.nightly.night import ProvenCulprit, Purpose, Result, Slot, Status
+from harness.nightly.night import ProvenCulprit
+from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import boots_to_compare
 from harness.nightly.timing import Slowdown, Suspect, boot_cpu, first_slow, is_slower, suspect
 from harness.runs.nights.cells import NightCells, NightTask
@@ -67,7 +68,7 @@ class NightTiming:
                 continue
             now = self._boot(slot, branch.tip)
             if now is not None and now.ran:
-                before = self.reader.boots(slot, self.cells.night.number)
+                before = self.reader.cell_results.boots(slot, self.cells.night.number)
                 found.append(suspect(now, before))
         slow = [each for each in found if each is not None]
         return sorted(slow, key=lambda each: -each.ratio)[:_MOST]
