@@ -12,8 +12,10 @@ from harness.errors import UsageError, given_with
 from harness.guest.topology import parse_node_counts
 from harness.kerneloptions import parse_options
 from harness.nightly.plan import (
+    CELL_KINDS,
     BootCells,
     CheckCells,
+    CommandCells,
     ControlCells,
     GuestPlan,
     NightlyPlan,
@@ -46,7 +48,7 @@ class NightCell:
 
     Args:
         slot: the branch and the cell's name.
-        kind: ``boot``, ``check`` or ``control``.
+        kind: ``boot``, ``check``, ``command`` or ``control``.
         sanitizers: the kernel's, as ``parse_sanitizers`` reads them.
         options: the kernel's options.
         numa: number of NUMA nodes; None with a vm file.
@@ -60,6 +62,9 @@ class NightCell:
         fail_on_report: whether a report after which the kernel continues fails the boot.
         subsystem: the subsystem that a check compares; empty for others.
         operations: operations of a check.
+        command: the command line; empty for others.
+        world: the kind or the key of a command's world; empty for others.
+        deadline: seconds for the command, or None.
         mutant: the mutant of a control; empty for others.
         outcomes: the outcomes that a control may have.
         title: a part of the title that a control must have.
@@ -80,6 +85,9 @@ class NightCell:
     fail_on_report: bool = False
     subsystem: str = ""
     operations: int = 0
+    command: str = ""
+    world: str = ""
+    deadline: float | None = None
     mutant: str = ""
     outcomes: tuple[str, ...] = ()
     title: str = ""
@@ -87,7 +95,13 @@ class NightCell:
     @property
     def configuration(self) -> str:
         """The kernel configuration: cells with equal ones boot the same kernel."""
-        return " ".join((self.sanitizers, *self.options))
+        userland = ("userland",) if self.world else ()
+        return " ".join((self.sanitizers, *self.options, *userland))
+
+    @property
+    def at_tips_only(self) -> bool:
+        """Whether it runs at the branches' tips alone."""
+        return self.kind == "command"
 
     def document(self) -> dict[str, Any]:
         """Return the cell as a JSON document."""
@@ -112,7 +126,7 @@ def cells_of(plan: NightlyPlan) -> tuple[NightCell, ...]:
     """
     found = [
         cell
-        for kind in ("boot", "check", "control")
+        for kind in CELL_KINDS
         for number, group in enumerate(getattr(plan, kind))
         for cell in _cells(plan, kind, number, group)
     ]
@@ -164,6 +178,9 @@ def _cell(
         own = {"repeat": group.repeat, "fail_on_report": group.fail_on_report}
     elif isinstance(group, CheckCells):
         own = {"subsystem": group.subsystem, "operations": group.operations}
+    elif isinstance(group, CommandCells):
+        own = {"command": group.command, "world": group.world}
+        own["deadline"] = None if group.deadline is None else seconds_of(group.deadline)
     elif isinstance(group, ControlCells):
         own = {"mutant": group.mutant, "outcomes": group.outcome, "title": group.title}
     return NightCell(

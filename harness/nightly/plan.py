@@ -15,6 +15,9 @@ Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]$")]
 _Times = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
+CELL_KINDS = ("boot", "check", "command", "control")
+"""The plan's tables of cells."""
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -32,7 +35,7 @@ class TreePlan(Table, frozen=True, kw_only=True):
 
 
 class GuestPlan(Table, frozen=True, kw_only=True):
-    """The keys of ``[[boot]]``, ``[[check]]`` and ``[[control]]`` alike."""
+    """The keys of ``[[boot]]``, ``[[check]]``, ``[[command]]`` and ``[[control]]`` alike."""
 
     name: Name | None = None
     """The first word of the cells' names; default: the kind."""
@@ -76,6 +79,17 @@ class CheckCells(GuestPlan, frozen=True, kw_only=True):
     """Operations of each check; each night has a seed of its own."""
 
 
+class CommandCells(GuestPlan, frozen=True, kw_only=True):
+    """``[[command]]``: cells that run a command in guests with FreeBSD's userland, at the tips."""
+
+    command: Annotated[str, msgspec.Meta(min_length=1)]
+    """A command line of sh(1), such as ``kyua test -k /usr/tests/sys/vm/Kyuafile``."""
+    world: str = "slim"
+    """A kind of world, ``slim`` or ``tests``, or the start of a key of ``harness image ls``."""
+    deadline: Duration | None = None
+    """Time for the command."""
+
+
 class ControlCells(GuestPlan, frozen=True, kw_only=True):
     """``[[control]]``: mutants that must fail, which shows that failures are found."""
 
@@ -107,6 +121,7 @@ class NightlyPlan(Table, frozen=True, kw_only=True):
     tree: Annotated[tuple[TreePlan, ...], msgspec.Meta(min_length=1)]
     boot: tuple[BootCells, ...] = ()
     check: tuple[CheckCells, ...] = ()
+    command: tuple[CommandCells, ...] = ()
     control: tuple[ControlCells, ...] = ()
     tell: TellPlan | None = None
 

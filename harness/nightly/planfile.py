@@ -12,8 +12,10 @@ from harness.errors import UsageError, did_you_mean
 from harness.host.jsontoml import parse_toml
 from harness.host.tables import Complaint, Table, read_table
 from harness.nightly.plan import (
+    CELL_KINDS,
     BootCells,
     CheckCells,
+    CommandCells,
     ControlCells,
     GuestPlan,
     NightlyPlan,
@@ -27,6 +29,7 @@ _TABLES: Final[dict[str, type[Table]]] = {
     "tree": TreePlan,
     "boot": BootCells,
     "check": CheckCells,
+    "command": CommandCells,
     "control": ControlCells,
     "tell": TellPlan,
     "tell.smtp": SmtpPlan,
@@ -119,13 +122,13 @@ def _check(plan: NightlyPlan) -> None:
             raise Complaint(f"tree[{number}].name", f"two trees are named {tree.name!r}")
         if not tree.branches:
             raise Complaint(f"tree[{number}].branches", "it names no branch")
-    for kind in ("boot", "check", "control"):
+    for kind in CELL_KINDS:
         for number, cells in enumerate(getattr(plan, kind)):
             _check_cells(f"{kind}[{number}]", cells, names)
     if plan.tell is not None:
         check_tell(plan.tell)
-    if not (plan.boot or plan.check):
-        raise Complaint("boot", "the plan has no cells: add [[boot]] or [[check]]")
+    if not (plan.boot or plan.check or plan.command):
+        raise Complaint("boot", "the plan has no cells: add [[boot]], [[check]] or [[command]]")
 
 
 def _check_cells(key: str, cells: GuestPlan, trees: Sequence[str]) -> None:
@@ -158,7 +161,7 @@ def _refused(path: Path, complaint: Complaint) -> UsageError:
 def _form(key: str) -> str:
     """Return the form that a key's value must have."""
     field = key.rpartition(".")[2].partition("[")[0]
-    if field in ("every", "budget", "timeout"):
+    if field in ("every", "budget", "timeout", "deadline"):
         return "write a number with s, m, h or d"
     if field in ("mail", "sender"):
         return "write an address without a name: me@example.org"

@@ -31,6 +31,9 @@ def command_of(
         return "harness", "build", *what
     if cell.kind == "check":
         return "harness", "check", *what, *_guest(cell), *_check(cell, result)
+    if cell.kind == "command":
+        world = [] if cell.world == "slim" else ["--world", cell.world]
+        return "harness", "exec", *what, *_guest(cell), *world, "--", "sh", "-c", cell.command
     booted = [*_guest(cell), "--boot", result.method or cell.method or "direct"]
     until = [] if cell.until == "init" else ["--until", cell.until]
     report = ["--fail-on-report"] if cell.fail_on_report else []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from harness.bisect.evidence import Kind
 from harness.bisect.tester import Trial
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 #: Default timeout of the user's command, in seconds.
 _COMMAND_SECONDS = 600.0
+
+COMMAND_FAILED: Final = "the command failed"
+"""The title of a command that did not exit with 0."""
 
 #: Timeout of the start of a kept guest's relay, in seconds.
 _RELAY_SECONDS = 30.0
@@ -165,7 +168,7 @@ def _program_trial(program: ProgramResult, titles: tuple[str, ...], seconds: flo
     if program.is_good:
         return Trial(Kind.PASSED, titles, "good", seconds)
     # Another status may be another failure, but one command is one question.
-    return Trial(Kind.FAILED, ("the command failed", *titles), f"bad ({program.words})", seconds)
+    return Trial(Kind.FAILED, (COMMAND_FAILED, *titles), f"bad ({program.words})", seconds)
 
 
 def _reached(cell: Cell) -> bool:

@@ -156,11 +156,12 @@ class Matrix:
                 continue
             key = plan.what.source, plan.what.change.revision, plan.world, plan.world_suites
             if key not in known:
-                known[key] = self._provide_world(plan.what, plan.world, plan.world_suites)
+                known[key] = self.provide_world(plan.what, plan.world, plan.world_suites)
             require_fitting(kernel.identity.release, known[key].identity)
             yield replace(plan, boot=replace(plan.boot, world=known[key])), kernel
 
-    def _provide_world(self, what: KernelRequest, name: str, suites: Sequence[str]) -> World:
+    def provide_world(self, what: KernelRequest, name: str, suites: Sequence[str] = ()) -> World:
+        """Return a world, showing progress; raises as ``harness.runs.worlds.world_for``."""
         row = f"world {name}"
         progress = self.rows.row(row)
         try:

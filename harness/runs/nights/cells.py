@@ -9,12 +9,21 @@ from harness.boot.cellplan import CellPlan
 from harness.boot.plan import Sampling
 from harness.check.checker import Checker, CheckPlan
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
+from harness.execution.program import Program, ProgramPlan
 from harness.kernel.elf import content_digest
 from harness.nightly.result import Purpose, Result, Status
 from harness.outcome import Outcome
 from harness.runs.matrix import Matrix, MemoryGate
-from harness.runs.nights.results import console_of, kept_console, result_of_cell, result_of_error
+from harness.runs.nights.results import (
+    COMMAND,
+    console_of,
+    kept_console,
+    output_of,
+    result_of_cell,
+    result_of_error,
+)
 from harness.sanitizers import parse_sanitizers
+from harness.world.fit import require_fitting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from harness.runs.nights.guests import NightGuests
     from harness.runs.nights.kernels import NightKernels
     from harness.runs.view import View
+    from harness.world.image import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,7 @@ class NightCells:
     directory: Path
     results: dict[tuple[str, str, str, str, int], Result]
     cells: list[Cell] = field(default_factory=list)
+    _worlds: dict[tuple[str, str], World] = field(default_factory=dict)
 
     def alone(self, task: NightTask) -> Result:
         """Run one cell, with no other guest of this night running; see ``submit``."""
@@ -127,6 +138,11 @@ class NightCells:
             kernel, planned = built[key], self._planned(task)
             if isinstance(kernel, HarnessError):
                 found.append(self._keep(result_of_error(planned, kernel)))
+                continue
+            try:
+                self._world(task, kernel)
+            except (BuildError, InfraError, UsageError) as error:
+                found.append(self._keep(result_of_error(planned, error)))
                 continue
             planned = replace(planned, artifact=content_digest(kernel), kernel=kernel.identity.key)
             found.append((task, kernel, planned))
@@ -167,6 +183,21 @@ class NightCells:
         self.matrix.rows.done(row, "ready", good=True)
         return kernel
 
+    def _world(self, task: NightTask, kernel: KernelArtifact) -> World | None:
+        """Return the world of a cell's guests; None if it needs none.
+
+        One world serves all revisions of a branch in a night.
+        """
+        cell = task.cell
+        if not cell.world:
+            return None
+        key = cell.slot.branch, cell.world
+        if key not in self._worlds:
+            request = self.kernels.request(cell, task.commit)
+            self._worlds[key] = self.matrix.provide_world(request, cell.world)
+        require_fitting(kernel.identity.release, self._worlds[key].identity)
+        return self._worlds[key]
+
     def _planned(self, task: NightTask) -> Result:
         """Return the result of a task before it runs."""
         checked = task.cell.kind == "check"
@@ -200,11 +231,13 @@ class NightCells:
         """Boot a cell, and store its result, unless the night is being ended."""
         moment = self.env.clock.now()
         try:
-            plan = self._cell_plan(task, planned)
+            plan = self._cell_plan(task, planned, self._world(task, kernel))
         except (UsageError, InfraError) as error:
             return self._keep(result_of_error(planned, error))
         done = self.matrix.boot(plan, kernel, self.directory, gate)
         result = result_of_cell(task.cell, done, planned, moment)
+        if result.kind == COMMAND:
+            result = replace(result, detail=output_of(self.directory, done))
         if self.matrix.booter.cancelled.is_set():  # its guest was ended
             return result
         self.cells.append(done)
@@ -216,7 +249,7 @@ class NightCells:
         self.results[key_of(stored)] = stored
         return stored
 
-    def _cell_plan(self, task: NightTask, planned: Result) -> CellPlan:
+    def _cell_plan(self, task: NightTask, planned: Result, world: World | None) -> CellPlan:
         """Return the record's plan of a task."""
         cell = task.cell
         guests, boot = self.guests.plan(cell, trusted=task.trusted, loader=task.loader)
@@ -227,6 +260,9 @@ class NightCells:
                 specification, cell.operations, planned.seed or 1, slowness=boot.slowness
             )
             checker = Checker(check, self.env.clock)
+        program = None
+        if cell.command:
+            program = Program(ProgramPlan(cell.command, timeout=cell.deadline), self.env.logs)
         branch = [branch.name for branch in self.night.branches].index(cell.slot.branch)
         words = (str(branch), task.commit[:10], cell.slot.cell, task.purpose.value, task.attempt)
         expected = tuple(map(Outcome, cell.outcomes)) or (Outcome.BOOTED,)
@@ -235,7 +271,9 @@ class NightCells:
             side="",
             what=self.kernels.request(cell, task.commit),
             sanitizers=guests.sanitizers(parse_sanitizers(cell.sanitizers)),
-            boot=boot,
+            boot=boot if world is None else replace(boot, world=world),
+            program=program,
+            world=cell.world or None,
             expected=expected,
             why_expected="the nightly plan expects it",
             checker=checker,

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError, did_you_mean, given_with
+from harness.host.progress import Recorded
 from harness.image.media import BootMethod
 from harness.outcome import Until
+from harness.provide.sources import BUILT_IN_TITLE
 from harness.runs.checkplans import subsystem_of
 from harness.runs.guests import GuestRequest, Guests
+from harness.runs.worlds import world_for
 from harness.sanitizers import parse_sanitizers
 from harness.subsystems.table import SUBSYSTEMS, find_mutant
+from harness.world.config import WorldKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +63,9 @@ class NightGuests:
             sanitizers = guests.sanitizers(parse_sanitizers(cell.sanitizers))
             topology = guests.topology(sanitizers, "nightly")
             checked = cell.kind == "check"
-            plan = guests.plan(topology, sanitizers, goes_on=checked, checked=checked)
+            plan = guests.plan(
+                topology, sanitizers, goes_on=checked, checked=checked, restored=bool(cell.world)
+            )
             self._plans[key] = guests, plan
         return self._plans[key]
 
@@ -67,7 +73,8 @@ class NightGuests:
         """Check, before anything runs, that each cell can have a kernel and a guest.
 
         Raises:
-            UsageError: one cannot: its mutant, its subsystem, its vm file or its boot method.
+            UsageError: one cannot: its mutant, its subsystem, its world, its vm file or its boot
+                method.
         """
         for cell in cells:
             with given_with(f"{cell.kind} {cell.slot.cell} of {cell.slot.branch}"):
@@ -84,6 +91,8 @@ class NightGuests:
         if not self.kernels.branches[cell.slot.branch].tip:
             return  # it was never fetched
         revisions = self.kernels.revisions(cell)
+        if cell.world:
+            self._refuse_world(cell, (revisions or self.kernels.provider(cell)).title)
         if cell.subsystem:
             subsystem_of(cell.subsystem, revisions or self.kernels.provider(cell))
         if revisions is None and cell.mutant not in ("", *self.kernels.provider(cell).mutants):
@@ -91,6 +100,15 @@ class NightGuests:
                 f"{self.kernels.provider(cell).title} has no mutant {cell.mutant!r}",
                 remedy=f"it has {', '.join(self.kernels.provider(cell).mutants)}",
             )
+
+    def _refuse_world(self, cell: NightCell, title: str) -> None:
+        if title == BUILT_IN_TITLE:
+            raise UsageError(
+                f"{title} is not FreeBSD, and has no userland for {cell.command!r}",
+                remedy="name the trees of FreeBSD that run it: trees = [...]",
+            )
+        if cell.world not in {kind.value for kind in WorldKind}:
+            world_for(self.kernels.request(cell, ""), cell.world, self.env, Recorded())
 
 
 def guest_request_of(
@@ -102,8 +120,9 @@ def guest_request_of(
         vm=cell.vm,
         method=BootMethod.LOADER.value if loader else cell.method,
         accelerator="tcg" if trusted else cell.accelerator,
-        until=Until(cell.until),
+        until=Until.SSH if cell.world else Until(cell.until),
         timeout=cell.timeout,
         tunables=cell.tunables,
         fail_on_report=cell.fail_on_report,
+        world=cell.world or None,
     )

@@ -66,6 +66,7 @@ class NightKernels:
             Change(revision, mutant=cell.mutant or None),
             branch.kernconf,
             options=parse_options(cell.options),
+            userland=bool(cell.world),
         )
 
     def provider(self, cell: NightCell) -> Provider:

@@ -254,7 +254,9 @@ class NightRun:
             tasks = [
                 NightTask(cell, revision.commit, Purpose.PLANNED, attempt)
                 for cell in self.opened.cells
-                if cell.slot.branch == revision.branch and cell.kind != "control"
+                if cell.slot.branch == revision.branch
+                and cell.kind != "control"
+                and not (revision.rank and cell.at_tips_only)
                 for attempt in range(cell.repeat)
             ]
             found.append((revision.rank, tasks))

@@ -73,7 +73,9 @@ def preview(request: NightRequest, env: Environment, view: View | None = None) -
     for each in sorted(revisions, key=lambda each: (each.rank, each.branch)):
         cells = [
             cell for cell in opened.cells
-            if cell.slot.branch == each.branch and cell.kind != "control"
+            if cell.slot.branch == each.branch
+            and cell.kind != "control"
+            and not (each.rank and cell.at_tips_only)
         ]  # fmt: skip
         seconds = expected_seconds(
             reader, [cell.slot for cell in cells for _ in range(cell.repeat)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.bisect.evidence import Kind
 from harness.errors import BuildError, HarnessError, UsageError
+from harness.execution.program import STDERR, STDOUT
 from harness.nightly.failures import BUILD
 from harness.nightly.result import Purpose, Result, Status
 from harness.runs.buildtester import error_lines, error_title
-from harness.runs.examination import boot_trial
+from harness.runs.examination import COMMAND_FAILED, boot_trial
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
     from harness.nightly.cells import NightCell
     from harness.results.record import Cell
+
+COMMAND: Final = "command"
+"""The kind of a command's failure."""
+
+#: Before the command in the title of its failure.
+_COMMAND_FAILED: Final = f"{COMMAND_FAILED}: "
 
 #: Bytes of a console that are stored.
 _CONSOLE = 1 << 20
@@ -42,10 +50,13 @@ def result_of_cell(cell: NightCell, done: Cell, planned: Result, moment: datetim
     status, title, detail = _status(cell, done)
     verdict = done.verdict
     mismatch = trial.kind is Kind.FAILED and done.check is not None and not done.check.agreed
+    kind = "check" if mismatch and title.startswith("check") else "boot"
+    if title.startswith(_COMMAND_FAILED):
+        kind = COMMAND
     return replace(
         planned,
         status=status,
-        kind="check" if mismatch and title.startswith("check") else "boot",
+        kind=kind,
         outcome=verdict.outcome.value if verdict else "",
         title=title,
         detail=detail,
@@ -89,6 +100,16 @@ def console_of(directory: Path, done: Cell) -> bytes:
         return b""
 
 
+def output_of(directory: Path, done: Cell) -> str:
+    """Return the end of what a command printed; empty if it cannot be read."""
+    found = []
+    for name in (STDOUT, STDERR):
+        with suppress(OSError):
+            text = (directory / done.name / name).read_bytes().decode("utf-8", "replace")
+            found.append(text[-_DETAIL // 2 :])
+    return "\n".join(filter(None, found))
+
+
 def kept_console(console: bytes, offset: int | None) -> tuple[bytes, int | None]:
     """Return what is stored of a console, and where in it a place is.
 
@@ -126,7 +147,11 @@ def _status(cell: NightCell, done: Cell) -> tuple[Status, str, str]:
     trial, verdict = boot_trial(done), done.verdict
     if trial.kind is Kind.INFRA:
         return Status.HOST_FAILED, verdict.title if verdict else "", trial.error
+    if trial.kind is Kind.SKIPPED:
+        return Status.NOT_RUN, "", f"the command can say nothing of this kernel: {trial.outcome}"
     title = trial.titles[0] if trial.kind is Kind.FAILED and trial.titles else ""
+    if title == COMMAND_FAILED:
+        title = f"{_COMMAND_FAILED}{cell.command}"
     detail = trial.error or (verdict.message if verdict else "")
     if cell.kind != "control":
         failed = trial.kind is Kind.FAILED

@@ -10,14 +10,17 @@ from harness.bisect.evidence import Mark
 from harness.bisect.proof import passes_needed
 from harness.bisect.search import Culprit, Several, Stuck
 from harness.errors import BuildError, InfraError, UsageError
+from harness.execution.program import ProgramPlan
 from harness.host.progress import Recorded
 from harness.nightly.failures import BUILD, FailureKey, failure_of
 from harness.nightly.night import Incident, Problem, ProvenCulprit
 from harness.nightly.result import Purpose, Slot, Status
 from harness.runs.bisect import BisectResult, bisect
 from harness.runs.bisectrequest import BisectRequest
+from harness.runs.examination import COMMAND_FAILED
 from harness.runs.nights.cells import NightCells, NightTask
 from harness.runs.nights.guests import guest_request_of
+from harness.runs.nights.results import COMMAND
 from harness.sanitizers import parse_sanitizers
 from harness.source.change import Change
 
@@ -145,6 +148,7 @@ class NightSearch:
             how = "build"
         elif cell.kind == "check":
             how = "check"
+        program = ProgramPlan(cell.command, timeout=cell.deadline) if cell.command else None
         request = BisectRequest(
             what,
             good=wanted.new if fixed else wanted.old,
@@ -152,12 +156,13 @@ class NightSearch:
             fixed=fixed,
             guest=guest_request_of(cell),
             sanitizers=parse_sanitizers(cell.sanitizers),
-            title=problem.title,
+            title=COMMAND_FAILED if problem.kind == COMMAND else problem.title,
             how=how,
             subsystem=cell.subsystem or None if how == "check" else None,
             confidence=_CONFIDENCE,
             repeat=_TESTS,
             first_parent=True,
+            program=program if how == "boot" else None,
         )
         env = replace(self.cells.env.apart(), command=bisect_command(request, cell))
         return bisect(request, env, BudgetView(self.cells.view, self.spent))
@@ -243,7 +248,9 @@ def bisect_command(request: BisectRequest, cell: NightCell) -> tuple[str, ...]:
     words = ["bisect", "--source", request.what.source]
     words += ["--good", request.good or "", "--bad", request.bad or ""]
     words += ["--fixed"] if request.fixed else []
-    words += ["--with", request.how, "--title", request.title or "", "--first-parent"]
+    words += ["--with", request.how] if request.program is None else []
+    words += ["--exec", request.program.command] if request.program is not None else []
+    words += ["--title", request.title or "", "--first-parent"]
     words += ["--vm", cell.vm] if cell.vm else ["--numa", cell.numa or "1"]
     for sanitizer in parse_sanitizers(cell.sanitizers).rows:
         words.append(f"--{sanitizer.name}")
