@@ -63,6 +63,12 @@ numa = "1,2"
 subsystem = "uma"
 numa = "2"
 
+# Cells that run a command in guests of FreeBSD trees, with userland, at the tips of branches:
+# [[command]]
+# command = "kyua test -k /usr/tests/sys/vm/Kyuafile"
+# world = "tests"
+# numa = "2"
+
 # A mutant that must fail in this way: it shows that the harness finds failures.
 [[control]]
 mutant = "drop-commit"

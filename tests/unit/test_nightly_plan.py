@@ -56,6 +56,13 @@ def test_first_plan_is_one(tmp_path: Path) -> None:
         (TREES + '[[boot]]\nnuma = "1"\ntimeout = "5"', "'5' has another form", "s, m, h or d"),
         (TREES + '[[boot]]\nnuma = "1"\nrepeat = 0', "boot[0].repeat", ""),
         (TREES, "the plan has no cells", ""),
+        (TREES + '[[command]]\nnuma = "1"', "command[0].command is missing", "add the key"),
+        (TREES + '[[command]]\nnuma = "1"\ncommand = ""', "command[0].command", ""),
+        (
+            TREES + '[[command]]\nnuma = "1"\ncommand = "true"\ndeadline = "9"',
+            "'9' has another form",
+            "s, m, h or d",
+        ),
         (TOLD, "tell: it names nobody", ""),
         (TOLD + 'mail = ["me"]', "tell.mail[0]", "an address without a name"),
         (TOLD + 'mail = ["a@b\\r\\nBcc: c@d"]', "tell.mail[0]", "an address without a name"),
@@ -83,6 +90,17 @@ def test_wrong_plan_is_refused_with_the_key(
         read_plan(written(tmp_path, text))
     assert words in refused.value.message
     assert remedy in refused.value.remedy
+
+
+def test_a_command_has_a_kernel_and_a_world_of_its_own(tmp_path: Path) -> None:
+    text = TREES + '[[boot]]\nnuma = "1"\n[[command]]\nnuma = "1"\ncommand = "true"\n'
+    plan = read_plan(written(tmp_path, text + 'world = "tests"\ndeadline = "2m"\n'))
+    boot, command = (next(each for each in cells_of(plan) if each.kind == kind)
+                     for kind in ("boot", "command"))  # fmt: skip
+    assert boot.configuration != command.configuration
+    assert (command.command, command.world, command.deadline) == ("true", "tests", 120.0)
+    assert (boot.at_tips_only, command.at_tips_only) == (False, True)
+    assert command.slot.cell == "command-none-numa1"
 
 
 def test_cells_are_the_product_of_branches_configurations_and_guests(tmp_path: Path) -> None:

@@ -510,6 +510,18 @@ def test_a_preview_runs_nothing_and_says_why(tmp_path: Path, history: HistoryLoc
     assert found.revisions[0].seconds > 0
 
 
+def test_a_command_runs_at_the_tip_alone(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    nights.night()
+    nights.cells = '[[command]]\nnuma = "2"\ncommand = "true"\n'
+    nights.write_plan()
+    nights.commit()
+    nights.commit()
+    with nights.environment() as env:
+        found = preview(NightRequest(tmp_path / "nightly.toml"), env)
+    assert [each.cells for each in found.revisions] == [4, 3]
+
+
 def test_a_night_that_did_not_run_is_late(tmp_path: Path, history: HistoryLocation) -> None:
     nights = Nights(tmp_path, history=history)
     request = NightRequest(tmp_path / "nightly.toml")

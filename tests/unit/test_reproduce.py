@@ -19,6 +19,9 @@ BOOT = NightCell(
 )  # fmt: skip
 CHECK = NightCell(SLOT, "check", "none", numa="2", subsystem="uma", operations=300)
 CONTROL = NightCell(SLOT, "control", "KASAN", vm="numa2-kasan", mutant="drop-commit")
+COMMAND = NightCell(
+    SLOT, "command", "KASAN", numa="2", command="sysctl -n vm.ndomains | grep 2", world="tests"
+)
 FAILED = Result(SLOT, "a" * 40, Status.FAILED, seed=7001, method="loader")
 
 
@@ -41,7 +44,9 @@ def test_a_boot() -> None:
     assert {each: given[each] for each in asked} == asked
 
 
-@pytest.mark.parametrize("cell", [BOOT, CHECK, CONTROL], ids=["boot", "check", "control"])
+@pytest.mark.parametrize(
+    "cell", [BOOT, CHECK, CONTROL, COMMAND], ids=["boot", "check", "control", "command"]
+)
 def test_the_command_line_takes_it(cell: NightCell) -> None:
     for result in (FAILED, replace(FAILED, kind="build", status=Status.UNBUILT)):
         for source in ("/src", "embedded"):
@@ -58,6 +63,15 @@ def test_a_check_has_its_seed() -> None:
     assert words[words.index("--seed") + 1] == "7001"
     assert words[words.index("--ops") + 1] == "300"
     parsed(words)
+
+
+def test_a_command_is_run_by_a_shell_in_its_world() -> None:
+    words = command_of(COMMAND, FAILED, "/src")
+    assert words[1] == "exec"
+    world, program = words.index("--world"), words.index("--")
+    assert words[world + 1] == "tests"
+    assert words[program + 1 :] == ("sh", "-c", COMMAND.command)
+    assert parsed(words)[1]["world"] == "tests"
 
 
 def test_a_control_has_its_mutant() -> None:
