@@ -72,6 +72,17 @@ class NightStore:
             _insert_all(connection, RevisionRow, revisions)
         return night
 
+    def replan(self, night: Night, cells: Sequence[Mapping[str, Any]]) -> None:
+        """Store that the plan has other cells, and the notes of a night that goes on.
+
+        Raises:
+            InfraError: the history cannot be written.
+        """
+        with self.database.writing() as connection:
+            row = self._night_id(connection, night)
+            values = {"cells": cells, "notes": list(night.notes)}
+            connection.execute(update(NightRow).where(NightRow.id == row).values(**values))
+
     def add(self, night: Night, result: Result, console: bytes = b"") -> Result:
         """Store a result; return it with its number and the hash of its console.
 

@@ -12,7 +12,7 @@ from fake_nights import Fault, Nights
 from harness.errors import InfraError, UsageError
 from harness.history.url import HistoryLocation
 from harness.nightly.night import Classification, JudgedNight, NewsKind, NightState
-from harness.nightly.result import Purpose, Status
+from harness.nightly.result import Purpose, Slot, Status
 from harness.runs.nights.openplan import NightRequest, open_plan
 from harness.runs.nights.preview import preview
 from harness.runs.nights.status import night_status
@@ -368,6 +368,27 @@ def test_a_killed_night_goes_on_where_it_was(tmp_path: Path, history: HistoryLoc
     assert result.judged.night.number == unfinished.number
     assert all(each in result.judged.results for each in kept)
     assert kinds(result.judged) == [NewsKind.REGRESSION, NewsKind.CULPRIT]
+
+
+def test_a_killed_night_whose_plan_changes_goes_on_with_the_new_cells(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, cells='[[boot]]\nname = "old"\nnuma = "1"\n')
+    nights.night()
+    nights.commit()
+    nights.kill_after = nights.boots + 2
+    with pytest.raises(KeyboardInterrupt):
+        nights.night()
+    nights.kill_after = None
+    nights.cells = '[[boot]]\nname = "new"\nnuma = "2"\n'
+    nights.write_plan()
+    second = nights.night().judged
+    assert [each for each in second.night.notes if "since it was killed" in each] == [
+        "tree:main new-none-numa2 was added to the plan since it was killed",
+        "tree:main old-none-numa1 was removed from the plan since it was killed",
+    ]
+    assert kinds(second) == [NewsKind.VANISHED]
+    assert Slot("tree:main", "new-none-numa2") in reader_of(nights).cells(2)
+    third = nights.night().judged
+    assert (kinds(third), third.night.notes) == ([], ())
 
 
 def test_two_nights_of_a_plan_exclude_each_other(tmp_path: Path, history: HistoryLocation) -> None:

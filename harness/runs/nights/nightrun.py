@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from harness import __version__
 from harness.errors import InfraError, UsageError
 from harness.history.retention import issues_seen
 from harness.nightly.ending import exit_code, unmended
 from harness.nightly.issues import broad, expired, unseen
-from harness.nightly.news import NightChange, control_news, host_news, issue_news, news_of, untold
+from harness.nightly.news import (
+    NightChange,
+    control_news,
+    host_news,
+    issue_news,
+    news_of,
+    untold,
+)
 from harness.nightly.night import (
     JudgedNight,
     News,
@@ -21,10 +26,10 @@ from harness.nightly.night import (
     NightState,
     Problem,
 )
-from harness.nightly.plan import seconds_of
 from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.results.unfinished import Planned
 from harness.runs.matrix import Matrix, MemoryGate
+from harness.runs.nights.beginning import NightBeginning
 from harness.runs.nights.cells import NightCells, NightTask, key_of
 from harness.runs.nights.controls import tried_controls
 from harness.runs.nights.guests import NightGuests
@@ -90,14 +95,15 @@ class NightRun:
         """
         self.started = self.env.clock.monotonic()
         sources = NightSources(self.env, self.view)
-        resumed = self._resumed()
-        night = resumed or self._new(sources)
+        beginning = NightBeginning(self.opened, self.env, self.view, self.budget, self.since)
+        resumed = beginning.resumed()
+        night = resumed or beginning.new(sources)
         kernels = NightKernels.of(
             self.env, self.view, sources, self.opened.branches, night.branches
         )
         guests = NightGuests(self.env, self.view, kernels)
         guests.refuse_impossible(self.opened.cells)
-        self.night = resumed or self._begun(night)
+        self.night = resumed or beginning.begun(night)
         reader, store = self.opened.reader, self.opened.store
         known = {key_of(each): each for each in reader.results(self.night)}
 
@@ -116,64 +122,6 @@ class NightRun:
         recorded = recorder.carry_out("nightly", first, first.most_at_once, work, names)
         judged = reader.judged_night(self.night.number)
         return judged, recorded.directory
-
-    # The beginning
-
-    def _resumed(self) -> Night | None:
-        """Return the night that was killed; None if the last one ended."""
-        last = self.opened.reader.last()
-        if last is None or last.state is not NightState.RUNNING:
-            return None
-        names = {branch.name for branch in self.opened.branches}
-        if {branch.name for branch in last.branches} != names:
-            now = self.env.clock.now()
-            stopped = replace(
-                last, state=NightState.STOPPED, ended=now, exit_code=InfraError.exit_code,
-                notes=(*last.notes, "it was killed, and the plan has other branches now"),
-            )  # fmt: skip
-            self.opened.store.finish(stopped, (), (), ())
-            return None
-        self.view.note(f"going on with night {last.number}, which was killed")
-        return last
-
-    def _new(self, sources: NightSources) -> Night:
-        """Return the night that begins; it is not stored."""
-        plan, reader = self.opened.plan, self.opened.reader
-        branches, revisions, notes = sources.night(self.opened.branches, reader, self.since)
-        tips = [known for each in self.opened.branches if (known := reader.judged_tip(each.name))]
-        compared = max((number for number, _ in tips), default=None)
-        return Night(
-            plan=plan.name,
-            number=0,
-            state=NightState.RUNNING,
-            started=self.env.clock.now(),
-            compared_with=compared,
-            version=__version__,
-            host=platform.node(),
-            command=self.env.command,
-            budget=self._budget(),
-            notes=(*notes, *self._about_missed(compared)),
-            branches=branches,
-            revisions=revisions,
-        )
-
-    def _begun(self, night: Night) -> Night:
-        cells = [cell.document() for cell in self.opened.cells]
-        return self.opened.store.begin(night, cells, seconds_of(self.opened.plan.every))
-
-    def _budget(self) -> float | None:
-        if self.budget is not None:
-            return self.budget
-        budget = self.opened.plan.budget
-        return None if budget is None else seconds_of(budget)
-
-    def _about_missed(self, compared: int | None) -> list[str]:
-        if compared is None:
-            return ["it is the first night that is judged: everything that fails is new"]
-        last = self.opened.reader.last()
-        if last is not None and last.number != compared:
-            return [f"it is compared with night {compared}, the last that was judged"]
-        return []
 
     # The budget
 
