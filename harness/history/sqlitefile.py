@@ -7,12 +7,14 @@ that is killed anywhere loses what it did not commit, and nothing else.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 #: How long a writer waits for another, in milliseconds.
 _PATIENCE: Final = 60_000
+
+#: Bytes that the log and its index need at least.
+_LEAST_FREE: Final = 64 << 10
 
 FileSystemOf = Callable[[Path], str]
 
@@ -82,20 +87,7 @@ class SqliteFile:
 
     def engine(self) -> Engine:
         """Return an engine whose transactions begin where SQLAlchemy says so."""
-        engine = create_engine(
-            f"sqlite:///{self.path}", poolclass=NullPool,
-            connect_args={"timeout": _PATIENCE / 1000},
-        )  # fmt: skip
-
-        @event.listens_for(engine, "connect")
-        def set_up(connection: sqlite3.Connection, _: Any) -> None:
-            # Python's own transactions do not include statements that create tables.
-            connection.isolation_level = None
-            for pragma in (
-                "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
-                f"busy_timeout = {_PATIENCE}",
-            ):  # fmt: skip
-                connection.execute(f"PRAGMA {pragma}")
+        engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool, creator=self._connect)
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -104,6 +96,47 @@ class SqliteFile:
             connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
         return engine
+
+    def _connect(self) -> sqlite3.Connection:
+        """Connect to the file; on a full disk, to read it.
+
+        On a full disk, SQLite cannot create the index of its log. Without changes in the log, the
+        file can be read without it.
+        """
+        # Python's own transactions do not include statements that create tables.
+        connection = sqlite3.connect(self.path, _PATIENCE / 1000, isolation_level=None)
+        try:
+            for pragma in (
+                "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+                f"busy_timeout = {_PATIENCE}",
+            ):  # fmt: skip
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            if not self._is_full or self._has_log:
+                raise
+            place = f"file:{quote(str(self.path))}?immutable=1"
+            return sqlite3.connect(place, uri=True, isolation_level=None)
+        return connection
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether the disk has no room for the log and its index."""
+        try:
+            found = os.statvfs(self.path.parent)
+        except OSError:
+            return False
+        return found.f_bavail * found.f_frsize < _LEAST_FREE
+
+    @property
+    def _has_log(self) -> bool:
+        """Whether there are changes that are not in the file yet, or cannot be ruled out."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size > 0
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
 
     def check(self, connection: Connection) -> None:
         """Accept every file: SQLite stores all texts and numbers."""
@@ -133,8 +166,11 @@ class SqliteFile:
 
     def error(self, doing: str, cause: Exception) -> HarnessError:
         """Return the host's failure."""
-        remedy = _remedy(str(cause)) if isinstance(cause, sqlite3.Error) else ""
-        return InfraError(f"cannot {doing} the history {self.place}: {cause}", remedy=remedy)
+        words = str(cause)
+        if self._is_full and ("I/O" in words or "readonly" in words):
+            words = "the disk is full"
+        remedy = _remedy(words) if isinstance(cause, sqlite3.Error) else ""
+        return InfraError(f"cannot {doing} the history {self.place}: {words}", remedy=remedy)
 
     def shrink(self, engine: Engine) -> None:
         """Write the file anew, without what was removed."""

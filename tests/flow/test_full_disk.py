@@ -5,9 +5,17 @@ Each runs in a mount namespace of its own, with a small file system in the place
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 from command import Home, Said
 from own_mounts import in_namespace, mounts_as_root
+
+from harness.history.database import Database
+from harness.history.store import NightStore
+from harness.nightly.night import Night, NightState
 
 pytestmark = [pytest.mark.guest, mounts_as_root]
 
@@ -66,3 +74,27 @@ def test_junit_file_on_a_full_disk_does_not_swallow_the_result(home: Home) -> No
     text = told(run_with_little_room(home, "small", "4k,nr_inodes=1", *BOOT, *words))
     assert "built-in guest" in text
     assert "small/junit.xml: No space left on device" in text
+
+
+@mounts_as_root
+def test_a_history_on_a_full_disk_stays_readable(home: Home, tmp_path: Path) -> None:
+    made, place, plan = tmp_path / "made.sqlite", tmp_path / "disk", tmp_path / "nightly.toml"
+    place.mkdir()
+    plan.write_text(
+        'name = "made"\n[[tree]]\nname = "tree"\nsource = "embedded"\n[[boot]]\nnuma = "1"\n'
+    )
+    database = Database.open(made)
+    store = NightStore(database, "made")
+    night = store.begin(
+        Night("made", 0, NightState.RUNNING, datetime(2026, 1, 2, tzinfo=UTC)), [], 86400.0
+    )
+    store.finish(replace(night, state=NightState.ENDED, exit_code=0), (), (), ())
+    full = (
+        f'mount -t tmpfs -o size=400k none "{place}"; cp "{made}" "{place}"; '
+        f'dd if=/dev/zero of="{place}/rest" bs=1k 2>/dev/null || true'
+    )
+    history = ("--history", str(place / made.name))
+    shown = in_namespace(home, full, "nightly", "show", str(plan), *history)
+    assert (shown.code, "night 1 of made" in shown.stdout) == (0, True), shown
+    refused = in_namespace(home, full, "nightly", "run", str(plan), *history)
+    assert (refused.code, "the disk is full" in refused.stderr) == (3, True), refused
