@@ -23,7 +23,8 @@ from harness.history.nights import NightReader
 from harness.history.schema import Base, NightRow, PlanRow
 from harness.history.store import NightStore
 from harness.history.url import DatabaseUrl
-from harness.nightly.night import Night, NightState, Result, Slot, Status
+from harness.nightly.night import Night, NightState
+from harness.nightly.result import Result, Slot, Status
 from harness.runs.nights.importing import import_history
 
 RESULT = Result(Slot("tree:main", "boot"), "c" * 40, Status.PASSED)

@@ -21,7 +21,8 @@ from harness.history.nights import NightReader, plans_of
 from harness.history.schema import ResultRow
 from harness.history.store import NightStore
 from harness.history.url import HistoryLocation
-from harness.nightly.night import Night, NightState, Result, Slot, Status
+from harness.nightly.night import Night, NightState
+from harness.nightly.result import Result, Slot, Status
 
 STARTED = datetime(2026, 3, 29, 2, 30, 0, 1, tzinfo=timezone(timedelta(hours=5, minutes=45)))
 RESULT = Result(Slot("tree:main", "boot"), "c" * 40, Status.PASSED)

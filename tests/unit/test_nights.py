@@ -386,7 +386,7 @@ def test_a_killed_night_whose_plan_changes_goes_on_with_the_new_cells(tmp_path: 
         "tree:main old-none-numa1 was removed from the plan since it was killed",
     ]
     assert kinds(second) == [NewsKind.VANISHED]
-    assert Slot("tree:main", "new-none-numa2") in reader_of(nights).cells(2)
+    assert Slot("tree:main", "new-none-numa2") in nights.reader.cells(2)
     third = nights.night().judged
     assert (kinds(third), third.night.notes) == ([], ())
 
