@@ -89,10 +89,10 @@ def bisect(app: App, words: tuple[str, ...], **options: Any) -> int:
     Examples:
       harness bisect --good v1 --bad main --numa 2 --kasan
       harness bisect --good A --bad B --numa 4 --kasan --fixed --confidence 99
-      harness bisect --source ~/src --good A --bad B --kmsan --title "MSan: Uninitialized"
+      harness bisect --good A --bad B --kmsan --title "MSan: Uninitialized"
       harness bisect --good A --bad B --with build --kasan
       harness bisect --good A --bad B --numa 2 -- ./look-at-it.sh
-      harness bisect --good A --bad B --numa 4 --exec 'sysctl -n vm.ndomains | grep 4'
+      harness bisect --good A --bad B --numa 4 --exec 'vmstat -z | grep VMSPACE'
     """
     names = ("good", "bad", "fixed", "title", "any_failure", "how", "confidence", "repeat",
              "restart", "log", "export", "subsystem", "first_parent", "skip")  # fmt: skip

@@ -81,7 +81,7 @@ def boot(
     Examples:
       harness boot --numa 4 --kasan
       harness boot --numa 2 --kasan --mutant drop-commit --keep --interactive
-      harness boot --numa 2 --kasan --mutant drop-commit --ddb 'bt; show uma' --dump
+      harness boot --numa 2 --mutant drop-commit --ddb 'bt; show uma' --dump
       harness boot --kernel ./kernel --numa 2 --boot direct
       harness boot --numa 2 --option INVARIANTS=n
       harness boot --source ~/src --rev stable/14 --vm numa2-kasan --repeat 5

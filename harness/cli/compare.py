@@ -93,9 +93,9 @@ def compare(
       harness compare --source embedded --numa 4 --kasan
       harness compare --mutant drop-commit --numa 1,2,4 --kasan
       harness compare --commit REV --numa 2 --kasan --backend libvirt
-      harness compare --mutant drop-commit --numa 2 --kasan --option none --option INVARIANTS=n
-      harness compare --before A --after B --numa 2 --expect before=panic,after=booted
-      harness compare --commit REV --numa 4 --exec 'vmstat -z' --expect before=bad,after=good
+      harness compare --commit REV --option none --option INVARIANTS=n
+      harness compare --before A --after B --expect before=panic,after=booted
+      harness compare --commit REV --exec ./check --expect before=bad,after=good
     """
     names = ("commit", "before", "after", "patch", "mutant")
     pair = Pair(**{name: options.pop(name) for name in names})

@@ -58,10 +58,12 @@ class Failure:
 
     @classmethod
     def of_command_line(cls, error: click.ClickException) -> Failure:
-        """Return the failure of wrong arguments."""
+        """Return the failure of wrong arguments, in the form of all others."""
         context = getattr(error, "ctx", None)
         remedy = f"see {context.command_path} --help" if context else "see harness --help"
-        return cls(UsageError.exit_code, "usage", error.format_message(), remedy)
+        message = error.format_message().removesuffix(".")
+        message = f"{message[:1].lower()}{message[1:]}"
+        return cls(UsageError.exit_code, "usage", message, remedy)
 
     def text(self, width: int | None) -> str:
         """Return the text for standard error, escaped and with lines of limited length.

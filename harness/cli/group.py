@@ -30,7 +30,7 @@ def group() -> None:
 
     \b
     Examples:
-      harness group init "postgresql://postgres@db.example.org/harness?sslrootcert=/etc/ca.pem"
+      harness group init postgresql://postgres@db/harness?sslrootcert=ca.pem
       harness group import history.sqlite "postgresql:///harness"
     """
 
@@ -79,7 +79,7 @@ def import_(app: App, file: Path, url: DatabaseUrl) -> None:
 
     \b
     Examples:
-      harness group import ~/.local/state/harness/nightly/nightly.sqlite "postgresql:///harness"
+      harness group import nightly.sqlite "postgresql:///harness"
     """
     require_packages()
     from harness.runs.nights.importing import import_history

@@ -234,8 +234,11 @@ def run(
     except Exception as error:
         if signals.obeyed is not None:  # a consequence of the signal
             failure = interrupted(signals.obeyed)
+        elif isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+            return UsageError.exit_code
         elif isinstance(error, click.ClickException):
-            return _failed(Failure.of_command_line(error), arguments, streams, error.show)
+            failure = Failure.of_command_line(error)
         else:
             failure = _failure(error, arguments)
     return _failed(failure, arguments, streams)
@@ -260,25 +263,16 @@ def _unwritten(cause: str) -> InfraError:
     )
 
 
-def _failed(
-    failure: Failure,
-    arguments: Sequence[str],
-    streams: Streams,
-    show: Callable[[], None] | None = None,
-) -> int:
+def _failed(failure: Failure, arguments: Sequence[str], streams: Streams) -> int:
     """Print a failure, and return the exit code.
 
     Args:
         failure: the failure that ended the command.
         arguments: the arguments of the command line.
         streams: standard output and standard error.
-        show: prints it in another form; None: its own text.
     """
     failure = replace(failure, code=_exit_code(failure, arguments))
-    if show is not None:
-        show()
-    else:
-        sys.stderr.write(failure.text(terminal_width()))
+    sys.stderr.write(failure.text(terminal_width()))
     if "--json" in _own_arguments(arguments):
         streams.write_document(failure.document())
     return failure.code

@@ -88,7 +88,7 @@ def add(app: App, problem: str, plan: Path, history: HistoryLocation | None, **v
 
     \b
     Examples:
-      harness nightly issues add 1f2e3d4c --owner me --reason 'fixed in review' --link URL
+      harness nightly issues add 1f2e3d4c --owner me --reason review --link URL
     """
     name = values.pop("name")
     _add(app, problem, night_request(plan, history), name, values)

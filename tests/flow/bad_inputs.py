@@ -484,7 +484,7 @@ def command_lines() -> Iterator[Case]:
     )  # fmt: skip
     for command in (*commands, "model predict", "model trace", "model explore"):
         words = tuple(command.split())
-        yield Case(f"{command}, an unknown option", (*words, "--no-such"), error="No such option")
+        yield Case(f"{command}, an unknown option", (*words, "--no-such"), error="no such option")
         yield Case(f"{command}, --out that is a file", (*words, "--out", "/etc/passwd"))
         yield Case(f"{command}, --out that is empty", (*words, "--out", ""))
     yield Case("an unknown command", ("bot",), error="boot")

@@ -68,6 +68,44 @@ def test_help_of_a_command_says_where_these_are(place: main._Entry) -> None:
     assert "harness --help" in str(place.command().epilog)
 
 
+@PLACES
+def test_help_fits_into_a_terminal_of_80_columns(place: main._Entry) -> None:
+    for path, command in with_subcommands(place.name, place.command()):
+        context = click.Context(command, info_name=f"harness {path}", max_content_width=80,
+                                terminal_width=80)  # fmt: skip
+        wide = [line for line in command.get_help(context).splitlines() if len(line) > 80]
+        assert not wide
+
+
+@pytest.mark.parametrize("words", [(), ("model",), ("nightly",), ("image",)])
+def test_without_a_command_its_help_is_printed(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"Usage: {' '.join(('harness', *words))} ")
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("boot", "--nmua", "4"), "no such option '--nmua'"),
+        (("image", "build", "--world", "nope"), "invalid value for '--world': 'nope' is not one"),
+        (("kyua",), "missing argument 'SUITE...'"),
+        (("ps", "nope"), "got unexpected extra argument (nope)"),
+    ],
+)
+def test_wrong_arguments_are_told_in_the_form_of_all_errors(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"harness: {message}")
+    assert not first.endswith(".")
+    assert re.fullmatch(r"  see harness( \w+)+ --help", last)
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
