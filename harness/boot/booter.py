@@ -221,7 +221,7 @@ class Booter:
             **(plan.client.tunables if plan.client else {}),
             **plan.debug.tunables,
             **kernel.identity.sanitizer.tunables,
-            **(world_tunables(method_of(kernel.identity, plan.method)) if plan.world else {}),
+            **world_tunables(method_of(kernel.identity, plan.method), plan.world),
             **plan.tunables,
         }
 

@@ -21,30 +21,43 @@ if TYPE_CHECKING:
     from harness.world.image import World
 
 
-def world_tunables(method: BootMethod) -> Mapping[str, str]:
-    """Return the kernel environment of a guest whose first disk is a world's.
-
-    FreeBSD counts virtio disks in the order of their PCI slots, the loader's volume first.
-    """
+def world_tunables(method: BootMethod, world: World | None) -> Mapping[str, str]:
+    """Return the kernel environment of a guest whose first disk is a world's; empty without one."""
+    if world is None:
+        return {}
     from harness.world.layout import REPORTER
 
-    unit = 1 if method is BootMethod.LOADER else 0
     return {
-        "vfs.root.mountfrom": f"ufs:/dev/vtbd{unit}",
+        "vfs.root.mountfrom": f"ufs:/dev/{disk_device(method, 0)}{world.identity.partition}",
         "init_path": f"/{REPORTER}",
         "harness.world": "1",
     }
 
 
+def disk_device(method: BootMethod, number: int) -> str:
+    """Return FreeBSD's name of a disk of ``GuestSpec.disks``.
+
+    It counts virtio disks in the order of their PCI slots, the loader's volume first.
+    """
+    return f"vtbd{number + (method is BootMethod.LOADER)}"
+
+
 def world_disk(world: World, directory: Path, runner: Runner) -> GuestDisk:
-    """Create an overlay of a world's image in ``directory``; what the guest writes ends with it.
+    """Create an overlay of a world's image in ``directory``; see ``new_overlay``."""
+    image = GuestDisk(world.disk, read_only=True, format=DiskFormat.QCOW2)
+    return new_overlay(image, directory, runner)
+
+
+def new_overlay(image: GuestDisk, directory: Path, runner: Runner) -> GuestDisk:
+    """Create an overlay of a disk in ``directory``; what the guest writes ends with it.
 
     Raises:
         InfraError: qemu-img is not installed, or failed.
     """
-    image = GuestDisk(world.disk, read_only=True, format=DiskFormat.QCOW2)
     overlay = directory / "root.qcow2"
-    words = ("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", world.disk, overlay)
+    words = (
+        "qemu-img", "create", "-q", "-f", "qcow2", "-F", image.format, "-b", image.path, overlay,
+    )  # fmt: skip
     runner.run(words)
     return GuestDisk(overlay, read_only=False, format=DiskFormat.QCOW2, backing=image)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -12,6 +12,8 @@ from rich.text import Text
 
 from harness.cli.commandgroup import CommandGroup
 from harness.cli.completion import complete_revisions, complete_sources
+from harness.cli.imageimport import image_import
+from harness.cli.imageoutput import image_document
 from harness.cli.options import NamedPath, common_options
 from harness.cli.progress import LiveRows
 from harness.errors import UsageError
@@ -32,14 +34,18 @@ _FOLDER = NamedPath(path_type=Path, file_okay=False)
 
 @click.group(cls=CommandGroup)
 def image() -> None:
-    """Build, list and remove images of FreeBSD's userland.
+    """Build, import, list and remove images of FreeBSD's userland.
 
     \b
     Examples:
       harness image build
       harness image build --world tests --suite tests/sys/vm
+      harness image import FreeBSD-15.1-ufs.qcow2.xz
       harness image ls
     """
+
+
+image.add_command(image_import)
 
 
 @image.command()
@@ -89,7 +95,7 @@ def build(
     app.messages.say(f"{time.monotonic() - started:.0f} s")
     app.paper.print(f"{world.identity.release} {world.identity.label}", markup=False)
     app.paper.print(str(world.disk), markup=False)
-    app.emit(_document(world))
+    app.emit(image_document(world))
     return 0
 
 
@@ -107,7 +113,7 @@ def list_images(app: App) -> int:
         app.paper.print(_table(worlds))
     else:
         app.messages.say("there are no images; build one: harness image build")
-    app.emit({"images": [_document(world) for world in worlds]})
+    app.emit({"images": [image_document(world) for world in worlds]})
     return 0
 
 
@@ -159,7 +165,3 @@ def _table(worlds: Sequence[World]) -> Table:
         )  # fmt: skip
         table.add_row(*map(Text, row))
     return table
-
-
-def _document(world: World) -> dict[str, Any]:
-    return {**world.identity.document(), "disk": str(world.disk)}

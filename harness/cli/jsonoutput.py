@@ -63,6 +63,7 @@ class ImageDocument(TypedDict):
     services: str
     compiler: str
     scripts: list[str]
+    partition: str
     disk: str
 
 

@@ -74,7 +74,7 @@ _EPILOG = "Exit codes and environment variables: harness --help"
 COMMANDS = (
     _Entry("doctor", "Check this host, and list what to install."),
     _Entry("build", "Build a kernel, and store it in the cache."),
-    _Entry("image", "Build, list and remove images of FreeBSD's userland."),
+    _Entry("image", "Build, import, list and remove images of FreeBSD's userland."),
     _Entry("exec", "Boot a guest with FreeBSD's userland, and run a command in it as root."),
     _Entry("kyua", "Run FreeBSD's own test suites in guests, and report each test."),
     _Entry("boot", "Build a kernel, boot it on a NUMA guest, and report the outcome."),

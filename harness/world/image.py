@@ -32,13 +32,16 @@ if TYPE_CHECKING:
     from harness.world.metalog import Metalog
 
 DISK: Final = "disk.qcow2"
-"""The image: a UFS file system without a partition table."""
+"""The image: a UFS file system without a partition table, unless it was imported."""
 
 HOST_KEY: Final = "host_key.pub"
 """The public key of the image's sshd."""
 
 KEY: Final = "key"
 """The private key that root of the image accepts."""
+
+IMPORTED: Final = "imported"
+"""The kind of worlds that were made elsewhere."""
 
 _IDENTITY: Final = "world.json"
 
@@ -62,11 +65,13 @@ class WorldIdentity:
         dirty: whether it contains uncommitted changes.
         overlaid: paths of files that came from the user's overlay.
         release: the release, such as 15.1-RELEASE-p1.
-        kind: ``slim``, ``tests`` or ``full``.
+        kind: ``slim``, ``tests``, ``full``, or ``imported``.
         suites: its suites, as directories of the tree.
         services: ``few`` or ``all``.
         compiler: the first line of the compiler's ``--version``.
-        scripts: the scripts of /etc/rc.d that are executable.
+        scripts: the scripts of /etc/rc.d that are executable; none are known of an imported one.
+        partition: the suffix of the name of its root partition, such as ``p4``; empty if the file
+            system fills the disk.
     """
 
     key: str
@@ -82,6 +87,7 @@ class WorldIdentity:
     services: str
     compiler: str
     scripts: tuple[str, ...] = ()
+    partition: str = ""
 
     def document(self) -> dict[str, Any]:
         """Return the identity as a JSON document."""
@@ -186,8 +192,8 @@ def make_image(
     """
     with workspace.scratch("world") as scratch:
         reporter = build_init(runner, scratch / "init")
-        host_key, key = (_new_key(scratch / name) for name in ("host_key", KEY))
-        files = own_files(reporter, host_key, _public(key))
+        host_key, key = (new_key(scratch / name) for name in ("host_key", KEY))
+        files = own_files(reporter, host_key, public_file(key))
         metalog.add([*own_directories(), *(file.entry for file in files)])
         metalog.add(script_modes(list(metalog.entries), Services(identity.services)))
         _lay_out(files, scratch / "ours")
@@ -202,7 +208,7 @@ def make_image(
         disk = scratch / DISK
         runner.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, disk])
         identity = replace(identity, scripts=started(metalog.entries))
-        kept = {DISK: disk, HOST_KEY: _public(host_key), KEY: key}
+        kept = {DISK: disk, HOST_KEY: public_file(host_key), KEY: key}
         return WorldCache(workspace).store(identity, kept)
 
 
@@ -216,17 +222,18 @@ exec makefs -t ffs -o version=1,bsize=32768,fsize=4096 -f {_INODES} \\
 """
 
 
-def _new_key(path: Path) -> Path:
-    """Write a new key to a file, and its public line beside it."""
+def new_key(path: Path) -> Path:
+    """Write a new key to a file, and its public line beside it; return the file."""
     from harness.shell.ssh.keys import make_key
 
     key = make_key()
     key.write(path)
-    write_atomic(_public(path), f"{key.public}\n")
+    write_atomic(public_file(path), f"{key.public}\n")
     return path
 
 
-def _public(path: Path) -> Path:
+def public_file(path: Path) -> Path:
+    """Return the file with the public line of a key."""
     return path.with_name(f"{path.name}.pub")
 
 

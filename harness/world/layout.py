@@ -88,6 +88,11 @@ def script_modes(paths: Iterable[str], services: Services) -> list[FileEntry]:
     ]
 
 
+def few_scripts() -> str:
+    """Return the names of /etc/rc.d's scripts that stay executable if few services start."""
+    return " ".join(sorted(_FEW))
+
+
 def started(entries: Mapping[str, FileEntry]) -> tuple[str, ...]:
     """Return the names of the scripts of /etc/rc.d that are executable."""
     return tuple(

@@ -122,6 +122,12 @@ TEXTS: Mapping[tuple[tuple[str, ...], str], tuple[str, ...]] = {
     (("stop",), "--"): ("", "..", "no-such", "\x1b[31m"),
     (("judge",), "--"): ("", "/no.log", "\x1b[31m", "x" * 5000, "/tmp", "\udcff"),
     (("judge", "{log}"), "--kernel"): ("/no/kernel", "/etc/passwd", "/dev/null", "/tmp"),
+    (("image", "import", "--source", "embedded"), "--"): (
+        "", "/no/image", "/tmp", "/dev/null", "/etc/passwd", "ftp://x/y", "https://", "https://[",
+        "http://127.0.0.1:1/x", "\x1b[31m", "x" * 5000, "\udcff",
+    ),
+    (("image", "import", "--source", "embedded", "/etc/passwd"), "--sha256"): ("", "x", "0" * 63),
+    (("image", "rm"), "--"): ("", "no-such", "..", "\x1b[31m"),
     (("model", "trace"), "--"): ("", "/no.trace", "/tmp", "/proc/self/mem"),
     (("model", "trace", "{trace}"), "--variant"): ("", "no-such", "\x1b[31m"),
     (("gc", "--dry-run"), "--limit"): ("G", "1X", "-1G", "1.5.5G", "\x1b[31m"),

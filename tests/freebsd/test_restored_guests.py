@@ -10,9 +10,12 @@ from harness_command import Answer, harness
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.long, pytest.mark.timeout(7200)]
 
-GUEST = ("--numa", "2", "--kasan", "--memory", "1536", "--world", "tests")
+GUEST = ("--kasan", "--memory", "1536", "--world", "tests")
 
-RESTORES = 10
+RESTORES = 100
+
+WITH_RANDOM_BYTES = 10
+"""How many of them compare random bytes."""
 
 RANDOM_BYTES = 65536
 
@@ -20,8 +23,22 @@ SAME = 16
 """Bytes in a row that no two guests may share."""
 
 
+FATES = (
+    "true",
+    "exit 3",
+    "kill -9 $$",
+    "sysctl debug.kdb.panic=1",
+    "sysctl debug.kdb.trap=1",
+    "sysctl debug.kdb.trap_code=1",
+    "reboot -q",
+    "shutdown -p now; sleep 600",
+)
+"""Commands that end in different ways."""
+
+
 def executed(tree: Path, out: Path, command: str, *more: str) -> Answer:
-    return harness("exec", "--source", tree, *GUEST, *more, out=out, guest=command)
+    guest = ("--numa", "2", *GUEST)
+    return harness("exec", "--source", tree, *guest, *more, out=out, guest=command)
 
 
 def output(answer: Answer, out: Path) -> bytes:
@@ -51,6 +68,8 @@ def test_restored_guests_have_equal_facts_and_no_random_bytes_in_common(
         report = {name: value for name, value in cell["report"].items() if name != "subsystems"}
         facts.add(str(sorted(report.items())))
         nonces.add(cell["verification"]["nonce"])
+        if number >= WITH_RANDOM_BYTES:
+            continue
         data = output(answer, tmp_path)
         assert len(data) == RANDOM_BYTES
         for at in range(len(data) - SAME + 1):
@@ -78,3 +97,30 @@ def test_a_restored_guests_panic_is_judged_as_a_booted_ones(saved: Path, tmp_pat
         outcomes.append((cell["verdict"]["outcome"], cell["verdict"]["title"], answer.code))
         assert bool(cell["snapshot"]) is not bool(more)
     assert outcomes[0] == outcomes[1]
+
+
+def judged(tree: Path, out: Path, nodes: int, command: str, *more: str) -> tuple[object, ...]:
+    """The verdict of a guest in which a command ran."""
+    answer = harness(
+        "exec", "--source", tree, "--numa", str(nodes), *GUEST, *more, out=out, guest=command
+    )
+    (cell,) = answer.cells().values()
+    assert cell["verified"], answer.told
+    assert bool(cell["snapshot"]) is not bool(more)
+    verdict, program = cell["verdict"], cell["program"]
+    return (
+        verdict["outcome"], verdict["title"], program["status"], program["unfinished"], answer.code,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 4])
+def test_no_verdict_of_a_restored_guest_differs_from_a_booted_ones(
+    newer_tree: Path, tmp_path: Path, nodes: int
+) -> None:
+    saved = harness(
+        "exec", "--source", newer_tree, "--numa", str(nodes), *GUEST, out=tmp_path, guest="true"
+    )
+    assert saved.code == 0, saved.told
+    for command in FATES:
+        restored = judged(newer_tree, tmp_path, nodes, command)
+        assert restored == judged(newer_tree, tmp_path, nodes, command, "--no-snapshot"), command

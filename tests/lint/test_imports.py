@@ -44,6 +44,7 @@ EDGES: dict[str, set[str]] = {
     "kernel": {"kerneloptions", "arch", "errors", "sanitizers", "host", "source"},
     "shell": {"errors", "host"},
     "world": {"arch", "errors", "host", "source", "kernel", "image", "shell"},
+    "imported": {"arch", "errors", "host"},
     "kyua": {"host", "shell", "guest", "console"},
     "execution": {"errors", "host", "shell", "guest", "console", "outcome"},
     "image": {"arch", "architecture", "errors", "sanitizers", "host", "kernel"},
@@ -73,13 +74,13 @@ EDGES: dict[str, set[str]] = {
     "boot": {
         "arch", "errors", "outcome", "sanitizers", "host", "source", "kernel", "image", "guest",
         "console", "watch", "verdict", "verification", "check", "subsystems", "provide", "results",
-        "debug", "world", "execution", "kyua", "shell",
+        "debug", "world", "execution", "kyua", "shell", "imported",
     },
     "runs": {
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
-        "group", "history", "notify", "world", "execution", "kyua", "shell", "pages",
+        "group", "history", "notify", "world", "execution", "kyua", "shell", "pages", "imported",
     },
     "nightly": {
         "arch", "errors", "kerneloptions", "outcome", "printable", "sanitizers", "host", "guest",

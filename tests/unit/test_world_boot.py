@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from harness.boot.worldguest import world_tunables
@@ -12,8 +15,14 @@ from harness.image.media import BootMethod
 from harness.outcome import Ending, Outcome, Until
 from harness.verdict import judge
 from harness.watch import Limits, Watch
+from harness.world.image import World, WorldIdentity
 
 NONCE = "0123456789abcdef"
+
+IDENTITY = WorldIdentity(
+    "k", "tree", "1a2b3c4d5e", None, "t", dirty=False, overlaid=(), release="15.1-RELEASE",
+    kind="slim", suites=(), services="few", compiler="clang",
+)  # fmt: skip
 
 
 def heard(text: str) -> list[Event]:
@@ -86,7 +95,16 @@ def test_boot_to_ssh_needs_sshd(service: str, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "device"), [(BootMethod.DIRECT, "vtbd0"), (BootMethod.LOADER, "vtbd1")]
-)
-def test_root_is_the_first_disk_after_the_loaders_volume(method: BootMethod, device: str) -> None:
-    assert world_tunables(method)["vfs.root.mountfrom"] == f"ufs:/dev/{device}"
+    ("method", "partition", "device"),
+    [(BootMethod.DIRECT, "", "vtbd0"), (BootMethod.LOADER, "", "vtbd1"),
+     (BootMethod.DIRECT, "p4", "vtbd0p4")],
+)  # fmt: skip
+def test_root_is_the_first_disk_after_the_loaders_volume(
+    method: BootMethod, partition: str, device: str
+) -> None:
+    world = World(replace(IDENTITY, partition=partition), Path("/none"))
+    assert world_tunables(method, world)["vfs.root.mountfrom"] == f"ufs:/dev/{device}"
+
+
+def test_guest_without_a_world_has_no_root_on_a_disk() -> None:
+    assert world_tunables(BootMethod.DIRECT, None) == {}

@@ -1,0 +1,1 @@
+"""Disk images that others made: fetched, unpacked, and read without a boot."""

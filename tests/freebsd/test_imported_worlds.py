@@ -1,0 +1,58 @@
+"""Disk images like FreeBSD's own, imported and run, on ``$HARNESS_NEWER_SOURCE``."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+from disk_images import published, write_gpt_disk
+from harness_command import harness
+
+pytestmark = [pytest.mark.freebsd, pytest.mark.long, pytest.mark.timeout(7200)]
+
+
+@pytest.fixture(scope="module")
+def disk(newer_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world on a partitioned disk, whose root has no password."""
+    top = tmp_path_factory.mktemp("disk")
+    command = ("exec", "--source", newer_tree, "--kasan", "--world", "tests")
+    (cell,) = harness(*command, out=top, guest="true").cells().values()
+    images = harness("image", "ls", out=top).document["images"]
+    (built,) = (each["disk"] for each in images if each["key"] == cell["world"]["key"])
+    root = top / "root.ufs"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", built, root], check=True)
+    return write_gpt_disk(top / "disk.raw", published(root))
+
+
+def test_imported_image_runs_commands_and_the_file_stays_as_it_is(
+    newer_tree: Path, disk: Path, tmp_path: Path
+) -> None:
+    before = hashlib.sha256(disk.read_bytes()).hexdigest()
+    imported = harness(
+        "image", "import", disk, "--sha256", before, "--source", newer_tree, "--kasan",
+        out=tmp_path,
+    )  # fmt: skip
+    assert imported.code == 0, imported.told
+    image = imported.document
+    assert (image["kind"], image["partition"]) == ("imported", "p3")
+    answer = harness(
+        "exec", "--source", newer_tree, "--kasan", "--world", image["key"], out=tmp_path,
+        guest="mount -p | head -1",
+    )  # fmt: skip
+    (cell,) = answer.cells().values()
+    assert (cell["verdict"]["outcome"], cell["verified"], answer.code) == ("booted", True, 0)
+    output = tmp_path / answer.document["name"] / cell["name"] / "stdout.log"
+    assert output.read_text().split()[0].endswith("p3")
+    assert hashlib.sha256(disk.read_bytes()).hexdigest() == before
+    removed = harness("image", "rm", image["key"], out=tmp_path)
+    assert removed.document["removed"] == [image["key"]]
+
+
+def test_kernel_of_an_older_release_is_refused_before_a_boot(
+    freebsd_tree: Path, disk: Path, tmp_path: Path
+) -> None:
+    answer = harness("image", "import", disk, "--source", freebsd_tree, "--kasan", out=tmp_path)
+    assert answer.code == 2
+    assert "cannot run the world" in answer.told
