@@ -111,6 +111,8 @@ def _copy(reading: Connection, writing: Connection, plans: Sequence[int]) -> Non
         own = f"pg_get_serial_sequence('{table.name}', 'id')"
         largest = max(_largest(writing, table), 1)
         writing.exec_driver_sql(f"SELECT setval({own}, {largest})")
+    for table in tables:  # otherwise the server plans queries as if the tables were empty
+        writing.exec_driver_sql(f"ANALYZE {table.name}")
 
 
 def _largest(connection: Connection, table: Table) -> int:

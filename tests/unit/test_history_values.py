@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from harness.history.columns import storable
 from harness.history.database import Database
 from harness.history.nights import NightReader, plans_of
+from harness.history.past import PastNights
 from harness.history.schema import ResultRow
 from harness.history.store import NightStore
 from harness.history.url import HistoryLocation
@@ -69,6 +70,32 @@ def test_any_text_and_number_is_stored(
     store.add(night, replace(RESULT, title=title, seed=seed, offset=offset))
     (read,) = NightReader(database, "made").results(night)
     assert (read.title, read.seed, read.offset) == (storable(title), seed, offset)
+
+
+def test_the_newest_boots_of_a_cell_are_found_in_any_number_of_nights(
+    history: HistoryLocation,
+) -> None:
+    database = Database.open(history)
+    past = PastNights(NightReader(database, "made"))
+    expected = []
+    for number in range(1, 31):
+        store, night = began(database)
+        failed = replace(RESULT, commit="f" * 40, status=Status.FAILED, outcome="panic")
+        results = [failed, replace(RESULT, slot=Slot("tree:main", "other"))]
+        for place in range(0 if number % 3 else 2):
+            results.append(replace(RESULT, commit=f"{number}-{place}", seconds=float(number)))
+            expected.append((number, f"{number}-{place}"))
+        store.finish(replace(night, state=NightState.ENDED), results, (), ())
+    for before in (30, 29, 3, 2):
+        wanted = [pair for pair in expected if pair[0] <= before]
+        for last in (1, 5, 100):
+            boots = past.boots(RESULT.slot, before, last)
+            assert [(each.number, each.commit) for each in boots] == wanted[-last:]
+    assert past.good(RESULT.slot, 30) is None
+    store.add(night, replace(RESULT, commit="c", attempt=3), b"console")
+    good = past.good(RESULT.slot, 30)
+    assert good is not None
+    assert past.console(good.console) == b"console"
 
 
 @pytest.mark.parametrize("locale", ["en", "sv", "tr"])
