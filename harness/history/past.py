@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy import Select, func, select
 
 from harness.history.rows import result_of
 from harness.history.schema import (
@@ -131,7 +131,7 @@ class PastNights:
 
     def _passed(
         self, columns: Sequence[Any], slot: Slot, before: int, last: int, *conditions: Any
-    ) -> list[RowMapping]:
+    ) -> list[dict[str, Any]]:
         """Return the newest passed results of a cell, up to a night, the newest first.
 
         All results of a cell would be a hundred times as many: few nights are read at once.
@@ -151,13 +151,14 @@ class PastNights:
             )
             .order_by(NightRow.number.desc(), ResultRow.id.desc())
         )
-        found: list[RowMapping] = []
+        found: list[dict[str, Any]] = []
         with self._reading() as connection:
             left = list(connection.execute(nights.order_by(NightRow.number.desc())).scalars())
             size = _NIGHTS
             while left and len(found) < last:
                 some = wanted.where(ResultRow.night_id.in_(left[:size]))
-                found += connection.execute(some.limit(last - len(found))).mappings()
+                rows = connection.execute(some.limit(last - len(found)))
+                found += [dict(row._mapping) for row in rows]
                 left, size = left[size:], size * 4
         return found
 
