@@ -69,6 +69,7 @@ class Builder:
         progress: receives the stages.
         sandboxed: whether the tree's build system runs in a sandbox.
         logs: limits of the logs.
+        clean: build kernels without objects of earlier builds, with one job.
     """
 
     workspace: Workspace
@@ -77,6 +78,7 @@ class Builder:
     progress: Progress
     sandboxed: bool = True
     logs: LogLimits = USUAL_LIMITS
+    clean: bool = False
 
     def build(
         self,
@@ -312,14 +314,17 @@ class _Job:
             for name in damaged(object_sizes(directory), memory):
                 (directory / name).unlink(missing_ok=True)
         memory.unlink(missing_ok=True)
+        if self.builder.clean:
+            shutil.rmtree(directory, ignore_errors=True)
         # The user may have removed the objects.
         is_configured = configured.is_fresh() and directory.is_dir()
         if not (is_configured and self._remade(make, directory, built)):
             write_atomic(self._config_directory / self.config.name, self.config.text)
             with configured, built:
                 make.build_kernel(
-                    self.config.name, self._config_directory, self._log(self.config.name)
-                )
+                    self.config.name, self._config_directory, self._log(self.config.name),
+                    alone=self.builder.clean,
+                )  # fmt: skip
         keep_sizes(object_sizes(directory), memory)
         if not (directory / "kernel.debug").is_file():
             raise BuildError(

@@ -59,15 +59,16 @@ def parallel() -> str:
     return f"-j{(os.cpu_count() or 1) + 1}"
 
 
-def kernel_target(name: str, directory: Path) -> list[str]:
+def kernel_target(name: str, directory: Path, *, alone: bool = False) -> list[str]:
     """Return make's arguments for a kernel without modules.
 
     Args:
         name: KERNCONF.
         directory: directory of the configuration.
+        alone: run one job at a time.
     """
     return [
-        parallel(),
+        "-j1" if alone else parallel(),
         f"KERNCONF={name}",
         f"KERNCONFDIR={directory}",
         "NO_MODULES=yes",
@@ -142,8 +143,16 @@ class Make:
         """
         self._run(self.command(target), self.tree, {**self.environment(), **(env or {})}, log)
 
-    def build_kernel(self, name: str, directory: Path, log: Path) -> None:
+    def build_kernel(
+        self, name: str, directory: Path, log: Path, *, alone: bool = False
+    ) -> None:  # fmt: skip
         """Run ``buildkernel`` for a configuration in ``directory``; save the environment.
+
+        Args:
+            name: KERNCONF.
+            directory: directory of the configuration.
+            log: file of its output.
+            alone: run one job at a time.
 
         Raises:
             BuildError: the revision does not build; ``detail`` has the errors.
@@ -153,7 +162,7 @@ class Make:
         makefile = self.objects / f"{name}.mk"
         write_atomic(makefile, _SAVE_ENVIRONMENT.format(self._environment_file(name)))
         flags = f"-f {makefile} -f Makefile"
-        self.run(kernel_target(name, directory), log, {"KERNEL_FLAGS": flags})
+        self.run(kernel_target(name, directory, alone=alone), log, {"KERNEL_FLAGS": flags})
 
     def remake_kernel(self, name: str, objects: Path, log: Path) -> None:
         """Run only the last step of ``buildkernel``, in the saved environment.

@@ -37,6 +37,7 @@ class Kernels:
         sandboxed: whether FreeBSD trees are built in a sandbox.
         logs: see ``Builder``.
         note: called with a message if another process holds a tree's lock.
+        clean: see ``Builder``.
         given: provides all kernels; None: that of their origin.
     """
 
@@ -47,6 +48,7 @@ class Kernels:
     sandboxed: bool = True
     logs: LogLimits = USUAL_LIMITS
     note: Callable[[str], None] = lambda _: None
+    clean: bool = False
     given: Provider | None = None
 
     def provider(self, what: KernelRequest) -> Provider:

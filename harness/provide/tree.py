@@ -84,8 +84,9 @@ class TreeProvider:
 
         host, tree = self.host, self.host.open_tree(what.source)
         builder = Builder(
-            host.workspace, host.runner, host.clock, progress, host.sandboxed, host.logs
-        )
+            host.workspace, host.runner, host.clock, progress, host.sandboxed, host.logs,
+            host.clean,
+        )  # fmt: skip
         config = kernel_config(sanitizers, what.kernconf, what.options, userland=what.userland)
         build = partial(builder.build, tree, what.change, config, modules=modules)
         return healed(tree, host.workspace, progress.note, build)

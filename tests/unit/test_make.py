@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import BuildError
 from harness.host.process import HostRunner
-from harness.kernel.make import Make
+from harness.kernel.make import Make, kernel_target
 from harness.kernel.toolchain import Llvm
 
 #: Stands where bmake does, and tells what it was started with.
@@ -63,3 +63,9 @@ def test_last_step_that_fails_is_the_revisions_fault(make: Make, tmp_path: Path)
     with pytest.raises(BuildError, match="does not build") as caught:
         make.remake_kernel("MINE", make.objects / "sys", tmp_path / "log")
     assert caught.value.detail == "a.c:1:2: error: no"
+
+
+def test_a_kernel_that_is_built_alone_has_one_job(tmp_path: Path) -> None:
+    usual, alone = (kernel_target("GENERIC", tmp_path, alone=each) for each in (False, True))
+    assert usual[1:] == alone[1:]
+    assert (alone[0], usual[0] != "-j1") == ("-j1", True)

@@ -54,6 +54,7 @@ class NightTask:
         attempt: counts results of the same purpose.
         trusted: boot under TCG, which is trusted more than KVM.
         loader: boot through the loader, if the kernel can.
+        clean: build its kernel without objects of earlier builds, with one job.
     """
 
     cell: NightCell
@@ -62,6 +63,7 @@ class NightTask:
     attempt: int
     trusted: bool = False
     loader: bool = False
+    clean: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
@@ -126,13 +128,16 @@ class NightCells:
         It may be called while other guests run.
         """
         found: list[Result | tuple[NightTask, KernelArtifact, Result]] = []
-        built: dict[tuple[str, str, str, str], KernelArtifact | HarnessError] = {}
+        built: dict[tuple[object, ...], KernelArtifact | HarnessError] = {}
         for task in tasks:
             if (done := self.results.get(task.key)) is not None:
                 found.append(done)
                 continue
             cell = task.cell
-            key = cell.configuration, cell.mutant, cell.subsystem, task.commit
+            key = (
+                cell.slot.branch, cell.configuration, cell.mutant, cell.subsystem, task.commit,
+                task.clean,
+            )  # fmt: skip
             if key not in built:
                 built[key] = self._built(task)
             kernel, planned = built[key], self._planned(task)
@@ -176,7 +181,7 @@ class NightCells:
         row = f"build {task.commit[:10]} {name}"
         progress = self.matrix.rows.row(row)
         try:
-            kernel = self.kernels.kernel(cell, task.commit, progress)
+            kernel = self.kernels.kernel(cell, task.commit, progress, clean=task.clean)
         except (BuildError, InfraError, UsageError) as error:
             self.matrix.rows.failed(row, error)
             return error

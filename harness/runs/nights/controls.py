@@ -15,7 +15,7 @@ from harness.nightly.controls import (
     silent_controls,
     wants_repeat,
 )
-from harness.nightly.result import Purpose
+from harness.nightly.result import Purpose, Status
 from harness.runs.nights.cells import NightTask
 
 if TYPE_CHECKING:
@@ -80,5 +80,6 @@ def _repeat(cells: NightCells, cell: NightCell, shown: Shown) -> None:
         attempts = attempts_of_controls(cells.results.values())[cell.slot]
         if not wants_repeat(attempts, shown):
             return
-        commit = attempts[0].commit
-        cells.alone(NightTask(cell, commit, Purpose.CONTROL, number, trusted=True))
+        commit, unbuilt = attempts[0].commit, attempts[0].status is Status.UNBUILT
+        task = NightTask(cell, commit, Purpose.CONTROL, number, trusted=True, clean=unbuilt)
+        cells.alone(task)

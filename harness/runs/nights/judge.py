@@ -228,8 +228,9 @@ class NightJudge:
         while counts.told < wanted and attempt < 2 * wanted and not self.spent():
             last = counts.told == wanted - 1
             task = NightTask(
-                cell, first.commit, Purpose.REPEAT, attempt, trusted=True, loader=both and last
-            )
+                cell, first.commit, Purpose.REPEAT, attempt, trusted=True, loader=both and last,
+                clean=failure.kind == BUILD,
+            )  # fmt: skip
             counts = counts.with_result(failure, self.cells.alone(task))
             attempt += 1
         return counts

@@ -44,7 +44,7 @@ class NightKernels:
     sources: NightSources
     planned: Mapping[str, PlannedBranch]
     branches: Mapping[str, BranchNight]
-    _revisions: dict[tuple[str, str, str, tuple[str, ...]], Revisions] = field(default_factory=dict)
+    _revisions: dict[tuple[object, ...], Revisions] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -69,13 +69,21 @@ class NightKernels:
             userland=bool(cell.world),
         )
 
-    def provider(self, cell: NightCell) -> Provider:
-        """Return the provider of a cell's kernels."""
+    def provider(self, cell: NightCell, *, clean: bool = False) -> Provider:
+        """Return the provider of a cell's kernels; see ``kernel``."""
         what = KernelRequest(self.planned[cell.slot.branch].source)
-        return self.env.kernels(self.view.note).provider(what)
+        return replace(self.env.kernels(self.view.note), clean=clean).provider(what)
 
-    def kernel(self, cell: NightCell, commit: str, progress: Progress) -> KernelArtifact:
+    def kernel(
+        self, cell: NightCell, commit: str, progress: Progress, *, clean: bool = False
+    ) -> KernelArtifact:
         """Return a cell's kernel at a revision.
+
+        Args:
+            cell: the plan's cell.
+            commit: the revision.
+            progress: shows the build.
+            clean: build it without objects of earlier builds, with one job.
 
         Raises:
             UsageError: an option or a mutant does not apply.
@@ -83,7 +91,7 @@ class NightKernels:
             InfraError: the host is at fault.
         """
         sanitizers = parse_sanitizers(cell.sanitizers)
-        revisions = self.revisions(cell)
+        revisions = self.revisions(cell, clean=clean)
         if revisions is not None:
             return revisions.kernel(commit, progress)
         what, modules = self.request(cell, commit), _modules(cell)
@@ -101,8 +109,10 @@ class NightKernels:
             return revisions.specification(subsystem, commit)
         return self.provider(cell).specification(subsystem, self.request(cell, commit), AUTO)
 
-    def revisions(self, cell: NightCell) -> Revisions | None:
+    def revisions(self, cell: NightCell, *, clean: bool = False) -> Revisions | None:
         """Return the kernels of all revisions of a cell's branch; None without a history.
+
+        See ``kernel``.
 
         Raises:
             UsageError: the tree cannot have such kernels.
@@ -111,12 +121,12 @@ class NightKernels:
         tree = self.sources.tree(branch.source)
         if tree is None:
             return None
-        key = branch.name, cell.configuration, cell.mutant, _modules(cell)
+        key = branch.name, cell.configuration, cell.mutant, _modules(cell), clean
         if key not in self._revisions:
             what = replace(self.request(cell, ""), change=Change(mutant=cell.mutant or None))
             base = () if branch.rewritten or not branch.base else (branch.base,)
             ends = (branch.tip, *base)
-            self._revisions[key] = self.provider(cell).revisions(
+            self._revisions[key] = self.provider(cell, clean=clean).revisions(
                 tree, what, parse_sanitizers(cell.sanitizers), ends, modules=_modules(cell)
             )
         return self._revisions[key]
