@@ -196,10 +196,11 @@ class Registry:
             found = live[-1:]
         if found:
             return found
-        known = ", ".join(guest.name for guest in live) or "none"
+        named = "" if name == LATEST else f" of the name or run {name!r}"
+        names = f"running: {', '.join(guest.name for guest in live)}"
         raise UsageError(
-            f"no kept guest, and no run with one, is named {name!r}",
-            remedy=f"running: {known}; harness boot --keep leaves a guest running",
+            f"no guest{named} is running",
+            remedy=names if live else "to keep one: harness boot --keep",
         )
 
     def end(self, guest: KeptGuest) -> None:
