@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
-from mail_server import free_port
 
 from harness.history.url import DatabaseUrl
 
@@ -42,6 +44,15 @@ def as_server(*command: str) -> list[str]:
         "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--",
         *command,
     ]  # fmt: skip
+
+
+def quiet_port() -> int:
+    """Return a free port below those that connections are given, so that none takes it."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -147,7 +158,7 @@ def postgres_server(
         if os.geteuid() == 0:
             owner = int(as_server("id")[1].partition("=")[2])
             os.chown(directory, owner, -1)
-        server = Server(directory, free_port(), address, before=list(before))
+        server = Server(directory, quiet_port(), address, before=list(before))
         made = subprocess.run(
             as_server(
                 program("initdb"), "--pgdata", str(server.data), "--username=admin", "--no-sync",

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from mail_server import certificate, free_port
-from postgres_server import PASSWORD, Server, postgres_server
+from mail_server import certificate
+from postgres_server import PASSWORD, Server, postgres_server, quiet_port
 from sqlalchemy import insert, select
 
 from harness.errors import HarnessError, InfraError
@@ -76,7 +76,7 @@ def refusals(server: Server, directory: Path) -> dict[str, tuple[DatabaseUrl, in
     empty.write_text("")
     readable = server.passfile(name="readable")
     readable.chmod(0o644)
-    down = DatabaseUrl("127.0.0.1", free_port(), "me", "night")
+    down = DatabaseUrl("127.0.0.1", quiet_port(), "me", "night")
     unknown = DatabaseUrl("no-such-host.invalid", 5432, "me", "night")
     authority = {"sslmode": "verify-full", "sslrootcert": str(certificate(directory))}
     return {
