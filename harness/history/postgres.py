@@ -37,7 +37,7 @@ WRITERS: Final = (0x6861_726E, 0)
 """Key of the advisory lock that a writing transaction holds."""
 
 #: Seconds that a process under a lock waits for a server that restarts.
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 180.0
 
 #: Settings of each session on the server.
 _SETTINGS: Final = {

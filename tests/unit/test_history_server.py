@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from fake_nights import Nights
 from mail_server import certificate
 from postgres_server import PASSWORD, Server, postgres_server, quiet_port
 from sqlalchemy import insert, select
@@ -22,6 +23,7 @@ from harness.history.database import Database
 from harness.history.schema import LockRow, PlanRow
 from harness.history.serverlock import KEEPALIVE
 from harness.history.url import DatabaseUrl
+from harness.nightly.night import Status
 
 NIGHT = "nightly-made"
 HARNESS = str(Path(sys.executable).with_name("harness"))
@@ -294,6 +296,31 @@ def test_a_server_that_restarts_does_not_end_what_runs_under_a_lock(own_server: 
     own_server.stop()
     with pytest.raises(InfraError, match="does not answer"):
         names_in(database)
+
+
+def test_a_server_that_crashes_in_a_night_changes_nothing(
+    own_server: Server, tmp_path: Path
+) -> None:
+    nights = Nights(tmp_path, history=own_server.database())
+    plan = tmp_path / "nightly.toml"
+    plan.write_text(plan.read_text().replace('"1,2,4"', '"1"'))
+    starts: list[threading.Timer] = []
+
+    def crash() -> None:
+        if nights.boots in (1, 2):
+            own_server.stop(signal.SIGQUIT)
+            starts.append(threading.Timer(1.0, own_server.start))
+            starts[-1].start()
+
+    nights.night()
+    for _ in range(3):
+        nights.commit()
+    nights.at_boot = crash
+    judged = nights.night()
+    assert (judged.exit_code, len(starts)) == (0, 2)
+    commits = sorted(each.commit for each in judged.judged.results)
+    assert commits == sorted(nights.commits[1:])
+    assert {each.status for each in judged.judged.results} == {Status.PASSED}
 
 
 def test_the_server_gives_a_vanished_host_up_within_a_minute(postgres: Server) -> None:
