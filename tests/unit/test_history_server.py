@@ -23,7 +23,7 @@ from harness.history.database import Database
 from harness.history.schema import LockRow, PlanRow
 from harness.history.serverlock import KEEPALIVE
 from harness.history.url import DatabaseUrl
-from harness.nightly.night import Status
+from harness.nightly.result import Status
 
 NIGHT = "nightly-made"
 HARNESS = str(Path(sys.executable).with_name("harness"))
