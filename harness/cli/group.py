@@ -30,7 +30,7 @@ def group() -> None:
 
     \b
     Examples:
-      harness group init postgresql://postgres@db/harness?sslrootcert=ca.pem
+      harness group init "postgresql://postgres@db/harness?sslrootcert=/ca.pem"
       harness group import history.sqlite "postgresql:///harness"
     """
 
