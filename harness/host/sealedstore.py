@@ -102,6 +102,14 @@ def add(directory: Path, name: str, file: Path, seals: Mapping[str, Seal]) -> di
     return found
 
 
+def stored_at(directory: Path) -> float:
+    """Return when a directory was stored, in seconds since 1970; 0 if it has no manifest."""
+    try:
+        return (directory / MANIFEST).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def check(
     directory: Path, verified: Verified, now: Callable[[], int] = time.time_ns
 ) -> dict[str, Seal]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.host.jsontoml import read_object
 from harness.host.sandbox import Sandbox
-from harness.host.sealedstore import DamageError, check, store
+from harness.host.sealedstore import DamageError, check, store, stored_at
 from harness.host.workspace import make_directory, write_atomic
 from harness.image.assemble import build_init, init_key
 from harness.source.revision import combined_hash
@@ -140,9 +140,7 @@ class WorldCache:
 
     def identities(self) -> list[WorldIdentity]:
         """Return the identities of all worlds, the newest first, without reading the images."""
-        paths = sorted(
-            self._directory.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True
-        )
+        paths = sorted(self._directory.glob("[!.]*"), key=stored_at, reverse=True)
         found = []
         for path in paths:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

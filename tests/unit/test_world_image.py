@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 from dataclasses import replace
@@ -12,8 +13,9 @@ import pytest
 
 from harness.errors import InfraError
 from harness.host.process import HostRunner
+from harness.host.sealedstore import MANIFEST
 from harness.host.workspace import Workspace
-from harness.world.image import DISK, World, WorldCache, WorldIdentity, make_image
+from harness.world.image import DISK, HOST_KEY, KEY, World, WorldCache, WorldIdentity, make_image
 from harness.world.metalog import Metalog
 
 METALOG = """\
@@ -132,3 +134,16 @@ def test_nothing_is_left_of_a_failed_image(root: Path, workspace: Workspace) -> 
 
 def test_image_is_a_qcow2_file(root: Path, workspace: Workspace) -> None:
     assert (made(root, workspace).directory / DISK).read_bytes()[:4] == b"QFI\xfb"
+
+
+def test_worlds_are_listed_by_when_they_were_stored_not_by_when_they_were_used(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    cache, file = WorldCache(workspace), tmp_path / "file"
+    file.touch()
+    files = {DISK: file, KEY: file, HOST_KEY: file}
+    for number, key in enumerate(("older", "newer")):
+        directory = cache.store(replace(IDENTITY, key=key), files).directory
+        os.utime(directory / MANIFEST, (number, number))
+    (workspace.cache / "worlds" / "older" / "verified.json").touch()
+    assert [identity.key for identity in cache.identities()] == ["newer", "older"]
