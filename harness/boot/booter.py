@@ -24,7 +24,7 @@ from harness.boot.restoring import (
     NotRestoredError,
     is_restorable,
 )
-from harness.boot.worldguest import Login, world_disk, world_tunables
+from harness.boot.worldguest import Login, first_command, world_disks, world_tunables
 from harness.debug.stub import stub_socket
 from harness.errors import InfraError, UsageError
 from harness.guest.devices import Network
@@ -145,7 +145,7 @@ class Booter:
                 raise UsageError(message, remedy=error.remedy, detail=error.detail) from error
             identity = self.backend.identity(plan.accelerator)
             media = media.at(staged(media.top, place.directory, identity))
-            spec = self._spec(name, media, plan, place, identity)
+            spec = self._spec(name, media, copy, plan, place, identity)
             write_atomic(directory / f"guest.{self.backend.name}", self.backend.describe(spec))
             use = None
             if plan.snapshot:
@@ -186,7 +186,7 @@ class Booter:
             copy = private_copy(kernel, directory / "kernel", self.workspace.verified)
             place = GuestDir(directory, new_socket(self.workspace, name))
             media = self._media(copy, plan, place, new_nonce())
-        spec = self._spec(name, media, plan, place)
+        spec = self._spec(name, media, copy, plan, place)
         if plan.world is not None:
             spec = replace(spec, network=None)  # which is the harness's way in
         return self.backend.describe(replace(spec, standalone=True))
@@ -238,6 +238,7 @@ class Booter:
             plan.world.identity.key if plan.world else "",
             init_key() if kernel.identity.is_freebsd else "",
             plan.client.module if plan.client else "",
+            *plan.modules,
         )
         key = snapshot_key(spec, kernel, self._tunables(kernel, plan), more)
         cache = SnapshotCache(self.workspace, self.most_snapshots)
@@ -251,7 +252,7 @@ class Booter:
         )
 
     def _spec(
-        self, name: str, media: Media, plan: BootPlan, place: GuestDir,
+        self, name: str, media: Media, kernel: KernelArtifact, plan: BootPlan, place: GuestDir,
         identity: Identity | None = None,
     ) -> GuestSpec:  # fmt: skip
         return GuestSpec(
@@ -263,7 +264,7 @@ class Booter:
             console_socket=place.socket,
             serial_sockets=(place.channel,) if plan.client or plan.snapshot else (),
             identity=identity,
-            disks=(world_disk(plan.world, place.directory, self.runner),) if plan.world else (),
+            disks=world_disks(kernel, plan, place.directory, self.runner),
             network=Network() if plan.world else None,
         )
 
@@ -274,7 +275,7 @@ class Booter:
         """Start the guest and listen until it ends or is left running; return the result."""
         stop = self._panic_stop(kernel, plan, place)
         clock = stop.clock if stop else self.clock
-        login = Login(plan.world)
+        login = Login(plan.world, first_command(kernel, plan))
         with (
             self._measured_again(plan),
             self.backend.open_port(place.socket, NAP_SECONDS) as tap,

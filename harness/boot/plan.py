@@ -48,6 +48,7 @@ class BootPlan:
         debug: what is asked of the guest if it fails.
         world: FreeBSD's userland; None: the guest runs the harness's init alone.
         client: uses the guest after it is up; its kernel gets the client's check module.
+        modules: modules of the kernel's tree that a guest with a world can load.
         snapshot: restore the guest from a ready snapshot, or save one once it is up.
     """
 
@@ -65,6 +66,7 @@ class BootPlan:
     world: World | None = None
     client: GuestClient | None = None
     snapshot: bool = False
+    modules: tuple[str, ...] = ()
 
     @property
     def limit(self) -> float | None:

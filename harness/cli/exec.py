@@ -18,8 +18,10 @@ from harness.cli.options import (
     guest_request,
     junit_option,
     kernel_option,
+    module_option,
     named_kernel,
     source_options,
+    with_modules,
 )
 from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 @sanitizer_options
 @click.option("--numa", metavar="N", help="Number of NUMA nodes.  [default: 1]")
 @guest_options
+@module_option
 @put_option
 @get_option
 @junit_option
@@ -69,6 +72,7 @@ def exec(  # noqa: A001 - the command's name
       harness exec --numa 2 --kasan -- sysctl vm.ndomains
       harness exec --numa 4 --put stress.sh:/tmp/stress.sh -- sh /tmp/stress.sh
       harness exec --world tests -- 'vmstat -z | head'
+      harness exec --module dummynet -- 'kldload dummynet && kldstat'
     """
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
     program = ProgramPlan(
@@ -76,8 +80,9 @@ def exec(  # noqa: A001 - the command's name
         put=copies_in(options.pop("put")),
         get=copies_out(options.pop("get")),
     )
+    what = named_kernel(app, source, kernconf, change, kernel, options.pop("kernel_options"))
     request = ExecRequest(
-        named_kernel(app, source, kernconf, change, kernel, options.pop("kernel_options")),
+        with_modules(what, options.pop("modules")),
         program,
         guest_request(options, numa),
         asked.of_kernel(),

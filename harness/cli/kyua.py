@@ -16,8 +16,10 @@ from harness.cli.options import (
     guest_request,
     junit_option,
     kernel_option,
+    module_option,
     named_kernel,
     source_options,
+    with_modules,
 )
 from harness.cli.publish import publish_run
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 @guest_options
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, metavar="N", show_default=True,
               help="Guests at once.")  # fmt: skip
+@module_option
 @put_option
 @click.option("--issues", type=NamedPath(path_type=Path, exists=True, dir_okay=False),
               metavar="FILE", help="Known failures: the format of a nightly plan's issues.toml.",
@@ -73,8 +76,9 @@ def kyua(
       harness kyua --numa 2 --kasan --issues issues.toml sys/kern
     """
     change = Change(options.pop("revision"), options.pop("patch"), options.pop("mutant"))
+    what = named_kernel(app, source, kernconf, change, kernel, options.pop("kernel_options"))
     request = KyuaRequest(
-        named_kernel(app, source, kernconf, change, kernel, options.pop("kernel_options")),
+        with_modules(what, options.pop("modules")),
         tuple(dict.fromkeys(_suite(name) for name in options.pop("suites"))),
         guest_request(options, numa),
         asked.of_kernel(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -237,6 +238,11 @@ debug_options = _stacked(
     ),
 )  # fmt: skip
 
+module_option = click.option(
+    "--module", "modules", multiple=True, metavar="NAME",
+    help="Build a module of the tree, such as dummynet, so that kldload(8) finds it; repeatable.",
+)  # fmt: skip
+
 exec_option = click.option(
     "--exec", "command", metavar="COMMAND",
     help="Run a command of sh(1) in each guest, with FreeBSD's userland; its exit status counts.",
@@ -303,6 +309,21 @@ def named_kernel(
         )
     location = app.existing_source(source) if kernel is None else app.source(source)
     return KernelRequest(location, change, kernconf, kernel, parse_options(kernel_options))
+
+
+def with_modules(what: KernelRequest, names: Sequence[str]) -> KernelRequest:
+    """Return the kernel with modules of its tree.
+
+    Raises:
+        UsageError: a name is none of a module, or the kernel is a file.
+    """
+    if names and what.kernel is not None:
+        raise UsageError(
+            "--module cannot be combined with --kernel, which has no tree", remedy="leave one out"
+        )
+    from harness.kernel.treemodule import check_module_names
+
+    return replace(what, modules=check_module_names(names))
 
 
 def parse_tunables(pairs: tuple[str, ...]) -> dict[str, str]:

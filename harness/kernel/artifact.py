@@ -91,6 +91,7 @@ class KernelArtifact:
         debug: an ELF file with its symbols and line tables; may be ``kernel`` itself.
         loader: FreeBSD's EFI loader; None for the built-in guest, or if it is not built.
         modules: the check modules that were built, by subsystem.
+        loadable: the tree's modules that were built, by their names below sys/modules.
         remake: builds it again if it is damaged; None for a file of the user.
     """
 
@@ -99,6 +100,7 @@ class KernelArtifact:
     debug: Path
     loader: Path | None
     modules: Mapping[str, Path] = field(default_factory=dict)
+    loadable: Mapping[str, Path] = field(default_factory=dict)
     remake: Callable[[Progress], KernelArtifact] | None = field(
         default=None, compare=False, repr=False
     )
@@ -106,7 +108,7 @@ class KernelArtifact:
     def paths(self) -> dict[str, Path]:
         """Return the paths of its files, by the names of their seals."""
         named = {KERNEL: self.kernel, LOADER: self.loader, DEBUG: self.debug}
-        named |= {path.name: path for path in self.modules.values()}
+        named |= {path.name: path for path in (*self.modules.values(), *self.loadable.values())}
         return {name: path for name, path in named.items() if path is not None}
 
     def sealed(self) -> list[tuple[Path, Seal]]:
@@ -181,17 +183,15 @@ class KernelCache:
         seals = store(directory, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
         return _artifact(directory, identity, seals)
 
-    def add_module(self, kernel: KernelArtifact, subsystem: str, module: Path) -> KernelArtifact:
-        """Store a copy of a subsystem's check module with the kernel.
+    def add(self, kernel: KernelArtifact, name: str, module: Path) -> KernelArtifact:
+        """Store a copy of a module with the kernel, under a name that tells what it is.
 
         Raises:
             InfraError: a file cannot be written.
         """
-        from harness.kernel.module import module_file
-
         directory = kernel.kernel.parent
         seals = {seal.name: seal for seal in kernel.identity.files}
-        seals = add(directory, module_file(subsystem), module, seals)
+        seals = add(directory, name, module, seals)
         return _artifact(directory, kernel.identity, seals)
 
 
@@ -224,6 +224,7 @@ def _artifact(
     directory: Path, identity: KernelIdentity, seals: Mapping[str, Seal]
 ) -> KernelArtifact:
     from harness.kernel.module import modules_among
+    from harness.kernel.treemodule import tree_modules_among
 
     def sealed(name: str) -> Path | None:
         return directory / name if name in seals else None
@@ -234,4 +235,5 @@ def _artifact(
         debug=sealed(DEBUG) or directory / KERNEL,
         loader=sealed(LOADER),
         modules={part: directory / name for part, name in modules_among(seals).items()},
+        loadable={part: directory / name for part, name in tree_modules_among(seals).items()},
     )

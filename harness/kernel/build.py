@@ -17,6 +17,7 @@ from harness.host.sandbox import Sandbox, require
 from harness.host.workspace import Workspace, make_directory, note_holder, write_atomic
 from harness.kernel.artifact import KernelArtifact, KernelCache, KernelIdentity, rebuilding
 from harness.kernel.dependencies import READS, sources_read
+from harness.kernel.identity import identity_of
 from harness.kernel.leftovers import (
     TOOLS,
     damaged,
@@ -26,7 +27,7 @@ from harness.kernel.leftovers import (
     without_links,
 )
 from harness.kernel.make import LOADER_OPTIONS, TOOLCHAIN_OPTIONS, Make, find_ccache, parallel
-from harness.kernel.module import MODULE, lay_out, module_script, module_sources
+from harness.kernel.module import MODULE, lay_out, module_file, module_script, module_sources
 from harness.kernel.stamp import Stamp
 from harness.kernel.toolchain import (
     Llvm,
@@ -35,6 +36,12 @@ from harness.kernel.toolchain import (
     installed_llvms,
     keep_to_compiler,
     kept_compiler_version,
+)
+from harness.kernel.treemodule import (
+    built_tree_module,
+    has_modules,
+    prepared_tree_module,
+    tree_module_file,
 )
 from harness.kerneloptions import require_known
 from harness.source.revision import Snapshot, combined_hash
@@ -52,10 +59,6 @@ T = TypeVar("T")
 
 #: Incremented when a change of the build procedure changes its output.
 _RECIPE = "1"
-
-#: The directory of sources in the debug symbols of later releases (``WITH_REPRODUCIBLE_BUILD``,
-#: sys/conf/kern.pre.mk).
-_REPRODUCIBLE_ROOT = "/usr/src"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,12 @@ class Builder:
         config: KernelConfig,
         *,
         modules: Sequence[str] = (),
+        loadable: Sequence[str] = (),
     ) -> KernelArtifact:
         """Return the kernel of ``tree`` with ``change``, from the cache or built.
 
-        ``modules`` names the subsystems whose check modules (``harness.kernel.module``) are built.
+        ``modules`` names the subsystems whose check modules (``harness.kernel.module``) are built,
+        ``loadable`` the tree's own modules (``harness.kernel.treemodule``).
 
         Raises:
             UsageError: the revision, patch, mutant, tree or configuration is wrong.
@@ -113,18 +118,18 @@ class Builder:
         llvm = best_llvm(snapshot.llvm, llvms)
         compiler = versions[llvm].result()
         key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))
-        identity = _identity(key, snapshot, config, compiler, tree.checkout_directory)
+        identity = identity_of(key, snapshot, config, compiler, tree.checkout_directory)
         cached = KernelCache(self.workspace).find(key, lambda _: None)
-        if cached is None or not cached.modules.keys() >= set(modules):
+        if cached is None or not has_modules(cached, modules, loadable):
             with locked(tree, self.workspace, partial(self._waiting, "building from")) as lock_fd:
                 job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
-                cached = self._completed(job, identity, modules)
+                cached = self._completed(job, identity, modules, loadable)
         # The cached kernel may have been built under another name of the same tree.
         identity = replace(identity, files=cached.identity.files)
         return replace(cached, identity=identity)
 
     def _completed(
-        self, job: _Job, identity: KernelIdentity, modules: Sequence[str]
+        self, job: _Job, identity: KernelIdentity, modules: Sequence[str], loadable: Sequence[str]
     ) -> KernelArtifact:
         """Build what is missing, unless the lock's previous holder has built it."""
         cache = KernelCache(self.workspace)
@@ -139,7 +144,11 @@ class Builder:
         for name in modules:
             if name not in cached.modules:
                 built = self._make(job, partial(job.module, name))
-                cached = cache.add_module(cached, name, built)
+                cached = cache.add(cached, module_file(name), built)
+        for name in loadable:
+            if name not in cached.loadable:
+                built = self._make(job, partial(job.tree_module, name))
+                cached = cache.add(cached, tree_module_file(name, built.name), built)
         return cached
 
     def _make(self, job: _Job, work: Callable[[], T]) -> T:
@@ -160,28 +169,6 @@ class Builder:
     def _waiting(self, doing: str, holder: str) -> None:
         self.progress.stage("waiting")
         note_holder(self.progress.note, f"is {doing} the same tree")(holder)
-
-
-def _identity(
-    key: str, snapshot: Snapshot, config: KernelConfig, compiler: str, checkout: Path
-) -> KernelIdentity:
-    return KernelIdentity(
-        key=key,
-        source=snapshot.location,
-        label=f"{snapshot.label}{config.options.words}",
-        commit=snapshot.commit,
-        tree=snapshot.tree,
-        dirty=snapshot.dirty,
-        patch=snapshot.patch,
-        mutant=snapshot.mutant,
-        release=snapshot.release,
-        kernconf=config.name,
-        sanitizer=config.sanitizers,
-        options=config.options.texts,
-        compiler=compiler,
-        source_roots=(str(checkout), _REPRODUCIBLE_ROOT),
-        facts=snapshot.facts,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +208,7 @@ class _Job:
 
     def module(self, subsystem: str) -> Path:
         """Build a subsystem's check module for the snapshot's kernel, and return its path."""
-        make = self._make()
-        built = Stamp(self._objects / self.config.name, self.snapshot.kernel)
-        if not (built.is_fresh() and self._kernel_objects(make).is_dir()):
-            self._toolchain(make)
-            self._kernel(make)
-        self.builder.progress.stage("module", self._log("module"))
+        make = self._make_for_modules()
         work = self._module_directory / subsystem
         make_directory(work)
         lay_out(module_sources(subsystem), work)
@@ -241,6 +223,25 @@ class _Job:
                 detail=error.detail,
             ) from error
         return without_links(work / f"{MODULE}.ko", work)
+
+    def tree_module(self, name: str) -> Path:
+        """Build a module of the tree for the snapshot's kernel, and return its path."""
+        make = self._make_for_modules()
+        work, script = prepared_tree_module(
+            make, name, self._module_directory, self._kernel_objects(make)
+        )
+        self._run_inside(make, "module", script)
+        return without_links(built_tree_module(work, name), work)
+
+    def _make_for_modules(self) -> Make:
+        """Return the make for modules of the kernel, which is built first if it is not there."""
+        make = self._make()
+        built = Stamp(self._objects / self.config.name, self.snapshot.kernel)
+        if not (built.is_fresh() and self._kernel_objects(make).is_dir()):
+            self._toolchain(make)
+            self._kernel(make)
+        self.builder.progress.stage("module", self._log("module"))
+        return make
 
     @property
     def _objects(self) -> Path:

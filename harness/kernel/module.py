@@ -14,7 +14,7 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.arch import GUEST
 from harness.host.resources import data_file, subsystem_sources
@@ -58,27 +58,50 @@ def modules_among(names: Iterable[str]) -> dict[str, str]:
 def module_script(make: Make, subsystem: str, work: Path, kernel_objects: Path) -> str:
     """Return the script that builds a module inside ``buildenv``.
 
-    13.x passes the sanitizer's flags to modules on make's command line (``MKMODULESENV`` of
-    ``sys/conf/kern.pre.mk``); in later releases, the modules' makefiles set them.
-
     Args:
         make: the tree's make.
         subsystem: the subsystem of the module.
         work: directory of the copied sources.
         kernel_objects: object directory of the kernel, which is already built.
     """
+    build = module_build(make, kernel_objects, f" PART={subsystem}")
+    return f"#!{shutil.which('sh')}\nset -e\ncd {work}\n{build.flags}{build.command} all\n"
+
+
+class ModuleBuild(NamedTuple):
+    """How a module is built inside ``buildenv``.
+
+    Args:
+        flags: the lines of sh(1) that export the sanitizer's flags, where its makefiles do not.
+        command: the command of make, without a target.
+    """
+
+    flags: str
+    command: str
+
+
+def module_build(make: Make, kernel_objects: Path, more: str = "") -> ModuleBuild:
+    """Return how a module is built for a kernel.
+
+    13.x passes the sanitizer's flags to modules on make's command line (``MKMODULESENV`` of
+    ``sys/conf/kern.pre.mk``); in later releases, the modules' makefiles set them.
+
+    Args:
+        make: the tree's make.
+        kernel_objects: object directory of the kernel, which is already built.
+        more: arguments of make, after a space.
+    """
     from harness.kernel.make import parallel
 
     build = (
         f"{make.bmake} {parallel()} MK_AUTO_OBJ=no MK_CTF=no MK_SSP=no "
-        f"SYSDIR={make.tree}/sys KERNBUILDDIR={kernel_objects} PART={subsystem}"
+        f"SYSDIR={make.tree}/sys KERNBUILDDIR={kernel_objects}{more}"
     )
-    return (
-        f"#!{shutil.which('sh')}\nset -e\ncd {work}\n"
+    flags = (
         f"san=$({build} -V SAN_CFLAGS)\n"
         f'[ -n "$san" ] || export SAN_CFLAGS="$({make.bmake} -C {kernel_objects} -V SAN_CFLAGS)"\n'
-        f"{build} all\n"
     )
+    return ModuleBuild(flags, build)
 
 
 def lay_out(sources: Sequence[Path], work: Path) -> None:

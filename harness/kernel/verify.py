@@ -47,6 +47,7 @@ def private_copy(kernel: KernelArtifact, directory: Path, verified: Verified) ->
         kernel=copies[KERNEL],
         loader=copies.get(LOADER),
         modules={part: copies[path.name] for part, path in kernel.modules.items()},
+        loadable={part: copies[path.name] for part, path in kernel.loadable.items()},
     )
 
 

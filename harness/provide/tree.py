@@ -88,7 +88,9 @@ class TreeProvider:
             host.clean,
         )  # fmt: skip
         config = kernel_config(sanitizers, what.kernconf, what.options, userland=what.userland)
-        build = partial(builder.build, tree, what.change, config, modules=modules)
+        build = partial(
+            builder.build, tree, what.change, config, modules=modules, loadable=what.modules
+        )
         return healed(tree, host.workspace, progress.note, build)
 
     def host_program(

@@ -157,12 +157,13 @@ def userland_cell(
     """
     chosen = guests.sanitizers(sanitizers)
     topology = guests.topology(chosen, kind)
+    boot = guests.plan(topology, chosen, restored=True)
     return CellPlan(
         name=f"{kind_of(chosen, what)}-numa{len(topology.nodes)}",
         side="",
         what=guests.with_userland(what),
         sanitizers=chosen,
-        boot=guests.plan(topology, chosen, restored=True),
+        boot=replace(boot, modules=what.modules),
         expected=(Outcome.BOOTED,),
         world=guests.world,
     )

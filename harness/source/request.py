@@ -23,6 +23,7 @@ class KernelRequest:
         options: options that are added to or removed from the configuration.
         kernel: an existing kernel file; the other fields are then ignored.
         userland: whether it is to run a world.
+        modules: modules of the tree that the guest can load, as directories below sys/modules.
     """
 
     source: str
@@ -31,6 +32,7 @@ class KernelRequest:
     kernel: Path | None = None
     options: KernelOptions = NO_OPTIONS
     userland: bool = False
+    modules: tuple[str, ...] = ()
 
 
 def pair_of(

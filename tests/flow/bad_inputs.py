@@ -127,6 +127,7 @@ TEXTS: Mapping[tuple[tuple[str, ...], str], tuple[str, ...]] = {
         "http://127.0.0.1:1/x", "\x1b[31m", "x" * 5000, "\udcff",
     ),
     (("image", "import", "--source", "embedded", "/etc/passwd"), "--sha256"): ("", "x", "0" * 63),
+    (("kyua", "--source", "{git}", "sys/vm"), "--module"): ("", "..", "a b", "/x", "\x1b[31m"),
     (("image", "rm"), "--"): ("", "no-such", "..", "\x1b[31m"),
     (("model", "trace"), "--"): ("", "/no.trace", "/tmp", "/proc/self/mem"),
     (("model", "trace", "{trace}"), "--variant"): ("", "no-such", "\x1b[31m"),

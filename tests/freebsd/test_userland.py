@@ -158,3 +158,17 @@ def test_suite_of_the_virtual_memory_system_passes(newer_tree: Path, tmp_path: P
     (suite,) = [each for each in JUnitXml.fromfile(str(junit)) if each.name == "sys/vm"]
     assert suite.tests == 25
     assert answer.code == 0
+
+
+@pytest.mark.parametrize("sanitizer", ["", "--kasan"])
+def test_module_of_the_kernel_under_test_is_loaded(
+    newer_tree: Path, tmp_path: Path, sanitizer: str
+) -> None:
+    words = [*filter(None, (sanitizer,)), "--world", "tests", "--module", "fdescfs"]
+    for more in ((), ("--no-snapshot",)):
+        answer = harness(
+            "exec", "--source", newer_tree, *words, *more, out=tmp_path,
+            guest="kldload fdescfs && kldstat -q -m fdescfs",
+        )  # fmt: skip
+        (cell,) = answer.cells().values()
+        assert (cell["program"]["status"], answer.code) == (0, 0), answer.told

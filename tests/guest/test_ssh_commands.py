@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import subprocess
@@ -18,8 +19,13 @@ from leaks import nothing_leaked
 from ssh_server import SECONDS, SshServer, ssh_server
 
 from harness.errors import UsageError
-from harness.host.clock import ManualClock
-from harness.shell.shell import OutputSink, ShellLostError, ShellTimeoutError
+from harness.host.clock import HostClock, ManualClock
+from harness.shell.shell import (
+    OutputSink,
+    ShellLostError,
+    ShellRefusedError,
+    ShellTimeoutError,
+)
 from harness.shell.ssh.command import KEPT_BYTES, KeptOutput, MarkedOutput, sh_command
 from harness.shell.ssh.shell import SshShell
 
@@ -55,6 +61,20 @@ def clock() -> PushedClock:
 @pytest.fixture
 def timed(server: SshServer, clock: PushedClock) -> SshShell:
     return server.connected(clock)
+
+
+def test_first_command_runs_after_the_login_and_must_succeed(
+    server: SshServer, tmp_path: Path
+) -> None:
+    for status, first in ((0, f"echo x >>{tmp_path}/first"), (1, "echo no disk >&2; exit 3")):
+        shell = SshShell(server.address, HostClock(), first=first)
+        with contextlib.closing(shell):
+            if status == 0:
+                shell.connect()
+                continue
+            with pytest.raises(ShellRefusedError, match="no disk"):
+                shell.connect()
+    assert (tmp_path / "first").read_text() == "x\n"
 
 
 def test_both_outputs_and_the_exit_status_come_back(shell: SshShell) -> None:

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from harness.shell.ssh.shell import SshShell
 
 
-def ssh_shell(address: SshAddress, clock: Clock) -> SshShell:
+def ssh_shell(address: SshAddress, clock: Clock, first: str = "") -> SshShell:
     """Return a shell on an SSH server, which is to be connected.
 
     Args:
         address: the server.
         clock: measures time limits; a guest's counts only time in which it could run.
+        first: a command that runs after each login; empty for none.
 
     Raises:
         InfraError: paramiko is not installed.
@@ -30,4 +31,4 @@ def ssh_shell(address: SshAddress, clock: Clock) -> SshShell:
             f"SSH to guests is not usable: {error}",
             remedy=f"install paramiko: {sys.executable} -m pip install 'harness[ssh]'",
         ) from error
-    return SshShell(address, clock)
+    return SshShell(address, clock, first=first)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.shell.received import USUAL_RECEIVE_LIMITS, ReceiveLimits
 from harness.shell.shell import ShellRefusedError
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from harness.shell.ssh.address import SshAddress
 
 
+_FIRST_SECONDS: Final = 60.0
+"""Timeout of the first command."""
+
+
 class SshShell:
     """A shell on an SSH server; see ``Shell``. One connection serves all commands.
 
@@ -35,23 +39,32 @@ class SshShell:
         address: the server.
         clock: measures time limits; a guest's counts only time in which it could run.
         limits: of what ``get`` takes.
+        first: a command that runs after the login; empty for none.
     """
 
     def __init__(
-        self, address: SshAddress, clock: Clock, limits: ReceiveLimits = USUAL_RECEIVE_LIMITS
-    ) -> None:
+        self, address: SshAddress, clock: Clock, limits: ReceiveLimits = USUAL_RECEIVE_LIMITS,
+        first: str = "",
+    ) -> None:  # fmt: skip
         self._link = SshLink(address, clock)
         self._limits = limits
+        self._first = first
         self._files: SftpFiles | TarFiles | None = None
 
     def connect(self) -> None:
         """Connect and log in.
 
         Raises:
-            ShellError: the server cannot be reached, is not the known one, or refuses the key.
+            ShellError: the server cannot be reached, is not the known one, or refuses the key; or
+                the first command fails.
             InfraError: the key cannot be used.
         """
         self._link.connect()
+        if self._first:
+            done = self.run(self._first, timeout=_FIRST_SECONDS)
+            if done.status != 0:
+                words = done.stderr.decode("utf-8", "replace").strip()
+                raise ShellRefusedError(f"{self._first}: {words or 'failed'}")
 
     def run(
         self, command: str, *, timeout: float | None = None, stdin: bytes = b"",
