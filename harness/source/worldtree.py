@@ -37,6 +37,10 @@ _UNREAD: Final = (
     "sys/dev",
 )
 
+_IGNORED: Final = (("crypto/openssh/sshd.c", "crypto/openssh/config.h"),)
+"""Files that FreeBSD has although a .gitignore of the tree names them, each behind one that stands
+beside it: whoever adds a tree to git anew loses them, and git does not miss them."""
+
 _MOST_NAMED: Final = 20
 """Most missing files that an error names."""
 
@@ -99,7 +103,12 @@ def world_snapshot(tree: SourceTree, change: Change, overlay: Path | None) -> Wo
     given = {entry.path for entry in laid}
     given |= {path for path, entry in base.content.changed.items() if not entry.is_absent}
     absent = set(lacking(repository, base.content.tree, tree.home / "world-lacking.json")) - given
-    _require(tree.location, absent)
+    ignored = {
+        path
+        for beside, path in _IGNORED
+        if tree.has_file(change, beside) and not tree.has_file(change, path)
+    }
+    _require(tree.location, absent | (ignored - given))
     index = tree.home / "world.index"
     forget_lock(index)
     index.unlink(missing_ok=True)

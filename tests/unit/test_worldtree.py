@@ -83,6 +83,22 @@ def test_files_that_a_clone_lacks_are_named_before_a_build(directory: Path, tmp_
     assert "--overlay DIR" in refused.value.remedy
 
 
+def test_file_that_git_was_told_to_ignore_is_named_before_a_build(
+    directory: Path, tmp_path: Path
+) -> None:
+    server, config = "crypto/openssh/sshd.c", "crypto/openssh/config.h"
+    overlay_of(directory, **{server: "int sshd;\n"})
+    commit(directory, "OpenSSH")
+    with pytest.raises(UsageError, match="lacks files that a world is built from") as refused:
+        taken(directory, tmp_path)
+    assert refused.value.detail == config
+    overlay = overlay_of(tmp_path / "overlay", **{config: "#define HAVE_X 1\n"})
+    assert taken(directory, tmp_path, overlay).overlaid == (config,)
+    overlay_of(directory, **{config: "#define HAVE_X 1\n"})
+    commit(directory, "configuration")
+    assert taken(directory, tmp_path).overlaid == ()
+
+
 def test_an_overlay_brings_what_a_clone_lacks(directory: Path, tmp_path: Path) -> None:
     lose(directory, LARGE)
     overlay = overlay_of(tmp_path / "overlay", **{LARGE: "int other;\n"})
