@@ -43,7 +43,7 @@ _SHOWN: Final = 3000
 
 _MOST_OUTPUT: Final = 16 << 20
 
-_BOOT_SECONDS: Final = 120.0
+_BOOT_SECONDS: Final = 300.0
 """Limit of a boot with FreeBSD's default services on a fast accelerator."""
 
 _HALT_SECONDS: Final = 30.0

@@ -63,7 +63,8 @@ def own_files(reporter: Path, host_key: Path, authorized: Path) -> tuple[OwnFile
 
 def own_digest() -> str:
     """Return a hash of the files that each image gets, and of the scripts that start."""
-    named = sorted(path for path in data_file("images", "world").iterdir() if path.is_file())
+    files = (path for path in data_file("images", "world").iterdir() if path.is_file())
+    named = sorted(path for path in files if path.suffix != ".md")
     return combined_hash((*(path.read_text() for path in named), *sorted(_FEW)))
 
 
