@@ -63,14 +63,14 @@ def made_night(
     ]  # fmt: skip
     jobs = []
     for number in range(cells):
-        seconds, cores, memory = chances.choice(MEASURED)
+        seconds, busy, gib = chances.choice(MEASURED)
         if mix == "memory":
-            memory = chances.choice((2.0, 3.0, 4.0, 6.0))
+            gib = chances.choice((2.0, 3.0, 4.0, 6.0))
         if mix == "longest" and number < 3:
             seconds = 1200.0
         seconds *= chances.uniform(0.8, 1.25)
         kernel = chances.choice(kernels)
-        jobs.append(Job(f"cell{number:04}", seconds, cores, int(memory * GIB), kernel))
+        jobs.append(Job(f"cell{number:04}", seconds, busy, int(gib * GIB), kernel))
     real = {job.id: job.seconds * chances.uniform(1 - error, 1 + error) for job in (*builds, *jobs)}
     has = {offer.name: frozenset(kernels) for offer in offers} if warm else {}
     return SimulatedNight(tuple(offers), (*builds, *jobs), real, has)
@@ -287,7 +287,8 @@ def first_in_first_out(jobs: list[Job], hosts: list[HostState], lanes: int) -> P
     memory = {host.offer.name: host.offer.memory - sum(job.memory for job in host.running)
               for host in hosts}  # fmt: skip
     exist = {kernel for host in hosts for kernel in host.kernels}
-    starts, moves = [], []
+    starts: list[tuple[Job, str]] = []
+    moves: list[tuple[str, str]] = []
     for job in sorted(jobs, key=lambda job: job.id):
         for host in hosts:
             name = host.offer.name
