@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _FAILURES: Final = (Status.FAILED, Status.UNBUILT)
 
-#: Repeats of a control that boots, on which no flake can be blamed, and of one that fails in
-#: another way: of a flake that hits six of ten boots, all eleven attempts are one in 275.
+#: Repeats of a control that boots, on which no flake can be blamed, or that fails only as its
+#: revision does without it; and of one that fails in another way: that a flake which hits six of
+#: ten boots hits all eleven attempts is one in 275.
 _REPEATS: Final = 5
 _REPEATS_OF_FAILURES: Final = 10
 
@@ -69,13 +70,13 @@ def wants_repeat(attempts: Sequence[Result], shown: Shown) -> bool:
     told = [each for each in attempts if each.status.tells]
     if not told or any(each.status is Status.PASSED for each in told):
         return False  # the host failed, which has its own retries; or it is seen
+    if unmade := [each for each in told if not each.outcome]:
+        once = len(attempts) == 1 and unmade[0].status is Status.UNBUILT
+        return once and not _is_spoilt(unmade[0], shown)
     saying = [each for each in told if not _is_spoilt(each, shown)]
-    if unmade := [each for each in saying if not each.outcome]:
-        return len(attempts) == 1 and unmade[0].status is Status.UNBUILT
     booted = sum(each.outcome == Outcome.BOOTED for each in saying)
-    if booted and booted == len(told):
-        return booted <= _REPEATS
-    return len(attempts) <= _REPEATS_OF_FAILURES
+    alike = not saying or booted == len(told)
+    return len(told) <= _REPEATS if alike else len(attempts) <= _REPEATS_OF_FAILURES
 
 
 def broken_controls(results: Iterable[Result], shown: Shown) -> list[ControlResult]:

@@ -296,7 +296,7 @@ def test_a_control_that_a_flake_of_before_always_hits_says_nothing(
     assert third.judged.night.state is NightState.ENDED
     assert NewsKind.CONTROL not in kinds(third.judged)
     assert any("says nothing" in note for note in third.judged.night.notes)
-    assert len(nights.spoilt) == 20 - 11
+    assert len(nights.spoilt) == 20 - 6
 
 
 def test_a_host_failure_that_a_retry_mends_is_no_news(
