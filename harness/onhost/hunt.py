@@ -152,7 +152,7 @@ class Hunt:
                 subject.run(trace)
         except (ChannelEnded, Nonsense) as ended:
             ending = self.program.ending(ended)
-            self._note(ending, None if trace is None else self.program.exact(trace))
+            self._note(ending, self.program.exact(trace))
 
     def _looked_over(self, rng: random.Random) -> tuple[str, ...]:
         """Return the invariants that are not looked at: what is behind them is looked for, too."""
@@ -172,7 +172,7 @@ class Hunt:
                 subject.run_closely(trace)
         except (ChannelEnded, Nonsense) as ended:
             ending = self.program.ending(ended)
-            trace = None if trace is None else self.program.exact(trace)
+            trace = self.program.exact(trace)
             found = HuntedFinding(ending, self._counted + 1, trace)
             found.known = self._known(found)
             self.findings.append(found)

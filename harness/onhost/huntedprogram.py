@@ -87,8 +87,9 @@ class HuntedProgram:
             self._subject.interleaving = self.interleaving
         return self._subject
 
-    def exact(self, trace: Trace) -> Trace:
-        """The trace that ended a copy of the program, with the schedule of its threads."""
+    def exact(self, trace: Trace | None) -> Trace | None:
+        """The trace that ended a copy of the program, with the schedule of its threads; where a
+        zone could not be made, the one that was begun; else the given one."""
         return trace if self._exact is None else self._exact
 
     def again(self, trace: Trace, *, closely: bool) -> HostEnding | None:

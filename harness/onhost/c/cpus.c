@@ -52,6 +52,22 @@ cpus_move(int cpu)
 	threads_point(POINT_MOVED, &__pcpu[cpu]);
 }
 
+/*
+ * The scheduler moves a thread that does not run: not one that is bound, or in a
+ * critical section.
+ */
+void
+cpus_migrate(unsigned number, int cpu)
+{
+	struct kern_thread *thread = &kern_threads[number];
+
+	if (number == 0 || number > threads_count || thread == thread_now())
+		return;
+	threads_point(POINT_CRITICAL, pcpu_find((u_int)thread->cpu));
+	if (!thread->ended && !thread->bound && thread->td.td_critnest == 0)
+		thread->cpu = cpu;
+}
+
 /* What all threads have; its memory is zero. */
 void
 thread_init_own(struct kern_thread *thread, unsigned number)
@@ -67,6 +83,7 @@ void
 sched_bind(struct thread *td, int cpu)
 {
 	(void)td;
+	thread_now()->bound = true;
 	cpus_move(cpu);
 }
 
@@ -74,6 +91,7 @@ void
 sched_unbind(struct thread *td)
 {
 	(void)td;
+	thread_now()->bound = false;
 }
 
 int

@@ -25,6 +25,7 @@ void	 kern_end(const char *kind, const char *format, ...) __attribute__((noretur
 /* cpus.c */
 void	 cpus_start(int cpus, const int *domain_of_cpu);
 void	 cpus_move(int cpu);
+void	 cpus_migrate(unsigned thread, int cpu);
 void	 cpus_enter(struct thread *td, int cpu);
 struct kern_thread;
 void	 thread_init_own(struct kern_thread *thread, unsigned number);

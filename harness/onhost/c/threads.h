@@ -26,6 +26,7 @@ struct kern_thread {
 	unsigned	 number;	/* from 1; 0: the program's own */
 	int		 cpu;
 	bool		 ended;
+	bool		 bound;		/* to its CPU */
 	bool		 in_section;	/* a critical one, as far as its fences tell */
 	unsigned long	 steps;		/* switch points since it last gave way */
 
