@@ -26,6 +26,8 @@ def check_of(answer: Answer) -> dict[str, Any]:
     return dict(cell["check"])
 
 
+#: Those of another release, which the pinned tree does not have.
+NEWER = [case for case in ZONES_CASES if case.shown]
 #: Shown by each run, one of each kind; the others by the long tier.
 SHORT_CASES = (
     "bucket-domain", "cross-bucket-entries", "kva-domains", "smr-waiter", "init-forever",
@@ -34,6 +36,7 @@ SHORT_CASES = (
 CASES = [
     pytest.param(case, id=case.name, marks=() if case.name in SHORT_CASES else pytest.mark.long)
     for case in ZONES_CASES
+    if not case.shown
 ]
 MENDED = [
     pytest.param(case, id=case.name, marks=() if case.name == "kva-pages" else pytest.mark.long)
@@ -71,7 +74,7 @@ def test_a_named_case_fails_where_that_is_asked_for(freebsd_tree: Path, tmp_path
     assert "wrong domain" in check_of(asked)["host"]["text"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *NEWER], ids=lambda case: case.name)
 @pytest.mark.long
 def test_a_named_case_is_found_in_a_newer_release(
     newer_tree: Path, tmp_path: Path, case: NamedCase
@@ -227,6 +230,40 @@ PLANTED: dict[str, tuple[Edit, str]] = {
              r'if (strcmp(keg->uk_name, "harness zones") != 0) \1'),
         "zones domains=2 cpus=0,1\nzone1 size=100 align=64\n"
         "alloc zone1 item=1 cpu=0 M_NOWAIT\nalloc zone1 item=2 cpu=0 M_NOWAIT\n",
+    ),
+    "fails-count": (
+        Edit("zone_alloc_item", r"(fail_cnt:\s*)counter_u64_add\(zone->uz_fails, 1\);", r"\1"),
+        "zones domains=2 cpus=0,1\nzone1 size=1000 nobucket\nrefuse domain=0\n"
+        "alloc zone1 item=1 cpu=0 M_NOWAIT\n",
+    ),
+    "slab-domain": (
+        Edit("cache_alloc_retry", r"domain = PCPU_GET\(domain\);", "domain = 0;"),
+        "zones domains=2 cpus=0,1\nzone1 size=1000 nobucket\nalloc zone1 item=1 cpu=1 M_NOWAIT\n",
+    ),
+    "slab-request": (
+        Edit("keg_alloc_slab", r"aflags \|= M_ZERO;",
+             'if (strcmp(keg->uk_name, "harness zones") != 0) aflags |= M_ZERO;'),
+        SINGLY,
+    ),
+    "constructor-arguments": (
+        Edit("cache_alloc_item", r"size, udata, flags, item", "size, NULL, flags, item"),
+        "zones domains=2 cpus=0,1\nzone1 size=96 ctor\nalloc zone1 item=1 cpu=0 M_NOWAIT\n",
+    ),
+    "destructor-arguments": (
+        Edit("uma_zfree_arg", r"cache_uz_size\(cache\), udata, SKIP_NONE",
+             "cache_uz_size(cache), NULL, SKIP_NONE"),
+        "zones domains=2 cpus=0,1\nzone1 size=96 ctor\nalloc zone1 item=1 cpu=0 M_NOWAIT\n"
+        "free item=1 cpu=0\n",
+    ),
+    "size-count": (Edit("keg_free_slab", r"uma_total_dec\(size\);", ";"), SINGLY),
+    "memory-count": (
+        Edit("uma_zone_memory", r"return \(sz \* PAGE_SIZE\);", "return (sz * PAGE_SIZE + 1);"),
+        SINGLY,
+    ),
+    "sleepers-count": (
+        Edit("zone_alloc_limit_hard", r"atomic_subtract_32\(&zone->uz_sleepers, 1\);", ";"),
+        "zones domains=2 cpus=0,1\nzone1 size=96 limit=1 nobucket\n"
+        "alloc zone1 item=1 cpu=0 M_NOWAIT\nalloc zone1 item=2 cpu=0 M_WAITOK\n",
     ),
     "lock-in-allocf": (
         Edit("keg_alloc_slab", r"(mem = keg->uk_allocf[^;]*;)",

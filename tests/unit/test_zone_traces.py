@@ -17,7 +17,12 @@ from harness.subsystems.zones.cases import ZONES_CASES, known_cases
 from harness.subsystems.zones.generate import Generator
 from harness.subsystems.zones.generatethreads import with_threads
 from harness.subsystems.zones.invariants import HARMLESS, INVARIANTS
-from harness.subsystems.zones.operations import MOST_THREADS, with_cpus, with_items_in_order
+from harness.subsystems.zones.operations import (
+    MOST_THREADS,
+    with_cpus,
+    with_items_in_order,
+    with_thread,
+)
 from harness.subsystems.zones.simpler import simpler
 from harness.subsystems.zones.trace import ZoneLayout, parse_trace
 from harness.subsystems.zones.zone import illegal
@@ -89,7 +94,8 @@ REFUSED = {
     f"{HEAD}free item=9999 cpu=0\n": "item is a number from 0 to 1023",
     f"{HEAD}explode zone1\n": "no operation",
     f"{HEAD}thread5: free item=1 cpu=0\n": "no operation",
-    f"{HEAD}thread1: destroy zone1\n": "cannot do that",
+    f"{HEAD}thread1: run-tasks\n": "cannot do that",
+    f"{HEAD}migrate thread=1 cpu=0\n": "no thread to be moved",
     f"{HEAD}thread1: free item=1 cpu=0\nfree item=2 cpu=0\n": "threads come last",
     f"{HEAD}schedule thread1@3\n": "but no threads",
     f"{HEAD}thread1: free item=1 cpu=0\nschedule thread1@3 soon\n": "not soon",
@@ -118,6 +124,7 @@ def test_cpus_of_another_machine_are_taken_domain_by_domain() -> None:
     assert MACHINE.cpus_in(other) == {0: 0, 1: 3, 2: 1, 3: 2}
     assert with_cpus("2:f,3,1", {1: 3}) == "2:f,3,3"
     assert with_cpus("a0,1,1,,,2n;f,3,2", {1: 3, 2: 1}) == "a0,1,3,,,2n;f,3,1"
+    assert with_thread("2:u,,1,,3", {2: 1, 3: 2}) == "1:u,,1,,2"
     with pytest.raises(KeyError):
         with_cpus("f,3,9", {0: 0})
 

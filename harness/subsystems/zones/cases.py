@@ -8,10 +8,12 @@ from harness.cases import NamedCase, Shown
 from harness.check.subject import KnownCase
 from harness.outcome import Outcome
 from harness.subsystems.zones.bucketcases import BUCKET_CASES
+from harness.subsystems.zones.flagcases import FLAG_CASES
+from harness.subsystems.zones.limitcases import LIMIT_CASES
 from harness.subsystems.zones.makecase import change
 from harness.subsystems.zones.zonecases import ZONE_CASES
 
-ZONES_CASES: Final = (*BUCKET_CASES, *ZONE_CASES)
+ZONES_CASES: Final = (*BUCKET_CASES, *LIMIT_CASES, *FLAG_CASES, *ZONE_CASES)
 """Bugs of an unchanged kernel."""
 
 _UNFILLED: Final = change(

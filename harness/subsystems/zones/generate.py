@@ -23,18 +23,21 @@ _PLAIN: Final[tuple[str, ...]] = ()
 _KEGS: Final = Weighted((
     (_PLAIN, 12), (("round-robin",), 4), (("offpage",), 1), (("hashed",), 1), (("nofree",), 1),
     (("smr",), 2), (("smr", "round-robin"), 1), (("pcpu",), 1), (("cache",), 3),
-    (("cache", "round-robin"), 1),
+    (("cache", "round-robin"), 1), (("shared-smr",), 2), (("cache", "smr"), 1),
 ))  # fmt: skip
 #: Words of any zone, with their probabilities.
 _ALSO: Final = (
     ("ctor", 0.12), ("zinit", 0.12), ("nobucket", 0.06), ("maxbucket", 0.05), ("maxaction", 0.03),
+    ("writes", 0.08), ("unmanaged", 0.05), ("notrim", 0.03),
 )  # fmt: skip
 #: Words of a zone with a keg of its own.
 _OF_KEGS: Final = (
     ("init", 0.1), ("stock", 0.1), ("vm", 0.03), ("malloc", 0.05), ("spread", 0.02),
-    ("contig", 0.02), ("unmanaged", 0.03),
+    ("contig", 0.02), ("nodump", 0.03),
 )  # fmt: skip
-_ALIGNMENTS: Final = (16, 64, 256, 1024, 4096)
+_ALIGNMENTS: Final = (16, 64, 256, 1024, 4096, 8192)
+#: Of items that are spread, sometimes: more than a slab of such a zone may have.
+_LARGE: Final = 150_000
 _RESERVED: Final = Weighted(((1, 1), (8, 1), (40, 2), (200, 1)))
 #: Of zones in a trace.
 _NUMBERS: Final = Weighted(((1, 6), (2, 2), (3, 1)))
@@ -95,19 +98,24 @@ class Generator:
     def _zone(self, before: Sequence[Zone]) -> Zone:
         rng = self._rng
         primaries = [place for place, zone in enumerate(before)
-                     if not zone.kinds & {"secondary", "cache", "smr"}]  # fmt: skip
+                     if not zone.kinds & {"secondary", "cache"}]  # fmt: skip
         also = {word for word, chance in _ALSO if rng.random() < chance}
         limit = _LIMITS.choose(rng) if rng.random() < 0.25 else None
         maxcache = _LIMITS.choose(rng) if rng.random() < 0.08 else None
         size = _SIZES.choose(rng)
         if primaries and rng.random() < 0.7:
             primary = rng.choice(primaries)
+            also -= {"unmanaged", "notrim", "nobucket", "maxbucket"}
             return Zone(frozenset({"secondary", *also}), before[primary].size, 0, limit, maxcache,
                         primary)  # fmt: skip
         kinds = {*_KEGS.choose(rng), *also}
         if "cache" in kinds:
             return Zone(frozenset(kinds), size, 0, limit, maxcache)
         kinds |= {word for word, chance in _OF_KEGS if rng.random() < chance}
+        if "init" in kinds and rng.random() < 0.2:
+            kinds.add("set-init")
+        if "spread" in kinds and rng.random() < 0.2:
+            size = _LARGE
         reserve = rng.choice((1, 2, 3, 8)) if rng.random() < 0.3 else 0
         align = rng.choice(_ALIGNMENTS) if rng.random() < 0.06 else None
         kva = None
@@ -198,7 +206,8 @@ class _Writer:
                 items = 0 if rng.random() < 0.1 else _LIMITS.choose(rng)
                 told = {"zone": zone, "number": items}
             case "prealloc":
-                told = {"zone": zone, "cpu": cpu, "number": rng.randint(1, 60)}
+                fail = rng.randint(1, 20) if rng.random() < self._fails else None
+                told = {"zone": zone, "cpu": cpu, "number": rng.randint(1, 60), "fail": fail}
             case "destroy":
                 told = {"zone": zone}
             case "run-tasks":

@@ -19,12 +19,12 @@ _BEFORE: Final = Weighted(((0, 2), (3, 3), (12, 3), (60, 1)))
 _THREADS: Final = Weighted(((2, 5), (3, 2), (4, 1)))
 #: Maximum number of operations of all threads: only few can be searched systematically.
 _OPERATIONS: Final = Weighted(((4, 3), (6, 3), (9, 2), (12, 1), (40, 1)))
-_VERBS: Final = Weighted((
-    ("a", 10), ("f", 8), ("d", 3), ("m", 1), ("x", 1), ("p", 1), ("t", 1), ("r", 1), ("y", 1),
-    ("q", 2), ("c", 1), ("e", 1), ("h", 1),
-))  # fmt: skip
+#: Verbs of all traces, and rarer ones, of which each trace has a few, and those often.
+_USUAL: Final = (("a", 10), ("f", 8), ("d", 2))
+_RARE: Final = ("d", "m", "x", "p", "t", "r", "y", "q", "c", "e", "h", "k", "u", "u")
+_RARE_WEIGHT: Final = 5
 _FLAGS: Final = Weighted((("n", 6), ("w", 3), ("nr", 2), ("nv", 1), ("nz", 1)))
-_LIMITS: Final = Weighted(((1, 2), (3, 2), (10, 2), (100, 1)))
+_LIMITS: Final = Weighted(((0, 1), (1, 2), (3, 2), (10, 2), (100, 1)))
 
 
 def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
@@ -32,7 +32,7 @@ def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
     trace = Generator(rng, machine).trace().head(_BEFORE.choose(rng))
     # Without the model of a limit few schedules wait: one of the zones often has a low one.
     if rng.random() < 0.3:
-        first = replace(trace.zones[0], limit=_LIMITS.choose(rng), kva=None)
+        first = replace(trace.zones[0], limit=_LIMITS.choose(rng) or None, kva=None)
         trace = replace(trace, zones=(first, *trace.zones[1:]))
     count = _THREADS.choose(rng)
     cpus = _placed(rng, len(machine.cpus), count)
@@ -56,12 +56,16 @@ class _ThreadWriter:
     ) -> None:
         self._rng = rng
         self._domains = machine.domains
+        self._all_cpus = len(machine.cpus)
         self._zones = len(trace.zones)
         self._cpus = cpus
         slots = {slot for each in trace.operations for slot in numbers_of(each, "slot")}
         self._held = sorted(slots)
         self._fresh = iter(sorted(set(range(1, 1000)) - slots))
         self._turn = 0
+        rare = rng.sample(_RARE, rng.choice((1, 2, 3)))
+        self._verbs = Weighted((*_USUAL, *((verb, _RARE_WEIGHT) for verb in rare)))
+        self._by_domain = rng.choice((0.0, 0.2, 0.7))
 
     def thread(self) -> int:
         """Return the thread of the next operation; each gets one before any gets two."""
@@ -73,7 +77,7 @@ class _ThreadWriter:
     def operation(self, thread: int) -> str:
         """The next operation of a thread."""
         rng, flags = self._rng, ""
-        letter = _VERBS.choose(rng)
+        letter = self._verbs.choose(rng)
         cpu, zone = self._cpus[thread - 1], rng.randrange(self._zones)
         domain = rng.randrange(self._domains)
         told: dict[str, int | None]
@@ -85,7 +89,7 @@ class _ThreadWriter:
             case "a" | "f" | "q":
                 letter, flags, slot = "a", _FLAGS.choose(rng), next(self._fresh)
                 self._held.append(slot)
-                by_domain = domain if rng.random() < 0.15 else None
+                by_domain = domain if rng.random() < self._by_domain else None
                 told = {"zone": zone, "slot": slot, "cpu": cpu, "domain": by_domain}
             case "d" | "c":
                 within = domain if rng.random() < 0.3 else None
@@ -96,6 +100,11 @@ class _ThreadWriter:
                         "cpu": cpu if letter == "p" else None}  # fmt: skip
             case "t":
                 told = {"cpu": cpu}
+            case "k":
+                told = {"zone": zone}
+            case "u":
+                other = rng.randint(1, len(self._cpus))
+                told = {"number": other, "cpu": rng.randrange(self._all_cpus)}
             case _:
                 told = {"domain": domain}
         return token(letter, told, flags)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from harness.cases import NamedCase
+from harness.cases import NamedCase, Shown
 from harness.cedit.edits import Replace
 from harness.cedit.masks import read_masked
 from harness.mutation.mutant import InFunction, Mutant
+from harness.outcome import Outcome
 
 _UMA_CORE: Final = "sys/vm/uma_core.c"
 
@@ -35,9 +36,11 @@ def case(
         story, titles, fix: see ``name``.
         functions: separated by blanks.
         nodes: number of nodes, unless ``vm`` is given.
-        more: ``trace``, and maybe ``traces``, ``vm`` and ``introduced``.
+        more: ``trace``, and maybe ``traces``, ``vm``, ``introduced``, and ``release``, the
+            beginning of the only release that has it.
     """
     vm = more.get("vm", "")
+    release = more.get("release", "")
     machine = ("--vm", vm) if vm else ("--numa", str(nodes))
     return NamedCase(
         name=name,
@@ -46,7 +49,7 @@ def case(
         fixed="",
         functions=tuple(functions.split()),
         command=("check", *machine, "--on", "host", "--case", name),
-        shown=(),
+        shown=(Shown(release, Outcome.BOOTED, agrees=False),) if release else (),
         trace=more["trace"],
         titles=titles,
         traces=more.get("traces", ""),

@@ -30,8 +30,11 @@ ZONES_ON_HOST: Final = HostPart(
     follows=("sys/vm/uma_core.c", "sys/vm/vm_domainset.c", "sys/vm/uma_dbg.c"),
     module=tuple(
         _HERE / "c" / name
-        for name in ("zones.c", "zones_check.c", "zones_commands.c", "zones_items.c",
-                     "zones_memory.c", "zones_operations.c", "zones_own.c")
+        for name in (
+            "zones.c", "zones_allocation.c", "zones_callbacks.c", "zones_check.c",
+            "zones_commands.c", "zones_items.c", "zones_memory.c", "zones_operations.c",
+            "zones_own.c",
+        )
     ),
     sources=tuple(_HERE / "c/host" / name for name in ("zones_host.c", "zones_threads.c")),
     functions={"sys/vm/uma_core.c": _FUNCTIONS},

@@ -75,16 +75,19 @@ VERBS: Final = (
     Verb("refill", "h", ("domain",)),
     Verb("run-tasks", "j"),
     Verb("read", "q", ("item", "cpu")),
+    Verb("migrate", "u", ("thread", "cpu")),
 )
 _BY_WORD: Final[Mapping[str, Verb]] = {verb.word: verb for verb in VERBS}
 _BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}
 #: Where the wire has another name for a field.
-_WIRE: Final = {"item": "slot", "items": "number"}
+_WIRE: Final = {"item": "slot", "items": "number", "thread": "number"}
 #: Of threads that run at the same time.
 MOST_THREADS: Final = 4
-#: Operations that no thread runs while others do: the zone may be in use, a thread moves by its
-#: CPU, pages are counted, and one thread alone runs tasks.
-_ALONE: Final = frozenset("kgsj")
+#: Operations that no thread runs while others do: a thread moves by its CPU, pages are counted, and
+#: one thread alone runs tasks.
+_ALONE: Final = frozenset("gsj")
+#: Operations of threads alone.
+OF_THREADS: Final = frozenset("u")
 #: Those that may be in the middle of another one.
 _NESTED: Final = frozenset("afdmxrylotgcehj")
 
@@ -105,6 +108,14 @@ def split_thread(operation: str) -> tuple[int, str]:
     if operation[1:2] != ":":
         return 0, operation
     return int(operation[0]), operation[2:]
+
+
+def with_thread(operation: str, threads: Mapping[int, int]) -> str:
+    """Return the operation, of a thread or of none, where threads have other numbers."""
+    thread, operation = split_thread(operation)
+    if operation[0] in OF_THREADS:
+        operation = _with(operation, "number", {**{each: each for each in range(10)}, **threads})
+    return f"{threads[thread]}:{operation}" if thread else operation
 
 
 def in_words(operation: str) -> str:
@@ -153,6 +164,8 @@ def parse_operation(line: str) -> str:
         if meanwhile or first[0] in _ALONE:
             raise ValueError("a thread that runs at the same time as others cannot do that")
         return f"{thread[1]}:{first}"
+    if first[0] in OF_THREADS:
+        raise ValueError("there is no thread to be moved")
     if not meanwhile:
         return first
     second = _parsed(inner.split())

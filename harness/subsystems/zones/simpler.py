@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from harness.subsystems.zones.operations import (
     ALWAYS,
+    OF_THREADS,
     split_thread,
     with_items_in_order,
+    with_thread,
     with_zone,
     without_choices,
     zone_of,
@@ -78,13 +80,12 @@ def _plainer_threads(trace: Trace) -> Iterator[Trace]:
     threads = trace.threads
     numbers = {number: place for place, number in enumerate(threads, start=1)}
     if any(number != place for number, place in numbers.items()):
-        renumbered = tuple(
-            f"{numbers[number]}:{each}" if number else each
-            for number, each in map(split_thread, trace.operations)
-        )
+        renumbered = tuple(with_thread(each, numbers) for each in trace.operations)
         yield replace(trace, operations=renumbered)
     for number, operations in threads.items():
         if len(operations) == 1 and len(threads) <= _FEWEST_THREADS:
+            continue
+        if operations[0][0] in OF_THREADS:
             continue
         place = trace.operations.index(f"{number}:{operations[0]}")
         others = (*trace.operations[:place], *trace.operations[place + 1 :])

@@ -52,7 +52,7 @@ _HEAD: Final = re.compile(
 )
 _COUNTS: Final = ("size", "reserve", "limit", "maxcache", "align", "kva")
 _MOST: Final = {
-    "size": 65536, "reserve": 65536, "limit": 1_000_000, "maxcache": 1_000_000, "align": 4096,
+    "size": 262_144, "reserve": 65536, "limit": 1_000_000, "maxcache": 1_000_000, "align": 65536,
     "kva": 65536,
 }  # fmt: skip
 

@@ -28,6 +28,11 @@ KINDS: Final[Mapping[str, int]] = MappingProxyType({
     "malloc": 0x20000,
     "stock": 0x40000,
     "maxaction": 0x80000,
+    "writes": 0x100000,
+    "set-init": 0x200000,
+    "nodump": 0x400000,
+    "notrim": 0x800000,
+    "shared-smr": 0x1000000,
 })  # fmt: skip
 """The words of zones, with their bits in ``c/zones.h``."""
 
@@ -98,10 +103,16 @@ def _has_no_keg(zone: Zone) -> bool:
 
 #: Maximum size of a per-CPU item (``UMA_PCPU_ALLOC_SIZE``).
 _PCPU_MOST: Final = 4096
+#: Words of kegs.
+_OF_KEGS: Final = frozenset({"spread", "contig", "vm", "malloc", "stock", "nodump", "set-init"})
 _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
     (lambda zone: _both(zone, "nobucket", "maxbucket"), "maxbucket with nobucket is asserted"),
-    (lambda zone: _both(zone, "smr", "cache", "pcpu", "secondary"),
-     "a zone with smr has a keg of its own here"),
+    (lambda zone: _both(zone, "smr", "pcpu", "secondary"),
+     "smr with these is decided by the keg"),
+    (lambda zone: _both(zone, "shared-smr", "smr", "pcpu", "secondary", "malloc"),
+     "a zone has one context of smr(9)"),
+    (lambda zone: "set-init" in zone.kinds and "init" not in zone.kinds,
+     "set-init says when init is set"),
     (lambda zone: _both(zone, "cache", "hashed", "offpage", "pcpu", "init", "secondary", "nofree"),
      "a cache zone has no keg"),
     (lambda zone: _both(zone, "secondary", "init", "nofree", "hashed", "offpage", "pcpu",
@@ -113,9 +124,11 @@ _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
     (lambda zone: _both(zone, "vm", "hashed", "offpage", "pcpu"), "vm with these is asserted"),
     (lambda zone: _both(zone, "malloc", "hashed", "pcpu", "smr"),
      "malloc(9) has zones without these only"),
-    (lambda zone: _has_no_keg(zone)
-     and not zone.kinds.isdisjoint({"spread", "contig", "vm", "unmanaged", "malloc", "stock"}),
+    (lambda zone: _has_no_keg(zone) and not zone.kinds.isdisjoint(_OF_KEGS),
      "a zone without a keg of its own has none of the keg's words"),
+    (lambda zone: "secondary" in zone.kinds
+     and not zone.kinds.isdisjoint({"unmanaged", "notrim", "nobucket", "maxbucket"}),
+     "a secondary zone is made without flags"),
     (lambda zone: _has_no_keg(zone) and (zone.align, zone.kva) != (None, None),
      "a zone without a keg of its own has neither align nor kva"),
     (lambda zone: zone.kva is not None and not zone.kinds.isdisjoint({"pcpu", "stock", "nofree"}),

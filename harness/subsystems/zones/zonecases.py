@@ -145,10 +145,25 @@ alloc zone1 item=1 cpu=0 fail=1 M_NOWAIT
         trace="""\
 zones domains=2 cpus=0,1
 zone1 size=6000 kva=1
-zone2 size=6000 secondary=zone1 nobucket
+zone2 size=6000 secondary=zone1
 alloc zone2 item=1 cpu=0 M_NOWAIT
 alloc zone2 item=2 cpu=0 M_NOWAIT
 alloc zone2 item=3 cpu=0 M_NOWAIT
+""",
+    ),
+    case(
+        "kva-max",
+        "uma_zone_set_max() raises the limit of a zone with reserved address space, which is what "
+        "keeps it in there: what is mapped behind it is somebody else's",
+        "uma_zone_set_max noobj_alloc", 2, r"^invariant: kva-exceeded",
+        traces=r" kva=.*set-max",
+        trace="""\
+zones domains=2 cpus=0,0
+zone1 size=6000 kva=1 nobucket
+set-max zone1 items=10
+alloc zone1 item=1 cpu=0 M_NOWAIT
+alloc zone1 item=2 cpu=0 M_NOWAIT
+alloc zone1 item=3 cpu=0 M_NOWAIT
 """,
     ),
     case(

@@ -30,6 +30,7 @@ zones_start(unsigned patience)
 	keeps_pages = false;
 	memory_bring_back();
 	memory_reset(patience);
+	(void)items_shared_smr();	/* before what UMA uses is counted */
 	own_start();
 }
 
@@ -66,6 +67,12 @@ flags_of(unsigned kind)
 		flags |= UMA_ZONE_UNMANAGED;
 	if ((kind & KIND_MALLOC) != 0)
 		flags |= UMA_ZONE_MALLOC;
+	if ((kind & KIND_NODUMP) != 0)
+		flags |= UMA_ZONE_NODUMP;
+#ifdef UMA_ZONE_NOTRIM
+	if ((kind & KIND_NOTRIM) != 0)
+		flags |= UMA_ZONE_NOTRIM;
+#endif
 	return (flags);
 }
 
@@ -90,7 +97,7 @@ made(unsigned number, const struct zones_order *order)
 {
 	const struct zones_callbacks *all = &zones_callbacks[number];
 	bool constructs = (order->kind & KIND_CTOR) != 0, inits = (order->kind & KIND_INIT) != 0;
-	bool zinits = (order->kind & KIND_ZINIT) != 0;
+	bool zinits = (order->kind & KIND_ZINIT) != 0, later = (order->kind & KIND_SET_INIT) != 0;
 	uma_ctor ctor = constructs ? all->ctor : NULL;
 	uma_dtor dtor = constructs ? all->dtor : NULL;
 	uma_init zinit = zinits ? all->zinit : NULL;
@@ -104,13 +111,19 @@ made(unsigned number, const struct zones_order *order)
 		return (uma_zcache_create(ZONE_NAME, (int)order->size, ctor, dtor, zinit, zfini,
 		    memory_import, memory_release, pool_of(number, (size_t)order->size),
 		    (int)flags_of((unsigned)order->kind)));
-	zone = uma_zcreate(ZONE_NAME, (size_t)order->size, ctor, dtor, inits ? all->init : NULL,
-	    inits ? all->fini : NULL, order->align > 0 ? (int)order->align - 1 : UMA_ALIGN_PTR,
+	zone = uma_zcreate(ZONE_NAME, (size_t)order->size, ctor, dtor,
+	    inits && !later ? all->init : NULL, inits && !later ? all->fini : NULL, order->align > 0 ? (int)order->align - 1 : UMA_ALIGN_PTR,
 	    flags_of((unsigned)order->kind));
+	if (inits && later) {
+		uma_zone_set_init(zone, all->init);
+		uma_zone_set_fini(zone, all->fini);
+	}
 	if (zinits) {
 		uma_zone_set_zinit(zone, zinit);
 		uma_zone_set_zfini(zone, zfini);
 	}
+	if ((order->kind & KIND_SHARED_SMR) != 0)
+		uma_zone_set_smr(zone, items_shared_smr());
 	if ((order->kind & KIND_STOCK) == 0 && order->kva <= 0) {
 		uma_zone_set_allocf(zone, memory_alloc);
 		uma_zone_set_freef(zone, memory_free);
@@ -154,11 +167,15 @@ zones_make(unsigned number, const struct zones_order *order)
 	each->primary = (long)number;
 	if ((each->kind & KIND_SECONDARY) != 0) {
 		each->primary = order->primary;
-		/* The keg's properties are its own, too. */
+		/* The keg's properties are its own, too; a context that was set later is none. */
 		each->kind |= zones[order->primary].kind &
 		    (KIND_ROUNDROBIN | KIND_HASHED | KIND_OFFPAGE | KIND_PCPU | KIND_NOFREE |
-		    KIND_INIT | KIND_STOCK);
+		    KIND_INIT | KIND_STOCK | KIND_SMR | KIND_MALLOC);
+		if ((zones[order->primary].kind & KIND_SHARED_SMR) != 0)
+			each->kind &= ~KIND_SMR;
 	}
+	if ((each->kind & KIND_SHARED_SMR) != 0)
+		each->kind |= KIND_SMR;
 	keeps_pages |= (each->kind & KIND_NOFREE) != 0;
 	memory_forget_counts(number);
 	each->zone = made(number, order);
@@ -180,15 +197,21 @@ zones_make(unsigned number, const struct zones_order *order)
 	return (NULL);
 }
 
+/* For other threads it is gone from the beginning on; the keg of a secondary zone is in use. */
 void
 zones_destroy(unsigned number)
 {
-	const struct task *task = &zones[number].zone->uz_maxaction;
+	uma_zone_t zone = zones[number].zone;
+	const struct task *task = &zone->uz_maxaction;
+	unsigned primary = (unsigned)zones[number].primary;
 
-	uma_zdestroy(zones[number].zone);
+	zones[number].leaves = true;
+	zones[primary].busy++;
+	uma_zdestroy(zone);
+	zones[primary].busy--;
+	memset(&zones[number], 0, sizeof(zones[number]));
 	if (zones_task_is_queued(task))
 		zones_broken("task-of-no-zone", "a zone is destroyed, and its task is queued still");
-	memset(&zones[number], 0, sizeof(zones[number]));
 }
 
 /* All items are freed, all caches drained, all zones destroyed: nothing of them stays. */

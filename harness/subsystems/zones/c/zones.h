@@ -46,6 +46,11 @@
 #define KIND_MALLOC	0x20000
 #define KIND_STOCK	0x40000	/* slabs come from the kernel's own allocators */
 #define KIND_MAXACTION	0x80000	/* a task is queued when the limit is reached */
+#define KIND_WRITES	0x100000	/* its constructor and its initializer write to items */
+#define KIND_SET_INIT	0x200000	/* the keg's initializer is set after the zone is made */
+#define KIND_NODUMP	0x400000
+#define KIND_NOTRIM	0x800000	/* of releases that have it */
+#define KIND_SHARED_SMR	0x1000000	/* uma_zone_set_smr(): several zones share a context */
 
 /* A zone to be made. */
 struct zones_order {
@@ -64,6 +69,8 @@ struct zones_zone {
 	uma_zone_t	 zone;		/* NULL: there is none */
 	unsigned	 kind;
 	unsigned	 in_use;	/* items that the trace holds */
+	bool		 leaves;	/* it is being destroyed */
+	unsigned	 busy;		/* operations of threads that are in the middle of it */
 	long		 primary;	/* number of the zone that made the keg, or its own */
 	bool		 limited;	/* since before the first allocation, and always since */
 	bool		 lowered;	/* the limit has been lower, and may be exceeded */
@@ -101,22 +108,43 @@ void	 items_steady(const struct zones_operation *operation);
 void	 items_read(const struct zones_operation *operation);
 void	 items_free(unsigned slot);
 void	 items_forget(void);
+smr_t	 items_shared_smr(void);	/* of KIND_SHARED_SMR */
 bool	 items_can_use(const struct zones_operation *operation);
 bool	 items_can_alloc(const struct zones_operation *operation);
 extern void *zones_item[ZONES_SLOTS];
 extern uint8_t zones_item_zone[ZONES_SLOTS];
 
+/* What an allocation is held to, by what was there before it. */
+struct zones_before {
+	uma_bucket_t	first[ZONES_DOMAINS];	/* of each domain's cached buckets */
+	uint32_t	free_items[ZONES_DOMAINS];
+	uint16_t	bucket_size;
+	uint64_t	fails;
+	long		others;		/* pages of all other zones */
+	uma_bucket_t	had;		/* the CPU's bucket */
+	bool		had_free;	/* items in its other one */
+};
+
+/* zones_allocation.c: what one allocation is held to. */
+struct zones_before allocation_begin(const struct zones_operation *operation,
+	    const struct zones_zone *each);
+void	 allocation_check(const struct zones_operation *operation,
+	    const struct zones_zone *each, const struct zones_before *was, const void *item);
+
 /* zones_own.c: what UMA itself uses. */
 void	 own_start(void);
 void	 own_check(bool keeps_pages);	/* all is as it was at the start */
+unsigned own_keg_pages(uma_keg_t keg);
+long	 own_pages(uma_zone_t zone);	/* pages of all zones but those of this one's keg */
 
-/* zones_memory.c: below the zones, and what they call. */
+/* zones_memory.c and zones_callbacks.c: below the zones, and what they call. */
 void	 memory_reset(unsigned patience);
 void	 memory_begin(const struct zones_operation *operation);
 void	 memory_refuse(int domain, bool refuse);
 void	 memory_exhaust_domain(int domain, bool exhaust);
 void	 memory_bring_back(void);	/* no domain is exhausted or low */
 bool	 memory_is_exhausted(int domain);
+void	 memory_try_again(void);	/* patience begins anew */
 bool	 memory_was_refused(void);	/* since memory_begin() */
 bool	 memory_has_failed(void);	/* a constructor, an initializer or an import, since then */
 bool	 memory_has_failed_above(void);	/* the same, but for the keg's initializer */
@@ -131,6 +159,16 @@ long	 memory_initialized(unsigned number);	/* items, by the zone's initializer *
 long	 memory_keg_initialized(unsigned number);
 long	 memory_constructed(unsigned number);
 void	 memory_forget_counts(unsigned number);
+
+/* What UMA is asked for just now, and what it then asks of others is held to. */
+struct zones_request {
+	int	flags;		/* of the allocation; 0: it is none */
+	int	domain;
+};
+struct zones_request memory_request(struct zones_request now);	/* the one before */
+const struct zones_request *memory_asked(void);
+bool	 memory_fails(bool above_keg);	/* the call that is made now, of what can fail */
+extern char zones_cookies[ZONES_MAX];	/* udata of constructors and destructors */
 
 struct zones_callbacks {
 	uma_init	zinit;
@@ -171,6 +209,7 @@ bool	 zones_timeout(void);		/* uma_timeout(); false: only the kernel can run it 
 const char *zones_locked(void);		/* a lock that is held; NULL: none, or it cannot be told */
 void	 zones_move(int cpu);		/* the thread goes to another CPU */
 int	 zones_cpu(void);
+void	 zones_migrate(unsigned thread, int cpu);	/* the scheduler moves it */
 void	 zones_pause(void);		/* other threads may run now */
 bool	 zones_are_concurrent(void);	/* other threads run operations at the same time */
 void	 zones_exhaust(int domain, bool exhausted);	/* the domain has no pages for anybody */

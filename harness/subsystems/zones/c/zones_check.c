@@ -10,7 +10,12 @@
 #include "zones.h"
 
 #include <sys/domainset.h>
+#include <sys/lock.h>
+#include <sys/mutex.h>
+#include <sys/pcpu.h>
+#include <sys/proc.h>
 #include <sys/smp.h>
+#include <sys/smr.h>
 #include <sys/vmmeter.h>
 
 #include <vm/pmap.h>
@@ -27,6 +32,7 @@ static struct seen {
 } slabs[SLABS_MAX];
 static unsigned slab_count, items_seen;
 
+static unsigned unfinished;		/* cached items whose destructor is still to come */
 static uint8_t pool_seen[ZONES_MAX][POOL_ITEMS];
 
 /* --- slabs ---------------------------------------------------------------- */
@@ -200,23 +206,36 @@ see_cached(unsigned number)
 	unsigned cached = 0;
 	uma_bucket_t bucket;
 
+	unfinished = 0;
+
 	for (unsigned cpu = 0; cpu <= mp_maxid; cpu++) {
 		cached += see_cache(number, &zone->uz_cpu[cpu].uc_allocbucket);
-		cached += see_cache(number, &zone->uz_cpu[cpu].uc_freebucket);
-		cached += see_cache(number, &zone->uz_cpu[cpu].uc_crossbucket);
+		unfinished += see_cache(number, &zone->uz_cpu[cpu].uc_freebucket);
+		unfinished += see_cache(number, &zone->uz_cpu[cpu].uc_crossbucket);
 	}
+	cached += unfinished;
 	for (int domain = 0; domain < vm_ndomains; domain++) {
 		uma_zone_domain_t zdom = ZDOM_GET(zone, domain);
 		unsigned there = 0;
 
-		STAILQ_FOREACH(bucket, &zdom->uzd_buckets, ub_link)
-			there += see_bucket(number, bucket, bucket->ub_cnt, bucket->ub_entries);
+		STAILQ_FOREACH(bucket, &zdom->uzd_buckets, ub_link) {
+			unsigned count = see_bucket(number, bucket, bucket->ub_cnt,
+			    bucket->ub_entries);
+
+			there += count;
+			unfinished += bucket->ub_seq != SMR_SEQ_INVALID ? count : 0;
+		}
 		if (there != zdom->uzd_nitems)
 			zones_broken("cache-count", "domain %d's bucket cache counts %ld items, "
 			    "and has %u", domain, zdom->uzd_nitems, there);
 		cached += there;
-		if ((bucket = zdom->uzd_cross) != NULL)
-			cached += see_bucket(number, bucket, bucket->ub_cnt, bucket->ub_entries);
+		if ((bucket = zdom->uzd_cross) != NULL) {
+			unsigned count = see_bucket(number, bucket, bucket->ub_cnt,
+			    bucket->ub_entries);
+
+			cached += count;
+			unfinished += count;
+		}
 	}
 	return (cached);
 }
@@ -244,8 +263,10 @@ check_callbacks(unsigned number, unsigned cached, unsigned held)
 	if ((kind & KIND_ZINIT) != 0 && memory_initialized(number) != (long)(cached + held))
 		zones_broken("init-count", "%ld items are initialized by the zone, %u are in it",
 		    memory_initialized(number), cached + held);
-	/* Of an SMR zone the destructor is called when the item is used again. */
-	if ((kind & (KIND_CTOR | KIND_SMR)) == KIND_CTOR && memory_constructed(number) != (long)held)
+	/* Of an SMR zone the destructor is called when no reader can have the item any more. */
+	if ((kind & KIND_SMR) != 0)
+		held += unfinished;
+	if ((kind & KIND_CTOR) != 0 && memory_constructed(number) != (long)held)
 		zones_broken("ctor-count", "%ld items are constructed, %u are in use",
 		    memory_constructed(number), held);
 }
@@ -265,6 +286,9 @@ check_counts(unsigned number, unsigned cached, unsigned held)
 	if (uma_zone_get_cur(zone) != (int)held)
 		zones_broken("current-count", "uma_zone_get_cur() is %d, %u items are in use",
 		    uma_zone_get_cur(zone), held);
+	if (zone->uz_sleepers != 0 || UZ_ITEMS_SLEEPERS(zone->uz_items) != 0)
+		zones_broken("sleepers-count", "%u and %u threads wait at the limit, and nobody does",
+		    zone->uz_sleepers, (unsigned)UZ_ITEMS_SLEEPERS(zone->uz_items));
 	if (each->limited && items != cached + held)
 		zones_broken("limit-count", "%ju items count for the limit; %u are in use and %u "
 		    "cached", (uintmax_t)items, held, cached);
@@ -294,6 +318,9 @@ check_keg(unsigned primary)
 	uma_keg_t keg = zones[primary].zone->uz_keg;
 	unsigned taken = 0;
 
+	if (uma_zone_memory(zones[primary].zone) != (size_t)own_keg_pages(keg) * PAGE_SIZE)
+		zones_broken("memory-count", "uma_zone_memory() is %zu, slabs have %u pages",
+		    uma_zone_memory(zones[primary].zone), own_keg_pages(keg));
 	if (keg->uk_kva != 0 && keg->uk_offset > zones[primary].reserved)
 		zones_broken("kva-exceeded", "%lu bytes are mapped at %lu of address space",
 		    keg->uk_offset, zones[primary].reserved);
@@ -335,6 +362,17 @@ check_at_rest(void)
 			check_keg(number);
 }
 
+/* Whether a zone of smr(9), of which there are no readers, has items of this zone's keg. */
+static bool
+of_smr(unsigned number)
+{
+	for (unsigned other = 0; other < ZONES_MAX; other++)
+		if (zones[other].zone != NULL && zones[other].primary == zones[number].primary &&
+		    (zones[other].kind & KIND_SMR) != 0)
+			return (true);
+	return (false);
+}
+
 /* Nothing is in use, and all zones were drained, per-CPU caches, too. */
 void
 check_drained(void)
@@ -343,13 +381,13 @@ check_drained(void)
 		const struct zones_zone *each = &zones[number];
 		uma_keg_t keg = each->zone != NULL ? each->zone->uz_keg : NULL;
 
-		if (keg == NULL || (each->kind & (KIND_SMR | KIND_NOFREE)) != 0)
+		if (keg == NULL || (each->kind & KIND_NOFREE) != 0)
 			continue;
 		for (int domain = 0; domain < vm_ndomains; domain++) {
 			unsigned kept = keg->uk_domain[domain].ud_pages / keg->uk_ppera;
 
 			if (kept > howmany(keg->uk_reserve, keg->uk_ipers))
-				zones_broken("drain-leaves", "domain %d keeps %u slabs for a reserve "
+				zones_broken(of_smr(number) ? "smr-drain-leaves" : "drain-leaves", "domain %d keeps %u slabs for a reserve "
 				    "of %u items", domain, kept, keg->uk_reserve);
 		}
 	}

@@ -89,7 +89,7 @@ read_operation(const char *at, struct zones_operation *operation)
 static bool
 is_possible(const struct zones_operation *operation)
 {
-	static const char of_zones[] = OF_ZONES, all[] = OF_ZONES "fryltogcehjq";
+	static const char of_zones[] = OF_ZONES, all[] = OF_ZONES "fryltogcehjqu";
 	bool waits = (operation->flags & M_WAITOK) != 0;
 
 	if (strchr(all, operation->verb) == NULL || operation->verb == '\0' ||
@@ -115,7 +115,9 @@ zones_read_operation(const char *text, struct zones_operation *operation)
 bool
 zones_has_zone(const struct zones_operation *operation)
 {
-	return (strchr(OF_ZONES, operation->verb) == NULL || zones[operation->zone].zone != NULL);
+	const struct zones_zone *each = &zones[operation->zone];
+
+	return (strchr(OF_ZONES, operation->verb) == NULL || (each->zone != NULL && !each->leaves));
 }
 
 /* OPERATION[;OPERATION]/…: the second is another thread's, in the middle of the first. */

@@ -123,6 +123,12 @@ zones_move(int cpu)
 	thread_unlock(curthread);
 }
 
+/* Threads run in a host program alone. */
+void
+zones_migrate(unsigned thread __unused, int cpu __unused)
+{
+}
+
 void
 zones_pause(void)
 {

@@ -10,7 +10,10 @@
 #include "zones.h"
 
 #include <sys/domainset.h>
+#include <sys/counter.h>
+#include <sys/lock.h>
 #include <sys/malloc.h>
+#include <sys/mutex.h>
 #include <sys/pcpu.h>
 #include <sys/proc.h>
 #include <sys/smp.h>
@@ -18,6 +21,7 @@
 #include <sys/vmmeter.h>
 
 #include <vm/pmap.h>
+#include <vm/vm_pagequeue.h>
 #include <vm/vm_phys.h>
 
 #define MARK	0x7a6f6e65736d6172UL	/* of an item that is held, at its start */
@@ -43,32 +47,65 @@ mark_of(void *item)
 	return ((volatile uint64_t *)item);
 }
 
+/* Its number says whose item a constructor or a destructor is called for. */
+char zones_cookies[ZONES_MAX];
+
+/* free(9) hands over the slab. */
+static void *
+cookie_of(const struct zones_zone *each)
+{
+	return ((each->kind & KIND_MALLOC) != 0 ? NULL : &zones_cookies[each - zones]);
+}
+
+smr_t
+items_shared_smr(void)
+{
+	static smr_t shared;
+
+	if (shared == NULL)
+		shared = smr_create("harness", 0, 0);
+	return (shared);
+}
+
 static void
 dispose(const struct zones_zone *each, void *item)
 {
 	if ((each->kind & KIND_SMR) != 0)
 		uma_zfree_smr(each->zone, item);
 	else if ((each->kind & KIND_PCPU) != 0)
-		uma_zfree_pcpu(each->zone, zpcpu_base_to_offset(item));
+		uma_zfree_pcpu_arg(each->zone, zpcpu_base_to_offset(item), cookie_of(each));
 	else
-		uma_zfree(each->zone, item);
+		uma_zfree_arg(each->zone, item, cookie_of(each));
 }
 
 /* As the operation says; NULL: there is none. */
 static void *
-obtain(const struct zones_zone *each, const struct zones_operation *operation)
+asked_for(const struct zones_zone *each, const struct zones_operation *operation)
 {
 	void *item;
 
 	if ((each->kind & KIND_SMR) != 0)
 		return (uma_zalloc_smr(each->zone, operation->flags));
 	if ((each->kind & KIND_PCPU) != 0) {
-		item = uma_zalloc_pcpu(each->zone, operation->flags);
+		item = uma_zalloc_pcpu_arg(each->zone, cookie_of(each), operation->flags);
 		return (item != NULL ? zpcpu_offset_to_base(item) : NULL);
 	}
 	if (operation->domain == ZONES_BY_CPU)
-		return (uma_zalloc(each->zone, operation->flags));
-	return (uma_zalloc_domain(each->zone, NULL, (int)operation->domain, operation->flags));
+		return (uma_zalloc_arg(each->zone, cookie_of(each), operation->flags));
+	return (uma_zalloc_domain(each->zone, cookie_of(each), (int)operation->domain,
+	    operation->flags));
+}
+
+static void *
+obtain(const struct zones_zone *each, const struct zones_operation *operation)
+{
+	struct zones_request now = { operation->flags, (int)operation->domain }, before;
+	void *item;
+
+	before = memory_request(now);
+	item = asked_for(each, operation);
+	memory_request(before);
+	return (item);
 }
 
 static void
@@ -82,7 +119,9 @@ give(unsigned number, unsigned slot)
 	*mark_of(item) = 0;
 	zones_item[slot] = NULL;
 	each->in_use--;
+	each->busy++;
 	dispose(each, item);
+	each->busy--;
 }
 
 void
@@ -100,6 +139,19 @@ check_zeroed(const struct zones_zone *each, const char *item)
 			zones_broken("not-zeroed", "M_ZERO: byte %u of an item is not zero", at);
 			return;
 		}
+}
+
+/* Each CPU has its own copy of a per-CPU item; all are zeroed, and written to by the user. */
+static void
+use_copies(const struct zones_zone *each, char *item, int flags)
+{
+	for (unsigned cpu = 1; cpu <= mp_maxid; cpu++) {
+		char *copy = item + (size_t)cpu * UMA_PCPU_ALLOC_SIZE;
+
+		if ((flags & M_ZERO) != 0)
+			check_zeroed(each, copy);
+		memset(copy, 0x5a, each->zone->uz_size);
+	}
 }
 
 static uint64_t stamps;		/* of items of SMR zones, each another one */
@@ -122,6 +174,8 @@ take(unsigned number, unsigned slot, void *item, int flags)
 		zones_broken("item-misaligned", "an item is not aligned as its zone says");
 	if ((flags & M_ZERO) != 0)
 		check_zeroed(&zones[number], item);
+	if ((zones[number].kind & KIND_PCPU) != 0)
+		use_copies(&zones[number], item, flags);
 	if (has_stamp(&zones[number]))
 		mark_of(item)[1] = ++stamps;
 	*mark_of(item) = MARK ^ slot;
@@ -132,103 +186,11 @@ take(unsigned number, unsigned slot, void *item, int flags)
 
 /* --- allocations ---------------------------------------------------------- */
 
-/* What an allocation is held to, by what was there before it. */
-struct before {
-	uma_bucket_t	first[ZONES_DOMAINS];	/* of each domain's cached buckets */
-	uint32_t	free_items[ZONES_DOMAINS];
-	uint16_t	bucket_size;
-};
-
-static int
-cpu_domain(void)
-{
-	return (PCPU_GET(domain));
-}
-
-static struct before
-before(const struct zones_zone *each)
-{
-	struct before was = { .bucket_size = each->zone->uz_bucket_size };
-
-	for (int domain = 0; domain < vm_ndomains; domain++)
-		was.first[domain] = STAILQ_FIRST(&ZDOM_GET(each->zone, domain)->uzd_buckets);
-	if ((each->kind & KIND_CACHE) == 0)
-		for (int domain = 0; domain < vm_ndomains; domain++)
-			was.free_items[domain] =
-			    each->zone->uz_keg->uk_domain[domain].ud_free_items;
-	return (was);
-}
-
-/* What the reserve is for is left alone by those who do not ask for it. */
-static void
-check_reserve(const struct zones_zone *each, const struct before *was)
-{
-	uint32_t reserve;
-
-	if ((each->kind & KIND_CACHE) != 0 || memory_was_interrupted())
-		return;
-	reserve = each->zone->uz_keg->uk_reserve;
-	for (int domain = 0; domain < vm_ndomains; domain++) {
-		uint32_t left = each->zone->uz_keg->uk_domain[domain].ud_free_items;
-
-		if (left < MIN(reserve, was->free_items[domain]))
-			zones_broken("reserve-taken",
-			    "domain %d: %u free items are left of %u, %u are reserved", domain,
-			    left, was->free_items[domain], reserve);
-	}
-}
-
-/* A bucket that comes from a domain's cache has that domain's items. */
-static void
-check_cached_domain(const struct zones_zone *each, const struct before *was, const void *item)
-{
-	int domain = cpu_domain(), real;
-
-	if (was->first[domain] == NULL || memory_was_interrupted() ||
-	    (each->kind & (KIND_CACHE | KIND_PCPU | KIND_ROUNDROBIN | KIND_HASHED)) != 0 ||
-	    each->zone->uz_cpu[zones_cpu()].uc_allocbucket.ucb_bucket != was->first[domain])
-		return;
-	real = vm_phys_domain(vtophys(item));
-	if (real != domain)
-		zones_broken("cached-domain",
-		    "an item of domain %d comes out of the bucket cache of domain %d", real, domain);
-}
-
-static bool
-was_cached(const struct before *was, uma_bucket_t bucket)
-{
-	for (int domain = 0; domain < vm_ndomains; domain++)
-		if (was->first[domain] == bucket)
-			return (true);
-	return (false);
-}
-
-/* Without a reserve, and where nothing was short, a bucket is filled (zone_import()). */
-static void
-check_filled(const struct zones_operation *operation, const struct zones_zone *each,
-    const struct before *was, uma_bucket_t had)
-{
-	const struct uma_cache_bucket *now = &each->zone->uz_cpu[zones_cpu()].uc_allocbucket;
-
-	if ((operation->flags & M_NOVM) != 0 || now->ucb_bucket == NULL || now->ucb_bucket == had ||
-	    was_cached(was, now->ucb_bucket) ||
-	    (each->kind & KIND_CACHE) != 0 || each->zone->uz_keg->uk_reserve > 0 ||
-	    memory_was_refused() || memory_has_failed() || memory_was_interrupted() ||
-	    each->zone->uz_max_items > 0 || each->zone->uz_bucket_size != was->bucket_size)
-		return;
-	if (now->ucb_cnt + 1 < MIN(now->ucb_entries, was->bucket_size))
-		zones_broken("bucket-not-filled", "a fresh bucket has %d of %d items", now->ucb_cnt + 1,
-		    MIN(now->ucb_entries, was->bucket_size));
-}
-
 void
 items_alloc(const struct zones_operation *operation)
 {
 	struct zones_zone *each = &zones[operation->zone];
-	struct before was = before(each);
-	const struct uma_cache *cache = &each->zone->uz_cpu[zones_cpu()];
-	uma_bucket_t had = cache->uc_allocbucket.ucb_bucket;
-	bool had_free = cache->uc_freebucket.ucb_cnt > 0;
+	struct zones_before before = allocation_begin(operation, each);
 	void *item;
 
 	each->used = true;	/* from its beginning on */
@@ -237,15 +199,7 @@ items_alloc(const struct zones_operation *operation)
 		dispose(each, item);	/* another thread has filled the slot meanwhile */
 	else if (item != NULL)
 		take((unsigned)operation->zone, (unsigned)operation->slot, item, operation->flags);
-	else if ((operation->flags & M_WAITOK) != 0 && !memory_has_failed_above() &&
-	    ((each->kind & KIND_CACHE) == 0 || !memory_was_refused()))
-		zones_broken("waitok-null", "an allocation that may wait gets nothing");
-	if ((operation->flags & M_USE_RESERVE) == 0)
-		check_reserve(each, &was);
-	if (item == NULL || operation->domain != ZONES_BY_CPU || had_free)
-		return;
-	check_cached_domain(each, &was, item);
-	check_filled(operation, each, &was, had);
+	allocation_check(operation, each, &before, item);
 }
 
 /* --- readers -------------------------------------------------------------- */
@@ -257,12 +211,13 @@ items_alloc(const struct zones_operation *operation)
 void
 items_read(const struct zones_operation *operation)
 {
-	const struct zones_zone *each = &zones[zones_item_zone[operation->slot]];
+	struct zones_zone *each = &zones[zones_item_zone[operation->slot]];
 	volatile uint64_t *item;
 	uint64_t stamp;
 
 	if (zones_item[operation->slot] == NULL || !has_stamp(each))
 		return;
+	each->busy++;
 	smr_enter(each->zone->uz_smr);
 	if ((item = *(void *volatile *)&zones_item[operation->slot]) != NULL) {
 		stamp = item[1];
@@ -276,27 +231,20 @@ items_read(const struct zones_operation *operation)
 		}
 	}
 	smr_exit(each->zone->uz_smr);
+	each->busy--;
 }
 
 /* --- steady use ----------------------------------------------------------- */
-
-static unsigned
-pages_of(const struct zones_zone *each)
-{
-	unsigned pages = 0;
-
-	for (int domain = 0; domain < vm_ndomains; domain++)
-		pages += each->zone->uz_keg->uk_domain[domain].ud_pages;
-	return (pages);
-}
 
 static void
 use_a_few(const struct zones_zone *each, const struct zones_operation *operation, long count)
 {
 	void *held[BATCH_MAX];
 
-	for (long i = 0; i < count; i++)
+	for (long i = 0; i < count; i++) {
+		memory_try_again();
 		held[i] = obtain(each, operation);
+	}
 	for (long i = 0; i < count; i++)
 		if (held[i] != NULL)
 			dispose(each, held[i]);
@@ -312,11 +260,11 @@ items_steady(const struct zones_operation *operation)
 
 	each->used = true;
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		unsigned pages = pages_of(each);
+		unsigned pages = own_keg_pages(each->zone->uz_keg);
 
 		for (long i = 0; i < IN_ROUND; i += count)
 			use_a_few(each, operation, count);
-		grown += pages_of(each) > pages;
+		grown += own_keg_pages(each->zone->uz_keg) > pages;
 	}
 	if (grown == ROUNDS)
 		zones_broken("memory-grows", "%u rounds of %d items, used and freed on one CPU, "

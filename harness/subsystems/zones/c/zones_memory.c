@@ -5,22 +5,23 @@
 /*
  * What lies below the zones of a trace: memory of exactly the domain that is
  * asked for, unless that domain is to be refused; pools that cache zones import
- * from; constructors and initializers that fail when they are told to.  Here,
- * where no lock is held, another thread's operation is run.
+ * from.  Here, where no lock is held, another thread's operation is run.
  */
 
 #include "zones.h"
 
 #include <sys/domainset.h>
+#include <sys/lock.h>
 #include <sys/malloc.h>
+#include <sys/mutex.h>
+#include <sys/pcpu.h>
 #include <sys/vmmeter.h>
 
 #include <vm/pmap.h>
 #include <vm/vm_extern.h>
 #include <vm/vm_page.h>
+#include <vm/vm_pagequeue.h>
 #include <vm/vm_phys.h>
-#include <vm/uma_dbg.h>
-
 
 /* FreeBSD 14 turned addresses of kmem_malloc() and kmem_free() into pointers. */
 typedef __typeof(kmem_malloc(0, 0)) kmem_address;
@@ -41,6 +42,16 @@ static PER_THREAD long until_failure;	/* calls of what can fail; 0: none fails *
 static PER_THREAD bool always_fails;	/* from then on */
 static PER_THREAD const struct zones_operation *meanwhile;
 static PER_THREAD bool has_refused, has_failed, has_failed_above, was_interrupted;
+static PER_THREAD struct zones_request asked;
+
+struct zones_request
+memory_request(struct zones_request now)
+{
+	struct zones_request before = asked;
+
+	asked = now;
+	return (before);
+}
 
 void
 memory_reset(unsigned limit)
@@ -63,6 +74,12 @@ memory_begin(const struct zones_operation *operation)
 	for (int domain = 0; domain < vm_ndomains; domain++)
 		has_refused |= exhausted[domain];
 	was_interrupted = zones_are_concurrent();
+}
+
+void
+memory_try_again(void)
+{
+	calls = 0;
 }
 
 void
@@ -133,41 +150,79 @@ memory_interrupt(void)
 	return (true);
 }
 
-static bool
-fails_now(void)
+bool
+memory_fails(bool above_keg)
 {
 	if (until_failure == 0 || --until_failure > 0)
 		return (false);
 	until_failure = always_fails ? 1 : 0;
+	has_failed_above |= above_keg;
 	return (has_failed = true);
 }
 
-/* What is called for a zone, and not for its keg. */
-static bool
-fails_above(void)
+const struct zones_request *
+memory_asked(void)
 {
-	bool fails = fails_now();
-
-	has_failed_above |= fails;
-	return (fails);
+	return (&asked);
 }
 
 /* --- slabs ---------------------------------------------------------------- */
 
+/* Of slabs that were promised never to be freed, beside the kernel's own flags. */
+#define SLAB_FOR_EVER	0x40
+
+static bool
+is_for_ever(int wait)
+{
+#ifdef M_NEVERFREED
+	return ((wait & M_NEVERFREED) != 0);
+#else
+	(void)wait;
+	return (false);
+#endif
+}
+
+/* What the slab allocator is called with. */
+static void
+check_request(uma_zone_t zone, vm_size_t bytes, int domain, int wait)
+{
+	uma_keg_t keg = zone->uz_keg;
+	uint32_t flags = keg->uk_flags;
+	int wanted = asked.domain == ZONES_BY_CPU ? PCPU_GET(domain) : asked.domain;
+
+	if (bytes != (vm_size_t)keg->uk_ppera * PAGE_SIZE)
+		zones_broken("slab-request", "%zu bytes are asked for; slabs have %d pages",
+		    (size_t)bytes, keg->uk_ppera);
+	if (domain < 0 || domain >= vm_ndomains || VM_DOMAIN_EMPTY(domain))
+		zones_broken("slab-request", "domain %d is asked for memory", domain);
+	if (((wait & M_ZERO) == 0) != ((flags & UMA_ZONE_MALLOC) != 0) ||
+	    ((wait & M_NODUMP) != 0) != ((flags & UMA_ZONE_NODUMP) != 0))
+		zones_broken("slab-request", "a slab is asked for with flags %#x", wait);
+	if (asked.flags == 0)
+		return;
+	if ((wait & M_WAITOK) != 0 && (asked.flags & M_WAITOK) == 0)
+		zones_broken("slab-request", "a slab is waited for, and the allocation may not wait");
+	if ((asked.flags & M_USE_RESERVE) == 0 && (flags & UMA_ZONE_FIRSTTOUCH) != 0 &&
+	    !was_interrupted && !VM_DOMAIN_EMPTY(wanted) && domain != wanted)
+		zones_broken("slab-domain", "a first-touch zone takes memory of domain %d, not %d",
+		    domain, wanted);
+}
+
 void *
-memory_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pflag, int wait)
+memory_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *pflag, int wait)
 {
 	const char *lock = zones_locked();
 	void *memory;
 
 	if (lock != NULL)
 		zones_broken("lock-in-allocf", "lock %s is held while a slab is allocated", lock);
+	check_request(zone, bytes, domain, wait);
 	memory_interrupt();
 	if (++calls < patience && refused[domain]) {
 		has_refused = true;
 		return (NULL);
 	}
-	*pflag = UMA_SLAB_PRIV;
+	*pflag = UMA_SLAB_PRIV | (is_for_ever(wait) ? SLAB_FOR_EVER : 0);
 	memory = (void *)kmem_malloc_domainset(DOMAINSET_FIXED(domain), bytes,
 	    wait & (M_NOWAIT | M_WAITOK | M_ZERO));
 	if (memory == NULL)
@@ -180,9 +235,11 @@ memory_alloc(uma_zone_t zone __unused, vm_size_t bytes, int domain, uint8_t *pfl
 void
 memory_free(void *memory, vm_size_t bytes, uint8_t pflag)
 {
-	if (pflag != UMA_SLAB_PRIV)
+	if ((pflag & ~SLAB_FOR_EVER) != UMA_SLAB_PRIV)
 		zones_broken("slab-flags", "a slab comes back with flags %#x, not %#x", pflag,
 		    UMA_SLAB_PRIV);
+	if ((pflag & SLAB_FOR_EVER) != 0)
+		zones_broken("never-freed", "a slab is freed that was asked for with M_NEVERFREED");
 	slabs_taken--;
 	kmem_free((kmem_address)memory, bytes);
 }
@@ -223,7 +280,7 @@ memory_import(void *pool, void **store, int count, int domain __unused, int flag
 	for (unsigned i = 0; i < POOL_ITEMS && given < count; i++) {
 		if (pools[number].given[i])
 			continue;
-		if (fails_above())
+		if (memory_fails(true))
 			return (given);		/* fewer than were asked for */
 		pools[number].given[i] = true;
 		store[given++] = pools[number].memory + i * pools[number].size;
@@ -273,86 +330,4 @@ pool_given(unsigned number)
 	for (unsigned i = 0; i < POOL_ITEMS; i++)
 		count += pools[number].given[i];
 	return (count);
-}
-
-/* --- constructors and initializers ---------------------------------------- */
-
-/*
- * One of each for each zone, as none is told which zone it is for.  Counted is
- * how many items are initialized, or constructed, just now.
- */
-static long initialized[ZONES_MAX], constructed[ZONES_MAX], keg_initialized[ZONES_MAX];
-
-static int
-prepare(long *count, bool (*fails)(void))
-{
-	memory_interrupt();
-	if (fails())
-		return (ENOMEM);
-	++*count;
-	return (0);
-}
-
-/*
- * A keg that looks for use after free wants its items back as it gave them.  UMA
- * sees to that for the zone that made it; a secondary zone has to (kern_mbuf.c).
- */
-static void
-leave_as_trash(unsigned number, void *item, int size)
-{
-#ifdef INVARIANTS
-	if ((zones[number].kind & KIND_SECONDARY) != 0 &&
-	    zones[number].zone->uz_keg->uk_fini == trash_fini)
-		trash_init(item, size, M_NOWAIT);
-#else
-	(void)number, (void)item, (void)size;
-#endif
-}
-
-#define CALLBACKS(n)								\
-static int zinit_##n(void *item __unused, int size __unused, int flags __unused)	\
-{ return (prepare(&initialized[n], fails_above)); }						\
-static void zfini_##n(void *item, int size)					\
-{ initialized[n]--; leave_as_trash(n, item, size); }				\
-static void trash_##n(void *item, int size)					\
-{ leave_as_trash(n, item, size); }						\
-static int init_##n(void *item __unused, int size __unused, int flags __unused)	\
-{ return (prepare(&keg_initialized[n], fails_now)); }					\
-static void fini_##n(void *item __unused, int size __unused)			\
-{ keg_initialized[n]--; }							\
-static int ctor_##n(void *item __unused, int size __unused, void *arg __unused,	\
-    int flags __unused)								\
-{ return (prepare(&constructed[n], fails_above)); }						\
-static void dtor_##n(void *item __unused, int size __unused, void *arg __unused)	\
-{ constructed[n]--; }
-
-CALLBACKS(0) CALLBACKS(1) CALLBACKS(2) CALLBACKS(3)
-_Static_assert(ZONES_MAX == 4, "as many as there are callbacks");
-
-#define OF(n)	{ zinit_##n, zfini_##n, trash_##n, init_##n, fini_##n, ctor_##n, dtor_##n }
-
-const struct zones_callbacks zones_callbacks[ZONES_MAX] = { OF(0), OF(1), OF(2), OF(3) };
-
-long
-memory_initialized(unsigned number)
-{
-	return (initialized[number]);
-}
-
-long
-memory_keg_initialized(unsigned number)
-{
-	return (keg_initialized[number]);
-}
-
-long
-memory_constructed(unsigned number)
-{
-	return (constructed[number]);
-}
-
-void
-memory_forget_counts(unsigned number)
-{
-	initialized[number] = keg_initialized[number] = constructed[number] = 0;
 }

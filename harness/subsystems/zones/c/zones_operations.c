@@ -11,6 +11,11 @@
 #include "zones.h"
 
 #include <sys/malloc.h>
+#include <sys/smp.h>
+#include <sys/domainset.h>
+#include <sys/vmmeter.h>
+
+#include <vm/vm_phys.h>
 
 #define WITHOUT_LIMIT	1000000
 
@@ -52,7 +57,7 @@ can_prealloc(const struct zones_operation *operation)
 	const struct zones_zone *each = &zones[operation->zone];
 	uma_keg_t keg = each->zone->uz_keg;
 
-	if ((each->kind & (KIND_CACHE | KIND_HASHED)) != 0)
+	if ((each->kind & KIND_CACHE) != 0)
 		return (false);
 	/* What there is address space for, and no more, is asked for. */
 	return (zones[each->primary].reserved == 0 || keg->uk_kva == 0 ||
@@ -75,10 +80,56 @@ run_reclaim(void *unused __unused)
 	    domain_of(running));
 }
 
+/* What the system's want of memory may not change. */
+struct cache_state {
+	uint64_t	cached;		/* in CPUs' caches */
+	long		in_domains;
+	uint16_t	bucket_size;
+};
+
+static struct cache_state
+state_of(uma_zone_t zone)
+{
+	struct cache_state state = { .bucket_size = zone->uz_bucket_size };
+
+	for (unsigned cpu = 0; cpu <= mp_maxid; cpu++)
+		state.cached += (uint64_t)(zone->uz_cpu[cpu].uc_allocbucket.ucb_cnt +
+		    zone->uz_cpu[cpu].uc_freebucket.ucb_cnt +
+		    zone->uz_cpu[cpu].uc_crossbucket.ucb_cnt);
+	for (int domain = 0; domain < vm_ndomains; domain++)
+		state.in_domains += ZDOM_GET(zone, domain)->uzd_nitems;
+	return (state);
+}
+
+static void
+check_kept(const struct zones_zone *each, const struct cache_state *was)
+{
+	struct cache_state now = state_of(each->zone);
+
+	if ((each->kind & KIND_UNMANAGED) != 0 && (now.cached != was->cached ||
+	    now.in_domains != was->in_domains || now.bucket_size != was->bucket_size))
+		zones_broken("unmanaged-reclaimed", "a zone with UMA_ZONE_UNMANAGED had %ju items in "
+		    "CPUs' caches and buckets of %u, and has %ju and %u",
+		    (uintmax_t)was->cached, was->bucket_size, (uintmax_t)now.cached,
+		    now.bucket_size);
+	if ((each->kind & KIND_NOTRIM) != 0 && requests[running->number % 3] == UMA_RECLAIM_TRIM &&
+	    (now.cached != was->cached || now.in_domains != was->in_domains))
+		zones_broken("notrim-trimmed", "a zone with UMA_ZONE_NOTRIM cached %ld items, and "
+		    "caches %ld", was->in_domains, now.in_domains);
+}
+
 static void
 run_reclaim_all(void *unused __unused)
 {
+	struct cache_state was[ZONES_MAX];
+
+	for (unsigned number = 0; number < ZONES_MAX; number++)
+		if (zones[number].zone != NULL)
+			was[number] = state_of(zones[number].zone);
 	uma_reclaim_domain(requests[running->number % 3], domain_of(running));
+	for (unsigned number = 0; number < ZONES_MAX; number++)
+		if (zones[number].zone != NULL && !zones_are_concurrent())
+			check_kept(&zones[number], &was[number]);
 }
 
 static void
@@ -94,8 +145,6 @@ set_max(const struct zones_operation *operation)
 
 	if (each->zone->uz_max_items == 0 && (each->used || zones_are_concurrent()))
 		return;		/* asserted against, though not while the first allocation runs */
-	if (zones[each->primary].reserved > 0)
-		return;		/* the limit is what there is address space for */
 	uma_zone_set_max(each->zone, (int)operation->number);
 	/* Not exact once there was none: what was allocated meanwhile was not counted. */
 	each->limited = operation->number > 0 && (each->limited || !each->used);
@@ -123,7 +172,7 @@ has_secondary(long number)
 static void
 destroy(long number)
 {
-	if (zones[number].in_use == 0 && !has_secondary(number))
+	if (zones[number].in_use == 0 && zones[number].busy == 0 && !has_secondary(number))
 		zones_destroy((unsigned)number);
 }
 
@@ -166,10 +215,14 @@ wake(const char *wmesg)
 		return (false);
 	if (free_one_of(number))
 		return (true);
+	if (zones[number].zone->uz_max_items == 0)
+		zones_broken("wakeup-lost", "a thread waits at the limit of a zone that has none");
 	if (counted(number) < zones[number].zone->uz_max_items)
 		zones_broken("wakeup-lost", "a thread waits at the limit of a zone that is below it");
 	zones_broken("starvation", "a thread waits at the limit of a zone of which nothing is in use");
-	uma_zone_set_max(zones[number].zone, WITHOUT_LIMIT);	/* so that it ends */
+	/* So that it ends; uma_zone_set_max() would assert where the limit was taken away. */
+	zones[number].zone->uz_max_items = WITHOUT_LIMIT;
+	wakeup(&zones[number].zone->uz_max_items);
 	zones[number].lowered = true;
 	return (true);
 }
@@ -252,6 +305,9 @@ is_done(const struct zones_operation *operation)
 		if (!memory_is_exhausted((int)operation->domain))
 			memory_low((int)operation->domain, operation->verb == 'l');
 		return (true);
+	case 'u':
+		zones_migrate((unsigned)operation->number, (int)operation->cpu);
+		return (true);
 	case 'm':
 		set_max(operation);
 		return (true);
@@ -266,11 +322,16 @@ is_done(const struct zones_operation *operation)
 void
 zones_run(const struct zones_operation *operation)
 {
+	struct zones_zone *each = &zones[operation->zone];
+	bool of_zone = strchr("apdmxs", operation->verb) != NULL;
+
 	memory_begin(operation);
+	each->busy += of_zone;
 	if (operation->verb == 'k')
 		destroy(operation->zone);
 	else if (!is_done(operation))
 		run_verb(operation, false);
+	each->busy -= of_zone;
 }
 
 /* Another thread's, in the middle of an operation: where no lock is held. */

@@ -63,16 +63,20 @@ buckets_of(uma_zone_t zone)
 	return (count);
 }
 
-static unsigned
-headers_of(uma_keg_t keg)
+unsigned
+own_keg_pages(uma_keg_t keg)
 {
 	unsigned pages = 0;
 
-	if ((keg->uk_flags & UMA_ZFLAG_OFFPAGE) == 0)
-		return (0);
 	for (int domain = 0; domain < vm_ndomains; domain++)
 		pages += keg->uk_domain[domain].ud_pages;
-	return (pages / keg->uk_ppera);
+	return (pages);
+}
+
+static unsigned
+headers_of(uma_keg_t keg)
+{
+	return ((keg->uk_flags & UMA_ZFLAG_OFFPAGE) != 0 ? own_keg_pages(keg) / keg->uk_ppera : 0);
 }
 
 /*
@@ -82,17 +86,31 @@ headers_of(uma_keg_t keg)
  */
 static struct loans {
 	int	buckets, headers;
+	long	bytes;		/* of slabs, and not in uma_size() */
 } at_start;
+
+long
+own_pages(uma_zone_t zone)
+{
+	long pages = 0;
+	uma_keg_t keg;
+
+	for (keg = beacon->uz_keg; keg != NULL; keg = LIST_NEXT(keg, uk_link))
+		if ((zone->uz_flags & UMA_ZFLAG_CACHE) != 0 || keg != zone->uz_keg)
+			pages += own_keg_pages(keg);
+	return (pages);
+}
 
 static struct loans
 loans(void)
 {
-	struct loans more = { 0, 0 };
+	struct loans more = { .bytes = -(long)uma_size() };
 	uma_keg_t keg;
 	uma_zone_t zone;
 
 	for (keg = beacon->uz_keg; keg != NULL; keg = LIST_NEXT(keg, uk_link)) {
 		more.headers += (int)headers_of(keg);
+		more.bytes += (long)own_keg_pages(keg) * PAGE_SIZE;
 		LIST_FOREACH(zone, &keg->uk_zones, uz_link) {
 			more.buckets += (int)buckets_of(zone);
 			if ((zone->uz_flags & UMA_ZFLAG_BUCKET) != 0)
@@ -112,6 +130,9 @@ check_loans(bool with_headers)
 	if (now.buckets != at_start.buckets)
 		zones_broken("buckets-lost", "%d buckets are in use and in no cache",
 		    at_start.buckets - now.buckets);
+	if (with_headers && now.bytes != at_start.bytes)
+		zones_broken("size-count", "uma_size() is %ld bytes too large",
+		    at_start.bytes - now.bytes);
 	if (with_headers && now.headers != at_start.headers)
 		zones_broken("headers-lost", "%d headers are in use and no slab's",
 		    at_start.headers - now.headers);

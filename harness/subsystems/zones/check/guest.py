@@ -59,9 +59,12 @@ class CheckedZones:
 
     def random_trace(self, rng: random.Random) -> Trace:
         """See ``Subject``."""
-        trace = replace(Generator(rng, self.machine).trace(), left_out=self.left_out)
+        trace = replace(self._generated(rng), left_out=self.left_out)
         self._make(trace)
         return trace
+
+    def _generated(self, rng: random.Random) -> Trace:
+        return Generator(rng, self.machine).trace()
 
     def given_trace(self, trace: Trace) -> Trace:
         """See ``Subject``: its CPUs become those of the guest, domain by domain."""

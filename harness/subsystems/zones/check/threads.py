@@ -41,11 +41,16 @@ class HuntedZones(CheckedZones):
 
     def random_trace(self, rng: random.Random) -> Trace:
         """See ``Subject``."""
-        if self.interleaving.limit == 0:
-            return super().random_trace(rng)
-        trace = replace(with_threads(rng, self.machine), left_out=self.left_out)
+        threads = self.interleaving.limit > 0
+        trace = with_threads(rng, self.machine) if threads else self._generated(rng)
+        trace = replace(trace, left_out=self.left_out)
         self._make(trace)
         return trace
+
+    def _make(self, trace: Trace) -> None:
+        self.exact = trace  # a zone that cannot be made ends the program, too
+        super()._make(trace)
+        self.exact = None
 
     def _finished(self, trace: Trace, command: str) -> Differs | None:
         if trace.is_concurrent:

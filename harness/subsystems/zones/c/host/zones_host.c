@@ -108,6 +108,12 @@ zones_pause(void)
 	threads_point(POINT_LOAD, NULL);
 }
 
+void
+zones_migrate(unsigned thread, int cpu)
+{
+	cpus_migrate(thread, cpu);
+}
+
 int
 zones_cpu(void)
 {
