@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from harness.arch import GUEST
+
 #: Seconds of work that each core of a host should have at hand, before kernels are moved to it.
 _AHEAD: Final = 60.0
 
@@ -45,7 +47,7 @@ class HostOffer:
     name: str
     cores: float
     memory: int
-    architecture: str = "amd64"
+    architecture: str = GUEST.name
     accelerators: frozenset[str] = frozenset({"tcg"})
     builds: bool = False
     commands: bool = False
@@ -76,7 +78,7 @@ class Job:
     kernel: str = ""
     makes: str = ""
     alone: bool = False
-    architecture: str = "amd64"
+    architecture: str = GUEST.name
     accelerator: str = "tcg"
     commands: bool = False
     avoid: frozenset[str] = frozenset()

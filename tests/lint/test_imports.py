@@ -86,7 +86,7 @@ EDGES: dict[str, set[str]] = {
         "arch", "errors", "kerneloptions", "outcome", "printable", "sanitizers", "host", "guest",
     },
     "history": {"errors", "host", "nightly"},
-    "group": {"errors", "history", "host"},
+    "group": {"arch", "errors", "history", "host"},
     "notify": {"errors", "printable", "nightly"},
     "pages": {"errors", "host", "nightly", "printable", "results"},
     "plugin": {
