@@ -330,6 +330,7 @@ DOCUMENTS: dict[str, tuple[type, ...]] = {
     "doctor": (DoctorDocument,),
     "build": (BuildDocument,),
     "image build": (ImageDocument,),
+    "image import": (ImageDocument,),
     "image ls": (ImagesDocument,),
     "image rm": (RemovedImagesDocument,),
     "exec": (Record,),

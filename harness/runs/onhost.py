@@ -138,15 +138,16 @@ class HostChecks:
         self, stack: contextlib.ExitStack, plan: CheckPlan, changed: HuntedProgram,
         progress: Progress,
     ) -> HuntedProgram | None:  # fmt: skip
-        """Return the program of the code below the changes; None where there is none.
+        """Return the program of the code below the changes, with the same fixes; None where there
+        is none.
 
         Raises as ``Provider.host_program``.
         """
         change = self.what.change
         if change.patch or change.mutant:
-            below = Change(change.revision)
+            below = Change(change.revision, assumed=change.assumed)
         elif change.revision is None and plan.specification.changed:
-            below = Change("HEAD")
+            below = Change("HEAD", assumed=change.assumed)
         else:
             return None
         # A tree without revisions has nothing below its changes.

@@ -62,7 +62,9 @@ def test_with_its_fix_a_named_case_is_not_found(
 ) -> None:
     words = [word for word in case.command[1:] if word not in ("--on", "host")]
     check = check_of(on_host(freebsd_tree, tmp_path, *words, "--assume", case.name))
-    assert check["findings"] == []
+    # Without the panic that ends the trace, another named case may show.
+    named = {each["case"] for each in check["findings"]}
+    assert not named & {case.name, ""}, check["findings"]
     assert f"with the fix of {case.name}" in " ".join(check["notes"])
 
 

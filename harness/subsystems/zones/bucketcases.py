@@ -226,7 +226,7 @@ thread2: reclaim zone1 cpu=1 trim
         "cache_free bucket_alloc cache_drain bucket_free", 2, r"Freeing an SMR bucket",
         traces=r" smr.*thread[1-4]: set-max",
         trace="""\
-zones domains=2 cpus=0,1 without=own-items
+zones domains=2 cpus=0,1 without=own-items,smr-drain-leaves
 zone1 size=256 limit=10 smr
 alloc zone1 item=1 cpu=1 M_NOWAIT
 thread1: free item=1 cpu=1
