@@ -54,6 +54,20 @@ def test_a_slower_boot_is_told_once_with_the_commit_that_made_it_slower(tmp_path
     assert slower(nights.night().judged) == []
 
 
+def test_boots_that_a_flake_spoils_are_repeated(tmp_path: Path) -> None:
+    flake = Fault("flake", 0, until=1, rate=0.3)
+    nights = Nights(tmp_path, faults=[flake], cells="repeat = 9\n")
+    nights.night()
+    nights.cells = ""
+    nights.write_plan()
+    culprit = nights.commit(Fault("slow", 0, slower=1.3))
+    judged = nights.night().judged
+    timed = [each for each in judged.results if each.purpose is Purpose.TIMING]
+    assert any(each.status is Status.FAILED for each in timed)
+    (text,) = slower(judged)
+    assert nights.commits[culprit][:12] in text
+
+
 def test_a_host_that_is_slower_for_one_boot_is_no_news(tmp_path: Path) -> None:
     nights = known_nights(tmp_path)
     nights.commit()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Suspects that are compared in a night: the slowest. On a host that has become slower, all are.
 _MOST: Final = 5
 
+#: Boots of a revision are tried so many times as often as times are wanted.
+_ATTEMPTS: Final = 2
+
 
 @dataclass(slots=True)
 class NightTiming:
@@ -98,15 +101,25 @@ class NightTiming:
     def _timed(self, slot: Slot, old: str, new: str, boots: int) -> tuple[list[float], list[float]]:
         """Return the CPU times of boots of two revisions, booted in turn."""
         times: dict[str, list[float]] = {old: [], new: []}
-        for attempt in range(boots):
-            for commit in (old, new) if attempt % 2 else (new, old):
+        self._time(slot, times, boots)
+        return times[old], times[new]
+
+    def _time(self, slot: Slot, times: Mapping[str, list[float]], boots: int) -> None:
+        """Add CPU times of so many boots of each revision, fewer if the budget is spent.
+
+        A boot without a time, which the host or a flake has spoilt, is repeated.
+        """
+        commits = list(times)
+        for attempt in range(boots * _ATTEMPTS):
+            for commit in commits if attempt % 2 else commits[::-1]:
+                if len(times[commit]) >= boots:
+                    continue
                 if self.spent():
-                    return times[old], times[new]
+                    return
                 task = NightTask(self.slots[slot], commit, Purpose.TIMING, attempt)
                 seconds = boot_cpu(self.cells.alone(task))
                 if seconds is not None:
                     times[commit].append(seconds)
-        return times[old], times[new]
 
     def _culprit(self, found: Slowdown) -> ProvenCulprit | None:
         """Return the commit that made a cell slower, with its proof."""
@@ -127,14 +140,8 @@ class NightTiming:
 
     def _is_slow(self, found: Slowdown, commit: str) -> bool | None:
         """Return whether a revision is rather as slow as the tip than as fast as the base."""
-        times = []
-        for attempt in range(found.boots):
-            if self.spent():
-                return None
-            task = NightTask(self.slots[found.slot], commit, Purpose.TIMING, attempt)
-            seconds = boot_cpu(self.cells.alone(task))
-            if seconds is not None:
-                times.append(seconds)
+        times: list[float] = []
+        self._time(found.slot, {commit: times}, found.boots)
         if len(times) < found.boots:
             return None
         return statistics.median(times) > (found.before + found.after) / 2
