@@ -63,9 +63,10 @@ def install(directory: Path, fault: Fault) -> str:
 
 
 _PROGRAM = r"""#!%PYTHON% -IS
-import json, os, re, select, shutil, signal, socket, sys, time
+import ctypes, json, os, re, select, shutil, signal, socket, sys, time
 
 REAL, FAULT = "%REAL%", json.loads(%FAULT%)
+PR_SET_PDEATHSIG = 1
 
 
 def main(words):
@@ -89,15 +90,28 @@ def main(words):
     monitor, end = inherited_pair(theirs)
     words += ["-chardev", f"socket,id=fault,fd={end}", "-mon", "chardev=fault,mode=control"]
     harness = {name: socket.socket(fileno=number) for name, number in sockets.items()}
-    qemu = os.getpid()
-    if os.fork() == 0:
+    # The process that the harness waits for ends last where QEMU's last words are relayed.
+    first, second = os.getpid(), os.fork()
+    qemu = second if FAULT["kvm"] else first
+    if bool(second) == bool(FAULT["kvm"]):
         for end in theirs:
             end.close()
         Relay(guests, harness, qemu, struck, accelerator, monitor).run()
+        if FAULT["kvm"]:
+            end_like(qemu)
         os._exit(0)
+    if FAULT["kvm"]:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for end in harness.values():
         end.close()
     os.execv(REAL, [REAL, *words])
+
+
+def end_like(child):
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        os.kill(os.getpid(), -status)
+    os._exit(status)
 
 
 def descriptor_of(words, name):
