@@ -45,12 +45,6 @@ def disk_device(method: BootMethod, number: int) -> str:
     return f"vtbd{number + (method is BootMethod.LOADER)}"
 
 
-def world_disk(world: World, directory: Path, runner: Runner) -> GuestDisk:
-    """Create an overlay of a world's image in ``directory``; see ``new_overlay``."""
-    image = GuestDisk(world.disk, read_only=True, format=DiskFormat.QCOW2)
-    return new_overlay(image, directory, runner)
-
-
 def new_overlay(image: GuestDisk, directory: Path, runner: Runner) -> GuestDisk:
     """Create an overlay of a disk in ``directory``; what the guest writes ends with it.
 
@@ -71,7 +65,8 @@ def world_disks(
     """Return the disks of a guest: its world's, and the volume of modules; none without a world."""
     if plan.world is None:
         return ()
-    root = world_disk(plan.world, directory, runner)
+    image = GuestDisk(plan.world.disk, read_only=True, format=DiskFormat.QCOW2)
+    root = new_overlay(image, directory, runner)
     if not plan.modules:
         return (root,)
     from harness.boot.modulevolume import module_volume

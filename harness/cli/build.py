@@ -15,6 +15,7 @@ from harness.cli.options import (
 )
 from harness.cli.progress import LiveRows
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
+from harness.runs.view import shown_row
 from harness.sanitizers import NONE
 from harness.source.change import Change
 
@@ -49,12 +50,8 @@ def build(
         app, source, kernconf, Change(revision, patch, mutant), None, kernel_options
     )
     with LiveRows(app.messages, app.clock, verbose=app.verbosity > 0) as rows:
-        progress = rows.row("build")
-        try:
+        with shown_row(rows, "build") as progress:
             kernel = app.kernels(app.messages.say).provide(what, sanitizers, progress)
-        except BaseException as error:
-            rows.failed("build", error)
-            raise
         rows.done("build", "ready", good=True)
     app.paper.print(f"{kernel.identity.release} {kernel.identity.label}", markup=False)
     app.paper.print(str(kernel.kernel), markup=False)

@@ -19,6 +19,7 @@ from harness.cli.progress import LiveRows
 from harness.errors import UsageError
 from harness.host.cachesize import disk_usage, format_size, remove
 from harness.host.inuse import claimed
+from harness.runs.view import shown_row
 from harness.runs.worlds import WorldRequest, build_world
 from harness.world.config import Services, WorldKind, world_config
 from harness.world.image import WorldCache
@@ -85,12 +86,8 @@ def build(
     request = WorldRequest(app.existing_source(source), revision, config, overlay)
     started = time.monotonic()
     with LiveRows(app.messages, app.clock, verbose=app.verbosity > 0) as rows:
-        progress = rows.row("world")
-        try:
+        with shown_row(rows, "world") as progress:
             world = build_world(request, app, progress)
-        except BaseException as error:
-            rows.failed("world", error)
-            raise
         rows.done("world", "ready", good=True)
     app.messages.say(f"{time.monotonic() - started:.0f} s")
     app.paper.print(f"{world.identity.release} {world.identity.label}", markup=False)

@@ -20,6 +20,7 @@ from harness.cli.options import (
 from harness.cli.progress import LiveRows
 from harness.cli.sanitizers import AskedSanitizers, sanitizer_options
 from harness.runs.imports import ImportRequest, import_image
+from harness.runs.view import shown_row
 from harness.source.change import Change
 from harness.world.config import Services
 
@@ -65,12 +66,8 @@ def image_import(
         asked.of_kernel(),
     )
     with LiveRows(app.messages, app.clock, verbose=app.verbosity > 0) as rows:
-        progress = rows.row("import")
-        try:
+        with shown_row(rows, "import") as progress:
             imported = import_image(request, app, progress)
-        except BaseException as error:
-            rows.failed("import", error)
-            raise
         rows.done("import", f"by {imported.way}" if imported.way else "known", good=True)
     world = imported.world
     app.paper.print(f"{world.identity.key[:12]} {world.identity.release}", markup=False)

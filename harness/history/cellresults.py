@@ -47,11 +47,8 @@ class CellResults:
     def known(self, branch: str, commit: str) -> tuple[Result, ...]:
         """Return the newest verdict of each cell on a revision of a branch, of any night."""
         newest = (
-            select(func.max(ResultRow.id))
-            .join(NightRow, NightRow.id == ResultRow.night_id)
-            .join(PlanRow, PlanRow.id == NightRow.plan_id)
+            self._results_with(func.max(ResultRow.id))
             .where(
-                PlanRow.name == self.plan,
                 ResultRow.branch == branch,
                 ResultRow.commit == commit,
                 ResultRow.purpose == Purpose.PLANNED.value,

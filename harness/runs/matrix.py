@@ -14,6 +14,7 @@ from harness.boot.cellboot import boot_cell
 from harness.boot.cellplan import CellPlan, expectation_of, unbooted_cell, with_host
 from harness.errors import InfraError
 from harness.guest.memory import required_memory
+from harness.runs.view import shown_row
 from harness.world.fit import require_fitting
 
 if TYPE_CHECKING:
@@ -163,12 +164,8 @@ class Matrix:
     def provide_world(self, what: KernelRequest, name: str, suites: Sequence[str] = ()) -> World:
         """Return a world, showing progress; raises as ``harness.runs.worlds.world_for``."""
         row = f"world {name}"
-        progress = self.rows.row(row)
-        try:
+        with shown_row(self.rows, row) as progress:
             world = self.world(what, name, suites, progress)
-        except BaseException as error:
-            self.rows.failed(row, error)
-            raise
         self.rows.done(row, "ready", good=True)
         return world
 
@@ -176,12 +173,8 @@ class Matrix:
         self, what: KernelRequest, sanitizers: Sanitizers, row: str, *, modules: Sequence[str] = ()
     ) -> KernelArtifact:
         """Return the kernel, showing progress under that name; raises as ``Kernels.provide``."""
-        progress = self.rows.row(row)
-        try:
+        with shown_row(self.rows, row) as progress:
             kernel = self.kernels.provide(what, sanitizers, progress, modules=modules)
-        except BaseException as error:
-            self.rows.failed(row, error)
-            raise
         self.rows.done(row, "ready", good=True)
         self._provided.append(kernel)
         return kernel

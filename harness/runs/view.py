@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -32,6 +32,17 @@ class Rows(Protocol):
     def failed(self, name: str, error: BaseException) -> None:
         """The row has ended with an error or a signal, which is reported elsewhere."""
         ...
+
+
+@contextlib.contextmanager
+def shown_row(rows: Rows, name: str) -> Iterator[Progress]:
+    """Yield the progress of a row, which an error or a signal within the context ends."""
+    progress = rows.row(name)
+    try:
+        yield progress
+    except BaseException as error:
+        rows.failed(name, error)
+        raise
 
 
 class View(Protocol):

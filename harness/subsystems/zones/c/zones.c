@@ -112,7 +112,8 @@ made(unsigned number, const struct zones_order *order)
 		    memory_import, memory_release, pool_of(number, (size_t)order->size),
 		    (int)flags_of((unsigned)order->kind)));
 	zone = uma_zcreate(ZONE_NAME, (size_t)order->size, ctor, dtor,
-	    inits && !later ? all->init : NULL, inits && !later ? all->fini : NULL, order->align > 0 ? (int)order->align - 1 : UMA_ALIGN_PTR,
+	    inits && !later ? all->init : NULL, inits && !later ? all->fini : NULL,
+	    order->align > 0 ? (int)order->align - 1 : UMA_ALIGN_PTR,
 	    flags_of((unsigned)order->kind));
 	if (inits && later) {
 		uma_zone_set_init(zone, all->init);

@@ -387,8 +387,9 @@ check_drained(void)
 			unsigned kept = keg->uk_domain[domain].ud_pages / keg->uk_ppera;
 
 			if (kept > howmany(keg->uk_reserve, keg->uk_ipers))
-				zones_broken(of_smr(number) ? "smr-drain-leaves" : "drain-leaves", "domain %d keeps %u slabs for a reserve "
-				    "of %u items", domain, kept, keg->uk_reserve);
+				zones_broken(of_smr(number) ? "smr-drain-leaves" : "drain-leaves",
+				    "domain %d keeps %u slabs for a reserve of %u items", domain,
+				    kept, keg->uk_reserve);
 		}
 	}
 }

@@ -31,7 +31,8 @@ add_operations(unsigned number, const char *at)
 		struct zones_operation operation;
 
 		at = zones_read_operation(at, &operation);
-		if (at == NULL || strchr("gsj", operation.verb) != NULL || (*at != '/' && *at != ' ' && *at != '\0'))
+		if (at == NULL || strchr("gsj", operation.verb) != NULL ||
+		    (*at != '/' && *at != ' ' && *at != '\0'))
 			return ("no-such-operation");
 		if (programs[number].count == OPERATIONS_MAX)
 			return ("too-many-operations");
