@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Final
 from urllib.error import HTTPError, URLError
@@ -121,15 +121,12 @@ def _fetched(url: str, scratch: Path, *, checked: bool) -> Path:
         raise UsageError(f"{url} is not a URL: {error}", remedy="name a file or a URL") from error
     if not host:
         raise UsageError(f"the URL {url} names no host", remedy="name a file or a URL")
-    if scheme not in ({"https", "http"} if checked else {"https"}):
-        raise UsageError(
-            f"images are not fetched by {scheme}: {url}",
-            remedy="name an https URL, or an http one with --sha256",
-        )
+    schemes = frozenset({"https", "http"} if checked else {"https"})
+    _require_scheme(scheme, schemes, url)
     target = scratch / "fetched"
+    opener = urllib.request.build_opener(_Redirections(schemes))
     try:
-        # The scheme was checked above.
-        with urllib.request.urlopen(url, timeout=_SILENCE_SECONDS) as answer:  # noqa: S310
+        with opener.open(url, timeout=_SILENCE_SECONDS) as answer:
             _write(_chunks(answer), target, url)
     except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
         if isinstance(error, HTTPError):
@@ -140,6 +137,34 @@ def _fetched(url: str, scratch: Path, *, checked: bool) -> Path:
             remedy="try again, or fetch it by hand and name the file",
         ) from error
     return target
+
+
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to what could have been named instead."""
+
+    def __init__(self, schemes: frozenset[str]) -> None:
+        self._schemes = schemes
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str,
+        headers: HTTPMessage, newurl: str,
+    ) -> urllib.request.Request | None:  # fmt: skip
+        """See ``HTTPRedirectHandler``, which follows https to http."""
+        scheme = urllib.parse.urlsplit(newurl).scheme.lower()
+        try:
+            _require_scheme(scheme, self._schemes, f"{req.full_url}, which leads to {newurl}")
+        except UsageError:
+            fp.close()
+            raise
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _require_scheme(scheme: str, schemes: frozenset[str], what: str) -> None:
+    if scheme not in schemes:
+        raise UsageError(
+            f"images are not fetched by {scheme}: {what}",
+            remedy="name an https URL, or an http one with --sha256",
+        )
 
 
 def _unpacked(path: Path, name: str, scratch: Path) -> Path:

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import http.server
 import lzma
+import ssl
 import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from disk_images import PROGRAM, Part, published, write_gpt_disk, write_small_root
@@ -222,21 +224,41 @@ def test_names_that_are_no_files_are_refused(tmp_path: Path, scratch: Path) -> N
     assert "not a SHA-256" in refused(lambda: given_image("x", "12", scratch))
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """The URL of a directory on the loopback address."""
+@contextlib.contextmanager
+def serving(directory: Path, tls: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """The URL of a directory on the loopback address; below /to/ are redirections."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object, **values: object) -> None:
-            super().__init__(*args, directory=str(tmp_path), **values)  # type: ignore[arg-type]
+            super().__init__(*args, directory=str(directory), **values)  # type: ignore[arg-type]
 
         def log_message(self, *args: object) -> None:
             """Print nothing."""
 
+        def do_GET(self) -> None:
+            if not self.path.startswith("/to/"):
+                super().do_GET()
+                return
+            self.send_response(302)
+            self.send_header("Location", unquote(self.path.removeprefix("/to/")))
+            self.end_headers()
+
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        place = "http://127.0.0.1" if tls is None else "https://localhost"
+        yield f"{place}:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The URL of a directory on the loopback address."""
+    with serving(tmp_path) as url:
+        yield url
 
 
 def test_image_is_fetched_if_its_hash_is_the_expected_one(
@@ -251,6 +273,36 @@ def test_image_is_fetched_if_its_hash_is_the_expected_one(
     )
     with pytest.raises(InfraError, match="404"):
         given_image(f"{served}/none", digest, scratch)
+
+
+def test_redirections_lead_to_what_could_have_been_named(
+    served: str, tmp_path: Path, scratch: Path
+) -> None:
+    (tmp_path / "disk").write_bytes(b"data")
+    digest = hashlib.sha256(b"data").hexdigest()
+    assert given_image(f"{served}/to//disk", digest, scratch).sha256 == digest
+    elsewhere = f"{served}/to/{quote('ftp://127.0.0.1:9/disk', safe='')}"
+    assert "not fetched by ftp" in refused(lambda: given_image(elsewhere, digest, scratch))
+
+
+def test_redirection_from_https_to_http_is_refused(
+    served: str, tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").write_bytes(b"data")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(tmp_path, (certificate, key)) as secure:
+        assert given_image(f"{secure}/disk", None, scratch).path.read_bytes() == b"data"
+        told = refused(
+            lambda: given_image(f"{secure}/to/{quote(f'{served}/disk', safe='')}", None, scratch)
+        )
+    assert f"not fetched by http: {secure}" in told
+    assert f"which leads to {served}/disk" in told
 
 
 def test_network_that_fails_is_the_hosts_failure(scratch: Path) -> None:
