@@ -148,8 +148,7 @@ def _make_role(
         )
         connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD '{verifier.decode()}'")
         written.append(path)
-        write_atomic(path, _line(own, password))
-        path.chmod(0o600)
+        write_atomic(path, _line(own, password), mode=0o600)
     if not connection.exec_driver_sql("SELECT pg_has_role(%s, 'USAGE')", (name,)).scalar():
         connection.exec_driver_sql(f"GRANT {name} TO CURRENT_USER")
     return MadeRole(name, own, is_new)

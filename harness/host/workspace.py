@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import platformdirs
@@ -176,13 +177,16 @@ def make_directory(path: Path) -> None:
         raise host_refused(path, error) from error
 
 
-def write_atomic(path: Path, data: bytes | str, *, synced: bool = True) -> None:
+def write_atomic(
+    path: Path, data: bytes | str, *, synced: bool = True, mode: int = 0o666
+) -> None:  # fmt: skip
     """Write a file atomically: it is complete or unchanged.
 
     Args:
         path: the file; its directory is created.
         data: what it contains from then on.
         synced: whether that holds after a crash of the host, too.
+        mode: the file's mode from its beginning, without what the umask takes away.
 
     Raises:
         InfraError: the file cannot be written.
@@ -191,7 +195,7 @@ def write_atomic(path: Path, data: bytes | str, *, synced: bool = True) -> None:
     make_directory(path.parent)
     temporary = path.with_name(f".{path.name}.{unique()}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
             if synced:
                 file.flush()

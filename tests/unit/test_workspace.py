@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,6 +177,22 @@ def test_scratch_directory_of_a_running_harness_stays(workspace: Workspace, othe
     _, said = other(HOLD_SCRATCH)
     with workspace.scratch("guest"):
         assert Path(said, "kernel").read_bytes() == b"half"
+
+
+def test_secret_is_nobody_elses_before_its_file_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+    replace = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        modes.append(stat.S_IMODE(self.stat().st_mode))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    write_atomic(tmp_path / "secret", "word", mode=0o600)
+    assert modes == [0o600]
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
 
 def test_file_is_written_whole_with_its_directories(tmp_path: Path) -> None:
