@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, select
 
 from harness.history.rows import result_of
 from harness.history.schema import (
@@ -17,6 +17,7 @@ from harness.history.schema import (
     PlanRow,
     ProblemRow,
     ResultRow,
+    RevisionRow,
 )
 from harness.nightly.night import NewsKind
 from harness.nightly.past import CellBoot, NightLine, ProblemNight
@@ -105,7 +106,10 @@ class PastNights:
         return next(map(result_of, rows), None)
 
     def boots(self, slot: Slot, before: int, last: int) -> Sequence[CellBoot]:
-        """Return the newest passed boots of a cell up to a night, the newest last."""
+        """Return the newest passed boots of a cell up to a night, the newest last.
+
+        Those of one night are in the order of their revisions; its tip is booted first.
+        """
         columns = NightRow.number, ResultRow.commit, ResultRow.seconds, ResultRow.stages
         rows = self._passed(columns, slot, before, last)
         return [CellBoot(**row) for row in reversed(rows)]
@@ -141,6 +145,14 @@ class PastNights:
             select(*columns)
             .select_from(ResultRow)
             .join(NightRow, NightRow.id == ResultRow.night_id)
+            .outerjoin(
+                RevisionRow,  # not of the base, with which a night begins
+                and_(
+                    RevisionRow.night_id == ResultRow.night_id,
+                    RevisionRow.branch == ResultRow.branch,
+                    RevisionRow.commit == ResultRow.commit,
+                ),
+            )
             .where(
                 ResultRow.branch == slot.branch,
                 ResultRow.cell == slot.cell,
@@ -149,8 +161,11 @@ class PastNights:
                 ResultRow.shared.is_(None),
                 *conditions,
             )
-            .order_by(NightRow.number.desc(), ResultRow.id.desc())
-        )
+            .order_by(
+                NightRow.number.desc(), func.coalesce(RevisionRow.place, 0).desc(),
+                ResultRow.id.desc(),
+            )
+        )  # fmt: skip
         found: list[dict[str, Any]] = []
         with self._reading() as connection:
             left = list(connection.execute(nights.order_by(NightRow.number.desc())).scalars())

@@ -22,7 +22,7 @@ from harness.history.past import PastNights
 from harness.history.schema import ResultRow
 from harness.history.store import NightStore
 from harness.history.url import HistoryLocation
-from harness.nightly.night import Night, NightState
+from harness.nightly.night import BranchNight, Night, NightState, RevisionNight
 from harness.nightly.result import Result, Slot, Status
 
 STARTED = datetime(2026, 3, 29, 2, 30, 0, 1, tzinfo=timezone(timedelta(hours=5, minutes=45)))
@@ -172,3 +172,26 @@ def test_several_processes_create_a_history_at_once(history: HistoryLocation) ->
     processes = [subprocess.Popen(words) for _ in range(3)]
     assert [each.wait() for each in processes] == [0, 0, 0]
     assert plans_of(Database.open(history)) == []
+
+
+def test_boots_of_a_night_are_in_the_order_of_revisions_not_of_tests(
+    history: HistoryLocation,
+) -> None:
+    database = Database.open(history)
+    store = NightStore(database, "made")
+    commits = ("b" * 40, "c" * 40, "d" * 40)
+    revisions = tuple(
+        RevisionNight("tree:main", commit, "", place, rank)
+        for place, (commit, rank) in enumerate(zip(commits, (2, 1, 0), strict=True), start=1)
+    )
+    branch = BranchNight("tree:main", "tree", commits[-1], "a" * 40)
+    night = Night("made", 0, NightState.RUNNING, STARTED, branches=(branch,), revisions=revisions)
+    night = store.begin(night, [], 86400.0)
+    for commit in (commits[2], "a" * 40, commits[0], commits[1]):
+        store.add(night, replace(RESULT, commit=commit), b"console")
+    past = PastNights(NightReader(database, "made"))
+    boots = past.boots(RESULT.slot, night.number, 10)
+    assert [each.commit for each in boots] == ["a" * 40, *commits]
+    good = past.good(RESULT.slot, night.number)
+    assert good is not None
+    assert good.commit == commits[-1]
