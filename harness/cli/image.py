@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from harness.cli.progress import LiveRows
 from harness.errors import UsageError
 from harness.host.cachesize import disk_usage, format_size, remove
 from harness.host.inuse import claimed
+from harness.host.sealedstore import stored_at
 from harness.runs.view import shown_row
 from harness.runs.worlds import WorldRequest, build_world
 from harness.world.config import Services, WorldKind, world_config
@@ -152,13 +154,15 @@ def _name(world: World) -> str:
 
 def _table(worlds: Sequence[World]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "release", "world", "revision", "services", "size"):
+    for column in ("name", "made (UTC)", "release", "world", "revision", "size"):
         table.add_column(column, no_wrap=column == "name")
     for world in worlds:
         identity = world.identity
+        made = datetime.fromtimestamp(stored_at(world.directory), UTC)
+        services = ", all services" if identity.services == Services.ALL else ""
         row = (
-            _name(world), identity.release, identity.kind, identity.label, identity.services,
-            format_size(disk_usage(world.directory)),
+            _name(world), f"{made:%Y-%m-%d %H:%M}", identity.release, identity.kind + services,
+            identity.label, format_size(disk_usage(world.directory)),
         )  # fmt: skip
         table.add_row(*map(Text, row))
     return table
