@@ -90,6 +90,8 @@ class Name(StrEnum):
     INIT_STARTED = "init started"
     WARNING = "warning"
     LINUX_WARNING = "Linux warning"
+    ITEMS_LEFT = "items left"
+    ZONE_LIMIT = "zone limit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -453,6 +453,16 @@ _KERNEL = (
         r"^(?P<text>(?:[\w./:-]{1,64} )?WARNING .{1,200} failed at .*)",
         WarningKind.OTHER,
     ),
+    # what the zone allocator prints when a zone with items is destroyed, and at a zone's limit
+    warning_pattern(
+        Name.ITEMS_LEFT,
+        "Freed UMA keg",
+        r"(?P<text>Freed UMA keg \(.{0,64}\) was not empty \(.*)",
+        WarningKind.OTHER,
+    ),
+    warning_pattern(
+        Name.ZONE_LIMIT, "[zone: ", r"^(?P<text>\[zone: .{1,64}\] .*)", WarningKind.OTHER
+    ),
     warning_pattern(
         Name.WARNING, "WARNING", r"(?P<text>(?:^[\w.-]{1,32}: )?WARNING: .*)", WarningKind.OTHER
     ),

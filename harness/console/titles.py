@@ -135,6 +135,8 @@ def explanation(message: str, before: Sequence[str], frames: Sequence[Frame]) ->
 def _explains(line: str, words: set[str], subsystems: set[str]) -> bool:
     if _FIRST_HALF.match(line):
         return True
+    if _PROMPT.fullmatch(line):
+        return False
     if words & set(_WORD.findall(line.lower())):
         return True
     driver = _DRIVER.match(line)
@@ -146,6 +148,7 @@ def _explains(line: str, words: set[str], subsystems: set[str]) -> bool:
 _FIRST_HALF = re.compile(
     r"Memory modified after free|(?:shared|exclusive) lock of \(|while (?:excl|sh)|MCA: CPU"
 )
+_PROMPT = re.compile(r"\S{1,16}> ?")
 # prefixes of device_printf(), and names of functions
 _DRIVER = re.compile(r"(?P<name>[A-Za-z_]{2,32}?)_?(?:\d{1,4}|\([^()]{0,32}\))?: ", re.ASCII)
 

@@ -152,6 +152,20 @@ def in_kernel(text: str) -> list[Event]:
             "arc4random: WARNING: not seeded",
             e.KernelWarning(0, WarningKind.OTHER, "arc4random: WARNING: not seeded"),
         ),
+        (
+            "[zone: mbuf_cluster] kern.ipc.nmbclusters limit reached",
+            e.KernelWarning(
+                0, WarningKind.OTHER, "[zone: mbuf_cluster] kern.ipc.nmbclusters limit reached"
+            ),
+        ),
+        (
+            "Freed UMA keg (rtentry) was not empty (4 items).  Lost 1 pages of memory.",
+            e.KernelWarning(
+                0,
+                WarningKind.OTHER,
+                "Freed UMA keg (rtentry) was not empty (4 items).  Lost 1 pages of memory.",
+            ),
+        ),
     ],
 )
 def test_line_gives_its_event(line: str, event: Event) -> None:
