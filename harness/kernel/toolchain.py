@@ -134,6 +134,9 @@ def keep_to_compiler(objects: Path, output: Path, compiler: str) -> None:
     write_atomic(mark, compiler)
 
 
+#: What starts a build of FreeBSD on other systems.
+_BUILDS_ELSEWHERE = "tools/build/make.py"
+
 #: bmake is installed last, by renaming, so that all other files are complete if it exists.
 _BOOTSTRAP = """\
 sh "$1/configure" "--with-default-sys-path=.../share/mk:$2/share/mk" --with-machine=@MACHINE@ \\
@@ -175,9 +178,13 @@ def bootstrap_bmake(tree: Path, home: Path, runner: Runner, *, sandboxed: bool) 
         command = Sandbox((tree,), (home,)).words(command, work)
     finished = runner.run(command, cwd=work, check=False)
     if finished.returncode != 0:
+        older = "" if (tree / _BUILDS_ELSEWHERE).exists() else (
+            f"; the tree has no {_BUILDS_ELSEWHERE}, so it is older than builds of FreeBSD on "
+            "other systems (2020)"
+        )  # fmt: skip
         raise BuildError(
-            "the tree's make (contrib/bmake) does not build on this host",
-            remedy=f"check its files: {work}",
+            f"the tree's make (contrib/bmake) does not build on this host{older}",
+            remedy=f"use a newer revision, or check its files: {work}",
             detail=str(failure(finished).detail),
         )
     keep_sizes(sizes_below(home, MAKE), memory)

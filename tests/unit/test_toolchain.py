@@ -138,11 +138,16 @@ def test_make_that_was_cut_short_is_built_anew(tmp_path: Path) -> None:
     assert bootstrap_bmake(tree, home, HostRunner(), sandboxed=True).read_text() == "#!/bin/sh\n"
 
 
-def test_make_that_does_not_build_shows_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("older", [False, True])
+def test_make_that_does_not_build_shows_why(tmp_path: Path, older: bool) -> None:
     tree = tree_with(tmp_path, "echo no compiler here >&2\nexit 77\n")
+    if not older:
+        (tree / "tools" / "build").mkdir(parents=True)
+        (tree / "tools" / "build" / "make.py").touch()
     with pytest.raises(BuildError, match="does not build on this host") as caught:
         bootstrap_bmake(tree, tmp_path / "home", HostRunner(), sandboxed=True)
     assert caught.value.detail == "no compiler here"
+    assert ("older than builds of FreeBSD on other systems" in caught.value.message) is older
     assert not (tmp_path / "home" / "bin").exists()
 
 
