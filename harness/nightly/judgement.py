@@ -64,7 +64,7 @@ class SeenProblem:
         incidents: the slots that show it.
         failed: boots that showed it, repeats included; results that share others do not count.
         passed: boots of its slots at revisions that could have shown it, and did not.
-        sightings: the boots of the plan alone that showed it.
+        sightings: the boots that showed it, without repeats.
         streak: passes at revisions newer than the newest that showed it.
         fixed_at_tip: whether each of its slots that ran at a branch's tip passes there.
         repeats: its repeats.
@@ -232,7 +232,7 @@ def incidents_of(
     Args:
         failure: the failure.
         failing: the results that show it.
-        planned: the results of the plan, with those of the base.
+        planned: the results but repeats, with those of the base.
         places: the revisions' places.
     """
     found = []
@@ -245,12 +245,18 @@ def incidents_of(
         for result in reversed(told):
             if failure_of(result) == failure:
                 first = result
-            elif first is not None and result.status is Status.PASSED:
+            elif first is not None and _is_before(result, first, places):
                 good = result
                 break
         if first is not None:
             found.append(Incident(slot, first.commit, good.commit if good else "", first, good))
     return tuple(found)
+
+
+def _is_before(passed: Result, failed: Result, places: Places) -> bool:
+    """Return whether a result passed at an older revision than that of another."""
+    old, new = (places.get((each.slot.branch, each.commit), 0) for each in (passed, failed))
+    return passed.status is Status.PASSED and old < new
 
 
 def seen_problem(
@@ -290,7 +296,7 @@ def seen_problem(
         incidents=incidents,
         failed=sum(each.ran for each in shows),
         passed=len(counted),
-        sightings=sum(each.ran and each.purpose.value == "planned" for each in shows),
+        sightings=sum(each.ran and each.purpose.sights for each in shows),
         streak=sum(
             places.get((each.slot.branch, each.commit), 0) > last.get(each.slot.branch, -1)
             for each in counted

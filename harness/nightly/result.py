@@ -23,6 +23,11 @@ class Purpose(StrEnum):
     TIMING = "timing"
     """its CPU time is measured, with no other guest of this night running"""
 
+    @property
+    def sights(self) -> bool:
+        """Whether a failure counts as seen: it was not booted because of that failure."""
+        return self in (Purpose.PLANNED, Purpose.TIMING)
+
 
 class Status(StrEnum):
     """What a result says about the kernel."""

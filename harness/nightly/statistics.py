@@ -3,12 +3,18 @@
 The interval is Wilson's score interval (E. B. Wilson, JASA 22, 1927; recommended by L. Brown,
 T. Cai, A. DasGupta, "Interval Estimation for a Binomial Proportion", Statistical Science 16, 2001).
 The comparison of two rates is Fisher's exact test (R. A. Fisher, 1922), whose error rate is bounded
-whatever the true rate is.
+whatever the true rate is. The comparison of times is Mann and Whitney's exact test (H. B. Mann,
+D. R. Whitney, Annals of Mathematical Statistics 18, 1947), which a few boots of any length do not
+mislead; its error rate is shared by several looks (P. Armitage, C. K. McPherson, B. C. Rowe, JRSS A
+132, 1969: repeated tests need it).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 #: Quantile of the normal distribution for an interval of 95 %.
@@ -16,6 +22,10 @@ _Z: Final = 1.959964
 
 #: The most false alarms in a night about rates or times, over all series together.
 FALSE_ALARMS: Final = 1 / 200
+
+#: The shares of the false alarms of a comparison of times that its looks may have. The first
+#: suffices for five boots of which all are slower, the second for ten but one.
+_LOOKS: Final = (0.8, 0.16, 0.04)
 
 #: The probability with which a problem that is called fixed may only have been lucky.
 _LUCK: Final = 0.001
@@ -73,24 +83,61 @@ def is_flakier(failed: int, boots: int, failed_before: int, boots_before: int, s
     return rose(failed, boots, failed_before, boots_before) <= FALSE_ALARMS / max(1, series)
 
 
-def boots_to_compare(suspects: int) -> int:
-    """Return how many boots of each of two revisions show that one is slower.
-
-    Both are booted so many times, alone and in turn: if all boots of the new one are slower than
-    all of the old one, it is slower. If nothing changed, that happens once in as many times as
-    there are ways to choose half of the boots. ``suspects`` such comparisons share
-    ``FALSE_ALARMS``, however the suspects were found.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A point at which a comparison of two revisions can end.
 
     Args:
-        suspects: the number of comparisons of the night.
-
-    Returns:
-        at least five.
+        boots: the number of boots of each revision so far.
+        chance: the new one is slower if ``slower_by_chance`` is at most this.
     """
+
+    boots: int
+    chance: float
+
+
+def looks(comparisons: int) -> tuple[Look, ...]:
+    """Return when comparisons of boots end, the first look first.
+
+    Both revisions are booted alone and in turn. If all boots of the new one are slower than all of
+    the old one, the first look suffices. On a busy host single boots take much longer than others:
+    then there are twice and four times as many. If nothing changed, all orders of the boots are
+    equally likely whatever their times are, so all looks of all comparisons of a night together
+    are wrong in one of 200 nights at most.
+
+    Args:
+        comparisons: the number of comparisons of the night, which share ``FALSE_ALARMS``.
+    """
+    share = FALSE_ALARMS / max(1, comparisons)
     boots = 5
-    while suspects / math.comb(2 * boots, boots) > FALSE_ALARMS:
+    while 1 / math.comb(2 * boots, boots) > _LOOKS[0] * share:
         boots += 1
-    return boots
+    return tuple(Look(boots << number, part * share) for number, part in enumerate(_LOOKS))
+
+
+def slower_by_chance(old: Sequence[float], new: Sequence[float]) -> float:
+    """Return Mann and Whitney's exact one-sided p: how likely such ranks are if nothing changed.
+
+    Equal times count as if the old boot were the slower one.
+    """
+    if not old or not new:
+        return 1.0
+    against = sum(before >= after for before in old for after in new)
+    total = math.comb(len(old) + len(new), len(old))
+    return _orders(len(old), len(new), against) / total
+
+
+@cache
+def _orders(old: int, new: int, against: int) -> int:
+    """Return how many orders of boots have so many pairs, at most, whose old boot is slower.
+
+    The slowest boot is an old one, and slower than each new one, or it is a new one.
+    """
+    if against < 0:
+        return 0
+    if not old or not new:
+        return 1
+    return _orders(old - 1, new, against - new) + _orders(old, new - 1, against)
 
 
 def _choose(total: int, part: int) -> float:

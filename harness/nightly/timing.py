@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.nightly.result import Status
+from harness.nightly.statistics import slower_by_chance
 
 if TYPE_CHECKING:
     from harness.nightly.night import ProvenCulprit
     from harness.nightly.result import Result, Slot
+    from harness.nightly.statistics import Look
 
 #: A boot is slower if it takes so much more CPU time.
 _NOTABLE: Final = 1.05
@@ -94,11 +96,24 @@ def suspect(now: Result, before: Sequence[Result]) -> Suspect | None:
     return Suspect(now.slot, ratio)
 
 
-def is_slower(old: Sequence[float], new: Sequence[float], boots: int) -> bool:
-    """Return whether all boots of a revision are slower than all of another, and notably so."""
-    if min(len(old), len(new)) < boots:
-        return False
-    return min(new) > max(old) and statistics.median(new) >= _NOTABLE * statistics.median(old)
+def slower_times(
+    ends: Sequence[Look], timed: Callable[[int], tuple[Sequence[float], Sequence[float]]]
+) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return the times of boots of two revisions if they show that the second one is slower.
+
+    Args:
+        ends: the looks at which it may show.
+        timed: returns the times of so many boots of each; fewer if more cannot be had.
+    """
+    for look in ends:
+        old, new = timed(look.boots)
+        if min(len(old), len(new)) < look.boots:
+            return None
+        if statistics.median(new) < _NOTABLE * statistics.median(old):
+            return None
+        if slower_by_chance(old, new) <= look.chance:
+            return old, new
+    return None
 
 
 def first_slow(commits: Sequence[str], is_slow: Callable[[str], bool | None]) -> tuple[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_nights import Fault, Nights
@@ -13,8 +16,8 @@ from hypothesis import strategies as st
 
 from harness.nightly.night import JudgedNight, NewsKind
 from harness.nightly.result import Purpose, Result, Slot, Status
-from harness.nightly.statistics import FALSE_ALARMS, boots_to_compare
-from harness.nightly.timing import boot_cpu, first_slow, is_slower, suspect
+from harness.nightly.statistics import FALSE_ALARMS, looks, slower_by_chance
+from harness.nightly.timing import boot_cpu, first_slow, slower_times, suspect
 
 SLOT = Slot("tree:main", "boot-none-numa4")
 
@@ -68,6 +71,33 @@ def test_boots_that_a_flake_spoils_are_repeated(tmp_path: Path) -> None:
     assert nights.commits[culprit][:12] in text
 
 
+def test_a_boot_that_takes_much_longer_does_not_hide_a_slowdown(tmp_path: Path) -> None:
+    nights = known_nights(tmp_path)
+    culprit = nights.commit(Fault("slow", 0, slower=1.3, nodes=(4,)))
+    nights.slow_boots = {nights.boots + 5}  # three of the plan, then one of the tip
+    judged = nights.night().judged
+    timed = [each for each in judged.results if each.purpose is Purpose.TIMING]
+    assert [each.commit for each in timed[:2]] == nights.commits[::-1]
+    (text,) = slower(judged)
+    assert nights.commits[culprit][:12] in text
+    assert "in 10 boots of each" in text
+
+
+def test_failures_of_boots_for_times_are_judged(tmp_path: Path) -> None:
+    nights = known_nights(tmp_path)
+    slow, flake = Fault("slow", 0, slower=1.3, nodes=(4,)), Fault("flake", 0, nodes=(4,), spared=1)
+    nights.commit(slow, flake)
+    judged = nights.night().judged
+    failed = [each for each in judged.results if each.status is Status.FAILED]
+    assert failed[0].purpose is Purpose.TIMING
+    (problem,) = judged.problems
+    assert problem.title.startswith("flake")
+    (incident,) = problem.incidents
+    assert incident.first_bad == nights.commits[-1]
+    assert incident.last_good == nights.commits[0]
+    assert problem.repeats == (5, 5)
+
+
 def test_a_host_that_is_slower_for_one_boot_is_no_news(tmp_path: Path) -> None:
     nights = known_nights(tmp_path)
     nights.commit()
@@ -85,18 +115,78 @@ def test_without_budget_for_the_boots_nothing_is_claimed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("suspects", "boots"), [(0, 5), (1, 5), (2, 6), (5, 7), (100, 9)])
 def test_the_night_shares_its_false_alarms_among_all_comparisons(suspects: int, boots: int) -> None:
-    assert boots_to_compare(suspects) == boots
-    assert suspects / math.comb(2 * boots, boots) <= FALSE_ALARMS
+    ends = looks(suspects)
+    assert [each.boots for each in ends] == [boots, 2 * boots, 4 * boots]
+    assert max(1, suspects) * sum(each.chance for each in ends) == pytest.approx(FALSE_ALARMS)
+    assert slower_by_chance(range(boots), range(boots, 2 * boots)) <= ends[0].chance
 
 
-def test_chance_alone_is_told_as_seldom_as_stated() -> None:
+@given(st.lists(st.integers(0, 9), max_size=5), st.lists(st.integers(0, 9), max_size=5))
+def test_the_chance_is_the_share_of_orders_with_such_ranks(old: list[int], new: list[int]) -> None:
+    """Counted one by one, for as many boots of different times."""
+    against = sum(before >= after for before in old for after in new)
+    ranks = range(len(old) + len(new))
+    orders = [
+        sum(before > after for before in some for after in set(ranks) - set(some))
+        for some in itertools.combinations(ranks, len(old))
+    ]
+    share = sum(each <= against for each in orders) / len(orders)
+    assert slower_by_chance(old, new) == pytest.approx(share)
+
+
+Noise = Callable[[random.Random], Iterator[float]]
+
+
+def burdened(chance: random.Random) -> Iterator[float]:
+    """A host with other work that comes and goes: all boots of a while take longer."""
+    burden = 0.0
+    while True:
+        burden = 0.8 * burden + 0.1 * chance.random()
+        yield 1.0 + burden + (0.1 * chance.paretovariate(1.2) if chance.random() < 1 / 6 else 0.0)
+
+
+def heavy_tailed(chance: random.Random) -> Iterator[float]:
+    """One boot in six takes longer, without a bound."""
+    while True:
+        outlier = 0.1 * chance.paretovariate(1.5) if chance.random() < 1 / 6 else 0.0
+        yield (1.0 + 0.02 * chance.random()) * (1.0 + outlier)
+
+
+def wide(chance: random.Random) -> Iterator[float]:
+    while True:
+        yield chance.lognormvariate(0.0, 0.3)
+
+
+def share_told(noise: Noise, times: int, comparisons: int = 1, slower: float = 1.0) -> float:
+    """Return the share of comparisons in which the second revision is slower.
+
+    Both are booted in turn, as ``NightTiming`` does it: old new new old old new ...
+    """
     chance = random.Random(1)
+    told = 0
+    for _ in range(times):
+        seconds, boots = noise(chance), ([], [])  # type: ignore[var-annotated]
 
-    def times() -> list[float]:
-        return [10.0 * chance.lognormvariate(0.0, 0.3) for _ in range(5)]
+        def timed(count: int, seconds: Iterator[float] = seconds, boots: Any = boots) -> Any:
+            while len(boots[1]) < count:
+                for new in (1, 0) if len(boots[0]) % 2 else (0, 1):
+                    boots[new].append(next(seconds) * (slower if new else 1.0))
+            return boots
 
-    wrong = sum(is_slower(times(), times(), 5) for _ in range(20000))
-    assert wrong / 20000 <= 1.5 / math.comb(10, 5)
+        told += slower_times(looks(comparisons), timed) is not None
+    return told / times
+
+
+@pytest.mark.parametrize("noise", [wide, heavy_tailed, burdened])
+def test_chance_alone_is_told_as_seldom_as_stated(noise: Noise) -> None:
+    times = 20000
+    expected = times * FALSE_ALARMS
+    assert share_told(noise, times) * times <= expected + 4 * math.sqrt(expected)
+
+
+def test_boots_that_take_longer_now_and_then_do_not_hide_a_slowdown() -> None:
+    assert share_told(heavy_tailed, 300, slower=1.15) >= 0.9
+    assert share_told(heavy_tailed, 300, comparisons=5, slower=1.15) >= 0.9
 
 
 def test_only_notably_slower_boots_on_the_same_host_are_suspect() -> None:

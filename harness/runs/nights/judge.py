@@ -82,7 +82,7 @@ class NightJudge:
         """Return the open problems and those that this night fixed, as this night judges them."""
         self.before = self.reader.problems()
         self._base = self._known_of_bases()
-        groups = grouped(self._planned())
+        groups = grouped(self._sights())
         failures = {failure.id(self._plan): failure for failure in groups}
         old = {key: each for key, each in self.before.items() if each.open and key not in failures}
         problems = []
@@ -99,7 +99,7 @@ class NightJudge:
         if problem.first_night == self._night.number or not problem.incidents:
             return problem
         first = self.reader.first_incidents(problem)
-        shown = grouped(self._planned()).get(FailureKey(problem.kind, problem.title), ())
+        shown = grouped(self._sights()).get(FailureKey(problem.kind, problem.title), ())
         incidents = []
         for each in problem.incidents:
             began = first.get(each.slot, each)
@@ -129,9 +129,9 @@ class NightJudge:
     def _tips(self) -> Mapping[str, str]:
         return {branch.name: branch.tip for branch in self._night.branches}
 
-    def _planned(self) -> list[Result]:
-        results = self.cells.results.values()
-        return [each for each in results if each.purpose is Purpose.PLANNED]
+    def _sights(self) -> list[Result]:
+        """Return the results whose failures are seen: those of the plan, and of boots for times."""
+        return [each for each in self.cells.results.values() if each.purpose.sights]
 
     def _known_of_bases(self) -> tuple[Result, ...]:
         """Return what is known of the branches' bases, which have place 0."""
@@ -168,10 +168,10 @@ class NightJudge:
         self, failure: FailureKey, slots: Sequence[Slot], failing: Sequence[Result]
     ) -> SeenProblem:
         results = list(self.cells.results.values())
-        planned = [*self._planned(), *self._base]
-        incidents = incidents_of(failure, failing, planned, self.places)
+        sights = [*self._sights(), *self._base]
+        incidents = incidents_of(failure, failing, sights, self.places)
         counted = [
-            each for each in results if each.purpose in (Purpose.PLANNED, Purpose.REPEAT)
+            each for each in results if each.purpose.sights or each.purpose is Purpose.REPEAT
         ]  # fmt: skip
         return seen_problem(failure, slots, counted, incidents, self.places, self._tips)
 
@@ -380,7 +380,7 @@ class NightJudge:
     def _fix_in(self, slot: Slot, problem: Problem) -> SearchRange | None:
         places, failure = self.places, FailureKey(problem.kind, problem.title)
         told = sorted(
-            (each for each in (*self._base, *self._planned())
+            (each for each in (*self._base, *self._sights())
              if each.slot == slot and each.status.tells),
             key=lambda each: places.get((slot.branch, each.commit), 0),
         )  # fmt: skip

@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from harness.runs.view import View
     from harness.source.firstparents import BranchCommit
 
-#: The share of the budget that other revisions than the tips may take once something has failed:
-#: the rest is for repeats and bisections.
+#: The share of the budget that other revisions than the tips, and boots for times, may take once
+#: something has failed: the rest is for repeats and bisections.
 _SHARE: Final = 0.6
 
 #: Seconds of a boot, and of a build, of which the history knows nothing.
@@ -145,8 +145,8 @@ class NightRun:
         news: tuple[News, ...] = control_news(self.night.number, controls.broken)
         if not controls.broken:
             judge = self._judge(cells, sources)
+            slower = self._timing(cells, judge).slowdowns()  # failures that these show are judged
             problems = judge.judge()
-            slower = NightTiming.beside(judge.search, self.opened.reader).slowdowns()
             news = (*self._news(judge, problems, slower), *self._issue_news(problems))
         trouble = unmended(cells.results.values())
         unfetched = [branch for branch in self.night.branches if branch.problem]
@@ -227,11 +227,7 @@ class NightRun:
         reader = self.opened.reader
         seconds = expected_seconds(reader, [task.cell.slot for task in tasks])
         expected = seconds / cells.matrix.jobs + self.building
-        failed = any(
-            each.status in (Status.FAILED, Status.UNBUILT) and each.purpose is Purpose.PLANNED
-            for each in cells.results.values()
-        )
-        return self.spent(_SHARE if failed else 1.0, expected)
+        return self.spent(_share(cells), expected)
 
     def _retry_host(self, cells: NightCells) -> None:
         """Run cells again in which the host failed, one at a time."""
@@ -265,6 +261,12 @@ class NightRun:
             cells, slots, self.opened.reader, search, self.opened.issues,
             self.night.started.date(), self.spent,
         )  # fmt: skip
+
+    def _timing(self, cells: NightCells, judge: NightJudge) -> NightTiming:
+        def spent() -> bool:
+            return self.spent(_share(cells))
+
+        return NightTiming(cells, judge.slots, self.opened.reader, judge.search.commit, spent)
 
     def _news(
         self, judge: NightJudge, problems: Sequence[Problem], slower: Sequence[Slowdown]
@@ -317,6 +319,15 @@ def _wait(running: Sequence[Future[Result]]) -> None:
     """Wait until all cells have ended, and raise the first error."""
     for future in running:
         future.result()
+
+
+def _share(cells: NightCells) -> float:
+    """Return the share of the budget that is not kept for repeats and bisections."""
+    failed = any(
+        each.status in (Status.FAILED, Status.UNBUILT) and each.purpose.sights
+        for each in cells.results.values()
+    )
+    return _SHARE if failed else 1.0
 
 
 def expected_seconds(reader: NightReader, slots: Sequence[Slot]) -> float:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from harness.nightly.night import ProvenCulprit
 from harness.nightly.result import Purpose, Result, Slot, Status
-from harness.nightly.statistics import boots_to_compare
-from harness.nightly.timing import Slowdown, Suspect, boot_cpu, first_slow, is_slower, suspect
+from harness.nightly.statistics import looks
+from harness.nightly.timing import Slowdown, Suspect, boot_cpu, first_slow, slower_times, suspect
 from harness.runs.nights.cells import NightCells, NightTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from harness.history.nights import NightReader
     from harness.nightly.cells import NightCell
     from harness.nightly.night import BranchNight
-    from harness.runs.nights.search import NightSearch
+    from harness.nightly.statistics import Look
     from harness.source.firstparents import BranchCommit
 
 #: Suspects that are compared in a night: the slowest. On a host that has become slower, all are.
@@ -47,16 +47,11 @@ class NightTiming:
     spent: Callable[[], bool]
     _found: dict[str, list[str]] = field(default_factory=dict)
 
-    @classmethod
-    def beside(cls, search: NightSearch, reader: NightReader) -> NightTiming:
-        """Return one that has the cells, commits and budget of a search for culprits."""
-        return cls(search.cells, search.slots, reader, search.commit, search.spent)
-
     def slowdowns(self) -> list[Slowdown]:
         """Return the cells that are slower at the tip than at the last judged tip."""
         suspects = self._suspects()
-        boots = boots_to_compare(len(suspects))
-        found = [self._compared(each, boots) for each in suspects]
+        ends = looks(len(suspects))
+        found = [self._compared(each, ends) for each in suspects]
         return [each for each in found if each is not None]
 
     def _branch(self, slot: Slot) -> BranchNight:
@@ -88,26 +83,33 @@ class NightTiming:
             None,
         )  # fmt: skip
 
-    def _compared(self, each: Suspect, boots: int) -> Slowdown | None:
+    def _compared(self, each: Suspect, ends: Sequence[Look]) -> Slowdown | None:
         """Boot both revisions in turn; return the slowdown if there is one."""
         slot, branch = each.slot, self._branch(each.slot)
-        old, new = self._timed(slot, branch.base, branch.tip, boots)
-        if not is_slower(old, new, boots):
+        times = self._slower(slot, branch.base, branch.tip, ends)
+        if times is None:
             return None
-        before, after = statistics.median(old), statistics.median(new)
-        found = Slowdown(slot, branch.base, branch.tip, before, after, boots)
-        return replace(found, culprit=self._culprit(found))
+        before, after = map(statistics.median, times)
+        found = Slowdown(slot, branch.base, branch.tip, before, after, len(times[0]))
+        return replace(found, culprit=self._culprit(found, ends))
 
-    def _timed(self, slot: Slot, old: str, new: str, boots: int) -> tuple[list[float], list[float]]:
-        """Return the CPU times of boots of two revisions, booted in turn."""
-        times: dict[str, list[float]] = {old: [], new: []}
-        self._time(slot, times, boots)
-        return times[old], times[new]
+    def _slower(
+        self, slot: Slot, old: str, new: str, ends: Sequence[Look]
+    ) -> tuple[Sequence[float], Sequence[float]] | None:
+        """Return the CPU times of boots of two revisions if the new one is slower."""
+
+        def timed(boots: int) -> tuple[list[float], list[float]]:
+            times: dict[str, list[float]] = {old: [], new: []}
+            self._time(slot, times, boots)
+            return times[old], times[new]
+
+        return slower_times(ends, timed)
 
     def _time(self, slot: Slot, times: Mapping[str, list[float]], boots: int) -> None:
         """Add CPU times of so many boots of each revision, fewer if the budget is spent.
 
-        A boot without a time, which the host or a flake has spoilt, is repeated.
+        Boots of this night count. One without a time, which the host or a flake has spoilt, is
+        repeated.
         """
         commits = list(times)
         for attempt in range(boots * _ATTEMPTS):
@@ -121,10 +123,12 @@ class NightTiming:
                 if seconds is not None:
                     times[commit].append(seconds)
 
-    def _culprit(self, found: Slowdown) -> ProvenCulprit | None:
+    def _culprit(self, found: Slowdown, ends: Sequence[Look]) -> ProvenCulprit | None:
         """Return the commit that made a cell slower, with its proof."""
         for commit in self._found.get(found.slot.branch, ()):
-            proven = self._proven(found, self.commit(found.slot.branch, commit).parent, commit)
+            proven = self._proven(
+                found, self.commit(found.slot.branch, commit).parent, commit, ends
+            )
             if proven is not None:
                 return proven
         branch = self._branch(found.slot)
@@ -136,7 +140,7 @@ class NightTiming:
         )
         commits = [found.base, *(each.commit for each in between)]
         fast, slow = first_slow(commits, lambda commit: self._is_slow(found, commit))
-        return self._proven(found, fast, slow) if slow else None
+        return self._proven(found, fast, slow, ends) if slow else None
 
     def _is_slow(self, found: Slowdown, commit: str) -> bool | None:
         """Return whether a revision is rather as slow as the tip than as fast as the base."""
@@ -146,16 +150,17 @@ class NightTiming:
             return None
         return statistics.median(times) > (found.before + found.after) / 2
 
-    def _proven(self, found: Slowdown, parent: str, commit: str) -> ProvenCulprit | None:
-        if not parent:
-            return None
-        old, new = self._timed(found.slot, parent, commit, found.boots)
-        if not is_slower(old, new, found.boots):
+    def _proven(
+        self, found: Slowdown, parent: str, commit: str, ends: Sequence[Look]
+    ) -> ProvenCulprit | None:
+        times = self._slower(found.slot, parent, commit, ends) if parent else None
+        if times is None:
             return None
         self._found.setdefault(found.slot.branch, []).append(commit)
         subject = self.commit(found.slot.branch, commit).subject
+        fast, slow = map(statistics.median, times)
         words = (
-            f"{found.slot.cell}: {commit[:12]} took {min(new):.2f} to {max(new):.2f} s of CPU time "
-            f"in {len(new)} boots, its parent {parent[:12]} {min(old):.2f} to {max(old):.2f} s"
+            f"{found.slot.cell}: {commit[:12]} took {slow:.2f} s of CPU time, its parent "
+            f"{parent[:12]} {fast:.2f} s: medians of {len(times[0])} boots of each"
         )
         return ProvenCulprit(commit, subject, (found.slot,), (words,))
