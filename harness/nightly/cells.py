@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -59,6 +59,7 @@ class NightCell:
         timeout: seconds for a boot, or None.
         tunables: kernel environment.
         repeat: boots of each kernel.
+        at_tip: boots of a kernel of a tip; those after ``repeat`` as the budget allows.
         fail_on_report: whether a report after which the kernel continues fails the boot.
         subsystem: the subsystem that a check compares; empty for others.
         operations: operations of a check.
@@ -82,6 +83,7 @@ class NightCell:
     timeout: float | None = None
     tunables: Mapping[str, str] = field(default_factory=dict)
     repeat: int = 1
+    at_tip: int = 1
     fail_on_report: bool = False
     subsystem: str = ""
     operations: int = 0
@@ -156,7 +158,9 @@ def _cells(plan: NightlyPlan, kind: str, number: int, group: GuestPlan) -> Itera
                 for guest, numa, vm in guests:
                     words = [*_first_words(kind, group), configuration.lower(), guest]
                     slot = Slot(f"{tree.name}:{branch}", "-".join(words).replace("+", "-"))
-                    yield _cell(kind, group, slot, configuration, options, numa, vm)
+                    cell = _cell(kind, group, slot, configuration, options, numa, vm)
+                    more = plan.tip_boots if kind in ("boot", "check") else 1
+                    yield replace(cell, at_tip=max(cell.repeat, more))
 
 
 def _first_words(kind: str, group: GuestPlan) -> tuple[str, ...]:

@@ -118,6 +118,8 @@ class NightlyPlan(Table, frozen=True, kw_only=True):
     """Directory of the pages, beside the plan, written after each night; default: none are."""
     host_retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
     """How often a cell is run again in which the host failed."""
+    tip_boots: _Times = 1
+    """Boots of each cell at the tips, as the budget allows: more find what fails seldom."""
     tree: Annotated[tuple[TreePlan, ...], msgspec.Meta(min_length=1)]
     boot: tuple[BootCells, ...] = ()
     check: tuple[CheckCells, ...] = ()

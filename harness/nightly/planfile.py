@@ -43,6 +43,10 @@ name = "first"
 every = "24h"
 budget = "6h"
 
+# Boots of each cell at the tips of branches, as the budget allows. One boot shows what fails in
+# 60 % of boots with a chance of 60 %, one of four with 97 %.
+# tip_boots = 4
+
 # Where the pages of the nights go; begin with pages/index.html.
 pages = "pages"
 

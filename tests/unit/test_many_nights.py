@@ -167,7 +167,8 @@ def _key(result: Result) -> tuple[object, ...]:
 
 def simulated(directory: Path, count: int, seed: int) -> Tally:
     # In long runs, CPU time varies so much that boots are compared every few nights.
-    nights = Nights(directory, seed=seed, host=0.02, noise=0.3 if count > 20 else 0.04)
+    noise = 0.3 if count > 20 else 0.04
+    nights = Nights(directory, seed=seed, host=0.02, noise=noise, keys="tip_boots = 4\n")
     plan = directory / "nightly.toml"
     plan.write_text(plan.read_text().replace('"1,2,4"', '"1,2"') + CONTROL)
     return Simulation(nights, random.Random(seed)).run(count)

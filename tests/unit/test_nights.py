@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -230,6 +231,24 @@ def test_with_a_small_budget_a_bisection_finds_the_commit_and_the_rest_is_not_ru
     (problem,) = judged.problems
     assert problem.culprit is not None
     assert problem.culprit.commit == nights.commits[culprit]
+
+
+def test_tips_are_booted_again_as_the_budget_allows(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, keys="tip_boots = 3\n", cells=CONTROL)
+    nights.night()
+    nights.commit()
+    tip = nights.commits[nights.commit(Fault("no ideas left", 0, nodes=FOUR, spared=2))]
+    judged = nights.night(budget=900.0).judged
+    boots = Counter((each.slot.cell, each.commit) for each in judged.results
+                    if each.purpose is Purpose.PLANNED and each.status.tells)  # fmt: skip
+    assert set(boots.values()) == {1, 3}
+    assert all(count == (3 if commit == tip else 1) for (_, commit), count in boots.items())
+    (problem,) = judged.problems
+    assert problem.culprit is not None
+    assert problem.culprit.commit == tip
+    tip = nights.commits[nights.commit()]
+    judged = nights.night(budget=1.0).judged
+    assert [each.status.tells for each in judged.results if each.commit == tip] == [True] * 4
 
 
 def test_a_control_that_does_not_fail_as_stated_is_the_loudest_and_nothing_else_is_claimed(

@@ -65,6 +65,21 @@ _SHARE: Final = 0.6
 _USUAL_SECONDS: Final = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Cells that run side by side.
+
+    Args:
+        tasks: the cells.
+        first: controls and tips, which run while there is any budget.
+        share: whether a verdict on an equal kernel counts, in place of a boot.
+    """
+
+    tasks: Sequence[NightTask]
+    first: bool = False
+    share: bool = False
+
+
 @dataclass(slots=True)
 class NightRun:
     """One night, or the rest of one.
@@ -183,20 +198,20 @@ class NightRun:
         gate = MemoryGate(cells.matrix.memory)
         running: list[Future[Result]] = []
         with cells.matrix.pool() as pool:
-            for rank, tasks in self._stages():
-                if self._is_over(rank, tasks, cells):
+            for stage in (*self._stages(), *self._more_at_tips()):
+                if self._is_over(stage, cells):
                     break
                 before = self.env.clock.monotonic()
-                prepared = cells.prepare(tasks)
+                prepared = cells.prepare(stage.tasks)
                 self.building = max(0.0, self.env.clock.monotonic() - before)
                 _wait(running)
                 self._save_spent()
-                running = cells.submit(prepared, pool, gate, share=rank > 0)
+                running = cells.submit(prepared, pool, gate, share=stage.share)
             _wait(running)
 
-    def _stages(self) -> list[tuple[int, list[NightTask]]]:
-        """Return the tasks of each revision with its rank, in the order in which they are run."""
-        found = [(0, list(self._controls()))]
+    def _stages(self) -> list[_Stage]:
+        """Return the controls and each revision, in the order in which they are run."""
+        found = [_Stage(self._controls(), first=True)]
         order = sorted(self.night.revisions, key=lambda each: (each.rank, each.branch))
         for revision in order:
             tasks = [
@@ -207,8 +222,21 @@ class NightRun:
                 and not (revision.rank and cell.at_tips_only)
                 for attempt in range(cell.repeat)
             ]
-            found.append((revision.rank, tasks))
+            found.append(_Stage(tasks, first=not revision.rank, share=bool(revision.rank)))
         return found
+
+    def _more_at_tips(self) -> list[_Stage]:
+        """Return the boots of the tips for which the plan has time: they are not left out."""
+        tips = {branch.name: branch.tip for branch in self.night.branches}
+        attempts = range(max((cell.at_tip for cell in self.opened.cells), default=0))
+        return [
+            _Stage([
+                NightTask(cell, tips[cell.slot.branch], Purpose.PLANNED, attempt)
+                for cell in self.opened.cells
+                if cell.repeat <= attempt < cell.at_tip and tips[cell.slot.branch]
+            ])
+            for attempt in attempts
+        ]  # fmt: skip
 
     def _controls(self) -> list[NightTask]:
         tips = {branch.name: branch.tip for branch in self.night.branches}
@@ -218,14 +246,14 @@ class NightRun:
             if cell.kind == "control" and tips[cell.slot.branch]
         ]
 
-    def _is_over(self, rank: int, tasks: Sequence[NightTask], cells: NightCells) -> bool:
+    def _is_over(self, stage: _Stage, cells: NightCells) -> bool:
         """Return whether the budget leaves out a stage, and those after it."""
-        if self.night.budget is None or not tasks:
+        if self.night.budget is None or not stage.tasks:
             return False
-        if rank == 0:
+        if stage.first:
             return self.spent()
         reader = self.opened.reader
-        seconds = expected_seconds(reader, [task.cell.slot for task in tasks])
+        seconds = expected_seconds(reader, [task.cell.slot for task in stage.tasks])
         expected = seconds / cells.matrix.jobs + self.building
         return self.spent(_share(cells), expected)
 
@@ -236,7 +264,7 @@ class NightRun:
                 if result.slot not in self._slots or self.spent():
                     continue
                 cell = self._slots[result.slot]
-                task = NightTask(cell, result.commit, result.purpose, cell.repeat + number)
+                task = NightTask(cell, result.commit, result.purpose, cell.at_tip + number)
                 cells.alone(task)
 
     @property
@@ -297,8 +325,8 @@ class NightRun:
         """Return a result for each cell and revision that was not run."""
         return [
             not_run(task.cell, task.commit, task.attempt)
-            for _, tasks in self._stages()
-            for task in tasks
+            for stage in self._stages()
+            for task in stage.tasks
             if task.key not in cells.results
         ]
 

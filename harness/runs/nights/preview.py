@@ -77,12 +77,11 @@ def preview(request: NightRequest, env: Environment, view: View | None = None) -
             and cell.kind != "control"
             and not (each.rank and cell.at_tips_only)
         ]  # fmt: skip
-        seconds = expected_seconds(
-            reader, [cell.slot for cell in cells for _ in range(cell.repeat)]
-        )
-        count = sum(cell.repeat for cell in cells)
+        times = {cell.slot: cell.repeat if each.rank else cell.at_tip for cell in cells}
+        boots = [slot for slot, count in times.items() for _ in range(count)]
+        seconds = expected_seconds(reader, boots)
         why = _why(each, bases[each.branch])
-        found.append(PreviewedRevision(each, count, seconds / most_guests(), why))
+        found.append(PreviewedRevision(each, len(boots), seconds / most_guests(), why))
     controls = sum(cell.kind == "control" for cell in opened.cells)
     return NightPreview(opened, branches, tuple(found), controls, notes)
 
