@@ -53,7 +53,7 @@ _FORMAT: Final = "2"
 """Incremented when older snapshots cannot be used."""
 
 _MIB: Final = 1 << 20
-_SEED_BYTES: Final = 64
+_SEED_BYTES: Final = 32
 
 
 def memory_name(node: int) -> str:

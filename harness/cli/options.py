@@ -209,8 +209,9 @@ guest_options = _stacked(
         help="FreeBSD's userland for the guest: slim, tests, or an image of 'harness image ls'.",
     ),
     click.option(
-        "--no-snapshot", "snapshot", flag_value=False, type=bool, default=None,
-        help="Boot guests with a world instead of restoring them from a snapshot.",
+        "--snapshot/--no-snapshot", default=None,
+        help="Restore guests from a snapshot that the first one leaves, or boot each. Default: "
+        "restore guests with a world.",
     ),
     click.option(
         "--timeout", type=FiniteRange(min=1), metavar="S",

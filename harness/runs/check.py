@@ -82,7 +82,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
             on_host.coverage = HostCoverage(env, parts)
         result = _in_place_of_guests(recorder, guests, plans, on_host)
     else:
-        boot = guests.plan(topology, sanitizers, goes_on=True, checked=True)
+        boot = guests.plan(topology, sanitizers, goes_on=True, checked=True, restored=True)
         cells = _cells(request, plans, boot, sanitizers, env)
         programs = None if request.on is On.GUEST else on_host
         named = request.subsystem is not None

@@ -28,6 +28,9 @@ const char *worker_sleeps(void);
 bool	 thread_waits(struct thread *thread);
 uint64_t worker_cpu_us(void);
 
+/* renew.c: returns when the guest may be saved as a snapshot, if that was asked for. */
+void	 renew_wait_for_init(void);
+
 /* memory.c, beside what protocol.h has: domains that are short of memory, and are said to be. */
 void	 memory_short(unsigned domains);
 bool	 memory_take(int domain);

@@ -35,6 +35,7 @@ void	shell_serve(void);
 
 void	become_init_if_asked(void);	/* world.c */
 void	renew_wait_if_asked(void);	/* renew.c: returns in the parent, beside which it waits */
+void	renew_for_module_if_asked(void);	/* renew.c: returns when it was renewed */
 void	keep_if_asked(void);		/* keep.c */
 void	power_off(void) __attribute__((noreturn));	/* power.c */
 

@@ -15,6 +15,8 @@ keep_if_asked(void)
 {
 	static const struct timespec long_time = { .seconds = 1000000 };
 
-	while (kenv_is_one("harness.keep") || kenv_is_one("harness.check"))
+	while (kenv_is_one("harness.keep") || kenv_is_one("harness.check")) {
+		renew_for_module_if_asked();
 		(void)syscall(SYS_nanosleep, (uintptr_t)&long_time, 0, 0, 0, 0, 0);
+	}
 }

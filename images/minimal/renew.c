@@ -6,7 +6,8 @@
  * The tunable harness.renew=1: the guest may be saved, and restored many times.
  * What must not be equal in all of them is replaced by the first command of a
  * restored one (images/shell/renew.c).  In a guest with a userland, a process
- * waits for it; without one, it is one of the shell's commands.
+ * waits for it; without one, it is one of the shell's commands, or the check
+ * module takes it and leaves its fields in the kernel environment.
  */
 
 #include "facts.h"
@@ -21,6 +22,8 @@
 #define SETTLE_NANOSECONDS	200000000
 #define SEED_WRITES		64	/* random(4) spreads a write over four of its 32 pools */
 #define SEED_MAX		64
+#define NONCE_BYTES		16
+#define FIELD_SIZE		129	/* hexadecimal, with a NUL */
 
 static void
 rest(int64_t nanoseconds)
@@ -108,4 +111,35 @@ renew_wait_if_asked(void)
 			probe_take(c);
 		} while (c != '\n');
 	}
+}
+
+static long
+number(const char *digits)
+{
+	long value = 0;
+
+	for (; digit_of(*digits) < 10; digits++)
+		value = value * 10 + digit_of(*digits);
+	return (value);
+}
+
+void
+renew_for_module_if_asked(void)
+{
+	static char field[FIELD_SIZE], nonce[NONCE_BYTES + 1], seed[SEED_MAX];
+	long seed_length = 0, time = 0;
+
+	if (!kenv_is_one("harness.renew"))
+		return;
+	kenv_set("harness.renew.ready", "1");
+	while (!kenv_get("harness.renew.nonce", field, sizeof(field)))
+		rest(POLL_NANOSECONDS);
+	if (shell_decode(field, nonce, NONCE_BYTES) != NONCE_BYTES)
+		return;
+	if (kenv_get("harness.renew.seed", field, sizeof(field)))
+		seed_length = shell_decode(field, seed, sizeof(seed));
+	if (kenv_get("harness.renew.time", field, sizeof(field)))
+		time = number(field);
+	if (seed_length > 0)
+		guest_renew(nonce, time, seed, (size_t)seed_length);
 }

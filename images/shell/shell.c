@@ -260,13 +260,10 @@ shell_field(struct text *text, const char *key, const char *data, size_t length)
 }
 
 long
-shell_bytes(const char *key, char *buffer, size_t size)
+shell_decode(const char *at, char *buffer, size_t size)
 {
-	const char *at = probe_value(key);
 	size_t length = 0;
 
-	if (at == NULL)
-		return (-1);
 	for (; *at != ' ' && *at != '\0'; at += 2) {
 		int high = digit_of(at[0]), low = high == 16 ? 16 : digit_of(at[1]);
 
@@ -275,6 +272,14 @@ shell_bytes(const char *key, char *buffer, size_t size)
 		buffer[length++] = (char)(high << 4 | low);
 	}
 	return ((long)length);
+}
+
+long
+shell_bytes(const char *key, char *buffer, size_t size)
+{
+	const char *at = probe_value(key);
+
+	return (at == NULL ? -1 : shell_decode(at, buffer, size));
 }
 
 bool

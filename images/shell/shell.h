@@ -42,6 +42,9 @@ int	shell_fail(const char *name, const char *subject, const char *why);
 /* Adds a field whose bytes are hexadecimal, in an answer that was begun. */
 void	shell_field(struct text *text, const char *key, const char *data, size_t length);
 
+/* The bytes of hexadecimal text, up to a blank or NUL; -1 if it is wrong, or there are more. */
+long	shell_decode(const char *text, char *buffer, size_t size);
+
 /* The bytes of a command's field, which is hexadecimal; -1 if there is none, or it is wrong. */
 long	shell_bytes(const char *key, char *buffer, size_t size);
 

@@ -23,6 +23,8 @@ from harness.host.workspace import Workspace
 from harness.outcome import Outcome
 from harness.results.record import Cell
 from harness.runs import session as sessions
+from harness.runs.check import check
+from harness.runs.checkrequest import CheckRequest, On
 from harness.runs.environment import Environment
 from harness.runs.guests import GuestRequest
 from harness.runs.session import SessionRequest, open_session
@@ -112,6 +114,18 @@ def test_without_a_snapshot_a_guest_boots(env: Environment) -> None:
     used(env)
     assert used(env, replace(GUEST, snapshot=False)).snapshot == ""
     assert used(env, replace(GUEST, snapshot=None)).snapshot == ""
+
+
+def test_a_restored_guest_is_checked_as_a_booted_one(env: Environment) -> None:
+    request = CheckRequest(
+        KernelRequest("embedded"), GUEST, operations=100, subsystem="uma", on=On.GUEST
+    )
+    cells = [check(request, env).run.cells[0] for _ in range(2)]
+    assert [cell.snapshot for cell in cells] == ["", snapshot_of(env).name]
+    assert all(cell.as_expected and cell.verified and cell.check for cell in cells)
+    first, second = (cell.check for cell in cells)
+    assert first is not None
+    assert second == replace(first, seconds=second.seconds if second else 0.0)
 
 
 @pytest.mark.parametrize(

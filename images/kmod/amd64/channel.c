@@ -53,6 +53,7 @@ channel_main(void *unused __unused)
 {
 	unsigned idle = 0;
 
+	renew_wait_for_init();
 	for (;;) {
 		if ((inb(COM_LSR) & LSR_RXRDY) != 0) {
 			probe_take((char)inb(COM_DATA));
