@@ -112,9 +112,10 @@ class Builder:
                     for llvm in llvms
                 }
                 snapshot = tree.snapshot(change)
-            if config.options:
-                paths = ("sys/conf/options", *GUEST.options)
-                require_known(config.options, tree.texts(snapshot, *paths))
+            if config.options or config.for_worlds:
+                listings = tree.texts(snapshot, "sys/conf/options", *GUEST.options)
+                require_known(config.options, listings)
+                config = config.completed(listings[0]) if config.for_worlds else config
         llvm = best_llvm(snapshot.llvm, llvms)
         compiler = versions[llvm].result()
         key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))

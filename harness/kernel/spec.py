@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.arch import GUEST
@@ -14,6 +14,12 @@ from harness.kerneloptions import NO_OPTIONS, KernelOptions
 from harness.sanitizers import NONE, TABLE, Sanitizers, united
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
+
+#: An option of ``sys/conf/options``, with which a kernel has the system calls of an older release.
+_COMPATIBILITY = re.compile(r"^(COMPAT_FREEBSD(\d+))[ \t]", re.MULTILINE | re.ASCII)
+
+#: The oldest release whose programs a kernel for worlds runs, as the tree's MINIMAL has it.
+_OLDEST_WORLD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +31,32 @@ class KernelConfig:
         text: the configuration, which may include files of the tree.
         sanitizers: the sanitizers of the configuration.
         options: the options that were added or removed; ``text`` contains them.
+        for_worlds: whether it is the slim one for worlds, which lacks what depends on the tree.
     """
 
     name: str
     text: str
     sanitizers: Sanitizers
     options: KernelOptions = NO_OPTIONS
+    for_worlds: bool = False
 
     @property
     def digest(self) -> str:
         """SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def completed(self, listing: str) -> KernelConfig:
+        """Return the configuration of a tree, in which worlds of older releases run, too.
+
+        Options that the user removes stay removed: theirs come last.
+
+        Args:
+            listing: the tree's ``sys/conf/options``; config(8) refuses what it does not list.
+        """
+        names = [name for name, release in _COMPATIBILITY.findall(listing)
+                 if int(release) >= _OLDEST_WORLD]  # fmt: skip
+        added = "".join(f"options\t\t{name}\n" for name in names)
+        return replace(self, text=added + self.text, for_worlds=False)
 
 
 def kernel_config(
@@ -65,14 +86,15 @@ def _with_options(config: KernelConfig, options: KernelOptions) -> KernelConfig:
         return config
     name = f"{config.name}-{options.label}"
     text = f"{config.text}{options.lines}ident\t\t{name}\n"
-    return KernelConfig(name, text, config.sanitizers, options)
+    return replace(config, name=name, text=text, options=options)
 
 
 def _named_config(sanitizers: Sanitizers, kernconf: str | None, *, userland: bool) -> KernelConfig:
     if kernconf is None:
         slim = _shipped(f"{GUEST.name}/slim")
         if userland:
-            return _config("HARNESS-WORLD", slim + _shipped("userland"), sanitizers, NONE)
+            made = _config("HARNESS-WORLD", slim + _shipped("userland"), sanitizers, NONE)
+            return replace(made, for_worlds=True)
         return _config("HARNESS", slim, sanitizers, NONE)
     path = Path(kernconf).expanduser()
     if path.is_file():

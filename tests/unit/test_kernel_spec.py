@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.kernel.spec import KernelConfig, kernel_config
+from harness.kerneloptions import parse_options
 from harness.sanitizers import NONE, Sanitizers, parse_sanitizers
 
 KASAN, KMSAN = parse_sanitizers("kasan"), parse_sanitizers("kmsan")
@@ -97,3 +98,31 @@ def test_what_is_neither_file_nor_name_is_refused(kernconf: str) -> None:
 def test_digest_follows_the_text() -> None:
     assert kernel_config(NONE).digest == kernel_config(NONE).digest
     assert kernel_config(NONE).digest != kernel_config(KASAN).digest
+
+
+LISTING = "COMPAT_43\topt_global.h\n" + "".join(
+    f"COMPAT_FREEBSD{release}\topt_global.h\n" for release in (4, 9, 10, 14)
+)
+
+
+def test_kernel_for_worlds_runs_those_of_every_older_release_that_the_tree_knows() -> None:
+    config = kernel_config(NONE, userland=True).completed(LISTING)
+    assert "COMPAT_FREEBSD10\n" in config.text
+    assert "COMPAT_FREEBSD14\n" in config.text
+    assert "COMPAT_FREEBSD9" not in config.text
+    assert "COMPAT_43" not in config.text
+
+
+def test_user_removes_what_a_kernel_for_worlds_would_have() -> None:
+    asked = parse_options(["COMPAT_FREEBSD14=n"])
+    lines = kernel_config(NONE, None, asked, userland=True).completed(LISTING).text.splitlines()
+    (added,) = (
+        n for n, line in enumerate(lines) if line.split() == ["options", "COMPAT_FREEBSD14"]
+    )
+    (removed,) = (n for n, line in enumerate(lines) if line.startswith("nooptions"))
+    assert added < removed
+
+
+@pytest.mark.parametrize(("userland", "kernconf"), [(False, None), (True, "GENERIC")])
+def test_no_other_configuration_is_completed(userland: bool, kernconf: str | None) -> None:
+    assert not kernel_config(NONE, kernconf, userland=userland).for_worlds
