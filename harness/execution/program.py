@@ -109,9 +109,9 @@ class Program:
             with self._held.connected(contact, time) as shell:
                 self._run(shell, progress)
         except (ShellLostError, ShellTimeoutError) as error:
-            told = self._held.is_told()
-            alive = told or self._held.lives(contact, time)
-            cause = f"{error}; the guest's console answers" if alive and not told else str(error)
+            alive = self._held.is_told() or self._held.lives(contact, time)
+            answers = alive and not self._held.stopped.is_set()
+            cause = f"{error}; the guest's console answers" if answers else str(error)
             self.result = replace(self.result, unfinished=cause, alive=alive)
         except ShellError as error:
             self.result = replace(self.result, unfinished=str(error))

@@ -36,6 +36,11 @@ class Contact:
 _SETTLE_SECONDS: Final = 3.0
 """Seconds that the console gets to tell why a connection was lost, before it is asked."""
 
+_SHUTDOWN_SECONDS: Final = 15.0
+"""Seconds in which a guest that answers may still end: shutdown(8) ends sshd first."""
+
+_LOOK_SECONDS: Final = 0.25
+
 
 @dataclass(slots=True)
 class HeldShell:
@@ -76,5 +81,13 @@ class HeldShell:
         return self.stopped.wait(_SETTLE_SECONDS)
 
     def lives(self, contact: Contact, time: Clock) -> bool:
-        """Return whether the guest answers at its console, or the console has told its end."""
-        return contact.answers(time) or self.stopped.is_set()
+        """Return whether the guest answers at its console, or the console has told its end.
+
+        One that answers gets time to end: it may be shutting down.
+        """
+        if not contact.answers(time):
+            return self.stopped.is_set()
+        until = time.monotonic() + _SHUTDOWN_SECONDS
+        while time.monotonic() < until and not self.stopped.is_set():
+            time.sleep(_LOOK_SECONDS)
+        return True
