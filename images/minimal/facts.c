@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: BSD-2-Clause
  * Copyright (c) 2026 the harness authors
  */
-/* The kernel's memory domains, and what each of them has. */
+/* The kernel's memory domains, and what each of them has; and the whole report. */
 
 #include "facts.h"
 #include "libc.h"
@@ -117,4 +117,21 @@ report_topology(void)
 	report_cpus(domains);
 	report_memory(domains);
 	report_distances(domains);
+}
+
+void
+report_facts(const char *nonce)
+{
+	report_begin(nonce);
+	record("begin");
+	field_number("version", 2);
+	field_text("guest", "freebsd");
+	if (kenv_is_one("harness.renew"))
+		field_number("renew", 1);
+	record_done();
+	report_kernel();
+	report_topology();
+	report_subsystems(count_domains());
+	report_tables();
+	report_end();
 }

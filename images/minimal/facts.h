@@ -16,7 +16,7 @@ void	report_topology(void);		/* facts.c */
 void	report_subsystems(int domains);	/* subsystems.c */
 void	report_tables(void);		/* acpi.c */
 
-/* init.c: all of them, as a new report. */
+/* facts.c: all of them, as a new report. */
 void	report_facts(const char *nonce);
 
 int	count_domains(void);

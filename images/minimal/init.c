@@ -17,23 +17,6 @@
 
 void	_start(void);
 
-void
-report_facts(const char *nonce)
-{
-	report_begin(nonce);
-	record("begin");
-	field_number("version", 2);
-	field_text("guest", "freebsd");
-	if (kenv_is_one("harness.renew"))
-		field_number("renew", 1);
-	record_done();
-	report_kernel();
-	report_topology();
-	report_subsystems(count_domains());
-	report_tables();
-	report_end();
-}
-
 static __attribute__((used, noreturn)) void
 run(void)
 {
