@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,10 @@ class KernelArtifact:
     remake: Callable[[Progress], KernelArtifact] | None = field(
         default=None, compare=False, repr=False
     )
+
+    def has_modules(self, checks: Iterable[str], loadable: Iterable[str]) -> bool:
+        """Return whether it has these check modules, and these modules of its tree."""
+        return self.modules.keys() >= set(checks) and self.loadable.keys() >= set(loadable)
 
     def paths(self) -> dict[str, Path]:
         """Return the paths of its files, by the names of their seals."""

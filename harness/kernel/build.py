@@ -39,7 +39,6 @@ from harness.kernel.toolchain import (
 )
 from harness.kernel.treemodule import (
     built_tree_module,
-    has_modules,
     prepared_tree_module,
     tree_module_file,
 )
@@ -121,7 +120,7 @@ class Builder:
         key = combined_hash((_RECIPE, snapshot.kernel, snapshot.loader, config.digest, compiler))
         identity = identity_of(key, snapshot, config, compiler, tree.checkout_directory)
         cached = KernelCache(self.workspace).find(key, lambda _: None)
-        if cached is None or not has_modules(cached, modules, loadable):
+        if cached is None or not cached.has_modules(modules, loadable):
             with locked(tree, self.workspace, partial(self._waiting, "building from")) as lock_fd:
                 job = _Job(self, tree, snapshot, config, llvm, compiler, lock_fd)
                 cached = self._completed(job, identity, modules, loadable)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,6 @@ from harness.host.workspace import make_directory
 from harness.kernel.module import module_build
 
 if TYPE_CHECKING:
-    from harness.kernel.artifact import KernelArtifact
     from harness.kernel.make import Make
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9][A-Za-z0-9_-]*){0,3}", re.ASCII)
@@ -68,11 +67,6 @@ def tree_modules_among(names: Iterable[str]) -> dict[str, str]:
     """Return the names of kept files, by their modules' directories."""
     found = (_FILE.fullmatch(name) for name in names)
     return {match["name"].replace(",", "/"): match[0] for match in found if match is not None}
-
-
-def has_modules(kernel: KernelArtifact, checks: Sequence[str], loadable: Sequence[str]) -> bool:
-    """Return whether a kernel has these check modules, and these modules of its tree."""
-    return kernel.modules.keys() >= set(checks) and kernel.loadable.keys() >= set(loadable)
 
 
 def prepared_tree_module(
