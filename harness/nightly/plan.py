@@ -11,7 +11,12 @@ from harness.host.tables import Table
 from harness.nightly.tellplan import TellPlan
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?[smhd]$")]
+Duration = Annotated[
+    str, msgspec.Meta(pattern=r"^(?=.*[1-9])[0-9]{1,7}(\.[0-9]{1,3})?[smhd]$")
+]  # fmt: skip
+_Branch = Annotated[
+    str, msgspec.Meta(pattern=r"^[^-\s\x00-\x1f\x7f][^\s\x00-\x1f\x7f]*$", max_length=200)
+]
 _Times = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -26,9 +31,9 @@ class TreePlan(Table, frozen=True, kw_only=True):
 
     name: Name
     """Its name in pages and news."""
-    source: str
+    source: Annotated[str, msgspec.Meta(min_length=1)]
     """A FreeBSD tree, a git URL, or ``embedded``."""
-    branches: tuple[str, ...] = ("HEAD",)
+    branches: tuple[_Branch, ...] = ("HEAD",)
     """Branches, each judged by itself."""
     kernconf: str | None = None
     """Name or file of a kernel configuration; default: the slim one."""

@@ -20,6 +20,7 @@ from harness.nightly.plan import (
     GuestPlan,
     NightlyPlan,
     TreePlan,
+    seconds_of,
 )
 from harness.nightly.tellplan import ChatPlan, SmtpPlan, TellPlan, check_tell
 
@@ -35,6 +36,9 @@ _TABLES: Final[dict[str, type[Table]]] = {
     "tell.smtp": SmtpPlan,
     "tell.chat": ChatPlan,
 }
+
+#: Seconds between nights at most.
+_LONGEST: Final = 10 * 365 * 86400.0
 
 FIRST_PLAN: Final = """\
 # A plan of nightly runs; "harness nightly plan" shows what it comes to.
@@ -126,6 +130,8 @@ def _check(plan: NightlyPlan) -> None:
     Raises:
         Complaint: a key is wrong.
     """
+    if seconds_of(plan.every) > _LONGEST:
+        raise Complaint("every", f"{plan.every} is longer than ten years")
     names = [tree.name for tree in plan.tree]
     for number, tree in enumerate(plan.tree):
         if names.index(tree.name) != number:
@@ -172,7 +178,9 @@ def _form(key: str) -> str:
     """Return the form that a key's value must have."""
     field = key.rpartition(".")[2].partition("[")[0]
     if field in ("every", "budget", "timeout", "deadline"):
-        return "write a number with s, m, h or d"
+        return "write a number above 0 with s, m, h or d"
+    if field == "branches":
+        return "write the name of a branch"
     if field in ("mail", "sender"):
         return "write an address without a name: me@example.org"
     return "use letters, digits and ._+-"

@@ -80,6 +80,11 @@ def test_first_plan_is_one(tmp_path: Path) -> None:
         (MAIL + '[[tell.chat]]\nnmae = "x"', "no key tell.chat[0].nmae", "did you mean name?"),
         (TOLD + 'mail = ["a@b"]\nsender = "c@d"\npage = "javascript:x"', "tell.page", ""),
         ('name = "x"', "tree is missing", "add the key tree"),
+        ('every = "0h"\n' + TREES, "'0h' has another form", "above 0"),
+        ('every = "9999999d"\n' + TREES, "every: 9999999d is longer than ten years", ""),
+        (TREES.replace('"main"', '"--help"'), "'--help' has another form", "name of a branch"),
+        (TREES.replace('"main"', '"a\\u0000b"'), "branches[0]", "name of a branch"),
+        (TREES.replace('"main"', '""'), "branches[0]", "name of a branch"),
         ("name = ", "is not TOML", ""),
     ],
 )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError, did_you_mean, given_with
 from harness.host.progress import Recorded
 from harness.image.media import BootMethod
-from harness.outcome import Until
+from harness.image.recipe import kernel_environment
+from harness.outcome import Outcome, Until
 from harness.provide.sources import BUILT_IN_TITLE
 from harness.runs.checkplans import subsystem_of
 from harness.runs.guests import GuestRequest, Guests
@@ -73,8 +74,8 @@ class NightGuests:
         """Check, before anything runs, that each cell can have a kernel and a guest.
 
         Raises:
-            UsageError: one cannot: its mutant, its subsystem, its world, its vm file or its boot
-                method.
+            UsageError: one cannot: its mutant or its outcomes, its subsystem, its world, its vm
+                file, its tunables or its boot method.
         """
         for cell in cells:
             with given_with(f"{cell.kind} {cell.slot.cell} of {cell.slot.branch}"):
@@ -87,6 +88,11 @@ class NightGuests:
         if cell.subsystem and cell.subsystem not in names:
             hint = did_you_mean(cell.subsystem, names) or f"there are {', '.join(names)}"
             raise UsageError(f"there is no subsystem {cell.subsystem!r}", remedy=hint.strip())
+        for each in cell.outcomes:
+            if each not in set(Outcome):
+                hint = did_you_mean(each, list(Outcome)) or f"there are {', '.join(Outcome)}"
+                raise UsageError(f"there is no outcome {each!r}", remedy=hint.strip())
+        kernel_environment(cell.tunables)
         self.plan(cell)
         if not self.kernels.branches[cell.slot.branch].tip:
             return  # it was never fetched
