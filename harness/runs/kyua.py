@@ -17,11 +17,12 @@ from harness.image.media import BootMethod
 from harness.kyua.client import TESTS, SuiteClient
 from harness.kyua.known import vanished
 from harness.kyua.queue import SuiteQueue
-from harness.nightly.issues import issue_of, read_issues
+from harness.nightly.issues import read_issues
 from harness.nightly.result import Slot
 from harness.outcome import Outcome
 from harness.results.unfinished import Planned, keep_tests
 from harness.runs.guests import GuestRequest, Guests
+from harness.runs.knownissues import known_issue
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
@@ -160,7 +161,8 @@ def _with_issues(
     """Return the results, each with the known issue that its test's name matches."""
     today = env.clock.now().date()
     return tuple(
-        replace(each, known=issue_of(str(each.test), (slot,), issues, today)) for each in outcomes
+        replace(each, known=known_issue(str(each.test), (slot,), issues, today))
+        for each in outcomes
     )
 
 
