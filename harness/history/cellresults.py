@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, func, select, tuple_
 
-from harness.history.rows import result_of
-from harness.history.schema import NightRow, PlanRow, ResultRow, RevisionRow
-from harness.nightly.result import Purpose, Result, Slot, Status
+from harness.history.rows import case_of, result_of
+from harness.history.schema import NightRow, PlanRow, ResultRow, RevisionRow, TestCaseRow
+from harness.nightly.result import CaseResult, Purpose, Result, Slot, Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -107,6 +107,25 @@ class CellResults:
             numbers = list(connection.execute(wanted).scalars())
             return results_where(connection, ResultRow.id.in_(numbers))
 
+    def tests(self, slot: Slot, before: int) -> tuple[CaseResult, ...]:
+        """Return the tests of the newest suite that a slot ran to its end before a night."""
+        wanted = (
+            self._results_with(ResultRow.id)
+            .join(TestCaseRow, TestCaseRow.result_id == ResultRow.id)
+            .where(
+                NightRow.number < before,
+                ResultRow.branch == slot.branch,
+                ResultRow.cell == slot.cell,
+                ResultRow.purpose == Purpose.PLANNED.value,
+            )
+            .order_by(NightRow.number.desc(), ResultRow.id.desc())
+            .limit(1)
+        )
+        with self.database.reading() as connection:
+            number = connection.execute(wanted).scalar()
+            found = results_where(connection, ResultRow.id == number) if number is not None else ()
+            return found[0].tests if found else ()
+
     def passes(self, slots: Sequence[Slot], before: int) -> int:
         """Return how many boots of the plan's cells passed in some slots before a night."""
         pairs = tuple_(ResultRow.branch, ResultRow.cell)
@@ -159,4 +178,15 @@ class CellResults:
 def results_where(connection: Connection, which: Any) -> tuple[Result, ...]:
     """Return the results that fulfil a condition, in the order in which they were stored."""
     wanted = select(ResultRow.__table__).where(which).order_by(ResultRow.id)
-    return tuple(result_of(dict(row._mapping)) for row in connection.execute(wanted))
+    found = [result_of(dict(row._mapping)) for row in connection.execute(wanted)]
+    ran = [ResultRow.record_cell != "", ResultRow.status.in_(TOLD)]  # few of them have tests
+    tests = (
+        select(TestCaseRow.__table__)
+        .join(ResultRow, ResultRow.id == TestCaseRow.result_id)
+        .where(which, *ran)
+        .order_by(TestCaseRow.id)
+    )
+    cases: dict[int, list[CaseResult]] = {}
+    for row in connection.execute(tests):
+        cases.setdefault(row.result_id, []).append(case_of(dict(row._mapping)))
+    return tuple(replace(each, tests=tuple(cases.get(each.id, ()))) for each in found)

@@ -19,11 +19,11 @@ from harness.nightly.night import (
     Rate,
     RevisionNight,
 )
-from harness.nightly.result import Purpose, Result, Slot, Status
+from harness.nightly.result import CaseResult, Purpose, Result, Slot, Status
 
 Row = Mapping[str, Any]
 
-_RESULT = tuple(each.name for each in fields(Result) if each.name not in ("slot", "id"))
+_RESULT = tuple(each.name for each in fields(Result) if each.name not in ("slot", "id", "tests"))
 _BRANCH = tuple(each.name for each in fields(BranchNight))
 _REVISION = tuple(each.name for each in fields(RevisionNight))
 
@@ -34,8 +34,20 @@ def result_values(result: Result) -> dict[str, Any]:
     return {**values, "branch": result.slot.branch, "cell": result.slot.cell}
 
 
+def case_values(case: CaseResult) -> dict[str, Any]:
+    """Return the columns of a test's result, but for that of its suite."""
+    own = {name: getattr(case, name) for name in ("name", "outcome", "reason", "seconds")}
+    return {**own, "status": (Status.PASSED if case.good else Status.FAILED).value}
+
+
+def case_of(row: Row) -> CaseResult:
+    """Return the test's result of a row of ``test_cases``."""
+    good = row["status"] == Status.PASSED.value
+    return CaseResult(row["name"], row["outcome"], good, row["reason"], row["seconds"])
+
+
 def result_of(row: Row) -> Result:
-    """Return the result of a row of ``results``."""
+    """Return the result of a row of ``results``, without tests."""
     values = {name: row[name] for name in _RESULT}
     values["status"], values["purpose"] = Status(row["status"]), Purpose(row["purpose"])
     values["frames"], values["opinions"] = tuple(row["frames"]), tuple(row["opinions"])

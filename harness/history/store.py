@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, update
 
 from harness.history.outbox import queue
-from harness.history.rows import news_values, night_values, problem_values, result_values
+from harness.history.rows import (
+    case_values,
+    news_values,
+    night_values,
+    problem_values,
+    result_values,
+)
 from harness.history.schema import (
     BranchRow,
     ConsoleRow,
@@ -23,6 +29,7 @@ from harness.history.schema import (
     ProblemRow,
     ResultRow,
     RevisionRow,
+    TestCaseRow,
 )
 
 if TYPE_CHECKING:
@@ -104,6 +111,8 @@ class NightStore:
             number = _existing(connection, values)
             if number is None:
                 number = _inserted(connection, ResultRow, values)
+                cases = [{**case_values(each), "result_id": number} for each in result.tests]
+                _insert_all(connection, TestCaseRow, cases)
         return replace(result, id=number)
 
     def spend(self, night: Night, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.nightly.failures import BUILD, FailureKey, failure_of
+from harness.nightly.failures import BUILD, FailureKey, failure_of, seen_as
 from harness.nightly.night import Classification, Incident, Problem, Rate
 from harness.nightly.result import Result, Slot, Status
 from harness.nightly.statistics import passes_for_fixed, wilson
@@ -15,6 +15,10 @@ REPEATS = 5
 
 #: A problem that no repeat shows, but that was seen so often, is flaky.
 _SIGHTINGS = 2
+
+#: The probability with which a regression that passed since was only lucky; if it then fails in all
+#: repeats, it is told as one that is back.
+_PROBABLY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Repeats:
 
     def with_result(self, failure: FailureKey, result: Result) -> Repeats:
         """Return these repeats and one more."""
+        result = seen_as(result, failure)
         shown = failure_of(result)
         if shown == failure:
             return replace(self, failed=self.failed + 1)
@@ -83,10 +88,17 @@ class SeenProblem:
 
 
 def needs_repeats(previous: Problem | None, known_issue: str) -> bool:
-    """Return whether a failure that a night shows is new, and must be repeated to be judged."""
+    """Return whether a failure that a night shows must be repeated to be judged.
+
+    It must if it is new, or if it passed since: it may be flaky, or fixed and broken again.
+    """
     if known_issue:
         return False
-    return previous is None or not previous.open or is_unjudged(previous)
+    return previous is None or not previous.open or is_unjudged(previous) or _passed_since(previous)
+
+
+def _passed_since(problem: Problem) -> bool:
+    return problem.classification is Classification.REGRESSION and problem.streak > 0
 
 
 def is_unjudged(problem: Problem) -> bool:
@@ -161,10 +173,19 @@ def judged(previous: Problem | None, seen: SeenProblem, night: int, plan: str) -
         if seen.incidents:
             kind, why = classified(seen.failure, seen.repeats, counts.failed)
             problem = replace(problem, classification=kind, why=why)
-    elif previous.classification is Classification.REGRESSION and seen.failed and previous.streak:
-        why = f"it passed {previous.streak} times, and failed again"
-        problem = replace(problem, classification=Classification.FLAKY, why=why)
+    elif _passed_since(previous) and seen.failed:
+        if seen.repeats.passed:
+            why = f"it passed {previous.streak} times, and failed again"
+            problem = replace(problem, classification=Classification.FLAKY, why=why)
+        elif seen.repeats.failed and _was_fixed(previous):
+            return _closed_if_fixed(_opened(seen, night, plan), seen)
     return _closed_if_fixed(problem, seen)
+
+
+def _was_fixed(problem: Problem) -> bool:
+    """Return whether so many boots passed in a row that a regression was probably fixed."""
+    low, _ = wilson(problem.rate.failed, problem.rate.boots - problem.streak)
+    return (1 - low) ** problem.streak <= _PROBABLY
 
 
 def passes_missing(problem: Problem) -> int:
@@ -236,6 +257,7 @@ def incidents_of(
         places: the revisions' places.
     """
     found = []
+    planned = [seen_as(each, failure) for each in planned]
     for slot in sorted({result.slot for result in failing}):
         told = sorted(
             (each for each in planned if each.slot == slot and each.status.tells),
@@ -280,7 +302,7 @@ def seen_problem(
     first = {each.slot: places.get((each.slot.branch, each.first_bad), 0) for each in incidents}
     wanted = set(slots)
     own = [
-        each for each in results
+        each for each in (seen_as(result, failure) for result in results)
         if each.slot in wanted and each.status.tells
         and places.get((each.slot.branch, each.commit), 0) >= first.get(each.slot, 0)
     ]  # fmt: skip

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from harness.nightly.controls import spoilt_attempts
+from harness.nightly.failures import TEST, FailureKey, seen_as
 from harness.nightly.result import Purpose, Result, Status
 from harness.printable import printable_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.nightly.night import JudgedNight, Problem
 
 
@@ -34,6 +37,7 @@ def night_junit(judged: JudgedNight) -> bytes:
                         Skipped("something else made this attempt fail, so it does not count")
                     ]
                 suite.add_testcase(case)
+                suite.add_testcases(list(_test_cases(judged, result)))
         document.add_testsuite(suite)
     document.update_statistics()
     text: bytes = document.tostring()
@@ -57,6 +61,23 @@ def _case(judged: JudgedNight, result: Result) -> TestCase:
             failure.text = printable_text(result.detail)
             case.result = [failure]
     return case
+
+
+def _test_cases(judged: JudgedNight, result: Result) -> Iterator[TestCase]:
+    """Yield a test case for each test of a suite; its class is the branch and the cell."""
+    place = f"{result.slot.branch} {result.slot.cell} at {result.commit[:12]}"
+    for each in result.tests:
+        case = TestCase(printable_text(each.name), printable_text(place), each.seconds)
+        text = printable_text(": ".join(filter(None, (each.outcome, each.reason))))
+        problem = _problem(judged, seen_as(result, FailureKey(TEST, each.name)))
+        if not each.good and problem is not None and problem.known_issue:
+            case.result = [Skipped(printable_text(f"known issue {problem.known_issue}"))]
+        elif not each.good:
+            kind = problem.classification.value if problem else each.outcome
+            case.result = [Failure(text, kind)]
+        elif each.outcome != "passed":
+            case.result = [Skipped(text)]
+        yield case
 
 
 def _problem(judged: JudgedNight, result: Result) -> Problem | None:

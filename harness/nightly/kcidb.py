@@ -67,7 +67,10 @@ def _revision_document(judged: JudgedNight, revision: RevisionNight) -> dict[str
         "checkouts": [checkout],
         "builds": [_build(judged, revision, each, results) for each in configurations],
         "tests": [
-            _test(judged, revision, each) for each in results if each.status is not Status.UNBUILT
+            document
+            for each in results
+            if each.status is not Status.UNBUILT
+            for document in (_test(judged, revision, each), *_tests(judged, revision, each))
         ],
     }
 
@@ -112,6 +115,25 @@ def _test(judged: JudgedNight, revision: RevisionNight, result: Result) -> dict[
     if result.detail:
         document["log_excerpt"] = _text(result.detail)
     return document
+
+
+def _tests(
+    judged: JudgedNight, revision: RevisionNight, result: Result
+) -> Iterator[dict[str, Any]]:
+    """Yield the tests of a suite; each has the path of its cell before its own."""
+    for each in result.tests:
+        document = {
+            "id": f"{_test_id(judged, result)}/{_text(each.name)}",
+            "build_id": _build_id(judged, revision, result.configuration),
+            "origin": _ORIGIN,
+            "path": f"{_path(result.slot.cell)}.{'.'.join(map(_path, each.name.split('/')))}",
+            "comment": _text(each.name),
+            "status": "SKIP" if each.outcome == "skipped" else "PASS" if each.good else "FAIL",
+            "duration": each.seconds,
+        }
+        if each.reason:
+            document["log_excerpt"] = _text(each.reason)
+        yield document
 
 
 def _issue(judged: JudgedNight, problem: Problem) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.nightly.judgement import is_unjudged, is_watched
@@ -42,6 +42,7 @@ class NightChange:
         problems: the problems as this night judges them.
         flakier: ids of the problems whose rate rose.
         vanished: slots of the last judged night that the plan no longer has.
+        vanished_tests: tests of suites that an earlier night ran and this one did not, by slot.
         slower: cells whose boots became slower.
     """
 
@@ -50,6 +51,7 @@ class NightChange:
     problems: Sequence[Problem]
     flakier: Collection[str] = ()
     vanished: Sequence[Slot] = ()
+    vanished_tests: Mapping[Slot, Sequence[str]] = field(default_factory=dict)
     slower: Sequence[Slowdown] = ()
 
 
@@ -59,6 +61,7 @@ def news_of(change: NightChange) -> tuple[News, ...]:
         *(each for problem in change.problems for each in _of_problem(change, problem)),
         *_slower(change.slower),
         *_vanished(change),
+        *_vanished_tests(change),
     ]
     return _ordered(found)
 
@@ -169,7 +172,7 @@ def _of_problem(change: NightChange, problem: Problem) -> Iterator[News]:
         return
     opening = f"{problem.id}:{problem.first_night}"
     where = places_in_words(problem.slots)
-    known = before is not None and before.open and not is_unjudged(before)
+    known = before is not None and not is_unjudged(before) and not _is_back(problem, before)
     if not known and problem.incidents:
         yield _opening(problem, before, opening, where)
     culprit = problem.culprit
@@ -195,8 +198,13 @@ def _of_problem(change: NightChange, problem: Problem) -> Iterator[News]:
         )  # fmt: skip
 
 
+def _is_back(problem: Problem, before: Problem) -> bool:
+    """Return whether a problem was fixed, perhaps without being told so, and is open again."""
+    return not before.open or before.first_night != problem.first_night
+
+
 def _opening(problem: Problem, before: Problem | None, opening: str, where: str) -> News:
-    again = before is not None and not before.open and not is_watched(before)
+    again = before is not None and not is_watched(before) and _is_back(problem, before)
     kind = NewsKind.REOPENED if again else _OPENING[problem.classification]
     verb = "is back" if again else "is new"
     if before is not None and before.open and before.known_issue:
@@ -248,6 +256,18 @@ def _vanished(change: NightChange) -> Iterator[News]:
             NewsKind.VANISHED, f"vanished:{change.number}",
             f"{count} of the last night {'is' if len(change.vanished) == 1 else 'are'} no longer "
             f"in the plan: {names}",
+        )  # fmt: skip
+
+
+def _vanished_tests(change: NightChange) -> Iterator[News]:
+    for slot, tests in change.vanished_tests.items():
+        more = f"{tests[0]} and {len(tests) - 1} more"
+        named = ", ".join(tests) if len(tests) <= _NAMED else more
+        verb = "is" if len(tests) == 1 else "are"
+        yield News(
+            NewsKind.VANISHED, f"vanished:{slot.branch}:{slot.cell}:{change.number}",
+            f"{_count(len(tests), 'test')} of {slot.branch} {slot.cell} {verb} gone: {named}",
+            slot=slot,
         )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class NewsKind(StrEnum):
     UNEXPECTED = "unexpected pass"
     """a cell passes that a known issue says must fail"""
     VANISHED = "vanished"
-    """a cell of the last judged night is no longer in the plan"""
+    """a cell of the last judged night is no longer in the plan, or a test no longer in its suite"""
     ISSUE_EXPIRED = "known issue expired"
     ISSUE_UNSEEN = "known issue unseen"
     ISSUE_BROAD = "known issue too broad"
@@ -171,7 +171,7 @@ class Problem:
     Args:
         id: eight hexadecimal digits, the same in every night of the plan.
         title: what identifies it.
-        kind: ``boot``, ``check``, ``build`` or ``control``.
+        kind: ``boot``, ``check``, ``build``, ``command``, ``test`` or ``control``.
         classification: see ``Classification``.
         rate: how often it shows, since its first night or since its rate last changed.
         streak: boots of its slots that passed in a row, up to now.

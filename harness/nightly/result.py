@@ -61,6 +61,26 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseResult:
+    """The result of a test of a suite that a command ran.
+
+    Args:
+        name: the suite's directory, the program and the test case:
+            ``sys/vm/mmap_test:mmap__bad_arguments``.
+        outcome: how it ended, in kyua's words.
+        good: whether nothing is wrong with the kernel.
+        reason: why, in the test's words.
+        seconds: its duration.
+    """
+
+    name: str
+    outcome: str
+    good: bool
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The result of one cell at one revision.
 
@@ -97,6 +117,7 @@ class Result:
         record_cell: name of the record's cell.
         shared: the ``id`` of the result that a revision with an equal kernel shares; None: it ran.
         opinions: the second opinions of the boot, each with its outcome and title.
+        tests: the results of all tests of a suite that ran to its end; empty for others.
     """
 
     slot: Slot
@@ -129,6 +150,7 @@ class Result:
     record_cell: str = ""
     shared: int | None = None
     opinions: tuple[Mapping[str, Any], ...] = ()
+    tests: tuple[CaseResult, ...] = ()
 
     @property
     def ran(self) -> bool:

@@ -159,6 +159,7 @@ def _write_cell(site: Site, views: NightViews, slot: Slot) -> None:
         rows=result_rows(views.judged, slot),
         failures=views.of_slot(slot),
         anchor_of=failure_anchor,
+        tests=views.tests(slot),
         charts=charts,
     )
 

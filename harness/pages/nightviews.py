@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from harness.nightly.controls import spoilt_attempts
+from harness.nightly.failures import TEST, FailureKey, seen_as
 from harness.nightly.judgement import is_watched
 from harness.nightly.reproduce import command_of
 from harness.nightly.result import Purpose, Status
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from harness.nightly.cells import NightCell
     from harness.nightly.night import BranchNight, JudgedNight, Problem, RevisionNight
     from harness.nightly.past import CellBoot, ProblemNight
-    from harness.nightly.result import Result, Slot
+    from harness.nightly.result import CaseResult, Result, Slot
 
 #: Failures of which a page shows frames and console.
 _DETAILED: Final = 12
+
+#: Tests that the page of a cell lists.
+_TESTS: Final = 5000
 
 
 class NightHistory(Protocol):
@@ -68,6 +72,19 @@ class FailureView:
     good: Result | None = None
     good_text: str = ""
     diff: tuple[DiffLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteTest:
+    """A test in the table of its cell.
+
+    Args:
+        case: its result.
+        problem: what its failure is a case of; None if it is good.
+    """
+
+    case: CaseResult
+    problem: Problem | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +166,10 @@ class NightViews:
     def of_problem(self, problem: Problem) -> list[FailureView]:
         """Return the failures that show a problem, one for each cell."""
         shown = problem.incidents[:_DETAILED]
-        return [self.failure(each.failing, self._good(each.failing)) for each in shown]
+        failure = FailureKey(problem.kind, problem.title)
+        return [
+            self.failure(seen_as(each.failing, failure), self._good(each.failing)) for each in shown
+        ]
 
     def of_slot(self, slot: Slot) -> dict[str, FailureView]:
         """Return the failures of a cell by their anchors; of equal ones, the oldest revision's."""
@@ -163,6 +183,17 @@ class NightViews:
             anchor: self.failure(each, self._good(each))
             for anchor, each in list(found.items())[:_DETAILED]
         }
+
+    def tests(self, slot: Slot) -> list[SuiteTest]:
+        """Return the tests of a cell's newest suite, the failing ones first."""
+        suites = [
+            each for each in self.judged.results
+            if each.slot == slot and each.tests and each.purpose is Purpose.PLANNED
+        ]  # fmt: skip
+        problems = {each.title: each for each in self.judged.problems if each.kind == TEST}
+        cases = suites[-1].tests[:_TESTS] if suites else ()
+        rows = [SuiteTest(each, None if each.good else problems.get(each.name)) for each in cases]
+        return sorted(rows, key=lambda row: row.case.good)
 
     def not_run(self) -> list[tuple[Slot, int]]:
         """Return the cells that did not run, with the number of revisions."""

@@ -123,6 +123,31 @@ def result(slot: Slot, commit: int, failing: bool, **changed: object) -> Result:
     return replace(made, **changed)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("streak", "repeats", "kind", "first_night"),
+    [
+        (0, Repeats(), Classification.REGRESSION, 1),
+        (1, Repeats(), Classification.REGRESSION, 1),  # there was no time to repeat it
+        (1, Repeats(failed=5), Classification.REGRESSION, 1),  # one pass may have been lucky
+        (4, Repeats(failed=5), Classification.REGRESSION, 3),  # it was fixed, and is back
+        (4, Repeats(failed=4, passed=1), Classification.FLAKY, 1),
+    ],
+)
+def test_a_regression_that_passed_and_fails_again_is_flaky_or_back(
+    streak: int, repeats: Repeats, kind: Classification, first_night: int
+) -> None:
+    first = judged(None, SeenProblem(PANIC, failed=6, repeats=Repeats(failed=5)), 1, "plan")
+    previous = judged(first, SeenProblem(PANIC, passed=streak, streak=streak), 2, "plan")
+    assert previous.open
+    assert needs_repeats(previous, "") == (streak > 0)
+    incidents = (Incident(SLOT, "2", "1", result(SLOT, 2, failing=True)),)
+    seen = SeenProblem(PANIC, incidents, failed=1 + repeats.failed, repeats=repeats)
+    found = judged(previous, seen, 3, "plan")
+    assert (found.classification, found.first_night, found.open) == (kind, first_night, True)
+    news = [each.kind for each in news_of(NightChange(3, {found.id: previous}, [found]))]
+    assert news == ([NewsKind.REOPENED] if first_night == 3 else [])
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_the_newest_time_that_a_failure_came_counts(failing: list[bool]) -> None:
     planned = [result(SLOT, place, fails) for place, fails in enumerate(failing)]
@@ -173,13 +198,6 @@ def test_counts_of_all_nights_add_up_and_a_fix_needs_its_passes(
         assert problem.streak == streak
         if not problem.open:
             assert streak >= passes_for_fixed(failed, boots - streak)
-
-
-def test_a_regression_that_passed_and_fails_again_is_flaky() -> None:
-    passed = judged(REGRESSION, seen(0, 2), 2, "made")
-    assert passed.open
-    again = judged(passed, seen(1, 0), 3, "made")
-    assert again.classification is Classification.FLAKY
 
 
 def test_a_problem_that_no_repeat_showed_is_flaky_when_it_is_seen_again() -> None:

@@ -203,6 +203,33 @@ def test_a_fix_is_that_of_the_cell_which_was_fixed_last(tmp_path: Path) -> None:
     assert problem.fixed_by.commit == nights.commits[fix]
 
 
+def test_a_regression_that_comes_back_before_it_counts_as_fixed_is_told_with_its_commit(
+    tmp_path: Path,
+) -> None:
+    nights = Nights(tmp_path, keys="tip_boots = 4\n")
+    nights.night()
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    nights.night()
+    nights.mend("no ideas left")
+    of_plan = nights.boots + 3 * 4
+
+    def fail_later() -> None:
+        nights.host = float(nights.boots >= of_plan)
+
+    nights.at_boot = fail_later
+    mended = nights.night().judged
+    assert mended.problems[0].open
+    nights.at_boot, nights.host = lambda: None, 0.0
+    again = nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    nights.commit()
+    judged = nights.night().judged
+    (problem,) = judged.problems
+    assert problem.classification is Classification.REGRESSION
+    assert kinds(judged) == [NewsKind.CULPRIT, NewsKind.REOPENED]
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[again]
+
+
 def test_a_branch_that_does_not_build_ends_with_4(tmp_path: Path, history: HistoryLocation) -> None:
     nights = Nights(tmp_path, history=history)
     nights.night()

@@ -11,17 +11,18 @@ from harness.check.checker import Checker, CheckPlan
 from harness.errors import BuildError, HarnessError, InfraError, UsageError
 from harness.execution.program import Program, ProgramPlan
 from harness.kernel.elf import content_digest
+from harness.nightly.failures import COMMAND
 from harness.nightly.result import Purpose, Result, Status
 from harness.outcome import Outcome
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nights.results import (
-    COMMAND,
     console_of,
     kept_console,
     output_of,
     result_of_cell,
     result_of_error,
 )
+from harness.runs.nights.suites import read_tests
 from harness.sanitizers import parse_sanitizers
 from harness.world.fit import require_fitting
 
@@ -241,6 +242,9 @@ class NightCells:
             return self._keep(result_of_error(planned, error))
         done = self.matrix.boot(plan, kernel, self.directory, gate)
         result = result_of_cell(task.cell, done, planned, moment)
+        if task.cell.command:
+            tests = read_tests(task.cell.command, self.directory / done.name)
+            result = replace(result, tests=tests if result.status.tells else ())
         if result.kind == COMMAND:
             result = replace(result, detail=output_of(self.directory, done))
         if self.matrix.booter.cancelled.is_set():  # its guest was ended

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.image.media import BootMethod
-from harness.nightly.failures import BUILD, FailureKey, failure_of, grouped
-from harness.nightly.issues import issue_of
+from harness.nightly.failures import BUILD, FailureKey, failure_of, grouped, seen_as
 from harness.nightly.judgement import (
     Repeats,
     SeenProblem,
@@ -23,6 +22,7 @@ from harness.nightly.judgement import (
 from harness.nightly.night import Classification, Incident, Problem, ProvenCulprit
 from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import is_flakier
+from harness.runs.knownissues import known_issue
 from harness.runs.nights.cells import NightCells, NightTask
 from harness.runs.nights.search import NightSearch, SearchRange
 
@@ -149,7 +149,7 @@ class NightJudge:
     ) -> Problem | None:
         """Judge a failure of this night; None if only results that were shared show it."""
         slots = sorted({each.slot for each in failing})
-        issue = issue_of(failure.title, slots, self.issues, self.today)
+        issue = known_issue(failure.title, slots, self.issues, self.today)
         watched = previous is None or not previous.open or is_unjudged(previous)
         if watched and not any(each.ran for each in failing):
             return previous if previous is not None and previous.open else None
@@ -197,12 +197,16 @@ class NightJudge:
             return problem
         slot = next((each.slot for each in problem.incidents if each.slot in slots), slots[0])
         tip = self._tips[slot.branch]
-        for attempt in range(missing):
+        passed = attempt = 0
+        while passed < missing and attempt < 2 * missing:  # the host may fail in some
             if self.spent():
                 return problem
             result = self.cells.alone(NightTask(self.slots[slot], tip, Purpose.REPEAT, attempt))
-            if failure_of(result) == failure:
+            result = seen_as(result, failure)
+            if result.status is Status.FAILED:
                 break
+            passed += result.status is Status.PASSED
+            attempt += 1
         seen = self._seen(failure, problem.slots, failing)
         seen = replace(seen, repeats=repeats, known_issue=issue)
         return judged(previous, seen, self._night.number, self._plan)
@@ -380,8 +384,8 @@ class NightJudge:
     def _fix_in(self, slot: Slot, problem: Problem) -> SearchRange | None:
         places, failure = self.places, FailureKey(problem.kind, problem.title)
         told = sorted(
-            (each for each in (*self._base, *self._sights())
-             if each.slot == slot and each.status.tells),
+            (each for result in (*self._base, *self._sights())
+             if result.slot == slot and (each := seen_as(result, failure)).status.tells),
             key=lambda each: places.get((slot.branch, each.commit), 0),
         )  # fmt: skip
         last, first = None, None

@@ -304,9 +304,21 @@ class NightRun:
         before = self.opened.reader.cells(compared) if compared is not None else ()
         vanished = sorted({slot for slot in before if slot not in slots})
         change = NightChange(
-            self.night.number, judge.before, problems, judge.flakier, vanished, slower
-        )
+            self.night.number, judge.before, problems, judge.flakier, vanished,
+            self._vanished_tests(judge.cells), slower,
+        )  # fmt: skip
         return news_of(change)
+
+    def _vanished_tests(self, cells: NightCells) -> dict[Slot, list[str]]:
+        """Return the tests of suites that an earlier night ran, and this one no longer has."""
+        found = {}
+        for each in cells.results.values():
+            if each.tests and each.purpose is Purpose.PLANNED:
+                before = self.opened.reader.cell_results.tests(each.slot, self.night.number)
+                now = {test.name for test in each.tests}
+                if gone := [test.name for test in before if test.name not in now]:
+                    found[each.slot] = gone
+        return found
 
     def _issue_news(self, problems: Sequence[Problem]) -> tuple[News, ...]:
         today, issues = self.night.started.date(), self.opened.issues

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from harness.bisect.evidence import Kind
 from harness.errors import BuildError, HarnessError, UsageError
 from harness.execution.program import STDERR, STDOUT
-from harness.nightly.failures import BUILD
+from harness.nightly.failures import BUILD, COMMAND
 from harness.nightly.result import Purpose, Result, Status
 from harness.runs.buildtester import error_lines, error_title
 from harness.runs.examination import COMMAND_FAILED, boot_trial
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from harness.nightly.cells import NightCell
     from harness.results.record import Cell
-
-COMMAND: Final = "command"
-"""The kind of a command's failure."""
 
 #: Before the command in the title of its failure.
 _COMMAND_FAILED: Final = f"{COMMAND_FAILED}: "

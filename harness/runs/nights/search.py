@@ -12,7 +12,7 @@ from harness.bisect.search import Culprit, Several, Stuck
 from harness.errors import BuildError, InfraError, UsageError
 from harness.execution.program import ProgramPlan
 from harness.host.progress import Recorded
-from harness.nightly.failures import BUILD, FailureKey, failure_of
+from harness.nightly.failures import BUILD, COMMAND, TEST, FailureKey, failure_of, seen_as
 from harness.nightly.night import Incident, Problem, ProvenCulprit
 from harness.nightly.result import Purpose, Slot, Status
 from harness.runs.bisect import BisectResult, bisect
@@ -20,7 +20,7 @@ from harness.runs.bisectrequest import BisectRequest
 from harness.runs.examination import COMMAND_FAILED
 from harness.runs.nights.cells import NightCells, NightTask
 from harness.runs.nights.guests import guest_request_of
-from harness.runs.nights.results import COMMAND
+from harness.runs.nights.suites import one_test
 from harness.sanitizers import parse_sanitizers
 from harness.source.change import Change
 
@@ -148,7 +148,12 @@ class NightSearch:
             how = "build"
         elif cell.kind == "check":
             how = "check"
-        program = ProgramPlan(cell.command, timeout=cell.deadline) if cell.command else None
+        command = cell.command
+        if problem.kind == TEST:
+            command = one_test(command, problem.title) or ""
+            if not command:
+                raise UsageError(f"{cell.command} does not run one test alone")
+        program = ProgramPlan(command, timeout=cell.deadline) if command else None
         request = BisectRequest(
             what,
             good=wanted.new if fixed else wanted.old,
@@ -156,7 +161,7 @@ class NightSearch:
             fixed=fixed,
             guest=guest_request_of(cell),
             sanitizers=parse_sanitizers(cell.sanitizers),
-            title=COMMAND_FAILED if problem.kind == COMMAND else problem.title,
+            title=COMMAND_FAILED if problem.kind in (COMMAND, TEST) else problem.title,
             how=how,
             subsystem=cell.subsystem or None if how == "check" else None,
             confidence=_CONFIDENCE,
@@ -216,7 +221,8 @@ class NightSearch:
             if each.slot == slot and each.commit == commit and each.status.tells
             and each.purpose in (Purpose.PLANNED, Purpose.REPEAT)
         ]  # fmt: skip
-        for each in results:
+        for result in results:
+            each = seen_as(result, failure)
             failed += failure_of(each) == failure
             told += failure_of(each) == failure or each.status is Status.PASSED
         attempt = 0
@@ -224,7 +230,7 @@ class NightSearch:
             if self.spent():
                 break
             task = NightTask(self.slots[slot], commit, Purpose.PROOF, attempt)
-            result = self.cells.alone(task)
+            result = seen_as(self.cells.alone(task), failure)
             attempt += 1
             shows = failure_of(result) == failure
             failed += shows
