@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_nights import Fault, Nights
+from small_tree import git
 
 from harness.errors import InfraError, UsageError
 from harness.history.url import HistoryLocation
@@ -228,6 +229,29 @@ def test_a_regression_that_comes_back_before_it_counts_as_fixed_is_told_with_its
     assert kinds(judged) == [NewsKind.CULPRIT, NewsKind.REOPENED]
     assert problem.culprit is not None
     assert problem.culprit.commit == nights.commits[again]
+
+
+def test_a_branch_that_is_gone_is_host_trouble_and_the_others_are_judged(tmp_path: Path) -> None:
+    nights = Nights(tmp_path)
+    plan = tmp_path / "nightly.toml"
+    plan.write_text(plan.read_text().replace('["main"]', '["main", "second"]'))
+    with pytest.raises(UsageError, match="no revision 'second'"):
+        nights.night()  # it is misspelt
+    git(nights.tree, "branch", "second")
+    assert nights.night().exit_code == 0
+    git(nights.tree, "branch", "--delete", "second")
+    nights.commit(Fault("no ideas left", 0, nodes=FOUR))
+    result = nights.night()
+    branch = result.judged.night.branches[1]
+    assert branch.tip == ""
+    assert "no revision 'second'" in branch.problem
+    assert {each.slot.branch for each in result.judged.results} == {"tree:main"}
+    assert kinds(result.judged) == [NewsKind.REGRESSION, NewsKind.CULPRIT, NewsKind.HOST]
+    nights.mend("no ideas left")
+    result = nights.night()
+    assert (result.exit_code, kinds(result.judged)) == (3, [NewsKind.FIXED])
+    git(nights.tree, "branch", "second")
+    assert nights.night().exit_code == 0
 
 
 def test_a_branch_that_does_not_build_ends_with_4(tmp_path: Path, history: HistoryLocation) -> None:

@@ -72,9 +72,11 @@ class NightSources:
 
         A directory's branches are taken as they are: nothing is fetched into the user's repository.
         """
+        if not is_url(source):
+            return ""
         try:
             tree = self.tree(source)
-            if tree is not None and is_url(source):
+            if tree is not None:
                 fetch(tree.home, self.env.runner)
         except InfraError as error:
             return str(error)
@@ -91,7 +93,7 @@ class NightSources:
             since: a revision to begin after, in place of the last judged tips.
 
         Raises:
-            UsageError: a tree, a branch or ``since`` does not exist.
+            UsageError: a tree or a branch that was never judged, or ``since``, does not exist.
         """
         failed = {source: self.fetch(source) for source in {each.source for each in branches}}
         found, revisions, notes = [], [], []
@@ -114,18 +116,20 @@ class NightSources:
         base = known[1] if known else ""
         try:
             tree = self.tree(branch.source)
+            tip = "" if tree is None else tree.repository.commit(_name_in_git(branch))
         except InfraError as error:  # a clone that was never made
             return BranchNight(branch.name, branch.source, "", base, problem=str(error)), []
+        except UsageError as error:
+            if known is None:
+                raise
+            # The night goes on with the other branches: one that was judged is not misspelt.
+            return BranchNight(branch.name, branch.source, "", base, problem=error.message), []
         if tree is None:
             tip = self._made(branch)
             night = BranchNight(branch.name, branch.source, tip, base, problem=problem)
             parent = base if base != tip else ""
             return night, [RevisionNight(branch.name, tip, parent, 1, 0)]
         repository = tree.repository
-        name = f"refs/remotes/origin/{branch.revision}"
-        if not is_url(branch.source) or branch.revision == "HEAD":
-            name = branch.revision
-        tip = repository.commit(name)
         if since is not None:
             base = repository.commit(since)
         rewritten = bool(base) and not is_ancestor(repository, base, tip)
@@ -141,6 +145,12 @@ class NightSources:
         what = KernelRequest(branch.source)
         kernel = self.env.kernels(self.view.note).provide(what, NONE, Recorded())
         return kernel.identity.tree
+
+
+def _name_in_git(branch: PlannedBranch) -> str:
+    if not is_url(branch.source) or branch.revision == "HEAD":
+        return branch.revision
+    return f"refs/remotes/origin/{branch.revision}"
 
 
 def ranked(branch: str, found: Sequence[BranchCommit]) -> list[RevisionNight]:
