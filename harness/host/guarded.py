@@ -110,7 +110,7 @@ class HostProcess:
     def kill(self) -> None:
         """Kill its session and wait for it."""
         _kill_session(self._popen)
-        self._ended(self._popen.returncode)
+        self._release()
 
     def begin(self) -> None:
         """Start the program with empty standard input."""
@@ -137,9 +137,14 @@ class HostProcess:
         """Kill the rest of the session and the guard if the process ended; return its status."""
         if status is not None and self._guard is not None:
             _kill_session(self._popen)
-            _kill_guard(self._guard)
-            self._guard = None
+            self._release()
         return status
+
+    def _release(self) -> None:
+        """Kill the guard of a session that has ended."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            _kill_guard(guard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
 
 from harness.errors import InfraError
 from harness.host.procfs import process_ids
@@ -27,15 +26,20 @@ def signal_session(session: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(session, signal.SIGKILL)
     killed: set[int] = set()
-    while members := set(_members(session)) - killed:
+    while members := _members(session) - killed:
         for pid in members:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         killed |= members
 
 
-def _members(session: int) -> Iterator[int]:
+def _members(session: int) -> set[int]:
+    """Return a session's processes. This runs after each program, for all processes of the host."""
+    members = set()
     for pid in process_ids():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
             if os.getsid(pid) == session:
-                yield pid
+                members.add(pid)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return members
