@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ def main() -> None:
     For a missing or damaged module, Python would exit with 1, by which ``git bisect run`` marks a
     revision bad.
     """
+    # Imported objects stay; searching them for garbage takes a tenth of the time.
+    gc.disable()
     # Before the signal handlers are installed, Ctrl-C ends it without Python's traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

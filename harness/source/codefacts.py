@@ -88,11 +88,13 @@ class CodeReaders:
         readers: readers of its facts.
         change: returns the change with a name; raises UsageError if there is none.
         fix: returns the fix of a named case; raises UsageError if there is none.
+        version: returns a digest of the readers' own code; empty: what they read is not kept.
     """
 
     readers: tuple[CodeReader, ...] = ()
     change: Callable[[str], NamedChange] = _no_change
     fix: Callable[[str], NamedChange] = _no_change
+    version: Callable[[], str] = str
 
 
 NOTHING = CodeReaders()

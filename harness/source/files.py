@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,11 +88,18 @@ def _updated(repository: Repository, files: Path, index: Path) -> str:
 def _tree_of(repository: Repository, files: Path, index: Path) -> str | None:
     """Return the tree of an index; None during a merge, when there is none."""
     try:
-        return repository.write_index(index, files)
+        return repository.derived.kept(
+            "index", (_checksum(index),), lambda: repository.write_index(index, files)
+        )
     except InfraError as error:
         if is_damage(error):
             raise
         return None
+
+
+def _checksum(index: Path) -> str:
+    with index.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _add(repository: Repository, files: Path, index: Path, paths: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.errors import InfraError, UsageError
 from harness.host.process import Finished, Runner, failure
+from harness.source.derived import Derived
 from harness.source.gitdir import ENVIRONMENT, UserRepository, serve, transfer_environment
 from harness.source.treeparts import TREE, Entry, parent
 
@@ -70,6 +71,11 @@ class Repository:
     def objects(self) -> Path:
         """The object store of the harness's git directory."""
         return self.git_dir / "objects"
+
+    @property
+    def derived(self) -> Derived:
+        """What was derived from the objects."""
+        return Derived(self.objects)
 
     @property
     def place(self) -> Path:
@@ -156,6 +162,9 @@ class Repository:
 
     def missing(self, names: Iterable[str]) -> set[str]:
         """Return the missing ones of some objects."""
+        names = tuple(names)
+        if not names:
+            return set()
         request = "".join(f"{name}\n" for name in names).encode()
         answers = self.git("cat-file", "--batch-check", "--buffer", stdin=request).text
         return {line.split()[0] for line in answers.splitlines() if line.endswith(" missing")}

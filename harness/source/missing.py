@@ -53,7 +53,8 @@ def _suspects(repository: Repository, tree: str, memory: Path) -> Mapping[str, s
     try:
         known = read_object(memory)
         suspects = {str(path): str(name) for path, name in known["lacking"].items()}
-        changed = repository.differences(str(known["tree"]), tree)
+        same = known["tree"] == tree
+        changed = () if same else repository.differences(str(known["tree"]), tree)
     except (OSError, ValueError, KeyError, AttributeError, InfraError):
         return None
     for _, after in changed:

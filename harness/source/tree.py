@@ -24,17 +24,18 @@ from harness.source.git import (
     is_damage,
 )
 from harness.source.missing import lacking
+from harness.source.ownfacts import own_facts
+from harness.source.partobjects import make_part, part_hashes
 from harness.source.patch import read_patch
 from harness.source.revision import (
     NEWVERS,
     Release,
     Snapshot,
-    combined_hash,
     not_freebsd,
     parse_llvm_major,
     parse_release,
 )
-from harness.source.treeparts import Content, Entry, Part
+from harness.source.treeparts import Content, Entry
 
 if TYPE_CHECKING:
     from harness.source.change import Change
@@ -45,9 +46,6 @@ T = TypeVar("T")
 _CHECKOUT_INDEX = "checkout.index"
 _REGULAR = ("100644", "100755")
 _LLVM_VERSION = "lib/clang/include/clang/Basic/Version.inc"
-
-#: Parts that are hashed separately.
-_PARTS = (treeparts.KERNEL, treeparts.TOOLCHAIN, treeparts.LOADER, treeparts.CONFIG, treeparts.MAKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ class SourceTree:
         with ThreadPoolExecutor(1) as beside:
             read = beside.submit(self._facts, content, base)
             built = self._built(content)
-            hashes = self._hashes(built)
+            hashes = part_hashes(self.repository, built)
         snapshot = Snapshot(
             location=self.location,
             commit=commit,
@@ -190,11 +188,14 @@ class SourceTree:
         return BaselineReader(self.repository, code, self.home / f"baselines-{code.name}.json")
 
     def _facts(self, content: Content, base: str) -> Mapping[str, Facts]:
-        return {code.name: self._facts_of(code, content, base) for code in self.knowledge.readers}
+        own = own_facts(
+            self.knowledge, content, lambda paths: self._texts(content, *paths), self.home
+        )
+        readers = self.knowledge.readers
+        return {code.name: self._facts_of(code, own[code.name], base) for code in readers}
 
-    def _facts_of(self, code: CodeReader, content: Content, base: str) -> Facts:
+    def _facts_of(self, code: CodeReader, own: Mapping[str, bool] | None, base: str) -> Facts:
         """Return the facts of the code; if it has no known form, those of its baseline."""
-        own = code.read(self._texts(content, *code.paths)).values
         if own is not None:
             return Facts(own)
         found = self.baselines(code).read(base, self.label_of(base), history=self.versioned)
@@ -359,10 +360,12 @@ class SourceTree:
             for entry in content.changed.values()
             if not entry.is_absent and treeparts.BUILT.holds(entry.path)
         ]
-        whole = self._make_part(content.tree, part, changed)
+        whole = make_part(self.repository, content.tree, part, changed)
         gone = lacking(self.repository, whole, self._lacking)
         self._require_objects(gone)
-        return self._make_part(content.tree, part.without(gone), changed) if gone else whole
+        return (
+            make_part(self.repository, content.tree, part.without(gone), changed) if gone else whole
+        )
 
     def _require_objects(self, missing: Sequence[str]) -> None:
         """Raise DamagedObjectsError if an object of a plain directory's file is missing."""
@@ -370,18 +373,3 @@ class SourceTree:
             for path in missing:
                 if (self.files / path).is_file():
                     raise DamagedObjectsError(f"git objects are missing: that of {path}")
-
-    def _make_part(self, tree: str, part: Part, more: Sequence[Entry]) -> str:
-        listing = self.repository.listing(tree, part.directories())
-        return self.repository.make_tree([*part.whole(listing), *more])
-
-    def _hashes(self, tree: str) -> dict[Part, str]:
-        """Return a hash of each part of a tree."""
-        directories = {directory for part in _PARTS for directory in part.directories()}
-        listing = sorted(self.repository.listing(tree, directories), key=lambda entry: entry.path)
-        return {
-            part: combined_hash(
-                tuple(f"{entry.mode} {entry.name} {entry.path}" for entry in part.whole(listing))
-            )
-            for part in _PARTS
-        }

@@ -6,6 +6,7 @@ few dozen objects, and two parts are compared without reading files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,9 @@ TREE = "tree"
 """The kind of an entry that is a directory."""
 
 _NO_MODE = "000000"
+
+#: Names that always lead to the same object.
+_FULL_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?(?:\^\{tree\})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class Content:
         """Return the content with more changed files."""
         return Content(self.tree, {**self.changed, **{entry.path: entry for entry in entries}})
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether ``tree`` always names the same object."""
+        return _FULL_NAME.fullmatch(self.tree) is not None
+
     def name_of(self, path: str) -> str:
         """Return git's name of the object at a path (gitrevisions(7))."""
         changed = self.changed.get(path)
@@ -86,6 +95,11 @@ class Part:
             if above in self.left_out:
                 return False
         return False
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that defines the part, for keys."""
+        return ("taken", *sorted(self.taken), "left out", *sorted(self.left_out))
 
     def directories(self) -> frozenset[str]:
         """Return the directories that are partly included, and the top (``""``)."""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from harness.source.codefacts import NamedChange
     from harness.subsystems.subsystem import Subsystem
 
+#: Packages of the harness, and others, whose code reads facts.
+_READERS = ("cedit", "mutation", "subsystems")
+_PARSER = ("tree_sitter", "tree_sitter_c")
+
 SUBSYSTEMS: tuple[Subsystem, ...] = (UMA, ITERATORS_OF_DOMAINS, ARENAS, ZONES)
 
 
@@ -118,7 +122,29 @@ def _find_fix(name: str) -> NamedChange:
     raise UsageError(f"no fix of the case {name!r} is known", remedy=f"there are fixes of {known}")
 
 
-KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant, _find_fix)
+@functools.cache
+def _version() -> str:
+    """Return a digest of all code that reads facts: the harness's, and the parser of C."""
+    import hashlib
+    import importlib.util
+    import os
+    from pathlib import Path
+
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for name in _READERS:
+        for path in sorted((package / name).rglob("*.py")):
+            digest.update(path.read_bytes())
+    for name in _PARSER:
+        found = importlib.util.find_spec(name)
+        for place in found.submodule_search_locations or () if found else ():
+            for entry in sorted(os.scandir(place), key=lambda each: each.name):
+                status = entry.stat()
+                digest.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+KNOWLEDGE = CodeReaders(SUBSYSTEMS, find_mutant, _find_fix, _version)
 """Readers of a tree's code, of all subsystems."""
 
 
