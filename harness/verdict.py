@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.console import events as e
+from harness.console.eventkinds import LoaderFault, ShutdownStep
 from harness.console.failures import (
     ConsoleFailure,
     ConsoleFailures,
@@ -242,7 +243,7 @@ def _debugger(events: Sequence[e.Event], failures: ConsoleFailures) -> _Cause | 
 def _kernel_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Cause:
     """Return the cause for a guest that ended after the kernel was entered."""
     rebooted = any(
-        isinstance(event, e.Shutdown) and event.step is e.ShutdownStep.REBOOTING for event in events
+        isinstance(event, e.Shutdown) and event.step is ShutdownStep.REBOOTING for event in events
     )
     again = _reset_at(events)
     if (ending is Ending.RESET or again is not None) and not rebooted:
@@ -304,7 +305,7 @@ def _loader_returned(events: Sequence[e.Event]) -> bool:
         return False
     last = kernels[-1].offset
     failed = (x for x in events if isinstance(x, e.LoaderFailed) and x.offset > last)
-    return any(x.fault is e.LoaderFault.FATAL for x in failed)
+    return any(x.fault is LoaderFault.FATAL for x in failed)
 
 
 def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:
@@ -317,7 +318,7 @@ def _loader_failure(events: Sequence[e.Event]) -> e.LoaderFailed | None:
     needed = [
         event
         for event in failed
-        if listed is None or event.offset < listed or event.fault is not e.LoaderFault.REFUSED
+        if listed is None or event.offset < listed or event.fault is not LoaderFault.REFUSED
     ]
     failed = needed or failed
     highest = max((event.fault for event in failed), default=None)

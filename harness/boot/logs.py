@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.console import events as e
+from harness.console.eventkinds import LoaderFault
 from harness.console.parser import ConsoleParser
 from harness.console.stages import Stage
 from harness.console.symbolize import SymbolizedFrame
@@ -70,5 +71,5 @@ def _nothing(size: int) -> Verdict:
 def first_stage_of(events: Sequence[e.Event]) -> Stage:
     """Return the stage in which a log begins: firmware, or the kernel for a dmesg."""
     first = min(events, key=lambda event: event.offset, default=None)
-    fatal = isinstance(first, e.LoaderFailed) and first.fault is e.LoaderFault.FATAL
+    fatal = isinstance(first, e.LoaderFailed) and first.fault is LoaderFault.FATAL
     return Stage.FIRMWARE if fatal or isinstance(first, _BEFORE_KERNEL) else Stage.KERNEL

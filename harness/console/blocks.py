@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from harness.arch import TABLE
+from harness.console.eventkinds import LoaderFault, WarningKind
 from harness.console.events import (
     CpusLaunched,
     DeviceScan,
@@ -22,13 +23,11 @@ from harness.console.events import (
     KernelStarted,
     KernelWarning,
     LoaderFailed,
-    LoaderFault,
     LockOrderReversal,
     LoginPrompt,
     MountRoot,
     Panic,
     ProbeRecord,
-    WarningKind,
 )
 from harness.console.pattern import Name, clip
 

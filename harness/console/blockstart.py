@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.arch import GUEST
 from harness.console.blocks import Block, LockOrder, TrapTable, Version
-from harness.console.events import FatalTrap, TraceOrigin
+from harness.console.eventkinds import TraceOrigin
+from harness.console.events import FatalTrap
 from harness.console.frames import FrameList
 from harness.console.pattern import Match, Name, clip
 

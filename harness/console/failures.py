@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from harness.arch import GUEST, TABLE
 from harness.console import events as e
-from harness.console.events import Frame, TraceOrigin
+from harness.console.eventkinds import TraceOrigin
+from harness.console.events import Frame
 from harness.console.machinery import is_machinery, shows_panic, shows_trap, shows_warning
 
 Reported = e.Panic | e.FatalTrap | e.SanitizerReport

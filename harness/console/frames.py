@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from harness.arch import TABLE
 from harness.console.blocks import Block, first_match
-from harness.console.events import UNKNOWN_FUNCTION, Backtrace, Event, Frame, TraceOrigin
+from harness.console.eventkinds import TraceOrigin
+from harness.console.events import UNKNOWN_FUNCTION, Backtrace, Event, Frame
 
 MAX_FRAMES = 256
 """The innermost frames that a backtrace keeps; the kernel prints up to 65535."""

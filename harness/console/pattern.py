@@ -6,9 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from harness.console import events as e
-from harness.console.events import Event, LoaderFault, ShutdownStep, WarningKind
+from harness.console.eventkinds import LoaderFault, ShutdownStep, WarningKind
+
+if TYPE_CHECKING:
+    from harness.console.events import Event
 
 MAX_TEXT = 1024
 """Characters of a line that an event keeps."""

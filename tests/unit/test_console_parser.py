@@ -7,13 +7,11 @@ from __future__ import annotations
 import pytest
 
 from harness.console import events as e
+from harness.console.eventkinds import LoaderFault, ShutdownStep, WarningKind
 from harness.console.eventlimits import MAX_EVENTS, MAX_REPEATS
 from harness.console.events import (
     Event,
     Frame,
-    LoaderFault,
-    ShutdownStep,
-    WarningKind,
 )
 from harness.console.parser import MAX_LINE, ConsoleParser
 from harness.console.pattern import Name

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.console import events as e
-from harness.console.events import Event, Frame, ShutdownStep, WarningKind
+from harness.console.eventkinds import ShutdownStep, WarningKind
+from harness.console.events import Event, Frame
 from harness.console.machinery import culprit
 from harness.console.stages import Stage, stage_after
 from harness.console.titles import scrub
