@@ -140,6 +140,8 @@ class HostJudge:
             return judgement(mutant, MutantOutcome.ABSENT, refused.message)
         except NoHostProgramError as error:
             return judgement(mutant, MutantOutcome.UNBUILT, str(error))
+        except InfraError as error:
+            return judgement(mutant, MutantOutcome.HOST_FAILED, str(error))
         try:
             if program is None:
                 found = _survived(mutant, Survival.SAME_CODE, mutant.equivalent or _SAME_CODE)
