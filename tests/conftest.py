@@ -79,7 +79,6 @@ def postgres() -> Iterator[Server]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def history(request: pytest.FixtureRequest, tmp_path: Path) -> HistoryLocation:
     """Where a new history is, once for each kind of database."""
-    if request.param == "sqlite":
-        return tmp_path / "history.sqlite"
-    server: Server = request.getfixturevalue("postgres")
-    return server.database()
+    from postgres_server import new_history
+
+    return new_history(request, tmp_path)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+import pytest
 
-from harness.history.url import DatabaseUrl
+from harness.history.url import DatabaseUrl, HistoryLocation
 
 PASSWORD = "correct horse: battery\\staple"
 """With what a file of passwords must escape."""
@@ -184,6 +185,14 @@ def postgres_server(
     finally:
         server.stop(signal.SIGQUIT)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def new_history(request: pytest.FixtureRequest, directory: Path) -> HistoryLocation:
+    """Return where a new history is, in the kind of database that is the parameter of a fixture."""
+    if request.param == "sqlite":
+        return directory / "history.sqlite"
+    server: Server = request.getfixturevalue("postgres")
+    return server.database()
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from harness.subsystems.uma.model.exploredkeg import Property
 from harness.subsystems.uma.model.trace import parse_trace, run_trace
 from harness.subsystems.uma.model.variants import VARIANTS, Variant
 
-SMALL = Bounds(domains=3, slabs=2, depth=5)
+SMALL = Bounds(domains=3, slabs=2, depth=4)
 BEFORE = pytest.mark.parametrize("name", ["13-before", "15-before"])
 AFTER = pytest.mark.parametrize("name", ["13-after", "15-after"])
 HASHED = pytest.mark.parametrize("hashed", [False, True])
@@ -24,10 +24,11 @@ def explored(variant: Variant, bounds: Bounds = SMALL) -> Exploration:
     return explore(variant, bounds)
 
 
+@pytest.mark.parametrize("depth", [4, pytest.param(5, marks=pytest.mark.long)])
 @HASHED
 @AFTER
-def test_after_the_commit_all_holds(name: str, hashed: bool) -> None:
-    assert explored(VARIANTS[name], replace(SMALL, hashed=hashed)).proven
+def test_after_the_commit_all_holds(name: str, hashed: bool, depth: int) -> None:
+    assert explored(VARIANTS[name], replace(SMALL, hashed=hashed, depth=depth)).proven
 
 
 @BEFORE

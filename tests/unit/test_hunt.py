@@ -21,7 +21,7 @@ def hunted(
     with_fix: Callable[[Trace], bool] | None = None,
 ) -> Hunt:
     held = find_subsystem("zones").held_to({})
-    plan = CheckPlan(held, 20_000, 1)
+    plan = CheckPlan(held, 6_000, 1)
     below = program(base) if base is not None else None
     fixed = program(with_fix) if with_fix is not None else None
     hunt = Hunt(

@@ -184,7 +184,13 @@ MIXES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("mix", "warm", "limit"), MIXES)
+@pytest.mark.parametrize(
+    ("mix", "warm", "limit"),
+    [
+        pytest.param(*row, marks=[] if number in (1, 2, 5) else [pytest.mark.long])
+        for number, row in enumerate(MIXES)
+    ],
+)
 def test_a_night_is_near_the_bound(mix: str, warm: bool, limit: float) -> None:
     """1,000 cells on 50 hosts, whose costs are off by 30 %; see ``simulated_group.bound``."""
     night = made_night(1, mix, warm=warm)

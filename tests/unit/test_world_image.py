@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from dataclasses import replace
@@ -37,14 +38,17 @@ IDENTITY = WorldIdentity(
 )  # fmt: skip
 
 
+def workspace_in(directory: Path) -> Workspace:
+    return Workspace(directory / "cache", directory / "state", directory / "runtime")
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
+    return workspace_in(tmp_path)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "root"
+def installed(directory: Path) -> Path:
+    root = directory / "root"
     for name in ("etc/rc.d", "etc/ssh", "root", "sbin"):
         (root / name).mkdir(parents=True)
     (root / "etc/master.passwd").write_text("root:*:0:0::0:0:Charlie &:/root:/bin/sh\n")
@@ -55,58 +59,90 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return installed(tmp_path)
+
+
 def made(root: Path, workspace: Workspace, metalog: str = METALOG) -> World:
     files = Metalog()
     files.read(metalog, "METALOG")
     return make_image(IDENTITY, root, files, workspace, HostRunner())
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the workspace with ``image``."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def image(shared: Path) -> World:
+    """An image, which tests only examine."""
+    return made(installed(shared), workspace_in(shared))
+
+
+@pytest.fixture
+def copied(image: World, shared: Path, tmp_path: Path) -> World:
+    """A copy of the image, which a test may change; its cache is that of ``workspace``."""
+    del image
+    shutil.copytree(shared / "cache", tmp_path / "cache")
+    (world,) = WorldCache(workspace_in(tmp_path)).all()
+    return world
+
+
 def raw_image(world: World, tmp_path: Path) -> bytes:
     raw = tmp_path / "raw"
     words = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(world.disk), str(raw)]
     subprocess.run(words, check=True)
-    return raw.read_bytes()
+    with raw.open("rb") as file:  # most of it is a hole
+        size, at, data = raw.stat().st_size, 0, []
+        while at < size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:  # no data after it
+                break
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            file.seek(at)
+            data.append(file.read(end - at))
+            at = end
+    return b"".join(data)
 
 
-def test_image_has_the_worlds_files_and_the_harness_own(
-    root: Path, workspace: Workspace, tmp_path: Path
-) -> None:
-    image = raw_image(made(root, workspace), tmp_path)
+def test_image_has_the_worlds_files_and_the_harness_own(image: World, tmp_path: Path) -> None:
+    raw = raw_image(image, tmp_path)
     for name in (b"harness-init", b"harness_ready", b"authorized_keys", b"sshd_config"):
-        assert name in image
-    assert b"@harness-ready" in image
+        assert name in raw
+    assert b"@harness-ready" in raw
 
 
-def test_image_is_found_in_the_cache_with_its_identity(root: Path, workspace: Workspace) -> None:
-    world = made(root, workspace)
-    assert world.identity == replace(IDENTITY, scripts=("harness_ready", "sshd"))
-    assert WorldCache(workspace).find(IDENTITY.key) == world
-    assert WorldCache(workspace).all() == [world]
+def test_image_is_found_in_the_cache_with_its_identity(image: World, shared: Path) -> None:
+    assert image.identity == replace(IDENTITY, scripts=("harness_ready", "sshd"))
+    cache = WorldCache(workspace_in(shared))
+    assert cache.find(IDENTITY.key) == image
+    assert cache.all() == [image]
 
 
-def test_each_image_has_keys_of_its_own(root: Path, workspace: Workspace) -> None:
-    one = made(root, workspace)
-    keys = one.host_key, one.key.read_bytes()
+def test_each_image_has_keys_of_its_own(image: World, root: Path, workspace: Workspace) -> None:
     other = made(root, workspace)
-    assert keys[0].startswith("ssh-ed25519 ")
-    assert len(keys[0].split()) == 2, "a comment would name the host"
-    assert other.host_key != keys[0]
-    assert other.key.read_bytes() != keys[1]
+    assert image.host_key.startswith("ssh-ed25519 ")
+    assert len(image.host_key.split()) == 2, "a comment would name the host"
+    assert other.host_key != image.host_key
+    assert other.key.read_bytes() != image.key.read_bytes()
 
 
-def test_private_key_is_the_users_alone(root: Path, workspace: Workspace) -> None:
-    assert stat.S_IMODE(made(root, workspace).key.stat().st_mode) == 0o600
+def test_private_key_is_the_users_alone(image: World) -> None:
+    assert stat.S_IMODE(image.key.stat().st_mode) == 0o600
 
 
-def test_damaged_image_is_not_used(root: Path, workspace: Workspace) -> None:
-    world = made(root, workspace)
-    with world.disk.open("r+b") as file:
+def test_damaged_image_is_not_used(copied: World, workspace: Workspace) -> None:
+    with copied.disk.open("r+b") as file:
         file.truncate(1000)
-    assert WorldCache(Workspace(workspace.cache, workspace.state, workspace.runtime)).all() == []
+    assert WorldCache(workspace).all() == []
 
 
-def test_identity_of_another_version_is_not_read(root: Path, workspace: Workspace) -> None:
-    path = made(root, workspace).directory / "world.json"
+def test_identity_of_another_version_is_not_read(copied: World, workspace: Workspace) -> None:
+    path = copied.directory / "world.json"
     document = json.loads(path.read_text())
     path.write_text(json.dumps({**document, "more": 1}))
     assert WorldCache(workspace).find(IDENTITY.key) is None
@@ -132,8 +168,8 @@ def test_nothing_is_left_of_a_failed_image(root: Path, workspace: Workspace) -> 
     assert not list((workspace.cache / "scratch").glob("world*"))
 
 
-def test_image_is_a_qcow2_file(root: Path, workspace: Workspace) -> None:
-    assert (made(root, workspace).directory / DISK).read_bytes()[:4] == b"QFI\xfb"
+def test_image_is_a_qcow2_file(image: World) -> None:
+    assert (image.directory / DISK).read_bytes()[:4] == b"QFI\xfb"
 
 
 def test_worlds_are_listed_by_when_they_were_stored_not_by_when_they_were_used(

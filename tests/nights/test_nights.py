@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_nights import Fault, Nights
+from postgres_server import new_history
 from small_tree import git
 
 from harness.errors import InfraError, UsageError
@@ -20,6 +21,10 @@ from harness.runs.nights.preview import preview
 from harness.runs.nights.status import night_status
 
 FOUR = (4,)
+
+ON_BOTH = pytest.mark.parametrize("history", ["sqlite", "postgresql"], indirect=True)
+"""Nights that use all of ``harness.history`` run on a server without ``--long``, too."""
+
 CONTROL = """
 [[control]]
 mutant = "drop-commit"
@@ -27,6 +32,12 @@ numa = "2"
 accelerator = "tcg"
 title = "control"
 """
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
+def history(request: pytest.FixtureRequest, tmp_path: Path) -> HistoryLocation:
+    """Where a new history is."""
+    return new_history(request, tmp_path)
 
 
 def kinds(judged: JudgedNight) -> list[NewsKind]:
@@ -64,6 +75,7 @@ def test_every_commit_is_tested_and_equal_kernels_share_a_verdict(
     assert [each.rank for each in judged.night.revisions] == [3, 1, 2, 0]
 
 
+@ON_BOTH
 def test_a_regression_is_found_with_its_commit_told_once_and_fixed(
     tmp_path: Path, history: HistoryLocation
 ) -> None:
@@ -261,6 +273,7 @@ def test_a_branch_that_does_not_build_ends_with_4(tmp_path: Path, history: Histo
     assert nights.night().exit_code == 4
 
 
+@ON_BOTH
 def test_with_a_small_budget_a_bisection_finds_the_commit_and_the_rest_is_not_run(
     tmp_path: Path,
     history: HistoryLocation,
@@ -403,6 +416,7 @@ def test_a_known_issue_is_not_told_and_does_not_fail_the_night(
     assert not [each for each in result.judged.results if each.purpose is Purpose.REPEAT]
 
 
+@ON_BOTH
 def test_a_flake_is_told_with_its_rate_and_does_not_fail_the_night(
     tmp_path: Path, history: HistoryLocation
 ) -> None:
@@ -417,6 +431,7 @@ def test_a_flake_is_told_with_its_rate_and_does_not_fail_the_night(
     assert len(opened) == 1
 
 
+@ON_BOTH
 def test_a_killed_night_goes_on_where_it_was(tmp_path: Path, history: HistoryLocation) -> None:
     nights = Nights(tmp_path, history=history)
     nights.night()
@@ -547,6 +562,7 @@ def test_a_revision_that_cannot_have_a_kernel_of_the_plan_does_not_end_the_night
     assert "there is no option SMALL" in judged.judged.news[0].text
 
 
+@ON_BOTH
 def test_a_tree_that_goes_away_ends_no_night_and_the_next_one_finds_the_commit(
     tmp_path: Path,
     history: HistoryLocation,
@@ -625,6 +641,7 @@ def test_a_night_that_did_not_run_is_late(tmp_path: Path, history: HistoryLocati
         assert night_status(open_plan(request, env), env).late
 
 
+@ON_BOTH
 def test_a_known_issue_that_was_split_off_is_judged_and_told_as_new(
     tmp_path: Path, history: HistoryLocation
 ) -> None:
