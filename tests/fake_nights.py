@@ -39,6 +39,15 @@ numa = "1,2,4"
 accelerator = "tcg"
 """
 
+CONTROL = """
+[[control]]
+mutant = "drop-commit"
+numa = "2"
+accelerator = "tcg"
+title = "control"
+"""
+"""A negative control for a plan, which fails as stated."""
+
 
 @dataclass(frozen=True)
 class Fault:

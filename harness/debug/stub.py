@@ -6,9 +6,7 @@ user. It is therefore given a socket that already listens, in a private director
 
 from __future__ import annotations
 
-import contextlib
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,26 +23,10 @@ def stub_socket(console_socket: Path) -> Path:
     return console_socket.with_name(f"{console_socket.name}.gdb")
 
 
-@contextlib.contextmanager
-def opened_stub(monitor: Monitor, path: Path) -> Iterator[Path]:
-    """Open the stub of a guest at the socket ``path`` within the context.
-
-    Connecting to it stops the guest, and closing the stub does not resume it.
-
-    Raises:
-        InfraError: the socket cannot be created, or QEMU refuses.
-    """
-    open_stub(monitor, path)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(InfraError):  # QEMU has ended
-            close_stub(monitor)
-
-
 def open_stub(monitor: Monitor, path: Path) -> None:
     """Open the stub of a guest at the socket ``path``.
+
+    Connecting to it stops the guest, and closing the stub does not resume it.
 
     Raises:
         InfraError: the socket cannot be created, or QEMU refuses.

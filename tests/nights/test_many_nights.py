@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from fake_nights import Fault, Nights
+from fake_nights import CONTROL, Fault, Nights
 
 from harness.history.database import Database
 from harness.history.nights import NightReader
@@ -28,14 +28,6 @@ OF_FAULTS = frozenset(
 NEVER_TRUE = frozenset(
     {NewsKind.FLAKIER, NewsKind.SLOWER, NewsKind.VANISHED, NewsKind.UNEXPECTED, NewsKind.CONTROL}
 )
-
-CONTROL = """
-[[control]]
-mutant = "drop-commit"
-numa = "2"
-accelerator = "tcg"
-title = "control"
-"""
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_nights import Fault, Nights
+from fake_nights import CONTROL, Fault, Nights
 from postgres_server import new_history
 from small_tree import git
 
@@ -24,14 +24,6 @@ FOUR = (4,)
 
 ON_BOTH = pytest.mark.parametrize("history", ["sqlite", "postgresql"], indirect=True)
 """Nights that use all of ``harness.history`` run on a server without ``--long``, too."""
-
-CONTROL = """
-[[control]]
-mutant = "drop-commit"
-numa = "2"
-accelerator = "tcg"
-title = "control"
-"""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])

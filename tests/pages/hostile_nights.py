@@ -6,20 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fake_guests import banner
-from fake_nights import Fault, Nights
+from fake_nights import CONTROL, Fault, Nights
 from small_tree import git
 
 from harness.guest.fake import Piece, Script
 from harness.guest.spec import GuestSpec
 
 KEYS = 'pages = "pages"'
-CONTROL = """
-[[control]]
-mutant = "drop-commit"
-numa = "2"
-accelerator = "tcg"
-title = "control"
-"""
 
 TITLE = """<script>alert(1)</script>'"><img src=x onerror=alert(2)>{{ 7 * 7 }}{% raw %}"""
 SUBJECT = "</code><b onclick=alert(3)>vm: {{ config }} & ${7*7} '; DROP TABLE nights; --"

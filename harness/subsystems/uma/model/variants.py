@@ -128,11 +128,6 @@ def title_of(name: str) -> str:
     return f"{release}'s specification" if release else f"the specification {name}"
 
 
-def is_variant(name: str) -> bool:
-    """Return whether a variant or a release has that name."""
-    return name in VARIANTS or name in RELEASES
-
-
 def find_variant(name: str) -> Variant:
     """Return the variant with that name or release.
 
