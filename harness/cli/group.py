@@ -9,7 +9,7 @@ import click
 import platformdirs
 
 from harness.cli.commandgroup import CommandGroup
-from harness.cli.nightlyplan import require_packages
+from harness.cli.nightlyplan import require_group
 from harness.cli.options import DIRECTORY, FILE, common_options
 from harness.history.url import DatabaseUrl
 
@@ -40,7 +40,7 @@ def group() -> None:
 @click.option("--owner", default="harness_owner", show_default=True, metavar="ROLE",
               help="Role that owns the tables, and writes nights.")  # fmt: skip
 @click.option("--worker", default="harness_worker", show_default=True, metavar="ROLE",
-              help="Role that adds results of nights that run.")  # fmt: skip
+              help="Role of workers, which run what is leased to their hosts.")  # fmt: skip
 @click.option("--passwords", type=DIRECTORY, metavar="DIR",
               help="Directory for their passwords; default: that of the settings.")  # fmt: skip
 @common_options
@@ -54,7 +54,7 @@ def init(app: App, url: DatabaseUrl, owner: str, worker: str, passwords: Path | 
     Examples:
       harness group init "postgresql://postgres@/harness?host=/run/postgresql"
     """
-    require_packages()
+    require_group()
     from harness.group.roles import Roles, make_group
 
     directory = passwords or platformdirs.user_config_path("harness")
@@ -81,7 +81,7 @@ def import_(app: App, file: Path, url: DatabaseUrl) -> None:
     Examples:
       harness group import nightly.sqlite "postgresql:///harness"
     """
-    require_packages()
+    require_group()
     from harness.runs.nights.importing import import_history
 
     plans = import_history(file, url, app)

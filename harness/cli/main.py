@@ -89,6 +89,7 @@ COMMANDS = (
         "Test each night's commits: what broke, since which commit, and was it the kernel.",
     ),
     _Entry("group", "Share one history of nights among machines, in a PostgreSQL database."),
+    _Entry("worker", "Run what 'nightly run --workers' leases to this host, until it is ended."),
     _Entry("model", "Use the reference model alone: predict boots, run traces, explore states."),
     _Entry("check", "Run the same operations in a guest and in the model, and compare each step."),
     _Entry("judge", "Report what a console log shows: outcome, title, backtrace, warnings."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from harness.cli.commandgroup import CommandGroup
 from harness.cli.nightlyissues import issues
-from harness.cli.nightlyplan import night_request, plan_options
+from harness.cli.nightlyplan import night_request, plan_options, require_group
 from harness.cli.nightlytell import tell
 from harness.cli.options import DIRECTORY, FILE, common_options
 from harness.errors import InfraError, UsageError
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from harness.cli.app import App
     from harness.history.url import HistoryLocation
     from harness.nightly.night import JudgedNight
-    from harness.runs.nights.openplan import NightRequest
+    from harness.runs.nights.grouphosts import SeenHost
+    from harness.runs.nights.openplan import NightRequest, OpenPlan
 
 
 @click.group(cls=CommandGroup)
@@ -94,10 +96,19 @@ def plan(app: App, plan: Path, history: HistoryLocation | None, since: str | Non
 @click.option("--budget", metavar="TIME", help="Time for the night: 90m, 6h; default: the plan's.")
 @click.option("--since", metavar="REV", help="Test the commits after REV.")
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
+@click.option("--workers", is_flag=True, help="Run the cells on the group's workers.")
+@click.option(
+    "--host-timeout",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    metavar="S",
+    help="A host of the group is gone after so many seconds of silence.",
+)
 @common_options
 def run(
-    app: App, plan: Path, history: HistoryLocation | None, budget: str | None, since: str | None, *,
-    dry_run: bool,
+    app: App, plan: Path, history: HistoryLocation | None, budget: str | None, since: str | None,
+    host_timeout: float, *, dry_run: bool, workers: bool,
 ) -> int:  # fmt: skip
     """Run a night: test what is new, judge what fails, and find its commit.
 
@@ -109,8 +120,12 @@ def run(
     Examples:
       harness nightly run
       harness nightly run stable.toml --budget 6h
+      harness nightly run --workers
     """
     request = night_request(plan, history, budget, since)
+    if workers:
+        require_group()
+        request = replace(request, silence=host_timeout)
     if dry_run:
         _show_plan(app, request)
         return 0
@@ -131,6 +146,8 @@ def run(
 def status(app: App, plan: Path, history: HistoryLocation | None, *, tell: bool) -> int:
     """Report whether the plan runs as often as it says; exit code 3 if a night is missing.
 
+    The hosts of a group are listed, too.
+
     \b
     Examples:
       harness nightly status
@@ -149,8 +166,15 @@ def status(app: App, plan: Path, history: HistoryLocation | None, *, tell: bool)
         queue_late(opened.plan, opened.outbox, found.text, app.clock.now(), found.number)
         for line in tell_night(opened, plan, app):
             app.warn(line)
-    app.paper.print(found.text, markup=False)
-    app.emit({"late": found.late, "text": found.text, "number": found.number})
+    hosts = _hosts(opened)
+    for line in (found.text, *(host.line for host in hosts)):
+        app.paper.print(line, markup=False, soft_wrap=True)
+    app.emit(
+        {
+            "late": found.late, "text": found.text, "number": found.number,
+            "hosts": [asdict(host) for host in hosts],
+        }
+    )  # fmt: skip
     return InfraError.exit_code if found.late else 0
 
 
@@ -265,6 +289,15 @@ def pages(
     index = night_pages(opened, directory, (*every, *night))
     app.paper.print(f"pages: {index}", markup=False, soft_wrap=True)
     app.emit({"index": str(index)})
+
+
+def _hosts(opened: OpenPlan) -> list[SeenHost]:
+    """Return the hosts of a plan's group; none if its history is a file."""
+    if not opened.database.is_shared:
+        return []
+    from harness.runs.nights.grouphosts import seen_hosts
+
+    return seen_hosts(opened.database)
 
 
 def _show_plan(app: App, request: NightRequest) -> None:

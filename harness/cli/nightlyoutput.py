@@ -90,12 +90,24 @@ class NightDocument(TypedDict):
     results: list[dict[str, Any]]
 
 
+class SeenHostDocument(TypedDict):
+    """A host of a group; ``silent`` in seconds, ``memory`` in bytes."""
+
+    name: str
+    cores: float
+    memory: Count
+    silent: float
+    running: Count
+    state: str
+
+
 class NightlyStatusDocument(TypedDict):
     """``nightly status``."""
 
     late: bool
     text: str
     number: Count
+    hosts: list[SeenHostDocument]
 
 
 class NightCountDocument(TypedDict):
@@ -198,6 +210,13 @@ class GroupImportDocument(TypedDict):
     plans: list[CopiedPlanDocument]
 
 
+class WorkerDocument(TypedDict):
+    """``worker``: the host that has left the group."""
+
+    host: str
+    history: str
+
+
 NIGHTLY_DOCUMENTS: dict[str, tuple[type, ...]] = {
     "nightly init": (NightlyFileDocument,),
     "nightly schema": (NightlySchemaDocument,),
@@ -216,5 +235,6 @@ NIGHTLY_DOCUMENTS: dict[str, tuple[type, ...]] = {
     "nightly issues split": (ChangedIssuesDocument,),
     "group init": (GroupInitDocument,),
     "group import": (GroupImportDocument,),
+    "worker": (WorkerDocument,),
 }
 """The documents of each command."""

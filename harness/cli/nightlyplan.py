@@ -13,11 +13,14 @@ from harness.errors import InfraError, UsageError, given_with
 from harness.history.url import DatabaseUrl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.history.url import HistoryLocation
     from harness.runs.nights.openplan import NightRequest
 
 #: Packages of the extra, of which one lacks if none was installed.
 _PACKAGES = ("sqlalchemy", "alembic", "apprise", "jinja2", "tomlkit")
+_GROUP_PACKAGES = ("psycopg", "procrastinate")
 
 
 class HistoryOption(NamedPath):
@@ -70,14 +73,27 @@ def night_request(
 
 
 def require_packages() -> None:
-    """Check that the packages of the extra are installed.
+    """Check that the packages of the extra ``nightly`` are installed.
 
     Raises:
         InfraError: one is missing.
     """
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    _require("nightly runs need", _PACKAGES, "nightly")
+
+
+def require_group() -> None:
+    """Check that the packages of the extras ``nightly`` and ``group`` are installed.
+
+    Raises:
+        InfraError: one is missing.
+    """
+    _require("groups of machines need", (*_PACKAGES, *_GROUP_PACKAGES), "nightly,group")
+
+
+def _require(what: str, names: Iterable[str], extra: str) -> None:
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise InfraError(
-            f"nightly runs need Python packages that are not installed: {', '.join(missing)}",
-            remedy="install them: pip install 'harness[nightly]'",
+            f"{what} Python packages that are not installed: {', '.join(missing)}",
+            remedy=f"install them: pip install 'harness[{extra}]'",
         )

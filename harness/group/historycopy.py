@@ -34,8 +34,8 @@ _ROWS: Final = {
     "consoles": "hash IN (SELECT console FROM results WHERE night_id IN {nights})",
 }
 
-#: What belongs to no plan.
-_OTHER: Final = frozenset({"locks"})
+#: What belongs to no plan, or to nights that run.
+_OTHER: Final = frozenset({"locks", "hosts", "leases"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Makes the schema of a history on a server, and the roles that use it.
 
-The owner reads and writes everything. A worker reads what its cells are, and adds results,
-consoles and tests of nights that run; it reads no outbox, changes nothing, and removes nothing.
+The owner reads and writes everything. A worker announces hosts, reads what is leased to the hosts
+that its own role announced, and reports on that; it reads and writes nothing else of the history.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import UsageError
+from harness.group.queues import install_queues
 from harness.history.database import Database
 from harness.history.postgres import SCHEMA
 from harness.host.workspace import write_atomic
@@ -25,22 +26,41 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
-#: What a worker may do, but for the schema itself.
+#: What a worker may do, but for the schema itself. Row security does not apply to the owner of a
+#: table, nor to the references between tables.
 _WORKER: Final = (
-    "GRANT SELECT ON alembic_version, plans, nights, branches, revisions TO {worker}",
-    'GRANT SELECT (id, night_id, branch, cell, "commit", purpose, attempt), INSERT '
-    "ON results TO {worker}",
-    "GRANT SELECT (hash), INSERT ON consoles TO {worker}",
-    "GRANT INSERT ON test_cases TO {worker}",
-    "GRANT USAGE ON SEQUENCE results_id_seq, test_cases_id_seq TO {worker}",
-    # Row security does not apply to the owner of a table.
-    "ALTER TABLE results ENABLE ROW LEVEL SECURITY",
-    "DROP POLICY IF EXISTS reading ON results",
-    "CREATE POLICY reading ON results FOR SELECT USING (true)",
-    "DROP POLICY IF EXISTS night_runs ON results",
-    "CREATE POLICY night_runs ON results FOR INSERT WITH CHECK (EXISTS (SELECT FROM nights "
-    "WHERE nights.id = night_id AND nights.state = 'running'))",
+    "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {worker}",
+    "REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {worker}",
+    "GRANT SELECT ON alembic_version TO {worker}",
+    "GRANT SELECT, INSERT, UPDATE ON hosts TO {worker}",
+    "GRANT SELECT, UPDATE (state, result, console, seen) ON leases TO {worker}",
+    "GRANT SELECT, UPDATE (status, attempts, worker_id, abort_requested) "
+    "ON procrastinate_jobs TO {worker}",
+    "GRANT INSERT ON procrastinate_events TO {worker}",
+    "GRANT USAGE ON SEQUENCE procrastinate_events_id_seq TO {worker}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON procrastinate_workers TO {worker}",
 )
+
+#: Which rows a worker's role reads and changes: those of the hosts that it announced.
+_OWN: Final = "(SELECT name FROM hosts WHERE role = current_user)"
+
+#: Row security: tables with the names and conditions of their policies.
+_POLICIES: Final = {
+    "hosts": {
+        "reading": "FOR SELECT USING (true)",
+        "announcing": "FOR INSERT WITH CHECK (role = current_user)",
+        "reporting": "FOR UPDATE USING (role = current_user) WITH CHECK (role = current_user)",
+    },
+    "leases": {
+        "reading": f"FOR SELECT USING (host IN {_OWN})",
+        "reporting": f"FOR UPDATE USING (host IN {_OWN}) "
+        "WITH CHECK (state IN ('running', 'ended', 'late'))",
+    },
+    "procrastinate_jobs": {
+        "reading": f"FOR SELECT USING (queue_name IN {_OWN})",
+        "taking": f"FOR UPDATE USING (queue_name IN {_OWN})",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +69,7 @@ class Roles:
 
     Args:
         owner: owns the tables.
-        worker: adds results.
+        worker: runs what is leased to its hosts.
 
     Raises:
         UsageError: a name is not one of lower-case letters, digits and underscores, or both are
@@ -113,9 +133,12 @@ def make_group(url: DatabaseUrl, roles: Roles, passwords: Path) -> tuple[MadeRol
             # Those who own the tables are those who migrate them.
             connection.exec_driver_sql(f"SET LOCAL ROLE {roles.owner}")
             database.migrate(connection)
+            install_queues(connection)
             connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {roles.worker}")
             for statement in _WORKER:
-                connection.exec_driver_sql(statement.format(worker=roles.worker))
+                named = statement.format(worker=roles.worker, schema=SCHEMA)
+                connection.exec_driver_sql(named)
+            _secure_rows(connection)
     except BaseException:
         for path in written:
             path.unlink(missing_ok=True)
@@ -169,6 +192,18 @@ def _make_schema(connection: Connection, url: DatabaseUrl, owner: str) -> None:
             f"the schema {SCHEMA} of {url.label} belongs to the role {found}, not to {owner}",
             remedy=f"name that role: --owner {found}",
         )
+
+
+def _secure_rows(connection: Connection) -> None:
+    """Hide from workers what is not theirs."""
+    # Policies of earlier versions.
+    for name in ("reading", "night_runs"):
+        connection.exec_driver_sql(f"DROP POLICY IF EXISTS {name} ON results")
+    for table, policies in _POLICIES.items():
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        for name, condition in policies.items():
+            connection.exec_driver_sql(f"DROP POLICY IF EXISTS {name} ON {table}")
+            connection.exec_driver_sql(f"CREATE POLICY {name} ON {table} {condition}")
 
 
 def _line(url: DatabaseUrl, password: str) -> str:

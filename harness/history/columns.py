@@ -83,14 +83,15 @@ class GuestJson(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Return the value as it is stored."""
         del dialect
-        return _storable_value(value)
+        return storable_value(value)
 
 
-def _storable_value(value: Any) -> Any:
+def storable_value(value: Any) -> Any:
+    """Return a JSON value in which each character that no database stores is U+FFFD."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, dict):
-        return {storable(str(key)): _storable_value(each) for key, each in value.items()}
+        return {storable(str(key)): storable_value(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_storable_value(each) for each in value]
+        return [storable_value(each) for each in value]
     return value

@@ -97,6 +97,11 @@ class Database:
         """The file or URL, for messages."""
         return self.storage.place
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several hosts can use it: it is on a server."""
+        return self.engine.dialect.name == "postgresql"
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Yield a connection that sees one state of the history, whatever others write.

@@ -63,6 +63,11 @@ _ARGUMENTS: Final = {
 }
 
 
+def connection_arguments(url: DatabaseUrl) -> dict[str, Any]:
+    """Return the parameters of a connection: a lost one is noticed within a minute."""
+    return {**_ARGUMENTS, **url.arguments()}
+
+
 @dataclass(slots=True)
 class ServerConnections:
     """Makes connections to a database, and knows which locks this process holds there.
@@ -85,7 +90,7 @@ class ServerConnections:
         Raises:
             psycopg.Error: the server refuses it, or does not answer.
         """
-        arguments: dict[str, Any] = {**_ARGUMENTS, **self.url.arguments()}
+        arguments = connection_arguments(self.url)
         deadline = self.monotonic() + _PATIENCE
         while True:
             try:

@@ -289,3 +289,43 @@ class LockRow(Base):
     name: Mapped[str] = mapped_column(words(), primary_key=True)
     token: Mapped[str] = mapped_column(words())
     taken: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class HostRow(Base):
+    """A host of a group, as its worker announced it; see ``harness.group.leases``."""
+
+    __tablename__ = "hosts"
+
+    name: Mapped[str] = mapped_column(words(100), primary_key=True)
+    role: Mapped[str] = mapped_column(words())
+    """The database's role that it works as."""
+    version: Mapped[str] = mapped_column(words())
+    offer: Mapped[dict[str, Any]] = mapped_column(GuestJson)
+    """``HostOffer`` as JSON."""
+    kernels: Mapped[list[str]] = mapped_column(GuestJson)
+    """Keys of the kernels in its cache."""
+    seen: Mapped[datetime] = mapped_column(UtcTime)
+    """When it last reported, by the server's clock."""
+    leaving: Mapped[bool] = mapped_column(Boolean)
+    """Whether it takes no more cells."""
+
+
+class LeaseRow(Base):
+    """One attempt at a cell or a build, leased to a host; see ``harness.group.leases``."""
+
+    __tablename__ = "leases"
+    __table_args__ = (UniqueConstraint("night_id", "job", "attempt"), Index(None, "host", "state"))
+
+    id: Mapped[int] = mapped_column(_ROW, primary_key=True)
+    night_id: Mapped[int] = mapped_column(ForeignKey("nights.id"))
+    job: Mapped[str] = mapped_column(words())
+    attempt: Mapped[int] = mapped_column(Integer)
+    host: Mapped[str] = mapped_column(words(100))
+    cores: Mapped[float] = mapped_column(Float)
+    memory: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(words(20))
+    result: Mapped[dict[str, Any] | None] = mapped_column(GuestJson)
+    console: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The console, compressed by zlib, until it is stored."""
+    seen: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When the cell last reported, by the server's clock."""

@@ -163,6 +163,10 @@ class KernelCache:
         damaged(cause)
         return None
 
+    def keys(self) -> list[str]:
+        """Return the keys of all kernels."""
+        return sorted(path.name for path in self._directory.glob("[!.]*"))
+
     def newest_loader(self) -> tuple[Path, Seal] | None:
         """Return the loader that was built last, of any tree; damaged ones are skipped."""
         loaders = self._directory.glob(f"[!.]*/{LOADER}")

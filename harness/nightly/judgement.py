@@ -30,12 +30,15 @@ class Repeats:
         passed: those that passed.
         other: those that failed in another way.
         host: those in which the host failed.
+        back: if none of them failed, on other hosts than the one that showed the failure: its
+            repeats on that one; None: there were none.
     """
 
     failed: int = 0
     passed: int = 0
     other: int = 0
     host: int = 0
+    back: Repeats | None = None
 
     @property
     def told(self) -> int:
@@ -127,6 +130,8 @@ def classified(failure: FailureKey, repeats: Repeats, sightings: int) -> tuple[C
     why = f"{repeats.failed} of {repeats.told} repeats failed in the same way"
     if not repeats.told:
         why = "it was not repeated"
+    if repeats.back is not None and repeats.back.failed:
+        return _classified_back(repeats, repeats.back)
     if seen_often:
         why = f"{why}; it was seen {sightings} times"
     if repeats.failed and not repeats.passed:
@@ -134,6 +139,15 @@ def classified(failure: FailureKey, repeats: Repeats, sightings: int) -> tuple[C
     if repeats.failed or seen_often:
         return Classification.FLAKY, why
     return Classification.UNDECIDED, why
+
+
+def _classified_back(repeats: Repeats, back: Repeats) -> tuple[Classification, str]:
+    """Return the classification of what fails on one host of a group alone."""
+    kind = Classification.HOST if back.failed == back.told else Classification.FLAKY
+    return kind, (
+        f"none of {repeats.told} repeats on other hosts failed, and {back.failed} of {back.told} "
+        "on the host that showed it"
+    )
 
 
 def _classified_build(repeats: Repeats) -> tuple[Classification, str]:

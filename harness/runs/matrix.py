@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from harness.boot.cellboot import boot_cell
 from harness.boot.cellplan import CellPlan, expectation_of, unbooted_cell, with_host
 from harness.errors import InfraError
 from harness.guest.memory import required_memory
+from harness.host.ledger import Ledger, Room, usual_name
 from harness.runs.view import shown_row
 from harness.world.fit import require_fitting
 
@@ -190,7 +191,7 @@ class Matrix:
         if isinstance(kernel, InfraError):
             return unbooted_cell(plan, self.booter, str(kernel))
         expectation = expectation_of(plan, kernel)
-        with gate.room_for(plan.boot.topology):
+        with gate.room_for(plan.boot.topology), self._noted(plan.boot.topology):
             progress = self.rows.row(plan.name)
             cell = boot_cell(
                 plan,
@@ -209,6 +210,11 @@ class Matrix:
             keep_cell(directory, cell)
         self.rows.done(plan.name, outcome_in_words(cell), good=cell.as_expected)
         return cell
+
+    def _noted(self, topology: Topology) -> AbstractContextManager[None]:
+        """Enter a guest into the ledger of this host."""
+        ledger = Ledger(self.booter.workspace, usual_name())
+        return ledger.noted(Room(1.0, required_memory(topology)))
 
     def _others(self, plan: CellPlan, kernel: KernelArtifact) -> list[KernelArtifact]:
         """Return other kernels of this run, as controls for this one."""

@@ -92,7 +92,8 @@ def test_systemd_accepts_the_units_and_they_are_confined(tmp_path: Path) -> None
     units = [tmp_path / unit.name for unit in UNITS]
     verified = said("systemd-analyze", "verify", *units)
     assert (verified.returncode, verified.stderr) == (0, "")
-    for name, most in (("harness-nightly", 45), ("harness-nightly-status", 20)):
+    limits = {"harness-nightly": 45, "harness-nightly-status": 20, "harness-worker": 45}
+    for name, most in limits.items():
         words = ("security", "--offline=true", f"--threshold={most}")
         found = said("systemd-analyze", *words, tmp_path / f"{name}.service")
         assert found.returncode == 0, found.stdout
@@ -100,14 +101,15 @@ def test_systemd_accepts_the_units_and_they_are_confined(tmp_path: Path) -> None
 
 def test_no_setting_of_the_unit_keeps_guests_or_builds_from_running() -> None:
     """QEMU's translator writes its code; bubblewrap makes namespaces with a /proc of their own."""
-    night = (EXAMPLES / "harness-nightly.service").read_text()
-    settings = {line.partition("=")[0] for line in night.splitlines()}
-    assert "NoNewPrivileges" in settings
-    assert not settings & {
-        "MemoryDenyWriteExecute", "RestrictNamespaces", "SystemCallFilter", "PrivateUsers",
-        "ProtectHostname", "ProtectKernelLogs", "ProtectKernelTunables", "ProtectProc",
-        "ProcSubset", "PrivateDevices",
-    }  # fmt: skip
+    for name in ("harness-nightly", "harness-worker"):
+        unit = (EXAMPLES / f"{name}.service").read_text()
+        settings = {line.partition("=")[0] for line in unit.splitlines()}
+        assert "NoNewPrivileges" in settings
+        assert not settings & {
+            "MemoryDenyWriteExecute", "RestrictNamespaces", "SystemCallFilter", "PrivateUsers",
+            "ProtectHostname", "ProtectKernelLogs", "ProtectKernelTunables", "ProtectProc",
+            "ProcSubset", "PrivateDevices",
+        }  # fmt: skip
 
 
 # The commands

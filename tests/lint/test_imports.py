@@ -77,6 +77,7 @@ EDGES: dict[str, set[str]] = {
         "debug", "world", "execution", "kyua", "shell", "imported",
     },
     "runs": {
+        "arch",
         "cedit", "kerneloptions", "errors", "outcome", "sanitizers", "host", "config", "source",
         "kernel", "image", "guest", "console", "mutation", "check", "onhost", "bisect",
         "subsystems", "provide", "results", "boot", "debug", "verdict", "nightly",
@@ -254,7 +255,9 @@ def test_runs_need_neither_the_command_line_nor_a_terminal() -> None:
     assert not [package for package, edges in EDGES.items() if "cli" in edges]
 
 
-OF_NIGHTS = {"alembic", "apprise", "jinja2", "psycopg", "smtplib", "sqlalchemy", "tomlkit"}
+OF_NIGHTS = {
+    "alembic", "apprise", "jinja2", "procrastinate", "psycopg", "smtplib", "sqlalchemy", "tomlkit",
+}  # fmt: skip
 """Packages of the extras ``nightly`` and ``group``, which a boot does without."""
 
 
@@ -266,7 +269,9 @@ def test_a_boot_imports_no_package_of_nights() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
     nights = [*done.args[:2], code.replace("harness.runs.boot", "harness.runs.nights.night")]
-    assert "sqlalchemy" in subprocess.run(nights, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(nights, capture_output=True, text=True, check=True).stdout
+    assert "sqlalchemy" in said
+    assert "procrastinate" not in said, "a night on one machine does without it"
 
 
 def test_only_its_own_package_names_what_is_umas() -> None:

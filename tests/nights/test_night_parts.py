@@ -23,7 +23,8 @@ from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.outcome import Until
 from harness.runs.environment import Environment
 from harness.runs.nights.beginning import NightBeginning
-from harness.runs.nights.cells import NightTask, key_of
+from harness.runs.nights.cellrunner import NightTask
+from harness.runs.nights.cells import key_of
 from harness.runs.nights.controls import ControlAnswer
 from harness.runs.nights.guests import NightGuests, guest_request_of
 from harness.runs.nights.judge import NightJudge

@@ -108,6 +108,19 @@ def test_a_regression_has_failed_in_every_repeat(
     assert kind is not Classification.BUILD
 
 
+@pytest.mark.parametrize(("elsewhere", "back", "expected"), [
+    (Repeats(passed=5), Repeats(failed=5), Classification.HOST),
+    (Repeats(passed=5), Repeats(failed=1, passed=4), Classification.FLAKY),
+    (Repeats(passed=5), Repeats(passed=5), Classification.UNDECIDED),
+    (Repeats(passed=5), Repeats(host=5), Classification.UNDECIDED),
+    (Repeats(passed=5), None, Classification.UNDECIDED),
+])  # fmt: skip
+def test_what_no_other_host_shows_is_the_hosts_if_that_one_always_does(
+    elsewhere: Repeats, back: Repeats | None, expected: Classification
+) -> None:
+    assert classified(PANIC, replace(elsewhere, back=back), 1)[0] is expected
+
+
 def test_a_build_is_judged_by_its_repeat() -> None:
     broken = FailureKey(BUILD, "vm.c: error")
     assert classified(broken, Repeats(failed=1), 1)[0] is Classification.BUILD

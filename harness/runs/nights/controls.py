@@ -16,7 +16,7 @@ from harness.nightly.controls import (
     wants_repeat,
 )
 from harness.nightly.result import Purpose, Status
-from harness.runs.nights.cells import NightTask
+from harness.runs.nights.cellrunner import NightTask
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

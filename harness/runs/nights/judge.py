@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from harness.image.media import BootMethod
-from harness.nightly.failures import BUILD, FailureKey, failure_of, grouped, seen_as
+from harness.nightly.failures import FailureKey, failure_of, grouped, seen_as
 from harness.nightly.judgement import (
     Repeats,
     SeenProblem,
@@ -23,7 +22,8 @@ from harness.nightly.night import Classification, Incident, Problem, ProvenCulpr
 from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import is_flakier
 from harness.runs.knownissues import known_issue
-from harness.runs.nights.cells import NightCells, NightTask
+from harness.runs.nights.cellrunner import NightTask
+from harness.runs.nights.repeating import NightRepeats
 from harness.runs.nights.search import NightSearch, SearchRange
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.nightly.issues import KnownIssue
     from harness.nightly.judgement import Places
     from harness.nightly.night import Night
+    from harness.runs.nights.cells import NightCells
 
 #: Boots that confirm a fix at most; what is missing is made up by later nights.
 _CONFIRMED: Final = 12
@@ -155,7 +156,8 @@ class NightJudge:
             return previous if previous is not None and previous.open else None
         repeats = Repeats()
         if needs_repeats(previous, issue):
-            repeats = self._repeated(failure, failing)
+            repeating = NightRepeats(self.cells, self.slots, self.places, self.spent)
+            repeats = repeating.repeated(failure, failing)
         known = previous.slots if previous is not None and previous.open else ()
         seen = self._seen(failure, sorted({*slots, *known}), failing)
         problem = judged(
@@ -210,34 +212,6 @@ class NightJudge:
         seen = self._seen(failure, problem.slots, failing)
         seen = replace(seen, repeats=repeats, known_issue=issue)
         return judged(previous, seen, self._night.number, self._plan)
-
-    def _repeated(self, failure: FailureKey, failing: Sequence[Result]) -> Repeats:
-        """Repeat a new failure at the newest revision that shows it."""
-        first = max(
-            (each for each in failing if each.ran),
-            key=lambda each: (self.places.get((each.slot.branch, each.commit), 0), -each.id),
-        )
-        cell = self.slots[first.slot]
-        opinions = [each for each in first.opinions if each.get("purpose") == "repeat"]
-        counts = Repeats(
-            failed=sum(each.get("title") == failure.title for each in opinions[:1]),
-            passed=sum(each.get("outcome") == "booted" for each in opinions[:1]),
-        )
-        wanted = 1 if failure.kind == BUILD else counts.left
-        both = (
-            first.method == BootMethod.DIRECT.value
-            and BootMethod.LOADER in self.cells.kernels.provider(cell).boot_methods
-        )
-        attempt = 0
-        while counts.told < wanted and attempt < 2 * wanted and not self.spent():
-            last = counts.told == wanted - 1
-            task = NightTask(
-                cell, first.commit, Purpose.REPEAT, attempt, trusted=True, loader=both and last,
-                clean=failure.kind == BUILD,
-            )  # fmt: skip
-            counts = counts.with_result(failure, self.cells.alone(task))
-            attempt += 1
-        return counts
 
     # All problems
 

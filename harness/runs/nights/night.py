@@ -69,7 +69,7 @@ def nightly(request: NightRequest, env: Environment, view: View | None = None) -
             from harness.runs.nights.pages import begin_pages
 
             begin_pages(opened.pages)
-        run = NightRun(opened, env, view, request.budget, request.since)
+        run = NightRun(opened, env, view, request.budget, request.since, request.silence)
         judged, directory = run.run()
         result = NightResult(judged, opened.database.place, directory)
         if opened.pages is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,8 @@ from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.results.unfinished import Planned
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nights.beginning import NightBeginning
-from harness.runs.nights.cells import NightCells, NightTask, key_of
+from harness.runs.nights.cellrunner import CellRunner, NightTask
+from harness.runs.nights.cells import NightCells, key_of
 from harness.runs.nights.controls import tried_controls
 from harness.runs.nights.guests import NightGuests
 from harness.runs.nights.judge import NightJudge
@@ -38,6 +39,7 @@ from harness.runs.nights.kernels import NightKernels
 from harness.runs.nights.results import not_run
 from harness.runs.nights.search import NightSearch
 from harness.runs.nights.sources import NightSources
+from harness.runs.nights.stages import NightStage, batches
 from harness.runs.nights.tell import messages_of
 from harness.runs.nights.timing import NightTiming
 from harness.runs.recording import Recorder
@@ -65,21 +67,6 @@ _SHARE: Final = 0.6
 _USUAL_SECONDS: Final = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """Cells that run side by side.
-
-    Args:
-        tasks: the cells.
-        first: controls and tips, which run while there is any budget.
-        share: whether a verdict on an equal kernel counts, in place of a boot.
-    """
-
-    tasks: Sequence[NightTask]
-    first: bool = False
-    share: bool = False
-
-
 @dataclass(slots=True)
 class NightRun:
     """One night, or the rest of one.
@@ -90,6 +77,8 @@ class NightRun:
         view: shows what happens.
         budget: seconds, in place of the plan's.
         since: revision after which commits are tested, in place of the last judged tips.
+        silence: seconds after which a silent host of the group is gone; None: all cells run on this
+            host.
     """
 
     opened: OpenPlan
@@ -97,6 +86,7 @@ class NightRun:
     view: View
     budget: float | None = None
     since: str | None = None
+    silence: float | None = None
     night: Night = field(init=False)
     started: float = field(init=False)
     building: float = _USUAL_SECONDS
@@ -118,18 +108,26 @@ class NightRun:
         )
         guests = NightGuests(self.env, self.view, kernels)
         guests.refuse_impossible(self.opened.cells)
+        group = None
+        if self.silence is not None:
+            from harness.runs.nights.grouphosts import NightHosts
+
+            group = NightHosts.found(self.opened.database, self.silence, self.view)
+            group.refuse_impossible(self.opened.cells, guests)
         self.night = resumed or beginning.begun(night)
         reader, store = self.opened.reader, self.opened.store
         known = {key_of(each): each for each in reader.results(self.night)}
 
         def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
-            cells = NightCells(
-                self.env, self.view, self.night, kernels, guests, reader, store, matrix, directory,
-                known,
-            )  # fmt: skip
-            with _as_host_failure(self.night.number):
+            runner = CellRunner(self.env, self.night, kernels, guests, matrix, directory)
+            cells = NightCells(self.env, self.view, self.night, runner, reader, store, known)
+            with _as_host_failure(self.night.number), ExitStack() as stack:
+                if group is not None:
+                    from harness.runs.nights.groupcells import group_cells
+
+                    cells = stack.enter_context(group_cells(group, self.opened.database, cells))
                 self._work(cells, sources)
-            return tuple(cells.cells), ()
+            return tuple(runner.cells), ()
 
         first, _ = guests.plan(self.opened.cells[0])
         names = Planned(self.opened.branches[0].source)
@@ -179,8 +177,10 @@ class NightRun:
                 controls_failed=bool(controls.broken),
                 host_trouble=bool(trouble or unfetched),
             ),
-            notes=(*self.night.notes, *controls.notes(), *_about_left_out(left_out)),
-        )
+            notes=(
+                *self.night.notes, *controls.notes(), *cells.notes(), *_about_left_out(left_out)
+            ),
+        )  # fmt: skip
         told = untold(news, self.opened.reader.told())
         results = [*cells.results.values(), *left_out]
         judged = JudgedNight(night, tuple(results), tuple(problems), told)
@@ -198,7 +198,8 @@ class NightRun:
         gate = MemoryGate(cells.matrix.memory)
         running: list[Future[Result]] = []
         with cells.matrix.pool() as pool:
-            for stage in (*self._stages(), *self._more_at_tips()):
+            stages = (*self._stages(), *self._more_at_tips())
+            for stage in batches(stages, cells.batch):
                 if self._is_over(stage, cells):
                     break
                 before = self.env.clock.monotonic()
@@ -209,9 +210,9 @@ class NightRun:
                 running = cells.submit(prepared, pool, gate, share=stage.share)
             _wait(running)
 
-    def _stages(self) -> list[_Stage]:
+    def _stages(self) -> list[NightStage]:
         """Return the controls and each revision, in the order in which they are run."""
-        found = [_Stage(self._controls(), first=True)]
+        found = [NightStage(self._controls(), first=True)]
         order = sorted(self.night.revisions, key=lambda each: (each.rank, each.branch))
         for revision in order:
             tasks = [
@@ -222,15 +223,15 @@ class NightRun:
                 and not (revision.rank and cell.at_tips_only)
                 for attempt in range(cell.repeat)
             ]
-            found.append(_Stage(tasks, first=not revision.rank, share=bool(revision.rank)))
+            found.append(NightStage(tasks, first=not revision.rank, share=bool(revision.rank)))
         return found
 
-    def _more_at_tips(self) -> list[_Stage]:
+    def _more_at_tips(self) -> list[NightStage]:
         """Return the boots of the tips for which the plan has time: they are not left out."""
         tips = {branch.name: branch.tip for branch in self.night.branches}
         attempts = range(max((cell.at_tip for cell in self.opened.cells), default=0))
         return [
-            _Stage([
+            NightStage([
                 NightTask(cell, tips[cell.slot.branch], Purpose.PLANNED, attempt)
                 for cell in self.opened.cells
                 if cell.repeat <= attempt < cell.at_tip and tips[cell.slot.branch]
@@ -246,7 +247,7 @@ class NightRun:
             if cell.kind == "control" and tips[cell.slot.branch]
         ]
 
-    def _is_over(self, stage: _Stage, cells: NightCells) -> bool:
+    def _is_over(self, stage: NightStage, cells: NightCells) -> bool:
         """Return whether the budget leaves out a stage, and those after it."""
         if self.night.budget is None or not stage.tasks:
             return False
@@ -254,7 +255,7 @@ class NightRun:
             return self.spent()
         reader = self.opened.reader
         seconds = expected_seconds(reader, [task.cell.slot for task in stage.tasks])
-        expected = seconds / cells.matrix.jobs + self.building
+        expected = seconds / cells.lanes + self.building
         return self.spent(_share(cells), expected)
 
     def _retry_host(self, cells: NightCells) -> None:

@@ -34,12 +34,15 @@ class NightRequest:
         budget: seconds, in place of the plan's.
         since: revision after which commits are tested, in place of the last judged tips.
         history: where the history is, in place of the plan's.
+        silence: run cells on the workers of the history's group, of which one is gone that is
+            silent for so many seconds; None: run them on this host.
     """
 
     plan: Path
     budget: float | None = None
     since: str | None = None
     history: HistoryLocation | None = None
+    silence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

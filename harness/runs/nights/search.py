@@ -18,7 +18,7 @@ from harness.nightly.result import Purpose, Slot, Status
 from harness.runs.bisect import BisectResult, bisect
 from harness.runs.bisectrequest import BisectRequest
 from harness.runs.examination import COMMAND_FAILED
-from harness.runs.nights.cells import NightCells, NightTask
+from harness.runs.nights.cellrunner import NightTask
 from harness.runs.nights.guests import guest_request_of
 from harness.runs.nights.suites import one_test
 from harness.sanitizers import parse_sanitizers
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.debug.plan import PanicDebugger
     from harness.host.progress import Progress
     from harness.nightly.cells import NightCell
+    from harness.runs.nights.cells import NightCells
     from harness.runs.view import Rows, View
     from harness.source.firstparents import BranchCommit
 

@@ -10,7 +10,7 @@ from harness.nightly.night import ProvenCulprit
 from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import looks
 from harness.nightly.timing import Slowdown, Suspect, boot_cpu, first_slow, slower_times, suspect
-from harness.runs.nights.cells import NightCells, NightTask
+from harness.runs.nights.cellrunner import NightTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.nightly.cells import NightCell
     from harness.nightly.night import BranchNight
     from harness.nightly.statistics import Look
+    from harness.runs.nights.cells import NightCells
     from harness.source.firstparents import BranchCommit
 
 #: Suspects that are compared in a night: the slowest. On a host that has become slower, all are.

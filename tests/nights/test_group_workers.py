@@ -1,0 +1,370 @@
+"""Workers and their asker, as real processes: what is lost, killed, frozen or cut off.
+
+Cells sleep instead of booting guests; ``test_group_nights.py`` has guests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from command import GLANCE
+from group_program import GIB, VERSION
+from machine_group import PATIENCE, MachineGroup
+from postgres_server import Server, postgres_server
+
+from harness.group.dispatcher import Dispatcher
+from harness.group.leases import GroupLeases, Report
+from harness.group.placement import Job
+from harness.history.database import Database
+from harness.history.store import NightStore
+from harness.host.clock import HostClock
+from harness.nightly.night import Night, NightState
+
+PROGRAM = Path(__file__).parent.parent / "group_program.py"
+
+SILENCE = 15.0
+"""Seconds after which a silent host is gone; all report each second."""
+
+
+@dataclass
+class Asker:
+    """A night that leases jobs to workers."""
+
+    group: MachineGroup
+    directory: Path
+    silence: float = 10 * PATIENCE
+    notes: list[str] = field(default_factory=list)
+    number: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = self.directory / "log"
+        self.log.touch()
+        self.database = Database.open(self.group.owner)
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        begun = NightStore(self.database, "made").begin(
+            Night("made", 0, NightState.RUNNING, now), [], 86400.0
+        )
+        self.number = begun.number
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[Dispatcher]:
+        """Yield a dispatcher of the night; at the end it is gone as if it had been killed."""
+        leases = GroupLeases(self.database, "made", self.number)
+        made = Dispatcher(leases, VERSION, self.silence, HostClock(), self.notes.append)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.close()
+
+    @contextlib.contextmanager
+    def worker(self, name: str, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Yield a worker; its cells are killed with it at the end."""
+        given = {
+            "name": name, "url": str(self.group.worker),
+            "directory": str(self.directory / f"cells-{name}"), **more,
+        }  # fmt: skip
+        env = {**os.environ, "HARNESS_TEST": str(self.directory)}
+        output = (self.directory / f"output-{name}").open("ab")
+        with output:
+            process = subprocess.Popen(
+                [sys.executable, str(PROGRAM), "worker", json.dumps(given)], env=env, stdout=output,
+                stderr=output, start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            for pid in (process.pid, *self.cells(name)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+    def cells(self, name: str) -> list[int]:
+        """Return the processes of a worker's cells."""
+        word = str(self.directory / f"cells-{name}")
+        found = subprocess.run(["pgrep", "-f", f"cell .*{word}"], capture_output=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def submit(self, to: Dispatcher, name: str, **order: Any) -> Future[Report]:
+        job = Job(name, 1.0, order.pop("cores", 1.0), GIB, makes=order.get("makes", ""),
+                  kernel=order.pop("kernel", ""), alone=order.pop("alone", False))  # fmt: skip
+        document = {"version": VERSION, "commands": False, "name": name, "log": str(self.log)}
+        return to.submit(job, {**document, **order})
+
+    def said(self, word: str) -> list[list[str]]:
+        """Return the name, the host and the lease of each line of the log with a word."""
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return [rest for first, *rest in lines if first == word]
+
+    def wait_for_starts(self, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while len(self.said("start")) < count:
+            assert time.monotonic() < deadline
+            time.sleep(GLANCE)
+
+    def states(self) -> Counter[str]:
+        return Counter(str(state) for (state,) in self.group.rows("SELECT state FROM leases"))
+
+    def wait_until_idle(self) -> None:
+        """Wait until no lease runs, and no order is being taken or waits."""
+        self.group.wait_for(
+            "SELECT (SELECT count(*) FROM leases WHERE state IN ('queued', 'running')) + "
+            "(SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))",
+            lambda left: left == 0,
+        )
+
+
+@pytest.fixture
+def asker(postgres: Server, tmp_path: Path) -> Asker:
+    return Asker(MachineGroup(postgres, tmp_path), tmp_path)
+
+
+def answer(future: Future[Report]) -> str:
+    report = future.result(PATIENCE)
+    assert report.document["kind"] == "done", report
+    return str(report.document["document"]["answer"])
+
+
+def test_jobs_run_beside_each_other_once_each_with_their_kernels(asker: Asker) -> None:
+    with asker.worker("a"), asker.worker("b") as b, asker.asking() as dispatcher:
+        assert answer(asker.submit(dispatcher, "build", makes="k1")) == "build"
+        futures = [asker.submit(dispatcher, f"cell {n}".replace(" ", ""), kernel="k1", seconds=0.2)
+                   for n in range(8)]  # fmt: skip
+        assert [answer(each) for each in futures] == [f"cell{n}" for n in range(8)]
+        reports = [each.result() for each in futures]
+        assert reports[3].console == b"console of cell3"
+        starts = Counter(name for name, *_ in asker.said("start"))
+        assert {starts[f"cell{n}"] for n in range(8)} == {1}
+        built = {host for name, host, _ in asker.said("start") if name == "build"}
+        hosts = {host for name, host, _ in asker.said("start") if name != "build"}
+        assert built <= hosts
+        asker.wait_until_idle()
+        b.send_signal(signal.SIGTERM)
+        assert b.wait(PATIENCE) == 0
+    assert asker.states() == {"ended": len(asker.said("start"))}
+
+
+def test_a_worker_that_is_to_leave_finishes_what_it_has_and_takes_nothing_more(
+    asker: Asker,
+) -> None:
+    gate = asker.directory / "gate"
+    with asker.worker("a") as leaving, asker.asking() as dispatcher:
+        first = asker.submit(dispatcher, "first", gate=str(gate))
+        asker.wait_for_starts(1)
+        leaving.send_signal(signal.SIGTERM)
+        asker.group.wait_for("SELECT count(*) FROM hosts WHERE leaving")
+        with asker.worker("b"):
+            second = asker.submit(dispatcher, "second")
+            assert answer(second) == "second"
+            gate.touch()
+            assert answer(first) == "first"
+            assert leaving.wait(PATIENCE) == 0
+    assert [host for _, host, _ in asker.said("start")] == ["a", "b"]
+
+
+def test_a_cell_outlives_its_worker_and_the_next_one_reports_it(asker: Asker) -> None:
+    gate = asker.directory / "gate"
+    with asker.asking() as dispatcher, asker.worker("a") as killed:
+        cell = asker.submit(dispatcher, "cell", gate=str(gate))
+        dies = asker.submit(dispatcher, "dies", gate=str(gate))
+        asker.wait_for_starts(2)
+        killed.kill()
+        killed.wait()
+        own = asker.cells("a")
+        assert len(own) == 2
+        os.kill(own[1], signal.SIGKILL)
+        with asker.worker("a"), asker.worker("b"):
+            asker.group.wait_for("SELECT count(*) FROM leases WHERE state = 'ended'")
+            gate.touch()
+            assert {answer(cell), answer(dies)} == {"cell", "dies"}
+    starts = Counter(name for name, *_ in asker.said("start"))
+    assert sorted(starts.values()) == [1, 2], "only the killed one ran again"
+
+
+def test_cells_of_a_host_that_is_gone_are_placed_anew_and_late_results_set_aside(
+    asker: Asker,
+) -> None:
+    gate = asker.directory / "gate"
+    asker.silence = SILENCE
+    with asker.asking() as dispatcher, asker.worker("a") as frozen:
+        cell = asker.submit(dispatcher, "cell", gate=str(gate))
+        asker.wait_for_starts(1)
+        stopped = [frozen.pid, *asker.cells("a")]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        with asker.worker("b"):
+            asker.wait_for_starts(2)
+            gate.touch()
+            assert cell.result(PATIENCE).host == "b"
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+            asker.group.wait_for("SELECT count(*) FROM leases WHERE state = 'late'")
+            assert dispatcher.leases.late() == 1
+            # It is taken back.
+            again = [asker.submit(dispatcher, f"more{n}", seconds=0.5) for n in range(6)]
+            assert {each.result(PATIENCE).host for each in again} == {"a", "b"}
+    assert any("a has not reported" in note for note in asker.notes)
+    assert asker.states() == {"late": 1, "ended": 7}
+
+
+def test_an_asker_that_was_killed_finds_what_runs_and_what_ended(asker: Asker) -> None:
+    gate = asker.directory / "gate"
+    gate.touch()
+    with asker.worker("a"):
+        with asker.asking() as dispatcher:
+            asker.submit(dispatcher, "ended", gate=str(gate)).result(PATIENCE)
+            gate.unlink()
+            asker.submit(dispatcher, "runs", gate=str(gate))
+            asker.wait_for_starts(2)
+        with asker.asking() as dispatcher:
+            futures = [asker.submit(dispatcher, name, gate=str(gate)) for name in ("ended", "runs")]
+            assert answer(futures[0]) == "ended"
+            gate.touch()
+            assert answer(futures[1]) == "runs"
+        asker.wait_until_idle()
+    assert len(asker.said("start")) == 2
+
+
+def test_what_is_cancelled_ends(asker: Asker) -> None:
+    with asker.worker("a"):
+        with asker.asking() as dispatcher:
+            cell = asker.submit(dispatcher, "cell", gate=str(asker.directory / "never"))
+            asker.wait_for_starts(1)
+            dispatcher.close(cancel=True)
+            with pytest.raises(Exception, match="being ended"):
+                cell.result(PATIENCE)
+        asker.group.wait_for("SELECT count(*) FROM leases WHERE state = 'late'")
+        assert asker.cells("a") == []
+
+
+def test_a_job_does_not_return_to_a_host_that_failed_it(asker: Asker) -> None:
+    with asker.asking() as dispatcher, asker.worker("a"):
+        fails = asker.submit(dispatcher, "fails", fails_on="a")
+        dies = asker.submit(dispatcher, "dies", dies_on="a")
+        # With no other host, the last failure is the answer.
+        assert fails.result(PATIENCE).document["host_failed"]
+        why = dies.result(PATIENCE).document["why"]
+        assert "ended without a result: it was not to be" in why
+        with asker.worker("b"):
+            asker.group.wait_for("SELECT count(*) FROM hosts", lambda count: count == 2)
+            again = asker.submit(dispatcher, "again", fails_on="a")
+            assert again.result(PATIENCE).host == "b"
+    assert max(Counter((name, host) for name, host, _ in asker.said("start")).values()) == 1
+
+
+def test_a_worker_of_another_version_gets_nothing_and_refuses(asker: Asker) -> None:
+    with asker.asking() as dispatcher, asker.worker("old", version="old"), asker.worker("a"):
+        asker.group.wait_for("SELECT count(*) FROM hosts", lambda count: count == 2)
+        cells = [asker.submit(dispatcher, f"cell{n}") for n in range(4)]
+        assert {each.result(PATIENCE).host for each in cells} == {"a"}
+        assert any("old has another version" in note for note in asker.notes)
+        order = {"version": VERSION, "commands": False, "name": "x", "log": str(asker.log)}
+        lease = dispatcher.leases.place(Job("x", 1.0), 0, "old", order)
+        commands = {**order, "commands": True}
+        other = dispatcher.leases.place(Job("y", 1.0), 0, "a", commands)
+        asker.wait_until_idle()
+        assert "another version" in dispatcher.leases.report(lease).document["why"]
+        assert "--allow-commands" in dispatcher.leases.report(other).document["why"]
+    with asker.worker("schema", schema="0001") as refused:
+        assert refused.wait(PATIENCE) != 0
+    assert "schema" in (asker.directory / "output-schema").read_text()
+
+
+def test_a_worker_reads_and_reports_on_its_own_leases_alone(asker: Asker) -> None:
+    with asker.worker("a"), asker.asking() as dispatcher:
+        asker.submit(dispatcher, "cell").result(PATIENCE)
+    other = MachineGroupRole(asker.group, "thief")
+    attacks = [
+        "UPDATE leases SET result = '{}', state = 'ended'",
+        "UPDATE hosts SET version = 'forged' WHERE name = 'a'",
+        "UPDATE procrastinate_jobs SET status = 'todo'",
+    ]
+    with other.connect() as connection:
+        for attack in attacks:
+            assert connection.execute(attack.encode()).rowcount == 0, attack
+        assert connection.execute("SELECT count(*) FROM leases").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == (0,)
+    # Its own leases get results, but neither other orders nor other hosts.
+    with other.connect(asker.group.worker.user) as connection:
+        for forbidden in (
+            "UPDATE leases SET host = 'b'", "INSERT INTO leases (id) VALUES (7)",
+            "DELETE FROM leases", "UPDATE procrastinate_jobs SET args = '{}'",
+            "INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('a', 'order')",
+            "SELECT * FROM results", "SELECT * FROM nights", "INSERT INTO consoles VALUES ('a')",
+            "UPDATE leases SET state = 'kept'", "INSERT INTO hosts SELECT 'c', 'admin', '', '{}', "
+            "'[]', localtimestamp, false",
+        ):  # fmt: skip
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden.encode())
+
+
+@dataclass
+class MachineGroupRole:
+    """Another worker's role of a group, whose password somebody has stolen."""
+
+    group: MachineGroup
+    name: str
+
+    def __post_init__(self) -> None:
+        worker, database = self.group.worker.user, self.group.owner.database
+        self.name = f"{worker}_{self.name}"
+        self.group.server.execute(
+            f"CREATE ROLE {self.name} LOGIN IN ROLE {worker}", database=database
+        )
+
+    def connect(self, role: str = "") -> psycopg.Connection:
+        server = self.group.server
+        connection = psycopg.connect(
+            host=str(server.directory), port=server.port, user=role or self.name,
+            dbname=self.group.owner.database, autocommit=True,
+        )  # fmt: skip
+        connection.execute("SET search_path = harness")
+        return connection
+
+
+@pytest.mark.parametrize(
+    "seconds", [2.0, *(pytest.param(each, marks=pytest.mark.long) for each in (10.0, 60.0))]
+)
+def test_a_database_that_is_killed_loses_and_doubles_nothing(
+    tmp_path: Path, seconds: float
+) -> None:
+    with postgres_server() as server:
+        asker = Asker(MachineGroup(server, tmp_path), tmp_path)
+        with asker.worker("a"), asker.worker("b"), asker.asking() as dispatcher:
+            asker.submit(dispatcher, "first").result(PATIENCE)
+            cells = [asker.submit(dispatcher, f"cell{n}", seconds=1.0) for n in range(6)]
+            asker.wait_for_starts(4)
+            server.stop(signal.SIGQUIT)
+            time.sleep(seconds)
+            server.start()
+            assert [answer(each) for each in cells] == [f"cell{n}" for n in range(6)]
+            asker.wait_until_idle()
+        assert set(asker.states()) == {"ended"}
+    assert max(Counter(name for name, *_ in asker.said("start")).values()) == 1
+
+
+def test_a_worker_refuses_the_name_of_another_roles_host(asker: Asker) -> None:
+    with asker.worker("a"):
+        asker.group.wait_for("SELECT count(*) FROM hosts")
+    other = MachineGroupRole(asker.group, "second")
+    url = replace(
+        asker.group.worker, user=other.name, host=str(asker.group.server.directory), parameters=()
+    )  # fmt: skip
+    with asker.worker("a", url=str(url)) as refused:
+        assert refused.wait(PATIENCE) != 0
+    assert "another role" in (asker.directory / "output-a").read_text()
