@@ -23,7 +23,8 @@ PARTICULAR = re.compile(
 
 CONSOLE = {
     # what EDK II, the loader and FreeBSD's kernels print, and the files of FreeBSD that print it
-    "patterns.py": {"X64 Exception", "stand/i386/", "Duplicate local APIC ID"},
+    "bootpatterns.py": {"X64 Exception", "stand/i386/"},
+    "patterns.py": {"Duplicate local APIC ID"},
     "frames.py": {"i386 prints arguments"},
 }
 
