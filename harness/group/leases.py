@@ -226,11 +226,14 @@ class GroupLeases:
     def late(self) -> int:
         """Return how many results of withdrawn leases came after all, and were set aside.
 
+        A cell that was cancelled has none.
+
         Raises:
             InfraError: the history cannot be read.
         """
         wanted = text(
-            f"SELECT count(*) FROM leases WHERE state = 'late' AND night_id = ({_NIGHT})"  # noqa: S608
+            "SELECT count(*) FROM leases WHERE state = 'late' AND result->>'kind' = 'done' "  # noqa: S608
+            f"AND night_id = ({_NIGHT})"
         )
         with self.database.reading() as connection:
             return int(connection.execute(wanted, self._night).scalar_one())

@@ -250,6 +250,7 @@ def test_what_is_cancelled_ends(asker: Asker) -> None:
                 cell.result(PATIENCE)
         asker.group.wait_for("SELECT count(*) FROM leases WHERE state = 'late'")
         assert asker.cells("a") == []
+        assert dispatcher.leases.late() == 0
 
 
 def test_a_job_does_not_return_to_a_host_that_failed_it(asker: Asker) -> None:
