@@ -10,7 +10,7 @@ named case, it is a finding of its own.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ from harness.check.channel import ChannelEnded
 from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, HostRun, SearchFinding
 from harness.check.shrink import shrink
+from harness.onhost.casejudge import CaseJudge
 from harness.onhost.ending import COSTLY, EndingKind, HostEnding
 from harness.onhost.interleaving import USUAL_SCHEDULES
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.host.clock import Clock
     from harness.host.progress import Progress
     from harness.onhost.huntedprogram import HuntedProgram
+    from harness.onhost.layout import HostLayout
 
 #: Occurrences of a known case that are compared with the code below the changes.
 _MOST_COMPARED: Final = 50
@@ -37,6 +39,8 @@ _SHRUNK_AGAIN: Final = frozenset({2, 4, 8, 16, 32, 64, 128, 256})
 _MOST_ALIKE: Final = 4
 #: How often a random trace looks at one of the harmless invariants that were found broken.
 _LOOKS_AGAIN: Final = 0.3
+#: How often a random trace is for another machine than the program's.
+_ELSEWHERE: Final = 0.35
 #: Maximum number of shorter traces that are tried for each finding.
 _SHRINK_ATTEMPTS: Final = 600
 #: The same where each is run by many schedules, how many these are, and those of all traces.
@@ -78,12 +82,11 @@ class Hunt:
     Args:
         plan: the check; its replay, if any, runs instead of random traces.
         program: the program; its ``counted`` is set here.
-        base: returns the program of the code below the changes, always the same one; None if
-            nothing is changed.
-        fixed: returns the program of the same code with the fix of a named case, always the same
-            one; None if that fix does not apply to it.
+        base: see ``CaseJudge``.
+        fixed: see ``CaseJudge``.
         clock: measures time.
         progress: shows the operations done.
+        others: other machines that random traces are for, too.
 
     Attributes:
         findings: in order of their first occurrence.
@@ -95,11 +98,16 @@ class Hunt:
     fixed: Callable[[str], HuntedProgram | None]
     clock: Clock
     progress: Progress
+    others: Sequence[HostLayout] = ()
     findings: list[HuntedFinding] = field(default_factory=list)
+    _judge: CaseJudge = field(init=False)
     _counted: int = 0
     _traces: int = 0
     _left_out: tuple[str, ...] = ()
     _closely: bool = True
+
+    def __post_init__(self) -> None:
+        self._judge = CaseJudge(self.plan.specification, self.program, self.base, self.fixed)
 
     def run(self) -> CheckResult:
         """Search until the operations are done.
@@ -144,6 +152,7 @@ class Hunt:
     def _random(self, number: int) -> None:
         rng = random.Random(f"{self.plan.seed}/{number}")  # noqa: S311 - to be repeated
         trace = None
+        self.program.layout = self._machine(rng)
         try:
             with self.program.copied() as subject:
                 subject.left_out = self._looked_over(rng)
@@ -153,6 +162,12 @@ class Hunt:
         except (ChannelEnded, Nonsense) as ended:
             ending = self.program.ending(ended)
             self._note(ending, self.program.exact(trace))
+
+    def _machine(self, rng: random.Random) -> HostLayout:
+        """Return the machine of a random trace."""
+        if self.others and rng.random() < _ELSEWHERE:
+            return rng.choice(self.others)
+        return self.program.runner.layout
 
     def _looked_over(self, rng: random.Random) -> tuple[str, ...]:
         """Return the invariants that are not looked at: what is behind them is looked for, too."""
@@ -179,29 +194,20 @@ class Hunt:
 
     def _note(self, ending: HostEnding, trace: Trace | None) -> None:
         """Record a finding, or another occurrence of it."""
-        if self._counts(ending.title, trace):
+        if self._counts(ending.title, trace) or self._is_of_base(ending, trace):
             return
         if trace is not None:
             cause = self._cause(ending, trace)
             if cause.title != ending.title and self._counts(cause.title, trace):
                 return
             ending = cause
-        new = trace is not None and self._is_new(ending.title, trace)
+        new = trace is not None and self._judge.is_new(ending.title, trace)
         found = HuntedFinding(ending, self._counted, trace)
         if trace is not None and ending.kind not in COSTLY:
             self.progress.detail(f"shrinks {ending.title[:60]}")
             self._shrink(found, trace, new=new)
         found.known = self._known(found)
-        alike = self._of(found.ending.title)
-        same = next((each for each in alike if self._is_same(each, found)), None)
-        if same is None:
-            self.findings.append(found)
-        else:
-            same.times += 1
-        name = ending.text.partition(":")[0]
-        harmless = self.plan.specification.harmless
-        if ending.kind is EndingKind.INVARIANT and name in harmless - set(self._left_out):
-            self._left_out = (*self._left_out, name)
+        self._add(found)
 
     def _times_of_new(self, title: str) -> int:
         return sum(each.times for each in self._of(title) if not each.known)
@@ -233,7 +239,7 @@ class Hunt:
             return False
         known = next((each for each in alike if each.known), None)
         new = next((each for each in alike if not each.known), None)
-        shown = trace is None or times > _MOST_COMPARED or self._base_shows(title, trace)
+        shown = trace is None or times > _MOST_COMPARED or self._judge.base_shows(title, trace)
         if known is None or shown:
             (known or alike[0]).times += 1
             return True
@@ -241,40 +247,38 @@ class Hunt:
             new.times += 1
         return new is not None
 
+    def _is_of_base(self, ending: HostEnding, trace: Trace | None) -> bool:
+        """Record a finding of a named case that the code below the changes shows as well.
+
+        It is not shrunk: its trace says nothing about the changes.
+        """
+        judge = self._judge
+        if trace is None or not judge.has_base or not judge.base_shows(ending.title, trace):
+            return False
+        known = judge.case_of(ending.title, trace)
+        if known:
+            self._add(HuntedFinding(ending, self._counted, None, known))
+        return bool(known)
+
+    def _add(self, found: HuntedFinding) -> None:
+        """Add a finding, or another occurrence of one; look less at an invariant it breaks."""
+        alike, ending = self._of(found.ending.title), found.ending
+        same = next((each for each in alike if self._is_same(each, found)), None)
+        if same is None:
+            self.findings.append(found)
+        else:
+            same.times += 1
+        name = ending.text.partition(":")[0]
+        harmless = self.plan.specification.harmless
+        if ending.kind is EndingKind.INVARIANT and name in harmless - set(self._left_out):
+            self._left_out = (*self._left_out, name)
+
     def _known(self, found: HuntedFinding) -> str:
         """Return the named case that a finding is of; empty for a new finding."""
         title, trace = found.ending.title, found.trace
-        if trace is not None and self._is_new(title, trace):
+        if trace is not None and self._judge.is_new(title, trace):
             return ""
-        text = "" if trace is None else str(trace)
-        of_it = (
-            each.name
-            for each in self.plan.specification.known(title, text)
-            if trace is None or not each.has_fix or self._is_mended(each.name, title, trace)
-        )
-        return next(of_it, "")
-
-    def _is_mended(self, case: str, title: str, trace: Trace) -> bool:
-        """Return whether a trace does not show a finding where the case's fix is applied."""
-        program = self.fixed(case)
-        return program is None or not self._shows(program, title, trace)
-
-    def _is_new(self, title: str, trace: Trace) -> bool:
-        """Return whether it matches a known case, but only the changed code shows it."""
-        looks_known = bool(self.plan.specification.known(title, str(trace)))
-        return looks_known and not self._base_shows(title, trace)
-
-    @staticmethod
-    def _shows(program: HuntedProgram, title: str, trace: Trace) -> bool:
-        endings = (program.again(trace, closely=closely) for closely in (True, False))
-        return any(ending is not None and ending.title == title for ending in endings)
-
-    def _base_shows(self, title: str, trace: Trace) -> bool:
-        """Return whether the code below the changes shows it; True if nothing is changed."""
-        base = self.base()
-        if base is None:
-            return True
-        return self._shows(base, title, trace)
+        return self._judge.case_of(title, trace)
 
     def _cause(self, ending: HostEnding, trace: Trace) -> HostEnding:
         """Return the ending of a copy that checks all invariants after each operation.
@@ -301,7 +305,7 @@ class Hunt:
             again = self.program.again(candidate, closely=self._closely)
             if again is None or again.title != found.ending.title:
                 return False
-            if new and self._base_shows(again.title, candidate):
+            if new and self._judge.base_shows(again.title, candidate):
                 return False
             found.trace, found.ending = self.program.exact(candidate), again
             return True

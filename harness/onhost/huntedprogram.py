@@ -1,10 +1,13 @@
-"""A host program in which traces are run one after the other, each in a copy of its own."""
+"""A host program in which traces are run one after the other, each in a copy of its own.
+
+It runs once for each machine that traces are for.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from harness.check.subject import HuntedSubject, Trace
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
+    from harness.onhost.layout import HostLayout
     from harness.onhost.run import HostTap, ProgramRunner
 
 
@@ -25,8 +29,17 @@ def _uncounted() -> None:
 
 
 @dataclass(slots=True)
+class _Running:
+    """A program that runs, and the subject in it."""
+
+    tap: HostTap
+    held: contextlib.ExitStack
+    subject: HuntedSubject[Any] | None = None
+
+
+@dataclass(slots=True)
 class HuntedProgram:
-    """A program, started when it is first needed; ended by its context.
+    """A program, started for a machine when it is first needed there; ended by its context.
 
     Args:
         hunted: makes the subject; see ``Specification``.
@@ -34,6 +47,9 @@ class HuntedProgram:
         clock: measures time.
         counted: called after each operation.
         interleaving: runs threads of traces by schedules.
+
+    Attributes:
+        layout: the machine of the next traces; the runner's at first.
     """
 
     hunted: Callable[[Channel, GuestReport, int, Callable[[], None]], HuntedSubject[Any]]
@@ -41,10 +57,12 @@ class HuntedProgram:
     clock: Clock
     counted: Callable[[], None] = _uncounted
     interleaving: Interleaving = field(default_factory=Interleaving)
-    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    _tap: HostTap | None = None
-    _subject: HuntedSubject[Any] | None = None
+    layout: HostLayout = field(init=False)
+    _all: dict[HostLayout, _Running] = field(default_factory=dict)
     _exact: Trace | None = None
+
+    def __post_init__(self) -> None:
+        self.layout = self.runner.layout
 
     def __enter__(self) -> Self:
         return self
@@ -53,8 +71,11 @@ class HuntedProgram:
         self, kind: type[BaseException] | None, error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._held.close()
-        self._tap, self._subject = None, None
+        for layout in list(self._all):
+            self._close(layout)
+
+    def _close(self, layout: HostLayout) -> None:
+        self._all.pop(layout).held.close()
 
     @contextlib.contextmanager
     def copied(self) -> Iterator[HuntedSubject[Any]]:
@@ -65,27 +86,33 @@ class HuntedProgram:
             Nonsense: its answers are invalid.
         """
         subject = self.subject()
-        tap = self._tap
-        if tap is None:
+        running = self._all.get(self.layout)
+        if running is None:
             raise GuestGone("the program has ended")
-        tap.fork()
+        running.tap.fork()
         subject.exact = None
         yield subject
-        tap.join()
+        running.tap.join()
 
     def subject(self) -> HuntedSubject[Any]:
-        """The subject in the program that runs, or in one that is started."""
-        if self._tap is None:
-            self._tap = self._held.enter_context(self.runner.started())
-        if self._subject is None:
-            channel = Channel(self._tap, self.clock, self.runner.limits.silence)
+        """The subject in the program that runs on this machine, or in one that is started."""
+        running = self._all.get(self.layout) or self._started()
+        if running.subject is None:
+            tap, silence = running.tap, self.runner.limits.silence
+            channel = Channel(tap, self.clock, silence)
             channel.open()
-            layout = self.runner.layout
-            self._subject = self.hunted(channel, layout.report(), layout.domains, self.counted)
-            tap, silence = self._tap, self.runner.limits.silence
-            self.interleaving.tried = lambda commands: tap.tried(commands, silence)
-            self._subject.interleaving = self.interleaving
-        return self._subject
+            layout = self.layout
+            running.subject = self.hunted(channel, layout.report(), layout.domains, self.counted)
+            running.subject.interleaving = self.interleaving
+        tap, silence = running.tap, self.runner.limits.silence
+        self.interleaving.tried = lambda commands: tap.tried(commands, silence)
+        return running.subject
+
+    def _started(self) -> _Running:
+        held = contextlib.ExitStack()
+        runner = replace(self.runner, layout=self.layout)
+        self._all[self.layout] = _Running(held.enter_context(runner.started()), held)
+        return self._all[self.layout]
 
     def exact(self, trace: Trace | None) -> Trace | None:
         """The trace that ended a copy of the program, with the schedule of its threads; where a
@@ -111,17 +138,17 @@ class HuntedProgram:
 
     def ending(self, ended: Exception) -> HostEnding:
         """How the copy has ended, or is ended for what it says or does not say."""
-        tap = self._tap
-        if tap is None:
+        running = self._all.get(self.layout)
+        if running is None:
             return HostEnding(EndingKind.EXITED)
+        tap = running.tap
         if isinstance(ended, GuestSilent):
             tap.end(EndingKind.LOOP, f"the host program has not answered: {ended}")
         elif not isinstance(ended, GuestGone):
             tap.end(EndingKind.EXITED, f"the host program answers nonsense: {ended}")
         ending = tap.ending or HostEnding(EndingKind.EXITED)
-        self._exact = self._subject.exact if self._subject is not None else None
-        self._subject = None  # with the commands that it has sent
+        self._exact = running.subject.exact if running.subject is not None else None
+        running.subject = None  # with the commands that it has sent
         if not tap.resume():
-            self._held.close()
-            self._tap = None
+            self._close(self.layout)
         return ending

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.console.report import DomainMemory, GuestReport
 
@@ -51,3 +51,17 @@ def layout_of(domains: Sequence[GuestDomain]) -> HostLayout:
     homes = {cpu: number for number, domain in enumerate(domains) for cpu in domain.cpus}
     empty = sum(1 << number for number, domain in enumerate(domains) if domain.memory_mib == 0)
     return HostLayout(len(domains), tuple(homes[cpu] for cpu in sorted(homes)), empty)
+
+
+#: Machines that differ in what code asks of them: one domain, more than two, and an empty one.
+_OTHERS: Final = (
+    HostLayout(3, (0, 1, 2)), HostLayout(4, (0, 1, 2, 3), 0b0010), HostLayout(1, (0, 0)),
+)  # fmt: skip
+
+
+def others(layout: HostLayout) -> tuple[HostLayout, ...]:
+    """Return machines with another number of domains, or of domains that have memory."""
+    return tuple(
+        other for other in _OTHERS
+        if (other.domains, bool(other.empty)) != (layout.domains, bool(layout.empty))
+    )  # fmt: skip

@@ -74,6 +74,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     on_host = HostChecks(
         env, provider, request.what, topology, _operations_on_host(request),
         interleaved=request.schedules > 0 or any(map(has_threads, plans)),
+        elsewhere=request.on is On.HOST,
     )  # fmt: skip
     if request.on is On.HOST:
         if request.coverage is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import harness
 from harness.check.checker import Checker
@@ -20,7 +20,7 @@ from harness.host.inuse import in_use
 from harness.host.workspace import make_directory
 from harness.onhost.hunt import Hunt
 from harness.onhost.huntedprogram import HuntedProgram
-from harness.onhost.layout import layout_of
+from harness.onhost.layout import layout_of, others
 from harness.onhost.run import ProgramRunner
 from harness.onhost.search import HostSearch
 from harness.onhost.transcript import TranscriptCache
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from harness.runs.view import Rows, View
     from harness.source.request import KernelRequest
 
+#: Each other machine has one of so many operations.
+_PART_ELSEWHERE: Final = 8
 #: Inputs of a cached part of a check, in addition to the specification and the machine.
 _MODELS = ("check", "subsystems", "onhost")
 
@@ -59,6 +61,7 @@ class HostChecks:
         operations: operations of each check.
         interleaved: whether the program is one for threads.
         coverage: collects what the programs execute, if anything does.
+        elsewhere: whether the code is also checked on machines with other domains.
     """
 
     env: Environment
@@ -68,6 +71,7 @@ class HostChecks:
     operations: int
     interleaved: bool = False
     coverage: HostCoverage | None = None
+    elsewhere: bool = False
     _program: HostProgram | None = None
 
     def program(self, progress: Progress) -> HostProgram | None:
@@ -126,13 +130,36 @@ class HostChecks:
                 base = functools.cache(
                     functools.partial(self._base, stack, plan, started, progress)
                 )
-                fixed = functools.cache(functools.partial(self._fixed, stack, started, progress))
+                fixed = functools.cache(
+                    functools.partial(self._fixed, stack, plan, started, progress)
+                )
                 hunt = Hunt(plan, started, base, fixed, env.clock, progress)
+                if self.elsewhere:
+                    hunt.others = others(runner.layout)
                 return hunt.run(), hunt.shortest
+        return self._modelled(plan, runner, progress)
+
+    def _modelled(
+        self, plan: CheckPlan, runner: ProgramRunner, progress: Progress
+    ) -> tuple[CheckResult, Trace | None]:
+        """Compare with the model, part of the operations on other machines."""
         release = runner.program.identity.release
-        transcripts = transcripts_of(env, plan, runner.layout, release)
-        search = HostSearch(plan, runner, transcripts, env.clock, progress)
-        return search.run(), search.shortest
+        elsewhere = others(runner.layout) if self.elsewhere and plan.replay is None else ()
+        part = plan.operations // _PART_ELSEWHERE
+        done, seconds = 0, 0.0
+        for layout in (runner.layout, *(elsewhere if part else ())):
+            is_own = layout == runner.layout
+            operations = plan.operations - len(elsewhere) * part if is_own else part
+            search = HostSearch(
+                replace(plan, operations=operations), replace(runner, layout=layout),
+                transcripts_of(self.env, plan, layout, release), self.env.clock, progress,
+            )  # fmt: skip
+            result = search.run()
+            done, seconds = done + result.operations, seconds + result.seconds
+            result = replace(result, operations=done, seconds=round(seconds, 3))
+            if not result.agreed:
+                break
+        return result, search.shortest
 
     def _base(
         self, stack: contextlib.ExitStack, plan: CheckPlan, changed: HuntedProgram,
@@ -143,24 +170,29 @@ class HostChecks:
 
         Raises as ``Provider.host_program``.
         """
+        below = self._below(plan)
+        # A tree without revisions has nothing below its changes.
+        return None if below is None else self._beside(stack, below, changed, progress)
+
+    def _below(self, plan: CheckPlan) -> Change | None:
+        """Return what leads to the code below the changes; None where nothing is changed."""
         change = self.what.change
         if change.patch or change.mutant:
-            below = Change(change.revision, assumed=change.assumed)
-        elif change.revision is None and plan.specification.changed:
-            below = Change("HEAD", assumed=change.assumed)
-        else:
-            return None
-        # A tree without revisions has nothing below its changes.
-        return self._beside(stack, below, changed, progress)
+            return Change(change.revision, assumed=change.assumed)
+        if change.revision is None and plan.specification.changed:
+            return Change("HEAD", assumed=change.assumed)
+        return None
 
     def _fixed(
-        self, stack: contextlib.ExitStack, unfixed: HuntedProgram, progress: Progress, case: str
-    ) -> HuntedProgram | None:
-        """Return the program of the same code with the fix of a named case; None if it has none.
+        self, stack: contextlib.ExitStack, plan: CheckPlan, unfixed: HuntedProgram,
+        progress: Progress, case: str,
+    ) -> HuntedProgram | None:  # fmt: skip
+        """Return the program with the fix of a named case, of the code below the changes if there
+        are any: so it is built once for all changes. None if there is no fix.
 
         Raises as ``Provider.host_program``.
         """
-        change = self.what.change
+        change = self._below(plan) or self.what.change
         assumed = replace(change, assumed=(*change.assumed, case))
         return self._beside(stack, assumed, unfixed, progress)
 
