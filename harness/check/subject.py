@@ -38,6 +38,31 @@ class ConcurrentTrace(Protocol):
         """Whether it has threads."""
 
 
+class Machine(Protocol):
+    """The domains and CPUs of a machine."""
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """The domain of each CPU."""
+
+    @property
+    def domains(self) -> int:
+        """The number of domains."""
+
+    @property
+    def empty(self) -> frozenset[int]:
+        """The domains without memory."""
+
+
+@runtime_checkable
+class PlacedTrace(Protocol):
+    """A trace that is for a machine."""
+
+    @property
+    def machine(self) -> Machine:
+        """The machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Differs:
     """The first operation of a trace that differs from the model, or breaks an invariant.

@@ -214,16 +214,19 @@ class BuildJob:
 
     # --- objects ------------------------------------------------------------------------------
 
-    def _of_tree(self, path: Path, flags: recipe.KernelFlags, cache: ObjectCache) -> Object:
+    def _of_tree(
+        self, path: Path, flags: recipe.KernelFlags, cache: ObjectCache, own: Sequence[str] = ()
+    ) -> Object:
         is_covered = str(path.relative_to(self.files.top)) in self._covered_files()
-        more = (*self.more, *(recipe.COVERED if is_covered else ()))
+        more = (*self.more, *(recipe.COVERED if is_covered else ()), *own)
         return self._compiled(path, flags.words(self.optimisation, more), cache)
 
     def _replaceable(
         self, each: recipe.Replaceable, flags: recipe.KernelFlags, cache: ObjectCache
     ) -> tuple[Object, bool]:
         try:
-            return self._of_tree(self.files.at(each.path), flags, cache), each.weak
+            path = self.files.at(each.path)
+            return self._of_tree(path, flags, cache, each.flags), each.weak
         except NoHostProgramError:
             self.replaced.append(f"{each.what}: {each.path} does not compile here")
             return self._of_ours(HALVES / each.fallback, (), flags, cache), False

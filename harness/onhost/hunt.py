@@ -18,9 +18,11 @@ from harness.check.channel import ChannelEnded
 from harness.check.protocol import Nonsense
 from harness.check.result import CheckResult, HostRun, SearchFinding
 from harness.check.shrink import shrink
+from harness.check.subject import PlacedTrace
 from harness.onhost.casejudge import CaseJudge
 from harness.onhost.ending import COSTLY, EndingKind, HostEnding
 from harness.onhost.interleaving import USUAL_SCHEDULES
+from harness.onhost.layout import layout_for
 
 if TYPE_CHECKING:
     from harness.check.checker import CheckPlan
@@ -179,6 +181,8 @@ class Hunt:
 
     def _replay(self, given: Trace) -> None:
         trace = None
+        if self.others and isinstance(given, PlacedTrace):
+            self.program.layout = layout_for(given.machine, self.program.layout)
         self.program.interleaving.limit = self.plan.schedules or USUAL_SCHEDULES
         try:
             with self.program.copied() as subject:

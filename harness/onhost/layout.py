@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from harness.console.report import DomainMemory, GuestReport
 
 if TYPE_CHECKING:
+    from harness.check.subject import Machine
     from harness.guest.topology import GuestDomain
 
 _PAGES = 32768
@@ -57,6 +58,15 @@ def layout_of(domains: Sequence[GuestDomain]) -> HostLayout:
 _OTHERS: Final = (
     HostLayout(3, (0, 1, 2)), HostLayout(4, (0, 1, 2, 3), 0b0010), HostLayout(1, (0, 0)),
 )  # fmt: skip
+
+
+def layout_for(machine: Machine, layout: HostLayout) -> HostLayout:
+    """Return the layout on which a trace for a machine runs: its own, unless the given one has as
+    many domains."""
+    empty = sum(1 << domain for domain in machine.empty)
+    if (machine.domains, bool(empty)) == (layout.domains, bool(layout.empty)):
+        return layout
+    return HostLayout(machine.domains, machine.cpus, empty)
 
 
 def others(layout: HostLayout) -> tuple[HostLayout, ...]:

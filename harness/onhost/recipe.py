@@ -45,17 +45,24 @@ class Replaceable:
         fallback: the substitute, in ``onhost/c``.
         what: its purpose, in words.
         weak: whether the program's own symbols override it, and its SYSINITs do not run.
+        flags: more flags of the compiler.
     """
 
     path: str
     fallback: str
     what: str
     weak: bool = False
+    flags: tuple[str, ...] = ()
 
 
 REPLACEABLE: Final = (
     Replaceable("sys/vm/vm_page.c", "fallback_waits.c", "waits for memory", weak=True),
-    Replaceable("sys/kern/subr_smr.c", "fallback_smr.c", "safe memory reclamation"),
+    Replaceable(
+        "sys/kern/subr_smr.c",
+        "fallback_smr.c",
+        "safe memory reclamation",
+        flags=("-Dsmr_poll=tree_smr_poll",),
+    ),
 )
 
 #: Sources of the kernel half.

@@ -11,6 +11,7 @@
 #include <sys/pcpu.h>
 #include <sys/sched.h>
 #include <sys/smp.h>
+#include <sys/smr.h>
 
 #include <vm/uma.h>
 
@@ -31,6 +32,28 @@ pcpu_find(u_int cpu)
 	return (&__pcpu[cpu]);
 }
 
+void (*kern_gap)(void);
+void (*kern_make_way)(int cpu);
+
+void
+cpus_gap(void)
+{
+	if (__predict_false(kern_gap != NULL) && threads_count == 0 && locks_held() == 0 &&
+	    curthread->td_critnest == 0)
+		kern_gap();
+}
+
+/* The tree's smr_poll() waits for readers on other CPUs. */
+bool	 tree_smr_poll(smr_t smr, smr_seq_t goal, bool wait);
+
+bool
+smr_poll(smr_t smr, smr_seq_t goal, bool wait)
+{
+	if (wait && kern_make_way != NULL && threads_count == 0)
+		kern_make_way(EVERY_CPU);
+	return (tree_smr_poll(smr, goal, wait));
+}
+
 /* A thread goes on, on a CPU. */
 void
 cpus_enter(struct thread *td, int cpu)
@@ -45,6 +68,8 @@ cpus_move(int cpu)
 {
 	struct kern_thread *thread = thread_now();
 
+	if (kern_make_way != NULL && threads_count == 0)
+		kern_make_way(cpu);
 	if (thread->cpu == cpu)
 		return;
 	thread->cpu = cpu;
@@ -94,6 +119,12 @@ sched_unbind(struct thread *td)
 	thread_now()->bound = false;
 }
 
+bool
+cpus_are_bound(void)
+{
+	return (thread_now()->bound);
+}
+
 int
 sched_is_bound(struct thread *td)
 {
@@ -110,6 +141,7 @@ cpus_start(int cpus, const int *domain_of_cpu)
 	mp_maxid = (u_int)cpus - 1;
 	__pcpu = host_memory((size_t)cpus * sizeof(*__pcpu), PAGE_SIZE);
 	thread_init_own(&kern_threads[0], 0);
+	kern_threads[0].td.td_owepreempt = 1;	/* so that ends of critical sections are seen */
 	for (int cpu = 0; cpu < cpus; cpu++) {
 		struct pcpu *pc = &__pcpu[cpu];
 

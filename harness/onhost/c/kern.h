@@ -27,10 +27,18 @@ void	 cpus_start(int cpus, const int *domain_of_cpu);
 void	 cpus_move(int cpu);
 void	 cpus_migrate(unsigned thread, int cpu);
 void	 cpus_enter(struct thread *td, int cpu);
+bool	 cpus_are_bound(void);	/* the thread that runs is bound to its CPU */
+void	 cpus_gap(void);	/* the thread that runs could be preempted */
 struct kern_thread;
 void	 thread_init_own(struct kern_thread *thread, unsigned number);
 
+/* Of the program's own thread, where it is alone; NULL: nothing is done. */
+extern void (*kern_gap)(void);		/* others may run: it holds no lock */
+extern void (*kern_make_way)(int cpu);	/* it needs a CPU, or waits for readers of smr(9) */
+#define EVERY_CPU	(-1)
+
 /* locks.c */
+void	 locks_contend(volatile uintptr_t *word);	/* another thread has it, up to the next lock */
 void	 locks_begin(void);	/* an operation begins */
 unsigned locks_held(void);
 struct lock_object;

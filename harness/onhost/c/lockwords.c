@@ -115,11 +115,27 @@ lock_has_readers(uintptr_t word)
 	return ((word & READERS) != 0 && word >= ONE_READER);
 }
 
+/* Another thread, which gives the lock up as soon as this one waits for it. */
+void
+locks_contend(volatile uintptr_t *word)
+{
+	if (*word == MTX_UNOWNED)
+		*word = (uintptr_t)&kern_threads[THREADS_MAX].td;
+}
+
+static bool
+is_given_up(uintptr_t word)
+{
+	return (threads_count == 0 && word == (uintptr_t)&kern_threads[THREADS_MAX].td);
+}
+
 /* One word that says who owns it, whatever kind of lock it is of. */
 void
 lock_take(struct lock_object *lock, volatile uintptr_t *word, uintptr_t unowned, const char *kind)
 {
 	threads_point(POINT_LOCK, lock);
+	if (__predict_false(is_given_up(*word)))
+		*word = unowned;
 	while (*word != unowned) {
 		if ((*word & ~(uintptr_t)(CACHE_LINE_SIZE - 1)) ==
 		    ((uintptr_t)curthread & ~(uintptr_t)(CACHE_LINE_SIZE - 1)))

@@ -109,6 +109,7 @@ memory_get(int domain, unsigned count, bool waits)
 
 	if (domain < 0 || domain >= vm_ndomains)
 		kern_end(END_PANIC, "memory of domain %d of %d", domain, vm_ndomains);
+	cpus_gap();
 	if (VM_DOMAIN_EMPTY(domain) || !memory_is_there(domain, waits))
 		return (NULL);
 	if (count == 1 && free_memory[domain].free_count > 0)

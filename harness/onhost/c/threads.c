@@ -288,6 +288,7 @@ critical_exit_preempt(void)
 {
 	if (curthread->td_critnest == 0)
 		threads_point(POINT_PREEMPT, NULL);
+	cpus_gap();
 }
 
 /* --- running -------------------------------------------------------------- */

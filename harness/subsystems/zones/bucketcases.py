@@ -160,6 +160,43 @@ reclaim zone1 domain=0 cpu=1 drain-cpu
 """,
     ),
     case(
+        "smr-empty-bucket",
+        "a thread that frees to a zone of smr(9) gives a CPU a fresh bucket, is moved before it "
+        "puts the item there, and leaves the bucket empty: when the zone is drained, "
+        "cache_drain() gives it a sequence number, and bucket_free() asserts that it has none",
+        "cache_free cache_drain bucket_free", 2, r"Freeing an SMR bucket",
+        traces=r"[ -]smr",
+        fix=fix("bucket_free", "bucket->ub_seq == SMR_SEQ_INVALID", "true"),
+        trace="""\
+zones domains=2 cpus=0,1
+zone1 size=2000 cache smr
+alloc zone1 item=1 cpu=1 M_NOWAIT
+free item=1 cpu=1
+alloc zone1 item=2 cpu=1 M_NOWAIT
+free item=2 cpu=0 meanwhile move cpu=1 gap=1
+""",
+    ),
+    case(
+        "bucket-shrinks",
+        "bucket_alloc() chooses a bucket's zone by the size of buckets, and its number of entries "
+        "by their maximum size, which uma_zone_set_max() or uma_zone_set_maxcache() may have "
+        "lowered meanwhile: the bucket is then freed to another zone than it came from, or has no "
+        "entries",
+        "bucket_alloc bucket_free uma_zone_set_maxcache", 1,
+        r".",  # a bucket is in two zones, or memory behind it is overwritten: its fix tells
+        traces=r"meanwhile set-max|thread.*set-max",
+        fix=fix("bucket_alloc", "min(ubz->ubz_entries, zone->uz_bucket_size_max)",
+                 "max((ubz == bucket_zones ? 0 : (ubz - 1)->ubz_entries) + 1, "
+                 "min(ubz->ubz_entries, zone->uz_bucket_size_max))"),
+        trace="""\
+zones domains=1 cpus=0,0
+zone1 size=96
+alloc zone1 item=1 cpu=0 M_NOWAIT
+reclaim zone1 drain-cpu
+free item=1 cpu=0 meanwhile set-maxcache zone1 items=3 gap=2
+""",
+    ),
+    case(
         "pcpu-grows",
         "slabs of UMA_ZONE_PCPU zones have a page of each CPU's domain, and items count as of CPU"
         " 0's: what a CPU of another domain frees, it does not find when it allocates, and takes "

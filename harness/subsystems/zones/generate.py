@@ -7,11 +7,11 @@ what needs two of them together would hardly ever happen if each trace had a few
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from harness.check.weighted import Weighted
-from harness.subsystems.zones.operations import ALWAYS, letter_of, token
+from harness.subsystems.zones.operations import ALWAYS, letter_of, token, with_gap
 from harness.subsystems.zones.trace import Trace, ZoneLayout
 from harness.subsystems.zones.zone import Zone, illegal
 
@@ -33,7 +33,7 @@ _ALSO: Final = (
 #: Words of a zone with a keg of its own.
 _OF_KEGS: Final = (
     ("init", 0.1), ("stock", 0.1), ("vm", 0.03), ("malloc", 0.05), ("spread", 0.02),
-    ("contig", 0.02), ("nodump", 0.03),
+    ("contig", 0.02), ("nodump", 0.03), ("zeroed", 0.03),
 )  # fmt: skip
 _ALIGNMENTS: Final = (16, 64, 256, 1024, 4096, 8192)
 #: Of items that are spread, sometimes: more than a slab of such a zone may have.
@@ -51,7 +51,7 @@ _MOODS: Final = (
     {"alloc": 45, "free": 38, "refuse": 4, "accept": 5, "reclaim": 5, "low": 1, "recover": 1,
      "prealloc": 1},
     {"alloc": 45, "free": 40, "set-max": 5, "set-maxcache": 5, "reclaim": 4, "destroy": 1},
-    {"alloc": 50, "free": 42, "exhaust": 3, "refill": 2, "reclaim": 3},
+    {"alloc": 50, "free": 42, "exhaust": 3, "refill": 2, "reclaim": 3, "wait": 1},
     {"alloc": 45, "free": 40, "exhaust": 2, "refill": 2, "reclaim": 3, "reclaim-all": 2,
      "timeout": 2, "run-tasks": 1, "destroy": 1},
     {"alloc": 44, "free": 44, "steady": 1, "refuse": 1, "accept": 1},
@@ -63,9 +63,28 @@ _RECLAIMS: Final = Weighted(((0, 1), (1, 2), (2, 2)))
 _LIMITS: Final = Weighted(((1, 1), (3, 1), (10, 2), (40, 2), (100, 2), (400, 1), (1000, 1)))
 
 
+#: More than any cache has.
+_UNBOUNDED: Final = 100_000
+
 _MEANWHILE: Final = (
     "reclaim", "refuse", "accept", "set-max", "set-maxcache", "timeout", "reclaim-all",
 )  # fmt: skip
+
+
+#: Timeouts after which UMA takes what was not used meanwhile for unused.
+_LONG_UNUSED: Final = 50
+_READERS: Final = ("enter", "leave")
+#: Operations that are preempted, and what runs then, with weights.
+_PREEMPTED: Final = frozenset("afdpct")
+_AT_GAPS: Final = {
+    "alloc": 10, "free": 10, "move": 4, "reclaim": 4, "set-max": 1, "set-maxcache": 1,
+    "timeout": 1, "enter": 1, "leave": 1,
+}  # fmt: skip
+#: Places where a thread could be preempted, of which the first are chosen most often.
+_GAPS: Final = 12
+#: How often zones of smr(9) have readers, and how often a reader keeps its CPU.
+_READ: Final = 0.7
+_STAYS: Final = 0.9
 
 
 class Generator:
@@ -74,16 +93,18 @@ class Generator:
     Args:
         rng: the source of randomness.
         machine: the machine that they are for.
+        preempts: whether threads are preempted.
     """
 
-    def __init__(self, rng: random.Random, machine: ZoneLayout) -> None:
+    def __init__(self, rng: random.Random, machine: ZoneLayout, *, preempts: bool = False) -> None:
         self._rng = rng
         self._machine = machine
+        self._preempts = preempts
 
     def trace(self) -> Trace:
         """The next trace."""
         zones = self._zones()
-        writer = _Writer(self._rng, self._machine, zones)
+        writer = _Writer(self._rng, self._machine, zones, preempts=self._preempts)
         length = _LENGTHS.choose(self._rng)
         return Trace(self._machine, zones, tuple(writer.operations(length)))
 
@@ -127,7 +148,9 @@ class Generator:
 class _Writer:
     """Operations of one trace."""
 
-    def __init__(self, rng: random.Random, machine: ZoneLayout, zones: Sequence[Zone]) -> None:
+    def __init__(
+        self, rng: random.Random, machine: ZoneLayout, zones: Sequence[Zone], *, preempts: bool
+    ) -> None:
         self._rng = rng
         self._random = rng.random
         self._zones = zones
@@ -141,6 +164,11 @@ class _Writer:
         self._meanwhile = rng.choice((0.0, 0.0, 0.05, 0.3))
         self._fails = rng.choice((0.0, 0.05, 0.3))
         self._always = rng.choice((0.0, 0.0, 0.5))
+        # Where threads are preempted at all, this is how often they are.
+        self._preempted = rng.choice((0.0, 0.0, 0.1, 0.4)) if preempts else 0.0
+        self._has_readers = any(zone.kinds & {"smr", "shared-smr"} for zone in zones)
+        self._read_on: set[int] = set()
+        self._times = rng.choice((None, None, _LONG_UNUSED))
 
     def _some_flags(self) -> list[str]:
         """Return the flags of this trace: each zone has few kinds of callers."""
@@ -149,7 +177,7 @@ class _Writer:
 
     def operations(self, length: int) -> Iterator[str]:
         """So many of them."""
-        mood = self._rng.choice(_MOODS)
+        mood = {**self._rng.choice(_MOODS), **self._more()}
         verbs = self._rng.choices(list(mood), list(mood.values()), k=length)
         turn = self._rng.choice((30, 100, 1000))
         hungry = self._random() < 0.5
@@ -157,7 +185,25 @@ class _Writer:
             if number % turn == turn - 1:
                 hungry = self._random() < 0.5
             frees = verb == "alloc" and not hungry and self._held and self._random() < 0.5
-            yield self._operation("free" if frees else verb)
+            yield self._interrupted(self._operation("free" if frees else verb))
+
+    def _more(self) -> Mapping[str, int]:
+        """Return verbs that not all machines and zones have."""
+        more: dict[str, int] = {}
+        if self._has_readers and self._random() < _READ:
+            more |= {"enter": 3, "leave": 1}
+        if self._preempted:
+            more |= {"contend": self._rng.choice((0, 2, 10))}
+        return more
+
+    def _interrupted(self, operation: str) -> str:
+        """Return it with another one in the middle, where its thread could be preempted."""
+        rand = self._random
+        if ";" in operation or operation[0] not in _PREEMPTED or rand() >= self._preempted:
+            return operation
+        verb = self._rng.choices(list(_AT_GAPS), list(_AT_GAPS.values()))[0]
+        inner = self._operation(verb, nested=True)
+        return f"{operation};{with_gap(inner, 1 + int(rand() * rand() * _GAPS))}"
 
     def _operation(self, verb: str, *, nested: bool = False) -> str:
         rand = self._random
@@ -170,7 +216,7 @@ class _Writer:
             return f"f,{slot},{self._cpu()}"
         if verb in ("alloc", "free"):
             return self._allocation(nested=nested)
-        return self._rare(verb)
+        return self._reader(verb) if verb in _READERS else self._rare(verb)
 
     def _allocation(self, *, nested: bool) -> str:
         rand = self._random
@@ -191,27 +237,38 @@ class _Writer:
             verb = self._rng.choice(_MEANWHILE)
         return f"{written};{self._operation(verb, nested=True)}"
 
+    def _reader(self, verb: str) -> str:
+        cpu = self._cpu()
+        if verb == "enter":
+            self._read_on.add(cpu)
+            zone = self._rng.randrange(len(self._zones))
+            return token(letter_of(verb), {"zone": zone, "cpu": cpu})
+        cpu = self._rng.choice([*self._read_on, cpu])
+        self._read_on.discard(cpu)
+        return token(letter_of(verb), {"cpu": cpu})
+
     def _rare(self, verb: str) -> str:
         rng = self._rng
         zone, cpu = rng.randrange(len(self._zones)), self._cpu()
         told: dict[str, int | None]
         match verb:
-            case "move" | "timeout":
-                told = {"cpu": cpu}
+            case "move" | "wait":
+                told = {"zone": zone if verb == "wait" else None, "cpu": cpu}
+            case "timeout":
+                told = {"cpu": cpu, "number": self._times}
             case "reclaim":
                 domain = None if rng.random() < 0.5 else rng.randrange(self._domains)
                 number = _RECLAIMS.choose(rng)
                 told = {"zone": zone, "cpu": cpu, "domain": domain, "number": number}
             case "set-max" | "set-maxcache":
                 items = 0 if rng.random() < 0.1 else _LIMITS.choose(rng)
+                items = _UNBOUNDED if rng.random() < 0.05 else items
                 told = {"zone": zone, "number": items}
             case "prealloc":
                 fail = rng.randint(1, 20) if rng.random() < self._fails else None
                 told = {"zone": zone, "cpu": cpu, "number": rng.randint(1, 60), "fail": fail}
-            case "destroy":
-                told = {"zone": zone}
-            case "run-tasks":
-                told = {}
+            case "destroy" | "run-tasks":
+                told = {"zone": zone if verb == "destroy" else None}
             case "reclaim-all":
                 domain = None if rng.random() < 0.5 else rng.randrange(self._domains)
                 told = {"cpu": cpu, "domain": domain, "number": _RECLAIMS.choose(rng)}
@@ -222,8 +279,14 @@ class _Writer:
                 flags = rng.choice(self._flags)
                 return token(letter_of(verb), numbers, "n" if "w" in flags else flags)
             case _:
-                told = {"domain": rng.randrange(self._domains)}
+                told = {"zone": zone if verb == "contend" else None,
+                        "domain": rng.randrange(self._domains)}  # fmt: skip
         return token(letter_of(verb), told)
 
     def _cpu(self) -> int:
-        return self._cpus[int(self._random() * len(self._cpus))]
+        cpu = self._cpus[int(self._random() * len(self._cpus))]
+        if cpu in self._read_on:  # most leave it to its reader
+            if self._random() < _STAYS:
+                return self._cpus[int(self._random() * len(self._cpus))]
+            self._read_on.discard(cpu)
+        return cpu

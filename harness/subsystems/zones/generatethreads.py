@@ -29,7 +29,7 @@ _LIMITS: Final = Weighted(((0, 1), (1, 2), (3, 2), (10, 2), (100, 1)))
 
 def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
     """A random trace with threads, for a machine."""
-    trace = Generator(rng, machine).trace().head(_BEFORE.choose(rng))
+    trace = Generator(rng, machine, preempts=True).trace().head(_BEFORE.choose(rng))
     # Without the model of a limit few schedules wait: one of the zones often has a low one.
     if rng.random() < 0.3:
         first = replace(trace.zones[0], limit=_LIMITS.choose(rng) or None, kva=None)

@@ -35,6 +35,8 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
     "destroy-leaves": "nothing stays of zones that were destroyed",
     "lock-in-allocf": "no lock is held while the slab allocator is called",
     "read-changed": "an item is not used again while a reader of smr(9) looks at it",
+    "smr-reused": "what readers of smr(9) may look at, though it is freed, is nothing else yet",
+    "zone-told": "a zone tells the limit and the context of smr(9) that it has",
     "slab-flags": "a slab is freed with the flags that its allocator gave",
     "kva-exceeded": "no page is mapped outside of the address space that a zone has reserved",
     "item-in-header": "the last item of a slab ends before the slab's header",
@@ -73,6 +75,7 @@ HARMLESS: Final = frozenset({
     "fails-count", "sleepers-count", "asked-domain", "slab-domain", "never-freed",
     "pages-without-vm",
     "unmanaged-reclaimed", "notrim-trimmed", "smr-drain-leaves", "size-count", "memory-count",
+    "zone-told",
     "constructor-arguments", "destructor-arguments", "slab-request",
     "free-kept", "wakeup-lost", "slab-flags", "starvation", "task-of-no-zone",
 })  # fmt: skip

@@ -70,7 +70,7 @@ alloc zone1 item=1 cpu=1 M_NOWAIT
         "those of a zone without buckets (UMA_ZONE_NOBUCKET): uma_zalloc_domain() takes it there, "
         "too",
         "zone_domain_lock uma_zalloc_domain", 2, r"^invariant: nobucket-caches",
-        traces=r"^(?!.*(limit=|maxcache=|set-max)).* nobucket.*thread",
+        traces=r"^(?!.*(limit=|maxcache=|set-max)).* nobucket.*(thread|contend)",
         trace="""\
 zones domains=2 cpus=0,1
 zone1 size=1000 nobucket
@@ -86,7 +86,7 @@ thread2: alloc zone1 item=3 cpu=1 M_NOWAIT
         "domain, zone_free_bucket() takes all items of the bucket for that domain's",
         "cache_free zone_free_bucket uma_zalloc_domain", 3,
         r"bucket cache item N from wrong domain|^invariant: (cached|asked)-domain",
-        traces=r"^(?!.*M_USE_RESERVE).*migrate",
+        traces=r"^(?!.*M_USE_RESERVE).*(migrate|free [^\n]* meanwhile move)",
         trace="""\
 zones domains=3 cpus=0,1,2
 zone1 size=6000

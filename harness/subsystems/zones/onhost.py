@@ -33,7 +33,7 @@ ZONES_ON_HOST: Final = HostPart(
         for name in (
             "zones.c", "zones_allocation.c", "zones_callbacks.c", "zones_check.c",
             "zones_commands.c", "zones_items.c", "zones_memory.c", "zones_operations.c",
-            "zones_own.c",
+            "zones_own.c", "zones_readers.c",
         )
     ),
     sources=tuple(_HERE / "c/host" / name for name in ("zones_host.c", "zones_threads.c")),

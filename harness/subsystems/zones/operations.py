@@ -32,7 +32,7 @@ ALWAYS: Final = "e"
 _FLAGGED: Final = frozenset({"alloc", "steady"})
 _RECLAIMING: Final = frozenset({"reclaim", "reclaim-all"})
 #: The order of an operation's numbers.
-_FIELDS: Final = ("zone", "slot", "cpu", "domain", "number", "fail")
+_FIELDS: Final = ("zone", "slot", "cpu", "domain", "number", "fail", "gap")
 _TOKEN: Final = re.compile(r"((?:[1-4]:)?[a-z])([0-9,]*)([nwvrze]*)", re.ASCII)
 _THREAD: Final = re.compile(r"thread([1-4]): ", re.ASCII)
 RECLAIMS: Final = ("trim", "drain", "drain-cpu")
@@ -67,7 +67,7 @@ VERBS: Final = (
     Verb("accept", "y", ("domain",)),
     Verb("low", "l", ("domain",)),
     Verb("recover", "o", ("domain",)),
-    Verb("timeout", "t", (), ("cpu",)),
+    Verb("timeout", "t", (), ("cpu", "more")),
     Verb("move", "g", ("cpu",)),
     Verb("steady", "s", ("zone", "items", "cpu"), ("domain",)),
     Verb("reclaim-all", "c", (), ("domain", "cpu")),
@@ -76,20 +76,27 @@ VERBS: Final = (
     Verb("run-tasks", "j"),
     Verb("read", "q", ("item", "cpu")),
     Verb("migrate", "u", ("thread", "cpu")),
+    Verb("enter", "i", ("zone", "cpu")),
+    Verb("leave", "v", ("cpu",)),
+    Verb("wait", "z", ("zone", "cpu")),
+    Verb("contend", "b", ("zone", "domain")),
 )
 _BY_WORD: Final[Mapping[str, Verb]] = {verb.word: verb for verb in VERBS}
 _BY_LETTER: Final[Mapping[str, Verb]] = {verb.letter: verb for verb in VERBS}
 #: Where the wire has another name for a field.
-_WIRE: Final = {"item": "slot", "items": "number", "thread": "number"}
+_WIRE: Final = {"item": "slot", "items": "number", "thread": "number", "more": "number"}
 #: Of threads that run at the same time.
 MOST_THREADS: Final = 4
 #: Operations that no thread runs while others do: a thread moves by its CPU, pages are counted, and
 #: one thread alone runs tasks.
-_ALONE: Final = frozenset("gsj")
+_ALONE: Final = frozenset("gsjivb")
 #: Operations of threads alone.
 OF_THREADS: Final = frozenset("u")
 #: Those that may be in the middle of another one.
-_NESTED: Final = frozenset("afdmxrylotgcehj")
+_NESTED: Final = frozenset("afdmxrylotgcehjiv")
+#: Where it then runs, counted from 1: where the first thread could be preempted, which only a host
+#: program can do. Without it: where the first thread calls what the trace's zones have set.
+GAP: Final = "gap"
 
 
 def letter_of(word: str) -> str:
@@ -134,7 +141,7 @@ def _words_of(operation: str) -> str:
     verb = _BY_LETTER[found[1]]
     told = dict(zip(_FIELDS, found[2].split(","), strict=False))
     words = [verb.word]
-    for name in (*verb.fields, *verb.maybe):
+    for name in (*verb.fields, *verb.maybe, GAP):
         value = told.get(_WIRE.get(name, name), "")
         if name == "zone":
             words.append(f"zone{int(value or 0) + 1}")
@@ -160,6 +167,8 @@ def parse_operation(line: str) -> str:
         line = line[thread.end() :]
     outer, meanwhile, inner = line.partition(MEANWHILE)
     first = _parsed(outer.split())
+    if any(numbers_of(first, GAP)):
+        raise ValueError("only what is in the middle of another operation has a gap")
     if thread is not None:
         if meanwhile or first[0] in _ALONE:
             raise ValueError("a thread that runs at the same time as others cannot do that")
@@ -181,7 +190,7 @@ def _parsed(words: list[str]) -> str:
     numbers: dict[str, int | None] = {}
     for word in words[1:]:
         name, equals, value = word.partition("=")
-        if equals and name in (*verb.fields, *verb.maybe):
+        if equals and name in (*verb.fields, *verb.maybe, GAP):
             numbers[_WIRE.get(name, name)] = _number(name, value)
         elif name == "fails" and "fail" in verb.maybe:
             numbers["fail"], always = _number(name, value), ALWAYS
@@ -224,6 +233,26 @@ def with_cpus(operation: str, cpus: Mapping[int, int]) -> str:
     return ";".join(_with(part, "cpu", cpus) for part in operation.split(";"))
 
 
+def with_gap(operation: str, gap: int) -> str:
+    """Return an operation in the middle of another one at a place where that could be preempted."""
+    found = _TOKEN.fullmatch(operation)
+    if found is None:
+        raise ValueError(f"not an operation: {operation}")
+    numbers = found[2].split(",")
+    numbers += [""] * (_FIELDS.index(GAP) - len(numbers))
+    return f"{found[1]}{','.join([*numbers, str(gap)])}{found[3]}"
+
+
+def without_gap(operation: str) -> str:
+    """Return the operation with the one in its middle at a callback."""
+    outer, semicolon, inner = operation.partition(";")
+    found = _TOKEN.fullmatch(inner)
+    if found is None:
+        return operation
+    numbers = ",".join(found[2].split(",")[: _FIELDS.index(GAP)]).rstrip(",")
+    return f"{outer}{semicolon}{found[1]}{numbers}{found[3]}"
+
+
 def without_choices(operation: str) -> Iterator[str]:
     """Generate the operation without one of its optional numbers, such as a domain."""
     outer, inner_too, inner = operation.partition(";")
@@ -232,7 +261,7 @@ def without_choices(operation: str) -> Iterator[str]:
         return
     numbers = found[2].split(",")
     for name in _BY_LETTER[found[1][-1]].maybe:
-        place = _FIELDS.index(name)
+        place = _FIELDS.index(_WIRE.get(name, name))
         if name != "fail" and len(numbers) > place and numbers[place]:
             left = ",".join([*numbers[:place], "", *numbers[place + 1 :]]).rstrip(",")
             yield f"{found[1]}{left}{found[3]}{inner_too}{inner}"

@@ -14,6 +14,7 @@ from harness.subsystems.zones.operations import (
     with_thread,
     with_zone,
     without_choices,
+    without_gap,
     zone_of,
 )
 from harness.subsystems.zones.zone import Zone, illegal
@@ -124,6 +125,8 @@ def _plainer_of_one(operation: str) -> Iterator[str]:
     outer, _, inner = operation.partition(";")
     if inner:
         yield outer
+        if without_gap(operation) != operation:
+            yield without_gap(operation)
     yield from without_choices(operation)
     if outer[0] != "a":
         return

@@ -33,6 +33,7 @@ from harness.errors import UsageError
 from harness.onhost.schedules import Schedule, parse_schedule
 from harness.subsystems.zones.invariants import INVARIANTS
 from harness.subsystems.zones.operations import (
+    GAP,
     MOST_ZONES,
     in_words,
     numbers_of,
@@ -146,6 +147,11 @@ class Trace:
     def is_concurrent(self) -> bool:
         """Whether it has threads."""
         return bool(self.operations) and split_thread(self.operations[-1])[0] > 0
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a thread of it is preempted where only a host program can do that."""
+        return any(True for operation in self.operations for _ in numbers_of(operation, GAP))
 
 
 def is_trace(text: str) -> bool:

@@ -33,6 +33,7 @@ KINDS: Final[Mapping[str, int]] = MappingProxyType({
     "nodump": 0x400000,
     "notrim": 0x800000,
     "shared-smr": 0x1000000,
+    "zeroed": 0x2000000,
 })  # fmt: skip
 """The words of zones, with their bits in ``c/zones.h``."""
 
@@ -104,7 +105,9 @@ def _has_no_keg(zone: Zone) -> bool:
 #: Maximum size of a per-CPU item (``UMA_PCPU_ALLOC_SIZE``).
 _PCPU_MOST: Final = 4096
 #: Words of kegs.
-_OF_KEGS: Final = frozenset({"spread", "contig", "vm", "malloc", "stock", "nodump", "set-init"})
+_OF_KEGS: Final = frozenset(
+    {"spread", "contig", "vm", "malloc", "stock", "nodump", "set-init", "zeroed"}
+)
 _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
     (lambda zone: _both(zone, "nobucket", "maxbucket"), "maxbucket with nobucket is asserted"),
     (lambda zone: _both(zone, "smr", "pcpu", "secondary"),
@@ -113,6 +116,8 @@ _RULES: Final[tuple[tuple[Callable[[Zone], bool], str], ...]] = (
      "a zone has one context of smr(9)"),
     (lambda zone: "set-init" in zone.kinds and "init" not in zone.kinds,
      "set-init says when init is set"),
+    (lambda zone: _both(zone, "zeroed", "init", "writes", "malloc"),
+     "zeroed is an initializer, whose zeros stay"),
     (lambda zone: _both(zone, "cache", "hashed", "offpage", "pcpu", "init", "secondary", "nofree"),
      "a cache zone has no keg"),
     (lambda zone: _both(zone, "secondary", "init", "nofree", "hashed", "offpage", "pcpu",

@@ -184,7 +184,7 @@ alloc zone1 item=2 cpu=1 M_NOWAIT
         "uma_zfree_smr() puts an item into a cache even if a thread waits at the zone's limit, "
         "which uma_zfree() does not: nobody wakes it",
         "uma_zfree_smr zone_alloc_limit_hard", 2, r"^invariant: free-kept",
-        traces=r" smr",
+        traces=r"[ -]smr",
         trace="""\
 zones domains=2 cpus=0,1 without=own-items
 zone1 size=256 kva=1 smr

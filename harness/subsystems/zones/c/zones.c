@@ -20,6 +20,7 @@ zones_leave(void)
 {
 	memset(zones, 0, sizeof(zones));
 	items_forget();
+	readers_drop();
 }
 
 void
@@ -69,6 +70,8 @@ flags_of(unsigned kind)
 		flags |= UMA_ZONE_MALLOC;
 	if ((kind & KIND_NODUMP) != 0)
 		flags |= UMA_ZONE_NODUMP;
+	if ((kind & KIND_ZEROED) != 0)
+		flags |= UMA_ZONE_ZINIT;
 #ifdef UMA_ZONE_NOTRIM
 	if ((kind & KIND_NOTRIM) != 0)
 		flags |= UMA_ZONE_NOTRIM;
@@ -149,6 +152,16 @@ reserve(struct zones_zone *each, int items)
 	return (true);
 }
 
+/* As free(3), these take NULL. */
+static void
+free_nothing(const struct zones_zone *each)
+{
+	if ((each->kind & KIND_PCPU) != 0)
+		uma_zfree_pcpu_arg(each->zone, NULL, NULL);
+	else if ((each->kind & KIND_SMR) == 0)
+		uma_zfree_arg(each->zone, NULL, NULL);
+}
+
 /* A task that does nothing, when the zone is at its limit. */
 static void
 at_limit(uma_zone_t zone __unused, int pending __unused)
@@ -181,6 +194,7 @@ zones_make(unsigned number, const struct zones_order *order)
 	memory_forget_counts(number);
 	each->zone = made(number, order);
 	each->maxcache = -1;
+	free_nothing(each);
 	if ((each->kind & KIND_CACHE) == 0)
 		each->align_mask = zones[each->primary].zone->uz_keg->uk_align;
 	if ((each->kind & KIND_MAXACTION) != 0)
@@ -220,6 +234,7 @@ void
 zones_end(bool closely)
 {
 	memory_bring_back();
+	readers_leave(-1);
 	for (unsigned slot = 0; slot < ZONES_SLOTS; slot++)
 		if (zones_item[slot] != NULL) {
 			items_free(slot);

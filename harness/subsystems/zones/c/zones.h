@@ -50,6 +50,7 @@
 #define KIND_SET_INIT	0x200000	/* the keg's initializer is set after the zone is made */
 #define KIND_NODUMP	0x400000
 #define KIND_NOTRIM	0x800000	/* of releases that have it */
+#define KIND_ZEROED	0x2000000	/* UMA_ZONE_ZINIT: the keg's initializer fills with zeros */
 #define KIND_SHARED_SMR	0x1000000	/* uma_zone_set_smr(): several zones share a context */
 
 /* A zone to be made. */
@@ -86,6 +87,7 @@ extern struct zones_zone zones[ZONES_MAX];
 struct zones_operation {
 	char	verb;
 	long	zone, slot, cpu, domain, number, fail;
+	long	gap;		/* of another thread: where it runs; 0: at a callback */
 	int	flags;
 	bool	always;		/* what fails goes on failing */
 	const struct zones_operation *meanwhile;	/* of another thread */
@@ -113,6 +115,16 @@ bool	 items_can_use(const struct zones_operation *operation);
 bool	 items_can_alloc(const struct zones_operation *operation);
 extern void *zones_item[ZONES_SLOTS];
 extern uint8_t zones_item_zone[ZONES_SLOTS];
+
+/* zones_readers.c: readers of smr(9). */
+void	 readers_enter(smr_t smr);
+void	 readers_leave(int cpu);	/* below 0: all of them */
+bool	 readers_are_inside(void);
+void	 readers_drop(void);
+void	 readers_note(smr_t smr);	/* the thread that runs has entered */
+void	 readers_forget(int cpu);
+void	 readers_freed(smr_t smr, const void *item);
+void	 readers_check(const void *memory, size_t length, const char *what);
 
 /* What an allocation is held to, by what was there before it. */
 struct zones_before {
@@ -149,6 +161,7 @@ bool	 memory_was_refused(void);	/* since memory_begin() */
 bool	 memory_has_failed(void);	/* a constructor, an initializer or an import, since then */
 bool	 memory_has_failed_above(void);	/* the same, but for the keg's initializer */
 bool	 memory_was_interrupted(void);	/* another thread's operation was run since then */
+void	 memory_gap(void);		/* the thread could be preempted, and holds no lock */
 bool	 memory_interrupt(void);	/* runs it now; false: there is none that has not run yet */
 long	 memory_slabs(void);		/* that zones of this trace have */
 void	*memory_alloc(uma_zone_t zone, vm_size_t bytes, int domain, uint8_t *pflag, int wait);
@@ -208,6 +221,9 @@ const char *zones_breakage(void);	/* its text, for an answer; NULL: nothing is b
 bool	 zones_timeout(void);		/* uma_timeout(); false: only the kernel can run it */
 const char *zones_locked(void);		/* a lock that is held; NULL: none, or it cannot be told */
 void	 zones_move(int cpu);		/* the thread goes to another CPU */
+bool	 zones_are_bound(void);		/* it may not, but for the harness's own purposes */
+bool	 zones_can_wait_for_readers(void);	/* who waits for readers has them leave */
+void	 zones_contend(uma_zone_t zone, int domain);	/* another thread has the domain's lock */
 int	 zones_cpu(void);
 void	 zones_migrate(unsigned thread, int cpu);	/* the scheduler moves it */
 void	 zones_pause(void);		/* other threads may run now */

@@ -87,8 +87,9 @@ ctor(unsigned number, void *item, int size, const void *cookie, int flags)
 }
 
 static void
-dtor(unsigned number, int size, const void *cookie)
+dtor(unsigned number, const void *item, int size, const void *cookie)
 {
+	readers_check(item, 1, "destroyed");
 	if (!is_of(number, size, cookie))
 		zones_broken("destructor-arguments", "a destructor is called for %d bytes with %p",
 		    size, cookie);
@@ -108,8 +109,8 @@ static void fini_##n(void *item __unused, int size __unused)			\
 { keg_initialized[n]--; }							\
 static int ctor_##n(void *item, int size, void *arg, int flags)		\
 { return (ctor(n, item, size, arg, flags)); }					\
-static void dtor_##n(void *item __unused, int size, void *arg)			\
-{ dtor(n, size, arg); }
+static void dtor_##n(void *item, int size, void *arg)				\
+{ dtor(n, item, size, arg); }
 
 CALLBACKS(0) CALLBACKS(1) CALLBACKS(2) CALLBACKS(3)
 _Static_assert(ZONES_MAX == 4, "as many as there are callbacks");

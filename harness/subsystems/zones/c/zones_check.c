@@ -286,7 +286,10 @@ check_counts(unsigned number, unsigned cached, unsigned held)
 	if (uma_zone_get_cur(zone) != (int)held)
 		zones_broken("current-count", "uma_zone_get_cur() is %d, %u items are in use",
 		    uma_zone_get_cur(zone), held);
-	if (zone->uz_sleepers != 0 || UZ_ITEMS_SLEEPERS(zone->uz_items) != 0)
+	if (uma_zone_get_smr(zone) != zone->uz_smr ||
+	    (uint64_t)uma_zone_get_max(zone) != zone->uz_max_items)
+		zones_broken("zone-told", "the zone's context of smr(9) or its limit is another one");
+	if (uma_zone_exhausted(zone) != 0 || zone->uz_sleepers != 0 || UZ_ITEMS_SLEEPERS(zone->uz_items) != 0)
 		zones_broken("sleepers-count", "%u and %u threads wait at the limit, and nobody does",
 		    zone->uz_sleepers, (unsigned)UZ_ITEMS_SLEEPERS(zone->uz_items));
 	if (each->limited && items != cached + held)

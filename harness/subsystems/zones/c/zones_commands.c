@@ -9,7 +9,7 @@
 #include <sys/kernel.h>
 #include <sys/malloc.h>
 
-#define OF_ZONES	"apdmxks"	/* operations that are on a zone */
+#define OF_ZONES	"apdmxksbiz"	/* operations that are on a zone */
 
 static char left_out[512];	/* ,name,name, */
 
@@ -65,12 +65,12 @@ read_number(const char *at, long *number)
 	return (at);
 }
 
-/* VERB[ZONE[,SLOT[,CPU[,DOMAIN[,NUMBER[,FAIL]]]]]]FLAGS; what is left out is not said. */
+/* VERB[ZONE[,SLOT[,CPU[,DOMAIN[,NUMBER[,FAIL[,GAP]]]]]]]FLAGS; what is left out is not said. */
 static const char *
 read_operation(const char *at, struct zones_operation *operation)
 {
 	long *fields[] = { &operation->zone, &operation->slot, &operation->cpu,
-	    &operation->domain, &operation->number, &operation->fail };
+	    &operation->domain, &operation->number, &operation->fail, &operation->gap };
 	size_t field = 0;
 
 	*operation = (struct zones_operation) { .verb = *at, .domain = ZONES_BY_CPU };
@@ -89,14 +89,14 @@ read_operation(const char *at, struct zones_operation *operation)
 static bool
 is_possible(const struct zones_operation *operation)
 {
-	static const char of_zones[] = OF_ZONES, all[] = OF_ZONES "fryltogcehjqu";
+	static const char of_zones[] = OF_ZONES, all[] = OF_ZONES "fryltogcehjquv";
 	bool waits = (operation->flags & M_WAITOK) != 0;
 
 	if (strchr(all, operation->verb) == NULL || operation->verb == '\0' ||
 	    operation->slot >= ZONES_SLOTS || operation->cpu >= probe_cpus() ||
 	    operation->domain >= probe_domains() || operation->zone >= ZONES_MAX)
 		return (false);
-	if (strchr("ryloeh", operation->verb) != NULL && operation->domain < 0)
+	if (strchr("ryloehb", operation->verb) != NULL && operation->domain < 0)
 		return (false);
 	if ((operation->verb == 'a' || operation->verb == 's') && (waits == ((operation->flags & M_NOWAIT) != 0) ||
 	    (waits && (operation->flags & M_NOVM) != 0)))

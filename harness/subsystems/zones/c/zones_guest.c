@@ -123,6 +123,25 @@ zones_move(int cpu)
 	thread_unlock(curthread);
 }
 
+/* The harness's thread is always bound to its CPU. */
+bool
+zones_are_bound(void)
+{
+	return (false);
+}
+
+bool
+zones_can_wait_for_readers(void)
+{
+	return (false);
+}
+
+/* Nobody else has locks of a trace's zones. */
+void
+zones_contend(uma_zone_t zone __unused, int domain __unused)
+{
+}
+
 /* Threads run in a host program alone. */
 void
 zones_migrate(unsigned thread __unused, int cpu __unused)

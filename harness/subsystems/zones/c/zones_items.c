@@ -120,6 +120,8 @@ give(unsigned number, unsigned slot)
 	zones_item[slot] = NULL;
 	each->in_use--;
 	each->busy++;
+	if ((each->kind & KIND_SMR) != 0)
+		readers_freed(each->zone->uz_smr, item);
 	dispose(each, item);
 	each->busy--;
 }
@@ -170,6 +172,7 @@ take(unsigned number, unsigned slot, void *item, int flags)
 	if ((*mark_of(item) & ~(uint64_t)(ZONES_SLOTS - 1)) ==
 	    (MARK & ~(uint64_t)(ZONES_SLOTS - 1)))
 		zones_broken("item-twice", "an item is handed out that is held already");
+	readers_check(item, 1, "handed out");
 	if (((uintptr_t)item & zones[number].align_mask) != 0)
 		zones_broken("item-misaligned", "an item is not aligned as its zone says");
 	if ((flags & M_ZERO) != 0)
@@ -219,6 +222,7 @@ items_read(const struct zones_operation *operation)
 		return;
 	each->busy++;
 	smr_enter(each->zone->uz_smr);
+	readers_note(each->zone->uz_smr);
 	if ((item = *(void *volatile *)&zones_item[operation->slot]) != NULL) {
 		stamp = item[1];
 		for (int look = 0; look < LOOKS; look++) {
@@ -230,6 +234,7 @@ items_read(const struct zones_operation *operation)
 			}
 		}
 	}
+	readers_forget(zones_cpu());
 	smr_exit(each->zone->uz_smr);
 	each->busy--;
 }

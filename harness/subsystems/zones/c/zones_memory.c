@@ -38,6 +38,7 @@ static long slabs_taken;		/* by zones of this trace */
 
 /* Of the operation that runs. */
 static PER_THREAD unsigned calls;	/* of the slab allocator */
+static PER_THREAD long gaps;
 static PER_THREAD long until_failure;	/* calls of what can fail; 0: none fails */
 static PER_THREAD bool always_fails;	/* from then on */
 static PER_THREAD const struct zones_operation *meanwhile;
@@ -67,6 +68,7 @@ void
 memory_begin(const struct zones_operation *operation)
 {
 	calls = 0;
+	gaps = 0;
 	until_failure = operation->fail;
 	always_fails = operation->always;
 	meanwhile = operation->meanwhile;
@@ -137,17 +139,30 @@ memory_was_interrupted(void)
 	return (was_interrupted);
 }
 
-bool
-memory_interrupt(void)
+static void
+run_meanwhile(void)
 {
 	const struct zones_operation *operation = meanwhile;
 
-	if (operation == NULL)
-		return (false);
 	meanwhile = NULL;
 	was_interrupted = true;
 	zones_nested(operation);
+}
+
+bool
+memory_interrupt(void)
+{
+	if (meanwhile == NULL || meanwhile->gap > 0)
+		return (false);
+	run_meanwhile();
 	return (true);
+}
+
+void
+memory_gap(void)
+{
+	if (meanwhile != NULL && meanwhile->gap > 0 && ++gaps == meanwhile->gap)
+		run_meanwhile();
 }
 
 bool
@@ -240,6 +255,7 @@ memory_free(void *memory, vm_size_t bytes, uint8_t pflag)
 		    UMA_SLAB_PRIV);
 	if ((pflag & SLAB_FOR_EVER) != 0)
 		zones_broken("never-freed", "a slab is freed that was asked for with M_NEVERFREED");
+	readers_check(memory, bytes, "in a slab that is freed");
 	slabs_taken--;
 	kmem_free((kmem_address)memory, bytes);
 }
@@ -318,6 +334,7 @@ memory_release(void *pool, void **store, int count)
 			zones_broken("released-twice", "an item is released that was not imported");
 			return;
 		}
+		readers_check(store[i], 1, "released");
 		pools[number].given[place] = false;
 	}
 }

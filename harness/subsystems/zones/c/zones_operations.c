@@ -18,6 +18,7 @@
 #include <vm/vm_phys.h>
 
 #define WITHOUT_LIMIT	1000000
+#define TIMEOUTS_MAX	100
 
 static PER_THREAD const struct zones_operation *running;
 
@@ -43,6 +44,13 @@ static void
 run_steady(void *unused __unused)
 {
 	items_steady(running);
+}
+
+static void
+run_wait(void *unused __unused)
+{
+	zones[running->zone].used = true;
+	uma_zwait(zones[running->zone].zone);
 }
 
 static void
@@ -128,14 +136,24 @@ run_reclaim_all(void *unused __unused)
 			was[number] = state_of(zones[number].zone);
 	uma_reclaim_domain(requests[running->number % 3], domain_of(running));
 	for (unsigned number = 0; number < ZONES_MAX; number++)
-		if (zones[number].zone != NULL && !zones_are_concurrent())
+		if (zones[number].zone != NULL && !memory_was_interrupted())
 			check_kept(&zones[number], &was[number]);
+}
+
+static void
+run_enter(void *unused __unused)
+{
+	const struct zones_zone *each = &zones[running->zone];
+
+	if ((each->kind & KIND_SMR) != 0)
+		readers_enter(each->zone->uz_smr);
 }
 
 static void
 run_timeout(void *unused __unused)
 {
-	zones_timeout();
+	for (long i = 0; i <= running->number % TIMEOUTS_MAX && zones_timeout(); i++)
+		continue;
 }
 
 static void
@@ -145,7 +163,9 @@ set_max(const struct zones_operation *operation)
 
 	if (each->zone->uz_max_items == 0 && (each->used || zones_are_concurrent()))
 		return;		/* asserted against, though not while the first allocation runs */
-	uma_zone_set_max(each->zone, (int)operation->number);
+	if (uma_zone_set_max(each->zone, (int)operation->number) != operation->number ||
+	    uma_zone_get_max(each->zone) != operation->number)
+		zones_broken("zone-told", "a limit of %ld items is another one", operation->number);
 	/* Not exact once there was none: what was allocated meanwhile was not counted. */
 	each->limited = operation->number > 0 && (each->limited || !each->used);
 	each->lowered |= each->used;
@@ -172,8 +192,10 @@ has_secondary(long number)
 static void
 destroy(long number)
 {
-	if (zones[number].in_use == 0 && zones[number].busy == 0 && !has_secondary(number))
+	if (zones[number].in_use == 0 && zones[number].busy == 0 && !has_secondary(number)) {
+		readers_leave(-1);
 		zones_destroy((unsigned)number);
+	}
 }
 
 static uint64_t
@@ -227,6 +249,18 @@ wake(const char *wmesg)
 	return (true);
 }
 
+/* Nobody else runs on a reader's CPU; and some wait for readers. */
+static void
+make_way(const struct zones_operation *operation)
+{
+	bool waits = strchr("dct", operation->verb) != NULL && !zones_can_wait_for_readers();
+
+	if (operation->verb == 's' || waits)
+		readers_leave(-1);
+	else
+		readers_leave((int)operation->cpu);
+}
+
 static void
 run_verb(const struct zones_operation *operation, bool nested)
 {
@@ -258,6 +292,12 @@ run_verb(const struct zones_operation *operation, bool nested)
 			function = run_prealloc;
 		waits = true;
 		break;
+	case 'z':
+		/* It has no argument for a constructor; and an import may fail. */
+		if (!nested && (zones[operation->zone].kind & (KIND_CTOR | KIND_CACHE)) == 0)
+			function = run_wait;
+		waits = true;
+		break;
 	case 'd':
 		function = run_reclaim;
 		break;
@@ -267,15 +307,20 @@ run_verb(const struct zones_operation *operation, bool nested)
 	case 't':
 		function = run_timeout;
 		break;
+	case 'i':
+		function = run_enter;
+		break;
 	}
 	if (function == NULL)
 		return;
+	make_way(operation);
 	running = operation;
 	if (nested) {
 		int cpu = zones_cpu();
 
 		zones_move((int)operation->cpu);
 		function(NULL);
+		readers_leave(cpu);
 		zones_move(cpu);
 	} else if (waits)
 		zones_wait((int)operation->cpu, function, NULL, wake);
@@ -308,6 +353,12 @@ is_done(const struct zones_operation *operation)
 	case 'u':
 		zones_migrate((unsigned)operation->number, (int)operation->cpu);
 		return (true);
+	case 'v':
+		readers_leave((int)operation->cpu);
+		return (true);
+	case 'b':
+		zones_contend(zones[operation->zone].zone, (int)operation->domain);
+		return (true);
 	case 'm':
 		set_max(operation);
 		return (true);
@@ -323,7 +374,7 @@ void
 zones_run(const struct zones_operation *operation)
 {
 	struct zones_zone *each = &zones[operation->zone];
-	bool of_zone = strchr("apdmxs", operation->verb) != NULL;
+	bool of_zone = strchr("apdmxsz", operation->verb) != NULL;
 
 	memory_begin(operation);
 	each->busy += of_zone;
@@ -338,8 +389,10 @@ zones_run(const struct zones_operation *operation)
 void
 zones_nested(const struct zones_operation *operation)
 {
-	if (operation->verb == 'g')
-		zones_move((int)operation->cpu);
-	else if (!is_done(operation))
+	if (operation->verb == 'g') {
+		readers_leave((int)operation->cpu);
+		if (!zones_are_bound())
+			zones_move((int)operation->cpu);
+	} else if (!is_done(operation))
 		run_verb(operation, true);
 }

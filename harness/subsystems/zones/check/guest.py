@@ -42,7 +42,7 @@ class CheckedZones:
         left_out: invariants that random traces do not look at.
     """
 
-    #: Whether it takes traces with threads.
+    #: Whether it takes traces whose threads run by a schedule, or are preempted.
     runs_threads = False
 
     def __init__(
@@ -64,13 +64,18 @@ class CheckedZones:
         return trace
 
     def _generated(self, rng: random.Random) -> Trace:
-        return Generator(rng, self.machine).trace()
+        return Generator(rng, self.machine, preempts=self.runs_threads).trace()
 
     def given_trace(self, trace: Trace) -> Trace:
         """See ``Subject``: its CPUs become those of the guest, domain by domain."""
         if trace.is_concurrent and not self.runs_threads:
             raise UsageError(
                 "the trace has threads, and a guest cannot run them by a schedule",
+                remedy="run it in a host program: --on host",
+            )
+        if trace.has_gaps and not self.runs_threads:
+            raise UsageError(
+                "the trace preempts a thread, and a guest cannot do that where it says",
                 remedy="run it in a host program: --on host",
             )
         here, there = self.machine, trace.machine

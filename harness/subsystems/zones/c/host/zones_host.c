@@ -7,6 +7,7 @@
 #include "threads.h"
 
 #include <sys/pcpu.h>
+#include <sys/smp.h>
 
 #include <machine/stdarg.h>
 
@@ -119,6 +120,32 @@ zones_cpu(void)
 {
 	return (PCPU_GET(cpuid));
 }
+
+bool
+zones_are_bound(void)
+{
+	return (cpus_are_bound());
+}
+
+bool
+zones_can_wait_for_readers(void)
+{
+	return (true);
+}
+
+void
+zones_contend(uma_zone_t zone, int domain)
+{
+	locks_contend(&ZDOM_GET(zone, domain)->uzd_lock.mtx_lock);
+}
+
+static void
+watch(void)
+{
+	kern_gap = memory_gap;
+	kern_make_way = readers_leave;
+}
+ON_START(watch);
 
 bool
 zones_are_concurrent(void)

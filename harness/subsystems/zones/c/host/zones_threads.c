@@ -31,7 +31,7 @@ add_operations(unsigned number, const char *at)
 		struct zones_operation operation;
 
 		at = zones_read_operation(at, &operation);
-		if (at == NULL || strchr("gsj", operation.verb) != NULL ||
+		if (at == NULL || strchr("gsjivb", operation.verb) != NULL ||
 		    (*at != '/' && *at != ' ' && *at != '\0'))
 			return ("no-such-operation");
 		if (programs[number].count == OPERATIONS_MAX)
@@ -127,6 +127,7 @@ interleave(void)
 	unsigned count = last_thread();
 	unsigned long points = 0;
 
+	readers_leave(-1);
 	if (count > 0)
 		points = threads_run(count, run_thread, &schedule);
 	memset(programs, 0, sizeof(programs));
