@@ -47,6 +47,7 @@ const char *locks_last(void);	/* the name of the lock that was taken last and is
 
 /* memory.c */
 void	 memory_start(int domains, unsigned empty);
+long	 memory_pages_used(void);
 void	 memory_exhaust(int domain, bool exhausted);	/* it has no pages for anybody */
 
 /* tasks.c */

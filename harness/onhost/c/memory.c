@@ -81,6 +81,13 @@ segment_of(int domain, unsigned count, unsigned *first)
 }
 
 static bool exhausted[MAXMEMDOM];
+static long pages_used;
+
+long
+memory_pages_used(void)
+{
+	return (pages_used);
+}
 
 void
 memory_exhaust(int domain, bool is_exhausted)
@@ -121,6 +128,7 @@ memory_get(int domain, unsigned count, bool waits)
 		first = (unsigned)(domain * DOMAIN_PAGES) + free_memory[domain].used;
 		free_memory[domain].used += count;
 	}
+	pages_used += count;
 	return (arena + (size_t)first * PAGE_SIZE);
 }
 
@@ -133,6 +141,7 @@ memory_put(void *memory, unsigned count)
 
 	if ((char *)memory < arena || first + count > page_count)
 		kern_end(END_PANIC, "a freed address is outside of memory");
+	pages_used -= count;
 	if (count > 1 && free_memory[domain].segments < SEGMENTS) {
 		free_memory[domain].segment[free_memory[domain].segments].first = first;
 		free_memory[domain].segment[free_memory[domain].segments++].count = count;
@@ -165,6 +174,7 @@ static struct {
 	unsigned	first, count;
 } mapped_free[SEGMENTS];
 static unsigned mapped_used, mapped_free_count;
+static unsigned mapped_size[MAPPED_PAGES];	/* in pages, at the first one of a range */
 
 static unsigned
 mapped_page(vm_offset_t va)
@@ -189,20 +199,28 @@ kva_alloc(vm_size_t size)
 		if (mapped_free[i].count == count) {
 			first = mapped_free[i].first;
 			mapped_free[i] = mapped_free[--mapped_free_count];
+			mapped_size[first] = count;
 			return (((vm_offset_t)mapped + (size_t)first * PAGE_SIZE));
 		}
 	if (mapped_used + count > MAPPED_PAGES)
 		kern_end(END_EXHAUSTED, "no more than %d pages can be mapped", MAPPED_PAGES);
 	mapped_used += count;
+	mapped_size[first] = count;
 	return (((vm_offset_t)mapped + (size_t)first * PAGE_SIZE));
 }
 
 void
 kva_free(vm_offset_t address, vm_size_t size)
 {
+	unsigned first = mapped_page((vm_offset_t)address);
+
+	if (first >= MAPPED_PAGES || mapped_size[first] != howmany(size, PAGE_SIZE))
+		kern_end(END_PANIC, "kva_free: %lu bytes that were not allocated as such",
+		    (unsigned long)size);
+	mapped_size[first] = 0;
 	if (mapped_free_count == SEGMENTS)
 		return;		/* these addresses are lost */
-	mapped_free[mapped_free_count].first = mapped_page((vm_offset_t)address);
+	mapped_free[mapped_free_count].first = first;
 	mapped_free[mapped_free_count++].count = (unsigned)howmany(size, PAGE_SIZE);
 }
 

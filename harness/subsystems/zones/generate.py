@@ -73,6 +73,9 @@ _MEANWHILE: Final = (
 
 #: Timeouts after which UMA takes what was not used meanwhile for unused.
 _LONG_UNUSED: Final = 50
+_OF_READERS: Final = frozenset({"smr", "shared-smr"})
+#: How often such a zone gives back at once what its caches have no room for.
+_FULL: Final = 0.25
 _READERS: Final = ("enter", "leave")
 #: Operations that are preempted, and what runs then, with weights.
 _PREEMPTED: Final = frozenset("afdpct")
@@ -84,7 +87,7 @@ _AT_GAPS: Final = {
 _GAPS: Final = 12
 #: How often zones of smr(9) have readers, and how often a reader keeps its CPU.
 _READ: Final = 0.7
-_STAYS: Final = 0.9
+_STAYS: Final = 0.98
 
 
 class Generator:
@@ -130,6 +133,8 @@ class Generator:
             return Zone(frozenset({"secondary", *also}), before[primary].size, 0, limit, maxcache,
                         primary)  # fmt: skip
         kinds = {*_KEGS.choose(rng), *also}
+        if kinds & _OF_READERS and rng.random() < _FULL:
+            maxcache = _LIMITS.choose(rng)
         if "cache" in kinds:
             return Zone(frozenset(kinds), size, 0, limit, maxcache)
         kinds |= {word for word, chance in _OF_KEGS if rng.random() < chance}
@@ -156,6 +161,7 @@ class _Writer:
         self._zones = zones
         self._domains = machine.domains
         cpus = range(len(machine.cpus))
+        self._all_cpus = len(cpus)
         self._cpus = cpus if rng.random() < 0.6 else [rng.choice(cpus) for _ in range(2)]
         self._free = list(range(_SLOTS.choose(rng)))
         self._held: list[int] = []
@@ -166,7 +172,7 @@ class _Writer:
         self._always = rng.choice((0.0, 0.0, 0.5))
         # Where threads are preempted at all, this is how often they are.
         self._preempted = rng.choice((0.0, 0.0, 0.1, 0.4)) if preempts else 0.0
-        self._has_readers = any(zone.kinds & {"smr", "shared-smr"} for zone in zones)
+        self._has_readers = any(zone.kinds & _OF_READERS for zone in zones)
         self._read_on: set[int] = set()
         self._times = rng.choice((None, None, _LONG_UNUSED))
 
@@ -238,7 +244,7 @@ class _Writer:
         return f"{written};{self._operation(verb, nested=True)}"
 
     def _reader(self, verb: str) -> str:
-        cpu = self._cpu()
+        cpu = self._rng.randrange(self._all_cpus)
         if verb == "enter":
             self._read_on.add(cpu)
             zone = self._rng.randrange(len(self._zones))
@@ -285,8 +291,10 @@ class _Writer:
 
     def _cpu(self) -> int:
         cpu = self._cpus[int(self._random() * len(self._cpus))]
-        if cpu in self._read_on:  # most leave it to its reader
-            if self._random() < _STAYS:
-                return self._cpus[int(self._random() * len(self._cpus))]
-            self._read_on.discard(cpu)
+        if cpu not in self._read_on:
+            return cpu
+        others = [each for each in self._cpus if each not in self._read_on]
+        if others and self._random() < _STAYS:
+            return self._rng.choice(others)
+        self._read_on.discard(cpu)
         return cpu

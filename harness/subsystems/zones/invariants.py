@@ -36,6 +36,9 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType({
     "lock-in-allocf": "no lock is held while the slab allocator is called",
     "read-changed": "an item is not used again while a reader of smr(9) looks at it",
     "smr-reused": "what readers of smr(9) may look at, though it is freed, is nothing else yet",
+    "drain-keeps": "what is drained is empty, but for what a reserve needs",
+    "pages-lost": "all pages that UMA has are of slabs",
+    "cache-of-other": "a thread that was moved leaves the caches of its first CPU alone",
     "zone-told": "a zone tells the limit and the context of smr(9) that it has",
     "slab-flags": "a slab is freed with the flags that its allocator gave",
     "kva-exceeded": "no page is mapped outside of the address space that a zone has reserved",
@@ -75,7 +78,7 @@ HARMLESS: Final = frozenset({
     "fails-count", "sleepers-count", "asked-domain", "slab-domain", "never-freed",
     "pages-without-vm",
     "unmanaged-reclaimed", "notrim-trimmed", "smr-drain-leaves", "size-count", "memory-count",
-    "zone-told",
+    "zone-told", "drain-keeps", "pages-lost", "cache-of-other",
     "constructor-arguments", "destructor-arguments", "slab-request",
     "free-kept", "wakeup-lost", "slab-flags", "starvation", "task-of-no-zone",
 })  # fmt: skip

@@ -32,8 +32,8 @@ ZONES_ON_HOST: Final = HostPart(
         _HERE / "c" / name
         for name in (
             "zones.c", "zones_allocation.c", "zones_callbacks.c", "zones_check.c",
-            "zones_commands.c", "zones_items.c", "zones_memory.c", "zones_operations.c",
-            "zones_own.c", "zones_readers.c",
+            "zones_commands.c", "zones_items.c", "zones_memory.c", "zones_moved.c",
+            "zones_operations.c", "zones_own.c", "zones_readers.c", "zones_reclaim.c",
         )
     ),
     sources=tuple(_HERE / "c/host" / name for name in ("zones_host.c", "zones_threads.c")),

@@ -116,6 +116,15 @@ bool	 items_can_alloc(const struct zones_operation *operation);
 extern void *zones_item[ZONES_SLOTS];
 extern uint8_t zones_item_zone[ZONES_SLOTS];
 
+/* zones_moved.c: of the operation that runs alone. */
+void	 moved_begin(void);
+void	 moved_from(int cpu);
+void	 moved_check(void);
+
+/* zones_reclaim.c */
+void	 reclaim_zone(const struct zones_operation *operation);
+void	 reclaim_all(const struct zones_operation *operation);
+
 /* zones_readers.c: readers of smr(9). */
 void	 readers_enter(smr_t smr);
 void	 readers_leave(int cpu);	/* below 0: all of them */
@@ -197,6 +206,7 @@ extern const struct zones_callbacks zones_callbacks[ZONES_MAX];
 void	*pool_of(unsigned number, size_t size);
 unsigned pool_given(unsigned number);
 size_t	 pool_place(unsigned number, const void *item);
+long	 pool_pages(void);		/* of all pools */
 bool	 pool_has_given(unsigned number, const void *item);
 
 /* zones_commands.c: an operation, at the start of a text; where it ends, or NULL. */
@@ -231,6 +241,7 @@ bool	 zones_are_concurrent(void);	/* other threads run operations at the same ti
 void	 zones_exhaust(int domain, bool exhausted);	/* the domain has no pages for anybody */
 bool	 zones_run_tasks(void);		/* those that are queued; false: the kernel alone does */
 bool	 zones_task_is_queued(const struct task *task);
+long	 zones_pages_used(void);	/* where nobody else uses zones */
 bool	 zones_are_alone(void);		/* nobody else uses zones of this kernel */
 bool	 zones_only_uma_uses(uma_zone_t zone);	/* its items in use change by UMA's calls alone */
 void	 zones_wait(int cpu, void (*function)(void *), void *argument, bool (*wake)(const char *));

@@ -96,6 +96,12 @@ zones_task_is_queued(const struct task *task __unused)
 	return (false);
 }
 
+long
+zones_pages_used(void)
+{
+	return (0);
+}
+
 bool
 zones_are_alone(void)
 {

@@ -108,11 +108,19 @@ obtain(const struct zones_zone *each, const struct zones_operation *operation)
 	return (item);
 }
 
+/* Zones of the VM system take no pages for others, such as for buckets, when items are freed. */
+static bool
+takes_no_pages(const struct zones_zone *each)
+{
+	return ((each->kind & KIND_VM) != 0 && zones_are_alone());
+}
+
 static void
 give(unsigned number, unsigned slot)
 {
 	struct zones_zone *each = &zones[number];
 	void *item = zones_item[slot];
+	long pages = takes_no_pages(each) ? own_pages(each->zone) : 0;
 
 	if (*mark_of(item) != (MARK ^ slot))
 		zones_broken("item-overwritten", "an item that is held was written to by others");
@@ -123,6 +131,9 @@ give(unsigned number, unsigned slot)
 	if ((each->kind & KIND_SMR) != 0)
 		readers_freed(each->zone->uz_smr, item);
 	dispose(each, item);
+	if (takes_no_pages(each) && !memory_was_interrupted() && own_pages(each->zone) > pages)
+		zones_broken("pages-without-vm", "a free to a zone of the VM system takes pages for "
+		    "other zones");
 	each->busy--;
 }
 

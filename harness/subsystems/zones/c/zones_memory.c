@@ -268,6 +268,14 @@ memory_slabs(void)
 
 /* --- pools ---------------------------------------------------------------- */
 
+static long pages_of_pools;
+
+long
+pool_pages(void)
+{
+	return (pages_of_pools);
+}
+
 void *
 pool_of(unsigned number, size_t size)
 {
@@ -276,6 +284,7 @@ pool_of(unsigned number, size_t size)
 		pools[number].memory = (char *)kmem_malloc(round_page(POOL_ITEMS * size),
 		    M_WAITOK | M_ZERO);
 		pools[number].size = size;
+		pages_of_pools += (long)howmany(POOL_ITEMS * size, PAGE_SIZE);
 	}
 	return (&pools[number]);
 }

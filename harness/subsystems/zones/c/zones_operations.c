@@ -73,71 +73,16 @@ can_prealloc(const struct zones_operation *operation)
 	    keg->uk_ppera * PAGE_SIZE <= zones[each->primary].reserved);
 }
 
-static const int requests[] = { UMA_RECLAIM_TRIM, UMA_RECLAIM_DRAIN, UMA_RECLAIM_DRAIN_CPU };
-
-static int
-domain_of(const struct zones_operation *operation)
-{
-	return (operation->domain < 0 ? UMA_ANYDOMAIN : (int)operation->domain);
-}
-
 static void
 run_reclaim(void *unused __unused)
 {
-	uma_zone_reclaim_domain(zones[running->zone].zone, requests[running->number % 3],
-	    domain_of(running));
-}
-
-/* What the system's want of memory may not change. */
-struct cache_state {
-	uint64_t	cached;		/* in CPUs' caches */
-	long		in_domains;
-	uint16_t	bucket_size;
-};
-
-static struct cache_state
-state_of(uma_zone_t zone)
-{
-	struct cache_state state = { .bucket_size = zone->uz_bucket_size };
-
-	for (unsigned cpu = 0; cpu <= mp_maxid; cpu++)
-		state.cached += (uint64_t)(zone->uz_cpu[cpu].uc_allocbucket.ucb_cnt +
-		    zone->uz_cpu[cpu].uc_freebucket.ucb_cnt +
-		    zone->uz_cpu[cpu].uc_crossbucket.ucb_cnt);
-	for (int domain = 0; domain < vm_ndomains; domain++)
-		state.in_domains += ZDOM_GET(zone, domain)->uzd_nitems;
-	return (state);
-}
-
-static void
-check_kept(const struct zones_zone *each, const struct cache_state *was)
-{
-	struct cache_state now = state_of(each->zone);
-
-	if ((each->kind & KIND_UNMANAGED) != 0 && (now.cached != was->cached ||
-	    now.in_domains != was->in_domains || now.bucket_size != was->bucket_size))
-		zones_broken("unmanaged-reclaimed", "a zone with UMA_ZONE_UNMANAGED had %ju items in "
-		    "CPUs' caches and buckets of %u, and has %ju and %u",
-		    (uintmax_t)was->cached, was->bucket_size, (uintmax_t)now.cached,
-		    now.bucket_size);
-	if ((each->kind & KIND_NOTRIM) != 0 && requests[running->number % 3] == UMA_RECLAIM_TRIM &&
-	    (now.cached != was->cached || now.in_domains != was->in_domains))
-		zones_broken("notrim-trimmed", "a zone with UMA_ZONE_NOTRIM cached %ld items, and "
-		    "caches %ld", was->in_domains, now.in_domains);
+	reclaim_zone(running);
 }
 
 static void
 run_reclaim_all(void *unused __unused)
 {
-	struct cache_state was[ZONES_MAX];
-
-	for (unsigned number = 0; number < ZONES_MAX; number++)
-		if (zones[number].zone != NULL)
-			was[number] = state_of(zones[number].zone);
-	uma_reclaim_domain(requests[running->number % 3], domain_of(running));
-	for (unsigned number = 0; number < ZONES_MAX; number++)
-		if (zones[number].zone != NULL && !memory_was_interrupted())
-			check_kept(&zones[number], &was[number]);
+	reclaim_all(running);
 }
 
 static void
@@ -377,12 +322,15 @@ zones_run(const struct zones_operation *operation)
 	bool of_zone = strchr("apdmxsz", operation->verb) != NULL;
 
 	memory_begin(operation);
+	moved_begin();
 	each->busy += of_zone;
 	if (operation->verb == 'k')
 		destroy(operation->zone);
 	else if (!is_done(operation))
 		run_verb(operation, false);
 	each->busy -= of_zone;
+	if (strchr("af", operation->verb) != NULL)
+		moved_check();
 }
 
 /* Another thread's, in the middle of an operation: where no lock is held. */
@@ -391,8 +339,10 @@ zones_nested(const struct zones_operation *operation)
 {
 	if (operation->verb == 'g') {
 		readers_leave((int)operation->cpu);
-		if (!zones_are_bound())
-			zones_move((int)operation->cpu);
+		if (zones_are_bound() || operation->cpu == zones_cpu())
+			return;
+		moved_from(zones_cpu());
+		zones_move((int)operation->cpu);
 	} else if (!is_done(operation))
 		run_verb(operation, true);
 }

@@ -87,6 +87,7 @@ headers_of(uma_keg_t keg)
 static struct loans {
 	int	buckets, headers;
 	long	bytes;		/* of slabs, and not in uma_size() */
+	long	pages;		/* of no slab */
 } at_start;
 
 long
@@ -104,13 +105,15 @@ own_pages(uma_zone_t zone)
 static struct loans
 loans(void)
 {
-	struct loans more = { .bytes = -(long)uma_size() };
+	struct loans more = { .bytes = -(long)uma_size(),
+	    .pages = zones_pages_used() - pool_pages() };
 	uma_keg_t keg;
 	uma_zone_t zone;
 
 	for (keg = beacon->uz_keg; keg != NULL; keg = LIST_NEXT(keg, uk_link)) {
 		more.headers += (int)headers_of(keg);
 		more.bytes += (long)own_keg_pages(keg) * PAGE_SIZE;
+		more.pages -= own_keg_pages(keg);
 		LIST_FOREACH(zone, &keg->uk_zones, uz_link) {
 			more.buckets += (int)buckets_of(zone);
 			if ((zone->uz_flags & UMA_ZFLAG_BUCKET) != 0)
@@ -133,6 +136,9 @@ check_loans(bool with_headers)
 	if (with_headers && now.bytes != at_start.bytes)
 		zones_broken("size-count", "uma_size() is %ld bytes too large",
 		    at_start.bytes - now.bytes);
+	if (with_headers && now.pages != at_start.pages)
+		zones_broken("pages-lost", "%ld more pages are of no slab",
+		    now.pages - at_start.pages);
 	if (with_headers && now.headers != at_start.headers)
 		zones_broken("headers-lost", "%d headers are in use and no slab's",
 		    at_start.headers - now.headers);

@@ -76,6 +76,12 @@ zones_task_is_queued(const struct task *task)
 	return (task_is_queued(task));
 }
 
+long
+zones_pages_used(void)
+{
+	return (memory_pages_used());
+}
+
 bool
 zones_are_alone(void)
 {
