@@ -123,6 +123,15 @@ alloc zone1 item=2 cpu=0 M_NOWAIT
 """
 OURS = 'strcmp(zone->uz_name, "harness zones") == 0'
 
+SMR_FULL = "\n".join((
+    "zones domains=2 cpus=0,1 without=own-items,smr-drain-leaves",
+    "zone1 size=96 maxcache=10 smr",
+    *(f"alloc zone1 item={item} cpu=0 M_NOWAIT" for item in range(6)),
+    "enter zone1 cpu=1",
+    *(f"free item={item} cpu=0" for item in range(6)),
+    *(f"alloc zone1 item={item} cpu=0 M_NOWAIT" for item in range(6)),
+))  # fmt: skip
+
 #: Of each invariant: a change of the tree's code that breaks it, and a trace that shows it.
 PLANTED: dict[str, tuple[Edit, str]] = {
     "item-twice": (
@@ -267,6 +276,24 @@ PLANTED: dict[str, tuple[Edit, str]] = {
         "zones domains=2 cpus=0,1\nzone1 size=96 limit=1 nobucket\n"
         "alloc zone1 item=1 cpu=0 M_NOWAIT\nalloc zone1 item=2 cpu=0 M_WAITOK\n",
     ),
+    "smr-reused": (
+        Edit("bucket_drain", r"smr_wait\(zone->uz_smr, bucket->ub_seq\);", ""),
+        SMR_FULL,
+    ),
+    "drain-keeps": (
+        Edit("bucket_cache_reclaim", r"\(zone->uz_flags & UMA_ZONE_ROUNDROBIN\) == 0", "true"),
+        "zones domains=2 cpus=0,1\nzone1 size=2000 round-robin\n"
+        "alloc zone1 item=1 cpu=1 M_NOWAIT\nreclaim zone1 domain=1 drain-cpu\n",
+    ),
+    "cache-of-other": (
+        Edit("cache_alloc", r"(critical_enter\(\);\s*)cache = &zone->uz_cpu\[curcpu\];", r"\1"),
+        "zones domains=2 cpus=0,1\nzone1 size=256\n"
+        "alloc zone1 item=1 cpu=1 M_NOWAIT meanwhile move cpu=0 gap=1\n",
+    ),
+    "pages-lost": (
+        Edit("pcpu_page_free", r"vm_page_free\(m\);", ";"),
+        "zones domains=2 cpus=0,1\nzone1 size=96 pcpu stock\nalloc zone1 item=1 cpu=1 M_NOWAIT\n",
+    ),
     "lock-in-allocf": (
         Edit("keg_alloc_slab", r"(mem = keg->uk_allocf[^;]*;)",
              r"KEG_LOCK(keg, domain); \1 KEG_UNLOCK(keg, domain);"),
@@ -275,7 +302,7 @@ PLANTED: dict[str, tuple[Edit, str]] = {
 }  # fmt: skip
 
 #: Shown by each run; the others by the long tier.
-SHORT = ("items-lost", "bucket-not-filled", "lock-in-allocf")
+SHORT = ("smr-reused", "items-lost", "bucket-not-filled", "lock-in-allocf")
 EACH = [
     pytest.param(name, marks=() if name in SHORT else pytest.mark.long, id=name) for name in PLANTED
 ]

@@ -30,20 +30,31 @@ from harness.subsystems.zones.zone import illegal
 MACHINE = ZoneLayout((0, 0, 1, 2), 3, frozenset({1}))
 
 
-@given(st.integers(0, 1 << 32))
-def test_a_random_trace_is_read_back_as_it_was_written(seed: int) -> None:
-    trace = Generator(random.Random(seed), MACHINE).trace()
+@given(st.integers(0, 1 << 32), st.booleans())
+def test_a_random_trace_is_read_back_as_it_was_written(seed: int, preempts: bool) -> None:
+    trace = Generator(random.Random(seed), MACHINE, preempts=preempts).trace()
+    assert preempts or not trace.has_gaps
     assert parse_trace(str(trace)) == trace
     assert not any(illegal(zone) for zone in trace.zones)
 
 
 @given(st.integers(0, 1 << 32))
 def test_a_simpler_trace_is_a_trace_of_as_many_operations(seed: int) -> None:
-    trace = Generator(random.Random(seed), MACHINE).trace().head(12)
+    trace = Generator(random.Random(seed), MACHINE, preempts=True).trace().head(12)
     for each in simpler(trace):
         assert parse_trace(str(each)) == each
         assert len(each) == len(trace)
         assert each != trace
+
+
+def test_an_operation_is_preempted_only_by_one_in_its_middle() -> None:
+    head = "zones domains=2 cpus=0,1\nzone1 size=96\n"
+    preempted = head + "free item=1 cpu=0 meanwhile move cpu=1 gap=2\n"
+    assert parse_trace(preempted).has_gaps
+    assert "gap" not in str(next(each for each in simpler(parse_trace(preempted))
+                                 if "move cpu=1\n" in str(each)))  # fmt: skip
+    with pytest.raises(UsageError, match="gap"):
+        parse_trace(head + "free item=1 cpu=0 gap=2\n")
 
 
 @given(st.integers(0, 1 << 32))

@@ -160,12 +160,12 @@ reclaim zone1 domain=0 cpu=1 drain-cpu
 """,
     ),
     case(
-        "smr-empty-bucket",
+        "smr-unused-bucket",
         "a thread that frees to a zone of smr(9) gives a CPU a fresh bucket, is moved before it "
         "puts the item there, and leaves the bucket empty: when the zone is drained, "
         "cache_drain() gives it a sequence number, and bucket_free() asserts that it has none",
         "cache_free cache_drain bucket_free", 2, r"Freeing an SMR bucket",
-        traces=r"[ -]smr",
+        traces=r"^(?!.*set-max).*[ -]smr",
         fix=fix("bucket_free", "bucket->ub_seq == SMR_SEQ_INVALID", "true"),
         trace="""\
 zones domains=2 cpus=0,1
@@ -184,7 +184,7 @@ free item=2 cpu=0 meanwhile move cpu=1 gap=1
         "entries",
         "bucket_alloc bucket_free uma_zone_set_maxcache", 1,
         r".",  # a bucket is in two zones, or memory behind it is overwritten: its fix tells
-        traces=r"meanwhile set-max|thread.*set-max",
+        traces=r"meanwhile set-max|^(?!.* smr).*thread.*set-max",
         fix=fix("bucket_alloc", "min(ubz->ubz_entries, zone->uz_bucket_size_max)",
                  "max((ubz == bucket_zones ? 0 : (ubz - 1)->ubz_entries) + 1, "
                  "min(ubz->ubz_entries, zone->uz_bucket_size_max))"),
