@@ -22,12 +22,14 @@ class CaseJudge:
             nothing is changed.
         fixed: returns the program of that code, or of the unchanged one, with the fix of a named
             case, always the same one; None if that fix does not apply to it.
+        changed: the same, of the program's own code; None where nothing is changed, too.
     """
 
     specification: Specification
     program: HuntedProgram
     base: Callable[[], HuntedProgram | None]
     fixed: Callable[[str], HuntedProgram | None]
+    changed: Callable[[str], HuntedProgram | None]
 
     @property
     def has_base(self) -> bool:
@@ -46,9 +48,16 @@ class CaseJudge:
         return next(of_it, "")
 
     def is_new(self, title: str, trace: Trace) -> bool:
-        """Return whether it matches a known case, but only the changed code shows it."""
-        looks_known = bool(self.specification.known(title, str(trace)))
-        return looks_known and not self.base_shows(title, trace)
+        """Return whether it matches a known case, but only the changed code shows it.
+
+        What the change does may show a case in another trace than before: then the case's fix
+        still removes it.
+        """
+        known = self.specification.known(title, str(trace))
+        if not known or self.base_shows(title, trace):
+            return False
+        programs = (self.changed(each.name) for each in known if each.has_fix)
+        return all(each is None or self._shows(each, title, trace) for each in programs)
 
     def base_shows(self, title: str, trace: Trace) -> bool:
         """Return whether the code below the changes shows it; True if nothing is changed."""

@@ -89,6 +89,7 @@ class Hunt:
         clock: measures time.
         progress: shows the operations done.
         others: other machines that random traces are for, too.
+        changed: see ``CaseJudge``.
 
     Attributes:
         findings: in order of their first occurrence.
@@ -101,6 +102,7 @@ class Hunt:
     clock: Clock
     progress: Progress
     others: Sequence[HostLayout] = ()
+    changed: Callable[[str], HuntedProgram | None] = lambda _: None
     findings: list[HuntedFinding] = field(default_factory=list)
     _judge: CaseJudge = field(init=False)
     _counted: int = 0
@@ -109,7 +111,8 @@ class Hunt:
     _closely: bool = True
 
     def __post_init__(self) -> None:
-        self._judge = CaseJudge(self.plan.specification, self.program, self.base, self.fixed)
+        held, base = self.plan.specification, self.base
+        self._judge = CaseJudge(held, self.program, base, self.fixed, self.changed)
 
     def run(self) -> CheckResult:
         """Search until the operations are done.
@@ -167,9 +170,8 @@ class Hunt:
 
     def _machine(self, rng: random.Random) -> HostLayout:
         """Return the machine of a random trace."""
-        if self.others and rng.random() < _ELSEWHERE:
-            return rng.choice(self.others)
-        return self.program.runner.layout
+        elsewhere = bool(self.others) and rng.random() < _ELSEWHERE
+        return rng.choice(self.others) if elsewhere else self.program.runner.layout
 
     def _looked_over(self, rng: random.Random) -> tuple[str, ...]:
         """Return the invariants that are not looked at: what is behind them is looked for, too."""
@@ -259,8 +261,7 @@ class Hunt:
         judge = self._judge
         if trace is None or not judge.has_base or not judge.base_shows(ending.title, trace):
             return False
-        known = judge.case_of(ending.title, trace)
-        if known:
+        if known := judge.case_of(ending.title, trace):
             self._add(HuntedFinding(ending, self._counted, None, known))
         return bool(known)
 

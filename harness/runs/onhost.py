@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -130,12 +130,17 @@ class HostChecks:
                 base = functools.cache(
                     functools.partial(self._base, stack, plan, started, progress)
                 )
-                fixed = functools.cache(
-                    functools.partial(self._fixed, stack, plan, started, progress)
-                )
-                hunt = Hunt(plan, started, base, fixed, env.clock, progress)
-                if self.elsewhere:
-                    hunt.others = others(runner.layout)
+                change, below = self.what.change, self._below(plan)
+
+                def fixes(change: Change) -> Callable[[str], HuntedProgram | None]:
+                    made = functools.partial(self._fixed, stack, change, started, progress)
+                    return functools.cache(made)
+
+                hunt = Hunt(
+                    plan, started, base, fixes(below or change), env.clock, progress,
+                    others(runner.layout) if self.elsewhere else (),
+                    fixes(change) if below is not None else _without_fixes,
+                )  # fmt: skip
                 return hunt.run(), hunt.shortest
         return self._modelled(plan, runner, progress)
 
@@ -184,15 +189,13 @@ class HostChecks:
         return None
 
     def _fixed(
-        self, stack: contextlib.ExitStack, plan: CheckPlan, unfixed: HuntedProgram,
+        self, stack: contextlib.ExitStack, change: Change, unfixed: HuntedProgram,
         progress: Progress, case: str,
     ) -> HuntedProgram | None:  # fmt: skip
-        """Return the program with the fix of a named case, of the code below the changes if there
-        are any: so it is built once for all changes. None if there is no fix.
+        """Return the program of a change with the fix of a named case; None if it has none.
 
         Raises as ``Provider.host_program``.
         """
-        change = self._below(plan) or self.what.change
         assumed = replace(change, assumed=(*change.assumed, case))
         return self._beside(stack, assumed, unfixed, progress)
 
@@ -324,6 +327,10 @@ class HostFirst:
         self.on_host = None
         self.rows.done(name, "not checked", good=False)
         self.view.warn(f"not checked on the host, in the guest alone: {why}")
+
+
+def _without_fixes(case: str) -> None:
+    """There is no changed code."""
 
 
 def transcripts_of(

@@ -65,6 +65,18 @@ def test_a_change_that_breaks_what_a_known_case_breaks_is_found(*, both: bool) -
     assert hunt.shortest == new[0]
 
 
+def test_a_known_case_that_a_change_moves_to_other_traces_is_not_the_change_s() -> None:
+    held = find_subsystem("zones").held_to({})
+    with_fix = program(lambda _: False)
+    hunt = Hunt(
+        CheckPlan(held, 2000, 1), program(uses_reserve), lambda: program(drains),
+        lambda _: program(drains), HostClock(), Recorded(), changed=lambda _: with_fix,
+    )  # fmt: skip
+    hunt.run()
+    assert hunt.findings
+    assert all(found.known for found in hunt.findings)
+
+
 def test_a_new_finding_that_shows_again_and_again_ends_the_search() -> None:
     hunt = hunted(lambda trace: not uses_reserve(trace), None)
     assert sum(found.times for found in hunt.findings) == 50

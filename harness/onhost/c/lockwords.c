@@ -115,18 +115,20 @@ lock_has_readers(uintptr_t word)
 	return ((word & READERS) != 0 && word >= ONE_READER);
 }
 
-/* Another thread, which gives the lock up as soon as this one waits for it. */
+/* Another thread, which gives the lock up as soon as somebody waits for it. */
+static struct thread contender __attribute__((aligned(CACHE_LINE_SIZE)));
+
 void
 locks_contend(volatile uintptr_t *word)
 {
 	if (*word == MTX_UNOWNED)
-		*word = (uintptr_t)&kern_threads[THREADS_MAX].td;
+		*word = (uintptr_t)&contender;
 }
 
 static bool
 is_given_up(uintptr_t word)
 {
-	return (threads_count == 0 && word == (uintptr_t)&kern_threads[THREADS_MAX].td);
+	return (word == (uintptr_t)&contender);
 }
 
 /* One word that says who owns it, whatever kind of lock it is of. */
