@@ -32,7 +32,7 @@ _ALSO: Final = (
 )  # fmt: skip
 #: Words of a zone with a keg of its own.
 _OF_KEGS: Final = (
-    ("init", 0.1), ("stock", 0.1), ("vm", 0.03), ("malloc", 0.05), ("spread", 0.02),
+    ("init", 0.1), ("stock", 0.1), ("vm", 0.08), ("malloc", 0.05), ("spread", 0.02),
     ("contig", 0.02), ("nodump", 0.03), ("zeroed", 0.03),
 )  # fmt: skip
 _ALIGNMENTS: Final = (16, 64, 256, 1024, 4096, 8192)
