@@ -32,6 +32,7 @@ pcpu_find(u_int cpu)
 	return (&__pcpu[cpu]);
 }
 
+/* Set by the part of a subsystem that runs others there. */
 void (*kern_gap)(void);
 void (*kern_make_way)(int cpu);
 
