@@ -98,6 +98,18 @@ def test_a_regression_is_found_with_its_commit_told_once_and_fixed(
     assert (nights.night().exit_code, kinds(nights.night().judged)) == (0, [])
 
 
+def test_a_flakes_commit_is_found_in_the_second_night(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, keys="tip_boots = 4\n")
+    plan = tmp_path / "nightly.toml"
+    plan.write_text(plan.read_text().replace('"1,2,4"', '"4"'))
+    nights.night()
+    culprit = nights.commit(Fault("no ideas left", 0, rate=0.6))
+    (problem,) = nights.night().judged.problems
+    assert problem.classification is Classification.FLAKY
+    assert problem.culprit is not None
+    assert problem.culprit.commit == nights.commits[culprit]
+
+
 def test_a_culprit_is_credited_with_the_cells_in_which_it_is_proven(
     tmp_path: Path, history: HistoryLocation
 ) -> None:

@@ -93,9 +93,11 @@ class NightGuests:
                 hint = did_you_mean(each, list(Outcome)) or f"there are {', '.join(Outcome)}"
                 raise UsageError(f"there is no outcome {each!r}", remedy=hint.strip())
         kernel_environment(cell.tunables)
-        self.plan(cell)
-        if not self.kernels.branches[cell.slot.branch].tip:
-            return  # it was never fetched
+        branches = self.kernels.branches
+        if branches[cell.slot.branch].tip or not any(each.tip for each in branches.values()):
+            self.plan(cell)
+        if not branches[cell.slot.branch].tip:
+            return  # it was never fetched, or is gone
         revisions = self.kernels.revisions(cell)
         if cell.world:
             self._refuse_world(cell, (revisions or self.kernels.provider(cell)).title)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from harness.nightly.failures import FailureKey, failure_of, grouped, seen_as
+from harness.nightly.failures import FailureKey, grouped, seen_as
 from harness.nightly.judgement import (
     Repeats,
     SeenProblem,
@@ -23,8 +23,8 @@ from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import is_flakier
 from harness.runs.knownissues import known_issue
 from harness.runs.nights.cellrunner import NightTask
+from harness.runs.nights.ranges import SearchRanges
 from harness.runs.nights.repeating import NightRepeats
-from harness.runs.nights.search import NightSearch, SearchRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,18 +36,10 @@ if TYPE_CHECKING:
     from harness.nightly.judgement import Places
     from harness.nightly.night import Night
     from harness.runs.nights.cells import NightCells
+    from harness.runs.nights.search import NightSearch
 
 #: Boots that confirm a fix at most; what is missing is made up by later nights.
 _CONFIRMED: Final = 12
-
-#: What failed in every boot so far may still pass now and then.
-_SURELY_SHOWN: Final = 0.8
-
-#: The probability with which all revisions after a good end passed by luck.
-_LUCKY: Final = 0.01
-
-#: A flaky problem that its slots' passes of before make so unlikely to be old is searched.
-_OLD: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -125,6 +117,10 @@ class NightJudge:
     def places(self) -> Places:
         """The place of each revision of the night by branch and hash."""
         return {(each.branch, each.commit): each.place for each in self._night.revisions}
+
+    @property
+    def _ranges(self) -> SearchRanges:
+        return SearchRanges(self.slots, self.reader, self._night, self.places)
 
     @property
     def _tips(self) -> Mapping[str, str]:
@@ -255,7 +251,7 @@ class NightJudge:
     def _with_culprit(self, problem: Problem) -> Problem:
         if problem.culprit is not None or problem.known_issue or is_watched(problem):
             return problem
-        ranges = self._ranges(problem)
+        ranges = self._ranges.of_culprit(problem)
         if isinstance(ranges, str):
             return replace(problem, why_unknown=ranges)
         why = ""
@@ -266,108 +262,13 @@ class NightJudge:
             why = why or answer
         return replace(problem, why_unknown=why)
 
-    def _ranges(self, problem: Problem) -> list[SearchRange] | str:
-        """Return the revisions to search, the narrower first, or why there are none."""
-        incidents = problem.incidents
-        if problem.first_night != self._night.number:
-            incidents = self._first_incidents(problem)
-        rewritten = {branch.name for branch in self._night.branches if branch.rewritten}
-        known = [
-            each for each in incidents
-            if each.slot in self.slots and each.slot.branch not in rewritten
-        ]  # fmt: skip
-        flaky = problem.classification is Classification.FLAKY
-        if flaky and self._may_be_old(problem):
-            return "it fails too rarely to tell whether it is new"
-        near = [
-            SearchRange(each, each.last_good, each.first_bad) for each in known if each.last_good
-        ]
-        far = [
-            SearchRange(each, good, each.first_bad)
-            for each in known
-            if (good := self._surely_good(problem, each)) not in ("", each.last_good)
-        ]
-        # A pass by luck shows when the search begins: it goes on from a pass of an earlier night.
-        back = [
-            SearchRange(each, good, each.first_bad)
-            for each in known
-            if not far and (good := self._passed_before(problem, each))
-        ]
-        # A pass says little of what fails now and then.
-        groups = (far,) if flaky else (near, far, back)
-        chosen = [min(group, key=self._width) for group in groups if group]
-        return chosen or "no earlier revision is known to pass"
-
-    def _surely_good(self, problem: Problem, incident: Incident) -> str:
-        """Return a revision after which so many passed that the problem began after it."""
-        rate = problem.rate.failed / max(1, problem.rate.boots - problem.streak)
-        rate = min(rate, _SURELY_SHOWN)
-        chance = 1.0
-        for commit in self.reader.cell_results.passed(incident.slot, problem.first_night):
-            chance *= 1 - rate
-            if chance <= _LUCKY and commit != incident.first_bad:
-                return commit
-        return ""
-
-    def _passed_before(self, problem: Problem, incident: Incident) -> str:
-        """Return the newest revision that passed before the problem's first night."""
-        ends = incident.last_good, incident.first_bad
-        passed = self.reader.cell_results.passed(incident.slot, problem.first_night)
-        return next((commit for commit in passed if commit not in ends), "")
-
-    def _width(self, wanted: SearchRange) -> int:
-        branch = wanted.incident.slot.branch
-        new = self.places.get((branch, wanted.new), 0)
-        return new - self.places.get((branch, wanted.old), 0)
-
-    def _first_incidents(self, problem: Problem) -> tuple[Incident, ...]:
-        first = self.reader.judged_night(problem.first_night).problems
-        return next((each.incidents for each in first if each.id == problem.id), ())
-
-    def _may_be_old(self, problem: Problem) -> bool:
-        rate = problem.rate.failed / max(1, problem.rate.boots)
-        passes = self.reader.cell_results.passes(problem.slots, problem.first_night)
-        return (1 - rate) ** passes > _OLD
-
     def _with_fix(self, problem: Problem) -> Problem:
         """Search what fixed a regression or a build breakage."""
         told = (Classification.REGRESSION, Classification.BUILD)
         if problem.open or problem.classification not in told or problem.known_issue:
             return problem
-        wanted = self._fix_range(problem)
+        wanted = self._ranges.of_fix(problem, (*self._base, *self._sights()))
         if wanted is None:
             return problem
         answer = self.search.fix(problem, wanted)
         return replace(problem, fixed_by=answer) if isinstance(answer, ProvenCulprit) else problem
-
-    def _fix_range(self, problem: Problem) -> SearchRange | None:
-        """Return the last revision with a problem, and the first after it that passes.
-
-        It is that of the cell that was fixed last.
-        """
-        ranges = [
-            found for slot in problem.slots
-            if slot in self.slots and (found := self._fix_in(slot, problem)) is not None
-        ]  # fmt: skip
-        places = self.places
-        return max(
-            ranges, default=None,
-            key=lambda each: places.get((each.incident.slot.branch, each.old), 0),
-        )  # fmt: skip
-
-    def _fix_in(self, slot: Slot, problem: Problem) -> SearchRange | None:
-        places, failure = self.places, FailureKey(problem.kind, problem.title)
-        told = sorted(
-            (each for result in (*self._base, *self._sights())
-             if result.slot == slot and (each := seen_as(result, failure)).status.tells),
-            key=lambda each: places.get((slot.branch, each.commit), 0),
-        )  # fmt: skip
-        last, first = None, None
-        for each in told:
-            if failure_of(each) == failure:
-                last, first = each, None
-            elif last is not None and first is None and each.status is Status.PASSED:
-                first = each
-        if last is None or first is None or last.commit == first.commit:
-            return None
-        return SearchRange(Incident(slot, last.commit, "", last), last.commit, first.commit)

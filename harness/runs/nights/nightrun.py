@@ -129,12 +129,18 @@ class NightRun:
                 self._work(cells, sources)
             return tuple(runner.cells), ()
 
-        first, _ = guests.plan(self.opened.cells[0])
+        first, _ = guests.plan(self._some_cell())
         names = Planned(self.opened.branches[0].source)
         recorder = Recorder(self.env, self.view)
         recorded = recorder.carry_out("nightly", first, first.most_at_once, work, names)
         judged = reader.judged_night(self.night.number)
         return judged, recorded.directory
+
+    def _some_cell(self) -> NightCell:
+        """Return a cell whose tree is there, if there is one."""
+        there = {branch.name for branch in self.night.branches if branch.tip}
+        cells = self.opened.cells
+        return next((each for each in cells if each.slot.branch in there), cells[0])
 
     # The budget
 
