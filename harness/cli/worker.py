@@ -51,7 +51,7 @@ def worker(
 
     \b
     Examples:
-      harness worker "postgresql://harness_worker@db/nights?passfile=/etc/harness/pgpass"
+      harness worker "postgresql://harness_worker@db/nights?passfile=pgpass"
       harness worker URL --name fast --cores 4 --memory 16G
     """
     require_group()

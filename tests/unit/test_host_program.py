@@ -73,7 +73,9 @@ class Started:
 @pytest.fixture
 def started(program: HostProgram, tmp_path: Path) -> Iterator[Started]:
     yield Started(program, tmp_path)
-    assert not list(running(program.path))
+    # Its sandbox has ended; the kernel ends what ran inside a moment later.
+    _, left = psutil.wait_procs(list(running(program.path)), timeout=60)
+    assert not left
 
 
 def running(path: Path) -> Iterator[psutil.Process]:
