@@ -87,7 +87,7 @@ class HostBuilder:
         self.progress.stage("host program")
         llvm = best_llvm(snapshot.llvm, installed_llvms())
         compiler = compiler_version(llvm, self.runner)
-        texts = "\0".join(path.read_text() for path in self._own_files())
+        texts = self._own_texts()
         more = recipe.INTERLEAVED if interleaved else ()
         covering = recipe.COVERED if covered else ()
         words = (_RECIPE, snapshot.kernel, config, optimisation, *more, *covering, compiler, texts)
@@ -99,7 +99,8 @@ class HostBuilder:
         with self._job(tree, snapshot, config, optimisation, more=more) as job:
             job.covered = covered
             program = programs.store(*job.run())
-            programs.remember(request, program)
+            if self._own_texts() == texts:  # else it is of other sources, changed meanwhile
+                programs.remember(request, program)
         return program
 
     @contextmanager
@@ -140,6 +141,9 @@ class HostBuilder:
             yield BuildJob(
                 self, snapshot, config, optimisation, llvm, compiler, files, scratch, more
             )
+
+    def _own_texts(self) -> str:
+        return "\0".join(path.read_text() for path in self._own_files())
 
     def _own_files(self) -> list[Path]:
         directories = (HALVES, HALVES / GUEST.name, data_file("images", "kmod"))
