@@ -42,8 +42,8 @@ class BootSettings(Table, frozen=True):
     """A backend of ``harness.guest.backends``."""
     libvirt_uri: str | None = None
     """The URI of libvirt; None: depends on the user (``harness.guest.libvirt``)."""
-    method: Literal["loader", "direct"] | None = None
-    """How a FreeBSD kernel is loaded; None: the default of the command."""
+    method: Literal["loader", "direct"] = "direct"
+    """How a FreeBSD kernel is loaded."""
     accelerator: Literal["auto", "tcg", "kvm"] = "auto"
     """``auto`` measures both (``harness.guest.accelerator_choice``)."""
     ddb: str = ""

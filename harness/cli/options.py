@@ -193,8 +193,7 @@ guest_options = _stacked(
     _backend_flags,
     click.option(
         "--boot", "method", type=click.Choice(["loader", "direct"]),
-        help="Start the kernel with UEFI and FreeBSD's loader (boot, compare), or without them "
-        "(check, mutants, bisect).",
+        help="Start the kernel directly (default), or with UEFI and FreeBSD's loader.",
     ),
     click.option(
         "--accelerator", type=click.Choice(["auto", "tcg", "kvm"]),

@@ -20,7 +20,6 @@ from harness.bisect.state import State, StateFile
 from harness.errors import UsageError
 from harness.host.processid import ProcessId
 from harness.host.workspace import make_directory, note_holder, write_atomic, write_named
-from harness.image.media import BootMethod
 from harness.outcome import Until
 from harness.results.bisect import bisect_lines, to_bisect_document
 from harness.results.store import Store, kept_cells
@@ -81,7 +80,7 @@ class _Bisect:
         asked = request.guest
         if request.program is not None:
             asked = replace(asked, until=Until.SSH)
-        self._guests = Guests.of(env, view, asked, request.what, BootMethod.DIRECT)
+        self._guests = Guests.of(env, view, asked, request.what)
         self._sanitizers = self._guests.sanitizers(request.sanitizers)
         self._provider: Provider = env.kernels(view.note).provider(request.what)
 

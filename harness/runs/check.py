@@ -11,7 +11,6 @@ from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
 from harness.errors import UsageError
 from harness.host.workspace import make_directory, write_atomic
-from harness.image.media import BootMethod
 from harness.outcome import Outcome
 from harness.results.text import outcome_in_words
 from harness.results.unfinished import Planned, keep_cell
@@ -66,7 +65,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
         )
     view = view or Unseen()
     recorder = Recorder(env, view)
-    guests = Guests.of(env, view, request.guest, request.what, BootMethod.DIRECT)
+    guests = Guests.of(env, view, request.guest, request.what)
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "check", "2")
     provider = env.kernels(view.note).provider(request.what)

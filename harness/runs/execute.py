@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.execution.program import Program, ProgramPlan
-from harness.image.media import BootMethod
 from harness.runs.guests import GuestRequest, Guests
 from harness.runs.recording import Recorder, RunResult
 from harness.runs.view import Unseen, View
@@ -51,7 +50,7 @@ def execute(request: ExecRequest, env: Environment, view: View | None = None) ->
     view = view or Unseen()
     recorder = Recorder(env, view)
     asked = with_world(request.guest, WorldKind.SLIM)
-    guests = Guests.of(env, view, asked, request.what, BootMethod.DIRECT)
+    guests = Guests.of(env, view, asked, request.what)
     plan = replace(
         userland_cell(guests, request.what, request.sanitizers, "exec"),
         why_expected="harness exec expects the guest to come up, and exit status 0",

@@ -87,24 +87,15 @@ class Guests:
         view: shows warnings about layouts.
         request: the guests.
         vm: the request's vm file; None if it names none.
-        usual: boot method of FreeBSD kernels if neither request nor settings name one.
     """
 
     env: Environment
     view: View
     request: GuestRequest
     vm: VmConfig | None
-    usual: BootMethod
 
     @classmethod
-    def of(
-        cls,
-        env: Environment,
-        view: View,
-        request: GuestRequest,
-        what: KernelRequest,
-        usual: BootMethod = BootMethod.LOADER,
-    ) -> Guests:
+    def of(cls, env: Environment, view: View, request: GuestRequest, what: KernelRequest) -> Guests:
         """Return the guests of a request; reads its vm file.
 
         Raises:
@@ -116,7 +107,7 @@ class Guests:
                 f"--boot {request.method} cannot start {provider.title}",
                 remedy="leave it out, or name a FreeBSD tree with --source",
             )
-        return cls(env, view, request, named_vm(request), usual)
+        return cls(env, view, request, named_vm(request))
 
     def sanitizers(self, asked: Sanitizers | None) -> Sanitizers:
         """See ``sanitizers_of``."""
@@ -281,7 +272,7 @@ class Guests:
         """Return the requested method, else the machine's first, else the settings'."""
         if self.request.method is None and self.machine is not None:
             return self.machine.methods[0]
-        return BootMethod(self.request.method or self.env.settings.boot.method or self.usual)
+        return BootMethod(self.request.method or self.env.settings.boot.method)
 
     def _backend(self) -> Backend:
         """Return the backend of the environment, the request, the machine, or the settings."""

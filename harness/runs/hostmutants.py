@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from harness.cedit.definitions import definitions
 from harness.check.checker import CheckPlan
 from harness.errors import UsageError, given_with
-from harness.image.media import BootMethod
 from harness.mutation.generated import generated_mutants, sampled
 from harness.mutation.reasons import read_reasons
 from harness.onhost.layout import HostLayout, layout_of
@@ -84,7 +83,7 @@ def host_mutants(
     provider = env.kernels(view.note).provider(what)
     parts = [part for each in provider.subsystems if (part := each.on_host) is not None]
     _require_followed(request, parts)
-    guests = Guests.of(env, view, request.guest, what, BootMethod.DIRECT)
+    guests = Guests.of(env, view, request.guest, what)
     layouts = [layout_of(each.guest_domains()) for each in guests.topologies(NONE, "2")]
     layouts.append(_WITH_EMPTY)
     held = {

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from harness.boot.firstboot import FirstBoot
 from harness.errors import UsageError
 from harness.guest.devices import GuestDisk
-from harness.image.media import BootMethod
 from harness.imported.convert import flattened, raw_disk
 from harness.imported.given import given_image, is_url
 from harness.imported.rootdisk import RootDisk, read_root
@@ -102,7 +101,7 @@ def _first_boot(
     progress: Progress,
 ) -> ImportedImage:  # fmt: skip
     """Boot the image once, and store what it has become."""
-    guests = Guests.of(env, Unseen(), request.guest, request.what, BootMethod.DIRECT)
+    guests = Guests.of(env, Unseen(), request.guest, request.what)
     sanitizers = guests.sanitizers(request.sanitizers)
     plan = guests.plan(guests.topology(sanitizers, "image import"), sanitizers)
     what = replace(request.what, userland=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.boot.plan import Sampling
 from harness.errors import InfraError, UsageError
-from harness.image.media import BootMethod
 from harness.kyua.client import TESTS, SuiteClient
 from harness.kyua.known import vanished
 from harness.kyua.queue import SuiteQueue
@@ -83,7 +82,7 @@ def kyua(request: KyuaRequest, env: Environment, view: View | None = None) -> Ru
     recorder = Recorder(env, view)
     issues = read_issues(request.issues) if request.issues else ()
     asked = with_world(request.guest, WorldKind.TESTS)
-    guests = Guests.of(env, view, asked, request.what, BootMethod.DIRECT)
+    guests = Guests.of(env, view, asked, request.what)
     plan = replace(
         userland_cell(guests, request.what, request.sanitizers, "kyua"),
         why_expected="harness kyua expects every guest to come up and stay up",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from harness.check.checker import CheckPlan
 from harness.errors import BuildError, InfraError, UsageError
-from harness.image.media import BootMethod
 from harness.mutation.judgement import Judgement, MutantOutcome
 from harness.mutation.mutant import Mutant, MutantRefused
 from harness.mutation.oracle import Caught, Oracle, judged, judgement
@@ -85,7 +84,7 @@ def mutants(request: MutantsRequest, env: Environment, view: View | None = None)
     what = request.what
     provider = env.kernels(view.note).provider(what)
     chosen = _to_judge(request, env, provider)
-    guests = Guests.of(env, view, request.guest, what, BootMethod.DIRECT)
+    guests = Guests.of(env, view, request.guest, what)
     sanitizers = guests.sanitizers(request.sanitizers)
     topologies = guests.topologies(sanitizers, "2")
     held = [provider.specification(each, what, AUTO) for each in _checked(chosen)]

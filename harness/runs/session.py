@@ -22,7 +22,6 @@ from harness.boot.worldguest import WorldShells
 from harness.errors import HarnessError, InfraError
 from harness.host.progress import Recorded
 from harness.host.workspace import host_error
-from harness.image.media import BootMethod
 from harness.outcome import Expectation, Outcome
 from harness.results.unfinished import Planned, keep_cell
 from harness.runs.guests import GuestRequest, Guests
@@ -106,7 +105,7 @@ def plan_session(
         BuildError: the revision does not build.
         InfraError: the host failed.
     """
-    guests = Guests.of(env, view or Unseen(), request.guest, request.what, BootMethod.DIRECT)
+    guests = Guests.of(env, view or Unseen(), request.guest, request.what)
     sanitizers = guests.sanitizers(request.sanitizers)
     topology = guests.topology(sanitizers, "a session")
     has_world = guests.world is not None

@@ -38,8 +38,12 @@ def kernel(home: Home) -> Path:
 
 @pytest.mark.parametrize(
     ("words", "configured"),
-    [((), ""), (("--boot", "loader"), ""), (("--boot", "loader"), '[boot]\nmethod = "direct"\n')],
-    ids=["by default", "by flag", "by flag, against the setting"],
+    [
+        ((), '[boot]\nmethod = "loader"\n'),
+        (("--boot", "loader"), ""),
+        (("--boot", "loader"), '[boot]\nmethod = "direct"\n'),
+    ],
+    ids=["by setting", "by flag", "by flag, against the setting"],
 )
 def test_without_a_loader_a_kernel_file_can_be_started_directly_only(
     home: Home, kernel: Path, words: tuple[str, ...], configured: str
@@ -52,14 +56,16 @@ def test_without_a_loader_a_kernel_file_can_be_started_directly_only(
     assert home.leftovers() == []
 
 
-@pytest.mark.parametrize("how", ["flag", "setting"])
+@pytest.mark.parametrize("how", ["default", "flag", "setting"])
 def test_what_is_not_linked_as_a_freebsd_kernel_cannot_be_started_directly(
     home: Home, kernel: Path, how: str
 ) -> None:
     data = bytearray(kernel.read_bytes())
     data[16] = 3  # e_type: a shared object
     kernel.write_bytes(data)
-    home.configure('[boot]\nmethod = "direct"\n' if how == "setting" else "")
+    home.configure('[boot]\nmethod = "loader"\n' if how == "flag" else "")
+    if how == "setting":
+        home.configure('[boot]\nmethod = "direct"\n')
     said = home.run("boot", "--kernel", kernel, *(["--boot", "direct"] if how == "flag" else []))
     assert said.code == 2
     assert said.error.startswith(f"harness: {kernel} cannot be started directly")

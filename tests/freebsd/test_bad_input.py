@@ -170,7 +170,7 @@ STAGES = ("firmware", "loader", "kernel", "init")
 def test_interrupted_boot_leaves_nothing_running(
     home: Home, stage: str, signum: signal.Signals
 ) -> None:
-    with home.started("boot", "-v", "--kasan", "--numa", "2") as running:
+    with home.started("boot", "-v", "--kasan", "--numa", "2", "--boot", "loader") as running:
         running.wait_for_words(f"kasan-numa2: {stage} at")
         running.end_by(signum)
     home.wait_until_nothing_runs()

@@ -107,7 +107,7 @@ def test_a_good_kernel_without_a_working_firmware_is_not_to_blame(
     freebsd_tree: Path, tmp_path: Path
 ) -> None:
     path = wrapped(tmp_path, NO_FIRMWARE)
-    answer, cell = boot(freebsd_tree, tmp_path, "--timeout", "10", PATH=path)
+    answer, cell = boot(freebsd_tree, tmp_path, "--boot", "loader", "--timeout", "10", PATH=path)
     assert answer.code == 3, answer.told
     assert cell["host_failed"]
     assert cell["repeats"] == []

@@ -60,7 +60,7 @@ class NightGuests:
         if key not in self._plans:
             what = self.kernels.request(cell, "")
             request = guest_request_of(cell, trusted=trusted, loader=loader)
-            guests = Guests.of(self.env, self.view, request, what, BootMethod.DIRECT)
+            guests = Guests.of(self.env, self.view, request, what)
             sanitizers = guests.sanitizers(parse_sanitizers(cell.sanitizers))
             topology = guests.topology(sanitizers, "nightly")
             checked = cell.kind == "check"
