@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from harness.console import events as e
-from harness.debug.ddb import DdbSession, interrogate
+from harness.debug.ddb import DdbSession, await_prompt, interrogate
 from harness.debug.memorydump import DUMP_FILE, MemoryDump, dump_memory
 from harness.debug.plan import DebugFindings
 from harness.outcome import Ending
@@ -72,7 +72,8 @@ class Aftermath:
         asked = self.plan.debug
         failed = any(isinstance(event, _FAILURES) for event in events)
         why = self._nothing(ending, failed=failed) if asked.dump or asked.ddb else ""
-        dump = self._dump(why) if asked.dump else None
+        entered = any(isinstance(event, e.DebuggerEntered) for event in events)
+        dump = self._dump(why, entered=entered) if asked.dump else None
         why = why or ("" if failed else _NOT_STOPPED)
         return DebugFindings(self._answers(why) if asked.ddb else None, dump, gdb)
 
@@ -82,11 +83,13 @@ class Aftermath:
             return _BOOTED
         return _GONE if self.guest.wait(0) is not None else ""
 
-    def _dump(self, why: str) -> MemoryDump:
+    def _dump(self, why: str, *, entered: bool) -> MemoryDump:
         monitor = self.guest.monitor
         if why or monitor is None:
             return MemoryDump(note=why or _NO_MONITOR)
         self.progress.stage("dump")
+        if entered:
+            await_prompt(self.line, self.clock, self.plan.slowness)
         return dump_memory(monitor, self.directory / DUMP_FILE, self.plan.topology.memory_mib)
 
     def _answers(self, why: str) -> DdbSession:

@@ -198,6 +198,22 @@ def interrogate(
     return DdbSession(answers, note)
 
 
+def await_prompt(tap: Tap, clock: Clock, slowness: float = 1.0) -> bool:
+    """Wait until a guest that enters its debugger is there; return whether it came to the prompt.
+
+    It announces that some instructions before, and gdb cannot follow the entry of a trap.
+    """
+    tap.write(b"\n")  # the prompt may have been read before
+    tail, until = b"", clock.monotonic() + PROMPT_SECONDS * slowness
+    while not _PROMPT.search(tail):
+        left = until - clock.monotonic()
+        data = tap.read(min(left, _TICK)) if left > 0 else b""
+        if data == b"":
+            return False
+        tail = (tail + (data or b""))[-_TAIL:]
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     tap: Tap

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.debug import ddb
-from harness.debug.ddb import AnswerReader, interrogate, parse_commands
+from harness.debug.ddb import AnswerReader, await_prompt, interrogate, parse_commands
 from harness.errors import UsageError
 from harness.host.clock import ManualClock
 
@@ -241,3 +241,34 @@ def test_semicolons_separate_commands(text: str, commands: tuple[str, ...]) -> N
 def test_what_cannot_be_typed_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_commands(text)
+
+
+class Entering(Debugger):
+    """One that is entered while its kernel still prints, and has typed nothing before."""
+
+    printed = (
+        "KDB: enter: panic\r\n[ thread pid 0 tid 100000 ]\r\nStopped at      kdb_enter+0x37\r\n"
+    )
+
+    def write(self, data: bytes) -> None:
+        self.say(self.printed)
+        super().write(data)
+
+
+def test_a_guest_that_enters_the_debugger_is_waited_for_up_to_the_prompt() -> None:
+    debugger = Entering(ManualClock())
+    assert await_prompt(debugger, debugger.clock)
+    assert debugger.output == b""
+
+
+class Silent(Debugger):
+    """A kernel without a debugger, whose output has the prompt's text."""
+
+    def write(self, data: bytes) -> None:
+        self.say("db> db> \r\n")
+
+
+def test_a_guest_that_does_not_enter_it_is_waited_for_for_ten_seconds() -> None:
+    debugger = Silent(ManualClock())
+    assert not await_prompt(debugger, debugger.clock)
+    assert 10 <= debugger.clock.monotonic() < 11
