@@ -22,7 +22,6 @@
 #define SETTLE_NANOSECONDS	200000000
 #define SEED_WRITES		64	/* random(4) spreads a write over four of its 32 pools */
 #define SEED_MAX		64
-#define NONCE_BYTES		16
 #define FIELD_SIZE		129	/* hexadecimal, with a NUL */
 
 static void
@@ -113,33 +112,19 @@ renew_wait_if_asked(void)
 	}
 }
 
-static long
-number(const char *digits)
-{
-	long value = 0;
-
-	for (; digit_of(*digits) < 10; digits++)
-		value = value * 10 + digit_of(*digits);
-	return (value);
-}
-
 void
 renew_for_module_if_asked(void)
 {
-	static char field[FIELD_SIZE], nonce[NONCE_BYTES + 1], seed[SEED_MAX];
-	long seed_length = 0, time = 0;
+	static char nonce[FIELD_SIZE], seed[FIELD_SIZE], time[FIELD_SIZE];
+	const char *at = time;
+	int64_t seconds;
 
 	if (!kenv_is_one("harness.renew"))
 		return;
 	kenv_set("harness.renew.ready", "1");
-	while (!kenv_get("harness.renew.nonce", field, sizeof(field)))
+	while (!kenv_get("harness.renew.nonce", nonce, sizeof(nonce)))
 		rest(POLL_NANOSECONDS);
-	if (shell_decode(field, nonce, NONCE_BYTES) != NONCE_BYTES)
-		return;
-	if (kenv_get("harness.renew.seed", field, sizeof(field)))
-		seed_length = shell_decode(field, seed, sizeof(seed));
-	if (kenv_get("harness.renew.time", field, sizeof(field)))
-		time = number(field);
-	if (seed_length > 0)
-		guest_renew(nonce, time, seed, (size_t)seed_length);
+	if (kenv_get("harness.renew.seed", seed, sizeof(seed)) &&
+	    kenv_get("harness.renew.time", time, sizeof(time)) && read_number(&at, &seconds))
+		(void)renew_take(nonce, seconds, seed);
 }

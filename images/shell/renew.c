@@ -15,22 +15,29 @@
 #define SEED_MAX	64
 
 bool
+renew_take(const char *nonce, long time, const char *seed)
+{
+	static char name[NONCE_MAX + 1], bytes[SEED_MAX];
+	long length;
+
+	if (nonce == NULL || seed == NULL || time < 0 ||
+	    shell_decode(nonce, name, NONCE_MAX) != NONCE_MAX)
+		return (false);
+	length = shell_decode(seed, bytes, sizeof(bytes));
+	if (length < 0)
+		return (false);
+	guest_renew(name, time, bytes, (size_t)length);
+	return (true);
+}
+
+bool
 renew_obey(void)
 {
-	static char nonce[NONCE_MAX + 1], seed[SEED_MAX];
-	long nonce_length, time, seed_length;
-
 	if (!probe_is_command("renew"))
 		return (false);
-	nonce_length = shell_bytes("nonce", nonce, NONCE_MAX);
-	seed_length = shell_bytes("seed", seed, sizeof(seed));
-	time = probe_number("time");
-	if (nonce_length != NONCE_MAX || seed_length < 0 || time < 0) {
+	if (renew_take(probe_value("nonce"), probe_number("time"), probe_value("seed")))
+		probe_done(NULL);
+	else
 		probe_refused("field");
-		return (true);
-	}
-	nonce[nonce_length] = '\0';
-	guest_renew(nonce, time, seed, (size_t)seed_length);
-	probe_done(NULL);
 	return (true);
 }

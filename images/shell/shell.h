@@ -51,6 +51,9 @@ long	shell_bytes(const char *key, char *buffer, size_t size);
 /* renew.c, for probe_register(): answers "renew". */
 bool	renew_obey(void);
 
+/* renew.c: renews the guest by the command's fields as they are; false: one lacks or is wrong. */
+bool	renew_take(const char *nonce, long time, const char *seed);
+
 /*
  * The guest's part: sets the clock to seconds since 1970, mixes the seed into its
  * random numbers, takes over the nonce, and reports on the console.
