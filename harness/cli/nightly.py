@@ -14,6 +14,7 @@ from harness.cli.nightlyplan import night_request, plan_options, require_group
 from harness.cli.nightlytell import tell
 from harness.cli.options import DIRECTORY, FILE, common_options
 from harness.errors import InfraError, UsageError
+from harness.group.silence import USUAL_SILENCE
 
 if TYPE_CHECKING:
     from harness.cli.app import App
@@ -100,7 +101,7 @@ def plan(app: App, plan: Path, history: HistoryLocation | None, since: str | Non
 @click.option(
     "--host-timeout",
     type=click.FloatRange(min=1),
-    default=120.0,
+    default=USUAL_SILENCE,
     show_default=True,
     metavar="S",
     help="A host of the group is gone after so many seconds of silence.",

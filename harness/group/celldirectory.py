@@ -7,7 +7,6 @@ worker was killed, and is never started twice.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import InfraError
+from harness.host.inuse import lock_at_once
+from harness.host.jsontoml import read_object
 from harness.host.workspace import make_directory, write_atomic
 
 _ORDER: Final = "order.json"
@@ -150,18 +151,12 @@ class CellDirectory:
         except OSError as error:
             raise InfraError(f"cannot lock {self.path}: {error.strerror}") from error
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-                return
-            yield lock
+            yield lock if lock_at_once(lock) else None
         finally:
             os.close(lock)
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            found = json.loads((self.path / name).read_text("utf-8"))
+            return read_object(self.path / name)
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None

@@ -45,12 +45,13 @@ def claimed(path: Path) -> Iterator[bool]:
         yield True
         return
     try:
-        yield _lock_at_once(fd) and _is_at(fd, path)
+        yield lock_at_once(fd) and _is_at(fd, path)
     finally:
         os.close(fd)
 
 
-def _lock_at_once(fd: int) -> bool:
+def lock_at_once(fd: int) -> bool:
+    """Lock an open file exclusively, unless another has a lock on it; return whether it is so."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

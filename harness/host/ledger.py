@@ -11,13 +11,12 @@ import contextlib
 import json
 import os
 import platform
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.host.processid import ProcessId
-from harness.host.workspace import make_directory, write_atomic
+from harness.host.workspace import make_directory, unique, write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +144,7 @@ class Ledger:
     @staticmethod
     def _entry(room: Room, *, whole: bool) -> _Entry:
         process = ProcessId.of(os.getpid()) or ProcessId(os.getpid(), 0, "")
-        return _Entry(secrets.token_hex(8), process, room.cores, room.memory, whole)
+        return _Entry(unique(), process, room.cores, room.memory, whole)
 
     def _changed(self, change: Callable[[list[_Entry]], bool]) -> bool:
         """Change the entries of processes that run; return what the change returns."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import os
 import re
@@ -19,6 +18,7 @@ from typing import IO, Final
 from urllib.error import HTTPError, URLError
 
 from harness.errors import InfraError, UsageError
+from harness.host.seal import seal_file
 from harness.host.workspace import host_error
 
 MOST_BYTES: Final = 64 << 30
@@ -250,8 +250,7 @@ def _write(chunks: Iterable[bytes], target: Path, name: str) -> None:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return seal_file(path, path.name).sha256
     except OSError as error:
         raise _unreadable(path, error) from error
 

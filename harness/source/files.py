@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.errors import InfraError
+from harness.host.seal import seal_file
 from harness.source.git import Repository, forget_lock, is_damage, pairs
 from harness.source.treeparts import BUILT, BUILT_PATHSPECS, NEW_FILE_PATHSPECS, Content, Entry
 
@@ -89,17 +89,14 @@ def _tree_of(repository: Repository, files: Path, index: Path) -> str | None:
     """Return the tree of an index; None during a merge, when there is none."""
     try:
         return repository.derived.kept(
-            "index", (_checksum(index),), lambda: repository.write_index(index, files)
+            "index",
+            (seal_file(index, index.name).sha256,),
+            lambda: repository.write_index(index, files),
         )
     except InfraError as error:
         if is_damage(error):
             raise
         return None
-
-
-def _checksum(index: Path) -> str:
-    with index.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _add(repository: Repository, files: Path, index: Path, paths: Iterable[str]) -> None:

@@ -30,7 +30,16 @@ class BranchOrder(Table, frozen=True, kw_only=True):
     rewritten: bool
 
 
-class NightOrder(Table, frozen=True, kw_only=True):
+class _Message(Table, frozen=True, kw_only=True):
+    """What travels between the night and its hosts."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        return document
+
+
+class NightOrder(_Message, frozen=True, kw_only=True):
     """What a host is to do: have a kernel, or run a cell with it."""
 
     version: str
@@ -61,11 +70,6 @@ class NightOrder(Table, frozen=True, kw_only=True):
             self.clean,
         )  # fmt: skip
 
-    def document(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
-        return document
-
 
 class ErrorAnswer(Table, frozen=True, kw_only=True):
     """Why a kernel was not had."""
@@ -92,7 +96,7 @@ class ErrorAnswer(Table, frozen=True, kw_only=True):
         return kinds[self.kind](self.message, remedy=self.remedy, detail=self.detail)
 
 
-class NightAnswer(Table, frozen=True, kw_only=True):
+class NightAnswer(_Message, frozen=True, kw_only=True):
     """What came out: a kernel, a result, or an error."""
 
     kernel: str = ""
@@ -101,11 +105,6 @@ class NightAnswer(Table, frozen=True, kw_only=True):
     """Digest of its code and data."""
     result: Result | None = None
     error: ErrorAnswer | None = None
-
-    def document(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
-        return document
 
 
 def read_order(document: Mapping[str, Any]) -> NightOrder:
