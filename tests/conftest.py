@@ -12,6 +12,8 @@ import hypothesis
 import pytest
 from tallies import CellTables, FreeBSDTally, mark_freebsd_tests
 
+from harness.host.workspace import Workspace
+
 if TYPE_CHECKING:
     from postgres_server import Server
 
@@ -22,6 +24,12 @@ SHORT_EXAMPLES, LONG_EXAMPLES = 20, 200
 
 MOST_WORKERS = 4
 """Each has kernels of its own, and guests that may take gigabytes."""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A new one."""
+    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

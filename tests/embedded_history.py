@@ -15,6 +15,29 @@ from harness.image.embedded import OWN, SHARED
 Edit = Callable[[Path], None]
 
 
+def night_plan(source: object, *, history: object = "", control: str = "2") -> str:
+    """A plan of nights: boots on one and two nodes, and a control on ``control`` of them."""
+    kept = f'history = "{history}"\n' if str(history) else ""
+    return f"""
+name = "made"
+{kept}
+[[tree]]
+name = "made"
+source = "{source}"
+branches = ["main"]
+
+[[boot]]
+numa = "1,2"
+accelerator = "tcg"
+
+[[control]]
+mutant = "drop-commit"
+numa = "{control}"
+accelerator = "tcg"
+title = "kernel resources exhausted"
+"""
+
+
 @dataclass(slots=True)
 class EmbeddedHistory:
     """A repository with the guest's sources, tagged ``first`` and, later, others."""

@@ -9,30 +9,10 @@ from typing import Any
 
 import pytest
 from command import Home, temporary_home
-from embedded_history import EmbeddedHistory
+from embedded_history import EmbeddedHistory, night_plan
 from machine_group import MachineGroup
 from postgres_server import Server
 from published_schema import valid
-
-PLAN = """
-name = "made"
-history = "{history}"
-
-[[tree]]
-name = "made"
-source = "{source}"
-branches = ["main"]
-
-[[boot]]
-numa = "1,2"
-accelerator = "tcg"
-
-[[control]]
-mutant = "drop-commit"
-numa = "2"
-accelerator = "tcg"
-title = "kernel resources exhausted"
-"""
 
 RESULTS = (
     'SELECT cell, "commit", purpose, attempt, status, outcome, title FROM results '
@@ -62,8 +42,8 @@ def test_nights_on_two_workers_have_the_verdicts_of_one_machine(
         made.break_it()
     group = MachineGroup(postgres, tmp_path)
     one, many = tmp_path / "one.toml", tmp_path / "many.toml"
-    one.write_text(PLAN.format(source=made.directory, history=tmp_path / "one.sqlite"))
-    many.write_text(PLAN.format(source=made.directory, history=group.owner))
+    one.write_text(night_plan(made.directory, history=tmp_path / "one.sqlite"))
+    many.write_text(night_plan(made.directory, history=group.owner))
     with (
         temporary_home() as first, temporary_home() as second, temporary_home() as asker,
         group.started(first, "first") as worker, group.started(second, "second"),
@@ -108,7 +88,7 @@ def test_what_no_host_can_hold_is_refused_before_the_night_begins(
 ) -> None:
     group = MachineGroup(postgres, tmp_path)
     plan = tmp_path / "nightly.toml"
-    plan.write_text(PLAN.format(source="embedded", history=group.owner))
+    plan.write_text(night_plan("embedded", history=group.owner))
 
     def refused() -> str:
         said = home.run("nightly", "run", plan, "--workers")
@@ -119,5 +99,5 @@ def test_what_no_host_can_hold_is_refused_before_the_night_begins(
     with temporary_home() as other, group.started(other, "small", "--memory", "400M"):
         assert "small lacks memory" in refused()
     assert group.rows("SELECT * FROM nights") == []
-    plan.write_text(PLAN.format(source="embedded", history=tmp_path / "own.sqlite"))
+    plan.write_text(night_plan("embedded", history=tmp_path / "own.sqlite"))
     assert "is not that of a group" in refused()

@@ -7,29 +7,10 @@ from pathlib import Path
 
 import pytest
 from command import Home
-from embedded_history import EmbeddedHistory
+from embedded_history import EmbeddedHistory, night_plan
 from inprocess import call
 from kcidb_io.schema import LATEST
 from published_schema import valid
-
-PLAN = """
-name = "made"
-
-[[tree]]
-name = "made"
-source = "{source}"
-branches = ["main"]
-
-[[boot]]
-numa = "1,2"
-accelerator = "tcg"
-
-[[control]]
-mutant = "drop-commit"
-numa = "2"
-accelerator = "tcg"
-title = "kernel resources exhausted"
-"""
 
 
 def test_first_plan_is_written_once_and_shown(shared_home: Home, tmp_path: Path) -> None:
@@ -56,7 +37,7 @@ def test_a_commit_that_breaks_the_boot_is_found_and_exported(home: Home, tmp_pat
     made = EmbeddedHistory(tmp_path / "made")
     made.change()
     plan = tmp_path / "nightly.toml"
-    plan.write_text(PLAN.format(source=made.directory))
+    plan.write_text(night_plan(made.directory))
     first = home.run("nightly", "run", plan, "--json")
     assert first.code == 0, first
     assert valid("nightly run", first.stdout)["news"] == []

@@ -39,11 +39,6 @@ def tree(freebsd_tree: Path, tmp_path: Path) -> Path:
     return directory
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
 def edit(tree: Path, path: str, old: bytes, new: bytes) -> None:
     file = tree / path
     text = file.read_bytes()

@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 import pytest
 from command import PROGRAM, Home
-from embedded_history import EmbeddedHistory
+from embedded_history import EmbeddedHistory, night_plan
 from own_mounts import mounts_as_root
 
 from harness.history.database import Database
@@ -45,25 +45,6 @@ SEED = int(os.environ.get("HARNESS_SEED", "1"))
 RUNS = 4
 
 DISK = "64m"
-
-PLAN = """
-name = "made"
-
-[[tree]]
-name = "made"
-source = "{source}"
-branches = ["main"]
-
-[[boot]]
-numa = "1,2"
-accelerator = "tcg"
-
-[[control]]
-mutant = "drop-commit"
-numa = "4"
-accelerator = "tcg"
-title = "kernel resources exhausted"
-"""
 
 CELLS = {"boot-none-numa1", "boot-none-numa2"}
 
@@ -389,7 +370,7 @@ def test_nights_on_a_host_that_fails_are_not_wrong(host: Host, tmp_path: Path) -
     if shutil.which("nsenter") is None:
         pytest.fail("nsenter(1) is missing: apt install util-linux")
     plan, made = tmp_path / "nightly.toml", EmbeddedHistory(tmp_path / "made")
-    plan.write_text(PLAN.format(source=made.directory))
+    plan.write_text(night_plan(made.directory, control="4"))
     tally = RealNights(host, made, plan, random.Random(SEED)).run(NIGHTS)
     sys.stdout.write(f"{tally}\n")
     assert tally.wrong == [], str(tally)

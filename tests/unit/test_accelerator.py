@@ -33,11 +33,6 @@ TCG, KVM = Accelerator.TCG, Accelerator.KVM
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
-@pytest.fixture
 def device(tmp_path: Path) -> Path:
     path = tmp_path / "kvm"
     path.touch()

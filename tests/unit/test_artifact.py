@@ -34,11 +34,6 @@ from harness.sanitizers import KASAN, KMSAN, NONE, TABLE, Sanitizers
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
-@pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     found = {name: tmp_path / name for name in ("kernel", "kernel.debug", "loader.efi")}
     for name, path in found.items():

@@ -20,11 +20,6 @@ from harness.source.tree import SourceTree
 from harness.source.treelocks import healed
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
 def truncated(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 

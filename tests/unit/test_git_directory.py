@@ -20,11 +20,6 @@ from harness.source.tree import SourceTree
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
-@pytest.fixture
 def opened(workspace: Workspace) -> Callable[[Path | str], SourceTree]:
     return lambda location: open_tree(str(location), workspace, HostRunner())
 

@@ -42,11 +42,6 @@ JSON = st.recursive(
 )
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
 def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to each value of a document."""
     yield path

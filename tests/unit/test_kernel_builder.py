@@ -44,11 +44,6 @@ def test_a_kernel_is_named_by_its_revision_changes_and_options() -> None:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
-@pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return git_tree(tmp_path / "tree")
 

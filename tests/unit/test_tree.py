@@ -26,11 +26,6 @@ NOT_BUILT = "share/man/man9/zone.9"
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
-@pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return git_tree(tmp_path / "tree")
 

@@ -35,11 +35,6 @@ def say(text):
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
-
-
-@pytest.fixture
 def other(tmp_path: Path) -> Iterator[Callable[[str], tuple[HostProcess, str]]]:
     """Starts another harness and gives it with what it says."""
     started: list[HostProcess] = []
