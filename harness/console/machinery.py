@@ -70,13 +70,15 @@ _LOCK = _family(
 _MEMORY = _family(
     # sys/vm, sys/*/*/pmap.c
     r"_?vm_\w+|vmspace_\w+|uma_\w+|(?:zone|keg|bucket|slab)_\w+|kmem_\w+|kva_\w+|pmap_\w+",
-    r"cache_(?:alloc|free|fetch|drain|shrink|bucket)\w*|item_(?:ctor|dtor|domain)|m?trash_\w+",
+    r"(?:pcpu_)?cache_(?:alloc|free|fetch|drain|shrink|bucket)\w*|item_(?:ctor|dtor|domain)",
+    r"m?trash_\w+|slabzone|check_align_mask",
     r"(?:swap|vnode|phys|dev|sg|default|dead|cdev|swp)_pager_\w+|memguard_\w+|redzone_\w+",
     r"(?:noobj|(?:pcpu_)?page|contig|hash|startup|kmapent)_(?:alloc|free|expand)\w*|zero_init",
-    r"(?:zfs|spl)?_kmem_\w+|kmap_(?:alloc|free)\w*|fault_(?:deallocate|page_\w+)|qc_(?:import|release|drain)",
+    r"(?:zfs|spl)?_kmem_\w+|kmap_(?:alloc|free)\w*|fault_(?:deallocate|page_\w+)|qc_(?:import|release|drain|init|destroy)",
     # sys/kern/kern_malloc.c, subr_vmem.c, kern_mbuf.c; LinuxKPI's
     r"malloc(?:_\w+|array\w*)?|_?z?free|free_(?:dbg|large|save_type)|realloc\w*",
-    r"contig(?:malloc|free)\w*|vmem_\w+|_?bt_(?:alloc|fill|free|ins|rem)\w*",
+    r"contig(?:malloc|free)\w*|vmem_\w+|_?bt_(?:alloc|fill|free|ins|rem|is|save|restore)\w*",
+    r"bt_(?:hashhead|lookupbusy|type_string|dump)|mtp_[gs]et_subzone",
     r"mb_(?:free|dtor|ctor|zinit|zfini|unmapped|reclaim)\w*|m_freem?",
     r"(?:linux_|lkpi_)_*(?:k|v|dma_)\w*(?:alloc|free)\w*|_*kv?[mz]?(?:alloc|free)\w*",
 )
