@@ -107,6 +107,21 @@ class CellResults:
             numbers = list(connection.execute(wanted).scalars())
             return results_where(connection, ResultRow.id.in_(numbers))
 
+    def uncompared(self, night: int | None) -> dict[Slot, str]:
+        """Return the slots whose boots a night could not compare with a revision's, and that one.
+
+        Args:
+            night: the night's number; None for none.
+        """
+        wanted = self._results_with(ResultRow.id).where(
+            NightRow.number == night,
+            ResultRow.purpose == Purpose.TIMING.value,
+            ResultRow.status == Status.NOT_RUN.value,
+        )
+        with self.database.reading() as connection:
+            found = results_where(connection, ResultRow.id.in_(wanted))
+        return {result.slot: result.commit for result in found}
+
     def tests(self, slot: Slot, before: int) -> tuple[CaseResult, ...]:
         """Return the tests of the newest suite that a slot ran to its end before a night."""
         wanted = (

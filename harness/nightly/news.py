@@ -229,7 +229,10 @@ def _of_known(problem: Problem, before: Problem | None) -> Iterator[News]:
 
 
 def _slower(slowdowns: Sequence[Slowdown]) -> Iterator[News]:
-    """Yield one news for all cells of a branch with the same culprit, or without one."""
+    """Yield one news for all cells of a branch with the same culprit, or without one.
+
+    Without one it is told once for a base: a later night may go on, and name the culprit.
+    """
     groups: dict[tuple[str, str], list[Slowdown]] = {}
     for each in slowdowns:
         commit = each.culprit.commit if each.culprit else ""
@@ -239,7 +242,7 @@ def _slower(slowdowns: Sequence[Slowdown]) -> Iterator[News]:
         culprit = worst.culprit
         since = f" since {culprit_in_words(culprit)}" if culprit else f", at {worst.tip[:12]}"
         yield News(
-            NewsKind.SLOWER, f"slower:{branch}:{commit or worst.tip}",
+            NewsKind.SLOWER, f"slower:{branch}:{commit or f'after {worst.base}'}",
             f"{places_in_words([each.slot for each in group])} "
             f"{'boots' if len(group) == 1 else 'boot'} slower{since}: {worst.after:.2f} s of CPU "
             f"time, {worst.after / worst.before - 1:.0%} more than at {worst.base[:12]}, in "

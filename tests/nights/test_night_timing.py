@@ -113,6 +113,61 @@ def test_without_budget_for_the_boots_nothing_is_claimed(tmp_path: Path) -> None
     assert slower(nights.night(budget=30.0).judged) == []
 
 
+def cut_short(judged: JudgedNight) -> list[str]:
+    return [note for note in judged.night.notes if "comparison of boot times" in note]
+
+
+def test_what_the_budget_leaves_uncompared_is_compared_the_next_night(tmp_path: Path) -> None:
+    nights = known_nights(tmp_path)
+    fast = len(nights.commits) - 1
+    nights.commit()
+    culprit = nights.commit(Fault("slow", 0, slower=1.3, nodes=(4,)))
+    for _ in range(3):
+        cut = nights.night(budget=20.0).judged
+        assert slower(cut) == []
+        (note,) = cut_short(cut)
+        assert nights.commits[fast][:12] in note
+        nights.commit()
+    judged = nights.night().judged
+    (text,) = slower(judged)
+    assert nights.commits[culprit][:12] in text
+    assert cut_short(judged) == []
+    nights.commit()
+    assert slower(nights.night().judged) == []
+
+
+def test_a_culprit_that_the_budget_left_unknown_is_named_the_next_night(tmp_path: Path) -> None:
+    nights = known_nights(tmp_path)
+    nights.commit()
+    culprit = nights.commit(Fault("slow", 0, slower=1.3, nodes=(4,)))
+    nights.commit()
+    (first,) = slower(nights.night(budget=50.0).judged)
+    assert "since" not in first
+    nights.commit()
+    assert slower(nights.night(budget=50.0).judged) == []  # it was told
+    (second,) = slower(nights.night().judged)
+    assert f"since {nights.commits[culprit][:12]}" in second
+
+
+def test_what_is_uncompared_goes_on_though_the_branch_has_not_moved(tmp_path: Path) -> None:
+    nights = known_nights(tmp_path)
+    culprit = nights.commit(Fault("slow", 0, slower=1.3, nodes=(4,)))
+    assert cut_short(nights.night(budget=20.0).judged)
+    (text,) = slower(nights.night().judged)
+    assert nights.commits[culprit][:12] in text
+
+
+def test_what_is_uncompared_waits_while_its_cell_fails(tmp_path: Path) -> None:
+    nights = known_nights(tmp_path)
+    culprit = nights.commit(Fault("slow", 0, slower=1.3, nodes=(4,)))
+    assert cut_short(nights.night(budget=20.0).judged)
+    nights.commit(Fault("panic", 0, nodes=(4,)))
+    assert cut_short(nights.night().judged)
+    nights.mend("panic")
+    (text,) = slower(nights.night().judged)
+    assert nights.commits[culprit][:12] in text
+
+
 @pytest.mark.parametrize(("suspects", "boots"), [(0, 5), (1, 5), (2, 6), (5, 7), (100, 9)])
 def test_the_night_shares_its_false_alarms_among_all_comparisons(suspects: int, boots: int) -> None:
     ends = looks(suspects)

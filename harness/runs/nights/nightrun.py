@@ -36,7 +36,7 @@ from harness.runs.nights.controls import tried_controls
 from harness.runs.nights.guests import NightGuests
 from harness.runs.nights.judge import NightJudge
 from harness.runs.nights.kernels import NightKernels
-from harness.runs.nights.results import not_run
+from harness.runs.nights.results import about_left_out, not_run
 from harness.runs.nights.search import NightSearch
 from harness.runs.nights.sources import NightSources
 from harness.runs.nights.stages import NightStage, batches
@@ -161,10 +161,13 @@ class NightRun:
         controls = tried_controls(cells, self._slots, self._open_before())
         self._save_spent()
         problems: list[Problem] = []
+        uncompared: list[Result] = []
         news: tuple[News, ...] = control_news(self.night.number, controls.broken)
         if not controls.broken:
             judge = self._judge(cells, sources)
-            slower = self._timing(cells, judge).slowdowns()  # failures that these show are judged
+            timing = self._timing(cells, judge)
+            slower = timing.slowdowns()  # failures that these show are judged
+            uncompared = timing.cut
             problems = judge.judge()
             news = (*self._news(judge, problems, slower), *self._issue_news(problems))
         trouble = unmended(cells.results.values())
@@ -172,7 +175,7 @@ class NightRun:
         news += host_news(
             self.night.number, trouble, self.night.branches, before=self._trouble_before()
         )
-        left_out = self._left_out(cells)
+        left_out = [*self._left_out(cells), *uncompared]
         night = replace(
             self.night,
             state=NightState.UNJUDGED if controls.broken else NightState.ENDED,
@@ -184,7 +187,7 @@ class NightRun:
                 host_trouble=bool(trouble or unfetched),
             ),
             notes=(
-                *self.night.notes, *controls.notes(), *cells.notes(), *_about_left_out(left_out)
+                *self.night.notes, *controls.notes(), *cells.notes(), *about_left_out(left_out)
             ),
         )  # fmt: skip
         told = untold(news, self.opened.reader.told())
@@ -382,10 +385,3 @@ def expected_seconds(reader: NightReader, slots: Sequence[Slot]) -> float:
     known = {slot: reader.cell_results.seconds(slot) for slot in set(slots)}
     usual = {slot: statistics.median(each or [_USUAL_SECONDS]) for slot, each in known.items()}
     return sum(usual[slot] for slot in slots)
-
-
-def _about_left_out(results: Sequence[Result]) -> list[str]:
-    if not results:
-        return []
-    commits = {(each.slot.branch, each.commit) for each in results}
-    return [f"the budget left out {len(results)} cells of {len(commits)} revisions"]

@@ -15,6 +15,7 @@ from harness.runs.buildtester import error_lines, error_title
 from harness.runs.examination import COMMAND_FAILED, boot_trial
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -160,9 +161,26 @@ def _status(cell: NightCell, done: Cell) -> tuple[Status, str, str]:
     return Status.FAILED, shown, detail
 
 
-def not_run(cell: NightCell, commit: str, attempt: int) -> Result:
+def not_run(
+    cell: NightCell, commit: str, attempt: int, purpose: Purpose = Purpose.PLANNED
+) -> Result:
     """Return the result of what the budget or the end of the night left out."""
-    purpose = Purpose.CONTROL if cell.kind == "control" else Purpose.PLANNED
+    purpose = Purpose.CONTROL if cell.kind == "control" else purpose
     return Result(
         cell.slot, commit, Status.NOT_RUN, purpose, attempt, configuration=cell.configuration
     )
+
+
+def about_left_out(results: Sequence[Result]) -> list[str]:
+    """Return the notes of a night about what it did not run."""
+    notes = []
+    planned = [each for each in results if each.purpose is not Purpose.TIMING]
+    if planned:
+        commits = {(each.slot.branch, each.commit) for each in planned}
+        notes.append(f"the budget left out {len(planned)} cells of {len(commits)} revisions")
+    return notes + [
+        f"the budget ended the comparison of boot times of {each.slot.cell} ({each.slot.branch}) "
+        f"with {each.commit[:12]}; the next night goes on with it"
+        for each in results
+        if each.purpose is Purpose.TIMING
+    ]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from harness.nightly.night import ProvenCulprit
 from harness.nightly.result import Purpose, Result, Slot, Status
 from harness.nightly.statistics import looks
-from harness.nightly.timing import Slowdown, Suspect, boot_cpu, first_slow, slower_times, suspect
+from harness.nightly.timing import Slowdown, boot_cpu, first_slow, slower_times, suspect
 from harness.runs.nights.cellrunner import NightTask
+from harness.runs.nights.results import not_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from harness.runs.nights.cells import NightCells
     from harness.source.firstparents import BranchCommit
 
-#: Suspects that are compared in a night: the slowest. On a host that has become slower, all are.
+#: Cells that are compared in a night: first those put off, then the slowest. On a host that has
+#: become slower, all are suspects.
 _MOST: Final = 5
+
+#: A culprit is looked for among so many revisions at most.
+_FAR: Final = 2000
 
 #: Boots of a revision are tried so many times as often as times are wanted.
 _ATTEMPTS: Final = 2
@@ -39,6 +44,10 @@ class NightTiming:
         reader: the history.
         commit: returns a revision of a branch.
         spent: returns whether the budget is spent.
+
+    Attributes:
+        cut: the comparisons that the budget ended: a result that was not run for the revision
+            that each slot is to be compared with. The next night goes on with them.
     """
 
     cells: NightCells
@@ -46,20 +55,49 @@ class NightTiming:
     reader: NightReader
     commit: Callable[[str, str], BranchCommit]
     spent: Callable[[], bool]
+    cut: list[Result] = field(default_factory=list)
     _found: dict[str, list[str]] = field(default_factory=dict)
 
     def slowdowns(self) -> list[Slowdown]:
         """Return the cells that are slower at the tip than at the last judged tip."""
-        suspects = self._suspects()
-        ends = looks(len(suspects))
-        found = [self._compared(each, ends) for each in suspects]
+        bases = self._put_off()
+        for slot, base in self._suspects().items():
+            bases.setdefault(slot, base)
+        chosen = list(bases.items())[:_MOST]
+        ends = looks(len(chosen))
+        found = [self._compared(slot, base, ends) for slot, base in chosen]
         return [each for each in found if each is not None]
 
     def _branch(self, slot: Slot) -> BranchNight:
         return next(each for each in self.cells.night.branches if each.name == slot.branch)
 
-    def _suspects(self) -> list[Suspect]:
-        """Return the cells whose boot at the tip was slow, the slowest first."""
+    def _put_off(self) -> dict[Slot, str]:
+        """Return the comparisons that the budget of the last night ended: slots and their bases.
+
+        They are not suspected anew: the history has slow boots of them by now.
+        """
+        bases = {}
+        for slot, base in self.reader.cell_results.uncompared(
+            self.cells.night.compared_with
+        ).items():
+            if slot not in self.slots or base == self._branch(slot).tip:
+                continue
+            if self._boot(slot, self._branch(slot).tip) is None:
+                self._cut(slot, base)
+            else:
+                bases[slot] = base
+        return bases
+
+    def _cut(self, slot: Slot, base: str) -> None:
+        """Leave a comparison to the next night."""
+        attempts = sum(
+            each.slot == slot and each.commit == base and each.purpose is Purpose.TIMING
+            for each in self.cells.results.values()
+        )
+        self.cut.append(not_run(self.slots[slot], base, attempts, Purpose.TIMING))
+
+    def _suspects(self) -> dict[Slot, str]:
+        """Return the cells whose boot at the tip was slow, the slowest first, and their bases."""
         found = []
         for slot, cell in self.slots.items():
             branch = self._branch(slot)
@@ -70,7 +108,8 @@ class NightTiming:
                 before = self.reader.cell_results.boots(slot, self.cells.night.number)
                 found.append(suspect(now, before))
         slow = [each for each in found if each is not None]
-        return sorted(slow, key=lambda each: -each.ratio)[:_MOST]
+        slow.sort(key=lambda each: -each.ratio)
+        return {each.slot: self._branch(each.slot).base for each in slow}
 
     def _boot(self, slot: Slot, commit: str) -> Result | None:
         """Return the planned boot of a revision that passed."""
@@ -84,15 +123,20 @@ class NightTiming:
             None,
         )  # fmt: skip
 
-    def _compared(self, each: Suspect, ends: Sequence[Look]) -> Slowdown | None:
+    def _compared(self, slot: Slot, base: str, ends: Sequence[Look]) -> Slowdown | None:
         """Boot both revisions in turn; return the slowdown if there is one."""
-        slot, branch = each.slot, self._branch(each.slot)
-        times = self._slower(slot, branch.base, branch.tip, ends)
+        tip = self._branch(slot).tip
+        times = self._slower(slot, base, tip, ends)
         if times is None:
+            if self.spent():
+                self._cut(slot, base)
             return None
         before, after = map(statistics.median, times)
-        found = Slowdown(slot, branch.base, branch.tip, before, after, len(times[0]))
-        return replace(found, culprit=self._culprit(found, ends))
+        found = Slowdown(slot, base, tip, before, after, len(times[0]))
+        culprit = self._culprit(found, ends)
+        if culprit is None and self.spent():
+            self._cut(slot, base)
+        return replace(found, culprit=culprit)
 
     def _slower(
         self, slot: Slot, old: str, new: str, ends: Sequence[Look]
@@ -132,16 +176,19 @@ class NightTiming:
             )
             if proven is not None:
                 return proven
-        branch = self._branch(found.slot)
-        if branch.rewritten:
-            return None
-        between = sorted(
-            (each for each in self.cells.night.revisions if each.branch == branch.name),
-            key=lambda each: each.place,
-        )
-        commits = [found.base, *(each.commit for each in between)]
+        commits = self._between(found)
         fast, slow = first_slow(commits, lambda commit: self._is_slow(found, commit))
         return self._proven(found, fast, slow, ends) if slow else None
+
+    def _between(self, found: Slowdown) -> list[str]:
+        """Return the revisions from the base to the tip; the tip alone if none leads there."""
+        commits = [found.tip]
+        while commits[-1] != found.base and len(commits) <= _FAR:
+            parent = self.commit(found.slot.branch, commits[-1]).parent
+            if not parent:
+                break
+            commits.append(parent)
+        return commits[::-1] if commits[-1] == found.base else [found.tip]
 
     def _is_slow(self, found: Slowdown, commit: str) -> bool | None:
         """Return whether a revision is rather as slow as the tip than as fast as the base."""
