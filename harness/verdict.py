@@ -267,7 +267,21 @@ def _kernel_end(events: Sequence[e.Event], ending: Ending, last: Stage) -> _Caus
         case Ending.INTERRUPTED:
             return _Cause(Outcome.ENDED, f"interrupted in the {last} stage")
         case _:
-            return _Cause(Outcome.ENDED, f"ended in the {last} stage without a report")
+            silent = _Cause(Outcome.ENDED, f"ended in the {last} stage without a report")
+            return _stopped(events, last) or silent
+
+
+def _stopped(events: Sequence[e.Event], last: Stage) -> _Cause | None:
+    """Return the cause for a guest that its hypervisor stopped.
+
+    A triple fault is the kernel's, as a reset is; what the hypervisor cannot do is the host's.
+    """
+    for event in events:
+        if isinstance(event, e.GuestStopped):
+            faulted = event.reason == "triple fault"
+            outcome = Outcome.RESET if faulted else Outcome.ENDED
+            return _Cause(outcome, f"{event.reason} in the {last} stage", offset=event.offset)
+    return None
 
 
 def _reset_at(events: Sequence[e.Event]) -> int | None:

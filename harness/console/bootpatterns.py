@@ -1,7 +1,7 @@
-"""Patterns of what is printed before the kernel starts, by firmware and loaders.
+"""Patterns of what is printed by hypervisors, firmware and loaders.
 
-The formats are those of the FreeBSD 13.2 and 15.1 sources, of EDK II's boot manager and of its
-exception handler; a comment names the source. ``harness.console.patterns`` has the others.
+The formats are those of the FreeBSD 13.2 and 15.1 sources, of QEMU, of EDK II's boot manager and
+of its exception handler; a comment names the source. ``harness.console.patterns`` has the others.
 """
 
 from __future__ import annotations
@@ -11,6 +11,36 @@ from typing import Final
 from harness.console import events as e
 from harness.console.eventkinds import LoaderFault
 from harness.console.pattern import Name, clip, loader_error, pattern
+
+HYPERVISOR: Final = (
+    # usr.sbin/bhyve/vmexit.c: "vm exit[3]", then a line for each fact
+    pattern(
+        Name.BHYVE_STOPPED,
+        "(Triple fault)",
+        r"^\s*exit_reason\s+\d{1,5} \((?P<reason>Triple fault)\)",
+        lambda at, m: e.GuestStopped(at, m["reason"].lower()),
+    ),
+    # xen/arch/x86/hvm/hvm.c, hvm_triple_fault()
+    pattern(
+        Name.XEN_STOPPED,
+        " Triple fault",
+        r"^\(XEN\) d\d{1,5}v\d{1,5} (?P<reason>Triple fault)",
+        lambda at, m: e.GuestStopped(at, m["reason"].lower()),
+    ),
+    # QEMU accel/kvm/kvm-all.c, kvm_cpu_exec() and kvm_handle_internal_error()
+    pattern(
+        Name.KVM_FAILED,
+        "KVM internal error",
+        r"^(?P<reason>KVM internal error)\. Suberror: \d",
+        lambda at, m: e.GuestStopped(at, m["reason"]),
+    ),
+    pattern(
+        Name.KVM_REFUSED,
+        "KVM: entry failed",
+        r"^(?P<reason>KVM: entry failed), hardware error 0x[0-9a-f]{1,16}",
+        lambda at, m: e.GuestStopped(at, m["reason"]),
+    ),
+)
 
 FIRMWARE: Final = (
     # EDK II MdeModulePkg/Library/UefiBootManagerLib and Universal/BdsDxe; a second start follows a

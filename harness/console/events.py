@@ -1,8 +1,7 @@
 """Events of a console: one frozen class for each kind.
 
-``offset`` is the position of the event's line, in bytes from the start of the console. Events have
-no times, so that they are equal for a running guest and a stored console; the caller of the parser
-adds them.
+Events have no times, so that they are equal for a running guest and a stored console; the caller
+of the parser adds them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ UNKNOWN_FUNCTION = "??"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event; ``offset`` is in bytes from the start of the console."""
+    """An event; ``offset`` is that of its line, in bytes from the start of the console."""
 
     offset: int
 
@@ -37,6 +36,13 @@ class FirmwareFailed(Event):
     """EDK II found no boot option, or started its shell."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestStopped(Event):
+    """The hypervisor says, on the terminal of the guest, that it stops it."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

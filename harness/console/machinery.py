@@ -34,8 +34,10 @@ _REPORT = _family(
 
 _TRAP = _family(
     *(functions for row in arch.TABLE for functions in row.console.traps),
-    # sys/arm64/arm64/trap.c, exception.S
-    r"do_el[01]h?_\w+|handle_el[01]h?_\w+|data_abort|align_abort",
+    # sys/arm64/arm64/trap.c, undefined.c, exception.S; sys/arm/arm/trap-v[46].c, undefined.c
+    r"do_(?:el[01]h?_\w+|serror)|handle_(?:el[01]h?_\w+|serror|moe)|unhandled_exception",
+    r"(?:data|align|external|prefetch|undefined)_abort\w*|abort_(?:handler|fatal|align|icache|debug)",
+    r"abort_imprecise|dab_\w+|undef_insn|undefinedinstr\w*|fpe_trap",
     # sys/riscv/riscv/trap.c, exception.S; sys/powerpc/powerpc/trap.c, sys/powerpc/*/trap_subr*.S
     r"page_fault_handler|do_trap_(?:supervisor|user)|cpu_exception_handler(?:_\w+)?",
     r"trap_pfault|s_trap|powerpc_(?:dispatch_intr|interrupt)|k_trap",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from harness import arch
 from harness.console import events as e
-from harness.console.bootpatterns import FIRMWARE, LOADER
+from harness.console.bootpatterns import FIRMWARE, HYPERVISOR, LOADER
 from harness.console.eventkinds import ShutdownStep, WarningKind
 from harness.console.pattern import (
     Match,
@@ -297,7 +297,7 @@ _KERNEL = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = _TROUBLE + _WAY_OUT + FIRMWARE + LOADER + _KERNEL
+PATTERNS: tuple[Pattern, ...] = _TROUBLE + _WAY_OUT + HYPERVISOR + FIRMWARE + LOADER + _KERNEL
 
 PROMPTS: tuple[Prompt, ...] = (
     # sys/ddb/db_command.c, db_command_loop()

@@ -236,6 +236,14 @@ def test_exception_in_the_firmware_after_the_kernel_was_entered_is_the_kernels_f
     assert (entered.blames_host, not_entered.blames_host) == (False, True)
 
 
+def test_a_hypervisors_word_explains_an_end_without_a_report_and_nothing_else() -> None:
+    stopped = e.GuestStopped(5, "triple fault")
+    ended = verdict(*UP, stopped, ending=Ending.EXITED)
+    assert (ended.outcome, ended.title) == (Outcome.RESET, "triple fault in the kernel stage")
+    claimed = verdict(*UP, stopped, ending=Ending.SILENCE)  # a guest prints what it likes
+    assert claimed.outcome is Outcome.HANG
+
+
 def test_guest_that_starts_in_its_kernel_is_never_the_hosts_failure() -> None:
     told = judge((), Ending.SILENCE, Until.INIT, first_stage=Stage.KERNEL)
     assert (told.outcome, told.blames_host) == (Outcome.HANG, False)
