@@ -3,23 +3,26 @@
     python group_program.py worker JSON
     python group_program.py cell URL DIRECTORY
 
-A cell appends a line to the file ``log`` of its order when it starts, and when it ends.
+A kernel is a file of some parts in a directory of the host's, which is really sent and fetched. A
+cell appends a line to the file ``log`` of its order when it starts, and when it ends.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.group.celldirectory import CellDirectory, done
+from harness.group.celldirectory import CellDirectory, Lack, done, failed
 from harness.group.cellprocess import beating, report_result
+from harness.group.files import GroupFiles, NotSentError, WrongFileError
 from harness.group.placement import HostOffer
 from harness.group.reports import HostReports
 from harness.group.worker import Worker, WorkerHost
@@ -27,6 +30,7 @@ from harness.history.migrate import newest_schema
 from harness.history.url import DatabaseUrl
 from harness.host.clock import HostClock
 from harness.host.process import HostRunner
+from harness.host.seal import Seal, seal_file
 
 VERSION = "made"
 
@@ -71,11 +75,44 @@ def cell(url: DatabaseUrl, directory: Path) -> None:
         if gate := order.get("gate"):
             while not Path(gate).exists():
                 time.sleep(0.05)
-        failed = order.get("fails_on") == host
-        answer = {"answer": order["name"], "kernel": order.get("makes", "")}
-        own.write_result(done(answer, host_failed=failed), b"console of " + order["name"].encode())
+        is_failed = order.get("fails_on") == host
+        result = kernel_result(order, host, url, directory) or done(
+            {"answer": order["name"]}, host_failed=is_failed
+        )  # fmt: skip
+        own.write_result(result, b"console of " + order["name"].encode())
     say("end")
     report_result(HostReports(url, host), own, HostClock())
+
+
+def kernel_result(
+    order: dict[str, Any], host: str, url: DatabaseUrl, directory: Path
+) -> dict[str, Any] | None:
+    """Build, send or receive a kernel, and return the report; None for a cell that has its own."""
+    kernels = directory.parent.parent / f"kernels-{host}"
+    kernels.mkdir(exist_ok=True)
+    name = order.get("kernel") or order.get("makes", "")
+    files = GroupFiles(url, host, HostClock())
+    answer: dict[str, Any] = {"answer": order["name"]}
+    try:
+        match order.get("kind"):
+            case "kernel":
+                (kernels / name).write_bytes(random.Random(name).randbytes(5 << 19))
+                answer["held"] = asdict(seal_file(kernels / name, name))
+            case "send":
+                files.send([(kernels / name, Seal(**order["held"]))])
+            case "receive":
+                files.fetch(order["sender"], Seal(**order["held"]), kernels).rename(kernels / name)
+            case _ if name and not (kernels / name).exists():
+                return failed("the kernel is not here", Lack.KERNEL)
+            case _:
+                return None
+    except NotSentError as error:
+        return failed(error.message, Lack.PARTS)
+    except WrongFileError as error:
+        return failed(error.message, Lack.RIGHT_FILE)
+    finally:
+        files.close()
+    return done(answer, host_failed=False)
 
 
 if __name__ == "__main__":

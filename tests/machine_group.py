@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psycopg
 from command import GLANCE, Home, Running
 from postgres_server import Server
 
@@ -66,3 +67,33 @@ class MachineGroup:
         while not test(int(str(self.rows(statement)[0][0]))):
             assert time.monotonic() < deadline, statement
             time.sleep(GLANCE)
+
+
+@dataclass
+class MachineGroupRole:
+    """A worker's role of a group, whose password somebody has stolen.
+
+    Args:
+        group: the group.
+        name: the role; empty: that of the group's workers.
+    """
+
+    group: MachineGroup
+    name: str = ""
+
+    def another(self, name: str) -> MachineGroupRole:
+        """Make a role with the same rights."""
+        worker, database = self.group.worker.user, self.group.owner.database
+        made = f"{worker}_{name}"
+        self.group.server.execute(f"CREATE ROLE {made} LOGIN IN ROLE {worker}", database=database)
+        return MachineGroupRole(self.group, made)
+
+    def connect(self) -> psycopg.Connection:
+        """Return a connection of the role."""
+        server = self.group.server
+        connection = psycopg.connect(
+            host=str(server.directory), port=server.port, user=self.name or self.group.worker.user,
+            dbname=self.group.owner.database, autocommit=True,
+        )  # fmt: skip
+        connection.execute("SET search_path = harness")
+        return connection

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,9 +42,27 @@ def done(document: Mapping[str, Any], *, host_failed: bool) -> dict[str, Any]:
     return {"kind": "done", "host_failed": host_failed, "document": dict(document)}
 
 
-def failed(why: str) -> dict[str, Any]:
-    """Return the report of a job that the host could not carry out, in words."""
-    return {"kind": "failed", "why": why}
+class Lack(StrEnum):
+    """What a host lacked for a job, so that it is no failure of the host."""
+
+    SOURCE = "source"
+    """The tree or the revision that a kernel is built from."""
+    KERNEL = "kernel"
+    """The kernel that a cell boots."""
+    PARTS = "parts"
+    """Parts of a file, which were not sent, or are gone."""
+    RIGHT_FILE = "right file"
+    """What was sent is not what was announced."""
+
+
+def failed(why: str, lacks: Lack | None = None) -> dict[str, Any]:
+    """Return the report of a job that the host could not carry out.
+
+    Args:
+        why: the cause, in words.
+        lacks: what the host lacked; None: something else failed.
+    """
+    return {"kind": "failed", "why": why, **({"lacks": lacks.value} if lacks else {})}
 
 
 @dataclass(frozen=True, slots=True)

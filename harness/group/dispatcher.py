@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import HarnessError, InfraError
+from harness.group.celldirectory import Lack
+from harness.group.holdings import Holdings
 from harness.group.leases import OPEN, GroupLeases, KnownHost, Lease, Report
 from harness.group.placement import FAILURES, HostState, Job, place, refusal
 from harness.group.silence import gone_leases, is_gone
+from harness.group.wanted import Wanted
 
 if TYPE_CHECKING:
     from harness.host.clock import Clock
@@ -31,26 +34,8 @@ _PATIENCE: Final = 180.0
 #: Hosts that try a job at most.
 _TRIES: Final = 3
 
-
-@dataclass(slots=True)
-class _Wanted:
-    """A job with its order, and what is known of it.
-
-    Args:
-        job: the job; ``avoid`` grows with each host that fails it.
-        order: what its host is told.
-        future: gets its report; None for a kernel that is only moved.
-        attempt: the next one.
-        failures: reports of hosts that failed it.
-        unsure: whether the last attempt may be leased, although the server was lost meanwhile.
-    """
-
-    job: Job
-    order: Mapping[str, Any]
-    future: Future[Report] | None
-    attempt: int = 0
-    failures: list[Report] = field(default_factory=list)
-    unsure: bool = False
+#: Times that a job finds no kernel where it should be.
+_LACKS: Final = 5
 
 
 @dataclass(slots=True)
@@ -75,11 +60,11 @@ class Dispatcher:
     _ended: bool = False
     _error: HarnessError | None = None
     _thread: threading.Thread | None = None
-    _waiting: dict[str, _Wanted] = field(default_factory=dict)
-    _leased: dict[int, _Wanted] = field(default_factory=dict)
-    _builds: dict[str, _Wanted] = field(default_factory=dict)
-    _keys: dict[str, str] = field(default_factory=dict)
-    _where: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _waiting: dict[str, Wanted] = field(default_factory=dict)
+    _leased: dict[int, Wanted] = field(default_factory=dict)
+    _builds: dict[str, Wanted] = field(default_factory=dict)
+    _holdings: Holdings = field(default_factory=Holdings)
+    _without: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _in_a_row: Counter[str] = field(default_factory=Counter)
     _told: set[str] = field(default_factory=set)
     _idle_since: float | None = None
@@ -100,7 +85,7 @@ class Dispatcher:
             HarnessError: the history cannot be read, no host is left, or the night is being ended.
         """
         future: Future[Report] = Future()
-        wanted = _Wanted(job, order, future)
+        wanted = Wanted(job, order, future)
         known = self.leases.newest(job.id)
         stored = known is not None and known.state == "kept"
         report = self.leases.report(known.id) if known is not None and stored else None
@@ -177,38 +162,60 @@ class Dispatcher:
         self._take_back(hosts, leases)
         self._lease(hosts, leases)
 
-    def _reported(self, wanted: _Wanted, report: Report) -> None:
+    def _reported(self, wanted: Wanted, report: Report) -> None:
         """Take the report on a lease; the guard is held."""
         job, host, document = wanted.job, report.host, report.document
         failed = document.get("kind") != "done" or bool(document.get("host_failed"))
+        if wanted.kernel:
+            self._moved(wanted, report, failed=failed)
+            return
+        if failed and self._was_lacking(wanted, report):
+            return
         self._in_a_row[host] = self._in_a_row[host] + 1 if failed else 0
         if self._in_a_row[host] >= FAILURES:
             self._say(f"{host} fails what it is given, and gets nothing more in this night")
-        if failed and wanted.future is None:
-            self._bar(job.makes, host)
-        elif failed:
+        if failed:
             wanted.failures.append(report)
             wanted.job = replace(job, avoid=job.avoid | {host})
             if len(wanted.failures) < _TRIES:
                 self._waiting[job.id] = wanted
                 return
-        elif job.makes:
-            self._made(job.makes, str(_inner(report).get("kernel", "")), host)
+        elif job.makes and not self._holdings.built(job.makes, _inner(report), host):
+            self._say(f"{host} builds other kernels of the same sources, and is not given them")
         if wanted.future is not None:
             wanted.future.set_result(report)
 
-    def _made(self, kernel: str, key: str, host: str) -> None:
-        """Note that a host has a kernel; without a key, it does not build."""
-        if key and self._keys.setdefault(kernel, key) == key:
-            self._where[kernel].add(host)
-        elif key:
-            self._bar(kernel, host)
-            self._say(f"{host} builds other kernels of the same sources, and is not given them")
+    def _was_lacking(self, wanted: Wanted, report: Report) -> bool:
+        """Return whether a host only lacked the job's source or kernel, so that another gets it."""
+        lack, job = report.document.get("lacks"), wanted.job
+        if lack == Lack.SOURCE and job.makes:
+            self._without[job.source].add(report.host)
+            wanted.last = report
+        elif lack == Lack.KERNEL and job.kernel and wanted.lacked < _LACKS:
+            self._holdings.lost(job.kernel, report.host)
+            wanted.lacked += 1
+        else:
+            return False
+        self._waiting[job.id] = wanted
+        return True
 
-    def _bar(self, kernel: str, host: str) -> None:
-        """Give a host no cell with a kernel."""
-        made = self._builds[kernel]
-        made.job = replace(made.job, avoid=made.job.avoid | {host})
+    def _moved(self, wanted: Wanted, report: Report, *, failed: bool) -> None:
+        """Take the report on a kernel's way to another host."""
+        kernel, host = wanted.kernel, report.host
+        lack, why = report.document.get("lacks"), report.document.get("why")
+        if wanted.job.makes:
+            if not failed:
+                self._holdings.arrived(kernel, host)
+                return
+            if lack != Lack.PARTS:
+                self._say(
+                    f"{host} did not take a kernel from {self._holdings.sender(kernel)}: {why}"
+                )
+            self._holdings.not_arrived(kernel, host, wrong=lack == Lack.RIGHT_FILE)
+        elif failed:
+            self._holdings.lost(kernel, host)
+        else:
+            self._holdings.sent(kernel, host)
 
     def _take_back(self, hosts: Iterable[KnownHost], leases: list[Lease]) -> None:
         """Lease anew what was leased to hosts that are gone."""
@@ -238,15 +245,26 @@ class Dispatcher:
         decided = place(waiting.values(), states, lanes=len(states))
         for job, host in decided.starts:
             self._place(self._waiting[job.id], host)
+        there = [state.offer.name for state in states]
         for kernel, host in decided.moves:
-            made = self._builds[kernel]
-            moved = replace(made.job, id=f"{made.job.id} for {host}")
-            if not any(each.job.id == moved.id for each in self._leased.values()):
-                known = self.leases.newest(moved.id)
-                attempt = known.attempt + 1 if known else 0
-                self._place(_Wanted(moved, made.order, None, attempt), host)
+            self._move(kernel, host, there)
 
-    def _place(self, wanted: _Wanted, host: str) -> None:
+    def _move(self, kernel: str, host: str, there: Collection[str]) -> None:
+        """Have a kernel sent by a host that has it, and then fetched by another one."""
+        sender = self._holdings.sender(kernel)
+        holder = sender or self._holdings.holder(kernel, there)
+        job = Job(f"send {kernel} from {holder}", 0.0, 0.0)
+        if sender:
+            job = Job(f"receive {kernel} on {host}", 0.0, 0.0, makes=kernel)
+        if not holder or any(each.job.id == job.id for each in self._leased.values()):
+            return
+        step = {"kind": "receive" if sender else "send", "sender": sender}
+        order = {**self._builds[kernel].order, **step, "held": self._holdings.held(kernel)}
+        known = self.leases.newest(job.id)
+        attempt = known.attempt + 1 if known else 0
+        self._place(Wanted(job, order, None, attempt, kernel=kernel), host if sender else holder)
+
+    def _place(self, wanted: Wanted, host: str) -> None:
         known = self.leases.newest(wanted.job.id) if wanted.unsure else None
         wanted.unsure = True
         if known is not None and known.attempt >= wanted.attempt:
@@ -280,20 +298,19 @@ class Dispatcher:
                 continue
             if host.leaving or is_gone(host.silent, self.silence):
                 continue
-            have = {each for each, key in self._keys.items() if key in host.kernels}
-            have |= {each for each, names in self._where.items() if name in names}
+            have = self._holdings.at(name, host.kernels)
             found.append(
                 HostState(
-                    host.offer, tuple(running[name]), frozenset(have),
+                    host.offer, tuple(running[name]), have,
                     frozenset(coming[name] - have), self._in_a_row[name],
                 )
             )  # fmt: skip
         return found
 
     def _allowed(self, job: Job) -> Job:
-        """Return a job that does not run where its kernel cannot be had."""
-        made = self._builds.get(job.kernel)
-        return job if made is None else replace(job, avoid=job.avoid | made.job.avoid)
+        """Return a job that does not run where its kernel or its source cannot be had."""
+        avoid = self._without[job.source] if job.makes else self._holdings.barred(job.kernel)
+        return replace(job, avoid=job.avoid | avoid)
 
     def _build_lost(self, states: Iterable[HostState]) -> None:
         """Build kernels again that no host has any more."""
@@ -302,12 +319,13 @@ class Dispatcher:
             made = self._builds.get(wanted.job.kernel)
             if made is None or wanted.job.kernel in exist or made.job.id in self._waiting:
                 continue
-            if len(made.failures) < _TRIES:
+            if len(made.failures) < _TRIES and made.rebuilt < _TRIES:
+                made.rebuilt += 1
                 made.future = Future()
                 self._waiting[made.job.id] = made
             elif wanted.future is not None:
                 del self._waiting[wanted.job.id]
-                wanted.future.set_result(made.failures[-1])
+                wanted.future.set_result(made.last or made.failures[-1])
 
     def _give_up(self, waiting: dict[str, Job], states: list[HostState]) -> None:
         """End jobs that all hosts have failed; wait for hosts if there is none."""
@@ -324,12 +342,13 @@ class Dispatcher:
             )
         for id_, job in list(waiting.items()):
             wanted = self._waiting[id_]
-            if offers and wanted.failures and refusal(job, offers):
+            last = wanted.failures[-1] if wanted.failures else wanted.last
+            if offers and last is not None and refusal(job, offers):
                 del waiting[id_]
                 with self._guard:
                     del self._waiting[id_]
                 if wanted.future is not None:
-                    wanted.future.set_result(wanted.failures[-1])
+                    wanted.future.set_result(last)
 
     def _fail(self, error: HarnessError) -> None:
         """End all jobs with an error, and those that are still to come."""

@@ -35,7 +35,7 @@ _ROWS: Final = {
 }
 
 #: What belongs to no plan, or to nights that run.
-_OTHER: Final = frozenset({"locks", "hosts", "leases"})
+_OTHER: Final = frozenset({"locks", "hosts", "leases", "file_parts"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,7 +239,7 @@ class GroupLeases:
             return int(connection.execute(wanted, self._night).scalar_one())
 
     def clear(self) -> None:
-        """Remove what earlier nights leased, and what was delivered.
+        """Remove what earlier nights leased, what was delivered, and files unless one moves.
 
         Raises:
             InfraError: the history cannot be written.
@@ -248,6 +248,10 @@ class GroupLeases:
             connection.execute(
                 text("DELETE FROM leases WHERE night_id IN "
                      "(SELECT id FROM nights WHERE state <> 'running')")
+            )  # fmt: skip
+            connection.execute(
+                text("DELETE FROM file_parts WHERE NOT EXISTS "
+                     "(SELECT FROM leases WHERE state IN ('queued', 'running'))")
             )  # fmt: skip
             clear_queues(connection)
 

@@ -64,6 +64,7 @@ class Job:
         memory: bytes that it uses.
         kernel: the kernel that it boots; empty: none.
         makes: the kernel that it builds; empty: none.
+        source: where the tree is that it builds; hosts without it are left out.
         alone: whether nothing else of the harness may run on its host meanwhile.
         architecture: that it needs.
         accelerator: that it needs.
@@ -77,6 +78,7 @@ class Job:
     memory: int = 0
     kernel: str = ""
     makes: str = ""
+    source: str = ""
     alone: bool = False
     architecture: str = GUEST.name
     accelerator: str = "tcg"

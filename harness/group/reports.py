@@ -7,20 +7,16 @@ for too long, and ``cancelled``; what is reported on those after all is ``late``
 
 from __future__ import annotations
 
-import contextlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
-
 from harness.errors import UsageError
 from harness.group.celldirectory import failed
+from harness.group.session import WorkerSession
 from harness.history.columns import storable_value
-from harness.history.postgres import connection_arguments
-from harness.history.servererrors import server_error
 
 if TYPE_CHECKING:
     from harness.group.placement import HostOffer
@@ -28,9 +24,6 @@ if TYPE_CHECKING:
 
 RESULT_LIMIT: Final = 8 << 20
 """Bytes of a result's JSON at most."""
-
-#: Seconds for a statement. Times are by the server's clock; sessions are in UTC.
-_STATEMENT: Final = 30
 
 
 @dataclass(slots=True)
@@ -44,7 +37,10 @@ class HostReports:
 
     url: DatabaseUrl
     host: str
-    _session: psycopg.Connection | None = field(default=None, repr=False)
+    _session: WorkerSession = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._session = WorkerSession(self.url)
 
     def announce(self, offer: HostOffer, version: str, schema: str) -> None:
         """Announce the host.
@@ -58,7 +54,7 @@ class HostReports:
             UsageError: the group has other tables, or another role has a host of that name.
             InfraError: the server fails.
         """
-        with self._cursor("join the group of") as cursor:
+        with self._session.cursor("join the group of") as cursor:
             found = cursor.execute("SELECT version_num FROM alembic_version").fetchone()
             if found is None or found[0] != schema:
                 theirs = "no" if found is None else found[0]
@@ -88,7 +84,7 @@ class HostReports:
         Raises:
             InfraError: the server fails.
         """
-        with self._cursor("report to") as cursor:
+        with self._session.cursor("report to") as cursor:
             cursor.execute(
                 "UPDATE hosts SET seen = localtimestamp, kernels = %s, leaving = %s "
                 "WHERE name = %s",
@@ -103,7 +99,7 @@ class HostReports:
         Raises:
             InfraError: the server fails.
         """
-        with self._cursor("take work from") as cursor:
+        with self._session.cursor("take work from") as cursor:
             cursor.execute(
                 "UPDATE leases SET state = 'running', seen = localtimestamp "
                 "WHERE id = %s AND host = %s AND state IN ('queued', 'running') RETURNING id",
@@ -117,7 +113,7 @@ class HostReports:
         Raises:
             InfraError: the server fails.
         """
-        with self._cursor("report to") as cursor:
+        with self._session.cursor("report to") as cursor:
             cursor.execute(
                 "UPDATE leases SET seen = localtimestamp WHERE id = %s AND state = 'running'",
                 (lease,),
@@ -141,7 +137,7 @@ class HostReports:
         text = json.dumps(storable_value(result))
         if len(text) > RESULT_LIMIT:
             text = json.dumps(failed(f"its result has {len(text)} bytes, which are too many"))
-        with self._cursor("report to") as cursor:
+        with self._session.cursor("report to") as cursor:
             cursor.execute(
                 "UPDATE leases SET result = %s, console = %s, "
                 "state = CASE state WHEN 'running' THEN 'ended' ELSE 'late' END "
@@ -157,7 +153,7 @@ class HostReports:
         Raises:
             InfraError: the server fails.
         """
-        with self._cursor("read") as cursor:
+        with self._session.cursor("read") as cursor:
             rows = cursor.execute(
                 "SELECT id, state FROM leases WHERE host = %s AND "
                 "state IN ('running', 'lost', 'cancelled')", (self.host,),
@@ -172,7 +168,7 @@ class HostReports:
         Raises:
             InfraError: the server fails.
         """
-        with self._cursor("read") as cursor:
+        with self._session.cursor("read") as cursor:
             rows = cursor.execute(
                 "SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND queue_name = %s",
                 (self.host,),
@@ -186,28 +182,4 @@ class HostReports:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-
-    @contextlib.contextmanager
-    def _cursor(self, doing: str) -> Iterator[psycopg.Cursor]:
-        """Yield a cursor in a transaction; a connection that fails is closed.
-
-        Raises:
-            UsageError: the server refuses the role or its password.
-            InfraError: the server fails.
-        """
-        try:
-            if self._session is None or self._session.closed:
-                arguments = connection_arguments(self.url)
-                options = f"{arguments['options']} -c statement_timeout={_STATEMENT}s"
-                self._session = psycopg.connect(
-                    **{**arguments, "options": options}, prepare_threshold=None
-                )
-            with self._session.transaction(), self._session.cursor() as cursor:
-                yield cursor
-        except psycopg.Error as error:
-            self.close()
-            text = error.diag.message_primary or str(error)
-            raise server_error(doing, self.url, text, error.sqlstate) from error
+        self._session.close()

@@ -1,7 +1,8 @@
 """Makes the schema of a history on a server, and the roles that use it.
 
 The owner reads and writes everything. A worker announces hosts, reads what is leased to the hosts
-that its own role announced, and reports on that; it reads and writes nothing else of the history.
+that its own role announced, and reports on that. It sends files for other hosts, within a limit,
+and reads those that others sent. It reads and writes nothing else of the history.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import UsageError
+from harness.group.files import PARTS
 from harness.group.queues import install_queues
 from harness.history.database import Database
 from harness.history.postgres import SCHEMA
@@ -39,6 +41,7 @@ _WORKER: Final = (
     "GRANT INSERT ON procrastinate_events TO {worker}",
     "GRANT USAGE ON SEQUENCE procrastinate_events_id_seq TO {worker}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON procrastinate_workers TO {worker}",
+    "GRANT SELECT, INSERT, DELETE ON file_parts TO {worker}",
 )
 
 #: Which rows a worker's role reads and changes: those of the hosts that it announced.
@@ -56,11 +59,25 @@ _POLICIES: Final = {
         "reporting": f"FOR UPDATE USING (host IN {_OWN}) "
         "WITH CHECK (state IN ('running', 'ended', 'late'))",
     },
+    # What is fetched is checked by its SHA-256, and from the host that the asker names.
+    "file_parts": {
+        "reading": "FOR SELECT USING (true)",
+        "sending": f"FOR INSERT WITH CHECK (host IN {_OWN} AND has_room_for_files(host))",
+        "removing": f"FOR DELETE USING (host IN {_OWN})",
+    },
     "procrastinate_jobs": {
         "reading": f"FOR SELECT USING (queue_name IN {_OWN})",
         "taking": f"FOR UPDATE USING (queue_name IN {_OWN})",
     },
 }
+
+
+#: Whether a host may send more; a function that is volatile sees what the same statement inserted.
+_ROOM: Final = f"""
+CREATE OR REPLACE FUNCTION has_room_for_files(sender text) RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = {SCHEMA}, pg_temp
+RETURN (SELECT count(*) < {PARTS} FROM file_parts WHERE host = sender)
+"""  # noqa: S608 - our names
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +216,7 @@ def _secure_rows(connection: Connection) -> None:
     # Policies of earlier versions.
     for name in ("reading", "night_runs"):
         connection.exec_driver_sql(f"DROP POLICY IF EXISTS {name} ON results")
+    connection.exec_driver_sql(_ROOM)
     for table, policies in _POLICIES.items():
         connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         for name, condition in policies.items():

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Float,
     ForeignKey,
     Index,
@@ -34,6 +35,10 @@ NAMING: Final = {
     "fk": "fk_%(table_name)s_%(column_0_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+#: Bytes of a part of a file, compressed, at most.
+PART_LIMIT: Final = 1_100_000
 
 
 class Base(DeclarativeBase):
@@ -329,3 +334,24 @@ class LeaseRow(Base):
     """The console, compressed by zlib, until it is stored."""
     seen: Mapped[datetime | None] = mapped_column(UtcTime)
     """When the cell last reported, by the server's clock."""
+
+
+class FilePartRow(Base):
+    """A part of a file that a host sent for others; see ``harness.group.files``."""
+
+    __tablename__ = "file_parts"
+    __table_args__ = (
+        CheckConstraint(f"length(data) <= {PART_LIMIT}", name="ck_file_parts_data"),
+        CheckConstraint("number BETWEEN 0 AND 2047", name="ck_file_parts_number"),
+    )
+
+    host: Mapped[str] = mapped_column(words(100), primary_key=True)
+    """The host that sent it."""
+    sha256: Mapped[str] = mapped_column(words(64), primary_key=True)
+    """Of the whole file."""
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """Its place in the file, from 0."""
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    """Its bytes, compressed by zlib."""
+    sent: Mapped[datetime] = mapped_column(UtcTime)
+    """When it was sent, by the server's clock."""

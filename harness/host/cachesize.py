@@ -76,10 +76,10 @@ class Collected:
 
 
 def cache_entries(workspace: Workspace) -> list[CacheEntry]:
-    """Return all entries: each kernel, image, snapshot, world, tree with its objects, and so on."""
+    """Return all entries: each kernel, replica, image, tree with its objects, and so on."""
     entries = [
         entry
-        for kind in ("kernel", "image", "snapshot", "world")
+        for kind in ("kernel", "replica", "image", "snapshot", "world")
         for entry in _entries_of(workspace, kind)
     ]
     lock = workspace.cache / "locks" / f"{DRY_RUNS}.lock"

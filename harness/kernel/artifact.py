@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UsageError
 from harness.host.inuse import in_use
 from harness.host.jsontoml import read_object
+from harness.host.seal import Seal  # noqa: TC001 - the identity's types are read when it runs
 from harness.host.sealedstore import DamageError, add, check, store
 from harness.sanitizers import Sanitizers, parse_sanitizers
 from harness.source.codefacts import Facts
 
 if TYPE_CHECKING:
     from harness.host.progress import Progress
-    from harness.host.seal import Seal
     from harness.host.workspace import Workspace
 
 _IDENTITY = "identity.json"
@@ -153,7 +153,7 @@ class KernelCache:
         directory = self._directory / key
         try:
             seals = check(directory, self._verified)
-            return _artifact(directory, _read_identity(directory / _IDENTITY, key), seals)
+            return artifact_in(directory, _read_identity(directory / _IDENTITY, key), seals)
         except FileNotFoundError:
             return None
         except DamageError as damage:
@@ -189,7 +189,7 @@ class KernelCache:
         left_out |= set() if identity.options else {"options"}
         kept = {name: value for name, value in identity.document().items() if name not in left_out}
         seals = store(directory, files, {_IDENTITY: json.dumps(kept, indent=1) + "\n"})
-        return _artifact(directory, identity, seals)
+        return artifact_in(directory, identity, seals)
 
     def add(self, kernel: KernelArtifact, name: str, module: Path) -> KernelArtifact:
         """Store a copy of a module with the kernel, under a name that tells what it is.
@@ -200,7 +200,7 @@ class KernelCache:
         directory = kernel.kernel.parent
         seals = {seal.name: seal for seal in kernel.identity.files}
         seals = add(directory, name, module, seals)
-        return _artifact(directory, kernel.identity, seals)
+        return artifact_in(directory, kernel.identity, seals)
 
 
 def rebuilding(note: Callable[[str], None]) -> Callable[[str], None]:
@@ -228,9 +228,10 @@ def _read_identity(path: Path, key: str) -> KernelIdentity:
     return identity
 
 
-def _artifact(
+def artifact_in(
     directory: Path, identity: KernelIdentity, seals: Mapping[str, Seal]
 ) -> KernelArtifact:
+    """Return the kernel whose files, with these seals, are in a directory."""
     from harness.kernel.module import modules_among
     from harness.kernel.treemodule import tree_modules_among
 

@@ -19,6 +19,7 @@ from harness.host.accelerator import Accelerator
 from harness.host.ledger import usual_name
 from harness.host.memory import available_memory
 from harness.kernel.artifact import KernelCache
+from harness.runs.replicas import Replicas
 
 if TYPE_CHECKING:
     import threading
@@ -67,7 +68,7 @@ def work(request: WorkRequest, env: Environment, view: View, leaving: threading.
         host = WorkerHost(
             request.url, offer, harness_version(), newest_schema(), installed_state(),
             worker_directory(env, request.url, offer.name), request.program, dict(os.environ),
-            KernelCache(env.workspace).keys,
+            lambda: [*KernelCache(env.workspace).keys(), *Replicas(env.workspace).keys()],
         )  # fmt: skip
         Worker(host, env.runner, env.clock, view.note, leaving).run()
     return offer.name

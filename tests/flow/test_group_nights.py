@@ -62,6 +62,10 @@ def test_nights_on_two_workers_have_the_verdicts_of_one_machine(
             assert night(many, "--workers") == night(one)
         with sqlite3.connect(tmp_path / "one.sqlite") as local:
             assert group.rows(RESULTS) == local.execute(RESULTS).fetchall()
+        twice = "SELECT job FROM leases WHERE job LIKE 'kernel %' GROUP BY job HAVING count(*) > 1"
+        assert group.rows(twice) == [], "a kernel is built once in the group"
+        assert [*first.cache.glob("replicas/[!.]*"), *second.cache.glob("replicas/[!.]*")]
+        assert group.rows("SELECT * FROM file_parts") == []
         hosts = {host for (host,) in group.rows("SELECT host FROM results")}
         assert hosts == {"first", "second"}
         failed = "SELECT DISTINCT host FROM results WHERE status = 'failed' AND purpose = '{}'"

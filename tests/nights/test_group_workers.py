@@ -24,7 +24,7 @@ import psycopg
 import pytest
 from command import GLANCE
 from group_program import GIB, VERSION
-from machine_group import PATIENCE, MachineGroup
+from machine_group import PATIENCE, MachineGroup, MachineGroupRole
 from postgres_server import Server, postgres_server
 
 from harness.group.dispatcher import Dispatcher
@@ -101,9 +101,11 @@ class Asker:
         return [int(pid) for pid in found.stdout.split()]
 
     def submit(self, to: Dispatcher, name: str, **order: Any) -> Future[Report]:
-        job = Job(name, 1.0, order.pop("cores", 1.0), GIB, makes=order.get("makes", ""),
-                  kernel=order.pop("kernel", ""), alone=order.pop("alone", False))  # fmt: skip
+        makes = order.get("makes", "")
+        job = Job(name, 1.0, order.pop("cores", 1.0), GIB, makes=makes, source=makes and "tree",
+                  kernel=order.get("kernel", ""), alone=order.pop("alone", False))  # fmt: skip
         document = {"version": VERSION, "commands": False, "name": name, "log": str(self.log)}
+        document["kind"] = "kernel" if makes else "cell"
         return to.submit(job, {**document, **order})
 
     def said(self, word: str) -> list[list[str]]:
@@ -143,16 +145,23 @@ def answer(future: Future[Report]) -> str:
 def test_jobs_run_beside_each_other_once_each_with_their_kernels(asker: Asker) -> None:
     with asker.worker("a"), asker.worker("b") as b, asker.asking() as dispatcher:
         assert answer(asker.submit(dispatcher, "build", makes="k1")) == "build"
-        futures = [asker.submit(dispatcher, f"cell {n}".replace(" ", ""), kernel="k1", seconds=0.2)
-                   for n in range(8)]  # fmt: skip
+        gate = asker.directory / "gate"
+        futures = [
+            asker.submit(dispatcher, f"cell{n}", kernel="k1", gate=str(gate)) for n in range(8)
+        ]  # fmt: skip
+        # The kernel is built, sent and fetched, and both hosts have as many cells as cores.
+        asker.wait_for_starts(3 + 4)
+        gate.touch()
         assert [answer(each) for each in futures] == [f"cell{n}" for n in range(8)]
         reports = [each.result() for each in futures]
         assert reports[3].console == b"console of cell3"
         starts = Counter(name for name, *_ in asker.said("start"))
         assert {starts[f"cell{n}"] for n in range(8)} == {1}
-        built = {host for name, host, _ in asker.said("start") if name == "build"}
-        hosts = {host for name, host, _ in asker.said("start") if name != "build"}
-        assert built <= hosts
+        assert {each.host for each in reports} == {"a", "b"}
+        jobs = Counter(job for (job,) in asker.group.rows("SELECT job FROM leases"))
+        assert jobs["build"] == 1, "a kernel is built once, and moved"
+        contents = {(asker.directory / f"kernels-{name}" / "k1").read_bytes() for name in "ab"}
+        assert len(contents) == 1
         asker.wait_until_idle()
         b.send_signal(signal.SIGTERM)
         assert b.wait(PATIENCE) == 0
@@ -289,7 +298,8 @@ def test_a_worker_of_another_version_gets_nothing_and_refuses(asker: Asker) -> N
 def test_a_worker_reads_and_reports_on_its_own_leases_alone(asker: Asker) -> None:
     with asker.worker("a"), asker.asking() as dispatcher:
         asker.submit(dispatcher, "cell").result(PATIENCE)
-    other = MachineGroupRole(asker.group, "thief")
+    own = MachineGroupRole(asker.group)
+    other = own.another("thief")
     attacks = [
         "UPDATE leases SET result = '{}', state = 'ended'",
         "UPDATE hosts SET version = 'forged' WHERE name = 'a'",
@@ -301,7 +311,7 @@ def test_a_worker_reads_and_reports_on_its_own_leases_alone(asker: Asker) -> Non
         assert connection.execute("SELECT count(*) FROM leases").fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == (0,)
     # Its own leases get results, but neither other orders nor other hosts.
-    with other.connect(asker.group.worker.user) as connection:
+    with own.connect() as connection:
         for forbidden in (
             "UPDATE leases SET host = 'b'", "INSERT INTO leases (id) VALUES (7)",
             "DELETE FROM leases", "UPDATE procrastinate_jobs SET args = '{}'",
@@ -312,30 +322,6 @@ def test_a_worker_reads_and_reports_on_its_own_leases_alone(asker: Asker) -> Non
         ):  # fmt: skip
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(forbidden.encode())
-
-
-@dataclass
-class MachineGroupRole:
-    """Another worker's role of a group, whose password somebody has stolen."""
-
-    group: MachineGroup
-    name: str
-
-    def __post_init__(self) -> None:
-        worker, database = self.group.worker.user, self.group.owner.database
-        self.name = f"{worker}_{self.name}"
-        self.group.server.execute(
-            f"CREATE ROLE {self.name} LOGIN IN ROLE {worker}", database=database
-        )
-
-    def connect(self, role: str = "") -> psycopg.Connection:
-        server = self.group.server
-        connection = psycopg.connect(
-            host=str(server.directory), port=server.port, user=role or self.name,
-            dbname=self.group.owner.database, autocommit=True,
-        )  # fmt: skip
-        connection.execute("SET search_path = harness")
-        return connection
 
 
 @pytest.mark.parametrize(
@@ -362,7 +348,7 @@ def test_a_database_that_is_killed_loses_and_doubles_nothing(
 def test_a_worker_refuses_the_name_of_another_roles_host(asker: Asker) -> None:
     with asker.worker("a"):
         asker.group.wait_for("SELECT count(*) FROM hosts")
-    other = MachineGroupRole(asker.group, "second")
+    other = MachineGroupRole(asker.group).another("second")
     url = replace(
         asker.group.worker, user=other.name, host=str(asker.group.server.directory), parameters=()
     )  # fmt: skip

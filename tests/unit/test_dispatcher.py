@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import pytest
 
 from harness.errors import HarnessError, InfraError
-from harness.group.celldirectory import done, failed
+from harness.group.celldirectory import Lack, done, failed
 from harness.group.dispatcher import Dispatcher
 from harness.group.leases import GroupLeases, KnownHost, Lease, Report
 from harness.group.placement import FAILURES, HostOffer, Job
@@ -35,6 +35,8 @@ class Books:
         silent: hosts that have not reported for long.
         stuck: leases of these hosts run for ever.
         failing: hosts that fail everything.
+        treeless: hosts without the tree that kernels are built from.
+        forgetful: hosts that announce kernels, and do not have them.
         placed: all leases, by number.
     """
 
@@ -43,6 +45,8 @@ class Books:
     silent: frozenset[str] = frozenset()
     stuck: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
+    treeless: frozenset[str] = frozenset()
+    forgetful: frozenset[str] = frozenset()
     placed: dict[int, Lease] = field(default_factory=dict)
     writes: int = 0
     guard: threading.RLock = field(default_factory=threading.RLock)
@@ -50,7 +54,7 @@ class Books:
     def hosts(self) -> list[KnownHost]:
         return [
             KnownHost(
-                HostOffer(name, 2.0, 1 << 40, builds=True), "v", frozenset(),
+                HostOffer(name, 2.0, 1 << 40, builds=True), "v", frozenset({"key"}),
                 999.0 if name in self.silent else 0.0, leaving=False,
             )
             for name in self.hosts_there
@@ -72,7 +76,13 @@ class Books:
         found = self.placed[lease]
         if found.host in self.failing:
             return Report(lease, found.host, failed("it always does"))
-        return Report(lease, found.host, done({"kernel": "key"}, host_failed=False))
+        if found.job.startswith("build") and found.host in self.treeless:
+            return Report(lease, found.host, failed("there is no tree", Lack.SOURCE))
+        if found.job.startswith("cell") and found.host in self.forgetful:
+            return Report(lease, found.host, failed("it is gone", Lack.KERNEL))
+        return Report(
+            lease, found.host, done({"held": {"a": 1}, "keys": ["key"]}, host_failed=False)
+        )
 
     def place(self, job: Job, attempt: int, host: str, order: Mapping[str, Any]) -> int:
         del order
@@ -152,3 +162,35 @@ def test_without_hosts_all_jobs_end_with_an_error_and_later_ones_too() -> None:
             future.result(SECONDS)
         with pytest.raises(HarnessError, match="no host of the group"):
             dispatcher.submit(Job("other", 1.0), {})
+
+
+def test_hosts_without_the_tree_build_nothing_and_are_not_set_aside() -> None:
+    books = Books(tuple("abcdef"), treeless=frozenset("abcde"))
+    with dispatching(books) as dispatcher:
+        for number in range(4):
+            job = Job(f"build{number}", 1.0, makes=f"k{number}", source="/tree")
+            assert dispatcher.submit(job, {}).result(SECONDS).host == "f"
+        assert dispatcher.set_aside == []
+        asked = Counter(each.host for each in books.placed.values())
+        assert max(asked[host] for host in "abcde") == 1, "a host is asked once for a tree"
+        # They run cells of kernels that others built.
+        cells = [dispatcher.submit(Job(f"cell{n}", 1.0, kernel="k0"), {}) for n in range(12)]
+        assert {each.result(SECONDS).document["kind"] for each in cells} == {"done"}
+
+
+def test_without_a_tree_in_the_group_a_build_ends_with_the_cause() -> None:
+    with dispatching(Books(treeless=frozenset("ab"))) as dispatcher:
+        report = dispatcher.submit(Job("build", 1.0, makes="k", source="/tree"), {}).result(SECONDS)
+        assert report.document["why"] == "there is no tree"
+
+
+def test_a_host_that_lost_its_kernel_is_sent_it_again_and_did_not_fail() -> None:
+    books = Books(forgetful=frozenset("a"))
+    with dispatching(books) as dispatcher:
+        dispatcher.submit(Job("build", 1.0, makes="k", source="/tree"), {}).result(SECONDS)
+        cells = [dispatcher.submit(Job(f"cell{n}", 1.0, kernel="k"), {}) for n in range(6)]
+        while not any(each.host == "a" for each in books.placed.values()):
+            time.sleep(0.01)
+        books.forgetful = frozenset()
+        assert {each.result(SECONDS).document["kind"] for each in cells} == {"done"}
+        assert dispatcher.set_aside == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,26 @@ from harness.group.placement import HostOffer
 from harness.group.silence import gone_leases
 from harness.group.version import installed_state
 from harness.history.url import DatabaseUrl
+from harness.host.progress import Recorded
+from harness.host.seal import Seal, seal_file
 from harness.nightly.cells import NightCell, PlannedBranch
 from harness.nightly.result import Purpose, Result, Slot, Status
+from harness.runs.environment import Environment
 from harness.runs.nights.groupcell import run_cell
 from harness.runs.nights.orders import (
     BranchOrder,
     ErrorAnswer,
+    HeldOrder,
     NightAnswer,
     NightOrder,
     read_answer,
     read_order,
     told_result,
 )
+from harness.runs.replicas import KernelReplica, Replicas
 from harness.runs.view import Unseen
+from harness.sanitizers import NONE
+from harness.source.request import KernelRequest
 
 SLOT = Slot("tree:main", "boot-none-numa2")
 
@@ -159,7 +167,8 @@ def test_a_cell_directory_is_one_processs_and_has_its_result_when_it_is_whole(
 @pytest.mark.parametrize(("change", "why"), [
     ({"installed": "older"}, "has changed since its worker was started"),
     ({"order": {"kind": "shell"}}, "the order is invalid"),
-    ({"order": as_json(ORDER.document())}, "there is no /tree on this host"),
+    ({"order": {**as_json(ORDER.document()), "kind": "kernel"}}, "there is no /tree on this host"),
+        ({"order": as_json(ORDER.document())}, "the kernel is not on this host"),
 ])  # fmt: skip
 def test_what_a_host_cannot_carry_out_is_said_and_kept_when_the_server_is_away(
     tmp_path: Path, change: dict[str, Any], why: str
@@ -175,6 +184,21 @@ def test_what_a_host_cannot_carry_out_is_said_and_kept_when_the_server_is_away(
     assert why in found[0]["why"]
 
 
+def received(kernel: KernelReplica, env: Environment) -> KernelReplica:
+    """Put the kernel that the environment provides into its cache, as if it had been sent."""
+    replicas = Replicas(env.workspace)
+    paths = env.kernels().provide(KernelRequest("embedded"), NONE, Recorded()).paths()
+
+    def fetch(seal: Seal) -> Path:
+        replicas.directory.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copyfile(paths[seal.name], replicas.directory / f".{seal.sha256}"))
+
+    seals = tuple(seal_file(path, name) for name, path in paths.items() if name == "kernel")
+    kernel = msgspec.structs.replace(kernel, files=seals)
+    replicas.receive(kernel, fetch)
+    return kernel
+
+
 def test_a_cell_that_was_ordered_is_run_and_answered(tmp_path: Path) -> None:
     planned = PlannedBranch("tree:main", "embedded", "main")
     order = NightOrder(
@@ -185,9 +209,10 @@ def test_a_cell_that_was_ordered_is_run_and_answered(tmp_path: Path) -> None:
         }
     )
     cell = CellDirectory(tmp_path / "1")
+    held = None
     with fake_environment(tmp_path, boots) as env:
         for kind in ("kernel", "cell"):
-            document = {**as_json(order.document()), "kind": kind}
+            document = {**as_json(order.document()), "kind": kind, "held": held}
             cell.write_order(
                 {
                     "installed": installed_state(), "most": {"cores": 1, "memory": 1}, "host": "a",
@@ -199,9 +224,11 @@ def test_a_cell_that_was_ordered_is_run_and_answered(tmp_path: Path) -> None:
             assert (report["kind"], report["host_failed"]) == ("done", False), report
             answer = read_answer(report["document"])
             if kind == "kernel":
-                assert (len(answer.kernel), answer.result, answer.error) == (40, None, None)
-                made = answer
+                assert (answer.result, answer.error) == (None, None)
+                assert answer.held is not None
+                made = received(answer.held.kernel, env)
+                held = as_json(msgspec.to_builtins(HeldOrder(kernel=made)))
     assert answer.result is not None
     assert (answer.result.status, answer.result.outcome) == (Status.PASSED, "booted")
-    assert (answer.result.kernel, answer.result.artifact) == (made.kernel, made.artifact)
+    assert (answer.result.kernel, answer.result.artifact) == (made.key, made.artifact)
     assert b"---<<BOOT>>---" in console

@@ -69,12 +69,12 @@ class NightTask:
         return slot.branch, slot.cell, self.commit, self.purpose.value, self.attempt
 
     @property
-    def kernel_key(self) -> tuple[str, str, str, str, str, bool]:
-        """What identifies its kernel in the night."""
+    def kernel_key(self) -> tuple[str, str, str, str, str, str, bool]:
+        """What identifies its kernel in the night, with its world."""
         cell = self.cell
         return (
-            cell.slot.branch, cell.configuration, cell.mutant, cell.subsystem, self.commit,
-            self.clean,
+            cell.slot.branch, cell.configuration, cell.mutant, cell.subsystem, cell.world,
+            self.commit, self.clean,
         )  # fmt: skip
 
     @property
@@ -96,6 +96,7 @@ class CellRunner:
         guests: returns the guests of a cell.
         matrix: boots cells.
         directory: the record's directory.
+        worlds: the worlds that are known, by branch and by name.
 
     Attributes:
         cells: the record's cells.
@@ -107,8 +108,8 @@ class CellRunner:
     guests: NightGuests
     matrix: Matrix
     directory: Path
+    worlds: dict[tuple[str, str], World] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
-    _worlds: dict[tuple[str, str], World] = field(default_factory=dict)
 
     def kernel(self, task: NightTask) -> KernelArtifact | HarnessError:
         """Return the kernel of a task, built if needed, or why there is none."""
@@ -136,11 +137,11 @@ class CellRunner:
         if not cell.world:
             return None
         key = cell.slot.branch, cell.world
-        if key not in self._worlds:
+        if key not in self.worlds:
             request = self.kernels.request(cell, task.commit)
-            self._worlds[key] = self.matrix.provide_world(request, cell.world)
-        require_fitting(kernel.identity.release, self._worlds[key].identity)
-        return self._worlds[key]
+            self.worlds[key] = self.matrix.provide_world(request, cell.world)
+        require_fitting(kernel.identity.release, self.worlds[key].identity)
+        return self.worlds[key]
 
     def planned(self, task: NightTask) -> Result:
         """Return the result of a task before it runs."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.runs.matrix import Matrix
     from harness.runs.nights.cellrunner import CellRunner, NightTask
     from harness.runs.nights.kernels import NightKernels
+    from harness.runs.nights.orders import HeldOrder
     from harness.runs.view import View
 
 
@@ -34,11 +35,13 @@ class BuiltKernel:
         artifact: digest of its code and data.
         key: its key in the cache.
         here: the kernel on this host; None: another host has it.
+        held: what names its files on other hosts; None: it is on this host.
     """
 
     artifact: str
     key: str
     here: KernelArtifact | None = None
+    held: HeldOrder | None = None
 
 
 Prepared = tuple["NightTask", BuiltKernel, Result]

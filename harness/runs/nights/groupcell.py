@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, InfraError, UsageError
-from harness.group.celldirectory import CellDirectory, done, failed
+from harness.group.celldirectory import CellDirectory, Lack, done, failed
 from harness.group.cellprocess import beating, report_result
+from harness.group.files import GroupFiles, NotSentError, WrongFileError, require_room
 from harness.group.reports import HostReports
 from harness.group.version import installed_state
 from harness.host.ledger import Ledger, Room
@@ -21,11 +22,20 @@ from harness.results.unfinished import Planned
 from harness.runs.matrix import Matrix, MemoryGate
 from harness.runs.nights.cellrunner import CellRunner
 from harness.runs.nights.guests import NightGuests
+from harness.runs.nights.heldkernels import HeldKernels
 from harness.runs.nights.kernels import NightKernels
-from harness.runs.nights.orders import ErrorAnswer, NightAnswer, NightOrder, read_order
+from harness.runs.nights.orders import (
+    ErrorAnswer,
+    HeldOrder,
+    NightAnswer,
+    NightOrder,
+    read_order,
+)
 from harness.runs.nights.results import result_of_error
 from harness.runs.nights.sources import NightSources
 from harness.runs.recording import Recorder
+from harness.runs.replicas import KernelReplica, Replicas, WorldReplica, replica_key
+from harness.runs.worlds import world_for
 from harness.source.firstparents import has_commit
 from harness.source.location import is_url
 
@@ -34,9 +44,11 @@ if TYPE_CHECKING:
 
     from harness.history.url import DatabaseUrl
     from harness.mutation.judgement import Judgement
+    from harness.nightly.cells import PlannedBranch
     from harness.results.record import Cell
     from harness.runs.environment import Environment
     from harness.runs.view import View
+    from harness.world.image import World
 
 
 def run_cell(cell: CellDirectory, url: DatabaseUrl, env: Environment, view: View) -> None:
@@ -55,7 +67,9 @@ def run_cell(cell: CellDirectory, url: DatabaseUrl, env: Environment, view: View
     host = str(envelope.get("host", ""))
     with beating(HostReports(url, host), cell.lease):
         try:
-            result, console = _carried_out(envelope, host, env, view)
+            result, console = _carried_out(envelope, host, url, env, view)
+        except LackingError as error:
+            result, console = failed(error.message, error.lack), b""
         except HarnessError as error:
             result, console = failed(error.message), b""
         cell.write_result(result, console)
@@ -63,7 +77,7 @@ def run_cell(cell: CellDirectory, url: DatabaseUrl, env: Environment, view: View
 
 
 def _carried_out(
-    envelope: Mapping[str, Any], host: str, env: Environment, view: View
+    envelope: Mapping[str, Any], host: str, url: DatabaseUrl, env: Environment, view: View
 ) -> tuple[dict[str, Any], bytes]:
     """Return the report of an order, and the console.
 
@@ -73,7 +87,8 @@ def _carried_out(
     if envelope.get("installed") != installed_state():
         raise InfraError("the harness on this host has changed since its worker was started")
     order = read_order(envelope.get("order", {}))
-    _refuse_missing(order)
+    if order.kind in ("send", "receive"):
+        return _moved(order, GroupFiles(url, host, env.clock), env), b""
     most = Room(float(envelope["most"]["cores"]), int(envelope["most"]["memory"]))
     ledger = Ledger(env.workspace, host)
     with ledger.reserved(Room(order.cores, order.memory), most, env.clock):
@@ -84,17 +99,53 @@ def _carried_out(
     return done(answer.document(), host_failed=is_host), console
 
 
-def _refuse_missing(order: NightOrder) -> None:
-    source = order.branch.planned.source
-    if source in NAMED_SOURCES or is_url(source):
-        return
-    if not Path(source).expanduser().exists():
-        raise UsageError(f"there is no {source} on this host")
+def _moved(order: NightOrder, files: GroupFiles, env: Environment) -> dict[str, Any]:
+    """Send or receive a kernel; return the report.
+
+    Raises:
+        LackingError: it is not on this host, was not sent, or something else was sent.
+        HarnessError: it cannot be a kernel, or this host fails.
+    """
+    if order.held is None:
+        raise UsageError("the order names no kernel")
+    replicas = Replicas(env.workspace)
+    try:
+        for each in order.held.all:
+            if order.kind == "send":
+                found = replicas.files(each)
+                if found is None:
+                    raise LackingError("the kernel is not on this host", Lack.KERNEL)
+                files.send(found)
+            else:
+                require_room(replicas.directory, each.files)
+                replicas.receive(
+                    each, lambda seal: files.fetch(order.sender, seal, replicas.directory)
+                )
+    except NotSentError as error:
+        raise LackingError(error.message, Lack.PARTS) from error
+    except WrongFileError as error:
+        raise LackingError(error.message, Lack.RIGHT_FILE) from error
+    finally:
+        files.close()
+    return done({}, host_failed=False)
+
+
+class LackingError(InfraError):
+    """This host lacks what an order needs.
+
+    Args:
+        message: the cause, in words.
+        lack: what it is.
+    """
+
+    def __init__(self, message: str, lack: Lack) -> None:
+        super().__init__(message)
+        self.lack = lack
 
 
 @dataclass(slots=True)
 class HostOrder:
-    """An order on this host.
+    """An order on this host: a kernel to build, or a cell.
 
     Args:
         order: the order.
@@ -107,38 +158,39 @@ class HostOrder:
     env: Environment
     view: View
     allowed: bool
-    kernels: NightKernels = field(init=False)
-
-    def __post_init__(self) -> None:
-        planned, branch = self.order.branch.planned, self.order.branch
-        night = BranchNight(
-            planned.name, planned.source, branch.tip, branch.base, branch.rewritten
-        )  # fmt: skip
-        sources = NightSources(self.env, self.view)
-        self.kernels = NightKernels.of(self.env, self.view, sources, [planned], [night])
-        tree = sources.tree(planned.source) if is_url(planned.source) else None
-        if tree is not None and not has_commit(tree.repository, self.order.commit):
-            problem = sources.fetch(planned.source)
-            if problem:
-                raise InfraError(problem)
 
     def kernel(self) -> tuple[NightAnswer, bytes]:
-        """Have the kernel."""
+        """Build the kernel, and the world of its cells.
+
+        Raises:
+            LackingError: the source or its revision is not on this host.
+        """
+        self._require_source()
+        kernels = NightKernels.of(self.env, self.view, self._sources, *self._branches)
         task = self.order.task
         try:
-            made = self.kernels.kernel(task.cell, task.commit, Recorded(), clean=task.clean)
+            made = kernels.kernel(task.cell, task.commit, Recorded(), clean=task.clean)
+            world = None
+            if task.cell.world:
+                request = kernels.request(task.cell, task.commit)
+                found = world_for(request, task.cell.world, self.env, Recorded())
+                world = WorldReplica.of(found, self.env.workspace)
         except HarnessError as error:
             return NightAnswer(error=ErrorAnswer.of(error)), b""
-        return NightAnswer(kernel=made.identity.key, artifact=content_digest(made)), b""
+        held = HeldOrder(kernel=KernelReplica.of(made), world=world)
+        keys = () if world else (made.identity.key, replica_key(held.kernel.files))
+        return NightAnswer(held=held, keys=keys), b""
 
     def cell(self) -> tuple[NightAnswer, bytes]:
         """Run the cell, in a record of its own.
 
         Raises:
+            LackingError: its kernel is not on this host.
             UsageError: it runs commands on the host, and may not; or it cannot be run at all.
             InfraError: the host fails before there is a guest.
         """
-        guests = NightGuests(self.env, self.view, self.kernels)
+        kernels, worlds = self._held()
+        guests = NightGuests(self.env, self.view, kernels)
         first, _ = guests.plan(self.order.cell)
         if first.machine is not None and not self.allowed:
             raise UsageError(
@@ -148,7 +200,9 @@ class HostOrder:
         found: list[tuple[Result, bytes]] = []
 
         def work(matrix: Matrix, directory: Path) -> tuple[tuple[Cell, ...], tuple[Judgement, ...]]:
-            runner = CellRunner(self.env, self._night, self.kernels, guests, matrix, directory)
+            runner = CellRunner(
+                self.env, self._night, kernels, guests, matrix, directory, worlds
+            )  # fmt: skip
             found.append(self._run(runner))
             return tuple(runner.cells), ()
 
@@ -156,6 +210,58 @@ class HostOrder:
         Recorder(self.env, self.view).carry_out("nightly", first, 1, work, planned)
         result, console = found[0]
         return NightAnswer(result=result), console
+
+    @property
+    def _sources(self) -> NightSources:
+        return NightSources(self.env, self.view)
+
+    @property
+    def _branches(self) -> tuple[list[PlannedBranch], list[BranchNight]]:
+        branch, planned = self.order.branch, self.order.branch.planned
+        night = BranchNight(
+            planned.name, planned.source, branch.tip, branch.base, branch.rewritten
+        )  # fmt: skip
+        return [planned], [night]
+
+    def _require_source(self) -> None:
+        """Check that the revision can be built here; fetch it from a URL.
+
+        Raises:
+            LackingError: it cannot.
+            InfraError: it cannot be fetched.
+        """
+        source, commit = self.order.branch.planned.source, self.order.commit
+        if source in NAMED_SOURCES:
+            return
+        if not is_url(source) and not Path(source).expanduser().exists():
+            raise LackingError(f"there is no {source} on this host", Lack.SOURCE)
+        tree = self._sources.tree(source)
+        if tree is None or has_commit(tree.repository, commit):
+            return
+        if not is_url(source):
+            raise LackingError(f"{source} has no {commit[:12]} on this host", Lack.SOURCE)
+        problem = self._sources.fetch(source)
+        if problem:
+            raise InfraError(problem)
+
+    def _held(self) -> tuple[HeldKernels, dict[tuple[str, str], World]]:
+        """Return the kernel and the world that the order names.
+
+        Raises:
+            LackingError: they are not on this host.
+        """
+        order, replicas = self.order, Replicas(self.env.workspace)
+        kernel = replicas.kernel(order.held.kernel) if order.held else None
+        if order.held is None or kernel is None:
+            raise LackingError("the kernel is not on this host", Lack.KERNEL)
+        held = HeldKernels.of(self.env, self.view, self._sources, *self._branches)
+        held = replace(held, held=kernel, told=order.specification)
+        if order.held.world is None:
+            return held, {}
+        world = replicas.world(order.held.world)
+        if world is None:
+            raise LackingError("the world is not on this host", Lack.KERNEL)
+        return held, {(order.cell.slot.branch, order.cell.world): world}
 
     def _run(self, runner: CellRunner) -> tuple[Result, bytes]:
         task = self.order.task

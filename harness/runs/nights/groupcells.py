@@ -6,7 +6,7 @@ import hashlib
 import json
 import statistics
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -21,12 +21,15 @@ from harness.runs.nights.cells import BuiltKernel, NightCells, Prepared
 from harness.runs.nights.grouphosts import USUAL_SECONDS
 from harness.runs.nights.orders import (
     BranchOrder,
+    HeldOrder,
     NightAnswer,
     NightOrder,
+    SpecificationOrder,
     read_answer,
     told_result,
 )
 from harness.runs.nights.results import result_of_error
+from harness.runs.replicas import KernelReplica
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -128,10 +131,13 @@ class GroupCells(NightCells):
         return self._shared(each[2]) or self._run(*each, gate)
 
     def _build(self, task: NightTask) -> Future[Report]:
-        """Have a kernel built, once."""
+        """Have a kernel and its world built, once."""
         kernel = _digest(task.kernel_key)
         if kernel not in self._builds:
-            job = Job(f"kernel {kernel}", _BUILD_SECONDS, self.group.core, makes=kernel)
+            source = self.kernels.planned[task.cell.slot.branch].source
+            job = Job(
+                f"kernel {kernel}", _BUILD_SECONDS, self.group.core, makes=kernel, source=source
+            )
             self._builds[kernel] = self.dispatcher.submit(job, self._order("kernel", task, job))
         return self._builds[kernel]
 
@@ -141,24 +147,29 @@ class GroupCells(NightCells):
         if is_shown:
             rows.row(row)
         report = self._outcome(building)
-        answer = _answer(report)
-        if isinstance(answer, HarnessError):
-            rows.failed(row, answer)
-            return answer
+        held = _held(report, task.commit)
+        if isinstance(held, HarnessError):
+            rows.failed(row, held)
+            return held
         if is_shown:
             rows.done(row, f"ready on {report.host}", good=True)
-        return BuiltKernel(answer.artifact, answer.kernel)
+        return BuiltKernel(held.kernel.artifact, held.kernel.key, held=held)
 
     def _run(
         self, task: NightTask, kernel: BuiltKernel, planned: Result, gate: MemoryGate
     ) -> Result:
-        del kernel, gate
+        del gate
         slot = task.cell.slot
         row = f"{slot.cell} {task.commit[:10]} {task.purpose} {task.attempt}"
         rows = self.matrix.rows
         rows.row(row)
+        try:
+            specification = self._specification(task)
+        except (UsageError, InfraError) as error:
+            return self._keep(result_of_error(planned, error))
         job = self._job(task)
-        report = self._outcome(self.dispatcher.submit(job, self._order("cell", task, job)))
+        order = self._order("cell", task, job, kernel.held, specification)
+        report = self._outcome(self.dispatcher.submit(job, order))
         result = self._told(report, planned)
         kept = self._keep(result, report.console)
         rows.done(row, f"{result.outcome or result.status} on {report.host}",
@@ -191,6 +202,13 @@ class GroupCells(NightCells):
             except TimeoutError:
                 if self.matrix.booter.cancelled.is_set():
                     raise InfraError("the night is being ended") from None
+
+    def _specification(self, task: NightTask) -> SpecificationOrder | None:
+        """Return what a check holds its kernel to; None for other cells."""
+        if task.cell.kind != "check":
+            return None
+        found = self.kernels.specification(task.cell, task.commit)
+        return SpecificationOrder(values=dict(found.values), why=found.why, asked=found.asked)
 
     # Where it runs
 
@@ -231,7 +249,10 @@ class GroupCells(NightCells):
             if each.status in bad and (each.purpose.sights or each.purpose is Purpose.CONTROL)
         )  # fmt: skip
 
-    def _order(self, kind: str, task: NightTask, job: Job) -> Mapping[str, object]:
+    def _order(
+        self, kind: str, task: NightTask, job: Job, held: HeldOrder | None = None,
+        specification: SpecificationOrder | None = None,
+    ) -> Mapping[str, object]:  # fmt: skip
         """Return what a host is told."""
         night = next(each for each in self.night.branches if each.name == task.cell.slot.branch)
         planned = self.kernels.planned[night.name]
@@ -247,7 +268,7 @@ class GroupCells(NightCells):
             ),
             cell=task.cell, commit=task.commit, purpose=task.purpose, attempt=task.attempt,
             trusted=task.trusted, loader=task.loader, clean=task.clean, cores=job.cores,
-            memory=job.memory,
+            memory=job.memory, held=held, specification=specification,
         )  # fmt: skip
         return order.document()
 
@@ -283,6 +304,8 @@ def group_cells(group: NightHosts, database: Database, local: NightCells) -> Ite
         raise
     else:
         dispatcher.close()
+        with suppress(InfraError):  # the next night clears it
+            leases.clear()
 
 
 def _answer(report: Report) -> NightAnswer | HarnessError:
@@ -297,6 +320,22 @@ def _answer(report: Report) -> NightAnswer | HarnessError:
     except UsageError as invalid:
         return InfraError(f"{report.host}: {invalid.message}")
     return answer if answer.error is None else answer.error.error
+
+
+def _held(report: Report, commit: str) -> HeldOrder | HarnessError:
+    """Return what names the files of the kernel that a host built, or why there is none."""
+    answer = _answer(report)
+    if isinstance(answer, HarnessError):
+        return answer
+    if answer.held is None:
+        return InfraError(f"{report.host} reported no kernel")
+    try:
+        own = {each.checked().commit for each in answer.held.all if isinstance(each, KernelReplica)}
+    except UsageError as invalid:
+        return InfraError(f"{report.host} reported what is no kernel: {invalid.message}")
+    if not own <= {None, commit}:
+        return InfraError(f"{report.host} reported the kernel of another revision")
+    return answer.held
 
 
 def _digest(key: Collection[object]) -> str:

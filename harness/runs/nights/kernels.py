@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from harness.kerneloptions import parse_options
 from harness.sanitizers import parse_sanitizers
@@ -50,7 +50,7 @@ class NightKernels:
     def of(
         cls, env: Environment, view: View, sources: NightSources,
         planned: Iterable[PlannedBranch], branches: Iterable[BranchNight],
-    ) -> NightKernels:  # fmt: skip
+    ) -> Self:  # fmt: skip
         """Return the kernels of the branches of a night."""
         return cls(
             env, view, sources, {each.name: each for each in planned},

@@ -16,6 +16,7 @@ from harness.host.tables import Complaint, Table, read_table
 from harness.nightly.cells import NightCell, PlannedBranch
 from harness.nightly.result import Purpose, Result
 from harness.runs.nights.cellrunner import NightTask
+from harness.runs.replicas import KernelReplica, WorldReplica
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,18 @@ class BranchOrder(Table, frozen=True, kw_only=True):
     rewritten: bool
 
 
+class HeldOrder(Table, frozen=True, kw_only=True):
+    """The files that a cell needs."""
+
+    kernel: KernelReplica
+    world: WorldReplica | None = None
+
+    @property
+    def all(self) -> tuple[KernelReplica | WorldReplica, ...]:
+        """The kernel, and the world if there is one."""
+        return (self.kernel, *([self.world] if self.world else []))
+
+
 class _Message(Table, frozen=True, kw_only=True):
     """What travels between the night and its hosts."""
 
@@ -40,11 +53,11 @@ class _Message(Table, frozen=True, kw_only=True):
 
 
 class NightOrder(_Message, frozen=True, kw_only=True):
-    """What a host is to do: have a kernel, or run a cell with it."""
+    """What a host is to do: build a kernel, send or receive it, or run a cell with it."""
 
     version: str
     """The harness by its content."""
-    kind: Literal["kernel", "cell"]
+    kind: Literal["kernel", "send", "receive", "cell"]
     commands: bool
     """Whether it runs commands on the host outside the sandbox."""
     plan: str
@@ -61,6 +74,12 @@ class NightOrder(_Message, frozen=True, kw_only=True):
     clean: bool
     cores: float
     memory: int
+    held: HeldOrder | None = None
+    """The kernel that is sent, received or booted; None before it is built."""
+    sender: str = ""
+    """The host from which it is received."""
+    specification: SpecificationOrder | None = None
+    """What a check holds the kernel to."""
 
     @property
     def task(self) -> NightTask:
@@ -69,6 +88,14 @@ class NightOrder(_Message, frozen=True, kw_only=True):
             self.cell, self.commit, self.purpose, self.attempt, self.trusted, self.loader,
             self.clean,
         )  # fmt: skip
+
+
+class SpecificationOrder(Table, frozen=True, kw_only=True):
+    """What a kernel is held to; see ``Specification``."""
+
+    values: dict[str, bool]
+    why: str
+    asked: str
 
 
 class ErrorAnswer(Table, frozen=True, kw_only=True):
@@ -99,10 +126,10 @@ class ErrorAnswer(Table, frozen=True, kw_only=True):
 class NightAnswer(_Message, frozen=True, kw_only=True):
     """What came out: a kernel, a result, or an error."""
 
-    kernel: str = ""
-    """The kernel's key in the cache."""
-    artifact: str = ""
-    """Digest of its code and data."""
+    held: HeldOrder | None = None
+    """The kernel that was built."""
+    keys: tuple[str, ...] = ()
+    """What a host that has it announces of its cache."""
     result: Result | None = None
     error: ErrorAnswer | None = None
 
