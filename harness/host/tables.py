@@ -76,9 +76,12 @@ def _steps(key: str) -> list[tuple[str, str]]:
 
 
 def _value(table: Any, key: str) -> Any:
-    """Return the value of a key."""
-    for name, index in _steps(key):
-        table = table[int(index)] if index else table[name]
+    """Return the value of a key; None if msgspec does not say which one of a mapping it is."""
+    try:
+        for name, index in _steps(key):
+            table = table[int(index)] if index else table[name]
+    except (KeyError, IndexError, TypeError):
+        return None
     return table
 
 

@@ -92,6 +92,16 @@ def test_a_result_is_the_same_after_its_way_but_for_what_the_asker_knows() -> No
     assert told == replace(RESULT, host="honest")
 
 
+@pytest.mark.parametrize("change", [
+    {"stages": {"init": "long"}}, {"frames": [{"function": 7}, 7]}, {"opinions": {"a": 1}},
+    {"slot": {"branch": ["x"]}},
+])  # fmt: skip
+def test_a_result_with_wrong_values_deep_inside_is_refused(change: dict[str, Any]) -> None:
+    document = as_json(NightAnswer(result=RESULT).document())
+    with pytest.raises(UsageError, match="its answer is invalid"):
+        read_answer({**document, "result": {**document["result"], **change}})
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
 def test_what_is_no_answer_is_refused_or_empty(document: object) -> None:
