@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from harness_command import harness
-from test_topologies import of_this_tree
+from test_topologies import LAYOUTS
 
-from harness.guest.vmconfig import load_vmconfig, vmconfig_names
+from harness.guest.vmconfig import load_vmconfig
 from harness.host.workspace import Workspace
 
 pytestmark = [pytest.mark.freebsd, pytest.mark.timeout(1200)]
@@ -96,7 +96,7 @@ def built(tree: Path, out: Path) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in vmconfig_names() if of_this_tree(name)])
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_every_layout_boots_so(name: str, freebsd_tree: Path, tmp_path: Path) -> None:
     cell = boot(freebsd_tree, tmp_path, "--vm", name, *DIRECT)
     assert cell["report"]["domains"] == len(load_vmconfig(name).topology.guest_domains())

@@ -29,13 +29,13 @@ def boots(name: str) -> bool:
     return name == "cpuless-kasan" or name not in {case.vm for case in cases().values()}
 
 
+LAYOUTS = [name for name in vmconfig_names() if of_this_tree(name) and boots(name)]
+"""The guests on which a good kernel of this tree boots."""
+
+
 @pytest.mark.parametrize(
     "name",
-    [
-        name if name in SHORT else pytest.param(name, marks=pytest.mark.long)
-        for name in vmconfig_names()
-        if of_this_tree(name) and boots(name)
-    ],
+    [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in LAYOUTS],
 )
 def test_the_guest_sees_the_machine_that_its_file_describes(
     name: str, freebsd_tree: Path, tmp_path: Path
