@@ -32,6 +32,17 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "cache", tmp_path / "state", tmp_path / "runtime")
 
 
+@pytest.fixture(scope="session")
+def init_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``images`` of a cache with the harness's init, whose compilation takes a second."""
+    from harness.host.process import HostRunner
+    from harness.image.assemble import init_program
+
+    parent = tmp_path_factory.mktemp("init")
+    made = Workspace(parent / "cache", parent / "state", parent / "runtime")
+    return init_program(made, HostRunner()).parents[1]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",

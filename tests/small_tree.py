@@ -5,7 +5,9 @@ It is not FreeBSD's: it contains only the few lines from which the release is re
 
 from __future__ import annotations
 
+import functools
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,9 +45,27 @@ def plain_tree(directory: Path, **changed: str) -> Path:
 def git_tree(directory: Path, **changed: str) -> Path:
     """The same as a clone with one commit, tagged ``first``."""
     plain_tree(directory, **changed)
-    git(directory, "init", "--quiet", "--template=", "--initial-branch=main")
-    commit(directory, "first")
+    for name, content in _git_directory(**changed).items():
+        path = directory / ".git" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    git(directory, "update-index", "--refresh")  # to the times of these files
     return directory
+
+
+@functools.cache
+def _git_directory(**changed: str) -> Mapping[str, bytes]:
+    """The files of the git directory, which git makes once in a process."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = plain_tree(Path(name), **changed)
+        git(directory, "init", "--quiet", "--template=", "--initial-branch=main")
+        commit(directory, "first")
+        made = directory / ".git"
+        return {
+            str(path.relative_to(made)): path.read_bytes()
+            for path in made.rglob("*")
+            if path.is_file()
+        }
 
 
 def commit(directory: Path, tag: str) -> str:
@@ -57,8 +77,8 @@ def commit(directory: Path, tag: str) -> str:
 
 
 def git(directory: Path, *words: str) -> str:
-    settings = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "gc.auto=0")
-    finished = subprocess.run(
-        ["git", "-C", str(directory), *settings, *words], capture_output=True, text=True, check=True
-    )
+    settings = ("user.name=Test", "user.email=test@localhost", "maintenance.auto=false")
+    options = (word for setting in settings for word in ("-c", setting))
+    argv = ["git", "-C", str(directory), *options, *words]
+    finished = subprocess.run(argv, capture_output=True, text=True, check=True)
     return finished.stdout.strip()

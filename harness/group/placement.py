@@ -256,8 +256,13 @@ def _starts(jobs: Sequence[Job], rooms: Sequence[_Room]) -> Iterator[tuple[Job, 
         return not room.closed and room.cores + 1e-9 >= cores and room.memory >= memory
 
     free = [room for room in rooms if is_open(room)]
+    # Rooms only become smaller: where a job has no place, none with the same needs has one.
+    unplaced: set[tuple[object, ...]] = set()
     for job in jobs:
-        fitting = [room for room in free if room.has_room(job)]
+        needs = _needs(job)
+        fitting = [] if needs in unplaced else [room for room in free if room.has_room(job)]
+        if not fitting:
+            unplaced.add(needs)
         if fitting:
             room = min(fitting, key=lambda each: _fit(each, job))
             room.take(job)
@@ -268,6 +273,14 @@ def _starts(jobs: Sequence[Job], rooms: Sequence[_Room]) -> Iterator[tuple[Job, 
         elif not free:
             return
         free = [room for room in free if is_open(room)]
+
+
+def _needs(job: Job) -> tuple[object, ...]:
+    """Return all that decides whether a host has room for a job."""
+    return (
+        job.cores, job.memory, job.kernel, job.makes, job.alone, job.architecture, job.accelerator,
+        job.commands, job.avoid,
+    )  # fmt: skip
 
 
 def _drain(job: Job, rooms: Sequence[_Room]) -> None:
@@ -296,12 +309,15 @@ def _moves(jobs: Sequence[Job], rooms: Sequence[_Room], lanes: int) -> Iterator[
     for job in jobs:
         if job.kernel in exist:
             work[job.kernel].append(job)
+    lacking = [room for room in rooms if not work.keys() <= room.host.kernels | room.host.coming]
+    if lanes <= 0 or not lacking:
+        return
     total = {kernel: sum(job.seconds * job.cores for job in own) for kernel, own in work.items()}
     holders: dict[str, float] = defaultdict(float)
     for room in rooms:
         for kernel in room.host.kernels | room.host.coming:
             holders[kernel] += room.host.offer.cores
-    needy = sorted(rooms, key=lambda room: (_at_hand(room, total, holders), room.host.offer.name))
+    needy = sorted(lacking, key=lambda room: (_at_hand(room, total, holders), room.host.offer.name))
     for room in needy:
         if lanes <= 0 or _at_hand(room, total, holders) >= _AHEAD:
             continue

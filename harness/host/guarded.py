@@ -1,4 +1,4 @@
-"""Processes with a guard, which ends their session when the harness ends, even by SIGKILL."""
+"""Processes whose session ends when the harness ends, even by SIGKILL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.host.programs import require_program
+from harness.host.sessionguard import session_guard
 from harness.host.sessions import KILL_SECONDS, signal_session, unkillable
 
 #: A descriptor, a file, or a constant of ``subprocess``.
@@ -21,14 +22,10 @@ _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TERM", "USER", "LOGNA
 
 _SH = "/bin/sh"
 
-#: Waits for a line, which is written after the guard was started, and executes the program. If this
-#: process is killed before, read(1) fails.
+#: Waits for a line, which is written when the guard holds the session, and executes the program. If
+#: this process is killed before, read(1) fails.
 _GATE = 'read -r _ || exit; unset PWD OLDPWD SHLVL; exec "$@"'
 _OPEN = b"\n"
-
-#: Waits until this process ends, even by SIGKILL, which closes the pipe, and kills the session,
-#: which includes the child's descendants.
-_GUARD = 'read -r _; kill -s KILL -- "-$1"; exec pkill -KILL -s "$1"'
 
 #: Executes the program when its standard input is closed, by this process or by its end.
 _LAST = 'read -r _; exec "$@" </dev/null'
@@ -78,13 +75,16 @@ class HostLastProgram:
 
 
 class HostProcess:
-    """A process on this host, with its guard."""
+    """A process on this host.
 
-    def __init__(
-        self, popen: subprocess.Popen[bytes], guard: subprocess.Popen[bytes] | None
-    ) -> None:
+    Args:
+        popen: the process, which leads a session.
+        guarded: whether the guard holds the session.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], *, guarded: bool) -> None:
         self._popen = popen
-        self._guard = guard
+        self._guarded = guarded
 
     @property
     def pid(self) -> int:
@@ -110,7 +110,9 @@ class HostProcess:
     def kill(self) -> None:
         """Kill its session and wait for it."""
         _kill_session(self._popen)
-        self._release()
+        guarded, self._guarded = self._guarded, False
+        if guarded:
+            session_guard().release(self.pid)
 
     def begin(self) -> None:
         """Start the program with empty standard input."""
@@ -134,17 +136,10 @@ class HostProcess:
         return stdout, stderr, self._popen.returncode
 
     def _ended(self, status: int | None) -> int | None:
-        """Kill the rest of the session and the guard if the process ended; return its status."""
-        if status is not None and self._guard is not None:
-            _kill_session(self._popen)
-            self._release()
+        """Kill the rest of a guarded session if the process ended; return its status."""
+        if status is not None and self._guarded:
+            self.kill()
         return status
-
-    def _release(self) -> None:
-        """Kill the guard of a session that has ended."""
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            _kill_guard(guard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,25 +156,26 @@ class Launch:
     guarded: bool = True
 
     def process(self) -> HostProcess:
-        """Start the process and its guard.
+        """Start the process, whose session the guard holds.
 
         The program itself starts only when ``_OPEN`` is written, so that an interrupt in between
         leaves no process: its shell ends with the pipe.
         """
-        closed = closed_environment()
         stdin = "" if self.keeps_stdin else " <&1" if self.duplex else " </dev/null"
         gate = [_SH, "-c", f"{_GATE}{stdin}", "sh"]
         popen = subprocess.Popen(
             [*gate, *self.words] if self.guarded else self.words,
             cwd=self.cwd,
-            env={**closed, **self.env},
+            env={**closed_environment(), **self.env},
             stdin=subprocess.PIPE if self.guarded else self._own_stdin(),
             stdout=self.streams[0],
             stderr=self.streams[1],
             pass_fds=self.pass_fds,
             start_new_session=True,
         )
-        return HostProcess(popen, _guard(popen.pid, closed) if self.guarded else None)
+        if self.guarded:
+            session_guard().hold(popen.pid)
+        return HostProcess(popen, guarded=self.guarded)
 
     def _own_stdin(self) -> Stream:
         return self.streams[0] if self.duplex else subprocess.DEVNULL
@@ -188,17 +184,6 @@ class Launch:
 def closed_environment() -> dict[str, str]:
     """Return the variables that every child inherits."""
     return {name: os.environ[name] for name in _INHERITED if name in os.environ}
-
-
-def _guard(session: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [_SH, "-c", _GUARD, "sh", str(session)],
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _kill_session(popen: subprocess.Popen[bytes]) -> None:
@@ -213,11 +198,3 @@ def _kill_session(popen: subprocess.Popen[bytes]) -> None:
         for stream in (popen.stdin, popen.stdout, popen.stderr):
             if stream is not None:
                 stream.close()
-
-
-def _kill_guard(guard: subprocess.Popen[bytes]) -> None:
-    """Kill the guard before its pipe is closed, so that it does not kill the session."""
-    guard.kill()
-    guard.wait()
-    if guard.stdin is not None:
-        guard.stdin.close()

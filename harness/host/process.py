@@ -21,6 +21,7 @@ from harness.host.guarded import (
     closed_environment,
 )
 from harness.host.programs import require_program
+from harness.host.sessionguard import session_guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +270,7 @@ def become(argv: Sequence[str]) -> NoReturn:
         InfraError: the program is not installed.
     """
     words = _resolve(argv)
+    session_guard().stop()
     signal.setitimer(signal.ITIMER_REAL, 0.0)  # which the program would inherit
     os.execv(words[0], words)  # noqa: S606 - without a shell
 

@@ -152,11 +152,21 @@ def root_image(workspace: Workspace, runner: Runner) -> Path:
         root, image = directory / "root", directory / "image"
         for name in ROOT_DIRECTORIES:
             make_directory(root / name)
-        build_init(runner, root / INIT)
+        shutil.copyfile(init_program(workspace, runner), root / INIT)
+        (root / INIT).chmod(0o755)
         runner.run(makefs_words(image, root))
         return image
 
     return _kept(workspace, f"mfsroot-{init_key()[:20]}", make)
+
+
+def init_program(workspace: Workspace, runner: Runner) -> Path:
+    """Return ``images/minimal`` with the subsystems' parts, a static program, cached or built.
+
+    Raises:
+        InfraError: the compiler is not installed, or failed.
+    """
+    return _kept(workspace, f"init-{init_key()[:20]}", lambda directory: _init(runner, directory))
 
 
 def _kept(workspace: Workspace, name: str, make: Callable[[Path], Path]) -> Path:
@@ -185,14 +195,9 @@ def init_key() -> str:
     )
 
 
-def build_init(runner: Runner, out: Path) -> Path:
-    """Compile ``images/minimal`` and the subsystems' parts to ``out``, a static FreeBSD program.
-
-    Raises:
-        InfraError: the compiler is not installed, or failed.
-    """
+def _init(runner: Runner, directory: Path) -> Path:
     # Started by its full path, clang finds lld in the same directory.
-    clang = newest_llvm() / "clang"
+    clang, out = newest_llvm() / "clang", directory / "init"
     init = data_file("images", "minimal")
     directories = [f"-I{directory}" for directory in (init, init / GUEST.name, *_shared(*_SHARED))]
     runner.run(

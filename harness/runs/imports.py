@@ -112,7 +112,7 @@ def _first_boot(
             remedy="name a FreeBSD tree: --source TREE",
         )
     require_fitting(kernel.identity.release, identity)
-    addition = make_addition(scratch, request.services, env.runner)
+    addition = make_addition(scratch, request.services, env.workspace, env.runner)
     finished = scratch / DISK
     booter = guests.booter()
     first = FirstBoot(

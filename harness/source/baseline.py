@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +63,8 @@ class BaselineReader:
             label: its name for reports.
             history: whether it has ancestors to search.
         """
-        own = self.reading(base).values
+        *texts, param = self._blobs(base, (*self.code.paths, _PARAM))
+        own = self.code.read(texts).values
         if own is not None:
             return Baseline(own, f"the form of {label}", base)
         ancestor = self._ancestor(base) if history else ""
@@ -71,13 +72,12 @@ class BaselineReader:
         if values is not None:
             why = f"the form of {ancestor[:10]}, the nearest ancestor of {label} with a known form"
             return Baseline(values, why, ancestor)
-        values, by = self.code.assume(self.texts(base), self._freebsd_version(base))
+        values, by = self.code.assume(texts, _freebsd_version(param))
         return Baseline(values, f"{label} has no known form: {by}", base)
 
     def texts(self, tree: str) -> tuple[bytes, ...]:
         """Return the texts of the reader's files in a commit or tree; empty for missing files."""
-        blobs = self.repository.blobs([f"{tree}:{path}" for path in self.code.paths])
-        return tuple(blob or b"" for blob in blobs)
+        return self._blobs(tree, self.code.paths)
 
     def reading(self, tree: str) -> Reading:
         """Return the facts in the code of a commit or tree itself."""
@@ -108,7 +108,11 @@ class BaselineReader:
         entries = data.items() if isinstance(data, dict) else ()
         return {key: value for key, value in entries if isinstance(value, str)}
 
-    def _freebsd_version(self, base: str) -> int:
-        (text,) = self.repository.blobs([f"{base}:{_PARAM}"])
-        found = re.search(rb"#[ \t]*define[ \t]+__FreeBSD_version[ \t]+(\d{6,8})\b", text or b"")
-        return int(found[1]) if found else 0
+    def _blobs(self, tree: str, paths: Sequence[str]) -> tuple[bytes, ...]:
+        blobs = self.repository.blobs([f"{tree}:{path}" for path in paths])
+        return tuple(blob or b"" for blob in blobs)
+
+
+def _freebsd_version(param: bytes) -> int:
+    found = re.search(rb"#[ \t]*define[ \t]+__FreeBSD_version[ \t]+(\d{6,8})\b", param)
+    return int(found[1]) if found else 0

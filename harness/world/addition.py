@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from harness.host.resources import data_file
 from harness.host.workspace import host_error, make_directory, write_atomic
-from harness.image.assemble import build_init
+from harness.image.assemble import init_program
 from harness.world.config import Services
 from harness.world.image import new_key, public_file
 from harness.world.layout import few_scripts, own_directories, own_files
 
 if TYPE_CHECKING:
     from harness.host.process import Runner
+    from harness.host.workspace import Workspace
     from harness.world.layout import OwnFile
 
 _PREPARE: Final = "prepare.sh"
@@ -45,18 +46,21 @@ class ImportAddition:
     host_key: Path
 
 
-def make_addition(directory: Path, services: Services, runner: Runner) -> ImportAddition:
+def make_addition(
+    directory: Path, services: Services, workspace: Workspace, runner: Runner
+) -> ImportAddition:
     """Make the archive, with new keys.
 
     Args:
         directory: where its files are created.
         services: what starts with the image.
+        workspace: the workspace of the cache.
         runner: starts the compiler.
 
     Raises:
         InfraError: the compiler is missing or failed, or the disk is full.
     """
-    reporter = build_init(runner, directory / "init")
+    reporter = init_program(workspace, runner)
     host_key, key = (new_key(directory / name) for name in ("host_key", "key"))
     files = own_files(reporter, host_key, public_file(key))
     texts = {

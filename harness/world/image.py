@@ -14,7 +14,7 @@ from harness.host.jsontoml import read_object
 from harness.host.sandbox import Sandbox
 from harness.host.sealedstore import DamageError, check, store, stored_at
 from harness.host.workspace import make_directory, write_atomic
-from harness.image.assemble import build_init, init_key
+from harness.image.assemble import init_key, init_program
 from harness.source.revision import combined_hash
 from harness.world.config import Services
 from harness.world.layout import (
@@ -189,7 +189,7 @@ def make_image(
         InfraError: a program is missing or failed, or the disk is full.
     """
     with workspace.scratch("world") as scratch:
-        reporter = build_init(runner, scratch / "init")
+        reporter = init_program(workspace, runner)
         host_key, key = (new_key(scratch / name) for name in ("host_key", KEY))
         files = own_files(reporter, host_key, public_file(key))
         metalog.add([*own_directories(), *(file.entry for file in files)])

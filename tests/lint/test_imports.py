@@ -110,7 +110,10 @@ EACH_SOURCE = pytest.mark.parametrize(
 )
 
 PROCESS_MODULES = {"subprocess", "multiprocessing", "pty"}
-PROCESS_DOOR = [PACKAGE / "host" / name for name in ("process.py", "guarded.py", "foreground.py")]
+PROCESS_DOOR = [
+    PACKAGE / "host" / name
+    for name in ("process.py", "guarded.py", "sessionguard.py", "foreground.py")
+]
 """The door to processes, and the processes behind it."""
 
 PROCESS_CALLS = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}

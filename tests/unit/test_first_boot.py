@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.guest.devices import GuestDisk
 from harness.guest.fake import Piece, Script
 from harness.guest.spec import GuestSpec
 from harness.host.progress import Recorded
+from harness.host.workspace import Workspace
 from harness.imported.firstlogin import WayIn
 
 Printed = Callable[[str], tuple[Piece, ...]]
@@ -99,12 +101,15 @@ def test_guest_that_does_not_power_off_is_the_hosts_failure(tmp_path: Path) -> N
         first_boot(tmp_path, lambda nonce: (done(nonce),), None)
 
 
-def test_archive_of_the_harness_files_is_read_by_tar(tmp_path: Path) -> None:
+def test_archive_of_the_harness_files_is_read_by_tar(
+    tmp_path: Path, workspace: Workspace, init_images: Path
+) -> None:
     from harness.host.process import HostRunner
     from harness.world.addition import make_addition
     from harness.world.config import Services
 
-    addition = make_addition(tmp_path, Services.FEW, HostRunner())
+    shutil.copytree(init_images, workspace.cache / "images")
+    addition = make_addition(tmp_path, Services.FEW, workspace, HostRunner())
     listed = subprocess.run(
         ["tar", "-tvf", addition.archive], check=True, capture_output=True, text=True
     ).stdout
