@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.subsystems.table import SUBSYSTEMS
@@ -44,9 +44,37 @@ def plain_tree(directory: Path, **changed: str) -> Path:
 
 def git_tree(directory: Path, **changed: str) -> Path:
     """The same as a clone with one commit, tagged ``first``."""
+    return copied(directory, _first_commit, **changed)
+
+
+def _first_commit(directory: Path, **changed: str) -> None:
     plain_tree(directory, **changed)
-    for name, content in _git_directory(**changed).items():
-        path = directory / ".git" / name
+    git(directory, "init", "--quiet", "--template=", "--initial-branch=main")
+    commit(directory, "first")
+
+
+def numbered_revisions(directory: Path, count: int) -> list[str]:
+    """A clone with revisions ``c0`` to the last, each with a kernel of its own; gives their hashes.
+
+    ``first`` is before ``c0``.
+    """
+    copied(directory, _numbered_commits, count=count)
+    return [
+        (directory / f".git/refs/tags/c{number}").read_text().strip() for number in range(count)
+    ]
+
+
+def _numbered_commits(directory: Path, count: int) -> None:
+    git_tree(directory)
+    for number in range(count):
+        (directory / "sys/kern/kern_main.c").write_text(f"int main = {number};\n")
+        commit(directory, f"c{number}")
+
+
+def copied(directory: Path, make: Callable[..., None], **arguments: str | int) -> Path:
+    """A copy of the repository that ``make`` creates in a directory; it is called once."""
+    for name, content in _files(make, **arguments).items():
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     git(directory, "update-index", "--refresh")  # to the times of these files
@@ -54,18 +82,12 @@ def git_tree(directory: Path, **changed: str) -> Path:
 
 
 @functools.cache
-def _git_directory(**changed: str) -> Mapping[str, bytes]:
-    """The files of the git directory, which git makes once in a process."""
+def _files(make: Callable[..., None], **arguments: str | int) -> Mapping[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
-        directory = plain_tree(Path(name), **changed)
-        git(directory, "init", "--quiet", "--template=", "--initial-branch=main")
-        commit(directory, "first")
-        made = directory / ".git"
-        return {
-            str(path.relative_to(made)): path.read_bytes()
-            for path in made.rglob("*")
-            if path.is_file()
-        }
+        made = Path(name)
+        make(made, **arguments)
+        paths = (path for path in made.rglob("*") if path.is_file())
+        return {str(path.relative_to(made)): path.read_bytes() for path in paths}
 
 
 def commit(directory: Path, tag: str) -> str:

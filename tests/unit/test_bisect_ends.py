@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_tree import commit, git, git_tree
+from small_tree import commit, copied, git, git_tree
 
 from harness.bisect.evidence import Mark
 from harness.bisect.gitlog import LogEntry
@@ -25,14 +25,18 @@ ASKED = BisectRequest(KernelRequest("a tree"), good="first", bad="main")
 @pytest.fixture
 def tree(tmp_path: Path) -> SourceTree:
     """A history: first, second, third (main); side is a branch of first."""
-    files = git_tree(tmp_path / "tree")
+    files = copied(tmp_path / "tree", make_branches)
+    repository = Repository.opened(tmp_path / "git", find_repository(files), HostRunner())
+    return SourceTree(str(files), files, repository, tmp_path, versioned=True)
+
+
+def make_branches(files: Path) -> None:
+    git_tree(files)
     for tag in ("second", "third"):
         changed(files, tag)
     git(files, "checkout", "-q", "-b", "aside", "first")
     changed(files, "side")
     git(files, "checkout", "-q", "main")
-    repository = Repository.opened(tmp_path / "git", find_repository(files), HostRunner())
-    return SourceTree(str(files), files, repository, tmp_path, versioned=True)
 
 
 def changed(files: Path, tag: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_tree import commit, git, git_tree
+from small_tree import git, numbered_revisions
 
 from harness.bisect.evidence import Kind, Mark, RevisionTest
 from harness.bisect.gitlog import LogEntry, read_log, write_log
@@ -51,8 +51,8 @@ def test_a_damaged_state_is_refused_with_a_remedy(workspace: Workspace, text: st
 
 @pytest.mark.parametrize("fixed", [False, True])
 def test_git_replays_our_log_and_comes_to_the_same_range(tmp_path: Path, fixed: bool) -> None:
-    tree = git_tree(tmp_path / "tree")
-    names = [commit(tree, f"r{number}") for number in range(8)]
+    tree = tmp_path / "tree"
+    names = numbered_revisions(tree, 8)
     new, old = (Mark.GOOD, Mark.BAD) if fixed else (Mark.BAD, Mark.GOOD)
     entries = [
         LogEntry(new, names[7]), LogEntry(old, names[0]), LogEntry(Mark.SKIP, names[3]),
@@ -76,8 +76,8 @@ def test_our_log_comes_back_as_it_was(fixed: bool) -> None:
 
 
 def test_what_git_itself_wrote_is_read(tmp_path: Path) -> None:
-    tree = git_tree(tmp_path / "tree")
-    names = [commit(tree, f"r{number}") for number in range(8)]
+    tree = tmp_path / "tree"
+    names = numbered_revisions(tree, 8)
     git(tree, "bisect", "start", "--term-new=slow", "--term-old=fast", names[7], names[0])
     git(tree, "bisect", "slow", names[5])
     git(tree, "bisect", "skip", names[3])

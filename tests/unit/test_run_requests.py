@@ -14,7 +14,7 @@ import pytest
 from fake_environment import NODES, FakeProvider, does_not_build, fake_environment, host_fails
 from fake_guests import boots, hangs, number_of, panics, stays_up
 from model_guest import ModelGuest
-from small_tree import commit, git_tree
+from small_tree import numbered_revisions
 
 from harness.bisect.search import Culprit
 from harness.errors import BuildError, UsageError
@@ -345,15 +345,6 @@ def test_a_kernel_without_a_mutant_that_is_caught_ends_the_run(tmp_path: Path) -
 # --- bisect -----------------------------------------------------------------------------------
 
 
-def line_of(tmp_path: Path, revisions: int = 12) -> list[str]:
-    """The revisions of a new repository, ``c0`` to the last, each with a kernel of its own."""
-    directory, commits = git_tree(tmp_path / "tree"), []
-    for number in range(revisions):
-        (directory / "sys/kern/kern_main.c").write_text(f"int main = {number};\n")
-        commits.append(commit(directory, f"c{number}"))
-    return commits
-
-
 @contextmanager
 def history(tmp_path: Path, play: Play, commits: list[str]) -> Iterator[Environment]:
     """An environment whose kernels are those of the repository, numbered along its line."""
@@ -373,7 +364,7 @@ def culprit(result: BisectResult) -> str:
 
 
 def test_a_bisection_finds_the_culprit_and_keeps_its_record(tmp_path: Path) -> None:
-    commits = line_of(tmp_path)
+    commits = numbered_revisions(tmp_path / "tree", 12)
     with history(tmp_path, wrong_from(7), commits) as env:
         result = bisect(searched(), env)
     assert (culprit(result), result.exit_code) == (commits[7], 0)
@@ -386,7 +377,7 @@ def test_what_mended_a_kernel_is_found(tmp_path: Path) -> None:
     def play(spec: GuestSpec) -> Script:
         return boots(spec) if number_of(spec) >= 4 else panics(spec)
 
-    commits = line_of(tmp_path)
+    commits = numbered_revisions(tmp_path / "tree", 12)
     with history(tmp_path, play, commits) as env:
         result = bisect(searched(good="c11", bad="c0", fixed=True), env)
     assert culprit(result) == commits[4]
@@ -401,7 +392,7 @@ def test_an_interrupted_bisection_goes_on_where_it_was(tmp_path: Path) -> None:
             raise KeyboardInterrupt
         return wrong_from(7)(spec)
 
-    commits, view = line_of(tmp_path), Unseen()
+    commits, view = numbered_revisions(tmp_path / "tree", 12), Unseen()
     with history(tmp_path, play, commits) as env, pytest.raises(KeyboardInterrupt):
         bisect(searched(), env)
     with history(tmp_path, play, commits) as env:
@@ -424,14 +415,14 @@ def test_an_interrupted_bisection_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_ends_between_which_nothing_can_be_found_are_refused(
     tmp_path: Path, changed: dict[str, object], words: str
 ) -> None:
-    commits = line_of(tmp_path)
+    commits = numbered_revisions(tmp_path / "tree", 12)
     with history(tmp_path, boots, commits) as env, pytest.raises(UsageError, match=words):
         bisect(searched(**changed), env)
     assert Store(env.runs).names() == []
 
 
 def test_a_bisection_of_builds_starts_no_guest(tmp_path: Path) -> None:
-    commits = line_of(tmp_path)
+    commits = numbered_revisions(tmp_path / "tree", 12)
     with history(tmp_path, boots, commits) as env:
         assert isinstance(env.provider, FakeProvider)
 
@@ -451,7 +442,7 @@ def test_a_bisection_can_hold_each_kernel_to_the_model(tmp_path: Path) -> None:
     def play(spec: GuestSpec) -> Script:
         return answering("13-before" if number_of(spec) >= 3 else "13-after")(spec)
 
-    commits = line_of(tmp_path, revisions=5)
+    commits = numbered_revisions(tmp_path / "tree", 5)
     with history(tmp_path, play, commits) as env:
         request = searched(bad="c4", how="check", guest=replace(NODES, cpus=2))
         result = bisect(request, env)

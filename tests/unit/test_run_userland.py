@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from fake_environment import NODES, FakeProvider, fake_environment
 from fake_guests import boots
-from small_tree import commit, git_tree
+from small_tree import commit, copied, git_tree
 
 from harness.errors import UsageError
 from harness.execution.program import ProgramPlan
@@ -40,15 +40,19 @@ SLIM = WorldIdentity(
 @pytest.fixture
 def env(tmp_path: Path) -> Iterator[Environment]:
     """An environment whose only tree has the suite sys/vm."""
-    tree = git_tree(tmp_path / "tree")
-    makefile = tree / "tests/sys/vm/Makefile"
-    makefile.parent.mkdir(parents=True)
-    makefile.write_text("TESTSDIR=${TESTSBASE}/sys/vm\n")
-    commit(tree, "suites")
+    tree = copied(tmp_path / "tree", make_suites)
     provider = FakeProvider(tmp_path)
     with fake_environment(tmp_path, boots, provider) as made:
         provider.tree = open_tree(str(tree), made.workspace, made.runner)
         yield made
+
+
+def make_suites(tree: Path) -> None:
+    git_tree(tree)
+    makefile = tree / "tests/sys/vm/Makefile"
+    makefile.parent.mkdir(parents=True)
+    makefile.write_text("TESTSDIR=${TESTSBASE}/sys/vm\n")
+    commit(tree, "suites")
 
 
 def stored(env: Environment, identity: WorldIdentity) -> World:

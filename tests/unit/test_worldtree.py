@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from small_tree import NEWVERS, commit, git, git_tree, plain_tree
+from small_tree import NEWVERS, commit, copied, git, git_tree, plain_tree
 
 from harness.errors import UsageError
 from harness.host.process import HostRunner
@@ -21,11 +21,14 @@ LARGE = "contrib/sqlite3/sqlite3.c"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    directory = git_tree(tmp_path / "tree")
+    return copied(tmp_path / "tree", make_large)
+
+
+def make_large(directory: Path) -> None:
+    git_tree(directory)
     (directory / LARGE).parent.mkdir(parents=True)
     (directory / LARGE).write_text("int sqlite3;\n")
     commit(directory, "large")
-    return directory
 
 
 def opened(directory: Path, tmp_path: Path) -> SourceTree:
