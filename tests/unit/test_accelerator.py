@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -42,6 +43,21 @@ def device(tmp_path: Path) -> Path:
 @pytest.fixture
 def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQemu:
     return FakeQemu.installed(tmp_path / "bin", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def probe_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``images`` of a cache with the probe."""
+    parent = tmp_path_factory.mktemp("probe")
+    made = Workspace(parent / "cache", parent / "state", parent / "runtime")
+    return accelerator_probe(made, HostRunner()).parents[1]
+
+
+@pytest.fixture
+def workspace(workspace: Workspace, probe_images: Path) -> Workspace:
+    """A workspace with the probe, which is not built for each test."""
+    shutil.copytree(probe_images, workspace.cache / "images")
+    return workspace
 
 
 class SlowClock(HostClock):
