@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from harness.host.clock import HostClock
 from harness.host.progress import Recorded
 from harness.onhost.hunt import Hunt
 from harness.subsystems.table import find_subsystem
+from harness.subsystems.zones.operations import in_words
 from harness.subsystems.zones.trace import Trace
 
 
@@ -31,12 +33,15 @@ def hunted(
     return hunt
 
 
-def uses_reserve(trace: object) -> bool:
-    return "M_USE_RESERVE" in str(trace)
+words_of = functools.cache(in_words)
 
 
-def drains(trace: object) -> bool:
-    return "drain-cpu" in str(trace)
+def uses_reserve(trace: Trace) -> bool:
+    return any("M_USE_RESERVE" in words_of(each) for each in trace.operations)
+
+
+def drains(trace: Trace) -> bool:
+    return any("drain-cpu" in words_of(each) for each in trace.operations)
 
 
 def test_a_known_case_of_an_untouched_tree_fails_nothing() -> None:
