@@ -124,4 +124,7 @@ class KegMachine(RuleBasedStateMachine):
 
 
 TestKeg = KegMachine.TestCase
-TestKeg.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+EXAMPLES = 3 * settings.default.max_examples
+TestKeg.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
+    max_examples=3 * settings.default.max_examples, stateful_step_count=40, deadline=None
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.console.events import Event
@@ -97,6 +97,7 @@ def test_closing_twice_adds_nothing(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=[pattern.name for pattern in PATTERNS])
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.data())
 def test_whatever_a_pattern_matches_holds_its_needle(pattern: Pattern, data: st.DataObject) -> None:
     """The parser looks at no line without a needle."""
