@@ -126,5 +126,3 @@ class KegMachine(RuleBasedStateMachine):
 TestKeg = KegMachine.TestCase
 EXAMPLES = 3 * settings.default.max_examples
 TestKeg.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
-    max_examples=3 * settings.default.max_examples, stateful_step_count=40, deadline=None
-)
