@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import to_builtins
 
 from harness.boot.agreement import disagreements
 from harness.console.excerpt import excerpt
@@ -128,7 +130,7 @@ def with_cut_console(booted: Booted, log: LimitedLog) -> Booted:
 
 def _write_events(path: Path, heard: Heard) -> None:
     lines = (
-        json.dumps({"seconds": round(at, 3), "event": type(event).__name__, **asdict(event)})
+        json.dumps({"seconds": round(at, 3), "event": type(event).__name__, **to_builtins(event)})
         for event, at in zip(heard.events, heard.times, strict=True)
     )
     write_atomic(path, "".join(f"{line}\n" for line in lines))

@@ -7,7 +7,7 @@ returns at most ``eventlimits.MAX_EVENTS`` events of a class.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from harness.console.activepatterns import (
     Candidates,

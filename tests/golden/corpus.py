@@ -6,13 +6,14 @@ The header's lines begin with ``#: `` and are TOML; the console's bytes follow. 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from harness.boot.logs import first_stage_of
 from harness.console.events import Event
@@ -99,7 +100,7 @@ def read_at_once(data: bytes) -> list[Event]:
 
 def event_fields(event: Event) -> str:
     """The fields of an event but its offset, as text."""
-    fields = (f for f in dataclasses.fields(event) if f.name != "offset")
+    fields = (f for f in msgspec.structs.fields(event) if f.name != "offset")
     return " ".join(f"{field.name}={getattr(event, field.name)!r}" for field in fields)
 
 
