@@ -240,7 +240,7 @@ class Booter:
             plan.client.module if plan.client else "",
             *plan.modules,
         )
-        key = snapshot_key(spec, kernel, self._tunables(kernel, plan), more)
+        key = snapshot_key(spec, kernel, self._tunables(kernel, plan), more, self.backend)
         cache = SnapshotCache(self.workspace, self.most_snapshots)
         return snapshot_use(spec, key, cache, progress, restore=restore)
 

@@ -22,7 +22,6 @@ from harness.arch import GUEST
 from harness.boot.restoring import NotRestoredError
 from harness.check.protocol import line
 from harness.errors import InfraError
-from harness.guest.qemu_argv import qemu_argv
 from harness.host.cachesize import remove, trim
 from harness.host.inuse import claimed, in_use
 from harness.host.programs import require_program
@@ -33,6 +32,7 @@ from harness.image.key import content_key
 from harness.image.media import DirectKernel, EfiDirectory
 
 if TYPE_CHECKING:
+    from harness.guest.backend import Backend
     from harness.guest.devices import GuestDisk
     from harness.guest.serialtap import SerialPort
     from harness.guest.spec import GuestSpec
@@ -62,8 +62,9 @@ def memory_name(node: int) -> str:
 
 
 def snapshot_key(
-    spec: GuestSpec, kernel: KernelArtifact, tunables: Mapping[str, str], more: tuple[str, ...]
-) -> str:
+    spec: GuestSpec, kernel: KernelArtifact, tunables: Mapping[str, str], more: tuple[str, ...],
+    backend: Backend,
+) -> str:  # fmt: skip
     """Return the key of the guest's snapshot: equal keys mean equal guests, once they are up.
 
     Args:
@@ -71,13 +72,14 @@ def snapshot_key(
         kernel: its kernel.
         tunables: the kernel environment, without the nonce.
         more: keys of all else that runs in it.
+        backend: what starts it.
     """
     programs = [Path(require_program(GUEST.program)), *([spec.firmware] if spec.firmware else [])]
     files = sorted(f"{seal.name} {seal.sha256}" for seal in kernel.identity.files)
     if not files:
         files = [hashlib.sha256(kernel.kernel.read_bytes()).hexdigest()]
     values = (f"{name}={value}" for name, value in sorted(tunables.items()))
-    words = (_FORMAT, *qemu_argv(_without_paths(spec)), *files, *values, *more)
+    words = (_FORMAT, backend.describe(_without_paths(spec)), *files, *values, *more)
     return content_key(programs, words, [])
 
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as Xml
 
 from harness.arch import GUEST
 from harness.guest.devices import FIRST_DISK_SLOT, DiskFormat, GuestDisk, network_options
-from harness.guest.qemu_argv import control_options, cpu_options, distance_options
+from harness.guest.qemu_argv import INCOMING, control_options, cpu_options, distance_options
 from harness.guest.spec import DISK_SLOT, GuestSpec, display_name
 from harness.guest.topology import Topology, cpu_ranges, even_distances
 from harness.host.accelerator import Accelerator
@@ -38,7 +38,7 @@ while [ "$count" -gt 0 ]; do
     case $word in
     -object)
         case $1 in
-        '{"qom-type":"memory-backend-ram","id":"ram-node'[0-9]'","size":0}')
+        '{"qom-type":"memory-backend-'*'","id":"ram-node'[0-9]'",'*'"size":0}')
             name=${1#*'"id":"'}
             empty="$empty ,memdev=${name%%'"'*} "
             shift
@@ -107,6 +107,14 @@ def command_line_items(spec: GuestSpec) -> tuple[CommandLineItem, ...]:
                 "libvirt's user networking (9.0) neither forwards a port nor restricts the guest",
             )
         )
+    if spec.saved is not None:
+        items.append(
+            CommandLineItem(
+                INCOMING,
+                "libvirt restores what it saved itself: only under the saved domain's name, and "
+                "with all memory in the file",
+            )
+        )
     return tuple(items)
 
 
@@ -132,6 +140,7 @@ def domain_xml(spec: GuestSpec, emulator: Path | None = None) -> str:
     _text(domain, "name", display_name(spec.name, spec.console_socket))
     _text(domain, "memory", str(spec.topology.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(spec.cpus), placement="static")
+    _memory(domain, spec)
     _boot(domain, spec)
     _features(domain)
     _cpu(domain, spec)
@@ -141,6 +150,16 @@ def domain_xml(spec: GuestSpec, emulator: Path | None = None) -> str:
     _command_line(domain, spec)
     Xml.indent(domain)
     return Xml.tostring(domain, encoding="unicode") + "\n"
+
+
+def _memory(domain: Xml.Element, spec: GuestSpec) -> None:
+    """Let QEMU allocate memory that other processes can open, and a generation id."""
+    if not spec.ram:
+        return
+    backing = Xml.SubElement(domain, "memoryBacking")
+    Xml.SubElement(backing, "source", type="memfd")
+    Xml.SubElement(backing, "access", mode="shared")
+    Xml.SubElement(domain, "genid")  # empty: libvirt makes a new one
 
 
 def _boot(domain: Xml.Element, spec: GuestSpec) -> None:

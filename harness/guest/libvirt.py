@@ -27,6 +27,7 @@ from harness.guest.firmware import firmware_for
 from harness.guest.libvirt_domain import LibvirtGuest, Origin
 from harness.guest.libvirtd import IDLE_SECONDS, PrivateLibvirtd
 from harness.guest.memory import check_memory
+from harness.guest.migration import load_file
 from harness.guest.qmp import ControlChannel
 from harness.guest.serialtap import SerialTap
 from harness.guest.spec import display_name
@@ -34,11 +35,12 @@ from harness.host.confinement import file_limit
 from harness.host.doctor import HostFinding, good, install, lacking
 from harness.host.memory import available_memory
 from harness.host.programs import missing_program
+from harness.host.sharedmemory import move_memory
 from harness.host.workspace import Workspace, write_atomic
 from harness.image.media import BootMethod, Media
 
 if TYPE_CHECKING:
-    from harness.guest.backend import Inspect
+    from harness.guest.backend import Guest, Inspect
     from harness.guest.spec import GuestSpec
     from harness.host.accelerator import Accelerator
     from harness.host.clock import Clock
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
     from harness.host.process import Runner
 
 SESSION_URI: Final = "qemu:///session"
+
+_MEMORY: Final = "memory-backend-memfd"
+"""The name of QEMU's memory, of each node."""
 
 _KEEPALIVE_SECONDS: Final = 10
 _KEEPALIVE_COUNT: Final = 6
@@ -68,7 +73,6 @@ class LibvirtBackend:
     name = "libvirt"
     unproven = ()
     methods = tuple(BootMethod)
-    saves_state = False
 
     def __init__(
         self,
@@ -89,6 +93,11 @@ class LibvirtBackend:
         if uri is None and os.geteuid() == 0:
             self._daemon = PrivateLibvirtd(runner, workspace, waiting, idle_seconds)
         self.uri = uri or (self._daemon.uri if self._daemon else SESSION_URI)
+
+    @property
+    def saves_state(self) -> bool:
+        """See ``Backend``: not under another user's libvirtd, whose guests' memory is closed."""
+        return not self._foreign
 
     def identity(self, accelerator: Accelerator) -> Identity | None:
         """See ``Backend``: libvirt chooses the user."""
@@ -128,7 +137,7 @@ class LibvirtBackend:
         guest = LibvirtGuest(library, connection, control, origin, self._clock)
         flags = 0 if keep else library.VIR_DOMAIN_START_AUTODESTROY
         try:
-            guest.start(self.describe(spec), flags, inspect, file_size)
+            guest.start(self.describe(spec), flags, self._prepared(spec, inspect), file_size)
         except library.libvirtError as error:
             guest.destroy()
             raise InfraError(
@@ -142,6 +151,27 @@ class LibvirtBackend:
             guest.destroy()
             raise
         return guest
+
+    def _prepared(self, spec: GuestSpec, inspect: Inspect) -> Inspect:
+        """Return what is done with a guest before its first instruction.
+
+        Afterwards, the descriptors in ``GuestSpec.ram`` refer to QEMU's memory.
+        """
+
+        def prepare(guest: Guest) -> None:
+            inspect(guest)
+            if spec.ram and guest.pid is not None:
+                try:
+                    move_memory(list(spec.ram.values()), guest.pid, _MEMORY)
+                except OSError as error:
+                    raise InfraError(
+                        f"cannot open the memory of guest {spec.name}: {error}",
+                        remedy="--no-snapshot boots it with memory of QEMU's own",
+                    ) from error
+            if spec.saved is not None and guest.monitor is not None:
+                load_file(guest.monitor, spec.saved, self._clock)
+
+        return prepare
 
     def _connect(self, library: Any) -> Any:
         for last in (False, True):

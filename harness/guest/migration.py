@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import InfraError
+from harness.host.workspace import host_refused
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.guest.qmp import Monitor
     from harness.host.clock import Clock
 
@@ -54,6 +57,19 @@ def load_state(monitor: Monitor, file: int, clock: Clock) -> None:
     monitor.query("getfd", {"fdname": _NAME}, descriptor=file)
     monitor.query("migrate-incoming", {"uri": f"fd:{_NAME}"})
     _complete(monitor, clock, "load")
+
+
+def load_file(monitor: Monitor, path: Path, clock: Clock) -> None:
+    """Load the devices' state from a file; see ``load_state``.
+
+    Raises:
+        InfraError: the file cannot be read, or see ``load_state``.
+    """
+    try:
+        with path.open("rb") as file:
+            load_state(monitor, file.fileno(), clock)
+    except OSError as error:
+        raise host_refused(path, error) from error
 
 
 def _ignore_shared(monitor: Monitor) -> None:

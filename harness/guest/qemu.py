@@ -26,7 +26,7 @@ from harness.guest.controlled import ControlledGuest
 from harness.guest.diskfiles import largest_file, open_disks
 from harness.guest.firmware import firmware_for
 from harness.guest.memory import check_memory
-from harness.guest.migration import load_state
+from harness.guest.migration import load_file
 from harness.guest.qemu_argv import CONTROL, qemu_argv, serial_name
 from harness.guest.qmp import START_SECONDS, ControlChannel
 from harness.guest.serialtap import SerialTap
@@ -37,7 +37,6 @@ from harness.host.processid import ProcessId
 from harness.host.procfs import cpu_seconds
 from harness.host.programs import require_program
 from harness.host.sockets import connected
-from harness.host.workspace import host_refused
 from harness.image.media import BootMethod, Media
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ class QemuBackend:
             self._await(spec, guest, process, control)
             inspect(guest)
             if spec.saved is not None:
-                self._load(spec.saved, control)
+                load_file(control, spec.saved, self._clock)
             guest.query("cont")
         except BaseException:
             guest.destroy()
@@ -219,13 +218,6 @@ class QemuBackend:
                 stderr=stderr, pass_fds=(*descriptors.values(), *spec.ram.values()),
                 outlives_us=keep,
             )  # fmt: skip
-
-    def _load(self, saved: Path, control: ControlChannel) -> None:
-        try:
-            with saved.open("rb") as file:
-                load_state(control, file.fileno(), self._clock)
-        except OSError as error:
-            raise host_refused(saved, error) from error
 
     def _await(
         self, spec: GuestSpec, guest: QemuGuest, process: Process, control: ControlChannel

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CONTROL: Final = "control"
 """Key of the control protocol's socket in the ``descriptors`` of ``qemu_argv``."""
 
+INCOMING: Final = ("-incoming", "defer")
+"""The options of a guest whose devices' state is loaded before it runs (``migration.py``)."""
+
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """QEMU's system call filter, as libvirt sets it (``qemuBuildSeccompSandboxCommandLine()``)."""
 
@@ -90,7 +93,7 @@ def _restorable(spec: GuestSpec) -> Iterator[str]:
     if spec.ram:
         yield from ("-device", "vmgenid,guid=auto")
     if spec.saved is not None:
-        yield from ("-incoming", "defer")
+        yield from INCOMING
 
 
 def _topology(topology: Topology, ram: Mapping[int, int]) -> Iterator[str]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, Final
 
 _MAGIC: Final = b"harness memory 1"
 _RUN: Final = struct.Struct("<QQ")
@@ -44,6 +43,42 @@ def share_memory(name: str, size: int) -> int:
 def inherited_path(descriptor: int) -> str:
     """Return a path by which a process opens a descriptor that it has inherited."""
     return f"/proc/self/fd/{descriptor}"
+
+
+def move_memory(descriptors: Sequence[int], process: int, name: str) -> None:
+    """Copy memory into that of another process, to which the descriptors refer afterwards.
+
+    Args:
+        descriptors: of memory, in the order in which the process has allocated its own.
+        process: its process id; it does not use its memory yet.
+        name: the name of each of its memories (memfd_create(2)).
+
+    Raises:
+        OSError: the process's memory cannot be opened, or is not of the same sizes.
+    """
+    with ExitStack() as held:
+        theirs = []
+        for path in _memories(process, name):
+            theirs.append(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+            held.callback(os.close, theirs[-1])
+        sizes = [[os.fstat(each).st_size for each in memory] for memory in (descriptors, theirs)]
+        if sizes[0] != sizes[1]:
+            raise OSError(f"process {process} has memory of {sizes[1]} bytes, not {sizes[0]}")
+        for ours, other in zip(descriptors, theirs, strict=True):
+            for start, end in _extents(ours):
+                for offset in range(start, end, _CHUNK):
+                    os.pwrite(other, os.pread(ours, min(_CHUNK, end - offset), offset), offset)
+            os.dup2(other, ours, inheritable=False)
+
+
+def _memories(process: int, name: str) -> list[Path]:
+    """Return the paths of a process's memories, in the order of their allocation."""
+    found = []
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):  # a descriptor that was just closed
+            if str(path.readlink()).startswith(f"/memfd:{name} "):
+                found.append(path)
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def pack_memory(descriptor: int, path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from backend_guests import daemons
 from command import GLANCE, SECONDS, Home, home_with_kernels
 
 from harness.config import Settings
@@ -97,6 +98,19 @@ def snapshot_of(env: Environment) -> Path:
 
 def test_a_restored_guest_proves_the_same_facts_with_a_nonce_of_its_own(env: Environment) -> None:
     cells = [used(env) for _ in range(3)]
+    key = snapshot_of(env).name
+    assert [cell.snapshot for cell in cells] == ["", key, key]
+    assert len({cell.verification.nonce for cell in cells if cell.verification}) == 3
+    assert all(cell.report == cells[0].report for cell in cells[1:])
+
+
+def test_libvirt_restores_what_it_has_saved(env: Environment) -> None:
+    try:
+        cells = [used(env, replace(GUEST, backend="libvirt")) for _ in range(3)]
+    finally:
+        for daemon in daemons(env.workspace.runtime):
+            daemon.terminate()
+            daemon.wait(60)
     key = snapshot_of(env).name
     assert [cell.snapshot for cell in cells] == ["", key, key]
     assert len({cell.verification.nonce for cell in cells if cell.verification}) == 3

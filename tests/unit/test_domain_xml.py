@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -177,6 +178,20 @@ def test_the_accelerator_decides_domain_type_and_cpu(
     assert {feature.attrib["policy"] for feature in root.findall("cpu/feature")} <= {"disable"}
 
 
+def test_a_guest_with_shared_memory_can_be_opened_and_is_a_new_generation() -> None:
+    spec = replace(guest_spec(), ram={0: 7, 1: 8})
+    root = parsed(spec)
+    assert found(root, "memoryBacking/source").attrib == {"type": "memfd"}
+    assert found(root, "memoryBacking/access").attrib == {"mode": "shared"}
+    assert not found(root, "genid").text
+    assert root.find(QEMU_ARGS + "[@value='defer']") is None
+    restored = parsed(replace(spec, saved=Path("/state")))
+    assert found(restored, QEMU_ARGS + "[@value='defer']").attrib["value"] == "defer"
+    others = parsed(guest_spec())
+    assert others.find("genid") is None
+    assert others.find("memoryBacking") is None
+
+
 def test_an_efi_directory_boots_from_read_only_firmware_without_variables() -> None:
     root = parsed(guest_spec())
     loader = found(root, "os/loader")
@@ -215,15 +230,20 @@ def test_the_emulator_is_libvirts_choice_unless_a_node_has_no_memory() -> None:
     assert "<emulator>/x/qemu</emulator>" in domain_xml(memoryless, Path("/x/qemu"))
 
 
-def test_the_emulator_for_memoryless_nodes_leaves_out_empty_backends_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "more"), [("ram", ""), ("memfd", '"share":true,')])
+def test_the_emulator_for_memoryless_nodes_leaves_out_empty_backends_only(
+    tmp_path: Path, kind: str, more: str
+) -> None:
     echo = tmp_path / "qemu it's"
     echo.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     wrapper = tmp_path / "wrapper"
     wrapper.write_text(memoryless_emulator(str(echo)))
     for path in (echo, wrapper):
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    full = '{"qom-type":"memory-backend-ram","id":"ram-node1","size":1048576}'
-    empty = '{"qom-type":"memory-backend-ram","id":"ram-node0","size":0}'
+    full, empty = (
+        f'{{"qom-type":"memory-backend-{kind}","id":"ram-node{node}",{more}"size":{size}}}'
+        for node, size in ((1, 1048576), (0, 0))
+    )
     secret = '{"qom-type":"secret","id":"masterKey0","format":"raw","file":"/a b"}'
     given_words = [
         *("-name", "guest=a b", "-object", secret, "-object", empty),

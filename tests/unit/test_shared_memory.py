@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.host.sharedmemory import pack_memory, share_memory, unpack_memory
+from harness.host.sharedmemory import move_memory, pack_memory, share_memory, unpack_memory
 
 PAGE = 4096
 PAGES = 600
@@ -49,6 +49,35 @@ def test_memory_comes_back_as_it_was(
         assert file.stat().st_size <= used * (PAGE + 16) + 64
     finally:
         os.close(memory)
+
+
+def test_moved_memory_is_the_other_processs_afterwards() -> None:
+    size, name = PAGES * PAGE, "theirs"
+    ours, theirs = ([share_memory(each, size) for _ in range(2)] for each in ("ours", name))
+    try:
+        for number, memory in enumerate(ours):
+            os.pwrite(memory, b"node%d" % number, (number + 1) * PAGE)
+        move_memory(ours, os.getpid(), name)
+        for number, memory in enumerate(theirs):
+            assert os.pread(memory, 5, (number + 1) * PAGE) == b"node%d" % number
+            assert os.fstat(memory).st_blocks * 512 == PAGE
+            os.pwrite(memory, b"new", 0)
+            assert os.pread(ours[number], 3, 0) == b"new"
+    finally:
+        for memory in (*ours, *theirs):
+            os.close(memory)
+
+
+@pytest.mark.parametrize("sizes", [(), (PAGES * PAGE,), (PAGES * PAGE, PAGE)])
+def test_memory_is_not_moved_where_the_other_process_has_another(sizes: tuple[int, ...]) -> None:
+    ours = [share_memory("ours", PAGES * PAGE) for _ in range(2)]
+    theirs = [share_memory("theirs", size) for size in sizes]
+    try:
+        with pytest.raises(OSError, match="has memory of"):
+            move_memory(ours, os.getpid(), "theirs")
+    finally:
+        for memory in (*ours, *theirs):
+            os.close(memory)
 
 
 def test_memory_of_another_size_is_refused(memory: int, tmp_path: Path) -> None:

@@ -10,10 +10,16 @@ from fake_guests import made_kernel
 from guest_specs import guest_spec
 
 from harness.boot.snapshots import snapshot_key
+from harness.guest.backend import Backend
 from harness.guest.devices import DiskFormat, GuestDisk, Network
+from harness.guest.libvirt import LibvirtBackend
+from harness.guest.qemu import QemuBackend
 from harness.guest.spec import GuestSpec
 from harness.guest.topology import Topology
+from harness.host.clock import HostClock
 from harness.host.confinement import Identity
+from harness.host.process import HostRunner
+from harness.host.workspace import Workspace
 from harness.image.media import DirectKernel
 
 DISK = GuestDisk(
@@ -26,11 +32,20 @@ SPEC = guest_spec(
 )  # fmt: skip
 
 
+QEMU = QemuBackend(HostRunner(), HostClock())
+
+
 def key(
-    directory: Path, spec: GuestSpec = SPEC, kernel: int = 0, *, world: str = "", **tunables: str
+    directory: Path,
+    spec: GuestSpec = SPEC,
+    kernel: int = 0,
+    *,
+    world: str = "",
+    backend: Backend = QEMU,
+    **tunables: str,
 ) -> str:
     spec = replace(spec, firmware=None)
-    return snapshot_key(spec, made_kernel(directory, kernel), tunables, (world,))
+    return snapshot_key(spec, made_kernel(directory, kernel), tunables, (world,), backend)
 
 
 def test_each_boot_has_paths_user_and_nonce_of_its_own(tmp_path: Path) -> None:
@@ -66,3 +81,11 @@ def test_another_kernel_environment_or_world_has_another_key(tmp_path: Path) -> 
     others = [key(tmp_path, kernel=1), key(tmp_path, world="w"), key(tmp_path, a="1"),
               key(tmp_path, a="2"), key(tmp_path)]  # fmt: skip
     assert len(set(others)) == len(others)
+
+
+def test_each_backend_has_snapshots_of_its_own(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, tmp_path, tmp_path)
+    libvirt = LibvirtBackend(HostRunner(), HostClock(), workspace, uri="qemu:///session")
+    assert key(tmp_path, backend=libvirt) != key(tmp_path)
+    moved = replace(SPEC, console_socket=Path("/b/console"), ram={0: 7, 1: 9}, saved=Path("/b/s"))
+    assert key(tmp_path, moved, backend=libvirt) == key(tmp_path, backend=libvirt)
