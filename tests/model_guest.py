@@ -28,6 +28,24 @@ def said(body: str) -> bytes:
     return f"@harness {body} *{zlib.crc32(body.encode()):08x}\n".encode()
 
 
+def unbatched(line: str) -> list[str]:
+    """Return the lines of a batch's commands, as ``images/kmod/batch.c`` makes them; any other
+    line is returned as it is."""
+    found = re.fullmatch(r"@harness ((\d{4}) batch (.*)) \*([0-9a-f]{8})", line)
+    if found is None or zlib.crc32(found[1].encode()) != int(found[4], 16):
+        return [line]
+    forms, lines = {}, []
+    for part in found[3].split(";"):
+        if part[1:2] == "=":
+            forms[part[0]] = part[2:]
+            continue
+        values = iter(part[1:].split(","))
+        number = (int(found[2]) + len(lines)) % 9999
+        command = re.sub("%", lambda _: next(values), forms[part[0]])  # noqa: B023 - used at once
+        lines.append(said(f"{number:04} {command}").decode().rstrip("\n"))
+    return lines
+
+
 def report(domains: int, empty: tuple[int, ...] = ()) -> GuestReport:
     """Return init's report of such a guest, with two CPUs in each domain."""
     return GuestReport(
@@ -74,8 +92,9 @@ class ModelGuest:
         self._heard += data
         while (end := self._heard.find(b"\n")) >= 0:
             line, self._heard = self._heard[:end], self._heard[end + 1 :]
-            if not self.ended:
-                self._obey(line.decode())
+            for each in unbatched(line.decode()):
+                if not self.ended:
+                    self._obey(each)
 
     def _obey(self, line: str) -> None:
         found = re.fullmatch(r"@harness ((\d{4}) (\w+) ?(.*)) \*([0-9a-f]{8})", line)

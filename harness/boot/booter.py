@@ -28,7 +28,7 @@ from harness.boot.worldguest import Login, first_command, world_disks, world_tun
 from harness.debug.stub import stub_socket
 from harness.errors import InfraError, UsageError
 from harness.guest.devices import Network
-from harness.guest.serialtap import NAP_SECONDS
+from harness.guest.serialtap import CHANNEL_NAP_SECONDS, NAP_SECONDS
 from harness.guest.spec import GuestSpec
 from harness.host.accelerator import Accelerator
 from harness.host.inuse import in_use
@@ -360,7 +360,7 @@ class Booter:
         """Open the guest's second serial port, if it has one."""
         if not spec.serial_sockets:
             return nullcontext()
-        return self.backend.open_port(spec.serial_sockets[0])
+        return self.backend.open_port(spec.serial_sockets[0], CHANNEL_NAP_SECONDS)
 
     def _check_method(self, kernel: KernelArtifact, plan: BootPlan) -> None:
         method = method_of(kernel.identity, plan.method)

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from harness.check.protocol import MAX_LINE, NUMBERS, Nonsense, error_of, line, read_record
+from harness.check.protocol import (
+    MAX_LINE,
+    NUMBERS,
+    Nonsense,
+    batches,
+    error_of,
+    line,
+    read_record,
+)
 from harness.console.probe import MARK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.console.events import ProbeRecord
     from harness.guest.serialtap import Tap
     from harness.host.clock import Clock
@@ -47,16 +57,21 @@ class Channel:
         clock: the clock.
         silence: timeout of an answer, in seconds.
         window: maximum number of commands without an answer, so that no buffer overflows.
+        batches: whether the guest takes several commands on a line.
 
     Attributes:
         window: see above.
     """
 
-    def __init__(self, tap: Tap, clock: Clock, silence: float, window: int = _WINDOW) -> None:
+    def __init__(
+        self, tap: Tap, clock: Clock, silence: float, window: int = _WINDOW, *,
+        batches: bool = False,
+    ) -> None:  # fmt: skip
         self._tap = tap
         self._clock = clock
         self._silence = silence
         self.window = window
+        self._batches = batches
         self._lines: deque[bytes] = deque()
         self._unfinished = b""
         self._number = 0
@@ -107,6 +122,17 @@ class Channel:
         self._number = (self._number + 1) % NUMBERS
         self._sent.append(self._number)
         self._tap.write(line(self._number, command))
+
+    def send_all(self, commands: Sequence[str]) -> None:
+        """Send commands, to each of which ``receive`` returns an answer."""
+        if not self._batches:
+            for command in commands:
+                self.send(command)
+            return
+        first = (self._number + 1) % NUMBERS
+        self._sent.extend((first + place) % NUMBERS for place in range(len(commands)))
+        self._number = self._sent[-1]
+        self._tap.write(b"".join(batches(first, commands)))
 
     def receive(self, silence: float = 0.0) -> ProbeRecord:
         """Return the answer to the oldest command without one.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _SHRINK_ATTEMPTS = 400
 #: Operations between updates of the progress.
 _PROGRESS_EVERY = 50
+#: Commands without an answer: half of them are sent at a time, in one line.
+_WINDOW = 60
 #: Timeout of an answer on a fast accelerator, in seconds.
 _SILENCE = 20.0
 
@@ -129,7 +131,8 @@ class Checker:
         progress.stage("check")
         started = self._clock.monotonic()
         try:
-            self._check(Channel(contact.tap, time, _SILENCE * self._plan.slowness), report)
+            silence = _SILENCE * self._plan.slowness
+            self._check(Channel(contact.tap, time, silence, _WINDOW, batches=True), report)
         except Detached:
             # The console shows why the guest is ended.
             self._ended(Conclusion.GONE, "the guest was ended during the check")

@@ -6,6 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from harness.check.subject import Differs, Trace
@@ -103,11 +104,11 @@ class Modelled(ABC, Generic[T, Operation, Seen]):
         seen: list[Seen] = []
         ahead = enumerate(trace.operations, start=1)
         for place, operation in enumerate(trace.operations):
-            for number, following in ahead:
-                expected.append(play(following))
-                self._channel.send(self._command(following, number))
-                if self._channel.outstanding >= self._channel.window:
-                    break
+            room = self._channel.window - self._channel.outstanding
+            if room * 2 >= self._channel.window:
+                following = list(islice(ahead, room))
+                expected.extend(play(each) for _, each in following)
+                self._channel.send_all([self._command(each, number) for number, each in following])
             said = expected.popleft()
             answer = self._channel.receive_unless(self._answer(said, operation))
             seen.append(said if answer is None else self._observed(answer, operation))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from harness.console.probe import MARK, ProbeLineError, parse_line
@@ -21,6 +21,12 @@ NUMBERS: Final = 9999
 #: Maximum length of a line from the guest, in bytes.
 MAX_LINE: Final = 1100
 
+#: Maximum length of a batch's commands: a guest takes lines of 1024 bytes.
+_BATCH_BYTES: Final = 900
+_FIRST_FORM: Final = ord("a")
+_MOST_FORMS: Final = 26
+_VALUE = re.compile(r"(?<==)([0-9A-Za-z.]*)(?![^ ])", re.ASCII)
+
 _BYTES = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
@@ -33,6 +39,37 @@ def line(number: int, command: str) -> bytes:
     """Return the line of a command."""
     body = f"{number:04} {command}"
     return f"{MARK}{body} *{zlib.crc32(body.encode()):08x}\n".encode()
+
+
+def batches(number: int, commands: Sequence[str]) -> Iterator[bytes]:
+    """Generate the lines of several commands, as few as there can be.
+
+    In a batch, commands that differ in their values alone are told by one form and the values:
+    ``batch a=free slot=% cpu=%;a3,0;a7,1``.
+
+    Args:
+        number: the number of the first; those of the others follow.
+        commands: the commands, without semicolons and percent signs.
+    """
+    forms: dict[str, str] = {}
+    parts: list[str] = []
+    first, size = number, 0
+    for place, command in enumerate(commands):
+        form, values = _VALUE.sub("%", command), _VALUE.findall(command)
+        added = [] if form in forms else [f"{chr(_FIRST_FORM + len(forms))}={form}"]
+        letter = added[0][0] if added else forms[form]
+        added.append(letter + ",".join(values))
+        length = sum(map(len, added)) + len(added)
+        if parts and (size + length > _BATCH_BYTES or len(forms) == _MOST_FORMS):
+            yield line(first, f"batch {';'.join(parts)}")
+            forms, parts, first, size = {}, [], (number + place) % NUMBERS, 0
+            added = [f"a={form}", f"a{','.join(values)}"]
+            letter, length = "a", sum(map(len, added)) + len(added)
+        forms[form] = letter
+        parts += added
+        size += length
+    if parts:
+        yield line(first, f"batch {';'.join(parts)}")
 
 
 def read_record(text: bytes) -> ProbeRecord:

@@ -21,6 +21,9 @@ QEMU writes single bytes, and waking up for each would use a whole CPU. The sock
 than a few hundred of them.
 """
 
+CHANNEL_NAP_SECONDS: Final = 0.002
+"""The same of a port over which commands are answered: short beside an answer's time."""
+
 _POLL_SECONDS: Final = 0.02
 """Time between two reads of a log; short enough for an echo to appear at once."""
 

@@ -40,7 +40,8 @@ OWN = "images/embedded"
 SHARED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "images/kmod": (
-            "crc32.h", "protocol.c", "protocol.h", "string.c", "string.h", "text.c", "text.h",
+            "batch.c", "batch.h", "crc32.h", "protocol.c", "protocol.h", "string.c", "string.h",
+            "text.c", "text.h",
         ),
         f"images/kmod/{GUEST.name}": ("secondport.h",),
         "images/shell": ("renew.c", "shell.c", "shell.h"),

@@ -7,6 +7,7 @@
  * the CPU sleeps, so that a waiting guest takes nothing from its host.
  */
 
+#include "batch.h"
 #include "boot.h"
 #include "channel.h"
 #include "secondport.h"
@@ -55,7 +56,7 @@ channel_serve(void)
 {
 	for (int looks = 0;; looks++) {
 		if ((inb(COM_LSR) & LSR_RXRDY) != 0) {
-			probe_take((char)inb(COM_DATA));
+			batch_take((char)inb(COM_DATA));
 			looks = 0;
 		} else if (looks < EAGER_LOOKS)
 			wait_a_little();

@@ -7,7 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from model_guest import said
+from model_guest import said, unbatched
 
 
 @dataclass(slots=True)
@@ -34,8 +34,8 @@ class ModuleGuest(ABC):
     def write(self, data: bytes) -> None:
         """See ``Tap``."""
         *lines, self._heard = (self._heard + data).split(b"\n")
-        for line in filter(None, lines):
-            found = re.fullmatch(r"@harness ((\d{4}) (\w+) ?(.*)) \*([0-9a-f]{8})", line.decode())
+        for line in (each for told in filter(None, lines) for each in unbatched(told.decode())):
+            found = re.fullmatch(r"@harness ((\d{4}) (\w+) ?(.*)) \*([0-9a-f]{8})", line)
             assert found is not None
             assert zlib.crc32(found[1].encode()) == int(found[5], 16)
             if self.dies_after is not None and len(self.commands) >= self.dies_after:

@@ -7,10 +7,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_guest import said
+from model_guest import said, unbatched
 
 from harness.check.channel import Channel, GuestGone, GuestRefused, GuestSilent
-from harness.check.protocol import Nonsense, line, read_record
+from harness.check.protocol import NUMBERS, Nonsense, batches, line, read_record
 from harness.host.clock import HostClock, ManualClock
 from harness.subsystems.domainset.check import protocol as domainset
 from harness.subsystems.domainset.model.machine import Wait
@@ -155,6 +155,31 @@ def test_an_answer_may_come_in_pieces() -> None:
     answer = said("0002 done place=4")
     channel = opened(answer[:5], None, answer[5:])
     assert channel.ask("low domain=1").number == 2
+
+
+KEYS = st.sampled_from(["cpu", "domain", "flags", "slot", "ops"])
+VALUES = st.from_regex(r"[0-9a-z.,:/]{0,12}", fullmatch=True)
+COMMANDS = st.builds(
+    lambda name, fields: " ".join([name, *(f"{key}={value}" for key, value in fields.items())]),
+    st.sampled_from(["alloc", "discard", "run"]), st.dictionaries(KEYS, VALUES),
+)  # fmt: skip
+
+
+@given(st.integers(0, NUMBERS - 1), st.lists(COMMANDS, max_size=120))
+def test_a_batch_is_short_and_stands_for_the_lines_of_its_commands(
+    number: int, commands: list[str]
+) -> None:
+    lines = list(batches(number, commands))
+    assert all(len(each) <= 1024 for each in lines)
+    single = [line((number + place) % NUMBERS, command) for place, command in enumerate(commands)]
+    told = [f"{each}\n".encode() for whole in lines for each in unbatched(whole[:-1].decode())]
+    assert told == single
+
+
+def test_commands_that_differ_in_their_values_take_a_fifth_of_their_lines() -> None:
+    commands = [f"alloc slot={slot} cpu={slot % 4} flags=nv" for slot in range(60)]
+    (batch,) = batches(1, commands)
+    assert 5 * len(batch) < sum(len(line(1, each)) for each in commands)
 
 
 def test_a_guest_that_refuses_says_why() -> None:

@@ -53,11 +53,11 @@ class ListeningGuest:
         channel.open()
         return channel
 
-    def say(self, line: bytes) -> bytes:
-        """Whatever line, as it is; the line that the guest answers."""
+    def say(self, line: bytes, lines: int = 1) -> bytes:
+        """Whatever line, as it is; the lines that the guest answers."""
         self.tap.write(line + b"\n")
         answer = b""
-        while not answer.endswith(b"\n"):
+        while answer.count(b"\n") < lines:
             data = self.tap.read(SECONDS)
             assert data, f"the guest says no more: {answer!r}"
             answer += data

@@ -261,13 +261,31 @@ HELLO = line(0, "hello").removesuffix(b"\n")
         line(0, "").removesuffix(b"\n"),
         b"x" * 10_000,
         b"@harness 0000 " + b"x" * 10_000 + HELLO,
+        line(0, "batch a=hello;a").removesuffix(b"\n") + b"x",
+        b"@harness 0000 batch a=hello;a *00000000",
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_a_line_that_is_none_of_ours_is_nobodys(guests: Guests, said: bytes) -> None:
     guest = guests(AFTER, KASAN, TWO)
     assert guest.say(said).startswith(b"@harness 9999 error why=checksum *")
     assert fields(guest.channel(), "hello")["guest"] == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("number", "batch", "names"),
+    [
+        (9998, "a=hello;a;a", ["9998 hello", "0000 hello"]),
+        (5, "a=discard;a;b1;a=hello;a", ["0005 error", "0006 error", "0007 hello"]),
+        (5, "a=batch a=%;ahello;b=drain domain=%;b", ["0005 error", "0006 error"]),
+    ],
+)
+def test_each_command_of_a_batch_is_answered_with_its_own_number(
+    guests: Guests, number: int, batch: str, names: list[str]
+) -> None:
+    guest = guests(AFTER, KASAN, TWO)
+    answers = guest.say(line(number, f"batch {batch}").removesuffix(b"\n"), len(names))
+    assert [" ".join(each.split()[1:3]) for each in answers.decode().splitlines()] == names
 
 
 def test_without_a_second_port_it_says_so_and_ends(

@@ -8,6 +8,7 @@
  * user land, and the console stays the console's.
  */
 
+#include "batch.h"
 #include "check.h"
 #include "secondport.h"
 
@@ -19,7 +20,8 @@
 
 #include <machine/cpufunc.h>
 
-#define FCR_ENABLE	0x07	/* with both FIFOs emptied */
+/* Both FIFOs, emptied.  QEMU passes on as many bytes at a time as are to interrupt: up to 14. */
+#define FCR_ENABLE	0xc7
 #define MCR_DTR_RTS	0x03
 #define EAGER_POLLS	400	/* before the CPU is given to others for a tick */
 #define REST		2000	/* between looks: each takes the lock that QEMU delivers under */
@@ -56,7 +58,7 @@ channel_main(void *unused __unused)
 	renew_wait_for_init();
 	for (;;) {
 		if ((inb(COM_LSR) & LSR_RXRDY) != 0) {
-			probe_take((char)inb(COM_DATA));
+			batch_take((char)inb(COM_DATA));
 			idle = 0;
 		} else if (++idle < EAGER_POLLS)
 			rest();
