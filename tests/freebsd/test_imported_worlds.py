@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import subprocess
 from pathlib import Path
@@ -71,3 +72,45 @@ def test_kernel_of_a_newer_release_runs_the_world_of_an_older_one(
         guest="test $(uname -K) -gt $(uname -U)",
     )  # fmt: skip
     assert answer.code == 0, answer.told
+
+
+LIKE_A_CLOUD_IMAGE = """
+set -e
+chmod a+x /etc/rc.d/*
+rm -rf /root/.ssh /etc/ssh/ssh_host_* /etc/rc.d/harness_ready
+echo 'nuageinit_enable="YES"' >>/etc/rc.conf
+mkdir -p /etc/rc.conf.d
+echo 'export LC_ALL=C' >/etc/rc.conf.d/nuageinit
+echo a-password | pw usermod root -h 0
+touch /firstboot
+sync
+mount -ufr /
+gzip -1c </dev/vtbd0
+"""
+"""Makes the disk into one with nuageinit(7) and a password, and prints it."""
+
+
+def test_a_config_drive_lets_the_harness_into_an_image_whose_root_has_a_password(
+    newer_tree: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text(LIKE_A_CLOUD_IMAGE)
+    tree = ("--source", newer_tree, "--kasan")
+    made = harness(
+        "exec", *tree, "--world", "tests", "--put", f"{script}:/tmp/script", out=tmp_path,
+        guest="sh /tmp/script",
+    )  # fmt: skip
+    (cell,) = made.cells().values()
+    printed = tmp_path / made.document["name"] / cell["name"] / "stdout.log"
+    root = tmp_path / "root.ufs"
+    root.write_bytes(gzip.decompress(printed.read_bytes()))
+    disk = write_gpt_disk(tmp_path / "disk.raw", published(root))
+    imported = harness("image", "import", disk, *tree, out=tmp_path)
+    assert imported.code == 0, imported.told
+    assert "by config-drive" in imported.told
+    key = imported.document["key"]
+    try:
+        answer = harness("exec", *tree, "--world", key, out=tmp_path, guest="id -u")
+        assert answer.code == 0, answer.told
+    finally:
+        harness("image", "rm", key, out=tmp_path)
