@@ -1,4 +1,4 @@
-"""The facts of a tree's own code, kept by the names of the objects that they were read from."""
+"""The facts of a tree's code, kept by the names of the objects that they were read from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.source.codefacts import Facts
 from harness.source.derived import Derived
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 #: The facts as JSON; ``null`` of code without a known form.
 _FACTS: Final = re.compile(r'null|\{(?:"[\w-]+": (?:true|false)(?:, )?)*\}', re.ASCII)
+
+#: Assumed facts as JSON, and where they were read from.
+_ASSUMED: Final = re.compile(
+    r'\[\{(?:"[\w-]+": (?:true|false)(?:, )?)*\}, "(?:[^"\\]|\\.)*"\]', re.ASCII
+)
 
 
 def own_facts(
@@ -53,3 +59,23 @@ def own_facts(
         return Derived(directory).kept("facts", inputs, lambda: found(code), _FACTS)
 
     return {code.name: json.loads(known(code)) for code in knowledge.readers}
+
+
+def kept_facts(directory: Path, inputs: tuple[str, ...], read: Callable[[], Facts]) -> Facts:
+    """Return assumed facts, which are read unless they are kept.
+
+    Args:
+        directory: where what was read is kept.
+        inputs: all that they depend on, the version of the readers' code among them.
+        read: reads them.
+
+    Raises:
+        InfraError: the disk is full.
+    """
+
+    def found() -> str:
+        facts = read()
+        return json.dumps([dict(facts.values), facts.assumed])
+
+    values, assumed = json.loads(Derived(directory).kept("assumed", inputs, found, _ASSUMED))
+    return Facts(values, assumed)

@@ -24,7 +24,7 @@ from harness.source.git import (
     is_damage,
 )
 from harness.source.missing import lacking
-from harness.source.ownfacts import own_facts
+from harness.source.ownfacts import kept_facts, own_facts
 from harness.source.partobjects import make_part, part_hashes
 from harness.source.patch import read_patch
 from harness.source.revision import (
@@ -198,8 +198,15 @@ class SourceTree:
         """Return the facts of the code; if it has no known form, those of its baseline."""
         if own is not None:
             return Facts(own)
-        found = self.baselines(code).read(base, self.label_of(base), history=self.versioned)
-        return Facts(found.values, found.why)
+        reader, label = self.baselines(code), self.label_of(base)
+
+        def read() -> Facts:
+            found = reader.read(base, label, history=self.versioned)
+            return Facts(found.values, found.why)
+
+        version = self.knowledge.version() if Content(base).is_fixed else ""
+        inputs = (version, code.name, base, label)
+        return kept_facts(self.home, inputs, read) if version else read()
 
     def label_of(self, base: str) -> str:
         """Return the name of a baseline for reports."""

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_tree import UMA, git, git_tree
+from small_tree import UMA, commit, git, git_tree
 
 from harness.host.process import HostRunner
 from harness.host.workspace import Workspace
 from harness.source.change import Change
-from harness.source.codefacts import Assumption, CodeReaders, Reading
+from harness.source.codefacts import Assumption, CodeReaders, Facts, Reading
 from harness.source.derived import Derived
 from harness.source.opentree import open_tree
 from harness.source.revision import Snapshot
@@ -162,6 +162,38 @@ def test_facts_are_read_again_when_the_code_of_their_readers_changes(tree: Sourc
     assert tree.files is not None
     (tree.files / UMA).write_text("int other;\n")
     assert facts("1") == {"long-name": False}
+
+
+def test_assumed_facts_are_read_again_when_readers_or_the_revision_change(
+    tree: SourceTree,
+) -> None:
+    assumed: list[bytes] = []
+
+    class Reader:
+        """Knows no code, and notes when it assumes."""
+
+        name = "made"
+        paths = (UMA,)
+
+        def read(self, _: Sequence[bytes]) -> Reading:
+            return Reading(None, ("f",))
+
+        def assume(self, texts: Sequence[bytes], _: int) -> Assumption:
+            assumed.append(texts[0])
+            return {"is-new": len(assumed) > 3}, f'it says "{len(assumed)}"'
+
+    def facts(version: str) -> Facts:
+        knowledge = CodeReaders((Reader(),), version=lambda: version)
+        return replace(tree, knowledge=knowledge).snapshot(Change()).facts["made"]
+
+    assert tree.files is not None
+    for version, number in (("1", 1), ("1", 1), ("2", 2), ("1", 1), ("", 3), ("2", 2)):
+        assert facts(version).assumed.endswith(f'it says "{number}"')
+    (tree.files / UMA).write_text("int changed;\n")
+    assert facts("1").assumed.endswith('it says "1"')
+    commit(tree.files, "changed")
+    assert facts("1").values == {"is-new": True}
+    assert assumed[-1] == b"int changed;\n"
 
 
 def test_the_readers_code_has_a_version() -> None:
