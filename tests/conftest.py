@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness.history.url import HistoryLocation
 
-SHORT_EXAMPLES, LONG_EXAMPLES = 20, 200
+SHORT_EXAMPLES, LONG_EXAMPLES = 12, 200
 """How many examples hypothesis makes for a test, without and with ``--long``."""
 
 MOST_WORKERS = 4
