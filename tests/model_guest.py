@@ -34,7 +34,8 @@ def unbatched(line: str) -> list[str]:
     found = re.fullmatch(r"@harness ((\d{4}) batch (.*)) \*([0-9a-f]{8})", line)
     if found is None or zlib.crc32(found[1].encode()) != int(found[4], 16):
         return [line]
-    forms, lines = {}, []
+    forms: dict[str, str] = {}
+    lines: list[str] = []
     for part in found[3].split(";"):
         if part[1:2] == "=":
             forms[part[0]] = part[2:]
