@@ -67,9 +67,10 @@ def test_a_workers_role_reads_and_writes_nothing_of_the_history(
 
     # It sends and removes files of its own hosts: see test_group_files.py.
     own = {"hosts", "leases", "locks", "file_parts"}
-    tables = [table for table in Base.metadata.sorted_tables if table.name not in own]
+    every = Base.metadata.sorted_tables
+    tables = [table for table in every if table.name not in own]
     statements = [
-        *(str(delete(table)) for table in Base.metadata.sorted_tables if table.name != "file_parts"),
+        *(str(delete(table)) for table in every if table.name != "file_parts"),
         *(str(select(table)) for table in tables),
         "SELECT * FROM locks", "INSERT INTO consoles VALUES ('a', 1, '')",
         "UPDATE nights SET state = state", "UPDATE results SET title = ''",
