@@ -161,6 +161,7 @@ long	 own_pages(uma_zone_t zone);	/* pages of all zones but those of this one's 
 /* zones_memory.c and zones_callbacks.c: below the zones, and what they call. */
 void	 memory_reset(unsigned patience);
 void	 memory_begin(const struct zones_operation *operation);
+void	 memory_end(void);	/* nothing more fails, or is run in the middle */
 void	 memory_refuse(int domain, bool refuse);
 void	 memory_exhaust_domain(int domain, bool exhaust);
 void	 memory_bring_back(void);	/* no domain is exhausted or low */

@@ -79,6 +79,13 @@ memory_begin(const struct zones_operation *operation)
 }
 
 void
+memory_end(void)
+{
+	until_failure = 0;
+	meanwhile = NULL;
+}
+
+void
 memory_try_again(void)
 {
 	calls = 0;
