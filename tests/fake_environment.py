@@ -23,6 +23,7 @@ from harness.host.workspace import Workspace
 from harness.image.media import BootMethod
 from harness.kernel.artifact import KernelArtifact
 from harness.mutation.mutant import Mutant
+from harness.onhost.instrumentation import PLAIN, Instrumentation
 from harness.onhost.programs import HostProgram
 from harness.onhost.variations import ProgramVariations
 from harness.provide.provider import KernelCode
@@ -80,10 +81,10 @@ class FakeProvider:
         )
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *,
-        interleaved: bool = False, covered: bool = False,
+        self, what: KernelRequest, progress: Progress, operations: int,
+        instrumentation: Instrumentation = PLAIN,
     ) -> HostProgram | None:  # fmt: skip
-        del what, progress, operations, interleaved, covered
+        del what, progress, operations, instrumentation
         return None
 
     def host_variations(

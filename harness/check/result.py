@@ -83,6 +83,7 @@ class HostRun:
         compiler: the first line of its ``--version``.
         optimisation: of the tree's files.
         shimmed: what stands in for the rest of the kernel, in words.
+        sanitizers: names of the sanitizers that it has.
         kind: what ended it, if it ended in the middle.
         text: what it said of that.
         frames: the functions that were running, the innermost first.
@@ -95,6 +96,7 @@ class HostRun:
     compiler: str
     optimisation: str
     shimmed: tuple[str, ...]
+    sanitizers: tuple[str, ...] = ()
     kind: str = ""
     text: str = ""
     frames: tuple[str, ...] = ()

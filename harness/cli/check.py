@@ -97,6 +97,9 @@ def check(
     The allocator's source is also compiled as a host program and checked first, which takes
     seconds. What is found there is repeated in the guest, whose result counts.
 
+    With --on host, --kasan, --kubsan and --kcsan are of the host program: invalid accesses to
+    memory, undefined behaviour, and accesses of threads that nothing orders, with file and line.
+
     A finding is shrunk to the shortest trace that reproduces it, and stored in the run's
     directory as difference.trace, for --replay and 'harness model trace'.
 
@@ -111,6 +114,8 @@ def check(
       harness check --on host --ops 20000 --watch
       harness check --on host --numa 3 --subsystem zones --ops 1000000
       harness check --on host --subsystem zones --schedules 2000
+      harness check --on host --kasan --kubsan --ops 20000
+      harness check --on host --kcsan --ops 20000
       harness check --on host --numa 2 --coverage ~/coverage
     """
     change = Change(revision, patch, mutant, assumed=tuple(options.pop("assumed")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from harness.kernel.toolchain import Llvm, best_llvm, compiler_version, installe
 from harness.onhost import recipe
 from harness.onhost.generated import GeneratedFiles
 from harness.onhost.headers import Headers
+from harness.onhost.instrumentation import COVERED, PLAIN, Instrumentation
 from harness.onhost.link import Linker
 from harness.onhost.objects import Contents, Object, ObjectCache, sources_digest
 from harness.onhost.programs import HostProgram, ProgramCache, ProgramIdentity
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 HALVES: Final = Path(__file__).resolve().parent / "c"
 """The directory of the C of both halves."""
 
+#: What paths of the harness's own sources are told without.
+_SOURCES: Final = HALVES.parents[2]
 #: Limits of one compiler, in seconds and bytes.
 _SECONDS: Final = 300
 _MEMORY: Final = 4 << 30
@@ -44,7 +48,7 @@ _MEMORY: Final = 4 << 30
 _JOBS: Final = 2
 #: Part of a program's key: the version of this module's commands, as far as nothing else in the
 #: key depends on them.
-_RECIPE: Final = "2"
+_RECIPE: Final = "3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,8 @@ class HostBuilder:
     sandboxed: bool = True
 
     def build(
-        self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str = "-O0", *,
-        interleaved: bool = False, covered: bool = False,
+        self, tree: SourceTree, snapshot: Snapshot, config: str, optimisation: str = "-O0",
+        instrumentation: Instrumentation = PLAIN,
     ) -> HostProgram:  # fmt: skip
         """Return the program of a snapshot, from the cache or built.
 
@@ -76,9 +80,7 @@ class HostBuilder:
             snapshot: the tree's content.
             config: the text of the kernel configuration.
             optimisation: the compiler's flag for the tree's files.
-            interleaved: whether threads can switch at accesses to memory.
-            covered: whether the program counts what it executes of the files of followed functions;
-                copies of these files are stored beside it.
+            instrumentation: what the compiler adds.
 
         Raises:
             NoHostProgramError: it does not compile; the detail has the compiler's output.
@@ -88,16 +90,16 @@ class HostBuilder:
         llvm = best_llvm(snapshot.llvm, installed_llvms())
         compiler = compiler_version(llvm, self.runner)
         texts = self._own_texts()
-        more = recipe.INTERLEAVED if interleaved else ()
-        covering = recipe.COVERED if covered else ()
-        words = (_RECIPE, snapshot.kernel, config, optimisation, *more, *covering, compiler, texts)
+        more = instrumentation.words
+        words = (_RECIPE, snapshot.kernel, config, optimisation, *more, compiler, texts)
         request = hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
         programs = ProgramCache(self.workspace)
         known = programs.answer(request)
         if known is not None:
             return known
-        with self._job(tree, snapshot, config, optimisation, more=more) as job:
-            job.covered = covered
+        with self._job(
+            tree, snapshot, config, optimisation, instrumentation=instrumentation
+        ) as job:
             program = programs.store(*job.run())
             if self._own_texts() == texts:  # else it is of other sources, changed meanwhile
                 programs.remember(request, program)
@@ -123,7 +125,7 @@ class HostBuilder:
         config: str,
         optimisation: str,
         place: str = HOST_PROGRAMS,
-        more: Sequence[str] = (),
+        instrumentation: Instrumentation = PLAIN,
     ) -> Iterator[BuildJob]:
         """Yield a build; its lock is held, and the tree's files are checked out below ``place``."""
         llvm = best_llvm(snapshot.llvm, installed_llvms())
@@ -139,8 +141,9 @@ class HostBuilder:
             sys = tree.checkout_below(snapshot, "sys", tree.home / place / "sys")
             files = TreeFiles(sys.parent)
             yield BuildJob(
-                self, snapshot, config, optimisation, llvm, compiler, files, scratch, more
-            )
+                self, snapshot, config, optimisation, llvm, compiler, files, scratch,
+                instrumentation,
+            )  # fmt: skip
 
     def _own_texts(self) -> str:
         return "\0".join(path.read_text() for path in self._own_files())
@@ -154,7 +157,7 @@ class HostBuilder:
         return [path for path in own if path.suffix in {".c", ".h"}]
 
 
-@dataclass(slots=True)
+@dataclass
 class BuildJob:
     """One build, with its lock held."""
 
@@ -166,20 +169,19 @@ class BuildJob:
     compiler: str
     files: TreeFiles
     scratch: Path
-    more: Sequence[str] = ()
+    instrumentation: Instrumentation = PLAIN
     replaced: list[str] = field(default_factory=list)
-    covered: bool = False
 
     def run(self) -> tuple[ProgramIdentity, Mapping[str, Path]]:
         """Compile and link; return the program's identity, and its files."""
         parts = self.compiled()
         program = parts.linker.program(list(parts.objects.values()), parts.weak, parts.host)
-        texts = {Path(path).name: self.files.at(path) for path in self._covered_files()}
+        kept = self._followed_files() if self.instrumentation.keeps_texts else ()
+        texts = {Path(path).name: self.files.at(path) for path in kept}
         return self.identity(parts, program), {"program": program, **texts}
 
-    def _covered_files(self) -> set[str]:
-        parts = self.builder.parts if self.covered else ()
-        return {path for part in parts for path in part.functions}
+    def _followed_files(self) -> set[str]:
+        return {path for part in self.builder.parts for path in part.functions}
 
     def compiled(self) -> Compiled:
         """Compile all objects of a program."""
@@ -211,18 +213,38 @@ class BuildJob:
 
     def _headers(self, generated: GeneratedFiles, cache: ObjectCache) -> Headers:
         return Headers(
-            self.files, self.snapshot.release.partition("-")[0], self.config, generated,
+            self.files, self.snapshot.release.partition("-")[0],
+            self.config + self.instrumentation.options, self._left_out, generated,
             self.llvm.bindir / "llvm-nm", self._script,
             lambda path, words: self._compiled(path, words, cache),
         )  # fmt: skip
 
+    @property
+    def _left_out(self) -> frozenset[str]:
+        """Return the options of the kernel configuration that are left out."""
+        return recipe.WITHOUT - ({"KASAN"} if self.instrumentation.addresses else set())
+
+    @functools.cached_property
+    def _of_all(self) -> tuple[str, ...]:
+        """Return flags of all sources that are compiled with the tree's headers."""
+        if not self.instrumentation.addresses:
+            return self.instrumentation.of_all
+        header = self.files.read(f"{GUEST.host_headers['machine']}/vmparam.h") or ""
+        kept = [name for part in self.builder.parts for name in part.kept if name in header]
+        return (*self.instrumentation.of_all, *(f"-D{name}" for name in kept))
+
     # --- objects ------------------------------------------------------------------------------
 
     def _of_tree(
-        self, path: Path, flags: recipe.KernelFlags, cache: ObjectCache, own: Sequence[str] = ()
-    ) -> Object:
-        is_covered = str(path.relative_to(self.files.top)) in self._covered_files()
-        more = (*self.more, *(recipe.COVERED if is_covered else ()), *own)
+        self, path: Path, flags: recipe.KernelFlags, cache: ObjectCache,
+        own: Sequence[str] = (), *, weak: bool = False,
+    ) -> Object:  # fmt: skip
+        added = self.instrumentation
+        followed = self._followed_files() if added.covered else ()
+        covered = COVERED if str(path.relative_to(self.files.top)) in followed else ()
+        added_here = added.of_weak if weak else added.of_tree
+        named = _named_below(self.files.top, added)
+        more = (*self._of_all, *added_here, *covered, *named, *own)
         return self._compiled(path, flags.words(self.optimisation, more), cache)
 
     def _replaceable(
@@ -230,21 +252,22 @@ class BuildJob:
     ) -> tuple[Object, bool]:
         try:
             path = self.files.at(each.path)
-            return self._of_tree(path, flags, cache, each.flags), each.weak
+            return self._of_tree(path, flags, cache, each.flags, weak=each.weak), each.weak
         except NoHostProgramError:
             self.replaced.append(f"{each.what}: {each.path} does not compile here")
             return self._of_ours(HALVES / each.fallback, (), flags, cache), False
 
     def _kernel_half(self) -> list[tuple[Path, Sequence[str]]]:
         """Return the harness's sources that include the tree's headers, with additional flags."""
-        kmod = data_file("images", "kmod")
+        kmod, module = data_file("images", "kmod"), self.instrumentation.of_module
         sources: list[tuple[Path, Sequence[str]]] = [
             (HALVES / name, ()) for name in recipe.KERNEL_HALF
         ]
-        sources += [(kmod / name, ()) for name in recipe.MODULE]
+        sources += [(kmod / name, module) for name in recipe.MODULE]
         for part in self.builder.parts:
             more = tuple(part.flags(self.files.read))
-            sources += [(path, more) for path in (*part.module, *part.sources)]
+            sources += [(path, (*more, *module)) for path in part.module]
+            sources += [(path, more) for path in part.sources]
         return sources
 
     def _of_ours(
@@ -253,7 +276,9 @@ class BuildJob:
         directories = {HALVES, HALVES / GUEST.name, data_file("images", "kmod")}
         directories |= {each.parent for part in self.builder.parts for each in part.module}
         includes = (f"-I{directory}" for directory in sorted(directories))
-        return self._compiled(path, flags.words("-O2", (*includes, *more)), cache)
+        named = _named_below(_SOURCES, self.instrumentation)
+        more = (*self._of_all, *includes, *named, *more)
+        return self._compiled(path, flags.words("-O2", more), cache)
 
     def _host_half(self, cache: ObjectCache) -> Object:
         # A header of the check module has the name of one of the host's.
@@ -282,6 +307,7 @@ class BuildJob:
             shimmed=(*recipe.SHIMMED, *(words for part in parts for words in part.shimmed),
                      *sorted(self.replaced)),
             subsystems=tuple(part.name for part in parts),
+            sanitizers=tuple(sorted(self.instrumentation.sanitizers)),
         )  # fmt: skip
 
     # --- processes ----------------------------------------------------------------------------
@@ -316,6 +342,14 @@ class BuildJob:
                 detail="\n".join(line[:400] for line in output.splitlines()[:20]),
             )
         return finished.text
+
+
+def _named_below(top: Path, added: Instrumentation) -> tuple[str, ...]:
+    """Return flags with which reports name sources by their paths below a directory."""
+    if not added.sanitizers:
+        return ()
+    stripped = f"-fsanitize-undefined-strip-path-components={len(top.parts) - 1}"
+    return (f"-ffile-prefix-map={top}/=", stripped)
 
 
 @dataclass(frozen=True, slots=True)

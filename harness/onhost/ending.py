@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import re
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -14,6 +14,7 @@ from harness.check.protocol import Nonsense
 from harness.check.result import Conclusion
 
 if TYPE_CHECKING:
+    from harness.onhost.places import Place
     from harness.onhost.symboltable import Symbol
 
 _LAST_WORDS: Final = re.compile(
@@ -38,6 +39,14 @@ class EndingKind(StrEnum):
     """threads wait for locks of each other"""
     STARVATION = "starvation"
     """a thread runs for ever while others wait, or nobody else can run"""
+    SHIM = "shim"
+    """a sanitizer reports the harness's own code in the program: a limit of the program"""
+    KASAN = "kasan"
+    """memory is accessed that is not valid"""
+    KUBSAN = "kubsan"
+    """the behaviour is undefined"""
+    KCSAN = "kcsan"
+    """two threads access the same memory, and nothing orders that"""
     TRAP = "trap"
     """an undefined symbol was called or read: a limit of the program"""
     SIGNAL = "signal"
@@ -55,11 +64,37 @@ class EndingKind(StrEnum):
 #: Faults of the tree's code; the others are limits of the program or the host.
 FINDINGS: Final = frozenset({
     EndingKind.PANIC, EndingKind.INVARIANT, EndingKind.ASLEEP, EndingKind.DEADLOCK,
-    EndingKind.STARVATION,
+    EndingKind.STARVATION, EndingKind.KASAN, EndingKind.KUBSAN, EndingKind.KCSAN,
 })  # fmt: skip
+
+_IN_WORDS: Final = {
+    EndingKind.SHIM: "a sanitizer reports the harness's own code:",
+    EndingKind.SIGNAL: "ended by",
+    EndingKind.ASLEEP: "sleeps, and nothing wakes it:",
+}
+
+#: Reports of sanitizers.
+_REPORTS: Final = frozenset({EndingKind.KASAN, EndingKind.KUBSAN, EndingKind.KCSAN})
 
 #: Endings that take seconds or gigabytes each time: their traces are not shrunk.
 COSTLY: Final = frozenset({EndingKind.LOOP, EndingKind.MEMORY, EndingKind.EXHAUSTED})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Access:
+    """An access to memory of a race.
+
+    Args:
+        words: verb, function, file and line.
+        function: its function.
+        digest: of its line; see ``Place.digest_in``.
+        returns: the address of code after it.
+    """
+
+    words: str
+    function: str
+    digest: str
+    returns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +105,13 @@ class HostEnding:
         kind: its cause.
         text: the panic's message, the invariant, the symbol or the signal.
         frames: the functions that were running, the innermost first.
+        race: two accesses that nothing orders.
     """
 
     kind: EndingKind
     text: str = ""
     frames: tuple[str, ...] = ()
+    race: tuple[Access, ...] = ()
 
     @property
     def is_finding(self) -> bool:
@@ -100,14 +137,14 @@ class HostEnding:
                 return f"trap: {self.text} is used, which the host program does not have{where}"
             case EndingKind.MEMORY | EndingKind.EXHAUSTED | EndingKind.LOOP:
                 return f"{self.text}{where}"
-            case EndingKind.ASLEEP:
-                return f"sleeps, and nothing wakes it: {self.text}{where}"
-            case EndingKind.SIGNAL:
-                return f"ended by {self.text}{where}"
             case EndingKind.EXITED:
                 return self.text or "the host program ended without a word"
             case _:
-                return f"{self.kind}: {self.text}{where}"
+                return f"{_IN_WORDS.get(self.kind, f'{self.kind}:')} {self.text}{where}"
+
+
+def _nowhere(address: int) -> None:
+    """Return the place of no address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +154,20 @@ class Symbols:
     Args:
         starts: their addresses, ascending.
         names: their names.
+        place: returns the line of source code of an address; None if it is not known.
     """
 
     starts: Sequence[int]
     names: Sequence[str]
+    place: Callable[[int], Place | None] = _nowhere
 
     @classmethod
-    def of(cls, symbols: Iterable[Symbol]) -> Symbols:
+    def of(
+        cls, symbols: Iterable[Symbol], place: Callable[[int], Place | None] = _nowhere
+    ) -> Symbols:
         """Return the functions of a symbol table."""
         found = sorted((symbol.value, symbol.name) for symbol in symbols if symbol.is_code)
-        return cls([start for start, _ in found], [name for _, name in found])
+        return cls([start for start, _ in found], [name for _, name in found], place)
 
     def name_of(self, address: int) -> str:
         """Return the function at an address; empty if there is none, as in a library."""
@@ -135,10 +176,28 @@ class Symbols:
             return ""
         return self.names[place]
 
+    def location_of(self, returns: int) -> str:
+        """Return function, file and line of a call, by its return address."""
+        place = self.place(returns - 1)
+        return ", ".join([self.name_of(returns - 1) or "?", *([str(place)] if place else [])])
+
 
 #: Functions of the program itself, above the one that failed.
 _OWN_FRAMES: Final = frozenset(
     {"host_end", "kern_end", "panic", "vpanic", "kassert_panic", "end", "on_signal", "on_tick"}
+)
+
+
+#: The same, of reports of sanitizers: what the compiler and the tree's hooks call.
+_HOOKS: Final = re.compile(
+    r"(?:__[atu][bs]?san|access|harness|kasan|races|shadow)_\w+|report|see|compare"
+)
+#: A report of the harness's own sources says something of the tree where the check module uses an
+#: item that UMA has handed out.
+_OF_HARNESS: Final = re.compile(r"(?:, | at )harness/")
+_OF_ITEM: Final = re.compile(r"of (?:a free item|freed pages|[a-z ]*behind an item)")
+_RACE: Final = re.compile(
+    r"([a-z-]{4,12})=([0-9a-f]{1,16}) ([a-z-]{4,12})=([0-9a-f]{1,16})", re.ASCII
 )
 
 
@@ -152,12 +211,43 @@ def read_ending(line: str, symbols: Symbols) -> HostEnding:
     if found is None or found[1] not in tuple(EndingKind):
         raise Nonsense(f"a line that is no answer: {line[:80]!r}")
     addresses = [int(word, 16) for word in found[2].split(",") if word]
+    kind, text = EndingKind(found[1]), found[3].strip()
+    is_report = kind in _REPORTS
     # A return address may be the next function's first byte.
     names = [symbols.name_of(address - 1) for address in addresses]
-    while names and names[0] in _OWN_FRAMES:
+    while names and (names[0] in _OWN_FRAMES or (is_report and _HOOKS.fullmatch(names[0]))):
         names.pop(0)
+        addresses.pop(0)
+    race: tuple[Access, ...] = ()
+    if kind is EndingKind.KASAN and addresses:
+        text = f"{text}: {symbols.location_of(addresses[0])}"
+    if is_report and _OF_HARNESS.search(text) and not _OF_ITEM.search(text):
+        kind = EndingKind.SHIM
+    elif kind is EndingKind.KCSAN:
+        race = _race_of(text, symbols)
+        text = f"nothing orders: {'; '.join(access.words for access in race)}"
     kept = [name for name in names if name not in ("main", "serve", "take_line", "try", "")]
-    return HostEnding(EndingKind(found[1]), found[3].strip(), tuple(kept[:_MOST_FRAMES]))
+    return HostEnding(kind, text, tuple(kept[:_MOST_FRAMES]), race)
+
+
+def _race_of(text: str, symbols: Symbols) -> tuple[Access, ...]:
+    """Return the accesses of a race, whichever came first in the same order.
+
+    Raises:
+        Nonsense: it is none.
+    """
+    found = _RACE.fullmatch(text)
+    if found is None:
+        raise Nonsense(f"a race that is none: {text[:80]!r}")
+    accesses = ((found[1], int(found[2], 16)), (found[3], int(found[4], 16)))
+    return tuple(sorted(_access(verb, returns, symbols) for verb, returns in accesses))
+
+
+def _access(verb: str, returns: int, symbols: Symbols) -> Access:
+    function, place = symbols.name_of(returns - 1), symbols.place(returns - 1)
+    digest = place.digest_in(function) if place else ""
+    words = f"{verb} in {symbols.location_of(returns)}"
+    return Access(f"{words} ({digest})" if digest else words, function, digest, returns)
 
 
 def ending_of_status(status: int | None) -> HostEnding:

@@ -26,6 +26,7 @@ class Headers:
         files: the tree's files.
         release: the tree's release, such as 13.2.
         config: the text of the kernel configuration.
+        left_out: options that are left out of it.
         generated: keeps the headers.
         nm: the path of nm(1) for the kernel's objects.
         script: runs a command in a directory, and returns its output.
@@ -35,6 +36,7 @@ class Headers:
     files: TreeFiles
     release: str
     config: str
+    left_out: frozenset[str]
     generated: GeneratedFiles
     nm: Path
     script: Callable[[Sequence[str | Path], Path], str]
@@ -55,7 +57,7 @@ class Headers:
         tables = [self.files.read(path) for path in ("sys/conf/options", *GUEST.options)]
         return option_headers(
             self.config + recipe.WITH, [table or "" for table in tables], self._included,
-            recipe.WITHOUT,
+            self.left_out,
         )  # fmt: skip
 
     def _included(self, name: str) -> str | None:

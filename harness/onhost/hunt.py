@@ -166,7 +166,10 @@ class Hunt:
                 subject.run(trace)
         except (ChannelEnded, Nonsense) as ended:
             ending = self.program.ending(ended)
-            self._note(ending, self.program.exact(trace))
+            if self.program.is_intended(ending):
+                self._random(number)  # all the same, up to there
+            else:
+                self._note(ending, self.program.exact(trace))
 
     def _machine(self, rng: random.Random) -> HostLayout:
         """Return the machine of a random trace."""
@@ -193,6 +196,9 @@ class Hunt:
                 subject.run_closely(trace)
         except (ChannelEnded, Nonsense) as ended:
             ending = self.program.ending(ended)
+            if self.program.is_intended(ending):
+                self._replay(given)
+                return
             trace = self.program.exact(trace)
             found = HuntedFinding(ending, self._counted + 1, trace)
             found.known = self._known(found)
@@ -366,7 +372,7 @@ class Hunt:
         identity = self.program.runner.program.identity
         run = HostRun(
             identity.key, identity.sources, identity.compiler, identity.optimisation,
-            identity.shimmed,
+            identity.shimmed, identity.sanitizers,
         )  # fmt: skip
         result = CheckResult(
             held.subsystem, held.name, held.title, held.proof, self.plan.seed,

@@ -6,7 +6,8 @@ It runs once for each machine that traces are for.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from harness.check.channel import Channel, ChannelEnded, GuestGone, GuestSilent
 from harness.check.protocol import Nonsense
 from harness.onhost.ending import EndingKind, HostEnding
+from harness.onhost.intended import IntendedRaces
 from harness.onhost.interleaving import Interleaving
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from harness.console.report import GuestReport
     from harness.host.clock import Clock
     from harness.onhost.layout import HostLayout
-    from harness.onhost.run import HostTap, ProgramRunner
+    from harness.onhost.run import HostTap, ProgramRunner, Tried
 
 
 def _uncounted() -> None:
@@ -47,6 +49,7 @@ class HuntedProgram:
         clock: measures time.
         counted: called after each operation.
         interleaving: runs threads of traces by schedules.
+        intended: races that are no findings.
 
     Attributes:
         layout: the machine of the next traces; the runner's at first.
@@ -57,7 +60,9 @@ class HuntedProgram:
     clock: Clock
     counted: Callable[[], None] = _uncounted
     interleaving: Interleaving = field(default_factory=Interleaving)
+    intended: IntendedRaces = field(default_factory=IntendedRaces)
     layout: HostLayout = field(init=False)
+    _quiet: set[int] = field(default_factory=set)
     _all: dict[HostLayout, _Running] = field(default_factory=dict)
     _exact: Trace | None = None
 
@@ -89,6 +94,7 @@ class HuntedProgram:
         running = self._all.get(self.layout)
         if running is None:
             raise GuestGone("the program has ended")
+        running.tap.quiet(self._quiet)
         running.tap.fork()
         subject.exact = None
         yield subject
@@ -104,9 +110,30 @@ class HuntedProgram:
             layout = self.layout
             running.subject = self.hunted(channel, layout.report(), layout.domains, self.counted)
             running.subject.interleaving = self.interleaving
-        tap, silence = running.tap, self.runner.limits.silence
-        self.interleaving.tried = lambda commands: tap.tried(commands, silence)
+        self.interleaving.tried = functools.partial(self._tried, running.tap)
         return running.subject
+
+    def _tried(self, tap: HostTap, commands: Sequence[Sequence[str]]) -> Sequence[Tried]:
+        """Run lists of commands, each in a copy; see ``HostTap.tried``."""
+        silence = self.runner.limits.silence
+        results = dict(enumerate(tap.tried(commands, silence)))
+        again = self._raced(results)
+        while again:
+            tap.quiet(self._quiet)
+            more = tap.tried([commands[place] for place in again], silence)
+            results.update(zip(again, more, strict=True))
+            again = self._raced(results)
+        return list(results.values())
+
+    def _raced(self, results: Mapping[int, Tried]) -> list[int]:
+        """Return the places of copies that ended by a race that is intended."""
+        return [place for place, each in results.items() if self.is_intended(each.ending)]
+
+    def is_intended(self, ending: HostEnding | None) -> bool:
+        """Return whether a program ended by a race that is intended; the next one will not."""
+        accesses = () if ending is None else self.intended.of_ending(ending)
+        self._quiet |= {access.returns for access in accesses}
+        return bool(accesses)
 
     def _started(self) -> _Running:
         held = contextlib.ExitStack()
@@ -129,12 +156,13 @@ class HuntedProgram:
         Raises:
             UsageError: the trace cannot be run in this program.
         """
+        ending = None
         try:
             with self.copied() as subject:
                 subject.run_again(trace, closely=closely)
         except (ChannelEnded, Nonsense) as ended:
-            return self.ending(ended)
-        return None
+            ending = self.ending(ended)
+        return self.again(trace, closely=closely) if self.is_intended(ending) else ending
 
     def ending(self, ended: Exception) -> HostEnding:
         """How the copy has ended, or is ended for what it says or does not say."""

@@ -35,6 +35,10 @@ class HostPart:
         exchanges: words that these mutants exchange, such as flags.
         reasons: file with the reasons why some of these mutants survive; see
             ``harness.mutation.reasons``.
+        kept: macros that the tree's headers of the machine define only without KASAN, and that host
+            programs with KASAN have as well: their shadow is of all memory.
+        races: file with the accesses that are made without a lock on purpose; see
+            ``harness.onhost.intended``.
     """
 
     name: str
@@ -46,6 +50,8 @@ class HostPart:
     functions: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     exchanges: Exchanges = field(default_factory=dict)
     reasons: Path | None = None
+    kept: tuple[str, ...] = ()
+    races: Path | None = None
 
     def has_function(self, path: str, name: str) -> bool:
         """Return whether its checks follow a function of a file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -14,12 +15,14 @@ from harness.host.jsontoml import read_object
 from harness.host.sealedstore import DamageError, check, store
 from harness.host.workspace import make_directory, write_atomic
 from harness.onhost.ending import Symbols
+from harness.onhost.places import Places
 from harness.onhost.symboltable import read_symbols
 
 if TYPE_CHECKING:
     from harness.host.workspace import Workspace
 
 _IDENTITY: Final = "identity.json"
+_LISTS: Final = ("shimmed", "subsystems", "sanitizers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class ProgramIdentity:
         optimisation: the compiler's flag for the tree's files.
         shimmed: what replaces the rest of the kernel, in words.
         subsystems: the subsystems with a part in it.
+        sanitizers: names of the sanitizers that it has.
     """
 
     key: str
@@ -43,6 +47,7 @@ class ProgramIdentity:
     optimisation: str
     shimmed: tuple[str, ...]
     subsystems: tuple[str, ...]
+    sanitizers: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON document."""
@@ -68,7 +73,12 @@ class HostProgram:
 
     def symbols(self) -> Symbols:
         """Return its functions by address."""
-        return Symbols.of(read_symbols(self.path))
+        return _symbols(self.path)
+
+
+@functools.lru_cache(maxsize=8)  # programs are started again after some findings
+def _symbols(path: Path) -> Symbols:
+    return Symbols.of(read_symbols(path), Places(path).of)
 
 
 class ProgramCache:
@@ -93,7 +103,7 @@ class ProgramCache:
         try:
             check(directory, self._verified)
             document = read_object(directory / _IDENTITY)
-            lists = {name: tuple(document[name]) for name in ("shimmed", "subsystems")}
+            lists = {name: tuple(document[name]) for name in _LISTS}
             identity = ProgramIdentity(**{**document, **lists})
         except (OSError, ValueError, KeyError, TypeError, DamageError):
             return None

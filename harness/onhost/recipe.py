@@ -24,8 +24,9 @@ WITH: Final = "options MUTEX_NOINLINE\noptions RWLOCK_NOINLINE\noptions SX_NOINL
 
 #: The symbols that both halves share (``c/hostside.h``).
 _INTERFACE: Final = (
-    "host_memory", "host_release", "host_arena", "host_set_cpu", "host_send", "host_note",
-    "host_log", "host_format", "host_end", "kern_start", "kern_take", "traps",
+    "host_memory", "host_release", "host_arena", "host_reserve", "host_set_cpu", "host_send",
+    "host_note", "host_log", "host_format", "host_end", "kern_start", "kern_take", "kern_quiet",
+    "traps",
     "__llvm_profile_counter_bias",
 )  # fmt: skip
 
@@ -67,8 +68,8 @@ REPLACEABLE: Final = (
 
 #: Sources of the kernel half.
 KERNEL_HALF: Final = ("absent.c", "access.c", "atomics.c", "cpus.c", "locks.c", "lockwords.c",
-                      "memory.c", "services.c", "sleep.c", "start.c", "tasks.c", "threads.c",
-                      "worker.c")  # fmt: skip
+                      "memory.c", "races.c", "services.c", "shadow.c", "sleep.c", "start.c",
+                      "tasks.c", "threads.c", "undefined.c", "worker.c")  # fmt: skip
 HOST_HALF: Final = "hostside.c"
 #: What they replace, for the record.
 SHIMMED: Final = (
@@ -86,15 +87,6 @@ _COMMON: Final = (
     "-std=gnu11", "-ffreestanding", "-fno-common", "-fno-pic", "-fno-stack-protector",
     "-fno-strict-aliasing", "-fwrapv", "-fno-omit-frame-pointer", "-ffunction-sections",
     "-nostdinc", "-w",
-)  # fmt: skip
-
-
-#: Flags for the tree's files where threads are interleaved: the tree's own hooks for sanitizers
-#: (``sys/atomic_san.h``) make atomic(9) functions, and the compiler calls a function before each
-#: load and store. The program defines both (``c/atomics.c``, ``c/access.c``).
-INTERLEAVED: Final = (
-    "-DSAN_NEEDS_INTERCEPTORS", "-DSAN_INTERCEPTOR_PREFIX=harness", "-fsanitize=thread",
-    "-mllvm", "-tsan-instrument-func-entry-exit=0",
 )  # fmt: skip
 
 
@@ -132,13 +124,6 @@ class KernelFlags:
             *more,
         ]  # fmt: skip
 
-
-#: Of files whose coverage is measured; their paths are those in the tree. Counters are found by an
-#: offset that the program sets: a file that is mapped keeps them.
-COVERED: Final = ("-fprofile-instr-generate", "-fcoverage-mapping",
-                  "-fcoverage-compilation-dir=.",
-                  "-mllvm", "-runtime-counter-relocation=true",
-                  "-mllvm", "-enable-name-compression=false")  # fmt: skip
 
 HOST_FLAGS: Final = ("-O2", "-fno-omit-frame-pointer", "-fno-pic")
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import select
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -203,6 +203,11 @@ class HostTap:
         """End a copy of the program that has done what it was told."""
         self.write(b"!join\n")
         self._read_up_to(_JOINED)
+
+    def quiet(self, places: Iterable[int]) -> None:
+        """Have accesses of memory count as ordered, by the addresses of code after them."""
+        for place in places:
+            self.write(b"!quiet %x\n" % place)
 
     def tried(self, commands: Sequence[Sequence[str]], silence: float) -> list[Tried]:
         """Run lists of commands, each list in a copy of its own of the program as it is now.

@@ -267,7 +267,7 @@ class HostSearch:
         ending = best.ending if best is not None else None
         run = HostRun(
             identity.key, identity.sources, identity.compiler, identity.optimisation,
-            identity.shimmed,
+            identity.shimmed, identity.sanitizers,
         )  # fmt: skip
         if ending is not None:
             run = replace(run, kind=str(ending.kind), text=ending.text, frames=ending.frames,

@@ -16,6 +16,7 @@ from harness.kernel.artifact import (
     KernelIdentity,
     rebuilding,
 )
+from harness.onhost.instrumentation import PLAIN, Instrumentation
 from harness.provide.provider import KernelCode
 from harness.provide.sources import BUILT_IN, BUILT_IN_TITLE
 from harness.sanitizers import KASAN, NONE, Sanitizers
@@ -93,11 +94,11 @@ class BuiltInProvider:
         return built_in_kernel(build, label, self.workspace, self.runner, progress)
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *,
-        interleaved: bool = False, covered: bool = False,
+        self, what: KernelRequest, progress: Progress, operations: int,
+        instrumentation: Instrumentation = PLAIN,
     ) -> None:  # fmt: skip
         """See ``Provider``: always None."""
-        del what, progress, operations, interleaved, covered
+        del what, progress, operations, instrumentation
 
     def host_variations(
         self, what: KernelRequest, progress: Progress

@@ -12,6 +12,7 @@ from harness.errors import UsageError
 from harness.host.sealedstore import DamageError
 from harness.image.media import BootMethod
 from harness.kernel.artifact import KERNEL, KernelArtifact, KernelCache, KernelIdentity
+from harness.onhost.instrumentation import PLAIN, Instrumentation
 from harness.sanitizers import NONE, Sanitizers
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ class FileProvider:
         del what
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *,
-        interleaved: bool = False, covered: bool = False,
+        self, what: KernelRequest, progress: Progress, operations: int,
+        instrumentation: Instrumentation = PLAIN,
     ) -> None:  # fmt: skip
         """See ``Provider``: always None."""
-        del what, progress, operations, interleaved, covered
+        del what, progress, operations, instrumentation
 
     def host_variations(
         self, what: KernelRequest, progress: Progress

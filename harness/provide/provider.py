@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from harness.onhost.instrumentation import PLAIN, Instrumentation
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -86,8 +88,8 @@ class Provider(Protocol):
         ...
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *,
-        interleaved: bool = False, covered: bool = False,
+        self, what: KernelRequest, progress: Progress, operations: int,
+        instrumentation: Instrumentation = PLAIN,
     ) -> HostProgram | None:  # fmt: skip
         """Return the code as a host program; None if the provider has none.
 
@@ -95,8 +97,8 @@ class Provider(Protocol):
             what: the kernel.
             progress: shows stages.
             operations: for so many of them.
-            interleaved: whether it is to run threads, which are switched at accesses to memory.
-            covered: whether the program counts what is executed; it is not optimised.
+            instrumentation: what the compiler adds; a program that counts what is executed is not
+                optimised.
 
         Raises:
             UsageError: the user's arguments are wrong.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.image.media import BootMethod
+from harness.onhost.instrumentation import PLAIN, Instrumentation
 from harness.provide.provider import KernelCode
 from harness.provide.sources import TREE_TITLE
 from harness.source.codefacts import Facts
@@ -94,17 +95,15 @@ class TreeProvider:
         return healed(tree, host.workspace, progress.note, build)
 
     def host_program(
-        self, what: KernelRequest, progress: Progress, operations: int, *,
-        interleaved: bool = False, covered: bool = False,
+        self, what: KernelRequest, progress: Progress, operations: int,
+        instrumentation: Instrumentation = PLAIN,
     ) -> HostProgram:  # fmt: skip
         """See ``Provider``."""
         from harness.onhost.build import optimisation_for
 
         builder, tree, snapshot, config = self._host_build(what, progress)
-        optimisation = "-O0" if covered else optimisation_for(operations)
-        return builder.build(
-            tree, snapshot, config, optimisation, interleaved=interleaved, covered=covered
-        )
+        optimisation = "-O0" if instrumentation.covered else optimisation_for(operations)
+        return builder.build(tree, snapshot, config, optimisation, instrumentation)
 
     @contextmanager
     def host_variations(

@@ -62,6 +62,7 @@ class _HostRun(TypedDict):
     compiler: str
     optimisation: str
     shimmed: list[str]
+    sanitizers: NotRequired[list[str]]
     kind: str
     text: str
     frames: list[str]

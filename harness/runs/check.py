@@ -11,6 +11,7 @@ from harness.boot.cellplan import CellPlan, kind_of
 from harness.check.checker import Checker, CheckPlan
 from harness.errors import UsageError
 from harness.host.workspace import make_directory, write_atomic
+from harness.onhost.instrumentation import Instrumentation
 from harness.outcome import Outcome
 from harness.results.text import outcome_in_words
 from harness.results.unfinished import Planned, keep_cell
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Operations on the host, if the user counts the guest's, and by default.
 _ON_HOST = 100_000
+#: Schedules of each random trace where races are looked for, if the user names no number.
+_SCHEDULES = 200
 #: File name of traces in a cell's directory.
 _TRACE = "difference.trace"
 
@@ -63,6 +66,8 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
             "--assume: what its fix is applied to is not the tree's code, so no guest judges it",
             remedy="add --on host",
         )
+    if request.schedules == 0 and "kcsan" in _host_sanitizers(request):
+        request = replace(request, schedules=_SCHEDULES)
     view = view or Unseen()
     recorder = Recorder(env, view)
     guests = Guests.of(env, view, request.guest, request.what)
@@ -72,7 +77,7 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
     plans = check_plans(request, provider)
     on_host = HostChecks(
         env, provider, request.what, topology, _operations_on_host(request),
-        interleaved=request.schedules > 0 or any(map(has_threads, plans)),
+        _instrumentation(request, plans),
         elsewhere=request.on is On.HOST,
     )  # fmt: skip
     if request.on is On.HOST:
@@ -89,6 +94,23 @@ def check(request: CheckRequest, env: Environment, view: View | None = None) -> 
         result = _with_guests(recorder, guests, cells, programs, named=named)
     coverage = _coverage(request, on_host)
     return CheckRunResult(result.run, result.directory, _kept_traces(result), coverage)
+
+
+def _host_sanitizers(request: CheckRequest) -> frozenset[str]:
+    """Return the sanitizers of the host program: those of a guest in its place are its own."""
+    if request.on is not On.HOST or request.sanitizers is None:
+        return frozenset()
+    return frozenset(row.name for row in request.sanitizers.rows)
+
+
+def _instrumentation(request: CheckRequest, plans: Sequence[CheckPlan]) -> Instrumentation:
+    """Return what is compiled into host programs.
+
+    Raises:
+        UsageError: host programs do not have it.
+    """
+    interleaved = request.schedules > 0 or any(map(has_threads, plans))
+    return Instrumentation(interleaved, sanitizers=_host_sanitizers(request))
 
 
 def _coverage(request: CheckRequest, on_host: HostChecks) -> Coverage | None:

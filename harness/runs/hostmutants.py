@@ -11,6 +11,7 @@ from harness.check.checker import CheckPlan
 from harness.errors import UsageError, given_with
 from harness.mutation.generated import generated_mutants, sampled
 from harness.mutation.reasons import read_reasons
+from harness.onhost.instrumentation import Instrumentation
 from harness.onhost.layout import HostLayout, layout_of
 from harness.onhost.part import owner_of
 from harness.results.unfinished import Planned, keep_judgement
@@ -99,7 +100,8 @@ def host_mutants(
         progress = matrix.rows.row("host program")
         covered = None
         if request.generated:
-            covered = provider.host_program(what, progress, request.operations, covered=True)
+            counting = Instrumentation(covered=True)
+            covered = provider.host_program(what, progress, request.operations, counting)
         with (
             provider.host_variations(what, progress) as variations,
             env.workspace.scratch("onhost-run") as scratch,

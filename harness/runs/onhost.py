@@ -20,6 +20,8 @@ from harness.host.inuse import in_use
 from harness.host.workspace import make_directory
 from harness.onhost.hunt import Hunt
 from harness.onhost.huntedprogram import HuntedProgram
+from harness.onhost.instrumentation import PLAIN, Instrumentation
+from harness.onhost.intended import IntendedRaces
 from harness.onhost.layout import layout_of, others
 from harness.onhost.run import ProgramRunner
 from harness.onhost.search import HostSearch
@@ -59,7 +61,7 @@ class HostChecks:
         what: the kernel.
         topology: the topology of the guest.
         operations: operations of each check.
-        interleaved: whether the program is one for threads.
+        instrumentation: what the compiler adds to the program.
         coverage: collects what the programs execute, if anything does.
         elsewhere: whether the code is also checked on machines with other domains.
     """
@@ -69,7 +71,7 @@ class HostChecks:
     what: KernelRequest
     topology: Topology
     operations: int
-    interleaved: bool = False
+    instrumentation: Instrumentation = PLAIN
     coverage: HostCoverage | None = None
     elsewhere: bool = False
     _program: HostProgram | None = None
@@ -85,8 +87,7 @@ class HostChecks:
                     self.what,
                     progress,
                     self.operations,
-                    interleaved=self.interleaved,
-                    covered=self.coverage is not None,
+                    replace(self.instrumentation, covered=self.coverage is not None),
                 )
         return self._program
 
@@ -126,7 +127,9 @@ class HostChecks:
         env, held = self.env, plan.specification
         if held.hunted is not None:
             with contextlib.ExitStack() as stack:
-                started = HuntedProgram(held.hunted, runner, env.clock)
+                started = HuntedProgram(
+                    held.hunted, runner, env.clock, intended=self._intended_races
+                )
                 base = functools.cache(
                     functools.partial(self._base, stack, plan, started, progress)
                 )
@@ -206,14 +209,20 @@ class HostChecks:
         what = replace(self.what, change=change)
         try:
             program = self.provider.host_program(
-                what, progress, self.operations, interleaved=self.interleaved
+                what, progress, self.operations, self.instrumentation
             )
         except UsageError:
             return None
         if program is None:
             return None
         runner = replace(first.runner, program=program)
-        return stack.enter_context(HuntedProgram(first.hunted, runner, first.clock))
+        beside = HuntedProgram(first.hunted, runner, first.clock, intended=first.intended)
+        return stack.enter_context(beside)
+
+    @property
+    def _intended_races(self) -> IntendedRaces:
+        parts = (each.on_host for each in self.provider.subsystems if each.on_host is not None)
+        return IntendedRaces.of(part.races for part in parts if part.races is not None)
 
     @property
     def built(self) -> HostProgram | None:
@@ -265,11 +274,15 @@ class HostChecks:
             guest = f"FreeBSD {self._program.identity.release}"
         return replace(cell, guest=guest, check=result, error=limit, seconds=result.seconds)
 
+    @property
+    def _sanitizers(self) -> str:
+        return "+".join(sorted(self.instrumentation.sanitizers)) or "none"
+
     def _cell(self, name: str) -> Cell:
         return Cell(
             name=name, side="", guest=self.what.source,
-            nodes=len(self.topology.nodes), sanitizer="none", backend="none", accelerator="none",
-            boot="none", topology=asdict(self.topology), on=HOST,
+            nodes=len(self.topology.nodes), sanitizer=self._sanitizers, backend="none",
+            accelerator="none", boot="none", topology=asdict(self.topology), on=HOST,
         )  # fmt: skip
 
 

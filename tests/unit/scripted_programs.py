@@ -75,6 +75,8 @@ class ScriptedProgram(HuntedProgram):
 
 def program(broken: Callable[[Trace], bool], by: HostEnding = CACHED) -> HuntedProgram:
     """A program that ends at traces of which ``broken`` holds."""
-    identity = SimpleNamespace(key="k", sources="s", compiler="c", optimisation="-O0", shimmed=())
+    identity = SimpleNamespace(
+        key="k", sources="s", compiler="c", optimisation="-O0", shimmed=(), sanitizers=()
+    )
     runner = cast("Any", SimpleNamespace(program=SimpleNamespace(identity=identity), layout=None))
     return ScriptedProgram(cast("Any", None), runner, HostClock(), broken=broken, by=by)

@@ -18,6 +18,7 @@ from harness.onhost import recipe
 from harness.onhost.build import HALVES
 from harness.onhost.coverage import Coverage, CoverageSegment, Ratio, read_coverage, total
 from harness.onhost.coveragetools import CoverageTools
+from harness.onhost.instrumentation import COVERED
 from harness.onhost.layout import HostLayout
 from harness.onhost.profile import COUNTERS, added, text_profile
 from harness.onhost.programs import HostProgram, ProgramIdentity
@@ -34,7 +35,7 @@ def compiled(llvm: Llvm, work: Path) -> HostProgram:
     directories = (f"-I{HALVES}", f"-I{HALVES / GUEST.name}",
                    f"-idirafter{data_file('images', 'kmod')}")  # fmt: skip
     common = (*directories, "-O0", "-fno-omit-frame-pointer", "-fno-pic", "-c")
-    for source, more in ((HALF, recipe.COVERED), (HALVES / recipe.HOST_HALF, ()), ("traps.s", ())):
+    for source, more in ((HALF, COVERED), (HALVES / recipe.HOST_HALF, ()), ("traps.s", ())):
         target = work / f"{Path(source).stem}.o"
         runner.run([clang, *common, *more, source, "-o", target], cwd=work)
     objects = [work / f"{name}.o" for name in (Path(HALF).stem, "hostside", "traps")]

@@ -4,16 +4,18 @@
  */
 /*
  * What the tree's own hooks for sanitizers (sys/atomic_san.h, sys/systm.h) call
- * where a program is compiled for interleavings: atomic(9) and functions on
- * memory, each a switch point.  One thread runs at a time, so that plain
+ * where a program is compiled for interleavings, or with KASAN: atomic(9) and
+ * functions on memory, each a switch point.  One thread runs at a time, so that plain
  * operations are atomic.  Without the tree's headers, which name the functions
  * otherwise.
  */
 
 #include "access.h"
 
-#define NOW(p)	access_atomic((const void *)(p))
-#define ADD(p)	access_add((const void *)(p))
+#define NOW(p)	access_atomic(ACCESS(p, sizeof(*(p)), 1), ORDER_BOTH)
+#define ADD(p)	access_add(ACCESS(p, sizeof(*(p)), 1))
+#define LOADS(p, order)		access_atomic(ACCESS(p, sizeof(*(p)), 0), order)
+#define STORES(p, order)	access_atomic(ACCESS(p, sizeof(*(p)), 1), order)
 
 #define VOID_OP(op, suffix, type, before, expression)			\
 void harness_atomic_##op##_##suffix(volatile type *p, type v)		\
@@ -39,9 +41,9 @@ int harness_atomic_testandclear_##order##suffix(volatile type *p, unsigned bit)	
 
 #define LOAD_STORE(suffix, type)					\
 type harness_atomic_load_##suffix(const volatile type *p)		\
-{ NOW(p); return (*p); }						\
+{ LOADS(p, ORDER_NONE); return (*p); }					\
 void harness_atomic_store_##suffix(volatile type *p, type v)		\
-{ NOW(p); *p = v; }
+{ STORES(p, ORDER_NONE); *p = v; }
 
 #define ATOMICS(suffix, type)						\
 VOID_OP(add, suffix, type, ADD, *p += v)				\
@@ -55,9 +57,9 @@ TEST(, suffix, type)							\
 TEST(acq_, suffix, type)						\
 LOAD_STORE(suffix, type)						\
 type harness_atomic_load_acq_##suffix(const volatile type *p)		\
-{ NOW(p); return (*p); }						\
+{ LOADS(p, ORDER_ACQUIRE); return (*p); }				\
 void harness_atomic_store_rel_##suffix(volatile type *p, type v)	\
-{ NOW(p); *p = v; }							\
+{ STORES(p, ORDER_RELEASE); *p = v; }					\
 type harness_atomic_fetchadd_##suffix(volatile type *p, type v)		\
 { type was; NOW(p); was = *p; *p += v; return (was); }			\
 type harness_atomic_swap_##suffix(volatile type *p, type v)		\
@@ -76,18 +78,18 @@ ATOMICS(32, unsigned)
 ATOMICS(64, unsigned long)
 LOAD_STORE(bool, _Bool)
 
-#define FENCE(name)	void harness_atomic_##name(void) { __asm__ volatile("" ::: "memory"); }
+#define FENCE(name, order)	void harness_atomic_##name(void) { access_fence(order); }
 
-FENCE(thread_fence_acq)
-FENCE(thread_fence_rel)
-FENCE(thread_fence_acq_rel)
-FENCE(thread_fence_seq_cst)
+FENCE(thread_fence_acq, ORDER_ACQUIRE)
+FENCE(thread_fence_rel, ORDER_RELEASE)
+FENCE(thread_fence_acq_rel, ORDER_BOTH)
+FENCE(thread_fence_seq_cst, ORDER_BOTH)
 
 /* critical_enter() and critical_exit() have one each way. */
 void
 harness_atomic_interrupt_fence(void)
 {
-	access_fence();
+	access_interrupt_fence();
 }
 
 /* --- memory and strings ---------------------------------------------------- */
@@ -105,28 +107,31 @@ size	 strlen(const char *);
 void *
 harness_memset(void *to, int byte, size length)
 {
-	access_store(to);
+	access_store(ACCESS(to, length, 1));
 	return (memset(to, byte, length));
 }
 
 void *
 harness_memcpy(void *to, const void *from, size length)
 {
-	access_store(to);
+	access_also(ACCESS(from, length, 0));
+	access_store(ACCESS(to, length, 1));
 	return (memcpy(to, from, length));
 }
 
 void *
 harness_memmove(void *to, const void *from, size length)
 {
-	access_store(to);
+	access_also(ACCESS(from, length, 0));
+	access_store(ACCESS(to, length, 1));
 	return (memmove(to, from, length));
 }
 
 int
 harness_memcmp(const void *one, const void *other, size length)
 {
-	access_load(one);
+	access_load(ACCESS(one, length, 0));
+	access_also(ACCESS(other, length, 0));
 	return (memcmp(one, other, length));
 }
 

@@ -80,16 +80,22 @@ host_release(void *memory)
 	free(memory);
 }
 
+void
+host_reserve(void *place, unsigned long size)
+{
+	if (mmap(place, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+	    MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != place)
+		no_memory();
+}
+
 /* Uses the same addresses in each run: answers contain some, others are hashed. */
 void *
 host_arena(unsigned long size)
 {
 	static char *next = (char *)ARENAS;
-	void *memory = mmap(next, size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	void *memory = next;
 
-	if (memory != next)
-		no_memory();
+	host_reserve(memory, size);
 	next += (size + ARENA_STEP - 1) / ARENA_STEP * ARENA_STEP;
 	return (memory);
 }
@@ -414,6 +420,7 @@ try(char *text, size_t length)
  *			"!joined"; the harness sends nothing more before that
  *	!try COMMANDS	run the commands, with tabs between them, in a copy of the program, then
  *			send "!tried"
+ *	!quiet PLACE	accesses at this address of code, in hexadecimal, are no races
  *	!sync		send "!synced", and end the skipping of input after a failed copy
  */
 static void
@@ -433,6 +440,8 @@ take_line(char *line, size_t length)
 		digesting = true;
 	else if (strncmp(line, "!plain", 6) == 0)
 		digesting = false;
+	else if (strncmp(line, "!quiet ", 7) == 0)
+		kern_quiet(strtoul(line + 7, NULL, 16));
 	else if (strncmp(line, "!fork", 5) == 0)
 		fork_off();
 	else if (strncmp(line, "!try ", 5) == 0)

@@ -17,6 +17,7 @@
 void	*host_memory(unsigned long size, unsigned long alignment);	/* zeroed */
 void	 host_release(void *memory);
 void	*host_arena(unsigned long size);	/* zeroed; a page takes memory once it is written */
+void	 host_reserve(void *place, unsigned long size);	/* the same at this address */
 void	 host_set_cpu(void *base);
 void	 host_send(const char *text, unsigned long length);	/* to the harness */
 void	 host_note(const char *text, unsigned long length);	/* unchanged; may be part of a line */
@@ -27,6 +28,7 @@ void	 host_end(const char *kind, const char *text) __attribute__((noreturn));
 /* kernel half */
 void	 kern_start(int cpus, const int *domain_of_cpu, int domains, unsigned empty);
 void	 kern_take(const char *text, unsigned long length);	/* from the harness */
+void	 kern_quiet(unsigned long place);	/* accesses there are no races */
 
 /* An undefined symbol: any access to it ends the program. */
 struct trap {

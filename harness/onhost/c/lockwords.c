@@ -15,6 +15,7 @@
 #include <sys/sx.h>
 
 #include "lockwords.h"
+#include "races.h"
 
 unsigned
 locks_held(void)
@@ -151,6 +152,7 @@ lock_take(struct lock_object *lock, volatile uintptr_t *word, uintptr_t unowned,
 	}
 	*word = (uintptr_t)curthread;
 	hold(lock);
+	races_acquire(lock);
 }
 
 void
@@ -158,6 +160,7 @@ lock_give(struct lock_object *lock, volatile uintptr_t *word, uintptr_t unowned,
 {
 	if (*word != (uintptr_t)curthread)
 		kern_end(END_PANIC, "%s: lock %s is not owned", kind, lock_name(lock));
+	races_release(lock);
 	*word = unowned;
 	lock_forget(lock);
 	threads_point(POINT_UNLOCKED, lock);
@@ -185,6 +188,7 @@ lock_share(struct lock_object *lock, volatile uintptr_t *word, const char *kind)
 	}
 	*word += ONE_READER;
 	hold(lock);
+	races_acquire(lock);
 }
 
 void
@@ -192,6 +196,7 @@ lock_unshare(struct lock_object *lock, volatile uintptr_t *word, const char *kin
 {
 	if (!lock_has_readers(*word))
 		kern_end(END_PANIC, "%s: lock %s is not owned", kind, lock_name(lock));
+	races_release(lock);
 	*word -= ONE_READER;
 	lock_forget(lock);
 	threads_point(POINT_UNLOCKED, lock);

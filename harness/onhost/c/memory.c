@@ -32,6 +32,9 @@
 #include <vm/uma.h>
 #include <vm/uma_int.h>
 
+#include "races.h"
+#include "shadow.h"
+
 #define DOMAIN_SIZE	(128UL << 20)
 #define DOMAIN_PAGES	(DOMAIN_SIZE / PAGE_SIZE)
 #define MAPPED_PAGES	(1 << 16)
@@ -83,6 +86,9 @@ segment_of(int domain, unsigned count, unsigned *first)
 static bool exhausted[MAXMEMDOM];
 static long pages_used;
 
+/* The kernel's locks of free pages and of its address space order what is done with them. */
+static char order __unused;
+
 long
 memory_pages_used(void)
 {
@@ -129,6 +135,8 @@ memory_get(int domain, unsigned count, bool waits)
 		free_memory[domain].used += count;
 	}
 	pages_used += count;
+	races_acquire(&order);
+	shadow_valid(arena + (size_t)first * PAGE_SIZE, (size_t)count * PAGE_SIZE);
 	return (arena + (size_t)first * PAGE_SIZE);
 }
 
@@ -142,6 +150,8 @@ memory_put(void *memory, unsigned count)
 	if ((char *)memory < arena || first + count > page_count)
 		kern_end(END_PANIC, "a freed address is outside of memory");
 	pages_used -= count;
+	races_release(&order);
+	shadow_freed(memory, (size_t)count * PAGE_SIZE);
 	if (count > 1 && free_memory[domain].segments < SEGMENTS) {
 		free_memory[domain].segment[free_memory[domain].segments].first = first;
 		free_memory[domain].segment[free_memory[domain].segments++].count = count;
@@ -195,6 +205,7 @@ kva_alloc(vm_size_t size)
 {
 	unsigned count = (unsigned)howmany(size, PAGE_SIZE), first = mapped_used;
 
+	races_acquire(&order);
 	for (unsigned i = 0; i < mapped_free_count; i++)
 		if (mapped_free[i].count == count) {
 			first = mapped_free[i].first;
@@ -218,6 +229,8 @@ kva_free(vm_offset_t address, vm_size_t size)
 		kern_end(END_PANIC, "kva_free: %lu bytes that were not allocated as such",
 		    (unsigned long)size);
 	mapped_size[first] = 0;
+	races_release(&order);
+	shadow_freed((void *)address, round_page(size));
 	if (mapped_free_count == SEGMENTS)
 		return;		/* these addresses are lost */
 	mapped_free[mapped_free_count].first = first;
@@ -298,6 +311,7 @@ pmap_qenter(vm_offset_t va, vm_page_t *page, int count)
 {
 	for (int i = 0; i < count; i++) {
 		page_mapped[mapped_page((vm_offset_t)va) + i] = VM_PAGE_TO_PHYS(page[i]);
+		shadow_valid((char *)va + (size_t)i * PAGE_SIZE, PAGE_SIZE);
 		memset((char *)va + (size_t)i * PAGE_SIZE, 0, PAGE_SIZE);
 	}
 }

@@ -17,6 +17,8 @@
 
 #include <machine/stdarg.h>
 
+#include "races.h"
+
 MALLOC_DEFINE(M_TEMP, "temp", "misc temporary data buffers");
 MALLOC_DEFINE(M_DEVBUF, "devbuf", "device driver memory");
 
@@ -34,6 +36,7 @@ void *
 malloc(size_t size, struct malloc_type *type, int flags)
 {
 	(void)type, (void)flags;
+	races_acquire(M_TEMP);
 	return (host_memory(size, ALIGNMENT));
 }
 
@@ -48,6 +51,7 @@ void
 free(void *memory, struct malloc_type *type)
 {
 	(void)type;
+	races_release(M_TEMP);
 	host_release(memory);
 }
 

@@ -18,6 +18,8 @@
 #include <sys/taskqueue.h>
 #include <sys/time.h>
 
+#include "races.h"
+
 #define CALLOUTS	16
 #define TIMEOUTS	4
 #define HANDLED_MAX	100000	/* times that one sleep is seen without being ended */
@@ -60,6 +62,7 @@ chain_lock(void)
 		thread_now()->wanted = NULL;
 	}
 	chain_owner = (uintptr_t)curthread;
+	races_acquire(&chain);
 	curthread->td_critnest++;
 }
 
@@ -68,6 +71,7 @@ chain_unlock(void)
 {
 	if (chain_owner != (uintptr_t)curthread)
 		kern_end(END_PANIC, "sleepq_release: lock %s is not owned", chain.lo_name);
+	races_release(&chain);
 	chain_owner = 0;
 	curthread->td_critnest--;
 	threads_point(POINT_UNLOCKED, &chain);
@@ -247,6 +251,7 @@ sleep_on(const char *wmesg)
 			kern_end(END_ASLEEP, "%s", wmesg);
 	}
 	thread->idle = false;
+	races_acquire(&chain);
 	curthread->td_wmesg = NULL;
 }
 

@@ -11,6 +11,7 @@
 
 #include "threads.h"
 
+#include "races.h"
 #include "stackswitch.h"
 
 #define STACK_SIZE	(256UL << 10)
@@ -356,6 +357,7 @@ threads_run(unsigned count, void (*body)(unsigned), const struct threads_schedul
 		prepare(number);
 	threads_count = count;
 	threads_see_accesses = how->accesses;
+	races_begin(count);
 	give_priorities();
 	if (tells)
 		host_note("!points", 7);

@@ -31,6 +31,7 @@ UMA_ON_HOST: Final = HostPart(
     sources=(_HERE / "c/host/uma_host.c",),
     functions={"sys/vm/uma_core.c": _FUNCTIONS},
     exchanges=_EXCHANGES,
+    kept=("UMA_MD_SMALL_ALLOC", "UMA_USE_DMAP"),
     reasons=_HERE / "survivors.json",
     shimmed=("the kernel's own slab allocators: uma_small_alloc() before 15.0, kmem_malloc()",),
 )

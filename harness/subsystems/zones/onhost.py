@@ -39,4 +39,5 @@ ZONES_ON_HOST: Final = HostPart(
     sources=tuple(_HERE / "c/host" / name for name in ("zones_host.c", "zones_threads.c")),
     functions={"sys/vm/uma_core.c": _FUNCTIONS},
     exchanges=_EXCHANGES,
+    races=_HERE / "races.json",
 )  # fmt: skip

@@ -11,6 +11,7 @@
 
 #include <sys/kernel.h>
 
+#include "races.h"
 #include "zones.h"
 
 #define OPERATIONS_MAX	256	/* of a thread */
@@ -82,6 +83,25 @@ answer(const char *name, const char *why)
 	}
 }
 
+/*
+ * What threads do with an item they order among themselves, as those who hand it
+ * over do, and so does who destroys a zone.
+ */
+static void
+order_before(const struct zones_operation *operation)
+{
+	races_acquire(&zones_item[operation->slot]);
+	if (operation->verb == 'k')
+		races_acquire(&zones[operation->zone]);
+}
+
+static void
+order_after(const struct zones_operation *operation)
+{
+	races_release(&zones_item[operation->slot]);
+	races_release(&zones[operation->zone]);
+}
+
 static void
 run_thread(unsigned number)
 {
@@ -90,8 +110,10 @@ run_thread(unsigned number)
 
 		locks_begin();
 		threads_point(POINT_OPERATION, &zones_item[operation->slot]);
+		order_before(operation);
 		if (zones_has_zone(operation))
 			zones_run(operation);
+		order_after(operation);
 	}
 }
 
