@@ -27,6 +27,16 @@ zones domains=2 cpus=0,1
 zone1 size=4000
 {ALLOCATED}{FREED}thread2: alloc zone1 item=20 cpu=0 domain=0 M_NOWAIT
 """
+#: Two wait at a limit; what is cached comes back to the zone at once, with one wakeup.
+WAIT = f"""\
+zones domains=2 cpus=0,1
+zone1 size=500 limit=10 maxcache=100
+{"".join(f"alloc zone1 item={item} cpu=0 M_NOWAIT" + chr(10) for item in range(1, 11))}\
+{"".join(f"free item={item} cpu=0" + chr(10) for item in range(1, 11))}\
+thread1: alloc zone1 item=21 cpu=1 M_WAITOK
+thread2: alloc zone1 item=22 cpu=1 M_WAITOK
+thread3: reclaim zone1 cpu=0 drain-cpu
+"""
 SECTION = r"zdom = zone_domain_lock\(zone, domain\);(.*)"
 
 
@@ -54,6 +64,11 @@ PLANTED: dict[str, tuple[Edit, str, str]] = {
         Edit("zone_put_bucket", SECTION, without_lock_but_asserted), PUT, "planted",
     ),
     "a missing lock": (Edit("zone_put_bucket", SECTION, without_lock), PUT, "cache-count"),
+    "a second wakeup that is missing": (
+        Edit("zone_alloc_limit_hard", r"(UZ_ITEMS_SLEEPERS\(old\) != 0)\)\s*wakeup_one\([^;]*;",
+             r"\1) (void)0;"),
+        WAIT, "wakeup-lost",
+    ),
 }  # fmt: skip
 
 

@@ -227,6 +227,17 @@ PLANTED: dict[str, tuple[Edit, str]] = {
         "zones domains=2 cpus=0,1\nzone1 size=1000 offpage nobucket\nrefuse domain=0\n"
         "alloc zone1 item=1 cpu=0 M_NOWAIT\n",
     ),
+    "own-argument": (
+        Edit(
+            "bucket_free",
+            r"\(zone->uz_flags & UMA_ZFLAG_BUCKET\) == 0",
+            "(zone->uz_flags & UMA_ZFLAG_BUCKET) != 0",
+        ),
+        "zones domains=2 cpus=0,1\nzone1 size=2000 limit=10\n"
+        "alloc zone1 item=1 cpu=0 M_NOWAIT\n"
+        "alloc zone1 item=2 cpu=1 M_NOWAIT|M_NOVM|M_USE_RESERVE\n"
+        "alloc zone1 item=3 cpu=1 domain=0 M_NOWAIT\n",
+    ),
     "wakeup-lost": (
         Edit("zone_free_limit", r"wakeup_one\(&zone->uz_max_items\);", ""),
         "zones domains=2 cpus=0,1\nzone1 size=96 limit=1 nobucket\n"

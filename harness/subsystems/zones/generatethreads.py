@@ -26,9 +26,15 @@ _RARE_WEIGHT: Final = 5
 _FLAGS: Final = Weighted((("n", 6), ("w", 3), ("nr", 2), ("nv", 1), ("nz", 1)))
 _LIMITS: Final = Weighted(((0, 1), (1, 2), (3, 2), (10, 2), (100, 1)))
 
+#: How often threads wait at a limit, and such limits.
+_CROWDED: Final = 0.15
+_LIMITS_OF_CROWDS: Final = (1, 2, 3, 4, 8, 20)
+
 
 def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
     """A random trace with threads, for a machine."""
+    if rng.random() < _CROWDED:
+        return _crowd(rng, machine)
     trace = Generator(rng, machine, preempts=True).trace().head(_BEFORE.choose(rng))
     # Without the model of a limit few schedules wait: one of the zones often has a low one.
     if rng.random() < 0.3:
@@ -40,6 +46,40 @@ def with_threads(rng: random.Random, machine: ZoneLayout) -> Trace:
     threads = sorted(writer.thread() for _ in range(max(count, _OPERATIONS.choose(rng))))
     operations = tuple(f"{number}:{writer.operation(number)}" for number in threads)
     return replace(trace, operations=(*trace.operations, *operations))
+
+
+def _crowd(rng: random.Random, machine: ZoneLayout) -> Trace:
+    """A random trace whose threads wait at the limit of a zone, while another one makes room.
+
+    Its items are in use or in caches, so that room comes in several ways, and for several at once.
+    """
+    trace = Generator(rng, machine, preempts=True).trace().head(0)
+    limit, maxcache = rng.choice(_LIMITS_OF_CROWDS), rng.choice((None, 100))
+    zone = replace(trace.zones[0], limit=limit, maxcache=maxcache, kva=None)
+    cpus, slots = range(len(machine.cpus)), range(1, (zone.limit or 0) + 1)
+    cpu = rng.choice(cpus)
+    freed = rng.sample(slots, rng.randint(0, len(slots)))
+    before = [token("a", {"zone": 0, "slot": slot, "cpu": cpu}, "n") for slot in slots]
+    before += [token("f", {"slot": slot, "cpu": cpu}) for slot in freed]
+    waiters = rng.choice((2, 2, 3))
+    threads = [
+        f"{number}:{token('a', {'zone': 0, 'slot': 100 + number, 'cpu': rng.choice(cpus)}, 'w')}"
+        for number in range(1, waiters + 1)
+    ]
+    held = [slot for slot in slots if slot not in freed]
+    for _ in range(rng.randint(1, 3)):
+        told: dict[str, int | None] = {"zone": 0, "cpu": cpu}
+        match rng.choice("fdddmc"):
+            case "f" if held:
+                made = token("f", {"slot": held.pop(), "cpu": cpu})
+            case "m":
+                made = token("m", {"zone": 0, "number": rng.choice(_LIMITS_OF_CROWDS)})
+            case "c":
+                made = token("c", {"cpu": cpu, "number": 2})
+            case _:
+                made = token("d", {**told, "number": rng.randrange(3)})
+        threads.append(f"{waiters + 1}:{made}")
+    return replace(trace, zones=(zone, *trace.zones[1:]), operations=(*before, *threads))
 
 
 def _placed(rng: random.Random, cpus: int, threads: int) -> Sequence[int]:

@@ -101,6 +101,8 @@ run_timeout(void *unused __unused)
 		continue;
 }
 
+static bool limits_change[ZONES_MAX];
+
 static void
 set_max(const struct zones_operation *operation)
 {
@@ -108,6 +110,9 @@ set_max(const struct zones_operation *operation)
 
 	if (each->zone->uz_max_items == 0 && (each->used || zones_are_concurrent()))
 		return;		/* asserted against, though not while the first allocation runs */
+	if (limits_change[operation->zone])
+		return;		/* by another thread, which may take the limit away */
+	limits_change[operation->zone] = true;
 	if (uma_zone_set_max(each->zone, (int)operation->number) != operation->number ||
 	    uma_zone_get_max(each->zone) != operation->number)
 		zones_broken("zone-told", "a limit of %ld items is another one", operation->number);
@@ -115,6 +120,7 @@ set_max(const struct zones_operation *operation)
 	each->limited = operation->number > 0 && (each->limited || !each->used);
 	each->lowered |= each->used;
 	each->maxcache = -1;
+	limits_change[operation->zone] = false;
 }
 
 static void
@@ -180,12 +186,12 @@ wake(const char *wmesg)
 	}
 	if (strcmp(wmesg, "zonelimit") != 0)
 		return (false);
-	if (free_one_of(number))
-		return (true);
 	if (zones[number].zone->uz_max_items == 0)
 		zones_broken("wakeup-lost", "a thread waits at the limit of a zone that has none");
 	if (counted(number) < zones[number].zone->uz_max_items)
 		zones_broken("wakeup-lost", "a thread waits at the limit of a zone that is below it");
+	if (free_one_of(number))
+		return (true);
 	zones_broken("starvation", "a thread waits at the limit of a zone of which nothing is in use");
 	/* So that it ends; uma_zone_set_max() would assert where the limit was taken away. */
 	zones[number].zone->uz_max_items = WITHOUT_LIMIT;
@@ -328,6 +334,7 @@ zones_run(const struct zones_operation *operation)
 		destroy(operation->zone);
 	else if (!is_done(operation))
 		run_verb(operation, false);
+	memory_end();
 	each->busy -= of_zone;
 	if (strchr("af", operation->verb) != NULL)
 		moved_check();

@@ -144,15 +144,59 @@ check_loans(bool with_headers)
 		    at_start.headers - now.headers);
 }
 
+/* --- what buckets are allocated and freed with ----------------------------- */
+
+/* Flags of a zone that a bucket is of, or nothing: never the argument of who uses that zone. */
+static void
+check_argument(const void *argument)
+{
+	for (unsigned number = 0; number < ZONES_MAX; number++)
+		if (argument == &zones_cookies[number])
+			zones_broken("own-argument", "a bucket is allocated or freed with the "
+			    "argument of a caller");
+}
+
+static int
+see_bucket_allocated(void *bucket __unused, int size __unused, void *argument, int flags __unused)
+{
+	check_argument(argument);
+	return (0);
+}
+
+static void
+see_bucket_freed(void *bucket __unused, int size __unused, void *argument)
+{
+	check_argument(argument);
+}
+
+/* With INVARIANTS zones of buckets have a constructor of UMA's own, and may have another. */
+static void
+watch_buckets(void)
+{
+	uma_keg_t keg;
+	uma_zone_t zone;
+
+	for (keg = beacon->uz_keg; keg != NULL; keg = LIST_NEXT(keg, uk_link))
+		LIST_FOREACH(zone, &keg->uk_zones, uz_link)
+			if ((zone->uz_flags & UMA_ZFLAG_BUCKET) != 0 &&
+			    (zone->uz_flags & UMA_ZFLAG_CTORDTOR) != 0) {
+				zone->uz_ctor = see_bucket_allocated;
+				zone->uz_dtor = see_bucket_freed;
+			}
+}
+
 void
 own_start(void)
 {
 	uma_keg_t keg;
 	uma_zone_t zone;
 
-	if (beacon == NULL)
+	if (beacon == NULL) {
 		beacon = uma_zcreate("harness beacon", BEACON_SIZE, NULL, NULL, NULL, NULL,
 		    UMA_ALIGN_PTR, 0);
+		if (zones_are_alone())
+			watch_buckets();
+	}
 	own_count = 0;
 	for (keg = beacon->uz_keg; keg != NULL; keg = LIST_NEXT(keg, uk_link))
 		LIST_FOREACH(zone, &keg->uk_zones, uz_link)
