@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Seconds between looks at the group.
 _TICK: Final = 0.25
 
+#: Seconds in which what is reported is gathered before the next look.
+_GATHERED: Final = 0.01
+
 #: Seconds for which a database that is away is waited for.
 _PATIENCE: Final = 180.0
 
@@ -135,16 +138,19 @@ class Dispatcher:
 
     def _run(self) -> None:
         good = self.clock.monotonic()
-        while not self._ended:
-            try:
-                self._step()
-                good = self.clock.monotonic()
-            except HarnessError as error:
-                if self.clock.monotonic() - good > _PATIENCE or not isinstance(error, InfraError):
-                    self._fail(error)
-                    return
-            self._changed.wait(_TICK)
-            self._changed.clear()
+        with self.leases.noticing(self._changed.set):
+            while not self._ended:
+                try:
+                    self._step()
+                    good = self.clock.monotonic()
+                except HarnessError as error:
+                    late = self.clock.monotonic() - good > _PATIENCE
+                    if late or not isinstance(error, InfraError):
+                        self._fail(error)
+                        return
+                self._changed.wait(_TICK)
+                self.clock.sleep(_GATHERED)
+                self._changed.clear()
 
     def _step(self) -> None:
         """Collect, notice hosts that are gone, and lease."""

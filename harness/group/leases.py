@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, text
 
+from harness.group.notices import noticing
 from harness.group.placement import HostOffer
 from harness.group.queues import clear_queues, enqueue, has_queues
+from harness.history.postgres import PostgresDatabase
 from harness.host.tables import Complaint, read_table
 
 if TYPE_CHECKING:
@@ -115,6 +118,13 @@ class GroupLeases:
             return False
         with self.database.reading() as connection:
             return has_queues(connection)
+
+    def noticing(self, call: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call something whenever a host may have reported, within the context."""
+        storage = self.database.storage
+        if not isinstance(storage, PostgresDatabase):
+            return nullcontext()
+        return noticing(storage.url, call)
 
     def hosts(self) -> list[KnownHost]:
         """Return all hosts that announced themselves.

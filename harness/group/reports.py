@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
 from harness.group.celldirectory import failed
+from harness.group.notices import NOTIFY
 from harness.group.session import WorkerSession
 from harness.history.columns import storable_value
 
@@ -144,6 +145,7 @@ class HostReports:
                 "WHERE id = %s AND state IN ('running', 'lost', 'cancelled')",
                 (text, zlib.compress(console) if console else None, lease),
             )
+            cursor.execute(NOTIFY)
             found = cursor.execute("SELECT state FROM leases WHERE id = %s", (lease,)).fetchone()
             return str(found[0]) if found else ""
 

@@ -79,6 +79,7 @@ def write_night_page(
         shares=any(each.shared is not None for each in judged.results),
         controls=views.controls(),
         spoilt_attempts=views.spoilt_attempts(),
+        hosts=views.hosts(),
         not_run=views.not_run(),
         where=places_in_words,
         slot_page=slot_page,

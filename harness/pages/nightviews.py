@@ -75,6 +75,25 @@ class FailureView:
 
 
 @dataclass(frozen=True, slots=True)
+class HostWork:
+    """What a host did in a night.
+
+    Args:
+        name: its name.
+        results: results that it reported.
+        failed: those that failed.
+        host_failed: those of which it failed itself.
+        seconds: seconds of its guests, together.
+    """
+
+    name: str
+    results: int
+    failed: int
+    host_failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteTest:
     """A test in the table of its cell.
 
@@ -202,6 +221,23 @@ class NightViews:
             if each.status is Status.NOT_RUN:
                 counts[each.slot] = counts.get(each.slot, 0) + 1
         return sorted(counts.items())
+
+    def hosts(self) -> list[HostWork]:
+        """Return what each host did; none if the night ran on one."""
+        own: dict[str, list[Result]] = {}
+        for each in self.judged.results:
+            if each.host and each.shared is None and each.status is not Status.NOT_RUN:
+                own.setdefault(each.host, []).append(each)
+        found = [
+            HostWork(
+                name, len(results),
+                sum(each.status is Status.FAILED for each in results),
+                sum(each.status is Status.HOST_FAILED for each in results),
+                sum(each.seconds for each in results),
+            )
+            for name, results in sorted(own.items())
+        ]  # fmt: skip
+        return found if len(found) > 1 else []
 
     def controls(self) -> list[Result]:
         """Return the results of negative controls."""

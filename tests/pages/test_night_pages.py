@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -47,6 +48,30 @@ def test_a_nights_page_says_what_broke_since_when_and_how_to_see_it(tmp_path: Pa
     text = (tmp_path / "pages" / "problems" / f"{problem.id}.html").read_text()
     assert "<mark>panic: no ideas left</mark>" in text
     assert not broken_links(tmp_path / "pages")
+
+
+def test_a_nights_page_shows_what_each_host_did_if_there_were_several(tmp_path: Path) -> None:
+    nights = Nights(tmp_path, keys='pages = "pages"')
+    nights.night()
+    assert "Hosts" not in Document(tmp_path / "pages" / "nights" / "1" / "index.html").text
+    (history,) = tmp_path.rglob("*.sqlite")
+    with sqlite3.connect(history) as connection:
+        connection.execute("UPDATE results SET host = 'quick', seconds = 30")
+        connection.execute(
+            "UPDATE results SET host = '<b>bold</b>', status = 'host failed' "
+            "WHERE id = (SELECT max(id) FROM results)"
+        )
+        (quick,) = connection.execute(
+            "SELECT count(*) FROM results WHERE host = 'quick' AND shared IS NULL "
+            "AND status <> 'not run'"
+        ).fetchone()
+    with nights.environment() as env:
+        opened = open_plan(NightRequest(tmp_path / "nightly.toml"), env)
+        again = night_pages(opened, tmp_path / "again").parent
+    page = Document(again / "nights" / "1" / "index.html").text
+    # Results, failed, host failed, time: fields of a table.
+    assert f"quick{quick}00{30 * quick} s" in page
+    assert "<b>bold</b>101" in page
 
 
 def test_pages_made_again_from_the_history_are_those_that_each_night_made(

@@ -6,7 +6,7 @@ import pytest
 
 from harness.group.holdings import Holdings
 
-HELD = {"kernel": {"files": []}}
+HELD: dict[str, object] = {"kernel": {"files": []}}
 BUILT = {"held": HELD, "keys": ["key", "replica"]}
 
 
