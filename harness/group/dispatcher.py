@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import HarnessError, InfraError
-from harness.group.celldirectory import Lack
+from harness.group.celldirectory import Lack, failed
 from harness.group.holdings import Holdings
 from harness.group.leases import OPEN, GroupLeases, KnownHost, Lease, Report
 from harness.group.placement import FAILURES, HostState, Job, place, refusal
@@ -171,16 +171,16 @@ class Dispatcher:
     def _reported(self, wanted: Wanted, report: Report) -> None:
         """Take the report on a lease; the guard is held."""
         job, host, document = wanted.job, report.host, report.document
-        failed = document.get("kind") != "done" or bool(document.get("host_failed"))
+        has_failed = document.get("kind") != "done" or bool(document.get("host_failed"))
         if wanted.kernel:
-            self._moved(wanted, report, failed=failed)
+            self._moved(wanted, report, has_failed=has_failed)
             return
-        if failed and self._was_lacking(wanted, report):
+        if has_failed and self._was_lacking(wanted, report):
             return
-        self._in_a_row[host] = self._in_a_row[host] + 1 if failed else 0
+        self._in_a_row[host] = self._in_a_row[host] + 1 if has_failed else 0
         if self._in_a_row[host] >= FAILURES:
             self._say(f"{host} fails what it is given, and gets nothing more in this night")
-        if failed:
+        if has_failed:
             wanted.failures.append(report)
             wanted.job = replace(job, avoid=job.avoid | {host})
             if len(wanted.failures) < _TRIES:
@@ -205,12 +205,12 @@ class Dispatcher:
         self._waiting[job.id] = wanted
         return True
 
-    def _moved(self, wanted: Wanted, report: Report, *, failed: bool) -> None:
+    def _moved(self, wanted: Wanted, report: Report, *, has_failed: bool) -> None:
         """Take the report on a kernel's way to another host."""
         kernel, host = wanted.kernel, report.host
         lack, why = report.document.get("lacks"), report.document.get("why")
         if wanted.job.makes:
-            if not failed:
+            if not has_failed:
                 self._holdings.arrived(kernel, host)
                 return
             if lack != Lack.PARTS:
@@ -218,7 +218,7 @@ class Dispatcher:
                     f"{host} did not take a kernel from {self._holdings.sender(kernel)}: {why}"
                 )
             self._holdings.not_arrived(kernel, host, wrong=lack == Lack.RIGHT_FILE)
-        elif failed:
+        elif has_failed:
             self._holdings.lost(kernel, host)
         else:
             self._holdings.sent(kernel, host)
@@ -331,7 +331,9 @@ class Dispatcher:
                 self._waiting[made.job.id] = made
             elif wanted.future is not None:
                 del self._waiting[wanted.job.id]
-                wanted.future.set_result(made.last or made.failures[-1])
+                last = [*made.failures, *([made.last] if made.last else [])]
+                lost = Report(0, "the group", failed("no host keeps the kernel"))
+                wanted.future.set_result(last[-1] if last else lost)
 
     def _give_up(self, waiting: dict[str, Job], states: list[HostState]) -> None:
         """End jobs that all hosts have failed; wait for hosts if there is none."""

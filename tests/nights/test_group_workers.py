@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from command import GLANCE
 from group_asker import Asker, answer
 from group_program import VERSION
 from machine_group import PATIENCE, MachineGroup, MachineGroupRole
@@ -54,6 +55,27 @@ def test_jobs_run_beside_each_other_once_each_with_their_kernels(asker: Asker) -
         b.send_signal(signal.SIGTERM)
         assert b.wait(PATIENCE) == 0
     assert asker.states() == {"ended": len(asker.said("start"))}
+
+
+@pytest.mark.long
+def test_a_kernel_that_is_not_what_its_host_announced_is_refused_and_its_host_named(
+    asker: Asker,
+) -> None:
+    with asker.worker("liar"), asker.asking() as dispatcher:
+        assert answer(asker.submit(dispatcher, "build", makes="k1", lies_on="liar")) == "build"
+        gate = asker.directory / "gate"
+        cells = [
+            asker.submit(dispatcher, f"cell{n}", kernel="k1", gate=str(gate)) for n in range(6)
+        ]  # fmt: skip
+        with asker.worker("b"):
+            while not any("b did not take a kernel from liar" in note for note in asker.notes):
+                time.sleep(GLANCE)
+            gate.touch()
+            assert [answer(each) for each in cells] == [f"cell{n}" for n in range(6)]
+    (note,) = [each for each in asker.notes if "did not take" in each]
+    assert "liar sent another k1 than it announced: its SHA-256 differs" in note
+    kept = asker.directory / "kernels-b" / "k1"
+    assert not kept.exists() or kept.read_bytes() != b"x" * (5 << 19)
 
 
 def test_a_worker_that_is_to_leave_finishes_what_it_has_and_takes_nothing_more(
