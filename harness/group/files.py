@@ -4,9 +4,10 @@ A host sends a file in parts of 1 MiB, under its own name and the file's SHA-256
 fetches it from the host that its order names, and checks size and SHA-256. What was sent or fetched
 before a connection was lost is not sent or fetched again.
 
-Why through the database: a host then needs no other port, user or certificate than it has, and row
-security holds who may write what. A kernel with KASAN of 13.2 (14 MiB, with debug information
-40 MiB) is 15 MiB compressed. It was sent in 1.1 s and fetched in 0.5 s.
+Why through the database: a host then needs no other port, user or certificate than it has, and
+row security holds who may write what. A kernel of 13.2 with KASAN (39 MiB with debug information,
+15 MiB compressed) was sent in 4.8 s and fetched in 2.2 s on a host of 2 cores at load 28, the
+server on it, too; cp(1) took 0.1 s. Either is little beside a build of minutes.
 
 The table is not logged, so that kernels are in no backup and no replica; a server that crashes
 loses them, and they are sent again.
