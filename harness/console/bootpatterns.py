@@ -20,7 +20,7 @@ HYPERVISOR: Final = (
         r"^\s*exit_reason\s+\d{1,5} \((?P<reason>Triple fault)\)",
         lambda at, m: e.GuestStopped(at, m["reason"].lower()),
     ),
-    # xen/arch/x86/hvm/hvm.c, hvm_triple_fault()
+    # Xen, hvm_triple_fault()
     pattern(
         Name.XEN_STOPPED,
         " Triple fault",

@@ -124,5 +124,5 @@ class KegMachine(RuleBasedStateMachine):
 
 
 TestKeg = KegMachine.TestCase
-EXAMPLES = 5 * settings.default.max_examples
+EXAMPLES = 5 * settings().max_examples
 TestKeg.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)

@@ -97,7 +97,7 @@ def test_closing_twice_adds_nothing(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=[pattern.name for pattern in PATTERNS])
-@settings(max_examples=settings.default.max_examples // 3)
+@settings(max_examples=settings().max_examples // 3)
 @given(st.data())
 def test_whatever_a_pattern_matches_holds_its_needle(pattern: Pattern, data: st.DataObject) -> None:
     """The parser looks at no line without a needle."""

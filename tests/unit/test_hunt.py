@@ -64,7 +64,7 @@ def test_a_change_that_breaks_what_a_known_case_breaks_is_found(*, both: bool) -
     new = [found.trace for found in hunt.findings if not found.known]
     assert new
     for trace in new:
-        assert trace is not None
+        assert isinstance(trace, Trace)
         assert drains(trace)
         assert not uses_reserve(trace)
     assert hunt.shortest == new[0]

@@ -114,7 +114,7 @@ def test_exactly_this_changes(edit: Edit, old: str, new: str) -> None:
 
 
 @EACH
-@settings(max_examples=settings.default.max_examples // 3)
+@settings(max_examples=settings().max_examples // 3)
 @given(st.integers(0, 10**6))
 def test_layout_and_comments_do_not_matter(edit: Edit, old: str, new: str, seed: int) -> None:
     chances = random.Random(seed)
