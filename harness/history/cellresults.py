@@ -107,11 +107,11 @@ class CellResults:
             numbers = list(connection.execute(wanted).scalars())
             return results_where(connection, ResultRow.id.in_(numbers))
 
-    def uncompared(self, night: int | None) -> dict[Slot, str]:
+    def uncompared(self, night: int) -> dict[Slot, str]:
         """Return the slots whose boots a night could not compare with a revision's, and that one.
 
         Args:
-            night: the night's number; None for none.
+            night: the night's number.
         """
         wanted = self._results_with(ResultRow.id).where(
             NightRow.number == night,

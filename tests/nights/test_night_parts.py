@@ -215,7 +215,7 @@ def test_without_budget_nothing_is_searched() -> None:
 
 
 def cells_of(*branches: BranchNight) -> Any:
-    night = SimpleNamespace(branches=branches, revisions=(), number=2)
+    night = SimpleNamespace(branches=branches, revisions=(), number=2, compared_with=None)
     return SimpleNamespace(night=night, results={})
 
 

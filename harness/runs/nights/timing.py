@@ -76,10 +76,11 @@ class NightTiming:
 
         They are not suspected anew: the history has slow boots of them by now.
         """
+        before = self.cells.night.compared_with
+        if before is None:
+            return {}
         bases = {}
-        for slot, base in self.reader.cell_results.uncompared(
-            self.cells.night.compared_with
-        ).items():
+        for slot, base in self.reader.cell_results.uncompared(before).items():
             if slot not in self.slots or base == self._branch(slot).tip:
                 continue
             if self._boot(slot, self._branch(slot).tip) is None:
