@@ -223,7 +223,7 @@ def cells_of(*branches: BranchNight) -> Any:
 def test_boots_are_compared_only_where_something_is_new(base: str) -> None:
     """There is no history to read: the reader would fail."""
     cells = cells_of(BranchNight("tree:main", "tree", "c" * 40, base))
-    timing = NightTiming(cells, {SLOT: CELL}, NOTHING, NOTHING, lambda: False)
+    timing = NightTiming(cells, {SLOT: CELL}, NOTHING, NOTHING, NOTHING, lambda: False)
     assert timing.slowdowns() == []
 
 

@@ -165,7 +165,7 @@ class NightRun:
         news: tuple[News, ...] = control_news(self.night.number, controls.broken)
         if not controls.broken:
             judge = self._judge(cells, sources)
-            timing = self._timing(cells, judge)
+            timing = self._timing(cells, judge, sources)
             slower = timing.slowdowns()  # failures that these show are judged
             uncompared = timing.cut
             problems = judge.judge()
@@ -281,6 +281,11 @@ class NightRun:
     def _slots(self) -> Mapping[Slot, NightCell]:
         return {cell.slot: cell for cell in self.opened.cells}
 
+    @property
+    def _source_of(self) -> Mapping[str, str]:
+        """The source of each branch."""
+        return {branch.name: branch.source for branch in self.opened.branches}
+
     def _open_before(self) -> list[Problem]:
         """Return the problems that were open when the night began."""
         return [each for each in self.opened.reader.problems().values() if each.open]
@@ -288,10 +293,10 @@ class NightRun:
     # The end
 
     def _judge(self, cells: NightCells, sources: NightSources) -> NightJudge:
-        by_name = {branch.name: branch for branch in self.opened.branches}
+        source_of = self._source_of
 
         def commit(branch: str, name: str) -> BranchCommit:
-            return sources.commit(by_name[branch].source, name)
+            return sources.commit(source_of[branch], name)
 
         slots = {slot: cell for slot, cell in self._slots.items() if cell.kind != "control"}
         search = NightSearch(cells, slots, commit, self.spent)
@@ -300,11 +305,17 @@ class NightRun:
             self.night.started.date(), self.spent,
         )  # fmt: skip
 
-    def _timing(self, cells: NightCells, judge: NightJudge) -> NightTiming:
+    def _timing(self, cells: NightCells, judge: NightJudge, sources: NightSources) -> NightTiming:
+        source_of = self._source_of
+
+        def between(branch: str, base: str, tip: str) -> tuple[str, ...]:
+            return sources.between(source_of[branch], base, tip)
+
         def spent() -> bool:
             return self.spent(_share(cells))
 
-        return NightTiming(cells, judge.slots, self.opened.reader, judge.search.commit, spent)
+        commit, reader = judge.search.commit, self.opened.reader
+        return NightTiming(cells, judge.slots, reader, commit, between, spent)
 
     def _news(
         self, judge: NightJudge, problems: Sequence[Problem], slower: Sequence[Slowdown]

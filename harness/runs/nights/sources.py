@@ -67,6 +67,13 @@ class NightSources:
             return BranchCommit(name, "", "", "", None)
         return first_parents(tree.repository, name, None)[0]
 
+    def between(self, source: str, base: str, tip: str) -> tuple[str, ...]:
+        """Return the revisions after ``base`` up to ``tip``; none if it does not lead there."""
+        tree = self.tree(source)
+        if tree is None or not is_ancestor(tree.repository, base, tip):
+            return ()
+        return tuple(each.name for each in first_parents(tree.repository, tip, base))
+
     def fetch(self, source: str) -> str:
         """Fetch a URL's branches into its clone; return the host's failure, or empty.
 

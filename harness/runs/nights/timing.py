@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 #: become slower, all are suspects.
 _MOST: Final = 5
 
-#: A culprit is looked for among so many revisions at most.
-_FAR: Final = 2000
-
 #: Boots of a revision are tried so many times as often as times are wanted.
 _ATTEMPTS: Final = 2
 
@@ -43,6 +40,8 @@ class NightTiming:
         slots: the plan's cells by slot.
         reader: the history.
         commit: returns a revision of a branch.
+        between: returns the revisions of a branch after one up to another one; none if the one does
+            not lead to the other.
         spent: returns whether the budget is spent.
 
     Attributes:
@@ -54,6 +53,7 @@ class NightTiming:
     slots: Mapping[Slot, NightCell]
     reader: NightReader
     commit: Callable[[str, str], BranchCommit]
+    between: Callable[[str, str, str], Sequence[str]]
     spent: Callable[[], bool]
     cut: list[Result] = field(default_factory=list)
     _found: dict[str, list[str]] = field(default_factory=dict)
@@ -177,19 +177,10 @@ class NightTiming:
             )
             if proven is not None:
                 return proven
-        commits = self._between(found)
+        between = self.between(found.slot.branch, found.base, found.tip)
+        commits = (found.base, *between)
         fast, slow = first_slow(commits, lambda commit: self._is_slow(found, commit))
         return self._proven(found, fast, slow, ends) if slow else None
-
-    def _between(self, found: Slowdown) -> list[str]:
-        """Return the revisions from the base to the tip; the tip alone if none leads there."""
-        commits = [found.tip]
-        while commits[-1] != found.base and len(commits) <= _FAR:
-            parent = self.commit(found.slot.branch, commits[-1]).parent
-            if not parent:
-                break
-            commits.append(parent)
-        return commits[::-1] if commits[-1] == found.base else [found.tip]
 
     def _is_slow(self, found: Slowdown, commit: str) -> bool | None:
         """Return whether a revision is rather as slow as the tip than as fast as the base."""
