@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bucket_cache import MISSING_LOCK, PUT
 from changed_code import Edit
 from harness_command import Answer, harness
 
@@ -26,23 +27,6 @@ zones domains=2 cpus=0,1
 zone1 size=500 round-robin
 alloc zone1 item=1 cpu=0 M_NOWAIT
 """
-#: One thread fills the bucket cache that another one takes from.
-ALLOCATED = "".join(f"alloc zone1 item={item} cpu=0 M_NOWAIT\n" for item in range(1, 17))
-FREED = "".join(f"thread1: free item={item} cpu=0\n" for item in range(1, 12))
-PUT = f"""\
-zones domains=2 cpus=0,1
-zone1 size=4000
-{ALLOCATED}{FREED}thread2: alloc zone1 item=20 cpu=0 domain=0 M_NOWAIT
-"""
-
-
-def _without_lock(found: re.Match[str]) -> str:
-    return "zdom = ZDOM_GET(zone, domain);" + found[1].replace("ZDOM_UNLOCK(zdom);", "")
-
-
-MISSING_LOCK = Edit(
-    "zone_put_bucket", r"zdom = zone_domain_lock\(zone, domain\);(.*)", _without_lock
-)
 
 
 def checked(

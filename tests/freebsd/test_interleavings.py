@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bucket_cache import MISSING_LOCK, PUT, SECTION, without_lock
 from changed_code import Edit
 from harness_command import Answer, harness
 
@@ -19,14 +20,6 @@ zone1 size=500
 thread1: alloc zone1 item=1 cpu=0 M_NOWAIT
 thread2: alloc zone1 item=2 cpu=0 M_NOWAIT
 """
-ALLOCATED = "".join(f"alloc zone1 item={item} cpu=0 M_NOWAIT\n" for item in range(1, 17))
-FREED = "".join(f"thread1: free item={item} cpu=0\n" for item in range(1, 12))
-#: One fills the bucket cache that the other takes from.
-PUT = f"""\
-zones domains=2 cpus=0,1
-zone1 size=4000
-{ALLOCATED}{FREED}thread2: alloc zone1 item=20 cpu=0 domain=0 M_NOWAIT
-"""
 #: Two wait at a limit; what is cached comes back to the zone at once, with one wakeup.
 WAIT = f"""\
 zones domains=2 cpus=0,1
@@ -37,11 +30,6 @@ thread1: alloc zone1 item=21 cpu=1 M_WAITOK
 thread2: alloc zone1 item=22 cpu=1 M_WAITOK
 thread3: reclaim zone1 cpu=0 drain-cpu
 """
-SECTION = r"zdom = zone_domain_lock\(zone, domain\);(.*)"
-
-
-def without_lock(found: re.Match[str]) -> str:
-    return "zdom = ZDOM_GET(zone, domain);" + found[1].replace("ZDOM_UNLOCK(zdom);", "")
 
 
 def without_lock_but_asserted(found: re.Match[str]) -> str:
@@ -63,7 +51,7 @@ PLANTED: dict[str, tuple[Edit, str, str]] = {
     "a missing lock with an assertion in its section": (
         Edit("zone_put_bucket", SECTION, without_lock_but_asserted), PUT, "planted",
     ),
-    "a missing lock": (Edit("zone_put_bucket", SECTION, without_lock), PUT, "cache-count"),
+    "a missing lock": (MISSING_LOCK, PUT, "cache-count"),
     "a second wakeup that is missing": (
         Edit("zone_alloc_limit_hard", r"(UZ_ITEMS_SLEEPERS\(old\) != 0)\)\s*wakeup_one\([^;]*;",
              r"\1) (void)0;"),
